@@ -1,0 +1,64 @@
+"""codonbench: how many training pairs does a model need to decipher the genetic code?
+
+What is exported here is public. Names load on first use, so that ``bench --help`` does not
+pay for numpy and pydantic.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from codonbench.contracts import (
+        NOT_MEASURED,
+        BatchLearner,
+        Dataset,
+        DataSource,
+        GradientConfig,
+        Metric,
+        Model,
+        ModelConfig,
+        ModelInfo,
+        Output,
+        Reference,
+        Task,
+        TaskOptions,
+        TaskSpec,
+        TaskView,
+        Trace,
+    )
+    from codonbench.hookspecs import hookimpl
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "NOT_MEASURED",
+    "BatchLearner",
+    "DataSource",
+    "Dataset",
+    "GradientConfig",
+    "Metric",
+    "Model",
+    "ModelConfig",
+    "ModelInfo",
+    "Output",
+    "Reference",
+    "Task",
+    "TaskOptions",
+    "TaskSpec",
+    "TaskView",
+    "Trace",
+    "__version__",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in __all__:
+        raise AttributeError(f"module 'codonbench' has no attribute {name!r}")
+    home = "hookspecs" if name == "hookimpl" else "contracts"
+    value = getattr(import_module(f"codonbench.{home}"), name)
+    globals()[name] = value
+    return value

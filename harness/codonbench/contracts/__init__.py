@@ -1,0 +1,56 @@
+"""The contracts between the harness and its plugins."""
+
+from codonbench.contracts.base import Frozen, MetricName, Name, Version
+from codonbench.contracts.metric import (
+    NOT_MEASURED,
+    Metric,
+    MetricValue,
+    NotMeasured,
+    Output,
+)
+from codonbench.contracts.model import (
+    BatchLearner,
+    ClassWeights,
+    GradientConfig,
+    Model,
+    ModelConfig,
+    ModelInfo,
+    Reference,
+)
+from codonbench.contracts.task import (
+    Dataset,
+    DataSource,
+    Task,
+    TaskOptions,
+    TaskSpec,
+    TaskView,
+)
+from codonbench.contracts.trace import Trace, TraceFacts, required_right
+
+__all__ = [
+    "NOT_MEASURED",
+    "BatchLearner",
+    "ClassWeights",
+    "DataSource",
+    "Dataset",
+    "Frozen",
+    "GradientConfig",
+    "Metric",
+    "MetricName",
+    "MetricValue",
+    "Model",
+    "ModelConfig",
+    "ModelInfo",
+    "Name",
+    "NotMeasured",
+    "Output",
+    "Reference",
+    "Task",
+    "TaskOptions",
+    "TaskSpec",
+    "TaskView",
+    "Trace",
+    "TraceFacts",
+    "Version",
+    "required_right",
+]

@@ -1,0 +1,20 @@
+"""What every contract shares: frozen pydantic models and valid names."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""A name that is safe in a file name, a Markdown table and a shell: ``lstm-64``."""
+
+MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]{0,63}$")]
+"""A metric's name, usable as a key and a column: ``pairs_consumed``."""
+
+Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+){0,2}([a-z0-9.+-]{0,16})$")]
+"""A version such as ``1`` or ``1.2.0``."""
+
+
+class Frozen(BaseModel):
+    """Base of every contract: immutable, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

@@ -1,0 +1,217 @@
+"""What a task is: inputs, classes, a probe set, and a source of training pairs."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from codonbench.contracts.base import Frozen, Name, Version
+
+IntArray = npt.NDArray[np.int64]
+
+
+class TaskView(Frozen):
+    """What a model may know of a task: shapes and names of inputs, never a label's meaning.
+
+    Attributes:
+        task: The task's name.
+        unit: What one input is called: ``codon``.
+        symbol: What one letter of an input is called: ``nucleotide``.
+        alphabet: The letters, in index order: ``UCAG``.
+        length: Letters in one input.
+        n_inputs: How many distinct inputs there are; None where they cannot be enumerated.
+        n_classes: How many classes there are.
+    """
+
+    task: Name
+    unit: Name
+    symbol: Name
+    alphabet: str
+    length: int = Field(ge=1)
+    n_inputs: int | None = Field(ge=1)
+    n_classes: int = Field(ge=2)
+
+
+class TaskSpec(Frozen):
+    """A task in full: what is asked, what is right, and how it is scored.
+
+    Attributes:
+        name, version, title: Identity; the version changes whenever a score could.
+        unit, symbol, alphabet, length: The input, as in `TaskView`.
+        classes: Class names in true class order: ``("A", ..., "*")``.
+        enumerable: True where the probe set holds every possible input.
+        probe_inputs: The probe set as text, shape (P,).
+        probe_labels: The true class of each probe input, shape (P,).
+        groups: Named subsets of the probe set, as probe indices: ``{"stop": (10, 11, 14)}``.
+        class_weights: Loss weight of each true class (C,), for models that ask for weighting;
+            None where the task has none. Using them counts as knowledge.
+        target_accuracy: Share of the probe set that must be right to count as deciphered.
+        test_size, train_size: Pairs held out and pairs in one epoch, for each seed.
+        default_epochs: The budget when none is given.
+        instrument_batches: Batches of each epoch after which the reference publication
+            looked at the model (the frames of its instrument); empty where there is none.
+        notes: What a reader of the leaderboard must know about this task's data.
+        reference: Where the task comes from.
+    """
+
+    name: Name
+    version: Version
+    title: str
+    unit: Name
+    symbol: Name
+    alphabet: str
+    length: int = Field(ge=1)
+    classes: tuple[str, ...] = Field(min_length=2)
+    enumerable: bool
+    probe_inputs: tuple[str, ...] = Field(min_length=1)
+    probe_labels: tuple[int, ...]
+    groups: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    class_weights: tuple[float, ...] | None = None
+    target_accuracy: float = Field(default=1.0, gt=0, le=1)
+    train_size: int = Field(ge=1)
+    test_size: int = Field(ge=0)
+    default_epochs: int = Field(default=40, ge=1)
+    instrument_batches: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    reference: str = ""
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> Self:
+        n_probes, n_classes = len(self.probe_inputs), len(self.classes)
+        if len(self.probe_labels) != n_probes:
+            raise ValueError(f"{len(self.probe_labels)} probe labels for {n_probes} probe inputs")
+        if not all(0 <= label < n_classes for label in self.probe_labels):
+            raise ValueError(f"probe labels must lie in 0..{n_classes - 1}")
+        if self.class_weights is not None and len(self.class_weights) != n_classes:
+            raise ValueError(f"{len(self.class_weights)} class weights for {n_classes} classes")
+        for group, members in self.groups.items():
+            if not all(0 <= member < n_probes for member in members):
+                raise ValueError(f"group {group!r} names a probe outside 0..{n_probes - 1}")
+        return self
+
+    def view(self) -> TaskView:
+        """Return what a model may know of this task."""
+        return TaskView(
+            task=self.name,
+            unit=self.unit,
+            symbol=self.symbol,
+            alphabet=self.alphabet,
+            length=self.length,
+            n_inputs=len(self.probe_inputs) if self.enumerable else None,
+            n_classes=len(self.classes),
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Sequences made ready: every distinct input, its class, and a way to draw pairs.
+
+    A pair is an index into `inputs`; its label is ``labels[index]``. Subclasses, or the
+    task that makes one, supply `draw`.
+
+    Attributes:
+        spec: The task these data serve.
+        source: Short name for records and tables; never a path: ``usage``, ``human_cds.fa.gz``.
+        checksum: SHA-256 (hex) of the content that decides the stream, not of the file.
+        simulated: True where sequences were generated rather than observed.
+        inputs: Letter indices of each input, shape (N, length).
+        labels: True class of each input, shape (N,).
+        probe: Index into `inputs` of each probe input, shape (P,), in the spec's order.
+        frequencies: Probability of each probe input in one draw, shape (P,); None if unknown.
+        report: One line per curation reason, for the person who runs it.
+        provenance: Facts worth keeping in the record: file checksum, release, counts.
+    """
+
+    spec: TaskSpec
+    source: str
+    checksum: str
+    simulated: bool
+    inputs: IntArray
+    labels: IntArray
+    probe: IntArray
+    frequencies: npt.NDArray[np.float64] | None = None
+    report: tuple[str, ...] = ()
+    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    def draw(self, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+        """Draw one seed's pairs.
+
+        Args:
+            rng: The seed's own generator; nothing else may be a source of chance.
+
+        Returns:
+            Training pairs (train_size,) and held-out pairs (test_size,), as input indices.
+        """
+        raise TypeError(f"{type(self).__name__} does not define draw()")
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A named download that a task can use: what it is, where from, and how it is known.
+
+    Attributes:
+        name: As in ``--data NAME`` and ``bench data fetch NAME``.
+        summary: One line.
+        url: Where it comes from.
+        filename: Its name in the cache folder.
+        git_blob: SHA-1 that git gives the content, where that is how it is known.
+        sha256: SHA-256 of the content, where that is known; where neither is, the sum seen
+            on first download is kept beside the file and held from then on.
+        tested: False where the download has never been tried against the real server.
+    """
+
+    name: Name
+    summary: str
+    url: str
+    filename: str
+    git_blob: str | None = None
+    sha256: str | None = None
+    tested: bool = True
+
+
+class TaskOptions(Frozen):
+    """Base of a task's options, set with ``--task-set field=value``."""
+
+
+class Task(ABC):
+    """A task plugin.
+
+    Class attributes:
+        name, version, title: As in `TaskSpec`.
+        Options: The options a user may set.
+        default_data: What ``--data`` means when it is not given.
+        data_names: The data sources known by name, each with a line of explanation; anything
+            else given to ``--data`` is a path.
+        sources: Those of them that are downloads.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    title: ClassVar[str]
+    Options: ClassVar[type[TaskOptions]] = TaskOptions
+    default_data: ClassVar[str]
+    data_names: ClassVar[Mapping[str, str]] = {}
+    sources: ClassVar[tuple[DataSource, ...]] = ()
+
+    @abstractmethod
+    def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:
+        """Load, curate and check the data.
+
+        Args:
+            data: A name from `data_names` or a path.
+            options: A validated instance of `Options`.
+            cache: A folder this may read and write; it may not exist yet.
+            offline: True forbids any network access.
+
+        Returns:
+            The dataset, its spec included.
+
+        Raises:
+            DataError: The data are missing, unreadable or unusable; says what to do next.
+            DownloadError: A download failed or did not verify.
+        """

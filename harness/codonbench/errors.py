@@ -1,0 +1,61 @@
+"""The exceptions codonbench raises, and the exit code each one ends a command with.
+
+BenchError
+├── UsageError            what was asked for cannot be done as asked          exit 2
+│   ├── UnknownNameError      no model, task, metric or data source has that name
+│   ├── ConfigError           a field is misspelt, mistyped or out of range
+│   ├── DataError             sequences are missing, unreadable or unusable
+│   ├── DownloadError         a download failed, was cut short or did not verify
+│   └── StoreError            the results folder cannot be read or written
+├── PluginError           a plugin's code failed                              exit 1
+│   └── NameClashError        two plugins register one name
+└── StaleError            committed output is not what the records give       exit 3
+
+Only ``codonbench.cli`` turns these into text and an exit code.
+"""
+
+
+class BenchError(Exception):
+    """Base of every exception that codonbench raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(BenchError):
+    """What was asked for cannot be done as asked."""
+
+    exit_code = 2
+
+
+class UnknownNameError(UsageError):
+    """No model, task, metric or data source has the given name."""
+
+
+class ConfigError(UsageError):
+    """A field is misspelt, mistyped or out of range."""
+
+
+class DataError(UsageError):
+    """Sequences are missing, unreadable or unusable."""
+
+
+class DownloadError(UsageError):
+    """A download failed, was cut short or did not verify."""
+
+
+class StoreError(UsageError):
+    """The results folder, or a file in it, cannot be read or written."""
+
+
+class PluginError(BenchError):
+    """A plugin's code failed; the message names the plugin and its distribution."""
+
+
+class NameClashError(PluginError):
+    """Two plugins register one name; the message names both."""
+
+
+class StaleError(BenchError):
+    """Committed output is not what the committed records give."""
+
+    exit_code = 3

@@ -1,0 +1,1 @@
+"""Built-in datasets; each module registers its own."""

@@ -1,0 +1,1 @@
+"""Built-in models; each module registers its own."""
