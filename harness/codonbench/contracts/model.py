@@ -103,6 +103,11 @@ class Model(ABC):
     def encoding(self) -> str:
         """What the module is handed, one of the names in `codonbench.encodings`."""
 
+    @property
+    def row_independent(self) -> bool:
+        """The claim in `info`; override where it depends on the configuration."""
+        return self.info.row_independent
+
     @abstractmethod
     def build(self, task: TaskView) -> torch.nn.Module:
         """Return a fresh module that maps an encoded batch (B, ...) to logits (B, n_classes)."""

@@ -1,7 +1,7 @@
 """What a task is: inputs, classes, a probe set, and a source of training pairs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from codonbench.contracts.base import Frozen, Name, Version
+from codonbench.errors import UnknownNameError
 
 IntArray = npt.NDArray[np.int64]
 
@@ -215,3 +216,32 @@ class Task(ABC):
             DataError: The data are missing, unreadable or unusable; says what to do next.
             DownloadError: A download failed or did not verify.
         """
+
+    def fetch(
+        self,
+        name: str,
+        *,
+        cache: Path,
+        offline: bool = False,
+        progress: Callable[[int, int | None], None] | None = None,
+    ) -> Path:
+        """Download the source called `name` into `cache`, verified; return the file.
+
+        Args:
+            name: One of `sources`.
+            cache: Where files are kept.
+            offline: True forbids any network access: only what is there already will do.
+            progress: Called with bytes so far and bytes in all (None where unknown).
+
+        Raises:
+            DownloadError: No network, a failed or truncated transfer, or a wrong checksum.
+        """
+        raise UnknownNameError(f"task {self.name!r} has no download called {name!r}")
+
+    def verify(self, name: str, *, cache: Path) -> tuple[bool, str]:
+        """Return whether the cached file of source `name` is sound, and a sentence on it."""
+        raise UnknownNameError(f"task {self.name!r} has no download called {name!r}")
+
+    def status(self, name: str, *, cache: Path) -> str:
+        """Return what is in the cache for source `name`: ``absent`` or ``97.1 MB``."""
+        raise UnknownNameError(f"task {self.name!r} has no download called {name!r}")

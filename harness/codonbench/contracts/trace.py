@@ -52,7 +52,8 @@ class Trace:
             shape (P,); 0 where one pass over the training pairs never shows it.
         test_counts: How often each probe input is among the held-out pairs, shape (P,).
         frame_pairs: Pairs presented at each frame reached, shape (F,).
-        frame_inputs: Probe inputs in the batch behind each frame, shape (F, B).
+        frame_inputs: The batch behind each frame as indices of probe inputs, shape (F, B);
+            -1 for an input that is not in the probe set.
     """
 
     task: TaskSpec

@@ -1,0 +1,103 @@
+"""`bench data`: download sequences, list them, check them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codonbench.cli.exit_codes import FAILED
+from codonbench.cli.folders import cache_folder, is_offline
+
+if TYPE_CHECKING:
+    from codonbench.contracts import DataSource, Task
+
+app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A data source, as 'bench data ls' names it.")],
+    offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
+) -> None:
+    """Download a data source into the cache, and verify it."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from codonbench.cli.console import messages
+
+    task, source = _find(name)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=messages(),
+    ) as bar:
+        shown = bar.add_task(source.name, total=None)
+
+        def progress(done: int, size: int | None) -> None:
+            bar.update(shown, completed=done, total=size)
+
+        path = task.fetch(
+            name, cache=cache_folder(), offline=is_offline(offline), progress=progress
+        )
+    typer.echo(f"{name}: {path}")
+
+
+@app.command("ls")
+def list_sources() -> None:
+    """List the data sources of every task, and what of them is here."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from codonbench.cli.console import output
+    from codonbench.registry import load_registry
+
+    table = Table("task", "data", "here", "what")
+    for entry in load_registry().tasks.values():
+        downloads = {source.name for source in entry.task.sources}
+        for name, summary in entry.task.data_names.items():
+            state = (
+                entry.task.status(name, cache=cache_folder()) if name in downloads else "built in"
+            )
+            table.add_row(*(Text(cell) for cell in (entry.name, name, state, summary)))
+    output().print(table)
+
+
+@app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(help="One data source; all by default.")] = None,
+) -> None:
+    """Check downloaded files against their checksums; exit 1 where one is not sound."""
+    from codonbench.registry import load_registry
+
+    if name is None:
+        tasks = [entry.task for entry in load_registry().tasks.values()]
+        chosen = [(task, source) for task in tasks for source in task.sources]
+        present = [(t, s) for t, s in chosen if t.status(s.name, cache=cache_folder()) != "absent"]
+        if not present:
+            typer.echo("nothing downloaded yet")
+        chosen = present
+    else:
+        chosen = [_find(name)]
+    sound = True
+    for task, source in chosen:
+        ok, sentence = task.verify(source.name, cache=cache_folder())
+        typer.echo(f"{source.name}: {sentence}")
+        sound = sound and ok
+    if not sound:
+        raise typer.Exit(FAILED)
+
+
+def _find(name: str) -> tuple[Task, DataSource]:
+    """Return the download called `name` and the task it belongs to."""
+    from codonbench.errors import UnknownNameError
+    from codonbench.registry import load_registry
+
+    known: list[str] = []
+    for entry in load_registry().tasks.values():
+        for source in entry.task.sources:
+            if source.name == name:
+                return entry.task, source
+            known.append(source.name)
+    raise UnknownNameError(f"no download called {name!r}; there are {', '.join(known)}")

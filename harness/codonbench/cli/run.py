@@ -1,0 +1,110 @@
+"""`bench run`: train a model on a task, score it, store the records, show where it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codonbench.cli.exit_codes import FAILED, INTERRUPTED
+from codonbench.cli.folders import RESULTS, ResultsOption, cache_folder, is_offline
+
+
+def run(
+    model: Annotated[str, typer.Option("--model", "-m", help="A model or preset.")],
+    task: Annotated[str, typer.Option("--task", "-t", help="A task.")] = "human-codon",
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", help="A data source's name or a FASTA file."),
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", "-s", help="As in 0-9 or 0,3,5.")] = "0",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the model."),
+    ] = None,
+    task_settings: Annotated[
+        list[str] | None,
+        typer.Option("--task-set", metavar="FIELD=VALUE", help="Set an option of the task."),
+    ] = None,
+    genetic_code: Annotated[
+        int | None,
+        typer.Option(help="NCBI translation table; short for --task-set genetic_code=N."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Budget in epochs.")] = None,
+    pairs: Annotated[int | None, typer.Option(help="Budget in training pairs.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Spend the whole budget, as the paper did.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads of each run.")] = 1,
+    salt: Annotated[
+        str | None, typer.Option(help="Of the relabelling; written into the record.")
+    ] = None,
+    results: ResultsOption = RESULTS,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="A folder of other records to rank with; it is only read."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run again what is already recorded.")
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON record a line and nothing else.")
+    ] = False,
+) -> None:
+    """Train a model, probe it, score it, and show where it stands.
+
+    A run stops once all codons are right for 64,000 pairs on end and every one of them has
+    p >= 0.9, or at the budget; --full spends the whole budget. Records go to --results; what
+    is recorded there already is not run again.
+    """
+    from codonbench.cli.progress import RunDisplay
+    from codonbench.cli.tables import print_standing
+    from codonbench.config import RunRequest, configure, parse_seeds, parse_settings
+    from codonbench.jobs import run_all
+    from codonbench.planning import prepare
+    from codonbench.registry import load_registry
+    from codonbench.store import Store
+
+    task_overrides = parse_settings(task_settings or [], "--task-set")
+    if genetic_code is not None:
+        task_overrides["genetic_code"] = str(genetic_code)
+    asked = {
+        "model": model,
+        "task": task,
+        "data": data,
+        "seeds": parse_seeds(seeds),
+        "overrides": parse_settings(settings or [], "--set"),
+        "task_overrides": task_overrides,
+        "epochs": epochs,
+        "pairs": pairs,
+        "full": full,
+        "device": device,
+        "threads": threads,
+        "offline": is_offline(offline),
+        "force": force,
+    }
+    if salt is not None:
+        asked["salt"] = salt
+    request = configure(RunRequest, asked, {}, "bench run")
+    registry = load_registry()
+    store = Store(results)
+    store.prepare()
+    job = prepare(request, registry, cache_folder())
+
+    records = []
+    with RunDisplay(job, quiet=as_json) as display:
+        for outcome in run_all(job, registry, store, display.watch, force=force):
+            records.append(outcome.record)
+            display.finished(outcome)
+            if as_json:
+                typer.echo(outcome.record.to_line())
+    if not as_json:
+        print_standing(records, store, Store(against) if against else None)
+    statuses = {record.status for record in records}
+    if "interrupted" in statuses:
+        raise typer.Exit(INTERRUPTED)
+    if statuses & {"error", "timeout"}:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,69 @@
+"""Many runs: one after another, what is recorded already reused, each stored as it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from codonbench.config import RunPlan
+from codonbench.planning import Job
+from codonbench.records import FINISHED, RunRecord
+from codonbench.registry import Registry
+from codonbench.runner import run
+from codonbench.store import Store
+from codonbench.training import OnProbe
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run's record, and whether it was made now or found in the results folder."""
+
+    record: RunRecord
+    reused: bool
+
+
+def run_all(
+    job: Job,
+    registry: Registry,
+    store: Store,
+    watch: Callable[[RunPlan], OnProbe],
+    *,
+    force: bool = False,
+) -> Iterator[Outcome]:
+    """Run every plan of a job and store each record before going on; stop after Ctrl-C.
+
+    Args:
+        job: What to run.
+        registry: The plugins.
+        store: Where records go and where finished ones are looked for.
+        watch: Called as each run begins; what it returns follows the run's probes.
+        force: Run again what is already recorded.
+
+    Yields:
+        One outcome a seed, in order.
+
+    Raises:
+        StoreError: A record cannot be written.
+        PluginError: A metric failed.
+    """
+    store.prepare()
+    for plan in job.plans:
+        known = None if force else reusable(plan, job, registry, store)
+        if known is not None:
+            yield Outcome(known, reused=True)
+            continue
+        record, trace = run(plan, job, registry, watch(plan))
+        store.save(record, trace if len(trace.pairs) else None)
+        yield Outcome(record, reused=False)
+        if record.status == "interrupted":
+            return
+
+
+def reusable(plan: RunPlan, job: Job, registry: Registry, store: Store) -> RunRecord | None:
+    """Return the finished record of this very plan, if its code and metrics are still today's."""
+    record = store.find(plan.run_id)
+    if record is None or record.status not in FINISHED:
+        return None
+    versions = {entry.metric.name: entry.metric.version for entry in registry.metrics.values()}
+    same_code = record.plugin.source_sha256 == job.entry.origin.source_sha256
+    return record if same_code and record.metric_versions == versions else None

@@ -1,0 +1,78 @@
+"""From a request to plans: names looked up, fields validated, data loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codonbench.config import RULES_VERSION, RunPlan, RunRequest, configure
+from codonbench.contracts import Dataset, ModelConfig
+from codonbench.errors import ConfigError
+from codonbench.machine import choose_device
+from codonbench.registry import ModelEntry, Registry
+from codonbench.training import ENGINE
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a request comes to.
+
+    Attributes:
+        entry: The plugin.
+        config: Its validated configuration.
+        overrides: Where that departs from the configuration of the name asked for.
+        dataset: The data.
+        plans: One a seed.
+    """
+
+    entry: ModelEntry
+    config: ModelConfig
+    overrides: dict[str, Any]
+    dataset: Dataset
+    plans: tuple[RunPlan, ...]
+
+
+def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
+    """Return the job a request asks for: names looked up, fields validated, data loaded.
+
+    Raises:
+        UsageError: Something in the request is unknown, out of range or unusable.
+    """
+    entry = registry.model(request.model)
+    task = registry.task(request.task).task
+    owner = f"model {request.model!r}"
+    config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
+    named = configure(entry.cls.Config, dict(entry.preset), {}, owner).model_dump(mode="json")
+    values = config.model_dump(mode="json")
+    overrides = {field: value for field, value in values.items() if value != named[field]}
+    options = configure(task.Options, {}, request.task_overrides, f"task {request.task!r}")
+    device = choose_device(request.device)
+    data = request.data or task.default_data
+    dataset = task.load(data, options, cache=cache, offline=request.offline)
+    if config.class_weights != "none" and dataset.spec.class_weights is None:
+        raise ConfigError(
+            f"model {request.model!r} asks for class weights, but task {task.name!r} has none; "
+            "use --set class_weights=none"
+        )
+    epochs = request.epochs or dataset.spec.default_epochs
+    plan = RunPlan(
+        rules=RULES_VERSION,
+        task=task.name,
+        task_version=task.version,
+        task_options=options.model_dump(mode="json"),
+        data=dataset.source,
+        data_checksum=dataset.checksum,
+        model=request.model,
+        model_version=entry.cls.info.version,
+        config=values,
+        seed=0,
+        budget_pairs=request.pairs or epochs * dataset.spec.train_size,
+        stop="budget" if request.full else "confident",
+        salt=request.salt,
+        device=device,
+        threads=request.threads,
+        engine=ENGINE,
+    )
+    plans = tuple(plan.model_copy(update={"seed": seed}) for seed in request.seeds)
+    return Job(entry, config, overrides, dataset, plans)

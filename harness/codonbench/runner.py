@@ -1,0 +1,134 @@
+"""One run in a line: plan, data and plugin in; a scored record and its trace out."""
+
+from __future__ import annotations
+
+import time
+
+from codonbench.config import RunPlan
+from codonbench.contracts import Model, Reference, Trace
+from codonbench.learning import Lab, Setting, compute, learn, make_trace
+from codonbench.machine import describe_machine, pin_arithmetic
+from codonbench.planning import Job
+from codonbench.records import (
+    DatasetFacts,
+    Engine,
+    RunRecord,
+    Timings,
+    describe_harness,
+    hash_trace,
+    hash_weights,
+)
+from codonbench.registry import Registry
+from codonbench.scoring import Scores, comparability_key, flags, score
+from codonbench.training import ENGINE, ENGINE_VERSION, OnProbe
+
+
+def run(plan: RunPlan, job: Job, registry: Registry, on_probe: OnProbe) -> tuple[RunRecord, Trace]:
+    """Run one plan and score it.
+
+    An exception of the plugin ends in a record with status ``error``, Ctrl-C in one with
+    status ``interrupted``; both keep what was measured until then.
+
+    Args:
+        plan: One of the job's plans.
+        job: What is run, on what.
+        registry: The metrics to score with, and the hooks to call.
+        on_probe: Called at each probe with pairs so far and which probe inputs are right (P,).
+
+    Returns:
+        The sealed record, and the trace its metrics come from.
+
+    Raises:
+        PluginError: A metric failed.
+    """
+    started = time.perf_counter()
+    hook = registry.manager.hook
+    hook.run_started(plan=plan)
+    pin_arithmetic(plan.threads)
+
+    plugin = job.entry.cls(job.config)
+    setting = Setting(plan, job.dataset, job.config.batch_size)
+    if isinstance(plugin, Reference):
+        lab = compute(plugin, setting)
+    else:
+        lab = learn(plugin, job.config, setting, on_probe)
+    trace = make_trace(lab, setting)
+
+    before_scoring = time.perf_counter()
+    scores = _score(plugin, job, trace, registry)
+    ended = time.perf_counter()
+    timings = Timings(
+        build=lab.build_seconds,
+        train=lab.train_seconds,
+        probe=lab.probes.seconds,
+        score=ended - before_scoring,
+        total=ended - started,
+    )
+    record = _make_record(plan, job, lab, trace, scores, timings)
+
+    if hook.probe_taken.get_hookimpls():
+        for index in range(len(trace.pairs)):
+            hook.probe_taken(trace=trace, index=index)
+    hook.run_finished(record=record)
+    return record, trace
+
+
+def _score(plugin: Model | Reference, job: Job, trace: Trace, registry: Registry) -> Scores:
+    """Score the trace; a computed row's closed-form values take the place of measured ones."""
+    metrics = [entry.metric for entry in registry.metrics.values()]
+    scores = score(trace, metrics)
+    if not isinstance(plugin, Reference):
+        return scores
+    known = plugin.values(job.dataset.spec, job.dataset.frequencies)
+    unanswered = scores.not_measured if len(trace.pairs) else ()
+    return Scores({**scores.values, **known}, unanswered, scores.versions)
+
+
+def _make_record(
+    plan: RunPlan, job: Job, lab: Lab, trace: Trace, scores: Scores, timings: Timings
+) -> RunRecord:
+    """Return the sealed record of a run."""
+    dataset, entry, module = job.dataset, job.entry, lab.module
+    weighted = job.config.class_weights != "none"
+    contestant = entry.cls.info.role == "contestant"
+    return RunRecord(
+        run_id=plan.run_id,
+        comparability_key=comparability_key(
+            task=dataset.spec,
+            task_options=plan.task_options,
+            data_checksum=dataset.checksum,
+            rules=plan.rules,
+            stop=plan.stop,
+            budget_pairs=plan.budget_pairs,
+            versions=scores.versions,
+        ),
+        model=plan.model,
+        task=plan.task,
+        seed=plan.seed,
+        status=lab.status,
+        plan=plan,
+        overrides=job.overrides,
+        dataset=DatasetFacts(
+            source=dataset.source,
+            checksum=dataset.checksum,
+            simulated=dataset.simulated,
+            provenance=dict(dataset.provenance),
+            notes=dataset.spec.notes,
+        ),
+        plugin=entry.origin,
+        info=entry.cls.info,
+        harness=describe_harness(),
+        machine=describe_machine(plan.device),
+        engine=Engine(name=ENGINE, version=ENGINE_VERSION),
+        parameters=sum(p.numel() for p in module.parameters()) if module is not None else 0,
+        pairs=lab.probes.position,
+        metrics=scores.values,
+        not_measured=scores.not_measured,
+        metric_versions=scores.versions,
+        knowledge=("class frequencies",) if weighted else (),
+        flags=flags(scores.values) if contestant else (),
+        weights_sha256=hash_weights(module.state_dict()) if module is not None else None,
+        trace_sha256=hash_trace(trace) if len(trace.pairs) else None,
+        error=lab.error,
+        timings=timings,
+    ).sealed()

@@ -1,0 +1,167 @@
+"""Records and traces on disk: one JSON and one trace a run, each written all or nothing."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from codonbench.contracts import TaskSpec, Trace, TraceFacts
+from codonbench.errors import StoreError
+from codonbench.records import RunRecord, hash_trace
+
+_ARRAYS = ("pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs")
+
+
+@dataclass(frozen=True)
+class BadRecord:
+    """A file among the results that is no sound record, and why."""
+
+    path: Path
+    reason: str
+
+
+class Store:
+    """A results folder: ``<name>.json`` for each run, ``traces/<name>.npz`` beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def prepare(self) -> None:
+        """Make the folder and make sure it can be written.
+
+        Raises:
+            StoreError: It cannot be made or written.
+        """
+        try:
+            (self.folder / "traces").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise _store_error("results folder", self.folder, error) from error
+
+    def save(self, record: RunRecord, trace: Trace | None) -> Path:
+        """Write a record and its trace; the record last, so that it never lacks its trace.
+
+        Raises:
+            StoreError: The folder cannot be written, or the disk is full.
+        """
+        if trace is not None:
+            write_atomically(self.trace_path(record), _pack(trace))
+        text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+        path = self.folder / f"{record.name}.json"
+        write_atomically(path, text.encode())
+        return path
+
+    def trace_path(self, record: RunRecord) -> Path:
+        """Return where the record's trace lies, if it was kept."""
+        return self.folder / "traces" / f"{record.name}.npz"
+
+    def load_trace(self, record: RunRecord) -> Trace | None:
+        """Return the record's trace; None where there is none.
+
+        Raises:
+            StoreError: The trace is unreadable or is not the one the record was made from.
+        """
+        path = self.trace_path(record)
+        if not path.is_file():
+            return None
+        try:
+            trace = _unpack(path)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise StoreError(f"trace {path.name} cannot be read: {error}") from error
+        if hash_trace(trace) != record.trace_sha256:
+            raise StoreError(f"trace {path.name} is not the one its record was made from")
+        return trace
+
+    def find(self, run_id: str) -> RunRecord | None:
+        """Return the sound record of exactly this run; None where there is none."""
+        for path in sorted(self.folder.glob(f"*-{run_id}.json")):
+            record = read_record(path)
+            if isinstance(record, RunRecord) and record.run_id == run_id:
+                return record
+        return None
+
+    def scan(self) -> Iterator[RunRecord | BadRecord]:
+        """Yield every record in the folder, in the order of file names, and every bad file."""
+        for path in sorted(self.folder.glob("*.json")):
+            yield read_record(path)
+
+
+def read_record(path: Path) -> RunRecord | BadRecord:
+    """Return the record in a file, or what is wrong with it."""
+    try:
+        record = RunRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        return BadRecord(path, f"cannot be read: {error.strerror}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return BadRecord(path, f"is not a record: {where}: {first['msg']}".replace(": :", ":"))
+    if record.plan.run_id != record.run_id:
+        return BadRecord(path, "its run_id is not the hash of its plan")
+    if record.checksum != record.expected_checksum():
+        return BadRecord(path, "its content does not match its checksum")
+    return record
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, flush it to the disk, then rename it.
+
+    Raises:
+        StoreError: The folder cannot be written, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes files private; a record is as readable as any other file.
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _store_error("file", path, error) from error
+
+
+def _store_error(what: str, path: Path, error: OSError) -> StoreError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(f"{what} {path}: no space left; free some or choose another --results")
+    reason = error.strerror or str(error)
+    return StoreError(f"{what} {path} cannot be written: {reason}; choose another --results")
+
+
+def _pack(trace: Trace) -> bytes:
+    """Return a trace as the bytes of a compressed ``.npz``."""
+    header = {"task": trace.task.model_dump(mode="json"), "facts": trace.facts.model_dump()}
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
+        **{name: getattr(trace, name) for name in _ARRAYS},
+    )
+    return buffer.getvalue()
+
+
+def _unpack(path: Path) -> Trace:
+    with np.load(path, allow_pickle=False) as file:
+        header = json.loads(file["header"].tobytes())
+        return Trace(
+            task=TaskSpec.model_validate(header["task"]),
+            facts=TraceFacts.model_validate(header["facts"]),
+            **{name: file[name] for name in _ARRAYS},
+        )

@@ -1,0 +1,104 @@
+"""The stream: for a task, its data and a seed, the one fixed order of training pairs.
+
+Every model of that seed gets the same pairs in the same order whatever its batch size, so
+"pairs consumed" is a position in the stream, and a run can stop and resume at a cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import Dataset
+
+IntArray = npt.NDArray[np.int64]
+
+_DRAW, _SHUFFLE = 0, 1  # the two uses of chance, each with generators of its own
+
+
+def generator(seed: int, *purpose: int) -> np.random.Generator:
+    """Return the seed's generator for one purpose, independent of all others."""
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, *purpose))))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A run of consecutive pairs of the stream.
+
+    Attributes:
+        index: Inputs, as indices into ``dataset.inputs``, shape (B,).
+        pairs: Pairs presented once this batch has been.
+    """
+
+    index: IntArray
+    pairs: int
+
+
+class Stream:
+    """One seed's training pairs, epoch after epoch, and the facts that metrics need.
+
+    Attributes:
+        train: Training pairs in drawn order, shape (epoch_pairs,).
+        test: Held-out pairs, shape (m,).
+        first_seen: Position (from 1) of each probe input in the first epoch, shape (P,);
+            0 where no training pair shows it.
+        all_seen: Position at which every probe input has been shown; None if never.
+        test_counts: How often each probe input is held out, shape (P,).
+    """
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self.seed = seed
+        self.train, self.test = dataset.draw(generator(seed, _DRAW))
+        self._epoch: tuple[int, IntArray] | None = None
+        self.first_seen = _first_positions(self.epoch(0), dataset.probe, len(dataset.inputs))
+        shown = dataset.spec.enumerable and bool(self.first_seen.all())
+        self.all_seen = int(self.first_seen.max()) if shown else None
+        counts = np.bincount(self.test, minlength=len(dataset.inputs))
+        # A held-out sample is its own test set: one of each.
+        self.test_counts = (
+            counts[dataset.probe]
+            if dataset.spec.enumerable
+            else np.ones(len(dataset.probe), dtype=np.int64)
+        )
+
+    @property
+    def epoch_pairs(self) -> int:
+        """Training pairs in one epoch."""
+        return len(self.train)
+
+    def epoch(self, number: int) -> IntArray:
+        """Return epoch `number` (from 0): a fresh shuffle of the training pairs."""
+        if self._epoch is None or self._epoch[0] != number:
+            order = generator(self.seed, _SHUFFLE, number).permutation(self.train)
+            self._epoch = (number, order)
+        return self._epoch[1]
+
+    def batches(self, batch_size: int, stop: int, start: int = 0) -> Iterator[Batch]:
+        """Yield batches from position `start` to position `stop`, in pairs.
+
+        A batch never crosses the end of an epoch or of the budget: the last one before either
+        may be smaller.
+
+        Args:
+            batch_size: Pairs in a full batch.
+            stop: The budget.
+            start: Where to begin: 0 or a position at which a batch ended.
+        """
+        position = start
+        while position < stop:
+            number, offset = divmod(position, self.epoch_pairs)
+            order = self.epoch(number)
+            end = min(offset + batch_size, self.epoch_pairs, offset + stop - position)
+            position += end - offset
+            yield Batch(order[offset:end], position)
+
+
+def _first_positions(order: IntArray, probe: IntArray, n_inputs: int) -> IntArray:
+    """Return where (from 1) each probe input first stands in `order`, 0 where nowhere."""
+    first = np.zeros(n_inputs, dtype=np.int64)
+    shown, position = np.unique(order, return_index=True)
+    first[shown] = position + 1
+    return first[probe]

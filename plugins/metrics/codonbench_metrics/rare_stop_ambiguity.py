@@ -1,0 +1,102 @@
+"""How sure the model is of the stop codons when its run ends."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from codonbench import Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench.contracts import MetricValue
+from codonbench_metrics.first_passage import first_passage
+
+_SURE = 0.9
+_VISIBLE = 0.056  # where the reference publication's colour scale saturates
+
+
+class RareStopAmbiguity(Metric):
+    """How many stop codons are left ambiguous, and how each of them stands.
+
+    Stop codons end one open reading frame each, so they are the rarest inputs and the last
+    to be learnt. They are the members of the task's group ``stop``; a task without one has
+    None throughout. All but `stops_right_pairs` refer to the last probe. Where that is
+    non-finite every stop codon counts as ambiguous and the details are None.
+    """
+
+    name = "rare_stop_ambiguity"
+    version = "1"
+    summary = "Stop codons that the model is not sure of at the end, and how each stands."
+
+    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
+        """Return the count, the pairs until all are right, and four values a stop codon."""
+        outputs = {
+            "rare_stop_ambiguity": Output(
+                unit="count",
+                direction="lower",
+                summary=f"Stop codons with p(stop) < {_SURE} at the last probe.",
+            ),
+            "stops_right_pairs": Output(
+                unit="pairs",
+                direction="lower",
+                summary="Pairs at the first probe with every stop codon right.",
+            ),
+        }
+        for codon in (task.probe_inputs[member] for member in task.groups.get("stop", ())):
+            outputs |= _outputs_of(codon)
+        return outputs
+
+    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+        """Return exactly those values."""
+        stops = list(task.groups.get("stop", ()))
+        if not stops:
+            return {"rare_stop_ambiguity": None, "stops_right_pairs": None}
+        all_right = np.asarray(trace.right[:, stops].all(axis=1))
+        values: dict[str, MetricValue] = {"stops_right_pairs": first_passage(all_right, trace)}
+        if not trace.finite[-1]:
+            details = [name for stop in stops for name in _outputs_of(task.probe_inputs[stop])]
+            return values | {"rare_stop_ambiguity": len(stops)} | dict.fromkeys(details)
+        for stop in stops:
+            values |= _values_of(stop, trace)
+        unsure = trace.probabilities(-1)[stops, trace.labels[stops]] < _SURE
+        return values | {"rare_stop_ambiguity": int(unsure.sum())}
+
+
+def _outputs_of(codon: str) -> dict[str, Output]:
+    """Return the four outputs of one stop codon."""
+    return {
+        f"stop_{codon}_p": Output(
+            unit="probability", direction="higher", summary=f"p(stop) of {codon}."
+        ),
+        f"stop_{codon}_margin": Output(
+            unit="logits",
+            direction="higher",
+            summary=f"Logit of stop minus the best rival's for {codon}.",
+        ),
+        f"stop_{codon}_entropy": Output(
+            unit="nats", direction="lower", summary=f"Entropy of the prediction for {codon}."
+        ),
+        f"stop_{codon}_rivals": Output(
+            unit="count",
+            direction="lower",
+            summary=f"Wrong classes with p >= {_VISIBLE} for {codon}.",
+        ),
+    }
+
+
+def _values_of(stop: int, trace: Trace) -> dict[str, MetricValue]:
+    """Return the four values of one stop codon, a probe index, at the last probe."""
+    codon, label = trace.task.probe_inputs[stop], trace.labels[stop]
+    p = trace.probabilities(-1)[stop]
+    nats = p * -np.log(np.maximum(p, np.finfo(np.float64).tiny))
+    return {
+        f"stop_{codon}_p": float(p[label]),
+        f"stop_{codon}_margin": float(
+            trace.true_logit[-1, stop] - trace.best_rival_logit[-1, stop]
+        ),
+        f"stop_{codon}_entropy": float(nats.sum()),
+        f"stop_{codon}_rivals": int((np.delete(p, label) >= _VISIBLE).sum()),
+    }
+
+
+@hookimpl
+def register_metrics(register: Callable[[Metric], None]) -> None:
+    """Register the metric."""
+    register(RareStopAmbiguity())
