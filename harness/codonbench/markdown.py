@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from tabulate import tabulate
+import pandas as pd
 
 from codonbench.errors import StoreError
 from codonbench.leaderboard import Board, Row, Table
@@ -99,8 +99,11 @@ def _grid(rows: tuple[Row, ...], table: Table, one_device: bool) -> str:
             plain("; ".join(row.notes)),
         ]
         body.append(cells)
-    numbers = ["right" if h not in ("model", "device", "notes") else "left" for h in headers]
-    return tabulate(body, headers, tablefmt="pipe", colalign=numbers, disable_numparse=True)
+    alignment = ["left" if h in ("model", "device", "notes") else "right" for h in headers]
+    # pandas hands the frame to tabulate; every cell is text already.
+    return pd.DataFrame(body, columns=headers).to_markdown(
+        index=False, tablefmt="pipe", colalign=alignment, disable_numparse=True
+    )
 
 
 def label(row: Row) -> str:
@@ -112,7 +115,12 @@ def label(row: Row) -> str:
 
 
 def success_text(row: Row) -> str:
-    """Return ``10/10 [72-100 %]``: sustained runs and the Wilson interval of their share."""
+    """Return ``10/10 [72-100 %]``: sustained runs and the Wilson interval of their share.
+
+    ``-`` for a row to which it does not apply, such as a bound.
+    """
+    if row.medians["sustained_pairs"] is None:
+        return "-"
     low, high = round(100 * row.success_low), round(100 * row.success_high)
     return f"{row.successes}/{len(row.seeds)} [{low}-{high} %]"
 
@@ -143,7 +151,7 @@ def plain(text: str) -> str:
         visible = visible[: _LONGEST - 1] + "…"
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;")):
         visible = visible.replace(character, entity)
-    return "".join(f"\\{c}" if c in "\\`*_[]#" else c for c in visible)
+    return "".join(f"\\{c}" if c in "\\`*_[]" else c for c in visible)
 
 
 def insert_between_markers(page: str, content: str) -> str:

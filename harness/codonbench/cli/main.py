@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from codonbench import __version__
-from codonbench.cli import board, data, listing, run, show
+from codonbench.cli import audit, board, data, listing, run, show
 from codonbench.cli.exit_codes import DONE, INTERRUPTED, UNUSABLE
 from codonbench.errors import BenchError
 
@@ -24,6 +24,8 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("show")(show.show)
 app.command("leaderboard")(board.leaderboard)
+app.command("verify")(audit.verify)
+app.command("audit")(audit.audit)
 app.command("ls")(listing.ls)
 app.command("plugins")(listing.plugins)
 app.add_typer(data.app, name="data")

@@ -1,0 +1,57 @@
+# `make run` and `make test` each work as the first command on a fresh clone.
+# Nothing is needed but Python (3.11 or newer), make and git.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-slow lint format leaderboard check-leaderboard audit official clean
+
+help: ## Show what there is to make
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+$(BIN)/bench: pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/bench
+	@echo "Installing what the tests need (once) ..."
+	@$(PIP) -e '.[dev]'
+	@touch $@
+
+run: $(BIN)/bench ## Train mlp-64 with ten seeds, score it, show where it stands
+	$(BIN)/bench run --model mlp-64 --seeds 0-9 --results runs --against leaderboard/results
+
+test: lint ## Lint, check types, run the tests (a few minutes)
+	$(BIN)/pytest -q -m "not slow"
+
+test-slow: $(VENV)/.dev ## Run the tests that are slow by nature: clean environments, kills, full disks
+	$(BIN)/pytest -q -m slow
+
+lint: $(VENV)/.dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+leaderboard: $(BIN)/bench ## Write the leaderboard from the committed records
+	$(BIN)/bench leaderboard
+
+check-leaderboard: $(BIN)/bench ## Fail where the leaderboard is not what its records give
+	$(BIN)/bench leaderboard --check
+
+audit: $(BIN)/bench ## Run three committed records again and compare
+	$(BIN)/bench audit --sample 3 --data usage
+
+official: $(BIN)/bench ## Make every official row: DATA=path/to/human_cds.fa.gz adds the real ORFs
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/official_rows.sh $(DATA)
+
+clean: ## Remove the virtual environment and what was built
+	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

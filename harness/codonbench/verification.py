@@ -1,0 +1,121 @@
+"""A recorded run made again, and compared: do its figures come from this code?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from codonbench.config import RULES_VERSION, RunRequest
+from codonbench.contracts import Frozen
+from codonbench.errors import ConfigError, DataError
+from codonbench.planning import Job, prepare
+from codonbench.records import RunRecord
+from codonbench.registry import Registry
+from codonbench.runner import run
+from codonbench.scoring import Number
+
+BAND_FACTOR = 4.0
+BAND_PAIRS = 8_192
+"""On other hardware, or with another torch, sums are rounded in another order, and a network
+that is trained on them drifts. A figure in pairs may then differ by this factor or by this many
+pairs, whichever allows more. `benchmarks/reproducibility.md` shows what was measured."""
+
+_IN_PAIRS = ("pairs_consumed", "sustained_pairs", "confident_pairs", "confident_pairs_50")
+
+
+class Verdict(Frozen):
+    """What became of a repetition.
+
+    Attributes:
+        name: The record's.
+        outcome: ``identical`` weights and metrics; ``within band`` on another machine; or
+            ``different``.
+        differences: What differed, a sentence each.
+    """
+
+    name: str
+    outcome: Literal["identical", "within band", "different"]
+    differences: tuple[str, ...] = ()
+
+
+def verify(record: RunRecord, registry: Registry, cache: Path, data: str | None = None) -> Verdict:
+    """Make a recorded run again from its record and compare.
+
+    On the same kind of machine (processor, torch, threads) weights and metrics must be
+    identical; on another, the metrics must lie in the stated band.
+
+    Args:
+        record: What to repeat.
+        registry: The plugins.
+        cache: As in `planning.prepare`.
+        data: Where the data are, if the record's own name for them is not enough.
+
+    Raises:
+        UsageError: The model or the data are not to be had here, or the rules have changed.
+    """
+    if record.plan.rules != RULES_VERSION:
+        raise ConfigError(
+            f"record {record.name} was made under rules {record.plan.rules}; "
+            f"this codonbench has rules {RULES_VERSION}"
+        )
+    job = _same_job(record, registry, cache, data)
+    again, _ = run(record.plan, job, registry, on_probe=lambda pairs, right: None)
+    if again.machine.kind == record.machine.kind:
+        return _verdict(record, _unequal(record, again), "identical")
+    return _verdict(record, _outside_band(record.metrics, again.metrics), "within band")
+
+
+def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | None) -> Job:
+    """Return the job of the record's plan; its data must have the record's checksum."""
+    request = RunRequest(
+        model=record.model,
+        task=record.task,
+        data=data or record.plan.data,
+        seeds=(record.seed,),
+        device=record.plan.device,
+        task_overrides={k: str(v) for k, v in record.plan.task_options.items() if v is not None},
+    )
+    job = prepare(request, registry, cache)
+    if job.dataset.checksum != record.plan.data_checksum:
+        raise DataError(
+            f"record {record.name} was made on data {record.plan.data_checksum[:12]}, but "
+            f"{request.data!r} holds {job.dataset.checksum[:12]}"
+        )
+    config = type(job.config).model_validate(record.plan.config)
+    return Job(job.entry, config, record.overrides, job.dataset, (record.plan,))
+
+
+def _verdict(
+    record: RunRecord, differences: list[str], good: Literal["identical", "within band"]
+) -> Verdict:
+    outcome = "different" if differences else good
+    return Verdict(name=record.name, outcome=outcome, differences=tuple(differences))
+
+
+def _unequal(record: RunRecord, again: RunRecord) -> list[str]:
+    """Return what differs where nothing may: weights, trace, metrics, how it ended."""
+    differences = [
+        f"{name}: {record.metrics.get(name)} was recorded, now {again.metrics.get(name)}"
+        for name in sorted({*record.metrics, *again.metrics})
+        if record.metrics.get(name) != again.metrics.get(name)
+    ]
+    for field in ("status", "pairs", "weights_sha256", "trace_sha256"):
+        was, now = getattr(record, field), getattr(again, field)
+        if was != now:
+            differences.append(f"{field}: {was} was recorded, now {now}")
+    return differences
+
+
+def _outside_band(before: Mapping[str, Number], after: Mapping[str, Number]) -> list[str]:
+    """Return what lies outside the band."""
+    differences = []
+    for name in ("success", *_IN_PAIRS):
+        was, now = before.get(name), after.get(name)
+        if (was is None) != (now is None) or (name == "success" and was != now):
+            differences.append(f"{name}: {was} was recorded, now {now}")
+        elif was is not None and now is not None and name in _IN_PAIRS:
+            low, high = sorted((float(was), float(now)))
+            if high - low > BAND_PAIRS and high > BAND_FACTOR * low:
+                differences.append(f"{name}: {was:,} was recorded, now {now:,}")
+    return differences

@@ -1,0 +1,274 @@
+"""The board: who is compared with whom, ranks, censoring, what is left out."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from codonbench.config import RunPlan
+from codonbench.contracts import ModelInfo
+from codonbench.errors import StoreError
+from codonbench.frames import runs_frame
+from codonbench.leaderboard import Board, build_board
+from codonbench.machine import Machine
+from codonbench.markdown import (
+    BEGIN,
+    END,
+    insert_between_markers,
+    median_text,
+    plain,
+    render_board,
+)
+from codonbench.origin import Origin
+from codonbench.records import DatasetFacts, Engine, Harness, RunRecord, Timings
+from codonbench.statistics import Median, censored_median
+from codonbench.store import BadRecord
+
+BUDGET = 23_040_000
+
+
+def make_record(
+    model: str = "mlp-64",
+    seed: int = 0,
+    excess: float | None = 64,
+    *,
+    status: str = "done",
+    role: str = "contestant",
+    device: str = "cpu",
+    device_name: str = "some processor",
+    key: str = "k1",
+    salt: str = "public",
+    threads: int = 1,
+    **changes: object,
+) -> RunRecord:
+    plan = RunPlan(
+        rules="1",
+        task="human-codon",
+        task_version="1",
+        task_options={"genetic_code": 1},
+        data="usage",
+        data_checksum="d" * 64,
+        model=model,
+        model_version="1",
+        config={"hidden": 64},
+        seed=seed,
+        budget_pairs=BUDGET,
+        stop="confident",
+        salt=salt,
+        device=device,
+        threads=threads,
+        engine="eager",
+    )
+    pairs = None if excess is None else 4096 + excess
+    metrics = {
+        "excess_pairs": excess,
+        "pairs_consumed": pairs,
+        "sustained_pairs": pairs,
+        "confident_pairs": pairs,
+        "rare_stop_ambiguity": 0,
+        "decipher_epoch": None if excess is None else 1,
+    }
+    record = RunRecord(
+        run_id=plan.run_id,
+        comparability_key=key,
+        model=model,
+        task="human-codon",
+        seed=seed,
+        status=status,
+        plan=plan,
+        dataset=DatasetFacts(source="usage", checksum="d" * 64, simulated=True),
+        plugin=Origin(distribution="codonbench", version="1", module="m", source_sha256="s"),
+        info=ModelInfo(name="mlp", version="1", summary="", role=role),
+        harness=Harness(version="0", commit=None, modified=None),
+        machine=Machine(
+            device=device,
+            device_name=device_name,
+            cpu_name="cpu",
+            cpu_capability="AVX2",
+            cpu_count=2,
+            driver=None,
+            cuda=None,
+            system="Linux x86_64",
+            python="3.11.7",
+            torch="2.13.0",
+            numpy="2",
+            threads=threads,
+            deterministic=True,
+            tf32=False,
+        ),
+        engine=Engine(name="eager", version="1"),
+        parameters=5440,
+        pairs=70_000,
+        metrics=metrics,
+        trace_sha256="t",
+        timings=Timings(train=2.0),
+    )
+    return record.model_copy(update=changes).sealed()
+
+
+def row_seeds(model: str, excesses: list[float | None]) -> list[RunRecord]:
+    return [make_record(model, seed, excess) for seed, excess in enumerate(excesses)]
+
+
+def test_rows_are_ranked_by_median_excess_with_never_as_infinity() -> None:
+    records = [
+        *row_seeds("slow", [640, 640, 640]),
+        *row_seeds("mostly-never", [0, None, None]),
+        *row_seeds("quick", [0, 64, None]),
+    ]
+    table = build_board(records).tables[0]
+    assert [(row.rank, row.model) for row in table.rows] == [
+        (1, "quick"),
+        (2, "slow"),
+        (3, "mostly-never"),
+    ]
+    never = table.rows[2].medians["excess_pairs"]
+    assert never is not None
+    assert never.value is None
+    assert never.never == 2
+    assert table.rows[2].successes == 1
+
+
+def test_never_is_shown_as_beyond_the_budget_and_never_dropped() -> None:
+    text = render_board(build_board(row_seeds("mlp-64", [None] * 10)))
+    assert "> 23,040,000" in text
+    assert "0/10 [0-28 %]" in text  # Wilson: 1.96^2 / (10 + 1.96^2) = 27.8 %
+
+
+def test_reference_rows_stand_apart_and_have_no_rank() -> None:
+    board = build_board([*row_seeds("mlp-64", [64]), make_record("count-table", role="reference")])
+    table = board.tables[0]
+    assert [row.model for row in table.rows] == ["mlp-64"]
+    assert [(row.model, row.rank) for row in table.references] == [("count-table", None)]
+    assert "Reference rows, not ranked" in render_board(board)
+
+
+def test_other_keys_and_other_devices_have_tables_of_their_own() -> None:
+    records = [
+        make_record(),
+        make_record(key="k2", seed=1),
+        make_record(device="cuda", device_name="some GPU", seed=2),
+    ]
+    tables = build_board(records).tables
+    assert {(t.key, t.device) for t in tables} == {("k1", "cpu"), ("k2", "cpu"), ("k1", "cuda")}
+
+
+def test_a_metric_that_was_not_measured_does_not_count_as_never() -> None:
+    answered = make_record(seed=0, excess=64)
+    silent = make_record(seed=1, excess=None, not_measured=("excess_pairs",))
+    median = build_board([answered, silent]).tables[0].rows[0].medians["excess_pairs"]
+    assert median is not None
+    assert (median.n, median.never, median.value) == (1, 0, 64)
+
+
+def test_wall_time_is_shown_only_among_rows_of_one_device() -> None:
+    alike = build_board([make_record("a"), make_record("b")])
+    mixed = build_board([make_record("a"), make_record("b", device_name="another processor")])
+    assert "s a run" in render_board(alike)
+    assert "s a run" not in render_board(mixed)
+
+
+def test_unfinished_bad_and_repeated_runs_are_listed_with_the_reason() -> None:
+    found = [
+        make_record(seed=0),
+        make_record(seed=0, salt="another"),
+        make_record(seed=1, status="interrupted"),
+        BadRecord(Path("broken.json"), "its content does not match its checksum"),
+    ]
+    board = build_board(found)
+    assert board.tables[0].rows[0].seeds == (0,)
+    reasons = [item.reason for item in board.excluded]
+    assert any("checksum" in reason for reason in reasons)
+    assert any("seed 0 is already counted" in reason for reason in reasons)
+    assert any("interrupted" in reason for reason in reasons)
+    assert "Not counted" in render_board(board)
+
+
+def test_flags_and_knowledge_become_notes() -> None:
+    record = make_record(
+        excess=-64, flags=("below the bound: ...",), knowledge=("class frequencies",)
+    )
+    notes = build_board([record]).tables[0].rows[0].notes
+    assert notes == (
+        "knows class frequencies",
+        "below the bound in 1 of 1",
+        "fewer than 10 seeds",
+    )
+
+
+def test_overrides_make_a_row_of_their_own_with_its_own_label() -> None:
+    plain_row = make_record()
+    plan = plain_row.plan.model_copy(update={"config": {"hidden": 128}})
+    other = make_record(plan=plan, run_id=plan.run_id, overrides={"hidden": 128})
+    text = render_board(build_board([plain_row, other]))
+    assert "mlp-64 (hidden=128)" in text
+    assert len(build_board([plain_row, other]).tables[0].rows) == 2
+
+
+def test_the_order_of_records_does_not_matter() -> None:
+    records = [*row_seeds("a", [1, 2, None]), *row_seeds("b", [3, 4, 5])]
+    forward = build_board(records)
+    backward = build_board(records[::-1])
+    assert forward == backward
+    assert render_board(forward) == render_board(backward)
+
+
+def test_an_empty_board_says_so() -> None:
+    assert render_board(Board(tables=(), excluded=())) == "No results yet."
+
+
+def test_two_thousand_rows_are_ranked_without_gaps() -> None:
+    records = [make_record(f"m{i}", 0, float(i)) for i in range(2000)]
+    rows = build_board(records).tables[0].rows
+    assert [row.rank for row in rows] == list(range(1, 2001))
+    assert [row.model for row in rows[:3]] == ["m0", "m1", "m2"]
+
+
+@pytest.mark.parametrize(
+    ("hostile", "shown"),
+    [
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("a|b\nc", "a&#124;b c"),
+        ("right\u202eto\u200eleft", "right to left"),
+        ("**bold** `code` [x](y)", "\\*\\*bold\\*\\* \\`code\\` \\[x\\](y)"),
+    ],
+)
+def test_hostile_text_is_shown_harmless(hostile: str, shown: str) -> None:
+    assert plain(hostile) == shown
+
+
+def test_overlong_text_is_cut() -> None:
+    assert len(plain("x" * 10_000)) == 120
+
+
+def test_median_text_spells_interval_censoring_and_absence() -> None:
+    assert median_text(None, 100) == "-"
+    assert median_text(censored_median([7]), 100) == "7"
+    some = Median(value=5000.0, low=64.0, high=None, n=10, never=4)
+    assert median_text(some, 9000) == "5,000 [64 to > 9,000]"
+    assert median_text(some, None) == "5,000 [64 to never]"
+
+
+def test_markers_keep_what_people_wrote_around_them() -> None:
+    page = f"# Ours\n\n{BEGIN}\nold\n{END}\n\nafter\n"
+    renewed = insert_between_markers(page, "new")
+    assert renewed == f"# Ours\n\n{BEGIN}\n\nnew\n\n{END}\n\nafter\n"
+    assert insert_between_markers(renewed, "new") == renewed
+    assert insert_between_markers("", "new") == f"{BEGIN}\n\nnew\n\n{END}\n"
+
+
+def test_a_lost_marker_is_an_error() -> None:
+    with pytest.raises(StoreError, match="must hold"):
+        insert_between_markers(f"{BEGIN}\nno end", "new")
+
+
+def test_runs_as_a_frame_have_a_row_a_run_and_a_column_a_metric() -> None:
+    frame = runs_frame([make_record(seed=0, excess=64), make_record(seed=1, excess=None)])
+    assert list(frame["seed"]) == [0, 1]
+    assert frame.groupby("model")["excess_pairs"].median()["mlp-64"] == 64
+    assert frame["excess_pairs"].isna().tolist() == [False, True]
+
+
+def test_board_json_holds_no_infinity() -> None:
+    board = build_board(row_seeds("mlp-64", [None, None]))
+    json.dumps(board.model_dump(mode="json"), allow_nan=False)
