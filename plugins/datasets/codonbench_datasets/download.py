@@ -1,0 +1,243 @@
+"""Downloads: fetched once, checked before they get their name, checked again before use.
+
+A download goes to a temporary file beside its place. Only when it is complete and its checksum
+is right is it renamed, so a file under its final name is a whole one. Where no checksum is
+published, the SHA-256 seen on first use is written beside the file (``NAME.sha256``, in the
+format of ``sha256sum``) and whatever comes later must match it.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pooch
+
+from codonbench import DataSource
+from codonbench.errors import DownloadError
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes received so far and the bytes expected, None where not announced."""
+
+_CHUNK = 1 << 16
+_ABSENT = "is not in the cache; 'bench data fetch {name}' downloads it"
+
+
+def fetch(
+    source: DataSource, cache: Path, *, offline: bool = False, progress: Progress | None = None
+) -> Path:
+    """Return the downloaded file, getting it first where it is missing or damaged.
+
+    Args:
+        source: What to get.
+        cache: The folder it lives in; made when missing.
+        offline: True forbids any network access.
+        progress: Told how far the download is.
+
+    Raises:
+        DownloadError: No network, a server's refusal, a download cut short, a wrong checksum,
+            or offline and not there; nothing is left under the final name.
+    """
+    path = cache / source.filename
+    try:
+        problem = _problem(source, path) if path.is_file() else _ABSENT.format(name=source.name)
+        if problem is None:
+            with suppress(OSError):  # a cache that only others may write is fine
+                _record_sum(source, path, path)
+            return path
+        if offline:
+            raise DownloadError(
+                f"{source.name!r} {problem}, but network access is switched off; "
+                f"run 'bench data fetch {source.name}' once without --offline"
+            )
+        cache.mkdir(parents=True, exist_ok=True)
+        _sweep(source, cache)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=_part_prefix(source)) as folder:
+            part = Path(folder) / source.filename
+            _download(source, part, progress)
+            wrong = _problem(source, part, held=_held_sum(source, path))
+            if wrong is not None:
+                raise DownloadError(f"what {source.url} sent for {source.name!r} {wrong}")
+            _record_sum(source, part, path)
+            part.replace(path)
+    except OSError as error:
+        raise DownloadError(
+            f"cannot keep {source.name!r} in the cache folder: {error.strerror or error}"
+        ) from error
+    return path
+
+
+def verify(source: DataSource, cache: Path) -> tuple[bool, str]:
+    """Check the file in the cache; never downloads.
+
+    Returns:
+        Whether it is there and right, and a sentence that says so or what is wrong.
+    """
+    path = cache / source.filename
+    if not path.is_file():
+        return False, f"{source.name!r} {_ABSENT.format(name=source.name)}"
+    problem = _problem(source, path)
+    if problem is not None:
+        return False, f"{source.name!r} {problem}; 'bench data fetch {source.name}' replaces it"
+    if source.git_blob is not None:
+        return True, f"{source.name!r} is intact (git blob {source.git_blob})"
+    sha256 = source.sha256 or _held_sum(source, path)
+    if sha256 is None:
+        return True, f"{source.name!r} is complete, but no checksum of it is known yet"
+    since = "" if source.sha256 else ", as on first download"
+    return True, f"{source.name!r} is intact (SHA-256 {sha256}{since})"
+
+
+def status(source: DataSource, cache: Path) -> str:
+    """Return ``absent`` or ``present, 97.1 MB``; nothing is read, so nothing is verified."""
+    path = cache / source.filename
+    if not path.is_file():
+        return "absent"
+    return f"present, {path.stat().st_size / 1e6:.1f} MB"
+
+
+def _part_prefix(source: DataSource) -> str:
+    return f"{source.filename}.part-"
+
+
+def _sweep(source: DataSource, cache: Path) -> None:
+    """Remove what downloads killed more than a day ago have left."""
+    for left in cache.glob(f"{_part_prefix(source)}*"):
+        if time.time() - left.stat().st_mtime > 86_400:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+class _Reporter:
+    """Stands in for the progress bar that pooch expects and passes the figures on."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.progress = progress
+        self.total: int | None = None  # pooch sets it when the answer begins, 0 if unannounced
+        self.received = 0
+
+    def update(self, n_bytes: int) -> None:
+        """Count received bytes; pooch says the size of a chunk even where it was shorter."""
+        self.received += n_bytes
+        if self.total:
+            self.received = min(self.received, self.total)
+        if self.progress is not None:
+            self.progress(self.received, self.total or None)
+
+    def reset(self) -> None:
+        """Begin again: pooch does this when all has come, to report the exact total."""
+        self.received = 0
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _download(source: DataSource, part: Path, progress: Progress | None) -> None:
+    """Download to `part`, turning every failure of the network into a DownloadError."""
+    reporter = _Reporter(progress)
+    get = pooch.HTTPDownloader(
+        progressbar=reporter, chunk_size=_CHUNK, headers={"Accept-Encoding": "identity"}
+    )
+    what = f"download of {source.name!r} from {source.url}"
+    try:
+        get(source.url, str(part), None)
+    except OSError as error:  # the base of all that requests raises
+        response = getattr(error, "response", None)
+        if response is not None:
+            answer = f"{response.status_code} {response.reason}"
+            raise DownloadError(f"{what} failed: the server answered {answer}") from error
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        if reporter.total is not None:  # the answer had begun
+            got = f"{part.stat().st_size:,} bytes"
+            raise DownloadError(f"{what} was cut short after {got}; run it again") from error
+        raise DownloadError(
+            f"{what} failed: the server cannot be reached; check the network, or give --data a "
+            "FASTA file that you already have"
+        ) from error
+    if reporter.total and part.stat().st_size < reporter.total:
+        got = f"{part.stat().st_size:,} of {reporter.total:,} bytes"
+        raise DownloadError(f"{what} was cut short after {got}; run it again")
+
+
+def _problem(source: DataSource, path: Path, held: str | None = None) -> str | None:
+    """Return what is wrong with the file, as words that follow its name, None if it is right.
+
+    Args:
+        source: What it should be.
+        path: The file.
+        held: The sum that a file of unpublished checksum must have; read from beside the file
+            when not given.
+    """
+    try:
+        if source.git_blob is not None:
+            blob = git_blob(path)
+            if blob != source.git_blob:
+                return f"is damaged: its git blob id is {blob}, not {source.git_blob}"
+            return None
+        expected = source.sha256 or held or _held_sum(source, path)
+        if expected is not None:
+            sha256 = str(pooch.file_hash(str(path), alg="sha256"))
+            if sha256 != expected:
+                since = "" if source.sha256 else ", seen on first download"
+                return f"is damaged or has changed: its SHA-256 is {sha256}, not {expected}{since}"
+            return None
+        return _gzip_problem(path)
+    except OSError as error:
+        return f"cannot be read ({error.strerror or error})"
+
+
+def _gzip_problem(path: Path) -> str | None:
+    """Return what is wrong with a gzip file; None where it is whole or not gzip by its name."""
+    if not path.stat().st_size:
+        return "is empty"
+    if path.suffix != ".gz":
+        return None
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 22):
+                pass
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        return f"is damaged or incomplete ({error})"
+    return None
+
+
+def git_blob(path: Path) -> str:
+    """Return the id git gives a file's content: SHA-1 of ``blob <size>``, a null byte, content."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sum_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _held_sum(source: DataSource, path: Path) -> str | None:
+    """Return the SHA-256 seen on first use, None where the checksum is published or unseen."""
+    if source.git_blob is not None or source.sha256 is not None:
+        return None
+    try:
+        words = _sum_file(path).read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return words[0] if words else None
+
+
+def _record_sum(source: DataSource, part: Path, path: Path) -> None:
+    """Write the sum of `part` beside its future place, if it is the first one seen."""
+    if source.git_blob or source.sha256 or _held_sum(source, path):
+        return
+    sha256 = pooch.file_hash(str(part), alg="sha256")
+    beside = _sum_file(part)
+    beside.write_text(f"{sha256}  {source.filename}\n", encoding="ascii")
+    beside.replace(_sum_file(path))

@@ -1,0 +1,203 @@
+"""Read nucleotide FASTA into arrays: 100 MB in about a second, at little more than its size.
+
+The text is read whole, then rewritten in place, a block at a time: headers are blanked, line
+ends and blanks deleted, letters turned into base numbers. So memory stays near one copy.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import stat
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.errors import DataError
+
+_BLOCK = 1 << 20  # fits a core's cache; larger blocks are slower
+_LF, _CR, _GT = b"\n\r>"
+_BOM = b"\xef\xbb\xbf"
+
+_UNKNOWN, _AMBIGUOUS, _PROTEIN, _INVALID, _RECORD = range(4, 9)
+
+
+def _letter_table() -> bytes:
+    """Return what each byte becomes: 0..3 for a base, else what kind of byte it is."""
+    table = bytearray([_INVALID] * 256)
+    kinds = {0: "UT", 1: "C", 2: "A", 3: "G", _UNKNOWN: "NX-.*?"}
+    kinds |= {_AMBIGUOUS: "RYSWKMBDHV", _PROTEIN: "EFILPQJOZ", _RECORD: ">"}
+    for kind, letters in kinds.items():
+        for letter in letters + letters.lower():
+            table[ord(letter)] = kind
+    return bytes(table)
+
+
+_LETTERS = _letter_table()
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """The records of a FASTA file, as slices of one array.
+
+    Attributes:
+        bases: 0..3 for U (or T), C, A, G. Record i is ``bases[starts[i]:][:lengths[i]]``;
+            what lies between records, and any number above 3, is no base.
+        starts: Where each record begins, shape (n,).
+        lengths: How many letters each record has, shape (n,).
+        unclear: Whether a record holds any letter that is not one of A, C, G, T, U, shape (n,).
+    """
+
+    bases: npt.NDArray[np.uint8]
+    starts: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+    unclear: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+def read_fasta(path: str | Path) -> Sequences:
+    """Read a nucleotide FASTA file.
+
+    Plain or gzip (told by its first bytes, not by its name); DNA or RNA letters in either case;
+    wrapped or not; LF, CRLF or CR line ends; blank lines.
+
+    Args:
+        path: The file; messages name it as given here.
+
+    Raises:
+        DataError: The file is missing, unreadable, empty, cut short, no FASTA or a protein FASTA.
+    """
+    return _parse(_read_text(path), str(path))
+
+
+def read_table(path: str | Path) -> Sequences:
+    r"""Read a table of sequences: a header line, then lines of ``id<TAB>sequence``.
+
+    Args:
+        path: The file, plain or gzip; messages name it as given here.
+
+    Raises:
+        DataError: As in `read_fasta`, or there is no such table in the file.
+    """
+    header, _, rows = bytes(_read_text(path)).partition(b"\n")
+    if b"\t" not in header or b"\t" not in rows:
+        raise DataError(f"{str(path)!r} is not a table of id and sequence separated by a tab")
+    # With other separators such a table is a FASTA.
+    text = b">" + rows.strip().replace(b"\n", b"\n>").replace(b"\t", b"\n")
+    return _parse(bytearray(text), str(path))
+
+
+def _read_text(path: str | Path) -> bytearray:
+    """Return the file's content, unpacked if it is gzip."""
+    text = bytearray()
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - Path() would tidy the name the user gave
+        if stat.S_ISDIR(mode):
+            raise DataError(f"{str(path)!r} is a folder; give a FASTA file")
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{str(path)!r} is not a regular file; give a FASTA file")
+        with Path(path).open("rb") as stored:
+            packed = stored.read(2) == b"\x1f\x8b"
+            stored.seek(0)
+            stream = gzip.GzipFile(fileobj=stored) if packed else stored
+            while chunk := stream.read(4 * _BLOCK):
+                text += chunk
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{str(path)!r} is a damaged or incomplete gzip file ({error}); fetch or copy it again"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    except ValueError as error:  # a null byte in the name
+        raise DataError(f"cannot read {str(path)!r}: {error}") from error
+    return text
+
+
+def _check_beginning(text: bytearray, name: str) -> None:
+    """Raise unless the text begins like a FASTA; blank out a byte order mark."""
+    if text.startswith(_BOM):
+        text[: len(_BOM)] = b"\n" * len(_BOM)
+    first = re.search(rb"\S", text)
+    if first is None:
+        raise DataError(f"{name!r} is empty; give a FASTA file of coding sequences")
+    if first.group() == b">":
+        return
+    beginning = text[first.start() : first.start() + 4096]
+    if any(byte < 9 or byte > 126 for byte in beginning):
+        raise DataError(f"{name!r} is neither text nor gzip; give a FASTA file, plain or gzip")
+    raise DataError(f"{name!r} is no FASTA file: it does not begin with a '>' header line")
+
+
+def _parse(text: bytearray, name: str) -> Sequences:
+    """Turn FASTA text into numbers, overwriting it."""
+    _check_beginning(text, name)
+    raw = np.frombuffer(text, dtype=np.uint8)
+    written = n_records = n_lines = 0
+    in_header, last_byte = False, _LF
+    marks: list[npt.NDArray[np.int64]] = []
+    unclear: list[npt.NDArray[np.int64]] = []
+    kinds = np.zeros(_RECORD + 1, dtype=np.int64)
+    for low in range(0, len(raw), _BLOCK):
+        block = raw[low : low + _BLOCK]
+        ends = np.flatnonzero((block == _LF) | (block == _CR))
+        angles = np.flatnonzero(block == _GT)
+        before = np.where(angles > 0, block[angles - 1], last_byte)
+        headers = angles[(before == _LF) | (before == _CR)]
+        last_byte = int(block[-1])
+
+        opened = np.concatenate(([0], headers)) if in_header else headers
+        closed = np.append(ends, len(block))[np.searchsorted(ends, opened)]
+        in_header = bool(len(opened)) and bool(closed[-1] == len(block))
+        depth = np.zeros(len(block) + 1, dtype=np.int8)
+        depth[opened] += 1
+        depth[closed] -= 1  # may be where it opened, at the start of a block
+        block[np.cumsum(depth[:-1], dtype=np.int8).view(np.bool_)] = _LF
+        if (block[angles] == _GT).any():
+            raise _no_letter(name, block, ends, n_lines, ord(">"))
+        block[headers] = _GT  # survives as the mark between records
+
+        kept = np.frombuffer(block.tobytes().translate(_LETTERS, b"\n\r\t "), dtype=np.uint8)
+        odd = np.flatnonzero(kept > 3)  # few: all that is not a base
+        kind = kept[odd]
+        if (kind == _INVALID).any():
+            raise _no_letter(name, block, ends, n_lines)
+        borders, odd = odd[kind == _RECORD], odd[kind != _RECORD]
+        unclear.append(np.unique(n_records - 1 + np.searchsorted(borders, odd)))
+        marks.append(borders + written)
+        kinds += np.bincount(kind, minlength=len(kinds))
+        raw[written : written + len(kept)] = kept
+        written += len(kept)
+        n_records += len(borders)
+        n_lines += int(np.count_nonzero(block[ends] == _LF))
+
+    n_letters = written - n_records
+    if kinds[_PROTEIN] > n_letters / 20 or kinds[_PROTEIN] + kinds[_AMBIGUOUS] > n_letters / 2:
+        raise DataError(f"{name!r} looks like protein; give nucleotide coding sequences")
+    borders = np.concatenate(marks)
+    is_unclear = np.zeros(n_records, dtype=np.bool_)
+    is_unclear[np.concatenate(unclear)] = True
+    lengths = np.diff(borders, append=written) - 1
+    return Sequences(raw[:written], borders + 1, lengths, is_unclear)
+
+
+def _no_letter(
+    name: str,
+    block: npt.NDArray[np.uint8],
+    ends: npt.NDArray[np.int64],
+    n_lines: int,
+    byte: int | None = None,
+) -> DataError:
+    """Return the error for the first byte of the block that is no letter (or is `byte`)."""
+    kinds = np.frombuffer(_LETTERS, dtype=np.uint8)[block]
+    blank = np.isin(block, np.frombuffer(b"\n\r\t ", dtype=np.uint8))
+    wrong = (kinds == _INVALID) & ~blank if byte is None else block == byte
+    where = int(np.flatnonzero(wrong)[0])
+    line = n_lines + int(np.count_nonzero(block[ends[ends < where]] == _LF)) + 1
+    shown = repr(chr(block[where])) if 32 < block[where] < 127 else f"byte {block[where]:#04x}"
+    return DataError(f"line {line} of {name!r} holds {shown}, which is no sequence letter")
