@@ -98,7 +98,7 @@ def curate(records: Sequences, code: GeneticCode, name: str) -> Orfs:
 
     codons, lengths = _pack_codons(records, reason < 0)
     candidates = np.flatnonzero(reason < 0)
-    reason[candidates[_n_stops(codons, lengths, code) > 0]] = 5
+    reason[candidates[_stopped(codons, lengths, code)]] = 5
     repeats = _repeats(codons, lengths, reason[candidates] < 0)
     reason[candidates[repeats]] = 6
     keep = reason[candidates] < 0
@@ -138,15 +138,16 @@ def _pack_codons(
     return codons, lengths // 3
 
 
-def _n_stops(codons: npt.NDArray[np.uint8], lengths: IntArray, code: GeneticCode) -> IntArray:
-    """Return how many codons before its last are labelled ``*`` in each ORF, shape (n,)."""
+def _stopped(
+    codons: npt.NDArray[np.uint8], lengths: IntArray, code: GeneticCode
+) -> npt.NDArray[np.bool_]:
+    """Return which ORFs hold a codon labelled ``*`` before their last, shape (n,)."""
     is_stop = np.zeros(len(codons), dtype=np.bool_)
     for stop in code.stops:  # three passes of comparison beat one of np.isin
         is_stop |= codons == stop
     ends = np.cumsum(lengths)
     is_stop[ends - 1] = False
-    where = np.searchsorted(ends, np.flatnonzero(is_stop), side="right")
-    return np.bincount(where, minlength=len(lengths))
+    return np.asarray(np.logical_or.reduceat(is_stop, ends - lengths), dtype=np.bool_)
 
 
 def _repeats(
