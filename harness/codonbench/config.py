@@ -18,6 +18,7 @@ RULES_VERSION = "1"
 """Changes whenever the protocol does: stream, probe schedule, stop rule, loss, relabelling."""
 
 MAX_SEED = 2**31 - 1
+MAX_SEEDS = 100_000
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -116,9 +117,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise ConfigError(f"seeds {text!r}: the range {first}-{last} runs backwards")
-        if last > MAX_SEED or last - first >= 100_000:
-            raise ConfigError(f"seeds {text!r}: at most 100,000 seeds, none above {MAX_SEED}")
+        if last > MAX_SEED or last - first >= MAX_SEEDS:
+            raise ConfigError(f"seeds {text!r}: at most {MAX_SEEDS:,} seeds, none above {MAX_SEED}")
         seeds.update(dict.fromkeys(range(first, last + 1)))
+    if len(seeds) > MAX_SEEDS:
+        raise ConfigError(f"seeds {text!r}: {len(seeds):,} seeds, at most {MAX_SEEDS:,} at a time")
     return tuple(seeds)
 
 
@@ -170,9 +173,14 @@ def _read(text: str) -> Any:
 
 def _explain(cls: type[BaseModel], detail: Any) -> str:
     """Return one validation problem as a sentence with the field, the value and the remedy."""
-    field = str(detail["loc"][0]) if detail["loc"] else "configuration"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    # Only the first letter: the rest may spell allowed values, which are case-sensitive.
+    message = message[:1].lower() + message[1:]
+    if not detail["loc"]:  # a rule about several fields at once
+        return message
+    field = str(detail["loc"][0])
     if detail["type"] == "extra_forbidden":
-        return f"no field {field!r}; it has {', '.join(sorted(cls.model_fields))}"
+        return f"no field {field!r}; it has {', '.join(sorted(cls.model_fields)) or 'none'}"
     known = cls.model_fields.get(field)
     about = f" ({known.description})" if known is not None and known.description else ""
-    return f"field {field!r}{about}: got {detail['input']!r}; {detail['msg'].lower()}"
+    return f"field {field!r}{about}: got {detail['input']!r}; {message}"

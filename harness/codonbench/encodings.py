@@ -23,6 +23,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from codonbench.contracts import TaskView
@@ -82,8 +83,11 @@ def make_encoder(
     kind = canonical(name, view)
     letters = torch.as_tensor(symbols, dtype=torch.int64, device=device)
     if kind == f"{view.unit}_index":
-        return lambda index: index
+        # A copy: a module that works in place must not reach into the stream.
+        return lambda index: index.clone()
     if kind == f"{view.unit}_onehot":
+        if len(symbols) ** 2 > _TABLE_LIMIT:
+            return lambda index: F.one_hot(index, len(symbols)).to(dtype)
         table = torch.eye(len(symbols), dtype=dtype, device=device)
     elif kind == f"{view.symbol}_index":
         table = letters

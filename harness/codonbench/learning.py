@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,7 @@ class Lab:
         status, error: How it ended.
         build_seconds: Time to build the module and its optimiser.
         train_seconds: Time of the training loop without its probes.
+        known: Metric values that a computed row knows in closed form; None where one was trained.
     """
 
     probes: Probes
@@ -68,10 +70,11 @@ class Lab:
     error: str | None = None
     build_seconds: float = 0.0
     train_seconds: float = 0.0
+    known: Mapping[str, float | None] | None = None
 
 
-def learn(plugin: Model, config: ModelConfig, setting: Setting, on_probe: OnProbe) -> Lab:
-    """Build the plugin's module and train it, under the seed's own chance.
+def learn(model: type[Model], config: ModelConfig, setting: Setting, on_probe: OnProbe) -> Lab:
+    """Build the model's module and train it, under the seed's own chance.
 
     An exception of the plugin ends in status ``error``, Ctrl-C in ``interrupted``; what was
     seen until then is kept.
@@ -88,7 +91,7 @@ def learn(plugin: Model, config: ModelConfig, setting: Setting, on_probe: OnProb
     started = time.perf_counter()
     with seeded_globals(setting.plan.seed):
         try:
-            lesson = make_lesson(plugin, config, setting)
+            lesson = make_lesson(model(config), config, setting)
             lab.module = lesson.module
             lab.build_seconds = time.perf_counter() - started
             train(
@@ -105,8 +108,8 @@ def learn(plugin: Model, config: ModelConfig, setting: Setting, on_probe: OnProb
             lab.status = "interrupted"
         except UsageError:  # the model cannot serve this task: what was asked is at fault
             raise
-        except Exception as error:  # the plugin's own; it becomes the record's last words
-            lab.status, lab.error = "error", f"{type(error).__name__}: {error}"
+        except (Exception, SystemExit) as error:  # the plugin's own: the record's last words
+            lab.status, lab.error = "error", _last_words(error)
     lab.train_seconds = time.perf_counter() - started - lab.build_seconds - lab.probes.seconds
     if lab.status == "done" and not watcher.finite:
         lab.status = "diverged"
@@ -126,6 +129,7 @@ def make_lesson(plugin: Model, config: ModelConfig, setting: Setting) -> Lesson:
         optimizer=None if isinstance(module, BatchLearner) else plugin.configure_optimizer(module),
         encode=encode,
         labels=torch.as_tensor(labels.hide(dataset.labels), device=device),
+        n_classes=view.n_classes,
         probe=torch.as_tensor(dataset.probe, device=device),
         class_weights=None
         if weights is None
@@ -136,10 +140,26 @@ def make_lesson(plugin: Model, config: ModelConfig, setting: Setting) -> Lesson:
     )
 
 
-def compute(plugin: Reference, setting: Setting) -> Lab:
-    """Lay out a computed row's constant logits as if it had been probed all through a run."""
-    lab = Lab(Probes())
-    logits = plugin.logits(setting.dataset.spec)
+def compute(row: type[Reference], config: ModelConfig, setting: Setting) -> Lab:
+    """Lay out a computed row's constant logits as if it had been probed all through a run.
+
+    An exception of the plugin ends in status ``error``.
+
+    Raises:
+        UsageError: The row cannot serve this task.
+    """
+    lab = Lab(Probes(), known={})
+    dataset = setting.dataset
+    with seeded_globals(setting.plan.seed):
+        try:
+            plugin = row(config)
+            lab.known = dict(plugin.values(dataset.spec, dataset.frequencies))
+            logits = plugin.logits(dataset.spec)
+        except UsageError:
+            raise
+        except (Exception, SystemExit) as error:
+            lab.status, lab.error = "error", _last_words(error)
+            return lab
     if logits is None:
         return lab
     clock, stream, frames = setting.clock, setting.stream, setting.frames
@@ -154,6 +174,10 @@ def compute(plugin: Reference, setting: Setting) -> Lab:
         batch = stream.epoch(epoch)[end + 1 - clock.batch_size : end + 1]
         lab.probes.frame_inputs.append(batch)
     return lab
+
+
+def _last_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def make_trace(lab: Lab, setting: Setting) -> Trace:

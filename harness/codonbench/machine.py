@@ -52,7 +52,14 @@ class Machine(Frozen):
     @property
     def kind(self) -> tuple[str, ...]:
         """What must agree for two runs of one plan to give identical weights."""
-        return (self.device_name, self.cpu_capability, self.system, self.torch, str(self.threads))
+        return (
+            self.device_name,
+            self.cpu_name,
+            self.cpu_capability,
+            self.system,
+            self.torch,
+            str(self.threads),
+        )
 
 
 def choose_device(asked: str) -> DeviceKind:
@@ -107,13 +114,18 @@ def describe_machine(device: DeviceKind) -> Machine:
 
 @lru_cache
 def _cpu_name() -> str:
+    """Return ``AMD EPYC (family 26, model 2)``: clouds sell many processors under one name."""
+    facts: dict[str, str] = {}
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+            name, _, value = line.partition(":")
+            facts.setdefault(name.strip(), value.strip())
     except OSError:
-        pass  # not Linux: the next line answers, if less exactly
-    return platform.processor() or platform.machine()
+        pass  # not Linux: what Python knows has to do
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" not in facts:
+        return name
+    return f"{name} (family {facts['cpu family']}, model {facts.get('model', '?')})"
 
 
 @lru_cache

@@ -68,7 +68,7 @@ class Failure:
     Attributes:
         module: What was being loaded.
         distribution: Whose it is.
-        error: The last line of the traceback.
+        error: What the traceback ends with, on one line.
         details: All of it.
     """
 
@@ -98,13 +98,20 @@ class Registry:
     def add(self, module: ModuleType, distribution: str, version: str) -> None:
         """Register everything that a module's hooks offer; contain its failure.
 
+        A module that two entry points name is registered once.
+
         Raises:
             NameClashError: A name is taken already.
         """
+        if self.manager.is_registered(module):
+            return
         try:
             self.manager.register(module, name=module.__name__)
             self.manager.check_pending()
         except Exception as error:  # a plugin may do anything; say which one did
+            # Left in place, its misspelt hook would be found again with every later plugin.
+            if self.manager.is_registered(module):
+                self.manager.unregister(module)
             self._fail(module.__name__, distribution, error)
             return
 
@@ -127,7 +134,7 @@ class Registry:
                 call(register=add_to(kind, table, make))
             except NameClashError:
                 raise
-            except Exception as error:  # as above
+            except (Exception, SystemExit) as error:  # as above
                 self._fail(module.__name__, distribution, error)
 
     def model(self, name: str) -> ModelEntry:
@@ -148,7 +155,7 @@ class Registry:
         table[entry.name] = entry
 
     def _fail(self, module: str, distribution: str, error: BaseException) -> None:
-        last = traceback.format_exception_only(error)[-1].strip()
+        last = " ".join(traceback.format_exception_only(error)[-1].split())
         details = "".join(traceback.format_exception(error))
         self.failures.append(Failure(module, distribution, last, details))
 
@@ -175,7 +182,7 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
         registry.add(root, owner, version)
         for info in pkgutil.iter_modules(getattr(root, "__path__", [])):
             module = _import(registry, f"{root.__name__}.{info.name}", owner)
-            if module is not None and not info.ispkg:
+            if module is not None:
                 registry.add(module, owner, version)
     return registry
 
@@ -224,4 +231,5 @@ def _metric_entries(
 
 
 def _whose(entry: Entry) -> str:
-    return f"{entry.origin.distribution} {entry.origin.version} ({entry.origin.module})"
+    origin = entry.origin
+    return f"{origin.distribution} {origin.version} ({origin.module})".strip()

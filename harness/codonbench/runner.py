@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from codonbench.config import RunPlan
-from codonbench.contracts import Model, Reference, Trace
+from codonbench.contracts import Reference, Trace
 from codonbench.learning import Lab, Setting, compute, learn, make_trace
 from codonbench.machine import describe_machine, pin_arithmetic
 from codonbench.planning import Job
@@ -46,16 +46,15 @@ def run(plan: RunPlan, job: Job, registry: Registry, on_probe: OnProbe) -> tuple
     hook.run_started(plan=plan)
     pin_arithmetic(plan.threads)
 
-    plugin = job.entry.cls(job.config)
     setting = Setting(plan, job.dataset, job.config.batch_size)
-    if isinstance(plugin, Reference):
-        lab = compute(plugin, setting)
+    if issubclass(job.entry.cls, Reference):
+        lab = compute(job.entry.cls, job.config, setting)
     else:
-        lab = learn(plugin, job.config, setting, on_probe)
+        lab = learn(job.entry.cls, job.config, setting, on_probe)
     trace = make_trace(lab, setting)
 
     before_scoring = time.perf_counter()
-    scores = _score(plugin, job, trace, registry)
+    scores = _score(lab, trace, registry)
     ended = time.perf_counter()
     timings = Timings(
         build=lab.build_seconds,
@@ -73,15 +72,13 @@ def run(plan: RunPlan, job: Job, registry: Registry, on_probe: OnProbe) -> tuple
     return record, trace
 
 
-def _score(plugin: Model | Reference, job: Job, trace: Trace, registry: Registry) -> Scores:
+def _score(lab: Lab, trace: Trace, registry: Registry) -> Scores:
     """Score the trace; a computed row's closed-form values take the place of measured ones."""
-    metrics = [entry.metric for entry in registry.metrics.values()]
-    scores = score(trace, metrics)
-    if not isinstance(plugin, Reference):
+    scores = score(trace, [entry.metric for entry in registry.metrics.values()])
+    if lab.known is None:
         return scores
-    known = plugin.values(job.dataset.spec, job.dataset.frequencies)
     unanswered = scores.not_measured if len(trace.pairs) else ()
-    return Scores({**scores.values, **known}, unanswered, scores.versions)
+    return Scores({**scores.values, **lab.known}, unanswered, scores.versions)
 
 
 def _make_record(
@@ -120,7 +117,9 @@ def _make_record(
         harness=describe_harness(),
         machine=describe_machine(plan.device),
         engine=Engine(name=ENGINE, version=ENGINE_VERSION),
-        parameters=sum(p.numel() for p in module.parameters()) if module is not None else 0,
+        parameters=sum(p.numel() for p in module.parameters() if p.requires_grad)
+        if module is not None
+        else 0,
         pairs=lab.probes.position,
         metrics=scores.values,
         not_measured=scores.not_measured,

@@ -46,13 +46,16 @@ def score(trace: Trace, metrics: Iterable[Metric]) -> Scores:
     the run was cut short.
 
     Raises:
-        PluginError: A metric failed, gave other names than it declares, or no number.
+        PluginError: A metric failed, gave other names than it declares, a name that another
+            gives, or no number.
     """
     values: dict[str, Number] = {}
     unanswered: list[str] = []
     versions: dict[str, str] = {}
     for metric in sorted(metrics, key=lambda m: m.name):
         for name, value in _compute(metric, trace).items():
+            if name in values:
+                raise PluginError(f"metric {metric.name!r} gives {name!r}, as does another metric")
             values[name] = None if value is NOT_MEASURED else value
             if value is NOT_MEASURED:
                 unanswered.append(name)
@@ -64,7 +67,7 @@ def _compute(metric: Metric, trace: Trace) -> Mapping[str, MetricValue]:
     try:
         if not len(trace.pairs):
             return dict.fromkeys(metric.outputs(trace.task), NOT_MEASURED)
-        values = metric.compute(trace, trace.task)
+        values = dict(metric.compute(trace, trace.task))
         declared = set(metric.outputs(trace.task))
     except Exception as error:
         raise PluginError(f"metric {metric.name!r} failed: {error!r}") from error

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,11 +72,12 @@ class Store:
             StoreError: The trace is unreadable or is not the one the record was made from.
         """
         path = self.trace_path(record)
-        if not path.is_file():
+        # An earlier, interrupted try of the same plan may have left a trace that is not this one's.
+        if record.trace_sha256 is None or not path.is_file():
             return None
         try:
             trace = _unpack(path)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zip, zlib, numpy and JSON each have their own complaints
             raise StoreError(f"trace {path.name} cannot be read: {error}") from error
         if hash_trace(trace) != record.trace_sha256:
             raise StoreError(f"trace {path.name} is not the one its record was made from")
@@ -158,7 +158,8 @@ def _pack(trace: Trace) -> bytes:
 
 
 def _unpack(path: Path) -> Trace:
-    with np.load(path, allow_pickle=False) as file:
+    # np.load forgets to close what it opened where a file is damaged.
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         header = json.loads(file["header"].tobytes())
         return Trace(
             task=TaskSpec.model_validate(header["task"]),

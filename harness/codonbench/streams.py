@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import Dataset
+from codonbench.errors import PluginError
 
 IntArray = npt.NDArray[np.int64]
 
@@ -47,11 +48,15 @@ class Stream:
             0 where no training pair shows it.
         all_seen: Position at which every probe input has been shown; None if never.
         test_counts: How often each probe input is held out, shape (P,).
+
+    Raises:
+        PluginError: The dataset draws other pairs than its task promises.
     """
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
         self.seed = seed
         self.train, self.test = dataset.draw(generator(seed, _DRAW))
+        _check_drawn(self.train, self.test, dataset)
         self._epoch: tuple[int, IntArray] | None = None
         self.first_seen = _first_positions(self.epoch(0), dataset.probe, len(dataset.inputs))
         shown = dataset.spec.enumerable and bool(self.first_seen.all())
@@ -94,6 +99,21 @@ class Stream:
             end = min(offset + batch_size, self.epoch_pairs, offset + stop - position)
             position += end - offset
             yield Batch(order[offset:end], position)
+
+
+def _check_drawn(train: IntArray, test: IntArray, dataset: Dataset) -> None:
+    """Raise PluginError where a draw is not what its task promises."""
+    spec = dataset.spec
+    if (len(train), len(test)) != (spec.train_size, spec.test_size):
+        raise PluginError(
+            f"task {spec.name!r} drew {len(train)} training and {len(test)} held-out pairs; "
+            f"its spec promises {spec.train_size} and {spec.test_size}"
+        )
+    for pairs in (train, test):
+        if len(pairs) and not 0 <= pairs.min() <= pairs.max() < len(dataset.inputs):
+            raise PluginError(
+                f"task {spec.name!r} drew pairs outside its inputs 0..{len(dataset.inputs) - 1}"
+            )
 
 
 def _first_positions(order: IntArray, probe: IntArray, n_inputs: int) -> IntArray:

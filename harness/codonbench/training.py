@@ -14,6 +14,7 @@ from torch import Tensor
 
 from codonbench.contracts import BatchLearner, ClassWeights
 from codonbench.encodings import Encoder
+from codonbench.errors import PluginError
 from codonbench.probes import BatchClock, ProbeSchedule
 from codonbench.stopping import Watcher
 from codonbench.streams import Stream
@@ -34,6 +35,7 @@ class Lesson:
         optimizer: Its optimiser; None for a `BatchLearner`.
         encode: From input indices to what the module is handed.
         labels: Class id of every input, shape (N,).
+        n_classes: How many class ids there are.
         probe: The probe set, as input indices, shape (P,).
         class_weights: Loss weight of each class id (C,), or None.
         weighting: How the weighted loss is averaged.
@@ -43,6 +45,7 @@ class Lesson:
     optimizer: torch.optim.Optimizer | None
     encode: Encoder
     labels: Tensor
+    n_classes: int
     probe: Tensor
     class_weights: Tensor | None
     weighting: ClassWeights
@@ -160,9 +163,18 @@ def cross_entropy(
 
 @torch.no_grad()
 def probe_logits(lesson: Lesson) -> npt.NDArray[np.float32]:
-    """Return the logits of the whole probe set (P, C), in evaluation mode, float32."""
+    """Return the logits of the whole probe set (P, C), in evaluation mode, float32.
+
+    Raises:
+        PluginError: The module gives something else.
+    """
     was_training = lesson.module.training
     lesson.module.eval()
     logits = lesson.module(lesson.encode(lesson.probe))
     lesson.module.train(was_training)
+    # A column too many would go unnoticed otherwise, and with it a rival of the true class.
+    given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    expected = (len(lesson.probe), lesson.n_classes)
+    if given != expected:
+        raise PluginError(f"the module gives logits {given}, expected {expected}")
     return np.asarray(logits.detach().to("cpu", torch.float32).numpy(), dtype=np.float32).copy()

@@ -37,7 +37,7 @@ def verify(
         if isinstance(record, BadRecord):
             raise StoreError(f"{path} {record.reason}")
         chosen.append(record)
-    _compare(chosen, data)
+    _compare(chosen, data, chosen)
 
 
 def audit(
@@ -70,18 +70,18 @@ def audit(
         raise StoreError(f"no finished run to repeat in {results}")
     chosen = random.Random(chosen_seed).sample(finished, min(sample, len(finished)))
     typer.echo(f"{len(chosen)} of {len(finished)} runs, chosen with --seed {chosen_seed}")
-    _compare(chosen, None)
+    _compare(chosen, None, finished)
 
 
-def _compare(records: list[RunRecord], data: str | None) -> None:
+def _compare(records: list[RunRecord], data: str | None, peers: list[RunRecord]) -> None:
     """Repeat each record, say what became of it, exit 1 where one differs."""
-    from codonbench.registry import load_registry
+    from codonbench.cli.loading import load_plugins
     from codonbench.verification import verify as repeat
 
-    registry = load_registry()
+    registry = load_plugins()
     differ = False
     for record in records:
-        verdict = repeat(record, registry, cache_folder(), data)
+        verdict = repeat(record, registry, cache_folder(), data, peers)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:
             typer.echo(f"  {difference}")

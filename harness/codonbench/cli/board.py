@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codonbench.cli.folders import RESULTS, ResultsOption
+
+if TYPE_CHECKING:
+    from codonbench.leaderboard import Board
 
 
 def leaderboard(
@@ -24,33 +27,43 @@ def leaderboard(
 
     The same records give the same bytes. Nothing but the records is needed.
     """
-    import json
-
     from codonbench.errors import StaleError, StoreError
     from codonbench.leaderboard import build_board
-    from codonbench.markdown import insert_between_markers, render_board
     from codonbench.store import Store, write_atomically
 
     if not results.is_dir():
         raise StoreError(f"no results folder {results}; 'bench run' makes one")
-    folder = results.parent if out is None else out
     board = build_board(Store(results).scan())
-    page_path, json_path = folder / "README.md", folder / "leaderboard.json"
-    page = page_path.read_text() if page_path.is_file() else "# Leaderboard\n"
-    wanted = {
-        page_path: insert_between_markers(page, render_board(board)),
-        json_path: json.dumps(board.model_dump(mode="json"), indent=1, sort_keys=True) + "\n",
-    }
-    stale = [p for p, text in wanted.items() if not p.is_file() or p.read_text() != text]
-    if check:
-        if stale:
-            names = " and ".join(str(path) for path in stale)
-            raise StaleError(f"{names} out of date; run 'bench leaderboard' and commit")
-        typer.echo("the leaderboard is what its records give")
-        return
-    for path in stale:
-        write_atomically(path, wanted[path].encode())
-    rows = sum(len(table.rows) + len(table.references) for table in board.tables)
-    typer.echo(f"{rows} rows in {len(board.tables)} tables; wrote {len(stale)} of 2 files")
+    wanted = _files(board, results.parent if out is None else out)
+    stale = [path for path, content in wanted.items() if _content(path) != content]
     for item in board.excluded:
         typer.echo(f"not counted: {item.name}: {item.reason}", err=True)
+    if check and stale:
+        names = " and ".join(str(path) for path in stale)
+        raise StaleError(f"{names} out of date; run 'bench leaderboard' and commit what it writes")
+    for path in stale:
+        write_atomically(path, wanted[path])
+    rows = sum(len(table.rows) + len(table.references) for table in board.tables)
+    done = f"wrote {' and '.join(map(str, stale))}" if stale else "everything is up to date"
+    typer.echo(f"{done}; rows: {rows}, tables: {len(board.tables)}")
+
+
+def _files(board: Board, folder: Path) -> dict[Path, bytes]:
+    """Return what the board's two files should hold."""
+    import json
+
+    from codonbench.errors import StoreError
+    from codonbench.markdown import insert_between_markers, render_board
+
+    page_path = folder / "README.md"
+    try:
+        page = (_content(page_path) or b"# Leaderboard\n").decode()
+        page = insert_between_markers(page, render_board(board))
+    except (UnicodeDecodeError, StoreError) as error:
+        raise StoreError(f"{page_path}: {error}") from error
+    board_json = json.dumps(board.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+    return {page_path: page.encode(), folder / "leaderboard.json": board_json.encode()}
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None

@@ -26,12 +26,14 @@ def fetch(
     from codonbench.cli.console import messages
 
     task, source = _find(name)
+    console = messages()
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
         TimeRemainingColumn(),
-        console=messages(),
+        console=console,
+        disable=not console.is_terminal,
     ) as bar:
         shown = bar.add_task(source.name, total=None)
 
@@ -47,21 +49,18 @@ def fetch(
 @app.command("ls")
 def list_sources() -> None:
     """List the data sources of every task, and what of them is here."""
-    from rich.table import Table
-    from rich.text import Text
+    from codonbench.cli.loading import load_plugins
+    from codonbench.cli.tables import print_table
 
-    from codonbench.cli.console import output
-    from codonbench.registry import load_registry
-
-    table = Table("task", "data", "here", "what")
-    for entry in load_registry().tasks.values():
+    rows = []
+    for entry in load_plugins().tasks.values():
         downloads = {source.name for source in entry.task.sources}
         for name, summary in entry.task.data_names.items():
             state = (
                 entry.task.status(name, cache=cache_folder()) if name in downloads else "built in"
             )
-            table.add_row(*(Text(cell) for cell in (entry.name, name, state, summary)))
-    output().print(table)
+            rows.append((entry.name, name, state, summary))
+    print_table(("task", "data", "here", "what"), rows)
 
 
 @app.command()
@@ -69,10 +68,10 @@ def verify(
     name: Annotated[str | None, typer.Argument(help="One data source; all by default.")] = None,
 ) -> None:
     """Check downloaded files against their checksums; exit 1 where one is not sound."""
-    from codonbench.registry import load_registry
+    from codonbench.cli.loading import load_plugins
 
     if name is None:
-        tasks = [entry.task for entry in load_registry().tasks.values()]
+        tasks = [entry.task for entry in load_plugins().tasks.values()]
         chosen = [(task, source) for task in tasks for source in task.sources]
         present = [(t, s) for t, s in chosen if t.status(s.name, cache=cache_folder()) != "absent"]
         if not present:
@@ -91,13 +90,15 @@ def verify(
 
 def _find(name: str) -> tuple[Task, DataSource]:
     """Return the download called `name` and the task it belongs to."""
+    from codonbench.cli.loading import load_plugins
     from codonbench.errors import UnknownNameError
-    from codonbench.registry import load_registry
 
     known: list[str] = []
-    for entry in load_registry().tasks.values():
+    for entry in load_plugins().tasks.values():
         for source in entry.task.sources:
             if source.name == name:
                 return entry.task, source
             known.append(source.name)
-    raise UnknownNameError(f"no download called {name!r}; there are {', '.join(known)}")
+    raise UnknownNameError(
+        f"no download called {name!r}; there are {', '.join(known)} ('bench data ls' says more)"
+    )

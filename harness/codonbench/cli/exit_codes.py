@@ -3,17 +3,24 @@
 Codes 1, 2 and 3 are also those of the exceptions in `codonbench.errors`.
 """
 
-DONE = 0
-"""All went well. A model that never deciphers is a result, not a failure."""
+from __future__ import annotations
 
-FAILED = 1
-"""A run ended in status ``error``, or a plugin failed."""
+from types import MappingProxyType
 
-UNUSABLE = 2
-"""What was asked for cannot be done as asked."""
+DONE, FAILED, UNUSABLE, STALE, INTERRUPTED = 0, 1, 2, 3, 130
 
-STALE = 3
-"""Committed output is not what the records give (``--check``)."""
+MEANINGS = MappingProxyType(
+    {
+        DONE: "all went well; never deciphering is a result, not a failure",
+        FAILED: "a run ended in error, a plugin failed, or a download is not sound",
+        UNUSABLE: "what was asked for cannot be done as asked",
+        STALE: "bench leaderboard --check: a file is out of date",
+        INTERRUPTED: "Ctrl-C; the run in progress left a record with status interrupted",
+    }
+)
 
-INTERRUPTED = 130
-"""Ctrl-C; the run in progress left a record with status ``interrupted``."""
+
+def as_help() -> str:
+    """Return the table, for the end of ``bench --help``."""
+    lines = [f"{code:>3}  {meaning}" for code, meaning in MEANINGS.items()]
+    return "\n".join(("Exit codes:", *lines))

@@ -2,77 +2,100 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from codonbench.cli.exit_codes import FAILED
+
+if TYPE_CHECKING:
+    from codonbench.registry import Registry
+
+_Cells = Iterator[tuple[str, ...]]
 
 
 def ls(
     kind: Annotated[str, typer.Argument(help="models, tasks or metrics")] = "models",
 ) -> None:
     """List models, tasks or metrics."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from codonbench.cli.console import output
     from codonbench.errors import UnknownNameError
-    from codonbench.registry import load_registry
 
-    registry = load_registry()
-    rows: list[tuple[str, str, str, str]]
-    if kind == "models":
-        rows = [
-            (name, entry.cls.info.role, _settings(dict(entry.preset)), entry.cls.info.summary)
-            for name, entry in registry.models.items()
-        ]
-        headers = ("model", "role", "preset", "summary")
-    elif kind == "tasks":
-        rows = [
-            (name, entry.task.version, ", ".join(entry.task.data_names), entry.task.title)
-            for name, entry in registry.tasks.items()
-        ]
-        headers = ("task", "version", "data", "title")
-    elif kind == "metrics":
-        rows = [
-            (name, entry.metric.version, entry.origin.distribution, entry.metric.summary)
-            for name, entry in registry.metrics.items()
-        ]
-        headers = ("metric", "version", "distribution", "summary")
-    else:
+    kinds = {
+        "models": (("model", "what it is, or where its settings differ"), _models),
+        "tasks": (("task", "version", "data", "title"), _tasks),
+        "metrics": (("metric", "version", "summary"), _metrics),
+    }
+    if kind not in kinds:
         raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks or metrics")
-    table = Table(*headers)
-    for row in sorted(rows):
-        table.add_row(*(Text(cell) for cell in row))
-    output().print(table)
+    from codonbench.cli.loading import load_plugins
+    from codonbench.cli.tables import print_table
+
+    headers, rows = kinds[kind]
+    print_table(headers, rows(load_plugins()))
 
 
-def plugins() -> None:
+def plugins(ctx: typer.Context) -> None:
     """List every plugin that loaded and every one that did not; exit 1 if any did not."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from codonbench.cli.console import output
+    from codonbench.cli.console import say
+    from codonbench.cli.tables import print_table
     from codonbench.registry import load_registry
 
     registry = load_registry()
-    table = Table("kind", "name", "version", "distribution", "file or error")
-    entries = [
-        *(("model", e, e.cls.info.version) for e in registry.models.values()),
-        *(("task", e, e.task.version) for e in registry.tasks.values()),
-        *(("metric", e, e.metric.version) for e in registry.metrics.values()),
-    ]
-    for kind, entry, version in entries:
-        owner = f"{entry.origin.distribution} {entry.origin.version}"
-        table.add_row(*(Text(c) for c in (kind, entry.name, version, owner, entry.file)))
+    print_table(("distribution and module", "offers"), _modules(registry))
     for failure in registry.failures:
-        cells = ("failed", failure.module, "", failure.distribution, failure.error)
-        table.add_row(*(Text(cell) for cell in cells), style="red")
-    output().print(table)
+        say(
+            f"did not load: {failure.module} of {failure.distribution or 'no distribution'}: "
+            f"{failure.error}",
+            style="red",
+        )
+        if ctx.parent is not None and ctx.parent.params.get("debug"):
+            say(failure.details)
     if registry.failures:
         raise typer.Exit(FAILED)
 
 
-def _settings(preset: dict[str, object]) -> str:
-    return ", ".join(f"{field}={value}" for field, value in preset.items())
+def _models(registry: Registry) -> _Cells:
+    """Yield each model with its presets below it; the reference rows last."""
+    roots = [e for name, e in registry.models.items() if name == e.cls.info.name]
+    for root in sorted(roots, key=lambda e: (e.cls.info.role == "reference", e.name)):
+        info = root.cls.info
+        reference = "reference: " if info.role == "reference" else ""
+        yield root.name, reference + info.summary
+        for preset, fields in root.cls.presets.items():
+            yield f"  {preset}", ", ".join(f"{f}={_short(v)}" for f, v in fields.items())
+
+
+def _tasks(registry: Registry) -> _Cells:
+    for name, entry in sorted(registry.tasks.items()):
+        yield name, entry.task.version, ", ".join(entry.task.data_names), entry.task.title
+
+
+def _metrics(registry: Registry) -> _Cells:
+    for name, entry in sorted(registry.metrics.items()):
+        yield name, entry.metric.version, entry.metric.summary
+
+
+def _modules(registry: Registry) -> _Cells:
+    """Yield each distribution and, below it, what each of its modules registers."""
+    entries = [
+        *(("model", entry) for entry in registry.models.values()),
+        *(("task", entry) for entry in registry.tasks.values()),
+        *(("metric", entry) for entry in registry.metrics.values()),
+    ]
+    offers = sorted(
+        (f"{entry.origin.distribution} {entry.origin.version}", entry.origin.module, kind, i)
+        for i, (kind, entry) in enumerate(entries)
+    )
+    for owner, of_owner in groupby(offers, key=lambda offer: offer[0]):
+        yield owner, ""
+        for (module, kind), group in groupby(of_owner, key=lambda offer: offer[1:3]):
+            first, *others = (entries[i][1].name for *_, i in group)
+            more = f" and {len(others)} more" if others else ""
+            yield f"  {module}", f"{kind} {first}{more}"
+
+
+def _short(value: object) -> str:
+    """Return a setting as it is typed after --set: ``[64,1024]`` for ``(64, 1024)``."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)

@@ -1,22 +1,22 @@
-"""Where `bench` begins and ends: argv in, exit code out, exceptions turned into sentences."""
+"""Where `bench` begins: argv in, exit code out."""
 
 from __future__ import annotations
 
-import errno
-import os
+import io
 import sys
 from typing import Annotated
 
 import typer
 
 from codonbench import __version__
-from codonbench.cli import audit, board, data, listing, run, show
-from codonbench.cli.exit_codes import DONE, INTERRUPTED, UNUSABLE
-from codonbench.errors import BenchError
+from codonbench.cli import audit, board, data, exit_codes, listing, run, show
+from codonbench.cli.endings import BenchGroup
 
 app = typer.Typer(
     name="bench",
+    cls=BenchGroup,
     help="How many training pairs does a model need to decipher the genetic code?",
+    epilog=exit_codes.as_help(),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -45,37 +45,18 @@ def options(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print and exit."),
     ] = False,
 ) -> None:
-    """Options that come before the command."""
+    """Options of every command; --debug may stand anywhere on the line."""
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    debug = "--debug" in sys.argv
-    if debug:  # accepted anywhere, because it is added to a command that has just failed
-        sys.argv = [sys.argv[0], "--debug", *(a for a in sys.argv[1:] if a != "--debug")]
-    try:
-        code = app(standalone_mode=True)
-    except KeyboardInterrupt:
-        _say("interrupted")
-        code = INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has gone, as in `bench ls models | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = DONE
-    except BenchError as error:
-        if debug:
-            raise
-        _say(str(error))
-        code = error.exit_code
-    except OSError as error:
-        if debug or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            raise
-        _say(f"{error.filename or 'a file'}: {error.strerror}")
-        code = UNUSABLE
-    sys.exit(code)
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(f"bench: {message}\n")
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]
+    if len(arguments) < len(sys.argv[1:]):  # it is added to the end of a line that has failed
+        arguments.insert(0, "--debug")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # bars and dots on a terminal without Unicode
+            stream.reconfigure(errors="replace")
+    app(arguments, prog_name="bench")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,21 @@
-"""Live progress of `bench run`, a bar for each seed."""
+"""Live progress of `bench run`: a bar while a seed runs, a line of text once it has.
+
+All of it goes to standard error. The bar is for terminals only; the lines are for everyone.
+"""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
 
-from codonbench.cli.console import messages
+from codonbench.cli.console import messages, say
+from codonbench.cli.phrases import outcome_text
 from codonbench.config import RunPlan
 from codonbench.jobs import Outcome
 from codonbench.planning import Job
@@ -20,35 +26,38 @@ _REFRESH_PAIRS = 2_048  # probes come by the hundred; a bar need not follow each
 
 
 class RunDisplay:
-    """A context in which runs show what they are doing; silent where `quiet`."""
+    """A context in which runs show what they are doing.
 
-    def __init__(self, job: Job, *, quiet: bool) -> None:
+    Args:
+        job: What is run.
+        brief: Leave out what is not news: introduction, finished seeds.
+        live: Draw a bar, if standard error is a terminal.
+    """
+
+    def __init__(self, job: Job, *, brief: bool, live: bool) -> None:
         self._job = job
         self._spec = job.dataset.spec
         self._stops = np.asarray(self._spec.groups.get("stop", ()), dtype=np.int64)
-        self._bars: dict[int, TaskID] = {}
         self._console = messages()
-        self._quiet = quiet
-        unit = f"{self._spec.unit}s"
+        self._brief = brief
+        self._bar: TaskID | None = None
         self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[pairs]:>12,} pairs"),
-            TextColumn(f"{{task.fields[right]:>3}}/{len(self._spec.probe_inputs)} {unit}"),
-            TextColumn("{task.fields[stops]}"),
-            TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12 if self._console.width < 100 else 30),
+            TextColumn("{task.fields[pairs]:>10,} pairs"),
+            TextColumn("{task.fields[right]}"),
+            _TimeLeft(),
             console=self._console,
-            disable=quiet,
+            disable=not (live and self._console.is_terminal),
+            # Else rich would send what is printed to standard output after the bar.
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
 
     def __enter__(self) -> Self:
-        if not self._quiet:
-            dataset = self._job.dataset
-            kind = "simulated" if dataset.simulated else "real"
-            self._console.print(f"{self._spec.title}; data: {dataset.source} ({kind})")
-            for line in dataset.report:
-                self._console.print(f"  {line}", style="dim", markup=False)
+        if not self._brief:
+            for line in _introduction(self._job):
+                say(line, console=self._console)
         self._progress.start()
         return self
 
@@ -58,68 +67,81 @@ class RunDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._close_bar()
         self._progress.stop()
 
     def watch(self, plan: RunPlan) -> OnProbe:
         """Open a bar for a run; return what follows its probes."""
-        bar = self._progress.add_task(
-            f"{plan.model} seed {plan.seed}",
-            total=plan.budget_pairs,
-            pairs=0,
-            right=0,
-            stops="",
-            state="",
+        self._close_bar()
+        bar = self._bar = self._progress.add_task(
+            f"seed {plan.seed}", total=plan.budget_pairs, pairs=0, right="", early=False
         )
-        self._bars[plan.seed] = bar
         shown = -_REFRESH_PAIRS
-        streak: int | None = None
+        since: int | None = None
         needed = len(self._spec.probe_inputs) * self._spec.target_accuracy
 
         def follow(pairs: int, right: npt.NDArray[np.bool_]) -> None:
-            nonlocal shown, streak
+            nonlocal shown, since
             deciphered = right.sum() >= needed
-            streak = (pairs if streak is None else streak) if deciphered else None
+            since = (pairs if since is None else since) if deciphered else None
             if pairs - shown < _REFRESH_PAIRS:
                 return
             shown = pairs
-            ends_early = plan.stop == "confident" and streak is not None
+            # Once deciphered, what is left is the window that it has to last for.
+            window_ends = None if since is None else since + WINDOW_PAIRS
+            in_window = plan.stop == "confident" and window_ends is not None and pairs < window_ends
             self._progress.update(
                 bar,
                 completed=pairs,
-                # Once deciphered, what is left is the window it has to last for.
-                total=max(pairs, streak + WINDOW_PAIRS)
-                if ends_early and streak is not None
-                else plan.budget_pairs,
+                total=window_ends if in_window else plan.budget_pairs,
                 pairs=pairs,
-                right=int(right.sum()),
-                stops=self._stops_text(right),
-                state="deciphered" if deciphered else "learning",
+                right=self._right_text(right),
+                early=plan.stop == "confident" and not in_window,
             )
 
         return follow
 
     def finished(self, outcome: Outcome) -> None:
-        """Close a run's bar, or say that its record was there already."""
-        record = outcome.record
-        if outcome.reused:
-            if not self._quiet:
-                self._console.print(
-                    f"{record.model} seed {record.seed}: already recorded as {record.run_id}; "
-                    "--force runs it again"
-                )
+        """Close a run's bar and say how it went, or that its record was there already."""
+        self._close_bar()
+        if self._brief and not outcome.reused and outcome.record.error is None:
             return
-        final = max(record.pairs, 1)
-        self._progress.update(
-            self._bars[record.seed],
-            total=final,
-            completed=final if record.status in ("done", "diverged") else None,
-            pairs=record.pairs,
-            state=record.status,
-        )
-        if record.error and not self._quiet:
-            self._console.print(f"{record.model} seed {record.seed}: {record.error}", markup=False)
+        seed = f"seed {outcome.record.seed:<3}"
+        say(f"{seed} {outcome_text(outcome)}", console=self._console)
 
-    def _stops_text(self, right: npt.NDArray[np.bool_]) -> str:
+    def _close_bar(self) -> None:
+        if self._bar is not None:
+            self._progress.remove_task(self._bar)
+            self._bar = None
+
+    def _right_text(self, right: npt.NDArray[np.bool_]) -> str:
+        text = f"{int(right.sum()):>2}/{len(right)} {self._spec.unit}s"
         if not len(self._stops):
-            return ""
-        return f"{int(right[self._stops].sum())}/{len(self._stops)} stops"
+            return text
+        return f"{text} {int(right[self._stops].sum())}/{len(self._stops)} stops"
+
+
+class _TimeLeft(ProgressColumn):
+    """Time left; an upper limit where the run may stop before its budget."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        seconds = task.time_remaining
+        if seconds is None:
+            return Text("")
+        limit = "≤ " if task.fields["early"] else ""
+        return Text(f"{limit}{timedelta(seconds=round(seconds))} left", style="cyan")
+
+
+def _introduction(job: Job) -> list[str]:
+    """Return what is about to be run, on what."""
+    plan, dataset = job.plans[0], job.dataset
+    kind = " (simulated)" if dataset.simulated else ""
+    budget = f"{'' if plan.stop == 'budget' else 'at most '}{plan.budget_pairs:,} pairs"
+    seeds = f"{len(job.plans)} seeds, {budget} each" if len(job.plans) > 1 else f"1 seed, {budget}"
+    return [
+        f"{plan.model} on {plan.task}, data {dataset.source}{kind}, on {plan.device}",
+        *(f"  {line}" for line in dataset.report),
+        f"  {seeds}",
+    ]

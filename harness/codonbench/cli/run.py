@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
 from codonbench.cli.exit_codes import FAILED, INTERRUPTED
 from codonbench.cli.folders import RESULTS, ResultsOption, cache_folder, is_offline
+
+if TYPE_CHECKING:
+    from codonbench.planning import Job
+    from codonbench.records import RunRecord
+    from codonbench.registry import Registry
+    from codonbench.store import Store
 
 
 def run(
@@ -60,12 +68,12 @@ def run(
     p >= 0.9, or at the budget; --full spends the whole budget. Records go to --results; what
     is recorded there already is not run again.
     """
-    from codonbench.cli.progress import RunDisplay
-    from codonbench.cli.tables import print_standing
+    from codonbench.cli.console import messages, say
+    from codonbench.cli.loading import load_plugins
+    from codonbench.cli.standing import print_standing
     from codonbench.config import RunRequest, configure, parse_seeds, parse_settings
-    from codonbench.jobs import run_all
+    from codonbench.errors import StoreError
     from codonbench.planning import prepare
-    from codonbench.registry import load_registry
     from codonbench.store import Store
 
     task_overrides = parse_settings(task_settings or [], "--task-set")
@@ -88,23 +96,40 @@ def run(
     }
     if salt is not None:
         asked["salt"] = salt
-    request = configure(RunRequest, asked, {}, "bench run")
-    registry = load_registry()
-    store = Store(results)
-    store.prepare()
-    job = prepare(request, registry, cache_folder())
-
-    records = []
-    with RunDisplay(job, quiet=as_json) as display:
-        for outcome in run_all(job, registry, store, display.watch, force=force):
-            records.append(outcome.record)
-            display.finished(outcome)
-            if as_json:
-                typer.echo(outcome.record.to_line())
+    request = configure(RunRequest, asked, {}, "run")
+    if against is not None and not against.is_dir():
+        raise StoreError(f"--against {against} is no folder of records")
+    registry, store = load_plugins(), Store(results)
+    printed = sys.stdout
+    with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
+        with messages().status("reading the data"):
+            job = prepare(request, registry, cache_folder())
+        store.prepare()
+        records = _run_all(job, registry, store, force, printed if as_json else None)
     if not as_json:
         print_standing(records, store, Store(against) if against else None)
+        where = "" if results == RESULTS else f" --results {results}"
+        say(f"\nrecords are in {results}; to see one: bench show {records[0].run_id[:8]}{where}")
     statuses = {record.status for record in records}
     if "interrupted" in statuses:
         raise typer.Exit(INTERRUPTED)
     if statuses & {"error", "timeout"}:
         raise typer.Exit(FAILED)
+
+
+def _run_all(
+    job: Job, registry: Registry, store: Store, force: bool, lines: TextIO | None
+) -> list[RunRecord]:
+    """Run a job's plans and return their records, each written to `lines` as it comes."""
+    from codonbench.cli.progress import RunDisplay
+    from codonbench.jobs import run_all
+
+    records = []
+    live = lines is None or not lines.isatty()  # a bar would run through the lines
+    with RunDisplay(job, brief=lines is not None, live=live) as display:
+        for outcome in run_all(job, registry, store, display.watch, force=force):
+            records.append(outcome.record)
+            display.finished(outcome)
+            if lines is not None:
+                print(outcome.record.to_line(), file=lines, flush=True)
+    return records

@@ -15,6 +15,8 @@ Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+){0,2}([a-z
 
 
 class Frozen(BaseModel):
-    """Base of every contract: immutable, and a misspelt field is an error."""
+    """Base of every contract: immutable; a misspelt field, NaN or infinity is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+    )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from codonbench.contracts.base import Frozen, Name, Version
-from codonbench.errors import UnknownNameError
+from codonbench.errors import PluginError, UnknownNameError
 
 IntArray = npt.NDArray[np.int64]
 
@@ -84,6 +84,8 @@ class TaskSpec(Frozen):
     @model_validator(mode="after")
     def _shapes_agree(self) -> Self:
         n_probes, n_classes = len(self.probe_inputs), len(self.classes)
+        if self.unit == self.symbol:
+            raise ValueError(f"unit and symbol are both {self.unit!r}; encodings need two words")
         if len(self.probe_labels) != n_probes:
             raise ValueError(f"{len(self.probe_labels)} probe labels for {n_probes} probe inputs")
         if not all(0 <= label < n_classes for label in self.probe_labels):
@@ -126,6 +128,9 @@ class Dataset:
         frequencies: Probability of each probe input in one draw, shape (P,); None if unknown.
         report: One line per curation reason, for the person who runs it.
         provenance: Facts worth keeping in the record: file checksum, release, counts.
+
+    Raises:
+        PluginError: The arrays do not fit one another or the spec.
     """
 
     spec: TaskSpec
@@ -138,6 +143,25 @@ class Dataset:
     frequencies: npt.NDArray[np.float64] | None = None
     report: tuple[str, ...] = ()
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        spec, n_inputs = self.spec, len(self.inputs)
+        wrong = None
+        if self.inputs.shape != (n_inputs, spec.length) or self.labels.shape != (n_inputs,):
+            wrong = (
+                f"inputs {self.inputs.shape} and labels {self.labels.shape} should be "
+                f"(N, {spec.length}) and (N,)"
+            )
+        elif not np.isin(self.inputs, np.arange(len(spec.alphabet))).all():
+            wrong = f"inputs must hold letter indices 0..{len(spec.alphabet) - 1}"
+        elif self.probe.shape != (len(spec.probe_inputs),):
+            wrong = f"probe {self.probe.shape} should be ({len(spec.probe_inputs)},)"
+        elif tuple(self.labels[self.probe].tolist()) != spec.probe_labels:
+            wrong = "labels[probe] differs from the spec's probe_labels"
+        elif spec.enumerable and sorted(self.probe.tolist()) != list(range(n_inputs)):
+            wrong = f"the spec is enumerable, so probe must hold each of {n_inputs} inputs once"
+        if wrong is not None:
+            raise PluginError(f"task {spec.name!r}, data {self.source!r}: {wrong}")
 
     def draw(self, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
         """Draw one seed's pairs.

@@ -1,0 +1,47 @@
+"""How long the command line takes to answer.
+
+    python benchmarks/startup.py
+
+Each command runs in a process of its own, nine times after one that is not counted; the table
+gives medians of CPU time (user and system, as the kernel counts it) and of wall time.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+COMMANDS = (
+    ("--help",),
+    ("run", "--help"),
+    ("--version",),
+    ("ls", "models"),
+    ("plugins",),
+)
+RUNS = 9
+
+
+def measure(words: tuple[str, ...]) -> tuple[float, float]:
+    """Return CPU and wall seconds of one call."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    command = [sys.executable, "-m", "codonbench.cli.main", *words]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, wall
+
+
+def main() -> None:
+    print("| command | CPU s | wall s |\n|---|---|---|")
+    for words in COMMANDS:
+        measure(words)
+        runs = [measure(words) for _ in range(RUNS)]
+        cpu, wall = (statistics.median(figures) for figures in zip(*runs, strict=True))
+        print(f"| `bench {' '.join(words)}` | {cpu:.2f} | {wall:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

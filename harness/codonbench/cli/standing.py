@@ -1,0 +1,100 @@
+"""Where the runs just made stand: a board's tables, cut to the width of the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.text import Text
+
+from codonbench.cli.console import output, say
+from codonbench.cli.tables import new_table
+from codonbench.config import content_hash
+from codonbench.leaderboard import Row, Table, build_board
+from codonbench.markdown import label, median_text, success_text
+from codonbench.records import FINISHED, RunRecord
+from codonbench.store import Store
+
+_Column = tuple[str, Callable[[Row], str]]
+
+_WITH_PARAMETERS, _WITH_INTERVALS = 110, 170
+"""Columns that a terminal must have for the wider tables."""
+
+
+def print_standing(records: Sequence[RunRecord], store: Store, against: Store | None) -> None:
+    """Print the tables in which `records` count, their own rows in bold.
+
+    Args:
+        records: The runs just made or reused.
+        store: The folder they are in; what else is there is ranked with them.
+        against: A folder of other records to rank them with, read only.
+    """
+    finished = [r for r in records if r.status in FINISHED]
+    mine = {_row_key(r) for r in finished}
+    found = [r for r in store.scan() if isinstance(r, RunRecord)]
+    if against is not None:  # where it holds the same row, the one just made speaks
+        own = {_row_key(r) for r in found}
+        others = (r for r in against.scan() if isinstance(r, RunRecord))
+        found += [r for r in others if _row_key(r) not in own]
+    tables = {(r.comparability_key, r.machine.device) for r in finished}
+    for table in build_board(found).tables:
+        if (table.key, table.device) in tables:
+            _print_table(table, mine)
+
+
+def _row_key(record: RunRecord) -> tuple[str, ...]:
+    """Return what makes two runs count in one row of one table."""
+    config = content_hash(record.plan.config)
+    table = (record.comparability_key, record.machine.device)
+    return (*table, record.model, config, record.plugin.distribution)
+
+
+def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
+    console = output()
+    columns = _columns(table, console.width)
+    grid = new_table()
+    for header, _ in columns:
+        if header == "model":
+            grid.add_column(header, overflow="fold")
+        else:
+            grid.add_column(header, justify="right", no_wrap=True)
+    own_notes = []
+    for row in (*table.rows, *table.references):
+        key = (table.key, table.device, row.model, row.config_sha256, row.distribution)
+        grid.add_row(*(Text(cell(row)) for _, cell in columns), style="bold" if key in mine else "")
+        if key in mine and row.notes:
+            own_notes.append(f"{label(row)}: {'; '.join(row.notes)}")
+    simulated = " (simulated)" if table.simulated else ""
+    console.print(f"\n{table.task} on {table.data}{simulated}, {table.device}; medians over seeds")
+    console.print(grid)
+    for note in own_notes:
+        say(note, console=console)
+
+
+def _columns(table: Table, width: int) -> list[_Column]:
+    """Return the columns that fit into `width`, most important first."""
+    intervals = width >= _WITH_INTERVALS
+
+    def median(name: str) -> Callable[[Row], str]:
+        def cell(row: Row) -> str:
+            found = row.medians[name]
+            bare = found and found.model_copy(update={"low": found.value, "high": found.value})
+            return median_text(found if intervals else bare, table.budget_pairs)
+
+        return cell
+
+    columns: list[_Column] = [
+        ("#", lambda row: "ref" if row.rank is None else str(row.rank)),
+        ("model", label),
+        ("success", success_text if intervals else _successes),
+        ("excess pairs", median("excess_pairs")),
+        ("pairs", median("pairs_consumed")),
+        ("confident", median("confident_pairs")),
+    ]
+    if width >= _WITH_PARAMETERS:
+        columns += [("parameters", lambda row: f"{row.parameters:,}")]
+    return columns
+
+
+def _successes(row: Row) -> str:
+    computed = row.medians["sustained_pairs"] is None
+    return "-" if computed else f"{row.successes}/{len(row.seeds)}"

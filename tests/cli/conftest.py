@@ -1,0 +1,192 @@
+"""The command line called in this process or in one of its own, and a stranger's plugins."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from codonbench.cli.main import main
+from codonbench.records import RunRecord
+
+FAST = ("--pairs", "2000")
+"""A budget of milliseconds; too small for any model to decipher."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self):
+        """Its standard output as `--json` promises it: a record a line and nothing else."""
+        return [RunRecord.model_validate_json(line) for line in self.out.splitlines()]
+
+    @property
+    def facts(self):
+        """The same as bare JSON objects."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def call(*words):
+    """Run `bench` in this process."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    err = io.StringIO()
+    argv = patch.object(sys, "argv", ["bench", *map(str, words)])
+    with argv, redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main()
+    return Answer(end.value.code or 0, out.buffer.getvalue().decode(), err.getvalue())
+
+
+@pytest.fixture(autouse=True)
+def _own_world(tmp_path, monkeypatch):
+    """Give each test a cache, a working folder and an environment of its own."""
+    monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
+    for name in ("CODONBENCH_OFFLINE", "COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def bench():
+    return call
+
+
+@pytest.fixture
+def run(bench):
+    """`bench run` with a tiny budget, into the folder `results`."""
+    return lambda *words: bench("run", *FAST, "--results", "results", *words)
+
+
+@pytest.fixture(scope="session")
+def start():
+    """`bench` as a process of its own, not waited for."""
+
+    def start(*words, **options):
+        command = [sys.executable, "-m", "codonbench.cli.main", *map(str, words)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(command, **(pipes | options))
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def process(start):
+    """`bench` as a process of its own, to its end."""
+
+    def process(*words, **options):
+        with start(*words, **options) as child:
+            out, err = child.communicate(timeout=120)
+        return Answer(child.returncode, out or "", err or "")
+
+    return process
+
+
+@pytest.fixture(scope="session")
+def board(bench, tmp_path_factory):
+    """A results folder with two models of two seeds each; not to be written to."""
+    folder = tmp_path_factory.mktemp("board") / "results"
+    for model in ("untrained", "mlp-64"):
+        answer = bench("run", "--model", model, *FAST, "--seeds", "0-1", "--results", folder)
+        assert answer.code == 0, answer.err
+    return folder
+
+
+_STRANGE = """
+import time
+from pathlib import Path
+
+import torch
+
+from codonbench import Model, ModelInfo, hookimpl
+
+
+class Learner(torch.nn.Module):
+    def __init__(self, update):
+        super().__init__()
+        self.update = update
+
+    def forward(self, inputs):
+        return torch.zeros(len(inputs), 21)
+
+
+def model(model_name, learn):
+    class Strange(Model):
+        info = ModelInfo(name=model_name, version="1", summary="strange")
+        encoding = "symbol_index"
+
+        def build(self, task):
+            return Learner(learn)
+
+    return Strange
+
+
+print("loading")
+
+
+def boom(inputs, labels):
+    raise ValueError("the fuse blew")
+
+
+def chatty(inputs, labels):
+    print("learning", end=" ")
+
+
+def endless(inputs, labels):
+    Path("learning").touch()
+    if not Path("hurry").exists():
+        time.sleep(0.005)
+
+
+@hookimpl
+def register_models(register):
+    for name, learn in (("boom", boom), ("chatty", chatty), ("endless", endless)):
+        register(model(name, learn))
+"""
+
+
+@pytest.fixture
+def strangers(tmp_path, monkeypatch):
+    """Install a stranger's plugins for this test, here and in processes it starts.
+
+    Called with the source of a module; returns the folder that holds it.
+    """
+
+    def install(source=_STRANGE):
+        folder = tmp_path / "site"
+        info = folder / "strange-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strange\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[codonbench]\nstrange = strange_plugins\n")
+        (folder / "strange_plugins.py").write_text(source)
+        monkeypatch.syspath_prepend(folder)
+        monkeypatch.delitem(sys.modules, "strange_plugins", raising=False)
+        monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        return folder
+
+    yield install
+    sys.modules.pop("strange_plugins", None)
+
+
+@pytest.fixture
+def fasta(tmp_path):
+    """Write a FASTA of the given sequences; return its path."""
+
+    def write(*sequences, name="orfs.fa"):
+        path = Path(tmp_path / name)
+        path.write_text("".join(f">orf{i}\n{s}\n" for i, s in enumerate(sequences)))
+        return path
+
+    return write

@@ -1,0 +1,137 @@
+"""`bench leaderboard`: the same records, the same bytes; `--check` says when they are not."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+END = "<!-- leaderboard:end -->"
+
+
+@pytest.fixture
+def folder(board, tmp_path):
+    """A board's folder with results in it; nothing generated yet."""
+    shutil.copytree(board, tmp_path / "leaderboard" / "results")
+    return tmp_path / "leaderboard"
+
+
+def generated(folder):
+    return {name: (folder / name).read_bytes() for name in ("README.md", "leaderboard.json")}
+
+
+def test_the_board_is_written_above_the_results(bench, folder):
+    answer = bench("leaderboard")
+    assert answer.code == 0
+    assert "wrote leaderboard/README.md and leaderboard/leaderboard.json" in answer.out
+    assert "rows: 2, tables: 1" in answer.out
+    page = (folder / "README.md").read_text()
+    assert page.startswith("# Leaderboard\n")
+    assert "| mlp-64" in page
+    board = json.loads((folder / "leaderboard.json").read_text())
+    assert [row["model"] for row in board["tables"][0]["rows"]] == ["mlp-64"]
+
+
+def test_the_same_records_give_the_same_bytes(bench, folder, tmp_path):
+    bench("leaderboard")
+    first = generated(folder)
+    assert "up to date" in bench("leaderboard").out
+    assert generated(folder) == first
+    other = tmp_path / "other"
+    (other / "results").mkdir(parents=True)
+    for path in sorted((folder / "results").glob("*.json"), reverse=True):
+        shutil.copy(path, other / "results" / f"{path.stem[::-1]}.json")
+    bench("leaderboard", "--results", other / "results")
+    assert generated(other) == first
+
+
+def test_out_puts_the_board_elsewhere(bench, folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    assert bench("leaderboard", "--out", "elsewhere").code == 0
+    assert sorted(p.name for p in (tmp_path / "elsewhere").iterdir()) == [
+        "README.md",
+        "leaderboard.json",
+    ]
+    assert not (folder / "README.md").exists()
+
+
+def test_check_passes_while_the_files_are_up_to_date(bench, folder):
+    bench("leaderboard")
+    before = generated(folder)
+    assert bench("leaderboard", "--check").code == 0
+    assert generated(folder) == before
+
+
+@pytest.mark.parametrize("change", ["missing", "page", "json", "record gone"])
+def test_check_fails_when_a_file_is_stale_and_writes_nothing(bench, folder, change):
+    bench("leaderboard")
+    if change == "missing":
+        (folder / "leaderboard.json").unlink()
+    elif change == "page":
+        page = folder / "README.md"
+        page.write_text(page.read_text().replace("mlp-64", "mlp-65"))
+    elif change == "json":
+        (folder / "leaderboard.json").write_text("{}")
+    else:
+        next((folder / "results").glob("mlp-64-s1-*.json")).unlink()
+    before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
+    answer = bench("leaderboard", "--check")
+    assert answer.code == 3
+    assert "out of date; run 'bench leaderboard'" in answer.err
+    assert "Traceback" not in answer.err
+    assert {p: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
+    assert bench("leaderboard").code == 0
+    assert bench("leaderboard", "--check").code == 0
+
+
+def test_what_people_write_around_the_board_stays_to_the_byte(bench, folder):
+    bench("leaderboard")
+    page = folder / "README.md"
+    board = page.read_bytes()
+    page.write_bytes(b"# Mine\r\n\xc3\xa9\r\n" + board + b"\r\nno newline at its end")
+    next((folder / "results").glob("mlp-64-s1-*.json")).unlink()
+    assert bench("leaderboard").code == 0
+    content = page.read_bytes()
+    assert content != board
+    assert content.startswith(b"# Mine\r\n\xc3\xa9\r\n# Leaderboard\n")
+    assert content.endswith(f"{END}\n\r\nno newline at its end".encode())
+
+
+@pytest.mark.parametrize("page", [f"{END}\n", "text\n\xff"], ids=["half a marker", "not UTF-8"])
+def test_a_page_that_cannot_be_written_into_is_left_alone(bench, folder, page):
+    path = folder / "README.md"
+    path.write_bytes(page.encode("latin-1"))
+    answer = bench("leaderboard")
+    assert answer.code == 2
+    assert "leaderboard/README.md" in answer.err
+    assert answer.err.count("\n") == 1
+    assert path.read_bytes() == page.encode("latin-1")
+    assert not (folder / "leaderboard.json").exists()
+
+
+def test_an_empty_results_folder_gives_an_empty_board(bench, tmp_path):
+    (tmp_path / "leaderboard" / "results").mkdir(parents=True)
+    assert bench("leaderboard").code == 0
+    assert "No results yet." in (tmp_path / "leaderboard" / "README.md").read_text()
+
+
+def test_files_that_are_no_records_are_listed_as_not_counted(bench, folder):
+    (folder / "results" / "stray.json").write_text("{}")
+    answer = bench("leaderboard")
+    assert answer.code == 0
+    assert "not counted: stray.json" in answer.err
+    assert "Not counted" in (folder / "README.md").read_text()
+    assert "stray.json" in (folder / "README.md").read_text()
+
+
+def test_the_board_needs_no_plugin(folder):
+    script = (
+        "import sys; from codonbench.cli.main import app\n"
+        "app(['leaderboard'], standalone_mode=False)\n"
+        "print([name for name in sys.modules if name.startswith('codonbench_')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (folder / "README.md").exists()

@@ -1,0 +1,231 @@
+"""`bench run`: what it prints, what it records, what it runs again."""
+
+import json
+import os
+import pty
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from codonbench.records import RunRecord
+
+UNTRAINED = ("--model", "untrained")
+
+
+def stored(folder="results"):
+    """The records in a results folder, by seed."""
+    records = [RunRecord.model_validate_json(p.read_bytes()) for p in Path(folder).glob("*.json")]
+    return {record.seed: record for record in records}
+
+
+def rewrite(**changes):
+    """Change the one record in ``results`` and seal it again, as another version might have."""
+    (path,) = Path("results").glob("*.json")
+    record = RunRecord.model_validate_json(path.read_bytes())
+    changed = record.model_copy(update={**changes, "checksum": ""}).sealed()
+    path.write_text(json.dumps(changed.model_dump(mode="json")))
+
+
+@pytest.mark.parametrize("model", ["untrained", "majority"])
+def test_never_deciphering_is_a_result(run, model):
+    answer = run("--model", model)
+    assert answer.code == 0
+    assert "seed 0   not deciphered within 2,000 pairs" in answer.err
+    assert stored()[0].status == "done"
+    assert stored()[0].metrics["pairs_consumed"] is None
+
+
+def test_a_run_that_deciphers_says_when_and_where_it_stands(bench):
+    answer = bench("run", "--model", "mlp-64", "--seeds", "6", "--results", "results")
+    assert answer.code == 0
+    record = stored()[6]
+    pairs = f"{record.metrics['pairs_consumed']:,} pairs"
+    excess = f"excess {record.metrics['excess_pairs']:,}"
+    assert f"seed 6   deciphered after {pairs}, {excess}\n" in answer.err
+    assert "human-codon on usage (simulated), cpu" in answer.out
+    assert "mlp-64   1/1" in answer.out
+    assert "mlp-64: fewer than 10 seeds" in answer.out
+
+
+def test_the_line_that_shows_a_run_works(bench, run):
+    line = run(*UNTRAINED).err.splitlines()[-1]
+    words = line.rpartition("bench ")[2].split()
+    assert words == ["show", stored()[0].run_id[:8], "--results", "results"]
+    assert bench(*words).code == 0
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_json_is_one_record_a_seed_and_nothing_else(run, monkeypatch, terminal):
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    answer = run("--model", "mlp-64", "--seeds", "3,1", "--json")
+    assert answer.code == 0
+    assert [record.seed for record in answer.records] == [3, 1]
+    for facts in answer.facts:
+        assert facts["model"] == "mlp-64"
+        assert facts["task"] == "human-codon"
+        assert facts["status"] == "done"
+        assert len(facts["weights_sha256"]) == 64
+        assert {"pairs_consumed", "excess_pairs", "sustained_pairs"} <= set(facts["metrics"])
+        allowed = (bool, int, float, type(None))
+        assert all(isinstance(value, allowed) for value in facts["metrics"].values())
+    assert {r.seed: r for r in answer.records} == stored()
+
+
+def test_json_stays_pure_where_progress_reuse_errors_and_plugins_talk(run, strangers, monkeypatch):
+    strangers()
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    first = run("--model", "chatty", "--json")
+    assert first.records[0].status == "done"
+    assert "loading" in first.err
+    assert "learning" in first.err
+    again = run("--model", "chatty", "--json")
+    assert again.records == first.records
+    assert "already recorded" in again.err
+    failed = run("--model", "boom", "--json")
+    assert failed.records[0].status == "error"
+    assert "the fuse blew" in failed.err
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals here")
+def test_json_to_a_pipe_leaves_the_bar_on_the_terminal(start, strangers):
+    strangers()
+    ours, theirs = pty.openpty()
+    words = ("run", "--model", "endless", "--pairs", "6400", "--results", "results", "--json")
+    with start(*words, stderr=theirs) as child:
+        os.close(theirs)
+        out, _ = child.communicate(timeout=120)
+    shown = os.read(ours, 1 << 20).decode()
+    os.close(ours)
+    assert child.returncode == 0
+    assert RunRecord.model_validate_json(out).status == "done"
+    assert out.count("\n") == 1
+    assert "seed 0" in shown
+    assert "64 codons" in shown
+
+
+def test_a_bar_is_for_terminals_and_a_line_a_seed_for_everyone(run, monkeypatch):
+    words = (*UNTRAINED, "--seeds", "0-2")
+    quiet = run(*words).err
+    assert [line[:6] for line in quiet.splitlines()[3:6]] == ["seed 0", "seed 1", "seed 2"]
+    assert "━" not in quiet
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    lively = run(*words, "--force").err
+    assert "━" in lively
+    assert "3/3 stops" in lively or "0/3 stops" in lively or "1/3 stops" in lively
+
+
+def test_the_same_request_again_reuses_what_is_recorded(run):
+    words = (*UNTRAINED, "--seeds", "0-1", "--json")
+    first = run(*words)
+    again = run(*words)
+    assert again.code == 0
+    assert again.records == first.records
+    assert again.err.count("already recorded; --force runs it again") == 2
+
+
+def test_force_runs_again_and_gives_the_same_weights_and_figures(run):
+    first = run("--model", "mlp-64", "--json").records[0]
+    again = run("--model", "mlp-64", "--json", "--force").records[0]
+    assert again.timings != first.timings
+    assert again.weights_sha256 == first.weights_sha256
+    assert again.result() == first.result()
+
+
+@pytest.mark.parametrize("what", ["status", "metric versions", "source of the plugin"])
+def test_a_record_that_is_not_todays_result_is_run_again(run, what):
+    record = run(*UNTRAINED, "--json").records[0]
+    changes = {
+        "status": {"status": "interrupted"},
+        "metric versions": {"metric_versions": {**record.metric_versions, "test_accuracy": "0"}},
+        "source of the plugin": {
+            "plugin": record.plugin.model_copy(update={"source_sha256": "0" * 64})
+        },
+    }[what]
+    rewrite(**changes)
+    again = run(*UNTRAINED, "--json")
+    assert "already recorded" not in again.err
+    assert again.records[0].result() == record.result()
+    assert stored()[0] == again.records[0]
+
+
+def test_a_damaged_record_is_run_again(run):
+    run(*UNTRAINED)
+    (path,) = Path("results").glob("*.json")
+    path.write_text(path.read_text()[:100])
+    assert "already recorded" not in run(*UNTRAINED).err
+    assert stored()[0].status == "done"
+
+
+def test_a_plugin_that_fails_in_training_leaves_a_record_and_exit_code_1(run, strangers):
+    strangers()
+    answer = run("--model", "boom", "--seeds", "0-1")
+    assert answer.code == 1
+    assert "seed 0   error after 0 pairs: ValueError: the fuse blew" in answer.err
+    assert [(r.status, r.error) for r in stored().values()] == [
+        ("error", "ValueError: the fuse blew")
+    ] * 2
+    assert "Traceback" not in answer.err
+
+
+def test_ctrl_c_leaves_an_interrupted_record_that_is_run_again(start, bench, strangers):
+    strangers()
+    words = ("run", "--model", "endless", "--pairs", "100000", "--results", "results")
+    with start(*words, "--seeds", "0-1") as child:
+        deadline = time.monotonic() + 60
+        while not Path("learning").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert "Traceback" not in err
+    assert "seed 0   interrupted after" in err
+    assert stored()[0].status == "interrupted"
+    assert list(stored()) == [0]
+    name = stored()[0].name
+    files = {str(p.relative_to("results")) for p in Path("results").rglob("*") if p.is_file()}
+    assert files == {f"{name}.json", f"traces/{name}.npz"}
+    Path("hurry").touch()
+    answer = bench(*words, "--json")
+    assert "already recorded" not in answer.err
+    assert [r.status for r in answer.records] == ["done"]
+
+
+def test_ctrl_c_before_the_first_pair_is_quiet(bench, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("codonbench.planning.prepare", interrupt)
+    answer = bench("run", *UNTRAINED, "--results", "results")
+    assert (answer.code, answer.out, answer.err) == (130, "", "bench: interrupted\n")
+
+
+def test_settings_reach_the_record_and_the_name_on_the_board(run):
+    answer = run("--model", "mlp-64", "--set", "hidden=8", "--set", "learning_rate=0.01")
+    assert stored()[0].overrides == {"hidden": [8], "learning_rate": 0.01}
+    assert "learning_rate=0.01" in answer.out
+
+
+def test_sequences_from_a_file_are_reported_and_named_without_their_folder(run, fasta, tmp_path):
+    path = fasta("AUGGCUUAA", "AUGGCUUAA", "AUGNNNUAA", "GCUGCUUAA")
+    answer = run(*UNTRAINED, "--data", path)
+    assert "1 ORF kept (3 codons)" in answer.err
+    assert "1 record dropped: duplicate of an earlier sequence" in answer.err
+    assert stored()[0].dataset.source == "orfs.fa"
+    (record,) = Path("results").glob("*.json")
+    assert str(tmp_path) not in record.read_text()
+
+
+def test_the_genetic_code_has_an_option_of_its_own(run, fasta):
+    path = fasta("AUGUGAAGA")  # UGA is tryptophan and AGA stop in vertebrate mitochondria
+    answer = run(*UNTRAINED, "--data", path, "--genetic-code", "2", "--json")
+    assert answer.records[0].plan.task_options["genetic_code"] == 2
+
+
+def test_computed_rows_say_that_nothing_was_trained(run):
+    answer = run("--model", "bound", "--json")
+    assert answer.records[0].weights_sha256 is None
+    assert answer.records[0].metrics["pairs_consumed"] > 64
+    assert "computed, not trained" in run("--model", "bound").err

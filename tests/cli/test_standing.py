@@ -1,0 +1,50 @@
+"""The table at the end of `bench run`: who it is ranked with, and how it fits a terminal."""
+
+import pytest
+
+MLP = ("--model", "mlp-64", "--seeds", "0-1")
+
+
+def lines(answer):
+    return [line.split() for line in answer.out.splitlines() if line.strip()]
+
+
+def test_others_are_ranked_with_it_and_only_read(run, board):
+    before = sorted(board.rglob("*"))
+    answer = run("--model", "mlp-128", "--seeds", "0-1", "--against", board)
+    models = [words[1] for words in lines(answer)[3:6]]
+    assert models == ["mlp-128", "mlp-64", "untrained"]
+    assert sorted(board.rglob("*")) == before
+
+
+def test_the_run_just_made_speaks_for_its_row(run, board):
+    answer = run("--model", "mlp-64", "--seeds", "7", "--against", board)
+    (row,) = [words for words in lines(answer) if "mlp-64" in words]
+    assert row[2] == "0/1"
+
+
+def test_runs_with_another_budget_are_not_ranked_with_it(bench, board):
+    words = ("run", *MLP, "--pairs", "1000", "--results", "results", "--against", board)
+    answer = bench(*words)
+    assert "untrained" not in answer.out
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_table_fits_the_terminal_and_no_number_is_cut(run, board, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    answer = run(*MLP, "--against", board)
+    assert max(len(line) for line in answer.out.splitlines()) <= width
+    (row,) = [words for words in lines(answer) if "mlp-64" in words]
+    assert row[:3] == ["1", "mlp-64", "0/2"]
+    assert " ".join(row).count("> 2,000") == 3
+    assert "…" not in answer.out
+
+
+def test_what_a_narrow_terminal_leaves_out_is_what_matters_least(run, board, monkeypatch):
+    headers = {}
+    for width in (80, 120, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        headers[width] = lines(run(*MLP, "--against", board))[1]
+    shared = ["#", "model", "success", "excess", "pairs", "pairs", "confident"]
+    assert headers[80] == shared
+    assert headers[120] == headers[200] == [*shared, "parameters"]

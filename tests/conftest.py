@@ -1,0 +1,180 @@
+"""A toy task, its pairs, and a registry with the real metrics: runs that take milliseconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from codonbench import Dataset, Task, TaskSpec, hookimpl
+from codonbench.config import RunRequest
+from codonbench.planning import Job, prepare
+from codonbench.registry import Registry, load_registry
+from codonbench.runner import run
+
+RESIDUES = "GAVLI"
+DIPEPTIDES = tuple(first + second for first in RESIDUES for second in RESIDUES)
+LABELS = tuple((i // 5 + 2 * (i % 5)) % 4 for i in range(25))
+RARITY = 1 + np.arange(25.0)
+
+SPEC = TaskSpec(
+    name="dipeptide",
+    version="1",
+    title="Which of four classes a dipeptide of five residues belongs to",
+    unit="dipeptide",
+    symbol="residue",
+    alphabet=RESIDUES,
+    length=2,
+    classes=("north", "east", "south", "west"),
+    enumerable=True,
+    probe_inputs=DIPEPTIDES,
+    probe_labels=LABELS,
+    groups={"stop": (0, 1)},
+    class_weights=(1.0, 2.0, 3.0, 4.0),
+    train_size=1_500,
+    test_size=100,
+    default_epochs=50,
+    instrument_batches=(10, 20),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn(Dataset):
+    """Pairs drawn independently by `frequencies`, from the inputs that are not held out."""
+
+    def draw(self, rng):
+        p = self.frequencies
+        if p is None:  # cannot be enumerated: train on anything but the probe set
+            p = np.ones(len(self.inputs))
+            p[self.probe] = 0
+            p = p / p.sum()
+        n = self.spec.train_size + self.spec.test_size
+        pairs = rng.choice(len(self.inputs), size=n, p=p)
+        return pairs[: self.spec.train_size], pairs[self.spec.train_size :]
+
+
+class DipeptideTask(Task):
+    name = "dipeptide"
+    version = "1"
+    title = SPEC.title
+    default_data = "dice"
+
+    def load(self, data, options, *, cache, offline=False):
+        return Drawn(
+            spec=SPEC,
+            source="dice",
+            checksum="d" * 64,
+            simulated=True,
+            inputs=np.array([[RESIDUES.index(r) for r in word] for word in DIPEPTIDES]),
+            labels=np.array(LABELS),
+            probe=np.arange(25),
+            frequencies=RARITY / RARITY.sum(),
+        )
+
+
+GC_INPUTS = np.random.default_rng(20).integers(4, size=(3_000, 12))
+GC_LABELS = (np.isin(GC_INPUTS, (1, 3)).sum(axis=1) > 6).astype(int)  # letters UCAG: C and G
+
+
+class GcRichTask(Task):
+    """Inputs that cannot be enumerated: 4 ** 12 sequences, of which 3,000 are ever drawn."""
+
+    name = "gc-rich"
+    version = "1"
+    title = "Whether most letters of a sequence of twelve are G or C"
+    default_data = "dice"
+
+    def load(self, data, options, *, cache, offline=False):
+        held_out = np.arange(200)
+        return Drawn(
+            spec=TaskSpec(
+                name=self.name,
+                version=self.version,
+                title=self.title,
+                unit="sequence",
+                symbol="nucleotide",
+                alphabet="UCAG",
+                length=12,
+                classes=("poor", "rich"),
+                enumerable=False,
+                probe_inputs=tuple("".join("UCAG"[i] for i in row) for row in GC_INPUTS[held_out]),
+                probe_labels=tuple(GC_LABELS[held_out].tolist()),
+                target_accuracy=0.9,
+                train_size=2_000,
+                test_size=0,
+            ),
+            source="dice",
+            checksum="e" * 64,
+            simulated=True,
+            inputs=GC_INPUTS,
+            labels=GC_LABELS,
+            probe=held_out,
+        )
+
+
+def plugin_module(name, *, models=(), tasks=(), metrics=()):
+    """A module that registers these plugins, as a stranger's distribution would have it."""
+    module = ModuleType(name)
+
+    def hook(kind, plugins):
+        def register_all(register):
+            for plugin in plugins:
+                register(plugin)
+
+        register_all.__name__ = f"register_{kind}"
+        setattr(module, register_all.__name__, hookimpl(register_all))
+
+    hook("models", models)
+    hook("tasks", tasks)
+    hook("metrics", metrics)
+    return module
+
+
+class Toys:
+    """Builders that tests share."""
+
+    def __init__(self, installed: Registry) -> None:
+        self.installed = installed
+        self.spec = SPEC
+
+    module = staticmethod(plugin_module)
+
+    def registry(self, *models) -> Registry:
+        """Everything installed, the two toy tasks, and `models`."""
+        registry = Registry()
+        registry.models.update(self.installed.models)
+        registry.metrics.update(self.installed.metrics)
+        registry.tasks.update(self.installed.tasks)
+        tasks = (DipeptideTask(), GcRichTask())
+        registry.add(plugin_module("toys", models=models, tasks=tasks), "toy-shop", "1.0")
+        assert not registry.failures
+        return registry
+
+    def job(self, model="mlp-64", *, registry=None, **request) -> Job:
+        """The job of a request; `model` is a name or a class, on the dipeptides by default."""
+        if not isinstance(model, str):
+            registry, model = self.registry(model), model.info.name
+        asked = {"task": "dipeptide", "model": model, **request}
+        return prepare(RunRequest(**asked), registry or self.registry(), Path("no-cache"))
+
+    def run(self, model="mlp-64", on_probe=lambda pairs, right: None, *, registry=None, **request):
+        """The record and the trace of a request's first run."""
+        if not isinstance(model, str):
+            registry, model = self.registry(model), model.info.name
+        registry = registry or self.registry()
+        job = self.job(model, registry=registry, **request)
+        return run(job.plans[0], job, registry, on_probe)
+
+
+@pytest.fixture(scope="session")
+def toys():
+    return Toys(load_registry())
+
+
+@pytest.fixture(scope="session")
+def finished(toys):
+    """The record and the trace of one small finished run."""
+    return toys.run("mlp-64", pairs=3_000, full=True)

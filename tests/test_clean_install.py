@@ -1,0 +1,79 @@
+"""The wheel and the clone, installed where nothing else is: what a stranger gets."""
+
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from codonbench.records import RunRecord
+
+ROOT = Path(__file__).resolve().parent.parent
+CONSTRAINTS = ROOT / "constraints.txt"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+
+
+def call(command: list[str | Path], cwd: Path, **environment: str) -> str:
+    """Run a command outside this environment; return what it wrote to standard output."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_the_built_wheel_runs_from_another_folder(tmp_path: Path) -> None:
+    dist, place = tmp_path / "dist", tmp_path / "elsewhere"
+    place.mkdir()
+    call([sys.executable, "-m", "build", "--wheel", "--outdir", dist, ROOT], tmp_path)
+    (wheel,) = dist.glob("codonbench-*.whl")
+
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    call([*pip, "-c", CONSTRAINTS, wheel], tmp_path)
+
+    bench = tmp_path / "env" / "bin" / "bench"
+    command = [bench, "run", "--model", "mlp-64", "--pairs", "12000", "--json"]
+    lines = call(command, place, CODONBENCH_CACHE=str(tmp_path / "cache")).splitlines()
+    (record,) = [RunRecord.model_validate_json(line) for line in lines]
+    assert record.status == "done"
+    assert record.plugin.distribution == "codonbench"
+    assert record.harness.commit is None  # not a checkout, whatever folder it is called from
+    assert [p.name for p in (place / "leaderboard" / "results").glob("*.json")] == [
+        f"{record.name}.json"
+    ]
+    assert "human-codon" in call([bench, "ls", "tasks"], place)
+
+
+def test_make_run_works_as_the_first_command_on_a_fresh_clone(tmp_path: Path) -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so there is nothing to clone")
+    clone = tmp_path / "codonbench"
+    call(["git", "clone", "--quiet", ROOT, clone], tmp_path)
+    python = shutil.which("python3", path=os.defpath) or sys.executable
+    said = call(
+        ["make", "run", f"PYTHON={python if _new_enough(python) else sys.executable}"],
+        clone,
+        CODONBENCH_CACHE=str(tmp_path / "cache"),
+        MAKEFLAGS="",
+    )
+    assert "mlp-64" in said
+    assert len(list((clone / "runs").glob("mlp-64-s*.json"))) == 10
+    assert call(["git", "status", "--porcelain"], clone) == ""
+
+
+def _new_enough(python: str) -> bool:
+    """Return whether an interpreter may run codonbench and can make environments."""
+    probe = "import sys, ensurepip; sys.exit(sys.version_info < (3, 11))"
+    return subprocess.run([python, "-c", probe], check=False, capture_output=True).returncode == 0

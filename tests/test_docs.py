@@ -1,0 +1,63 @@
+"""Every command in the README and in docs/ runs, as written."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from codonbench.cli import main as cli
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+ELSEWHERE = {
+    "make run": "tests/test_clean_install.py",
+    "make test": "the suite itself",
+    "bench run --model lstm --data joiret2023": "needs the network; tests/test_download.py",
+    "bench data fetch joiret2023": "needs the network; tests/test_download.py",
+}
+"""Commands that are run by something else than this file."""
+
+
+def commands() -> list[str]:
+    """Return each command of each fenced block without a language or with ``console``."""
+    found: dict[str, None] = {}
+    for page in PAGES:
+        for block in re.findall(r"^```(?:console)?\n(.*?)^```", page.read_text(), re.M | re.S):
+            for line in block.splitlines():
+                line = line.removeprefix("$ ").partition("  #")[0].strip()
+                if line.startswith(("bench ", "make ", "python ")):
+                    found[line] = None
+    return list(found)
+
+
+def test_the_readme_opens_with_its_two_commands() -> None:
+    shown = [c for c in commands() if c.startswith("make ")]
+    assert shown[:2] == ["make run", "make test"]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a small FASTA and one finished run."""
+    folder = tmp_path_factory.mktemp("docs")
+    codons = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"]
+    sense = [c for c in codons if c not in ("TAA", "TAG", "TGA")]
+    stops = ("TAA", "TAG", "TGA")
+    orfs = [f">orf{i}\nATG{''.join(sense)}{'GCA' * i}{stops[i % 3]}\n" for i in range(30)]
+    (folder / "my_orfs.fa").write_text("".join(orfs))
+    return folder
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c not in ELSEWHERE])
+def test_command_in_the_docs_runs(
+    command: str, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    words = shlex.split(command)
+    assert words[0] == "bench", f"{command!r}: say in ELSEWHERE what runs it"
+    monkeypatch.chdir(workplace)
+    monkeypatch.setenv("CODONBENCH_CACHE", str(workplace / "cache"))
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0, capsys.readouterr().err

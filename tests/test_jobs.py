@@ -1,0 +1,167 @@
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from codonbench import Metric, Model, ModelConfig, ModelInfo, Output
+from codonbench.errors import StoreError
+from codonbench.jobs import reusable, run_all
+from codonbench.registry import MetricEntry
+from codonbench.store import Store
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results")
+
+
+def quiet(plan):
+    return lambda pairs, right: None
+
+
+def outcomes(toys, store, watch=quiet, *, registry=None, force=False, **request):
+    """Run mlp-64 for a few pairs with seeds 0 to 2."""
+    registry = registry or toys.registry()
+    job = toys.job(registry=registry, **{"seeds": (0, 1, 2), "pairs": 200, **request})
+    return list(run_all(job, registry, store, watch, force=force))
+
+
+def names(store):
+    return [record.name for record in store.scan()]
+
+
+def test_every_seed_is_run_in_order_and_stored(toys, store):
+    made = outcomes(toys, store, seeds=(2, 0, 1))
+    assert [outcome.record.seed for outcome in made] == [2, 0, 1]
+    assert not any(outcome.reused for outcome in made)
+    assert sorted(names(store)) == sorted(outcome.record.name for outcome in made)
+    for outcome in made:
+        assert store.load_trace(outcome.record).pairs[-1] == 200
+
+
+def test_what_is_recorded_is_not_run_again(toys, store):
+    first = outcomes(toys, store, seeds=(0, 1))
+    again = outcomes(toys, store)
+    assert [outcome.reused for outcome in again] == [True, True, False]
+    assert [outcome.record for outcome in again[:2]] == [outcome.record for outcome in first]
+
+
+def test_force_runs_it_again(toys, store):
+    (first,) = outcomes(toys, store, seeds=(0,))
+    (again,) = outcomes(toys, store, seeds=(0,), force=True)
+    assert not again.reused
+    assert again.record.result() == first.record.result()
+    assert len(names(store)) == 1
+
+
+def test_each_record_is_stored_before_the_next_run_begins(toys, store):
+    stored = []
+
+    def watch(plan):
+        stored.append(len(names(store)))
+        return quiet(plan)
+
+    outcomes(toys, store, watch)
+    assert stored == [0, 1, 2]
+
+
+def test_ctrl_c_ends_the_job_and_the_run_is_made_again_next_time(toys, store):
+    def watch(plan):
+        def interrupt(pairs, right):
+            if plan.seed == 1 and pairs > 0:
+                raise KeyboardInterrupt
+
+        return interrupt
+
+    made = outcomes(toys, store, watch)
+    assert [outcome.record.status for outcome in made] == ["done", "interrupted"]
+    assert len(names(store)) == 2
+    again = outcomes(toys, store)
+    assert [outcome.reused for outcome in again] == [True, False, False]
+    assert [outcome.record.status for outcome in again] == ["done"] * 3
+    assert len(names(store)) == 3
+
+
+class StillBorn(Model):
+    info = ModelInfo(name="still-born", version="1", summary="Fails")
+    Config = ModelConfig
+    encoding = "input_index"
+
+    def build(self, task):
+        raise RuntimeError("no module today")
+
+
+def test_a_failed_run_is_recorded_and_made_again_next_time(toys, store):
+    registry = toys.registry(StillBorn)
+    for _ in range(2):
+        (made,) = outcomes(toys, store, registry=registry, model="still-born", seeds=(0,))
+        assert (made.record.status, made.reused) == ("error", False)
+        assert store.load_trace(made.record) is None
+    assert len(names(store)) == 1
+
+
+class Counter(Metric):
+    name = "counter"
+    summary = "Counts"
+
+    def __init__(self, version):
+        self.version = version
+
+    def outputs(self, task):
+        return {"count": Output(unit="count", direction="none", summary="Count.")}
+
+    def compute(self, trace, task):
+        return {"count": len(trace.pairs)}
+
+
+def test_a_record_is_made_again_where_its_metrics_have_changed(toys, store):
+    outcomes(toys, store, seeds=(0,))
+    for version, reused in [("1", False), ("1", True), ("2", False)]:
+        registry = toys.registry()
+        origin = next(iter(registry.metrics.values())).origin
+        registry.metrics["counter"] = MetricEntry("counter", origin, "", Counter(version))
+        (made,) = outcomes(toys, store, registry=registry, seeds=(0,))
+        assert made.reused is reused
+        assert made.record.metric_versions["counter"] == version
+        assert made.record.metrics["count"] == 5
+
+
+def test_a_record_is_made_again_where_the_plugins_source_has_changed(toys, store):
+    (made,) = outcomes(toys, store, seeds=(0,))
+    registry = toys.registry()
+    job = toys.job(registry=registry, pairs=200)
+    assert reusable(job.plans[0], job, registry, store) == made.record
+    other = job.entry.origin.model_copy(update={"source_sha256": "0" * 64})
+    object.__setattr__(job.entry, "origin", other)
+    try:
+        assert reusable(job.plans[0], job, registry, store) is None
+    finally:  # entries are shared by all tests
+        object.__setattr__(job.entry, "origin", made.record.plugin)
+
+
+def test_an_edited_record_is_made_again(toys, store):
+    (made,) = outcomes(toys, store, seeds=(0,))
+    path = store.folder / f"{made.record.name}.json"
+    path.write_text(path.read_text().replace('"pairs": 200', '"pairs": 199'))
+    (again,) = outcomes(toys, store, seeds=(0,))
+    assert not again.reused
+    assert names(store) == [made.record.name]
+
+
+def test_runs_are_made_one_at_a_time_as_they_are_asked_for(toys, store):
+    registry, begun = toys.registry(), count()
+    job = toys.job(registry=registry, seeds=(0, 1, 2), pairs=200)
+
+    def watch(plan):
+        next(begun)
+        return quiet(plan)
+
+    next(run_all(job, registry, store, watch))
+    assert next(begun) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_known_before_anything_is_run(toys, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot be written"):
+        outcomes(toys, Store(tmp_path / "file" / "results"), watch=None)
+    assert Path(tmp_path / "file").read_text() == ""

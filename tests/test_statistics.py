@@ -1,0 +1,121 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import CensoredData, ecdf, norm
+
+from codonbench.statistics import censored_median, wilson_interval
+
+TIMES = st.lists(st.none() | st.integers(0, 10**7), min_size=1, max_size=30)
+
+
+def kaplan_meier_median(values, budget):
+    """The first time at which the survival function is one half or less, by scipy."""
+    reached = [value for value in values if value is not None]
+    never = [budget] * values.count(None)
+    survival = ecdf(CensoredData(uncensored=reached, right=never)).sf
+    below = np.flatnonzero(survival.probabilities <= 0.5 + 1e-12)
+    return float(survival.quantiles[below[0]]) if len(below) else None
+
+
+@pytest.mark.parametrize(
+    ("values", "median"),
+    [
+        ([5], 5),
+        ([None], None),
+        ([1, 2, 3], 2),
+        ([1, 2, 3, 4], 2),  # half are there by 2
+        ([1, None], 1),
+        ([1, None, None], None),
+        ([None, 1, None, 2, 3], 3),
+        ([None] * 4 + [7] * 5, 7),
+        ([0.5, 0.25, None], 0.5),
+        ([-64, 0, 64], 0),
+    ],
+)
+def test_the_median_of_a_few_seeds(values, median):
+    assert censored_median(values).value == median
+
+
+@settings(deadline=None)
+@given(TIMES)
+def test_the_median_is_that_of_kaplan_and_meier(values):
+    assert censored_median(values).value == kaplan_meier_median(values, 10**7 + 1)
+
+
+@given(TIMES)
+def test_the_interval_holds_the_median_and_lies_among_the_values(values):
+    median = censored_median(values)
+    low, value, high = (
+        math.inf if x is None else x for x in (median.low, median.value, median.high)
+    )
+    assert low <= value <= high
+    assert {median.low, median.value, median.high} <= set(values)
+    assert (median.n, median.never) == (len(values), values.count(None))
+
+
+def test_one_value_is_its_own_interval():
+    median = censored_median([64])
+    assert (median.low, median.value, median.high) == (64, 64, 64)
+
+
+def test_seeds_that_never_got_there_have_no_finite_median():
+    median = censored_median([None] * 10)
+    assert (median.low, median.value, median.high) == (None, None, None)
+    assert (median.n, median.never) == (10, 10)
+
+
+def test_no_seeds_have_no_median():
+    assert censored_median([]) is None
+
+
+def test_half_or_more_decide_whether_a_median_is_beyond_the_budget():
+    assert censored_median([1] * 5 + [None] * 5).value == 1
+    assert censored_median([1] * 4 + [None] * 6).value is None
+
+
+def test_the_same_values_give_the_same_interval_in_any_call():
+    values = [*range(0, 1000, 37), None, None]
+    assert censored_median(values) == censored_median(values)
+
+
+def test_the_bootstrap_interval_agrees_with_order_statistics():
+    """25 values: the exact 95 % interval of a resampled median, from the binomial, by hand.
+
+    The median of a resample is at most the k-th value where at least 13 of 25 draws are: a
+    binomial tail. Its 2.5 % and 97.5 % points are the 8th and the 18th value.
+    """
+    from scipy.stats import binom
+
+    p_at_most = [binom.sf(12, 25, k / 25) for k in range(1, 26)]
+    low = 1 + next(i for i, p in enumerate(p_at_most) if p >= 0.025)
+    high = 1 + next(i for i, p in enumerate(p_at_most) if p >= 0.975)
+    assert (low, high) == (8, 18)
+    median = censored_median(list(range(1, 26)))
+    assert abs(median.low - low) <= 1
+    assert abs(median.high - high) <= 1
+
+
+def wilson_by_hand(successes, n):
+    """Wilson 1927: (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)."""
+    z, p = norm.ppf(0.975), successes / n
+    centre = p + z * z / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
+
+
+@given(st.integers(1, 200).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_success_interval_is_wilsons(case):
+    assert wilson_interval(*case) == pytest.approx(wilson_by_hand(*case), abs=1e-9)
+
+
+def test_ten_of_ten_is_not_certainty():
+    low, high = wilson_interval(10, 10)
+    assert low == pytest.approx(0.7225, abs=1e-4)  # 1 / (1 + 1.96^2 / 10)
+    assert high == 1
+
+
+def test_no_trials_say_nothing():
+    assert wilson_interval(0, 0) == (0, 1)

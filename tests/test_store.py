@@ -1,0 +1,279 @@
+import errno
+import json
+import os
+import tempfile
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codonbench.errors import StoreError
+from codonbench.records import RunRecord
+from codonbench.store import BadRecord, Store, read_record, write_atomically
+
+
+@pytest.fixture
+def record(finished):
+    return finished[0]
+
+
+@pytest.fixture
+def trace(finished):
+    return finished[1]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "results")
+
+
+def files_in(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+# Records
+
+
+def test_a_saved_record_is_found_by_its_run_id(store, record, trace):
+    path = store.save(record, trace)
+    assert path.name == f"{record.name}.json"
+    assert store.find(record.run_id) == record
+    assert list(store.scan()) == [record]
+    assert store.find("0" * 16) is None
+
+
+def test_a_record_is_written_for_people_and_for_diffs(store, record):
+    text = store.save(record, None).read_text()
+    assert text.endswith("}\n")
+    assert json.loads(text) == json.loads(record.to_line())
+    assert [line for line in text.splitlines() if line.startswith(' "')] == sorted(
+        line for line in text.splitlines() if line.startswith(' "')
+    )
+
+
+def test_a_folder_that_is_not_there_holds_no_records(store, record):
+    assert list(store.scan()) == []
+    assert store.find(record.run_id) is None
+    assert store.load_trace(record) is None
+
+
+def damaged(store, record, change):
+    """What reading says about a record whose text has been changed."""
+    path = store.save(record, None)
+    path.write_text(change(path.read_text()))
+    bad = read_record(path)
+    assert isinstance(bad, BadRecord)
+    assert bad.path == path
+    assert list(store.scan()) == [bad]
+    assert store.find(record.run_id) is None
+    return bad.reason
+
+
+def test_a_record_cut_short_is_named(store, record):
+    reason = damaged(store, record, lambda text: text[: len(text) // 2])
+    assert reason.startswith("is not a record: Invalid JSON: EOF")
+
+
+def test_an_empty_file_is_named(store, record):
+    assert damaged(store, record, lambda text: "").startswith("is not a record: Invalid JSON")
+
+
+def test_json_that_is_no_record_is_named(store, record):
+    assert damaged(store, record, lambda text: "[]").startswith("is not a record: ")
+    assert "Field required" in damaged(store, record, lambda text: "{}")
+
+
+def test_an_edited_metric_is_named(store, record):
+    reason = damaged(store, record, lambda text: text.replace('"all_seen": 252', '"all_seen": 251'))
+    assert reason == "its content does not match its checksum"
+
+
+def test_an_edited_plan_is_named(store, record):
+    reason = damaged(
+        store, record, lambda text: text.replace('"budget_pairs": 3000', '"budget_pairs": 1')
+    )
+    assert reason == "its run_id is not the hash of its plan"
+
+
+def test_a_field_added_by_hand_is_named(store, record):
+    reason = damaged(store, record, lambda text: text.replace("{", '{"extra": 1,', 1))
+    assert reason == "is not a record: extra: Extra inputs are not permitted"
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_number_that_is_not_finite_is_named(store, record, number):
+    metric = damaged(
+        store, record, lambda text: text.replace('"all_seen": 252', f'"all_seen": {number}')
+    )
+    assert metric.startswith("is not a record: metrics.all_seen")
+    field = damaged(store, record, lambda text: text.replace('_rate": 0.05', f'_rate": {number}'))
+    assert field == "its run_id is not the hash of its plan"
+
+
+def test_a_folder_in_a_records_place_is_named(store, record):
+    store.prepare()
+    (store.folder / "odd.json").mkdir()
+    (bad,) = store.scan()
+    assert isinstance(bad, BadRecord)
+    assert bad.reason == "cannot be read: Is a directory"
+
+
+def test_records_come_in_the_order_of_their_names_bad_ones_among_them(store, record):
+    store.save(record, None)
+    (store.folder / "aaa.json").write_text("")
+    (store.folder / "zzz.json").write_text("")
+    kinds = [type(found) for found in store.scan()]
+    assert kinds == [BadRecord, RunRecord, BadRecord]
+
+
+# Traces
+
+
+def test_a_trace_comes_back_as_it_was(store, record, trace):
+    store.save(record, trace)
+    again = store.load_trace(record)
+    for field in fields(trace):
+        before, after = getattr(trace, field.name), getattr(again, field.name)
+        if isinstance(before, np.ndarray):
+            assert before.dtype == after.dtype
+            np.testing.assert_array_equal(before, after)
+        else:
+            assert before == after
+
+
+def test_a_trace_that_was_not_kept_is_none(store, record):
+    store.save(record, None)
+    assert store.load_trace(record) is None
+
+
+def test_a_record_without_a_trace_ignores_one_left_by_an_earlier_try(store, record, trace):
+    store.save(record, trace)
+    failed = record.model_copy(update={"trace_sha256": None, "status": "error"}).sealed()
+    store.save(failed, None)
+    assert store.load_trace(failed) is None
+
+
+def test_another_runs_trace_is_refused(store, record, trace):
+    logits = trace.logits.copy()
+    logits[-1, 0, 0] += 1e-6
+    store.save(record, replace(trace, logits=logits))
+    with pytest.raises(StoreError, match=r"\.npz is not the one its record was made from"):
+        store.load_trace(record)
+
+
+def test_a_trace_damaged_anywhere_is_refused(store, record, trace):
+    """Each of 300 flipped bytes and 20 cuts is noticed; none ends in another exception."""
+    store.save(record, trace)
+    path = store.trace_path(record)
+    sound = path.read_bytes()
+    chance = np.random.default_rng(0)
+    # The ends of a zip file hold most of its structure.
+    places = [*range(60), *range(len(sound) - 100, len(sound))]
+    places += chance.integers(len(sound), size=140).tolist()
+    unnoticed = 0
+    for place in places:
+        broken = bytearray(sound)
+        broken[place] ^= 1 << chance.integers(8)
+        path.write_bytes(broken)
+        try:
+            store.load_trace(record)
+            unnoticed += 1  # a date in the archive, say: the content is the same
+        except StoreError:
+            pass
+    assert unnoticed < len(places) / 2
+    for length in chance.integers(len(sound), size=20):
+        path.write_bytes(sound[:length])
+        with pytest.raises(StoreError, match="cannot be read"):
+            store.load_trace(record)
+
+
+# All or nothing
+
+
+def test_a_write_that_fails_at_the_end_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "record.json"
+    write_atomically(path, b"old")
+
+    def fail(self, target):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(StoreError, match=r"record\.json cannot be written: Input/output error"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert files_in(tmp_path) == ["record.json"]
+
+
+def test_a_write_that_is_interrupted_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "record.json"
+    write_atomically(path, b"old")
+
+    def interrupt(handle):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert files_in(tmp_path) == ["record.json"]
+
+
+def test_a_written_file_is_readable_by_others(tmp_path):
+    path = tmp_path / "record.json"
+    write_atomically(path, b"text")
+    assert path.read_bytes() == b"text"
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_the_trace_is_written_before_its_record(store, record, trace, monkeypatch):
+    order = []
+    monkeypatch.setattr("codonbench.store.write_atomically", lambda path, _: order.append(path))
+    store.save(record, trace)
+    assert [path.suffix for path in order] == [".npz", ".json"]
+
+
+@pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_says_so_and_what_to_do(store, record, trace, monkeypatch, full):
+    store.prepare()
+
+    def no_space(handle):
+        raise OSError(full, os.strerror(full))
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(StoreError) as caught:
+        store.save(record, trace)
+    assert str(caught.value) == (
+        f"file {store.trace_path(record)}: no space left; free some or choose another --results"
+    )
+    assert files_in(store.folder) == []
+
+
+def test_a_file_in_the_folders_place_is_named(tmp_path, record):
+    (tmp_path / "results").write_text("")
+    store = Store(tmp_path / "results")
+    for attempt in (store.prepare, lambda: store.save(record, None)):
+        with pytest.raises(StoreError) as caught:
+            attempt()
+        assert str(tmp_path / "results") in str(caught.value)
+        assert "cannot be written: " in str(caught.value)
+        assert str(caught.value).endswith("choose another --results")
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_run(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with pytest.raises(StoreError) as caught:
+        Store(tmp_path).prepare()
+    assert str(caught.value) == (
+        f"results folder {tmp_path} cannot be written: Permission denied; choose another --results"
+    )
+
+
+def test_preparing_twice_does_no_harm(store, record):
+    store.prepare()
+    store.save(record, None)
+    store.prepare()
+    assert files_in(store.folder) == [f"{record.name}.json"]
