@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from codonbench.config import RULES_VERSION, RunPlan, RunRequest, configure
-from codonbench.contracts import Dataset, ModelConfig
-from codonbench.errors import ConfigError
+from codonbench.contracts import Dataset, ModelConfig, TaskOptions
+from codonbench.errors import BenchError, ConfigError, PluginError
 from codonbench.machine import choose_device
-from codonbench.registry import ModelEntry, Registry
+from codonbench.registry import ModelEntry, Registry, TaskEntry
 from codonbench.training import ENGINE
 
 
@@ -49,7 +49,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     options = configure(task.Options, {}, request.task_overrides, f"task {request.task!r}")
     device = choose_device(request.device)
     data = request.data or task.default_data
-    dataset = task.load(data, options, cache=cache, offline=request.offline)
+    dataset = _load(registry.task(request.task), data, options, cache, request.offline)
     if config.class_weights != "none" and dataset.spec.class_weights is None:
         raise ConfigError(
             f"model {request.model!r} asks for class weights, but task {task.name!r} has none; "
@@ -76,3 +76,14 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     )
     plans = tuple(plan.model_copy(update={"seed": seed}) for seed in request.seeds)
     return Job(entry, config, overrides, dataset, plans)
+
+
+def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offline: bool) -> Dataset:
+    """Load a task's data; what its plugin stumbles over travels on under its name."""
+    try:
+        return entry.task.load(data, options, cache=cache, offline=offline)
+    except (BenchError, OSError):
+        raise
+    except Exception as error:
+        owner = f"task {entry.name!r} of {entry.origin.distribution or 'nobody installed'}"
+        raise PluginError(f"{owner} failed to load {data!r}: {error!r}") from error

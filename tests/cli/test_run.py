@@ -103,7 +103,9 @@ def test_json_to_a_pipe_leaves_the_bar_on_the_terminal(start, strangers):
     assert RunRecord.model_validate_json(out).status == "done"
     assert out.count("\n") == 1
     assert "seed 0" in shown
-    assert "64 codons" in shown
+    assert "/64 codons" in shown
+    assert "/3 stops" in shown
+    assert " left" in shown
 
 
 def test_a_bar_is_for_terminals_and_a_line_a_seed_for_everyone(run, monkeypatch):
@@ -114,7 +116,6 @@ def test_a_bar_is_for_terminals_and_a_line_a_seed_for_everyone(run, monkeypatch)
     monkeypatch.setenv("FORCE_COLOR", "1")
     lively = run(*words, "--force").err
     assert "━" in lively
-    assert "3/3 stops" in lively or "0/3 stops" in lively or "1/3 stops" in lively
 
 
 def test_the_same_request_again_reuses_what_is_recorded(run):

@@ -25,8 +25,8 @@ def verify(
 ) -> None:
     """Run recorded runs again from their records and compare; exit 1 where one differs.
 
-    On the same kind of machine weights and metrics must be identical, else the metrics must
-    lie in the band that codonbench.verification states.
+    On the same kind of machine weights and metrics must be identical, else
+    the metrics must lie in the band that codonbench.verification states.
     """
     from codonbench.errors import StoreError
     from codonbench.store import BadRecord, read_record

@@ -12,7 +12,7 @@ DONE, FAILED, UNUSABLE, STALE, INTERRUPTED = 0, 1, 2, 3, 130
 MEANINGS = MappingProxyType(
     {
         DONE: "all went well; never deciphering is a result, not a failure",
-        FAILED: "a run ended in error, a plugin failed, or a download is not sound",
+        FAILED: "a run ended in error, a plugin failed, or what was checked is not sound",
         UNUSABLE: "what was asked for cannot be done as asked",
         STALE: "bench leaderboard --check: a file is out of date",
         INTERRUPTED: "Ctrl-C; the run in progress left a record with status interrupted",

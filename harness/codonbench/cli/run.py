@@ -64,9 +64,9 @@ def run(
 ) -> None:
     """Train a model, probe it, score it, and show where it stands.
 
-    A run stops once all codons are right for 64,000 pairs on end and every one of them has
-    p >= 0.9, or at the budget; --full spends the whole budget. Records go to --results; what
-    is recorded there already is not run again.
+    A run stops once all codons are right for 64,000 pairs on end and each
+    has p >= 0.9, or at the budget; --full spends the whole budget. Records
+    go to --results; what is recorded there already is not run again.
     """
     from codonbench.cli.console import messages, say
     from codonbench.cli.loading import load_plugins

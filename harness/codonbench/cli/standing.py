@@ -85,7 +85,7 @@ def _columns(table: Table, width: int) -> list[_Column]:
     columns: list[_Column] = [
         ("#", lambda row: "ref" if row.rank is None else str(row.rank)),
         ("model", label),
-        ("success", success_text if intervals else _successes),
+        ("success", lambda row: success_text(row) if intervals else success_text(row).split()[0]),
         ("excess pairs", median("excess_pairs")),
         ("pairs", median("pairs_consumed")),
         ("confident", median("confident_pairs")),
@@ -93,8 +93,3 @@ def _columns(table: Table, width: int) -> list[_Column]:
     if width >= _WITH_PARAMETERS:
         columns += [("parameters", lambda row: f"{row.parameters:,}")]
     return columns
-
-
-def _successes(row: Row) -> str:
-    computed = row.medians["sustained_pairs"] is None
-    return "-" if computed else f"{row.successes}/{len(row.seeds)}"

@@ -1,0 +1,53 @@
+"""`bench verify` and `bench audit`: recorded runs made again."""
+
+import json
+
+import pytest
+
+from codonbench.records import RunRecord
+
+
+@pytest.fixture
+def record_file(run, tmp_path):
+    assert run("--model", "mlp-64").code == 0
+    (path,) = (tmp_path / "results").glob("*.json")
+    return path
+
+
+def test_a_run_made_again_on_the_same_machine_is_identical(bench, record_file):
+    answer = bench("verify", record_file)
+    assert (answer.code, answer.out) == (0, f"{record_file.stem}: identical\n")
+
+
+def test_a_record_that_the_code_does_not_give_ends_with_code_1(bench, record_file):
+    record = RunRecord.model_validate_json(record_file.read_bytes())
+    metrics = {**record.metrics, "test_accuracy": 1.0}
+    forged = record.model_copy(update={"metrics": metrics, "checksum": ""}).sealed()
+    record_file.write_text(json.dumps(forged.model_dump(mode="json")))
+    for words in (["verify", record_file], ["audit", "--results", record_file.parent]):
+        answer = bench(*words)
+        assert answer.code == 1
+        assert f"{record_file.stem}: different" in answer.out
+        assert "test_accuracy: 1.0 was recorded" in answer.out
+
+
+def test_an_audit_names_the_seed_of_its_choice_and_can_be_repeated(bench, board):
+    first = bench("audit", "--results", board, "--sample", "2")
+    assert first.code == 0
+    seed = first.out.splitlines()[0].rpartition(" ")[2]
+    assert bench("audit", "--results", board, "--sample", "2", "--seed", seed).out == first.out
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["verify", "absent.json"], "absent.json cannot be read: No such file"),
+        (["audit", "--results", "nowhere"], "no finished run to repeat in nowhere"),
+    ],
+    ids=["verify", "audit"],
+)
+def test_what_cannot_be_repeated_is_named(bench, words, named):
+    answer = bench(*words)
+    assert answer.code == 2
+    assert named in answer.err
+    assert answer.err.count("\n") == 1
