@@ -24,7 +24,8 @@ def commands() -> list[str]:
     """Return each command of each fenced block without a language or with ``console``."""
     found: dict[str, None] = {}
     for page in PAGES:
-        for block in re.findall(r"^```(?:console)?\n(.*?)^```", page.read_text(), re.M | re.S):
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S)
+        for block in (text for language, text in blocks if language in ("", "console")):
             for line in block.splitlines():
                 line = line.removeprefix("$ ").partition("  #")[0].strip()
                 if line.startswith(("bench ", "make ", "python ")):

@@ -267,6 +267,20 @@ def test_one_plan_has_one_result_whatever_ran_before(toys, model):
     assert other.weights_sha256 != first.weights_sha256
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("model", ["mlp-64", "lstm-64", "embedding10-relu", "count-table"])
+def test_one_plan_has_one_result_on_a_gpu_too(toys, model):
+    first, _ = toys.run(model, pairs=1_000, device="cuda")
+    again, _ = toys.run(model, pairs=1_000, device="cuda")
+    on_cpu, _ = toys.run(model, pairs=1_000, device="cpu")
+    assert first.machine.device == "cuda"
+    assert first.result() == again.result()
+    assert first.status == "done"
+    assert first.metrics["all_seen"] == on_cpu.metrics["all_seen"]
+    assert first.metrics["test_accuracy"] == pytest.approx(on_cpu.metrics["test_accuracy"], abs=0.1)
+
+
 @pytest.mark.parametrize("model", [Gambler, Broken, "oracle"])
 def test_a_run_leaves_the_global_generators_as_they_were(toys, model):
     before = state_of_chance()

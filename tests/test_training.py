@@ -12,7 +12,7 @@ from codonbench.probes import ProbeSchedule
 from codonbench.records import hash_weights
 from codonbench.seeding import seeded_globals
 from codonbench.stopping import Watcher
-from codonbench.training import Probes, cross_entropy, make_step, probe_logits, train
+from codonbench.training import Course, Probes, cross_entropy, make_step, probe_logits, train
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5], [0.0, 3.0, 1.0]])
 LABELS = torch.tensor([0, 2, 2])
@@ -200,7 +200,7 @@ def trained(toys, schedule_class, model=RestlessModel, frames=frozenset()):
     schedule = schedule_class(setting.clock, setting.dataset.spec, setting.stream.all_seen)
     probes, told = Probes(), []
     with seeded_globals(0):
-        train(
+        course = Course(
             lesson,
             setting.stream,
             setting.clock,
@@ -210,6 +210,7 @@ def trained(toys, schedule_class, model=RestlessModel, frames=frozenset()):
             lambda pairs, right: told.append((pairs, right.copy())),
             frames,
         )
+        train(course)
     return lesson, probes, told, setting
 
 

@@ -67,7 +67,8 @@ class RunRequest(Frozen):
 class RunPlan(Frozen):
     """One run, resolved: everything that decides its result, and nothing else.
 
-    The data are named by content, never by path. `run_id` is the hash of all of it.
+    The data are named by their content's checksum and by a short name, never by a path.
+    `run_id` is the hash of all of it.
     """
 
     rules: Version

@@ -28,7 +28,7 @@ from codonbench.relabelling import Relabelling, relabelling
 from codonbench.seeding import seeded_globals
 from codonbench.stopping import Watcher
 from codonbench.streams import Stream
-from codonbench.training import Lesson, OnProbe, Probes, train
+from codonbench.training import Course, Lesson, OnProbe, Probes, train
 
 
 class Setting:
@@ -94,7 +94,7 @@ def learn(model: type[Model], config: ModelConfig, setting: Setting, on_probe: O
             lesson = make_lesson(model(config), config, setting)
             lab.module = lesson.module
             lab.build_seconds = time.perf_counter() - started
-            train(
+            course = Course(
                 lesson,
                 setting.stream,
                 setting.clock,
@@ -104,6 +104,7 @@ def learn(model: type[Model], config: ModelConfig, setting: Setting, on_probe: O
                 on_probe,
                 frozenset(setting.frames),
             )
+            train(course)
         except KeyboardInterrupt:
             lab.status = "interrupted"
         except UsageError:  # the model cannot serve this task: what was asked is at fault

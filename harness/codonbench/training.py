@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from codonbench.encodings import Encoder
 from codonbench.errors import PluginError
 from codonbench.probes import BatchClock, ProbeSchedule
 from codonbench.stopping import Watcher
-from codonbench.streams import Stream
+from codonbench.streams import Batch, Stream
 
 ENGINE = "eager"
 ENGINE_VERSION = "1"
@@ -71,48 +71,83 @@ class Probes:
     seconds: float = 0.0
 
 
-def train(
-    lesson: Lesson,
-    stream: Stream,
-    clock: BatchClock,
-    schedule: ProbeSchedule,
-    watcher: Watcher,
-    probes: Probes,
-    on_probe: OnProbe,
-    frames: frozenset[int] = frozenset(),
-) -> None:
-    """Train until the watcher says stop or the budget is spent; fill `probes`.
+class Course:
+    """One seed's way through a lesson: its stream, and the probes along it.
 
-    Raises:
-        Whatever the plugin's module or optimiser raises; `probes` keeps what came before.
+    Attributes:
+        lesson: What is learned.
+        stream, clock: The pairs, and where their batches end.
+        probes: What has been seen so far.
+        next_probe: Where to probe next; None once the run is over.
     """
-    step = make_step(lesson)
-    device = lesson.labels.device
 
-    def look() -> int | None:
-        """Probe here; return where to probe next, None where the run ends here."""
-        started = time.perf_counter()
-        logits = probe_logits(lesson)
+    def __init__(
+        self,
+        lesson: Lesson,
+        stream: Stream,
+        clock: BatchClock,
+        schedule: ProbeSchedule,
+        watcher: Watcher,
+        probes: Probes,
+        on_probe: OnProbe,
+        frames: frozenset[int] = frozenset(),
+    ) -> None:
+        self.lesson = lesson
+        self.stream = stream
+        self.clock = clock
+        self.probes = probes
+        self.next_probe: int | None = 0
+        self._schedule = schedule
+        self._watcher = watcher
+        self._on_probe = on_probe
+        self._frames = frames
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the whole budget's batches."""
+        return self.stream.batches(self.clock.batch_size, self.clock.budget_pairs)
+
+    def learned(self, batch: Batch) -> bool:
+        """Note that a batch has been learned from; return whether a probe is due."""
+        self.probes.position = batch.pairs
+        if batch.pairs in self._frames:
+            self.probes.frame_pairs.append(batch.pairs)
+            self.probes.frame_inputs.append(batch.index.copy())
+        return batch.pairs == self.next_probe
+
+    def probed(self, logits: npt.NDArray[np.float32]) -> None:
+        """Note the logits (P, C) of a probe here, and when the next one is due."""
+        probes, watcher = self.probes, self._watcher
         watcher.see(probes.position, logits)
         probes.pairs.append(probes.position)
         probes.logits.append(logits)
-        on_probe(probes.position, watcher.right)
-        probes.seconds += time.perf_counter() - started
-        if watcher.finished or probes.position >= clock.budget_pairs:
-            return None
-        return schedule.next_after(probes.position, watcher.window_start)
+        self._on_probe(probes.position, watcher.right)
+        if watcher.finished or probes.position >= self.clock.budget_pairs:
+            self.next_probe = None
+        else:
+            self.next_probe = self._schedule.next_after(probes.position, watcher.window_start)
 
-    next_probe = look()
-    for batch in stream.batches(clock.batch_size, clock.budget_pairs):
-        if next_probe is None:
-            break
-        step(torch.as_tensor(batch.index, device=device))
-        probes.position = batch.pairs
-        if batch.pairs in frames:
-            probes.frame_pairs.append(batch.pairs)
-            probes.frame_inputs.append(batch.index.copy())
-        if batch.pairs == next_probe:
-            next_probe = look()
+
+def train(course: Course) -> None:
+    """Train until the watcher says stop or the budget is spent; fill the course's probes.
+
+    Raises:
+        Whatever the plugin's module or optimiser raises; the probes keep what came before.
+    """
+    lesson = course.lesson
+    step = make_step(lesson)
+
+    def look() -> None:
+        started = time.perf_counter()
+        course.probed(probe_logits(lesson))
+        course.probes.seconds += time.perf_counter() - started
+
+    look()
+    for batch in course.batches():
+        step(torch.as_tensor(batch.index, device=lesson.labels.device))
+        if course.learned(batch):
+            look()
+            if course.next_probe is None:
+                break
 
 
 def make_step(lesson: Lesson) -> Callable[[Tensor], None]:
@@ -165,12 +200,15 @@ def cross_entropy(
 def probe_logits(lesson: Lesson) -> npt.NDArray[np.float32]:
     """Return the logits of the whole probe set (P, C), in evaluation mode, float32.
 
+    Random numbers that a module draws here are given back: probing never changes training.
+
     Raises:
         PluginError: The module gives something else.
     """
     was_training = lesson.module.training
     lesson.module.eval()
-    logits = lesson.module(lesson.encode(lesson.probe))
+    with torch.random.fork_rng(devices=_cuda_devices(lesson.probe.device)):
+        logits = lesson.module(lesson.encode(lesson.probe))
     lesson.module.train(was_training)
     # A column too many would go unnoticed otherwise, and with it a rival of the true class.
     given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -178,3 +216,7 @@ def probe_logits(lesson: Lesson) -> npt.NDArray[np.float32]:
     if given != expected:
         raise PluginError(f"the module gives logits {given}, expected {expected}")
     return np.asarray(logits.detach().to("cpu", torch.float32).numpy(), dtype=np.float32).copy()
+
+
+def _cuda_devices(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
