@@ -18,7 +18,9 @@ cli
 verification
 jobs
 runner
-learning planning markdown
+learning computing planning markdown
+lab
+setting
 engines
 training registry leaderboard frames
 store scoring

@@ -6,7 +6,7 @@ from torch import nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.errors import PluginError
-from codonbench.learning import Setting, make_lesson
+from codonbench.setting import Setting, make_lesson
 from codonbench.machine import pin_arithmetic
 from codonbench.probes import ProbeSchedule
 from codonbench.records import hash_weights

@@ -17,6 +17,8 @@ from codonbench.stopping import StopRule
 RULES_VERSION = "1"
 """Changes whenever the protocol does: stream, probe schedule, stop rule, loss, relabelling."""
 
+EngineChoice = Literal["auto", "eager", "traced"]
+
 MAX_SEED = 2**31 - 1
 MAX_SEEDS = 100_000
 
@@ -37,6 +39,8 @@ class RunRequest(Frozen):
         full: Spend the whole budget.
         device: Where to run.
         threads: CPU threads of each run.
+        engine: ``eager`` is the reference loop; ``traced`` and ``auto`` are faster where they
+            hold, and are the reference loop where they do not.
         salt: Of the relabelling.
         offline: Forbid network access.
         force: Run again what is already recorded.
@@ -53,6 +57,7 @@ class RunRequest(Frozen):
     full: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(default=1, ge=1, le=1024)
+    engine: EngineChoice = "auto"
     salt: str = PUBLIC_SALT
     offline: bool = False
     force: bool = False
@@ -86,7 +91,7 @@ class RunPlan(Frozen):
     salt: str
     device: Literal["cpu", "cuda"]
     threads: int = Field(ge=1)
-    engine: str
+    engine: EngineChoice
 
     @property
     def run_id(self) -> str:

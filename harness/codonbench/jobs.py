@@ -13,6 +13,10 @@ from codonbench.runner import run
 from codonbench.store import Store
 from codonbench.training import OnProbe
 
+TOGETHER = 10
+"""Seeds handed to the runner at a time: enough to share a captured step, few enough that what
+is done is soon on disk."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -40,22 +44,28 @@ def run_all(
         force: Run again what is already recorded.
 
     Yields:
-        One outcome a seed, in order.
+        One outcome a seed; those that are recorded already come first.
 
     Raises:
         StoreError: A record cannot be written.
         PluginError: A metric failed.
     """
     store.prepare()
+    waiting: list[RunPlan] = []
+    interrupted = False
     for plan in job.plans:
         known = None if force else reusable(plan, job, registry, store)
         if known is not None:
             yield Outcome(known, reused=True)
-            continue
-        record, trace = run(plan, job, registry, watch(plan))
-        store.save(record, trace if len(trace.pairs) else None)
-        yield Outcome(record, reused=False)
-        if record.status == "interrupted":
+        else:
+            waiting.append(plan)
+    for first in range(0, len(waiting), TOGETHER):
+        for record, trace in run(waiting[first : first + TOGETHER], job, registry, watch):
+            store.save(record, trace if len(trace.pairs) else None)
+            yield Outcome(record, reused=False)
+            if record.status == "interrupted":
+                interrupted = True
+        if interrupted:
             return
 
 

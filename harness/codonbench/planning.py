@@ -11,7 +11,6 @@ from codonbench.contracts import Dataset, ModelConfig, TaskOptions
 from codonbench.errors import BenchError, ConfigError, PluginError
 from codonbench.machine import choose_device
 from codonbench.registry import ModelEntry, Registry, TaskEntry
-from codonbench.training import ENGINE
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         salt=request.salt,
         device=device,
         threads=request.threads,
-        engine=ENGINE,
+        engine=request.engine,
     )
     plans = tuple(plan.model_copy(update={"seed": seed}) for seed in request.seeds)
     return Job(entry, config, overrides, dataset, plans)

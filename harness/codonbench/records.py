@@ -43,11 +43,18 @@ class Harness(Frozen):
 
 
 class Engine(Frozen):
-    """What executed the training steps."""
+    """What executed the training steps.
+
+    Attributes:
+        name, version: Of the engine.
+        seeds_together: How many seeds shared a step.
+        reason: Why not a faster engine, where one was allowed.
+    """
 
     name: str
     version: str
     seeds_together: int = 1
+    reason: str = ""
 
 
 class Timings(Frozen):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator, Sequence
 
+from codonbench.computing import compute
 from codonbench.config import RunPlan
 from codonbench.contracts import Reference, Trace
-from codonbench.learning import Lab, Setting, compute, learn, make_trace
+from codonbench.lab import Lab, make_trace
+from codonbench.learning import learn
 from codonbench.machine import describe_machine, pin_arithmetic
 from codonbench.planning import Job
 from codonbench.records import (
     DatasetFacts,
-    Engine,
     RunRecord,
     Timings,
     describe_harness,
@@ -20,56 +22,55 @@ from codonbench.records import (
 )
 from codonbench.registry import Registry
 from codonbench.scoring import Scores, comparability_key, flags, score
-from codonbench.training import ENGINE, ENGINE_VERSION, OnProbe
+from codonbench.setting import Setting
+from codonbench.training import OnProbe
 
 
-def run(plan: RunPlan, job: Job, registry: Registry, on_probe: OnProbe) -> tuple[RunRecord, Trace]:
-    """Run one plan and score it.
+def run(
+    plans: Sequence[RunPlan], job: Job, registry: Registry, watch: Callable[[RunPlan], OnProbe]
+) -> Iterator[tuple[RunRecord, Trace]]:
+    """Run some plans of a job, seeds of one model, and score each.
 
     An exception of the plugin ends in a record with status ``error``, Ctrl-C in one with
-    status ``interrupted``; both keep what was measured until then.
+    status ``interrupted``, after which no more follow; both keep what was measured until then.
 
     Args:
-        plan: One of the job's plans.
+        plans: Of the job, differing in nothing but the seed.
         job: What is run, on what.
         registry: The metrics to score with, and the hooks to call.
-        on_probe: Called at each probe with pairs so far and which probe inputs are right (P,).
+        watch: Called as a run begins; what it returns is called at each of its probes, with
+            pairs so far and which probe inputs are right (P,).
 
-    Returns:
-        The sealed record, and the trace its metrics come from.
+    Yields:
+        For each plan, as it ends, the sealed record and the trace its metrics come from.
 
     Raises:
         PluginError: A metric failed.
     """
-    started = time.perf_counter()
     hook = registry.manager.hook
-    hook.run_started(plan=plan)
-    pin_arithmetic(plan.threads)
+    pin_arithmetic(plans[0].threads)
+    for plan in plans:
+        hook.run_started(plan=plan)
 
-    setting = Setting(plan, job.dataset, job.config.batch_size)
+    settings = [Setting(plan, job.dataset, job.config.batch_size) for plan in plans]
+    labs: Iterator[tuple[Setting, Lab]]
     if issubclass(job.entry.cls, Reference):
-        lab = compute(job.entry.cls, job.config, setting)
+        row = job.entry.cls
+        labs = ((setting, compute(row, job.config, setting)) for setting in settings)
     else:
-        lab = learn(job.entry.cls, job.config, setting, on_probe)
-    trace = make_trace(lab, setting)
+        labs = learn(job.entry.cls, job.config, settings, watch)
 
-    before_scoring = time.perf_counter()
-    scores = _score(lab, trace, registry)
-    ended = time.perf_counter()
-    timings = Timings(
-        build=lab.build_seconds,
-        train=lab.train_seconds,
-        probe=lab.probes.seconds,
-        score=ended - before_scoring,
-        total=ended - started,
-    )
-    record = _make_record(plan, job, lab, trace, scores, timings)
-
-    if hook.probe_taken.get_hookimpls():
-        for index in range(len(trace.pairs)):
-            hook.probe_taken(trace=trace, index=index)
-    hook.run_finished(record=record)
-    return record, trace
+    for setting, lab in labs:
+        trace = make_trace(lab, setting)
+        started = time.perf_counter()
+        scores = _score(lab, trace, registry)
+        scoring = time.perf_counter() - started
+        record = _make_record(setting.plan, job, lab, trace, scores, scoring)
+        if hook.probe_taken.get_hookimpls():
+            for index in range(len(trace.pairs)):
+                hook.probe_taken(trace=trace, index=index)
+        hook.run_finished(record=record)
+        yield record, trace
 
 
 def _score(lab: Lab, trace: Trace, registry: Registry) -> Scores:
@@ -82,7 +83,7 @@ def _score(lab: Lab, trace: Trace, registry: Registry) -> Scores:
 
 
 def _make_record(
-    plan: RunPlan, job: Job, lab: Lab, trace: Trace, scores: Scores, timings: Timings
+    plan: RunPlan, job: Job, lab: Lab, trace: Trace, scores: Scores, scoring: float
 ) -> RunRecord:
     """Return the sealed record of a run."""
     dataset, entry, module = job.dataset, job.entry, lab.module
@@ -116,7 +117,7 @@ def _make_record(
         info=entry.cls.info,
         harness=describe_harness(),
         machine=describe_machine(plan.device),
-        engine=Engine(name=ENGINE, version=ENGINE_VERSION),
+        engine=lab.engine,
         parameters=sum(p.numel() for p in module.parameters() if p.requires_grad)
         if module is not None
         else 0,
@@ -129,5 +130,11 @@ def _make_record(
         weights_sha256=hash_weights(module.state_dict()) if module is not None else None,
         trace_sha256=hash_trace(trace) if len(trace.pairs) else None,
         error=lab.error,
-        timings=timings,
+        timings=Timings(
+            build=lab.build_seconds,
+            train=lab.train_seconds,
+            probe=lab.probes.seconds,
+            score=scoring,
+            total=lab.build_seconds + lab.train_seconds + lab.probes.seconds + scoring,
+        ),
     ).sealed()

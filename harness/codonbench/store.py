@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from codonbench.config import content_hash
 from codonbench.contracts import TaskSpec, Trace, TraceFacts
 from codonbench.errors import StoreError
 from codonbench.records import RunRecord, hash_trace
@@ -98,18 +99,24 @@ class Store:
 
 
 def read_record(path: Path) -> RunRecord | BadRecord:
-    """Return the record in a file, or what is wrong with it."""
+    """Return the record in a file, or what is wrong with it.
+
+    Hashes are taken of what the file says, not of what today's format adds by default, so that
+    a record stays sound when the format gains a field.
+    """
     try:
-        record = RunRecord.model_validate_json(path.read_bytes())
+        text = path.read_bytes()
+        record = RunRecord.model_validate_json(text)
     except OSError as error:
         return BadRecord(path, f"cannot be read: {error.strerror}")
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return BadRecord(path, f"is not a record: {where}: {first['msg']}".replace(": :", ":"))
-    if record.plan.run_id != record.run_id:
+    content = json.loads(text)
+    if content_hash(content["plan"])[:16] != record.run_id:
         return BadRecord(path, "its run_id is not the hash of its plan")
-    if record.checksum != record.expected_checksum():
+    if content_hash({k: v for k, v in content.items() if k != "checksum"}) != record.checksum:
         return BadRecord(path, "its content does not match its checksum")
     return record
 

@@ -37,6 +37,8 @@ class Lesson:
         labels: Class id of every input, shape (N,).
         n_classes: How many class ids there are.
         probe: The probe set, as input indices, shape (P,).
+        fan: How many letters there are, where the inputs are every word of one length in
+            lexicographic order; None where they are not.
         class_weights: Loss weight of each class id (C,), or None.
         weighting: How the weighted loss is averaged.
     """
@@ -47,6 +49,7 @@ class Lesson:
     labels: Tensor
     n_classes: int
     probe: Tensor
+    fan: int | None
     class_weights: Tensor | None
     weighting: ClassWeights
 
@@ -60,6 +63,7 @@ class Probes:
         logits: Logits (P, C) of each probe, in the learner's own labels.
         frame_pairs, frame_inputs: The frames of the paper's instrument.
         position: Pairs presented so far.
+        over: Whether the run came to its end.
         seconds: Time spent probing.
     """
 
@@ -68,6 +72,7 @@ class Probes:
     frame_pairs: list[int] = field(default_factory=list)
     frame_inputs: list[npt.NDArray[np.int64]] = field(default_factory=list)
     position: int = 0
+    over: bool = False
     seconds: float = 0.0
 
 
@@ -123,6 +128,7 @@ class Course:
         self._on_probe(probes.position, watcher.right)
         if watcher.finished or probes.position >= self.clock.budget_pairs:
             self.next_probe = None
+            probes.over = True
         else:
             self.next_probe = self._schedule.next_after(probes.position, watcher.window_start)
 

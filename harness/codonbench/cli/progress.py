@@ -40,7 +40,7 @@ class RunDisplay:
         self._stops = np.asarray(self._spec.groups.get("stop", ()), dtype=np.int64)
         self._console = messages()
         self._brief = brief
-        self._bar: TaskID | None = None
+        self._bars: dict[int, TaskID] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=12 if self._console.width < 100 else 30),
@@ -67,13 +67,14 @@ class RunDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close_bar()
+        for seed in list(self._bars):
+            self._close_bar(seed)
         self._progress.stop()
 
     def watch(self, plan: RunPlan) -> OnProbe:
         """Open a bar for a run; return what follows its probes."""
-        self._close_bar()
-        bar = self._bar = self._progress.add_task(
+        self._close_bar(plan.seed)
+        bar = self._bars[plan.seed] = self._progress.add_task(
             f"seed {plan.seed}", total=plan.budget_pairs, pairs=0, right="", early=False
         )
         shown = -_REFRESH_PAIRS
@@ -103,16 +104,15 @@ class RunDisplay:
 
     def finished(self, outcome: Outcome) -> None:
         """Close a run's bar and say how it went, or that its record was there already."""
-        self._close_bar()
+        self._close_bar(outcome.record.seed)
         if self._brief and not outcome.reused and outcome.record.error is None:
             return
         seed = f"seed {outcome.record.seed:<3}"
         say(f"{seed} {outcome_text(outcome)}", console=self._console)
 
-    def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._progress.remove_task(self._bar)
-            self._bar = None
+    def _close_bar(self, seed: int) -> None:
+        if seed in self._bars:
+            self._progress.remove_task(self._bars.pop(seed))
 
     def _right_text(self, right: npt.NDArray[np.bool_]) -> str:
         text = f"{int(right.sum()):>2}/{len(right)} {self._spec.unit}s"

@@ -46,6 +46,9 @@ def run(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads of each run.")] = 1,
+    engine: Annotated[
+        str, typer.Option(help="auto, eager (the reference loop) or traced.")
+    ] = "auto",
     salt: Annotated[
         str | None, typer.Option(help="Of the relabelling; written into the record.")
     ] = None,
@@ -91,6 +94,7 @@ def run(
         "full": full,
         "device": device,
         "threads": threads,
+        "engine": engine,
         "offline": is_offline(offline),
         "force": force,
     }

@@ -1,0 +1,42 @@
+"""Rows that are computed, not trained: bounds and oracles."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from codonbench.contracts import ModelConfig, Reference
+from codonbench.lab import Lab, last_words
+from codonbench.probes import WINDOW_PAIRS
+from codonbench.seeding import seeded_globals
+from codonbench.setting import Setting
+from codonbench.training import Probes
+
+
+def compute(row: type[Reference], config: ModelConfig, setting: Setting) -> Lab:
+    """Lay out a computed row's constant logits as if it had been probed all through a run.
+
+    An exception of the plugin ends in status ``error``.
+
+    Raises:
+        UsageError: The row cannot serve this task.
+    """
+    lab = Lab(Probes(), known={})
+    dataset, logits = setting.dataset, None
+    with seeded_globals(setting.plan.seed), last_words(lab):
+        plugin = row(config)
+        lab.known = dict(plugin.values(dataset.spec, dataset.frequencies))
+        logits = plugin.logits(dataset.spec)
+    if logits is None:
+        return lab
+    clock, stream, frames = setting.clock, setting.stream, setting.frames
+    positions = {0, clock.end_of(WINDOW_PAIRS), clock.budget_pairs, *frames}
+    as_learned = setting.labels.hide_columns(logits.astype(np.float64)).astype(np.float32)
+    lab.probes.position = clock.budget_pairs
+    lab.probes.pairs = sorted(positions)
+    lab.probes.logits = [as_learned] * len(positions)
+    lab.probes.frame_pairs = list(frames)
+    for frame in frames:
+        epoch, end = divmod(frame - 1, stream.epoch_pairs)
+        batch = stream.epoch(epoch)[end + 1 - clock.batch_size : end + 1]
+        lab.probes.frame_inputs.append(batch)
+    return lab

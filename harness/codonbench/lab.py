@@ -1,0 +1,109 @@
+"""What a run leaves behind, and the trace it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from codonbench.contracts import Trace, TraceFacts
+from codonbench.engines.errors import CannotCapture
+from codonbench.errors import UsageError
+from codonbench.probes import WINDOW_PAIRS
+from codonbench.records import Engine, Status
+from codonbench.setting import Setting
+from codonbench.training import ENGINE, ENGINE_VERSION, Probes
+
+
+@dataclass
+class Lab:
+    """What a run leaves behind.
+
+    Attributes:
+        probes: What was seen at each probe, in the learner's labels.
+        module: What was trained; None for computed rows and where building it failed.
+        status, error: How it ended.
+        build_seconds: Time to build the module and its optimiser.
+        train_seconds: Time of the training loop without its probes.
+        engine: What executed the training steps.
+        known: Metric values that a computed row knows in closed form; None where one was trained.
+    """
+
+    probes: Probes
+    module: torch.nn.Module | None = None
+    status: Status = "done"
+    error: str | None = None
+    build_seconds: float = 0.0
+    train_seconds: float = 0.0
+    engine: Engine = field(default_factory=lambda: Engine(name=ENGINE, version=ENGINE_VERSION))
+    known: Mapping[str, float | None] | None = None
+
+
+@contextmanager
+def last_words(*labs: Lab) -> Iterator[None]:
+    """Turn Ctrl-C and a plugin's exception into the status of the labs they end.
+
+    Raises:
+        UsageError: The model cannot serve this task: what was asked is at fault.
+        CannotCapture: To be tried on another rung.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        _end(labs, "interrupted", None)
+    except (UsageError, CannotCapture):
+        raise
+    except (Exception, SystemExit) as error:  # the plugin's own: the record's last words
+        _end(labs, "error", f"{type(error).__name__}: {error}")
+
+
+def _end(labs: Sequence[Lab], status: Status, error: str | None) -> None:
+    """Set how the labs ended that were not over yet."""
+    for lab in labs:
+        if not lab.probes.over:
+            lab.status, lab.error = status, error
+
+
+def settled(lab: Lab) -> Lab:
+    """Mark a lab whose last logits are not finite."""
+    if lab.status == "done" and lab.probes.logits and not np.isfinite(lab.probes.logits[-1]).all():
+        lab.status = "diverged"
+    return lab
+
+
+def make_trace(lab: Lab, setting: Setting) -> Trace:
+    """Return the run's trace, its columns back in true class order."""
+    spec, stream, clock, probes = (
+        setting.dataset.spec,
+        setting.stream,
+        setting.clock,
+        lab.probes,
+    )
+    logits = np.zeros((0, len(spec.probe_inputs), len(spec.classes)), dtype=np.float32)
+    if probes.logits:
+        logits = setting.labels.reveal_columns(np.stack(probes.logits))
+    frame_inputs = np.zeros((0, clock.batch_size), dtype=np.int64)
+    if probes.frame_inputs:
+        place = np.full(len(setting.dataset.inputs), -1, dtype=np.int64)
+        place[setting.dataset.probe] = np.arange(len(setting.dataset.probe))
+        frame_inputs = place[np.stack(probes.frame_inputs)]
+    return Trace(
+        task=spec,
+        facts=TraceFacts(
+            batch_size=clock.batch_size,
+            epoch_pairs=stream.epoch_pairs,
+            budget_pairs=clock.budget_pairs,
+            pairs=probes.position,
+            complete=probes.position >= clock.budget_pairs or lab.status == "diverged",
+            window_pairs=WINDOW_PAIRS,
+        ),
+        pairs=np.asarray(probes.pairs, dtype=np.int64),
+        logits=logits,
+        first_seen=stream.first_seen,
+        test_counts=stream.test_counts.astype(np.int64),
+        frame_pairs=np.asarray(probes.frame_pairs, dtype=np.int64),
+        frame_inputs=frame_inputs,
+    )
