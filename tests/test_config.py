@@ -196,7 +196,7 @@ OTHER_VALUES = {
     "salt": "",
     "device": "cuda",
     "threads": 2,
-    "engine": "other",
+    "engine": "traced",
 }
 
 

@@ -108,7 +108,7 @@ def test_a_number_that_is_not_finite_is_named(store, record, number):
     )
     assert metric.startswith("is not a record: metrics.all_seen")
     field = damaged(store, record, lambda text: text.replace('_rate": 0.05', f'_rate": {number}'))
-    assert field == "its run_id is not the hash of its plan"
+    assert field == "is not a record: it holds a number that is not finite"
 
 
 def test_a_folder_in_a_records_place_is_named(store, record):

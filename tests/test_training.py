@@ -6,11 +6,11 @@ from torch import nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.errors import PluginError
-from codonbench.setting import Setting, make_lesson
 from codonbench.machine import pin_arithmetic
 from codonbench.probes import ProbeSchedule
 from codonbench.records import hash_weights
 from codonbench.seeding import seeded_globals
+from codonbench.setting import Setting, make_lesson
 from codonbench.stopping import Watcher
 from codonbench.training import Course, Probes, cross_entropy, make_step, probe_logits, train
 

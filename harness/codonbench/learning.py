@@ -88,8 +88,9 @@ def _learn_together(
 
     started = time.perf_counter()
     first = settings[0]
-    check_claims(model(config), first.dataset.spec, first.plan.device)
     try:
+        with seeded_globals(first.plan.seed):
+            check_claims(model(config), first.dataset.spec, first.plan.device)
         lessons = [lesson_of(setting) for setting in settings]
         batches = [b.index for b in islice(first.stream.batches(first.clock.batch_size, 10**9), 3)]
         check_against_reference(
@@ -98,7 +99,10 @@ def _learn_together(
         together = 1 if len(lessons) > 1 and not same_alone(lessons) else len(lessons)
     except (CannotCapture, UsageError):
         raise
-    except Exception as error:  # let the reference loop say what is wrong with the plugin
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # let the reference loop say what is wrong with the plugin
         raise CannotCapture(f"{type(error).__name__}: {error}") from error
     labs = [
         Lab(

@@ -114,9 +114,14 @@ def read_record(path: Path) -> RunRecord | BadRecord:
         where = ".".join(str(part) for part in first["loc"])
         return BadRecord(path, f"is not a record: {where}: {first['msg']}".replace(": :", ":"))
     content = json.loads(text)
-    if content_hash(content["plan"])[:16] != record.run_id:
+    try:
+        run_id = content_hash(content["plan"])[:16]
+        checksum = content_hash({k: v for k, v in content.items() if k != "checksum"})
+    except ValueError:  # canonical JSON has no NaN and no infinity
+        return BadRecord(path, "is not a record: it holds a number that is not finite")
+    if run_id != record.run_id:
         return BadRecord(path, "its run_id is not the hash of its plan")
-    if content_hash({k: v for k, v in content.items() if k != "checksum"}) != record.checksum:
+    if checksum != record.checksum:
         return BadRecord(path, "its content does not match its checksum")
     return record
 
