@@ -24,7 +24,8 @@ $(VENV)/.dev: $(BIN)/bench
 	@touch $@
 
 run: $(BIN)/bench ## Train mlp-64 with ten seeds, score it, show where it stands
-	$(BIN)/bench run --model mlp-64 --seeds 0-9 --results runs --against leaderboard/results
+	$(BIN)/bench run --model mlp-64 --seeds 0-9 --results runs \
+	  $(if $(wildcard leaderboard/results),--against leaderboard/results)
 
 test: lint ## Lint, check types, run the tests (a few minutes)
 	$(BIN)/pytest -q -m "not slow"

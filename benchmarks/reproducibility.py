@@ -1,6 +1,6 @@
 """How far results drift when sums are rounded in another order.
 
-    python benchmarks/reproducibility.py [SEEDS]
+    python benchmarks/reproducibility.py [SEEDS [MODEL ...]]
 
 Runs each preset twice on the simulated ORFs, once with the widest vector instructions PyTorch
 finds and once with none (``ATEN_CPU_CAPABILITY=default``), as two kinds of machine would, and
@@ -35,7 +35,8 @@ def run(model: str, seeds: str, folder: str, capability: str | None) -> list[dic
     if capability:
         environment["ATEN_CPU_CAPABILITY"] = capability
     command = [sys.executable, "-m", "codonbench.cli.main", "run", "--model", model]
-    command += ["--seeds", seeds, "--epochs", "1", "--results", folder, "--json"]
+    command += ["--seeds", seeds, "--epochs", "1", "--engine", "eager"]
+    command += ["--results", folder, "--json"]
     done = subprocess.run(command, env=environment, check=True, text=True, stdout=subprocess.PIPE)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -43,7 +44,7 @@ def run(model: str, seeds: str, folder: str, capability: str | None) -> list[dic
 def main() -> None:
     seeds = sys.argv[1] if len(sys.argv) > 1 else "0-4"
     print("| model | same weights | " + " | ".join(METRICS) + " |\n" + "|---" * 6 + "|")
-    for model in PRESETS:
+    for model in sys.argv[2:] or PRESETS:
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
             pairs = list(
                 zip(run(model, seeds, one, None), run(model, seeds, two, "default"), strict=True)

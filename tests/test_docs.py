@@ -2,11 +2,17 @@
 
 import re
 import shlex
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from codonbench.cli import main as cli
+from codonbench.config import RunRequest
+from codonbench.planning import prepare
+from codonbench.registry import load_registry
+from codonbench.runner import run
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -62,3 +68,24 @@ def test_command_in_the_docs_runs(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 0, capsys.readouterr().err
+
+
+def test_the_model_in_contributing_is_complete_and_learns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGES[1].read_text(), re.M | re.S)
+    (tmp_path / "perceptron.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = load_registry()
+    registry.add(import_module("perceptron"), "my-perceptron", "0.1.0")
+    request = RunRequest(model="perceptron", pairs=12_800)
+    job = prepare(request, registry, Path("no-cache"))
+    ((record, _),) = run(job.plans, job, registry, lambda plan: lambda pairs, right: None)
+    assert record.status == "done"
+    assert record.metrics["test_accuracy"] > 0.2  # the largest class has a tenth of the pairs
+    assert tomllib.loads(_toml_in_contributing())["project"]["entry-points"]["codonbench"]
+
+
+def _toml_in_contributing() -> str:
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", PAGES[1].read_text(), re.M | re.S)
+    return text

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from codonbench import Metric, Model, ModelConfig, ModelInfo, Output
-from codonbench.errors import StoreError
+from codonbench import Metric, Model, ModelConfig, ModelInfo, Output, hookimpl
+from codonbench.errors import PluginError, StoreError
 from codonbench.jobs import reusable, run_all
 from codonbench.registry import MetricEntry
 from codonbench.store import Store
@@ -166,3 +166,43 @@ def test_a_folder_that_cannot_be_made_is_known_before_anything_is_run(toys, tmp_
     with pytest.raises(StoreError, match="cannot be written"):
         outcomes(toys, Store(tmp_path / "file" / "results"), watch=None)
     assert Path(tmp_path / "file").read_text() == ""
+
+
+def test_the_lifecycle_hooks_see_plan_probes_and_record(toys, store):
+    told = []
+
+    class Listener:
+        @hookimpl
+        def run_started(self, plan):
+            told.append(("started", plan.run_id))
+
+        @hookimpl
+        def probe_taken(self, trace, index):
+            told.append(("probe", int(trace.pairs[index])))
+
+        @hookimpl
+        def run_finished(self, record):
+            told.append(("finished", record.checksum))
+
+    registry = toys.registry()
+    registry.manager.register(Listener())
+    (made,) = outcomes(toys, store, registry=registry, seeds=(0,))
+    record = made.record
+    assert told == [
+        ("started", record.run_id),
+        *(("probe", pairs) for pairs in (0, 64, 128, 192, 200)),
+        ("finished", record.checksum),
+    ]
+
+
+def test_a_hook_that_fails_is_named_and_loses_no_record(toys, store):
+    class Careless:
+        @hookimpl
+        def run_finished(self, record):
+            raise ValueError("not today")
+
+    registry = toys.registry()
+    registry.manager.register(Careless(), name="careless")
+    with pytest.raises(PluginError, match="careless failed in run_finished.*not today"):
+        outcomes(toys, store, registry=registry, seeds=(0,))
+    assert len(names(store)) == 1

@@ -38,9 +38,9 @@ def run_started(plan: RunPlan) -> None:
 
 @hookspec
 def probe_taken(trace: Trace, index: int) -> None:
-    """After a run, once for each probe of its trace, in order. Read-only."""
+    """After a run is stored, once for each probe of its trace, in order. Read-only."""
 
 
 @hookspec
 def run_finished(record: RunRecord) -> None:
-    """After a run is scored, before its record is stored. Read-only."""
+    """After a run is scored and stored. Read-only."""

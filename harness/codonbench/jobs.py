@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from codonbench.config import RunPlan
+from codonbench.contracts import Trace
 from codonbench.planning import Job
 from codonbench.records import FINISHED, RunRecord
 from codonbench.registry import Registry
@@ -48,7 +49,7 @@ def run_all(
 
     Raises:
         StoreError: A record cannot be written.
-        PluginError: A metric failed.
+        PluginError: A metric or a hook failed.
     """
     store.prepare()
     waiting: list[RunPlan] = []
@@ -62,11 +63,20 @@ def run_all(
     for first in range(0, len(waiting), TOGETHER):
         for record, trace in run(waiting[first : first + TOGETHER], job, registry, watch):
             store.save(record, trace if len(trace.pairs) else None)
+            _tell(registry, record, trace)
             yield Outcome(record, reused=False)
             if record.status == "interrupted":
                 interrupted = True
         if interrupted:
             return
+
+
+def _tell(registry: Registry, record: RunRecord, trace: Trace) -> None:
+    """Tell the plugins of a run; it is stored already, so that none of them can lose it."""
+    if registry.manager.hook.probe_taken.get_hookimpls():
+        for index in range(len(trace.pairs)):
+            registry.tell("probe_taken", trace=trace, index=index)
+    registry.tell("run_finished", record=record)
 
 
 def reusable(plan: RunPlan, job: Job, registry: Registry, store: Store) -> RunRecord | None:

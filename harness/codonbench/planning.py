@@ -47,7 +47,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     overrides = {field: value for field, value in values.items() if value != named[field]}
     options = configure(task.Options, {}, request.task_overrides, f"task {request.task!r}")
     device = choose_device(request.device)
-    data = request.data or task.default_data
+    data = task.default_data if request.data is None else request.data
     dataset = _load(registry.task(request.task), data, options, cache, request.offline)
     if config.class_weights != "none" and dataset.spec.class_weights is None:
         raise ConfigError(

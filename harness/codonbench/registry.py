@@ -16,7 +16,7 @@ import pluggy
 
 from codonbench import hookspecs
 from codonbench.contracts import Metric, Model, Reference, Task
-from codonbench.errors import NameClashError, UnknownNameError
+from codonbench.errors import NameClashError, PluginError, UnknownNameError
 from codonbench.origin import Origin, describe_origin
 
 GROUP = "codonbench"
@@ -144,6 +144,20 @@ class Registry:
     def task(self, name: str) -> TaskEntry:
         """Return the task called `name`, or raise UnknownNameError."""
         return _find(self.tasks, name, "task", "tasks")
+
+    def tell(self, hook: str, **facts: object) -> None:
+        """Call a lifecycle hook of every plugin that has it.
+
+        Raises:
+            PluginError: One of them failed; names it.
+        """
+        for impl in getattr(self.manager.hook, hook).get_hookimpls():
+            try:
+                impl.function(*(facts[name] for name in impl.argnames))
+            except Exception as error:
+                raise PluginError(
+                    f"plugin {impl.plugin_name} failed in {hook}: {error!r}"
+                ) from error
 
     def _claim(self, table: dict[str, Any], entry: Entry, kind: str) -> None:
         taken = table.get(entry.name)

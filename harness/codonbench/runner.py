@@ -45,12 +45,11 @@ def run(
         For each plan, as it ends, the sealed record and the trace its metrics come from.
 
     Raises:
-        PluginError: A metric failed.
+        PluginError: A metric or a hook failed.
     """
-    hook = registry.manager.hook
     pin_arithmetic(plans[0].threads)
     for plan in plans:
-        hook.run_started(plan=plan)
+        registry.tell("run_started", plan=plan)
 
     settings = [Setting(plan, job.dataset, job.config.batch_size) for plan in plans]
     labs: Iterator[tuple[Setting, Lab]]
@@ -66,10 +65,6 @@ def run(
         scores = _score(lab, trace, registry)
         scoring = time.perf_counter() - started
         record = _make_record(setting.plan, job, lab, trace, scores, scoring)
-        if hook.probe_taken.get_hookimpls():
-            for index in range(len(trace.pairs)):
-                hook.probe_taken(trace=trace, index=index)
-        hook.run_finished(record=record)
         yield record, trace
 
 

@@ -206,7 +206,8 @@ def cross_entropy(
 def probe_logits(lesson: Lesson) -> npt.NDArray[np.float32]:
     """Return the logits of the whole probe set (P, C), in evaluation mode, float32.
 
-    Random numbers that a module draws here are given back: probing never changes training.
+    Random numbers that a module draws from PyTorch here are given back, so that probing more
+    or less often does not change training.
 
     Raises:
         PluginError: The module gives something else.

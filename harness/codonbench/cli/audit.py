@@ -12,6 +12,7 @@ from codonbench.cli.folders import RESULTS, ResultsOption, cache_folder
 
 if TYPE_CHECKING:
     from codonbench.records import RunRecord
+    from codonbench.registry import Registry
 
 DataOption = Annotated[
     str | None,
@@ -28,6 +29,7 @@ def verify(
     On the same kind of machine weights and metrics must be identical, else
     the metrics must lie in the band that codonbench.verification states.
     """
+    from codonbench.cli.loading import load_plugins
     from codonbench.errors import StoreError
     from codonbench.store import BadRecord, read_record
 
@@ -37,7 +39,7 @@ def verify(
         if isinstance(record, BadRecord):
             raise StoreError(f"{path} {record.reason}")
         chosen.append(record)
-    _compare(chosen, data, chosen)
+    _compare(chosen, load_plugins(), data, chosen)
 
 
 def audit(
@@ -45,42 +47,58 @@ def audit(
     data: Annotated[
         str | None, typer.Option("--data", "-d", help="Only runs on this data source.")
     ] = None,
+    file: Annotated[
+        str | None, typer.Option("--file", help="Where that source is, if it is a file.")
+    ] = None,
     results: ResultsOption = RESULTS,
     seed: Annotated[
         int | None, typer.Option(help="Of the choice; printed, so that it can be repeated.")
     ] = None,
 ) -> None:
-    """Repeat a random sample of finished runs; exit 1 where one differs from its record."""
+    """Repeat a random sample of finished runs; exit 1 where one differs from its record.
+
+    Runs on a file are left out unless --data names it and --file says where it is.
+    """
     import random
     import secrets
 
+    from codonbench.cli.loading import load_plugins
     from codonbench.errors import StoreError
     from codonbench.records import FINISHED, RunRecord
     from codonbench.store import Store
 
+    registry = load_plugins()
     chosen_seed = secrets.randbelow(2**31) if seed is None else seed
     finished = [
         record
         for record in Store(results).scan()
         if isinstance(record, RunRecord)
         and record.status in FINISHED
-        and data in (None, record.dataset.source)
+        and (record.dataset.source == data or (data is None and _is_named(record, registry)))
     ]
     if not finished:
         raise StoreError(f"no finished run to repeat in {results}")
     chosen = random.Random(chosen_seed).sample(finished, min(sample, len(finished)))
     typer.echo(f"{len(chosen)} of {len(finished)} runs, chosen with --seed {chosen_seed}")
-    _compare(chosen, None, finished)
+    _compare(chosen, registry, file, finished)
 
 
-def _compare(records: list[RunRecord], data: str | None, peers: list[RunRecord]) -> None:
+def _is_named(record: RunRecord, registry: Registry) -> bool:
+    """Return whether a record's data need no path."""
+    task = registry.tasks.get(record.task)
+    return task is not None and record.dataset.source in task.task.data_names
+
+
+def _compare(
+    records: list[RunRecord], registry: Registry, data: str | None, peers: list[RunRecord]
+) -> None:
     """Repeat each record, say what became of it, exit 1 where one differs."""
-    from codonbench.cli.loading import load_plugins
     from codonbench.verification import verify as repeat
 
-    registry = load_plugins()
     differ = False
     for record in records:
+        seconds = record.timings.total
+        typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
         verdict = repeat(record, registry, cache_folder(), data, peers)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:

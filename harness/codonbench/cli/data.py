@@ -54,11 +54,13 @@ def list_sources() -> None:
 
     rows = []
     for entry in load_plugins().tasks.values():
-        downloads = {source.name for source in entry.task.sources}
+        downloads = {source.name: source for source in entry.task.sources}
         for name, summary in entry.task.data_names.items():
             state = (
                 entry.task.status(name, cache=cache_folder()) if name in downloads else "built in"
             )
+            if name in downloads and not downloads[name].tested:
+                summary += "; never tried against the real server"
             rows.append((entry.name, name, state, summary))
     print_table(("task", "data", "here", "what"), rows)
 

@@ -71,13 +71,8 @@ def run(
     has p >= 0.9, or at the budget; --full spends the whole budget. Records
     go to --results; what is recorded there already is not run again.
     """
-    from codonbench.cli.console import messages, say
-    from codonbench.cli.loading import load_plugins
-    from codonbench.cli.standing import print_standing
     from codonbench.config import RunRequest, configure, parse_seeds, parse_settings
     from codonbench.errors import StoreError
-    from codonbench.planning import prepare
-    from codonbench.store import Store
 
     task_overrides = parse_settings(task_settings or [], "--task-set")
     if genetic_code is not None:
@@ -103,6 +98,13 @@ def run(
     request = configure(RunRequest, asked, {}, "run")
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
+    # PyTorch takes seconds to load: only once what was asked makes sense.
+    from codonbench.cli.console import messages, say
+    from codonbench.cli.loading import load_plugins
+    from codonbench.cli.standing import print_standing
+    from codonbench.planning import prepare
+    from codonbench.store import Store
+
     registry, store = load_plugins(), Store(results)
     printed = sys.stdout
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results

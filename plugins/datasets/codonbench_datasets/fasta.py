@@ -1,4 +1,4 @@
-"""Read nucleotide FASTA into arrays: 100 MB in about a second, at little more than its size.
+"""Read nucleotide FASTA into arrays: 100 MB in about a second, at about twice its size.
 
 The text is read whole, then rewritten in place, a block at a time: headers are blanked, line
 ends and blanks deleted, letters turned into base numbers. So memory stays near one copy.

@@ -23,7 +23,7 @@ PROTEOME_PERCENT: Mapping[str, float] = {
 """Amino-acid percentages of the human proteome, from the authors' public script."""
 
 RARE_SENSE_CODONS = ("UCG", "CGU")
-"""Rarest sense codons of human ORFs: 4.5 and 4.6 in a thousand; only stops are rarer."""
+"""Rarest sense codons of human ORFs: 4.5 and 4.7 in a thousand; only stops are rarer."""
 
 
 def human_codon_spec(code: GeneticCode, *, simulated: bool = False) -> TaskSpec:

@@ -114,7 +114,8 @@ def _checked(frequencies: Frequencies) -> Frequencies:
 class Bound(Reference):
     """The mean and quantiles of ``all_seen`` over streams, from the task's frequencies alone.
 
-    ``pairs_consumed`` is the mean, `bound_mean`. No learner that must see an input to know it
+    ``pairs_consumed`` is the median, `bound_q50`, because it stands among medians over seeds;
+    the mean is `bound_mean`. No learner that must see an input to know it
     beats it on average; one that exploits structure in the inputs can.
     """
 
@@ -135,15 +136,15 @@ class Bound(Reference):
             frequencies: Probability of each probe input (P,), or None where unknown.
 
         Returns:
-            ``pairs_consumed`` and ``bound_mean`` (the mean), ``bound_q05``, ``bound_q50`` and
-            ``bound_q95``; all None where frequencies are unknown, one is zero, or the task's
+            ``bound_mean``, ``bound_q05``, ``bound_q50``, ``bound_q95``, and ``pairs_consumed``,
+            which is the median; all None where frequencies are unknown, one is zero, or the task's
             probe set is a sample of inputs that cannot be enumerated.
         """
         if frequencies is None or not task.enumerable:
             return dict.fromkeys(("pairs_consumed", "bound_mean", *QUANTILES))
         mean = _finite(expected_pairs(frequencies))
         quantiles = {name: _finite(quantile_pairs(frequencies, q)) for name, q in QUANTILES.items()}
-        return {"pairs_consumed": mean, "bound_mean": mean, **quantiles}
+        return {"pairs_consumed": quantiles["bound_q50"], "bound_mean": mean, **quantiles}
 
 
 def _finite(value: float) -> float | None:
