@@ -203,6 +203,6 @@ def test_a_hook_that_fails_is_named_and_loses_no_record(toys, store):
 
     registry = toys.registry()
     registry.manager.register(Careless(), name="careless")
-    with pytest.raises(PluginError, match="careless failed in run_finished.*not today"):
+    with pytest.raises(PluginError, match=r"careless failed in run_finished.*not today"):
         outcomes(toys, store, registry=registry, seeds=(0,))
     assert len(names(store)) == 1

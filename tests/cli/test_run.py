@@ -4,12 +4,15 @@ import json
 import os
 import pty
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from codonbench.records import RunRecord
+from codonbench.store import read_record
 
 UNTRAINED = ("--model", "untrained")
 
@@ -230,3 +233,20 @@ def test_computed_rows_say_that_nothing_was_trained(run):
     assert answer.records[0].weights_sha256 is None
     assert answer.records[0].metrics["pairs_consumed"] > 64
     assert "computed, not trained" in run("--model", "bound").err
+
+
+@pytest.mark.slow
+def test_kill_dash_nine_leaves_no_half_file_and_the_run_is_made_again(tmp_path):
+    command = [sys.executable, "-m", "codonbench.cli.main", "run", "--model", "lstm-64"]
+    command += ["--seeds", "0-1", "--pairs", "30000", "--results", str(tmp_path), "--json"]
+    for delay in (4.0, 6.0, 8.0):
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(delay)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        for path in tmp_path.glob("*.json"):
+            assert isinstance(read_record(path), RunRecord)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    records = [RunRecord.model_validate_json(line) for line in done.stdout.splitlines()]
+    assert sorted(record.seed for record in records) == [0, 1]
+    assert {record.status for record in records} == {"done"}
