@@ -73,12 +73,14 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
 def _columns(table: Table, width: int) -> list[_Column]:
     """Return the columns that fit into `width`, most important first."""
     intervals = width >= _WITH_INTERVALS
+    # "never" where there is no room for "> 23,040,000"
+    budget = table.budget_pairs if width >= _WITH_PARAMETERS else None
 
     def median(name: str) -> Callable[[Row], str]:
         def cell(row: Row) -> str:
             found = row.medians[name]
             bare = found and found.model_copy(update={"low": found.value, "high": found.value})
-            return median_text(found if intervals else bare, table.budget_pairs)
+            return median_text(found if intervals else bare, budget)
 
         return cell
 
