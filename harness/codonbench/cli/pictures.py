@@ -13,7 +13,7 @@ from codonbench.records import RunRecord
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _CURVE_COLUMNS = 64
-_VISIBLE = 0.056  # what the paper's heat map shows as a hit; see science.md
+_VISIBLE = 0.056  # where the colours of the paper's heat map saturate; see docs/scores.md
 
 
 def facts(record: RunRecord) -> Table:
@@ -31,11 +31,15 @@ def facts(record: RunRecord) -> Table:
         "pairs": f"{record.pairs:,} of {record.plan.budget_pairs:,}",
         "machine": f"{machine.device_name}; torch {machine.torch}; threads: {machine.threads}",
         "weights": record.weights_sha256 or "none",
+        "engine": record.engine.name
+        + (f" ({record.engine.reason})" if record.engine.reason else ""),
         "notes": "; ".join((*record.flags, *(f"knows {k}" for k in record.knowledge))) or "none",
     }
     for name, value in record.metrics.items():
-        missing = "not measured" if name in record.not_measured else "never, or not applicable"
-        rows[name] = missing if value is None else number(value)
+        if name not in record.not_measured:
+            rows[name] = "never, or not applicable" if value is None else number(value)
+    if record.not_measured:
+        rows["not measured"] = ", ".join(record.not_measured)
     table = new_table(show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
