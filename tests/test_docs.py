@@ -53,6 +53,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stops = ("TAA", "TAG", "TGA")
     orfs = [f">orf{i}\nATG{''.join(sense)}{'GCA' * i}{stops[i % 3]}\n" for i in range(30)]
     (folder / "my_orfs.fa").write_text("".join(orfs))
+    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGES[1].read_text(), re.M | re.S)
+    (folder / "perceptron.py").write_text(code)
     return folder
 
 

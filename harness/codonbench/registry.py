@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import pkgutil
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
@@ -169,7 +172,7 @@ class Registry:
         table[entry.name] = entry
 
     def _fail(self, module: str, distribution: str, error: BaseException) -> None:
-        last = " ".join(traceback.format_exception_only(error)[-1].split())
+        last = _last_line(error)
         details = "".join(traceback.format_exception(error))
         self.failures.append(Failure(module, distribution, last, details))
 
@@ -199,6 +202,43 @@ def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
             if module is not None:
                 registry.add(module, owner, version)
     return registry
+
+
+def add_file(registry: Registry, path: Path) -> None:
+    """Register what one Python file offers; its name stands for the distribution.
+
+    Raises:
+        PluginError: The file cannot be run, or what it registers is no plugin. It was asked for
+            by name, so nothing is contained.
+        NameClashError: A name is taken already.
+    """
+    name = f"codonbench_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    try:
+        if spec is None or spec.loader is None or not path.is_file():
+            raise FileNotFoundError(f"no Python file {str(path)!r}")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # pickle and inspect look a class up there
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"plugin file {path}: {_last_line(error)}") from error
+    failed, before = len(registry.failures), _size(registry)
+    registry.add(module, path.name, "")
+    for failure in registry.failures[failed:]:
+        raise PluginError(f"plugin file {path}: {failure.error}")
+    if _size(registry) == before:
+        raise PluginError(
+            f"plugin file {path} registers nothing: it needs a function register_models(register), "
+            "register_tasks or register_metrics, marked with @hookimpl"
+        )
+
+
+def _size(registry: Registry) -> int:
+    return len(registry.models) + len(registry.tasks) + len(registry.metrics)
+
+
+def _last_line(error: BaseException) -> str:
+    return " ".join(traceback.format_exception_only(error)[-1].split())
 
 
 def _import(registry: Registry, name: str, distribution: str) -> ModuleType | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codonbench.cli.exit_codes import FAILED
-from codonbench.cli.folders import RESULTS, ResultsOption, cache_folder
+from codonbench.cli.folders import RESULTS, PluginOption, ResultsOption, cache_folder
 
 if TYPE_CHECKING:
     from codonbench.records import RunRecord
@@ -23,6 +23,7 @@ DataOption = Annotated[
 def verify(
     records: Annotated[list[Path], typer.Argument(help="Record files.")],
     data: DataOption = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Run recorded runs again from their records and compare; exit 1 where one differs.
 
@@ -39,7 +40,7 @@ def verify(
         if isinstance(record, BadRecord):
             raise StoreError(f"{path} {record.reason}")
         chosen.append(record)
-    _compare(chosen, load_plugins(), data, chosen)
+    _compare(chosen, load_plugins(plugin), data, chosen)
 
 
 def audit(
@@ -50,6 +51,7 @@ def audit(
     file: Annotated[
         str | None, typer.Option("--file", help="Where that source is, if it is a file.")
     ] = None,
+    plugin: PluginOption = None,
     results: ResultsOption = RESULTS,
     seed: Annotated[
         int | None, typer.Option(help="Of the choice; printed, so that it can be repeated.")
@@ -67,7 +69,7 @@ def audit(
     from codonbench.records import FINISHED, RunRecord
     from codonbench.store import Store
 
-    registry = load_plugins()
+    registry = load_plugins(plugin)
     chosen_seed = secrets.randbelow(2**31) if seed is None else seed
     finished = [
         record

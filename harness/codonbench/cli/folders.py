@@ -16,6 +16,12 @@ ResultsOption = Annotated[
 ]
 
 
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="A Python file that registers plugins; may be repeated."),
+]
+
+
 def cache_folder() -> Path:
     """Return where downloads and curated sequences are kept.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codonbench.cli.exit_codes import FAILED
+from codonbench.cli.folders import PluginOption
 
 if TYPE_CHECKING:
     from codonbench.registry import Registry
@@ -18,6 +19,7 @@ _Cells = Iterator[tuple[str, ...]]
 
 def ls(
     kind: Annotated[str, typer.Argument(help="models, tasks or metrics")] = "models",
+    plugin: PluginOption = None,
 ) -> None:
     """List models, tasks or metrics."""
     from codonbench.errors import UnknownNameError
@@ -33,7 +35,7 @@ def ls(
     from codonbench.cli.tables import print_table
 
     headers, rows = kinds[kind]
-    print_table(headers, rows(load_plugins()))
+    print_table(headers, rows(load_plugins(plugin)))
 
 
 def plugins(ctx: typer.Context) -> None:

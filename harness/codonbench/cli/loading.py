@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
+from pathlib import Path
 
 from codonbench.cli.console import say
-from codonbench.registry import Registry, load_registry
+from codonbench.registry import Registry, add_file, load_registry
 
 
-def load_plugins() -> Registry:
+def load_plugins(files: Sequence[Path] | None = None) -> Registry:
     """Return the registry; name on standard error each plugin that is missing from it.
+
+    Args:
+        files: Python files that register more.
 
     Raises:
         NameClashError: Two plugins register one name.
+        PluginError: One of `files` does not load.
     """
     with redirect_stdout(sys.stderr):  # what a plugin prints on loading is no result
         registry = load_registry()
+        for file in files or ():
+            add_file(registry, file)
     for failure in registry.failures:
         whose = f" of {failure.distribution}" if failure.distribution else ""
         say(
