@@ -51,7 +51,8 @@ class Watcher:
         rivals = logits.copy()
         rivals[self._rows, self._labels] = -np.inf
         self.right = true > rivals.max(axis=1)
-        if int(self.right.sum()) < self._needed:
+        deciphered = int(self.right.sum()) >= self._needed
+        if not deciphered:
             self.window_start = None
         elif not self.sustained:
             if self.window_start is None:
@@ -59,7 +60,8 @@ class Watcher:
             self.sustained = pairs >= self.window_start + WINDOW_PAIRS
         if self.sustained:
             self.window_start = None
-        if not self.confident:
+        # p >= 0.9 implies right, so the softmax is needed only where enough is right.
+        if deciphered and not self.confident:
             wide = logits.astype(np.float64)
             total = np.exp(wide - wide.max(axis=1, keepdims=True)).sum(axis=1)
             p_true = np.exp(true - wide.max(axis=1)) / total
