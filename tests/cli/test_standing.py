@@ -36,7 +36,8 @@ def test_the_table_fits_the_terminal_and_no_number_is_cut(run, board, monkeypatc
     assert max(len(line) for line in answer.out.splitlines()) <= width
     (row,) = [words for words in lines(answer) if "mlp-64" in words]
     assert row[:3] == ["1", "mlp-64", "0/2"]
-    assert " ".join(row).count("> 2,000") == 3
+    # Where there is no room for the budget, "never" says the same.
+    assert " ".join(row).count("> 2,000" if width >= 110 else "never") == 3
     assert "…" not in answer.out
 
 
