@@ -99,10 +99,8 @@ def _learn_together(
         together = 1 if len(lessons) > 1 and not same_alone(lessons) else len(lessons)
     except (CannotCapture, UsageError):
         raise
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # let the reference loop say what is wrong with the plugin
+    except (Exception, SystemExit) as error:
+        # The reference loop will meet it too, and say what is wrong with the plugin.
         raise CannotCapture(f"{type(error).__name__}: {error}") from error
     labs = [
         Lab(
@@ -119,9 +117,10 @@ def _learn_together(
     for lab in labs:
         lab.build_seconds = (time.perf_counter() - started) / len(labs)
     for i in range(0, len(courses), together):
-        yield from _train_group(
-            settings[i : i + together], labs[i : i + together], courses[i : i + together]
-        )
+        group = labs[i : i + together]
+        yield from _train_group(settings[i : i + together], group, courses[i : i + together])
+        if any(lab.status == "interrupted" for lab in group):
+            return
 
 
 def _train_group(
