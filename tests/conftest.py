@@ -160,7 +160,14 @@ class Toys:
         asked = {"task": "dipeptide", "model": model, **request}
         return prepare(RunRequest(**asked), registry or self.registry(), Path("no-cache"))
 
-    def run(self, model="mlp-64", on_probe=lambda pairs, right: None, *, registry=None, **request):
+    def run(
+        self,
+        model="mlp-64",
+        on_probe=lambda pairs, right, logits: None,
+        *,
+        registry=None,
+        **request,
+    ):
         """The record and the trace of a request's first run."""
         if not isinstance(model, str):
             registry, model = self.registry(model), model.info.name

@@ -82,7 +82,7 @@ def test_the_model_in_contributing_is_complete_and_learns(
     registry.add(import_module("perceptron"), "my-perceptron", "0.1.0")
     request = RunRequest(model="perceptron", pairs=12_800)
     job = prepare(request, registry, Path("no-cache"))
-    ((record, _),) = run(job.plans, job, registry, lambda plan: lambda pairs, right: None)
+    ((record, _),) = run(job.plans, job, registry, lambda plan: lambda pairs, right, logits: None)
     assert record.status == "done"
     assert record.metrics["test_accuracy"] > 0.2  # the largest class has a tenth of the pairs
     assert tomllib.loads(_toml_in_contributing())["project"]["entry-points"]["codonbench"]

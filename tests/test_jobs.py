@@ -16,7 +16,7 @@ def store(tmp_path):
 
 
 def quiet(plan):
-    return lambda pairs, right: None
+    return lambda pairs, right, logits: None
 
 
 def outcomes(toys, store, watch=quiet, *, registry=None, force=False, **request):
@@ -68,7 +68,7 @@ def test_each_record_is_stored_before_the_next_run_begins(toys, store):
 
 def test_ctrl_c_ends_the_job_and_the_run_is_made_again_next_time(toys, store):
     def watch(plan):
-        def interrupt(pairs, right):
+        def interrupt(pairs, right, logits):
             if plan.seed == 1 and pairs > 0:
                 raise KeyboardInterrupt
 

@@ -17,7 +17,7 @@ FLOORS = """
 cli
 verification
 jobs
-runner
+workers runner
 learning computing planning markdown
 lab
 setting

@@ -342,7 +342,7 @@ def test_logits_that_overflow_end_the_run_as_diverged(toys):
 
 
 def test_an_interrupted_run_keeps_what_was_seen(toys):
-    def interrupt(pairs, right):
+    def interrupt(pairs, right, logits):
         if pairs >= 192:
             raise KeyboardInterrupt
 
@@ -364,7 +364,9 @@ def test_an_interrupted_run_keeps_what_was_seen(toys):
 
 def test_whoever_watches_is_told_every_probe(toys):
     told = []
-    _, trace = toys.run("mlp-64", lambda pairs, right: told.append((pairs, right)), pairs=500)
+    _, trace = toys.run(
+        "mlp-64", lambda pairs, right, logits: told.append((pairs, right)), pairs=500
+    )
     assert [pairs for pairs, _ in told] == trace.pairs.tolist()
     assert [right.tolist() for _, right in told] == trace.right.tolist()
 

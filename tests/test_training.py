@@ -207,7 +207,7 @@ def trained(toys, schedule_class, model=RestlessModel, frames=frozenset()):
             schedule,
             watcher,
             probes,
-            lambda pairs, right: told.append((pairs, right.copy())),
+            lambda pairs, right, logits: told.append((pairs, right.copy())),
             frames,
         )
         train(course)

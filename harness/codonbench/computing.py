@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
-from codonbench.contracts import ModelConfig, Reference
+from codonbench.config import RunPlan
+from codonbench.contracts import Dataset, ModelConfig, Reference
 from codonbench.lab import Lab, last_words
 from codonbench.probes import WINDOW_PAIRS
 from codonbench.seeding import seeded_globals
@@ -12,14 +15,22 @@ from codonbench.setting import Setting
 from codonbench.training import Probes
 
 
-def compute(row: type[Reference], config: ModelConfig, setting: Setting) -> Lab:
-    """Lay out a computed row's constant logits as if it had been probed all through a run.
+def compute(
+    row: type[Reference], config: ModelConfig, dataset: Dataset, plans: Sequence[RunPlan]
+) -> Iterator[tuple[Setting, Lab]]:
+    """Lay out a computed row's constant logits as if it had been probed all through each run.
 
     An exception of the plugin ends in status ``error``.
 
     Raises:
         UsageError: The row cannot serve this task.
     """
+    for plan in plans:
+        setting = Setting(plan, dataset, config.batch_size)
+        yield setting, _compute(row, config, setting)
+
+
+def _compute(row: type[Reference], config: ModelConfig, setting: Setting) -> Lab:
     lab = Lab(Probes(), known={})
     dataset, logits = setting.dataset, None
     with seeded_globals(setting.plan.seed), last_words(lab):

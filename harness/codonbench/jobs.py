@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from codonbench.config import RunPlan
 from codonbench.contracts import Trace
+from codonbench.learning import Watch
+from codonbench.learning import learn as learn_here
 from codonbench.planning import Job
 from codonbench.records import FINISHED, RunRecord
 from codonbench.registry import Registry
-from codonbench.runner import run
+from codonbench.runner import Learn, run
 from codonbench.store import Store
-from codonbench.training import OnProbe
-
-TOGETHER = 10
-"""Seeds handed to the runner at a time: enough to share a captured step, few enough that what
-is done is soon on disk."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,8 @@ def run_all(
     job: Job,
     registry: Registry,
     store: Store,
-    watch: Callable[[RunPlan], OnProbe],
+    watch: Watch,
+    learn: Learn = learn_here,
     *,
     force: bool = False,
 ) -> Iterator[Outcome]:
@@ -41,7 +39,8 @@ def run_all(
         job: What to run.
         registry: The plugins.
         store: Where records go and where finished ones are looked for.
-        watch: Called as each run begins; what it returns follows the run's probes.
+        watch: Called as each run begins; what it returns follows its probes.
+        learn: What trains.
         force: Run again what is already recorded.
 
     Yields:
@@ -53,22 +52,18 @@ def run_all(
     """
     store.prepare()
     waiting: list[RunPlan] = []
-    interrupted = False
     for plan in job.plans:
         known = None if force else reusable(plan, job, registry, store)
         if known is not None:
             yield Outcome(known, reused=True)
         else:
             waiting.append(plan)
-    for first in range(0, len(waiting), TOGETHER):
-        for record, trace in run(waiting[first : first + TOGETHER], job, registry, watch):
-            store.save(record, trace if len(trace.pairs) else None)
-            _tell(registry, record, trace)
-            yield Outcome(record, reused=False)
-            if record.status == "interrupted":
-                interrupted = True
-        if interrupted:
-            return
+    if not waiting:
+        return
+    for record, trace in run(waiting, job, registry, watch, learn):
+        store.save(record, trace if len(trace.pairs) else None)
+        _tell(registry, record, trace)
+        yield Outcome(record, reused=False)
 
 
 def _tell(registry: Registry, record: RunRecord, trace: Trace) -> None:

@@ -13,7 +13,7 @@ from codonbench.contracts import Trace, TraceFacts
 from codonbench.engines.errors import CannotCapture
 from codonbench.errors import UsageError
 from codonbench.probes import WINDOW_PAIRS
-from codonbench.records import Engine, Status
+from codonbench.records import Engine, Status, hash_weights
 from codonbench.setting import Setting
 from codonbench.training import ENGINE, ENGINE_VERSION, Probes
 
@@ -24,7 +24,10 @@ class Lab:
 
     Attributes:
         probes: What was seen at each probe, in the learner's labels.
-        module: What was trained; None for computed rows and where building it failed.
+        module: What is trained; None for computed rows, where building it failed, and where
+            it lives in another process.
+        parameters: How many of its numbers are trained.
+        weights_sha256: Of its final weights; None where there are none.
         status, error: How it ended.
         build_seconds: Time to build the module and its optimiser.
         train_seconds: Time of the training loop without its probes.
@@ -34,6 +37,8 @@ class Lab:
 
     probes: Probes
     module: torch.nn.Module | None = None
+    parameters: int = 0
+    weights_sha256: str | None = None
     status: Status = "done"
     error: str | None = None
     build_seconds: float = 0.0
@@ -68,7 +73,10 @@ def _end(labs: Sequence[Lab], status: Status, error: str | None) -> None:
 
 
 def settled(lab: Lab) -> Lab:
-    """Mark a lab whose last logits are not finite."""
+    """Take down what a lab ends with; mark it where its last logits are not finite."""
+    if lab.module is not None:
+        lab.parameters = sum(p.numel() for p in lab.module.parameters() if p.requires_grad)
+        lab.weights_sha256 = hash_weights(lab.module.state_dict())
     if lab.status == "done" and lab.probes.logits and not np.isfinite(lab.probes.logits[-1]).all():
         lab.status = "diverged"
     return lab

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
 import torch
 
 from codonbench.config import RunPlan
-from codonbench.contracts import Model, ModelConfig
+from codonbench.contracts import Dataset, Model, ModelConfig
 from codonbench.engines.check import check_against_reference, check_claims, same_alone
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.traced import ENGINE as TRACED
@@ -17,28 +18,71 @@ from codonbench.engines.traced import ENGINE_VERSION as TRACED_VERSION
 from codonbench.engines.traced import train_together
 from codonbench.errors import UsageError
 from codonbench.lab import Lab, last_words, settled
+from codonbench.machine import pin_arithmetic
 from codonbench.records import Engine
+from codonbench.registry import ModelEntry
 from codonbench.seeding import seeded_globals
 from codonbench.setting import Setting, make_course, make_lesson
 from codonbench.training import ENGINE as EAGER
 from codonbench.training import ENGINE_VERSION as EAGER_VERSION
 from codonbench.training import Course, Lesson, OnProbe, Probes, train
 
+TOGETHER = 10
+"""Seeds that share a step at most: enough to share its overhead, few enough for the cache."""
 
-def learn(
-    model: type[Model],
-    config: ModelConfig,
-    settings: Sequence[Setting],
-    watch: Callable[[RunPlan], OnProbe],
-) -> Iterator[tuple[Setting, Lab]]:
-    """Train the model once for each setting, on the rung that holds; yield each as it ends.
+Watch = Callable[[RunPlan], OnProbe]
+"""Called as a run begins, and again should it begin anew; what it returns follows its probes."""
 
-    An exception of the plugin ends in status ``error``, Ctrl-C in ``interrupted``; what was
-    seen until then is kept.
+
+def unwatched(plan: RunPlan) -> OnProbe:
+    """Follow a run's probes with nothing."""
+    return lambda pairs, right, logits: None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be learned.
+
+    Attributes:
+        entry, config: The plugin and its validated configuration.
+        dataset: The data.
+        plans: One a seed, differing in nothing else.
+    """
+
+    entry: ModelEntry
+    config: ModelConfig
+    dataset: Dataset
+    plans: tuple[RunPlan, ...]
+
+
+def learn(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
+    """Train the model once for each plan, in this process; yield each as it ends.
+
+    An exception of the plugin ends in status ``error``, Ctrl-C in ``interrupted``, after which
+    no more follow; what was seen until then is kept.
 
     Raises:
         UsageError: The model cannot serve this task.
     """
+    pin_arithmetic(work.plans[0].threads)
+    model = work.entry.cls
+    assert issubclass(model, Model)
+    for i in range(0, len(work.plans), TOGETHER):
+        settings = [
+            Setting(plan, work.dataset, work.config.batch_size)
+            for plan in work.plans[i : i + TOGETHER]
+        ]
+        for setting, lab in _learn_some(model, work.config, settings, watch):
+            yield setting, lab
+            interrupted = lab.status == "interrupted"
+        if interrupted:
+            return
+
+
+def _learn_some(
+    model: type[Model], config: ModelConfig, settings: Sequence[Setting], watch: Watch
+) -> Iterator[tuple[Setting, Lab]]:
+    """Train some seeds on the rung that holds."""
     reason = ""
     if settings[0].plan.engine != EAGER:
         try:
@@ -73,7 +117,7 @@ def _learn_together(
     model: type[Model],
     config: ModelConfig,
     settings: Sequence[Setting],
-    watch: Callable[[RunPlan], OnProbe],
+    watch: Watch,
 ) -> Iterator[tuple[Setting, Lab]]:
     """Build all seeds' modules and train them in one captured step.
 
@@ -88,6 +132,7 @@ def _learn_together(
 
     started = time.perf_counter()
     first = settings[0]
+    watching = [watch(first.plan)]  # the others begin once it is known that they may
     try:
         with seeded_globals(first.plan.seed):
             check_claims(model(config), first.dataset.spec, first.plan.device)
@@ -102,6 +147,7 @@ def _learn_together(
     except (Exception, SystemExit) as error:
         # The reference loop will meet it too, and say what is wrong with the plugin.
         raise CannotCapture(f"{type(error).__name__}: {error}") from error
+    watching += [watch(setting.plan) for setting in settings[1:]]
     labs = [
         Lab(
             Probes(),
@@ -111,8 +157,8 @@ def _learn_together(
         for lesson in lessons
     ]
     courses = [
-        make_course(lesson, setting, lab.probes, watch(setting.plan))
-        for lesson, setting, lab in zip(lessons, settings, labs, strict=True)
+        make_course(lesson, setting, lab.probes, on_probe)
+        for lesson, setting, lab, on_probe in zip(lessons, settings, labs, watching, strict=True)
     ]
     for lab in labs:
         lab.build_seconds = (time.perf_counter() - started) / len(labs)

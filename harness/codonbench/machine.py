@@ -80,7 +80,8 @@ def pin_arithmetic(threads: int) -> None:
     # cuBLAS reads this when it is first used; without it PyTorch refuses its matrix products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # As torch.use_deterministic_algorithms(True), which imports the whole compiler besides.
+    torch.set_deterministic_debug_mode("error")
     # Filling every uninitialised buffer costs time and guards against nothing used here.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

@@ -146,8 +146,18 @@ class RunRecord(Frozen):
         return canonical_json(self.model_dump(mode="json"))
 
     def result(self) -> dict[str, Any]:
-        """Return what a repetition on the same machine must reproduce: all but the times."""
-        return self.model_dump(mode="json", exclude={"timings", "checksum", "harness"})
+        """Return what a repetition on the same machine must reproduce.
+
+        All but the times, the harness's own version, and how many seeds shared a step, which
+        follows from how many cores are free and changes no bit of a seed's result.
+        """
+        aside: dict[str, Any] = {
+            "timings": True,
+            "checksum": True,
+            "harness": True,
+            "engine": {"seeds_together"},
+        }
+        return self.model_dump(mode="json", exclude=aside)
 
 
 def hash_weights(state: dict[str, Any]) -> str:

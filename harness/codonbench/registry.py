@@ -24,6 +24,8 @@ from codonbench.origin import Origin, describe_origin
 
 GROUP = "codonbench"
 
+_FILE_MODULE = "codonbench_file_"  # what the names of modules from `add_file` begin with
+
 ModelClass = type[Model] | type[Reference]
 EntryT = TypeVar("EntryT", bound="Entry")
 
@@ -212,7 +214,7 @@ def add_file(registry: Registry, path: Path) -> None:
             by name, so nothing is contained.
         NameClashError: A name is taken already.
     """
-    name = f"codonbench_file_{path.stem}"
+    name = f"{_FILE_MODULE}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     try:
         if spec is None or spec.loader is None or not path.is_file():
@@ -231,6 +233,15 @@ def add_file(registry: Registry, path: Path) -> None:
             f"plugin file {path} registers nothing: it needs a function register_models(register), "
             "register_tasks or register_metrics, marked with @hookimpl"
         )
+
+
+def file_modules() -> list[tuple[str, Path]]:
+    """Return name and path of each module that `add_file` has loaded in this process."""
+    return [
+        (name, Path(module.__file__))
+        for name, module in sys.modules.items()
+        if name.startswith(_FILE_MODULE) and module.__file__ is not None
+    ]
 
 
 def _size(registry: Registry) -> int:

@@ -9,7 +9,8 @@ from codonbench.computing import compute
 from codonbench.config import RunPlan
 from codonbench.contracts import Reference, Trace
 from codonbench.lab import Lab, make_trace
-from codonbench.learning import learn
+from codonbench.learning import Watch, Work
+from codonbench.learning import learn as learn_here
 from codonbench.machine import describe_machine, pin_arithmetic
 from codonbench.planning import Job
 from codonbench.records import (
@@ -18,16 +19,21 @@ from codonbench.records import (
     Timings,
     describe_harness,
     hash_trace,
-    hash_weights,
 )
 from codonbench.registry import Registry
 from codonbench.scoring import Scores, comparability_key, flags, score
 from codonbench.setting import Setting
-from codonbench.training import OnProbe
+
+Learn = Callable[[Work, Watch], Iterator[tuple[Setting, Lab]]]
+"""Trains a model: `learning.learn` in this process, `workers.Crew.learn` in others."""
 
 
 def run(
-    plans: Sequence[RunPlan], job: Job, registry: Registry, watch: Callable[[RunPlan], OnProbe]
+    plans: Sequence[RunPlan],
+    job: Job,
+    registry: Registry,
+    watch: Watch,
+    learn: Learn = learn_here,
 ) -> Iterator[tuple[RunRecord, Trace]]:
     """Run some plans of a job, seeds of one model, and score each.
 
@@ -38,8 +44,8 @@ def run(
         plans: Of the job, differing in nothing but the seed.
         job: What is run, on what.
         registry: The metrics to score with, and the hooks to call.
-        watch: Called as a run begins; what it returns is called at each of its probes, with
-            pairs so far and which probe inputs are right (P,).
+        watch: Called as each run begins; what it returns follows its probes.
+        learn: What trains.
 
     Yields:
         For each plan, as it ends, the sealed record and the trace its metrics come from.
@@ -51,13 +57,10 @@ def run(
     for plan in plans:
         registry.tell("run_started", plan=plan)
 
-    settings = [Setting(plan, job.dataset, job.config.batch_size) for plan in plans]
-    labs: Iterator[tuple[Setting, Lab]]
     if issubclass(job.entry.cls, Reference):
-        row = job.entry.cls
-        labs = ((setting, compute(row, job.config, setting)) for setting in settings)
+        labs = compute(job.entry.cls, job.config, job.dataset, plans)
     else:
-        labs = learn(job.entry.cls, job.config, settings, watch)
+        labs = learn(Work(job.entry, job.config, job.dataset, tuple(plans)), watch)
 
     for setting, lab in labs:
         trace = make_trace(lab, setting)
@@ -81,7 +84,7 @@ def _make_record(
     plan: RunPlan, job: Job, lab: Lab, trace: Trace, scores: Scores, scoring: float
 ) -> RunRecord:
     """Return the sealed record of a run."""
-    dataset, entry, module = job.dataset, job.entry, lab.module
+    dataset, entry = job.dataset, job.entry
     weighted = job.config.class_weights != "none"
     contestant = entry.cls.info.role == "contestant"
     return RunRecord(
@@ -113,16 +116,14 @@ def _make_record(
         harness=describe_harness(),
         machine=describe_machine(plan.device),
         engine=lab.engine,
-        parameters=sum(p.numel() for p in module.parameters() if p.requires_grad)
-        if module is not None
-        else 0,
+        parameters=lab.parameters,
         pairs=lab.probes.position,
         metrics=scores.values,
         not_measured=scores.not_measured,
         metric_versions=scores.versions,
         knowledge=("class frequencies",) if weighted else (),
         flags=flags(scores.values) if contestant else (),
-        weights_sha256=hash_weights(module.state_dict()) if module is not None else None,
+        weights_sha256=lab.weights_sha256,
         trace_sha256=hash_trace(trace) if len(trace.pairs) else None,
         error=lab.error,
         timings=Timings(

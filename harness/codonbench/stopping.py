@@ -19,6 +19,22 @@ StopRule = Literal["confident", "budget"]
 CONFIDENCE = 0.9
 
 
+def right_rows(
+    logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Return where the true class's logit is strictly greater than every rival's, shape (P,).
+
+    Args:
+        logits: Shape (P, C). A row that is not finite is wrong.
+        labels: The true class of each row, shape (P,).
+    """
+    rows = np.arange(len(labels))
+    rivals = logits.copy()
+    rivals[rows, labels] = -np.inf
+    strictly = logits[rows, labels] > rivals.max(axis=1)
+    return np.asarray(strictly & np.isfinite(logits).all(axis=1))
+
+
 class Watcher:
     """Follows a run probe by probe.
 
@@ -31,7 +47,6 @@ class Watcher:
 
     def __init__(self, labels: npt.NDArray[np.int64], needed: int, rule: StopRule) -> None:
         self._labels = labels
-        self._rows = np.arange(len(labels))
         self._needed = needed
         self._rule = rule
         self.right = np.zeros(len(labels), dtype=np.bool_)
@@ -47,10 +62,7 @@ class Watcher:
             self.right = np.zeros_like(self.right)
             self.window_start = None
             return
-        true = logits[self._rows, self._labels]
-        rivals = logits.copy()
-        rivals[self._rows, self._labels] = -np.inf
-        self.right = true > rivals.max(axis=1)
+        self.right = right_rows(logits, self._labels)
         deciphered = int(self.right.sum()) >= self._needed
         if not deciphered:
             self.window_start = None
@@ -64,6 +76,7 @@ class Watcher:
         if deciphered and not self.confident:
             wide = logits.astype(np.float64)
             total = np.exp(wide - wide.max(axis=1, keepdims=True)).sum(axis=1)
+            true = wide[np.arange(len(wide)), self._labels]
             p_true = np.exp(true - wide.max(axis=1)) / total
             self.confident = int((p_true >= CONFIDENCE).sum()) >= self._needed
 

@@ -119,6 +119,6 @@ def _check_drawn(train: IntArray, test: IntArray, dataset: Dataset) -> None:
 def _first_positions(order: IntArray, probe: IntArray, n_inputs: int) -> IntArray:
     """Return where (from 1) each probe input first stands in `order`, 0 where nowhere."""
     first = np.zeros(n_inputs, dtype=np.int64)
-    shown, position = np.unique(order, return_index=True)
-    first[shown] = position + 1
+    # Backwards, because of all the values given to one place the last one stays.
+    first[order[::-1]] = np.arange(len(order), 0, -1)
     return first[probe]

@@ -22,8 +22,9 @@ from codonbench.streams import Batch, Stream
 ENGINE = "eager"
 ENGINE_VERSION = "1"
 
-OnProbe = Callable[[int, npt.NDArray[np.bool_]], None]
-"""Called with pairs so far and which probe inputs are right, shape (P,)."""
+OnProbe = Callable[[int, npt.NDArray[np.bool_], npt.NDArray[np.float32]], None]
+"""Called with pairs so far, which probe inputs are right (P,), and the logits (P, C) in the
+learner's own labels."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Course:
         watcher.see(probes.position, logits)
         probes.pairs.append(probes.position)
         probes.logits.append(logits)
-        self._on_probe(probes.position, watcher.right)
+        self._on_probe(probes.position, watcher.right, logits)
         if watcher.finished or probes.position >= self.clock.budget_pairs:
             self.next_probe = None
             probes.over = True

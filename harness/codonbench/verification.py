@@ -68,7 +68,9 @@ def verify(
             f"this codonbench has rules {RULES_VERSION}"
         )
     job = _same_job(record, registry, cache, data)
-    ((again, _),) = run([record.plan], job, registry, lambda plan: lambda pairs, right: None)
+    ((again, _),) = run(
+        [record.plan], job, registry, lambda plan: lambda pairs, right, logits: None
+    )
     if again.machine.kind == record.machine.kind:
         return _verdict(record, _unequal(record, again), "identical")
     row = [peer.metrics for peer in peers if same_row(peer, record)]

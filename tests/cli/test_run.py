@@ -65,7 +65,7 @@ def test_json_is_one_record_a_seed_and_nothing_else(run, monkeypatch, terminal):
         monkeypatch.setenv("FORCE_COLOR", "1")
     answer = run("--model", "mlp-64", "--seeds", "3,1", "--json")
     assert answer.code == 0
-    assert [record.seed for record in answer.records] == [3, 1]
+    assert sorted(record.seed for record in answer.records) == [1, 3]  # as they end
     for facts in answer.facts:
         assert facts["model"] == "mlp-64"
         assert facts["task"] == "human-codon"
@@ -77,17 +77,21 @@ def test_json_is_one_record_a_seed_and_nothing_else(run, monkeypatch, terminal):
     assert {r.seed: r for r in answer.records} == stored()
 
 
-def test_json_stays_pure_where_progress_reuse_errors_and_plugins_talk(run, strangers, monkeypatch):
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_json_stays_pure_where_progress_reuse_errors_and_plugins_talk(
+    process, strangers, monkeypatch, workers
+):
     strangers()
     monkeypatch.setenv("FORCE_COLOR", "1")
-    first = run("--model", "chatty", "--json")
+    words = ("run", "--pairs", "2000", "--results", "results", "--workers", workers, "--json", "--model")
+    first = process(*words, "chatty")
     assert first.records[0].status == "done"
     assert "loading" in first.err
     assert "learning" in first.err
-    again = run("--model", "chatty", "--json")
+    again = process(*words, "chatty")
     assert again.records == first.records
     assert "already recorded" in again.err
-    failed = run("--model", "boom", "--json")
+    failed = process(*words, "boom")
     assert failed.records[0].status == "error"
     assert "the fuse blew" in failed.err
 
@@ -174,9 +178,11 @@ def test_a_plugin_that_fails_in_training_leaves_a_record_and_exit_code_1(run, st
     assert "Traceback" not in answer.err
 
 
-def test_ctrl_c_leaves_an_interrupted_record_that_is_run_again(start, bench, strangers):
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_ctrl_c_leaves_an_interrupted_record_that_is_run_again(start, bench, strangers, workers):
     strangers()
     words = ("run", "--model", "endless", "--pairs", "100000", "--results", "results")
+    words += ("--workers", workers)
     with start(*words, "--seeds", "0-1") as child:
         deadline = time.monotonic() + 60
         while not Path("learning").exists() and time.monotonic() < deadline:

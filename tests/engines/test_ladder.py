@@ -44,7 +44,7 @@ def first_batches(setting, n):
 
 
 def quiet(plan):
-    return lambda pairs, right: None
+    return lambda pairs, right, logits: None
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -215,7 +215,7 @@ def test_the_reference_on_request_gives_no_reason(toys):
 
 def test_ctrl_c_keeps_what_every_seed_of_the_group_learned(toys, tmp_path):
     def watch(plan):
-        def interrupt(pairs, right):
+        def interrupt(pairs, right, logits):
             if plan.seed == 1 and pairs > 640:
                 raise KeyboardInterrupt
 

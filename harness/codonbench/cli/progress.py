@@ -81,7 +81,9 @@ class RunDisplay:
         since: int | None = None
         needed = len(self._spec.probe_inputs) * self._spec.target_accuracy
 
-        def follow(pairs: int, right: npt.NDArray[np.bool_]) -> None:
+        def follow(
+            pairs: int, right: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32]
+        ) -> None:
             nonlocal shown, since
             deciphered = right.sum() >= needed
             since = (pairs if since is None else since) if deciphered else None

@@ -13,9 +13,11 @@ from codonbench.cli.exit_codes import FAILED, INTERRUPTED
 from codonbench.cli.folders import RESULTS, PluginOption, ResultsOption, cache_folder, is_offline
 
 if TYPE_CHECKING:
+    from codonbench.config import RunPlan
     from codonbench.planning import Job
     from codonbench.records import RunRecord
     from codonbench.registry import Registry
+    from codonbench.runner import Learn
     from codonbench.store import Store
 
 
@@ -45,10 +47,21 @@ def run(
         bool, typer.Option("--full", help="Spend the whole budget, as the paper did.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int, typer.Option(help="CPU threads of each run.")] = 1,
+    threads: Annotated[int, typer.Option(help="CPU threads of each worker.")] = 1,
     engine: Annotated[
         str, typer.Option(help="auto, eager (the reference loop) or traced.")
     ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            envvar="CODONBENCH_WORKERS",
+            help="Processes that train, one for each core by default; 0: train in this one.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds that a run may take.")
+    ] = None,
     salt: Annotated[
         str | None, typer.Option(help="Of the relabelling; written into the record.")
     ] = None,
@@ -99,6 +112,10 @@ def run(
     request = configure(RunRequest, asked, {}, "run")
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
+    from codonbench.workers.processes import warm_up
+
+    if workers != 0:
+        warm_up()
     # PyTorch takes seconds to load: only once what was asked makes sense.
     from codonbench.cli.console import messages, say
     from codonbench.cli.loading import load_plugins
@@ -112,7 +129,9 @@ def run(
         with messages().status("reading the data"):
             job = prepare(request, registry, cache_folder())
         store.prepare()
-        records = _run_all(job, registry, store, force, printed if as_json else None)
+        learn = _hands(job.plans[0], workers, timeout)
+        lines = printed if as_json else None
+        records = _run_all(job, registry, store, learn, force=force, lines=lines)
     if not as_json:
         print_standing(records, store, Store(against) if against else None)
         where = "" if results == RESULTS else f" --results {results}"
@@ -124,8 +143,28 @@ def run(
         raise typer.Exit(FAILED)
 
 
+def _hands(plan: RunPlan, workers: int | None, timeout: float | None) -> Learn:
+    """Return what trains: this process, or as many others as asked for."""
+    from codonbench.learning import learn
+    from codonbench.registry import file_modules
+    from codonbench.workers.crew import Crew
+    from codonbench.workers.processes import cores
+
+    if workers == 0:
+        return learn
+    if workers is None:  # seeds of one model share a GPU best in one process
+        workers = 1 if plan.device == "cuda" else max(1, cores() // plan.threads)
+    return Crew(workers, file_modules(), timeout).learn
+
+
 def _run_all(
-    job: Job, registry: Registry, store: Store, force: bool, lines: TextIO | None
+    job: Job,
+    registry: Registry,
+    store: Store,
+    learn: Learn,
+    *,
+    force: bool,
+    lines: TextIO | None,
 ) -> list[RunRecord]:
     """Run a job's plans and return their records, each written to `lines` as it comes."""
     from codonbench.cli.progress import RunDisplay
@@ -134,7 +173,7 @@ def _run_all(
     records = []
     live = lines is None or not lines.isatty()  # a bar would run through the lines
     with RunDisplay(job, brief=lines is not None, live=live) as display:
-        for outcome in run_all(job, registry, store, display.watch, force=force):
+        for outcome in run_all(job, registry, store, display.watch, learn, force=force):
             records.append(outcome.record)
             display.finished(outcome)
             if lines is not None:

@@ -24,8 +24,6 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.integrate import quad
-from scipy.optimize import brentq
 
 from codonbench import hookimpl
 from codonbench.contracts import ModelInfo, Reference, TaskSpec
@@ -51,6 +49,8 @@ def expected_pairs(frequencies: Frequencies) -> float:
     Raises:
         DataError: Not probabilities.
     """
+    from scipy.integrate import quad  # here, because SciPy takes half a second to load
+
     p = _checked(frequencies)
     if p.min() == 0:
         return math.inf
@@ -82,6 +82,8 @@ def quantile_pairs(frequencies: Frequencies, q: float) -> float:
     Raises:
         DataError: Not probabilities.
     """
+    from scipy.optimize import brentq  # here, as above
+
     p = _checked(frequencies)
     if not 0 < q < 1:
         raise DataError(f"a quantile lies strictly between 0 and 1, not at {q}")

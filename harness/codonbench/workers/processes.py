@@ -1,0 +1,57 @@
+"""How worker processes come to be: each a fork of an ancestor that has imported PyTorch already.
+
+The ancestor has seen none of the parent's plugins, data or labels, and runs no thread, so that a
+fork of it is safe and knows nothing. Without PyTorch here: `warm_up` is called before it loads.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from types import ModuleType
+from typing import Any
+
+_METHOD = "spawn" if sys.platform == "win32" else "forkserver"
+
+
+def warm_up() -> None:
+    """Let the workers' ancestor import PyTorch beside whatever is done here meanwhile."""
+    if _METHOD == "forkserver":
+        forkserver.set_forkserver_preload(["codonbench.workers.worker"])
+        forkserver.ensure_running()
+
+
+def start(target: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
+    """Start a worker process."""
+    warm_up()
+    context = multiprocessing.get_context(_METHOD)
+    # Typeshed knows the concrete contexts' Process only.
+    process: BaseProcess = context.Process(  # type: ignore[attr-defined]
+        target=target, args=arguments, daemon=True
+    )
+    with _no_main_module():
+        process.start()
+    return process
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Keep workers from importing the program that started this one: they need none of it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

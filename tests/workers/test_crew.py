@@ -1,0 +1,321 @@
+"""Worker processes: the same results as in this one, and nothing a plugin does gets out."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from codonbench.config import RunRequest
+from codonbench.errors import UsageError
+from codonbench.jobs import run_all
+from codonbench.learning import Work, learn, unwatched
+from codonbench.planning import prepare
+from codonbench.registry import add_file, file_modules, load_registry
+from codonbench.runner import run
+from codonbench.store import Store
+from codonbench.workers.crew import Crew, _shared_out
+
+PLUGINS = """
+import os, signal, sys, time
+from pathlib import Path
+
+import torch
+from codonbench import Model, ModelConfig, ModelInfo, hookimpl
+from codonbench.errors import ConfigError
+from pydantic import Field
+
+
+class Config(ModelConfig):
+    here: str = Field(default=".", description="a folder to leave notes in")
+
+
+class Module(torch.nn.Module):
+    def __init__(self, learn, here):
+        super().__init__()
+        self.learn, self.here = learn, here
+
+    def forward(self, inputs):
+        return torch.zeros(len(inputs), 21)
+
+    def update(self, inputs, labels):
+        self.learn(self.here)
+
+
+def die(here):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def leave(here):
+    os._exit(3)
+
+
+def hang(here):
+    (here / "hanging").touch()
+    time.sleep(600)
+
+
+def hang_deaf(here):
+    (here / "hanging").touch()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(600)
+
+
+def fork(here):
+    if os.fork() == 0:
+        raise SystemExit
+
+
+def nonsense(here):
+    for number in range(3, 64):
+        try:
+            os.write(number, b"\\x00\\x00\\x00\\x02{}")
+        except OSError:
+            pass
+
+
+def once(here):
+    # The first process to come here dies, the others do not.
+    try:
+        (here / "died").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    die(here)
+
+
+def slow(here):
+    (here / "learning").touch()
+    time.sleep(0.01)
+
+
+def make(model_name, learn=None, build=None):
+    class Bad(Model):
+        info = ModelInfo(name=model_name, version="1", summary="bad")
+        encoding = "symbol_index"
+
+        def build(self, task):
+            if build is not None:
+                build(Path(self.config.here))
+            return Module(learn, Path(self.config.here))
+
+    Bad.Config = Config
+    return Bad
+
+
+def refuse(here):
+    raise ConfigError("not this task")
+
+
+@hookimpl
+def register_models(register):
+    for learn in (die, leave, hang, hang_deaf, fork, nonsense, once, slow):
+        register(make(learn.__name__.replace("_", "-"), learn))
+    register(make("endless-build", build=hang))
+    register(make("refusing", build=refuse))
+"""
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    file = tmp_path_factory.mktemp("plugins") / "bad_models.py"
+    file.write_text(PLUGINS)
+    registry = load_registry()
+    add_file(registry, file)
+    return registry
+
+
+@pytest.fixture
+def do(registry, tmp_path):
+    """Run a model in a crew; return its records by seed."""
+
+    def do(model, *, size=2, timeout=None, watch=unwatched, overrides=None, **request):
+        if overrides is None:
+            overrides = {"here": f'"{tmp_path}"'}
+        asked = {"model": model, "overrides": overrides, "pairs": 640, **request}
+        job = prepare(RunRequest(**asked), registry, tmp_path / "cache")
+        crew = Crew(size, file_modules(), timeout)
+        outcomes = run_all(job, registry, Store(tmp_path / "results"), watch, crew.learn)
+        return {outcome.record.seed: outcome.record for outcome in outcomes}
+
+    return do
+
+
+@pytest.fixture
+def process_tree_of(tmp_path):
+    """Start a script; know it and every process that descends from it by their environment."""
+
+    @contextmanager
+    def tree(script):
+        mark = f"CODONBENCH_TREE={uuid4()}"
+        name, _, value = mark.partition("=")
+        parent = subprocess.Popen(
+            [sys.executable, script], cwd=tmp_path, env={**os.environ, name: value}
+        )
+
+        def descendants():
+            found = []
+            for entry in Path("/proc").glob("[0-9]*"):
+                try:
+                    dead = "State:\tZ" in (entry / "status").read_text()
+                    if mark.encode() in (entry / "environ").read_bytes() and not dead:
+                        found.append(int(entry.name))
+                except OSError:
+                    continue  # it has ended meanwhile
+            return [pid for pid in found if pid != parent.pid]
+
+        deadline = time.monotonic() + 60
+        while len(descendants()) < 4 and time.monotonic() < deadline:
+            time.sleep(0.1)  # the ancestor, its tracker, and two workers
+        yield parent, descendants
+        for pid in [*descendants(), parent.pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        parent.wait()
+
+    return tree
+
+
+@pytest.mark.parametrize("model", ["mlp-64", "count-table"])
+def test_a_crew_gives_the_records_that_this_process_gives(registry, tmp_path, model):
+    request = RunRequest(model=model, seeds=(0, 1, 2), pairs=20_000)
+    job = prepare(request, registry, tmp_path)
+    here = {r.seed: (r, t) for r, t in run(job.plans, job, registry, unwatched, learn)}
+    told = {}
+
+    def watch(plan):
+        return lambda pairs, right, logits: told.setdefault(plan.seed, []).append(
+            (pairs, int(right.sum()), logits.shape)
+        )
+
+    there = {r.seed: (r, t) for r, t in run(job.plans, job, registry, watch, Crew(2).learn)}
+    assert sorted(there) == [0, 1, 2]
+    for seed, (record, trace) in there.items():
+        expected, its_trace = here[seed]
+        assert record.result() == expected.result()
+        assert record.weights_sha256 == expected.weights_sha256
+        assert record.parameters == expected.parameters
+        assert record.trace_sha256 == expected.trace_sha256
+        assert [pairs for pairs, _, _ in told[seed]] == trace.pairs.tolist()
+        assert [right for _, right, _ in told[seed]] == its_trace.right.sum(axis=1).tolist()
+        assert np.array_equal(trace.logits, its_trace.logits)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("die", "was killed by SIGSEGV"),
+        ("leave", "ended with exit code 3"),
+        ("nonsense", "sent"),
+    ],
+)
+def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(do, model, words):
+    records = do(model, seeds=(0, 1, 2), size=2)
+    assert sorted(records) == [0, 1, 2]
+    for record in records.values():
+        assert record.status == "error"
+        assert words in record.error
+        assert "at 0 pairs" in record.error
+    assert do("mlp-64", overrides={})[0].status == "done"
+
+
+def test_the_seeds_beside_one_that_dies_are_begun_again(do):
+    records = do("once", seeds=(0, 1, 2), size=1)
+    assert [records[seed].status for seed in (0, 1, 2)] == ["done"] * 3
+
+
+def test_a_run_that_overruns_ends_in_timeout_and_the_next_ones_go_on(do, tmp_path):
+    started = time.monotonic()
+    records = do("hang", seeds=(0, 1), size=2, timeout=1.5)
+    assert time.monotonic() - started < 30
+    assert [records[seed].status for seed in (0, 1)] == ["timeout"] * 2
+    assert records[0].error == "not over after 1.5 seconds, at 0 pairs"
+    assert (tmp_path / "hanging").exists()
+
+
+def test_an_endless_build_ends_in_timeout(do):
+    record = do("endless-build", timeout=1.5)[0]
+    assert record.status == "timeout", record.error
+
+
+def test_seeds_that_wait_behind_one_that_overruns_are_not_counted_late(do):
+    # One worker, three seeds one after another: each has its own time.
+    records = do("slow", seeds=(0, 1, 2), size=1, timeout=60)
+    assert [records[seed].status for seed in (0, 1, 2)] == ["done"] * 3
+    records = do("hang", seeds=(0, 1, 2), size=1, timeout=1.0)
+    assert [records[seed].status for seed in (0, 1, 2)] == ["timeout"] * 3
+
+
+def test_a_plugin_that_forks_harms_nobody(do):
+    assert do("fork", seeds=(0, 1))[1].status in ("done", "error")
+
+
+def test_a_model_that_cannot_serve_the_task_is_the_askers_error(do):
+    with pytest.raises(UsageError, match="not this task"):
+        do("refusing")
+
+
+@pytest.mark.parametrize("model", ["slow", "hang-deaf"])
+def test_ctrl_c_leaves_records_of_what_is_under_way(do, tmp_path, monkeypatch, model):
+    monkeypatch.setattr("codonbench.workers.crew._GRACE", 1.0)
+    sign = tmp_path / ("learning" if model == "slow" else "hanging")
+
+    def press():
+        while not sign.exists():
+            time.sleep(0.02)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    records = do(model, seeds=(0, 1), size=2, pairs=576_000)
+    assert {record.status for record in records.values()} == {"interrupted"}
+    if model == "slow":
+        assert records[0].pairs > 0
+        assert records[0].weights_sha256 is not None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks processes up in /proc")
+def test_workers_die_with_their_parent(tmp_path, process_tree_of):
+    # Begun by a process that is killed while they train.
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from codonbench.config import RunRequest\n"
+        "from codonbench.jobs import run_all\n"
+        "from codonbench.learning import unwatched\n"
+        "from codonbench.planning import prepare\n"
+        "from codonbench.registry import load_registry\n"
+        "from codonbench.store import Store\n"
+        "from codonbench.workers.crew import Crew\n"
+        "registry = load_registry()\n"
+        "request = RunRequest(model='lstm-64', seeds=(0, 1), full=True)\n"
+        "job = prepare(request, registry, Path('cache'))\n"
+        "list(run_all(job, registry, Store(Path('results')), unwatched, Crew(2).learn))\n"
+    )
+    with process_tree_of(script) as (parent, children):
+        assert len(children()) >= 4
+        parent.kill()
+        parent.wait()
+        deadline = time.monotonic() + 10
+        while children() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert children() == []
+
+
+@pytest.mark.parametrize(
+    ("seeds", "size", "expected"),
+    [(1, 4, [1]), (10, 2, [5, 5]), (30, 2, [7, 8, 7, 8]), (3, 2, [1, 2]), (25, 1, [8, 8, 9])],
+)
+def test_plans_are_shared_out_evenly_ten_at_most_to_a_worker(toys, seeds, size, expected):
+    job = toys.job("mlp-64", seeds=tuple(range(seeds)))
+    work = Work(job.entry, job.config, job.dataset, job.plans)
+    parts = _shared_out(work, size)
+    assert [len(part.plans) for part in parts] == expected
+    assert sum((part.plans for part in parts), ()) == job.plans
