@@ -2,8 +2,8 @@
 
 import pytest
 
+from codonbench.discovery import load_registry
 from codonbench.records import RunRecord
-from codonbench.registry import load_registry
 
 GOOD = """
 import torch

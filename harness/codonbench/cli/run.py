@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from codonbench.cli.exit_codes import FAILED, INTERRUPTED
-from codonbench.cli.folders import RESULTS, PluginOption, ResultsOption, cache_folder, is_offline
+from codonbench.cli.folders import (
+    RESULTS,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+    cache_folder,
+    is_offline,
+)
 
 if TYPE_CHECKING:
     from codonbench.planning import Job
@@ -53,6 +60,7 @@ def run(
         str | None, typer.Option(help="Of the relabelling; written into the record.")
     ] = None,
     plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
     results: ResultsOption = RESULTS,
     against: Annotated[
         Path | None,
@@ -106,7 +114,7 @@ def run(
     from codonbench.planning import prepare
     from codonbench.store import Store
 
-    registry, store = load_plugins(plugin), Store(results)
+    registry, store = load_plugins(plugin, plugins_dir), Store(results)
     printed = sys.stdout
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
         with messages().status("reading the data"):
