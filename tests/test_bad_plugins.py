@@ -147,6 +147,43 @@ def test_an_entry_point_that_points_into_a_module(install):
     assert is_contained(file, name="perceptron", says=says)
 
 
+def test_a_distribution_whose_metadata_are_gone(install):
+    file = install("raise RuntimeError('no licence found')\n")
+    (file.parent / "broken-1.0.dist-info" / "METADATA").unlink()
+    answer = bench("ls", "models")
+    assert answer.code == 0
+    assert "plugin broken_code did not load: RuntimeError: no licence found" in answer.err
+
+
+def test_a_broken_task_is_told_like_a_broken_model(install):
+    file = install("import nothing_of_this_name\n\nclass Task:\n    name = 'anticodon'\n")
+    answer = bench("run", "--model", "mlp-64", "--task", "anticodon")
+    assert answer.code == 1
+    assert "no task 'anticodon': the plugin that seems to offer it did not load" in answer.err
+    assert f"({file}:1)" in answer.err
+
+
+@pytest.mark.parametrize("what", ["Mine", "None"])
+def test_a_task_or_metric_that_is_none_is_told_what_it_should_be(install, what):
+    source = f"""
+        from codonbench import Metric, Task, hookimpl
+        class Mine(Task):
+            name = "anticodon"
+        @hookimpl
+        def register_tasks(register):
+            register({what})
+        @hookimpl
+        def register_metrics(register):
+            register({what})
+    """
+    install(source)
+    shown = bench("plugins")
+    assert shown.code == 1
+    assert "expected an instance of a subclass of Task" in shown.out
+    assert "expected an instance of a subclass of Metric" in shown.out
+    assert ("register an instance of it: register(Mine())" in shown.out) == (what == "Mine")
+
+
 def test_a_hook_with_a_wrong_signature(install):
     file = install(MODEL.replace("register_models(register)", "register_models(registry)"))
     says = "no argument 'registry'; expected def register_models(register)"

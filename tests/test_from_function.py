@@ -58,6 +58,16 @@ def test_the_function_gets_the_configured_values(toys):
     assert module[0].bias is None
 
 
+def test_a_function_without_a_return_is_told_so(toys):
+    forgetful = codonbench.model(encoding="codon_onehot", name="forgetful")(_forgets)
+    with pytest.raises(PluginError, match=r"_forgets returned None; expected a torch.nn.Module"):
+        forgetful(forgetful.Config()).build(toys.spec.view())
+
+
+def _forgets(task):
+    nn.Linear(task.n_inputs, task.n_classes)
+
+
 def test_class_config_and_instance_can_be_pickled():
     plugin = two_layers(two_layers.Config(hidden=5))
     again = pickle.loads(pickle.dumps(plugin))

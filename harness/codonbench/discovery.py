@@ -118,8 +118,15 @@ def _built_in_first(point: EntryPoint) -> tuple[bool, str, str]:
 
 
 def _candidate(point: EntryPoint) -> Candidate:
-    owner = "" if point.dist is None else point.dist.name
-    return Candidate(point.name, owner, re.split(r"[:\[]", point.value)[0].strip())
+    return Candidate(point.name, _owner(point)[0], re.split(r"[:\[]", point.value)[0].strip())
+
+
+def _owner(point: EntryPoint) -> tuple[str, str]:
+    """Return name and version of an entry point's distribution; empty where it tells neither."""
+    try:
+        return str(point.dist.name or ""), str(point.dist.version or "")  # type: ignore[union-attr]
+    except Exception:  # its metadata are missing or damaged, each Python says so in its own way
+        return "", ""
 
 
 def _candidate_of(file: Path) -> Candidate:
@@ -139,7 +146,7 @@ def _load_point(
     registry: Registry, point: EntryPoint, candidate: Candidate, wanted: Selection
 ) -> Iterator[Candidate]:
     """Register what an entry point leads to; yield the modules of a package that it names."""
-    version = "" if point.dist is None else point.dist.version
+    version = _owner(point)[1]
     failures, offers = len(registry.failures), False
     root = _import(registry, candidate, version, point)
     if root is None:
@@ -213,7 +220,8 @@ def _files_in(folders: Iterable[Path], registry: Registry) -> Iterator[Path]:
 def _load_file(registry: Registry, path: Path, candidate: Candidate) -> None:
     """Register what a file offers, once however often it is named; contain its failure."""
     if not path.is_file():
-        raise UsageError(f"--plugin {path}: no Python file {str(path)!r}")
+        folder = "; a folder of them is given with --plugins-dir" if path.is_dir() else ""
+        raise UsageError(f"--plugin {path}: expected a Python file, found none{folder}")
     name, file, failures = candidate.module, str(path.resolve()), len(registry.failures)
     plugins = registry.manager.get_plugins()
     if file in {getattr(module, "__file__", None) for module in plugins}:

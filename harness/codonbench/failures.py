@@ -50,7 +50,8 @@ class Failure:
     def whose(self) -> str:
         """Module and distribution: ``mylstm of my-shop 1.0``."""
         owner = f"{self.distribution} {self.version}".strip()
-        return f"{self.module} of {owner}" if owner else self.module
+        module = self.module or f"entry point {self.point!r}"
+        return f"{module} of {owner}" if owner else module
 
     def concerns(self, name: str) -> bool:
         """Return whether this plugin is likely to be the one that offers `name`.

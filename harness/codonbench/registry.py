@@ -196,7 +196,7 @@ def _is_made_here(value: object, module: ModuleType) -> bool:
 
 def _whose(entry: Entry) -> str:
     origin = entry.origin
-    return f"{origin.distribution} {origin.version} ({origin.module})".strip()
+    return " ".join(filter(None, (origin.distribution, origin.version, f"({origin.module})")))
 
 
 def _switch(first: Entry, second: Entry) -> str:

@@ -91,7 +91,13 @@ def test_a_broken_file_is_named_with_its_last_line_and_exit_one(file, bench, cod
 def test_a_missing_file_is_named(bench):
     done = bench("run", "--plugin", "nowhere.py", "--model", "single")
     assert done.code == 2
-    assert "--plugin nowhere.py: no Python file" in done.err
+    assert done.err == "bench: --plugin nowhere.py: expected a Python file, found none\n"
+
+
+def test_a_folder_in_place_of_a_file_is_told_its_own_option(bench):
+    done = bench("run", "--plugin", ".", "--model", "single")
+    assert done.code == 2
+    assert "a folder of them is given with --plugins-dir" in done.err
 
 
 def test_a_built_in_name_is_taken(file, bench):

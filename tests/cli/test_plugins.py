@@ -152,6 +152,12 @@ def test_a_switch_that_is_none_is_refused(bench, switch):
     assert answer.err == (f"bench: -p {switch!r}: expected no:NAME, which switches a plugin off\n")
 
 
+def test_a_switch_without_a_name_is_refused(bench):
+    answer = bench("ls", "-p")
+    assert answer.code == 2
+    assert answer.err.startswith("bench: -p '': expected no:NAME")
+
+
 def test_a_switch_that_fits_nothing_is_remarked_on(bench):
     answer = bench("ls", "models", "-p", "no:strnge")
     assert answer.code == 0

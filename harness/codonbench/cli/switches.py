@@ -42,7 +42,7 @@ def hoist(arguments: Sequence[str]) -> list[str]:
         if word == "--":
             rest += [word, *words]
         elif word == "-p":
-            first += [word, *([value] if (value := next(words, None)) is not None else [])]
+            first += [word, next(words, "")]
         elif word == "--debug" or word.startswith("-pno:"):
             first.append(word)
         else:

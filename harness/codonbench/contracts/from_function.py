@@ -52,9 +52,19 @@ class FunctionModel(Model):
     fields: ClassVar[tuple[str, ...]]
 
     def build(self, task: TaskView) -> torch.nn.Module:
-        """Return what the function returns for `task` and the configured hyperparameters."""
-        values = {field: getattr(self.config, field) for field in self.fields}
-        return type(self).function(task, **values)
+        """Return what the function returns for `task` and the configured hyperparameters.
+
+        Raises:
+            PluginError: That is None.
+        """
+        function = type(self).function
+        module = function(task, **{field: getattr(self.config, field) for field in self.fields})
+        if module is None:
+            raise PluginError(
+                f"function {function.__name__} returned None; expected a torch.nn.Module: "
+                "does it lack a return?"
+            )
+        return module
 
 
 def model(
