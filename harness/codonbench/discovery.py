@@ -80,25 +80,9 @@ def discover(
     return registry
 
 
-def add_file(registry: Registry, path: Path) -> None:
-    """Register what one Python file offers; its name stands for the distribution.
-
-    Raises:
-        UsageError: There is no such file.
-        PluginError: The file cannot be run, or what it registers is no plugin. It was asked for
-            by name, so nothing is contained.
-        NameClashError: A name is taken already.
-    """
-    failures, clashes = len(registry.failures), len(registry.clashes)
-    _load_file(registry, path, _candidate_of(path))
-    insist_on_file(registry, path, failures)
-    if len(registry.clashes) > clashes:
-        raise registry.clashes[clashes]
-
-
-def insist_on_file(registry: Registry, path: Path, since: int = 0) -> None:
-    """Raise PluginError where the plugin file `path` is among the failures from `since` on."""
-    for failure in registry.failures[since:]:
+def insist_on_file(registry: Registry, path: Path) -> None:
+    """Raise PluginError where the plugin file `path` did not load: it was asked for by name."""
+    for failure in registry.failures:
         if failure.distribution == path.name:
             place = f" ({failure.place})" if failure.place else ""
             raise PluginError(f"plugin file {path}: {failure.error}{place}") from failure.cause

@@ -48,12 +48,20 @@ def check_hooks(module: ModuleType) -> None:
             raise PluginError(
                 f"{where}: unknown hook {name!r}; {guess}the hooks are {', '.join(known)}"
             )
-        unasked = [a for a in inspect.signature(function).parameters if a not in known[name]]
-        if unasked:
+        unknown = [wanted for wanted in _demands(function) if wanted not in known[name]]
+        if unknown:
             raise PluginError(
-                f"{where}: no argument {unasked[0]!r}; "
+                f"{where}: no argument {unknown[0]!r}; "
                 f"expected def {name}({', '.join(known[name])})"
             )
+
+
+def _demands(function: FunctionType) -> Iterator[str]:
+    """Yield the arguments that a function cannot do without."""
+    for parameter in inspect.signature(function).parameters.values():
+        variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.default is parameter.empty and not variable:
+            yield parameter.name
 
 
 def _functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:

@@ -113,9 +113,21 @@ def test_files_leave_no_trace_in_the_next_registry(file, bench):
     assert "single" not in load_registry().models
 
 
-def test_the_smallest_complete_model_is_a_function_of_fifteen_lines(file, bench, tmp_path):
-    example = re.search(r"::\n\n(.*?)\n\n\S", from_function.__doc__, re.S)[1]
-    code = textwrap.dedent(example).strip()
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.mark.parametrize(
+    ("page", "pattern"),
+    [
+        (from_function.__doc__, r"::\n\n(.*?)\n\n\S"),
+        (README.read_text(encoding="utf-8"), r"```python\n(.*?)```"),
+    ],
+    ids=["docstring", "README"],
+)
+def test_the_smallest_complete_model_is_a_function_of_fifteen_lines(
+    file, bench, tmp_path, page, pattern
+):
+    code = textwrap.dedent(re.search(pattern, page, re.S)[1]).strip()
     assert len(code.splitlines()) <= 15
     command = ["run", "--plugin", file(code), "--model", "two-layers", "--set", "hidden=8"]
     done = bench(*command, "--pairs", "640", "--json", "--results", str(tmp_path / "results"))
