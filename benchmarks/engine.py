@@ -45,10 +45,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from codonbench.cli.folders import cache_folder
 from codonbench.config import RunRequest
+from codonbench.discovery import load_registry
 from codonbench.engines.traced import train_together
 from codonbench.machine import describe_machine, pin_arithmetic
 from codonbench.planning import prepare
-from codonbench.registry import load_registry
 from codonbench.seeding import seeded_globals
 from codonbench.setting import Setting, make_lesson
 from codonbench.stopping import Watcher

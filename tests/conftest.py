@@ -11,8 +11,9 @@ import pytest
 
 from codonbench import Dataset, Task, TaskSpec, hookimpl
 from codonbench.config import RunRequest
+from codonbench.discovery import load_registry
 from codonbench.planning import Job, prepare
-from codonbench.registry import Registry, load_registry
+from codonbench.registry import Registry
 from codonbench.runner import run
 
 RESIDUES = "GAVLI"

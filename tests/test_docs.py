@@ -10,8 +10,8 @@ import pytest
 
 from codonbench.cli import main as cli
 from codonbench.config import RunRequest
+from codonbench.discovery import load_registry
 from codonbench.planning import prepare
-from codonbench.registry import load_registry
 from codonbench.runner import run
 
 ROOT = Path(__file__).resolve().parent.parent

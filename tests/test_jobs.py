@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from codonbench import Metric, Model, ModelConfig, ModelInfo, Output, hookimpl
+from codonbench.entries import MetricEntry
 from codonbench.errors import PluginError, StoreError
 from codonbench.jobs import reusable, run_all
-from codonbench.registry import MetricEntry
 from codonbench.store import Store
 
 

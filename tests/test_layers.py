@@ -21,15 +21,15 @@ workers runner
 learning computing planning markdown
 lab
 setting
-engines
+engines discovery
 training registry leaderboard frames
 store scoring
-records
+records entries
 config machine origin
-stopping seeding
+stopping seeding failures hook_check
 probes streams relabelling encodings statistics hookspecs
 contracts
-errors
+errors selection
 """
 """From the roof down. `codonbench` itself, which exports names lazily, lies under all."""
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         TaskView,
         Trace,
     )
+    from codonbench.contracts.from_function import model
     from codonbench.hookspecs import hookimpl
 
 __version__ = "0.1.0"
@@ -51,14 +52,18 @@ __all__ = [
     "Trace",
     "__version__",
     "hookimpl",
+    "model",
 ]
+
+_HOMES = {"hookimpl": "hookspecs", "model": "contracts.from_function"}
+"""Where a public name lives, if not in `codonbench.contracts`."""
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
     if name not in __all__:
         raise AttributeError(f"module 'codonbench' has no attribute {name!r}")
-    home = "hookspecs" if name == "hookimpl" else "contracts"
+    home = _HOMES.get(name, "contracts")
     value = getattr(import_module(f"codonbench.{home}"), name)
     globals()[name] = value
     return value

@@ -16,11 +16,11 @@ from codonbench.engines.errors import CannotCapture
 from codonbench.engines.traced import ENGINE as TRACED
 from codonbench.engines.traced import ENGINE_VERSION as TRACED_VERSION
 from codonbench.engines.traced import train_together
+from codonbench.entries import ModelEntry
 from codonbench.errors import UsageError
 from codonbench.lab import Lab, last_words, settled
 from codonbench.machine import pin_arithmetic
 from codonbench.records import Engine
-from codonbench.registry import ModelEntry
 from codonbench.seeding import seeded_globals
 from codonbench.setting import Setting, make_course, make_lesson
 from codonbench.training import ENGINE as EAGER

@@ -8,9 +8,10 @@ from typing import Any
 
 from codonbench.config import RULES_VERSION, RunPlan, RunRequest, configure
 from codonbench.contracts import Dataset, ModelConfig, TaskOptions
+from codonbench.entries import ModelEntry, TaskEntry
 from codonbench.errors import BenchError, ConfigError, PluginError
 from codonbench.machine import choose_device
-from codonbench.registry import ModelEntry, Registry, TaskEntry
+from codonbench.registry import Registry
 
 
 @dataclass(frozen=True)

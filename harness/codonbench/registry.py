@@ -1,86 +1,32 @@
-"""Plugins by name: found through entry points, loaded once, each failure kept to itself."""
+"""Plugins by name: what each module registers, each failure kept to itself."""
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import importlib.util
-import pkgutil
-import sys
-import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
-from types import MappingProxyType, ModuleType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, TypeVar
 
 import pluggy
 
 from codonbench import hookspecs
-from codonbench.contracts import Metric, Model, Reference, Task
+from codonbench.contracts.from_function import FunctionModel
+from codonbench.entries import (
+    Entry,
+    MetricEntry,
+    ModelEntry,
+    TaskEntry,
+    metric_entries,
+    model_entries,
+    task_entries,
+)
 from codonbench.errors import NameClashError, PluginError, UnknownNameError
-from codonbench.origin import Origin, describe_origin
+from codonbench.failures import Failure, describe_failure
+from codonbench.hook_check import check_hooks
+from codonbench.selection import Candidate
 
-GROUP = "codonbench"
-
-_FILE_MODULE = "codonbench_file_"  # what the names of modules from `add_file` begin with
-
-ModelClass = type[Model] | type[Reference]
-EntryT = TypeVar("EntryT", bound="Entry")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Something registered under a name."""
-
-    name: str
-    origin: Origin
-    file: str
-
-
-@dataclass(frozen=True)
-class ModelEntry(Entry):
-    """A model, or one of its presets.
-
-    Attributes:
-        cls: The plugin's class.
-        preset: Configuration values the name stands for.
-    """
-
-    cls: ModelClass
-    preset: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-
-
-@dataclass(frozen=True)
-class TaskEntry(Entry):
-    """A task."""
-
-    task: Task
-
-
-@dataclass(frozen=True)
-class MetricEntry(Entry):
-    """A metric."""
-
-    metric: Metric
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A plugin that did not load.
-
-    Attributes:
-        module: What was being loaded.
-        distribution: Whose it is.
-        error: What the traceback ends with, on one line.
-        details: All of it.
-    """
-
-    module: str
-    distribution: str
-    error: str
-    details: str
+EntryT = TypeVar("EntryT", bound=Entry)
 
 
 class Registry:
@@ -89,6 +35,9 @@ class Registry:
     Attributes:
         models, tasks, metrics: Entries by name.
         failures: What did not load, and why.
+        clashes: Names that two plugins claim; the first to come has it.
+        switched_off: What was left out on request, and by what: ``mylstm of my-shop (-p no:...)``.
+        remarks: What else is worth a word to the person who asked.
         manager: pluggy's, for the lifecycle hooks.
     """
 
@@ -97,27 +46,41 @@ class Registry:
         self.tasks: dict[str, TaskEntry] = {}
         self.metrics: dict[str, MetricEntry] = {}
         self.failures: list[Failure] = []
+        self.clashes: list[NameClashError] = []
+        self.switched_off: list[str] = []
+        self.remarks: list[str] = []
         self.manager = pluggy.PluginManager("codonbench")
         self.manager.add_hookspecs(hookspecs)
 
-    def add(self, module: ModuleType, distribution: str, version: str) -> None:
+    def add(self, module: ModuleType, distribution: str, version: str, *, point: str = "") -> None:
         """Register everything that a module's hooks offer; contain its failure.
 
-        A module that two entry points name is registered once.
+        A model made by `codonbench.model` needs no hook. A module that two entry points name is
+        registered once.
+
+        Args:
+            module: The module.
+            distribution: Whose it is.
+            version: The distribution's.
+            point: The name of the entry point that led to it.
 
         Raises:
-            NameClashError: A name is taken already.
+            NameClashError: A name is taken already. All else of the module is registered.
         """
         if self.manager.is_registered(module):
             return
-        try:
+        candidate = Candidate(point, distribution, module.__name__)
+        file = getattr(module, "__file__", None) or ""
+        clashes = len(self.clashes)
+        failures = len(self.failures)
+        with self.contain(candidate, version, file):
+            check_hooks(module)
             self.manager.register(module, name=module.__name__)
             self.manager.check_pending()
-        except Exception as error:  # a plugin may do anything; say which one did
+        if len(self.failures) > failures:
             # Left in place, its misspelt hook would be found again with every later plugin.
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
-            self._fail(module.__name__, distribution, error)
             return
 
         def add_to(kind: str, table: dict[str, Any], make: Callable[..., Any]) -> Any:
@@ -127,28 +90,56 @@ class Registry:
 
             return register
 
-        for hook, table, make in (
-            ("register_models", self.models, _model_entries),
-            ("register_tasks", self.tasks, _task_entries),
-            ("register_metrics", self.metrics, _metric_entries),
+        add_model = add_to("model", self.models, model_entries)
+        for hook, register in (
+            ("register_models", add_model),
+            ("register_tasks", add_to("task", self.tasks, task_entries)),
+            ("register_metrics", add_to("metric", self.metrics, metric_entries)),
         ):
-            kind = hook.removeprefix("register_").removesuffix("s")
             others = [p for p in self.manager.get_plugins() if p is not module]
-            try:
-                call = self.manager.subset_hook_caller(hook, others)
-                call(register=add_to(kind, table, make))
-            except NameClashError:
-                raise
-            except (Exception, SystemExit) as error:  # as above
-                self._fail(module.__name__, distribution, error)
+            with self.contain(candidate, version, file):
+                self.manager.subset_hook_caller(hook, others)(register=register)
+        for value in list(vars(module).values()):
+            if _is_made_here(value, module):
+                with self.contain(candidate, version, file):
+                    add_model(value)
+        if len(self.clashes) > clashes:
+            raise self.clashes[clashes]
+
+    @contextmanager
+    def contain(self, candidate: Candidate, version: str = "", file: str = "") -> Iterator[None]:
+        """Note what a plugin's code raises as its failure, and go on.
+
+        A plugin may do anything; even ``sys.exit`` ends here, and only Ctrl-C travels on.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.failures.append(describe_failure(error, candidate, version, file))
+
+    def offers(self, module: ModuleType) -> bool:
+        """Return whether a registered module has a hook or a model without one."""
+        made = any(_is_made_here(value, module) for value in vars(module).values())
+        return made or bool(self.manager.get_hookcallers(module))
 
     def model(self, name: str) -> ModelEntry:
-        """Return the model or preset called `name`, or raise UnknownNameError."""
-        return _find(self.models, name, "model", "models")
+        """Return the model or preset called `name`.
+
+        Raises:
+            UnknownNameError: There is none.
+            PluginError: There is none, but a plugin that seems to offer it did not load.
+        """
+        return self._find(self.models, name, "model", "models")
 
     def task(self, name: str) -> TaskEntry:
-        """Return the task called `name`, or raise UnknownNameError."""
-        return _find(self.tasks, name, "task", "tasks")
+        """Return the task called `name`; raises as `model` does."""
+        return self._find(self.tasks, name, "task", "tasks")
+
+    def metric(self, name: str) -> MetricEntry:
+        """Return the metric called `name`; raises as `model` does."""
+        return self._find(self.metrics, name, "metric", "metrics")
 
     def tell(self, hook: str, **facts: object) -> None:
         """Call a lifecycle hook of every plugin that has it.
@@ -165,136 +156,51 @@ class Registry:
                 ) from error
 
     def _claim(self, table: dict[str, Any], entry: Entry, kind: str) -> None:
-        taken = table.get(entry.name)
-        if taken is not None:
-            raise NameClashError(
+        taken = table.setdefault(entry.name, entry)
+        if taken == entry:  # new, or registered by hook and by mark
+            return
+        self.clashes.append(
+            NameClashError(
                 f"{kind} {entry.name!r} is registered twice: by {_whose(taken)} and by "
-                f"{_whose(entry)}; rename or uninstall one of them"
+                f"{_whose(entry)}; rename one of them, or switch one off: "
+                f"-p no:{_switch(taken, entry)}"
             )
-        table[entry.name] = entry
+        )
 
-    def _fail(self, module: str, distribution: str, error: BaseException) -> None:
-        last = _last_line(error)
-        details = "".join(traceback.format_exception(error))
-        self.failures.append(Failure(module, distribution, last, details))
-
-
-def load_registry(points: Iterable[EntryPoint] | None = None) -> Registry:
-    """Return the registry of all installed plugins.
-
-    An entry point that names a package loads each module in it, so that adding a plugin to
-    the built-in packages is adding a file.
-
-    Args:
-        points: Entry points to load; those of the group ``codonbench`` by default.
-
-    Raises:
-        NameClashError: Two plugins register one name.
-    """
-    registry = Registry()
-    chosen = entry_points(group=GROUP) if points is None else points
-    for point in sorted(chosen, key=lambda p: (p.name, p.value)):
-        owner, version = ("", "") if point.dist is None else (point.dist.name, point.dist.version)
-        root = _import(registry, point.module, owner)
-        if root is None:
-            continue
-        registry.add(root, owner, version)
-        for info in pkgutil.iter_modules(getattr(root, "__path__", [])):
-            module = _import(registry, f"{root.__name__}.{info.name}", owner)
-            if module is not None:
-                registry.add(module, owner, version)
-    return registry
-
-
-def add_file(registry: Registry, path: Path) -> None:
-    """Register what one Python file offers; its name stands for the distribution.
-
-    Raises:
-        PluginError: The file cannot be run, or what it registers is no plugin. It was asked for
-            by name, so nothing is contained.
-        NameClashError: A name is taken already.
-    """
-    name = f"{_FILE_MODULE}{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    try:
-        if spec is None or spec.loader is None or not path.is_file():
-            raise FileNotFoundError(f"no Python file {str(path)!r}")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module  # pickle and inspect look a class up there
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise PluginError(f"plugin file {path}: {_last_line(error)}") from error
-    failed, before = len(registry.failures), _size(registry)
-    registry.add(module, path.name, "")
-    for failure in registry.failures[failed:]:
-        raise PluginError(f"plugin file {path}: {failure.error}")
-    if _size(registry) == before:
-        raise PluginError(
-            f"plugin file {path} registers nothing: it needs a function register_models(register), "
-            "register_tasks or register_metrics, marked with @hookimpl"
+    def _find(self, table: dict[str, EntryT], name: str, kind: str, kinds: str) -> EntryT:
+        if name in table:
+            return table[name]
+        for failure in self.failures:
+            if failure.concerns(name):
+                place = f" ({failure.place})" if failure.place else ""
+                raise PluginError(
+                    f"no {kind} {name!r}: the plugin that seems to offer it did not load, "
+                    f"{failure.whose}: {failure.error}{place}; {failure.hint}"
+                ) from failure.cause
+        close = difflib.get_close_matches(name, table, n=3)
+        hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
+        off = f"; switched off: {', '.join(self.switched_off)}" if self.switched_off else ""
+        raise UnknownNameError(
+            f"unknown {kind} {name!r}; {hint}'bench ls {kinds}' lists all {len(table)}{off}"
         )
 
 
-def file_modules() -> list[tuple[str, Path]]:
-    """Return name and path of each module that `add_file` has loaded in this process."""
-    return [
-        (name, Path(module.__file__))
-        for name, module in sys.modules.items()
-        if name.startswith(_FILE_MODULE) and module.__file__ is not None
-    ]
-
-
-def _size(registry: Registry) -> int:
-    return len(registry.models) + len(registry.tasks) + len(registry.metrics)
-
-
-def _last_line(error: BaseException) -> str:
-    return " ".join(traceback.format_exception_only(error)[-1].split())
-
-
-def _import(registry: Registry, name: str, distribution: str) -> ModuleType | None:
-    """Return the module, or None and a failure noted."""
-    try:
-        return importlib.import_module(name)
-    except (Exception, SystemExit) as error:  # a plugin may even call sys.exit at import
-        registry._fail(name, distribution, error)
-        return None
-
-
-def _find(table: dict[str, EntryT], name: str, kind: str, kinds: str) -> EntryT:
-    if name in table:
-        return table[name]
-    close = difflib.get_close_matches(name, table, n=3)
-    hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
-    raise UnknownNameError(
-        f"unknown {kind} {name!r}; {hint}'bench ls {kinds}' lists all {len(table)}"
+def _is_made_here(value: object, module: ModuleType) -> bool:
+    """Return whether `value` is a model that `codonbench.model` made in this very module."""
+    return (
+        isinstance(value, type)
+        and issubclass(value, FunctionModel)
+        and value.__module__ == module.__name__
     )
-
-
-def _model_entries(
-    cls: ModelClass, module: ModuleType, distribution: str, version: str
-) -> list[ModelEntry]:
-    origin, file = describe_origin(cls, module, distribution, version)
-    entries = [ModelEntry(cls.info.name, origin, file, cls)]
-    for preset, values in cls.presets.items():
-        entries.append(ModelEntry(preset, origin, file, cls, MappingProxyType(dict(values))))
-    return entries
-
-
-def _task_entries(
-    task: Task, module: ModuleType, distribution: str, version: str
-) -> list[TaskEntry]:
-    origin, file = describe_origin(type(task), module, distribution, version)
-    return [TaskEntry(task.name, origin, file, task)]
-
-
-def _metric_entries(
-    metric: Metric, module: ModuleType, distribution: str, version: str
-) -> list[MetricEntry]:
-    origin, file = describe_origin(type(metric), module, distribution, version)
-    return [MetricEntry(metric.name, origin, file, metric)]
 
 
 def _whose(entry: Entry) -> str:
     origin = entry.origin
-    return f"{origin.distribution} {origin.version} ({origin.module})".strip()
+    return " ".join(filter(None, (origin.distribution, origin.version, f"({origin.module})")))
+
+
+def _switch(first: Entry, second: Entry) -> str:
+    """Return the shortest name that switches off one of two plugins and not the other."""
+    if first.origin.distribution == second.origin.distribution or not second.origin.distribution:
+        return second.origin.module
+    return second.origin.distribution

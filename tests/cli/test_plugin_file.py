@@ -1,9 +1,17 @@
-"""`--plugin FILE`: a stranger's model in one file, good or bad."""
+"""`--plugin FILE` and `--plugins-dir FOLDER`: a stranger's model in one file, good or bad."""
+
+import os
+import re
+import shutil
+import textwrap
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
+from codonbench.contracts import from_function
+from codonbench.discovery import load_registry
 from codonbench.records import RunRecord
-from codonbench.registry import load_registry
 
 GOOD = """
 import torch
@@ -65,7 +73,10 @@ def test_a_files_model_is_listed(file, bench):
         ("def broken(:", "SyntaxError"),
         ("import sys; sys.exit(3)", "SystemExit: 3"),
         ("x = 1", "registers nothing"),
-        (GOOD.replace("register(Single)", "register(3)"), "AttributeError"),
+        (
+            GOOD.replace("register(Single)", "register(3)"),
+            "given 3 (int); expected a subclass of Model",
+        ),
         (GOOD.replace("def register_models(register)", "def register_models(wrong)"), "wrong"),
     ],
 )
@@ -79,8 +90,14 @@ def test_a_broken_file_is_named_with_its_last_line_and_exit_one(file, bench, cod
 
 def test_a_missing_file_is_named(bench):
     done = bench("run", "--plugin", "nowhere.py", "--model", "single")
-    assert done.code == 1
-    assert "no Python file 'nowhere.py'" in done.err
+    assert done.code == 2
+    assert done.err == "bench: --plugin nowhere.py: expected a Python file, found none\n"
+
+
+def test_a_folder_in_place_of_a_file_is_told_its_own_option(bench):
+    done = bench("run", "--plugin", ".", "--model", "single")
+    assert done.code == 2
+    assert "a folder of them is given with --plugins-dir" in done.err
 
 
 def test_a_built_in_name_is_taken(file, bench):
@@ -94,3 +111,81 @@ def test_a_built_in_name_is_taken(file, bench):
 def test_files_leave_no_trace_in_the_next_registry(file, bench):
     bench("ls", "models", "--plugin", file(GOOD))
     assert "single" not in load_registry().models
+
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.mark.parametrize(
+    ("page", "pattern"),
+    [
+        (from_function.__doc__, r"::\n\n(.*?)\n\n\S"),
+        (README.read_text(encoding="utf-8"), r"```python\n(.*?)```"),
+    ],
+    ids=["docstring", "README"],
+)
+def test_the_smallest_complete_model_is_a_function_of_fifteen_lines(
+    file, bench, tmp_path, page, pattern
+):
+    code = textwrap.dedent(re.search(pattern, page, re.S)[1]).strip()
+    assert len(code.splitlines()) <= 15
+    command = ["run", "--plugin", file(code), "--model", "two-layers", "--set", "hidden=8"]
+    done = bench(*command, "--pairs", "640", "--json", "--results", str(tmp_path / "results"))
+    assert done.code == 0, done.err
+    (record,) = done.records
+    assert (record.model, record.status) == ("two-layers", "done")
+    assert record.overrides == {"hidden": 8}
+    assert record.parameters == 64 * 8 + 8 + 8 * 21 + 21
+    assert record.plugin.distribution == "mine.py"
+
+
+def test_each_file_of_a_folder_is_loaded_but_for_those_with_an_underscore(file, bench, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name in ("b", "a"):
+        file(GOOD.replace('"single"', f'"{name}"'), f"folder/{name}.py")
+    file("raise RuntimeError", "folder/_helper.py")
+    file("not Python", "folder/notes.txt")
+    answer = bench("ls", "models", "--plugins-dir", "folder")
+    assert (answer.code, answer.err) == (0, "")
+    assert {"a", "b"} <= {line.split()[0] for line in answer.out.splitlines() if line}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--model", "single"],
+        ["ls", "models"],
+        ["plugins"],
+        ["audit"],
+        ["verify", "record.json"],
+        ["data", "ls"],
+        ["data", "fetch", "joiret2023"],
+        ["data", "verify"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_that_loads_plugins_takes_a_folder(bench, words, board, tmp_path):
+    record = next(board.glob("*.json"))
+    (tmp_path / "record.json").write_bytes(record.read_bytes())
+    answer = bench(*words, "--plugins-dir", "nowhere")
+    assert answer.code == 2
+    assert answer.err == "bench: --plugins-dir nowhere: expected a folder of Python files\n"
+
+
+def test_a_folder_without_plugins_is_remarked_on(bench, tmp_path):
+    (tmp_path / "empty").mkdir()
+    answer = bench("ls", "models", "--plugins-dir", "empty")
+    assert answer.code == 0
+    assert answer.err == "--plugins-dir empty holds no file like mymodel.py\n"
+
+
+def test_a_file_added_to_the_built_in_models_needs_no_list_edited(process, tmp_path):
+    package = Path(find_spec("codonbench_models").origin).parent
+    shutil.copytree(package, tmp_path / "models" / package.name)
+    (tmp_path / "models" / package.name / "single.py").write_text(GOOD)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "models")}
+    answer = process("run", "--model", "single", "--pairs", "640", "--json", env=env)
+    assert answer.code == 0, answer.err
+    (record,) = answer.records
+    assert record.plugin.module == "codonbench_models.single"
+    assert record.plugin.distribution == "codonbench"

@@ -83,7 +83,17 @@ def test_json_stays_pure_where_progress_reuse_errors_and_plugins_talk(
 ):
     strangers()
     monkeypatch.setenv("FORCE_COLOR", "1")
-    words = ("run", "--pairs", "2000", "--results", "results", "--workers", workers, "--json", "--model")
+    words = (
+        "run",
+        "--pairs",
+        "2000",
+        "--results",
+        "results",
+        "--workers",
+        workers,
+        "--json",
+        "--model",
+    )
     first = process(*words, "chatty")
     assert first.records[0].status == "done"
     assert "loading" in first.err

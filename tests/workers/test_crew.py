@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from codonbench.config import RunRequest
+from codonbench.discovery import discover, file_modules
 from codonbench.errors import UsageError
 from codonbench.jobs import run_all
 from codonbench.learning import Work, learn, unwatched
 from codonbench.planning import prepare
-from codonbench.registry import add_file, file_modules, load_registry
 from codonbench.runner import run
 from codonbench.store import Store
 from codonbench.workers.crew import Crew, _shared_out
@@ -126,8 +126,8 @@ def register_models(register):
 def registry(tmp_path_factory):
     file = tmp_path_factory.mktemp("plugins") / "bad_models.py"
     file.write_text(PLUGINS)
-    registry = load_registry()
-    add_file(registry, file)
+    registry = discover(files=[file])
+    assert not registry.failures
     return registry
 
 
@@ -291,7 +291,7 @@ def test_workers_die_with_their_parent(tmp_path, process_tree_of):
         "from codonbench.jobs import run_all\n"
         "from codonbench.learning import unwatched\n"
         "from codonbench.planning import prepare\n"
-        "from codonbench.registry import load_registry\n"
+        "from codonbench.discovery import load_registry\n"
         "from codonbench.store import Store\n"
         "from codonbench.workers.crew import Crew\n"
         "registry = load_registry()\n"

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codonbench.cli.exit_codes import FAILED
-from codonbench.cli.folders import RESULTS, PluginOption, ResultsOption, cache_folder
+from codonbench.cli.folders import (
+    RESULTS,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+    cache_folder,
+)
 
 if TYPE_CHECKING:
     from codonbench.records import RunRecord
@@ -24,6 +30,7 @@ def verify(
     records: Annotated[list[Path], typer.Argument(help="Record files.")],
     data: DataOption = None,
     plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
 ) -> None:
     """Run recorded runs again from their records and compare; exit 1 where one differs.
 
@@ -40,7 +47,7 @@ def verify(
         if isinstance(record, BadRecord):
             raise StoreError(f"{path} {record.reason}")
         chosen.append(record)
-    _compare(chosen, load_plugins(plugin), data, chosen)
+    _compare(chosen, load_plugins(plugin, plugins_dir), data, chosen)
 
 
 def audit(
@@ -52,6 +59,7 @@ def audit(
         str | None, typer.Option("--file", help="Where that source is, if it is a file.")
     ] = None,
     plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
     results: ResultsOption = RESULTS,
     seed: Annotated[
         int | None, typer.Option(help="Of the choice; printed, so that it can be repeated.")
@@ -69,7 +77,7 @@ def audit(
     from codonbench.records import FINISHED, RunRecord
     from codonbench.store import Store
 
-    registry = load_plugins(plugin)
+    registry = load_plugins(plugin, plugins_dir)
     chosen_seed = secrets.randbelow(2**31) if seed is None else seed
     finished = [
         record

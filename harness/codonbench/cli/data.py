@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codonbench.cli.exit_codes import FAILED
-from codonbench.cli.folders import cache_folder, is_offline
+from codonbench.cli.folders import PluginOption, PluginsDirOption, cache_folder, is_offline
 
 if TYPE_CHECKING:
     from codonbench.contracts import DataSource, Task
+    from codonbench.registry import Registry
 
 app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
 
@@ -19,13 +20,16 @@ app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_
 def fetch(
     name: Annotated[str, typer.Argument(help="A data source, as 'bench data ls' names it.")],
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
 ) -> None:
     """Download a data source into the cache, and verify it."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     from codonbench.cli.console import messages
+    from codonbench.cli.loading import load_plugins
 
-    task, source = _find(name)
+    task, source = _find(name, load_plugins(plugin, plugins_dir))
     console = messages()
     with Progress(
         TextColumn("{task.description}"),
@@ -47,13 +51,13 @@ def fetch(
 
 
 @app.command("ls")
-def list_sources() -> None:
+def list_sources(plugin: PluginOption = None, plugins_dir: PluginsDirOption = None) -> None:
     """List the data sources of every task, and what of them is here."""
     from codonbench.cli.loading import load_plugins
     from codonbench.cli.tables import print_table
 
     rows = []
-    for entry in load_plugins().tasks.values():
+    for entry in load_plugins(plugin, plugins_dir).tasks.values():
         downloads = {source.name: source for source in entry.task.sources}
         for name, summary in entry.task.data_names.items():
             state = (
@@ -68,19 +72,22 @@ def list_sources() -> None:
 @app.command()
 def verify(
     name: Annotated[str | None, typer.Argument(help="One data source; all by default.")] = None,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
 ) -> None:
     """Check downloaded files against their checksums; exit 1 where one is not sound."""
     from codonbench.cli.loading import load_plugins
 
+    registry = load_plugins(plugin, plugins_dir)
     if name is None:
-        tasks = [entry.task for entry in load_plugins().tasks.values()]
+        tasks = [entry.task for entry in registry.tasks.values()]
         chosen = [(task, source) for task in tasks for source in task.sources]
         present = [(t, s) for t, s in chosen if t.status(s.name, cache=cache_folder()) != "absent"]
         if not present:
             typer.echo("nothing downloaded yet")
         chosen = present
     else:
-        chosen = [_find(name)]
+        chosen = [_find(name, registry)]
     sound = True
     for task, source in chosen:
         ok, sentence = task.verify(source.name, cache=cache_folder())
@@ -90,13 +97,12 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-def _find(name: str) -> tuple[Task, DataSource]:
+def _find(name: str, registry: Registry) -> tuple[Task, DataSource]:
     """Return the download called `name` and the task it belongs to."""
-    from codonbench.cli.loading import load_plugins
     from codonbench.errors import UnknownNameError
 
     known: list[str] = []
-    for entry in load_plugins().tasks.values():
+    for entry in registry.tasks.values():
         for source in entry.task.sources:
             if source.name == name:
                 return entry.task, source

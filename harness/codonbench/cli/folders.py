@@ -21,6 +21,14 @@ PluginOption = Annotated[
     typer.Option("--plugin", help="A Python file that registers plugins; may be repeated."),
 ]
 
+PluginsDirOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugins-dir",
+        help="A folder of such files, each *.py not beginning with _; may be repeated.",
+    ),
+]
+
 
 def cache_folder() -> Path:
     """Return where downloads and curated sequences are kept.

@@ -1,15 +1,13 @@
-"""`bench ls` and `bench plugins`: what there is, and what did not load."""
+"""`bench ls`: the models, tasks and metrics there are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import groupby
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.exit_codes import FAILED
-from codonbench.cli.folders import PluginOption
+from codonbench.cli.folders import PluginOption, PluginsDirOption
 
 if TYPE_CHECKING:
     from codonbench.registry import Registry
@@ -20,6 +18,7 @@ _Cells = Iterator[tuple[str, ...]]
 def ls(
     kind: Annotated[str, typer.Argument(help="models, tasks or metrics")] = "models",
     plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
 ) -> None:
     """List models, tasks or metrics."""
     from codonbench.errors import UnknownNameError
@@ -35,27 +34,7 @@ def ls(
     from codonbench.cli.tables import print_table
 
     headers, rows = kinds[kind]
-    print_table(headers, rows(load_plugins(plugin)))
-
-
-def plugins(ctx: typer.Context) -> None:
-    """List every plugin that loaded and every one that did not; exit 1 if any did not."""
-    from codonbench.cli.console import say
-    from codonbench.cli.tables import print_table
-    from codonbench.registry import load_registry
-
-    registry = load_registry()
-    print_table(("distribution and module", "offers"), _modules(registry))
-    for failure in registry.failures:
-        say(
-            f"did not load: {failure.module} of {failure.distribution or 'no distribution'}: "
-            f"{failure.error}",
-            style="red",
-        )
-        if ctx.parent is not None and ctx.parent.params.get("debug"):
-            say(failure.details)
-    if registry.failures:
-        raise typer.Exit(FAILED)
+    print_table(headers, rows(load_plugins(plugin, plugins_dir)))
 
 
 def _models(registry: Registry) -> _Cells:
@@ -77,25 +56,6 @@ def _tasks(registry: Registry) -> _Cells:
 def _metrics(registry: Registry) -> _Cells:
     for name, entry in sorted(registry.metrics.items()):
         yield name, entry.metric.version, entry.metric.summary
-
-
-def _modules(registry: Registry) -> _Cells:
-    """Yield each distribution and, below it, what each of its modules registers."""
-    entries = [
-        *(("model", entry) for entry in registry.models.values()),
-        *(("task", entry) for entry in registry.tasks.values()),
-        *(("metric", entry) for entry in registry.metrics.values()),
-    ]
-    offers = sorted(
-        (f"{entry.origin.distribution} {entry.origin.version}", entry.origin.module, kind, i)
-        for i, (kind, entry) in enumerate(entries)
-    )
-    for owner, of_owner in groupby(offers, key=lambda offer: offer[0]):
-        yield owner, ""
-        for (module, kind), group in groupby(of_owner, key=lambda offer: offer[1:3]):
-            first, *others = (entries[i][1].name for *_, i in group)
-            more = f" and {len(others)} more" if others else ""
-            yield f"  {module}", f"{kind} {first}{more}"
 
 
 def _short(value: object) -> str:

@@ -8,28 +8,49 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from codonbench.cli.console import say
-from codonbench.registry import Registry, add_file, load_registry
+from codonbench.cli.switches import selection
+from codonbench.discovery import discover, insist_on_file, insist_on_unique_names
+from codonbench.registry import Registry
 
 
-def load_plugins(files: Sequence[Path] | None = None) -> Registry:
+def load_plugins(
+    files: Sequence[Path] | None = None, folders: Sequence[Path] | None = None
+) -> Registry:
     """Return the registry; name on standard error each plugin that is missing from it.
 
     Args:
         files: Python files that register more.
+        folders: Folders of such files.
 
     Raises:
+        UsageError: A file or folder is not there.
         NameClashError: Two plugins register one name.
         PluginError: One of `files` does not load.
     """
-    with redirect_stdout(sys.stderr):  # what a plugin prints on loading is no result
-        registry = load_registry()
-        for file in files or ():
-            add_file(registry, file)
+    registry = survey_plugins(files, folders)
+    for file in files or ():
+        insist_on_file(registry, file)
+    insist_on_unique_names(registry)
     for failure in registry.failures:
-        whose = f" of {failure.distribution}" if failure.distribution else ""
+        place = f" ({failure.place})" if failure.place else ""
         say(
-            f"plugin {failure.module}{whose} did not load: {failure.error}; "
-            "'bench plugins --debug' says more",
+            f"plugin {failure.whose} did not load: {failure.error}{place}; "
+            "'bench plugins' says more",
             style="yellow",
         )
+    return registry
+
+
+def survey_plugins(
+    files: Sequence[Path] | None = None, folders: Sequence[Path] | None = None
+) -> Registry:
+    """Return the registry with all that is wrong noted in it, and nothing raised.
+
+    Raises:
+        UsageError: A file or folder is not there.
+    """
+    with redirect_stdout(sys.stderr):  # what a plugin prints on loading is no result
+        registry = discover(selection=selection(), files=files or (), folders=folders or ())
+    for remark in registry.remarks:
+        say(remark, style="yellow")
     return registry

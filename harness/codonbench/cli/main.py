@@ -9,14 +9,15 @@ from typing import Annotated
 import typer
 
 from codonbench import __version__
-from codonbench.cli import audit, board, data, exit_codes, listing, run, show
+from codonbench.cli import audit, board, data, exit_codes, listing, plugins, run, show
 from codonbench.cli.endings import BenchGroup
+from codonbench.cli.switches import SWITCHES_HELP, SwitchOption, hoist, switch_off
 
 app = typer.Typer(
     name="bench",
     cls=BenchGroup,
     help="How many training pairs does a model need to decipher the genetic code?",
-    epilog=exit_codes.as_help(),
+    epilog=f"{exit_codes.as_help()}\n\n{SWITCHES_HELP}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -27,7 +28,7 @@ app.command("leaderboard")(board.leaderboard)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
 app.command("ls")(listing.ls)
-app.command("plugins")(listing.plugins)
+app.command("plugins")(plugins.plugins)
 app.add_typer(data.app, name="data")
 
 
@@ -40,19 +41,19 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    switches: SwitchOption = None,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print and exit."),
     ] = False,
 ) -> None:
-    """Options of every command; --debug may stand anywhere on the line."""
+    """Options of every command; --debug and -p may stand anywhere on the line."""
+    switch_off(switches or [])
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    arguments = [a for a in sys.argv[1:] if a != "--debug"]
-    if len(arguments) < len(sys.argv[1:]):  # it is added to the end of a line that has failed
-        arguments.insert(0, "--debug")
+    arguments = hoist(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # bars and dots on a terminal without Unicode
             stream.reconfigure(errors="replace")

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from codonbench.cli.exit_codes import FAILED, INTERRUPTED
-from codonbench.cli.folders import RESULTS, PluginOption, ResultsOption, cache_folder, is_offline
+from codonbench.cli.folders import (
+    RESULTS,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+    cache_folder,
+    is_offline,
+)
 
 if TYPE_CHECKING:
     from codonbench.config import RunPlan
@@ -66,6 +73,7 @@ def run(
         str | None, typer.Option(help="Of the relabelling; written into the record.")
     ] = None,
     plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
     results: ResultsOption = RESULTS,
     against: Annotated[
         Path | None,
@@ -123,7 +131,7 @@ def run(
     from codonbench.planning import prepare
     from codonbench.store import Store
 
-    registry, store = load_plugins(plugin), Store(results)
+    registry, store = load_plugins(plugin, plugins_dir), Store(results)
     printed = sys.stdout
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
         with messages().status("reading the data"):
@@ -145,8 +153,8 @@ def run(
 
 def _hands(plan: RunPlan, workers: int | None, timeout: float | None) -> Learn:
     """Return what trains: this process, or as many others as asked for."""
+    from codonbench.discovery import file_modules
     from codonbench.learning import learn
-    from codonbench.registry import file_modules
     from codonbench.workers.crew import Crew
     from codonbench.workers.processes import cores
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.config import RunPlan
+from codonbench.discovery import import_file
 from codonbench.errors import UsageError
 from codonbench.lab import Lab
 from codonbench.learning import Work, learn
@@ -64,7 +63,7 @@ class Orders:
     def work(self) -> Work:
         """Return what they amount to here."""
         for name, path in self.files:
-            _import_file(name, path)
+            import_file(name, path)
         registry = Registry()
         module = importlib.import_module(self.origin.module)
         registry.add(module, self.origin.distribution, self.origin.version)
@@ -179,13 +178,3 @@ def _die_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-def _import_file(name: str, path: Path) -> None:
-    """Import a file under the name that the parent knows its module by."""
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
