@@ -13,9 +13,9 @@ Each pair is measured in a process of its own, held to one core and one thread, 
 turn, five times. Every time, both begin at the same weights, are shown the same pairs and pass a
 warm-up of 128 steps that is not counted. Times are CPU time of the process
 (`time.process_time`), which other load on the machine distorts less than it does wall time,
-though shared caches and clocks still tell; below each table stands how much longer the wall
-clock ran. Tables give medians, the median of the five ratios, and the range of those. Goals with
-a star are for an engine with a compiler.
+though shared caches and clocks still tell: wall time, given below each table as a multiple of CPU
+time, should be 1.0 of it. Tables give medians, the median of the five ratios, and the range of
+those. Goals with a star are for an engine with a compiler.
 
 Ours is the whole loop as `bench run` drives it, batches counted and bookkeeping done, its probes
 left out (but where they are what is measured) save the two that hold the stopwatch: the last
@@ -50,6 +50,7 @@ from importlib.util import find_spec
 from statistics import geometric_mean, median
 from typing import Any
 
+from codonbench.engines.check import TOLERANCE
 from codonbench.machine import describe_machine, pin_arithmetic
 from contenders.check import CHECKED, differences
 from contenders.ground import Ground
@@ -131,7 +132,10 @@ def print_pair(key: str, models: Sequence[str], steps: int, engine: str) -> None
     if not pair.overhead and set(models) == set(MODELS.split(",")):
         means = [geometric_mean(figures) for figures in zip(*by_model, strict=True)]
         print_row("geometric mean", "", "", *spread(means), *pair.judge_mean(median(means)))
-    print(f"\nThe wall clock ran {min(busy):.2f} to {max(busy):.2f} times as long.", flush=True)
+    print(
+        f"\nWall time was {min(busy):.2f} to {max(busy):.2f} times CPU time, set-up included.",
+        flush=True,
+    )
 
 
 def print_commands(models: Sequence[str], seeds: str) -> None:
@@ -143,10 +147,11 @@ def print_commands(models: Sequence[str], seeds: str) -> None:
 
 
 def print_checks(names: Sequence[str], models: Sequence[str], engine: str) -> None:
-    print_heading("float64, all seeds", "model", "largest difference", "of weights that moved by")
+    print_heading("who", "model", "largest difference", "weights moved by up to", "same?")
     for name, model in itertools.product(names, models):
         apart, moved = alone(differences, name, model, engine)
-        print_row(name, model, f"{apart:.1e}", f"{moved:.2f}")
+        same = "yes" if apart <= TOLERANCE < moved else "no"
+        print_row(name, model, f"{apart:.1e}", f"{moved:.2f}", same)
 
 
 def main() -> None:
