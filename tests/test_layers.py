@@ -15,15 +15,15 @@ import pytest
 
 FLOORS = """
 cli
-verification
+verification suites validation
 jobs
 runner
 learning computing planning markdown
 lab
 setting
 engines
-training registry leaderboard frames
-store scoring
+training registry leaderboard frames consistency
+store scoring untrusted
 records
 config machine origin
 stopping seeding
