@@ -1,5 +1,6 @@
 """`bench run --suite`: what is run, what is reused, what failed and how it ends."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,10 +27,9 @@ def run_of(*models, **fields):
 
 
 def summary(text):
-    """The cells of the table at the end, by the name of the run."""
-    lines = text.rpartition("\nmine ")[2].splitlines()[2:]
-    rows = [line.split(maxsplit=4) for line in lines if line.strip()]
-    return {row[0].rstrip(","): tuple(map(int, row[1:4])) for row in rows}
+    """Done, reused and failed of the table at the end, by the name of the run."""
+    rows = re.findall(r"^(\S.*?) {2,}(\d+) +(\d+) +(\d+)", text.rpartition("\nmine ")[2], re.M)
+    return {name: tuple(map(int, counts)) for name, *counts in rows}
 
 
 def stored():
@@ -225,9 +225,16 @@ def test_a_mistake_in_the_file_is_exit_code_2_before_anything_runs(suite):
     assert not Path("results").exists()
 
 
-def test_a_shipped_suite_runs_by_its_name(bench):
+def test_a_shipped_suite_is_found_by_its_name(bench):
+    answer = bench("run", "--suite", "official", "--data", "nowhere.fa", "--results", "results")
+    assert answer.code == 1
+    assert "official 28 of 28: bound, on nowhere.fa" in answer.err
+    assert answer.out.count("no file 'nowhere.fa'") == 28
+
+
+@pytest.mark.slow
+def test_a_shipped_suite_runs_to_its_end(bench):
     words = ("--seeds", "0", "--pairs", "640", "--results", "results", "--json")
     answer = bench("run", "--suite", "official", *words)
     assert answer.code == 0, answer.err
     assert len(answer.records) == 28
-    assert "official 28 of 28: bound" in answer.err
