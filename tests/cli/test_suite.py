@@ -163,6 +163,16 @@ def test_set_and_genetic_code_reach_every_run(suite, fasta):
     assert record.dataset.source == "orfs.fa"
 
 
+@pytest.mark.parametrize("how", ["option", "environment"])
+def test_no_run_of_a_suite_uses_the_network_where_that_is_forbidden(suite, monkeypatch, how):
+    if how == "environment":
+        monkeypatch.setenv("CODONBENCH_OFFLINE", "1")
+    words = ("--offline",) if how == "option" else ()
+    answer = suite(run_of("untrained", data='"joiret2023"'), *words)
+    assert answer.code == 1
+    assert "network access is switched off" in " ".join(answer.out.split())
+
+
 def test_ctrl_c_ends_the_suite_and_says_what_was_not_begun(suite, strangers):
     strangers("""
 import torch

@@ -94,7 +94,7 @@ def run(
     if genetic_code is not None:
         task_overrides["genetic_code"] = str(genetic_code)
     asked = {
-        "model": model or "of the suite",
+        "model": "any" if model is None else model,
         "task": task,
         "data": data,
         "seeds": parse_seeds(seeds),

@@ -81,6 +81,7 @@ def chosen_suite(ctx: typer.Context, name: str, request: RunRequest) -> Suite:
     }
     if _is_typed(ctx, "genetic_code"):
         typed["task_overrides"] = request.task_overrides
+    typed["offline"] = request.offline  # from the environment too, and not a suite's to say
     return read_suite(find_suite(name), typed)
 
 
