@@ -52,7 +52,9 @@ audit: $(BIN)/bench ## Run three committed records again and compare
 	$(BIN)/bench audit --sample 3 --data usage
 
 official: $(BIN)/bench ## Make every official row: DATA=path/to/human_cds.fa.gz adds the real ORFs
-	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/official_rows.sh $(DATA)
+	$(BIN)/bench run --suite official
+	$(if $(DATA),$(BIN)/bench run --suite official --data $(DATA))
+	$(BIN)/bench leaderboard
 
 clean: ## Remove the virtual environment and what was built
 	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,15 +15,15 @@ import pytest
 
 FLOORS = """
 cli
-verification
+verification suites validation
 jobs
 workers runner
 learning computing planning markdown
 lab
 setting
 engines discovery
-training registry leaderboard frames
-store scoring
+training registry leaderboard frames consistency
+store scoring untrusted
 records entries
 config machine origin
 stopping seeding failures hook_check

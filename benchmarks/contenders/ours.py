@@ -83,7 +83,7 @@ class Stopwatch:
         stop = next(stop for stop in self._seen if stop > position)
         return min(stop, self._schedule.next_after(position, window_start))
 
-    def probed(self, pairs: int, right: object) -> None:
+    def probed(self, pairs: int, right: object, logits: object) -> None:
         """Note when a seed's probe was done."""
         if pairs in self._seen:
             self._seen[pairs].append(time.process_time())

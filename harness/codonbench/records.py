@@ -160,6 +160,19 @@ class RunRecord(Frozen):
         return self.model_dump(mode="json", exclude=aside)
 
 
+def seals(content: dict[str, Any]) -> tuple[str, str]:
+    """Return the run_id and the checksum that a record file's content calls for.
+
+    Both are hashes of what the file says, not of what today's format adds by default, so that
+    a record stays sound when the format gains a field.
+
+    Raises:
+        ValueError: A number in it is not finite; canonical JSON has no NaN and no infinity.
+    """
+    run_id = content_hash(content["plan"])[:16]
+    return run_id, content_hash({k: v for k, v in content.items() if k != "checksum"})
+
+
 def hash_weights(state: dict[str, Any]) -> str:
     """Return the SHA-256 (hex) of a state_dict.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from codonbench.config import content_hash
+from codonbench.config import RunPlan, content_hash
 from codonbench.contracts import NOT_MEASURED, Metric, MetricValue, TaskSpec, Trace
 from codonbench.errors import PluginError
 
@@ -96,9 +96,33 @@ def comparability_key(
     versions: Mapping[str, str],
 ) -> str:
     """Return 12 hexadecimal digits; runs with equal keys may be ranked in one table."""
+    return _key(
+        [task.name, task.version, dict(task_options)],
+        data_checksum,
+        rules,
+        stop,
+        budget_pairs,
+        versions,
+    )
+
+
+def recorded_key(plan: RunPlan, versions: Mapping[str, str]) -> str:
+    """Return the comparability key that a recorded plan and its metrics' versions call for."""
+    task = [plan.task, plan.task_version, plan.task_options]
+    return _key(task, plan.data_checksum, plan.rules, plan.stop, plan.budget_pairs, versions)
+
+
+def _key(
+    task: Sequence[object],
+    data_checksum: str,
+    rules: str,
+    stop: str,
+    budget_pairs: int,
+    versions: Mapping[str, str],
+) -> str:
     return content_hash(
         {
-            "task": [task.name, task.version, dict(task_options)],
+            "task": task,
             "data": data_checksum,
             "rules": rules,
             "stop": stop,

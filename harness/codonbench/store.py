@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from codonbench.config import content_hash
 from codonbench.contracts import TaskSpec, Trace, TraceFacts
 from codonbench.errors import StoreError
-from codonbench.records import RunRecord, hash_trace
+from codonbench.records import RunRecord, hash_trace, seals
 
 _ARRAYS = ("pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs")
 
@@ -99,11 +98,7 @@ class Store:
 
 
 def read_record(path: Path) -> RunRecord | BadRecord:
-    """Return the record in a file, or what is wrong with it.
-
-    Hashes are taken of what the file says, not of what today's format adds by default, so that
-    a record stays sound when the format gains a field.
-    """
+    """Return the record in a file, or what is wrong with it."""
     try:
         text = path.read_bytes()
         record = RunRecord.model_validate_json(text)
@@ -113,11 +108,9 @@ def read_record(path: Path) -> RunRecord | BadRecord:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return BadRecord(path, f"is not a record: {where}: {first['msg']}".replace(": :", ":"))
-    content = json.loads(text)
     try:
-        run_id = content_hash(content["plan"])[:16]
-        checksum = content_hash({k: v for k, v in content.items() if k != "checksum"})
-    except ValueError:  # canonical JSON has no NaN and no infinity
+        run_id, checksum = seals(json.loads(text))
+    except ValueError:
         return BadRecord(path, "is not a record: it holds a number that is not finite")
     if run_id != record.run_id:
         return BadRecord(path, "its run_id is not the hash of its plan")

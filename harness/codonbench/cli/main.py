@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from codonbench import __version__
-from codonbench.cli import audit, board, data, exit_codes, listing, plugins, run, show
+from codonbench.cli import audit, board, data, exit_codes, listing, plugins, run, show, validate
 from codonbench.cli.endings import BenchGroup
 from codonbench.cli.switches import SWITCHES_HELP, SwitchOption, hoist, switch_off
 
@@ -27,6 +27,7 @@ app.command("show")(show.show)
 app.command("leaderboard")(board.leaderboard)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
+app.command("validate")(validate.validate)
 app.command("ls")(listing.ls)
 app.command("plugins")(plugins.plugins)
 app.add_typer(data.app, name="data")

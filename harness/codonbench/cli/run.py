@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -20,16 +21,26 @@ from codonbench.cli.folders import (
 )
 
 if TYPE_CHECKING:
-    from codonbench.config import RunPlan
+    from codonbench.config import RunPlan, RunRequest
+    from codonbench.jobs import Outcome
     from codonbench.planning import Job
-    from codonbench.records import RunRecord
     from codonbench.registry import Registry
     from codonbench.runner import Learn
     from codonbench.store import Store
 
 
 def run(
-    model: Annotated[str, typer.Option("--model", "-m", help="A model or preset.")],
+    ctx: typer.Context,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A model or preset.", show_default=False)
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead of a model: a TOML file or a shipped suite. Other options stand in for "
+            "its defaults; what one of its runs sets itself stays."
+        ),
+    ] = None,
     task: Annotated[str, typer.Option("--task", "-t", help="A task.")] = "human-codon",
     data: Annotated[
         str | None,
@@ -91,16 +102,19 @@ def run(
 
     A run stops once all codons are right for 64,000 pairs on end and each
     has p >= 0.9, or at the budget; --full spends the whole budget. Records
-    go to --results; what is recorded there already is not run again.
+    go to --results; what is recorded there already is not run again. A suite
+    is a list of such runs; one that fails is named at the end, and the rest go on.
     """
+    from codonbench.cli.suite import check_model_or_suite, chosen_suite
     from codonbench.config import RunRequest, configure, parse_seeds, parse_settings
     from codonbench.errors import StoreError
 
+    check_model_or_suite(model, suite)
     task_overrides = parse_settings(task_settings or [], "--task-set")
     if genetic_code is not None:
         task_overrides["genetic_code"] = str(genetic_code)
     asked = {
-        "model": model,
+        "model": "any" if model is None else model,
         "task": task,
         "data": data,
         "seeds": parse_seeds(seeds),
@@ -118,6 +132,7 @@ def run(
     if salt is not None:
         asked["salt"] = salt
     request = configure(RunRequest, asked, {}, "run")
+    chosen = None if suite is None else chosen_suite(ctx, suite, request)
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
     from codonbench.workers.processes import warm_up
@@ -125,29 +140,41 @@ def run(
     if workers != 0:
         warm_up()
     # PyTorch takes seconds to load: only once what was asked makes sense.
-    from codonbench.cli.console import messages, say
+    from codonbench.cli.console import messages, output, say
     from codonbench.cli.loading import load_plugins
     from codonbench.cli.standing import print_standing
+    from codonbench.cli.suite import print_summary, records_of, run_suite
     from codonbench.planning import prepare
     from codonbench.store import Store
 
     registry, store = load_plugins(plugin, plugins_dir), Store(results)
     printed = sys.stdout
-    with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
+
+    def run_one(request: RunRequest) -> Iterator[Outcome]:
         with messages().status("reading the data"):
             job = prepare(request, registry, cache_folder())
         store.prepare()
         learn = _hands(job.plans[0], workers, timeout)
         lines = printed if as_json else None
-        records = _run_all(job, registry, store, learn, force=force, lines=lines)
-    if not as_json:
+        yield from _run_all(job, registry, store, learn, force=force, lines=lines)
+
+    entries = []
+    with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
+        if chosen is None:
+            records = [outcome.record for outcome in run_one(request)]
+        else:
+            entries = run_suite(chosen, run_one)
+            records = records_of(entries)
+    if records and not as_json:
         print_standing(records, store, Store(against) if against else None)
         where = "" if results == RESULTS else f" --results {results}"
         say(f"\nrecords are in {results}; to see one: bench show {records[0].run_id[:8]}{where}")
+    if chosen is not None:
+        print_summary(chosen, entries, messages() if as_json else output())
     statuses = {record.status for record in records}
     if "interrupted" in statuses:
         raise typer.Exit(INTERRUPTED)
-    if statuses & {"error", "timeout"}:
+    if statuses & {"error", "timeout"} or any(entry.problem for entry in entries):
         raise typer.Exit(FAILED)
 
 
@@ -173,17 +200,15 @@ def _run_all(
     *,
     force: bool,
     lines: TextIO | None,
-) -> list[RunRecord]:
-    """Run a job's plans and return their records, each written to `lines` as it comes."""
+) -> Iterator[Outcome]:
+    """Run a job's plans and yield what becomes of each, its record written to `lines`."""
     from codonbench.cli.progress import RunDisplay
     from codonbench.jobs import run_all
 
-    records = []
     live = lines is None or not lines.isatty()  # a bar would run through the lines
     with RunDisplay(job, brief=lines is not None, live=live) as display:
         for outcome in run_all(job, registry, store, display.watch, learn, force=force):
-            records.append(outcome.record)
             display.finished(outcome)
             if lines is not None:
                 print(outcome.record.to_line(), file=lines, flush=True)
-    return records
+            yield outcome

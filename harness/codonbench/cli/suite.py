@@ -1,0 +1,163 @@
+"""`bench run --suite`: many requests one after another, and what became of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from codonbench.cli.console import messages, say
+from codonbench.cli.tables import new_table
+from codonbench.config import RunRequest
+from codonbench.errors import BenchError, ConfigError, StoreError
+from codonbench.suites import FIELDS, Suite, find_suite, read_suite
+
+if TYPE_CHECKING:
+    from codonbench.jobs import Outcome
+    from codonbench.records import RunRecord
+
+RunOne = Callable[[RunRequest], "Iterator[Outcome]"]
+
+
+@dataclass
+class Entry:
+    """What became of one request of a suite.
+
+    Attributes:
+        request: What was asked.
+        outcomes: Of the seeds that left a record.
+        problem: Why there are no more; empty where all went well.
+    """
+
+    request: RunRequest
+    outcomes: list[Outcome] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def record(self) -> RunRecord | None:
+        """The last seed's record."""
+        return self.outcomes[-1].record if self.outcomes else None
+
+    @property
+    def why(self) -> str:
+        """The first thing that went wrong, or nothing."""
+        errors = (o.record.error for o in self.outcomes if o.record.status == "error")
+        cut = (o.record.status for o in self.outcomes if o.record.status in _CUT_SHORT)
+        return next(errors, None) or self.problem or next(cut, "")
+
+    def counts(self) -> Counter[str]:
+        """Return how many seeds are done, reused and failed; those that never began failed."""
+        found = Counter(_kind(outcome) for outcome in self.outcomes)
+        found["failed"] += len(self.request.seeds) - len(self.outcomes)
+        return found
+
+
+_CUT_SHORT = ("timeout", "interrupted")
+
+
+def _kind(outcome: Outcome) -> str:
+    if outcome.record.status in ("error", *_CUT_SHORT):
+        return "failed"
+    return "reused" if outcome.reused else "done"
+
+
+def chosen_suite(ctx: typer.Context, name: str, request: RunRequest) -> Suite:
+    """Return a suite with what was typed on the command line in place of its defaults.
+
+    Raises:
+        UsageError: There is no such suite, or its file is wrong.
+    """
+    options = {"overrides": "settings", "task_overrides": "task_settings"}
+    typed = {
+        field: getattr(request, field)
+        for field in FIELDS
+        if field != "model" and _is_typed(ctx, options.get(field, field))
+    }
+    if _is_typed(ctx, "genetic_code"):
+        typed["task_overrides"] = request.task_overrides
+    typed["offline"] = request.offline  # from the environment too, and not a suite's to say
+    return read_suite(find_suite(name), typed)
+
+
+def check_model_or_suite(model: str | None, suite: str | None) -> None:
+    """Raise ConfigError unless exactly one of the two is given."""
+    if model is None and suite is None:
+        raise ConfigError("give --model NAME, or --suite NAME; 'bench ls models' lists models")
+    if model is not None and suite is not None:
+        raise ConfigError("give --model or --suite, not both: a suite names its own models")
+
+
+def _is_typed(ctx: typer.Context, option: str) -> bool:
+    source = ctx.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
+    """Run a suite's requests in turn; go on after a failure, stop after Ctrl-C.
+
+    Raises:
+        StoreError: Records cannot be written: nothing that follows could be kept either.
+    """
+    entries = []
+    for i, request in enumerate(suite.requests, 1):
+        say(f"\n{suite.name} {i} of {len(suite.requests)}: {_label(request)}")
+        entry = Entry(request)
+        entries.append(entry)
+        try:
+            for outcome in run_one(request):
+                entry.outcomes.append(outcome)
+        except (StoreError, BrokenPipeError):  # nobody left to keep or to read what follows
+            raise
+        except BenchError as error:
+            entry.problem = str(error)
+        except (Exception, SystemExit) as error:  # a plugin may do anything; the rest goes on
+            entry.problem = f"{type(error).__name__}: {error}"
+        if entry.problem:
+            say(f"failed: {entry.problem}", style="red")
+        if entry.record is not None and entry.record.status == "interrupted":
+            break
+    return entries
+
+
+def print_summary(suite: Suite, entries: Sequence[Entry], console: Console | None = None) -> None:
+    """Print a line for each request, and a total; what was not reached is counted apart."""
+    console = console or messages()
+    table = new_table()
+    table.add_column(suite.name, overflow="fold")
+    for header in ("done", "reused", "failed"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    total: Counter[str] = Counter()
+    for entry in entries:
+        counts = entry.counts()
+        total += counts
+        table.add_row(Text(_label(entry.request)), *_cells(counts), Text(entry.why))
+    table.add_section()
+    missed = len(suite.requests) - len(entries)
+    table.add_row("all", *_cells(total), f"{missed} more not begun" if missed else "")
+    console.print()
+    console.print(table)
+
+
+def _cells(counts: Counter[str]) -> list[str]:
+    return [str(counts[kind]) for kind in ("done", "reused", "failed")]
+
+
+def _label(request: RunRequest) -> str:
+    """Return ``rnn-64, optimizer=sgd, on my_orfs.fa``."""
+    settings = {**request.overrides, **request.task_overrides}
+    parts = [request.model, *(f"{name}={value}" for name, value in settings.items())]
+    if request.data is not None:
+        parts.append(f"on {Path(request.data).name}")
+    return ", ".join(parts)
+
+
+def records_of(entries: Sequence[Entry]) -> list[RunRecord]:
+    """Return every record that a suite left or found."""
+    return [outcome.record for entry in entries for outcome in entry.outcomes]

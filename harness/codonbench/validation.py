@@ -1,0 +1,186 @@
+"""Records that strangers hand in: is each of them what the harness would have written?
+
+Read as untrusted input: nothing in them is run, no plugin is loaded, and whatever a file holds
+ends in words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from codonbench.config import content_hash
+from codonbench.consistency import contradictions, doubts
+from codonbench.contracts import Frozen
+from codonbench.errors import StoreError
+from codonbench.records import RunRecord, seals
+from codonbench.untrusted import read_json
+
+_LONGEST = 300
+"""Characters of a remark that are shown; a hostile value should not fill the screen."""
+
+_MOST = 20
+"""Departures from the format that are named for one file."""
+
+
+class Problem(Frozen):
+    """Something wrong with a file.
+
+    Attributes:
+        file: Its path, as it was given.
+        field: Dotted name; empty where the file as a whole is meant.
+        message: What is wrong, one line of printable characters.
+        warning: Whether the record may be counted all the same.
+    """
+
+    file: str
+    field: str
+    message: str
+    warning: bool = False
+
+    def __str__(self) -> str:
+        """Return all of it as one line."""
+        kind = "warning: " if self.warning else ""
+        return f"{self.file}: {kind}{f'{self.field} ' if self.field else ''}{self.message}"
+
+
+class Report(Frozen):
+    """What was looked at and what was found."""
+
+    records: int
+    problems: tuple[Problem, ...]
+
+    @property
+    def invalid(self) -> int:
+        """How many files are no valid records."""
+        return len({problem.file for problem in self.problems if not problem.warning})
+
+    @property
+    def warnings(self) -> int:
+        """How many remarks are warnings."""
+        return sum(problem.warning for problem in self.problems)
+
+
+def validate(paths: Iterable[Path], *, strict: bool = False) -> Report:
+    """Return what is wrong with record files, or with every ``*.json`` of folders.
+
+    Args:
+        paths: Files and folders. A folder's own folders are not looked into.
+        strict: Take what would be a warning for a problem.
+
+    Raises:
+        StoreError: A path is not there, or a folder holds no record.
+    """
+    files = list(_files(paths))
+    problems: list[Problem] = []
+    counted: dict[tuple[object, ...], str] = {}
+    for path in files:
+        record, found = _look_at(path, strict)
+        problems += found
+        if record is not None:
+            first = counted.setdefault(_place(record), str(path))
+            if first != str(path):
+                problems.append(
+                    _problem(path, "seed", f"{record.seed} of this row is recorded in {first} too")
+                )
+    return Report(records=len(files), problems=tuple(problems))
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield each file once, in the order of names within a folder."""
+    seen: set[Path] = set()
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            inside: Sequence[Path] = sorted(path.glob("*.json"))
+            if not inside:
+                raise StoreError(f"folder {path} holds no record, no file ending in .json")
+        elif path.exists() or path.is_symlink():
+            inside = [path]
+        else:
+            raise StoreError(f"no record file or folder {str(path)!r}")
+        yield from (file for file in inside if file not in seen)
+        seen.update(inside)
+
+
+def _look_at(path: Path, strict: bool) -> tuple[RunRecord | None, list[Problem]]:
+    """Return the record, where it can be read as one, and what is wrong with it."""
+    try:
+        content = read_json(path)
+    except StoreError as error:
+        return None, [_problem(path, "", str(error))]
+    try:
+        # Strict: a number in quotes is text. As JSON, which has lists where Python has tuples.
+        record = RunRecord.model_validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        return None, _misfits(path, error)
+    problems = [_problem(path, *remark) for remark in _seal(record, content, path)]
+    problems += [_problem(path, *remark) for remark in contradictions(record)]
+    problems += [_problem(path, *remark, warning=not strict) for remark in doubts(record)]
+    return record, problems
+
+
+def _seal(record: RunRecord, content: dict[str, Any], path: Path) -> Iterator[tuple[str, str]]:
+    run_id, checksum = seals(content)
+    if record.run_id != run_id:
+        yield "run_id", f"is {record.run_id!r}, but the hash of the plan is {run_id!r}"
+    if record.checksum != checksum:
+        yield "checksum", "does not match the content: the record was edited or damaged"
+    if path.name != f"{record.name}.json":
+        yield "", f"should be called {record.name}.json"
+
+
+def _place(record: RunRecord) -> tuple[object, ...]:
+    """Return the place on the leaderboard that a record fills; only one can."""
+    plan = record.plan
+    return (
+        record.comparability_key,
+        record.machine.device,
+        record.model,
+        plan.model_version,
+        content_hash(plan.config),
+        record.plugin.distribution,
+        record.seed,
+    )
+
+
+def _misfits(path: Path, error: ValidationError) -> list[Problem]:
+    """Return how a file departs from the format of a record."""
+    found: dict[str, Problem] = {}
+    for detail in error.errors(include_input=False, include_url=False):
+        # A metric that is none of the kinds it may be is one problem, not one for each kind.
+        place = detail["loc"][:2] if detail["loc"][:1] == ("metrics",) else detail["loc"]
+        field = ".".join(str(part) for part in place)
+        if field not in found:
+            found[field] = _problem(path, field, _misfit(detail))
+    return list(found.values())[:_MOST]
+
+
+def _misfit(detail: Any) -> str:
+    if detail["type"] == "extra_forbidden":
+        return "is no field of a record"
+    if detail["type"] == "missing":
+        return "is missing"
+    if detail["loc"][:1] == ("metrics",):
+        return "does not fit: a metric is a number, true, false or null"
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    # Only the first letter: the rest may spell allowed values, which are case-sensitive.
+    return f"does not fit: {message[:1].lower()}{message[1:]}"
+
+
+def _problem(path: Path, field: str, message: str, *, warning: bool = False) -> Problem:
+    return Problem(
+        file=_printable(str(path)),
+        field=_printable(field),
+        message=_printable(message),
+        warning=warning,
+    )
+
+
+def _printable(text: str) -> str:
+    """Return text that cannot steer a terminal, nor the log of a build, which reads commands."""
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}..."
