@@ -22,7 +22,7 @@ learning computing planning markdown
 lab
 setting
 engines
-training registry leaderboard frames
+training registry leaderboard frames rescoring
 store scoring
 records
 config machine origin

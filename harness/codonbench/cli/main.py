@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from codonbench import __version__
-from codonbench.cli import audit, board, data, exit_codes, listing, run, show
+from codonbench.cli import audit, board, data, exit_codes, listing, run, score, show
 from codonbench.cli.endings import BenchGroup
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("show")(show.show)
+app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
