@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
 from codonbench.config import content_hash
@@ -200,8 +201,18 @@ def _unpack(path: Path) -> Trace:
     # np.load forgets to close what it opened where a file is damaged.
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         header = json.loads(file["header"].tobytes())
+        arrays = {name: file[name] for name in _ARRAYS}
         return Trace(
             task=TaskSpec.model_validate(header["task"]),
             facts=TraceFacts.model_validate(header["facts"]),
-            **{name: file[name] for name in _ARRAYS},
+            **arrays | {"logits": _class_by_class(arrays["logits"])},
         )
+
+
+def _class_by_class(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return logits (T, P, C) laid out in memory as a run leaves them, classes outermost.
+
+    numpy adds in the order of memory: laid out otherwise, the same logits give probabilities
+    whose last digit is not that of the run.
+    """
+    return np.moveaxis(np.moveaxis(logits, -1, 0).copy(), 0, -1)

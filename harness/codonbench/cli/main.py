@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from codonbench import __version__
-from codonbench.cli import audit, board, data, exit_codes, listing, run, score, show
+from codonbench.cli import audit, board, data, exit_codes, listing, new, run, score, show
 from codonbench.cli.endings import BenchGroup
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
+app.command("new")(new.new)
 app.command("ls")(listing.ls)
 app.command("plugins")(listing.plugins)
 app.add_typer(data.app, name="data")
