@@ -67,6 +67,15 @@ def test_its_task_is_what_the_double_helix_says(registry):
     assert dataset.frequencies.tolist() == [1 / 16] * 16
 
 
+def test_it_keeps_what_codonbench_asks_of_a_plugin(registry):
+    checks = pytest.importorskip("codonbench.testing")
+    model = registry.model("letter-votes").cls
+    checks.check_model(model)
+    checks.check_model(model, preset="letter-votes-slow")
+    checks.check_metric(registry.metrics["half_right"].metric)
+    checks.check_task(registry.task("hydrogen-bonds").task)
+
+
 # Built, installed where nothing else is, and run
 
 
