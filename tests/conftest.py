@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import venv
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +19,8 @@ from codonbench.discovery import load_registry
 from codonbench.planning import Job, prepare
 from codonbench.registry import Registry
 from codonbench.runner import run
+
+ROOT = Path(__file__).resolve().parent.parent
 
 RESIDUES = "GAVLI"
 DIPEPTIDES = tuple(first + second for first in RESIDUES for second in RESIDUES)
@@ -187,3 +193,46 @@ def toys():
 def finished(toys):
     """The record and the trace of one small finished run."""
     return toys.run("mlp-64", pairs=3_000, full=True)
+
+
+@dataclass(frozen=True)
+class CleanEnvironment:
+    """A virtual environment with the wheel of codonbench in it, its requirements, and no more."""
+
+    folder: Path
+
+    def call(self, command, cwd, **environment):
+        """Run a command with this environment first on the path; return its standard output."""
+        kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+        kept["PATH"] = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd,
+            env=kept | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def install(self, *what):
+        """Install distributions beside what is there."""
+        pip = ["python", "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+        self.call([*pip, "-c", ROOT / "constraints.txt", *what], self.folder)
+
+    def build(self, project, into):
+        """Build the wheel of a project; return it."""
+        self.call([sys.executable, "-m", "build", "--wheel", "--outdir", into, project], into)
+        (wheel,) = into.glob("*.whl")
+        return wheel
+
+
+@pytest.fixture(scope="session")
+def clean_environment(tmp_path_factory):
+    """The environment of a stranger who has installed codonbench's wheel; built once."""
+    folder = tmp_path_factory.mktemp("clean")
+    environment = CleanEnvironment(folder / "env")
+    venv.create(environment.folder, with_pip=True)
+    environment.install(environment.build(ROOT, tmp_path_factory.mktemp("dist")))
+    return environment

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from codonbench.records import RunRecord
 
 ROOT = Path(__file__).resolve().parent.parent
-CONSTRAINTS = ROOT / "constraints.txt"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -32,28 +30,18 @@ def call(command: list[str | Path], cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
-def test_the_built_wheel_runs_from_another_folder(tmp_path: Path) -> None:
-    dist, place = tmp_path / "dist", tmp_path / "elsewhere"
-    place.mkdir()
-    call([sys.executable, "-m", "build", "--wheel", "--outdir", dist, ROOT], tmp_path)
-    (wheel,) = dist.glob("codonbench-*.whl")
-
-    venv.create(tmp_path / "env", with_pip=True)
-    python = tmp_path / "env" / "bin" / "python"
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    call([*pip, "-c", CONSTRAINTS, wheel], tmp_path)
-
-    bench = tmp_path / "env" / "bin" / "bench"
-    command = [bench, "run", "--model", "mlp-64", "--pairs", "12000", "--json"]
-    lines = call(command, place, CODONBENCH_CACHE=str(tmp_path / "cache")).splitlines()
+def test_the_built_wheel_runs_from_another_folder(clean_environment, tmp_path: Path) -> None:
+    command = ["bench", "run", "--model", "mlp-64", "--pairs", "12000", "--json"]
+    cache = str(tmp_path / "cache")
+    lines = clean_environment.call(command, tmp_path, CODONBENCH_CACHE=cache).splitlines()
     (record,) = [RunRecord.model_validate_json(line) for line in lines]
     assert record.status == "done"
     assert record.plugin.distribution == "codonbench"
     assert record.harness.commit is None  # not a checkout, whatever folder it is called from
-    assert [p.name for p in (place / "leaderboard" / "results").glob("*.json")] == [
+    assert [p.name for p in (tmp_path / "leaderboard" / "results").glob("*.json")] == [
         f"{record.name}.json"
     ]
-    assert "human-codon" in call([bench, "ls", "tasks"], place)
+    assert "human-codon" in clean_environment.call(["bench", "ls", "tasks"], tmp_path)
 
 
 def test_make_run_works_as_the_first_command_on_a_fresh_clone(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ learning computing planning markdown
 lab
 setting
 engines discovery
-training registry leaderboard frames consistency
+training registry leaderboard frames consistency rescoring
 store scoring untrusted
 records entries
 config machine origin

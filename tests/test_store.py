@@ -10,7 +10,7 @@ import pytest
 
 from codonbench.errors import StoreError
 from codonbench.records import RunRecord
-from codonbench.store import BadRecord, Store, read_record, write_atomically
+from codonbench.store import BadRecord, Store, amend_record, read_record, write_atomically
 
 
 @pytest.fixture
@@ -127,6 +127,30 @@ def test_records_come_in_the_order_of_their_names_bad_ones_among_them(store, rec
     assert kinds == [BadRecord, RunRecord, BadRecord]
 
 
+# Amending
+
+
+def test_an_amended_record_is_sealed_anew_and_the_rest_of_its_file_is_kept(store, record):
+    path = store.save(record, None)
+    before = json.loads(path.read_text())
+    amend_record(path, record, {"flags": ["a warning"]})
+    after = read_record(path)
+    assert after == record.model_copy(update={"flags": ("a warning",)}).sealed()
+    text = json.loads(path.read_text())
+    assert {field for field in text if text[field] != before[field]} == {"flags", "checksum"}
+
+
+def test_a_record_that_is_another_by_now_is_not_amended(store, record):
+    path = store.save(record, None)
+    other = record.model_copy(update={"pairs": 1}).sealed()
+    with pytest.raises(StoreError, match="has been written by something else meanwhile"):
+        amend_record(path, other, {"flags": []})
+    path.unlink()
+    with pytest.raises(StoreError, match="has been written by something else meanwhile"):
+        amend_record(path, record, {"flags": []})
+    assert read_record(store.save(record, None)) == record
+
+
 # Traces
 
 
@@ -140,6 +164,14 @@ def test_a_trace_comes_back_as_it_was(store, record, trace):
             np.testing.assert_array_equal(before, after)
         else:
             assert before == after
+
+
+def test_a_trace_comes_back_in_the_order_of_memory_it_was_scored_in(store, record, trace):
+    """Sums of floats depend on it in their last digit, and with them metrics."""
+    store.save(record, trace)
+    again = store.load_trace(record)
+    assert again.logits.strides == trace.logits.strides
+    np.testing.assert_array_equal(again.probabilities(), trace.probabilities(), strict=True)
 
 
 def test_a_trace_that_was_not_kept_is_none(store, record):

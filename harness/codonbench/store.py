@@ -7,13 +7,16 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
+from codonbench.config import content_hash
 from codonbench.contracts import TaskSpec, Trace, TraceFacts
 from codonbench.errors import StoreError
 from codonbench.records import RunRecord, hash_trace, seals
@@ -56,9 +59,8 @@ class Store:
         """
         if trace is not None:
             write_atomically(self.trace_path(record), _pack(trace))
-        text = json.dumps(record.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
         path = self.folder / f"{record.name}.json"
-        write_atomically(path, text.encode())
+        write_atomically(path, _as_text(record.model_dump(mode="json")))
         return path
 
     def trace_path(self, record: RunRecord) -> Path:
@@ -119,6 +121,28 @@ def read_record(path: Path) -> RunRecord | BadRecord:
     return record
 
 
+def amend_record(path: Path, record: RunRecord, changes: Mapping[str, Any]) -> None:
+    """Replace some fields of a stored record and seal it anew; all else stays as the file says.
+
+    The rest is taken from the file, not from `record`: written out again, a record of an older
+    format would gain today's fields, and its plan would no longer hash to its run_id.
+
+    Args:
+        path: The record's file.
+        record: What was read from it.
+        changes: JSON values by field.
+
+    Raises:
+        StoreError: The file is no longer the one that was read, or cannot be written.
+    """
+    found = read_record(path)
+    if not isinstance(found, RunRecord) or found.checksum != record.checksum:
+        raise StoreError(f"{path} has been written by something else meanwhile; try again")
+    content = json.loads(path.read_bytes()) | dict(changes)
+    content["checksum"] = content_hash({k: v for k, v in content.items() if k != "checksum"})
+    write_atomically(path, _as_text(content))
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, flush it to the disk, then rename it.
 
@@ -150,6 +174,11 @@ def _store_error(what: str, path: Path, error: OSError) -> StoreError:
     return StoreError(f"{what} {path} cannot be written: {reason}; choose another --results")
 
 
+def _as_text(content: Mapping[str, Any]) -> bytes:
+    """Return a record's content as the file holds it: for people, and for diffs."""
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
 def _pack(trace: Trace) -> bytes:
     """Return a trace as the bytes of a compressed ``.npz``."""
     header = {"task": trace.task.model_dump(mode="json"), "facts": trace.facts.model_dump()}
@@ -166,8 +195,18 @@ def _unpack(path: Path) -> Trace:
     # np.load forgets to close what it opened where a file is damaged.
     with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         header = json.loads(file["header"].tobytes())
+        arrays = {name: file[name] for name in _ARRAYS}
         return Trace(
             task=TaskSpec.model_validate(header["task"]),
             facts=TraceFacts.model_validate(header["facts"]),
-            **{name: file[name] for name in _ARRAYS},
+            **arrays | {"logits": _class_by_class(arrays["logits"])},
         )
+
+
+def _class_by_class(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return logits (T, P, C) laid out in memory as a run leaves them, classes outermost.
+
+    numpy adds in the order of memory: laid out otherwise, the same logits give probabilities
+    whose last digit is not that of the run.
+    """
+    return np.moveaxis(np.moveaxis(logits, -1, 0).copy(), 0, -1)

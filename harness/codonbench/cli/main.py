@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from codonbench import __version__
-from codonbench.cli import audit, board, data, exit_codes, listing, plugins, run, show, validate
+from codonbench.cli import (
+    audit,
+    board,
+    data,
+    exit_codes,
+    listing,
+    new,
+    plugins,
+    run,
+    score,
+    show,
+    validate,
+)
 from codonbench.cli.endings import BenchGroup
 from codonbench.cli.switches import SWITCHES_HELP, SwitchOption, hoist, switch_off
 
@@ -24,10 +36,12 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("show")(show.show)
+app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
 app.command("validate")(validate.validate)
+app.command("new")(new.new)
 app.command("ls")(listing.ls)
 app.command("plugins")(plugins.plugins)
 app.add_typer(data.app, name="data")

@@ -1,0 +1,147 @@
+"""`bench new`: a project for a model, metric or task of one's own, ready to install and test."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    from codonbench.entries import Entry
+
+_ENDING = ".template"
+"""Of every template, so that no tool takes one for a file of ours."""
+
+_TRY = {
+    "model": "bench run --model {name} --seeds 0-2",
+    "metric": "bench run --model mlp-64 --results runs",
+    "task": "bench run --task {name} --model mlp-64 --seeds 0-2",
+}
+
+
+def new(
+    kind: Annotated[str, typer.Argument(help="model, metric or task")],
+    name: Annotated[str, typer.Argument(help="What it will be called, as in --model NAME.")],
+    into: Annotated[Path, typer.Option(help="Folder to make the project's folder in.")] = Path(),
+) -> None:
+    """Write a project for a model, metric or task of your own, with tests that pass.
+
+    The folder codonbench-NAME holds a pyproject.toml with the entry point,
+    a module that works, its tests, a README and a workflow for GitHub.
+    """
+    from codonbench.cli.console import output, say
+    from codonbench.errors import UsageError
+
+    if kind not in _TRY:
+        raise UsageError(f"cannot make a {kind!r}; choose model, metric or task")
+    values = _values(kind, name)
+    _refuse_taken(kind, name, values["package"])
+    folder = into / values["distribution"]
+    if folder.exists():
+        raise UsageError(f"{folder} exists already; remove it or choose another name or --into")
+    for path, content in _rendered(kind, values):
+        _write(folder / path, content)
+    console = output()
+    say(f"wrote the {kind} {name}: {folder}/src/{values['package']}/__init__.py", console=console)
+    say("\nnext:", console=console)
+    place = f"cd {shlex.quote(str(folder))}"
+    for command in (f"{place} && pip install -e '.[test]'", "pytest", _TRY[kind].format(name=name)):
+        say(f"  {command}", console=console)
+
+
+def _values(kind: str, name: str) -> dict[str, str]:
+    """Return what the templates' placeholders stand for.
+
+    ``lstm-64`` is ``Lstm64Model`` in the package ``codonbench_lstm_64`` of the distribution
+    ``codonbench-lstm-64``: with the prefix, no name is a keyword, a number or somebody else's.
+
+    Raises:
+        ConfigError: `name` is no valid name.
+    """
+    from codonbench import __version__
+
+    _check(kind, name)
+    words = [word for word in re.split(r"[-_.]+", name) if word]
+    stem, suffix = "".join(word.capitalize() for word in words), kind.capitalize()
+    distribution = "-".join(["codonbench", *(word.lower() for word in words)])
+    return {
+        "kind": kind,
+        "name": name,
+        "distribution": distribution,
+        "package": distribution.replace("-", "_"),
+        "cls": f"{suffix}{stem}" if stem[0].isdigit() else f"{stem}{suffix}",
+        "version": __version__,
+    }
+
+
+def _check(kind: str, name: str) -> None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from codonbench.contracts import MetricName, Name
+    from codonbench.errors import ConfigError
+
+    try:
+        TypeAdapter(MetricName if kind == "metric" else Name).validate_python(name)
+    except ValidationError as error:
+        allowed = (
+            "letters, digits and _"
+            if kind == "metric"
+            else "lower-case letters, digits and any of . _ -"
+        )
+        raise ConfigError(
+            f"{kind} name {name!r}: expected {allowed}, at most 64 of them, a letter or digit first"
+        ) from error
+
+
+def _refuse_taken(kind: str, name: str, package: str) -> None:
+    """Raise UsageError where a plugin or a package of that name is installed already."""
+    from codonbench.cli.loading import load_plugins
+    from codonbench.errors import UsageError
+
+    registry = load_plugins()
+    tables: dict[str, Mapping[str, Entry]] = {
+        "model": registry.models,
+        "metric": registry.metrics,
+        "task": registry.tasks,
+    }
+    if name in tables[kind]:
+        owner = tables[kind][name].origin.distribution
+        raise UsageError(f"{kind} {name!r} is there already, from {owner}; choose another name")
+    if find_spec(package) is not None:
+        raise UsageError(f"package {package} is installed already; choose another name")
+
+
+def _rendered(kind: str, values: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the path of each file of the project, and its content."""
+    for part in ("project", kind):
+        for path, text in _templates(files("codonbench") / "templates" / part):
+            name = path.removesuffix(_ENDING).replace("PACKAGE", values["package"])
+            yield name, Template(text).substitute(values)
+
+
+def _templates(folder: Traversable, above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path below `folder` of each template in it, and its text."""
+    for item in sorted(folder.iterdir(), key=lambda item: item.name):
+        if item.is_dir():
+            yield from _templates(item, f"{above}{item.name}/")
+        elif item.name.endswith(_ENDING):
+            yield above + item.name, item.read_text(encoding="utf-8")
+
+
+def _write(path: Path, content: str) -> None:
+    from codonbench.errors import StoreError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}; choose --into") from error

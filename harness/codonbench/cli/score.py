@@ -1,0 +1,166 @@
+"""`bench score`: stored traces scored with today's metrics, nothing trained."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codonbench.cli.exit_codes import FAILED
+from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+
+if TYPE_CHECKING:
+    from codonbench.registry import Registry
+    from codonbench.rescoring import Rescoring
+    from codonbench.scoring import Number
+
+
+def score(
+    records: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RECORD]...", help="Record files; without any, all in --results."),
+    ] = None,
+    results: ResultsOption = RESULTS,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+    metrics: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metric", metavar="NAME", help="Score with this metric only; may be repeated."
+        ),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Write nothing, say what would change; exit 3 if anything."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a record and nothing else.")
+    ] = False,
+) -> None:
+    """Score stored traces with today's metrics, without training; exit 1 where one cannot be.
+
+    For a metric of a new plugin, or one whose version has changed. A record
+    keeps everything of its run; its metrics, their versions and what
+    follows from them become what 'bench run' would give today. Values of
+    metrics that are no longer there are dropped, except with --metric.
+    """
+    from codonbench.cli.console import output, say
+    from codonbench.cli.loading import load_plugins
+    from codonbench.errors import StaleError
+    from codonbench.rescoring import rescore
+
+    paths = records or _all_in(results)
+    registry = load_plugins(plugin, plugins_dir)
+    only = _known(metrics or [], registry)
+    known = {name: entry.metric for name, entry in registry.metrics.items()}
+    outcomes: Counter[str] = Counter()
+    for path in paths:
+        with redirect_stdout(sys.stderr):  # metrics may print, and standard output is for results
+            done = rescore(path, known, only, write=not check)
+        outcomes[done.outcome] += 1
+        if as_json:
+            typer.echo(done.model_dump_json())
+        else:
+            say(_line(done, check), style=_STYLES.get(done.outcome, ""), console=output())
+    if not as_json:
+        say(_summary(outcomes, check))
+    if outcomes["failed"]:
+        raise typer.Exit(FAILED)
+    if check and outcomes["scored anew"]:
+        raise StaleError(
+            f"{outcomes['scored anew']} of {len(paths)} records are not what today's metrics give; "
+            "without --check they are scored anew"
+        )
+
+
+_SHOWN = 3  # values of a kind; a metric has a few, all metrics have thirty
+_STYLES = {"failed": "red", "left alone": "dim", "up to date": "dim"}
+
+
+def _all_in(results: Path) -> list[Path]:
+    """Return the record files of a results folder, in the order of their names.
+
+    Raises:
+        StoreError: There is no such folder, or no record in it.
+    """
+    from codonbench.errors import StoreError
+
+    if not results.is_dir():
+        raise StoreError(f"no results folder {results}; 'bench run' makes one")
+    found = sorted(results.glob("*.json"))
+    if not found:
+        raise StoreError(f"no record in {results}; 'bench run --results {results}' makes them")
+    return found
+
+
+def _known(names: Sequence[str], registry: Registry) -> Sequence[str]:
+    """Return `names`, each that of a metric.
+
+    Raises:
+        PluginError: A plugin did not load, and without its metrics their values would be dropped.
+        UnknownNameError: No metric has the name.
+    """
+    from codonbench.errors import PluginError, UnknownNameError
+
+    for name in names:
+        if name not in registry.metrics:
+            raise UnknownNameError(
+                f"unknown metric {name!r}; 'bench ls metrics' lists all {len(registry.metrics)}; "
+                "one of your own needs --plugin FILE"
+            )
+    if registry.failures and not names:
+        raise PluginError(
+            f"plugin {registry.failures[0].module} did not load, and values of its metrics would "
+            "be dropped; mend it, uninstall it, or choose what to score with by --metric"
+        )
+    return names
+
+
+def _line(done: Rescoring, check: bool) -> str:
+    """Return what became of a record: ``mlp-64-s0-...: scored anew: half_right 1 is new; ...``."""
+    if done.outcome != "scored anew":
+        return f"{done.name}: {done.outcome}{': ' if done.reason else ''}{done.reason}"
+    facts = [_version_text(name, *pair) for name, pair in done.versions.items()]
+    for what, values in (("new", done.added), ("changed", done.changed), ("gone", done.dropped)):
+        if values:
+            facts.append(f"{what}: {_values_text(values)}")
+    if done.changed and not done.versions:
+        facts.append("no metric's version has changed")
+    if done.comparability_key is not None:
+        facts.append("comparability key {} -> {}".format(*done.comparability_key))
+    verb = "would be scored anew" if check else "scored anew"
+    return f"{done.name}: {verb}: {'; '.join(facts) or 'what is not measured, or a warning'}"
+
+
+def _values_text(values: Mapping[str, Number | tuple[Number, Number]]) -> str:
+    """Return a few values in full, ``half_right 1,984, all_seen 64 -> 128``, more as a count."""
+    if len(values) > _SHOWN:
+        return f"{len(values)} values"
+    pairs = {k: v if isinstance(v, tuple) else (v,) for k, v in values.items()}
+    return ", ".join(f"{name} {' -> '.join(map(_value_text, v))}" for name, v in pairs.items())
+
+
+def _value_text(value: Number) -> str:
+    from codonbench.cli.phrases import number
+
+    return "null" if value is None else number(value)
+
+
+def _version_text(name: str, recorded: str | None, today: str | None) -> str:
+    if recorded is None:
+        return f"{name} {today} is new"
+    return f"{name} {recorded} is gone" if today is None else f"{name} {recorded} -> {today}"
+
+
+def _summary(outcomes: Counter[str], check: bool) -> str:
+    """Return how many records came to what, and what to do next."""
+    counts = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(outcomes.items()))
+    if check:
+        return f"{counts.replace('scored anew', 'to score anew')}; nothing was written"
+    hint = "; 'bench leaderboard' ranks them anew" if outcomes["scored anew"] else ""
+    return f"{counts}; nothing was trained{hint}"

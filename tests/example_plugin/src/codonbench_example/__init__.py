@@ -1,0 +1,1 @@
+"""A model, a metric and a task for codonbench; each module registers its own."""

@@ -1,0 +1,39 @@
+"""The metric ``half_right``: training pairs until half of the inputs are right."""
+
+from collections.abc import Callable, Mapping
+
+from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench.contracts import MetricValue
+
+
+class HalfRight(Metric):
+    """Pairs at the first probe with half of the inputs right, and the most ever right."""
+
+    name = "half_right"
+    version = "1"
+    summary = "Training pairs until half of the inputs are right."
+
+    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
+        """Return the two values' units and directions."""
+        return {
+            "half_right": Output(unit="pairs", direction="lower", summary=self.summary),
+            "most_right": Output(
+                unit="count", direction="higher", summary="Inputs right at the best probe."
+            ),
+        }
+
+    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+        """Return the pairs, None or NOT_MEASURED where half never are, and the count."""
+        right = trace.right.sum(axis=1)
+        enough = 2 * right >= len(task.probe_inputs)
+        never = None if trace.facts.complete else NOT_MEASURED
+        return {
+            "half_right": int(trace.pairs[enough.argmax()]) if enough.any() else never,
+            "most_right": int(right.max()),
+        }
+
+
+@hookimpl
+def register_metrics(register: Callable[[Metric], None]) -> None:
+    """Register the metric."""
+    register(HalfRight())
