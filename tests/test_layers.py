@@ -17,7 +17,7 @@ FLOORS = """
 cli
 verification
 jobs
-runner
+runner testing
 learning computing planning markdown
 lab
 setting

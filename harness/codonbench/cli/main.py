@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from codonbench import __version__
-from codonbench.cli import audit, board, data, exit_codes, listing, run, show
+from codonbench.cli import audit, board, check, data, exit_codes, listing, run, show
 from codonbench.cli.endings import BenchGroup
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("show")(show.show)
 app.command("leaderboard")(board.leaderboard)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
+app.command("check")(check.check)
 app.command("ls")(listing.ls)
 app.command("plugins")(listing.plugins)
 app.add_typer(data.app, name="data")

@@ -1,0 +1,181 @@
+"""`bench check`: is a model what the contract asks? In words, within seconds, on a CPU."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from codonbench.cli.exit_codes import FAILED
+from codonbench.cli.folders import PluginOption
+
+if TYPE_CHECKING:
+    from codonbench.testing.apart import Send
+    from codonbench.testing.findings import Report
+
+
+_LOADING_SECONDS = 60.0  # at least: what others have installed is not this model's fault
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What the other process needs to know; plain values, so that it can be sent."""
+
+    model: str
+    task: str
+    overrides: dict[str, str]
+    files: tuple[Path, ...]
+
+
+def check(
+    model: Annotated[str, typer.Option("--model", "-m", help="A model or preset.")],
+    plugin: PluginOption = None,
+    task: Annotated[str, typer.Option("--task", "-t", help="A task.")] = "human-codon",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the model."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which the checks are given up.")
+    ] = 120,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a Markdown report, fit for a pull request.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Check a model before it is run: say in words what is wrong with it.
+
+    Its module is built, probed and trained for some batches on the CPU, in a
+    process of its own, which is ended should it hang. Exit 1 if a check fails.
+    """
+    from codonbench.config import parse_settings
+
+    overrides = parse_settings(settings or [], "--set")
+    request = _Request(model, task, overrides, tuple(plugin or ()))
+    found = _watched(request, timeout, show=not as_json)
+    if as_json:
+        typer.echo(found.model_dump_json())
+    if report is not None:
+        _write(report, found, _command(request))
+    if not found.ok:
+        raise typer.Exit(FAILED)
+
+
+def _watched(request: _Request, timeout: float, show: bool) -> Report:
+    """Have the checks made in another process; show each finding as it comes."""
+    from codonbench.cli.findings import Display
+    from codonbench.errors import PluginError
+    from codonbench.testing.apart import Stopped, run_apart
+    from codonbench.testing.findings import Facts, Finding, Report
+
+    facts, parameters = None, None
+    titles: dict[str, str] = {}
+    findings: list[Finding] = []
+    begun = "loading the plugins"
+    with Display(show) as display:
+        try:
+            for kind, content in run_apart(_examine, (request, timeout)):
+                if kind == "error":
+                    raise _error(*content)
+                if kind == "facts":
+                    facts = Facts.model_validate_json(content)
+                    display.begin(facts)
+                elif kind == "checks":
+                    titles = dict(content)
+                elif kind == "begun":
+                    begun = content
+                    display.working(begun)
+                elif kind == "parameters":
+                    parameters = content
+                elif kind == "finding":
+                    findings.append(Finding.model_validate_json(content))
+                    display.show(findings[-1])
+        except Stopped as how:
+            words = f"{how}; last check begun: {begun}"
+            if facts is None:
+                raise PluginError(f"checking {request.model!r} {words}") from None
+            for finding in _unfinished(titles, findings, begun, words):
+                findings.append(finding)
+                display.show(finding)
+        assert facts is not None
+        display.end(findings)
+    return Report(facts=facts, parameters=parameters, findings=tuple(findings))
+
+
+def _unfinished(titles: dict[str, str], findings: list[Any], begun: str, words: str) -> list[Any]:
+    """Return the findings that are missing: of the check that was begun, and of those after it."""
+    from codonbench.testing.findings import Finding
+
+    done = {finding.id for finding in findings}
+    missing = [check for check in titles if check not in done]
+    at_fault = begun if begun in missing else missing[0]
+    return [
+        Finding(id=check, title=titles[check], status="failed", words=words)
+        if check == at_fault
+        else Finding(
+            id=check, title=titles[check], status="skipped", words=f"{at_fault!r} did not finish"
+        )
+        for check in missing
+    ]
+
+
+def _examine(send: Send, argument: tuple[_Request, float]) -> None:
+    """Load the plugins and make the checks: in the other process."""
+    from codonbench.cli.loading import load_plugins
+    from codonbench.config import configure
+    from codonbench.errors import BenchError
+    from codonbench.testing.apart import CLOCK
+    from codonbench.testing.models import examination
+    from codonbench.testing.subject import facts_of
+
+    request, timeout = argument
+    send((CLOCK, max(timeout, _LOADING_SECONDS)))
+    try:
+        registry = load_plugins(request.files)
+        entry, task = registry.model(request.model), registry.task(request.task).task
+        owner = f"model {request.model!r}"
+        config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
+        facts = facts_of(request.model, entry.cls, config, task, entry.origin)
+        examined = examination(entry.cls, config, task)
+    except BenchError as error:
+        send(("error", (type(error).__name__, str(error))))
+        return
+    send(("facts", facts.model_dump_json()))
+    send(("checks", [(each.id, each.title) for each in examined.checks]))
+    send((CLOCK, timeout))
+    for finding in examined.findings(lambda check: send(("begun", check))):
+        send(("finding", finding.model_dump_json()))
+    send(("parameters", examined.subject.parameters))
+
+
+def _error(name: str, message: str) -> Exception:
+    """Return the exception that ended the other process."""
+    from codonbench import errors
+
+    kind: type[Exception] = getattr(errors, name, errors.PluginError)
+    return kind(message)
+
+
+def _write(path: Path, report: Report, command: str) -> None:
+    from codonbench.cli.console import say
+    from codonbench.testing.report import render_report
+
+    path.write_text(render_report(report, command), encoding="utf-8")
+    say(f"report written to {path}")
+
+
+def _command(request: _Request) -> str:
+    """Return the command that makes the report again; files by their names alone."""
+    words = ["bench", "check", "--model", request.model]
+    if request.task != "human-codon":
+        words += ["--task", request.task]
+    for file in request.files:
+        words += ["--plugin", file.name]
+    for field, value in request.overrides.items():
+        words += ["--set", f"{field}={value}"]
+    return shlex.join(words)
