@@ -129,11 +129,13 @@ def _examine(send: Send, argument: tuple[_Request, float]) -> None:
     from codonbench.cli.loading import load_plugins
     from codonbench.config import configure
     from codonbench.errors import BenchError
+    from codonbench.machine import pin_arithmetic
     from codonbench.testing.apart import CLOCK
     from codonbench.testing.models import examination
     from codonbench.testing.subject import facts_of
 
     request, timeout = argument
+    pin_arithmetic(1)  # loads much of PyTorch, which is not the plugin's time
     send((CLOCK, max(timeout, _LOADING_SECONDS)))
     try:
         registry = load_plugins(request.files)

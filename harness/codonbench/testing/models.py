@@ -130,7 +130,6 @@ class Examination:
             begun: Told the id of each check before it begins.
             hurry: Leave out the checks that cannot fail.
         """
-        pin_arithmetic(1)
 
         def quietly(check: Check[Any], subject: Subject | Row) -> Verdict:
             with kept_settings(), listening(subject.printed):
@@ -141,7 +140,9 @@ class Examination:
             for check in self.checks
             if not (hurry and check.advisory)
         ]
-        yield from examine(contained, self.subject, file_of(self.subject.cls), begun)
+        with kept_settings():
+            pin_arithmetic(1)
+            yield from examine(contained, self.subject, file_of(self.subject.cls), begun)
 
 
 def examination(cls: type[Model] | type[Reference], config: ModelConfig, task: Task) -> Examination:
