@@ -224,6 +224,11 @@ class Normed(Sound):
         return nn.Sequential(super().build(task), nn.BatchNorm1d(task.n_classes))
 
 
+class DropsOutHonestly(Unclaimed):
+    def build(self, task):
+        return nn.Sequential(nn.Dropout(0.5), super().build(task))
+
+
 class NormedHonestly(Unclaimed):
     def build(self, task):
         return nn.Sequential(super().build(task), nn.BatchNorm1d(task.n_classes))
@@ -391,7 +396,7 @@ CASES = [
     (Hidden, "weights", ["gives other logits", "register_buffer"]),
     (Closed, "pickle", ["cannot be pickled", "lambda"]),
     (Normed, "rows", ["claims row_independent", "in training it cannot take a row alone"]),
-    (DropsOut, "rows", ["claims row_independent", "in training"]),
+    (DropsOut, "rows", ["claims row_independent", "in training", "draws random numbers"]),
 ]
 
 
@@ -406,7 +411,7 @@ def test_a_toy_fails_the_check_it_was_made_for_and_no_other(cls, check, words):
 
 
 def test_every_check_that_can_fail_has_a_toy_that_does():
-    advisory = {"class", "size", "quiet", "learning", "engine"}
+    advisory = {"class", "portable", "size", "quiet", "learning", "engine"}
     assert {check for _, check, _ in CASES} == {f.id for f in findings(Sound)} - advisory
 
 
@@ -421,6 +426,10 @@ class Still(Sound):
 class Off(Extra):
     def forward(self, inputs):
         return self.layer(inputs) + 0 * self.unused.sum()
+
+
+Rooted = toy(lambda self, x: self.layer(x) + torch.zeros(21))
+RootedInTraining = toy(lambda self, x: self.layer(x) + (torch.ones(21) if self.training else 0))
 
 
 class SwitchedOff(Sound):
@@ -440,6 +449,8 @@ def local_class():
     [
         (Still, "learning", "does not seem to learn"),
         (SwitchedOff, "gradient", "'unused' is zero at each of 8 batches"),
+        (Rooted, "portable", "on another device forward fails"),
+        (RootedInTraining, "portable", "device=inputs.device"),
         (Chatty, "quiet", "characters during these checks, beginning 'loading weights ..."),
         (local_class(), "class", "define it at the top of its module"),
     ],
@@ -460,7 +471,8 @@ def test_a_megabyte_printed_is_told_by_its_amount_and_not_shown(capsys):
     ("cls", "words"),
     [
         (Unclaimed, "not claimed, but true as far as was seen"),
-        (NormedHonestly, "not claimed, rightly"),
+        (NormedHonestly, "not claimed, rightly: in training it cannot take a row alone"),
+        (DropsOutHonestly, "not claimed, rightly: in training one batch gives other logits"),
     ],
 )
 def test_a_claim_that_is_not_made_is_looked_at_all_the_same(cls, words):

@@ -61,7 +61,8 @@ class Display:
             return
         self._print(line)
         if finding.words:
-            self._print(Padding(Text(finding.words, style=_STYLES[finding.status]), (0, 0, 0, 4)))
+            words = Text(finding.words, style=_STYLES[finding.status])
+            self._print(Padding(words, (0, 0, 0, 4), expand=False))
 
     def end(self, findings: Sequence[Finding]) -> None:
         """Print the summary."""

@@ -115,7 +115,7 @@ def printed_little(printed: Printed) -> Verdict:
     if amount > _MUCH:
         return warning(
             f"it printed {amount:,} characters during these checks, beginning "
-            f"{printed.beginning!r}; a whole run is thousands of times as long: print "
+            f"{printed.beginning!r}; a whole run may print thousands of times as much: print "
             "nothing in build, forward and update"
         )
     return passed(f"{amount:,} characters printed" if amount else "")

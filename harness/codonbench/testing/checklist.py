@@ -75,7 +75,8 @@ def _contained(check: Check[SubjectT], subject: SubjectT, file: str) -> Verdict:
 
 def last_line(error: BaseException) -> str:
     """Return what the traceback ends with, on one line."""
-    return " ".join(traceback.format_exception_only(error)[-1].split())
+    line = " ".join(traceback.format_exception_only(error)[-1].split())
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def place(trace: TracebackType | None, file: str) -> str:

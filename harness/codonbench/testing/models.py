@@ -41,6 +41,13 @@ MODEL_CHECKS: tuple[Check[Subject], ...] = (
     Check("device", "the module is where it is asked to be", building.is_on_device, ("build",)),
     Check("size", "its parameters are counted", building.is_counted, ("build",)),
     Check("shape", "one row of logits for each input", outputs.has_shape, _BUILT),
+    Check(
+        "portable",
+        "forward works where its inputs are",
+        outputs.follows_inputs,
+        (*_BUILT, "shape"),
+        advisory=True,
+    ),
     Check("inputs", "inputs are left as they are", outputs.leaves_inputs, (*_BUILT, "shape")),
     Check("untaught", "it knows nothing before its first pair", prior.knows_nothing, _SOUND),
     Check("optimiser", "the optimiser holds every parameter", learning.is_optimised, _SOUND),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from codonbench.contracts import BatchLearner
+from codonbench.testing.checklist import last_line
 from codonbench.testing.findings import Verdict, failed, passed, warning
 from codonbench.testing.subject import DEVICE, Subject
 
@@ -58,6 +59,27 @@ def _occasions(subject: Subject, module: torch.nn.Module) -> Iterator[tuple[bool
 
 def _shown(shape: tuple[int, ...] | str) -> str:
     return f"shape {shape}" if isinstance(shape, tuple) else f"a {shape}"
+
+
+def follows_inputs(subject: Subject) -> Verdict:
+    """Look whether forward makes tensors elsewhere than its inputs are.
+
+    PyTorch's ``meta`` device, which every machine has, stands for the GPU.
+    """
+    inputs = subject.encoder(subject.plugin().encoding)(subject.sample(4)).to("meta")
+    for training in (True, False):
+        module = subject.build().to("meta").train(training)
+        try:
+            with torch.no_grad():
+                module(inputs)
+        except Exception as error:  # much cannot be done without data, and is not asked here
+            said = str(error)
+            if "device" in said and "cpu" in said:
+                return warning(
+                    f"on another device forward fails: {last_line(error)}; make new tensors with "
+                    "device=inputs.device, or register_buffer what is constant"
+                )
+    return passed()
 
 
 def leaves_inputs(subject: Subject) -> Verdict:
@@ -118,6 +140,8 @@ def _mixing(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
         when = "in training" if training else "in evaluation"
         with torch.no_grad():
             whole = lesson.module(inputs)
+            if not _close(lesson.module(inputs), whole, tolerance):
+                return f"{when} one batch gives other logits each time: it draws random numbers"
             order = torch.arange(len(inputs)).flip(0)
             if not _close(lesson.module(inputs[order]), whole[order], tolerance):
                 return f"{when} the batch in another order gives rows other logits"
