@@ -134,6 +134,32 @@ def test_a_broken_file_is_exit_one_and_named(check):
     assert "mine.py: SyntaxError" in done.err
 
 
+BROKEN_TASK = """
+from codonbench import Task, hookimpl
+
+
+class Broken(Task):
+    name, version, title, default_data = "broken", "1", "Broken", "dice"
+
+    def load(self, data, options, *, cache, offline=False):
+        raise KeyError("page 7")
+
+
+@hookimpl
+def register_tasks(register):
+    register(Broken())
+"""
+
+
+def test_a_task_that_does_not_load_is_named_with_its_place(bench, tmp_path):
+    (tmp_path / "task.py").write_text(BROKEN_TASK)
+    words = ("--plugin", tmp_path / "task.py", "--task", "broken")
+    done = bench("check", "-m", "mlp-64", *words)
+    assert done.code == 1
+    assert "checking 'mlp-64' on 'broken': KeyError: 'page 7' (task.py:9)" in done.err
+    assert "Traceback" not in done.err
+
+
 def test_a_preset_is_checked_under_its_own_name(bench):
     done = bench("check", "-m", "mlp-64-12bit-weighted")
     assert done.code == 0, done.err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +13,9 @@ from codonbench.cli.exit_codes import FAILED
 from codonbench.cli.folders import PluginOption
 
 if TYPE_CHECKING:
+    from codonbench.cli.findings import Display
     from codonbench.testing.apart import Send
-    from codonbench.testing.findings import Report
+    from codonbench.testing.findings import Facts, Finding, Report
 
 
 _LOADING_SECONDS = 60.0  # at least: what others have installed is not this model's fault
@@ -66,62 +67,86 @@ def check(
         raise typer.Exit(FAILED)
 
 
+@dataclass
+class _Heard:
+    """What the other process has told so far.
+
+    Attributes:
+        display: Shows it as it comes.
+        titles: Of all checks, by id.
+        facts, parameters, findings: As in a `Report`.
+        begun: What was begun last.
+    """
+
+    display: Display
+    titles: dict[str, str] = field(default_factory=dict)
+    facts: Facts | None = None
+    parameters: int | None = None
+    findings: list[Finding] = field(default_factory=list)
+    begun: str = "loading the plugins"
+
+    def take(self, kind: str, content: Any) -> None:
+        """Take in one message.
+
+        Raises:
+            BenchError: The message is that the checks cannot be made.
+        """
+        from codonbench.testing.findings import Facts, Finding
+
+        match kind:
+            case "error":
+                raise _error(*content)
+            case "checks":
+                self.titles = dict(content)
+            case "facts":
+                self.facts = Facts.model_validate_json(content)
+                self.display.begin(self.facts)
+            case "begun":
+                self.begun = content
+                self.display.working(content)
+            case "finding":
+                self.add(Finding.model_validate_json(content))
+            case "parameters":
+                self.parameters = content
+
+    def add(self, finding: Finding) -> None:
+        """Keep and show a finding."""
+        self.findings.append(finding)
+        self.display.show(finding)
+
+    def give_up(self, words: str) -> None:
+        """Fail the check that was begun, and skip those after it."""
+        from codonbench.testing.findings import Finding
+
+        # The checks come in order, so the one at fault is the first that is missing.
+        at_fault, *later = list(self.titles)[len(self.findings) :]
+        title = self.titles
+        self.add(Finding(id=at_fault, title=title[at_fault], status="failed", words=words))
+        why = f"{at_fault!r} did not finish"
+        for check in later:
+            self.add(Finding(id=check, title=title[check], status="skipped", words=why))
+
+
 def _watched(request: _Request, timeout: float, show: bool) -> Report:
     """Have the checks made in another process; show each finding as it comes."""
     from codonbench.cli.findings import Display
     from codonbench.errors import PluginError
     from codonbench.testing.apart import Stopped, run_apart
-    from codonbench.testing.findings import Facts, Finding, Report
+    from codonbench.testing.findings import Report
 
-    facts, parameters = None, None
-    titles: dict[str, str] = {}
-    findings: list[Finding] = []
-    begun = "loading the plugins"
     with Display(show) as display:
+        heard = _Heard(display)
         try:
             for kind, content in run_apart(_examine, (request, timeout)):
-                if kind == "error":
-                    raise _error(*content)
-                if kind == "facts":
-                    facts = Facts.model_validate_json(content)
-                    display.begin(facts)
-                elif kind == "checks":
-                    titles = dict(content)
-                elif kind == "begun":
-                    begun = content
-                    display.working(begun)
-                elif kind == "parameters":
-                    parameters = content
-                elif kind == "finding":
-                    findings.append(Finding.model_validate_json(content))
-                    display.show(findings[-1])
+                heard.take(kind, content)
         except Stopped as how:
-            words = f"{how}; last check begun: {begun}"
-            if facts is None:
+            words = f"{how}; last check begun: {heard.begun}"
+            if len(heard.findings) == len(heard.titles):  # nothing yet, or all is told
                 raise PluginError(f"checking {request.model!r} {words}") from None
-            for finding in _unfinished(titles, findings, begun, words):
-                findings.append(finding)
-                display.show(finding)
-        assert facts is not None
-        display.end(findings)
-    return Report(facts=facts, parameters=parameters, findings=tuple(findings))
-
-
-def _unfinished(titles: dict[str, str], findings: list[Any], begun: str, words: str) -> list[Any]:
-    """Return the findings that are missing: of the check that was begun, and of those after it."""
-    from codonbench.testing.findings import Finding
-
-    done = {finding.id for finding in findings}
-    missing = [check for check in titles if check not in done]
-    at_fault = begun if begun in missing else missing[0]
-    return [
-        Finding(id=check, title=titles[check], status="failed", words=words)
-        if check == at_fault
-        else Finding(
-            id=check, title=titles[check], status="skipped", words=f"{at_fault!r} did not finish"
-        )
-        for check in missing
-    ]
+            heard.give_up(words)
+        assert heard.facts is not None
+        display.end(heard.findings)
+    return Report(facts=heard.facts, parameters=heard.parameters, findings=tuple(heard.findings))
 
 
 def _examine(send: Send, argument: tuple[_Request, float]) -> None:
@@ -131,6 +156,7 @@ def _examine(send: Send, argument: tuple[_Request, float]) -> None:
     from codonbench.errors import BenchError
     from codonbench.machine import pin_arithmetic
     from codonbench.testing.apart import CLOCK
+    from codonbench.testing.checklist import last_line, place
     from codonbench.testing.models import examination
     from codonbench.testing.subject import facts_of
 
@@ -146,6 +172,11 @@ def _examine(send: Send, argument: tuple[_Request, float]) -> None:
         examined = examination(entry.cls, config, task)
     except BenchError as error:
         send(("error", (type(error).__name__, str(error))))
+        return
+    except Exception as error:
+        where = place(error.__traceback__, "")
+        words = f"checking {request.model!r} on {request.task!r}: {last_line(error)}{where}"
+        send(("error", ("PluginError", words)))
         return
     send(("facts", facts.model_dump_json()))
     send(("checks", [(each.id, each.title) for each in examined.checks]))
@@ -178,6 +209,6 @@ def _command(request: _Request) -> str:
         words += ["--task", request.task]
     for file in request.files:
         words += ["--plugin", file.name]
-    for field, value in request.overrides.items():
-        words += ["--set", f"{field}={value}"]
+    for name, value in request.overrides.items():
+        words += ["--set", f"{name}={value}"]
     return shlex.join(words)

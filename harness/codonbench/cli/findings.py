@@ -50,12 +50,12 @@ class Display:
         self._status.update(f"checking: {check}")
 
     def show(self, finding: Finding) -> None:
-        """Print one finding: its words on the same line where all is well, else below."""
+        """Print one finding: its words on the same line where nothing is to be done, else below."""
         mark = MARKS[finding.status]
         line = Text.assemble(
             (f"{mark} {finding.id:<{_WIDTH}}", _STYLES[finding.status]), finding.title
         )
-        if finding.words and finding.status == "passed":
+        if finding.words and finding.status in ("passed", "skipped"):
             line.append(f": {finding.words}", style="dim")
             self._print(line)
             return

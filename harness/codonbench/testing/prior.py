@@ -13,7 +13,7 @@ from codonbench.testing.subject import DEVICE, Subject
 
 _SEEDS = 5
 _DRAWS = 2_000
-_SPREADS = 6  # standard deviations above chance; honest models are seen to keep below 3
+_SPREADS = 6  # standard deviations above chance: no accident, and a known code is at 40 or more
 _LARGEST = 256  # probe inputs that are compared pair by pair
 _MOSTLY = 0.95  # of the inputs treated alike, that belong together
 _MANY = 0.5  # of those that belong together, treated alike
