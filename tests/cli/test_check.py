@@ -119,6 +119,7 @@ def test_a_file_that_ends_the_process_is_named(check):
         (["-m", "mlp-64", "--set", "hiden=3"], "no field 'hiden'"),
         (["-m", "mlp-64", "--set", "hidden"], "expected field=value"),
         (["-m", "mlp-64", "--timeout", "0"], "timeout"),
+        (["-m", "mlp-64", "--report", "nowhere/report.md"], "in a folder that exists"),
     ],
 )
 def test_what_cannot_be_done_is_exit_two(bench, words, said):

@@ -55,7 +55,10 @@ def check(
     process of its own, which is ended should it hang. Exit 1 if a check fails.
     """
     from codonbench.config import parse_settings
+    from codonbench.errors import UsageError
 
+    if report is not None and (report.is_dir() or not report.parent.is_dir()):
+        raise UsageError(f"--report {report}: give a file's name in a folder that exists")
     overrides = parse_settings(settings or [], "--set")
     request = _Request(model, task, overrides, tuple(plugin or ()))
     found = _watched(request, timeout, show=not as_json)
