@@ -10,6 +10,7 @@ import pytest
 
 from codonbench.discovery import load_registry
 from codonbench.records import RunRecord
+from codonbench.testing import check_metric, check_model, check_task
 
 EXAMPLE = Path(__file__).resolve().parent / "example_plugin"
 PROJECT = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
@@ -68,12 +69,11 @@ def test_its_task_is_what_the_double_helix_says(registry):
 
 
 def test_it_keeps_what_codonbench_asks_of_a_plugin(registry):
-    checks = pytest.importorskip("codonbench.testing")
     model = registry.model("letter-votes").cls
-    checks.check_model(model)
-    checks.check_model(model, preset="letter-votes-slow")
-    checks.check_metric(registry.metrics["half_right"].metric)
-    checks.check_task(registry.task("hydrogen-bonds").task)
+    check_model(model)
+    check_model(model, preset="letter-votes-slow")
+    check_metric(registry.metrics["half_right"].metric)
+    check_task(registry.task("hydrogen-bonds").task)
 
 
 # Built, installed where nothing else is, and run

@@ -17,7 +17,7 @@ FLOORS = """
 cli
 verification suites validation
 jobs
-workers runner
+workers runner testing
 learning computing planning markdown
 lab
 setting

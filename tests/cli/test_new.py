@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,6 @@ PROJECTS = {
     "task": ("bonds", "codonbench-bonds", "BondsTask"),
 }
 ROOT = Path(__file__).resolve().parent.parent.parent
-
-needs_checks = pytest.mark.skipif(
-    find_spec("codonbench.testing") is None, reason="what is written calls codonbench.testing"
-)
 
 
 @pytest.fixture
@@ -113,7 +108,6 @@ def installed(project, monkeypatch):
     return install
 
 
-@needs_checks
 @pytest.mark.parametrize("kind", PROJECTS)
 def test_its_own_tests_pass_as_written(installed, kind):
     folder = installed(kind)
@@ -195,7 +189,6 @@ def test_a_folder_with_a_space_can_be_pasted_into_a_shell(bench, tmp_path):
 # In a clean environment
 
 
-@needs_checks
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("kind", PROJECTS)

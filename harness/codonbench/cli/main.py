@@ -12,6 +12,7 @@ from codonbench import __version__
 from codonbench.cli import (
     audit,
     board,
+    check,
     data,
     exit_codes,
     listing,
@@ -42,6 +43,7 @@ app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
 app.command("validate")(validate.validate)
 app.command("new")(new.new)
+app.command("check")(check.check)
 app.command("ls")(listing.ls)
 app.command("plugins")(plugins.plugins)
 app.add_typer(data.app, name="data")

@@ -62,6 +62,11 @@ def switch_off(switches: Sequence[str]) -> None:
     _off.set(tuple(switch.removeprefix("no:") for switch in switches))
 
 
+def switched_off() -> list[str]:
+    """Return what ``-p`` was given, for a process that this one starts."""
+    return [f"no:{name}" for name in _off.get()]
+
+
 def selection() -> Selection:
     """Return what this line and its environment select."""
     return selection_from_environment(_off.get())

@@ -1,0 +1,220 @@
+"""A model on the examiner's table: its configuration, its task, and modules made as in a run."""
+
+from __future__ import annotations
+
+import atexit
+import inspect
+import platform
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from codonbench import __version__
+from codonbench.config import RULES_VERSION, RunPlan
+from codonbench.contracts import Dataset, Model, ModelConfig, Reference, Task, TaskView
+from codonbench.encodings import Encoder, make_encoder
+from codonbench.origin import Origin
+from codonbench.relabelling import PUBLIC_SALT
+from codonbench.seeding import seeded_globals
+from codonbench.setting import Setting, make_lesson
+from codonbench.testing.findings import Facts
+from codonbench.testing.surroundings import Printed
+from codonbench.training import Lesson, make_step
+
+DEVICE = "cpu"
+STEPS = 8
+"""Batches in a short training: enough for an optimiser's state to matter."""
+
+
+@lru_cache(maxsize=16)
+def dataset_of(task: Task) -> Dataset:
+    """Return a task's default data, which need no network."""
+    return task.load(task.default_data, task.Options(), cache=_cache(), offline=True)
+
+
+@lru_cache
+def _cache() -> Path:
+    """Return a folder that goes when this process does, so that no check finds another's files."""
+    folder = Path(tempfile.mkdtemp(prefix="codonbench-check-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@lru_cache(maxsize=16)
+def setting_of(task: Task, batch_size: int) -> Setting:
+    """Return seed 0's setting, with one epoch for a budget."""
+    dataset = dataset_of(task)
+    plan = RunPlan(
+        rules=RULES_VERSION,
+        task=task.name,
+        task_version=task.version,
+        task_options={},
+        data=dataset.source,
+        data_checksum=dataset.checksum,
+        model="checked",
+        model_version="0",
+        config={},
+        seed=0,
+        budget_pairs=dataset.spec.train_size,
+        stop="confident",
+        salt=PUBLIC_SALT,
+        device=DEVICE,
+        threads=1,
+        engine="auto",
+    )
+    return Setting(plan, dataset, batch_size)
+
+
+@dataclass
+class Subject:
+    """A model to be checked.
+
+    Attributes:
+        cls: The plugin.
+        config: The configuration to check it in.
+        task: What it is checked on.
+        printed: Counts what the model prints.
+        parameters: Trainable parameters, once a module was built.
+    """
+
+    cls: type[Model]
+    config: ModelConfig
+    task: Task
+    printed: Printed = field(default_factory=Printed)
+    parameters: int | None = None
+
+    @property
+    def dataset(self) -> Dataset:
+        """The task's default data."""
+        return dataset_of(self.task)
+
+    @property
+    def view(self) -> TaskView:
+        """What the model may know of the task."""
+        return self.dataset.spec.view()
+
+    @property
+    def setting(self) -> Setting:
+        """Seed 0's setting for the model's batch size."""
+        return setting_of(self.task, self.config.batch_size)
+
+    @cached_property
+    def batches(self) -> list[Tensor]:
+        """Input indices of the first batches of the stream, each (B,)."""
+        stream = self.setting.stream.batches(self.config.batch_size, 10**9)
+        return [torch.as_tensor(batch.index) for batch in islice(stream, STEPS)]
+
+    def plugin(self) -> Model:
+        """Return a new instance."""
+        return self.cls(self.config)
+
+    def build(self, seed: int = 0) -> torch.nn.Module:
+        """Return what ``build`` returns under the seed's own chance."""
+        with seeded_globals(seed):
+            return self.plugin().build(self.view)
+
+    def lesson(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> Lesson:
+        """Return module, optimiser and encoded inputs as a run of that seed has them."""
+        with seeded_globals(seed):
+            return make_lesson(self.plugin(), self.config, self.setting, dtype)
+
+    def trained(self) -> Lesson:
+        """Return a lesson after a short training under seed 0."""
+        with seeded_globals(0):
+            lesson = make_lesson(self.plugin(), self.config, self.setting)
+            step = make_step(lesson)
+            for index in self.batches:
+                step(index)
+        return lesson
+
+    def encoder(self, encoding: str) -> Encoder:
+        """Return the encoder of an encoding's name."""
+        return make_encoder(encoding, self.view, self.dataset.inputs, torch.device(DEVICE))
+
+    def variants(self) -> dict[str, Subject]:
+        """Return this subject, and one for each other encoding that one field can choose.
+
+        Fields whose type lists their values are tried, and the presets; keyed by encoding.
+        """
+        values = self.config.model_dump()
+        trials: list[dict[str, Any]] = [
+            {**values, name: choice}
+            for name, info in type(self.config).model_fields.items()
+            for choice in _choices(info.annotation)
+        ]
+        found = {self.plugin().encoding: self}
+        for trial in [*trials, *map(dict, self.cls.presets.values())]:
+            try:
+                config = type(self.config).model_validate(trial)
+                encoding = self.cls(config).encoding
+            except Exception:  # values that do not fit each other
+                continue
+            found.setdefault(encoding, Subject(self.cls, config, self.task, self.printed))
+        return found
+
+    def sample(self, size: int) -> Tensor:
+        """Return `size` input indices of the probe set, over and over if need be."""
+        probe = torch.as_tensor(self.dataset.probe)
+        return probe[torch.arange(size) % len(probe)]
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """Return the values that a type lists: those of a Literal, an Enum, a bool."""
+    if annotation is bool:
+        return (False, True)
+    if isinstance(annotation, type) and issubclass(annotation, str | int):
+        return tuple(getattr(annotation, "__members__", {}).values())
+    args = get_args(annotation)
+    return args if all(isinstance(arg, str | int) for arg in args) else ()
+
+
+def file_of(thing: type) -> str:
+    """Return the file that defines a class, or nothing."""
+    try:
+        return inspect.getsourcefile(thing) or ""
+    except (OSError, TypeError):
+        return ""
+
+
+def facts_of(
+    name: str, cls: type[Model] | type[Reference], config: ModelConfig, task: Task, origin: Origin
+) -> Facts:
+    """Return what a report begins with."""
+    try:
+        encoding = "" if issubclass(cls, Reference) else str(cls(config).encoding)
+    except Exception:  # the check of it will say
+        encoding = ""
+    return Facts(
+        model=name,
+        name=cls.info.name,
+        version=cls.info.version,
+        distribution=origin.distribution,
+        distribution_version=origin.version,
+        source_sha256=origin.source_sha256,
+        config=_as_json(config),
+        encoding=encoding,
+        task=task.name,
+        data=dataset_of(task).source,
+        environment={
+            "codonbench": __version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "system": f"{platform.system()} {platform.machine()}",
+        },
+    )
+
+
+def _as_json(config: ModelConfig) -> dict[str, Any]:
+    try:
+        return config.model_dump(mode="json")
+    except Exception:  # the check of it will say
+        return {}

@@ -1,0 +1,102 @@
+"""What lies around a plugin and is not its own: global settings, generators, the terminal."""
+
+from __future__ import annotations
+
+import io
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+
+_SETTINGS: MappingProxyType[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = MappingProxyType(
+    {
+        "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+        "torch's default device": (torch.get_default_device, lambda d: _set_default_device(d)),
+        "torch's number of threads": (torch.get_num_threads, torch.set_num_threads),
+        "torch's deterministic algorithms": (
+            torch.are_deterministic_algorithms_enabled,
+            torch.use_deterministic_algorithms,
+        ),
+        "torch's grad mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+        "torch's anomaly detection": (
+            torch.is_anomaly_enabled,
+            torch.autograd.set_detect_anomaly,
+        ),
+        "torch's matrix product precision": (
+            torch.get_float32_matmul_precision,
+            torch.set_float32_matmul_precision,
+        ),
+        "torch.backends.cudnn.benchmark": (
+            lambda: torch.backends.cudnn.benchmark,
+            lambda value: setattr(torch.backends.cudnn, "benchmark", value),
+        ),
+        "numpy's handling of floating-point errors": (np.geterr, lambda e: np.seterr(**e)),
+    }
+)
+
+
+def _set_default_device(device: torch.device) -> None:
+    # "cpu" set is not the same as nothing set: it enters a mode that costs every call.
+    torch.set_default_device(None if device.type == "cpu" else device)
+
+
+def settings() -> dict[str, Any]:
+    """Return PyTorch's and NumPy's global settings by name."""
+    return {name: get() for name, (get, _) in _SETTINGS.items()}
+
+
+@contextmanager
+def kept_settings() -> Iterator[None]:
+    """Put global settings back on leaving."""
+    before = settings()
+    try:
+        yield
+    finally:
+        after = settings()
+        for name, (_, put) in _SETTINGS.items():
+            if after[name] != before[name]:
+                put(before[name])
+
+
+def generators() -> dict[str, bytes]:
+    """Return the state of each global generator of random numbers, by its name."""
+    state: Any = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy.random": repr((state[1].tobytes(), *state[2:])).encode(),
+        "random": repr(random.getstate()).encode(),
+    }
+
+
+class Printed(io.TextIOBase):
+    """A stream that counts what is written to it and forgets it.
+
+    Attributes:
+        characters: How many there were.
+        beginning: The first of them.
+    """
+
+    def __init__(self) -> None:
+        self.characters = 0
+        self.beginning = ""
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Count `text`."""
+        self.beginning += text[: max(0, 60 - len(self.beginning))]
+        self.characters += len(text)
+        return len(text)
+
+
+@contextmanager
+def listening(printed: Printed) -> Iterator[None]:
+    """Count what Python prints, in place of showing it."""
+    with redirect_stdout(printed), redirect_stderr(printed):
+        yield

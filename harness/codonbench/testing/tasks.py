@@ -1,0 +1,253 @@
+"""Is a task what the contract asks: a sound specification, and pairs that one seed fixes?"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from codonbench.contracts import Dataset, Name, Task, TaskOptions, TaskSpec, TaskView, Version
+from codonbench.encodings import available, make_encoder
+from codonbench.errors import UsageError
+from codonbench.streams import Stream
+from codonbench.testing.checklist import Check, examine, last_line, place
+from codonbench.testing.findings import Verdict, failed, insist, passed, skipped, warning
+from codonbench.testing.models import find_task
+from codonbench.testing.subject import dataset_of, file_of
+from codonbench.testing.surroundings import generators
+
+_FAR = 0.1  # total variation between what is drawn and what the frequencies say
+
+
+@dataclass
+class Assignment:
+    """A task to be checked."""
+
+    task: Task
+
+    @property
+    def dataset(self) -> Dataset:
+        """Its default data."""
+        return dataset_of(self.task)
+
+    @property
+    def spec(self) -> TaskSpec:
+        """What its default data come with."""
+        return self.dataset.spec
+
+
+def check_task(task: str | Task) -> None:
+    """Hold a task to the contract, on its default data and without network.
+
+    Args:
+        task: A task, or the name of an installed one.
+
+    Raises:
+        AssertionError: Lists every check that failed, in words.
+        UnknownNameError: No task has that name.
+    """
+    task = find_task(task)
+    name = getattr(task, "name", type(task).__name__)
+    insist(examine(TASK_CHECKS, Assignment(task), file_of(type(task))), f"task {name!r}")
+
+
+def has_valid_names(subject: Assignment) -> Verdict:
+    """Hold name, version, title, and the names of data and downloads."""
+    task = subject.task
+    for field, kind in (("name", Name), ("version", Version)):
+        value = getattr(task, field, None)
+        try:
+            TypeAdapter(kind).validate_python(value)
+        except ValidationError:
+            return failed(
+                f"{field} is {value!r}; expected a name such as 'human-codon', of small letters, "
+                "digits, '.', '_' and '-', and a version such as '1' or '1.2.0'"
+            )
+    if not str(getattr(task, "title", "")).strip():
+        return failed("title is missing; write one line for 'bench ls tasks'")
+    unknown = [source.name for source in task.sources if source.name not in task.data_names]
+    if unknown:
+        return failed(f"download {unknown[0]!r} is not in data_names, so --data cannot name it")
+    return passed()
+
+
+def has_options(subject: Assignment) -> Verdict:
+    """Hold that options have defaults and survive JSON."""
+    options = subject.task.Options()
+    if not isinstance(options, TaskOptions):
+        return failed(f"Options is {type(options).__name__}; expected a subclass of TaskOptions")
+    read = subject.task.Options.model_validate_json(options.model_dump_json())
+    if read != options:
+        return failed(f"its options are {options!r}, and {read!r} once written to JSON and read")
+    return passed()
+
+
+def loads(subject: Assignment) -> Verdict:
+    """Hold that the default data load without network, and alike twice."""
+    first = subject.dataset
+    if not isinstance(first, Dataset):
+        return failed(f"load returned {type(first).__name__}; expected a Dataset")
+    with tempfile.TemporaryDirectory() as cache:
+        task = subject.task
+        second = task.load(task.default_data, task.Options(), cache=Path(cache), offline=True)
+    if (first.checksum, first.spec) != (second.checksum, second.spec):
+        return failed("load gives another checksum or specification the second time")
+    if not first.checksum or not first.source:
+        return failed("source and checksum must not be empty: they name the data in records")
+    if set(first.source) & set("/\\"):
+        return failed(f"source is {first.source!r}, a path; expected a short name for tables")
+    return passed(f"{first.source}, {len(first.inputs):,} distinct inputs")
+
+
+def agrees(subject: Assignment) -> Verdict:
+    """Hold that specification and task agree, and that the specification survives JSON."""
+    task, spec = subject.task, subject.spec
+    if (spec.name, spec.version) != (task.name, task.version):
+        return failed(
+            f"its spec is {spec.name!r} {spec.version}, but the task is {task.name!r} "
+            f"{task.version}; take both from one place"
+        )
+    if type(spec).model_validate_json(spec.model_dump_json()) != spec:
+        return failed("its spec is another once written to JSON and read back")
+    if len(set(spec.classes)) < len(spec.classes):
+        return failed(f"a class has the name of another: {', '.join(spec.classes)}")
+    weights = spec.class_weights
+    if weights is not None and not min(weights) > 0:
+        return failed(f"class weights must be above zero; the smallest is {min(weights)}")
+    return passed(f"{len(spec.classes)} classes, {len(spec.probe_inputs)} probe inputs")
+
+
+def has_sound_inputs(subject: Assignment) -> Verdict:
+    """Hold that probe inputs are distinct words of the alphabet, and the arrays hold them."""
+    spec, data = subject.spec, subject.dataset
+    if len(set(spec.probe_inputs)) < len(spec.probe_inputs):
+        twice = next(w for w in spec.probe_inputs if spec.probe_inputs.count(w) > 1)
+        return failed(f"probe input {twice!r} is there twice; each must be distinct")
+    letters = np.array(list(spec.alphabet))
+    for word, row in zip(spec.probe_inputs, data.inputs[data.probe], strict=True):
+        if "".join(letters[row]) != word:
+            return failed(
+                f"probe input {word!r} is {''.join(letters[row])!r} in inputs; expected letter "
+                f"indices into {spec.alphabet!r}"
+            )
+    if len(np.unique(data.inputs, axis=0)) < len(data.inputs):
+        return failed("an input is there twice in inputs; each must be distinct")
+    low, high = int(data.labels.min()), int(data.labels.max())
+    if low < 0 or high >= len(spec.classes):
+        return failed(f"labels lie in {low}..{high}, expected 0..{len(spec.classes) - 1}")
+    return passed()
+
+
+def hides_classes(subject: Assignment) -> Verdict:
+    """Hold that a model is told shapes and letters, and no class."""
+    view = subject.spec.view()
+    if type(view) is not TaskView:
+        return failed(f"view() returns {type(view).__name__}; expected a TaskView and no more")
+    if (view.n_classes, view.length) != (len(subject.spec.classes), subject.spec.length):
+        return failed("view() tells other numbers of classes or letters than the spec")
+    told = {value for value in view.model_dump().values() if isinstance(value, str)}
+    named = told & {name for name in subject.spec.classes if len(name) > 1}
+    if named:
+        return failed(f"view() tells the class {named.pop()!r}; a model may not know its name")
+    return passed()
+
+
+def encodes(subject: Assignment) -> Verdict:
+    """Hold that every encoding the task offers can be made."""
+    view, index = subject.spec.view(), torch.as_tensor(subject.dataset.probe[:4])
+    for name in available(view):
+        encode = make_encoder(name, view, subject.dataset.inputs, torch.device("cpu"))
+        if len(encode(index)) != len(index):
+            return failed(f"encoding {name!r} gives {len(encode(index))} rows for {len(index)}")
+    return passed(", ".join(available(view)))
+
+
+def draws_by_seed(subject: Assignment) -> Verdict:
+    """Hold that a seed fixes the pairs, that another draws others, and sizes are as promised."""
+    before = generators()
+    first, again, other = (Stream(subject.dataset, seed) for seed in (0, 0, 1))
+    if generators() != before:
+        return failed("draw uses a global generator; draw from the one it is given")
+    same = np.array_equal(first.train, again.train) and np.array_equal(first.test, again.test)
+    if not same:
+        return failed("one seed gives other pairs the second time; draw from the generator given")
+    if np.array_equal(first.train, other.train):
+        return failed("seeds 0 and 1 give the same pairs; draw from the generator given")
+    missing = subject.spec.enumerable and first.all_seen is None
+    if missing:
+        return warning("an epoch of seed 0 does not show every input; it may be too short")
+    return passed(f"{len(first.train):,} training and {len(first.test):,} held-out pairs")
+
+
+def tells_frequencies(subject: Assignment) -> Verdict:
+    """Hold that the frequencies are those of the pairs, roughly."""
+    data = subject.dataset
+    p = data.frequencies
+    if p is None:
+        return skipped("the data tell none")
+    if p.shape != data.probe.shape or not np.isfinite(p).all() or p.min() < 0 or p.sum() > 1 + 1e-9:
+        return failed(
+            f"frequencies {p.shape} with sum {p.sum():g}; expected a probability for each of "
+            f"{len(data.probe)} probe inputs"
+        )
+    if not data.spec.enumerable:
+        return passed()
+    drawn = np.bincount(Stream(data, 0).train, minlength=len(data.inputs))[data.probe]
+    apart = float(np.abs(drawn / drawn.sum() - p).sum() / 2)
+    if apart > _FAR:
+        return failed(
+            f"{apart:.0%} of seed 0's pairs are other than the frequencies say; the bound is "
+            "computed from them, so they must be those of draw"
+        )
+    return passed(f"{apart:.1%} away from seed 0's pairs")
+
+
+def names_its_data(subject: Assignment) -> Verdict:
+    """Hold that each data name loads offline or is refused in words, an unknown one too."""
+    task = subject.task
+    absent = []
+    with tempfile.TemporaryDirectory() as cache:
+        for data in (*task.data_names, "no-such-data-anywhere"):
+            try:
+                task.load(data, task.Options(), cache=Path(cache), offline=True)
+            except UsageError as error:
+                if not str(error).strip():
+                    return failed(f"data {data!r} is refused without a word")
+                absent.append(data)
+            except Exception as error:
+                where = place(error.__traceback__, file_of(type(task)))
+                return failed(
+                    f"data {data!r}, offline: it raised {last_line(error)}{where}; expected a "
+                    "DataError or DownloadError that says what to do"
+                )
+            else:
+                if data not in task.data_names:
+                    return failed(f"it loads unknown data {data!r} rather than refusing it")
+        for source in task.sources:
+            task.status(source.name, cache=Path(cache))
+            sound, words = task.verify(source.name, cache=Path(cache))
+            if sound or not words:
+                return failed(f"verify calls download {source.name!r} sound, which is not there")
+    return passed(f"refused offline, in words: {', '.join(absent[:-1]) or 'none'}")
+
+
+_LOADED = ("options", "data")
+_NAMED = ("identity", *_LOADED)
+
+TASK_CHECKS: tuple[Check[Assignment], ...] = (
+    Check("identity", "name, version and title are valid", has_valid_names),
+    Check("options", "its options survive JSON", has_options),
+    Check("data", "its default data load", loads, ("options",)),
+    Check("spec", "its specification is sound", agrees, _NAMED),
+    Check("inputs", "its inputs are distinct and as they are spelt", has_sound_inputs, _LOADED),
+    Check("view", "a model is not told the classes", hides_classes, _LOADED),
+    Check("encodings", "each encoding can be made", encodes, (*_LOADED, "inputs")),
+    Check("draw", "one seed gives one stream of pairs", draws_by_seed, (*_LOADED, "inputs")),
+    Check("frequencies", "they are those of the pairs", tells_frequencies, (*_LOADED, "draw")),
+    Check("names", "each name of data loads or is refused in words", names_its_data, _NAMED),
+)
+"""What every task must pass."""

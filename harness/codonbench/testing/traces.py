@@ -1,0 +1,83 @@
+"""Runs as metrics may meet them: finished, never deciphered, stopped early, diverged, empty."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import TaskSpec, Trace, TraceFacts
+
+TOY = TaskSpec(
+    name="toy",
+    version="1",
+    title="Toy code: four words, three classes",
+    unit="word",
+    symbol="letter",
+    alphabet="ab",
+    length=2,
+    classes=("x", "y", "stop"),
+    enumerable=True,
+    probe_inputs=("aa", "ab", "ba", "bb"),
+    probe_labels=(0, 1, 2, 2),
+    groups={"stop": (2, 3)},
+    train_size=640,
+    test_size=64,
+)
+
+_BATCH = 64
+_PROBES = 24
+
+
+def traces_of(task: TaskSpec) -> dict[str, Trace]:
+    """Return one trace of each kind, by what happened in the run."""
+    learned, never = _margins(task, 12), _margins(task, 10**6)
+    diverged = learned.copy()
+    diverged[6:] = np.nan
+    return {
+        "a run that deciphers": _trace(task, _logits(task, learned)),
+        "a run that never deciphers": _trace(task, _logits(task, never)),
+        "a run stopped early": _trace(task, _logits(task, learned[:5]), complete=False),
+        "a run that diverges": _trace(task, _logits(task, diverged)),
+        "a run right from pair 0": _trace(task, _logits(task, np.abs(learned) + 9)),
+        "a run cut short before its first probe": _trace(
+            task, _logits(task, learned[:0]), complete=False
+        ),
+    }
+
+
+def _margins(task: TaskSpec, half_way: int) -> npt.NDArray[np.float32]:
+    """Return by how much the true class leads, (T, P): rising, through zero at `half_way`."""
+    rise = np.arange(_PROBES, dtype=np.float32)[:, None] - min(half_way, 2 * _PROBES)
+    return rise + np.linspace(0, 3, len(task.probe_inputs), dtype=np.float32)
+
+
+def _logits(task: TaskSpec, margins: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return logits (T, P, C) whose true class leads every rival by these margins."""
+    logits = np.zeros((*margins.shape, len(task.classes)), dtype=np.float32)
+    logits[:, np.arange(margins.shape[1]), list(task.probe_labels)] = margins
+    return logits
+
+
+def _trace(task: TaskSpec, logits: npt.NDArray[np.float32], *, complete: bool = True) -> Trace:
+    """Return the trace of a run probed at every batch, its frames where the task has them."""
+    pairs = np.arange(len(logits), dtype=np.int64) * _BATCH
+    end = int(pairs[-1]) if len(pairs) else 0
+    frames = pairs[1::8] if task.instrument_batches else pairs[:0]
+    n_probes = len(task.probe_inputs)
+    return Trace(
+        task=task,
+        facts=TraceFacts(
+            batch_size=_BATCH,
+            epoch_pairs=task.train_size,
+            budget_pairs=end if complete else (_PROBES - 1) * _BATCH,
+            pairs=end,
+            complete=complete,
+            window_pairs=4 * _BATCH,
+        ),
+        pairs=pairs,
+        logits=logits,
+        first_seen=np.arange(1, n_probes + 1, dtype=np.int64),
+        test_counts=np.ones(n_probes, dtype=np.int64),
+        frame_pairs=frames,
+        frame_inputs=np.tile(np.arange(_BATCH, dtype=np.int64) % n_probes, (len(frames), 1)),
+    )
