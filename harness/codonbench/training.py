@@ -112,13 +112,17 @@ class Course:
         """Yield the whole budget's batches."""
         return self.stream.batches(self.clock.batch_size, self.clock.budget_pairs)
 
-    def learned(self, batch: Batch) -> bool:
-        """Note that a batch has been learned from; return whether a probe is due."""
+    @property
+    def is_due(self) -> bool:
+        """Whether the state as it is now is to be probed."""
+        return self.probes.position == self.next_probe
+
+    def learned(self, batch: Batch) -> None:
+        """Note that a batch has been learned from."""
         self.probes.position = batch.pairs
         if batch.pairs in self._frames:
             self.probes.frame_pairs.append(batch.pairs)
             self.probes.frame_inputs.append(batch.index.copy())
-        return batch.pairs == self.next_probe
 
     def probed(self, logits: npt.NDArray[np.float32]) -> None:
         """Note the logits (P, C) of a probe here, and when the next one is due."""
@@ -151,7 +155,8 @@ def train(course: Course) -> None:
     look()
     for batch in course.batches():
         step(torch.as_tensor(batch.index, device=lesson.labels.device))
-        if course.learned(batch):
+        course.learned(batch)
+        if course.is_due:
             look()
             if course.next_probe is None:
                 break

@@ -55,7 +55,8 @@ def check_against_reference(reference: Lesson, captured: Lesson, batches: Sequen
         batches, coefficients([captured], [chunk], torch.float64), strict=True
     ):
         step(torch.as_tensor(index))
-        rule.update(flats, list(ensemble.gradients(ensemble.flat, weights).unbind(0)))
+        gradients, _ = ensemble.gradients(ensemble.flat, weights)
+        rule.update(flats, list(gradients.unbind(0)))
     expected = torch.cat([p.detach().reshape(-1) for p in reference.module.parameters()])
     if not torch.allclose(flats[0], expected, rtol=TOLERANCE, atol=TOLERANCE):
         worst = float((flats[0] - expected).abs().max())
@@ -70,6 +71,6 @@ def same_alone(lessons: Sequence[Lesson]) -> bool:
     together, alone = make_ensemble(lessons), make_ensemble(lessons[:1])
     size = len(lessons[0].labels)
     weights = torch.linspace(0, 1, size, dtype=together.dtype) / size
-    beside = together.gradients(together.flat, weights.expand(len(lessons), size))
-    by_itself = alone.gradients(alone.flat, weights.expand(1, size))
+    beside, _ = together.gradients(together.flat, weights.expand(len(lessons), size))
+    by_itself, _ = alone.gradients(alone.flat, weights.expand(1, size))
     return torch.equal(beside[0], by_itself[0])

@@ -63,24 +63,28 @@ class Ensemble:
         self._targets = torch.nn.functional.one_hot(labels, n_classes).to(self.dtype)
         self.flat = torch.stack([self._flatten(module) for module in modules])
 
-    def gradients(self, flat: Tensor, coefficients: Tensor) -> Tensor:
-        """Return the gradient of every seed's loss in its parameters, (S, N).
+    def gradients(self, flat: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradient of every seed's loss in its parameters, (S, N), and the logits.
 
         The gradient of a weighted cross-entropy in the logits is (softmax - one-hot) times the
-        weight, so the loss itself is never formed.
+        weight, so the loss itself is never formed. The logits of all inputs, (S, K, C), are those
+        of the parameters as given: a probe of the state before the step, for nothing.
 
         Args:
             flat: Parameters, shape (S, N).
             coefficients: Weight of each input in each seed's batch, shape (S, K).
         """
 
-        def gradient(flat: Tensor, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        def gradient(
+            flat: Tensor, inputs: Tensor, targets: Tensor, weights: Tensor
+        ) -> tuple[Tensor, Tensor]:
             logits, pull_back, *_ = vjp(lambda row: self._logits(row, inputs), flat)
             slope = (torch.softmax(logits, dim=1) - targets) * weights[:, None]
             (result,) = pull_back(slope)
-            return torch.as_tensor(result)
+            return torch.as_tensor(result), logits
 
-        return vmap(gradient)(flat, self._inputs, self._targets, coefficients).contiguous()
+        result, logits = vmap(gradient)(flat, self._inputs, self._targets, coefficients)
+        return result.contiguous(), logits
 
     def forward(self, flat: Tensor) -> Tensor:
         """Return the logits of all inputs for every seed, (S, K, C)."""

@@ -40,20 +40,20 @@ class Adam:
         }
         self._means = [torch.zeros_like(flat) for flat in flats]
         self._squares = [torch.zeros_like(flat) for flat in flats]
-        self._steps = [torch.zeros((), dtype=torch.float32) for _ in flats]
+        self._step = torch.zeros((), dtype=torch.float32)  # all seeds are at the same one
 
     def update(self, flats: list[Tensor], gradients: list[Tensor]) -> None:
         """Apply one update."""
-        torch._foreach_add_(self._steps, 1)
+        self._step += 1
+        steps = [self._step] * len(flats)
         torch._fused_adam_(
-            flats, gradients, self._means, self._squares, [], self._steps, **self._settings
+            flats, gradients, self._means, self._squares, [], steps, **self._settings
         )
 
     def keep(self, kept: list[int]) -> None:
         """Go on with these seeds only."""
         self._means = [self._means[i] for i in kept]
         self._squares = [self._squares[i] for i in kept]
-        self._steps = [self._steps[i] for i in kept]
 
 
 class Sgd:

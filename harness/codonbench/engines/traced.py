@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -48,14 +47,21 @@ class Traced:
         smaller.rule = self.rule
         return smaller
 
-    def step(self, coefficients: Tensor) -> None:
-        """Train every seed by one batch, told by its coefficients (S, K)."""
-        gradients = self._gradients(self.ensemble.flat, coefficients)
+    def gradients(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+        """Return every seed's gradient (S, N) in a batch, told by its coefficients (S, K).
+
+        And the logits of all inputs before it has been learned from, (S, K, C).
+        """
+        gradients, logits = self._gradients(self.ensemble.flat, coefficients)
+        return gradients, logits
+
+    def update(self, gradients: Tensor) -> None:
+        """Move every seed's parameters by its gradient."""
         self.rule.update(self.flats, list(gradients.unbind(0)))
 
-    def logits(self) -> npt.NDArray[np.float32]:
+    def logits(self) -> Tensor:
         """Return the logits of all inputs, shape (S, K, C)."""
-        return np.asarray(self._forward(self.ensemble.flat).to(torch.float32).numpy())
+        return torch.as_tensor(self._forward(self.ensemble.flat))
 
 
 def make_ensemble(lessons: Sequence[Lesson]) -> Ensemble:
@@ -90,7 +96,6 @@ def train_together(courses: Sequence[Course]) -> Iterator[Course]:
     sources = [course.batches() for course in courses]
     waited = 0
     try:
-        yield from _look(engine, members)
         while running := [i for i, course in enumerate(members) if not course.probes.over]:
             waited += 1
             if len(running) <= len(members) / 2 or (
@@ -100,28 +105,34 @@ def train_together(courses: Sequence[Course]) -> Iterator[Course]:
                 members = [members[i] for i in running]
                 sources = [sources[i] for i in running]
             chunk = [list(islice(source, _CHUNK)) for source in sources]
+            if not chunk[0]:  # the budget is spent: no next step has the last probe's logits
+                yield from _look(engine, members, engine.logits())
+                break
             weighted = coefficients([c.lesson for c in members], chunk, engine.ensemble.dtype)
             for t, weights in enumerate(weighted):
-                engine.step(weights)
-                due = [c.learned(chunk[i][t]) for i, c in enumerate(members) if not c.probes.over]
-                if any(due):
-                    yield from _look(engine, members)
+                gradients, logits = engine.gradients(weights)
+                if any(course.is_due for course in members):
+                    yield from _look(engine, members, logits)
                     if all(course.probes.over for course in members):
                         break
+                engine.update(gradients)
+                for course, batches in zip(members, chunk, strict=True):
+                    if not course.probes.over:
+                        course.learned(batches[t])
     finally:  # also after Ctrl-C: what was learned until then is kept
         for flat, course in zip(engine.flats, members, strict=True):
             if not course.probes.over:
                 engine.ensemble.write_back(flat, course.lesson.module)
 
 
-def _look(engine: Traced, members: Sequence[Course]) -> Iterator[Course]:
-    """Probe the members that are due; yield those that are over now."""
+def _look(engine: Traced, members: Sequence[Course], logits: Tensor) -> Iterator[Course]:
+    """Probe the members that are due, by the logits (S, K, C); yield those that are over now."""
     started = time.perf_counter()
-    logits = engine.logits()
-    due = [i for i, c in enumerate(members) if c.next_probe == c.probes.position]
+    seen = logits.to(torch.float32).numpy()
+    due = [i for i, course in enumerate(members) if course.is_due]
     for i in due:
         course = members[i]
-        course.probed(logits[i][course.lesson.probe.numpy()])
+        course.probed(seen[i][course.lesson.probe.numpy()])
         if course.probes.over:
             engine.ensemble.write_back(engine.flats[i], course.lesson.module)
     spent = (time.perf_counter() - started) / len(due)
