@@ -12,7 +12,9 @@ from typing import Protocol
 
 from torch import Tensor
 
-from codonbench.engines.traced import Traced, coefficients, train_together
+from codonbench.engines.batches import Feed, feeds
+from codonbench.engines.rungs import COMPILED, TRACED, Rung
+from codonbench.engines.traced import Traced, train_together
 from codonbench.probes import ProbeSchedule
 from codonbench.stopping import Watcher
 from codonbench.streams import Batch
@@ -29,9 +31,19 @@ def _one_by_one(courses: Sequence[Course]) -> Iterator[Course]:
         yield course
 
 
+def _in_step(rung: Rung) -> Trainer:
+    """Return what trains courses together on a rung."""
+
+    def trainer(courses: Sequence[Course]) -> Iterator[Course]:
+        return train_together(courses, Traced([course.lesson for course in courses], rung))
+
+    return trainer
+
+
 ENGINES: dict[str, tuple[Trainer, bool]] = {
     "eager": (_one_by_one, False),
-    "traced": (train_together, True),
+    "traced": (_in_step(TRACED), True),
+    "compiled": (_in_step(COMPILED), True),
 }
 """By name: what trains some courses, and whether it takes several at once."""
 
@@ -133,7 +145,7 @@ def alone_probing(ground: Ground) -> float:
     return _measure(ground, 1, Always(ground))
 
 
-def captured_step(ground: Ground, seeds: int) -> tuple[Callable[[Tensor], None], Iterator[Tensor]]:
+def captured_step(ground: Ground, seeds: int) -> tuple[Callable[[Feed], None], Iterator[Feed]]:
     """Return the captured step of some seeds, and what to feed it: their batches, counted.
 
     Counting is part of the step's price, so it happens as the iterator is drawn from.
@@ -141,12 +153,18 @@ def captured_step(ground: Ground, seeds: int) -> tuple[Callable[[Tensor], None],
     lessons = [ground.lesson(seed) for seed in range(seeds)]
     batches = [[Batch(index.numpy(), 0) for index in ground.batches(s)] for s in range(seeds)]
 
-    def counted() -> Iterator[Tensor]:
+    def counted() -> Iterator[Feed]:
         for first in range(0, len(batches[0]), WARM):
             chunk = [mine[first : first + WARM] for mine in batches]
-            yield from coefficients(lessons, chunk, ground.dtype)
+            yield from feeds(lessons, chunk, ground.dtype)
 
-    return Traced(lessons).step, counted()
+    engine = Traced(lessons, COMPILED if ground.engine == "compiled" else TRACED)
+
+    def step(feed: Feed) -> None:
+        gradients, _ = engine.gradients(feed)
+        engine.update(gradients)
+
+    return step, counted()
 
 
 def weights_after(ground: Ground) -> list[dict[str, Tensor]]:

@@ -17,7 +17,7 @@ from codonbench.stopping import StopRule
 RULES_VERSION = "1"
 """Changes whenever the protocol does: stream, probe schedule, stop rule, loss, relabelling."""
 
-EngineChoice = Literal["auto", "eager", "traced"]
+EngineChoice = Literal["auto", "eager", "traced", "compiled"]
 
 MAX_SEED = 2**31 - 1
 MAX_SEEDS = 100_000
@@ -40,7 +40,8 @@ class RunRequest(Frozen):
         device: Where to run.
         threads: CPU threads of each run.
         engine: ``eager`` is the reference loop; ``traced`` and ``auto`` are faster where they
-            hold, and are the reference loop where they do not.
+            hold, and are the reference loop where they do not; ``compiled`` takes seconds to
+            begin and is faster still, for long runs.
         salt: Of the relabelling.
         offline: Forbid network access.
         force: Run again what is already recorded.

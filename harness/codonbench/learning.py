@@ -10,12 +10,12 @@ from itertools import islice
 import torch
 
 from codonbench.config import RunPlan
-from codonbench.contracts import Dataset, Model, ModelConfig
+from codonbench.contracts import BatchLearner, Dataset, Model, ModelConfig
+from codonbench.engines.batches import rows_of
 from codonbench.engines.check import check_against_reference, check_claims, same_alone
 from codonbench.engines.errors import CannotCapture
-from codonbench.engines.traced import ENGINE as TRACED
-from codonbench.engines.traced import ENGINE_VERSION as TRACED_VERSION
-from codonbench.engines.traced import train_together
+from codonbench.engines.rungs import LADDER, Rung
+from codonbench.engines.traced import Traced, train_together
 from codonbench.entries import ModelEntry
 from codonbench.errors import UsageError
 from codonbench.lab import Lab, last_words, settled
@@ -83,13 +83,14 @@ def _learn_some(
     model: type[Model], config: ModelConfig, settings: Sequence[Setting], watch: Watch
 ) -> Iterator[tuple[Setting, Lab]]:
     """Train some seeds on the rung that holds."""
-    reason = ""
-    if settings[0].plan.engine != EAGER:
+    reasons: list[str] = []
+    for rung in LADDER[settings[0].plan.engine]:
         try:
-            yield from _learn_together(model, config, settings, watch)
+            yield from _learn_together(model, config, settings, watch, rung, "; ".join(reasons))
             return
         except CannotCapture as why:
-            reason = str(why)
+            reasons.append(str(why))
+    reason = "; ".join(dict.fromkeys(reasons))
     for setting in settings:
         lab = _learn_alone(model, config, setting, watch(setting.plan))
         lab.engine = Engine(name=EAGER, version=EAGER_VERSION, reason=reason)
@@ -118,8 +119,18 @@ def _learn_together(
     config: ModelConfig,
     settings: Sequence[Setting],
     watch: Watch,
+    rung: Rung,
+    reason: str,
 ) -> Iterator[tuple[Setting, Lab]]:
     """Build all seeds' modules and train them in one captured step.
+
+    Args:
+        model: The plugin.
+        config: Its configuration.
+        settings: One a seed.
+        watch: As in `learn`.
+        rung: How the step is executed.
+        reason: Why not on a higher rung.
 
     Raises:
         CannotCapture: The model, its optimiser or the task does not allow it, or the captured
@@ -138,46 +149,54 @@ def _learn_together(
             check_claims(model(config), first.dataset.spec, first.plan.device)
         lessons = [lesson_of(setting) for setting in settings]
         batches = [b.index for b in islice(first.stream.batches(first.clock.batch_size, 10**9), 3)]
-        check_against_reference(
-            lesson_of(first, torch.float64), lesson_of(first, torch.float64), batches
-        )
-        together = 1 if len(lessons) > 1 and not same_alone(lessons) else len(lessons)
+        reference = lesson_of(first, torch.float64)
+        if isinstance(reference.module, BatchLearner):
+            raise CannotCapture("the model learns without gradients")
+        in_float64 = Traced([lesson_of(first, torch.float64)], rung)
+        check_against_reference(reference, in_float64, batches)
+        engine = Traced(lessons, rung)
+        alone = len(lessons) > 1 and not same_alone(lessons, engine)
     except (CannotCapture, UsageError):
         raise
     except (Exception, SystemExit) as error:
         # The reference loop will meet it too, and say what is wrong with the plugin.
         raise CannotCapture(f"{type(error).__name__}: {error}") from error
     watching += [watch(setting.plan) for setting in settings[1:]]
-    labs = [
-        Lab(
-            Probes(),
-            module=lesson.module,
-            engine=Engine(name=TRACED, version=TRACED_VERSION, seeds_together=together),
-        )
-        for lesson in lessons
-    ]
+    engines = [Traced([lesson], rung) for lesson in lessons] if alone else [engine]
+    together = 1 if alone else len(lessons)
+    facts = Engine(
+        name=rung.name,
+        version=rung.version,
+        seeds_together=together,
+        rows=rows_of(lessons[0]) or 0,
+        reason=reason,
+    )
+    labs = [Lab(Probes(), module=lesson.module, engine=facts) for lesson in lessons]
     courses = [
         make_course(lesson, setting, lab.probes, on_probe)
         for lesson, setting, lab, on_probe in zip(lessons, settings, labs, watching, strict=True)
     ]
     for lab in labs:
         lab.build_seconds = (time.perf_counter() - started) / len(labs)
-    for i in range(0, len(courses), together):
-        group = labs[i : i + together]
-        yield from _train_group(settings[i : i + together], group, courses[i : i + together])
+    for engine, i in zip(engines, range(0, len(courses), together), strict=True):
+        some, group = slice(i, i + together), labs[i : i + together]
+        yield from _train_group(settings[some], group, courses[some], engine)
         if any(lab.status == "interrupted" for lab in group):
             return
 
 
 def _train_group(
-    settings: Sequence[Setting], labs: Sequence[Lab], courses: Sequence[Course]
+    settings: Sequence[Setting],
+    labs: Sequence[Lab],
+    courses: Sequence[Course],
+    engine: Traced,
 ) -> Iterator[tuple[Setting, Lab]]:
     """Train seeds that share a step; yield each as it is over."""
     place = {id(course): i for i, course in enumerate(courses)}
     yielded: set[int] = set()
     started = time.perf_counter()
     with last_words(*labs):
-        for course in train_together(courses):
+        for course in train_together(courses, engine):
             i = place[id(course)]
             yielded.add(i)
             spent = time.perf_counter() - started

@@ -48,12 +48,15 @@ class Engine(Frozen):
     Attributes:
         name, version: Of the engine.
         seeds_together: How many seeds shared a step.
+        rows: How many rows a step computed for each seed: 0 where it was all inputs, or the
+            batch itself in the reference loop.
         reason: Why not a faster engine, where one was allowed.
     """
 
     name: str
     version: str
     seeds_together: int = 1
+    rows: int = 0
     reason: str = ""
 
 

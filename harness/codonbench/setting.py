@@ -58,6 +58,7 @@ def make_lesson(
         if weights is None
         else torch.as_tensor(labels.hide_columns(np.asarray(weights)), dtype=dtype, device=device),
         weighting=config.class_weights,
+        batch_size=config.batch_size,
     )
 
 

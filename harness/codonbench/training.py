@@ -42,6 +42,7 @@ class Lesson:
             lexicographic order; None where they are not.
         class_weights: Loss weight of each class id (C,), or None.
         weighting: How the weighted loss is averaged.
+        batch_size: Pairs in a full batch.
     """
 
     module: torch.nn.Module
@@ -53,6 +54,7 @@ class Lesson:
     fan: int | None
     class_weights: Tensor | None
     weighting: ClassWeights
+    batch_size: int
 
 
 @dataclass

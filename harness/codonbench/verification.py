@@ -9,8 +9,9 @@ from typing import Literal
 from codonbench.config import RULES_VERSION, RunRequest
 from codonbench.contracts import Frozen
 from codonbench.errors import ConfigError, DataError
+from codonbench.learning import unwatched
 from codonbench.planning import Job, prepare
-from codonbench.records import RunRecord
+from codonbench.records import Engine, RunRecord
 from codonbench.registry import Registry
 from codonbench.runner import run
 from codonbench.scoring import Number
@@ -68,13 +69,16 @@ def verify(
             f"this codonbench has rules {RULES_VERSION}"
         )
     job = _same_job(record, registry, cache, data)
-    ((again, _),) = run(
-        [record.plan], job, registry, lambda plan: lambda pairs, right, logits: None
-    )
-    if again.machine.kind == record.machine.kind:
+    ((again, _),) = run([record.plan], job, registry, unwatched)
+    if again.machine.kind == record.machine.kind and _same_engine(again.engine, record.engine):
         return _verdict(record, _unequal(record, again), "identical")
     row = [peer.metrics for peer in peers if same_row(peer, record)]
     return _verdict(record, _outside_band([record.metrics, *row], again.metrics), "within band")
+
+
+def _same_engine(one: Engine, other: Engine) -> bool:
+    """Return whether two engines execute the same arithmetic in the same order."""
+    return (one.name, one.version, one.rows) == (other.name, other.version, other.rows)
 
 
 def same_row(one: RunRecord, other: RunRecord) -> bool:

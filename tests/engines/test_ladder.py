@@ -1,19 +1,26 @@
 """The traced engine: the reference's arithmetic, seeds that do not touch, honest steps down."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
+from codonbench.engines.batches import feeds, rows_of
+from codonbench.engines.capture import recorded
 from codonbench.engines.check import check_against_reference, same_alone
 from codonbench.engines.errors import CannotCapture
+from codonbench.engines.rungs import COMPILED
+from codonbench.engines.traced import Traced
 from codonbench.jobs import run_all
 from codonbench.records import hash_weights
 from codonbench.runner import run
 from codonbench.seeding import seeded_globals
 from codonbench.setting import Setting, make_lesson
 from codonbench.store import Store
+from codonbench.streams import Batch
 
 PRESETS = [
     "mlp-64",
@@ -53,7 +60,7 @@ def test_twenty_steps_in_float64_are_the_references(toys, preset):
     (setting,) = settings_of(job)
     check_against_reference(
         lesson_of(job, setting, torch.float64),
-        lesson_of(job, setting, torch.float64),
+        Traced([lesson_of(job, setting, torch.float64)]),
         first_batches(setting, 20),
     )
 
@@ -73,7 +80,7 @@ def test_weighting_optimiser_and_batch_size_are_the_references(toys, overrides):
     (setting,) = settings_of(job)
     check_against_reference(
         lesson_of(job, setting, torch.float64),
-        lesson_of(job, setting, torch.float64),
+        Traced([lesson_of(job, setting, torch.float64)]),
         first_batches(setting, 20),
     )
 
@@ -85,7 +92,7 @@ def test_the_check_sees_a_step_that_is_not_the_references(toys):
     with pytest.raises(CannotCapture, match="away from the reference"):
         check_against_reference(
             lesson_of(other, setting, torch.float64),
-            lesson_of(job, setting, torch.float64),
+            Traced([lesson_of(job, setting, torch.float64)]),
             first_batches(setting, 3),
         )
 
@@ -93,7 +100,8 @@ def test_the_check_sees_a_step_that_is_not_the_references(toys):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_seeds_gradient_is_the_same_to_the_bit_beside_others(toys, preset):
     job = toys.job(preset, task="human-codon", seeds=(0, 1, 2))
-    assert same_alone([lesson_of(job, setting) for setting in settings_of(job)])
+    lessons = [lesson_of(job, setting) for setting in settings_of(job)]
+    assert same_alone(lessons, Traced(lessons))
 
 
 @pytest.mark.parametrize("model", ["mlp-64", "gru-64"])
@@ -245,3 +253,120 @@ def test_a_diverging_seed_ends_alone(toys):
     records = [record for record, _ in run(job.plans, job, registry, quiet)]
     assert {record.engine.name for record in records} == {"traced"}
     assert all(record.status == "diverged" for record in records)
+
+
+# The batch's distinct inputs, where arithmetic dominates
+
+WIDE = ["mlp-1024", "mlp-64x1024", "embedding10-relu", "embedding2-tanh-weighted"]
+
+
+def test_wide_networks_compute_the_distinct_rows_and_others_all_of_them(toys):
+    def rows(preset, **overrides):
+        job = toys.job(preset, task="human-codon", overrides=overrides)
+        (setting,) = settings_of(job)
+        return rows_of(lesson_of(job, setting))
+
+    assert [rows(preset) for preset in WIDE] == [48] * 4
+    assert rows("mlp-1024", batch_size="32") == 24
+    assert rows("mlp-1024", batch_size="128") is None  # more pairs than there are inputs
+    assert [rows(preset) for preset in ("mlp-64", "mlp-128", "rnn-256", "lstm-64")] == [None] * 4
+
+
+@pytest.mark.parametrize("preset", WIDE)
+def test_batches_with_more_distinct_inputs_than_rows_are_the_references(toys, preset):
+    job = toys.job(preset, task="human-codon")
+    (setting,) = settings_of(job)
+    crowded = [np.arange(64), np.arange(64)[::-1].copy(), np.arange(60).repeat(2)[:64]]
+    check_against_reference(
+        lesson_of(job, setting, torch.float64),
+        Traced([lesson_of(job, setting, torch.float64)]),
+        [*crowded, *first_batches(setting, 3)],
+    )
+
+
+def test_a_second_pass_for_one_seed_leaves_the_others_bits_as_they_are(toys):
+    job = toys.job("mlp-1024", task="human-codon", seeds=(0, 1))
+    settings = settings_of(job)
+    crowded, plain = Batch(np.arange(64), 64), Batch(first_batches(settings[0], 1)[0], 64)
+    lessons = [lesson_of(job, setting) for setting in settings]
+    (both,) = feeds(lessons, [[plain], [crowded]], torch.float32)
+    (alone,) = feeds(lessons[:1], [[plain]], torch.float32)
+    assert (len(both), len(alone)) == (2, 1)
+    beside, _ = Traced(lessons).gradients(both)
+    by_itself, _ = Traced(lessons[:1]).gradients(alone)
+    assert torch.equal(beside[:1], by_itself)
+
+
+def test_a_wide_networks_record_says_its_rows_and_repeats_to_the_bit(toys):
+    request = {"task": "human-codon", "pairs": 6_400}
+    first, _ = toys.run("mlp-1024", seeds=(1,), **request)
+    registry = toys.registry()
+    job = toys.job("mlp-1024", registry=registry, seeds=(0, 1, 2), **request)
+    beside = {r.seed: r for r, _ in run(job.plans, job, registry, quiet)}[1]
+    assert (first.engine.rows, beside.engine.rows) == (48, 48)
+    assert first.result() == beside.result()
+
+
+# Products with the identity
+
+
+def test_products_with_the_identity_are_left_out_and_change_no_bit(toys):
+    identity = torch.eye(6).expand(2, 6, 6)
+
+    def function(weight):
+        return torch.bmm(identity, weight), torch.bmm(weight.transpose(1, 2), identity)
+
+    graph = recorded(function, (torch.zeros(2, 6, 5),))
+    assert not any("bmm" in str(node.target) for node in graph.graph.nodes)
+    weight = torch.randn(2, 6, 5)
+    for found, expected in zip(graph(weight), function(weight), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_products_with_any_other_constant_stay(toys):
+    almost = torch.eye(6)
+    almost[2, 3] = 1e-30
+    graph = recorded(lambda weight: almost @ weight, (torch.zeros(6, 5),))
+    assert any("mm" in str(node.target) for node in graph.graph.nodes)
+
+
+# The compiled rung
+
+
+@pytest.fixture(scope="module")
+def compiler():
+    if shutil.which("c++") is None and shutil.which("g++") is None:
+        pytest.skip("no C++ compiler here")
+
+
+@pytest.mark.parametrize("preset", ["mlp-64", "mlp-1024", "rnn-64"])
+def test_compiled_steps_in_float64_are_the_references(toys, compiler, preset):
+    job = toys.job(preset, task="human-codon")
+    (setting,) = settings_of(job)
+    check_against_reference(
+        lesson_of(job, setting, torch.float64),
+        Traced([lesson_of(job, setting, torch.float64)], COMPILED),
+        first_batches(setting, 20),
+    )
+
+
+def test_a_compiled_run_repeats_to_the_bit_alone_or_beside_others(toys, compiler):
+    request = {"task": "human-codon", "pairs": 12_800, "engine": "compiled"}
+    registry = toys.registry()
+    job = toys.job("mlp-64", registry=registry, seeds=(0, 1, 2), **request)
+    together = {record.seed: record for record, _ in run(job.plans, job, registry, quiet)}
+    assert together[1].engine.name == "compiled"
+    assert together[1].engine.reason == ""
+    alone, _ = toys.run("mlp-64", seeds=(1,), **request)
+    assert alone.result() == together[1].result()
+
+
+def test_without_a_compiler_the_compiled_rung_steps_down_and_says_why(toys, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("no C++ compiler\nand a long story")
+
+    monkeypatch.setattr("torch._inductor.compile", broken)
+    record, _ = toys.run("mlp-64", engine="compiled", pairs=640)
+    assert record.status == "done"
+    assert record.engine.name == "traced"
+    assert record.engine.reason == "cannot be compiled: RuntimeError: no C++ compiler"

@@ -67,7 +67,8 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads of each worker.")] = 1,
     engine: Annotated[
-        str, typer.Option(help="auto, eager (the reference loop) or traced.")
+        str,
+        typer.Option(help="auto, eager (the reference loop), traced or compiled (for long runs)."),
     ] = "auto",
     workers: Annotated[
         int | None,

@@ -2,9 +2,8 @@
 
 `make_fx` runs it once and records what reaches PyTorch's dispatcher, gradients included. Products
 with an identity matrix, which is what all one-hot inputs at once amount to, are left out: they are
-most of what a linear network computes, and give what they are given. The rest is handed to
-TorchScript's interpreter, which replays it without Python; where that is not to be had, the
-recorded graph runs as it is.
+most of what a linear network computes, and give what they are given. What is left is handed to
+TorchScript's interpreter, which replays it without Python, or to Inductor, which compiles it.
 """
 
 from __future__ import annotations
@@ -55,6 +54,27 @@ def captured(function: Callable[..., Any], example: tuple[Any, ...]) -> Callable
         CannotCapture: As `recorded`.
     """
     return _without_python(recorded(function, example), example)
+
+
+def compiled(function: Callable[..., Any], example: tuple[Any, ...]) -> Callable[..., Any]:
+    """Return `function` compiled to machine code, for arguments of the same shapes.
+
+    Raises:
+        CannotCapture: As `recorded`, or there is no working compiler here.
+    """
+    import torch._inductor  # here, because it takes a second to load
+
+    graph = recorded(function, example)
+    torch._dynamo.reset()  # its limits count across models
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # its own, about parts of PyTorch
+            # Not torch.compile: the graph is recorded already, and its guards cost more than
+            # a small network's step.
+            return torch._inductor.compile(graph, list(copies(example)))  # type: ignore[no-any-return]
+    except Exception as error:  # no C++ compiler, or an operation it does not know
+        first = (str(error).splitlines() or [""])[0]
+        raise CannotCapture(f"cannot be compiled: {type(error).__name__}: {first}") from error
 
 
 def _leave_out_identities(graph: fx.GraphModule) -> None:

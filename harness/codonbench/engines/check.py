@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from codonbench.contracts import BatchLearner, Model, TaskSpec
+from codonbench.contracts import Model, TaskSpec
+from codonbench.engines.batches import feeds
 from codonbench.engines.errors import CannotCapture
-from codonbench.engines.traced import coefficients, make_ensemble, make_rule
+from codonbench.engines.traced import Traced
 from codonbench.streams import Batch
 from codonbench.training import Lesson, make_step
 
@@ -36,41 +37,38 @@ def check_claims(plugin: Model, task: TaskSpec, device: str) -> None:
         raise CannotCapture("the traced engine runs on the CPU")
 
 
-def check_against_reference(reference: Lesson, captured: Lesson, batches: Sequence[Index]) -> None:
-    """Raise CannotCapture unless both lessons, made alike, learn the same from some batches.
+def check_against_reference(reference: Lesson, engine: Traced, batches: Sequence[Index]) -> None:
+    """Raise CannotCapture unless both, made alike, learn the same from some batches.
 
     Args:
         reference: Trained by the reference loop; in float64.
-        captured: Trained as the traced engine does; in float64.
+        engine: Of one lesson made like it; in float64.
         batches: Input indices of each batch.
     """
-    if isinstance(reference.module, BatchLearner):
-        raise CannotCapture("the model learns without gradients")
-    ensemble = make_ensemble([captured])
-    flats = list(ensemble.flat.unbind(0))
-    rule = make_rule(captured, flats)
     step = make_step(reference)
     chunk = [Batch(index, 0) for index in batches]
-    for index, weights in zip(
-        batches, coefficients([captured], [chunk], torch.float64), strict=True
-    ):
+    for index, feed in zip(batches, feeds([reference], [chunk], torch.float64), strict=True):
         step(torch.as_tensor(index))
-        gradients, _ = ensemble.gradients(ensemble.flat, weights)
-        rule.update(flats, list(gradients.unbind(0)))
+        gradients, _ = engine.gradients(feed)
+        engine.update(gradients)
     expected = torch.cat([p.detach().reshape(-1) for p in reference.module.parameters()])
-    if not torch.allclose(flats[0], expected, rtol=TOLERANCE, atol=TOLERANCE):
-        worst = float((flats[0] - expected).abs().max())
+    if not torch.allclose(engine.flats[0], expected, rtol=TOLERANCE, atol=TOLERANCE):
+        worst = float((engine.flats[0] - expected).abs().max())
         raise CannotCapture(
             f"after {len(batches)} steps in float64 the captured step is {worst:.1g} away from "
             "the reference: rows are not independent, or training draws random numbers"
         )
 
 
-def same_alone(lessons: Sequence[Lesson]) -> bool:
-    """Return whether the first seed's gradient is the same, to the bit, beside the others."""
-    together, alone = make_ensemble(lessons), make_ensemble(lessons[:1])
-    size = len(lessons[0].labels)
-    weights = torch.linspace(0, 1, size, dtype=together.dtype) / size
-    beside, _ = together.gradients(together.flat, weights.expand(len(lessons), size))
-    by_itself, _ = alone.gradients(alone.flat, weights.expand(1, size))
-    return torch.equal(beside[0], by_itself[0])
+def same_alone(lessons: Sequence[Lesson], together: Traced) -> bool:
+    """Return whether the first seed's gradient is the same, to the bit, beside the others.
+
+    Args:
+        lessons: One a seed.
+        together: The engine of all of them.
+    """
+    alone = Traced(lessons[:1], together.rung)
+    everything = Batch(np.arange(len(lessons[0].labels)), 0)
+    (beside,) = feeds(lessons, [[everything]] * len(lessons), together.ensemble.dtype)
+    (by_itself,) = feeds(lessons[:1], [[everything]], together.ensemble.dtype)
+    return torch.equal(together.gradients(beside)[0][:1], alone.gradients(by_itself)[0])

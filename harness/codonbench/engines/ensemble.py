@@ -7,14 +7,17 @@ each weighted by its count. Same gradient as the batch's own rows, up to roundin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.func import functional_call, vjp, vmap
 
+from codonbench.engines.batches import Feed
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.recurrent import unrolled
+
+Gradients = Callable[..., tuple[Tensor, Tensor]]
 
 
 class Ensemble:
@@ -26,6 +29,7 @@ class Ensemble:
         labels: Class id of each input for each seed, shape (S, K).
         n_classes: C.
         fan: As in `recurrent.unrolled`.
+        rows: How many rows a step computes for each seed; None for all inputs. See `batches`.
 
     Attributes:
         flat: All parameters, one row a seed, shape (S, N).
@@ -41,6 +45,7 @@ class Ensemble:
         labels: Tensor,
         n_classes: int,
         fan: int | None = None,
+        rows: int | None = None,
     ) -> None:
         first = modules[0]
         if any(True for _ in first.buffers()):
@@ -53,6 +58,8 @@ class Ensemble:
         if not all(p.requires_grad for p in parameters.values()):
             raise CannotCapture("some parameters are frozen")
         self._module = unrolled(first, fan)
+        self._rows = rows
+        self._shape = tuple(labels.shape)
         self._names = list(parameters)
         self._shapes = [p.shape for p in parameters.values()]
         self._sizes = [p.numel() for p in parameters.values()]
@@ -63,17 +70,30 @@ class Ensemble:
         self._targets = torch.nn.functional.one_hot(labels, n_classes).to(self.dtype)
         self.flat = torch.stack([self._flatten(module) for module in modules])
 
-    def gradients(self, flat: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+    def example(self) -> tuple[Tensor, ...]:
+        """Return what `gradients` takes beside the parameters, of the right shapes."""
+        seeds, inputs = self._shape
+        if self._rows is None:
+            return (torch.zeros(seeds, inputs, dtype=self.dtype),)
+        shape = (seeds, self._rows)
+        return (torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=self.dtype))
+
+    def gradients(self, flat: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradient of every seed's loss in its parameters, (S, N), and the logits.
 
         The gradient of a weighted cross-entropy in the logits is (softmax - one-hot) times the
-        weight, so the loss itself is never formed. The logits of all inputs, (S, K, C), are those
-        of the parameters as given: a probe of the state before the step, for nothing.
+        weight, so the loss itself is never formed. The logits are those of the parameters as
+        given: where rows are all inputs, a probe of the state before the step, for nothing.
 
         Args:
             flat: Parameters, shape (S, N).
-            coefficients: Weight of each input in each seed's batch, shape (S, K).
+            batch: Where rows are all inputs, the weight of each in each seed's batch, (S, K);
+                else which inputs the rows are and how much they weigh, both (S, R).
         """
+        inputs, targets = self._inputs, self._targets
+        if self._rows is not None:
+            seeds = torch.arange(len(flat), device=flat.device)[:, None]
+            inputs, targets = inputs[seeds, batch[0]], targets[seeds, batch[0]]
 
         def gradient(
             flat: Tensor, inputs: Tensor, targets: Tensor, weights: Tensor
@@ -83,8 +103,23 @@ class Ensemble:
             (result,) = pull_back(slope)
             return torch.as_tensor(result), logits
 
-        result, logits = vmap(gradient)(flat, self._inputs, self._targets, coefficients)
+        result, logits = vmap(gradient)(flat, inputs, targets, batch[-1])
         return result.contiguous(), logits
+
+    def summed(
+        self, gradients: Gradients, flat: Tensor, feed: Feed
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the gradient over all passes of a feed, and the logits where they are of all.
+
+        Args:
+            gradients: `self.gradients`, or a recording of it.
+            flat: Parameters, shape (S, N).
+            feed: What the step is given.
+        """
+        total, logits = gradients(flat, *feed[0])
+        for batch in feed[1:]:
+            total = total + gradients(flat, *batch)[0]
+        return total, logits if self._rows is None else None
 
     def forward(self, flat: Tensor) -> Tensor:
         """Return the logits of all inputs for every seed, (S, K, C)."""

@@ -1,23 +1,21 @@
-"""The traced engine: several seeds a step, each step replayed from a recording."""
+"""Several seeds a step, each step executed from a recording of it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from codonbench.engines.capture import captured
+from codonbench.engines.batches import Feed, feeds, rows_of
 from codonbench.engines.ensemble import Ensemble
+from codonbench.engines.errors import CannotCapture
 from codonbench.engines.optimizers import Rule, recognise
-from codonbench.streams import Batch
+from codonbench.engines.rungs import TRACED, Rung
 from codonbench.training import Course, Lesson
-
-ENGINE = "traced"
-ENGINE_VERSION = "1"
 
 _CHUNK = 128  # steps whose batches are counted at once
 _PATIENCE = 32  # chunks after which even one finished seed is worth a new capture
@@ -26,34 +24,39 @@ _PATIENCE = 32  # chunks after which even one finished seed is worth a new captu
 class Traced:
     """Some seeds of one model, ready to be trained together.
 
+    Args:
+        lessons: One a seed.
+        rung: How a step is executed.
+
     Raises:
         CannotCapture: The module, its optimiser or the task does not allow it.
     """
 
-    def __init__(self, lessons: Sequence[Lesson]) -> None:
+    def __init__(self, lessons: Sequence[Lesson], rung: Rung = TRACED) -> None:
+        self.rung = rung
         self.ensemble = make_ensemble(lessons)
         self.flats = list(self.ensemble.flat.unbind(0))
         self.rule = make_rule(lessons[0], self.flats)
-        example = torch.zeros(len(lessons), len(lessons[0].labels), dtype=self.ensemble.dtype)
-        self._gradients = captured(self.ensemble.gradients, (self.ensemble.flat, example))
-        self._forward = captured(self.ensemble.forward, (self.ensemble.flat,))
+        flat = self.ensemble.flat
+        self._gradients = rung.capture(self.ensemble.gradients, (flat, *self.ensemble.example()))
+        self._forward = rung.capture(self.ensemble.forward, (flat,))
 
     def without(self, courses: Sequence[Course], kept: list[int]) -> Traced:
         """Return an engine that goes on with some of the seeds, from where they are."""
         for i in kept:
             self.ensemble.write_back(self.flats[i], courses[i].lesson.module)
-        smaller = Traced([courses[i].lesson for i in kept])
+        smaller = Traced([courses[i].lesson for i in kept], self.rung)
         self.rule.keep(kept)
         smaller.rule = self.rule
         return smaller
 
-    def gradients(self, coefficients: Tensor) -> tuple[Tensor, Tensor]:
-        """Return every seed's gradient (S, N) in a batch, told by its coefficients (S, K).
+    def gradients(self, feed: Feed) -> tuple[Tensor, Tensor | None]:
+        """Return every seed's gradient (S, N) in a batch.
 
-        And the logits of all inputs before it has been learned from, (S, K, C).
+        And, where the step computes them anyway, the logits of all inputs before that batch has
+        been learned from, (S, K, C).
         """
-        gradients, logits = self._gradients(self.ensemble.flat, coefficients)
-        return gradients, logits
+        return self.ensemble.summed(self._gradients, self.ensemble.flat, feed)
 
     def update(self, gradients: Tensor) -> None:
         """Move every seed's parameters by its gradient."""
@@ -69,9 +72,8 @@ def make_ensemble(lessons: Sequence[Lesson]) -> Ensemble:
     first = lessons[0]
     inputs = first.encode(torch.arange(len(first.labels)))
     labels = torch.stack([lesson.labels for lesson in lessons])
-    return Ensemble(
-        [lesson.module for lesson in lessons], inputs, labels, first.n_classes, first.fan
-    )
+    modules = [lesson.module for lesson in lessons]
+    return Ensemble(modules, inputs, labels, first.n_classes, first.fan, rows_of(first))
 
 
 def make_rule(lesson: Lesson, flats: list[Tensor]) -> Rule:
@@ -80,37 +82,34 @@ def make_rule(lesson: Lesson, flats: list[Tensor]) -> Rule:
     return recognise(lesson.optimizer, lesson.module, flats)
 
 
-def train_together(courses: Sequence[Course]) -> Iterator[Course]:
+def train_together(courses: Sequence[Course], engine: Traced) -> Iterator[Course]:
     """Train all courses in step; yield each as it is over, its probes and module filled.
 
     As seeds come to their end, the others go on in a smaller ensemble.
 
     Args:
         courses: One a seed; they share batch size, epoch and budget.
-
-    Raises:
-        CannotCapture: Before anything is trained.
+        engine: Made of their lessons, in that order.
     """
-    engine = Traced([course.lesson for course in courses])
     members = list(courses)
     sources = [course.batches() for course in courses]
     waited = 0
     try:
         while running := [i for i, course in enumerate(members) if not course.probes.over]:
             waited += 1
-            if len(running) <= len(members) / 2 or (
-                len(running) < len(members) and waited >= _PATIENCE
-            ):
-                engine, waited = engine.without(members, running), 0
-                members = [members[i] for i in running]
-                sources = [sources[i] for i in running]
+            if engine.rung.shrinks and _is_worth_a_capture(len(running), len(members), waited):
+                with suppress(CannotCapture):  # it goes on as it is, then
+                    engine = engine.without(members, running)
+                    members = [members[i] for i in running]
+                    sources = [sources[i] for i in running]
+                waited = 0
             chunk = [list(islice(source, _CHUNK)) for source in sources]
             if not chunk[0]:  # the budget is spent: no next step has the last probe's logits
-                yield from _look(engine, members, engine.logits())
+                yield from _look(engine, members, None)
                 break
-            weighted = coefficients([c.lesson for c in members], chunk, engine.ensemble.dtype)
-            for t, weights in enumerate(weighted):
-                gradients, logits = engine.gradients(weights)
+            lessons = [course.lesson for course in members]
+            for t, feed in enumerate(feeds(lessons, chunk, engine.ensemble.dtype)):
+                gradients, logits = engine.gradients(feed)
                 if any(course.is_due for course in members):
                     yield from _look(engine, members, logits)
                     if all(course.probes.over for course in members):
@@ -125,10 +124,21 @@ def train_together(courses: Sequence[Course]) -> Iterator[Course]:
                 engine.ensemble.write_back(flat, course.lesson.module)
 
 
-def _look(engine: Traced, members: Sequence[Course], logits: Tensor) -> Iterator[Course]:
-    """Probe the members that are due, by the logits (S, K, C); yield those that are over now."""
+def _is_worth_a_capture(running: int, members: int, waited: int) -> bool:
+    """Return whether so many of the members, after so many chunks, deserve a step of their own."""
+    return running <= members / 2 or (running < members and waited >= _PATIENCE)
+
+
+def _look(engine: Traced, members: Sequence[Course], logits: Tensor | None) -> Iterator[Course]:
+    """Probe the members that are due; yield those that are over now.
+
+    Args:
+        engine: Who learns.
+        members: Their courses.
+        logits: Of all inputs, (S, K, C), where they are known already.
+    """
     started = time.perf_counter()
-    seen = logits.to(torch.float32).numpy()
+    seen = (engine.logits() if logits is None else logits).to(torch.float32).numpy()
     due = [i for i, course in enumerate(members) if course.is_due]
     for i in due:
         course = members[i]
@@ -139,27 +149,3 @@ def _look(engine: Traced, members: Sequence[Course], logits: Tensor) -> Iterator
     for i in due:
         members[i].probes.seconds += spent
     yield from (members[i] for i in due if members[i].probes.over)
-
-
-def coefficients(
-    lessons: Sequence[Lesson], chunk: Sequence[Sequence[Batch]], dtype: torch.dtype
-) -> Tensor:
-    """Return the weight of each input in each batch of each seed, shape (T, S, K).
-
-    The cross-entropy of a batch is the sum over inputs of this weight times the input's own.
-    """
-    n_inputs = len(lessons[0].labels)
-    result = np.empty((len(chunk[0]), len(lessons), n_inputs))
-    for i, (lesson, batches) in enumerate(zip(lessons, chunk, strict=True)):
-        sizes = [len(batch.index) for batch in batches]
-        place = np.repeat(np.arange(len(batches)) * n_inputs, sizes)
-        index = np.concatenate([batch.index for batch in batches])
-        counts = np.bincount(place + index, minlength=len(batches) * n_inputs)
-        weighted = counts.reshape(len(batches), n_inputs).astype(np.float64)
-        total = np.asarray(sizes, dtype=np.float64)
-        if lesson.weighting != "none" and lesson.class_weights is not None:
-            weighted *= lesson.class_weights[lesson.labels].double().numpy()
-            if lesson.weighting == "sum":
-                total = weighted.sum(axis=1)
-        result[:, i] = weighted / total[:, None]
-    return torch.as_tensor(result).to(dtype)

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from codonbench.contracts import BatchLearner
 from codonbench.engines.check import check_against_reference, check_claims, same_alone
 from codonbench.engines.errors import CannotCapture
-from codonbench.engines.traced import ENGINE as TRACED
+from codonbench.engines.rungs import TRACED
+from codonbench.engines.traced import Traced
 from codonbench.records import hash_weights
 from codonbench.seeding import seeded_globals
 from codonbench.testing.findings import Verdict, failed, passed, skipped, warning
@@ -168,10 +169,10 @@ def engine(subject: Subject) -> Verdict:
         check_claims(subject.plugin(), subject.dataset.spec, DEVICE)
         reference, captured = (subject.lesson(dtype=torch.float64) for _ in range(2))
         batches = [index.numpy() for index in subject.batches[:3]]
-        check_against_reference(reference, captured, batches)
-        together = same_alone(lessons)
+        check_against_reference(reference, Traced([captured]), batches)
+        together = same_alone(lessons, Traced(lessons))
     except CannotCapture as why:
         return passed(f"{EAGER}, the plain loop: {why}")
     except RuntimeError as error:
         return passed(f"{EAGER}, the plain loop: {str(error).splitlines()[0]}")
-    return passed(f"{TRACED}, {'several seeds at a time' if together else 'seed by seed'}")
+    return passed(f"{TRACED.name}, {'several seeds at a time' if together else 'seed by seed'}")

@@ -1,0 +1,93 @@
+"""Batches as the captured step takes them: how much each input weighs in each seed's batch.
+
+Of 64 pairs drawn from human genes about 37 codons are distinct. Where overhead dominates, a step
+is given all 64 inputs: it costs no more, and its logits are a probe for nothing. Where arithmetic
+dominates, it is given the distinct ones, as many rows in every step so that one recording serves
+all. A batch with more of them takes a second pass, in which the rows of the seeds that had room
+weigh nothing and add exactly zero: so a seed's result does not depend on the batches beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from codonbench.engines.recurrent import Recurrent
+from codonbench.streams import Batch
+from codonbench.training import Lesson
+
+Feed = list[tuple[Tensor, ...]]
+"""What one step is given: for each pass, the arguments of `Ensemble.gradients` after the first."""
+
+_WIDE = 1 << 15  # parameters from which on a step's time is arithmetic
+
+
+def rows_of(lesson: Lesson) -> int | None:
+    """Return how many rows a step computes for each seed; None for all inputs.
+
+    Depends on nothing but the model and the task, for it decides a result's last bits. Recurrent
+    layers share the work of common prefixes among all inputs, which is worth more.
+    """
+    n_inputs = len(lesson.labels)
+    parameters = sum(p.numel() for p in lesson.module.parameters())
+    recurrent = any(isinstance(part, Recurrent) for part in lesson.module.modules())
+    if parameters < _WIDE or recurrent or lesson.batch_size > n_inputs:
+        return None
+    return min(n_inputs, -(-3 * lesson.batch_size // 32) * 8)  # 3/4 of a batch, by eights
+
+
+def feeds(
+    lessons: Sequence[Lesson], chunk: Sequence[Sequence[Batch]], dtype: torch.dtype
+) -> Iterator[Feed]:
+    """Yield what each step of a chunk of batches is given.
+
+    Args:
+        lessons: One a seed.
+        chunk: As many batches of each seed.
+        dtype: Of the weights.
+    """
+    weights = coefficients(lessons, chunk)
+    rows = rows_of(lessons[0])
+    if rows is None:
+        for step in torch.as_tensor(weights).to(dtype):
+            yield [(step,)]
+        return
+    index = np.argsort(weights == 0, axis=-1, kind="stable")  # the distinct ones to the front
+    sorted_weights = np.take_along_axis(weights, index, axis=-1)
+    passes = -(-(weights != 0).sum(axis=-1).max(axis=-1) // rows)
+    spare = -weights.shape[-1] % rows
+    places = torch.as_tensor(np.pad(index, ((0, 0), (0, 0), (0, spare))))
+    values = torch.as_tensor(np.pad(sorted_weights, ((0, 0), (0, 0), (0, spare)))).to(dtype)
+    for t, count in enumerate(passes.tolist()):
+        yield [
+            (places[t, :, a : a + rows].contiguous(), values[t, :, a : a + rows].contiguous())
+            for a in range(0, count * rows, rows)
+        ]
+
+
+def coefficients(
+    lessons: Sequence[Lesson], chunk: Sequence[Sequence[Batch]]
+) -> npt.NDArray[np.float64]:
+    """Return the weight of each input in each batch of each seed, shape (T, S, K).
+
+    The cross-entropy of a batch is the sum over inputs of this weight times the input's own.
+    """
+    n_inputs = len(lessons[0].labels)
+    result = np.empty((len(chunk[0]), len(lessons), n_inputs))
+    for i, (lesson, batches) in enumerate(zip(lessons, chunk, strict=True)):
+        sizes = [len(batch.index) for batch in batches]
+        place = np.repeat(np.arange(len(batches)) * n_inputs, sizes)
+        index = np.concatenate([batch.index for batch in batches])
+        counts = np.bincount(place + index, minlength=len(batches) * n_inputs)
+        weighted = counts.reshape(len(batches), n_inputs).astype(np.float64)
+        total = np.asarray(sizes, dtype=np.float64)
+        if lesson.weighting != "none" and lesson.class_weights is not None:
+            weighted *= lesson.class_weights[lesson.labels].double().numpy()
+            if lesson.weighting == "sum":
+                total = weighted.sum(axis=1)
+        result[:, i] = weighted / total[:, None]
+    return result
