@@ -17,7 +17,7 @@ from codonbench.stopping import StopRule
 RULES_VERSION = "1"
 """Changes whenever the protocol does: stream, probe schedule, stop rule, loss, relabelling."""
 
-EngineChoice = Literal["auto", "eager", "traced", "compiled"]
+EngineChoice = Literal["auto", "eager", "traced", "compiled", "graph"]
 
 MAX_SEED = 2**31 - 1
 MAX_SEEDS = 100_000
@@ -41,7 +41,7 @@ class RunRequest(Frozen):
         threads: CPU threads of each run.
         engine: ``eager`` is the reference loop; ``traced`` and ``auto`` are faster where they
             hold, and are the reference loop where they do not; ``compiled`` takes seconds to
-            begin and is faster still, for long runs.
+            begin and is faster still, for long runs; ``graph`` replays many steps on a GPU.
         salt: Of the relabelling.
         offline: Forbid network access.
         force: Run again what is already recorded.

@@ -12,6 +12,7 @@ import torch
 from codonbench.config import RunPlan
 from codonbench.contracts import BatchLearner, Dataset, Model, ModelConfig
 from codonbench.engines.batches import rows_of
+from codonbench.engines.blocks import train_in_blocks
 from codonbench.engines.check import check_against_reference, check_claims, same_alone
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import LADDER, Rung
@@ -25,7 +26,8 @@ from codonbench.seeding import seeded_globals
 from codonbench.setting import Setting, make_course, make_lesson
 from codonbench.training import ENGINE as EAGER
 from codonbench.training import ENGINE_VERSION as EAGER_VERSION
-from codonbench.training import Course, Lesson, OnProbe, Probes, train
+from codonbench.training import Course, Lesson, OnProbe, Probes
+from codonbench.training import train as train_eagerly
 
 TOGETHER = 10
 """Seeds that share a step at most: enough to share its overhead, few enough for the cache."""
@@ -109,7 +111,7 @@ def _learn_alone(
         lesson = make_lesson(model(config), config, setting)
         lab.module = lesson.module
         lab.build_seconds = time.perf_counter() - started
-        train(make_course(lesson, setting, lab.probes, on_probe))
+        train_eagerly(make_course(lesson, setting, lab.probes, on_probe))
     lab.train_seconds = time.perf_counter() - started - lab.build_seconds - lab.probes.seconds
     return settled(lab)
 
@@ -146,7 +148,7 @@ def _learn_together(
     watching = [watch(first.plan)]  # the others begin once it is known that they may
     try:
         with seeded_globals(first.plan.seed):
-            check_claims(model(config), first.dataset.spec, first.plan.device)
+            check_claims(model(config), first.dataset.spec, first.plan.device, rung)
         lessons = [lesson_of(setting) for setting in settings]
         batches = [b.index for b in islice(first.stream.batches(first.clock.batch_size, 10**9), 3)]
         reference = lesson_of(first, torch.float64)
@@ -196,7 +198,8 @@ def _train_group(
     yielded: set[int] = set()
     started = time.perf_counter()
     with last_words(*labs):
-        for course in train_together(courses, engine):
+        train = train_in_blocks if engine.rung.in_blocks else train_together
+        for course in train(courses, engine):
             i = place[id(course)]
             yielded.add(i)
             spent = time.perf_counter() - started

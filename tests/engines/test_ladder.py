@@ -1,6 +1,7 @@
 """The traced engine: the reference's arithmetic, seeds that do not touch, honest steps down."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.engines.batches import feeds, rows_of
-from codonbench.engines.capture import recorded
+from codonbench.engines.capture import captured, recorded
 from codonbench.engines.check import check_against_reference, same_alone
 from codonbench.engines.errors import CannotCapture
-from codonbench.engines.rungs import COMPILED
+from codonbench.engines.rungs import COMPILED, GRAPH, LADDER
 from codonbench.engines.traced import Traced
 from codonbench.jobs import run_all
 from codonbench.records import hash_weights
@@ -370,3 +371,65 @@ def test_without_a_compiler_the_compiled_rung_steps_down_and_says_why(toys, monk
     assert record.status == "done"
     assert record.engine.name == "traced"
     assert record.engine.reason == "cannot be compiled: RuntimeError: no C++ compiler"
+
+
+# Many steps at a time
+
+ON_CPU = replace(GRAPH, capture=captured, device="cpu")
+
+
+@pytest.fixture
+def graph_on_cpu(monkeypatch):
+    """Let the graph rung run here: all of it but the recording of a block is the same."""
+    monkeypatch.setitem(LADDER, "graph", (ON_CPU,))
+
+
+@pytest.mark.parametrize("model", ["mlp-64", "gru-64"])
+def test_blocks_give_every_seed_what_single_steps_give_it(toys, graph_on_cpu, model):
+    # Seeds end inside blocks at different steps, and the others go on from the block's end.
+    request = {"overrides": {"learning_rate": "0.01"}, "epochs": 60, "seeds": (0, 1, 2, 3)}
+    results = {}
+    for engine in ("traced", "graph"):
+        registry = toys.registry()
+        job = toys.job(model, registry=registry, engine=engine, **request)
+        results[engine] = {r.seed: r for r, _ in run(job.plans, job, registry, quiet)}
+    assert len({record.pairs for record in results["graph"].values()}) > 1
+    for seed, record in results["graph"].items():
+        expected = results["traced"][seed]
+        assert (record.engine.name, record.engine.seeds_together) == ("graph", 4)
+        assert record.weights_sha256 == expected.weights_sha256
+        assert record.trace_sha256 == expected.trace_sha256
+        assert record.pairs == expected.pairs
+
+
+@pytest.mark.parametrize("pairs", [64, 640, 64 * 64, 64 * 64 + 64, 10_000])
+def test_blocks_end_with_the_budget(toys, graph_on_cpu, pairs):
+    request = {"pairs": pairs, "full": True}
+    expected, its_trace = toys.run("mlp-64", engine="traced", **request)
+    record, trace = toys.run("mlp-64", engine="graph", **request)
+    assert record.engine.name == "graph"
+    assert trace.pairs.tolist() == its_trace.pairs.tolist()
+    assert record.weights_sha256 == expected.weights_sha256
+    assert record.trace_sha256 == expected.trace_sha256
+
+
+def test_without_a_gpu_the_graph_rung_steps_down_and_says_why(toys):
+    record, _ = toys.run("mlp-64", engine="graph", pairs=640)
+    assert (record.status, record.engine.name) == ("done", "eager")
+    assert record.engine.reason == "the graph engine runs on the GPU"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("preset", ["mlp-64", "mlp-64x1024", "embedding10-relu", "lstm-64"])
+def test_a_cuda_graph_learns_what_the_reference_learns_and_repeats_to_the_bit(toys, preset):
+    request = {"task": "human-codon", "pairs": 20_000, "device": "cuda"}
+    reference, _ = toys.run(preset, engine="eager", **request)
+    first, _ = toys.run(preset, engine="graph", **request)
+    again, _ = toys.run(preset, engine="graph", **request)
+    assert first.engine.name == "graph", first.engine.reason
+    assert first.result() == again.result()
+    assert first.pairs == reference.pairs
+    assert first.metrics["test_accuracy"] == pytest.approx(
+        reference.metrics["test_accuracy"], abs=0.1
+    )

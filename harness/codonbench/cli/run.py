@@ -68,7 +68,7 @@ def run(
     threads: Annotated[int, typer.Option(help="CPU threads of each worker.")] = 1,
     engine: Annotated[
         str,
-        typer.Option(help="auto, eager (the reference loop), traced or compiled (for long runs)."),
+        typer.Option(help="auto, eager (the reference loop), traced, compiled, or graph (GPU)."),
     ] = "auto",
     workers: Annotated[
         int | None,

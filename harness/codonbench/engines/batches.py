@@ -35,7 +35,8 @@ def rows_of(lesson: Lesson) -> int | None:
     n_inputs = len(lesson.labels)
     parameters = sum(p.numel() for p in lesson.module.parameters())
     recurrent = any(isinstance(part, Recurrent) for part in lesson.module.modules())
-    if parameters < _WIDE or recurrent or lesson.batch_size > n_inputs:
+    on_cpu = lesson.labels.device.type == "cpu"  # on a GPU, more rows cost nothing
+    if parameters < _WIDE or recurrent or lesson.batch_size > n_inputs or not on_cpu:
         return None
     return min(n_inputs, -(-3 * lesson.batch_size // 32) * 8)  # 3/4 of a batch, by eights
 
@@ -50,10 +51,10 @@ def feeds(
         chunk: As many batches of each seed.
         dtype: Of the weights.
     """
-    weights = coefficients(lessons, chunk)
+    weights, device = coefficients(lessons, chunk), lessons[0].labels.device
     rows = rows_of(lessons[0])
     if rows is None:
-        for step in torch.as_tensor(weights).to(dtype):
+        for step in torch.as_tensor(weights).to(device, dtype):
             yield [(step,)]
         return
     index = np.argsort(weights == 0, axis=-1, kind="stable")  # the distinct ones to the front
@@ -86,7 +87,7 @@ def coefficients(
         weighted = counts.reshape(len(batches), n_inputs).astype(np.float64)
         total = np.asarray(sizes, dtype=np.float64)
         if lesson.weighting != "none" and lesson.class_weights is not None:
-            weighted *= lesson.class_weights[lesson.labels].double().numpy()
+            weighted *= lesson.class_weights[lesson.labels].double().cpu().numpy()
             if lesson.weighting == "sum":
                 total = weighted.sum(axis=1)
         result[:, i] = weighted / total[:, None]

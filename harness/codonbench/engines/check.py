@@ -15,6 +15,7 @@ import torch
 from codonbench.contracts import Model, TaskSpec
 from codonbench.engines.batches import feeds
 from codonbench.engines.errors import CannotCapture
+from codonbench.engines.rungs import TRACED, Rung
 from codonbench.engines.traced import Traced
 from codonbench.streams import Batch
 from codonbench.training import Lesson, make_step
@@ -27,14 +28,15 @@ MOST_INPUTS = 4_096
 Index = npt.NDArray[np.int64]
 
 
-def check_claims(plugin: Model, task: TaskSpec, device: str) -> None:
-    """Raise CannotCapture where model, task or device rule the traced engine out."""
+def check_claims(plugin: Model, task: TaskSpec, device: str, rung: Rung = TRACED) -> None:
+    """Raise CannotCapture where model, task or device rule the rung out."""
     if not plugin.row_independent:
         raise CannotCapture("the model does not claim to be row-independent")
     if not task.enumerable or len(task.probe_inputs) > MOST_INPUTS:
         raise CannotCapture("the task's inputs cannot be enumerated, or are too many")
-    if device != "cpu":
-        raise CannotCapture("the traced engine runs on the CPU")
+    if device != rung.device:
+        where = "CPU" if rung.device == "cpu" else "GPU"
+        raise CannotCapture(f"the {rung.name} engine runs on the {where}")
 
 
 def check_against_reference(reference: Lesson, engine: Traced, batches: Sequence[Index]) -> None:
@@ -48,7 +50,7 @@ def check_against_reference(reference: Lesson, engine: Traced, batches: Sequence
     step = make_step(reference)
     chunk = [Batch(index, 0) for index in batches]
     for index, feed in zip(batches, feeds([reference], [chunk], torch.float64), strict=True):
-        step(torch.as_tensor(index))
+        step(torch.as_tensor(index, device=reference.labels.device))
         gradients, _ = engine.gradients(feed)
         engine.update(gradients)
     expected = torch.cat([p.detach().reshape(-1) for p in reference.module.parameters()])

@@ -74,7 +74,7 @@ class Ensemble:
         """Return what `gradients` takes beside the parameters, of the right shapes."""
         seeds, inputs = self._shape
         if self._rows is None:
-            return (torch.zeros(seeds, inputs, dtype=self.dtype),)
+            return (self.flat.new_zeros(seeds, inputs),)
         shape = (seeds, self._rows)
         return (torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=self.dtype))
 

@@ -24,6 +24,9 @@ class Rule(Protocol):
     def keep(self, kept: list[int]) -> None:
         """Go on with these seeds only."""
 
+    def state(self) -> list[Tensor]:
+        """Return everything that an update changes beside the parameters."""
+
 
 class Adam:
     """``torch.optim.Adam`` without weight decay or AMSGrad."""
@@ -40,7 +43,8 @@ class Adam:
         }
         self._means = [torch.zeros_like(flat) for flat in flats]
         self._squares = [torch.zeros_like(flat) for flat in flats]
-        self._step = torch.zeros((), dtype=torch.float32)  # all seeds are at the same one
+        # All seeds are at the same one.
+        self._step = torch.zeros((), dtype=torch.float32, device=flats[0].device)
 
     def update(self, flats: list[Tensor], gradients: list[Tensor]) -> None:
         """Apply one update."""
@@ -55,6 +59,10 @@ class Adam:
         self._means = [self._means[i] for i in kept]
         self._squares = [self._squares[i] for i in kept]
 
+    def state(self) -> list[Tensor]:
+        """Return both moments of each seed, and the number of the step."""
+        return [*self._means, *self._squares, self._step]
+
 
 class Sgd:
     """``torch.optim.SGD`` without momentum or weight decay."""
@@ -68,6 +76,10 @@ class Sgd:
 
     def keep(self, kept: list[int]) -> None:
         """Nothing to forget."""
+
+    def state(self) -> list[Tensor]:
+        """Nothing but the parameters changes."""
+        return []
 
 
 def recognise(

@@ -70,7 +70,7 @@ class Traced:
 def make_ensemble(lessons: Sequence[Lesson]) -> Ensemble:
     """Return the ensemble of some seeds' lessons."""
     first = lessons[0]
-    inputs = first.encode(torch.arange(len(first.labels)))
+    inputs = first.encode(torch.arange(len(first.labels), device=first.labels.device))
     labels = torch.stack([lesson.labels for lesson in lessons])
     modules = [lesson.module for lesson in lessons]
     return Ensemble(modules, inputs, labels, first.n_classes, first.fan, rows_of(first))

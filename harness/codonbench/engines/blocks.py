@@ -1,0 +1,175 @@
+"""Many steps at a time without a word from the host: what a GPU needs to be kept busy.
+
+The stream of a block of steps is laid out on the device, and so are the logits that each step
+computes anyway. On a GPU the whole block is one CUDA graph, replayed: no kernel is launched by
+Python. The host looks at the logits only where a probe falls due within the block. A seed that
+turns out to have ended inside it gets the parameters it ended with: the block is taken back and
+done again, step by step, up to there, which gives the same bits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import torch
+from torch import Tensor
+
+from codonbench.engines.batches import coefficients
+from codonbench.engines.traced import Traced
+from codonbench.streams import Batch
+from codonbench.training import Course
+
+STEPS = 64  # of a block: a few milliseconds on a GPU
+
+
+class Blocks:
+    """Buffers on the device for a block of steps, and the block itself, ready to be replayed.
+
+    Args:
+        engine: Of S seeds; it computes all K inputs in every step.
+
+    Attributes:
+        weights: Weight of each input in each step's batch of each seed, shape (T, S, K).
+        logits: Of all inputs before each step, shape (T, S, K, C).
+    """
+
+    def __init__(self, engine: Traced) -> None:
+        self.engine = engine
+        (example,), logits = engine.ensemble.example(), engine.logits()
+        self.weights = example.new_zeros((STEPS, *example.shape))
+        self.logits = logits.new_zeros((STEPS, *logits.shape))
+        self._state = [engine.ensemble.flat, *engine.rule.state()]
+        self._saved = [tensor.clone() for tensor in self._state]
+        self._block = self._ready(STEPS)
+        self._single = self._ready(1)
+
+    def load(self, weights: Tensor) -> None:
+        """Lay out the next block's stream, and note where it begins."""
+        self.weights[: len(weights)].copy_(weights)
+        for kept, tensor in zip(self._saved, self._state, strict=True):
+            kept.copy_(tensor)
+
+    def run(self, steps: int) -> None:
+        """Do the block's first steps."""
+        if steps == STEPS:
+            self._block()
+        else:
+            self.run_again(0, steps)
+
+    def take_back(self) -> None:
+        """Return to where the block began."""
+        for kept, tensor in zip(self._saved, self._state, strict=True):
+            tensor.copy_(kept)
+
+    def run_again(self, start: int, stop: int) -> None:
+        """Do some of the block's steps one by one."""
+        whole, seen = self.weights.clone(), self.logits.clone()
+        for t in range(start, stop):
+            self.weights[0].copy_(whole[t])
+            self._single()
+            seen[t].copy_(self.logits[0])
+        self.weights.copy_(whole)
+        self.logits.copy_(seen)
+
+    def _first(self, steps: int) -> None:
+        for t in range(steps):
+            gradients, logits = self.engine.gradients([(self.weights[t],)])
+            assert logits is not None
+            self.logits[t].copy_(logits)
+            self.engine.update(gradients)
+
+    def _ready(self, steps: int) -> Callable[[], None]:
+        """Return what does the block's first steps: a CUDA graph, where there is a GPU."""
+        if self.weights.device.type != "cuda":
+            return lambda: self._first(steps)
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):  # kernels are chosen and memory is had before recording
+            self._first(steps)
+        torch.cuda.current_stream().wait_stream(stream)
+        self.take_back()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._first(steps)
+        return graph.replay
+
+
+def train_in_blocks(courses: Sequence[Course], engine: Traced) -> Iterator[Course]:
+    """Train all courses in step, block by block; yield each as it is over.
+
+    As `traced.train_together`, and with its results to the bit where the arithmetic is the same.
+    After Ctrl-C the weights are those of the end of a block.
+
+    Args:
+        courses: One a seed; they share batch size, epoch and budget.
+        engine: Made of their lessons, in that order.
+    """
+    blocks = Blocks(engine)
+    sources = [course.batches() for course in courses]
+    lessons = [course.lesson for course in courses]
+    try:
+        while not all(course.probes.over for course in courses):
+            chunk = [list(islice(source, STEPS)) for source in sources]
+            steps = len(chunk[0])
+            if steps == 0:  # the budget is spent: no next step has the last probe's logits
+                ended = {0: _look(courses, engine.logits())}
+            else:
+                weights = torch.as_tensor(coefficients(lessons, chunk))
+                blocks.load(weights.to(engine.ensemble.dtype))
+                blocks.run(steps)
+                ended = _follow(blocks, courses, chunk)
+            _give_weights(blocks, courses, ended, steps)
+            yield from (courses[i] for t in sorted(ended) for i in ended[t])
+    finally:
+        for flat, course in zip(engine.flats, courses, strict=True):
+            if not course.probes.over:
+                engine.ensemble.write_back(flat, course.lesson.module)
+
+
+def _follow(
+    blocks: Blocks, courses: Sequence[Course], chunk: Sequence[Sequence[Batch]]
+) -> dict[int, list[int]]:
+    """Go through a block that has been run; return which courses were over before which step."""
+    ended: dict[int, list[int]] = {}
+    seen: Tensor | None = None
+    for t in range(len(chunk[0])):
+        if any(course.is_due for course in courses):
+            if seen is None:  # fetched once, and only where a probe falls due
+                seen = blocks.logits[: len(chunk[0])].cpu()
+            over = _look(courses, seen[t])
+            if over:
+                ended[t] = over
+        for course, batches in zip(courses, chunk, strict=True):
+            if not course.probes.over:
+                course.learned(batches[t])
+    return ended
+
+
+def _look(courses: Sequence[Course], logits: Tensor) -> list[int]:
+    """Probe the courses that are due, by the logits (S, K, C); return those that are over now."""
+    started = time.perf_counter()
+    seen = logits.to("cpu", torch.float32).numpy()
+    due = [i for i, course in enumerate(courses) if course.is_due]
+    for i in due:
+        courses[i].probed(seen[i][courses[i].lesson.probe.cpu().numpy()])
+    for i in due:
+        courses[i].probes.seconds += (time.perf_counter() - started) / len(due)
+    return [i for i in due if courses[i].probes.over]
+
+
+def _give_weights(
+    blocks: Blocks, courses: Sequence[Course], ended: dict[int, list[int]], steps: int
+) -> None:
+    """Put into each ended course's module what it ended with; leave the others where they are."""
+    engine, done = blocks.engine, 0
+    if ended and steps:
+        blocks.take_back()
+    for t in sorted(ended):
+        blocks.run_again(done, t)
+        done = t
+        for i in ended[t]:
+            engine.ensemble.write_back(engine.flats[i], courses[i].lesson.module)
+    if ended and not all(course.probes.over for course in courses):
+        blocks.run_again(done, steps)
