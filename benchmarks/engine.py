@@ -27,7 +27,9 @@ compiling, what a Trainer sets up, and the shuffle of an epoch.
 
 With ``--check``, our engine and the peers take six steps in float64 with each of eight seeds, and
 their weights are held to the reference loop's. With ``--commands``, whole commands in fresh
-folders: wall time, CPU time and peak memory as the kernel counts them.
+folders, and a paper-like script run for as many pairs: wall time, CPU time and peak memory as the
+kernel counts them, medians of three. What worker processes use is not in the CPU time: their
+parent is a process that outlives the command.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
+import json
 import multiprocessing
 import os
 import resource
@@ -47,6 +50,7 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
 
@@ -84,16 +88,29 @@ def measure(key: str, model: str, steps: int, engine: str) -> tuple[list[list[fl
     return times, (time.perf_counter() - wall) / (time.process_time() - cpu)
 
 
-def command(model: str, engine: str, seeds: str) -> tuple[float, float, float]:
-    """Return wall seconds, CPU seconds and peak memory (MB) of one `bench run`."""
-    words = [sys.executable, "-m", "codonbench.cli.main", "run", "--model", model]
-    words += ["--seeds", seeds, "--engine", engine, "--json", "--results"]
-    with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        subprocess.run([*words, folder], stdout=subprocess.DEVNULL, check=True)
-        wall = time.perf_counter() - started
+def command(words: Sequence[str]) -> tuple[float, float, float, str]:
+    """Return wall seconds, CPU seconds, peak memory (MB) and standard output of one command.
+
+    Peak memory is of its largest process; CPU time is of all that it waited for.
+    """
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, check=True, text=True)
+    wall = time.perf_counter() - started
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6  # KiB on Linux
+    peak = used.ru_maxrss * 1024 / 1e6  # KiB on Linux
+    return wall, used.ru_utime + used.ru_stime, peak, done.stdout
+
+
+def bench_run(model: str, seeds: str, *options: str) -> tuple[float, float, float, str]:
+    """Return the same of one `bench run` into a fresh folder."""
+    words = ["-m", "codonbench.cli.main", "run", "--model", model, "--seeds", seeds, "--json"]
+    with tempfile.TemporaryDirectory() as folder:
+        return command([*words, *options, "--results", folder])
+
+
+def paper_run(model: str, budgets: str) -> tuple[float, float, float, str]:
+    """Return the same of the paper-like script, run for as many pairs."""
+    return command([str(Path(__file__).parent / "contenders/paper_command.py"), model, budgets])
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -139,11 +156,23 @@ def print_pair(key: str, models: Sequence[str], steps: int, engine: str) -> None
 
 
 def print_commands(models: Sequence[str], seeds: str) -> None:
-    print_heading("command", "wall s", "CPU s", "peak memory, MB")
-    for model, engine in itertools.product(models, ("auto", "eager")):
-        wall, cpu, peak = alone(command, model, engine, seeds)
-        words = f"`bench run --model {model} --seeds {seeds} --engine {engine}`"
-        print_row(words, f"{wall:.1f}", f"{cpu:.1f}", f"{peak:.0f}")
+    print_heading("command", "wall s", "CPU s", "peak memory of a process, MB")
+
+    def show(name: str, how: Callable[..., tuple[float, float, float, str]], *words: str) -> str:
+        runs = [alone(how, *words) for _ in range(3)]
+        wall, cpu, peak = (median(figures) for figures in zip(*(r[:3] for r in runs), strict=True))
+        print_row(name, f"{wall:.1f}", f"{cpu:.1f}", f"{peak:.0f}")
+        return str(runs[-1][3])
+
+    for model in models:
+        name = f"bench run --model {model} --seeds {seeds}"
+        show(f"`{name}`", bench_run, model, seeds)
+        for engine in ("auto", "eager"):
+            options = ("--workers", "0", "--engine", engine)
+            out = show(f"`{name} {' '.join(options)}`", bench_run, model, seeds, *options)
+        records = [json.loads(line) for line in out.splitlines()]
+        budgets = ",".join(str(record["pairs"]) for record in records)
+        show(f"paper-like script, {model}, as many pairs for each seed", paper_run, model, budgets)
 
 
 def print_checks(names: Sequence[str], models: Sequence[str], engine: str) -> None:

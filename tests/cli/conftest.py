@@ -54,6 +54,7 @@ def call(*words):
 def _own_world(tmp_path, monkeypatch):
     """Give each test a cache, a working folder and an environment of its own."""
     monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CODONBENCH_WORKERS", "0")  # quicker, where workers are beside the point
     for name in ("CODONBENCH_OFFLINE", "COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
