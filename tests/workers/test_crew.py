@@ -263,7 +263,7 @@ def test_a_model_that_cannot_serve_the_task_is_the_askers_error(do):
 
 @pytest.mark.parametrize("model", ["slow", "hang-deaf"])
 def test_ctrl_c_leaves_records_of_what_is_under_way(do, tmp_path, monkeypatch, model):
-    monkeypatch.setattr("codonbench.workers.crew._GRACE", 1.0)
+    monkeypatch.setattr("codonbench.workers.post.GRACE", 1.0)
     sign = tmp_path / ("learning" if model == "slow" else "hanging")
 
     def press():

@@ -5,5 +5,6 @@ it as `learning.learn` does, and tells of every probe; what it says is numbers, 
 would have to be unpickled here. A worker that dies or overruns takes its own runs down, not the
 others.
 
-``messages`` is what they say, ``worker`` the child's side, ``crew`` the parent's.
+``orders`` is what a worker is told, ``messages`` what it tells; ``worker`` is the child's side,
+``post`` the parent's view of one of them, ``crew`` of all; ``processes`` makes them.
 """

@@ -2,74 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
 import os
-import pickle
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from types import FrameType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from codonbench.config import RunPlan
-from codonbench.discovery import import_file
 from codonbench.errors import UsageError
 from codonbench.lab import Lab
-from codonbench.learning import Work, learn
-from codonbench.origin import Origin
-from codonbench.registry import Registry
+from codonbench.learning import learn
 from codonbench.training import OnProbe
 from codonbench.workers.messages import Began, Ended, Message, Seen, Unusable, pack
+from codonbench.workers.orders import Orders
 
 _EVERY = 0.1  # seconds between two tidings of a run's probes
-
-
-@dataclass(frozen=True)
-class Orders:
-    """A `learning.Work` as it travels: the plugin by name, what is the parent's own by pickle.
-
-    A class may well be made in its module's hook and be unknown to `pickle`. So the worker
-    registers the module as the parent did, and looks the name up.
-
-    Attributes:
-        files: Name and path of each module that is no installed one.
-        origin: Where the model comes from.
-        model: The name it is registered under.
-        config: Its configuration, as JSON.
-        rest: The dataset and the plans, pickled.
-    """
-
-    files: tuple[tuple[str, Path], ...]
-    origin: Origin
-    model: str
-    config: str
-    rest: bytes
-
-    @classmethod
-    def of(cls, work: Work, files: Sequence[tuple[str, Path]]) -> Self:
-        """Return the orders that amount to `work`."""
-        entry = work.entry
-        rest = pickle.dumps((work.dataset, work.plans))
-        return cls(tuple(files), entry.origin, entry.name, work.config.model_dump_json(), rest)
-
-    def work(self) -> Work:
-        """Return what they amount to here."""
-        for name, path in self.files:
-            import_file(name, path)
-        registry = Registry()
-        module = importlib.import_module(self.origin.module)
-        registry.add(module, self.origin.distribution, self.origin.version)
-        entry = registry.model(self.model)
-        dataset, plans = pickle.loads(self.rest)
-        return Work(entry, entry.cls.Config.model_validate_json(self.config), dataset, plans)
 
 
 def serve(connection: Connection, orders: Orders) -> None:
