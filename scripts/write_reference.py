@@ -31,7 +31,7 @@ import codonbench
 from codonbench import contracts, encodings, errors, hookspecs, origin, records, testing
 from codonbench.cli import exit_codes
 from codonbench.cli.main import app
-from codonbench.config import EngineChoice, RunPlan, RunRequest
+from codonbench.config import EngineChoice, RunPlan
 from codonbench.discovery import load_registry
 from codonbench.machine import DeviceKind, Machine
 from codonbench.selection import Selection
@@ -69,10 +69,9 @@ RECORD_PARTS = (
     records.Timings,
 )
 
-SAME_FIELDS = {
+SAME_FIELDS: dict[type, type] = {
     contracts.Reference: contracts.Model,
     records.DatasetFacts: contracts.Dataset,
-    RunPlan: RunRequest,
 }
 """Where the meaning of a field is told that the class itself does not tell again."""
 
