@@ -75,6 +75,19 @@ class RunPlan(Frozen):
 
     The data are named by their content's checksum and by a short name, never by a path.
     `run_id` is the hash of all of it.
+
+    Attributes:
+        rules: The protocol's version, which codonbench sets.
+        task, task_version, task_options: What is asked.
+        data, data_checksum: What it is asked on; see `Dataset`.
+        model, model_version: Who answers; `model` is the name of the preset, where one was meant.
+        config: All of its hyperparameters, defaults among them.
+        seed: Of the stream, the relabelling and the module's weights.
+        budget_pairs: Training pairs at most.
+        stop: What ends the run before the budget does.
+        salt: Of the relabelling.
+        device, threads: Where it runs, and on how many threads of a CPU.
+        engine: As asked for; the record's own `engine` names what trained.
     """
 
     rules: Version
