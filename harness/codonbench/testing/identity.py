@@ -57,7 +57,8 @@ def survives_json(config: ModelConfig) -> Verdict:
         if before != after or type(before) is not type(after):
             return failed(
                 f"field {field!r} is {before!r}, and {after!r} once written to JSON and read "
-                "back; give it a type that JSON can carry, such as int, float, str or a tuple"
+                "back; give it a type that JSON can carry, such as int, float, str or a tuple, and "
+                "a default of that type"
             )
     return passed()
 
