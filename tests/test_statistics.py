@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import CensoredData, ecdf, norm
 
-from codonbench.statistics import censored_median, wilson_interval
+from codonbench.statistics import censored_median, is_chance, paired_ratio, wilson_interval
 
 TIMES = st.lists(st.none() | st.integers(0, 10**7), min_size=1, max_size=30)
 
@@ -119,3 +119,41 @@ def test_ten_of_ten_is_not_certainty():
 
 def test_no_trials_say_nothing():
     assert wilson_interval(0, 0) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ratio"),
+    [
+        ([64, 64, 64], [64, 128, 256], 0.5),
+        ([0, 0, 0], [0, 0, 0], 1),  # equal, though 0 / 0 is nothing
+        ([64, 64, 64], [None, None, 64], 0),
+        ([None, None, 64], [64, 64, 64], None),
+        ([None, None, 64], [None, None, 128], 1),  # two nevers tell nothing apart
+        ([64], [0], None),
+    ],
+)
+def test_the_ratio_of_a_few_seeds(first, second, ratio):
+    assert paired_ratio(first, second).value == ratio
+
+
+def test_nothing_but_nevers_has_no_ratio():
+    assert paired_ratio([None, None], [None, None]) is None
+    assert paired_ratio([], []) is None
+
+
+@given(TIMES)
+def test_the_ratio_of_a_row_with_itself_is_one(values):
+    ratio = paired_ratio(values, values)
+    assert ratio is None or (ratio.low, ratio.value, ratio.high) == (1, 1, 1)
+
+
+def test_the_ratio_is_paired_by_seed():
+    """The medians are equal, and so is their ratio; seed by seed two in three are the faster."""
+    assert paired_ratio([1, 2, 30], [2, 30, 3]).value == 0.5
+
+
+@pytest.mark.parametrize("n", [6, 10])
+def test_chance_is_a_binomial_tail(n):
+    for successes in range(n + 1):
+        tail = sum(math.comb(n, k) * 0.25**k * 0.75 ** (n - k) for k in range(successes, n + 1))
+        assert is_chance(successes, n, 0.25) == (tail >= 0.01)

@@ -63,6 +63,43 @@ def censored_median(values: Sequence[float | None]) -> Median | None:
     )
 
 
+def paired_ratio(first: Sequence[float | None], second: Sequence[float | None]) -> Median | None:
+    """Return the median over seeds of first / second, where None is "never".
+
+    Never over a number is beyond all bounds, a number over never is 0. Two nevers, like any two
+    that are equal, tell nothing apart and count as 1; None where there is nothing but nevers.
+
+    Args:
+        first: One value a seed, not negative.
+        second: Likewise, in the same order of seeds.
+
+    >>> paired_ratio([64, 64, 64], [64, 128, 256]).value
+    0.5
+    """
+    pairs = list(zip(first, second, strict=True))
+    if all(one is None and other is None for one, other in pairs):
+        return None
+    return censored_median([_ratio(one, other) for one, other in pairs])
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    """Return one / other; None for infinity."""
+    if one == other:
+        return 1.0
+    if one is None or other == 0:
+        return None
+    return 0.0 if other is None else one / other
+
+
+def is_chance(successes: int, n: int, chance: float, level: float = 0.01) -> bool:
+    """Return whether so many successes in n trials, or more, are not rarer than `level`.
+
+    >>> is_chance(2, 10, chance=0.25), is_chance(8, 10, chance=0.25)
+    (True, False)
+    """
+    return bool(binomtest(successes, n, chance, alternative="greater").pvalue >= level)
+
+
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     """Return the 95 % Wilson interval of a success fraction; (0, 1) for no trials."""
     if n == 0:
