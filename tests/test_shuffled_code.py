@@ -95,8 +95,9 @@ def test_groups_follow_the_shuffled_code_and_rare_codons_stay_rare(natural, cont
     assert spec.class_weights == natural.spec.class_weights
 
 
-def test_without_a_run_the_code_is_the_natural_one(natural, control):
+def test_without_a_run_the_code_is_the_natural_one_and_its_stops_are_open(natural, control):
     assert np.array_equal(control.labels, natural.labels)
+    assert "stop" not in control.spec.groups
 
 
 def test_a_run_is_asked_about_its_own_code(toys):

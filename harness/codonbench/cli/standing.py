@@ -82,11 +82,11 @@ def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
         row = (table.device, contrast.model, contrast.config_sha256, contrast.distribution)
         if mine & {(table.key, *row), (contrast.key, *row)}:
             name = name_text(contrast.model, contrast.overrides, contrast.distribution)
-            ratio = ratio_text(contrast.ratio)
-            seeds = f"{len(contrast.seeds)} seeds"
+            ratio, seeds = ratio_text(contrast.ratio), len(contrast.seeds)
             flag = f"; {FASTER}" if contrast.faster else ""
             say(
-                f"{name}: pairs on the real code / {contrast.control}: {ratio}, {seeds}{flag}",
+                f"{name}: pairs on the real code / under control {contrast.control}, "
+                f"over {seeds} seeds: {ratio}{flag}",
                 console=output(),
             )
 

@@ -34,7 +34,9 @@ def shuffled(labels: IntArray, rng: np.random.Generator) -> IntArray:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ShuffledCode(Dataset):
-    """Data whose codons mean something else in each run; until then, what they meant before.
+    """Data whose codons mean something else in each run.
+
+    Before `for_run` the labels are the natural ones, and which codons are stop is left open.
 
     Attributes:
         natural: What pairs are drawn from, exactly as without the control.
@@ -64,8 +66,9 @@ class ShuffledCode(Dataset):
 def shuffled_code(natural: Dataset) -> ShuffledCode:
     """Return data that are `natural` but for what their codons mean."""
     spec = natural.spec
+    groups = {name: members for name, members in spec.groups.items() if name != "stop"}
     return ShuffledCode(
-        spec=spec.model_copy(update={"notes": (*spec.notes, NOTE)}),
+        spec=spec.model_copy(update={"groups": groups, "notes": (*spec.notes, NOTE)}),
         source=natural.source,
         checksum=natural.checksum,  # it vouches for the pairs, and these are the same
         simulated=natural.simulated,
