@@ -152,6 +152,33 @@ def test_the_ratio_is_paired_by_seed():
     assert paired_ratio([1, 2, 30], [2, 30, 3]).value == 0.5
 
 
+@given(st.lists(st.tuples(*[st.none() | st.integers(1, 10**6)] * 2), min_size=1, max_size=20))
+def test_the_interval_of_a_ratio_upside_down_is_that_of_its_inverse(pairs):
+    first, second = zip(*pairs, strict=True)
+    ratio, inverse = paired_ratio(first, second), paired_ratio(second, first)
+    if ratio is None:
+        assert inverse is None
+        return
+
+    def turned(value):
+        return math.inf if value == 0 else 0 if value is None else 1 / value
+
+    def plain(value):
+        return math.inf if value is None else value
+
+    assert plain(inverse.low) == pytest.approx(turned(ratio.high))
+    assert plain(inverse.high) == pytest.approx(turned(ratio.low))
+    assert plain(ratio.low) <= plain(ratio.value) <= plain(ratio.high)
+
+
+def test_noise_is_hardly_ever_taken_for_a_gain():
+    """Ratios as scattered as those of `embedding2-tanh`, the most erratic row, around 1."""
+    chance = np.random.default_rng(0)
+    ratios = np.exp(chance.normal(scale=0.8, size=(400, 10)))
+    false = [paired_ratio(list(row), [1.0] * 10).high < 0.8 for row in ratios]
+    assert sum(false) < 12
+
+
 @pytest.mark.parametrize("n", [6, 10])
 def test_chance_is_a_binomial_tail(n):
     for successes in range(n + 1):

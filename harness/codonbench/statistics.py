@@ -79,7 +79,13 @@ def paired_ratio(first: Sequence[float | None], second: Sequence[float | None]) 
     pairs = list(zip(first, second, strict=True))
     if all(one is None and other is None for one, other in pairs):
         return None
-    return censored_median([_ratio(one, other) for one, other in pairs])
+    ratio = censored_median([_ratio(one, other) for one, other in pairs])
+    inverse = censored_median([_ratio(other, one) for one, other in pairs])
+    if ratio is None or inverse is None:
+        return None
+    # Of an even number our median is the lower of the two in the middle. In the inverse that is
+    # the upper one here: so neither of the two ways to read a ratio gets the better interval.
+    return ratio.model_copy(update={"high": _ratio(1.0, inverse.low)})
 
 
 def _ratio(one: float | None, other: float | None) -> float | None:
