@@ -153,22 +153,25 @@ def test_the_ratio_is_paired_by_seed():
 
 
 @given(st.lists(st.tuples(*[st.none() | st.integers(1, 10**6)] * 2), min_size=1, max_size=20))
-def test_the_interval_of_a_ratio_upside_down_is_that_of_its_inverse(pairs):
+def test_the_interval_of_a_ratio_holds_the_middle_whichever_way_it_is_read(pairs):
     first, second = zip(*pairs, strict=True)
     ratio, inverse = paired_ratio(first, second), paired_ratio(second, first)
     if ratio is None:
         assert inverse is None
         return
 
-    def turned(value):
-        return math.inf if value == 0 else 0 if value is None else 1 / value
-
-    def plain(value):
+    def number(value):
         return math.inf if value is None else value
 
-    assert plain(inverse.low) == pytest.approx(turned(ratio.high))
-    assert plain(inverse.high) == pytest.approx(turned(ratio.low))
-    assert plain(ratio.low) <= plain(ratio.value) <= plain(ratio.high)
+    assert number(ratio.low) <= number(ratio.value) <= number(ratio.high)
+    upper = 1 / number(inverse.value) if inverse.value != 0 else math.inf
+    assert number(ratio.low) <= upper * (1 + 1e-12)
+    assert upper <= number(ratio.high) * (1 + 1e-12)
+
+
+def test_of_two_middles_the_interval_reaches_to_the_upper():
+    ratio = paired_ratio([1, 1, 1, 1], [4, 4, 1, 1])
+    assert (ratio.value, ratio.low, ratio.high) == (0.25, 0.25, 1)
 
 
 def test_noise_is_hardly_ever_taken_for_a_gain():

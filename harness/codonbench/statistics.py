@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy.stats import binomtest
 
 from codonbench.contracts import Frozen
@@ -47,20 +49,33 @@ def censored_median(values: Sequence[float | None]) -> Median | None:
     """
     if not values:
         return None
-    times = np.asarray([math.inf if v is None else float(v) for v in values])
-    # A fixed generator: the same records must give the same leaderboard, to the byte.
-    draws = np.random.default_rng(0).choice(times, size=(RESAMPLES, len(times)))
-    medians = np.quantile(draws, 0.5, axis=1, method="inverted_cdf")
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail], method="inverted_cdf")
+    times = _times(values)
+    low, high = _interval(times, "inverted_cdf")
     middle = np.quantile(times, 0.5, method="inverted_cdf")
     return Median(
         value=_finite(middle),
-        low=_finite(low),
-        high=_finite(high),
+        low=low,
+        high=high,
         n=len(times),
         never=int(np.isinf(times).sum()),
     )
+
+
+def _times(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
+    """Return values with infinity for "never"."""
+    return np.asarray([math.inf if v is None else float(v) for v in values])
+
+
+def _interval(
+    times: npt.NDArray[np.float64], middle: Literal["inverted_cdf", "higher"]
+) -> tuple[float | None, float | None]:
+    """Return the 95 % bootstrap interval of a median: the lower or the higher of two middles."""
+    # A fixed generator: the same records must give the same leaderboard, to the byte.
+    draws = np.random.default_rng(0).choice(times, size=(RESAMPLES, len(times)))
+    medians = np.quantile(draws, 0.5, axis=1, method=middle)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(medians, [tail, 1 - tail], method="inverted_cdf")
+    return _finite(low), _finite(high)
 
 
 def paired_ratio(first: Sequence[float | None], second: Sequence[float | None]) -> Median | None:
@@ -79,13 +94,12 @@ def paired_ratio(first: Sequence[float | None], second: Sequence[float | None]) 
     pairs = list(zip(first, second, strict=True))
     if all(one is None and other is None for one, other in pairs):
         return None
-    ratio = censored_median([_ratio(one, other) for one, other in pairs])
-    inverse = censored_median([_ratio(other, one) for one, other in pairs])
-    if ratio is None or inverse is None:
-        return None
-    # Of an even number our median is the lower of the two in the middle. In the inverse that is
-    # the upper one here: so neither of the two ways to read a ratio gets the better interval.
-    return ratio.model_copy(update={"high": _ratio(1.0, inverse.low)})
+    ratios = [_ratio(one, other) for one, other in pairs]
+    median = censored_median(ratios)
+    # Of an even number our median is the lower of the two in the middle, which for a ratio upside
+    # down is the upper one. The interval holds both, whichever way the ratio is read.
+    _, high = _interval(_times(ratios), "higher")
+    return median and median.model_copy(update={"high": high})
 
 
 def _ratio(one: float | None, other: float | None) -> float | None:
