@@ -75,6 +75,46 @@ def test_every_genetic_code_makes_a_task(number: int) -> None:
     assert group(spec, "rare") == group(spec, "stop") | {"UCG", "CGU"}
 
 
+def orfs_of(number: int) -> str:
+    """A FASTA in which every codon occurs, and every stop of the code at an end."""
+    code = genetic_code(number)
+    sense = "".join(codon for i, codon in enumerate(CODONS) if i not in code.stops)
+    return "".join(f">{end}\nAUG{sense}{CODONS[end]}\n" for end in code.ends)
+
+
+@pytest.mark.parametrize("number", TABLES)
+def test_every_genetic_code_runs_and_metrics_of_stops_say_where_there_are_none(
+    number: int, toys: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "all_codons.fa"
+    path.write_text(orfs_of(number))
+    asked = {"data": str(path), "task_overrides": {"genetic_code": str(number)}}
+    record, trace = toys.run("count-table", task="human-codon", pairs=6_400, full=True, **asked)
+    code = genetic_code(number)
+    assert "".join(trace.task.classes[label] for label in trace.task.probe_labels) == (
+        code.amino_acids
+    )
+    assert (record.status, record.metrics["excess_pairs"]) == ("done", 0)
+    assert record.plan.task_options == {"genetic_code": number, "mean_length": None}
+    details = {name for name in record.metrics if name.startswith("stop_") and "_p" in name}
+    assert details == {f"stop_{CODONS[i]}_p" for i in code.stops}
+    none = not code.stops
+    assert none == (number in (27, 28, 31))
+    assert (record.metrics["rare_stop_ambiguity"] is None) == none
+    assert (record.metrics["stops_right_pairs"] is None) == none
+    assert any("metrics of stop codons do not apply" in n for n in record.dataset.notes) == none
+
+
+def test_a_control_of_another_genetic_code_shuffles_that_code(tmp_path: Path) -> None:
+    path = tmp_path / "all_codons.fa"
+    path.write_text(orfs_of(2))
+    data = load(path, tmp_path, genetic_code=2, control="shuffled")
+    run = data.for_run(np.random.default_rng(0))
+    assert sorted(run.labels) == sorted(genetic_code(2).labels)
+    assert len(run.spec.groups["stop"]) == 4
+    assert any("Genetic code 2" in note for note in run.spec.notes)
+
+
 def test_codons_that_are_stop_or_sense_are_named_in_the_notes() -> None:
     notes = " ".join(human_codon_spec(genetic_code(31)).notes)
     assert "UAA, UAG" in notes

@@ -23,6 +23,7 @@ lab
 setting
 engines discovery
 training registry leaderboard frames consistency rescoring
+controls
 store scoring untrusted
 records entries
 config machine origin

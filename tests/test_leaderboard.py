@@ -17,11 +17,12 @@ from codonbench.markdown import (
     insert_between_markers,
     median_text,
     plain,
+    ratio_text,
     render_board,
 )
 from codonbench.origin import Origin
 from codonbench.records import DatasetFacts, Engine, Harness, RunRecord, Timings
-from codonbench.statistics import Median, censored_median
+from codonbench.statistics import Median, censored_median, paired_ratio
 from codonbench.store import BadRecord
 
 BUDGET = 23_040_000
@@ -191,9 +192,36 @@ def test_flags_and_knowledge_become_notes() -> None:
     notes = build_board([record]).tables[0].rows[0].notes
     assert notes == (
         "knows class frequencies",
-        "below the bound in 1 of 1",
+        "below the bound in 1 of 1 (luck, structured input or prior knowledge)",
         "fewer than 10 seeds",
     )
+
+
+@pytest.mark.parametrize(("below", "lucky"), [(1, True), (5, True), (6, True), (7, False)])
+def test_below_the_bound_too_often_is_not_called_luck(below: int, lucky: bool) -> None:
+    """Chance 1/4: six of ten or more happens in 2 % of rows, seven or more in 0.4 %."""
+    records = [
+        make_record(seed=seed, flags=("below the bound: ...",) if seed < below else ())
+        for seed in range(10)
+    ]
+    (note,) = build_board(records).tables[0].rows[0].notes
+    assert note.startswith(f"below the bound in {below} of 10 (")
+    assert note.endswith("structured input or prior knowledge)")
+    assert ("(luck, " in note) == lucky
+    assert ("too often for luck" in note) != lucky
+
+
+def test_a_task_without_stops_has_no_ambiguity_of_stops_rather_than_never() -> None:
+    metrics = make_record().metrics | {"rare_stop_ambiguity": None}
+    row = build_board([make_record(metrics=metrics)]).tables[0].rows[0]
+    assert row.medians["rare_stop_ambiguity"] is None
+
+
+def test_what_must_be_known_of_the_data_stands_above_the_table() -> None:
+    note = "No codon is labelled stop, so metrics of stop codons do not apply. " * 3
+    dataset = DatasetFacts(source="x.fa", checksum="d" * 64, simulated=False, notes=(note, "<b>"))
+    text = render_board(build_board([make_record(dataset=dataset)]))
+    assert f"\n{note}&lt;b&gt;\n" in text
 
 
 def test_overrides_make_a_row_of_their_own_with_its_own_label() -> None:
@@ -247,6 +275,12 @@ def test_median_text_spells_interval_censoring_and_absence() -> None:
     some = Median(value=5000.0, low=64.0, high=None, n=10, never=4)
     assert median_text(some, 9000) == "5,000 [64 to > 9,000]"
     assert median_text(some, None) == "5,000 [64 to never]"
+
+
+def test_ratio_text_spells_interval_infinity_and_absence() -> None:
+    assert ratio_text(None) == "-"
+    assert ratio_text(paired_ratio([1], [2])) == "0.50"
+    assert ratio_text(Median(value=0.57, low=0.36, high=None, n=10, never=0)) == "0.57 [0.36 to ∞]"
 
 
 def test_markers_keep_what_people_wrote_around_them() -> None:

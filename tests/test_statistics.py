@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import CensoredData, ecdf, norm
 
-from codonbench.statistics import censored_median, wilson_interval
+from codonbench.statistics import censored_median, is_chance, paired_ratio, wilson_interval
 
 TIMES = st.lists(st.none() | st.integers(0, 10**7), min_size=1, max_size=30)
 
@@ -119,3 +119,71 @@ def test_ten_of_ten_is_not_certainty():
 
 def test_no_trials_say_nothing():
     assert wilson_interval(0, 0) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "ratio"),
+    [
+        ([64, 64, 64], [64, 128, 256], 0.5),
+        ([0, 0, 0], [0, 0, 0], 1),  # equal, though 0 / 0 is nothing
+        ([64, 64, 64], [None, None, 64], 0),
+        ([None, None, 64], [64, 64, 64], None),
+        ([None, None, 64], [None, None, 128], 1),  # two nevers tell nothing apart
+        ([64], [0], None),
+    ],
+)
+def test_the_ratio_of_a_few_seeds(first, second, ratio):
+    assert paired_ratio(first, second).value == ratio
+
+
+def test_nothing_but_nevers_has_no_ratio():
+    assert paired_ratio([None, None], [None, None]) is None
+    assert paired_ratio([], []) is None
+
+
+@given(TIMES)
+def test_the_ratio_of_a_row_with_itself_is_one(values):
+    ratio = paired_ratio(values, values)
+    assert ratio is None or (ratio.low, ratio.value, ratio.high) == (1, 1, 1)
+
+
+def test_the_ratio_is_paired_by_seed():
+    """The medians are equal, and so is their ratio; seed by seed two in three are the faster."""
+    assert paired_ratio([1, 2, 30], [2, 30, 3]).value == 0.5
+
+
+@given(st.lists(st.tuples(*[st.none() | st.integers(1, 10**6)] * 2), min_size=1, max_size=20))
+def test_the_interval_of_a_ratio_holds_the_middle_whichever_way_it_is_read(pairs):
+    first, second = zip(*pairs, strict=True)
+    ratio, inverse = paired_ratio(first, second), paired_ratio(second, first)
+    if ratio is None:
+        assert inverse is None
+        return
+
+    def number(value):
+        return math.inf if value is None else value
+
+    assert number(ratio.low) <= number(ratio.value) <= number(ratio.high)
+    upper = 1 / number(inverse.value) if inverse.value != 0 else math.inf
+    assert number(ratio.low) <= upper * (1 + 1e-12)
+    assert upper <= number(ratio.high) * (1 + 1e-12)
+
+
+def test_of_two_middles_the_interval_reaches_to_the_upper():
+    ratio = paired_ratio([1, 1, 1, 1], [4, 4, 1, 1])
+    assert (ratio.value, ratio.low, ratio.high) == (0.25, 0.25, 1)
+
+
+def test_noise_is_hardly_ever_taken_for_a_gain():
+    """Ratios as scattered as those of `embedding2-tanh`, the most erratic row, around 1."""
+    chance = np.random.default_rng(0)
+    ratios = np.exp(chance.normal(scale=0.8, size=(400, 10)))
+    false = [paired_ratio(list(row), [1.0] * 10).high < 0.8 for row in ratios]
+    assert sum(false) < 12
+
+
+@pytest.mark.parametrize("n", [6, 10])
+def test_chance_is_a_binomial_tail(n):
+    for successes in range(n + 1):
+        tail = sum(math.comb(n, k) * 0.25**k * 0.75 ** (n - k) for k in range(successes, n + 1))
+        assert is_chance(successes, n, 0.25) == (tail >= 0.01)

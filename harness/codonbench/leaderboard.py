@@ -9,16 +9,30 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from codonbench.config import content_hash
 from codonbench.contracts import Frozen
+from codonbench.controls import (
+    FASTER,
+    OPTION,
+    Contrast,
+    RowKey,
+    contrasts,
+    controlled_key,
+    row_key,
+)
 from codonbench.records import FINISHED, RunRecord
-from codonbench.statistics import Median, censored_median, wilson_interval
+from codonbench.statistics import Median, censored_median, is_chance, wilson_interval
 from codonbench.store import BadRecord
 
 OFFICIAL_SEEDS = 10
+
+LUCK = 0.25
+"""Share of runs that an honest learner may well decipher below the bound: when a single codon
+is left to be seen, a guess at it is right now and then. Far above one in 21, because an untrained
+guess at the rarest codon may be a good one; more often than that is not luck."""
 
 MEDIANS = (
     "excess_pairs",
@@ -28,6 +42,17 @@ MEDIANS = (
     "rare_stop_ambiguity",
     "decipher_epoch",
 )
+
+
+_Place = tuple[str, str]
+"""A comparability key and a kind of device."""
+
+_Rows = dict[RowKey, dict[int, RunRecord]]
+"""A table's records, by row and seed."""
+
+
+COUNTS = ("rare_stop_ambiguity",)
+"""Those of `MEDIANS` that are counts: null means that there is nothing to count, not "never"."""
 
 
 class Row(Frozen):
@@ -70,7 +95,7 @@ class Row(Frozen):
 
 
 class Table(Frozen):
-    """Rows that may be compared with one another."""
+    """Rows that may be compared with one another, and those that were run under a control too."""
 
     key: str
     task: str
@@ -84,8 +109,15 @@ class Table(Frozen):
     device: str
     torch: tuple[str, ...]
     engines: tuple[str, ...]
+    notes: tuple[str, ...]
     rows: tuple[Row, ...]
     references: tuple[Row, ...]
+    contrasts: tuple[Contrast, ...] = ()
+
+    @property
+    def control(self) -> str:
+        """Which control these rows were run under; empty for none, which comes first."""
+        return str(self.task_options.get(OPTION) or "")
 
 
 class Excluded(Frozen):
@@ -114,29 +146,47 @@ def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
             excluded.append(Excluded(name=item.name, reason=f"status {item.status}"))
         else:
             groups[item.comparability_key, item.machine.device].append(item)
-    tables = [_build_table(records, excluded) for _, records in sorted(groups.items())]
-    tables.sort(key=lambda t: (t.task, t.simulated, t.data, t.stop, t.device, t.key))
+    counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
+    tables = [_build_table(rows, _contrasts(place, counted)) for place, rows in counted.items()]
+    tables.sort(key=lambda t: (t.task, t.simulated, t.data, t.stop, t.device, t.control, t.key))
     excluded.sort(key=lambda e: (e.name, e.reason))
     return Board(tables=tuple(tables), excluded=tuple(excluded))
 
 
-def _build_table(records: Sequence[RunRecord], excluded: list[Excluded]) -> Table:
-    by_row: dict[tuple[str, str, str, str], dict[int, RunRecord]] = defaultdict(dict)
+def _count(records: Sequence[RunRecord], excluded: list[Excluded]) -> _Rows:
+    """Return the records that count, by row and seed; the first of a seed does."""
+    by_row: _Rows = defaultdict(dict)
     for record in sorted(records, key=lambda r: (r.model, r.seed, r.run_id)):
-        key = (
-            record.model,
-            record.plan.model_version,
-            content_hash(record.plan.config),
-            record.plugin.distribution,
-        )
-        counted = by_row[key].setdefault(record.seed, record)
+        counted = by_row[row_key(record)].setdefault(record.seed, record)
         if counted is not record:
             reason = f"seed {record.seed} is already counted from {counted.name}"
             excluded.append(Excluded(name=record.name, reason=reason))
-    rows = [_build_row(list(seeds.values())) for seeds in by_row.values()]
+    return by_row
+
+
+def _contrasts(place: _Place, counted: Mapping[_Place, _Rows]) -> dict[RowKey, list[Contrast]]:
+    """Return, for the rows of one table, how they stand beside their controls."""
+    key, device = place
+    found: dict[RowKey, list[Contrast]] = defaultdict(list)
+    for (_, other_device), controlled in counted.items():
+        first = _first(controlled)
+        if other_device == device and controlled_key(first) == key:
+            for row, contrast in contrasts(counted[place], controlled):
+                found[row].append(contrast)
+    return found
+
+
+def _first(rows: _Rows) -> RunRecord:
+    """Return a record of a table, for what all of them share."""
+    return next(iter(next(iter(rows.values())).values()))
+
+
+def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]]) -> Table:
+    rows = [_build_row(list(seeds.values()), found.get(key, [])) for key, seeds in by_row.items()]
     ranked = sorted((r for r in rows if r.role == "contestant"), key=_order)
     references = sorted((r for r in rows if r.role == "reference"), key=_order)
-    first = records[0]
+    records = [record for seeds in by_row.values() for record in seeds.values()]
+    first = _first(by_row)
     return Table(
         key=first.comparability_key,
         task=first.task,
@@ -150,12 +200,14 @@ def _build_table(records: Sequence[RunRecord], excluded: list[Excluded]) -> Tabl
         device=first.machine.device,
         torch=tuple(sorted({r.machine.torch for r in records})),
         engines=tuple(sorted({r.engine.name for r in records})),
+        notes=first.dataset.notes,
         rows=tuple(row.model_copy(update={"rank": i}) for i, row in enumerate(ranked, 1)),
         references=tuple(references),
+        contrasts=tuple(contrast for key in sorted(found) for contrast in found[key]),
     )
 
 
-def _build_row(records: Sequence[RunRecord]) -> Row:
+def _build_row(records: Sequence[RunRecord], found: Sequence[Contrast]) -> Row:
     first, n = records[0], len(records)
     successes = sum(r.metrics.get("sustained_pairs") is not None for r in records)
     low, high = wilson_interval(successes, n)
@@ -178,7 +230,7 @@ def _build_row(records: Sequence[RunRecord]) -> Row:
         parameters=first.parameters,
         devices=devices,
         seconds=seconds.value if seconds and len(devices) == 1 else None,
-        notes=_notes(records),
+        notes=_notes(records) + ((FASTER,) if any(c.faster for c in found) else ()),
     )
 
 
@@ -186,7 +238,7 @@ def _median(records: Sequence[RunRecord], name: str) -> Median | None:
     """Return the median of a metric; None where no run could answer or it does not apply."""
     computed = all(r.trace_sha256 is None for r in records)
     values = [r.metrics.get(name) for r in records if name not in r.not_measured]
-    if computed and all(value is None for value in values):
+    if (computed or name in COUNTS) and all(value is None for value in values):
         return None
     return censored_median([None if v is None else float(v) for v in values])
 
@@ -199,13 +251,19 @@ def _notes(records: Sequence[RunRecord]) -> tuple[str, ...]:
         notes.append(f"pretrained on {pretrained}")
     below = sum(any(f.startswith("below the bound") for f in r.flags) for r in records)
     if below:
-        notes.append(f"below the bound in {below} of {n}")
+        notes.append(f"below the bound in {below} of {n} ({_reason(below, n)})")
     diverged = sum(r.status == "diverged" for r in records)
     if diverged:
         notes.append(f"diverged in {diverged} of {n}")
     if n < OFFICIAL_SEEDS and records[0].info.role == "contestant":
         notes.append(f"fewer than {OFFICIAL_SEEDS} seeds")
     return tuple(notes)
+
+
+def _reason(below: int, n: int) -> str:
+    """Return what can make a row decipher codons that its streams had not shown."""
+    rest = "structured input or prior knowledge"
+    return f"luck, {rest}" if is_chance(below, n, LUCK) else f"too often for luck: {rest}"
 
 
 def _order(row: Row) -> tuple[float, float, float, str, str]:

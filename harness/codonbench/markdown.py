@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
+from collections.abc import Mapping
 
 import pandas as pd
 
+from codonbench.controls import FASTER_BELOW, Contrast
 from codonbench.errors import StoreError
 from codonbench.leaderboard import Board, Row, Table
 from codonbench.statistics import Median
@@ -27,7 +30,17 @@ HEADERS = (
     "seeds",
 )
 
-_LONGEST = 120
+CONTRAST_HEADERS = (
+    "model",
+    "control",
+    "pairs, real code",
+    "pairs, control",
+    "real / control",
+    "seeds",
+    "faster on the real code",
+)
+
+_LONGEST, _LONGEST_NOTE = 120, 400
 
 
 def render_board(board: Board) -> str:
@@ -47,10 +60,11 @@ def render_table(table: Table) -> str:
         if table.stop == "confident"
         else "no early stop:"
     )
+    control = f", control {plain(table.control)}" if table.control else ""
     chosen = {k: v for k, v in sorted(table.task_options.items()) if v is not None}
     options = ", ".join(f"{plain(k)} {plain(str(v))}" for k, v in chosen.items())
     lines = [
-        f"### {plain(table.task)} on {data}, {plain(table.device)}",
+        f"### {plain(table.task)} on {data}{control}, {plain(table.device)}",
         "",
         f"Task version {plain(table.task_version)}"
         + (f" ({options})" if options else "")
@@ -59,13 +73,50 @@ def render_table(table: Table) -> str:
         f"key `{plain(table.key)}`.",
         "",
     ]
+    if table.notes:
+        lines += [" ".join(plain(note, _LONGEST_NOTE) for note in table.notes), ""]
     everyone = (*table.rows, *table.references)
     one_device = len({device for row in everyone for device in row.devices}) == 1
     if table.rows:
         lines += [_grid(table.rows, table, one_device), ""]
     if table.references:
-        lines += ["Reference rows, not ranked:", "", _grid(table.references, table, one_device)]
+        lines += ["Reference rows, not ranked:", "", _grid(table.references, table, one_device), ""]
+    if table.contrasts:
+        lines += [_CONTRASTS, "", _contrast_grid(table)]
     return "\n".join(lines).rstrip()
+
+
+_CONTRASTS = (
+    "The same pairs under codes shuffled for each seed, beside the real code. The ratio is the "
+    "median over the seeds of both, and 0 where only the real code was deciphered; a row is faster "
+    f"on the real code where the whole interval lies below {FASTER_BELOW}:"
+)
+
+
+def _contrast_grid(table: Table) -> str:
+    """Return how rows stand beside their controls, the most helped by the real code first."""
+    body = [
+        [
+            plain(name_text(contrast.model, contrast.overrides, contrast.distribution)),
+            plain(contrast.control),
+            median_text(contrast.real, table.budget_pairs),
+            median_text(contrast.controlled, table.budget_pairs),
+            ratio_text(contrast.ratio),
+            str(len(contrast.seeds)),
+            "yes" if contrast.faster else "",
+        ]
+        for contrast in sorted(table.contrasts, key=_by_ratio)
+    ]
+    alignment = ["left", "left", "right", "right", "right", "right", "left"]
+    return pd.DataFrame(body, columns=list(CONTRAST_HEADERS)).to_markdown(
+        index=False, tablefmt="pipe", colalign=alignment, disable_numparse=True
+    )
+
+
+def _by_ratio(contrast: Contrast) -> tuple[float, str, str]:
+    ratio = contrast.ratio
+    value = math.inf if ratio is None or ratio.value is None else ratio.value
+    return value, contrast.model, contrast.config_sha256
 
 
 def _grid(rows: tuple[Row, ...], table: Table, one_device: bool) -> str:
@@ -96,7 +147,7 @@ def _grid(rows: tuple[Row, ...], table: Table, one_device: bool) -> str:
             str(len(row.seeds)),
             plain(", ".join(row.devices)),
             *([f"{row.seconds:.1f}" if row.seconds is not None else ""] if one_device else []),
-            plain("; ".join(row.notes)),
+            "; ".join(plain(note) for note in row.notes),
         ]
         body.append(cells)
     alignment = ["left" if h in ("model", "device", "notes") else "right" for h in headers]
@@ -108,10 +159,25 @@ def _grid(rows: tuple[Row, ...], table: Table, one_device: bool) -> str:
 
 def label(row: Row) -> str:
     """Return ``lstm-64 (hidden=128; by mylab)``: name, departures from it, and supplier."""
-    extras = [f"{field}={value}" for field, value in sorted(row.overrides.items())]
-    if row.distribution != "codonbench":
-        extras.append(f"by {row.distribution or 'nobody installed'}")
-    return f"{row.model} ({'; '.join(extras)})" if extras else row.model
+    return name_text(row.model, row.overrides, row.distribution)
+
+
+def name_text(model: str, overrides: Mapping[str, object], distribution: str) -> str:
+    """Return a model's name, where it departs from that, and who supplies it."""
+    extras = [f"{field}={value}" for field, value in sorted(overrides.items())]
+    if distribution != "codonbench":
+        extras.append(f"by {distribution or 'nobody installed'}")
+    return f"{model} ({'; '.join(extras)})" if extras else model
+
+
+def ratio_text(ratio: Median | None) -> str:
+    """Return ``0.57 [0.36 to 0.68]``; 0 where only the real code was deciphered, ``-`` for none."""
+    if ratio is None:
+        return "-"
+    low, middle, high = (
+        "∞" if value is None else f"{value:.2f}" for value in (ratio.low, ratio.value, ratio.high)
+    )
+    return middle if ratio.n == 1 else f"{middle} [{low} to {high}]"
 
 
 def success_text(row: Row) -> str:
@@ -139,7 +205,7 @@ def median_text(median: Median | None, budget: int | None) -> str:
     return f"{number(median.value)} [{number(median.low)} to {number(median.high)}]"
 
 
-def plain(text: str) -> str:
+def plain(text: str, longest: int = _LONGEST) -> str:
     """Return text that shows as itself in a Markdown table, whatever a record holds.
 
     Control and formatting characters (line breaks, right-to-left marks) go, what Markdown or
@@ -147,8 +213,8 @@ def plain(text: str) -> str:
     """
     visible = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text)
     visible = " ".join(visible.split())
-    if len(visible) > _LONGEST:
-        visible = visible[: _LONGEST - 1] + "…"
+    if len(visible) > longest:
+        visible = visible[: longest - 1] + "…"
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;")):
         visible = visible.replace(character, entity)
     return "".join(f"\\{c}" if c in "\\`*_[]" else c for c in visible)

@@ -40,6 +40,11 @@ class Relabelling:
 
 def relabelling(n_classes: int, salt: str, seed: int) -> Relabelling:
     """Return the permutation of `n_classes` class ids that (salt, seed) gives."""
-    digest = hashlib.sha256(f"{salt}\0{seed}\0{n_classes}".encode()).digest()
-    rng = np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
+    rng = hidden_generator(salt, seed, str(n_classes))
     return Relabelling(forward=rng.permutation(n_classes).astype(np.int64))
+
+
+def hidden_generator(salt: str, seed: int, purpose: str) -> np.random.Generator:
+    """Return a generator that nobody can foresee who does not know the salt."""
+    digest = hashlib.sha256(f"{salt}\0{seed}\0{purpose}".encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))

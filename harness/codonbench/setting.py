@@ -9,7 +9,7 @@ from codonbench.config import RunPlan
 from codonbench.contracts import BatchLearner, Dataset, Model, ModelConfig, required_right
 from codonbench.encodings import make_encoder
 from codonbench.probes import BatchClock, ProbeSchedule, frame_positions
-from codonbench.relabelling import Relabelling, relabelling
+from codonbench.relabelling import Relabelling, hidden_generator, relabelling
 from codonbench.stopping import Watcher
 from codonbench.streams import Stream
 from codonbench.training import Course, Lesson, OnProbe, Probes
@@ -19,7 +19,7 @@ class Setting:
     """What a plan and a dataset fix before any model is looked at.
 
     Attributes:
-        plan, dataset: What was asked, on what.
+        plan, dataset: What was asked, on what; the labels are this run's, where it is a control.
         labels: The seed's permutation of class ids.
         stream: The seed's pairs.
         clock: Where batches end.
@@ -28,7 +28,7 @@ class Setting:
 
     def __init__(self, plan: RunPlan, dataset: Dataset, batch_size: int) -> None:
         self.plan = plan
-        self.dataset = dataset
+        self.dataset = dataset = dataset.for_run(hidden_generator(plan.salt, plan.seed, "control"))
         self.labels: Relabelling = relabelling(len(dataset.spec.classes), plan.salt, plan.seed)
         self.stream = Stream(dataset, plan.seed)
         self.clock = BatchClock(batch_size, self.stream.epoch_pairs, plan.budget_pairs)

@@ -244,6 +244,43 @@ def test_the_genetic_code_has_an_option_of_its_own(run, fasta):
     assert answer.records[0].plan.task_options["genetic_code"] == 2
 
 
+CONTROL = ("--model", "mlp-64", "--seeds", "0-1", "--control", "shuffled")
+
+
+def test_the_control_has_an_option_of_its_own_and_says_what_it_does(run):
+    answer = run(*CONTROL)
+    assert "control: each seed has a shuffled genetic code of its own" in answer.err
+    assert "human-codon on usage (simulated), control shuffled, cpu" in answer.out
+    short = stored()[0]
+    assert short.plan.task_options["control"] == "shuffled"
+    assert any(note.startswith("Control: ") for note in short.dataset.notes)
+    long = run("--model", "mlp-64", "--task-set", "control=shuffled", "--json").records[0]
+    assert long.run_id == short.run_id
+
+
+def test_a_run_under_a_control_is_held_against_the_one_without(run):
+    plain = run(*CONTROL[:4])
+    assert "under control" not in plain.out
+    answer = run(*CONTROL)
+    said = " ".join(answer.out.split())
+    assert "mlp-64: pairs on the real code / under control shuffled, over 2 seeds: -" in said
+
+
+def test_a_worker_and_this_process_shuffle_alike(run):
+    here = run(*CONTROL, "--workers", "0", "--json").facts
+    there = run(*CONTROL, "--workers", "1", "--json", "--force").facts
+    for one, other in zip(here, there, strict=True):
+        assert one["weights_sha256"] == other["weights_sha256"]
+        assert one["trace_sha256"] == other["trace_sha256"]
+
+
+def test_a_control_that_does_not_exist_is_refused(run):
+    answer = run("--model", "mlp-64", "--control", "reversed")
+    assert answer.code == 2
+    assert "'reversed'" in answer.err
+    assert "'shuffled'" in answer.err
+
+
 def test_computed_rows_say_that_nothing_was_trained(run):
     answer = run("--model", "bound", "--json")
     assert answer.records[0].weights_sha256 is None

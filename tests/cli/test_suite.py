@@ -166,6 +166,11 @@ def test_set_and_genetic_code_reach_every_run(suite, fasta):
     assert record.dataset.source == "orfs.fa"
 
 
+def test_a_control_reaches_every_run(suite):
+    answer = suite(run_of("mlp-64") + run_of("mlp-128"), "--control", "shuffled", "--json")
+    assert [r.plan.task_options["control"] for r in answer.records] == ["shuffled"] * 2
+
+
 @pytest.mark.parametrize("how", ["option", "environment"])
 def test_no_run_of_a_suite_uses_the_network_where_that_is_forbidden(suite, monkeypatch, how):
     if how == "environment":

@@ -26,6 +26,7 @@ def facts(record: RunRecord) -> Table:
         "run id": record.run_id,
         "model": f"{record.model}, version {record.plan.model_version}; {config}",
         "task": f"{record.task} on {record.dataset.source}{simulated}",
+        **({"about it": " ".join(record.dataset.notes)} if record.dataset.notes else {}),
         "seed": str(record.seed),
         "parameters": f"{record.parameters:,}",
         "pairs": f"{record.pairs:,} of {record.plan.budget_pairs:,}",

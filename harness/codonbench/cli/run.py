@@ -59,6 +59,13 @@ def run(
         int | None,
         typer.Option(help="NCBI translation table; short for --task-set genetic_code=N."),
     ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            help="shuffled: the same pairs under genetic codes shuffled for each seed; short for "
+            "--task-set control=shuffled."
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Budget in epochs.")] = None,
     pairs: Annotated[int | None, typer.Option(help="Budget in training pairs.")] = None,
     full: Annotated[
@@ -114,6 +121,8 @@ def run(
     task_overrides = parse_settings(task_settings or [], "--task-set")
     if genetic_code is not None:
         task_overrides["genetic_code"] = str(genetic_code)
+    if control is not None:
+        task_overrides["control"] = control
     asked = {
         "model": "any" if model is None else model,
         "task": task,

@@ -9,8 +9,9 @@ from rich.text import Text
 from codonbench.cli.console import output, say
 from codonbench.cli.tables import new_table
 from codonbench.config import content_hash
+from codonbench.controls import FASTER
 from codonbench.leaderboard import Row, Table, build_board
-from codonbench.markdown import label, median_text, success_text
+from codonbench.markdown import label, median_text, name_text, ratio_text, success_text
 from codonbench.records import FINISHED, RunRecord
 from codonbench.store import Store
 
@@ -36,9 +37,12 @@ def print_standing(records: Sequence[RunRecord], store: Store, against: Store | 
         others = (r for r in against.scan() if isinstance(r, RunRecord))
         found += [r for r in others if _row_key(r) not in own]
     tables = {(r.comparability_key, r.machine.device) for r in finished}
-    for table in build_board(found).tables:
+    board = build_board(found)
+    for table in board.tables:
         if (table.key, table.device) in tables:
             _print_table(table, mine)
+    for table in board.tables:
+        _print_contrasts(table, mine)
 
 
 def _row_key(record: RunRecord) -> tuple[str, ...]:
@@ -64,10 +68,27 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
         if key in mine and row.notes:
             own_notes.append(f"{label(row)}: {'; '.join(row.notes)}")
     simulated = " (simulated)" if table.simulated else ""
-    console.print(f"\n{table.task} on {table.data}{simulated}, {table.device}; medians over seeds")
+    control = f", control {table.control}" if table.control else ""
+    where = f"{table.task} on {table.data}{simulated}{control}, {table.device}"
+    console.print(f"\n{where}; medians over seeds")
     console.print(grid)
     for note in own_notes:
         say(note, console=console)
+
+
+def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
+    """Say how own rows stand beside their controls."""
+    for contrast in table.contrasts:
+        row = (table.device, contrast.model, contrast.config_sha256, contrast.distribution)
+        if mine & {(table.key, *row), (contrast.key, *row)}:
+            name = name_text(contrast.model, contrast.overrides, contrast.distribution)
+            ratio, seeds = ratio_text(contrast.ratio), len(contrast.seeds)
+            flag = f"; {FASTER}" if contrast.faster else ""
+            say(
+                f"{name}: pairs on the real code / under control {contrast.control}, "
+                f"over {seeds} seeds: {ratio}{flag}",
+                console=output(),
+            )
 
 
 def _columns(table: Table, width: int) -> list[_Column]:

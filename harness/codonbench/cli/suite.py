@@ -79,7 +79,7 @@ def chosen_suite(ctx: typer.Context, name: str, request: RunRequest) -> Suite:
         for field in FIELDS
         if field != "model" and _is_typed(ctx, options.get(field, field))
     }
-    if _is_typed(ctx, "genetic_code"):
+    if _is_typed(ctx, "genetic_code") or _is_typed(ctx, "control"):
         typed["task_overrides"] = request.task_overrides
     typed["offline"] = request.offline  # from the environment too, and not a suite's to say
     return read_suite(find_suite(name), typed)

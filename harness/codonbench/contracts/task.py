@@ -174,6 +174,17 @@ class Dataset:
         """
         raise TypeError(f"{type(self).__name__} does not define draw()")
 
+    def for_run(self, rng: np.random.Generator) -> Self:
+        """Return these data as one run is asked about them: themselves, but for a control.
+
+        A control may give each run labels of its own. It may change `labels` and, in `spec`,
+        what follows from them; never what `draw` gives, so that its streams are the task's.
+
+        Args:
+            rng: From the plan's salt and seed: what a control does is as secret as the salt.
+        """
+        return self
+
 
 @dataclass(frozen=True)
 class DataSource:

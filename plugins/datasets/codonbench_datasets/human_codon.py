@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from codonbench import Dataset, DataSource, Task, TaskOptions, hookimpl
 from codonbench.errors import ConfigError, DataError, UnknownNameError
@@ -22,6 +22,7 @@ from codonbench_datasets.genetic_code import GeneticCode, codon_letters, genetic
 from codonbench_datasets.human_codon_spec import NAME, TITLE, VERSION, human_codon_spec
 from codonbench_datasets.orf_cache import load_orfs
 from codonbench_datasets.orfs import OrfDataset
+from codonbench_datasets.shuffled_code import shuffled_code
 from codonbench_datasets.usage import (
     SimulatedDataset,
     expected_frequencies,
@@ -59,6 +60,17 @@ class HumanCodonOptions(TaskOptions):
         description="codons in a simulated ORF on average (the paper's ORFs have 400); "
         "only for --data usage",
     )
+    control: Literal["shuffled"] | None = Field(
+        default=None, description="shuffled gives the codons other meanings in each run"
+    )
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave a control out where there is none: a run's id is the hash of what is written."""
+        written: dict[str, Any] = write(self)
+        if self.control is None:
+            del written["control"]
+        return written
 
     @field_validator("genetic_code")
     @classmethod
@@ -101,6 +113,11 @@ class HumanCodon(Task):
             DataError: The data are missing, unreadable or unusable.
             DownloadError: A download failed, did not verify, or is missing while offline.
         """
+        natural = self._load(data, options, cache, offline)
+        return shuffled_code(natural) if options.control == "shuffled" else natural
+
+    def _load(self, data: str, options: Any, cache: Path, offline: bool) -> Dataset:
+        """Load the data under their own genetic code."""
         code = genetic_code(options.genetic_code)
         if data == "usage":
             return _load_usage(code, options.mean_length)
