@@ -84,8 +84,9 @@ def orfs_of(number: int) -> str:
 
 @pytest.mark.parametrize("number", TABLES)
 def test_every_genetic_code_runs_and_metrics_of_stops_say_where_there_are_none(
-    number: int, toys: Any, tmp_path: Path
+    number: int, toys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # where the toys' cache of curated ORFs goes
     path = tmp_path / "all_codons.fa"
     path.write_text(orfs_of(number))
     asked = {"data": str(path), "task_overrides": {"genetic_code": str(number)}}
