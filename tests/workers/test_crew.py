@@ -182,9 +182,11 @@ def process_tree_of(tmp_path):
     return tree
 
 
-@pytest.mark.parametrize("model", ["mlp-64", "count-table"])
-def test_a_crew_gives_the_records_that_this_process_gives(registry, tmp_path, model):
-    request = RunRequest(model=model, seeds=(0, 1, 2), pairs=20_000)
+@pytest.mark.parametrize(
+    ("model", "options"), [("mlp-64", {}), ("count-table", {"control": "shuffled"})]
+)
+def test_a_crew_gives_the_records_that_this_process_gives(registry, tmp_path, model, options):
+    request = RunRequest(model=model, seeds=(0, 1, 2), pairs=20_000, task_overrides=options)
     job = prepare(request, registry, tmp_path)
     here = {r.seed: (r, t) for r, t in run(job.plans, job, registry, unwatched, learn)}
     told = {}

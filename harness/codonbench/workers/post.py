@@ -10,11 +10,9 @@ from multiprocessing import Pipe
 
 import numpy as np
 
-from codonbench.config import RunPlan
 from codonbench.errors import UsageError
 from codonbench.lab import Lab
 from codonbench.learning import Watch, Work
-from codonbench.relabelling import relabelling
 from codonbench.setting import Setting
 from codonbench.stopping import right_rows
 from codonbench.training import OnProbe, Probes
@@ -43,6 +41,7 @@ class Post:
         self._work = work
         self._watch = watch
         self._labs = [Lab(Probes()) for _ in work.plans]
+        self._settings: dict[int, Setting] = {}
         self._began: dict[int, float] = {}
         self._follow: dict[int, OnProbe] = {}
         self._ended: set[int] = set()
@@ -86,22 +85,22 @@ class Post:
         return True
 
     def _note(self, message: Began | Seen | Ended, logits: Logits) -> Iterator[tuple[Setting, Lab]]:
-        run, plan = message.run, self._work.plans[message.run]
+        run = message.run
         if isinstance(message, Began):
             self._labs[run] = Lab(Probes())
             self._began[run] = time.monotonic()
-            self._follow[run] = self._watch(plan)
+            self._follow[run] = self._watch(self._work.plans[run])
         elif isinstance(message, Seen):
-            self._look(run, plan, message.pairs, logits)
+            self._look(run, message.pairs, logits)
         else:
             self._ended.add(run)
-            yield self._setting(plan), _filled(self._labs[run], message)
+            yield self._setting(run), _filled(self._labs[run], message)
 
-    def _look(self, run: int, plan: RunPlan, positions: Sequence[int], logits: Logits) -> None:
+    def _look(self, run: int, positions: Sequence[int], logits: Logits) -> None:
         """Keep what a run showed, and show it to whoever watches."""
-        dataset, lab = self._work.dataset, self._labs[run]
-        labels = relabelling(len(dataset.spec.classes), plan.salt, plan.seed)
-        hidden = labels.hide(dataset.labels)[dataset.probe]
+        lab, setting = self._labs[run], self._setting(run)
+        dataset = setting.dataset
+        hidden = setting.labels.hide(dataset.labels)[dataset.probe]
         for position, shown in zip(positions, logits, strict=True):
             lab.probes.pairs.append(position)
             lab.probes.logits.append(shown)
@@ -153,7 +152,7 @@ class Post:
                 lab.status = "error"
                 lab.error = f"the worker process {self._why}, {where}"
             self._ended.add(run)
-            yield self._setting(self._work.plans[run]), lab
+            yield self._setting(run), lab
 
     def left_over(self) -> list[Work]:
         """Return what is to be handed to other workers: each run that may be no culprit."""
@@ -171,8 +170,11 @@ class Post:
             return [run for run in unfinished if run not in self._began]
         return unfinished
 
-    def _setting(self, plan: RunPlan) -> Setting:
-        return Setting(plan, self._work.dataset, self._work.config.batch_size)
+    def _setting(self, run: int) -> Setting:
+        if run not in self._settings:
+            batch_size = self._work.config.batch_size
+            self._settings[run] = Setting(self._work.plans[run], self._work.dataset, batch_size)
+        return self._settings[run]
 
 
 def _filled(lab: Lab, message: Ended) -> Lab:
