@@ -306,3 +306,11 @@ def test_runs_as_a_frame_have_a_row_a_run_and_a_column_a_metric() -> None:
 def test_board_json_holds_no_infinity() -> None:
     board = build_board(row_seeds("mlp-64", [None, None]))
     json.dumps(board.model_dump(mode="json"), allow_nan=False)
+
+
+def test_seeds_run_with_an_edited_model_are_a_row_of_their_own() -> None:
+    records = row_seeds("mylstm", [0, 64, 128, 640])
+    edited = Origin(**records[3].plugin.model_dump() | {"source_sha256": "e" * 64})
+    records[3] = records[3].model_copy(update={"plugin": edited}).sealed()
+    rows = build_board(records).tables[0].rows
+    assert sorted(row.seeds for row in rows) == [(0, 1, 2), (3,)]

@@ -33,7 +33,7 @@ FEWEST_SEEDS = 6
 
 FASTER = "faster on the real code than on shuffled ones: structured input or prior knowledge"
 
-RowKey = tuple[str, str, str, str]
+RowKey = tuple[str, ...]
 """Model, its version, the hash of its configuration, and who supplies it."""
 
 Seeds = Mapping[int, RunRecord]
@@ -77,9 +77,18 @@ def controlled_key(record: RunRecord) -> str | None:
 
 
 def row_key(record: RunRecord) -> RowKey:
-    """Return what makes two runs of one table count in one row."""
-    plan = record.plan
-    return record.model, plan.model_version, content_hash(plan.config), record.plugin.distribution
+    """Return what makes two runs of one table count in one row.
+
+    The source is part of it: who edits a model and runs some of its seeds again has two models.
+    """
+    plan, plugin = record.plan, record.plugin
+    return (
+        record.model,
+        plan.model_version,
+        content_hash(plan.config),
+        plugin.distribution,
+        plugin.source_sha256,
+    )
 
 
 def contrasts(
