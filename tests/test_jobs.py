@@ -158,7 +158,7 @@ def test_an_edited_record_is_made_again_set_aside_and_named(toys, store):
     aside = store.folder / "set-aside" / f"{made.record.name}-1.json"
     assert aside.read_text() == edited
     assert told == [
-        f"set aside: {path.name} its content does not match its checksum; it now lies in {aside}"
+        f"set aside: {path.name}: its content does not match its checksum; it now lies in {aside}"
     ]
 
 

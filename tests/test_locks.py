@@ -90,7 +90,7 @@ def test_another_process_is_named_with_its_number_and_time(ledger, other):
         free, (holder,) = page.take_free(["apple"])
     assert free == set()
     assert holder.pid == other.pid
-    assert str(holder) == f"process {other.pid}, since {holder.since:%H:%M:%S}"
+    assert str(holder) == f"process {other.pid} (since {holder.since:%H:%M:%S})"
 
 
 def test_what_a_killed_process_had_is_free_and_its_files_are_cleared(ledger, other):

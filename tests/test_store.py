@@ -171,7 +171,7 @@ def test_a_record_whose_run_is_being_made_again_is_not_amended(store, record):
     path = store.save(record, None)
     with store.claims() as claims:
         claims.take_free([record.run_id])
-        with pytest.raises(StoreError, match=r"is being made again by process \d+, since"):
+        with pytest.raises(StoreError, match=r"is being made again by process \d+ \(since"):
             amend_record(path, record, {"flags": []})
     assert read_record(path) == record
 
@@ -194,7 +194,7 @@ def test_a_bad_record_makes_room_and_is_kept_with_its_trace(store, record, trace
     (aside,) = store.make_room(record.plan)
     assert aside.path == store.folder / "set-aside" / f"{record.name}-1.json"
     assert aside.path.read_text() == damaged
-    assert str(aside).startswith(f"{path.name} {why}")
+    assert str(aside).startswith(f"{path.name}: {why}")
     assert str(aside).endswith(f"; it now lies in {aside.path}")
     assert aside.path.with_suffix(".npz").is_file()
     assert not store.trace_path(record).exists()

@@ -37,8 +37,8 @@ class Holder(Frozen):
     alone: bool = True
 
     def __str__(self) -> str:
-        """Return ``process 4711, since 17:20:05``."""
-        return f"process {self.pid}, since {self.since:%H:%M:%S}"
+        """Return ``process 4711 (since 17:20:05)``."""
+        return f"process {self.pid} (since {self.since:%H:%M:%S})"
 
 
 class Ledger:

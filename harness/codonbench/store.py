@@ -46,7 +46,7 @@ class SetAside:
 
     def __str__(self) -> str:
         """Return a sentence about it."""
-        return f"{self.bad.path.name} {self.bad.reason}; it now lies in {self.path}"
+        return f"{self.bad.path.name}: {self.bad.reason}; it now lies in {self.path}"
 
 
 class Store:

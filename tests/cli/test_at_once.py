@@ -48,7 +48,7 @@ def test_after_a_kill_another_takes_over_what_was_not_made(start, strangers):
     words += ("--workers", "0", "--engine", "eager")
     with start(*words) as first, start_when(Path("learning"), start, words) as second:
         line = next((line for line in second.stderr if "waiting for its record" in line), "")
-        assert f"being run by process {first.pid}, since " in line
+        assert f"being run by process {first.pid} (since " in line
         first.kill()
         Path("hurry").touch()
         said = second.communicate(timeout=120)[1]
@@ -75,7 +75,7 @@ def test_a_damaged_record_is_set_aside_named_and_its_run_made_again(bench, run):
     assert path.read_text() == whole[:300]
     again = run("--model", "untrained")
     assert again.code == 0
-    assert f"set aside: {path.name} is not JSON: " in again.err
+    assert f"set aside: {path.name}: is not JSON: " in again.err
     (aside,) = Path("results/set-aside").glob("*.json")
     assert aside.read_text() == whole[:300]
     assert sound() == [(0, "done")]

@@ -23,7 +23,7 @@ def keygen(
 
 
 def sign(
-    records: Annotated[list[Path], typer.Argument(help="Record files.")],
+    records: Annotated[list[Path], typer.Argument(help="Record files, and folders of them.")],
     key: Annotated[Path, typer.Option(help="A private key, as 'bench keygen' writes it.")],
 ) -> None:
     """Sign records: each gets a signature beside it, RECORD.sig.
@@ -35,4 +35,5 @@ def sign(
 
     secret = read_private_key(key)
     for path in records:
-        typer.echo(f"wrote {sign(path, secret)}")
+        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+            typer.echo(f"wrote {sign(file, secret)}")
