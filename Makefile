@@ -52,8 +52,8 @@ audit: $(BIN)/bench ## Run three committed records again and compare
 	$(BIN)/bench audit --sample 3 --data usage
 
 official: $(BIN)/bench ## Make every official row: DATA=path/to/human_cds.fa.gz adds the real ORFs
-	$(BIN)/bench run --suite official
-	$(if $(DATA),$(BIN)/bench run --suite official --data $(DATA))
+	$(BIN)/bench run --exclusive --suite official
+	$(if $(DATA),$(BIN)/bench run --exclusive --suite official --data $(DATA))
 	$(BIN)/bench leaderboard
 
 clean: ## Remove the virtual environment and what was built

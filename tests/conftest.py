@@ -184,6 +184,14 @@ class Toys:
         return record, trace
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_other_runs_in_the_way(tmp_path_factory):
+    """Keep tests from waiting for runs that this machine's user is making elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CODONBENCH_LOCKS", str(tmp_path_factory.mktemp("locks")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def toys():
     return Toys(load_registry())

@@ -1,13 +1,18 @@
+import time
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from codonbench import Metric, Model, ModelConfig, ModelInfo, Output, hookimpl
 from codonbench.entries import MetricEntry
-from codonbench.errors import PluginError, StoreError
+from codonbench.errors import BusyError, PluginError, StoreError
 from codonbench.jobs import reusable, run_all
-from codonbench.store import Store
+from codonbench.occupancy import Terms
+from codonbench.runner import run
+from codonbench.store import Store, read_record
 
 
 @pytest.fixture
@@ -19,12 +24,13 @@ def quiet(plan):
     return lambda pairs, right, logits: None
 
 
-def outcomes(toys, store, watch=quiet, *, registry=None, force=False, **request):
+def outcomes(toys, store, watch=quiet, *, registry=None, force=False, told=None, **request):
     """Run mlp-64 for a few pairs with seeds 0 to 2, one after another in the reference loop."""
     registry = registry or toys.registry()
     asked = {"seeds": (0, 1, 2), "pairs": 200, "engine": "eager", **request}
     job = toys.job(registry=registry, **asked)
-    return list(run_all(job, registry, store, watch, force=force))
+    say = [].append if told is None else told.append
+    return list(run_all(job, registry, store, watch, force=force, say=say))
 
 
 def names(store):
@@ -140,13 +146,94 @@ def test_a_record_is_made_again_where_the_plugins_source_has_changed(toys, store
         object.__setattr__(job.entry, "origin", made.record.plugin)
 
 
-def test_an_edited_record_is_made_again(toys, store):
+def test_an_edited_record_is_made_again_set_aside_and_named(toys, store):
     (made,) = outcomes(toys, store, seeds=(0,))
     path = store.folder / f"{made.record.name}.json"
-    path.write_text(path.read_text().replace('"pairs": 200', '"pairs": 199'))
-    (again,) = outcomes(toys, store, seeds=(0,))
+    edited = path.read_text().replace('"pairs": 200', '"pairs": 199')
+    path.write_text(edited)
+    told = []
+    (again,) = outcomes(toys, store, seeds=(0,), told=told)
     assert not again.reused
     assert names(store) == [made.record.name]
+    aside = store.folder / "set-aside" / f"{made.record.name}-1.json"
+    assert aside.read_text() == edited
+    assert told == [
+        f"set aside: {path.name}: its content does not match its checksum; it now lies in {aside}"
+    ]
+
+
+@contextmanager
+def another_process(toys, store, ending):
+    """Claim seed 1 as another process would; end as `ending(claims, plan, record)` says."""
+    job = toys.job(seeds=(1,), pairs=200, engine="eager")
+    (plan,), registry = job.plans, toys.registry()
+    ((record, _),) = run(job.plans, job, registry, quiet)
+    claimed = Event()
+
+    def work():
+        with store.claims() as claims:
+            assert claims.take_free([plan.run_id])[0]
+            claimed.set()
+            time.sleep(0.3)
+            ending(record)
+
+    store.prepare()
+    thread = Thread(target=work)
+    thread.start()
+    assert claimed.wait(10)
+    yield
+    thread.join()
+
+
+def test_a_run_that_another_process_makes_is_left_to_it_and_its_record_reused(toys, store):
+    told = []
+    with another_process(toys, store, lambda record: store.save(record, None)):
+        made = outcomes(toys, store, told=told)
+    assert [(o.record.seed, o.reused) for o in made] == [(0, False), (2, False), (1, True)]
+    (sentence,) = told
+    assert sentence.startswith("seed 1: being run by process ")
+    assert sentence.endswith("; waiting for its record")
+
+
+def test_a_run_that_another_process_gave_up_is_made_here(toys, store):
+    with another_process(toys, store, lambda record: None):
+        made = outcomes(toys, store)
+    assert [(o.record.seed, o.reused) for o in made] == [(0, False), (2, False), (1, False)]
+
+
+def test_forced_a_run_is_made_again_even_if_another_process_has_just_made_it(toys, store):
+    with another_process(toys, store, lambda record: store.save(record, None)):
+        (made,) = outcomes(toys, store, seeds=(1,), force=True)
+    assert not made.reused
+
+
+def test_without_waiting_a_run_that_another_process_makes_is_refused(toys, store):
+    job = toys.job(seeds=(1,), pairs=200, engine="eager")
+    with another_process(toys, store, lambda record: None), pytest.raises(BusyError) as caught:
+        list(run_all(job, toys.registry(), store, quiet, terms=Terms(wait=False)))
+    assert str(caught.value).startswith("mlp-64, seed 1: being run by process ")
+    assert str(caught.value).endswith("; without --no-wait its record is waited for")
+
+
+def test_after_ctrl_c_nobody_is_waited_for(toys, store):
+    def watch(plan):
+        def interrupt(pairs, right, logits):
+            raise KeyboardInterrupt
+
+        return interrupt
+
+    with another_process(toys, store, lambda record: None):
+        made = outcomes(toys, store, watch)
+    assert [(o.record.seed, o.record.status) for o in made] == [(0, "interrupted")]
+
+
+def test_a_record_tells_the_circumstances_of_its_run(toys, store):
+    (made,) = outcomes(toys, store, seeds=(0,))
+    circumstances = made.record.machine.circumstances
+    assert circumstances.alone is False
+    assert circumstances.neighbours >= 0
+    assert len(circumstances.clocks_mhz) in (0, 2)
+    assert read_record(store.folder / f"{made.record.name}.json") == made.record
 
 
 def test_runs_are_made_one_at_a_time_as_they_are_asked_for(toys, store):

@@ -22,12 +22,13 @@ learning computing planning markdown
 lab
 setting
 engines discovery
-training registry leaderboard frames consistency rescoring
+training registry leaderboard frames consistency rescoring signing
 controls
-store scoring untrusted
+store scoring
+occupancy
 records entries
 config machine origin
-stopping seeding failures hook_check
+stopping seeding failures hook_check locks untrusted migrations
 probes streams relabelling encodings statistics hookspecs
 contracts
 errors selection

@@ -169,6 +169,13 @@ def test_wall_time_is_shown_only_among_rows_of_one_device() -> None:
     assert "s a run" not in render_board(mixed)
 
 
+def test_seeds_run_on_different_devices_have_no_common_time() -> None:
+    mixed = [make_record(), make_record(seed=1, device_name="another processor")]
+    (row,) = build_board(mixed).tables[0].rows
+    assert row.devices == ("another processor", "some processor")
+    assert row.seconds is None
+
+
 def test_unfinished_bad_and_repeated_runs_are_listed_with_the_reason() -> None:
     found = [
         make_record(seed=0),

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from codonbench.errors import ConfigError
-from codonbench.machine import choose_device, describe_machine, pin_arithmetic
+from codonbench.machine import (
+    Circumstances,
+    choose_device,
+    clock_mhz,
+    describe_machine,
+    gpu_uuid,
+    pin_arithmetic,
+)
 
 
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):
@@ -49,3 +56,37 @@ def test_the_kind_of_machine_is_what_decides_the_bits():
     ]:
         assert machine.model_copy(update={field: value}).kind != machine.kind
     assert machine.model_copy(update={"python": "3.99"}).kind == machine.kind
+
+
+def test_what_may_touch_times_is_no_part_of_the_kind_of_machine():
+    machine = describe_machine("cpu")
+    busy = describe_machine("cpu", Circumstances(alone=False, neighbours=3, load_average=9.5))
+    assert busy.kind == machine.kind
+    assert busy.circumstances.neighbours == 3
+    assert (machine.gpu_id, machine.circumstances) == (None, None)
+
+
+def test_the_clock_of_the_processors_is_their_mean(monkeypatch):
+    told = "processor : 0\ncpu MHz\t\t: 2000.50\nprocessor : 1\ncpu MHz\t\t: 3000.50\n"
+    monkeypatch.setattr(Path, "read_text", lambda path: told)
+    assert clock_mhz("cpu") == 2_500  # rounded to even from 2500.5
+
+
+@pytest.mark.parametrize("told", ["", None])
+def test_a_clock_that_nobody_tells_is_none(monkeypatch, told):
+    def read(path):
+        if told is None:
+            raise OSError("not Linux")
+        return told
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert clock_mhz("cpu") is None
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_has_an_identity_that_gives_no_uuid_away_and_a_clock():
+    machine = describe_machine("cuda")
+    assert len(machine.gpu_id) == 16
+    assert machine.gpu_id not in gpu_uuid()
+    assert clock_mhz("cuda") > 0

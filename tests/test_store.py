@@ -1,6 +1,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
@@ -72,16 +74,18 @@ def damaged(store, record, change):
 
 def test_a_record_cut_short_is_named(store, record):
     reason = damaged(store, record, lambda text: text[: len(text) // 2])
-    assert reason.startswith("is not a record: Invalid JSON: EOF")
+    assert reason.startswith("is not JSON: Unterminated string")
 
 
 def test_an_empty_file_is_named(store, record):
-    assert damaged(store, record, lambda text: "").startswith("is not a record: Invalid JSON")
+    assert damaged(store, record, lambda text: "").startswith("is not JSON: ")
 
 
 def test_json_that_is_no_record_is_named(store, record):
-    assert damaged(store, record, lambda text: "[]").startswith("is not a record: ")
-    assert "Field required" in damaged(store, record, lambda text: "{}")
+    for text in ("[]", "{}", '{"schema_version": "1"}'):
+        reason = damaged(store, record, lambda _, text=text: text)
+        assert reason == "is not a record: it has no schema_version, a whole number"
+    assert "Field required" in damaged(store, record, lambda text: '{"schema_version": 1}')
 
 
 def test_an_edited_metric_is_named(store, record):
@@ -103,12 +107,24 @@ def test_a_field_added_by_hand_is_named(store, record):
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
 def test_a_number_that_is_not_finite_is_named(store, record, number):
-    metric = damaged(
-        store, record, lambda text: text.replace('"all_seen": 252', f'"all_seen": {number}')
+    for sound in ('"all_seen": 252', '_rate": 0.05'):
+        edited = sound.split(": ")[0] + f": {number}"
+        reason = damaged(store, record, lambda text, a=sound, b=edited: text.replace(a, b))
+        assert reason in (
+            f"holds {number}, which is no number",
+            "metrics.all_seen is out of the range of numbers",
+            "plan.config.learning_rate is out of the range of numbers",
+        )
+
+
+def test_a_record_of_a_newer_codonbench_is_named_and_not_guessed_at(store, record):
+    reason = damaged(
+        store, record, lambda text: text.replace('"schema_version": 1', '"schema_version": 2')
     )
-    assert metric.startswith("is not a record: metrics.all_seen")
-    field = damaged(store, record, lambda text: text.replace('_rate": 0.05', f'_rate": {number}'))
-    assert field == "is not a record: it holds a number that is not finite"
+    assert reason == (
+        "was made by a newer codonbench: it has schema version 2, this one reads up to 1; "
+        "upgrade codonbench"
+    )
 
 
 def test_a_folder_in_a_records_place_is_named(store, record):
@@ -116,7 +132,7 @@ def test_a_folder_in_a_records_place_is_named(store, record):
     (store.folder / "odd.json").mkdir()
     (bad,) = store.scan()
     assert isinstance(bad, BadRecord)
-    assert bad.reason == "cannot be read: Is a directory"
+    assert bad.reason == "is not a regular file"
 
 
 def test_records_come_in_the_order_of_their_names_bad_ones_among_them(store, record):
@@ -149,6 +165,107 @@ def test_a_record_that_is_another_by_now_is_not_amended(store, record):
     with pytest.raises(StoreError, match="has been written by something else meanwhile"):
         amend_record(path, record, {"flags": []})
     assert read_record(store.save(record, None)) == record
+
+
+def test_a_record_whose_run_is_being_made_again_is_not_amended(store, record):
+    path = store.save(record, None)
+    with store.claims() as claims:
+        claims.take_free([record.run_id])
+        with pytest.raises(StoreError, match=r"is being made again by process \d+ \(since"):
+            amend_record(path, record, {"flags": []})
+    assert read_record(path) == record
+
+
+# Setting aside
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda text: text[: len(text) // 2], "is not JSON: Unterminated string"),
+        (lambda text: "", "is not JSON: "),
+        (lambda text: text.replace('"pairs": 3000', '"pairs": 3001'), "its content does not match"),
+    ],
+)
+def test_a_bad_record_makes_room_and_is_kept_with_its_trace(store, record, trace, change, why):
+    path = store.save(record, trace)
+    damaged = change(path.read_text())
+    path.write_text(damaged)
+    (aside,) = store.make_room(record.plan)
+    assert aside.path == store.folder / "set-aside" / f"{record.name}-1.json"
+    assert aside.path.read_text() == damaged
+    assert str(aside).startswith(f"{path.name}: {why}")
+    assert str(aside).endswith(f"; it now lies in {aside.path}")
+    assert aside.path.with_suffix(".npz").is_file()
+    assert not store.trace_path(record).exists()
+    assert list(store.scan()) == []
+
+
+def test_what_is_set_aside_never_takes_the_place_of_something_else(store, record):
+    for n in (1, 2, 3):
+        store.save(record, None).write_text(f"bad {n}")
+        store.make_room(record.plan)
+    folder = store.folder / "set-aside"
+    assert [(folder / f"{record.name}-{n}.json").read_text() for n in (1, 2, 3)] == [
+        "bad 1",
+        "bad 2",
+        "bad 3",
+    ]
+
+
+def test_a_sound_record_stays_where_it_is(store, record, trace):
+    store.save(record, trace)
+    assert store.make_room(record.plan) == []
+    assert store.find(record.run_id) == record
+
+
+def test_another_runs_record_in_this_ones_place_is_set_aside(store, record):
+    plan = record.plan.model_copy(update={"seed": 7})
+    other = record.model_copy(update={"plan": plan, "seed": 7, "run_id": plan.run_id}).sealed()
+    path = store.save(other, None).rename(store.folder / f"{record.name}.json")
+    (aside,) = store.make_room(record.plan)
+    assert aside.bad.reason == f"holds the record of another run, {other.name}"
+    assert not path.exists()
+    assert read_record(aside.path) == other
+
+
+# Many at once
+
+_WRITER = """
+import sys
+from pathlib import Path
+from codonbench.store import Store, read_record
+
+folder, source, first = sys.argv[1:]
+record = read_record(Path(source))
+store = Store(Path(folder))
+store.prepare()
+for n in range(int(first), int(first) + 5):
+    plan = record.plan.model_copy(update={"seed": n // 2})
+    made = record.model_copy(update={"plan": plan, "seed": n // 2, "run_id": plan.run_id})
+    with store.claims() as claims:
+        while not claims.take_free([made.run_id])[0]:
+            pass
+        store.make_room(plan)
+        store.save(made.sealed(), None)
+"""
+
+
+@pytest.mark.slow
+def test_twenty_processes_write_a_hundred_records_into_one_folder(tmp_path, store, record):
+    """Each record is written twice, in neighbouring processes now and then at the same time."""
+    source = Store(tmp_path / "source").save(record, None)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", _WRITER, store.folder, source, str(5 * i)])
+        for i in range(20)
+    ]
+    assert [process.wait(timeout=280) for process in processes] == [0] * 20
+    found = list(store.scan())
+    assert all(isinstance(item, RunRecord) for item in found)
+    assert sorted(item.seed for item in found) == list(range(50))
+    assert not (store.folder / "set-aside").exists()
+    left = [name for name in files_in(store.folder) if not name.endswith(".json")]
+    assert left == ["ledger.lock"]
 
 
 # Traces
@@ -249,6 +366,21 @@ def test_a_write_that_is_interrupted_leaves_the_old_file_and_nothing_else(tmp_pa
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert files_in(tmp_path) == ["record.json"]
+
+
+def test_the_folder_is_flushed_too_so_that_the_new_name_outlasts_a_power_cut(tmp_path, monkeypatch):
+    flushed = []
+    fsync = os.fsync
+
+    def note(handle):
+        flushed.append(Path(f"/proc/self/fd/{handle}").resolve())
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note)
+    path = tmp_path / "record.json"
+    write_atomically(path, b"text")
+    assert flushed[-1] == tmp_path
+    assert len(flushed) == 2
 
 
 def test_a_written_file_is_readable_by_others(tmp_path):

@@ -6,7 +6,10 @@ BenchError
 │   ├── ConfigError           a field is misspelt, mistyped or out of range
 │   ├── DataError             sequences are missing, unreadable or unusable
 │   ├── DownloadError         a download failed, was cut short or did not verify
-│   └── StoreError            the results folder cannot be read or written
+│   ├── StoreError            the results folder cannot be read or written
+│   ├── KeyFileError          a file of a key for signing cannot be read or written
+│   ├── SignatureError        a signature is broken, a stranger's, or another record's
+│   └── BusyError             another process has what is needed
 ├── PluginError           a plugin's code failed                              exit 1
 │   └── NameClashError        two plugins register one name
 └── StaleError            committed output is not what the records give       exit 3
@@ -45,6 +48,18 @@ class DownloadError(UsageError):
 
 class StoreError(UsageError):
     """The results folder, or a file in it, cannot be read or written."""
+
+
+class KeyFileError(UsageError):
+    """A file of a key for signing cannot be read or written."""
+
+
+class SignatureError(UsageError):
+    """A signature is broken, by an unknown key, or of something else."""
+
+
+class BusyError(UsageError):
+    """Another process has what is needed, and waiting for it was ruled out."""
 
 
 class PluginError(BenchError):

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from codonbench.config import RunPlan
 from codonbench.contracts import Trace
+from codonbench.errors import BusyError
 from codonbench.learning import Watch
 from codonbench.learning import learn as learn_here
+from codonbench.locks import Holder, Page
+from codonbench.occupancy import LOOK_AGAIN, Say, Terms, occupied
 from codonbench.planning import Job
 from codonbench.records import FINISHED, RunRecord
 from codonbench.registry import Registry
 from codonbench.runner import Learn, run
 from codonbench.store import Store
+
+SHARED = Terms()
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,13 @@ def run_all(
     learn: Learn = learn_here,
     *,
     force: bool = False,
+    terms: Terms = SHARED,
+    say: Say = lambda sentence: None,
 ) -> Iterator[Outcome]:
     """Run every plan of a job and store each record before going on; stop after Ctrl-C.
+
+    A run that another process is making in the same folder is left to it, and its record waited
+    for. What lies in a record's place and is no sound record is set aside.
 
     Args:
         job: What to run.
@@ -42,11 +53,15 @@ def run_all(
         watch: Called as each run begins; what it returns follows its probes.
         learn: What trains.
         force: Run again what is already recorded.
+        terms: Whether to share the processors, and whether to wait for other processes.
+        say: Told in a sentence what is set aside and what is waited for.
 
     Yields:
         One outcome a seed; those that are recorded already come first.
 
     Raises:
+        BusyError: Another process has the device or makes one of the runs, and `terms` say not
+            to wait.
         StoreError: A record cannot be written.
         PluginError: A metric or a hook failed.
     """
@@ -60,10 +75,57 @@ def run_all(
             waiting.append(plan)
     if not waiting:
         return
-    for record, trace in run(waiting, job, registry, watch, learn):
-        store.save(record, trace if len(trace.pairs) else None)
-        _tell(registry, record, trace)
-        yield Outcome(record, reused=False)
+    with store.claims() as claims:
+        while waiting:
+            mine, waiting = _claimed(waiting, claims, terms, say)
+            due = []
+            for plan in mine:  # another process may have made it since
+                known = None if force else reusable(plan, job, registry, store)
+                if known is None:
+                    due.append(plan)
+                else:
+                    claims.give_back(plan.run_id)
+                    yield Outcome(known, reused=True)
+            if not due:
+                continue
+            for aside in (aside for plan in due for aside in store.make_room(plan)):
+                say(f"set aside: {aside}")
+            # Left before others' runs are waited for, so that two processes never wait in a ring.
+            with occupied(job.plans[0].device, terms, say) as circumstances:
+                for record, trace in run(due, job, registry, watch, learn, circumstances):
+                    store.save(record, trace if len(trace.pairs) else None)
+                    claims.give_back(record.run_id)
+                    _tell(registry, record, trace)
+                    yield Outcome(record, reused=False)
+                    if record.status == "interrupted":
+                        waiting = []
+
+
+def _claimed(
+    plans: Sequence[RunPlan], claims: Page, terms: Terms, say: Say
+) -> tuple[list[RunPlan], list[RunPlan]]:
+    """Claim those runs that nobody is making, as soon as there is one; return them and the rest.
+
+    Raises:
+        BusyError: Somebody is making all of them, and `terms` say not to wait.
+    """
+    told: list[Holder] = []
+    while True:
+        free, others = claims.take_free(plan.run_id for plan in plans)
+        if free:
+            mine = [plan for plan in plans if plan.run_id in free]
+            return mine, [plan for plan in plans if plan.run_id not in free]
+        who = " and ".join(map(str, others))
+        seeds = ", ".join(str(plan.seed) for plan in plans)
+        if not terms.wait:
+            raise BusyError(
+                f"{plans[0].model}, seed {seeds}: being run by {who}; without --no-wait its "
+                "record is waited for"
+            )
+        if told != others:
+            say(f"seed {seeds}: being run by {who}; waiting for its record")
+            told = others
+        time.sleep(LOOK_AGAIN)
 
 
 def _tell(registry: Registry, record: RunRecord, trace: Trace) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+import re
 import subprocess
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,23 @@ from codonbench.contracts import Frozen
 from codonbench.errors import ConfigError
 
 DeviceKind = Literal["cpu", "cuda"]
+
+
+class Circumstances(Frozen):
+    """What may have touched a run's times, and nothing else of it.
+
+    Attributes:
+        alone: Whether the run had its GPU or its cores to itself, as far as other runs of
+            codonbench go; None where that could not be made sure of.
+        neighbours: How many other runs of codonbench used them when it began.
+        load_average: Processes that wanted a processor in the minute before it began.
+        clocks_mhz: Of the GPU, or the mean of the processors, as it began and as it ended.
+    """
+
+    alone: bool | None = None
+    neighbours: int | None = None
+    load_average: float | None = None
+    clocks_mhz: tuple[int, ...] = ()
 
 
 class Machine(Frozen):
@@ -32,6 +51,9 @@ class Machine(Frozen):
         threads: CPU threads of the run.
         deterministic: PyTorch was told to refuse non-deterministic algorithms.
         tf32: Whether matrix products may be rounded to TF32.
+        gpu_id: 16 hexadecimal digits of the SHA-256 of the GPU's UUID, which tells one GPU from
+            another of its kind and gives no serial number away; None on a CPU.
+        circumstances: Of this run; None in records from before they were noted.
     """
 
     device: DeviceKind
@@ -48,6 +70,8 @@ class Machine(Frozen):
     threads: int
     deterministic: bool
     tf32: bool
+    gpu_id: str | None = None
+    circumstances: Circumstances | None = None
 
     @property
     def kind(self) -> tuple[str, ...]:
@@ -89,7 +113,7 @@ def pin_arithmetic(threads: int) -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
-def describe_machine(device: DeviceKind) -> Machine:
+def describe_machine(device: DeviceKind, circumstances: Circumstances | None = None) -> Machine:
     """Return the identity of this machine as it is set up now."""
     cpu = _cpu_name()
     on_gpu = device == "cuda"
@@ -110,7 +134,37 @@ def describe_machine(device: DeviceKind) -> Machine:
         threads=torch.get_num_threads(),
         deterministic=torch.are_deterministic_algorithms_enabled(),
         tf32=torch.backends.cuda.matmul.allow_tf32,
+        gpu_id=_hashed(gpu_uuid()) if on_gpu else None,
+        circumstances=circumstances,
     )
+
+
+def load_average() -> float | None:
+    """Return how many processes wanted a processor in the last minute, on average."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def clock_mhz(device: DeviceKind) -> int | None:
+    """Return the present clock of the GPU, or the mean of the processors'; None if untold."""
+    if device == "cuda":
+        uuid = gpu_uuid()
+        told = _nvidia_smi("clocks.sm", "-i", f"GPU-{uuid}") if uuid else None
+        return int(told) if told and told.isdigit() else None
+    try:
+        clocks = re.findall(r"^cpu MHz\s*:\s*([\d.]+)", Path("/proc/cpuinfo").read_text(), re.M)
+    except OSError:
+        return None
+    return round(sum(map(float, clocks)) / len(clocks)) if clocks else None
+
+
+def gpu_uuid() -> str | None:
+    """Return the UUID of the GPU that runs use, without ``GPU-``; None if PyTorch cannot tell."""
+    uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
+    return None if uuid is None else str(uuid).removeprefix("GPU-")
+
+
+def _hashed(uuid: str | None) -> str | None:
+    return None if uuid is None else hashlib.sha256(uuid.encode()).hexdigest()[:16]
 
 
 @lru_cache
@@ -131,7 +185,12 @@ def _cpu_name() -> str:
 
 @lru_cache
 def _driver() -> str | None:
-    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    return _nvidia_smi("driver_version")
+
+
+def _nvidia_smi(query: str, *options: str) -> str | None:
+    """Return the first line of an answer of the driver's own tool; None where there is none."""
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits", *options]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

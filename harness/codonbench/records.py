@@ -151,14 +151,16 @@ class RunRecord(Frozen):
     def result(self) -> dict[str, Any]:
         """Return what a repetition on the same machine must reproduce.
 
-        All but the times, the harness's own version, and how many seeds shared a step, which
-        follows from how many cores are free and changes no bit of a seed's result.
+        All but the times and what may touch them, the harness's own version, and how many seeds
+        shared a step, which follows from how many cores are free and changes no bit of a seed's
+        result.
         """
         aside: dict[str, Any] = {
             "timings": True,
             "checksum": True,
             "harness": True,
             "engine": {"seeds_together"},
+            "machine": {"gpu_id", "circumstances"},
         }
         return self.model_dump(mode="json", exclude=aside)
 

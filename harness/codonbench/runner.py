@@ -11,7 +11,7 @@ from codonbench.contracts import Reference, Trace
 from codonbench.lab import Lab, make_trace
 from codonbench.learning import Watch, Work
 from codonbench.learning import learn as learn_here
-from codonbench.machine import describe_machine, pin_arithmetic
+from codonbench.machine import Circumstances, clock_mhz, describe_machine, pin_arithmetic
 from codonbench.planning import Job
 from codonbench.records import (
     DatasetFacts,
@@ -34,6 +34,7 @@ def run(
     registry: Registry,
     watch: Watch,
     learn: Learn = learn_here,
+    circumstances: Circumstances | None = None,
 ) -> Iterator[tuple[RunRecord, Trace]]:
     """Run some plans of a job, seeds of one model, and score each.
 
@@ -46,6 +47,7 @@ def run(
         registry: The metrics to score with, and the hooks to call.
         watch: Called as each run begins; what it returns follows its probes.
         learn: What trains.
+        circumstances: As the runs begin, where their times are to be told.
 
     Yields:
         For each plan, as it ends, the sealed record and the trace its metrics come from.
@@ -67,8 +69,17 @@ def run(
         started = time.perf_counter()
         scores = _score(lab, trace, registry)
         scoring = time.perf_counter() - started
-        record = _make_record(setting.plan, job, lab, trace, scores, scoring)
+        ended = _with_clock(circumstances, setting.plan)
+        record = _make_record(setting.plan, job, lab, trace, scores, scoring, ended)
         yield record, trace
+
+
+def _with_clock(circumstances: Circumstances | None, plan: RunPlan) -> Circumstances | None:
+    """Return the circumstances with the clock as it is now, at a run's end."""
+    clock = None if circumstances is None else clock_mhz(plan.device)
+    if circumstances is None or clock is None:
+        return circumstances
+    return circumstances.model_copy(update={"clocks_mhz": (*circumstances.clocks_mhz, clock)})
 
 
 def _score(lab: Lab, trace: Trace, registry: Registry) -> Scores:
@@ -81,7 +92,13 @@ def _score(lab: Lab, trace: Trace, registry: Registry) -> Scores:
 
 
 def _make_record(
-    plan: RunPlan, job: Job, lab: Lab, trace: Trace, scores: Scores, scoring: float
+    plan: RunPlan,
+    job: Job,
+    lab: Lab,
+    trace: Trace,
+    scores: Scores,
+    scoring: float,
+    circumstances: Circumstances | None,
 ) -> RunRecord:
     """Return the sealed record of a run."""
     dataset, entry = job.dataset, job.entry
@@ -114,7 +131,7 @@ def _make_record(
         plugin=entry.origin,
         info=entry.cls.info,
         harness=describe_harness(),
-        machine=describe_machine(plan.device),
+        machine=describe_machine(plan.device, circumstances),
         engine=lab.engine,
         parameters=lab.parameters,
         pairs=lab.probes.position,

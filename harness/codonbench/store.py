@@ -8,7 +8,9 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from codonbench.config import content_hash
+from codonbench.config import RunPlan, content_hash
 from codonbench.contracts import TaskSpec, Trace, TraceFacts
 from codonbench.errors import StoreError
+from codonbench.locks import Ledger, Page
+from codonbench.migrations import upgrade
 from codonbench.records import RunRecord, hash_trace, seals
+from codonbench.untrusted import read_json
 
 _ARRAYS = ("pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs")
 
@@ -32,8 +37,23 @@ class BadRecord:
     reason: str
 
 
+@dataclass(frozen=True)
+class SetAside:
+    """A bad record that stood where a run's record belongs, and where it lies now."""
+
+    bad: BadRecord
+    path: Path
+
+    def __str__(self) -> str:
+        """Return a sentence about it."""
+        return f"{self.bad.path.name}: {self.bad.reason}; it now lies in {self.path}"
+
+
 class Store:
-    """A results folder: ``<name>.json`` for each run, ``traces/<name>.npz`` beside them."""
+    """A results folder: ``<name>.json`` for each run, ``traces/<name>.npz`` beside them.
+
+    Several processes may use one folder at once: who makes a run claims it first.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,6 +70,20 @@ class Store:
                 pass
         except OSError as error:
             raise _store_error("results folder", self.folder, error) from error
+
+    @contextmanager
+    def claims(self) -> Iterator[Page]:
+        """Open the page on which this process writes the run_ids of the runs it is making.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        with ExitStack() as stack:
+            try:
+                page = stack.enter_context(Ledger(self.folder / ".locks").opened())
+            except OSError as error:
+                raise _store_error("results folder", self.folder, error) from error
+            yield page
 
     def save(self, record: RunRecord, trace: Trace | None) -> Path:
         """Write a record and its trace; the record last, so that it never lacks its trace.
@@ -93,6 +127,40 @@ class Store:
                 return record
         return None
 
+    def make_room(self, plan: RunPlan) -> list[SetAside]:
+        """Move away what is no sound record but lies where this run's record belongs.
+
+        To ``set-aside/``, with the trace beside it, under a name that is still free; nothing is
+        deleted or overwritten. To be called by who has claimed the run.
+
+        Raises:
+            StoreError: It cannot be moved.
+        """
+        moved = []
+        for path in sorted(self.folder.glob(f"*-{plan.run_id}.json")):
+            found = read_record(path)
+            if isinstance(found, RunRecord) and found.run_id != plan.run_id:
+                found = BadRecord(path, f"holds the record of another run, {found.name}")
+            if isinstance(found, BadRecord):
+                moved.append(SetAside(found, self._set_aside(path)))
+        return moved
+
+    def _set_aside(self, path: Path) -> Path:
+        folder = self.folder / "set-aside"
+        trace = self.folder / "traces" / f"{path.stem}.npz"
+        try:
+            folder.mkdir(exist_ok=True)
+            number = next(n for n in count(1) if not [*folder.glob(f"{path.stem}-{n}.*")])
+            target = folder / f"{path.stem}-{number}.json"
+            if trace.exists():
+                trace.rename(target.with_suffix(".npz"))
+            path.rename(target)
+            _flush_folder(folder)
+            _flush_folder(self.folder)
+        except OSError as error:
+            raise _store_error("bad record", path, error) from error
+        return target
+
     def scan(self) -> Iterator[RunRecord | BadRecord]:
         """Yield every record in the folder, in the order of file names, and every bad file."""
         for path in sorted(self.folder.glob("*.json")):
@@ -102,18 +170,16 @@ class Store:
 def read_record(path: Path) -> RunRecord | BadRecord:
     """Return the record in a file, or what is wrong with it."""
     try:
-        text = path.read_bytes()
-        record = RunRecord.model_validate_json(text)
-    except OSError as error:
-        return BadRecord(path, f"cannot be read: {error.strerror}")
+        content = read_json(path)
+        # Validated as JSON, which has lists where Python has tuples.
+        record = RunRecord.model_validate_json(json.dumps(upgrade(content)))
+    except StoreError as error:
+        return BadRecord(path, str(error))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         return BadRecord(path, f"is not a record: {where}: {first['msg']}".replace(": :", ":"))
-    try:
-        run_id, checksum = seals(json.loads(text))
-    except ValueError:
-        return BadRecord(path, "is not a record: it holds a number that is not finite")
+    run_id, checksum = seals(content)
     if run_id != record.run_id:
         return BadRecord(path, "its run_id is not the hash of its plan")
     if checksum != record.checksum:
@@ -133,18 +199,24 @@ def amend_record(path: Path, record: RunRecord, changes: Mapping[str, Any]) -> N
         changes: JSON values by field.
 
     Raises:
-        StoreError: The file is no longer the one that was read, or cannot be written.
+        StoreError: The file is no longer the one that was read, its run is being made again, or
+            it cannot be written.
     """
-    found = read_record(path)
-    if not isinstance(found, RunRecord) or found.checksum != record.checksum:
-        raise StoreError(f"{path} has been written by something else meanwhile; try again")
-    content = json.loads(path.read_bytes()) | dict(changes)
-    content["checksum"] = content_hash({k: v for k, v in content.items() if k != "checksum"})
-    write_atomically(path, _as_text(content))
+    with Store(path.parent).claims() as claims:
+        free, others = claims.take_free([record.run_id])
+        if not free:
+            who = " and ".join(map(str, others))
+            raise StoreError(f"{path} is being made again by {who}; try again once it is there")
+        found = read_record(path)
+        if not isinstance(found, RunRecord) or found.checksum != record.checksum:
+            raise StoreError(f"{path} has been written by something else meanwhile; try again")
+        content = json.loads(path.read_bytes()) | dict(changes)
+        content["checksum"] = content_hash({k: v for k, v in content.items() if k != "checksum"})
+        write_atomically(path, _as_text(content))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk, then rename it.
+    """Write a file under a temporary name, flush it to the disk, rename it, flush the folder.
 
     Raises:
         StoreError: The folder cannot be written, or the disk is full.
@@ -160,11 +232,23 @@ def write_atomically(path: Path, content: bytes) -> None:
             # mkstemp makes files private; a record is as readable as any other file.
             Path(temporary).chmod(0o644)
             Path(temporary).replace(path)
+            _flush_folder(path.parent)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise _store_error("file", path, error) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """See to it that a name just given in a folder outlasts a power cut."""
+    if os.name == "nt":  # which cannot open a folder, and sees to it by itself
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _store_error(what: str, path: Path, error: OSError) -> StoreError:

@@ -11,13 +11,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from codonbench.config import content_hash
 from codonbench.consistency import contradictions, doubts
 from codonbench.contracts import Frozen
-from codonbench.errors import StoreError
+from codonbench.errors import SignatureError, StoreError
+from codonbench.migrations import upgrade
 from codonbench.records import RunRecord, seals
+from codonbench.signing import Keys, signer_of
 from codonbench.untrusted import read_json
 
 _LONGEST = 300
@@ -49,10 +51,17 @@ class Problem(Frozen):
 
 
 class Report(Frozen):
-    """What was looked at and what was found."""
+    """What was looked at and what was found.
+
+    Attributes:
+        records: How many files were looked at.
+        problems: What is wrong with them.
+        signers: By file, whose key has signed it; only of sound signatures by known keys.
+    """
 
     records: int
     problems: tuple[Problem, ...]
+    signers: dict[str, str] = Field(default_factory=dict)
 
     @property
     def invalid(self) -> int:
@@ -65,29 +74,35 @@ class Report(Frozen):
         return sum(problem.warning for problem in self.problems)
 
 
-def validate(paths: Iterable[Path], *, strict: bool = False) -> Report:
+def validate(paths: Iterable[Path], *, strict: bool = False, keys: Keys | None = None) -> Report:
     """Return what is wrong with record files, or with every ``*.json`` of folders.
 
     Args:
         paths: Files and folders. A folder's own folders are not looked into.
         strict: Take what would be a warning for a problem.
+        keys: Whose signatures to accept; None leaves signatures alone.
 
     Raises:
         StoreError: A path is not there, or a folder holds no record.
     """
     files = list(_files(paths))
     problems: list[Problem] = []
+    signers: dict[str, str] = {}
     counted: dict[tuple[object, ...], str] = {}
     for path in files:
         record, found = _look_at(path, strict)
         problems += found
+        if record is not None and keys is not None:
+            signer, remarks = _signer(path, record, found, keys, strict)
+            problems += remarks
+            signers |= signer
         if record is not None:
             first = counted.setdefault(_place(record), str(path))
             if first != str(path):
                 problems.append(
                     _problem(path, "seed", f"{record.seed} of this row is recorded in {first} too")
                 )
-    return Report(records=len(files), problems=tuple(problems))
+    return Report(records=len(files), problems=tuple(problems), signers=signers)
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -110,11 +125,10 @@ def _look_at(path: Path, strict: bool) -> tuple[RunRecord | None, list[Problem]]
     """Return the record, where it can be read as one, and what is wrong with it."""
     try:
         content = read_json(path)
+        # Strict: a number in quotes is text. As JSON, which has lists where Python has tuples.
+        record = RunRecord.model_validate_json(json.dumps(upgrade(content)), strict=True)
     except StoreError as error:
         return None, [_problem(path, "", str(error))]
-    try:
-        # Strict: a number in quotes is text. As JSON, which has lists where Python has tuples.
-        record = RunRecord.model_validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         return None, _misfits(path, error)
     problems = [_problem(path, *remark) for remark in _seal(record, content, path)]
@@ -131,6 +145,21 @@ def _seal(record: RunRecord, content: dict[str, Any], path: Path) -> Iterator[tu
         yield "checksum", "does not match the content: the record was edited or damaged"
     if path.name != f"{record.name}.json":
         yield "", f"should be called {record.name}.json"
+
+
+def _signer(
+    path: Path, record: RunRecord, found: Sequence[Problem], keys: Keys, strict: bool
+) -> tuple[dict[str, str], list[Problem]]:
+    """Return who has signed a file, by its path, and what is wrong with the signature."""
+    if any(problem.field in ("run_id", "checksum") for problem in found):
+        return {}, []  # what was edited should not look approved
+    try:
+        signer = signer_of(path, record, keys)
+    except SignatureError as error:
+        return {}, [_problem(path, "signature", str(error))]
+    if signer is None:
+        return {}, [_problem(path, "", "is not signed", warning=not strict)]
+    return {_printable(str(path)): signer}, []
 
 
 def _place(record: RunRecord) -> tuple[object, ...]:

@@ -206,7 +206,7 @@ def test_ctrl_c_leaves_an_interrupted_record_that_is_run_again(start, bench, str
     assert list(stored()) == [0]
     name = stored()[0].name
     files = {str(p.relative_to("results")) for p in Path("results").rglob("*") if p.is_file()}
-    assert files == {f"{name}.json", f"traces/{name}.npz"}
+    assert files == {f"{name}.json", f"traces/{name}.npz", ".locks/ledger.lock"}
     Path("hurry").touch()
     answer = bench(*words, "--json")
     assert "already recorded" not in answer.err

@@ -21,6 +21,7 @@ from codonbench.cli import (
     run,
     score,
     show,
+    sign,
     validate,
 )
 from codonbench.cli.endings import BenchGroup
@@ -42,6 +43,8 @@ app.command("leaderboard")(board.leaderboard)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
 app.command("validate")(validate.validate)
+app.command("keygen")(sign.keygen)
+app.command("sign")(sign.sign)
 app.command("new")(new.new)
 app.command("check")(check.check)
 app.command("ls")(listing.ls)

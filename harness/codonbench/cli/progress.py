@@ -104,6 +104,10 @@ class RunDisplay:
 
         return follow
 
+    def remark(self, sentence: str) -> None:
+        """Say something above the bars."""
+        say(sentence, style="yellow", console=self._console)
+
     def finished(self, outcome: Outcome) -> None:
         """Close a run's bar and say how it went, or that its record was there already."""
         self._close_bar(outcome.record.seed)

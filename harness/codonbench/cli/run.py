@@ -23,6 +23,7 @@ from codonbench.cli.folders import (
 if TYPE_CHECKING:
     from codonbench.config import RunPlan, RunRequest
     from codonbench.jobs import Outcome
+    from codonbench.occupancy import Terms
     from codonbench.planning import Job
     from codonbench.registry import Registry
     from codonbench.runner import Learn
@@ -88,6 +89,16 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds that a run may take.")
     ] = None,
+    exclusive: Annotated[
+        bool,
+        typer.Option(
+            "--exclusive", help="Share the processors with no other run; a GPU is never shared."
+        ),
+    ] = False,
+    no_wait: Annotated[
+        bool,
+        typer.Option("--no-wait", help="Exit 2 rather than wait for what another run has."),
+    ] = False,
     salt: Annotated[
         str | None, typer.Option(help="Of the relabelling; written into the record.")
     ] = None,
@@ -154,9 +165,11 @@ def run(
     from codonbench.cli.loading import load_plugins
     from codonbench.cli.standing import print_standing
     from codonbench.cli.suite import print_summary, records_of, run_suite
+    from codonbench.occupancy import Terms
     from codonbench.planning import prepare
     from codonbench.store import Store
 
+    terms = Terms(alone=exclusive, wait=not no_wait)
     registry, store = load_plugins(plugin, plugins_dir), Store(results)
     printed = sys.stdout
 
@@ -166,7 +179,7 @@ def run(
         store.prepare()
         learn = _hands(job.plans[0], workers, timeout)
         lines = printed if as_json else None
-        yield from _run_all(job, registry, store, learn, force=force, lines=lines)
+        yield from _run_all(job, registry, store, learn, terms, force=force, lines=lines)
 
     entries = []
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
@@ -207,6 +220,7 @@ def _run_all(
     registry: Registry,
     store: Store,
     learn: Learn,
+    terms: Terms,
     *,
     force: bool,
     lines: TextIO | None,
@@ -217,7 +231,16 @@ def _run_all(
 
     live = lines is None or not lines.isatty()  # a bar would run through the lines
     with RunDisplay(job, brief=lines is not None, live=live) as display:
-        for outcome in run_all(job, registry, store, display.watch, learn, force=force):
+        for outcome in run_all(
+            job,
+            registry,
+            store,
+            display.watch,
+            learn,
+            force=force,
+            terms=terms,
+            say=display.remark,
+        ):
             display.finished(outcome)
             if lines is not None:
                 print(outcome.record.to_line(), file=lines, flush=True)

@@ -13,6 +13,12 @@ from codonbench.cli.exit_codes import FAILED
 def validate(
     records: Annotated[list[Path], typer.Argument(help="Record files, and folders of them.")],
     strict: Annotated[bool, typer.Option("--strict", help="Take warnings for problems.")] = False,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of public keys, NAME.pub: check signatures, too, and say whose they are."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,
@@ -20,19 +26,24 @@ def validate(
     """Check records against format, checksum and rules; exit 1 where one is invalid.
 
     Reads them as untrusted input and loads no plugin. That a run can be
-    repeated is checked by 'bench verify'.
+    repeated is checked by 'bench verify': a signature says who ran it, not
+    that it is true.
     """
     import json
+    from collections import Counter
 
+    from codonbench.signing import read_public_keys
     from codonbench.validation import validate as look_at
 
-    report = look_at(records, strict=strict)
+    report = look_at(records, strict=strict, keys=None if keys is None else read_public_keys(keys))
     if as_json:
         facts = report.model_dump(mode="json") | {"invalid": report.invalid}
         typer.echo(json.dumps(facts))
     else:
         for problem in report.problems:
             typer.echo(problem)
+        for name, count in sorted(Counter(report.signers.values()).items()):
+            typer.echo(f"signed by {name}: {count:,}")
         typer.echo(
             f"records: {report.records:,}, invalid: {report.invalid:,}, "
             f"warnings: {report.warnings:,}"

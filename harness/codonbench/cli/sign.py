@@ -1,0 +1,39 @@
+"""`bench keygen` and `bench sign`: say who ran a record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def keygen(
+    file: Annotated[Path, typer.Argument(help="The private key; the public one is FILE.pub.")],
+) -> None:
+    """Make a pair of Ed25519 keys for 'bench sign'.
+
+    FILE is secret and not encrypted: keep it out of any repository. FILE.pub
+    is for everybody, in a folder for 'bench validate --keys', named for you.
+    """
+    from codonbench.signing import make_key
+
+    found = make_key(file)
+    typer.echo(f"wrote {file} (secret) and {file}.pub, fingerprint {found[:16]}")
+
+
+def sign(
+    records: Annotated[list[Path], typer.Argument(help="Record files, and folders of them.")],
+    key: Annotated[Path, typer.Option(help="A private key, as 'bench keygen' writes it.")],
+) -> None:
+    """Sign records: each gets a signature beside it, RECORD.sig.
+
+    A signature says who ran it; whether it is true, 'bench audit' says. A
+    record that is scored anew has to be signed anew.
+    """
+    from codonbench.signing import read_private_key, sign
+
+    secret = read_private_key(key)
+    for path in records:
+        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
+            typer.echo(f"wrote {sign(file, secret)}")

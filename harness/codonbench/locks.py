@@ -1,0 +1,161 @@
+"""Who has taken what: processes tell one another through a folder what they are using.
+
+Each process keeps one file of the folder locked while it is there, and says in another what it
+has taken. The operating system drops the lock of a process that ends, however it ends; what such
+a process had taken is free again, and the next that looks clears its files away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from secrets import token_hex
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from codonbench.contracts import Frozen
+
+
+class Holder(Frozen):
+    """A process, and what it has taken.
+
+    Attributes:
+        pid: Its number.
+        since: When it came.
+        things: Names of what it has taken.
+        alone: Whether it lets nobody else have them.
+    """
+
+    pid: int
+    since: datetime
+    things: tuple[str, ...] = ()
+    alone: bool = True
+
+    def __str__(self) -> str:
+        """Return ``process 4711 (since 17:20:05)``."""
+        return f"process {self.pid} (since {self.since:%H:%M:%S})"
+
+
+class Ledger:
+    """A folder in which processes write down what they have taken."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def opened(self) -> Iterator[Page]:
+        """Give this process a page, which is torn out when the context ends.
+
+        Raises:
+            OSError: The folder cannot be made or written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"{os.getpid()}-{token_hex(4)}"
+        own = _lock(self.folder / f"{name}.lock")
+        with self._one_at_a_time():
+            own.acquire(blocking=False)
+        try:
+            yield Page(self, name)
+        finally:
+            with self._one_at_a_time():
+                _clear(self.folder, name)
+                own.release()
+
+    def holders(self, besides: str) -> list[Holder]:
+        """Return the other processes that are there; clear away what dead ones left.
+
+        To be called by who holds the ledger; see `Page`.
+        """
+        found = []
+        for path in sorted(self.folder.glob("*-*.lock")):
+            if path.stem == besides:
+                continue
+            if _is_held(path):
+                found.append(_read(self.folder / f"{path.stem}.json"))
+            else:
+                _clear(self.folder, path.stem)
+        return [holder for holder in found if holder is not None]
+
+    def _one_at_a_time(self) -> FileLock:
+        """Return what keeps others from the ledger for the moment that a look or a line takes."""
+        return _lock(self.folder / "ledger.lock")
+
+
+class Page:
+    """What one process has taken."""
+
+    def __init__(self, ledger: Ledger, name: str) -> None:
+        self._ledger = ledger
+        self._file = ledger.folder / f"{name}.json"
+        self._name = name
+        self._since = datetime.now().astimezone()
+        self._things: dict[str, None] = {}
+
+    def take_free(self, things: Iterable[str]) -> tuple[set[str], list[Holder]]:
+        """Take those of `things` that nobody has; return them, and who has the others."""
+        wanted = set(things)
+        with self._ledger._one_at_a_time():
+            others = [h for h in self._ledger.holders(self._name) if wanted & {*h.things}]
+            free = wanted.difference(*(holder.things for holder in others))
+            self._write({*self._things, *free}, alone=True)
+        return free, others
+
+    def take_all(self, things: Iterable[str], *, alone: bool) -> tuple[bool, list[Holder]]:
+        """Take `things` unless somebody is in the way; return whether, and who uses them too.
+
+        Args:
+            things: What to take.
+            alone: Whether to be the only one. Those who need not be may use a thing together.
+        """
+        wanted = set(things)
+        with self._ledger._one_at_a_time():
+            others = [h for h in self._ledger.holders(self._name) if wanted & {*h.things}]
+            in_the_way = [h for h in others if alone or h.alone]
+            if in_the_way:
+                return False, in_the_way
+            self._write(wanted, alone=alone)
+        return True, others
+
+    def give_back(self, thing: str) -> None:
+        """Let others have a thing again."""
+        with self._ledger._one_at_a_time():
+            self._write({*self._things} - {thing}, alone=True)
+
+    def _write(self, things: Iterable[str], *, alone: bool) -> None:
+        self._things = dict.fromkeys(sorted(things))
+        holder = Holder(pid=os.getpid(), since=self._since, things=tuple(self._things), alone=alone)
+        self._file.write_text(holder.model_dump_json())
+
+
+def _lock(path: Path) -> FileLock:
+    # A context may be left in another thread than it was entered in, where a generator holds it.
+    return FileLock(path, thread_local=False)
+
+
+def _is_held(path: Path) -> bool:
+    lock = _lock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _read(path: Path) -> Holder | None:
+    """Return what a process has written; None where it has not come to that."""
+    try:
+        return Holder.model_validate(json.loads(path.read_bytes()))
+    except (OSError, ValueError, ValidationError):
+        return None
+
+
+def _clear(folder: Path, name: str) -> None:
+    for suffix in (".json", ".lock"):
+        with suppress(OSError):  # Windows keeps what is open
+            (folder / f"{name}{suffix}").unlink(missing_ok=True)
