@@ -94,8 +94,8 @@ VARIABLES = {
     "one that was called",
     "CODONBENCH_CACHE": "Folder of downloads and of sequences made ready; the platform's own "
     "cache folder by default",
-    "CODONBENCH_LOCKS": "Folder of the locks that keep runs from sharing a device; in the user's cache by "
-    "default",
+    "CODONBENCH_LOCKS": "Folder of the locks that keep runs from sharing a device; in the user's "
+    "cache by default",
     "CODONBENCH_OFFLINE": "Anything but empty and `0` forbids network access, as `--offline` does",
 }
 
