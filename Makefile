@@ -28,7 +28,7 @@ run: $(BIN)/bench ## Train mlp-64 with ten seeds, score it, show where it stands
 	  $(if $(wildcard leaderboard/results),--against leaderboard/results)
 
 test: lint ## Lint, check types, run the tests (a few minutes)
-	$(BIN)/pytest -q -m "not slow"
+	$(BIN)/pytest -q -m "not slow" --numprocesses auto --dist loadfile
 
 test-slow: $(VENV)/.dev ## Run the tests that are slow by nature: clean environments, kills, full disks
 	$(BIN)/pytest -q -m slow
