@@ -14,7 +14,7 @@ from torch import Tensor
 
 from codonbench.engines.batches import Feed, feeds
 from codonbench.engines.rungs import COMPILED, TRACED, Rung
-from codonbench.engines.traced import Traced, train_together
+from codonbench.engines.traced import Traced, most_seeds, train_together
 from codonbench.probes import ProbeSchedule
 from codonbench.stopping import Watcher
 from codonbench.streams import Batch
@@ -118,7 +118,8 @@ def _measure(ground: Ground, seeds: int, schedule: Schedule) -> float:
     trainer, shares_steps = ENGINES[ground.engine]
     everyone = list(range(seeds))
     seconds = 0.0
-    for group in [everyone] if shares_steps else [[seed] for seed in everyone]:
+    size = most_seeds(ground.lesson()) if shares_steps else 1
+    for group in (everyone[i : i + size] for i in range(0, seeds, size)):
         watch = Stopwatch(ground, schedule)
         deque(trainer([_course(ground, watch, seed) for seed in group]), maxlen=0)
         seconds += watch.seconds()

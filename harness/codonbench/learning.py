@@ -16,7 +16,7 @@ from codonbench.engines.blocks import train_in_blocks
 from codonbench.engines.check import check_against_reference, check_claims, same_alone
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import LADDER, Rung
-from codonbench.engines.traced import Traced, train_together
+from codonbench.engines.traced import Traced, most_seeds, train_together
 from codonbench.entries import ModelEntry
 from codonbench.errors import UsageError
 from codonbench.lab import Lab, last_words, settled
@@ -30,7 +30,7 @@ from codonbench.training import Course, Lesson, OnProbe, Probes
 from codonbench.training import train as train_eagerly
 
 TOGETHER = 10
-"""Seeds that share a step at most: enough to share its overhead, few enough for the cache."""
+"""Seeds looked at together: what more would share of a step's overhead is little."""
 
 Watch = Callable[[RunPlan], OnProbe]
 """Called as a run begins, and again should it begin anew; what it returns follows its probes."""
@@ -145,7 +145,7 @@ def _learn_together(
 
     started = time.perf_counter()
     first = settings[0]
-    watching = [watch(first.plan)]  # the others begin once it is known that they may
+    early = {first: watch(first.plan)}  # the others begin when their turn comes
     try:
         with seeded_globals(first.plan.seed):
             check_claims(model(config), first.dataset.spec, first.plan.device, rung)
@@ -156,16 +156,17 @@ def _learn_together(
             raise CannotCapture("the model learns without gradients")
         in_float64 = Traced([lesson_of(first, torch.float64)], rung)
         check_against_reference(reference, in_float64, batches)
-        engine = Traced(lessons, rung)
-        alone = len(lessons) > 1 and not same_alone(lessons, engine)
+        together = min(len(lessons), most_seeds(lessons[0]))
+        engine = Traced(lessons[:together], rung)
+        if together > 1 and not same_alone(lessons[:together], engine):
+            together, engine = 1, Traced(lessons[:1], rung)
+        groups = [slice(i, i + together) for i in range(0, len(lessons), together)]
+        engines = [engine, *(Traced(lessons[group], rung) for group in groups[1:])]
     except (CannotCapture, UsageError):
         raise
     except (Exception, SystemExit) as error:
         # The reference loop will meet it too, and say what is wrong with the plugin.
         raise CannotCapture(f"{type(error).__name__}: {error}") from error
-    watching += [watch(setting.plan) for setting in settings[1:]]
-    engines = [Traced([lesson], rung) for lesson in lessons] if alone else [engine]
-    together = 1 if alone else len(lessons)
     facts = Engine(
         name=rung.name,
         version=rung.version,
@@ -173,17 +174,23 @@ def _learn_together(
         rows=rows_of(lessons[0]) or 0,
         reason=reason,
     )
-    labs = [Lab(Probes(), module=lesson.module, engine=facts) for lesson in lessons]
-    courses = [
-        make_course(lesson, setting, lab.probes, on_probe)
-        for lesson, setting, lab, on_probe in zip(lessons, settings, labs, watching, strict=True)
-    ]
-    for lab in labs:
-        lab.build_seconds = (time.perf_counter() - started) / len(labs)
-    for engine, i in zip(engines, range(0, len(courses), together), strict=True):
-        some, group = slice(i, i + together), labs[i : i + together]
-        yield from _train_group(settings[some], group, courses[some], engine)
-        if any(lab.status == "interrupted" for lab in group):
+    building = (time.perf_counter() - started) / len(lessons)
+    for group, engine in zip(groups, engines, strict=True):
+        labs = [
+            Lab(Probes(), module=lesson.module, engine=facts, build_seconds=building)
+            for lesson in lessons[group]
+        ]
+        courses = [
+            make_course(
+                lesson,
+                setting,
+                lab.probes,
+                early[setting] if setting in early else watch(setting.plan),
+            )
+            for lesson, setting, lab in zip(lessons[group], settings[group], labs, strict=True)
+        ]
+        yield from _train_group(settings[group], labs, courses, engine)
+        if any(lab.status == "interrupted" for lab in labs):
             return
 
 

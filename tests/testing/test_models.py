@@ -411,7 +411,7 @@ def test_a_toy_fails_the_check_it_was_made_for_and_no_other(cls, check, words):
 
 
 def test_every_check_that_can_fail_has_a_toy_that_does():
-    advisory = {"class", "portable", "size", "quiet", "learning", "engine"}
+    advisory = {"class", "logits", "portable", "size", "quiet", "learning", "engine"}
     assert {check for _, check, _ in CASES} == {f.id for f in findings(Sound)} - advisory
 
 
@@ -428,6 +428,7 @@ class Off(Extra):
         return self.layer(inputs) + 0 * self.unused.sum()
 
 
+Softmaxed = toy(lambda self, x: self.layer(x).softmax(dim=1))
 Rooted = toy(lambda self, x: self.layer(x) + torch.zeros(21))
 RootedInTraining = toy(lambda self, x: self.layer(x) + (torch.ones(21) if self.training else 0))
 
@@ -449,6 +450,7 @@ def local_class():
     [
         (Still, "learning", "does not seem to learn"),
         (SwitchedOff, "gradient", "'unused' is zero at each of 8 batches"),
+        (Softmaxed, "logits", "leave out the last one"),
         (Rooted, "portable", "on another device forward fails"),
         (RootedInTraining, "portable", "device=inputs.device"),
         (Chatty, "quiet", "characters during these checks, beginning 'loading weights ..."),

@@ -80,6 +80,7 @@ def compiled(function: Callable[..., Any], example: tuple[Any, ...]) -> Callable
 def _leave_out_identities(graph: fx.GraphModule) -> None:
     """Replace each product with a constant identity matrix by its other factor."""
     constants: dict[fx.Node, Any] = {}
+    found = False
     for node in graph.graph.nodes:
         if node.op == "get_attr":
             constants[node] = getattr(graph, str(node.target))
@@ -89,12 +90,14 @@ def _leave_out_identities(graph: fx.GraphModule) -> None:
                 named = fx.node.map_arg(node.kwargs, constants.__getitem__)
                 constants[node] = node.target(*arguments, **named)
             elif node.target in _PRODUCTS:
-                left, right = node.args
-                if _is_identity(constants.get(left)):
-                    node.replace_all_uses_with(right)
-                elif _is_identity(constants.get(right)):
-                    node.replace_all_uses_with(left)
-            elif node.target in _VIEWS:  # what is left in may lie in memory in another order
+                for factor, other in (node.args, node.args[::-1]):
+                    if _is_identity(constants.get(factor)):
+                        node.replace_all_uses_with(other)
+                        found = True
+                        break
+    if found:  # what is left in may lie in memory in another order
+        for node in graph.graph.nodes:
+            if node.target in _VIEWS:
                 node.target = torch.ops.aten.reshape.default
 
 

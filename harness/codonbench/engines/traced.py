@@ -21,6 +21,21 @@ _CHUNK = 128  # steps whose batches are counted at once
 _PATIENCE = 32  # chunks after which even one finished seed is worth a new capture
 
 
+_CACHE = 8 << 20  # bytes of parameters and their optimiser's state that a step runs through
+
+
+def most_seeds(lesson: Lesson) -> int:
+    """Return how many seeds a step should share at most: as many as the cache holds.
+
+    Shared overhead counts for small networks, nearness in memory for large ones. On a GPU neither
+    does. No result depends on it.
+    """
+    if lesson.labels.device.type != "cpu":
+        return 1 << 20
+    parameters = sum(p.numel() for p in lesson.module.parameters())
+    return max(1, _CACHE // (16 * max(parameters, 1)))  # value, gradient and two moments each
+
+
 class Traced:
     """Some seeds of one model, ready to be trained together.
 

@@ -43,6 +43,13 @@ MODEL_CHECKS: tuple[Check[Subject], ...] = (
     Check("size", "its parameters are counted", building.is_counted, ("build",)),
     Check("shape", "one row of logits for each input", outputs.has_shape, _BUILT),
     Check(
+        "logits",
+        "its outputs are logits",
+        outputs.are_logits,
+        (*_BUILT, "shape"),
+        advisory=True,
+    ),
+    Check(
         "portable",
         "forward works where its inputs are",
         outputs.follows_inputs,

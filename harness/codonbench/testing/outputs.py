@@ -9,7 +9,7 @@ from torch import Tensor
 
 from codonbench.contracts import BatchLearner
 from codonbench.testing.checklist import last_line
-from codonbench.testing.findings import Verdict, failed, passed, warning
+from codonbench.testing.findings import Verdict, failed, passed, skipped, warning
 from codonbench.testing.subject import DEVICE, Subject
 
 _ROWS = 16  # rows held one by one
@@ -59,6 +59,21 @@ def _occasions(subject: Subject, module: torch.nn.Module) -> Iterator[tuple[bool
 
 def _shown(shape: tuple[int, ...] | str) -> str:
     return f"shape {shape}" if isinstance(shape, tuple) else f"a {shape}"
+
+
+def are_logits(subject: Subject) -> Verdict:
+    """Look whether the outputs are probabilities, of which the loss takes a softmax again."""
+    if isinstance(module := subject.build(), BatchLearner):
+        return skipped("the model learns without gradients")
+    with torch.no_grad():
+        rows = module.eval()(subject.encoder(subject.plugin().encoding)(subject.sample(_ROWS)))
+    sums = rows.sum(dim=1)
+    if bool((rows >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+        return warning(
+            "its rows are not negative and sum to 1, as after a softmax; the loss takes logits "
+            "and applies the softmax itself, so twice: leave out the last one"
+        )
+    return passed()
 
 
 def follows_inputs(subject: Subject) -> Verdict:
