@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import venv
@@ -190,6 +191,14 @@ def _no_other_runs_in_the_way(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CODONBENCH_LOCKS", str(tmp_path_factory.mktemp("locks")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_heard():
+    """Hear Ctrl-C, here and in processes begun from here, though the suite may run unheard."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")
