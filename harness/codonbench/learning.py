@@ -12,7 +12,7 @@ import torch
 from codonbench.config import RunPlan
 from codonbench.contracts import BatchLearner, Dataset, Model, ModelConfig
 from codonbench.engines.batches import rows_of
-from codonbench.engines.blocks import train_in_blocks
+from codonbench.engines.blocks import Blocks, train_in_blocks
 from codonbench.engines.check import check_against_reference, check_claims, same_alone
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import LADDER, Rung
@@ -162,6 +162,7 @@ def _learn_together(
             together, engine = 1, Traced(lessons[:1], rung)
         groups = [slice(i, i + together) for i in range(0, len(lessons), together)]
         engines = [engine, *(Traced(lessons[group], rung) for group in groups[1:])]
+        trainers = [_trainer(engine) for engine in engines]
     except (CannotCapture, UsageError):
         raise
     except (Exception, SystemExit) as error:
@@ -175,7 +176,7 @@ def _learn_together(
         reason=reason,
     )
     building = (time.perf_counter() - started) / len(lessons)
-    for group, engine in zip(groups, engines, strict=True):
+    for group, trainer in zip(groups, trainers, strict=True):
         labs = [
             Lab(Probes(), module=lesson.module, engine=facts, build_seconds=building)
             for lesson in lessons[group]
@@ -189,24 +190,34 @@ def _learn_together(
             )
             for lesson, setting, lab in zip(lessons[group], settings[group], labs, strict=True)
         ]
-        yield from _train_group(settings[group], labs, courses, engine)
+        yield from _train_group(settings[group], labs, courses, trainer)
         if any(lab.status == "interrupted" for lab in labs):
             return
+
+
+Trainer = Callable[[Sequence[Course]], Iterator[Course]]
+
+
+def _trainer(engine: Traced) -> Trainer:
+    """Return what trains an engine's courses, ready to begin."""
+    if not engine.rung.in_blocks:
+        return lambda courses: train_together(courses, engine)
+    blocks = Blocks(engine)
+    return lambda courses: train_in_blocks(courses, blocks)
 
 
 def _train_group(
     settings: Sequence[Setting],
     labs: Sequence[Lab],
     courses: Sequence[Course],
-    engine: Traced,
+    train: Trainer,
 ) -> Iterator[tuple[Setting, Lab]]:
     """Train seeds that share a step; yield each as it is over."""
     place = {id(course): i for i, course in enumerate(courses)}
     yielded: set[int] = set()
     started = time.perf_counter()
     with last_words(*labs):
-        train = train_in_blocks if engine.rung.in_blocks else train_together
-        for course in train(courses, engine):
+        for course in train(courses):
             i = place[id(course)]
             yielded.add(i)
             spent = time.perf_counter() - started

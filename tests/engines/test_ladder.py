@@ -10,6 +10,7 @@ from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.engines.batches import feeds, rows_of
+from codonbench.engines.blocks import Blocks
 from codonbench.engines.capture import captured, recorded
 from codonbench.engines.check import check_against_reference, same_alone
 from codonbench.engines.errors import CannotCapture
@@ -411,6 +412,21 @@ def test_blocks_end_with_the_budget(toys, graph_on_cpu, pairs):
     assert trace.pairs.tolist() == its_trace.pairs.tolist()
     assert record.weights_sha256 == expected.weights_sha256
     assert record.trace_sha256 == expected.trace_sha256
+
+
+def test_a_block_that_is_not_its_steps_is_seen_and_stepped_down_from(
+    toys, graph_on_cpu, monkeypatch
+):
+    honest = Blocks._ready
+
+    def careless(self, steps):
+        run = honest(self, steps)
+        return run if steps == 1 else lambda: self._first(steps - 1)
+
+    monkeypatch.setattr(Blocks, "_ready", careless)
+    record, _ = toys.run("mlp-64", engine="graph", pairs=640)
+    assert (record.status, record.engine.name) == ("done", "eager")
+    assert "are not the steps themselves" in record.engine.reason
 
 
 def test_without_a_gpu_the_graph_rung_steps_down_and_says_why(toys):

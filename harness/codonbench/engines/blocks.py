@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from codonbench.engines.batches import coefficients
+from codonbench.engines.errors import CannotCapture
 from codonbench.engines.traced import Traced
 from codonbench.streams import Batch
 from codonbench.training import Course
@@ -33,6 +34,9 @@ class Blocks:
     Attributes:
         weights: Weight of each input in each step's batch of each seed, shape (T, S, K).
         logits: Of all inputs before each step, shape (T, S, K, C).
+
+    Raises:
+        CannotCapture: A block replayed is not its steps, to the bit.
     """
 
     def __init__(self, engine: Traced) -> None:
@@ -44,6 +48,21 @@ class Blocks:
         self._saved = [tensor.clone() for tensor in self._state]
         self._block = self._ready(STEPS)
         self._single = self._ready(1)
+        self._check()
+
+    def _check(self) -> None:
+        """Hold the block as it is replayed to its steps as they are."""
+        steps = torch.linspace(0, 1, self.weights.numel()).reshape(self.weights.shape)
+        self.load(steps.to(self.weights) / self.weights.shape[-1])
+        self._block()
+        replayed = [tensor.clone() for tensor in (*self._state, self.logits)]
+        self.take_back()
+        self._first(STEPS)
+        done = (*self._state, self.logits)
+        same = all(torch.equal(a, b) for a, b in zip(replayed, done, strict=True))
+        self.take_back()
+        if not same:
+            raise CannotCapture(f"{STEPS} steps replayed as one graph are not the steps themselves")
 
     def load(self, weights: Tensor) -> None:
         """Lay out the next block's stream, and note where it begins."""
@@ -96,7 +115,7 @@ class Blocks:
         return graph.replay
 
 
-def train_in_blocks(courses: Sequence[Course], engine: Traced) -> Iterator[Course]:
+def train_in_blocks(courses: Sequence[Course], blocks: Blocks) -> Iterator[Course]:
     """Train all courses in step, block by block; yield each as it is over.
 
     As `traced.train_together`, and with its results to the bit where the arithmetic is the same.
@@ -104,9 +123,9 @@ def train_in_blocks(courses: Sequence[Course], engine: Traced) -> Iterator[Cours
 
     Args:
         courses: One a seed; they share batch size, epoch and budget.
-        engine: Made of their lessons, in that order.
+        blocks: Of an engine made of their lessons, in that order.
     """
-    blocks = Blocks(engine)
+    engine = blocks.engine
     sources = [course.batches() for course in courses]
     lessons = [course.lesson for course in courses]
     try:
