@@ -122,7 +122,7 @@ def test_installed_it_is_listed_beside_ours(bench):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_its_model_is_run_and_its_metric_is_in_the_record(records):
-    assert [record.seed for record in records] == [0, 1, 2]
+    assert sorted(record.seed for record in records) == [0, 1, 2]  # they come as they end
     for record in records:
         assert record.status == "done"
         assert (record.plugin.distribution, record.plugin.version) == (
