@@ -18,13 +18,14 @@ cli
 verification suites validation
 jobs
 workers runner testing
-learning computing planning markdown
+learning planning markdown
+studying guide computing
 lab
-setting
 engines discovery
-training registry leaderboard frames consistency rescoring signing
-controls
-store scoring
+training setting registry leaderboard frames consistency rescoring signing
+keeping checkpoints controls
+course store scoring
+lesson shares
 occupancy
 records entries
 config machine origin

@@ -5,14 +5,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
+from codonbench.course import Course, Probes
 from codonbench.errors import PluginError
+from codonbench.guide import Guide, Guides
+from codonbench.keeping import Keeper
+from codonbench.lesson import make_lesson
 from codonbench.machine import pin_arithmetic
 from codonbench.probes import ProbeSchedule
 from codonbench.records import hash_weights
 from codonbench.seeding import seeded_globals
-from codonbench.setting import Setting, make_lesson
-from codonbench.stopping import Watcher
-from codonbench.training import Course, Probes, cross_entropy, make_step, probe_logits, train
+from codonbench.setting import Setting
+from codonbench.training import cross_entropy, make_step, probe_logits, train
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5], [0.0, 3.0, 1.0]])
 LABELS = torch.tensor([0, 2, 2])
@@ -80,7 +83,8 @@ def lesson_of(toys, model, **config):
     setting = Setting(job.plans[0], job.dataset, job.config.batch_size)
     pin_arithmetic(1)
     with seeded_globals(0):
-        return make_lesson(model(job.config), job.config, setting), setting
+        lesson = make_lesson(model(job.config), job.config, setting.brief(), labels=setting.hidden)
+        return lesson, setting
 
 
 def sgd_by_hand(weight, bias, inputs, labels, class_weights, rate, weighting):
@@ -193,25 +197,26 @@ class OnlyTheEnd(ProbeSchedule):
         return self.clock.budget_pairs
 
 
-def trained(toys, schedule_class, model=RestlessModel, frames=frozenset()):
+def trained(toys, schedule_class, model=RestlessModel, frames=()):
+    """Train to the end of the budget; return lesson, the guide's probes, what it told, setting."""
     lesson, setting = lesson_of(toys, model)
-    hidden = setting.labels.hide(setting.dataset.labels)
-    watcher = Watcher(hidden[setting.dataset.probe], 25, "budget")
-    schedule = schedule_class(setting.clock, setting.dataset.spec, setting.stream.all_seen)
-    probes, told = Probes(), []
+    setting = Setting(
+        setting.plan.model_copy(update={"stop": "budget"}),
+        setting.dataset,
+        setting.clock.batch_size,
+    )
+    setting.frame_set = frozenset(frames)
+    told = []
+    guide = Guide(
+        setting, lambda plan: lambda pairs, right, logits: told.append((pairs, right.copy()))
+    )
+    guide._schedule = schedule_class(setting.clock, setting.dataset.spec, setting.stream.all_seen)
+    leader = Guides([guide])
     with seeded_globals(0):
-        course = Course(
-            lesson,
-            setting.stream,
-            setting.clock,
-            schedule,
-            watcher,
-            probes,
-            lambda pairs, right, logits: told.append((pairs, right.copy())),
-            frames,
-        )
-        train(course)
-    return lesson, probes, told, setting
+        leader.begin(0)
+        course = Course(0, lesson, setting.clock, leader, Probes())
+        train(course, Keeper(leader, None, {}, [lesson]))
+    return lesson, guide.probes, told, setting
 
 
 def test_probing_more_often_changes_no_weight(toys):
@@ -258,7 +263,7 @@ def test_a_probe_is_the_whole_probe_set_in_float32_and_in_memory_of_its_own(toys
 
 
 def test_the_loop_reports_position_right_answers_and_frames(toys):
-    frames = frozenset({64, 1_500, 1_564})
+    frames = (64, 1_500, 1_564)
     _, probes, told, setting = trained(toys, EveryBatch, SoftmaxRegression, frames)
     assert probes.position == 3_000
     assert probes.pairs == [pairs for pairs, _ in told]

@@ -8,11 +8,11 @@ import numpy as np
 
 from codonbench.config import RunPlan
 from codonbench.contracts import Dataset, ModelConfig, Reference
+from codonbench.course import Probes
 from codonbench.lab import Lab, last_words
 from codonbench.probes import WINDOW_PAIRS
 from codonbench.seeding import seeded_globals
 from codonbench.setting import Setting
-from codonbench.training import Probes
 
 
 def compute(

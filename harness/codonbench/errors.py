@@ -74,3 +74,7 @@ class StaleError(BenchError):
     """Committed output is not what the committed records give."""
 
     exit_code = 3
+
+
+class OutOfTurnError(BenchError):
+    """A learner asks for, or shows, what it cannot have to at this point of its run."""

@@ -6,15 +6,17 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from codonbench.config import RunPlan
+from codonbench.checkpoints import Checkpoints
+from codonbench.config import RunPlan, content_hash
 from codonbench.contracts import Trace
 from codonbench.errors import BusyError
-from codonbench.learning import Watch
+from codonbench.guide import Watch
 from codonbench.learning import learn as learn_here
 from codonbench.locks import Holder, Page
+from codonbench.machine import describe_machine, pin_arithmetic
 from codonbench.occupancy import LOOK_AGAIN, Say, Terms, occupied
 from codonbench.planning import Job
-from codonbench.records import FINISHED, RunRecord
+from codonbench.records import FINISHED, RunRecord, describe_harness
 from codonbench.registry import Registry
 from codonbench.runner import Learn, run
 from codonbench.store import Store
@@ -39,10 +41,12 @@ def run_all(
     *,
     force: bool = False,
     terms: Terms = SHARED,
+    every: float | None = None,
     say: Say = lambda sentence: None,
 ) -> Iterator[Outcome]:
     """Run every plan of a job and store each record before going on; stop after Ctrl-C.
 
+    A run that was cut short goes on from its last checkpoint, with the results it would have had.
     A run that another process is making in the same folder is left to it, and its record waited
     for. What lies in a record's place and is no sound record is set aside.
 
@@ -54,6 +58,7 @@ def run_all(
         learn: What trains.
         force: Run again what is already recorded.
         terms: Whether to share the processors, and whether to wait for other processes.
+        every: Seconds between two checkpoints of a run; None for none.
         say: Told in a sentence what is set aside and what is waited for.
 
     Yields:
@@ -75,6 +80,7 @@ def run_all(
             waiting.append(plan)
     if not waiting:
         return
+    checkpoints = _checkpoints(job, store, every, say)
     with store.claims() as claims:
         while waiting:
             mine, waiting = _claimed(waiting, claims, terms, say)
@@ -88,17 +94,33 @@ def run_all(
                     yield Outcome(known, reused=True)
             if not due:
                 continue
+            if force:
+                for plan in due:
+                    checkpoints.drop(plan)
             for aside in (aside for plan in due for aside in store.make_room(plan)):
                 say(f"set aside: {aside}")
             # Left before others' runs are waited for, so that two processes never wait in a ring.
             with occupied(job.plans[0].device, terms, say) as circumstances:
-                for record, trace in run(due, job, registry, watch, learn, circumstances):
+                runs = run(due, job, registry, watch, learn, circumstances, checkpoints)
+                for record, trace in runs:
                     store.save(record, trace if len(trace.pairs) else None)
+                    if record.status in FINISHED:
+                        checkpoints.drop(record.plan)
                     claims.give_back(record.run_id)
                     _tell(registry, record, trace)
                     yield Outcome(record, reused=False)
                     if record.status == "interrupted":
                         waiting = []
+
+
+def _checkpoints(job: Job, store: Store, every: float | None, say: Say) -> Checkpoints:
+    """Return where the progress of a job's runs is kept."""
+    plan = job.plans[0]
+    pin_arithmetic(plan.threads)
+    machine = describe_machine(plan.device)
+    harness = describe_harness()
+    origin = [harness.version, harness.commit, job.entry.origin.source_sha256, *machine.kind]
+    return Checkpoints(store.folder, content_hash(origin), every, say)
 
 
 def _claimed(

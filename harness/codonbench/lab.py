@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from codonbench.contracts import Trace, TraceFacts
+from codonbench.course import Probes
 from codonbench.engines.errors import CannotCapture
 from codonbench.errors import UsageError
 from codonbench.probes import WINDOW_PAIRS
 from codonbench.records import Engine, Status, hash_weights
 from codonbench.setting import Setting
-from codonbench.training import ENGINE, ENGINE_VERSION, Probes
+from codonbench.training import ENGINE, ENGINE_VERSION
 
 
 @dataclass
@@ -73,12 +74,10 @@ def _end(labs: Sequence[Lab], status: Status, error: str | None) -> None:
 
 
 def settled(lab: Lab) -> Lab:
-    """Take down what a lab ends with; mark it where its last logits are not finite."""
+    """Take down what a lab ends with."""
     if lab.module is not None:
         lab.parameters = sum(p.numel() for p in lab.module.parameters() if p.requires_grad)
         lab.weights_sha256 = hash_weights(lab.module.state_dict())
-    if lab.status == "done" and lab.probes.logits and not np.isfinite(lab.probes.logits[-1]).all():
-        lab.status = "diverged"
     return lab
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from codonbench.checkpoints import Checkpoints
 from codonbench.computing import compute
 from codonbench.config import RunPlan
 from codonbench.contracts import Reference, Trace
+from codonbench.guide import Watch
 from codonbench.lab import Lab, make_trace
-from codonbench.learning import Watch, Work
+from codonbench.learning import Work
 from codonbench.learning import learn as learn_here
 from codonbench.machine import Circumstances, clock_mhz, describe_machine, pin_arithmetic
 from codonbench.planning import Job
@@ -35,6 +37,7 @@ def run(
     watch: Watch,
     learn: Learn = learn_here,
     circumstances: Circumstances | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Iterator[tuple[RunRecord, Trace]]:
     """Run some plans of a job, seeds of one model, and score each.
 
@@ -48,6 +51,7 @@ def run(
         watch: Called as each run begins; what it returns follows its probes.
         learn: What trains.
         circumstances: As the runs begin, where their times are to be told.
+        checkpoints: Where runs that were cut short go on from; None for nowhere.
 
     Yields:
         For each plan, as it ends, the sealed record and the trace its metrics come from.
@@ -62,7 +66,7 @@ def run(
     if issubclass(job.entry.cls, Reference):
         labs = compute(job.entry.cls, job.config, job.dataset, plans)
     else:
-        labs = learn(Work(job.entry, job.config, job.dataset, tuple(plans)), watch)
+        labs = learn(Work(job.entry, job.config, job.dataset, tuple(plans), checkpoints), watch)
 
     for setting, lab in labs:
         trace = make_trace(lab, setting)

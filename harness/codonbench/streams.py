@@ -81,6 +81,16 @@ class Stream:
             self._epoch = (number, order)
         return self._epoch[1]
 
+    def between(self, start: int, stop: int) -> IntArray:
+        """Return the pairs from position `start` to position `stop`, shape (stop - start,)."""
+        parts = [np.zeros(0, dtype=np.int64)]
+        while start < stop:
+            number, offset = divmod(start, self.epoch_pairs)
+            part = self.epoch(number)[offset : offset + stop - start]
+            parts.append(part)
+            start += len(part)
+        return np.concatenate(parts)
+
     def batches(self, batch_size: int, stop: int, start: int = 0) -> Iterator[Batch]:
         """Yield batches from position `start` to position `stop`, in pairs.
 

@@ -17,10 +17,11 @@ from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import COMPILED, GRAPH, LADDER
 from codonbench.engines.traced import Traced
 from codonbench.jobs import run_all
+from codonbench.lesson import make_lesson
 from codonbench.records import hash_weights
 from codonbench.runner import run
 from codonbench.seeding import seeded_globals
-from codonbench.setting import Setting, make_lesson
+from codonbench.setting import Setting
 from codonbench.store import Store
 from codonbench.streams import Batch
 
@@ -44,7 +45,8 @@ def settings_of(job):
 
 def lesson_of(job, setting, dtype=torch.float32):
     with seeded_globals(setting.plan.seed):
-        return make_lesson(job.entry.cls(job.config), job.config, setting, dtype)
+        plugin, brief = job.entry.cls(job.config), setting.brief()
+        return make_lesson(plugin, job.config, brief, dtype, setting.hidden)
 
 
 def first_batches(setting, n):

@@ -17,10 +17,10 @@ from rich.text import Text
 from codonbench.cli.console import messages, say
 from codonbench.cli.phrases import outcome_text
 from codonbench.config import RunPlan
+from codonbench.guide import OnProbe
 from codonbench.jobs import Outcome
 from codonbench.planning import Job
 from codonbench.probes import WINDOW_PAIRS
-from codonbench.training import OnProbe
 
 _REFRESH_PAIRS = 2_048  # probes come by the hundred; a bar need not follow each
 

@@ -89,6 +89,15 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds that a run may take.")
     ] = None,
+    checkpoint_every: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How often to keep how far a run has come, so that one cut short goes on from "
+            "there; 0: never.",
+        ),
+    ] = 10.0,
     exclusive: Annotated[
         bool,
         typer.Option(
@@ -179,7 +188,10 @@ def run(
         store.prepare()
         learn = _hands(job.plans[0], workers, timeout)
         lines = printed if as_json else None
-        yield from _run_all(job, registry, store, learn, terms, force=force, lines=lines)
+        every = checkpoint_every or None
+        yield from _run_all(
+            job, registry, store, learn, terms, force=force, every=every, lines=lines
+        )
 
     entries = []
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
@@ -223,6 +235,7 @@ def _run_all(
     terms: Terms,
     *,
     force: bool,
+    every: float | None,
     lines: TextIO | None,
 ) -> Iterator[Outcome]:
     """Run a job's plans and yield what becomes of each, its record written to `lines`."""
@@ -239,6 +252,7 @@ def _run_all(
             learn,
             force=force,
             terms=terms,
+            every=every,
             say=display.remark,
         ):
             display.finished(outcome)

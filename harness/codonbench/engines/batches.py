@@ -16,9 +16,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from codonbench.course import Course
 from codonbench.engines.recurrent import Recurrent
+from codonbench.lesson import Lesson
 from codonbench.streams import Batch
-from codonbench.training import Lesson
+
+Weights = npt.NDArray[np.float64]
 
 Feed = list[tuple[Tensor, ...]]
 """What one step is given: for each pass, the arguments of `Ensemble.gradients` after the first."""
@@ -51,10 +54,21 @@ def feeds(
         chunk: As many batches of each seed.
         dtype: Of the weights.
     """
-    weights, device = coefficients(lessons, chunk), lessons[0].labels.device
-    rows = rows_of(lessons[0])
+    weights = [coefficients(*pair) for pair in zip(lessons, chunk, strict=True)]
+    like = torch.empty(0, dtype=dtype, device=lessons[0].labels.device)
+    return steps(np.stack(weights, axis=1), rows_of(lessons[0]), like)
+
+
+def steps(weights: Weights, rows: int | None, like: Tensor) -> Iterator[Feed]:
+    """Yield what each step is given.
+
+    Args:
+        weights: Of each input in each batch of each seed, shape (T, S, K).
+        rows: As `rows_of` says.
+        like: Of the dtype and on the device that a step takes them.
+    """
     if rows is None:
-        for step in torch.as_tensor(weights).to(device, dtype):
+        for step in torch.as_tensor(weights).to(like):
             yield [(step,)]
         return
     index = np.argsort(weights == 0, axis=-1, kind="stable")  # the distinct ones to the front
@@ -62,7 +76,7 @@ def feeds(
     passes = -(-(weights != 0).sum(axis=-1).max(axis=-1) // rows)
     spare = -weights.shape[-1] % rows
     places = torch.as_tensor(np.pad(index, ((0, 0), (0, 0), (0, spare))))
-    values = torch.as_tensor(np.pad(sorted_weights, ((0, 0), (0, 0), (0, spare)))).to(dtype)
+    values = torch.as_tensor(np.pad(sorted_weights, ((0, 0), (0, 0), (0, spare)))).to(like)
     for t, count in enumerate(passes.tolist()):
         yield [
             (places[t, :, a : a + rows].contiguous(), values[t, :, a : a + rows].contiguous())
@@ -70,25 +84,43 @@ def feeds(
         ]
 
 
-def coefficients(
-    lessons: Sequence[Lesson], chunk: Sequence[Sequence[Batch]]
-) -> npt.NDArray[np.float64]:
-    """Return the weight of each input in each batch of each seed, shape (T, S, K).
+def coefficients(lesson: Lesson, batches: Sequence[Batch]) -> Weights:
+    """Return the weight of each input in each batch of one seed, shape (T, K).
 
     The cross-entropy of a batch is the sum over inputs of this weight times the input's own.
     """
-    n_inputs = len(lessons[0].labels)
-    result = np.empty((len(chunk[0]), len(lessons), n_inputs))
-    for i, (lesson, batches) in enumerate(zip(lessons, chunk, strict=True)):
-        sizes = [len(batch.index) for batch in batches]
-        place = np.repeat(np.arange(len(batches)) * n_inputs, sizes)
-        index = np.concatenate([batch.index for batch in batches])
-        counts = np.bincount(place + index, minlength=len(batches) * n_inputs)
-        weighted = counts.reshape(len(batches), n_inputs).astype(np.float64)
-        total = np.asarray(sizes, dtype=np.float64)
-        if lesson.weighting != "none" and lesson.class_weights is not None:
-            weighted *= lesson.class_weights[lesson.labels].double().cpu().numpy()
-            if lesson.weighting == "sum":
-                total = weighted.sum(axis=1)
-        result[:, i] = weighted / total[:, None]
-    return result
+    n_inputs = len(lesson.labels)
+    sizes = [len(batch.index) for batch in batches]
+    place = np.repeat(np.arange(len(batches)) * n_inputs, sizes)
+    index = np.concatenate([batch.index for batch in batches])
+    counts = np.bincount(place + index, minlength=len(batches) * n_inputs)
+    weighted = counts.reshape(len(batches), n_inputs).astype(np.float64)
+    total = np.asarray(sizes, dtype=np.float64)
+    if lesson.weighting != "none" and lesson.class_weights is not None:
+        weighted *= lesson.class_weights[lesson.labels].double().cpu().numpy()
+        if lesson.weighting == "sum":
+            total = weighted.sum(axis=1)
+    return weighted / total[:, None]
+
+
+class Ahead:
+    """The steps ahead of one course: what has been handed out, as weights.
+
+    Args:
+        course: Whose.
+    """
+
+    def __init__(self, course: Course) -> None:
+        self._course = course
+        self._weights = np.zeros((0, len(course.lesson.labels)))
+
+    def next(self, count: int) -> Weights:
+        """Return the weights of the next `count` steps, shape (count, K); 0 once it is over."""
+        if self._course.probes.over:
+            return np.zeros((count, self._weights.shape[1]))
+        new = self._course.ahead[len(self._weights) :]
+        if new:
+            more = coefficients(self._course.lesson, new)
+            self._weights = np.concatenate([self._weights, more])
+        head, self._weights = self._weights[:count], self._weights[count:]
+        return head

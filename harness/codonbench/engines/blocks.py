@@ -9,18 +9,18 @@ done again, step by step, up to there, which gives the same bits.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from codonbench.engines.batches import coefficients
+from codonbench.course import Course, ask
+from codonbench.engines.batches import Ahead
 from codonbench.engines.errors import CannotCapture
+from codonbench.engines.looking import learned, look, places, probes_due, supplied
 from codonbench.engines.traced import Traced
-from codonbench.streams import Batch
-from codonbench.training import Course
+from codonbench.keeping import Keeper
 
 STEPS = 64  # of a block: a few milliseconds on a GPU
 
@@ -115,30 +115,32 @@ class Blocks:
         return graph.replay
 
 
-def train_in_blocks(courses: Sequence[Course], blocks: Blocks) -> Iterator[Course]:
+def train_in_blocks(courses: Sequence[Course], blocks: Blocks, keeper: Keeper) -> Iterator[Course]:
     """Train all courses in step, block by block; yield each as it is over.
 
     As `traced.train_together`, and with its results to the bit where the arithmetic is the same.
     After Ctrl-C the weights are those of the end of a block.
 
     Args:
-        courses: One a seed; they share batch size, epoch and budget.
+        courses: One a seed, at one place; they share batch size, epoch and budget.
         blocks: Of an engine made of their lessons, in that order.
+        keeper: Told when they may be kept.
     """
     engine = blocks.engine
-    sources = [course.batches() for course in courses]
-    lessons = [course.lesson for course in courses]
+    ahead = [Ahead(course) for course in courses]
+    ask(courses)
     try:
         while not all(course.probes.over for course in courses):
-            chunk = [list(islice(source, STEPS)) for source in sources]
-            steps = len(chunk[0])
+            keeper.offer(courses, engine.state)
+            steps = min(supplied(courses), STEPS)
             if steps == 0:  # the budget is spent: no next step has the last probe's logits
-                ended = {0: _look(courses, engine.logits())}
+                ended = {0: look(courses, engine.logits())}
             else:
-                weights = torch.as_tensor(coefficients(lessons, chunk))
-                blocks.load(weights.to(engine.ensemble.dtype))
+                engine.heed(courses)
+                weights = np.stack([supply.next(steps) for supply in ahead], axis=1)
+                blocks.load(torch.as_tensor(weights).to(engine.ensemble.dtype))
                 blocks.run(steps)
-                ended = _follow(blocks, courses, chunk)
+                ended = _follow(blocks, courses, steps)
             _give_weights(blocks, courses, ended, steps)
             yield from (courses[i] for t in sorted(ended) for i in ended[t])
     finally:
@@ -147,35 +149,22 @@ def train_in_blocks(courses: Sequence[Course], blocks: Blocks) -> Iterator[Cours
                 engine.ensemble.write_back(flat, course.lesson.module)
 
 
-def _follow(
-    blocks: Blocks, courses: Sequence[Course], chunk: Sequence[Sequence[Batch]]
-) -> dict[int, list[int]]:
+def _follow(blocks: Blocks, courses: Sequence[Course], steps: int) -> dict[int, list[int]]:
     """Go through a block that has been run; return which courses were over before which step."""
     ended: dict[int, list[int]] = {}
     seen: Tensor | None = None
-    for t in range(len(chunk[0])):
-        if any(course.is_due for course in courses):
+    noted = 0
+    for t, place in enumerate(places(courses, steps)):
+        if place in probes_due(courses):
             if seen is None:  # fetched once, and only where a probe falls due
-                seen = blocks.logits[: len(chunk[0])].cpu()
-            over = _look(courses, seen[t])
+                seen = blocks.logits[:steps].cpu()
+            learned(courses, t - noted)
+            noted = t
+            over = look(courses, seen[t])
             if over:
                 ended[t] = over
-        for course, batches in zip(courses, chunk, strict=True):
-            if not course.probes.over:
-                course.learned(batches[t])
+    learned(courses, steps - noted)
     return ended
-
-
-def _look(courses: Sequence[Course], logits: Tensor) -> list[int]:
-    """Probe the courses that are due, by the logits (S, K, C); return those that are over now."""
-    started = time.perf_counter()
-    seen = logits.to("cpu", torch.float32).numpy()
-    due = [i for i, course in enumerate(courses) if course.is_due]
-    for i in due:
-        courses[i].probed(seen[i][courses[i].lesson.probe.cpu().numpy()])
-    for i in due:
-        courses[i].probes.seconds += (time.perf_counter() - started) / len(due)
-    return [i for i in due if courses[i].probes.over]
 
 
 def _give_weights(

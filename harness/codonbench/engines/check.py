@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from codonbench.contracts import Model, TaskSpec
+from codonbench.contracts import Model, TaskView
 from codonbench.engines.batches import feeds
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import TRACED, Rung
 from codonbench.engines.traced import Traced
+from codonbench.lesson import Lesson
 from codonbench.streams import Batch
-from codonbench.training import Lesson, make_step
+from codonbench.training import make_step
 
 TOLERANCE = 1e-7
 
@@ -28,11 +29,11 @@ MOST_INPUTS = 4_096
 Index = npt.NDArray[np.int64]
 
 
-def check_claims(plugin: Model, task: TaskSpec, device: str, rung: Rung = TRACED) -> None:
+def check_claims(plugin: Model, task: TaskView, device: str, rung: Rung = TRACED) -> None:
     """Raise CannotCapture where model, task or device rule the rung out."""
     if not plugin.row_independent:
         raise CannotCapture("the model does not claim to be row-independent")
-    if not task.enumerable or len(task.probe_inputs) > MOST_INPUTS:
+    if task.n_inputs is None or task.n_inputs > MOST_INPUTS:
         raise CannotCapture("the task's inputs cannot be enumerated, or are too many")
     if device != rung.device:
         where = "CPU" if rung.device == "cpu" else "GPU"

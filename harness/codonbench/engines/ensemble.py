@@ -26,13 +26,14 @@ class Ensemble:
     Args:
         modules: One a seed, in training mode.
         inputs: All K inputs, encoded.
-        labels: Class id of each input for each seed, shape (S, K).
         n_classes: C.
         fan: As in `recurrent.unrolled`.
         rows: How many rows a step computes for each seed; None for all inputs. See `batches`.
 
     Attributes:
         flat: All parameters, one row a seed, shape (S, N).
+        targets: What each input's class is for each seed, one-hot, shape (S, K, C); see `tell`.
+        rows: As above.
 
     Raises:
         CannotCapture: The module has state or parameters that are not captured.
@@ -42,7 +43,6 @@ class Ensemble:
         self,
         modules: Sequence[torch.nn.Module],
         inputs: Tensor,
-        labels: Tensor,
         n_classes: int,
         fan: int | None = None,
         rows: int | None = None,
@@ -58,8 +58,7 @@ class Ensemble:
         if not all(p.requires_grad for p in parameters.values()):
             raise CannotCapture("some parameters are frozen")
         self._module = unrolled(first, fan)
-        self._rows = rows
-        self._shape = tuple(labels.shape)
+        self.rows = rows
         self._names = list(parameters)
         self._shapes = [p.shape for p in parameters.values()]
         self._sizes = [p.numel() for p in parameters.values()]
@@ -67,18 +66,26 @@ class Ensemble:
         # Expanded, not shared: each seed then has a matrix product of its own in one batch, whose
         # result cannot depend on how many others there are.
         self._inputs = inputs.expand(len(modules), *inputs.shape)
-        self._targets = torch.nn.functional.one_hot(labels, n_classes).to(self.dtype)
         self.flat = torch.stack([self._flatten(module) for module in modules])
+        self.targets = self.flat.new_zeros(len(modules), len(inputs), n_classes)
+
+    def tell(self, labels: Sequence[Tensor]) -> None:
+        """Take in every seed's class ids as far as it knows them, each (K,).
+
+        What an input is taken for that has not been told of makes no difference: it weighs 0.
+        """
+        told = torch.nn.functional.one_hot(torch.stack(list(labels)), self.targets.shape[-1])
+        self.targets.copy_(told)
 
     def example(self) -> tuple[Tensor, ...]:
-        """Return what `gradients` takes beside the parameters, of the right shapes."""
-        seeds, inputs = self._shape
-        if self._rows is None:
+        """Return what `gradients` takes beside parameters and targets, of the right shapes."""
+        seeds, inputs, _ = self.targets.shape
+        if self.rows is None:
             return (self.flat.new_zeros(seeds, inputs),)
-        shape = (seeds, self._rows)
+        shape = (seeds, self.rows)
         return (torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=self.dtype))
 
-    def gradients(self, flat: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
+    def gradients(self, flat: Tensor, targets: Tensor, *batch: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradient of every seed's loss in its parameters, (S, N), and the logits.
 
         The gradient of a weighted cross-entropy in the logits is (softmax - one-hot) times the
@@ -87,11 +94,12 @@ class Ensemble:
 
         Args:
             flat: Parameters, shape (S, N).
+            targets: As `self.targets`.
             batch: Where rows are all inputs, the weight of each in each seed's batch, (S, K);
                 else which inputs the rows are and how much they weigh, both (S, R).
         """
-        inputs, targets = self._inputs, self._targets
-        if self._rows is not None:
+        inputs = self._inputs
+        if self.rows is not None:
             seeds = torch.arange(len(flat), device=flat.device)[:, None]
             inputs, targets = inputs[seeds, batch[0]], targets[seeds, batch[0]]
 
@@ -116,10 +124,10 @@ class Ensemble:
             flat: Parameters, shape (S, N).
             feed: What the step is given.
         """
-        total, logits = gradients(flat, *feed[0])
+        total, logits = gradients(flat, self.targets, *feed[0])
         for batch in feed[1:]:
-            total = total + gradients(flat, *batch)[0]
-        return total, logits if self._rows is None else None
+            total = total + gradients(flat, self.targets, *batch)[0]
+        return total, logits if self.rows is None else None
 
     def forward(self, flat: Tensor) -> Tensor:
         """Return the logits of all inputs for every seed, (S, K, C)."""
@@ -134,7 +142,7 @@ class Ensemble:
     def _logits(self, flat: Tensor, inputs: Tensor) -> Tensor:
         parameters = dict(zip(self._names, self._split(flat), strict=True))
         logits = functional_call(self._module, parameters, (inputs,))
-        expected = (len(inputs), self._targets.shape[-1])
+        expected = (len(inputs), self.targets.shape[-1])
         if not isinstance(logits, Tensor) or tuple(logits.shape) != expected:
             raise CannotCapture(f"the module does not give logits {expected}")
         return logits

@@ -27,6 +27,9 @@ class Rule(Protocol):
     def state(self) -> list[Tensor]:
         """Return everything that an update changes beside the parameters."""
 
+    def state_of(self, seed: int) -> list[Tensor]:
+        """Return that of one seed alone."""
+
 
 class Adam:
     """``torch.optim.Adam`` without weight decay or AMSGrad."""
@@ -63,6 +66,10 @@ class Adam:
         """Return both moments of each seed, and the number of the step."""
         return [*self._means, *self._squares, self._step]
 
+    def state_of(self, seed: int) -> list[Tensor]:
+        """Return its moments, and the number of the step."""
+        return [self._means[seed], self._squares[seed], self._step]
+
 
 class Sgd:
     """``torch.optim.SGD`` without momentum or weight decay."""
@@ -78,6 +85,10 @@ class Sgd:
         """Nothing to forget."""
 
     def state(self) -> list[Tensor]:
+        """Nothing but the parameters changes."""
+        return []
+
+    def state_of(self, seed: int) -> list[Tensor]:
         """Nothing but the parameters changes."""
         return []
 

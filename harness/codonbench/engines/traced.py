@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from codonbench.engines.batches import Feed, feeds, rows_of
+from codonbench.course import Course, ask
+from codonbench.engines.batches import Ahead, Feed, Weights, rows_of, steps
 from codonbench.engines.ensemble import Ensemble
 from codonbench.engines.errors import CannotCapture
+from codonbench.engines.looking import learned, look, places, probes_due, supplied
 from codonbench.engines.optimizers import Rule, recognise
 from codonbench.engines.rungs import TRACED, Rung
-from codonbench.training import Course, Lesson
+from codonbench.keeping import Keeper, State
+from codonbench.lesson import Lesson
 
-_CHUNK = 128  # steps whose batches are counted at once
+_CHUNK = 128  # steps that are laid out at once
 _PATIENCE = 32  # chunks after which even one finished seed is worth a new capture
 
 
@@ -49,12 +51,43 @@ class Traced:
 
     def __init__(self, lessons: Sequence[Lesson], rung: Rung = TRACED) -> None:
         self.rung = rung
+        self.lessons = tuple(lessons)
         self.ensemble = make_ensemble(lessons)
+        self.tell()
         self.flats = list(self.ensemble.flat.unbind(0))
         self.rule = make_rule(lessons[0], self.flats)
         flat = self.ensemble.flat
-        self._gradients = rung.capture(self.ensemble.gradients, (flat, *self.ensemble.example()))
+        example = (flat, self.ensemble.targets, *self.ensemble.example())
+        self._gradients = rung.capture(self.ensemble.gradients, example)
         self._forward = rung.capture(self.ensemble.forward, (flat,))
+
+    def tell(self) -> None:
+        """Take in what the lessons know of labels by now."""
+        self.ensemble.tell([lesson.labels for lesson in self.lessons])
+
+    def heed(self, courses: Sequence[Course]) -> None:
+        """Take in the labels that came to be known, if there are any."""
+        if any(course.news for course in courses):
+            self.tell()
+            for course in courses:
+                course.news = False
+
+    def state(self, seed: int) -> State:
+        """Return what one seed needs to go on from here."""
+        kept = [self.flats[seed], *self.rule.state_of(seed)]
+        return {"tensors": [tensor.clone() for tensor in kept]}
+
+    def put(self, seed: int, state: State) -> None:
+        """Let one seed go on from what it was when `state` was taken."""
+        kept = [self.flats[seed], *self.rule.state_of(seed)]
+        for tensor, value in zip(kept, state["tensors"], strict=True):
+            tensor.copy_(value)
+
+    def fits(self, seed: int, state: State) -> bool:
+        """Return whether a state is of such a seed."""
+        kept = [self.flats[seed], *self.rule.state_of(seed)]
+        found = state.get("tensors", [])
+        return [t.shape for t in kept] == [getattr(t, "shape", None) for t in found]
 
     def without(self, courses: Sequence[Course], kept: list[int]) -> Traced:
         """Return an engine that goes on with some of the seeds, from where they are."""
@@ -86,9 +119,8 @@ def make_ensemble(lessons: Sequence[Lesson]) -> Ensemble:
     """Return the ensemble of some seeds' lessons."""
     first = lessons[0]
     inputs = first.encode(torch.arange(len(first.labels), device=first.labels.device))
-    labels = torch.stack([lesson.labels for lesson in lessons])
     modules = [lesson.module for lesson in lessons]
-    return Ensemble(modules, inputs, labels, first.n_classes, first.fan, rows_of(first))
+    return Ensemble(modules, inputs, first.n_classes, first.fan, rows_of(first))
 
 
 def make_rule(lesson: Lesson, flats: list[Tensor]) -> Rule:
@@ -97,18 +129,20 @@ def make_rule(lesson: Lesson, flats: list[Tensor]) -> Rule:
     return recognise(lesson.optimizer, lesson.module, flats)
 
 
-def train_together(courses: Sequence[Course], engine: Traced) -> Iterator[Course]:
+def train_together(courses: Sequence[Course], engine: Traced, keeper: Keeper) -> Iterator[Course]:
     """Train all courses in step; yield each as it is over, its probes and module filled.
 
     As seeds come to their end, the others go on in a smaller ensemble.
 
     Args:
-        courses: One a seed; they share batch size, epoch and budget.
+        courses: One a seed, at one place; they share batch size, epoch and budget.
         engine: Made of their lessons, in that order.
+        keeper: Told when they may be kept.
     """
     members = list(courses)
-    sources = [course.batches() for course in courses]
+    ahead = [Ahead(course) for course in courses]
     waited = 0
+    ask(members)
     try:
         while running := [i for i, course in enumerate(members) if not course.probes.over]:
             waited += 1
@@ -116,51 +150,50 @@ def train_together(courses: Sequence[Course], engine: Traced) -> Iterator[Course
                 with suppress(CannotCapture):  # it goes on as it is, then
                     engine = engine.without(members, running)
                     members = [members[i] for i in running]
-                    sources = [sources[i] for i in running]
+                    ahead = [ahead[i] for i in running]
                 waited = 0
-            chunk = [list(islice(source, _CHUNK)) for source in sources]
-            if not chunk[0]:  # the budget is spent: no next step has the last probe's logits
+            keeper.offer(members, engine.state)
+            ready = supplied(members)
+            if not ready:  # the budget is spent: no next step has the last probe's logits
                 yield from _look(engine, members, None)
-                break
-            lessons = [course.lesson for course in members]
-            for t, feed in enumerate(feeds(lessons, chunk, engine.ensemble.dtype)):
-                gradients, logits = engine.gradients(feed)
-                if any(course.is_due for course in members):
-                    yield from _look(engine, members, logits)
-                    if all(course.probes.over for course in members):
-                        break
-                engine.update(gradients)
-                for course, batches in zip(members, chunk, strict=True):
-                    if not course.probes.over:
-                        course.learned(batches[t])
+                continue
+            engine.heed(members)
+            count = min(ready, _CHUNK)
+            weights = np.stack([supply.next(count) for supply in ahead], axis=1)
+            yield from _train_chunk(engine, members, weights)
     finally:  # also after Ctrl-C: what was learned until then is kept
         for flat, course in zip(engine.flats, members, strict=True):
             if not course.probes.over:
                 engine.ensemble.write_back(flat, course.lesson.module)
 
 
-def _is_worth_a_capture(running: int, members: int, waited: int) -> bool:
-    """Return whether so many of the members, after so many chunks, deserve a step of their own."""
-    return running <= members / 2 or (running < members and waited >= _PATIENCE)
+def _train_chunk(engine: Traced, members: Sequence[Course], weights: Weights) -> Iterator[Course]:
+    """Take as many steps as there are weights (T, S, K); yield the courses that end on the way."""
+    at, due = places(members, len(weights)), probes_due(members)
+    taken = noted = 0
+    try:
+        for taken, feed in enumerate(steps(weights, engine.ensemble.rows, engine.ensemble.flat)):
+            gradients, logits = engine.gradients(feed)
+            if at[taken] in due:
+                learned(members, taken - noted)
+                noted = taken
+                yield from _look(engine, members, logits)
+                due = probes_due(members)
+                if not due:
+                    return
+            engine.update(gradients)
+        taken = len(weights)
+    finally:
+        learned(members, taken - noted)
 
 
 def _look(engine: Traced, members: Sequence[Course], logits: Tensor | None) -> Iterator[Course]:
-    """Probe the members that are due; yield those that are over now.
+    """Probe the members that are due; yield those that are over now, their modules filled."""
+    for i in look(members, engine.logits() if logits is None else logits):
+        engine.ensemble.write_back(engine.flats[i], members[i].lesson.module)
+        yield members[i]
 
-    Args:
-        engine: Who learns.
-        members: Their courses.
-        logits: Of all inputs, (S, K, C), where they are known already.
-    """
-    started = time.perf_counter()
-    seen = (engine.logits() if logits is None else logits).to(torch.float32).numpy()
-    due = [i for i, course in enumerate(members) if course.is_due]
-    for i in due:
-        course = members[i]
-        course.probed(seen[i][course.lesson.probe.numpy()])
-        if course.probes.over:
-            engine.ensemble.write_back(engine.flats[i], course.lesson.module)
-    spent = (time.perf_counter() - started) / len(due)
-    for i in due:
-        members[i].probes.seconds += spent
-    yield from (members[i] for i in due if members[i].probes.over)
+
+def _is_worth_a_capture(running: int, members: int, waited: int) -> bool:
+    """Return whether so many of the members, after so many chunks, deserve a step of their own."""
+    return running <= members / 2 or (running < members and waited >= _PATIENCE)

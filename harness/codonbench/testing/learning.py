@@ -14,12 +14,13 @@ from codonbench.engines.check import check_against_reference, check_claims, same
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import TRACED
 from codonbench.engines.traced import Traced
+from codonbench.lesson import Lesson
 from codonbench.records import hash_weights
 from codonbench.seeding import seeded_globals
 from codonbench.testing.findings import Verdict, failed, passed, skipped, warning
 from codonbench.testing.subject import DEVICE, STEPS, Subject
 from codonbench.training import ENGINE as EAGER
-from codonbench.training import Lesson, cross_entropy, make_step, probe_logits
+from codonbench.training import cross_entropy, make_step, probe_logits
 
 _LEARNING_BATCHES = 300
 _LEARNING_SECONDS = 1.5
@@ -166,7 +167,7 @@ def engine(subject: Subject) -> Verdict:
     if isinstance(lessons[0].module, BatchLearner):
         return passed(f"{EAGER}: the model learns without gradients")
     try:
-        check_claims(subject.plugin(), subject.dataset.spec, DEVICE)
+        check_claims(subject.plugin(), subject.view, DEVICE)
         reference, captured = (subject.lesson(dtype=torch.float64) for _ in range(2))
         batches = [index.numpy() for index in subject.batches[:3]]
         check_against_reference(reference, Traced([captured]), batches)

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from codonbench.lesson import Lesson
 from codonbench.records import hash_weights
 from codonbench.seeding import seeded_globals
 from codonbench.testing.checklist import last_line
 from codonbench.testing.findings import Verdict, failed, passed
 from codonbench.testing.subject import Subject
 from codonbench.testing.surroundings import generators
-from codonbench.training import Lesson, make_step, probe_logits
+from codonbench.training import make_step, probe_logits
 
 
 def draws_nothing(subject: Subject) -> Verdict:

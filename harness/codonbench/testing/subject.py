@@ -21,13 +21,14 @@ from codonbench import __version__
 from codonbench.config import RULES_VERSION, RunPlan
 from codonbench.contracts import Dataset, Model, ModelConfig, Reference, Task, TaskView
 from codonbench.encodings import Encoder, make_encoder
+from codonbench.lesson import Lesson, make_lesson
 from codonbench.origin import Origin
 from codonbench.relabelling import PUBLIC_SALT
 from codonbench.seeding import seeded_globals
-from codonbench.setting import Setting, make_lesson
+from codonbench.setting import Setting
 from codonbench.testing.findings import Facts
 from codonbench.testing.surroundings import Printed
-from codonbench.training import Lesson, make_step
+from codonbench.training import make_step
 
 DEVICE = "cpu"
 STEPS = 8
@@ -124,12 +125,16 @@ class Subject:
     def lesson(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> Lesson:
         """Return module, optimiser and encoded inputs as a run of that seed has them."""
         with seeded_globals(seed):
-            return make_lesson(self.plugin(), self.config, self.setting, dtype)
+            return self._lesson(dtype)
+
+    def _lesson(self, dtype: torch.dtype = torch.float32) -> Lesson:
+        brief, labels = self.setting.brief(), self.setting.hidden
+        return make_lesson(self.plugin(), self.config, brief, dtype, labels)
 
     def trained(self) -> Lesson:
         """Return a lesson after a short training under seed 0."""
         with seeded_globals(0):
-            lesson = make_lesson(self.plugin(), self.config, self.setting)
+            lesson = self._lesson()
             step = make_step(lesson)
             for index in self.batches:
                 step(index)

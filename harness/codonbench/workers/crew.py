@@ -13,8 +13,9 @@ from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from types import FrameType
 
+from codonbench.guide import Watch
 from codonbench.lab import Lab
-from codonbench.learning import TOGETHER, Watch, Work
+from codonbench.learning import TOGETHER, Work
 from codonbench.setting import Setting
 from codonbench.workers.orders import File
 from codonbench.workers.post import Post

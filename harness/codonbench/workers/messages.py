@@ -1,48 +1,61 @@
-"""What a worker tells its parent: validated facts, and arrays as bare bytes.
+"""What a worker and its parent tell each other: validated facts, and arrays as bare bytes.
 
-Nothing is unpickled in the parent: a plugin that writes to the pipe can lie about its run, which
-an audit shows, but cannot make the parent run anything.
+The worker speaks, and the parent answers where an answer is due: neither ever sends while the
+other does. Nothing is unpickled in the parent: a plugin that writes to the pipe can lie about its
+run, which an audit shows, but cannot make the parent run anything.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field, TypeAdapter
 
 from codonbench.contracts import Frozen
+from codonbench.course import Directions
 from codonbench.records import Engine, Status
-
-Logits = npt.NDArray[np.float32]
 
 Run = Annotated[int, Field(ge=0)]
 """Which of a worker's plans."""
 
 _LENGTH = struct.Struct("<I")
+_DIRECTIONS = struct.Struct("<qI")
+
+
+class Hello(Frozen):
+    """The worker is there; its orders are to be sent."""
+
+    kind: Literal["hello"] = "hello"
 
 
 class Began(Frozen):
-    """A run begins, or begins anew on another rung: what was said of it before is void."""
+    """A run begins, or begins anew on another rung."""
 
     kind: Literal["began"] = "began"
     run: Run
 
 
-class Seen(Frozen):
-    """Probes of a run; their logits (n, P, C) follow as float32.
+class Ask(Frozen):
+    """Some runs ask how to go on, to be answered with `pack_directions`.
 
-    Attributes:
-        pairs: Position of each probe.
-        shape: ``(n, P, C)``.
+    Where probes are shown, their logits, of shape (runs, P, C), follow as float32.
     """
 
-    kind: Literal["seen"] = "seen"
+    kind: Literal["ask"] = "ask"
+    runs: tuple[Run, ...] = Field(min_length=1)
+    positions: tuple[int, ...]
+    shown: bool
+
+
+class Kept(Frozen):
+    """What a run needs to go on from here follows; see `keeping`."""
+
+    kind: Literal["kept"] = "kept"
     run: Run
-    pairs: tuple[int, ...]
-    shape: tuple[int, int, int]
+    position: int
 
 
 class Ended(Frozen):
@@ -53,10 +66,6 @@ class Ended(Frozen):
     status: Status
     error: str | None
     position: int
-    frame_pairs: tuple[int, ...]
-    frame_inputs: tuple[tuple[int, ...], ...]
-    build_seconds: float
-    train_seconds: float
     probe_seconds: float
     engine: Engine
     parameters: int
@@ -70,29 +79,48 @@ class Unusable(Frozen):
     error: str
 
 
-Message = Began | Seen | Ended | Unusable
+Message = Hello | Began | Ask | Kept | Ended | Unusable
 
 _READ: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 
 
-def pack(message: Message, logits: Logits | None = None) -> bytes:
-    """Return a message, and the logits that go with it, as bytes."""
+def pack(message: Message, rest: bytes = b"") -> bytes:
+    """Return a message, and what follows it, as bytes."""
     head = message.model_dump_json().encode()
-    tail = b"" if logits is None else logits.astype("<f4").tobytes()
-    return _LENGTH.pack(len(head)) + head + tail
+    return _LENGTH.pack(len(head)) + head + rest
 
 
-def unpack(data: bytes) -> tuple[Message, Logits]:
-    """Return a message and its logits; (0, 0, 0) of them where it has none.
+def unpack(data: bytes) -> tuple[Message, bytes]:
+    """Return a message and what follows it.
 
     Raises:
         ValueError: It is no message.
     """
     try:
         (length,) = _LENGTH.unpack_from(data)
-        head, tail = data[_LENGTH.size : _LENGTH.size + length], data[_LENGTH.size + length :]
-        message = _READ.validate_json(head)
-        shape = message.shape if isinstance(message, Seen) else (0, 0, 0)
-        return message, np.frombuffer(tail, dtype="<f4").reshape(shape).astype(np.float32)
     except struct.error as error:
         raise ValueError("a message is cut short") from error
+    head, rest = data[_LENGTH.size : _LENGTH.size + length], data[_LENGTH.size + length :]
+    return _READ.validate_json(head), rest
+
+
+def pack_directions(answers: Sequence[Directions]) -> bytes:
+    """Return the answer to an `Ask` as bytes."""
+    parts = []
+    for answer in answers:
+        probe = -1 if answer.probe is None else answer.probe
+        parts.append(_DIRECTIONS.pack(probe, len(answer.index)))
+        parts += [column.astype("<i4").tobytes() for column in (answer.index, answer.labels)]
+    return b"".join(parts)
+
+
+def unpack_directions(data: bytes) -> list[Directions]:
+    """Return what `pack_directions` packed."""
+    answers, offset = [], 0
+    while offset < len(data):
+        probe, count = _DIRECTIONS.unpack_from(data, offset)
+        offset += _DIRECTIONS.size
+        columns = np.frombuffer(data, "<i4", 2 * count, offset).astype(np.int64)
+        offset += 8 * count
+        answers.append(Directions(None if probe < 0 else probe, *columns.reshape(2, count)))
+    return answers

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from codonbench.contracts import Model, ModelConfig
 from codonbench.discovery import import_file
-from codonbench.learning import Work
+from codonbench.guide import Guides
+from codonbench.learning import Work, assignments
 from codonbench.origin import Origin
 from codonbench.registry import Registry
+from codonbench.studying import Assignment
 
 File = tuple[str, Path]
 """Name and path of a plugin module that is no installed one."""
@@ -20,7 +23,7 @@ File = tuple[str, Path]
 
 @dataclass(frozen=True)
 class Orders:
-    """A `learning.Work` as it travels: the plugin by name, what is the parent's own by pickle.
+    """A `learning.Work` as it travels: the plugin by name, and of its runs what a learner may know.
 
     A class may well be made in its module's hook and be unknown to `pickle`. So the worker
     registers the module as the parent did, and looks the name up.
@@ -30,29 +33,43 @@ class Orders:
         origin: Where the model comes from.
         model: The name it is registered under.
         config: Its configuration, as JSON.
-        rest: The dataset and the plans, pickled.
+        assignments: The runs.
+        threads: CPU threads.
+        every: Seconds between two times that progress is kept; None for never.
     """
 
     files: tuple[File, ...]
     origin: Origin
     model: str
     config: str
-    rest: bytes
+    assignments: tuple[Assignment, ...]
+    threads: int
+    every: float | None
 
     @classmethod
-    def of(cls, work: Work, files: Sequence[File]) -> Self:
+    def of(cls, work: Work, guides: Guides, files: Sequence[File]) -> Self:
         """Return the orders that amount to `work`."""
-        entry = work.entry
-        rest = pickle.dumps((work.dataset, work.plans))
-        return cls(tuple(files), entry.origin, entry.name, work.config.model_dump_json(), rest)
+        return cls(
+            files=tuple(files),
+            origin=work.entry.origin,
+            model=work.entry.name,
+            config=work.config.model_dump_json(),
+            assignments=tuple(assignments(guides)),
+            threads=work.plans[0].threads,
+            every=work.every,
+        )
 
-    def work(self) -> Work:
-        """Return what they amount to here."""
+    def packed(self) -> bytes:
+        """Return these orders as bytes, for a worker: the parent itself unpickles nothing."""
+        return pickle.dumps(self)
+
+    def learner(self) -> tuple[type[Model], ModelConfig]:
+        """Return the plugin and its configuration as they are here."""
         for name, path in self.files:
             import_file(name, path)
         registry = Registry()
         module = importlib.import_module(self.origin.module)
         registry.add(module, self.origin.distribution, self.origin.version)
-        entry = registry.model(self.model)
-        dataset, plans = pickle.loads(self.rest)
-        return Work(entry, entry.cls.Config.model_validate_json(self.config), dataset, plans)
+        model = registry.model(self.model).cls
+        assert issubclass(model, Model)
+        return model, model.Config.model_validate_json(self.config)

@@ -1,27 +1,45 @@
-"""One worker process as its parent sees it: heard, watched, timed, and taken in when it ends."""
+"""One worker process as its parent sees it: heard, led, timed, and taken in when it ends."""
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 
 import numpy as np
 
-from codonbench.errors import UsageError
+from codonbench.course import Probes, Shown
+from codonbench.errors import OutOfTurnError, UsageError
+from codonbench.guide import Watch
 from codonbench.lab import Lab
-from codonbench.learning import Watch, Work
+from codonbench.learning import Work, collected
 from codonbench.setting import Setting
-from codonbench.stopping import right_rows
-from codonbench.training import OnProbe, Probes
-from codonbench.workers.messages import Began, Ended, Logits, Seen, Unusable, unpack
+from codonbench.workers.messages import (
+    Ask,
+    Began,
+    Ended,
+    Hello,
+    Kept,
+    Message,
+    Unusable,
+    pack_directions,
+    unpack,
+)
 from codonbench.workers.orders import File, Orders
 from codonbench.workers.processes import start
 from codonbench.workers.worker import serve
 
-GRACE = 10.0  # seconds a worker has to tell what it has once asked to stop
+GRACE = 10.0
+"""Seconds a worker has to tell what it has once asked to stop."""
+
+_PATIENCE = 10.0  # seconds for a message once its first byte is there, or to be taken off our hands
+_MOST = 1 << 30  # bytes of a message
 
 
 class Post:
@@ -33,79 +51,91 @@ class Post:
         files: Name and path of each plugin module that is no installed one.
 
     Attributes:
-        connection: From it.
+        connection: To it.
         gone: Whether it has ended, or has been ended.
     """
 
     def __init__(self, work: Work, watch: Watch, files: Sequence[File]) -> None:
         self._work = work
-        self._watch = watch
-        self._labs = [Lab(Probes()) for _ in work.plans]
-        self._settings: dict[int, Setting] = {}
+        self._files = files
+        self._guides = work.guides(work.plans, watch)
         self._began: dict[int, float] = {}
-        self._follow: dict[int, OnProbe] = {}
         self._ended: set[int] = set()
         self._overdue: float | None = None
         self._asked: float | None = None
         self._why = ""
-        self.gone = False
-        self.connection, theirs = Pipe(duplex=False)
-        self._process = start(serve, (theirs, Orders.of(work, files)))
+        self._ordered = self.gone = False
+        self.connection, theirs = Pipe()
+        _do_not_wait_for(self.connection)
+        self._process = start(serve, (theirs,))
         theirs.close()
 
     def hear(self) -> Iterator[tuple[Setting, Lab]]:
-        """Take in one message; yield the run it ends."""
+        """Take in one message, and answer it; yield the run it ends."""
         try:
-            message, logits = unpack(self.connection.recv_bytes())
-        except (EOFError, OSError):
-            self._bury()
-        except ValueError:
-            self._bury("sent what is no message")
-        else:
+            message, rest = unpack(self.connection.recv_bytes(_MOST))
             if isinstance(message, Unusable):
                 raise UsageError(message.error)
-            if not self._makes_sense(message):
-                self._bury("sent a message out of turn")
+            if isinstance(message, Ended):
+                yield from self._end(message)
             else:
-                yield from self._note(message, logits)
+                self._answer(message, rest)
+        except OutOfTurnError as error:
+            self._bury(f"sent a message out of turn: {error}")
+        except ValueError:
+            self._bury("sent what is no message")
+        except (EOFError, OSError):
+            self._bury()
 
-    def _makes_sense(self, message: Began | Seen | Ended) -> bool:
-        if message.run >= len(self._labs) or message.run in self._ended:
-            return False
-        if isinstance(message, Seen):
-            spec = self._work.dataset.spec
-            shape = (len(message.pairs), len(spec.probe_inputs), len(spec.classes))
-            return message.run in self._follow and message.shape == shape
-        if isinstance(message, Ended):
-            size, inputs = self._work.config.batch_size, len(self._work.dataset.inputs)
-            batches = message.frame_inputs
-            return len(batches) == len(message.frame_pairs) and all(
-                len(batch) == size and min(batch) >= 0 and max(batch) < inputs for batch in batches
-            )
-        return True
+    def _answer(self, message: Message, rest: bytes) -> None:
+        guides = self._guides
+        if isinstance(message, Hello):
+            if self._ordered:
+                raise OutOfTurnError("greets twice")
+            self._ordered = True
+            orders = Orders.of(self._work, guides, self._files)
+            self.connection.send_bytes(orders.packed())
+            guides.prepare()  # while it builds its modules
+        elif isinstance(message, Began):
+            guides.begin(self._known(message.run))
+            self._began[message.run] = time.monotonic()
+        elif isinstance(message, Kept):
+            guides.keep(self._known(message.run), message.position, rest)
+        elif isinstance(message, Ask):
+            self.connection.send_bytes(pack_directions(guides.lead(self._shown(message, rest))))
 
-    def _note(self, message: Began | Seen | Ended, logits: Logits) -> Iterator[tuple[Setting, Lab]]:
-        run = message.run
-        if isinstance(message, Began):
-            self._labs[run] = Lab(Probes())
-            self._began[run] = time.monotonic()
-            self._follow[run] = self._watch(self._work.plans[run])
-        elif isinstance(message, Seen):
-            self._look(run, message.pairs, logits)
-        else:
-            self._ended.add(run)
-            yield self._setting(run), _filled(self._labs[run], message)
+    def _shown(self, message: Ask, rest: bytes) -> list[Shown]:
+        """Return what the runs of a message show."""
+        runs, spec = message.runs, self._work.dataset.spec
+        if len(set(runs)) != len(runs) or len(message.positions) != len(runs):
+            raise OutOfTurnError("asks for one run twice")
+        shape = (len(runs) if message.shown else 0, len(spec.probe_inputs), len(spec.classes))
+        logits = np.frombuffer(rest, "<f4").reshape(shape).astype(np.float32)
+        return [
+            Shown(self._known(run), position, logits[i] if message.shown else None)
+            for i, (run, position) in enumerate(zip(runs, message.positions, strict=True))
+        ]
 
-    def _look(self, run: int, positions: Sequence[int], logits: Logits) -> None:
-        """Keep what a run showed, and show it to whoever watches."""
-        lab, setting = self._labs[run], self._setting(run)
-        dataset = setting.dataset
-        hidden = setting.labels.hide(dataset.labels)[dataset.probe]
-        for position, shown in zip(positions, logits, strict=True):
-            lab.probes.pairs.append(position)
-            lab.probes.logits.append(shown)
-            lab.probes.position = position
-            self._follow[run](position, right_rows(shown, hidden), shown)
+    def _known(self, run: int) -> int:
+        """Return the number of a run that is still to come or under way."""
+        if run >= len(self._work.plans) or run in self._ended:
+            raise OutOfTurnError(f"speaks of run {run}")
+        return run
+
+    def _end(self, message: Ended) -> Iterator[tuple[Setting, Lab]]:
+        guide = self._guides.guides[self._known(message.run)]
+        if message.status == "done" and not guide.probes.over:
+            raise OutOfTurnError("ends before its end")
+        self._ended.add(message.run)
+        lab = Lab(
+            Probes(position=message.position, seconds=message.probe_seconds),
+            status=message.status,
+            error=message.error,
+            engine=message.engine,
+            parameters=message.parameters,
+            weights_sha256=message.weights_sha256,
+        )
+        yield guide.setting, collected(lab, self._guides, message.run)
 
     def look_at_the_clock(self, timeout: float | None) -> None:
         """End the process if a run has been going on for too long."""
@@ -141,8 +171,8 @@ class Post:
         for run in self._unfinished():
             if run in self._begun_anew() or (self._asked is not None and run not in self._began):
                 continue
-            lab = self._labs[run]
-            where = f"at {lab.probes.position:,} pairs"
+            lab, guide = Lab(Probes()), self._guides.guides[run]
+            where = f"at {guide.probes.position:,} pairs"
             if self._asked is not None:
                 lab.status, lab.error = "interrupted", None
             elif self._overdue is not None:
@@ -152,14 +182,14 @@ class Post:
                 lab.status = "error"
                 lab.error = f"the worker process {self._why}, {where}"
             self._ended.add(run)
-            yield self._setting(run), lab
+            yield guide.setting, collected(lab, self._guides, run)
 
     def left_over(self) -> list[Work]:
         """Return what is to be handed to other workers: each run that may be no culprit."""
         return [replace(self._work, plans=(self._work.plans[run],)) for run in self._begun_anew()]
 
     def _unfinished(self) -> list[int]:
-        return [run for run in range(len(self._labs)) if run not in self._ended]
+        return [run for run in range(len(self._work.plans)) if run not in self._ended]
 
     def _begun_anew(self) -> list[int]:
         """Return the runs that are tried again: none alone, none asked to stop, none overdue."""
@@ -170,24 +200,15 @@ class Post:
             return [run for run in unfinished if run not in self._began]
         return unfinished
 
-    def _setting(self, run: int) -> Setting:
-        if run not in self._settings:
-            batch_size = self._work.config.batch_size
-            self._settings[run] = Setting(self._work.plans[run], self._work.dataset, batch_size)
-        return self._settings[run]
 
-
-def _filled(lab: Lab, message: Ended) -> Lab:
-    """Return the lab with what the worker says of its end."""
-    lab.probes.position = message.position
-    lab.probes.seconds = message.probe_seconds
-    lab.probes.frame_pairs = list(message.frame_pairs)
-    lab.probes.frame_inputs = [np.asarray(batch) for batch in message.frame_inputs]
-    lab.status, lab.error = message.status, message.error
-    lab.build_seconds, lab.train_seconds = message.build_seconds, message.train_seconds
-    lab.engine = message.engine
-    lab.parameters, lab.weights_sha256 = message.parameters, message.weights_sha256
-    return lab
+def _do_not_wait_for(connection: Connection) -> None:
+    """Let no worker hold its parent up with half a message, or by not taking an answer."""
+    if os.name == "nt":  # pipes there know no such limit
+        return
+    limit = struct.pack("ll", int(_PATIENCE), 0)
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            end.setsockopt(socket.SOL_SOCKET, option, limit)
 
 
 def _how(exitcode: int | None) -> str:
