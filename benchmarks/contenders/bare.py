@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codonbench.training import Lesson
+from codonbench.lesson import Lesson
 from contenders.ground import SEEDS, Ground, timed
 from contenders.ours import captured_step
 

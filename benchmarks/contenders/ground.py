@@ -12,10 +12,10 @@ from torch import Tensor
 from codonbench.cli.folders import cache_folder
 from codonbench.config import RunRequest
 from codonbench.discovery import load_registry
+from codonbench.lesson import Lesson, make_lesson
 from codonbench.planning import prepare
 from codonbench.seeding import seeded_globals
-from codonbench.setting import Setting, make_lesson
-from codonbench.training import Lesson
+from codonbench.setting import Setting
 
 BATCH, SEEDS = 64, 8
 WARM = 128  # steps not counted; our engines draw up this many batches at a time
@@ -52,7 +52,9 @@ class Ground:
         """Return a seed's lesson before its first pair."""
         config, entry = self._job.config, self._job.entry
         with seeded_globals(seed):
-            return make_lesson(entry.cls(config), config, self.settings[seed], self.dtype)
+            setting = self.settings[seed]
+            brief, labels = setting.brief(), setting.hidden
+            return make_lesson(entry.cls(config), config, brief, self.dtype, labels)
 
     def order(self, seed: int = 0) -> Tensor:
         """Return a seed's pairs, as input indices."""

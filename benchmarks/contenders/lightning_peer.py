@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from codonbench.training import Lesson
+from codonbench.lesson import Lesson
 from contenders.ground import BATCH, SEEDS, Ground
 
 

@@ -12,30 +12,33 @@ from typing import Protocol
 
 from torch import Tensor
 
+from codonbench.course import Course, Probes
 from codonbench.engines.batches import Feed, feeds
 from codonbench.engines.rungs import COMPILED, TRACED, Rung
 from codonbench.engines.traced import Traced, most_seeds, train_together
+from codonbench.guide import Guide, Guides
+from codonbench.keeping import Keeper
 from codonbench.probes import ProbeSchedule
-from codonbench.stopping import Watcher
 from codonbench.streams import Batch
-from codonbench.training import Course, Probes, train
+from codonbench.training import train
 from contenders.ground import SEEDS, WARM, Ground
 
-Trainer = Callable[[Sequence[Course]], Iterator[Course]]
+Trainer = Callable[[Sequence[Course], Keeper], Iterator[Course]]
 
 
-def _one_by_one(courses: Sequence[Course]) -> Iterator[Course]:
+def _one_by_one(courses: Sequence[Course], keeper: Keeper) -> Iterator[Course]:
     """Train in the reference loop; as iterators of courses go, each when it is over."""
     for course in courses:
-        train(course)
+        train(course, keeper)
         yield course
 
 
 def _in_step(rung: Rung) -> Trainer:
     """Return what trains courses together on a rung."""
 
-    def trainer(courses: Sequence[Course]) -> Iterator[Course]:
-        return train_together(courses, Traced([course.lesson for course in courses], rung))
+    def trainer(courses: Sequence[Course], keeper: Keeper) -> Iterator[Course]:
+        engine = Traced([course.lesson for course in courses], rung)
+        return train_together(courses, engine, keeper)
 
     return trainer
 
@@ -106,12 +109,19 @@ class Stopwatch:
         return (min(ended) - max(started)) / self._steps
 
 
-def _course(ground: Ground, watch: Stopwatch, seed: int) -> Course:
-    """Return a seed's way through the ground, probed as the stopwatch says."""
-    lesson, setting = ground.lesson(seed), ground.settings[seed]
-    watcher = Watcher(lesson.labels[lesson.probe].numpy(), len(lesson.probe), "budget")
-    about = (lesson, setting.stream, setting.clock, watch, watcher)
-    return Course(*about, Probes(), watch.probed, frozenset(setting.frames))
+def _train(
+    ground: Ground, trainer: Trainer, seeds: Sequence[int], watch: Stopwatch
+) -> list[Course]:
+    """Train some seeds, led as `bench run` leads them but probed as the stopwatch says."""
+    leader = Guides([Guide(ground.settings[seed], lambda plan: watch.probed) for seed in seeds])
+    courses = []
+    for run, (seed, guide) in enumerate(zip(seeds, leader.guides, strict=True)):
+        guide._schedule = watch
+        leader.begin(run)
+        setting = ground.settings[seed]
+        courses.append(Course(run, ground.lesson(seed), setting.clock, leader, Probes()))
+    deque(trainer(courses, Keeper(leader, None, {}, [])), maxlen=0)
+    return courses
 
 
 def _measure(ground: Ground, seeds: int, schedule: Schedule) -> float:
@@ -121,7 +131,7 @@ def _measure(ground: Ground, seeds: int, schedule: Schedule) -> float:
     size = most_seeds(ground.lesson()) if shares_steps else 1
     for group in (everyone[i : i + size] for i in range(0, seeds, size)):
         watch = Stopwatch(ground, schedule)
-        deque(trainer([_course(ground, watch, seed) for seed in group]), maxlen=0)
+        _train(ground, trainer, group, watch)
         seconds += watch.seconds()
     return seconds / seeds
 
@@ -172,6 +182,5 @@ def weights_after(ground: Ground) -> list[dict[str, Tensor]]:
     """Return every seed's weights, by name, at the end of the ground."""
     trainer, _ = ENGINES[ground.engine]
     watch = Stopwatch(ground, Never(ground))
-    courses = [_course(ground, watch, seed) for seed in range(SEEDS)]
-    deque(trainer(courses), maxlen=0)
+    courses = _train(ground, trainer, range(SEEDS), watch)
     return [course.lesson.module.state_dict() for course in courses]

@@ -1,0 +1,53 @@
+"""Runs to be killed: a process that has imported everything forks one for each line it is sent.
+
+Not a test. Reads JSON lines ``{"folder", "request", "workers"}``, answers each with the number of a
+process group that runs it, and with its exit code once it has ended. So a kill costs no import.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from codonbench.config import RunRequest
+from codonbench.discovery import load_registry
+from codonbench.jobs import run_all
+from codonbench.learning import learn, unwatched
+from codonbench.planning import prepare
+from codonbench.store import Store
+from codonbench.workers.crew import Crew
+
+EVERY = 0.05  # seconds between two checkpoints
+
+
+def run(registry, folder, request, workers):
+    job = prepare(RunRequest(**request), registry, Path("no-cache"))
+    learner = Crew(workers).learn if workers else learn
+    for _ in run_all(job, registry, Store(Path(folder)), unwatched, learner, every=EVERY):
+        pass
+
+
+def main():
+    registry = load_registry()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            os.setpgid(0, 0)
+            code = 1
+            try:
+                run(registry, **asked)
+                code = 0
+            finally:
+                os._exit(code)
+        with contextlib.suppress(OSError):  # it has done so itself
+            os.setpgid(child, child)
+        print(child, flush=True)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+if __name__ == "__main__":
+    main()
