@@ -15,7 +15,7 @@ from uuid import uuid4
 import pytest
 
 from codonbench.errors import UsageError
-from codonbench.workers import sandbox
+from codonbench.workers import bubblewrap
 from codonbench.workers.sandbox import Limits, start, unavailable
 
 needs_sandbox = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
@@ -194,12 +194,13 @@ def test_a_hidden_file_cannot_be_read_and_the_one_beside_it_can(ask, secrets, fo
 
 @needs_sandbox
 def test_what_is_hidden_stays_hidden_where_it_is_asked_to_be_shown(ask, secrets):
-    for hidden in (secrets["results"], secrets["results"] / "secret.txt"):
+    within = secrets["results"] / "secret.txt"
+    for hidden in ([secrets["results"]], [within], [within, secrets["results"], within]):
         told = ask(
             "tell(attempt(Path(sys.argv[2]).read_text))",
             secrets["results"] / "secret.txt",
             readable=[secrets["results"]],
-            hidden=[hidden],
+            hidden=hidden,
         )
         assert told in ("FileNotFoundError", "PermissionError")
 
@@ -350,7 +351,7 @@ def test_it_has_no_rights_and_can_gain_none(ask):
         status = dict(line.split(":\\t", 1) for line in lines)
         tell([status[key].split()[0] for key in ("Uid", "CapEff", "CapPrm", "NoNewPrivs")])
     """)
-    assert int(told[0]) >= sandbox._NOBODYS
+    assert int(told[0]) >= bubblewrap.NOBODYS
     assert (int(told[1], 16), int(told[2], 16), told[3]) == (0, 0, "1")
 
 
@@ -529,9 +530,11 @@ def test_it_dies_with_its_parent(folder, tmp_path):
         "time.sleep(600)\n"
     )
     parent = subprocess.Popen([sys.executable, script, mark])
-    assert eventually(lambda: len(marked(mark)) >= 4, 30)  # it, bubblewrap twice, and the inside
-    parent.kill()
-    parent.wait()
+    try:  # it, bubblewrap twice, and the inside
+        assert eventually(lambda: len(marked(mark)) >= 4, 60)
+    finally:
+        parent.kill()
+        parent.wait()
     assert eventually(lambda: marked(mark) == [])
 
 
@@ -601,7 +604,7 @@ def test_where_bubblewrap_fails_its_own_words_are_given(
 
 
 @needs_sandbox
-@pytest.mark.skipif(sys.platform != "linux" or not sandbox._is_root(), reason="is for root")
+@pytest.mark.skipif(sys.platform != "linux" or not bubblewrap.is_root(), reason="is for root")
 def test_root_is_told_of_what_it_alone_can_read(begin, tmp_path):
     file = tmp_path / "plugin.py"
     file.touch(0o600)
@@ -611,12 +614,12 @@ def test_root_is_told_of_what_it_alone_can_read(begin, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux only")
 def test_a_gpu_adds_its_devices_and_leaves_addresses_unlimited(monkeypatch):
-    monkeypatch.setattr(sandbox, "_gpu_devices", lambda: ["/dev/nvidia0", "/dev/nvidiactl"])
-    words = sandbox._bwrap((), (), Limits(), gpu=True)
+    monkeypatch.setattr(bubblewrap, "_gpu_devices", lambda: ["/dev/nvidia0", "/dev/nvidiactl"])
+    words = bubblewrap.surroundings((), (), 0, gpu=True)
     bound = [words[i + 1] for i, word in enumerate(words) if word == "--dev-bind"]
     assert bound == ["/dev/nvidia0", "/dev/nvidiactl"]
     assert words[words.index("/sys") - 1] == "--ro-bind"
-    assert "/sys" not in sandbox._bwrap((), (), Limits(), gpu=False)
+    assert "/sys" not in bubblewrap.surroundings((), (), 0, gpu=False)
     assert words.index("/dev/nvidia0") > words.index("--dev")
     assert "RLIMIT_AS" in Limits().settings(gpu=False)
     assert "RLIMIT_AS" not in Limits().settings(gpu=True)

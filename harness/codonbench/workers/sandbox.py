@@ -17,7 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -25,25 +25,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from codonbench.errors import UsageError
+from codonbench.workers.bubblewrap import NOBODYS, environment, is_root, surroundings
 
 GIB = 2**30
 
 _CONFINE = Path(__file__).resolve().with_name("confine.py")  # not imported: there is Windows, too
 
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_SETTINGS = (
-    *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
-    *("/etc/alternatives", "/etc/localtime"),
-)
-
-_PASSED_ON = {"PATH", "LANG", "TZ", "PYTHONHASHSEED", "LD_LIBRARY_PATH"}
-_PASSED_ON_PREFIXES = (
-    *("LC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "DNNL_", "ONEDNN_"),
-    *("CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "TORCH_", "PYTORCH_"),
-)
-"""What can change a result, or where a library is found; a token is in none of these."""
-
-_NOBODYS = 0x7000_0000  # user ids from here on are set aside for no purpose, and owned by none
 _SHARED = 16 * GIB  # address space beside private memory: libraries, and what threads reserve
 _TO_START = 10.0  # seconds until a sandbox must have come up
 
@@ -58,7 +45,8 @@ class Limits:
         memory: Bytes of its own memory. What processes share is limited on a CPU only, to
             16 GiB beside it, as CUDA reserves more addresses than there is memory.
         cpu_seconds: Processor time; SIGXCPU ends it then, and SIGKILL 2 s later.
-        processes: Processes and threads together. PyTorch has a few for each core.
+        processes: Processes and threads together; PyTorch has a few for each core. Before Linux
+            5.14, all that an ordinary user has elsewhere count along.
         file_size: Bytes of a file it writes.
         open_files: How many files it may have open.
         scratch: Bytes that fit into ``/tmp``, and as many into ``/dev/shm``.
@@ -193,17 +181,18 @@ def start(
     if (reason := unavailable()) is not None:
         raise UsageError(reason)
     _check_readable(readable)
+    limits = limits or Limits()
     ours, theirs = socket.socketpair()
     fd = connection.fileno()
     with theirs:
         # -P: the folder it stands in is not one to import from.
         python = [sys.executable, "-P", "-m", module, str(fd), *arguments]
-        command = _confined(python, theirs.fileno(), limits or Limits(), gpu)
+        command = _confined(python, theirs.fileno(), limits, gpu)
         bwrap = subprocess.Popen(
-            [*_bwrap(_shown(readable), hidden, limits or Limits(), gpu), *command],
+            [*surroundings(readable, hidden, limits.scratch, gpu), *command],
             stdin=subprocess.DEVNULL,
             stdout=2,  # standard output is ours, for results
-            env=_environment(),
+            env=environment(),
             pass_fds=(fd, theirs.fileno()),
             process_group=0,  # what Ctrl-C means is decided here
         )
@@ -229,11 +218,11 @@ def _tried() -> str | None:
         command = _confined(python, theirs.fileno(), Limits(), gpu=False)
         try:
             done = subprocess.run(
-                [*_bwrap(_shown(()), (), Limits(), gpu=False), *command],
+                [*surroundings((), (), Limits().scratch, gpu=False), *command],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
-                env=_environment(),
+                env=environment(),
                 pass_fds=(theirs.fileno(),),
                 timeout=_TO_START,
             )
@@ -258,6 +247,15 @@ def _next_step(said: str) -> str:
     return "'bwrap --unshare-all --ro-bind / / true' should work"
 
 
+def _confined(python: Sequence[str], hail: int, limits: Limits, gpu: bool) -> list[str]:
+    """Return the command that sets the limits inside, gives up root, and becomes `python`."""
+    # Each of root's sandboxes has a user of its own, as the kernel counts processes by user.
+    uid = NOBODYS + secrets.randbits(27) if is_root() else NOBODYS
+    settings = [f"{name}={number}" for name, number in limits.settings(gpu).items()]
+    bare = [sys.executable, "-I", "-S", str(_CONFINE)]
+    return [*bare, str(hail), str(uid), *settings, "--", *python]
+
+
 def _check_readable(paths: Iterable[Path]) -> None:
     """Hold that what is to be shown can be read by whom root becomes.
 
@@ -266,141 +264,11 @@ def _check_readable(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         needed = 0o005 if path.is_dir() else 0o004
-        if _is_root() and path.stat().st_mode & needed != needed:
+        if is_root() and path.stat().st_mode & needed != needed:
             raise UsageError(
                 f"{path} can be read by root alone, and nobody is root in a sandbox; "
                 f"try 'chmod o+rX {path}'"
             )
-
-
-def _is_root() -> bool:
-    """Return whether this user is the machine's root, and not only a container's."""
-    owner, outside, _ = Path("/proc/self/uid_map").read_text().split()[:3]
-    return os.geteuid() == 0 and (owner, outside) == ("0", "0")
-
-
-def _confined(python: Sequence[str], hail: int, limits: Limits, gpu: bool) -> list[str]:
-    """Return the command that sets the limits inside, gives up root, and becomes `python`."""
-    # Each of root's sandboxes has a user of its own, as the kernel counts processes by user.
-    uid = _NOBODYS + secrets.randbits(27) if _is_root() else _NOBODYS
-    settings = [f"{name}={number}" for name, number in limits.settings(gpu).items()]
-    bare = [sys.executable, "-I", "-S", str(_CONFINE)]
-    return [*bare, str(hail), str(uid), *settings, "--", *python]
-
-
-def _bwrap(shown: Sequence[Path], hidden: Sequence[Path], limits: Limits, gpu: bool) -> list[str]:
-    """Return bubblewrap's part of the command: what there is in the sandbox, and what is not."""
-    visible = [path for path in shown if not _is_within(path.resolve(), _resolved(hidden))]
-    scratch = ("--size", str(limits.scratch), "--perms", "1777", "--tmpfs")
-    words = [str(shutil.which("bwrap")), "--die-with-parent", "--new-session"]
-    words += [f"--unshare-{what}" for what in ("ipc", "pid", "net", "uts", "cgroup-try")]
-    words += _user()
-    words += ["--proc", "/proc", "--dev", "/dev", *scratch, "/dev/shm", *scratch, "/tmp"]
-    words += [word for path in _SYSTEM for word in _system(Path(path))]
-    words += [word for path in _way_to(visible) for word in ("--perms", "0755", "--dir", str(path))]
-    words += [word for path in _SETTINGS for word in ("--ro-bind-try", path, path)]
-    words += [word for path in _gpu_devices() for word in ("--dev-bind", path, path)] if gpu else []
-    words += ["--ro-bind", "/sys", "/sys"] if gpu else []
-    words += [word for path in visible for word in ("--ro-bind", str(path), str(path))]
-    words += [word for path in _masked(visible, hidden) for word in _mask(path)]
-    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
-
-
-def _user() -> list[str]:
-    """Return who it is inside: of root, only the right to become somebody else is kept."""
-    if _is_root():
-        return ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    return ["--unshare-user", "--disable-userns", "--uid", str(_NOBODYS), "--gid", str(_NOBODYS)]
-
-
-def _system(path: Path) -> list[str]:
-    """Return how one of the system's folders is shown: as a link where it is one."""
-    if path.is_symlink():
-        return ["--symlink", str(path.readlink()), str(path)]
-    return ["--ro-bind-try", str(path), str(path)]
-
-
-def _gpu_devices() -> list[str]:
-    """Return NVIDIA's devices, as far as there are any."""
-    return sorted(str(path) for path in Path("/dev").glob("nvidia*"))
-
-
-def _shown(readable: Iterable[Path]) -> list[Path]:
-    """Return what is shown beside the system, outermost first, nothing twice."""
-    wanted = {*_interpreter(), *_importable(), *(path.absolute() for path in readable)}
-    wanted |= {path.resolve() for path in wanted}
-    found: list[Path] = []
-    for path in sorted(wanted, key=lambda path: (len(path.parts), path)):
-        if path.exists() and not _is_within(path, [*map(Path, _SYSTEM), *found]):
-            found.append(path)
-    return found
-
-
-def _way_to(paths: Iterable[Path]) -> list[Path]:
-    """Return the folders on the way to some paths, and to `_SETTINGS`; these alone are in them."""
-    everything = [*paths, *map(Path, _SETTINGS)]
-    return sorted({x for path in everything for x in path.parents} - {Path("/"), Path("/tmp")})
-
-
-def _interpreter() -> Iterator[Path]:
-    """Yield where the interpreter lies, and each link on the way to it."""
-    yield from map(Path, (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix))
-    link = Path(sys.executable)
-    while link.is_symlink():
-        yield link
-        link = link.parent / link.readlink()
-    yield link
-
-
-def _importable() -> Iterator[Path]:
-    """Yield what modules are imported from, but no folder in which much else may lie."""
-    yield Path(__file__).resolve().parents[2]
-    private = (Path.home().resolve(), Path.cwd(), Path("/tmp"))
-    for path in map(Path, filter(None, sys.path)):
-        if path.is_absolute() and not any(p.is_relative_to(path.resolve()) for p in private):
-            yield path
-    for folder in filter(None, os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)):
-        yield Path(folder).absolute()
-
-
-def _resolved(paths: Iterable[Path]) -> list[Path]:
-    return [path.resolve() for path in paths]
-
-
-def _is_within(path: Path, folders: Iterable[Path]) -> bool:
-    """Return whether a path is one of some others, or below it."""
-    return any(path.is_relative_to(folder) for folder in folders)
-
-
-def _masked(shown: Iterable[Path], hidden: Iterable[Path]) -> Iterator[Path]:
-    """Yield where in the sandbox something hidden would be seen."""
-    system = (path for path in map(Path, _SYSTEM) if not path.is_symlink())
-    for place in (*shown, *system):
-        for path in _resolved(hidden):
-            if path.exists() and path.is_relative_to(place.resolve()):
-                yield place / path.relative_to(place.resolve())
-
-
-def _mask(path: Path) -> list[str]:
-    """Return what puts an empty folder, or a file that cannot be read, in a path's place."""
-    if path.is_dir():
-        return ["--tmpfs", str(path), "--remount-ro", str(path)]
-    return ["--ro-bind", "/dev/null", str(path)]
-
-
-def _environment() -> dict[str, str]:
-    """Return the environment inside."""
-    passed_on = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
-    own = {"HOME": "/tmp", "USER": "nobody", "LOGNAME": "nobody"}  # caches are named for the user
-    if "PYTHONPATH" in os.environ:
-        importable = {str(path) for path in _importable()}
-        kept = [x for x in os.environ["PYTHONPATH"].split(os.pathsep) if x in importable]
-        own["PYTHONPATH"] = os.pathsep.join(kept)
-    return {**passed_on, **own}
 
 
 def _exitcode(code: int) -> int:
