@@ -1,0 +1,56 @@
+"""Inside a sandbox, before anything else runs there: set the limits, give up root, hand over.
+
+Run as a script by a bare interpreter, so it imports the standard library only:
+``confine.py HAIL UID NAME=NUMBER ... -- COMMAND ...``. What it is told comes from `sandbox`.
+"""
+
+import os
+import resource
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+_LAST_WORDS = 2  # seconds between the signal that may be heard and the one that may not
+_FIRST_TO_GO = "1000"  # should the machine run out of memory all the same
+
+
+def main() -> None:
+    """Confine this process, and become the command."""
+    hail, uid, *limits = sys.argv[1 : sys.argv.index("--")]
+    command = sys.argv[sys.argv.index("--") + 1 :]
+    with suppress(OSError):  # not to be had everywhere
+        Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
+    for limit in limits:
+        name, _, number = limit.partition("=")
+        _limit(name, int(number))
+    _become(int(uid))
+    _hail(int(hail))
+    os.execv(command[0], command)
+
+
+def _limit(name: str, number: int) -> None:
+    """Set a limit of `resource`, or leave it where it is lower already."""
+    kind = getattr(resource, name)
+    spare = _LAST_WORDS if kind == resource.RLIMIT_CPU else 0
+    _, hard = resource.getrlimit(kind)
+    most = number + spare if hard == resource.RLIM_INFINITY else min(number + spare, hard)
+    resource.setrlimit(kind, (min(number, most), most))
+
+
+def _become(uid: int) -> None:
+    """Turn root into a user who owns nothing; the kernel then takes its capabilities away."""
+    if os.getuid() != uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+
+
+def _hail(number: int) -> None:
+    """Send the parent a hold on this process and on the first of its process namespace."""
+    with socket.socket(fileno=number) as parent:
+        socket.send_fds(parent, [b"!"], [os.pidfd_open(os.getpid()), os.pidfd_open(1)])
+
+
+if __name__ == "__main__":
+    main()
