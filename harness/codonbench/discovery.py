@@ -80,6 +80,11 @@ def discover(
     return registry
 
 
+def own_points() -> list[EntryPoint]:
+    """Return the entry points of codonbench's own plugins."""
+    return [point for point in entry_points(group=GROUP) if _candidate(point).built_in]
+
+
 def insist_on_file(registry: Registry, path: Path) -> None:
     """Raise PluginError where the plugin file `path` did not load: it was asked for by name."""
     for failure in registry.failures:

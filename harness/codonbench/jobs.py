@@ -16,7 +16,7 @@ from codonbench.locks import Holder, Page
 from codonbench.machine import describe_machine, pin_arithmetic
 from codonbench.occupancy import LOOK_AGAIN, Say, Terms, occupied
 from codonbench.planning import Job
-from codonbench.records import FINISHED, RunRecord, describe_harness
+from codonbench.records import FINISHED, Confinement, RunRecord, describe_harness
 from codonbench.registry import Registry
 from codonbench.runner import Learn, run
 from codonbench.store import Store
@@ -42,6 +42,7 @@ def run_all(
     force: bool = False,
     terms: Terms = SHARED,
     every: float | None = None,
+    confinement: Confinement = "none",
     say: Say = lambda sentence: None,
 ) -> Iterator[Outcome]:
     """Run every plan of a job and store each record before going on; stop after Ctrl-C.
@@ -59,6 +60,7 @@ def run_all(
         force: Run again what is already recorded.
         terms: Whether to share the processors, and whether to wait for other processes.
         every: Seconds between two checkpoints of a run; None for none.
+        confinement: How far `learn` keeps runs apart, for the record.
         say: Told in a sentence what is set aside and what is waited for.
 
     Yields:
@@ -73,7 +75,7 @@ def run_all(
     store.prepare()
     waiting: list[RunPlan] = []
     for plan in job.plans:
-        known = None if force else reusable(plan, job, registry, store)
+        known = None if force else reusable(plan, job, registry, store, confinement)
         if known is not None:
             yield Outcome(known, reused=True)
         else:
@@ -86,7 +88,7 @@ def run_all(
             mine, waiting = _claimed(waiting, claims, terms, say)
             due = []
             for plan in mine:  # another process may have made it since
-                known = None if force else reusable(plan, job, registry, store)
+                known = None if force else reusable(plan, job, registry, store, confinement)
                 if known is None:
                     due.append(plan)
                 else:
@@ -101,7 +103,9 @@ def run_all(
                 say(f"set aside: {aside}")
             # Left before others' runs are waited for, so that two processes never wait in a ring.
             with occupied(job.plans[0].device, terms, say) as circumstances:
-                runs = run(due, job, registry, watch, learn, circumstances, checkpoints)
+                runs = run(
+                    due, job, registry, watch, learn, circumstances, checkpoints, confinement
+                )
                 for record, trace in runs:
                     store.save(record, trace if len(trace.pairs) else None)
                     if record.status in FINISHED:
@@ -158,11 +162,22 @@ def _tell(registry: Registry, record: RunRecord, trace: Trace) -> None:
     registry.tell("run_finished", record=record)
 
 
-def reusable(plan: RunPlan, job: Job, registry: Registry, store: Store) -> RunRecord | None:
-    """Return the finished record of this very plan, if its code and metrics are still today's."""
+def reusable(
+    plan: RunPlan,
+    job: Job,
+    registry: Registry,
+    store: Store,
+    confinement: Confinement = "none",
+) -> RunRecord | None:
+    """Return the finished record of this very plan, if its code and metrics are still today's.
+
+    What is to be run in a sandbox is not taken from a run outside one.
+    """
     record = store.find(plan.run_id)
     if record is None or record.status not in FINISHED:
         return None
     versions = {entry.metric.name: entry.metric.version for entry in registry.metrics.values()}
+    if confinement == "sandbox" != record.confinement:
+        return None
     same_code = record.plugin.source_sha256 == job.entry.origin.source_sha256
     return record if same_code and record.metric_versions == versions else None

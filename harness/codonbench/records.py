@@ -20,6 +20,10 @@ from codonbench.origin import Origin
 
 Status = Literal["done", "timeout", "diverged", "error", "interrupted"]
 
+Confinement = Literal["none", "process", "sandbox"]
+"""How far a run was kept from what it runs in: not at all, by a process of its own, which may do
+what its user may, or by a sandbox, which may do next to nothing."""
+
 FINISHED: tuple[Status, ...] = ("done", "diverged")
 """States that are results: not to be run again, and counted on the leaderboard."""
 
@@ -92,6 +96,8 @@ class RunRecord(Frozen):
         weights_sha256: Of the final weights; see `hash_weights`. Null for computed rows.
         trace_sha256: Of the trace's content; see `hash_trace`.
         error: The last words of a failed run.
+        confinement: How far it was kept from what it ran in; None in records from before this
+            was noted.
         timings: Seconds.
         checksum: SHA-256 of this record's canonical JSON without this field.
     """
@@ -121,6 +127,7 @@ class RunRecord(Frozen):
     weights_sha256: str | None = None
     trace_sha256: str | None = None
     error: str | None = None
+    confinement: Confinement | None = None
     timings: Timings
     checksum: str = ""
 
@@ -151,14 +158,15 @@ class RunRecord(Frozen):
     def result(self) -> dict[str, Any]:
         """Return what a repetition on the same machine must reproduce.
 
-        All but the times and what may touch them, the harness's own version, and how many seeds
-        shared a step, which follows from how many cores are free and changes no bit of a seed's
-        result.
+        All but the times and what may touch them, the harness's own version, how the run was
+        kept apart, and how many seeds shared a step, which follows from how many cores are free
+        and changes no bit of a seed's result.
         """
         aside: dict[str, Any] = {
             "timings": True,
             "checksum": True,
             "harness": True,
+            "confinement": True,
             "engine": {"seeds_together"},
             "machine": {"gpu_id", "circumstances"},
         }

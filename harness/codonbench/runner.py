@@ -16,6 +16,7 @@ from codonbench.learning import learn as learn_here
 from codonbench.machine import Circumstances, clock_mhz, describe_machine, pin_arithmetic
 from codonbench.planning import Job
 from codonbench.records import (
+    Confinement,
     DatasetFacts,
     RunRecord,
     Timings,
@@ -38,6 +39,7 @@ def run(
     learn: Learn = learn_here,
     circumstances: Circumstances | None = None,
     checkpoints: Checkpoints | None = None,
+    confinement: Confinement = "none",
 ) -> Iterator[tuple[RunRecord, Trace]]:
     """Run some plans of a job, seeds of one model, and score each.
 
@@ -52,6 +54,7 @@ def run(
         learn: What trains.
         circumstances: As the runs begin, where their times are to be told.
         checkpoints: Where runs that were cut short go on from; None for nowhere.
+        confinement: How far `learn` keeps them apart, for the record.
 
     Yields:
         For each plan, as it ends, the sealed record and the trace its metrics come from.
@@ -75,7 +78,7 @@ def run(
         scoring = time.perf_counter() - started
         ended = _with_clock(circumstances, setting.plan)
         record = _make_record(setting.plan, job, lab, trace, scores, scoring, ended)
-        yield record, trace
+        yield record.model_copy(update={"confinement": confinement}).sealed(), trace
 
 
 def _with_clock(circumstances: Circumstances | None, plan: RunPlan) -> Circumstances | None:
@@ -104,7 +107,7 @@ def _make_record(
     scoring: float,
     circumstances: Circumstances | None,
 ) -> RunRecord:
-    """Return the sealed record of a run."""
+    """Return the record of a run."""
     dataset, entry = job.dataset, job.entry
     weighted = job.config.class_weights != "none"
     contestant = entry.cls.info.role == "contestant"
@@ -154,4 +157,4 @@ def _make_record(
             score=scoring,
             total=lab.build_seconds + lab.train_seconds + lab.probes.seconds + scoring,
         ),
-    ).sealed()
+    )

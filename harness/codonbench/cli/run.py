@@ -21,12 +21,11 @@ from codonbench.cli.folders import (
 )
 
 if TYPE_CHECKING:
-    from codonbench.config import RunPlan, RunRequest
+    from codonbench.cli.hands import Hands
+    from codonbench.config import RunRequest
     from codonbench.jobs import Outcome
     from codonbench.occupancy import Terms
     from codonbench.planning import Job
-    from codonbench.registry import Registry
-    from codonbench.runner import Learn
     from codonbench.store import Store
 
 
@@ -98,6 +97,14 @@ def run(
             "there; 0: never.",
         ),
     ] = 10.0,
+    sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox",
+            help="Let the model's code see no network, no file but its own, and only so much "
+            "memory; needs bubblewrap.",
+        ),
+    ] = False,
     exclusive: Annotated[
         bool,
         typer.Option(
@@ -135,7 +142,7 @@ def run(
     """
     from codonbench.cli.suite import check_model_or_suite, chosen_suite
     from codonbench.config import RunRequest, configure, parse_seeds, parse_settings
-    from codonbench.errors import StoreError
+    from codonbench.errors import ConfigError, StoreError
 
     check_model_or_suite(model, suite)
     task_overrides = parse_settings(task_settings or [], "--task-set")
@@ -166,12 +173,17 @@ def run(
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
     from codonbench.workers.processes import warm_up
+    from codonbench.workers.sandbox import unavailable
 
-    if workers != 0:
+    if sandbox and workers == 0:
+        raise ConfigError("--sandbox holds worker processes: leave out --workers 0")
+    if sandbox and (reason := unavailable()):
+        raise ConfigError(f"--sandbox: {reason}")
+    if workers != 0 and not sandbox:
         warm_up()
     # PyTorch takes seconds to load: only once what was asked makes sense.
     from codonbench.cli.console import messages, output, say
-    from codonbench.cli.loading import load_plugins
+    from codonbench.cli.hands import Hands, SandboxedHands
     from codonbench.cli.standing import print_standing
     from codonbench.cli.suite import print_summary, records_of, run_suite
     from codonbench.occupancy import Terms
@@ -179,19 +191,18 @@ def run(
     from codonbench.store import Store
 
     terms = Terms(alone=exclusive, wait=not no_wait)
-    registry, store = load_plugins(plugin, plugins_dir), Store(results)
+    given, store = (workers, timeout, plugin or [], plugins_dir or []), Store(results)
+    hands = SandboxedHands(*given, results) if sandbox else Hands(*given)
     printed = sys.stdout
 
     def run_one(request: RunRequest) -> Iterator[Outcome]:
         with messages().status("reading the data"):
-            job = prepare(request, registry, cache_folder())
+            hands.get_ready(request)
+            job = prepare(request, hands.registry, cache_folder())
         store.prepare()
-        learn = _hands(job.plans[0], workers, timeout)
         lines = printed if as_json else None
         every = checkpoint_every or None
-        yield from _run_all(
-            job, registry, store, learn, terms, force=force, every=every, lines=lines
-        )
+        yield from _run_all(job, hands, store, terms, force=force, every=every, lines=lines)
 
     entries = []
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
@@ -213,25 +224,10 @@ def run(
         raise typer.Exit(FAILED)
 
 
-def _hands(plan: RunPlan, workers: int | None, timeout: float | None) -> Learn:
-    """Return what trains: this process, or as many others as asked for."""
-    from codonbench.discovery import file_modules
-    from codonbench.learning import learn
-    from codonbench.workers.crew import Crew
-    from codonbench.workers.processes import cores
-
-    if workers == 0:
-        return learn
-    if workers is None:  # seeds of one model share a GPU best in one process
-        workers = 1 if plan.device == "cuda" else max(1, cores() // plan.threads)
-    return Crew(workers, file_modules(), timeout).learn
-
-
 def _run_all(
     job: Job,
-    registry: Registry,
+    hands: Hands,
     store: Store,
-    learn: Learn,
     terms: Terms,
     *,
     force: bool,
@@ -246,13 +242,14 @@ def _run_all(
     with RunDisplay(job, brief=lines is not None, live=live) as display:
         for outcome in run_all(
             job,
-            registry,
+            hands.registry,
             store,
             display.watch,
-            learn,
+            hands.learn(job.plans[0]),
             force=force,
             terms=terms,
             every=every,
+            confinement=hands.confinement(job),
             say=display.remark,
         ):
             display.finished(outcome)

@@ -19,6 +19,8 @@ from codonbench.learning import TOGETHER, Work
 from codonbench.setting import Setting
 from codonbench.workers.orders import File
 from codonbench.workers.post import Post
+from codonbench.workers.processes import Process, Start, start
+from codonbench.workers.worker import serve
 
 _TICK = 0.2  # seconds between two looks at the clock
 
@@ -30,13 +32,21 @@ class Crew:
         size: How many work at once; one for each core that the runs' threads leave.
         files: Name and path of each plugin module that is no installed one.
         timeout: Seconds that a run may take; None for as long as it likes.
+        start: Starts a worker: a fork by default, or a process in a sandbox.
 
     Attributes:
         interrupted: Whether Ctrl-C has been pressed.
     """
 
-    def __init__(self, size: int, files: Sequence[File] = (), timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        size: int,
+        files: Sequence[File] = (),
+        timeout: float | None = None,
+        start: Start | None = None,
+    ) -> None:
         self.size = size
+        self._start = start or _forked
         self._files = tuple(files)
         self._timeout = timeout
         self.interrupted = False
@@ -67,7 +77,7 @@ class Crew:
         try:
             while busy or (waiting and not self.interrupted):
                 while waiting and len(busy) < self.size and not self.interrupted:
-                    post = Post(waiting.popleft(), watch, self._files)
+                    post = Post(waiting.popleft(), watch, self._files, self._start)
                     busy[post.connection] = post
                 if self.interrupted:
                     for post in busy.values():
@@ -102,6 +112,10 @@ class Crew:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def _forked(connection: Connection) -> Process:
+    return start(serve, (connection,))
 
 
 def _shared_out(work: Work, size: int) -> list[Work]:

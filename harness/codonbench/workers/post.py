@@ -32,8 +32,7 @@ from codonbench.workers.messages import (
     unpack,
 )
 from codonbench.workers.orders import File, Orders
-from codonbench.workers.processes import start
-from codonbench.workers.worker import serve
+from codonbench.workers.processes import Start
 
 GRACE = 10.0
 """Seconds a worker has to tell what it has once asked to stop."""
@@ -49,13 +48,14 @@ class Post:
         work: What it is to do.
         watch: Called as each of its runs begins.
         files: Name and path of each plugin module that is no installed one.
+        start: Starts the process.
 
     Attributes:
         connection: To it.
         gone: Whether it has ended, or has been ended.
     """
 
-    def __init__(self, work: Work, watch: Watch, files: Sequence[File]) -> None:
+    def __init__(self, work: Work, watch: Watch, files: Sequence[File], start: Start) -> None:
         self._work = work
         self._files = files
         self._guides = work.guides(work.plans, watch)
@@ -67,7 +67,7 @@ class Post:
         self._ordered = self.gone = False
         self.connection, theirs = Pipe()
         _do_not_wait_for(self.connection)
-        self._process = start(serve, (theirs,))
+        self._process = start(theirs)
         theirs.close()
 
     def hear(self) -> Iterator[tuple[Setting, Lab]]:

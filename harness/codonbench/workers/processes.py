@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 _METHOD = "spawn" if sys.platform == "win32" else "forkserver"
 
@@ -26,8 +27,29 @@ def warm_up() -> None:
         forkserver.ensure_running()
 
 
+class Process(Protocol):
+    """What a worker's parent needs of it."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """None while it runs; then its exit code, or the negative number of a signal."""
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, or for so many seconds."""
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+Start = Callable[[Connection], Process]
+"""Starts a worker at its end of a pipe."""
+
+
 def start(target: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
-    """Start a worker process."""
+    """Start a process that is a fork of the ancestor."""
     warm_up()
     context = multiprocessing.get_context(_METHOD)
     # Typeshed knows the concrete contexts' Process only.

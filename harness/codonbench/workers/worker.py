@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from multiprocessing import parent_process
@@ -122,3 +123,7 @@ def _die_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
+
+
+if __name__ == "__main__":  # in a sandbox
+    serve(Connection(int(sys.argv[1])))

@@ -1,0 +1,145 @@
+"""Who trains for `bench run`: this process, others, or others in a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from codonbench.cli.loading import load_plugins
+from codonbench.cli.switches import selection
+from codonbench.config import RunPlan, RunRequest
+from codonbench.contracts import Reference
+from codonbench.discovery import file_modules
+from codonbench.learning import learn
+from codonbench.planning import Job
+from codonbench.records import Confinement
+from codonbench.registry import Registry
+from codonbench.runner import Learn
+from codonbench.workers.crew import Crew
+from codonbench.workers.inquiry import Question, inquire
+from codonbench.workers.orders import File
+from codonbench.workers.processes import Process, cores
+from codonbench.workers.sandbox import Limits, start
+
+
+class Hands:
+    """Loads the plugins and trains with them.
+
+    Args:
+        workers: How many processes train; 0 for this one, None for one a core.
+        timeout: Seconds that a run may take.
+        files: Plugin files.
+        folders: Folders of them.
+    """
+
+    def __init__(
+        self,
+        workers: int | None,
+        timeout: float | None,
+        files: Sequence[Path],
+        folders: Sequence[Path],
+    ) -> None:
+        self._workers = workers
+        self._timeout = timeout
+        self.registry = self._load(files, folders)
+
+    def _load(self, files: Sequence[Path], folders: Sequence[Path]) -> Registry:
+        return load_plugins(files, folders)
+
+    def get_ready(self, request: RunRequest) -> None:
+        """See to it that the model of a request can be planned with."""
+
+    def confinement(self, job: Job) -> Confinement:
+        """Return how far a job's runs are kept apart, for the record."""
+        here = self._workers == 0 or issubclass(job.entry.cls, Reference)
+        return "none" if here else "process"
+
+    def learn(self, plan: RunPlan) -> Learn:
+        """Return what trains."""
+        if self._workers == 0:
+            return learn
+        return Crew(self._size(plan), file_modules(), self._timeout).learn
+
+    def _size(self, plan: RunPlan) -> int:
+        if self._workers is not None:
+            return self._workers
+        # Seeds of one model share a GPU best in one process.
+        return 1 if plan.device == "cuda" else max(1, cores() // plan.threads)
+
+
+class SandboxedHands(Hands):
+    """Trains in sandboxes, and imports no plugin but codonbench's own.
+
+    Args:
+        workers: How many processes train; None for one a core.
+        timeout: Seconds that a run may take.
+        files: Plugin files.
+        folders: Folders of them.
+        results: The results folder, which no plugin gets to see.
+    """
+
+    def __init__(
+        self,
+        workers: int | None,
+        timeout: float | None,
+        files: Sequence[Path],
+        folders: Sequence[Path],
+        results: Path,
+    ) -> None:
+        super().__init__(workers, timeout, files, folders)
+        self._plugin_files, self._plugin_folders = tuple(files), tuple(folders)
+        self._results = results
+        self._modules: dict[File, None] = {}
+
+    def _load(self, files: Sequence[Path], folders: Sequence[Path]) -> Registry:
+        return load_plugins(own_only=True)
+
+    def get_ready(self, request: RunRequest) -> None:
+        """Ask a model that is not codonbench's own about itself, in a sandbox.
+
+        Raises:
+            UsageError: Something is wrong with what was asked.
+            PluginError: The plugin does not load.
+        """
+        own = self.registry.models.get(request.model)
+        if own is not None and own.origin.distribution == "codonbench":
+            return
+        question = Question(
+            model=request.model,
+            overrides=request.overrides,
+            files=self._plugin_files,
+            folders=self._plugin_folders,
+            selection=selection(),
+        )
+        entry, modules = inquire(question, Limits(), self._hidden())
+        self.registry.models[request.model] = entry
+        self._modules |= dict.fromkeys(modules)
+
+    def confinement(self, job: Job) -> Confinement:
+        """Return how far a job's runs are kept apart, for the record."""
+        return "none" if issubclass(job.entry.cls, Reference) else "sandbox"
+
+    def learn(self, plan: RunPlan) -> Learn:
+        """Return what trains."""
+        modules = tuple(self._modules)
+
+        def begin(connection: Connection) -> Process:
+            return start(
+                "codonbench.workers.worker",
+                (),
+                connection,
+                readable=[path for _, path in modules],
+                hidden=self._hidden(),
+                gpu=plan.device == "cuda",
+            )
+
+        return Crew(self._size(plan), modules, self._timeout, begin).learn
+
+    def _hidden(self) -> list[Path]:
+        """Return what no plugin gets to see: results, and the data that tasks bring along."""
+        modules = {entry.origin.module.partition(".")[0] for entry in self.registry.tasks.values()}
+        origins = (spec.origin for name in modules if (spec := find_spec(name)) is not None)
+        packages = [Path(origin).parent for origin in origins if origin is not None]
+        return [*packages, *([self._results] if self._results.is_dir() else [])]

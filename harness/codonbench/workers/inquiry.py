@@ -1,0 +1,181 @@
+"""Asking about a plugin without importing it: a sandboxed process does, and tells in JSON.
+
+What a plugin's module does on being imported, it does in there. The parent makes a stand-in of
+what it is told: a name, facts, and a configuration's values, all validated.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from codonbench.config import configure
+from codonbench.contracts import Frozen, Model, ModelConfig, ModelInfo, Name, Reference, TaskView
+from codonbench.discovery import discover, file_modules, insist_on_file, insist_on_unique_names
+from codonbench.entries import ModelEntry
+from codonbench.errors import BenchError, PluginError, UsageError
+from codonbench.origin import Origin
+from codonbench.selection import Selection
+from codonbench.workers.sandbox import Limits, start
+
+_MOST = 1 << 20  # bytes of an answer
+_PATIENCE = 60.0  # seconds for one
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which plugin is asked about.
+
+    Attributes:
+        model: Its name, or a preset's.
+        overrides: Of its configuration, as typed.
+        files, folders: Where plugins are that are not installed.
+        selection: Which plugins are wanted.
+    """
+
+    model: str
+    overrides: dict[str, str]
+    files: tuple[Path, ...]
+    folders: tuple[Path, ...]
+    selection: Selection
+
+
+class Answer(Frozen):
+    """What a plugin says of itself.
+
+    Attributes:
+        name: What it is registered under.
+        info, origin: Who it is, and where it comes from.
+        named, values: Its configuration without the overrides, and with them.
+        files: Name and path of each module that is no installed one.
+        error: What is wrong with it, or with what was asked; the rest is empty then.
+        asker: Whether that is for who asked to mend.
+    """
+
+    name: Name | None = None
+    info: ModelInfo | None = None
+    origin: Origin | None = None
+    named: dict[str, JsonValue] = Field(default_factory=dict)
+    values: dict[str, JsonValue] = Field(default_factory=dict)
+    files: tuple[tuple[str, Path], ...] = ()
+    error: str = ""
+    asker: bool = False
+
+
+def inquire(
+    question: Question, limits: Limits, hidden: Sequence[Path]
+) -> tuple[ModelEntry, tuple[tuple[str, Path], ...]]:
+    """Return a stand-in for a model that nobody imports here, and its modules' names and paths.
+
+    Raises:
+        UsageError: No sandbox can be had, or something is wrong with what was asked.
+        PluginError: The plugin does not load, or says what cannot be.
+    """
+    ours, theirs = Pipe()
+    shown = (*question.files, *question.folders)
+    module = "codonbench.workers.inquiry"
+    process = start(module, (), theirs, readable=shown, hidden=hidden, limits=limits)
+    theirs.close()
+    try:
+        ours.send_bytes(pickle.dumps(question))
+        if not ours.poll(_PATIENCE):
+            raise PluginError(f"model {question.model!r} does not load within {_PATIENCE:g} s")
+        answer = Answer.model_validate_json(ours.recv_bytes(_MOST))
+    except (EOFError, OSError, ValidationError) as error:
+        raise PluginError(f"model {question.model!r} does not load in the sandbox") from error
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+    if answer.error:
+        raise (UsageError if answer.asker else PluginError)(answer.error)
+    allowed = {path.resolve() for path in question.files}
+    folders = [folder.resolve() for folder in question.folders]
+    for _, path in answer.files:
+        if path not in allowed and path.parent not in folders:
+            raise PluginError(f"model {question.model!r} names a file that nobody asked for")
+    return _stand_in(question, answer), answer.files
+
+
+def _stand_in(question: Question, answer: Answer) -> ModelEntry:
+    """Return an entry that answers as the plugin would, and runs none of its code."""
+    if answer.info is None or answer.origin is None or answer.name != question.model:
+        raise PluginError(f"model {question.model!r} says nothing of itself")
+    said: ModelInfo = answer.info
+
+    class StandInConfig(ModelConfig):
+        """The configuration that was asked for, validated in the sandbox."""
+
+        model_config = ConfigDict(extra="allow")
+
+        @model_validator(mode="before")
+        @classmethod
+        def _as_told(cls, given: Any) -> Any:
+            return answer.values if given else answer.named
+
+    class StandIn(Model):
+        """A plugin that lives in a sandbox only."""
+
+        info = said
+        Config = StandInConfig
+        encoding = ""
+
+        def build(self, task: TaskView) -> Any:
+            raise PluginError(f"model {question.model!r} is not to be built outside its sandbox")
+
+    return ModelEntry(question.model, answer.origin, "", StandIn)
+
+
+def main() -> None:
+    """Answer one question; the program of the process in the sandbox."""
+    connection = Connection(int(sys.argv[1]))
+    question: Question = pickle.loads(connection.recv_bytes())
+    with redirect_stdout(sys.stderr):
+        try:
+            answer = _answer(question)
+        except UsageError as error:
+            answer = Answer(error=str(error), asker=True)
+        except (Exception, SystemExit) as error:
+            told = (
+                str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+            )
+            answer = Answer(error=told)
+    connection.send_bytes(answer.model_dump_json().encode())
+
+
+def _answer(question: Question) -> Answer:
+    files, folders = question.files, question.folders
+    registry = discover(selection=question.selection, files=files, folders=folders)
+    for file in files:
+        insist_on_file(registry, file)
+    insist_on_unique_names(registry)
+    entry = registry.model(question.model)
+    if issubclass(entry.cls, Reference):
+        raise UsageError(
+            f"model {entry.name!r} is computed, not trained; such a row runs without --sandbox"
+        )
+    owner = f"model {question.model!r}"
+    ask = partial(configure, entry.cls.Config, dict(entry.preset), owner=owner)
+    named, values = ask(overrides={}), ask(overrides=question.overrides)
+    return Answer(
+        name=entry.name,
+        info=entry.cls.info,
+        origin=entry.origin,
+        named=named.model_dump(mode="json"),
+        values=values.model_dump(mode="json"),
+        files=tuple((name, path.resolve()) for name, path in file_modules()),
+    )
+
+
+if __name__ == "__main__":
+    main()
