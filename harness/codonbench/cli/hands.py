@@ -121,9 +121,14 @@ class SandboxedHands(Hands):
         """Return how far a job's runs are kept apart, for the record."""
         return "none" if issubclass(job.entry.cls, Reference) else "sandbox"
 
+    @property
+    def modules(self) -> tuple[File, ...]:
+        """Name and path of each plugin module that is no installed one, as sandboxes told."""
+        return tuple(self._modules)
+
     def learn(self, plan: RunPlan) -> Learn:
         """Return what trains."""
-        modules = tuple(self._modules)
+        modules = self.modules
 
         def begin(connection: Connection) -> Process:
             return start(
