@@ -15,7 +15,6 @@ import pytest
 
 FLOORS = """
 cli
-reproduction_page
 reproduction
 verification suites validation publications
 jobs
