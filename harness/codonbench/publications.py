@@ -178,7 +178,7 @@ class Publication(Frozen):
     Attributes:
         name: As in ``bench reproduce NAME``; its page is called so too.
         title, reference, doi: Of the publication.
-        suite: The suite whose runs repeat it.
+        suite: The suite whose runs repeat it: a file beside the publication's, or a shipped one.
         task, task_options: What those runs are asked; options that are None are left out.
         budget_epochs: The budget of each run, which is spent whole.
         instrument: How figures were read off.
@@ -190,7 +190,7 @@ class Publication(Frozen):
     title: Line = Field(max_length=200)
     reference: Line = Field(max_length=200)
     doi: Line = Field(max_length=100)
-    suite: Name
+    suite: Line = Field(min_length=1, max_length=200)
     task: Name
     task_options: dict[str, Any] = Field(default_factory=dict)
     budget_epochs: PositiveInt

@@ -66,12 +66,13 @@ def reproduce(
     from codonbench.errors import StaleError, StoreError
     from codonbench.publications import find_publication, read_publication
 
-    publication = read_publication(find_publication(name))
+    source = find_publication(name)
+    publication = read_publication(source)
     code = DONE
     if not (no_run or check):
         code = _run_suite(
             ctx,
-            publication.suite,
+            _suite(source, publication.suite),
             data=data,
             seeds=seeds,
             device=device,
@@ -101,6 +102,12 @@ def reproduce(
     typer.echo(f"{f'wrote {path}' if stale else f'{path} is up to date'}; {_summary(report)}")
     if code != DONE:
         raise typer.Exit(code)
+
+
+def _suite(publication: Path, suite: str) -> str:
+    """Return a suite's file where it lies beside its publication's, else its name."""
+    beside = publication.parent / suite
+    return str(beside) if beside.is_file() else suite
 
 
 def _run_suite(

@@ -37,7 +37,7 @@ def runs_section(report: Report) -> str:
         for name, value in sorted(data.provenance.items())
         if not isinstance(value, str)
     )
-    seeds = f"{min(counts)} to {max(counts)}" if counts else "no"
+    seeds = " to ".join(map(str, sorted({min(counts), max(counts)}))) if counts else "no"
     lines = [
         f"- Data: {plain(data.source)}, {kind} (`{plain(data.checksum)[:12]}`; {facts}).",
         f"- Runs: {sum(counts)}, in {len(counts)} of the {len(rows)} rows that the published "

@@ -142,7 +142,7 @@ def _ratio(report: Report) -> Iterator[str]:
             ratios.append(printed.median / exact.median)
     if ratios:
         yield (
-            f"In the {len(ratios)} rows that have both, the median of printed pairs is "
+            f"Rows that have both: {len(ratios)}. Their median of printed pairs is "
             f"{min(ratios):,.0f} to {max(ratios):,.0f} times that of the pairs consumed, "
             f"{median(ratios):,.0f} times in the middle."
         )
