@@ -129,7 +129,12 @@ MIXED = {"unique": "inside", "argmax": "later"}
         ({}, "", "not run", "no run with the whole budget is recorded"),
         ({}, "too soon", "not run", "no run with the whole budget is recorded"),
         ({"Adam": ALL, "SGD": ALL}, "", "agrees", "inside our range in every reading"),
-        ({"Adam": LATER, "SGD": LATER}, "", "differs", "later than all our runs in every reading"),
+        (
+            {"Adam": LATER, "SGD": LATER},
+            "",
+            "differs",
+            "later than all our runs in every reading, which luck alone does up to 20 times in 100",
+        ),
         ({"Adam": LATER, "SGD": LATER}, "too soon", "unknown", "too soon"),
         (
             {"Adam": LATER, "SGD": ALL},
@@ -158,9 +163,9 @@ MIXED = {"unique": "inside", "argmax": "later"}
     ],
 )
 def test_a_verdict_needs_every_reading(standings, early, kind, reason):
-    verdict = judge(standings, early, readings=2)
+    verdict = judge(standings, early, readings=2, seeds=9)
     assert (verdict.kind, verdict.reason) == (kind, reason)
 
 
 def test_a_verdict_says_how_many_protocols_it_rests_on():
-    assert judge({"Adam": ALL}, "", readings=4).reason.endswith("; 1 of 4 protocols run")
+    assert judge({"Adam": ALL}, "", readings=4, seeds=3).reason.endswith("; 1 of 4 protocols run")

@@ -130,7 +130,7 @@ def too_early(look: Look | None, cell: Cell, fewest: float | None) -> str:
     )
 
 
-def judge(standings: Standings, early: str, readings: int) -> Verdict:
+def judge(standings: Standings, early: str, readings: int, seeds: int) -> Verdict:
     """Return what becomes of a figure.
 
     It agrees where it lies inside our range in every reading, that is under each protocol and
@@ -142,6 +142,8 @@ def judge(standings: Standings, early: str, readings: int) -> Verdict:
         standings: Of the protocols that were run.
         early: Why the figure is too early; empty where it is not.
         readings: How many protocols there are to run.
+        seeds: How many seeds the protocol with the fewest has. Whichever protocol is the true one,
+            luck alone puts a figure outside its range no more often than outside that one's.
     """
     if not standings:
         return Verdict(kind="not run", reason="no run with the whole budget is recorded")
@@ -154,7 +156,9 @@ def judge(standings: Standings, early: str, readings: int) -> Verdict:
     (place,) = found
     if place == "inside":
         return Verdict(kind="agrees", reason="inside our range in every reading" + partial)
-    return Verdict(kind="differs", reason=f"{place} than all our runs in every reading" + partial)
+    luck = f", which luck alone does up to {100 * chance_outside(seeds):.0f} times in 100"
+    reason = f"{place} than all our runs in every reading{luck}{partial}"
+    return Verdict(kind="differs", reason=reason)
 
 
 def _what_decides(standings: Standings) -> str:

@@ -168,7 +168,8 @@ def _cell(
         )
     look = read_off(cell, instrument)
     run = {r.reading.protocol: r.standings for r in readings if r.standings}
-    verdict = judge(run, too_early(look, cell, fewest), len(readings))
+    seeds = min((len(r.runs.seeds) for r in readings if r.standings), default=0)
+    verdict = judge(run, too_early(look, cell, fewest), len(readings), seeds)
     return CellReport(cell=cell, look=look, readings=tuple(readings), verdict=verdict)
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Iterator
 
 from codonbench.markdown import plain
-from codonbench.reproduction.report import CellReport, ReferenceReport, Report
+from codonbench.publications import Cell
+from codonbench.reproduction.report import CellReport, ReferenceReport, Report, beside
 from codonbench.reproduction.texts import (
     NEVER,
     NONE,
@@ -94,6 +95,7 @@ def instrument_section(report: Report) -> str:
     if shares:
         parts.append(_SHARES)
         parts.append(grid(("configuration", "", *_oracle_headers(report)), shares, 2))
+        parts += _within_oracles(report)
     if bounds:
         parts.append(_BOUNDS)
         headers = ("closed form", "data", "5 %", "median", "mean", "95 %")
@@ -102,8 +104,9 @@ def instrument_section(report: Report) -> str:
 
 
 _SHARES = (
-    "The oracle's median of printed pairs as a share of each published figure. Where it is near "
-    "or above 100 %, the wait for rare codons accounts for all of the figure:"
+    "The oracle's median of printed pairs as a share of each published figure, and where the "
+    "published epoch lies beside the range of the oracle's seeds. Where the share is near or above "
+    "100 %, the wait for rare codons accounts for all of the figure:"
 )
 
 _BOUNDS = (
@@ -139,14 +142,41 @@ def _oracle_headers(report: Report) -> list[str]:
 def _shares(report: Report) -> Iterator[list[str]]:
     """Yield, for each figure that is a number of pairs, the share that an oracle needs of it."""
     criterion = report.publication.instrument.criteria[0]
-    oracles = [r.runs.pairs[criterion].median for r in _oracles(report)]
-    for cell in report.cells if oracles else ():
-        pairs = cell.cell.pairs
-        if pairs is not None and not cell.cell.censored:
-            yield [
-                *cell_name(cell.cell),
-                *(NEVER if o is None else percent(o / pairs) for o in oracles),
-            ]
+    oracles = [r.runs for r in _oracles(report)]
+    for cell in _reached(report) if oracles else ():
+        yield [
+            *cell_name(cell),
+            *(
+                f"{_share(runs.pairs[criterion].median, cell)}, "
+                f"{beside(cell.figure, runs.epochs[criterion])}"
+                for runs in oracles
+            ),
+        ]
+
+
+def _reached(report: Report) -> list[Cell]:
+    """Return the published figures that are a number of pairs."""
+    cells = [found.cell for found in report.cells]
+    return [cell for cell in cells if cell.pairs is not None and not cell.censored]
+
+
+def _share(pairs: float | None, cell: Cell) -> str:
+    return NEVER if pairs is None or cell.pairs is None else percent(pairs / cell.pairs)
+
+
+def _within_oracles(report: Report) -> Iterator[str]:
+    """Yield how many published figures an oracle's own seeds might have given."""
+    criterion = report.publication.instrument.criteria[0]
+    cells = _reached(report)
+    for row in _oracles(report):
+        epochs = row.runs.epochs[criterion]
+        inside = sum(beside(cell.figure, epochs) == "inside" for cell in cells)
+        data = plain(row.dataset.source) if row.dataset else NONE
+        yield (
+            f"{inside} of these {len(cells)} figures lie inside the range of the "
+            f"{plain(row.reference.model)}'s {epochs.n} seeds on {data}: by themselves they do not "
+            "tell a model that learns from one that knew all along."
+        )
 
 
 def _bound_cells(row: ReferenceReport, report: Report) -> list[str]:

@@ -8,7 +8,7 @@ from codonbench.contracts import Frozen
 from codonbench.leaderboard import Excluded
 from codonbench.publications import Cell, Publication, Reading, ReferenceRow
 from codonbench.records import DatasetFacts
-from codonbench.reproduction.agreement import Look, Standing, Verdict
+from codonbench.reproduction.agreement import Look, Standing, Verdict, standing
 
 EXACT = (
     "all_seen",
@@ -36,6 +36,11 @@ class Spread(Frozen):
     high: float | None
     n: int
     never: int
+
+
+def beside(published: float | None, spread: Spread) -> Standing:
+    """Return where a figure lies beside a spread; see `agreement.standing`."""
+    return standing(published, [spread.low, spread.high])
 
 
 class Runs(Frozen):
