@@ -15,12 +15,13 @@ import pytest
 
 FLOORS = """
 cli
-verification suites validation
+reproduction
+verification suites validation publications
 jobs
 workers runner testing
 learning planning markdown
 studying guide computing
-lab
+lab shipped
 engines discovery
 training setting registry leaderboard frames consistency rescoring signing
 keeping checkpoints controls
