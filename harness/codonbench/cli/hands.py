@@ -89,7 +89,9 @@ class SandboxedHands(Hands):
         results: Path,
     ) -> None:
         super().__init__(workers, timeout, files, folders)
-        self._plugin_files, self._plugin_folders = tuple(files), tuple(folders)
+        # Inside, the working directory is another.
+        self._plugin_files = tuple(path.absolute() for path in files)
+        self._plugin_folders = tuple(path.absolute() for path in folders)
         self._results = results
         self._modules: dict[File, None] = {}
 
