@@ -30,8 +30,8 @@ occupancy
 records entries
 config machine origin
 stopping seeding failures hook_check locks untrusted migrations
-probes streams relabelling encodings statistics hookspecs
-contracts
+probes streams relabelling encodings statistics tiers hookspecs
+contracts survival pairing
 errors selection
 """
 """From the roof down. `codonbench` itself, which exports names lazily, lies under all."""
