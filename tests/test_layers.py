@@ -23,6 +23,7 @@ studying guide computing
 lab
 engines discovery
 training setting registry leaderboard frames consistency rescoring signing
+rows
 keeping checkpoints controls
 course store scoring
 lesson shares

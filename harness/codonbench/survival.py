@@ -61,7 +61,8 @@ def resampled_curves(times: _Floats, reached: _Bools) -> Curve:
     must give the same leaderboard, to the byte.
 
     Args:
-        times, reached: As for `kaplan_meier`.
+        times: As for `kaplan_meier`.
+        reached: Likewise.
 
     Returns:
         Curves of shape (RESAMPLES, N).

@@ -61,8 +61,10 @@ def tiers(excesses: Sequence[Mapping[int, float]]) -> tuple[int, ...]:
 
 
 def _values(excesses: Sequence[Mapping[int, float]]) -> _Values:
-    """Return the rows' values for the seeds that at least half of them have, where rows are
-    those that have as many seeds as a comparison takes."""
+    """Return the rows' values for the seeds that at least half of them have.
+
+    Half of those rows that have as many seeds as a comparison takes.
+    """
     enough = [row for row in excesses if len(row) >= FEWEST_SEEDS]
     ran = Counter(seed for row in enough for seed in row)
     seeds = sorted(seed for seed, rows in ran.items() if 2 * rows >= len(enough))
