@@ -121,7 +121,7 @@ def _columns(table: Table, width: int) -> list[_Column]:
         ("confident", median("confident_pairs")),
     ]
     if width >= _WITH_PARAMETERS:
-        columns.insert(1, ("tier", lambda row: "" if row.tier is None else str(row.tier)))
+        columns.insert(1, ("tier", lambda row: "-" if row.tier is None else str(row.tier)))
         columns += [("parameters", lambda row: f"{row.parameters:,}")]
     return columns
 
