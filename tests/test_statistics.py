@@ -168,6 +168,29 @@ def test_the_interval_of_a_restricted_mean_is_scipys_percentile_bootstrap():
     assert ours.high == pytest.approx(theirs.high, rel=0.03)
 
 
+@pytest.mark.parametrize(
+    ("spread", "failing", "of_median", "of_mean"),
+    [(0.5, 0, 0.93, 0.89), (1.0, 0, 0.93, 0.80), (1.0, 0.05, 0.93, 0.38)],
+)
+def test_the_intervals_hold_the_truth_as_often_as_the_documentation_says(
+    spread, failing, of_median, of_mean
+):
+    chance, budget = np.random.default_rng(0), 7000
+    held = np.zeros((400, 2))
+    truth = failing * budget + (1 - failing) * math.exp(spread**2 / 2)
+    middle = math.exp(spread * norm.ppf(0.5 / (1 - failing)))
+    for i in range(len(held)):
+        got_there = chance.random(10) >= failing
+        times = chance.lognormal(sigma=spread, size=10)
+        values = [float(t) if got else None for t, got in zip(times, got_there, strict=True)]
+        median, mean = censored_median(values), restricted_mean(values, budget)
+        held[i] = (
+            median.low <= middle <= (math.inf if median.high is None else median.high),
+            mean.low <= truth <= mean.high,
+        )
+    assert held.mean(axis=0) == pytest.approx([of_median, of_mean], abs=0.05)
+
+
 def wilson_by_hand(successes, n):
     """Wilson 1927: (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n)."""
     z, p = norm.ppf(0.975), successes / n

@@ -48,6 +48,9 @@ class Median(Frozen):
 class RestrictedMean(Frozen):
     """A mean over seeds in which nothing counts for more than the budget.
 
+    With ten seeds its interval is too narrow where failures are rare: what no seed shows, no
+    resampling can (docs/scores.md has figures).
+
     Attributes:
         value: The area under Kaplan and Meier's curve from 0 to the budget.
         low, high: Its 95 % bootstrap interval (percentile, seeds resampled).

@@ -8,8 +8,9 @@ that opened none, nothing was compared, for "not told apart" does not carry over
 The rows below an opener are tested together, and p-values are adjusted for their number by
 Benjamini and Hochberg: of the rows told apart, at most one in twenty is expected to be no worse.
 Holm's adjustment would bound the chance of a single error instead, but with ten seeds p is never
-below 2/1024, so on a board of more than 25 rows it could tell nothing apart, and a table full of
-bad rows would make its good ones equal. The opener leads because it did well on these very
+below 2/1024, so of 26 rows or more it could tell none apart, and a table full of bad rows would
+make its good ones equal. Here bad rows make it easier for those before them, to at most `LEVEL` a
+comparison. The opener leads because it did well on these very
 seeds, which is not independent of the test. In 2,000 simulated tables of equal rows, ten seeds
 each, the luckiest row in front, a second tier opened in 6 % of those of 5 rows, 7 % of 22 and 5 %
 of 60; without an adjustment in 19, 59 and 79 %. `tests/test_tiers.py` repeats it on fewer.

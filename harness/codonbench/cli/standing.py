@@ -76,8 +76,8 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
             own_notes.append(f"{_name(row)}: {'; '.join(map(visible, row.notes))}")
     simulated = " (simulated)" if table.simulated else ""
     control = f", control {table.control}" if table.control else ""
-    where = f"{table.task} on {visible(table.data)}{simulated}{control}, {table.device}"
-    console.print(f"\n{where}; medians over seeds")
+    where = f"{table.task} on {table.data}{simulated}{control}, {table.device}"
+    console.print(f"\n{visible(where)}; medians over seeds")
     console.print(grid)
     for note in own_notes:
         say(note, console=console)
@@ -92,7 +92,7 @@ def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
             ratio, seeds = ratio_text(contrast.ratio), len(contrast.seeds)
             flag = f"; {FASTER}" if contrast.faster else ""
             say(
-                f"{name}: pairs on the real code / under control {contrast.control}, "
+                f"{name}: pairs on the real code / under control {visible(contrast.control)}, "
                 f"over {seeds} seeds: {ratio}{flag}",
                 console=output(),
             )
