@@ -350,6 +350,24 @@ def test_two_thousand_rows_are_ranked_without_gaps() -> None:
     assert sum(line.startswith("|") for line in page.splitlines()) == 2002
 
 
+def test_numbers_that_no_run_can_have_neither_stop_the_board_nor_count() -> None:
+    metrics = make_record().metrics
+    records = [
+        make_record("huge", metrics=metrics | {"excess_pairs": 10**400}),
+        *(make_record("large", i, metrics=metrics | {"excess_pairs": 1e308}) for i in range(6)),
+        *(make_record("low", i, metrics=metrics | {"excess_pairs": -1e308}) for i in range(6)),
+    ]
+    board = build_board(records)
+    assert [(row.model, row.tier) for row in board.tables[0].rows] == [("low", 1), ("large", 2)]
+    assert "excess_pairs: larger than any number" in board.excluded[0].reason
+    assert "-1e+308" in render_board(board)
+
+
+def test_of_two_records_of_one_run_the_same_counts_in_any_order() -> None:
+    pair = [make_record(timings=Timings(train=seconds)) for seconds in (1.0, 2.0)]
+    assert build_board(pair) == build_board(pair[::-1])
+
+
 HOSTILE = (
     "<script>alert(1)</script>",
     "<!-- leaderboard:end -->",

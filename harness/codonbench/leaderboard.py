@@ -8,6 +8,7 @@ here is a pure function of the records, so the same records give the same bytes.
 from __future__ import annotations
 
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
@@ -76,8 +77,8 @@ def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
     for item in found:
         if isinstance(item, BadRecord):
             excluded.append(Excluded(name=item.path.name, reason=item.reason))
-        elif item.status not in FINISHED:
-            excluded.append(Excluded(name=item.name, reason=f"status {item.status}"))
+        elif reason := _unfit(item):
+            excluded.append(Excluded(name=item.name, reason=reason))
         else:
             groups[item.comparability_key, item.machine.device].append(item)
     counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
@@ -87,10 +88,19 @@ def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
     return Board(tables=tuple(tables), excluded=tuple(excluded))
 
 
+def _unfit(record: RunRecord) -> str | None:
+    """Return why a record cannot count, whatever the others are."""
+    if record.status not in FINISHED:
+        return f"status {record.status}"
+    values = record.metrics.items()
+    huge = sorted(name for name, value in values if value and abs(value) > sys.float_info.max)
+    return f"{', '.join(huge)}: larger than any number that can be reckoned with" if huge else None
+
+
 def _count(records: Sequence[RunRecord], excluded: list[Excluded]) -> _Rows:
     """Return the records that count, by row and seed; the first of a seed does."""
     by_row: _Rows = defaultdict(dict)
-    for record in sorted(records, key=lambda r: (r.model, r.seed, r.run_id)):
+    for record in sorted(records, key=lambda r: (r.model, r.seed, r.run_id, r.checksum)):
         counted = by_row[row_key(record)].setdefault(record.seed, record)
         if counted is not record:
             reason = f"seed {record.seed} is already counted from {counted.name}"
