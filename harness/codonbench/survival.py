@@ -65,8 +65,10 @@ def resampled_curves(times: _Floats, reached: _Bools) -> Curve:
         reached: Likewise.
 
     Returns:
-        Curves of shape (RESAMPLES, N).
+        Curves of shape (RESAMPLES, N), or (RESAMPLES, 1) where all runs are alike.
     """
+    if (times == times[0]).all() and (reached == reached[0]).all():  # so is every sample
+        return Curve(times[:1], np.broadcast_to(np.where(reached[:1], 0.0, 1.0), (RESAMPLES, 1)))
     order = np.lexsort((~reached, times))  # at one time, events come before ends
     drawn = _draws(len(times))[:, order]
     at_risk = drawn[:, ::-1].cumsum(axis=1)[:, ::-1]
