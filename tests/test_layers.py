@@ -24,6 +24,7 @@ studying guide computing
 lab shipped
 engines discovery
 training setting registry leaderboard frames consistency rescoring signing
+rows
 keeping checkpoints controls
 course store scoring
 lesson shares
@@ -31,8 +32,8 @@ occupancy
 records entries
 config machine origin
 stopping seeding failures hook_check locks untrusted migrations
-probes streams relabelling encodings statistics hookspecs
-contracts
+probes streams relabelling encodings statistics tiers hookspecs
+contracts survival pairing
 errors selection
 """
 """From the roof down. `codonbench` itself, which exports names lazily, lies under all."""
