@@ -11,7 +11,7 @@ from codonbench.cli.loading import load_plugins
 from codonbench.cli.switches import selection
 from codonbench.config import RunPlan, RunRequest
 from codonbench.contracts import Reference
-from codonbench.discovery import file_modules
+from codonbench.discovery import file_modules, insist_on_what_is_there
 from codonbench.learning import learn
 from codonbench.planning import Job
 from codonbench.records import Confinement
@@ -78,6 +78,9 @@ class SandboxedHands(Hands):
         files: Plugin files.
         folders: Folders of them.
         results: The results folder, which no plugin gets to see.
+
+    Raises:
+        UsageError: A file or folder is not there.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class SandboxedHands(Hands):
         folders: Sequence[Path],
         results: Path,
     ) -> None:
+        insist_on_what_is_there(files, folders)
         super().__init__(workers, timeout, files, folders)
         # Inside, the working directory is another.
         self._plugin_files = tuple(path.absolute() for path in files)
