@@ -74,7 +74,7 @@ def damaged(store, record, change):
 
 def test_a_record_cut_short_is_named(store, record):
     reason = damaged(store, record, lambda text: text[: len(text) // 2])
-    assert reason.startswith("is not JSON: Unterminated string")
+    assert reason.startswith("is not JSON: ")
 
 
 def test_an_empty_file_is_named(store, record):
@@ -182,7 +182,7 @@ def test_a_record_whose_run_is_being_made_again_is_not_amended(store, record):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda text: text[: len(text) // 2], "is not JSON: Unterminated string"),
+        (lambda text: text[: len(text) // 2], "is not JSON: "),
         (lambda text: "", "is not JSON: "),
         (lambda text: text.replace('"pairs": 3000', '"pairs": 3001'), "its content does not match"),
     ],

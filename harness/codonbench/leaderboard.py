@@ -23,6 +23,7 @@ from codonbench.controls import (
     controlled_key,
     row_key,
 )
+from codonbench.printable import printable
 from codonbench.records import FINISHED, RunRecord
 from codonbench.statistics import Median, censored_median, is_chance, wilson_interval
 from codonbench.store import BadRecord
@@ -141,7 +142,7 @@ def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
     groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
     for item in found:
         if isinstance(item, BadRecord):
-            excluded.append(Excluded(name=item.path.name, reason=item.reason))
+            excluded.append(Excluded(name=printable(item.path.name), reason=item.reason))
         elif item.status not in FINISHED:
             excluded.append(Excluded(name=item.name, reason=f"status {item.status}"))
         else:

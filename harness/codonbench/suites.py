@@ -35,6 +35,7 @@ from codonbench.config import RunRequest, configure, parse_seeds
 from codonbench.contracts import Frozen, Name
 from codonbench.discovery import GROUP
 from codonbench.errors import ConfigError, NameClashError, StoreError, UnknownNameError
+from codonbench.untrusted import check_numbers_and_depth
 
 FIELDS = tuple(name for name in RunRequest.model_fields if name not in ("offline", "force"))
 """What a run may set; whether to use the network or to repeat a run is not the suite's to say."""
@@ -150,8 +151,14 @@ def _tables(path: Path) -> dict[str, Any]:
         tables = tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise StoreError(f"suite {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"suite {path} is nested too deeply") from error
+    except ValueError as error:  # neither UTF-8 nor TOML, or a number of thousands of digits
         raise ConfigError(f"suite {path} is not TOML: {error}") from error
+    try:
+        check_numbers_and_depth(tables)
+    except StoreError as error:
+        raise ConfigError(f"suite {path}: {error}") from error
     unknown = set(tables) - {"suite", "defaults", "run"}
     if unknown:
         raise ConfigError(
