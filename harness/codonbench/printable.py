@@ -9,6 +9,7 @@ def printable(text: str) -> str:
     plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}..."
 
+
 MOST_WORDS = 4_000
 """Characters of a plugin's words that a record keeps; it may be 256 KiB in all."""
 

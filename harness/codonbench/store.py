@@ -25,6 +25,7 @@ from codonbench.records import RunRecord, hash_trace, seals
 from codonbench.trace_files import pack, unpack
 from codonbench.untrusted import read_json
 
+
 @dataclass(frozen=True)
 class BadRecord:
     """A file among the results that is no sound record, and why."""
@@ -112,7 +113,9 @@ class Store:
             trace = unpack(path)
             found = hash_trace(trace)
         except Exception as error:  # zip, zlib, numpy and JSON each have their own complaints
-            raise StoreError(f"trace {path.name} cannot be read: {printable(str(error))}") from error
+            raise StoreError(
+                f"trace {path.name} cannot be read: {printable(str(error))}"
+            ) from error
         if found != record.trace_sha256:
             raise StoreError(f"trace {path.name} is not the one its record was made from")
         return trace
@@ -166,7 +169,7 @@ class Store:
 
 
 def read_record(path: Path) -> RunRecord | BadRecord:
-    """Return the record in a file, or what is wrong with it, in one line of printable characters."""
+    """Return the record in a file, or what is wrong with it in one line that can be shown."""
     try:
         content = read_json(path)
         # Validated as JSON, which has lists where Python has tuples.

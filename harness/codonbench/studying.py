@@ -24,8 +24,8 @@ from codonbench.errors import UsageError
 from codonbench.keeping import Keeper, restore, unpack
 from codonbench.lab import Lab, last_words, settled
 from codonbench.lesson import Brief, Lesson, make_lesson
-from codonbench.records import Engine
 from codonbench.printable import storable
+from codonbench.records import Engine
 from codonbench.seeding import seeded_globals
 from codonbench.training import ENGINE as EAGER
 from codonbench.training import ENGINE_VERSION as EAGER_VERSION

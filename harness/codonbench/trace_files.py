@@ -85,7 +85,9 @@ def _check_arrays(trace: Trace) -> None:
         array, kind = getattr(trace, name), np.float32 if name == "logits" else np.int64
         found = tuple(None if n is None else m for n, m in zip(shape, array.shape, strict=False))
         if array.dtype.newbyteorder("=") != kind or array.ndim != len(shape) or found != shape:
-            raise ValueError(f"{name} are {array.dtype} of shape {array.shape}, no array of a trace")
+            raise ValueError(
+                f"{name} are {array.dtype} of shape {array.shape}, no array of a trace"
+            )
     for name, low, high in (
         ("pairs", 0, trace.facts.pairs),
         ("first_seen", 0, None),

@@ -53,8 +53,11 @@ def files(damaged):
         packed(packed(whole)),
         st.builds(bytes.__add__, packed(whole), st.binary(max_size=20)),
         st.binary(max_size=300),
-        st.builds(bytes.__mul__, st.sampled_from((b">", b"A", b"\n", b"\r", b"\x00", b">a\n")),
-                  st.integers(0, 100_000)),
+        st.builds(
+            bytes.__mul__,
+            st.sampled_from((b">", b"A", b"\n", b"\r", b"\x00", b">a\n")),
+            st.integers(0, 100_000),
+        ),
     )
 
 
@@ -83,7 +86,7 @@ def test_any_file_is_read_and_curated_or_refused(fuzz, files, tmp_path):
 def test_any_table_is_read_or_refused(fuzz, files, tmp_path):
     path = tmp_path / "drawn.tsv"
     rows = st.lists(st.tuples(st.text(max_size=8), ORFS | st.text(max_size=8)), max_size=6).map(
-        lambda rows: "id\tseq\n".encode() + "\n".join(map("\t".join, rows)).encode()
+        lambda rows: b"id\tseq\n" + "\n".join(map("\t".join, rows)).encode()
     )
 
     def read(content):

@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 from hypothesis import strategies as st
 
+from codonbench.errors import KeyFileError, SignatureError, StoreError
 from codonbench.leaderboard import build_board
 from codonbench.markdown import render_board
 from codonbench.migrations import upgrade
@@ -19,7 +20,6 @@ from codonbench.signing import (
     signature_path,
     signer_of,
 )
-from codonbench.errors import KeyFileError, SignatureError, StoreError
 from codonbench.store import BadRecord, Store, read_record
 from codonbench.untrusted import read_json
 from codonbench.validation import validate
@@ -71,7 +71,7 @@ def test_any_file_is_a_record_or_a_bad_one(fuzz, record_texts, tmp_path):
 
 
 def test_validation_says_what_is_wrong_with_any_file(fuzz, record_texts, fresh):
-    """One remark is one printable line: what a file holds cannot steer the terminal that shows it."""
+    """One remark is one printable line: none can steer a terminal."""
 
     def read(drawn):
         report = validate([written(fresh(), drawn)], strict=True)
@@ -159,7 +159,9 @@ def test_no_signature_but_the_one_that_was_made_is_taken(fuzz, damaged, edited, 
     assert signer_of(path, record, keys) == "alice"
     facts = json.loads(whole)
     drawn = st.one_of(
-        damaged(whole), edited(facts).map(lambda facts: json.dumps(facts).encode()), st.binary(max_size=100)
+        damaged(whole),
+        edited(facts).map(lambda facts: json.dumps(facts).encode()),
+        st.binary(max_size=100),
     )
 
     def read(content):

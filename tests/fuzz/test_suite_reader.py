@@ -28,9 +28,9 @@ NUMBERS = st.one_of(
     st.integers().map(str),
     st.sampled_from(("nan", "-inf", "1e999", "0x" + "f" * 5000, "9" * 5000, "0b1", "-0.0")),
 )
-QUOTED = st.text(st.characters(exclude_characters="'\n\r", exclude_categories=["C"]), max_size=9).map(
-    "'{}'".format
-)
+QUOTED = st.text(
+    st.characters(exclude_characters="'\n\r", exclude_categories=["C"]), max_size=9
+).map("'{}'".format)
 VALUES = st.one_of(
     NUMBERS,
     QUOTED,
@@ -55,9 +55,7 @@ def texts(damaged):
     written = st.builds(
         "{}\n{}\n[defaults]\n{}\n[[run]]\nmodel = 'mlp-64'\n{}\n[[run]]\n{}".format,
         st.sampled_from(("", "run = 1", "x = 1")),
-        st.one_of(
-            st.just('[suite]\nname = "mine"\ntitle = "t"'), TABLES.map("[suite]\n{}".format)
-        ),
+        st.one_of(st.just('[suite]\nname = "mine"\ntitle = "t"'), TABLES.map("[suite]\n{}".format)),
         TABLES,
         TABLES,
         TABLES,

@@ -126,7 +126,9 @@ def conversations(draw, honest, edited, damaged):
             len(messages), 1
         )
         message = messages[i] if messages else b""
-        how = draw(st.sampled_from(("edit", "edit", "edit", "damage", "drop", "repeat", "move", "cut")))
+        how = draw(
+            st.sampled_from(("edit", "edit", "edit", "damage", "drop", "repeat", "move", "cut"))
+        )
         if how == "edit" and message:
             try:
                 said, rest = unpack(message)
