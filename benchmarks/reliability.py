@@ -120,6 +120,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         code = run(options, report)
+        if not report.exists():  # it was ended before its end
+            sys.exit(code or 1)
         found = list(cases(report))
     passed = [case for case in found if case.outcome == "passed" and case.noted]
     here = describe_machine("cpu")

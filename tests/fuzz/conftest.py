@@ -23,7 +23,7 @@ from codonbench.errors import BenchError
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LONG = 20
+LONG = 12
 """How many times as many inputs a long run takes."""
 
 LIMIT = timedelta(seconds=10)
