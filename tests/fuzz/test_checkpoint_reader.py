@@ -112,6 +112,7 @@ def test_what_is_written_reads_back_equal(fuzz, kept, plan):
 
 def test_any_state_is_a_learners_or_is_none(fuzz, damaged):
     whole = pack({"facts": FACTS, "module": {"weight": torch.ones(3, 2)}, "rest": [1, 2.0, "a"]})
+    assert unpack(whole, FACTS)["rest"] == [1, 2.0, "a"]
 
     def read(content):
         state = unpack(content, FACTS)
