@@ -21,7 +21,7 @@ from codonbench.signing import (
     signer_of,
 )
 from codonbench.store import BadRecord, Store, read_record
-from codonbench.untrusted import read_json
+from codonbench.untrusted import check_numbers_and_depth, read_json
 from codonbench.validation import validate
 
 NAMES = st.sampled_from(
@@ -120,6 +120,7 @@ def test_the_commands_that_read_records_end_in_words(fuzz, record_texts, bench, 
 
 def test_what_is_written_reads_back_equal(fuzz, golden, edited, tmp_path):
     def holds(content):
+        check_numbers_and_depth(content)  # what no record's file may hold
         try:
             record = RunRecord.model_validate_json(json.dumps(content), strict=True)
         except ValueError as error:
