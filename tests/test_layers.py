@@ -31,7 +31,7 @@ lesson shares
 occupancy
 records entries
 config machine origin
-stopping seeding failures hook_check locks untrusted migrations
+stopping seeding failures hook_check locks untrusted migrations printable trace_files
 probes streams relabelling encodings statistics tiers hookspecs
 contracts survival pairing
 errors selection

@@ -243,3 +243,18 @@ def test_the_page_on_suites_is_true(tmp_path, toys):
         toys.installed.model(request.model)
     named = set(re.findall(r"^\| `(\w+)` \|", page, re.M))
     assert named == set(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("9" * 5000, "is not TOML: Exceeds the limit"),
+        ("0x" + "f" * 5000, "is out of the range of numbers"),
+        ("nan", "is out of the range of numbers"),
+        ("[" * 3000 + "]" * 3000, "is nested too deeply"),
+        ("[" * 100 + "]" * 100, "is nested deeper than 16 levels"),
+    ],
+)
+def test_numbers_and_nesting_beyond_all_bounds_are_said_so(suite, value, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        suite(f'[[run]]\nmodel = "mlp-64"\nseeds = {value}\n')

@@ -16,6 +16,7 @@ from typing import Any
 
 from codonbench.discovery import GROUP
 from codonbench.errors import ConfigError, NameClashError, StoreError, UnknownNameError
+from codonbench.untrusted import check_numbers_and_depth
 
 
 def shipped_files(
@@ -80,8 +81,15 @@ def read_tables(path: Path, kind: str) -> dict[str, Any]:
         StoreError: It cannot be read.
     """
     try:
-        return tomllib.loads(path.read_bytes().decode("utf-8"))
+        tables = tomllib.loads(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise StoreError(f"{kind} {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"{kind} {path} is nested too deeply") from error
+    except ValueError as error:  # neither UTF-8 nor TOML, or a number of thousands of digits
         raise ConfigError(f"{kind} {path} is not TOML: {error}") from error
+    try:
+        check_numbers_and_depth(tables)
+    except StoreError as error:
+        raise ConfigError(f"{kind} {path}: {error}") from error
+    return tables
