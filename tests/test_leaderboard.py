@@ -394,7 +394,7 @@ def hostile_board(text: str) -> Board:
             "dataset": DatasetFacts(source=text, checksum=text, simulated=True, notes=(text,)),
             "plugin": record.plugin.model_copy(update={"distribution": text}),
             "machine": record.machine.model_copy(update={"device_name": text, "torch": text}),
-            "engine": Engine(name=text, version=text),
+            "engine": record.engine.model_copy(update={"name": text, "version": text}),
             "info": record.info.model_copy(update={"pretrained_on": text}),
             "knowledge": (text,) * 50,
             "flags": ("below the bound: " + text,),

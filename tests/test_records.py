@@ -109,9 +109,9 @@ def test_whole_numbers_truth_values_and_fractions_stay_what_they_are(record):
     }
 
 
-def test_a_result_is_everything_but_times_and_the_state_of_the_checkout(record):
+def test_a_result_is_everything_but_times_checkout_and_how_it_was_kept(record):
     result = record.result()
-    left_out = {"timings", "checksum", "harness"}
+    left_out = {"timings", "checksum", "harness", "confinement"}
     assert set(RunRecord.model_fields) - set(result) == left_out
 
 
