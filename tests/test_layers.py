@@ -18,7 +18,7 @@ cli
 verification suites validation
 jobs
 workers runner testing
-learning planning markdown
+learning planning markdown site
 studying guide computing
 lab
 engines discovery

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+from pydantic import Field
+
 from codonbench.config import content_hash
 from codonbench.contracts import Frozen
 from codonbench.controls import (
@@ -68,6 +70,8 @@ class Row(Frozen):
         successes, success_low, success_high: Runs whose deciphering was sustained, and the
             Wilson interval of their share.
         seeds: The seeds counted.
+        run_ids: Their runs, in the same order. For who goes on from the row to its records; not
+            written out, since records say themselves which run they are.
         medians: Over seeds, by metric name; None where the metric does not apply.
         parameters: Trainable parameters.
         devices: Device names.
@@ -87,6 +91,7 @@ class Row(Frozen):
     success_low: float
     success_high: float
     seeds: tuple[int, ...]
+    run_ids: tuple[str, ...] = Field(default=(), exclude=True)
     medians: dict[str, Median | None]
     parameters: int
     devices: tuple[str, ...]
@@ -226,6 +231,7 @@ def _build_row(records: Sequence[RunRecord], found: Sequence[Contrast]) -> Row:
         success_low=low,
         success_high=high,
         seeds=tuple(r.seed for r in records),
+        run_ids=tuple(r.run_id for r in records),
         medians={name: _median(records, name) for name in MEDIANS},
         parameters=first.parameters,
         devices=devices,

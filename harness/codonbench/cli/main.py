@@ -22,6 +22,7 @@ from codonbench.cli import (
     score,
     show,
     sign,
+    site,
     validate,
 )
 from codonbench.cli.endings import BenchGroup
@@ -40,6 +41,7 @@ app.command("run")(run.run)
 app.command("show")(show.show)
 app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
+app.command("site")(site.site)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
 app.command("validate")(validate.validate)
