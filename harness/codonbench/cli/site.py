@@ -60,7 +60,9 @@ def site(
     _write(folder, wanted, stale)
     rows = sum(len(table.rows) + len(table.references) for table in board.tables)
     done = f"wrote {len(stale)} of {len(wanted)} files" if stale else "everything is up to date"
-    typer.echo(f"{done}; rows: {rows}, with pictures: {len(pictures)}; open {folder / 'index.html'}")
+    typer.echo(
+        f"{done}; rows: {rows}, with pictures: {len(pictures)}; open {folder / 'index.html'}"
+    )
 
 
 def _write(folder: Path, wanted: Files, stale: Iterable[PurePosixPath]) -> None:

@@ -21,7 +21,7 @@ from codonbench.leaderboard import Board
 from codonbench.records import RunRecord
 from codonbench.site.page import build_page
 from codonbench.site.pictures import RowPicture
-from codonbench.site.rows import Records, fits, picture_row, row_id
+from codonbench.site.rows import Records, kept_part, picture_row, row_id
 from codonbench.site.scripts import as_script, from_script
 from codonbench.store import Store
 
@@ -47,8 +47,12 @@ def committed_rows(folder: Path) -> dict[str, RowPicture]:
 
 
 def fitting_rows(board: Board, runs: Records, old: Mapping[str, RowPicture]) -> list[RowPicture]:
-    """Return the committed pictures that belong to the board's rows and agree with them."""
-    return [old[row] for row, records in _rows(board, runs) if row in old and fits(old[row], records)]
+    """Return the committed pictures that belong, whole, to the board's rows."""
+    return [
+        old[row]
+        for row, records in _rows(board, runs)
+        if row in old and kept_part(old[row], records) == old[row]
+    ]
 
 
 def pictured_rows(
@@ -60,8 +64,7 @@ def pictured_rows(
         StoreError: A trace is unreadable, or is not its record's.
     """
     for row, records in _rows(board, runs):
-        before = old.get(row)
-        kept = before if before is not None and fits(before, records) else None
+        kept = kept_part(old[row], records) if row in old else None
         picture = picture_row(records, store, kept)
         if picture is not None:
             yield picture

@@ -166,11 +166,7 @@ def _row(
         seeds=row.seeds,
         values={m: tuple(r.metrics.get(m) for r in records) for m in RUN_METRICS},
         unanswered=tuple(m for m in RUN_METRICS if any(m in r.not_measured for r in records)),
-        beside=tuple(
-            Beside(control=shown(c.control), ratio=c.ratio, controlled=c.controlled, faster=c.faster)
-            for c in contrasts
-            if _same(c, row)
-        ),
+        beside=tuple(_beside(c) for c in contrasts if _same(c, row)),
         rank=row.rank,
         tier=extra.get("tier"),
         role=row.role,
@@ -186,18 +182,32 @@ def _row(
     )
 
 
+def _beside(contrast: Contrast) -> Beside:
+    return Beside(
+        control=shown(contrast.control),
+        ratio=contrast.ratio,
+        controlled=contrast.controlled,
+        faster=contrast.faster,
+    )
+
+
 def _same(contrast: Contrast, row: Row) -> bool:
     """Return whether a contrast is a row's own."""
-    return (contrast.model, contrast.config_sha256, contrast.distribution, contrast.seeds) == (
+    return (contrast.model, contrast.config_sha256, contrast.distribution) == (
         row.model,
         row.config_sha256,
         row.distribution,
-        tuple(seed for seed in row.seeds if seed in contrast.seeds),
     )
 
 
 def _about(record: RunRecord) -> dict[str, str]:
     """Return what a model's author says of it, cut to what fits a page."""
-    info = record.info.model_dump(mode="json")
-    said = {k: info.get(k) for k in ("summary", "authors", "licence", "reference", "pretrained_on")}
-    return {k: shown(", ".join(v) if isinstance(v, list) else str(v), 400) for k, v in said.items() if v}
+    info = record.info
+    said = {
+        "summary": info.summary,
+        "authors": ", ".join(info.authors),
+        "licence": info.licence,
+        "reference": info.reference,
+        "pretrained_on": info.pretrained_on,
+    }
+    return {name: shown(text, 400) for name, text in said.items() if text}

@@ -21,6 +21,8 @@ class Axes(Frozen):
         inputs: The probe set, shape (P,).
         classes: Class names in true order, shape (C,).
         needed: How many inputs must be right for the task to count as deciphered.
+        first_look: Pairs at the first frame of the reference's instrument; None where the task
+            has no instrument.
     """
 
     unit: str
@@ -29,6 +31,7 @@ class Axes(Frozen):
     inputs: tuple[str, ...]
     classes: tuple[str, ...]
     needed: int
+    first_look: int | None
 
 
 class SeedPicture(Frozen):
@@ -98,7 +101,7 @@ class EmbeddingPicture(Frozen):
     """A learned embedding of the inputs in two dimensions, at the end of one run.
 
     Attributes:
-        seed, run_id: The run.
+        seed, run_id, trace_sha256: The run and its trace, which its weights went with.
         dimensions: Of the embedding itself; more than two were projected by PCA.
         explained: Share of the variance along each of the two axes.
         labels: True class of each input in this run, shape (P,).
@@ -107,6 +110,7 @@ class EmbeddingPicture(Frozen):
 
     seed: int
     run_id: str
+    trace_sha256: str
     dimensions: int
     explained: tuple[float, ...]
     labels: tuple[int, ...]

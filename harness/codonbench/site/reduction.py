@@ -32,6 +32,7 @@ def reduce_axes(trace: Trace) -> Axes:
         inputs=tuple(shown(text, 32) for text in task.probe_inputs),
         classes=tuple(shown(name, 32) for name in task.classes),
         needed=required_right(task),
+        first_look=min(task.instrument_batches, default=0) * trace.facts.batch_size or None,
     )
 
 
@@ -86,7 +87,7 @@ def levels(p: FloatArray) -> npt.NDArray[np.uint8]:
     >>> levels(np.array([0.0, 0.056, 0.5, 1.0])).tolist()
     [0, 60, 180, 255]
     """
-    return np.rint(255 * np.sqrt(p)).astype(np.uint8)
+    return np.asarray(np.rint(255 * np.sqrt(p)), dtype=np.uint8)
 
 
 def _source(record: RunRecord) -> str:

@@ -8,12 +8,12 @@ LONGEST = 160
 
 
 def shown(text: str, longest: int = LONGEST) -> str:
-    """Return text without control and formatting characters, cut where it is overlong.
+    r"""Return text without control and formatting characters, cut where it is overlong.
 
     Line breaks and right-to-left marks become spaces. Nothing is escaped: the page puts text into
     text nodes, where markup has no meaning.
 
-    >>> shown("a\\u202eb")
+    >>> shown("a\u202eb")
     'a b'
     """
     # What will be cut anyway need not be looked at: four characters are kept for each one shown.

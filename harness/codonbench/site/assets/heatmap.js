@@ -19,8 +19,7 @@ codonbench.heatMap = (() => {
     const numbers = element("details", { class: "numbers" }, element("summary", {}, "This probe in numbers"), element("div", { class: "scroll short", tabindex: 0, role: "region", "aria-label": "This probe in numbers" }));
     const legend = element("div", { class: "legends" });
     holder.replaceChildren(
-      element("div", { class: "slider" }, play, element("label", { for: "probe" }, "Training"), slider),
-      output,
+      element("div", { class: "steering" }, element("div", { class: "slider" }, play, element("label", { for: "probe" }, "Training"), slider), output),
       element("div", { class: "panels" }, whole, seen),
       pointed, legend, numbers,
     );
@@ -77,7 +76,9 @@ codonbench.heatMap = (() => {
 
     return {
       length: T, cells, order, inputs, classes, unit, looks: heat.looks, labels: heat.labels,
-      blind: "The paper's instrument looks at a model for the first time after 192,000 pairs. This run ended before that: nothing was drawn.",
+      blind: picture.axes.first_look
+        ? `The paper's instrument looks at a model for the first time after ${words.whole(picture.axes.first_look)} pairs. This run ended before that, so it would have shown nothing.`
+        : "This task has no published instrument to look through.",
       column: (t, colours) => cells.map(({ i, c }) => colours[level(i, c, t)]),
       instrument: (t, colours) => {
         const f = lastLook(t);
@@ -108,7 +109,7 @@ codonbench.heatMap = (() => {
 
   function panel(holder, map, pointed, title, fills) {
     const wide = holder.clientWidth >= 620; // codons across, as in the paper; down on a narrow screen
-    const size = { width: holder.clientWidth, height: wide ? 24 + 40 + map.classes.length * 13 : 44 + map.inputs.length * 11 };
+    const size = { width: holder.clientWidth, height: wide ? 24 + 40 + map.classes.length * 14 : 44 + map.inputs.length * 11 };
     const names = map.order.map((i) => map.inputs[i]);
     const along = { domain: names, label: null, tickSize: 0, tickPadding: wide ? 4 : 3 };
     const across = { domain: map.classes, label: null, tickSize: 0, tickPadding: 4 };
