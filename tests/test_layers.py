@@ -16,7 +16,7 @@ import pytest
 FLOORS = """
 cli
 verification suites validation
-jobs
+jobs repetition
 workers runner testing
 learning planning markdown site
 studying guide computing
@@ -29,7 +29,7 @@ lesson shares
 occupancy
 records entries
 config machine origin
-stopping seeding failures hook_check locks untrusted migrations
+stopping seeding embedding failures hook_check locks untrusted migrations
 probes streams relabelling encodings statistics hookspecs
 contracts
 errors selection
