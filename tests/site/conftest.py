@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from codonbench.config import RunRequest
+from codonbench.discovery import load_registry
 from codonbench.leaderboard import build_board
+from codonbench.learning import unwatched
+from codonbench.planning import prepare
+from codonbench.runner import run
 from codonbench.site import files
 from codonbench.store import Store
 
@@ -48,7 +53,9 @@ class Shelf:
         board, runs = self.read()
         old = files.committed_rows(self.site)
         pictures = list(files.pictured_rows(board, runs, old, self.store))
-        wanted = files.wanted_files(board, runs, pictures)
+        return self.write(files.wanted_files(board, runs, pictures))
+
+    def write(self, wanted):
         for path, content in wanted.items():
             (self.site / path).parent.mkdir(parents=True, exist_ok=True)
             (self.site / path).write_bytes(content)
@@ -67,3 +74,17 @@ def shelf(tmp_path):
 @pytest.fixture(scope="session")
 def rename():
     return renamed
+
+
+@pytest.fixture(scope="session")
+def codons(tmp_path_factory):
+    """Two seeds of mlp-64 on codons, long enough for two frames of the paper's instrument."""
+    folder = tmp_path_factory.mktemp("codons") / "leaderboard"
+    registry = load_registry()
+    request = RunRequest(model="mlp-64", seeds=(0, 1), pairs=400_000, full=True)
+    job = prepare(request, registry, folder / "cache")
+    shelf = Shelf(folder)
+    for record, trace in run(job.plans, job, registry, unwatched):
+        shelf.add(record, trace)
+    shelf.make()
+    return shelf

@@ -33,7 +33,9 @@ def by_hand(spec):
     logits[:, 2, 0] = 50.0
     return Trace(
         task=task,
-        facts=TraceFacts(batch_size=64, epoch_pairs=256, budget_pairs=192, pairs=192, complete=True),
+        facts=TraceFacts(
+            batch_size=64, epoch_pairs=256, budget_pairs=192, pairs=192, complete=True
+        ),
         pairs=np.array([0, 64, 128, 192]),
         logits=logits,
         first_seen=np.array([3, 70, 9]),

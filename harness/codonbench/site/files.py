@@ -50,7 +50,7 @@ def fitting_rows(board: Board, runs: Records, old: Mapping[str, RowPicture]) -> 
     """Return the committed pictures that belong, whole, to the board's rows."""
     return [
         old[row]
-        for row, records in _rows(board, runs)
+        for row, records in rows_of(board, runs)
         if row in old and kept_part(old[row], records) == old[row]
     ]
 
@@ -63,7 +63,7 @@ def pictured_rows(
     Raises:
         StoreError: A trace is unreadable, or is not its record's.
     """
-    for row, records in _rows(board, runs):
+    for row, records in rows_of(board, runs):
         kept = kept_part(old[row], records) if row in old else None
         picture = picture_row(records, store, kept)
         if picture is not None:
@@ -98,7 +98,7 @@ def is_row_file(path: PurePosixPath) -> bool:
     return path.parent.name == "rows" and _ROW_FILE.fullmatch(path.name) is not None
 
 
-def _rows(board: Board, runs: Records) -> Iterator[tuple[str, Records]]:
+def rows_of(board: Board, runs: Records) -> Iterator[tuple[str, Records]]:
     """Yield each row's id and its records by run_id, in the board's order."""
     for table in board.tables:
         for row in (*table.rows, *table.references):
