@@ -15,7 +15,7 @@ import pytest
 
 FLOORS = """
 cli
-verification suites validation
+verification suites validation illustrating
 jobs repetition
 workers runner testing
 learning planning markdown site

@@ -16,6 +16,7 @@ class Axes(Frozen):
 
     Attributes:
         unit: What one input is called: ``codon``.
+        symbol: What one letter of it is called: ``nucleotide``.
         alphabet: Its letters in order: ``UCAG``.
         length: Letters in one input.
         inputs: The probe set, shape (P,).
@@ -26,6 +27,7 @@ class Axes(Frozen):
     """
 
     unit: str
+    symbol: str
     alphabet: str
     length: int
     inputs: tuple[str, ...]

@@ -27,6 +27,7 @@ def reduce_axes(trace: Trace) -> Axes:
     task = trace.task
     return Axes(
         unit=task.unit,
+        symbol=task.symbol,
         alphabet=shown(task.alphabet),
         length=task.length,
         inputs=tuple(shown(text, 32) for text in task.probe_inputs),
