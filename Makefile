@@ -42,11 +42,13 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-leaderboard: $(BIN)/bench ## Write the leaderboard from the committed records
+leaderboard: $(BIN)/bench ## Write the leaderboard and its page from the committed records
 	$(BIN)/bench leaderboard
+	$(BIN)/bench site
 
 check-leaderboard: $(BIN)/bench ## Fail where the leaderboard is not what its records give
 	$(BIN)/bench leaderboard --check
+	$(BIN)/bench site --check
 
 audit: $(BIN)/bench ## Run three committed records again and compare
 	$(BIN)/bench audit --sample 3 --data usage
