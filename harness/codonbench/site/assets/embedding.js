@@ -20,7 +20,8 @@ codonbench.embedding = (() => {
       x: { label: share(0), ticks: 5 }, y: { label: share(1), ticks: 5 },
       marks: [
         Plot.link(ties, { x1: "x", y1: "y", x2: "cx", y2: "cy", stroke: "hue", strokeOpacity: 0.45 }),
-        Plot.text(points, { x: "x", y: "y", text: "name", fill: "hue", fontWeight: 700, fontSize: 13, stroke: "var(--card)", strokeWidth: 3, title: (p) => `${p.input}: ${p.name}` }),
+        Plot.dot(points, { x: "x", y: "y", r: 8, fill: "hue", fillOpacity: 0.35, stroke: "hue", title: (p) => `${p.input}: ${p.name}` }),
+        Plot.text(points, { x: "x", y: "y", text: "name", fill: "currentColor", fontWeight: 600, fontSize: 11, pointerEvents: "none" }),
       ],
     }));
   }

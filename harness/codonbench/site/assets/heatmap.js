@@ -139,7 +139,7 @@ codonbench.heatMap = (() => {
   }
 
   function scale(label, domain) {
-    return Plot.legend({ color: { type: "linear", domain, interpolate: colour, label, ticks: 3 }, width: 210, height: 42, marginLeft: 6, marginRight: 14, ticks: 3, style: { background: "none", color: "inherit" } });
+    return Plot.legend({ color: { type: "linear", domain, interpolate: colour, label, ticks: 3 }, width: 210, height: 42, marginLeft: 12, marginRight: 14, ticks: 3, style: { background: "none", color: "inherit" } });
   }
 
   return { build };

@@ -70,7 +70,7 @@ codonbench.rows = (() => {
     const codonBox = element("div", { class: "codon-box" });
     add(`When each ${unit} was known`, `Pairs after which the model was right about a ${unit} — for good or for the first time; darker is earlier. What is late is rare, or hard to tell from its neighbours.`, element("div", { class: "choices" }, which.label, whose.label), codonBox);
 
-    if (seeds[0].stops.length) add("Stop codons", "The probability of stop, given a stop codon: they are the rarest codons and mostly the last to be learned. The dashed line is 0.9, from which a model counts as sure.", stops);
+    if (seeds[0].stops.length) add("Stop codons", `The probability of stop, given ${table.control ? "a codon that the run's own shuffled code makes stop" : "a stop codon: they are the rarest codons and mostly the last to be learned"}. The dotted line is 0.9, from which a model counts as sure.`, stops);
 
     const plane = embedding && element("div", { class: "plane" });
     if (plane) add("The embedding", `Where seed ${embedding.seed} put each ${unit} at its end${embedding.dimensions > 2 ? `, its ${embedding.dimensions} dimensions projected onto the two that vary most` : ""}: the letter is the class, and lines tie synonyms to their centre. What lies together is read alike.`, plane);

@@ -24,7 +24,7 @@ codonbench.leaderboard = (board) => {
 
   function title(t) {
     const data = t.data + (t.simulated ? " (simulated)" : "");
-    return [`${t.task} on ${data}`, t.control && `control: ${t.control}`, t.device].filter(Boolean).join(" · ");
+    return [`${t.task} on ${data}`, t.control && `control: ${t.control}`, t.stop === "budget" && "whole budget", t.device].filter(Boolean).join(" · ");
   }
 
   function show(chosen) {
