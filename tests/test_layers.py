@@ -23,6 +23,7 @@ studying guide computing
 lab
 engines discovery
 training setting registry leaderboard frames consistency rescoring signing
+rows
 keeping checkpoints controls
 course store scoring
 lesson shares
@@ -30,8 +31,8 @@ occupancy
 records entries
 config machine origin
 stopping seeding embedding failures hook_check locks untrusted migrations
-probes streams relabelling encodings statistics hookspecs
-contracts
+probes streams relabelling encodings statistics tiers hookspecs
+contracts survival pairing
 errors selection
 """
 """From the roof down. `codonbench` itself, which exports names lazily, lies under all."""

@@ -1,9 +1,12 @@
 """The board: who is compared with whom, ranks, censoring, what is left out."""
 
 import json
+import unicodedata
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from codonbench.config import RunPlan
 from codonbench.contracts import ModelInfo
@@ -14,15 +17,22 @@ from codonbench.machine import Machine
 from codonbench.markdown import (
     BEGIN,
     END,
+    HEADERS,
     insert_between_markers,
+    mean_text,
     median_text,
-    plain,
     ratio_text,
     render_board,
 )
 from codonbench.origin import Origin
 from codonbench.records import DatasetFacts, Engine, Harness, RunRecord, Timings
-from codonbench.statistics import Median, censored_median, paired_ratio
+from codonbench.statistics import (
+    Median,
+    RestrictedMean,
+    censored_median,
+    paired_ratio,
+    restricted_mean,
+)
 from codonbench.store import BadRecord
 
 BUDGET = 23_040_000
@@ -134,6 +144,67 @@ def test_never_is_shown_as_beyond_the_budget_and_never_dropped() -> None:
     text = render_board(build_board(row_seeds("mlp-64", [None] * 10)))
     assert "> 23,040,000" in text
     assert "0/10 [0-28 %]" in text  # Wilson: 1.96^2 / (10 + 1.96^2) = 27.8 %
+
+
+def test_ranks_that_seeds_do_not_tell_apart_share_a_tier() -> None:
+    records = [
+        *row_seeds("first", [0.0] * 10),
+        *row_seeds("alike", [64.0, -64.0] * 5),
+        *row_seeds("slow", [640.0 * (i + 1) for i in range(10)]),
+        *row_seeds("never", [None] * 10),
+        *(make_record("known", seed, 0, role="reference") for seed in range(10)),
+    ]
+    table = build_board(records).tables[0]
+    assert [(row.model, row.tier) for row in table.rows] == [
+        ("alike", 1),
+        ("first", 1),
+        ("slow", 2),
+        ("never", 3),
+    ]
+    assert [row.tier for row in table.references] == [None]
+    cells = [line.split("|")[1:4] for line in render_board(build_board(records)).splitlines()[4:10]]
+    shown = [[text.strip() for text in words] for words in cells]
+    assert shown[0] == ["#", "tier", "model"]
+    assert shown[4] == ["3", "2", "slow"]
+
+
+def test_the_restricted_mean_is_of_pairs_consumed_up_to_the_budget() -> None:
+    records = row_seeds("mlp-64", [0.0] * 9 + [None])
+    (row,) = build_board(records).tables[0].rows
+    assert row.restricted_mean is not None
+    assert row.restricted_mean.value == (9 * 4096 + BUDGET) / 10
+    assert row.restricted_mean.never == 1
+    assert f"{(9 * 4096 + BUDGET) / 10:,.0f} [4,096 to " in render_board(build_board(records))
+
+
+def test_a_computed_row_has_no_restricted_mean() -> None:
+    row = build_board([make_record(trace_sha256=None)]).tables[0].rows[0]
+    assert row.restricted_mean is None
+
+
+@pytest.mark.parametrize(("status", "value"), [("done", BUDGET - 1000), ("diverged", BUDGET - 500)])
+def test_a_window_that_the_budget_cut_is_censored_where_it_may_have_begun(
+    status: str, value: float
+) -> None:
+    """Five seeds: one gets there at once, two in the last moments, two are cut.
+
+    Cut before those last moments, the two leave 4/5 and, with one of two gone, 2/5 waiting.
+    Diverged, they will never get there: 4/5, 3/5, and 2/5 with the last.
+    """
+    metrics = make_record().metrics
+    ends = [4096, BUDGET - 1000, BUDGET - 500, None, None]
+    records = [
+        make_record(
+            seed=seed,
+            metrics=metrics | {"sustained_pairs": end},
+            pairs=BUDGET,
+            status=status if end is None else "done",
+        )
+        for seed, end in enumerate(ends)
+    ]
+    median = build_board(records).tables[0].rows[0].medians["sustained_pairs"]
+    assert median is not None
+    assert (median.value, median.never) == (value, 2)
 
 
 def test_reference_rows_stand_apart_and_have_no_rank() -> None:
@@ -252,28 +323,135 @@ def test_an_empty_board_says_so() -> None:
     assert render_board(Board(tables=(), excluded=())) == "No results yet."
 
 
+def test_one_row_of_one_seed_is_a_board() -> None:
+    board = build_board([make_record()])
+    (row,) = board.tables[0].rows
+    assert (row.rank, row.tier, row.seeds) == (1, 1, (0,))
+    assert "| mlp-64" in render_board(board)
+
+
+def test_a_board_on_which_nobody_ever_got_there_has_one_tier() -> None:
+    records = [r for name in ("a", "b", "c") for r in row_seeds(name, [None] * 10)]
+    board = build_board(records)
+    assert [row.tier for row in board.tables[0].rows] == [1, 1, 1]
+    means = [row.restricted_mean for row in board.tables[0].rows]
+    assert [mean and (mean.value, mean.never) for mean in means] == [(BUDGET, 10)] * 3
+    assert render_board(board).count("23,040,000") >= 12
+
+
 def test_two_thousand_rows_are_ranked_without_gaps() -> None:
     records = [make_record(f"m{i}", 0, float(i)) for i in range(2000)]
-    rows = build_board(records).tables[0].rows
+    board = build_board(records)
+    rows = board.tables[0].rows
     assert [row.rank for row in rows] == list(range(1, 2001))
     assert [row.model for row in rows[:3]] == ["m0", "m1", "m2"]
+    assert {row.tier for row in rows} == {1}
+    page = render_board(board)
+    assert sum(line.startswith("|") for line in page.splitlines()) == 2002
 
 
-@pytest.mark.parametrize(
-    ("hostile", "shown"),
-    [
-        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
-        ("a|b\nc", "a&#124;b c"),
-        ("right\u202eto\u200eleft", "right to left"),
-        ("**bold** `code` [x](y)", "\\*\\*bold\\*\\* \\`code\\` \\[x\\](y)"),
-    ],
+def test_numbers_that_no_run_can_have_neither_stop_the_board_nor_count() -> None:
+    metrics = make_record().metrics
+    records = [
+        make_record("huge", metrics=metrics | {"excess_pairs": 10**400}),
+        *(make_record("large", i, metrics=metrics | {"excess_pairs": 1e308}) for i in range(6)),
+        *(make_record("low", i, metrics=metrics | {"excess_pairs": -1e308}) for i in range(6)),
+    ]
+    board = build_board(records)
+    assert [(row.model, row.tier) for row in board.tables[0].rows] == [("low", 1), ("large", 2)]
+    assert "excess_pairs: larger than any number" in board.excluded[0].reason
+    assert "-1e+308" in render_board(board)
+
+
+def test_of_two_records_of_one_run_the_same_counts_in_any_order() -> None:
+    pair = [make_record(timings=Timings(train=seconds)) for seconds in (1.0, 2.0)]
+    assert build_board(pair) == build_board(pair[::-1])
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "<!-- leaderboard:end -->",
+    "![x](http://evil.example/x.png) [y](javascript:alert(1)) www.evil.example me@evil.example",
+    "| a | b |\n|---|---|\r\n# heading\n\n- item\n> quote\n```\ncode\n~~~\n1. one",
+    "\u202eright\u202c to \u2067left\u2069 \u200b\u200d\ufeff\x00\x1b[31m\x07",
+    "`a` ``b`` **c** __d__ ~~e~~ $f$ \\| &lt;script&gt; &#60;b&#62;",
+    "x" * 10_000,
+    "Z" + "\u0301" * 10_000,
 )
-def test_hostile_text_is_shown_harmless(hostile: str, shown: str) -> None:
-    assert plain(hostile) == shown
 
 
-def test_overlong_text_is_cut() -> None:
-    assert len(plain("x" * 10_000)) == 120
+def hostile_board(text: str) -> Board:
+    """A board on which everything that a record words freely is `text`."""
+    record = make_record(excess=-64)
+    plan = record.plan.model_copy(
+        update={"data": text, "data_checksum": text, "task_options": {text: text}}
+    )
+    hostile = record.model_copy(
+        update={
+            "comparability_key": text,
+            "plan": plan,
+            "overrides": {text: text},
+            "dataset": DatasetFacts(source=text, checksum=text, simulated=True, notes=(text,)),
+            "plugin": record.plugin.model_copy(update={"distribution": text}),
+            "machine": record.machine.model_copy(update={"device_name": text, "torch": text}),
+            "engine": Engine(name=text, version=text),
+            "info": record.info.model_copy(update={"pretrained_on": text}),
+            "knowledge": (text,) * 50,
+            "flags": ("below the bound: " + text,),
+        }
+    )
+    others = [
+        BadRecord(Path(text.replace("/", "_")[:200] or "empty"), text),
+        hostile.model_copy(update={"status": "error"}),
+        hostile,
+        hostile.model_copy(update={"run_id": "z" * 16}),
+    ]
+    return build_board(others)
+
+
+class Tags(HTMLParser):
+    """What a page of HTML is made of."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.comments = 0
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found |= {tag, *(name for name, _ in attrs)}
+
+    def handle_comment(self, data: str) -> None:
+        self.comments += 1
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_record_shows_as_harmless_text(text: str) -> None:
+    board = hostile_board(text)
+    page = insert_between_markers("# Ours\n\nbefore\n", render_board(board))
+    markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    tags = Tags(markdown.render(page))
+    assert tags.found <= {
+        *("h1", "h3", "p", "ul", "li"),
+        *("table", "thead", "tbody", "tr", "th", "td", "style"),
+    }
+    assert tags.comments == 2
+    assert insert_between_markers(page, render_board(board)) == page
+    (row,) = [line for line in page.splitlines() if line.startswith("|   1 |")]
+    assert row.count("|") == len(HEADERS) + 3
+    assert not {c for c in page if unicodedata.category(c)[0] == "C"} - {"\n"}
+    assert max(len(line) for line in page.splitlines()) < 20_000
+    assert "://" not in page
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_record_is_whole_in_the_json_and_the_same_to_the_byte(text: str) -> None:
+    first, second = (json.dumps(hostile_board(text).model_dump(mode="json")) for _ in range(2))
+    assert first == second
+    assert first.isascii()
+    table = json.loads(first)["tables"][0]
+    assert table["data"] == text
+    assert table["rows"][0]["overrides"] == {text: text}
 
 
 def test_median_text_spells_interval_censoring_and_absence() -> None:
@@ -288,6 +466,17 @@ def test_ratio_text_spells_interval_infinity_and_absence() -> None:
     assert ratio_text(None) == "-"
     assert ratio_text(paired_ratio([1], [2])) == "0.50"
     assert ratio_text(Median(value=0.57, low=0.36, high=None, n=10, never=0)) == "0.57 [0.36 to ∞]"
+
+
+def test_mean_text_spells_interval_and_absence() -> None:
+    assert mean_text(None) == "-"
+    assert mean_text(restricted_mean([64], 1000)) == "64"
+    some = RestrictedMean(value=5000.4, low=64.0, high=9000.0, n=10, never=4)
+    assert mean_text(some) == "5,000 [64 to 9,000]"
+
+
+def test_a_number_too_long_to_read_is_shown_short() -> None:
+    assert median_text(censored_median([1e300]), 100) == "1e+300"
 
 
 def test_markers_keep_what_people_wrote_around_them() -> None:

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import CensoredData, ecdf, norm
+from lifelines import KaplanMeierFitter
+from scipy.stats import CensoredData, bootstrap, ecdf, norm
 
-from codonbench.statistics import censored_median, is_chance, paired_ratio, wilson_interval
+from codonbench.statistics import (
+    censored_median,
+    is_chance,
+    paired_ratio,
+    restricted_mean,
+    wilson_interval,
+)
 
 TIMES = st.lists(st.none() | st.integers(0, 10**7), min_size=1, max_size=30)
 
@@ -96,6 +103,92 @@ def test_the_bootstrap_interval_agrees_with_order_statistics():
     median = censored_median(list(range(1, 26)))
     assert abs(median.low - low) <= 1
     assert abs(median.high - high) <= 1
+
+
+def test_a_run_that_was_not_followed_to_the_end_counts_while_it_was():
+    """Of four runs one ends at 20: 3/4 wait at 10, 3/8 at 30. Were it known to come later than 30
+    the median would be 30 as well; were it left out, 10 * 2/3 and 30 * 1/3; at 5 it tells nothing.
+    """
+    assert censored_median([10, None, 30, 40], [99, 20, 99, 99]).value == 30
+    five = [10, 20, 30, None, None]
+    assert censored_median(five).value == 30  # 2/5 wait
+    assert censored_median(five, [99, 99, 99, 25, 99]).value == 30  # 3/5, then 3/5 * 1/2
+    assert censored_median(five, [99, 99, 99, 5, 99]).value == 20  # 4/4, then 3/4, then 2/4
+    assert censored_median(five, [99, 99, 99, 5, 5]).value == 20  # 3/3, then 2/3, then 1/3
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 60), st.booleans()), min_size=1, max_size=20))
+def test_the_median_of_runs_followed_for_different_times_is_that_of_lifelines(sample):
+    times, reached = zip(*sample, strict=True)
+    theirs = KaplanMeierFitter().fit(times, reached)
+    if np.isclose(theirs.survival_function_.to_numpy(), 0.5, atol=1e-9).any():
+        return  # there lifelines' rounding decides on which side of one half a share lies
+    median = censored_median([t if r else None for t, r in sample], times)
+    value = math.inf if median.value is None else median.value
+    assert value == theirs.median_survival_time_
+    assert median.never == reached.count(False)
+
+
+def test_the_restricted_mean_counts_never_with_the_whole_budget():
+    mean = restricted_mean([100, 200, 300, None], budget=1000)
+    assert mean.value == (100 + 200 + 300 + 1000) / 4
+    assert (mean.n, mean.never) == (4, 1)
+
+
+def test_one_censored_seed_in_ten_adds_a_tenth_of_the_budget():
+    assert restricted_mean([0] * 9 + [None], budget=23_040_000).value == 2_304_000
+
+
+def test_the_restricted_mean_of_no_seeds_one_seed_and_nothing_but_nevers():
+    assert restricted_mean([], budget=10) is None
+    one, never = restricted_mean([7], budget=10), restricted_mean([None] * 3, budget=10)
+    assert (one.low, one.value, one.high) == (7, 7, 7)
+    assert (never.low, never.value, never.high) == (10, 10, 10)
+
+
+@given(TIMES)
+def test_under_one_budget_the_restricted_mean_is_the_mean_up_to_it(values):
+    budget = 10**7
+    mean = restricted_mean(values, budget)
+    assert mean.value == pytest.approx(
+        np.mean([budget if v is None else v for v in values]), abs=0.001
+    )
+    assert mean.low <= mean.value <= mean.high
+
+
+def test_the_interval_of_a_restricted_mean_is_scipys_percentile_bootstrap():
+    values = [*range(100, 2100, 100), None]
+    ours = restricted_mean(values, budget=5000)
+    capped = [5000 if v is None else v for v in values]
+    theirs = bootstrap(
+        (capped,), np.mean, n_resamples=100_000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert ours.low == pytest.approx(theirs.low, rel=0.03)
+    assert ours.high == pytest.approx(theirs.high, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("spread", "failing", "of_median", "of_mean"),
+    [(0.5, 0, 0.93, 0.89), (1.0, 0, 0.93, 0.80), (1.0, 0.05, 0.93, 0.38)],
+)
+def test_the_intervals_hold_the_truth_as_often_as_the_documentation_says(
+    spread, failing, of_median, of_mean
+):
+    chance, budget = np.random.default_rng(0), 7000
+    held = np.zeros((400, 2))
+    truth = failing * budget + (1 - failing) * math.exp(spread**2 / 2)
+    middle = math.exp(spread * norm.ppf(0.5 / (1 - failing)))
+    for i in range(len(held)):
+        got_there = chance.random(10) >= failing
+        times = chance.lognormal(sigma=spread, size=10)
+        values = [float(t) if got else None for t, got in zip(times, got_there, strict=True)]
+        median, mean = censored_median(values), restricted_mean(values, budget)
+        held[i] = (
+            median.low <= middle <= (math.inf if median.high is None else median.high),
+            mean.low <= truth <= mean.high,
+        )
+    assert held.mean(axis=0) == pytest.approx([of_median, of_mean], abs=0.05)
 
 
 def wilson_by_hand(successes, n):

@@ -8,95 +8,25 @@ here is a pure function of the records, so the same records give the same bytes.
 from __future__ import annotations
 
 import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from pydantic import Field
-
-from codonbench.config import content_hash
 from codonbench.contracts import Frozen
-from codonbench.controls import (
-    FASTER,
-    OPTION,
-    Contrast,
-    RowKey,
-    contrasts,
-    controlled_key,
-    row_key,
-)
+from codonbench.controls import OPTION, Contrast, RowKey, contrasts, controlled_key, row_key
 from codonbench.records import FINISHED, RunRecord
-from codonbench.statistics import Median, censored_median, is_chance, wilson_interval
+from codonbench.rows import Row, answers, build_row
 from codonbench.store import BadRecord
+from codonbench.tiers import tiers
 
-OFFICIAL_SEEDS = 10
-
-LUCK = 0.25
-"""Share of runs that an honest learner may well decipher below the bound: when a single codon
-is left to be seen, a guess at it is right now and then. Far above one in 21, because an untrained
-guess at the rarest codon may be a good one; more often than that is not luck."""
-
-MEDIANS = (
-    "excess_pairs",
-    "pairs_consumed",
-    "sustained_pairs",
-    "confident_pairs",
-    "rare_stop_ambiguity",
-    "decipher_epoch",
-)
-
+__all__ = ["Board", "Excluded", "Row", "Table", "build_board"]
 
 _Place = tuple[str, str]
 """A comparability key and a kind of device."""
 
 _Rows = dict[RowKey, dict[int, RunRecord]]
 """A table's records, by row and seed."""
-
-
-COUNTS = ("rare_stop_ambiguity",)
-"""Those of `MEDIANS` that are counts: null means that there is nothing to count, not "never"."""
-
-
-class Row(Frozen):
-    """One model in one table.
-
-    Attributes:
-        rank: From 1; None in the reference part.
-        model, model_version, config: What ran.
-        config_sha256: Of `config`, to tell rows of one name apart.
-        overrides: Where `config` departs from the model's or preset's own.
-        distribution: Who supplies it.
-        role: ``contestant`` or ``reference``.
-        successes, success_low, success_high: Runs whose deciphering was sustained, and the
-            Wilson interval of their share.
-        seeds: The seeds counted.
-        run_ids: Their runs, in the same order. For who goes on from the row to its records; not
-            written out, since records say themselves which run they are.
-        medians: Over seeds, by metric name; None where the metric does not apply.
-        parameters: Trainable parameters.
-        devices: Device names.
-        seconds: Median training time of a run; None where devices differ.
-        notes: What a reader must know: flags, knowledge, too few seeds.
-    """
-
-    rank: int | None
-    model: str
-    model_version: str
-    config: dict[str, object]
-    config_sha256: str
-    overrides: dict[str, object]
-    distribution: str
-    role: Literal["contestant", "reference"]
-    successes: int
-    success_low: float
-    success_high: float
-    seeds: tuple[int, ...]
-    run_ids: tuple[str, ...] = Field(default=(), exclude=True)
-    medians: dict[str, Median | None]
-    parameters: int
-    devices: tuple[str, ...]
-    seconds: float | None
-    notes: tuple[str, ...]
 
 
 class Table(Frozen):
@@ -135,7 +65,7 @@ class Excluded(Frozen):
 class Board(Frozen):
     """All tables, and all that was left out."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     tables: tuple[Table, ...]
     excluded: tuple[Excluded, ...]
 
@@ -147,8 +77,8 @@ def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
     for item in found:
         if isinstance(item, BadRecord):
             excluded.append(Excluded(name=item.path.name, reason=item.reason))
-        elif item.status not in FINISHED:
-            excluded.append(Excluded(name=item.name, reason=f"status {item.status}"))
+        elif reason := _unfit(item):
+            excluded.append(Excluded(name=item.name, reason=reason))
         else:
             groups[item.comparability_key, item.machine.device].append(item)
     counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
@@ -158,10 +88,19 @@ def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
     return Board(tables=tuple(tables), excluded=tuple(excluded))
 
 
+def _unfit(record: RunRecord) -> str | None:
+    """Return why a record cannot count, whatever the others are."""
+    if record.status not in FINISHED:
+        return f"status {record.status}"
+    values = record.metrics.items()
+    huge = sorted(name for name, value in values if value and abs(value) > sys.float_info.max)
+    return f"{', '.join(huge)}: larger than any number that can be reckoned with" if huge else None
+
+
 def _count(records: Sequence[RunRecord], excluded: list[Excluded]) -> _Rows:
     """Return the records that count, by row and seed; the first of a seed does."""
     by_row: _Rows = defaultdict(dict)
-    for record in sorted(records, key=lambda r: (r.model, r.seed, r.run_id)):
+    for record in sorted(records, key=lambda r: (r.model, r.seed, r.run_id, r.checksum)):
         counted = by_row[row_key(record)].setdefault(record.seed, record)
         if counted is not record:
             reason = f"seed {record.seed} is already counted from {counted.name}"
@@ -187,9 +126,11 @@ def _first(rows: _Rows) -> RunRecord:
 
 
 def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]]) -> Table:
-    rows = [_build_row(list(seeds.values()), found.get(key, [])) for key, seeds in by_row.items()]
-    ranked = sorted((r for r in rows if r.role == "contestant"), key=_order)
-    references = sorted((r for r in rows if r.role == "reference"), key=_order)
+    rows = [
+        (build_row(list(seeds.values()), found.get(key, [])), list(seeds.values()))
+        for key, seeds in by_row.items()
+    ]
+    rows.sort(key=lambda row: _order(row[0]))
     records = [record for seeds in by_row.values() for record in seeds.values()]
     first = _first(by_row)
     return Table(
@@ -206,70 +147,25 @@ def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]]) -> Table
         torch=tuple(sorted({r.machine.torch for r in records})),
         engines=tuple(sorted({r.engine.name for r in records})),
         notes=first.dataset.notes,
-        rows=tuple(row.model_copy(update={"rank": i}) for i, row in enumerate(ranked, 1)),
-        references=tuple(references),
+        rows=_ranked([(row, runs) for row, runs in rows if row.role == "contestant"]),
+        references=tuple(row for row, _ in rows if row.role == "reference"),
         contrasts=tuple(contrast for key in sorted(found) for contrast in found[key]),
     )
 
 
-def _build_row(records: Sequence[RunRecord], found: Sequence[Contrast]) -> Row:
-    first, n = records[0], len(records)
-    successes = sum(r.metrics.get("sustained_pairs") is not None for r in records)
-    low, high = wilson_interval(successes, n)
-    devices = tuple(sorted({r.machine.device_name for r in records}))
-    seconds = censored_median([r.timings.train for r in records])
-    return Row(
-        rank=None,
-        model=first.model,
-        model_version=first.plan.model_version,
-        config=first.plan.config,
-        config_sha256=content_hash(first.plan.config),
-        overrides=first.overrides,
-        distribution=first.plugin.distribution,
-        role=first.info.role,
-        successes=successes,
-        success_low=low,
-        success_high=high,
-        seeds=tuple(r.seed for r in records),
-        run_ids=tuple(r.run_id for r in records),
-        medians={name: _median(records, name) for name in MEDIANS},
-        parameters=first.parameters,
-        devices=devices,
-        seconds=seconds.value if seconds and len(devices) == 1 else None,
-        notes=_notes(records) + ((FASTER,) if any(c.faster for c in found) else ()),
+def _ranked(rows: Sequence[tuple[Row, Sequence[RunRecord]]]) -> tuple[Row, ...]:
+    """Return rows in the order of their ranks, with rank and tier."""
+    found = tiers([_excesses(records) for _, records in rows])
+    return tuple(
+        row.model_copy(update={"rank": rank, "tier": tier})
+        for rank, ((row, _), tier) in enumerate(zip(rows, found, strict=True), 1)
     )
 
 
-def _median(records: Sequence[RunRecord], name: str) -> Median | None:
-    """Return the median of a metric; None where no run could answer or it does not apply."""
-    computed = all(r.trace_sha256 is None for r in records)
-    values = [r.metrics.get(name) for r in records if name not in r.not_measured]
-    if (computed or name in COUNTS) and all(value is None for value in values):
-        return None
-    return censored_median([None if v is None else float(v) for v in values])
-
-
-def _notes(records: Sequence[RunRecord]) -> tuple[str, ...]:
-    n = len(records)
-    notes = [f"knows {fact}" for fact in sorted({fact for r in records for fact in r.knowledge})]
-    pretrained = records[0].info.pretrained_on
-    if pretrained:
-        notes.append(f"pretrained on {pretrained}")
-    below = sum(any(f.startswith("below the bound") for f in r.flags) for r in records)
-    if below:
-        notes.append(f"below the bound in {below} of {n} ({_reason(below, n)})")
-    diverged = sum(r.status == "diverged" for r in records)
-    if diverged:
-        notes.append(f"diverged in {diverged} of {n}")
-    if n < OFFICIAL_SEEDS and records[0].info.role == "contestant":
-        notes.append(f"fewer than {OFFICIAL_SEEDS} seeds")
-    return tuple(notes)
-
-
-def _reason(below: int, n: int) -> str:
-    """Return what can make a row decipher codons that its streams had not shown."""
-    rest = "structured input or prior knowledge"
-    return f"luck, {rest}" if is_chance(below, n, LUCK) else f"too often for luck: {rest}"
+def _excesses(records: Sequence[RunRecord]) -> dict[int, float]:
+    """Return what a row is ranked by, by seed; infinity for "never"."""
+    values = answers(records, "excess_pairs")
+    return {seed: math.inf if value is None else value for seed, value in values.items()}
 
 
 def _order(row: Row) -> tuple[float, float, float, str, str]:

@@ -1,32 +1,38 @@
 """Many seeds to one figure with an honest interval.
 
 A run that never got there within its budget is right-censored: it counts as longer than
-anything measured, is never dropped and never replaced by a number. All runs of a table share
-one budget, so the Kaplan-Meier median is the inverse of the empirical distribution at one half
-with "never" as infinity.
+anything measured, is never dropped and never replaced by a number.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import binomtest
 
 from codonbench.contracts import Frozen
+from codonbench.survival import (
+    area_until,
+    kaplan_meier,
+    median_time,
+    resampled_curves,
+    upper_median_time,
+)
 
 CONFIDENCE = 0.95
-RESAMPLES = 2_000
+
+_Floats = npt.NDArray[np.float64]
+_Bools = npt.NDArray[np.bool_]
 
 
 class Median(Frozen):
     """A median over seeds; None stands for "beyond the budget".
 
     Attributes:
-        value: The median.
+        value: Kaplan and Meier's median.
         low, high: Its 95 % bootstrap interval (percentile, seeds resampled).
         n: How many seeds it rests on.
         never: How many of them never got there.
@@ -39,8 +45,37 @@ class Median(Frozen):
     never: int
 
 
-def censored_median(values: Sequence[float | None]) -> Median | None:
+class RestrictedMean(Frozen):
+    """A mean over seeds in which nothing counts for more than the budget.
+
+    With ten seeds its interval is too narrow where failures are rare: what no seed shows, no
+    resampling can (docs/scores.md has figures).
+
+    Attributes:
+        value: The area under Kaplan and Meier's curve from 0 to the budget.
+        low, high: Its 95 % bootstrap interval (percentile, seeds resampled).
+        n: How many seeds it rests on.
+        never: How many of them never got there, and so count with the whole budget.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    never: int
+
+
+def censored_median(
+    values: Sequence[float | None], followed: Sequence[float] | None = None
+) -> Median | None:
     """Return the median of `values`, where None is "never"; None where there are no values.
+
+    Args:
+        values: One a seed.
+        followed: Until when each seed was followed: a None is known to lie beyond that, and no
+            more is known of it. Left out, a None lies beyond every value, which holds of runs
+            that share a budget; then this is the inverse of the empirical distribution at one
+            half.
 
     >>> censored_median([64, 128, None]).value
     128.0
@@ -49,33 +84,55 @@ def censored_median(values: Sequence[float | None]) -> Median | None:
     """
     if not values:
         return None
-    times = _times(values)
-    low, high = _interval(times, "inverted_cdf")
-    middle = np.quantile(times, 0.5, method="inverted_cdf")
+    times, reached = _sample(values, followed)
+    low, high = _percentiles(median_time(resampled_curves(times, reached)))
     return Median(
-        value=_finite(middle),
-        low=low,
-        high=high,
-        n=len(times),
-        never=int(np.isinf(times).sum()),
+        value=_finite(median_time(kaplan_meier(times, reached)).item()),
+        low=_finite(low),
+        high=_finite(high),
+        n=len(values),
+        never=int((~reached).sum()),
     )
 
 
-def _times(values: Sequence[float | None]) -> npt.NDArray[np.float64]:
-    """Return values with infinity for "never"."""
-    return np.asarray([math.inf if v is None else float(v) for v in values])
+def restricted_mean(values: Sequence[float | None], budget: float) -> RestrictedMean | None:
+    """Return the mean of `values` within a budget; None where there are no values.
+
+    Args:
+        values: One a seed, not negative. None is "not within the budget".
+        budget: Until when every seed was followed. It is part of the figure: one seed in ten
+            that never got there adds a tenth of it.
+
+    >>> restricted_mean([64, 128, None], budget=1000).value
+    397.333
+    """
+    if not values:
+        return None
+    times, reached = _sample(values, [budget] * len(values))
+    low, high = _percentiles(area_until(resampled_curves(times, reached), budget))
+    return RestrictedMean(
+        value=_rounded(area_until(kaplan_meier(times, reached), budget).item()),
+        low=_rounded(low),
+        high=_rounded(high),
+        n=len(values),
+        never=int((~reached).sum()),
+    )
 
 
-def _interval(
-    times: npt.NDArray[np.float64], middle: Literal["inverted_cdf", "higher"]
-) -> tuple[float | None, float | None]:
-    """Return the 95 % bootstrap interval of a median: the lower or the higher of two middles."""
-    # A fixed generator: the same records must give the same leaderboard, to the byte.
-    draws = np.random.default_rng(0).choice(times, size=(RESAMPLES, len(times)))
-    medians = np.quantile(draws, 0.5, axis=1, method=middle)
+def _sample(
+    values: Sequence[float | None], followed: Sequence[float] | None
+) -> tuple[_Floats, _Bools]:
+    """Return the time of each value, or until when it was followed, and which are values."""
+    ends = [math.inf] * len(values) if followed is None else followed
+    times = [end if v is None else float(v) for v, end in zip(values, ends, strict=True)]
+    return np.asarray(times), np.asarray([v is not None for v in values])
+
+
+def _percentiles(estimates: _Floats) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of bootstrap estimates; each is one of them."""
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail], method="inverted_cdf")
-    return _finite(low), _finite(high)
+    low, high = np.quantile(estimates, [tail, 1 - tail], method="inverted_cdf")
+    return float(low), float(high)
 
 
 def paired_ratio(first: Sequence[float | None], second: Sequence[float | None]) -> Median | None:
@@ -98,8 +155,8 @@ def paired_ratio(first: Sequence[float | None], second: Sequence[float | None]) 
     median = censored_median(ratios)
     # Of an even number our median is the lower of the two in the middle, which for a ratio upside
     # down is the upper one. The interval holds both, whichever way the ratio is read.
-    _, high = _interval(_times(ratios), "higher")
-    return median and median.model_copy(update={"high": high})
+    _, high = _percentiles(upper_median_time(resampled_curves(*_sample(ratios, None))))
+    return median and median.model_copy(update={"high": _finite(high)})
 
 
 def _ratio(one: float | None, other: float | None) -> float | None:
@@ -130,3 +187,8 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def _rounded(value: float) -> float:
+    """Return a mean to three decimals: what lies below is the rounding of a product of shares."""
+    return round(value, 3)

@@ -12,7 +12,7 @@ def lines(answer):
 def test_others_are_ranked_with_it_and_only_read(run, board):
     before = sorted(board.rglob("*"))
     answer = run("--model", "mlp-128", "--seeds", "0-1", "--against", board)
-    models = [words[1] for words in lines(answer)[3:6]]
+    models = [words[2] for words in lines(answer)[3:6]]
     assert models == ["mlp-128", "mlp-64", "untrained"]
     assert sorted(board.rglob("*")) == before
 
@@ -20,7 +20,7 @@ def test_others_are_ranked_with_it_and_only_read(run, board):
 def test_the_run_just_made_speaks_for_its_row(run, board):
     answer = run("--model", "mlp-64", "--seeds", "7", "--against", board)
     (row,) = [words for words in lines(answer) if "mlp-64" in words]
-    assert row[2] == "0/1"
+    assert row[3] == "0/1"
 
 
 def test_runs_with_another_budget_are_not_ranked_with_it(bench, board):
@@ -35,7 +35,8 @@ def test_the_table_fits_the_terminal_and_no_number_is_cut(run, board, monkeypatc
     answer = run(*MLP, "--against", board)
     assert max(len(line) for line in answer.out.splitlines()) <= width
     (row,) = [words for words in lines(answer) if "mlp-64" in words]
-    assert row[:3] == ["1", "mlp-64", "0/2"]
+    rank, *tier = ["1"] if width < 110 else ["1", "1"]
+    assert row[: 3 + len(tier)] == [rank, *tier, "mlp-64", "0/2"]
     # Where there is no room for the budget, "never" says the same.
     assert " ".join(row).count("> 2,000" if width >= 110 else "never") == 3
     assert "…" not in answer.out
@@ -48,4 +49,4 @@ def test_what_a_narrow_terminal_leaves_out_is_what_matters_least(run, board, mon
         headers[width] = lines(run(*MLP, "--against", board))[1]
     shared = ["#", "model", "success", "excess", "pairs", "pairs", "confident"]
     assert headers[80] == shared
-    assert headers[120] == headers[200] == [*shared, "parameters"]
+    assert headers[120] == headers[200] == ["#", "tier", *shared[1:], "parameters"]

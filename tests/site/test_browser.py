@@ -10,6 +10,7 @@ import pytest
 
 from codonbench.leaderboard import build_board
 from codonbench.site import files
+from codonbench.site.pictures import EmbeddingPicture
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -404,6 +405,47 @@ def test_forty_models_of_ten_seeds_open_in_two_seconds_and_five_megabytes(
     assert seen.bytes < 5_000_000
     seen.open_row("model-0007")
     assert seen.bytes < 5_000_000
+
+
+def test_tiers_and_restricted_means_are_columns_and_a_line_parts_tiers(visit, shelf, base, rename):
+    records = many(base, rename, 3, 10, lambda m, s: 64 * (s % 3) + 100_000 * (m // 2))
+    board = build_board(records)
+    page = visit(site_of(shelf, records)).open()
+    assert (
+        column(page, "tier") == [str(row.tier) for row in board.tables[0].rows] == ["1", "1", "2"]
+    )
+    means = [f"{row.restricted_mean.value:,.0f}" for row in board.tables[0].rows]
+    assert column(page, "restricted_mean") == means
+    begins = page.eval_on_selector_all(
+        "tr.tier-begins", "rows => rows.map(r => r.cells[0].textContent)"
+    )
+    assert begins == ["3"]
+    page.locator("th[data-column=parameters] button").click()
+    assert page.locator("tr.tier-begins").count() == 0
+
+
+def test_an_embedding_is_drawn_by_the_letters_of_classes(visit, shelf, codons, base, rename):
+    record = rename(base, seed=base.seed)
+    (one,) = files.committed_rows(codons.site).values()
+    embedding = EmbeddingPicture(
+        seed=record.seed,
+        run_id=record.run_id,
+        trace_sha256=record.trace_sha256,
+        dimensions=10,
+        explained=(0.4, 0.25),
+        labels=one.heat_map.labels,
+        xy=tuple((float(i % 8), float(i // 8)) for i in range(64)),
+    )
+    picture = one.model_copy(update={"embedding": embedding})
+    seen = visit(site_of(shelf, [record], [picture]))
+    page = seen.open()
+    seen.open_row("mlp-64")
+    letters = page.eval_on_selector_all(
+        ".plane [aria-label=text] text", "all => all.map(text => text.textContent)"
+    )
+    assert letters == [one.axes.classes[label] for label in one.heat_map.labels]
+    assert "component 1 (40 % of the variance)" in page.text_content(".plane svg")
+    assert "its 10 dimensions projected" in page.inner_text("figure:has(.plane) figcaption")
 
 
 def test_two_thousand_rows_are_sorted_and_filtered(visit, shelf, base, rename):

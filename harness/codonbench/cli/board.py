@@ -12,6 +12,8 @@ from codonbench.cli.folders import RESULTS, ResultsOption
 if TYPE_CHECKING:
     from codonbench.leaderboard import Board
 
+_LONGEST_REASON = 400
+
 
 def leaderboard(
     results: ResultsOption = RESULTS,
@@ -29,6 +31,7 @@ def leaderboard(
     """
     from codonbench.errors import StaleError, StoreError
     from codonbench.leaderboard import build_board
+    from codonbench.markdown import visible
     from codonbench.store import Store, write_atomically
 
     if not results.is_dir():
@@ -37,7 +40,8 @@ def leaderboard(
     wanted = _files(board, results.parent if out is None else out)
     stale = [path for path, content in wanted.items() if _content(path) != content]
     for item in board.excluded:
-        typer.echo(f"not counted: {item.name}: {item.reason}", err=True)
+        said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
+        typer.echo(said, err=True)
     if check and stale:
         names = " and ".join(str(path) for path in stale)
         raise StaleError(f"{names} out of date; run 'bench leaderboard' and commit what it writes")

@@ -11,7 +11,14 @@ from codonbench.cli.tables import new_table
 from codonbench.config import content_hash
 from codonbench.controls import FASTER
 from codonbench.leaderboard import Row, Table, build_board
-from codonbench.markdown import label, median_text, name_text, ratio_text, success_text
+from codonbench.markdown import (
+    label,
+    median_text,
+    name_text,
+    ratio_text,
+    success_text,
+    visible,
+)
 from codonbench.records import FINISHED, RunRecord
 from codonbench.store import Store
 
@@ -66,11 +73,11 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
         key = (table.key, table.device, row.model, row.config_sha256, row.distribution)
         grid.add_row(*(Text(cell(row)) for _, cell in columns), style="bold" if key in mine else "")
         if key in mine and row.notes:
-            own_notes.append(f"{label(row)}: {'; '.join(row.notes)}")
+            own_notes.append(f"{_name(row)}: {'; '.join(map(visible, row.notes))}")
     simulated = " (simulated)" if table.simulated else ""
     control = f", control {table.control}" if table.control else ""
     where = f"{table.task} on {table.data}{simulated}{control}, {table.device}"
-    console.print(f"\n{where}; medians over seeds")
+    console.print(f"\n{visible(where)}; medians over seeds")
     console.print(grid)
     for note in own_notes:
         say(note, console=console)
@@ -81,11 +88,11 @@ def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
     for contrast in table.contrasts:
         row = (table.device, contrast.model, contrast.config_sha256, contrast.distribution)
         if mine & {(table.key, *row), (contrast.key, *row)}:
-            name = name_text(contrast.model, contrast.overrides, contrast.distribution)
+            name = visible(name_text(contrast.model, contrast.overrides, contrast.distribution))
             ratio, seeds = ratio_text(contrast.ratio), len(contrast.seeds)
             flag = f"; {FASTER}" if contrast.faster else ""
             say(
-                f"{name}: pairs on the real code / under control {contrast.control}, "
+                f"{name}: pairs on the real code / under control {visible(contrast.control)}, "
                 f"over {seeds} seeds: {ratio}{flag}",
                 console=output(),
             )
@@ -107,12 +114,18 @@ def _columns(table: Table, width: int) -> list[_Column]:
 
     columns: list[_Column] = [
         ("#", lambda row: "ref" if row.rank is None else str(row.rank)),
-        ("model", label),
+        ("model", _name),
         ("success", lambda row: success_text(row) if intervals else success_text(row).split()[0]),
         ("excess pairs", median("excess_pairs")),
         ("pairs", median("pairs_consumed")),
         ("confident", median("confident_pairs")),
     ]
     if width >= _WITH_PARAMETERS:
+        columns.insert(1, ("tier", lambda row: "-" if row.tier is None else str(row.tier)))
         columns += [("parameters", lambda row: f"{row.parameters:,}")]
     return columns
+
+
+def _name(row: Row) -> str:
+    """Return a row's label, without what a record could do to a terminal."""
+    return visible(label(row))

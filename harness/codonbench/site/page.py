@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import JsonValue
-
 from codonbench.contracts import Frozen
 from codonbench.controls import Contrast
-from codonbench.leaderboard import Board, Excluded, Row, Table
+from codonbench.leaderboard import Board, Excluded, Table
 from codonbench.records import RunRecord
+from codonbench.rows import Row
 from codonbench.site.rows import row_id
 from codonbench.site.wording import shown, shown_facts
-from codonbench.statistics import Median
+from codonbench.statistics import Median, RestrictedMean
 
 RUN_METRICS = (
     "pairs_consumed",
@@ -71,7 +70,7 @@ class PageRow(Frozen):
     success_low: float
     success_high: float
     medians: dict[str, Median | None]
-    restricted_mean: JsonValue
+    restricted_mean: RestrictedMean | None
     parameters: int
     devices: tuple[str, ...]
     seconds: float | None
@@ -153,7 +152,6 @@ def _row(
 ) -> PageRow:
     records = [runs[run_id] for run_id in row.run_ids]
     name = row_id(records[0])
-    extra = row.model_dump(mode="json")
     return PageRow(
         id=name,
         pictures=name in pictured,
@@ -168,13 +166,13 @@ def _row(
         unanswered=tuple(m for m in RUN_METRICS if any(m in r.not_measured for r in records)),
         beside=tuple(_beside(c) for c in contrasts if _same(c, row)),
         rank=row.rank,
-        tier=extra.get("tier"),
+        tier=row.tier,
         role=row.role,
         successes=row.successes,
         success_low=row.success_low,
         success_high=row.success_high,
         medians=row.medians,
-        restricted_mean=extra.get("restricted_mean"),
+        restricted_mean=row.restricted_mean,
         parameters=row.parameters,
         devices=tuple(shown(device) for device in row.devices),
         seconds=row.seconds,

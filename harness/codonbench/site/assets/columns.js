@@ -23,7 +23,7 @@ codonbench.columns = (table) => {
     { name: "span", title: "", label: "Pairs consumed, drawn", kind: "picture", cell: (row) => [bar(row.medians.pairs_consumed, table)] },
     median("sustained_pairs", "Sustained", "Pairs until all are right, and stay so for 64,000 pairs"),
     median("confident_pairs", "Confident 0.9", "Pairs until every p(true) is at least 0.9"),
-    has("restricted_mean") && { name: "restricted_mean", title: "Restricted mean", hint: "Mean pairs, runs that never got there counted at the budget", kind: "number", value: (row) => estimate(row.restricted_mean)?.value ?? null, cell: (row) => figure(estimate(row.restricted_mean), null) },
+    has("restricted_mean") && { name: "restricted_mean", title: "Restricted mean", hint: "Mean pairs, runs that never got there counted at the budget", kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(row.restricted_mean, null) },
     median("rare_stop_ambiguity", "Unsure stops", "Stop codons with p(stop) below 0.9 at the end", null),
     { name: "parameters", title: "Parameters", hint: "Trainable parameters", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
     { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
@@ -52,12 +52,6 @@ codonbench.columns = (table) => {
 
   function sortable(value) {
     return value == null ? null : value.value ?? Infinity;
-  }
-
-  // A bare number, or an estimate with an interval.
-  function estimate(value) {
-    if (value == null) return null;
-    return typeof value === "number" ? { value, low: value, high: value } : { ...value, value: value.value ?? value.mean };
   }
 
   // The median and its interval on a log axis that all rows of the table share.
