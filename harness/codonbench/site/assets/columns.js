@@ -23,7 +23,7 @@ codonbench.columns = (table) => {
     { name: "span", title: "", label: "Pairs consumed, drawn", kind: "picture", cell: (row) => [bar(row.medians.pairs_consumed, table)] },
     median("sustained_pairs", "Sustained", "Pairs until all are right, and stay so for 64,000 pairs"),
     median("confident_pairs", "Confident 0.9", "Pairs until every p(true) is at least 0.9"),
-    has("restricted_mean") && { name: "restricted_mean", title: "Restricted mean", hint: "Mean pairs, runs that never got there counted at the budget", kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(row.restricted_mean, null) },
+    has("restricted_mean") && { name: "restricted_mean", title: "Restricted mean", hint: "Mean pairs, runs that never got there counted at the budget", kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), null) },
     median("rare_stop_ambiguity", "Unsure stops", "Stop codons with p(stop) below 0.9 at the end", null),
     { name: "parameters", title: "Parameters", hint: "Trainable parameters", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
     { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
@@ -48,6 +48,11 @@ codonbench.columns = (table) => {
     const point = words.censored(value.value, limit);
     const single = value.low === value.high || value.n === 1;
     return [point, !single && element("small", {}, words.range(value.low, value.high, limit))].filter(Boolean);
+  }
+
+  // A mean of pairs has decimals that no seed has.
+  function rounded(mean) {
+    return mean && { ...mean, value: Math.round(mean.value), low: Math.round(mean.low), high: Math.round(mean.high) };
   }
 
   function sortable(value) {
