@@ -18,7 +18,9 @@ codonbench.leaderboard = (board) => {
   pickReferences.addEventListener("change", filter);
   find("filters").addEventListener("submit", (event) => event.preventDefault());
   excluded(board.excluded);
-  if (board.tables.length) show(board.tables[0]);
+  // Real sequences before simulated ones, no control before one; of these the longest.
+  const first = d3.greatest(board.tables, (t) => (t.control ? 0 : 2e6) + (t.simulated ? 0 : 1e6) + t.rows.length);
+  if (first) show(first);
   else find("count").textContent = "No results yet.";
   return { show, mark, tableOf: (row) => board.tables.find((t) => t.rows.includes(row)) };
 
