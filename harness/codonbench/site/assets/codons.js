@@ -16,7 +16,7 @@ codonbench.codonTable = (() => {
       const never = value[i] === NEVER;
       const made = element("td", { class: never ? "codon never" : "codon", title: never ? "not known at the end" : `${words.whole(value[i])} pairs` },
         element("b", {}, axes.inputs[i]), labels && element("span", {}, labels[i]), element("span", { class: "pairs" }, never ? "never" : words.short(value[i])));
-      if (!never) { const fill = d3.color(colour(Math.max(value[i], 1))); made.style.background = fill; made.style.color = d3.lab(fill).l > 55 ? "#111" : "#fff"; }
+      if (!never) { const fill = d3.color(colour(Math.max(value[i], 1))); made.style.background = fill; made.style.color = d3.lab(fill).l > 49 ? "#111" : "#fff"; }
       return made;
     };
     return axes.length === 3 && axes.alphabet.length === 4 && axes.inputs.length === 64 ? classic(axes, cell) : plain(axes, cell);
