@@ -26,6 +26,8 @@ ELSEWHERE = {
     "make run": "tests/test_clean_install.py",
     "make test": "the suite itself",
     "bench run --suite official": "too long here; tests/test_suites.py reads it",
+    "bench reproduce joiret2023 --data human_cds.fa.gz --seeds 0-2": "hours; "
+    "tests/cli/test_reproduce.py runs a publication of its own",
     "bench run --model lstm --data joiret2023": "needs the network; tests/test_download.py",
     "bench data fetch joiret2023": "needs the network; tests/test_download.py",
 }

@@ -15,12 +15,13 @@ import pytest
 
 FLOORS = """
 cli
-verification suites validation illustrating
+reproduction
+verification suites validation publications illustrating
 jobs repetition
 workers runner testing
 learning planning markdown site
 studying guide computing
-lab
+lab shipped
 engines discovery
 training setting registry leaderboard frames consistency rescoring signing
 rows
@@ -30,7 +31,7 @@ lesson shares
 occupancy
 records entries
 config machine origin
-stopping seeding embedding failures hook_check locks untrusted migrations
+stopping seeding embedding failures hook_check locks untrusted migrations printable trace_files
 probes streams relabelling encodings statistics tiers hookspecs
 contracts survival pairing
 errors selection

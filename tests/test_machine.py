@@ -90,3 +90,10 @@ def test_a_gpu_has_an_identity_that_gives_no_uuid_away_and_a_clock():
     assert len(machine.gpu_id) == 16
     assert machine.gpu_id not in gpu_uuid()
     assert clock_mhz("cuda") > 0
+
+
+def test_numbers_too_small_to_be_normal_are_zero():
+    pin_arithmetic(1)
+    tiny = torch.full((1024,), 1e-30)
+    assert float((tiny * tiny * 1e20).sum()) == 0.0  # 1e-40 on the way
+    assert float((tiny * 1e-7).sum()) > 0.0

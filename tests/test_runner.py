@@ -16,6 +16,7 @@ from torch import nn
 from codonbench import GradientConfig, Model, ModelConfig, ModelInfo, Reference
 from codonbench.errors import ConfigError
 from codonbench.relabelling import Relabelling, relabelling
+from codonbench.store import Store, read_record
 from codonbench_models.bound import expected_pairs
 
 # Toy models
@@ -94,6 +95,11 @@ class Broken(Toy):
 class StillBorn(Toy):
     def build(self, task):
         raise RuntimeError("no module today")
+
+
+class LongWinded(Toy):
+    def build(self, task):
+        raise RuntimeError("\ud800" + "blah " * 100_000)
 
 
 class Unborn(Toy):
@@ -320,6 +326,14 @@ def test_a_model_that_never_begins_leaves_its_last_words(toys, model, words):
     assert record.trace_sha256 is None
     assert len(trace.pairs) == 0
     assert set(record.metrics.values()) == {None}
+
+
+def test_last_words_beyond_what_a_record_holds_are_cut_and_the_record_is_sound(toys, tmp_path):
+    """Half a surrogate pair is no JSON that others read, and a record has at most 256 KiB."""
+    record, _ = toys.run(LongWinded, pairs=1_000)
+    assert record.error.startswith("RuntimeError: ?blah blah")
+    assert record.error.endswith("...")
+    assert read_record(Store(tmp_path).save(record, None)) == record
 
 
 def test_a_model_with_a_class_too_many_is_an_error(toys):

@@ -74,7 +74,7 @@ def damaged(store, record, change):
 
 def test_a_record_cut_short_is_named(store, record):
     reason = damaged(store, record, lambda text: text[: len(text) // 2])
-    assert reason.startswith("is not JSON: Unterminated string")
+    assert reason.startswith("is not JSON: ")
 
 
 def test_an_empty_file_is_named(store, record):
@@ -182,7 +182,7 @@ def test_a_record_whose_run_is_being_made_again_is_not_amended(store, record):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        (lambda text: text[: len(text) // 2], "is not JSON: Unterminated string"),
+        (lambda text: text[: len(text) // 2], "is not JSON: "),
         (lambda text: "", "is not JSON: "),
         (lambda text: text.replace('"pairs": 3000', '"pairs": 3001'), "its content does not match"),
     ],
@@ -252,7 +252,9 @@ for n in range(int(first), int(first) + 5):
 
 
 @pytest.mark.slow
-def test_twenty_processes_write_a_hundred_records_into_one_folder(tmp_path, store, record):
+def test_twenty_processes_write_a_hundred_records_into_one_folder(
+    tmp_path, store, record, record_property
+):
     """Each record is written twice, in neighbouring processes now and then at the same time."""
     source = Store(tmp_path / "source").save(record, None)
     processes = [
@@ -266,6 +268,9 @@ def test_twenty_processes_write_a_hundred_records_into_one_folder(tmp_path, stor
     assert not (store.folder / "set-aside").exists()
     left = [name for name in files_in(store.folder) if not name.endswith(".json")]
     assert left == ["ledger.lock"]
+    record_property("processes writing into one folder at once", len(processes))
+    record_property("records written by them", 5 * len(processes))
+    record_property("records lost or damaged among them", 50 - len({item.seed for item in found}))
 
 
 # Traces

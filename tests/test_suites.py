@@ -190,15 +190,21 @@ def test_the_official_suite_holds_every_preset_and_every_reference_row(toys):
 
 def test_the_published_table_is_there_row_by_row_with_its_whole_budget():
     requests = read_suite(find_suite("joiret2023")).requests
-    rows = {(r.model, r.overrides.get("optimizer", "as stated")) for r in requests}
+    rows = {(r.model, *sorted(r.overrides.items())) for r in requests}
     recurrent = ["rnn-64", "rnn-64-weighted", "rnn-256", "rnn-256-weighted", "gru-64", "lstm-64"]
     embeddings = ["embedding10-relu", "embedding2-tanh"]
     published = ["mlp-64", "mlp-64-12bit", "mlp-64x1024", *embeddings, *recurrent]
     published += [f"{model}-weighted" for model in embeddings]
-    assert rows == {(model, "as stated") for model in (*published, "oracle")} | {
-        (model, "sgd") for model in recurrent
+    weighted = [model for model in published if model.endswith("-weighted")]
+    sgd, by_sum = ("optimizer", "sgd"), ("class_weights", "sum")
+    assert rows == {(model,) for model in published} | {
+        *((model, sgd) for model in recurrent),
+        *((model, by_sum) for model in weighted),
+        *((model, by_sum, sgd) for model in weighted if model in recurrent),
+        *((model,) for model in ("oracle", "bound", "count-table", "untrained")),
     }
-    assert all(request.full and len(request.seeds) == 10 for request in requests)
+    assert all(request.full for request in requests)
+    assert {r.model for r in requests if len(r.seeds) != 10} == {"bound"}
 
 
 def entry_point(name):
@@ -237,3 +243,18 @@ def test_the_page_on_suites_is_true(tmp_path, toys):
         toys.installed.model(request.model)
     named = set(re.findall(r"^\| `(\w+)` \|", page, re.M))
     assert named == set(FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("9" * 5000, "is not TOML: Exceeds the limit"),
+        ("0x" + "f" * 5000, "is out of the range of numbers"),
+        ("nan", "is out of the range of numbers"),
+        ("[" * 3000 + "]" * 3000, "is nested too deeply"),
+        ("[" * 100 + "]" * 100, "is nested deeper than 16 levels"),
+    ],
+)
+def test_numbers_and_nesting_beyond_all_bounds_are_said_so(suite, value, message):
+    with pytest.raises(errors.ConfigError, match=message):
+        suite(f'[[run]]\nmodel = "mlp-64"\nseeds = {value}\n')

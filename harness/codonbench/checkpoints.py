@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from codonbench.config import RunPlan
 from codonbench.errors import StoreError
+from codonbench.printable import printable
 from codonbench.store import write_atomically
 
 _ARRAYS = ("position", "pairs", "logits", "seconds", "state")
@@ -93,10 +94,11 @@ class Checkpoints:
         if seal != self._seal(plan, content):
             self._set_aside(path, "is damaged, or of other code or another machine")
             return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            position, pairs, logits, seconds, state = (file[name] for name in _ARRAYS)
-        build, total = seconds.tolist()
-        return Progress(int(position), pairs, logits, (build, total), state.tobytes())
+        try:
+            return _unpack(content)
+        except Exception as error:  # zip, zlib and numpy each have their own complaints
+            self._set_aside(path, f"cannot be read: {printable(str(error))}")
+            return None
 
     def drop(self, plan: RunPlan) -> None:
         """Forget how far a run had come: its record is there."""
@@ -114,3 +116,19 @@ class Checkpoints:
         with suppress(OSError):
             path.replace(target)
             self._say(f"checkpoint {path.name} {why}: the run begins anew; it now lies in {target}")
+
+
+def _unpack(content: bytes) -> Progress:
+    """Return the progress that was packed.
+
+    Raises:
+        ValueError: Its arrays do not fit one another.
+        Exception: It is damaged.
+    """
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        position, pairs, logits, seconds, state = (file[name] for name in _ARRAYS)
+    kinds = [(array.dtype.kind, array.ndim) for array in (position, pairs, logits, seconds)]
+    if kinds != [("i", 0), ("i", 1), ("f", 3), ("f", 1)] or not 0 < len(pairs) == len(logits):
+        raise ValueError("its arrays do not fit one another")
+    build, total = seconds.tolist()
+    return Progress(int(position), pairs, logits, (build, total), state.tobytes())

@@ -85,6 +85,17 @@ def own_points() -> list[EntryPoint]:
     return [point for point in entry_points(group=GROUP) if _candidate(point).built_in]
 
 
+def insist_on_what_is_there(files: Iterable[Path], folders: Iterable[Path]) -> None:
+    """Raise UsageError where a plugin file is no file, or a folder of them no folder."""
+    for path in files:
+        if not path.is_file():
+            folder = "; a folder of them is given with --plugins-dir" if path.is_dir() else ""
+            raise UsageError(f"--plugin {path}: expected a Python file, found none{folder}")
+    for path in folders:
+        if not path.is_dir():
+            raise UsageError(f"--plugins-dir {path}: expected a folder of Python files")
+
+
 def insist_on_file(registry: Registry, path: Path) -> None:
     """Raise PluginError where the plugin file `path` did not load: it was asked for by name."""
     for failure in registry.failures:
@@ -227,8 +238,7 @@ def _source_of(module: str) -> str:
 def _files_in(folders: Iterable[Path], registry: Registry) -> Iterator[Path]:
     """Yield the plugin files of each folder in the order of their names."""
     for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"--plugins-dir {folder}: expected a folder of Python files")
+        insist_on_what_is_there((), (folder,))
         files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
         if not files:
             registry.remarks.append(f"--plugins-dir {folder} holds no file like mymodel.py")
@@ -237,9 +247,7 @@ def _files_in(folders: Iterable[Path], registry: Registry) -> Iterator[Path]:
 
 def _load_file(registry: Registry, path: Path, candidate: Candidate) -> None:
     """Register what a file offers, once however often it is named; contain its failure."""
-    if not path.is_file():
-        folder = "; a folder of them is given with --plugins-dir" if path.is_dir() else ""
-        raise UsageError(f"--plugin {path}: expected a Python file, found none{folder}")
+    insist_on_what_is_there((path,), ())
     name, file, failures = candidate.module, str(path.resolve()), len(registry.failures)
     plugins = registry.manager.get_plugins()
     if file in {getattr(module, "__file__", None) for module in plugins}:

@@ -13,6 +13,7 @@ from codonbench.contracts import Trace, TraceFacts
 from codonbench.course import Probes
 from codonbench.engines.errors import CannotCapture
 from codonbench.errors import UsageError
+from codonbench.printable import storable
 from codonbench.probes import WINDOW_PAIRS
 from codonbench.records import Engine, Status, hash_weights
 from codonbench.setting import Setting
@@ -63,7 +64,7 @@ def last_words(*labs: Lab) -> Iterator[None]:
     except (UsageError, CannotCapture):
         raise
     except (Exception, SystemExit) as error:  # the plugin's own: the record's last words
-        _end(labs, "error", f"{type(error).__name__}: {error}")
+        _end(labs, "error", storable(f"{type(error).__name__}: {error}"))
 
 
 def _end(labs: Sequence[Lab], status: Status, error: str | None) -> None:

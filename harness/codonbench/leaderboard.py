@@ -15,6 +15,7 @@ from typing import Literal
 
 from codonbench.contracts import Frozen
 from codonbench.controls import OPTION, Contrast, RowKey, contrasts, controlled_key, row_key
+from codonbench.printable import printable
 from codonbench.records import FINISHED, RunRecord
 from codonbench.rows import Row, answers, build_row
 from codonbench.store import BadRecord
@@ -76,7 +77,7 @@ def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
     groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
     for item in found:
         if isinstance(item, BadRecord):
-            excluded.append(Excluded(name=item.path.name, reason=item.reason))
+            excluded.append(Excluded(name=printable(item.path.name), reason=item.reason))
         elif reason := _unfit(item):
             excluded.append(Excluded(name=item.name, reason=reason))
         else:

@@ -17,6 +17,8 @@ from codonbench.config import RunPlan, canonical_json, content_hash
 from codonbench.contracts import Frozen, ModelInfo, Trace
 from codonbench.machine import Machine
 from codonbench.origin import Origin
+from codonbench.printable import MOST_WORDS
+from codonbench.untrusted import MAX_NUMBER
 
 Status = Literal["done", "timeout", "diverged", "error", "interrupted"]
 
@@ -57,11 +59,11 @@ class Engine(Frozen):
         reason: Why not a faster engine, where one was allowed.
     """
 
-    name: str
-    version: str
-    seeds_together: int = 1
-    rows: int = 0
-    reason: str = ""
+    name: str = Field(max_length=64)
+    version: str = Field(max_length=64)
+    seeds_together: int = Field(default=1, ge=0, lt=MAX_NUMBER)
+    rows: int = Field(default=0, ge=0, lt=MAX_NUMBER)
+    reason: str = Field(default="", max_length=MOST_WORDS)
 
 
 class Timings(Frozen):

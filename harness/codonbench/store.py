@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import os
 import tempfile
@@ -14,19 +13,17 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from codonbench.config import RunPlan, content_hash
-from codonbench.contracts import TaskSpec, Trace, TraceFacts
+from codonbench.contracts import Trace
 from codonbench.errors import StoreError
 from codonbench.locks import Ledger, Page
 from codonbench.migrations import upgrade
+from codonbench.printable import printable
 from codonbench.records import RunRecord, hash_trace, seals
+from codonbench.trace_files import pack, unpack
 from codonbench.untrusted import read_json
-
-_ARRAYS = ("pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs")
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,8 @@ class SetAside:
 
     def __str__(self) -> str:
         """Return a sentence about it."""
-        return f"{self.bad.path.name}: {self.bad.reason}; it now lies in {self.path}"
+        place = printable(str(self.path))
+        return f"{printable(self.bad.path.name)}: {self.bad.reason}; it now lies in {place}"
 
 
 class Store:
@@ -92,7 +90,7 @@ class Store:
             StoreError: The folder cannot be written, or the disk is full.
         """
         if trace is not None:
-            write_atomically(self.trace_path(record), _pack(trace))
+            write_atomically(self.trace_path(record), pack(trace))
         path = self.folder / f"{record.name}.json"
         write_atomically(path, _as_text(record.model_dump(mode="json")))
         return path
@@ -112,10 +110,13 @@ class Store:
         if record.trace_sha256 is None or not path.is_file():
             return None
         try:
-            trace = _unpack(path)
+            trace = unpack(path)
+            found = hash_trace(trace)
         except Exception as error:  # zip, zlib, numpy and JSON each have their own complaints
-            raise StoreError(f"trace {path.name} cannot be read: {error}") from error
-        if hash_trace(trace) != record.trace_sha256:
+            raise StoreError(
+                f"trace {path.name} cannot be read: {printable(str(error))}"
+            ) from error
+        if found != record.trace_sha256:
             raise StoreError(f"trace {path.name} is not the one its record was made from")
         return trace
 
@@ -168,17 +169,18 @@ class Store:
 
 
 def read_record(path: Path) -> RunRecord | BadRecord:
-    """Return the record in a file, or what is wrong with it."""
+    """Return the record in a file, or what is wrong with it in one line that can be shown."""
     try:
         content = read_json(path)
         # Validated as JSON, which has lists where Python has tuples.
         record = RunRecord.model_validate_json(json.dumps(upgrade(content)))
     except StoreError as error:
-        return BadRecord(path, str(error))
+        return BadRecord(path, printable(str(error)))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return BadRecord(path, f"is not a record: {where}: {first['msg']}".replace(": :", ":"))
+        reason = f"is not a record: {where}: {first['msg']}".replace(": :", ":")
+        return BadRecord(path, printable(reason))
     run_id, checksum = seals(content)
     if run_id != record.run_id:
         return BadRecord(path, "its run_id is not the hash of its plan")
@@ -261,36 +263,3 @@ def _store_error(what: str, path: Path, error: OSError) -> StoreError:
 def _as_text(content: Mapping[str, Any]) -> bytes:
     """Return a record's content as the file holds it: for people, and for diffs."""
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _pack(trace: Trace) -> bytes:
-    """Return a trace as the bytes of a compressed ``.npz``."""
-    header = {"task": trace.task.model_dump(mode="json"), "facts": trace.facts.model_dump()}
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
-        **{name: getattr(trace, name) for name in _ARRAYS},
-    )
-    return buffer.getvalue()
-
-
-def _unpack(path: Path) -> Trace:
-    # np.load forgets to close what it opened where a file is damaged.
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        header = json.loads(file["header"].tobytes())
-        arrays = {name: file[name] for name in _ARRAYS}
-        return Trace(
-            task=TaskSpec.model_validate(header["task"]),
-            facts=TraceFacts.model_validate(header["facts"]),
-            **arrays | {"logits": _class_by_class(arrays["logits"])},
-        )
-
-
-def _class_by_class(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return logits (T, P, C) laid out in memory as a run leaves them, classes outermost.
-
-    numpy adds in the order of memory: laid out otherwise, the same logits give probabilities
-    whose last digit is not that of the run.
-    """
-    return np.moveaxis(np.moveaxis(logits, -1, 0).copy(), 0, -1)

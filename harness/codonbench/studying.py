@@ -24,6 +24,7 @@ from codonbench.errors import UsageError
 from codonbench.keeping import Keeper, restore, unpack
 from codonbench.lab import Lab, last_words, settled
 from codonbench.lesson import Brief, Lesson, make_lesson
+from codonbench.printable import storable
 from codonbench.records import Engine
 from codonbench.seeding import seeded_globals
 from codonbench.training import ENGINE as EAGER
@@ -98,11 +99,11 @@ class _Class:
         reasons: list[str] = []
         for rung in LADDER[self.assignments[0].brief.engine]:
             try:
-                yield from self._together(rung, "; ".join(reasons))
+                yield from self._together(rung, storable("; ".join(reasons)))
                 return
             except CannotCapture as why:
                 reasons.append(str(why))
-        reason = "; ".join(dict.fromkeys(reasons))
+        reason = storable("; ".join(dict.fromkeys(reasons)))
         for assignment in self.assignments:
             lab = self._alone(assignment, reason)
             yield assignment.run, lab

@@ -15,17 +15,14 @@
     overrides = { optimizer = "sgd" }
 
 A package that an entry point of the group ``codonbench`` names ships its suites as TOML files
-in its folder ``suites``; they are found without loading it.
+in its folder ``suites``; they are found without loading it (`shipped`).
 """
 
 from __future__ import annotations
 
-import difflib
 import json
-import tomllib
 from collections.abc import Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +30,8 @@ from pydantic import Field
 
 from codonbench.config import RunRequest, configure, parse_seeds
 from codonbench.contracts import Frozen, Name
-from codonbench.discovery import GROUP
-from codonbench.errors import ConfigError, NameClashError, StoreError, UnknownNameError
+from codonbench.errors import ConfigError
+from codonbench.shipped import find_file, read_tables, shipped_files
 
 FIELDS = tuple(name for name in RunRequest.model_fields if name not in ("offline", "force"))
 """What a run may set; whether to use the network or to repeat a run is not the suite's to say."""
@@ -64,34 +61,8 @@ class _Head(Frozen):
 
 
 def shipped_suites(points: Iterable[EntryPoint] | None = None) -> dict[str, Path]:
-    """Return the suites that installed packages ship, by name.
-
-    Args:
-        points: Entry points to look at; those of the group ``codonbench`` by default.
-
-    Raises:
-        NameClashError: Two packages ship a suite of one name.
-    """
-    chosen = entry_points(group=GROUP) if points is None else points
-    found: dict[str, Path] = {}
-    for module in sorted({point.module for point in chosen}):
-        for path in _beside(module):
-            if path.stem in found:
-                raise NameClashError(
-                    f"suite {path.stem!r} is shipped twice: {found[path.stem]} and {path}"
-                )
-            found[path.stem] = path
-    return dict(sorted(found.items()))
-
-
-def _beside(module: str) -> list[Path]:
-    """Return the suites in a package's folder, without importing it."""
-    try:
-        spec = find_spec(module)
-    except (ImportError, ValueError):  # a broken plugin; the registry is who says so
-        return []
-    folders = (spec.submodule_search_locations if spec else None) or []
-    return sorted(path for folder in folders for path in Path(folder, "suites").glob("*.toml"))
+    """Return the suites that installed packages ship, by name; see `shipped.shipped_files`."""
+    return shipped_files("suites", "suite", points)
 
 
 def find_suite(name: str) -> Path:
@@ -100,17 +71,7 @@ def find_suite(name: str) -> Path:
     Raises:
         UnknownNameError: It is neither; lists what is shipped.
     """
-    if Path(name).is_file():
-        return Path(name)
-    shipped = shipped_suites()
-    if name in shipped:
-        return shipped[name]
-    close = difflib.get_close_matches(name, shipped, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    raise UnknownNameError(
-        f"no suite {name!r}: neither a TOML file nor shipped; {hint}"
-        f"shipped are {', '.join(shipped) or 'none'}"
-    )
+    return find_file(name, "suites", "suite")
 
 
 def read_suite(path: Path, given: Settings | None = None) -> Suite:
@@ -146,12 +107,7 @@ def read_suite(path: Path, given: Settings | None = None) -> Suite:
 
 
 def _tables(path: Path) -> dict[str, Any]:
-    try:
-        tables = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except OSError as error:
-        raise StoreError(f"suite {path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"suite {path} is not TOML: {error}") from error
+    tables = read_tables(path, "suite")
     unknown = set(tables) - {"suite", "defaults", "run"}
     if unknown:
         raise ConfigError(

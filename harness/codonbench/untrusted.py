@@ -31,7 +31,7 @@ def read_json(path: Path) -> Any:
         StoreError: Says what is wrong with the file, without naming it.
     """
     value = _decode(_read(path))
-    _check_numbers_and_depth(value)
+    check_numbers_and_depth(value)
     return value
 
 
@@ -81,8 +81,14 @@ def _refuse(constant: str) -> None:
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 
-def _check_numbers_and_depth(value: Any) -> None:
-    """Walk level by level, so that no nesting can exhaust the stack."""
+def check_numbers_and_depth(value: Any) -> None:
+    """Raise where a decoded value is nested too deeply or holds a number that is out of range.
+
+    Walks level by level, so that no nesting can exhaust the stack.
+
+    Raises:
+        StoreError: Says what is wrong with the value, without naming it.
+    """
     level = [("", value)]
     for _ in range(MAX_DEPTH):
         for where, item in level:

@@ -18,12 +18,10 @@ from codonbench.consistency import contradictions, doubts
 from codonbench.contracts import Frozen
 from codonbench.errors import SignatureError, StoreError
 from codonbench.migrations import upgrade
+from codonbench.printable import printable
 from codonbench.records import RunRecord, seals
 from codonbench.signing import Keys, signer_of
 from codonbench.untrusted import read_json
-
-_LONGEST = 300
-"""Characters of a remark that are shown; a hostile value should not fill the screen."""
 
 _MOST = 20
 """Departures from the format that are named for one file."""
@@ -159,7 +157,7 @@ def _signer(
         return {}, [_problem(path, "signature", str(error))]
     if signer is None:
         return {}, [_problem(path, "", "is not signed", warning=not strict)]
-    return {_printable(str(path)): signer}, []
+    return {printable(str(path)): signer}, []
 
 
 def _place(record: RunRecord) -> tuple[object, ...]:
@@ -202,14 +200,8 @@ def _misfit(detail: Any) -> str:
 
 def _problem(path: Path, field: str, message: str, *, warning: bool = False) -> Problem:
     return Problem(
-        file=_printable(str(path)),
-        field=_printable(field),
-        message=_printable(message),
+        file=printable(str(path)),
+        field=printable(field),
+        message=printable(message),
         warning=warning,
     )
-
-
-def _printable(text: str) -> str:
-    """Return text that cannot steer a terminal, nor the log of a build, which reads commands."""
-    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return plain if len(plain) <= _LONGEST else f"{plain[:_LONGEST]}..."

@@ -218,3 +218,22 @@ def test_debug_shows_the_traceback_wherever_it_stands(bench, place):
     assert "Traceback (most recent call last)" in answer.err
     assert "UnknownNameError" in answer.err
     assert answer.err.splitlines()[-1].startswith("bench: unknown model 'lsmt'")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("validate", "{}"),
+        ("validate", ".", "--keys", "{}"),
+        ("leaderboard", "--results", "{}"),
+        ("show", "x", "--results", "{}"),
+        ("run", "--suite", "{}"),
+        ("run", "--model", "bound", "--data", "{}"),
+    ],
+    ids=" ".join,
+)
+def test_a_name_too_long_for_the_disk_is_said_so(bench, words):
+    answer = bench(*(word.format("a" * 300) for word in words))
+    assert answer.code == 2
+    assert "File name too long" in answer.err
+    assert "Traceback" not in answer.err

@@ -16,7 +16,15 @@ from typer.core import TyperGroup
 from codonbench.cli.exit_codes import DONE, INTERRUPTED, UNUSABLE
 from codonbench.errors import BenchError
 
-_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EFBIG)
+_THE_DISK = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EFBIG,
+    errno.ENAMETOOLONG,
+)
 
 
 class BenchGroup(TyperGroup):

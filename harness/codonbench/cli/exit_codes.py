@@ -14,7 +14,7 @@ MEANINGS = MappingProxyType(
         DONE: "all went well; never deciphering is a result, not a failure",
         FAILED: "a run ended in error, a plugin failed, or what was checked is not sound",
         UNUSABLE: "what was asked for cannot be done as asked",
-        STALE: "--check of bench leaderboard or score: something is out of date",
+        STALE: "--check of bench leaderboard, reproduce or score: something is out of date",
         INTERRUPTED: "Ctrl-C; the run in progress left a record with status interrupted",
     }
 )

@@ -11,7 +11,7 @@ from codonbench.cli.loading import load_plugins
 from codonbench.cli.switches import selection
 from codonbench.config import RunPlan, RunRequest
 from codonbench.contracts import Reference
-from codonbench.discovery import file_modules
+from codonbench.discovery import file_modules, insist_on_what_is_there
 from codonbench.learning import learn
 from codonbench.planning import Job
 from codonbench.records import Confinement
@@ -78,6 +78,9 @@ class SandboxedHands(Hands):
         files: Plugin files.
         folders: Folders of them.
         results: The results folder, which no plugin gets to see.
+
+    Raises:
+        UsageError: A file or folder is not there.
     """
 
     def __init__(
@@ -88,8 +91,11 @@ class SandboxedHands(Hands):
         folders: Sequence[Path],
         results: Path,
     ) -> None:
+        insist_on_what_is_there(files, folders)
         super().__init__(workers, timeout, files, folders)
-        self._plugin_files, self._plugin_folders = tuple(files), tuple(folders)
+        # Inside, the working directory is another.
+        self._plugin_files = tuple(path.absolute() for path in files)
+        self._plugin_folders = tuple(path.absolute() for path in folders)
         self._results = results
         self._modules: dict[File, None] = {}
 
@@ -121,9 +127,14 @@ class SandboxedHands(Hands):
         """Return how far a job's runs are kept apart, for the record."""
         return "none" if issubclass(job.entry.cls, Reference) else "sandbox"
 
+    @property
+    def modules(self) -> tuple[File, ...]:
+        """Name and path of each plugin module that is no installed one, as sandboxes told."""
+        return tuple(self._modules)
+
     def learn(self, plan: RunPlan) -> Learn:
         """Return what trains."""
-        modules = tuple(self._modules)
+        modules = self.modules
 
         def begin(connection: Connection) -> Process:
             return start(

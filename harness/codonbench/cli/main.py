@@ -18,6 +18,7 @@ from codonbench.cli import (
     listing,
     new,
     plugins,
+    reproduce,
     run,
     score,
     show,
@@ -42,6 +43,7 @@ app.command("show")(show.show)
 app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
 app.command("site")(site.site)
+app.command("reproduce")(reproduce.reproduce)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
 app.command("validate")(validate.validate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
@@ -116,7 +117,10 @@ def run(
         typer.Option("--no-wait", help="Exit 2 rather than wait for what another run has."),
     ] = False,
     salt: Annotated[
-        str | None, typer.Option(help="Of the relabelling; written into the record.")
+        str | None,
+        typer.Option(
+            help="Of the relabelling; written into the record. fresh: one that nobody knows yet."
+        ),
     ] = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
@@ -167,7 +171,7 @@ def run(
         "force": force,
     }
     if salt is not None:
-        asked["salt"] = salt
+        asked["salt"] = secrets.token_hex(16) if salt == "fresh" else salt
     request = configure(RunRequest, asked, {}, "run")
     chosen = None if suite is None else chosen_suite(ctx, suite, request)
     if against is not None and not against.is_dir():

@@ -40,7 +40,9 @@ def recorded(function: Callable[..., Any], example: tuple[Any, ...]) -> fx.Graph
     except CannotCapture:
         raise
     except Exception as error:  # whatever tracing stumbles over is a reason not to trace
-        raise CannotCapture(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
+        raise CannotCapture(
+            f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        ) from error
     _leave_out_identities(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()

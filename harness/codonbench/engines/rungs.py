@@ -30,10 +30,10 @@ class Rung:
     in_blocks: bool = False
 
 
-TRACED = Rung("traced", "1", captured, shrinks=True)
-COMPILED = Rung("compiled", "1", compiled, shrinks=False)
+TRACED = Rung("traced", "2", captured, shrinks=True)
+COMPILED = Rung("compiled", "2", compiled, shrinks=False)
 
-GRAPH = Rung("graph", "1", recorded, shrinks=False, device="cuda", in_blocks=True)
+GRAPH = Rung("graph", "2", recorded, shrinks=False, device="cuda", in_blocks=True)
 
 LADDER: dict[EngineChoice, tuple[Rung, ...]] = {
     "auto": (TRACED,),

@@ -16,7 +16,9 @@ from pydantic import Field, TypeAdapter
 
 from codonbench.contracts import Frozen
 from codonbench.course import Directions
+from codonbench.printable import MOST_WORDS
 from codonbench.records import Engine, Status
+from codonbench.untrusted import MAX_NUMBER
 
 Run = Annotated[int, Field(ge=0)]
 """Which of a worker's plans."""
@@ -59,17 +61,17 @@ class Kept(Frozen):
 
 
 class Ended(Frozen):
-    """A run is over: what `lab.Lab` holds beside its probes."""
+    """A run is over: what `lab.Lab` holds beside its probes, within what a record can hold."""
 
     kind: Literal["ended"] = "ended"
     run: Run
     status: Status
-    error: str | None
+    error: str | None = Field(max_length=MOST_WORDS)
     position: int
     probe_seconds: float
     engine: Engine
-    parameters: int
-    weights_sha256: str | None
+    parameters: int = Field(ge=0, lt=MAX_NUMBER)
+    weights_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class Unusable(Frozen):

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from codonbench.errors import DataError
 
 _BLOCK = 1 << 20  # fits a core's cache; larger blocks are slower
+_MOST = 2 << 30  # bytes once unpacked: a gzip file may hold a thousand times its size
 _LF, _CR, _GT = b"\n\r>"
 _BOM = b"\xef\xbb\xbf"
 
@@ -71,7 +72,8 @@ def read_fasta(path: str | Path) -> Sequences:
         path: The file; messages name it as given here.
 
     Raises:
-        DataError: The file is missing, unreadable, empty, cut short, no FASTA or a protein FASTA.
+        DataError: The file is missing, unreadable, empty, cut short, no FASTA, a protein FASTA,
+            or holds more than 2 GiB once unpacked.
     """
     return _parse(_read_text(path), str(path))
 
@@ -108,6 +110,11 @@ def _read_text(path: str | Path) -> bytearray:
             stream = gzip.GzipFile(fileobj=stored) if packed else stored
             while chunk := stream.read(4 * _BLOCK):
                 text += chunk
+                if packed and len(text) > _MOST:
+                    raise DataError(
+                        f"{str(path)!r} holds more than {_MOST / 2**30:g} GiB once unpacked; "
+                        "unpack it first if that is what it should hold"
+                    )
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(
             f"{str(path)!r} is a damaged or incomplete gzip file ({error}); fetch or copy it again"

@@ -1,0 +1,75 @@
+"""`bench run --sandbox`, as it is typed."""
+
+import pytest
+
+from codonbench.workers import sandbox
+
+MODEL = """
+import codonbench
+from torch import nn
+
+@codonbench.model(encoding="codon_onehot", learning_rate=0.05)
+def two_layers(task, hidden: int = 64):
+    return nn.Linear(task.n_inputs, task.n_classes)
+"""
+
+SANDBOXED = ("--sandbox", "--workers", "1")
+
+
+def test_a_sandbox_needs_a_process_to_hold(run):
+    answer = run("-m", "mlp-64", "--sandbox", "--workers", "0")
+    assert answer.code == 2
+    assert "--sandbox holds worker processes" in answer.err
+
+
+def test_where_there_is_no_sandbox_nothing_is_run_and_the_next_step_is_named(
+    run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    sandbox.unavailable.cache_clear()
+    try:
+        answer = run("-m", "mlp-64", *SANDBOXED)
+    finally:
+        sandbox.unavailable.cache_clear()
+    assert answer.code == 2
+    assert "apt install bubblewrap" in answer.err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.skipif(
+    sandbox.unavailable() is not None, reason=f"no sandbox: {sandbox.unavailable()}"
+)
+class TestWithASandbox:
+    def test_the_record_says_how_the_run_was_kept_and_has_the_same_weights(self, run):
+        inside = run("-m", "mlp-64", *SANDBOXED, "--json")
+        (kept,) = inside.records
+        assert kept.status == "done", kept.error
+        assert kept.confinement == "sandbox"
+        (free,) = run("-m", "mlp-64", "--json", "--force").records
+        assert free.confinement == "none"
+        assert free.weights_sha256 == kept.weights_sha256
+        assert free.result() == kept.result()
+
+    def test_a_run_outside_is_not_taken_for_one_inside(self, run):
+        run("-m", "mlp-64")
+        again = run("-m", "mlp-64", *SANDBOXED, "--json")
+        assert [record.confinement for record in again.records] == ["sandbox"]
+        reused = run("-m", "mlp-64", "--json")
+        assert [record.confinement for record in reused.records] == ["sandbox"]
+
+    def test_a_strangers_file_runs_inside_with_its_fields_set(self, run, tmp_path):
+        (tmp_path / "mine.py").write_text(MODEL)
+        words = ("--plugin", "mine.py", "-m", "two-layers", "--set", "hidden=8", *SANDBOXED)
+        (record,) = run(*words, "--json").records
+        assert record.status == "done", record.error
+        assert record.plan.config["hidden"] == 8
+        assert record.overrides == {"hidden": 8}
+
+    def test_a_file_that_is_not_there_is_named(self, run):
+        answer = run("--plugin", "nowhere.py", "-m", "two-layers", *SANDBOXED)
+        assert answer.code == 2
+        assert "--plugin nowhere.py: expected a Python file, found none" in answer.err
+
+    def test_a_computed_row_needs_no_sandbox(self, run):
+        (record,) = run("-m", "oracle", *SANDBOXED, "--json").records
+        assert record.confinement == "none"

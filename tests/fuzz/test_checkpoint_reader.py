@@ -1,0 +1,123 @@
+"""Checkpoints: damaged, or forged and sealed. A run goes on from none that does not fit."""
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from codonbench.checkpoints import Checkpoints, Progress
+from codonbench.keeping import pack, unpack
+
+ORIGIN = "o" * 64
+NAMES = ("position", "pairs", "logits", "seconds", "state")
+FACTS = {"name": "eager", "version": "1", "rows": 0}
+
+PROGRESS = st.integers(1, 5).flatmap(
+    lambda t: st.builds(
+        Progress,
+        position=st.integers(0, 2**62),
+        pairs=arrays.arrays("<i8", (t,)),
+        logits=arrays.arrays("<f4", (t, 4, 3)),
+        seconds=st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)),
+        state=st.binary(max_size=99),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def plan(toys):
+    return toys.job("mlp-64", pairs=3_000).plans[0]
+
+
+@pytest.fixture
+def kept(tmp_path, plan):
+    """A folder of checkpoints, where the plan's lies, and what is said."""
+    said = []
+    checkpoints = Checkpoints(tmp_path, ORIGIN, 1.0, said.append)
+    path = tmp_path / "checkpoints" / f"{plan.run_id}.ckpt"
+    path.parent.mkdir()
+    return checkpoints, path, said
+
+
+def sealed(plan, content):
+    """A content with the seal that a careful forger would give it."""
+    return hashlib.sha256(f"{plan.run_id}\0{ORIGIN}\0".encode() + content).digest() + content
+
+
+def archive(**members):
+    buffer = io.BytesIO()
+    np.savez(buffer, **members)
+    return buffer.getvalue()
+
+
+def test_any_file_is_a_checkpoint_or_is_set_aside(fuzz, damaged, kept, plan):
+    checkpoints, path, said = kept
+    fitting = {
+        "position": np.int64(3),
+        "pairs": np.arange(2),
+        "logits": np.zeros((2, 4, 3), dtype=np.float32),
+        "seconds": np.ones(2),
+        "state": np.zeros(5, dtype=np.uint8),
+    }
+    whole = archive(**fitting)
+    other = arrays.arrays(
+        st.sampled_from(("<f4", "<i8", "u1", "<U3", "<c16")),
+        arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
+    )
+    forged = st.one_of(
+        damaged(whole),
+        st.dictionaries(st.sampled_from(NAMES), other).map(
+            lambda drawn: archive(**(fitting | drawn))
+        ),
+        st.sets(st.sampled_from(NAMES)).map(
+            lambda names: archive(**{name: fitting[name] for name in names})
+        ),
+        st.binary(max_size=60),
+    ).map(lambda content: sealed(plan, content))
+
+    def read(content):
+        path.write_bytes(content)
+        told = len(said)
+        progress = checkpoints.load(plan)
+        if progress is None:
+            assert not path.exists()
+            assert len(said) == told + 1
+            raise ValueError(said[-1])
+        assert progress.logits.ndim == 3
+        assert len(progress.pairs) == len(progress.logits)
+        assert len(progress.seconds) == 2
+
+    whole_file = sealed(plan, whole)
+    fuzz("checkpoints", forged | damaged(whole_file), read, (ValueError,), examples=80)
+
+
+def test_what_is_written_reads_back_equal(fuzz, kept, plan):
+    checkpoints, _, said = kept
+
+    def holds(progress):
+        checkpoints.save(plan, progress)
+        again = checkpoints.load(plan)
+        assert again.position == progress.position
+        assert again.pairs.tobytes() == progress.pairs.tobytes()
+        assert again.logits.tobytes() == progress.logits.tobytes()
+        assert (again.seconds, again.state) == (progress.seconds, progress.state)
+        assert not said
+
+    fuzz("checkpoints, there and back", PROGRESS, holds, (), examples=30)
+
+
+def test_any_state_is_a_learners_or_is_none(fuzz, damaged):
+    whole = pack({"facts": FACTS, "module": {"weight": torch.ones(3, 2)}, "rest": [1, 2.0, "a"]})
+    assert unpack(whole, FACTS)["rest"] == [1, 2.0, "a"]
+
+    def read(content):
+        state = unpack(content, FACTS)
+        if state is None:
+            raise ValueError("no state")
+        assert state["facts"]["name"] == FACTS["name"]
+
+    fuzz("states of learners", damaged(whole) | st.binary(max_size=60), read, (ValueError,), 40)

@@ -1,0 +1,75 @@
+"""A plugin is asked about itself in a sandbox; this process never imports it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from codonbench.errors import PluginError, UsageError
+from codonbench.selection import Selection
+from codonbench.workers.inquiry import Question, inquire
+from codonbench.workers.sandbox import Limits, unavailable
+
+pytestmark = pytest.mark.skipif(unavailable() is not None, reason=f"no sandbox: {unavailable()}")
+
+ASKED_ABOUT = """
+import os, sys
+from pathlib import Path
+import codonbench
+from torch import nn
+
+print("on standard output")
+
+@codonbench.model(encoding="codon_onehot", learning_rate=0.05, authors=("A. Stranger",))
+def two_layers(task, hidden: int = 64):
+    return nn.Linear(task.n_inputs, task.n_classes)
+"""
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Asks about a model that a file's source offers, with fields set as typed."""
+
+    def ask(source, model="two-layers", **overrides):
+        file = tmp_path / "asked_about.py"
+        file.write_text(source)
+        nothing_hidden: list[Path] = []
+        question = Question(model, overrides, (file,), (), Selection())
+        return inquire(question, Limits(), nothing_hidden)
+
+    return ask
+
+
+def test_name_facts_and_configuration_are_told_and_nothing_is_imported_here(ask):
+    entry, modules = ask(ASKED_ABOUT, hidden="32")
+    assert entry.name == "two-layers"
+    assert entry.cls.info.authors == ("A. Stranger",)
+    assert len(entry.origin.source_sha256) == 64
+    ((name, path),) = modules
+    assert path.name == "asked_about.py"
+    assert name not in sys.modules
+    values = entry.cls.Config.model_validate({"hidden": "32"})
+    assert (values.hidden, values.learning_rate, values.batch_size) == (32, 0.05, 64)
+    assert entry.cls.Config.model_validate({}).hidden == 64
+
+
+def test_the_stand_in_builds_nothing(ask):
+    entry, _ = ask(ASKED_ABOUT)
+    stand_in = entry.cls(entry.cls.Config.model_validate({}))
+    with pytest.raises(PluginError, match="outside its sandbox"):
+        stand_in.build(None)
+
+
+@pytest.mark.parametrize(
+    ("source", "asked", "error", "words"),
+    [
+        ("1 / 0", {}, PluginError, "ZeroDivisionError"),
+        ("import os; os._exit(3)", {}, PluginError, "does not load in the sandbox"),
+        (ASKED_ABOUT, {"model": "tow-layers"}, UsageError, "two-layers"),
+        (ASKED_ABOUT, {"hidden": "many"}, UsageError, "hidden"),
+        (ASKED_ABOUT, {"model": "oracle"}, UsageError, "without --sandbox"),
+    ],
+)
+def test_what_is_wrong_is_said_by_whose_it_is_to_mend(ask, source, asked, error, words):
+    with pytest.raises(error, match=words):
+        ask(source, **asked)
