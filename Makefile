@@ -42,12 +42,14 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-leaderboard: $(BIN)/bench ## Write the leaderboard, and the published table beside ours, from the records
+leaderboard: $(BIN)/bench ## Write the leaderboard, its page, and the published table beside ours, from the records
 	$(BIN)/bench leaderboard
+	$(BIN)/bench site
 	$(BIN)/bench reproduce joiret2023 --no-run
 
 check-leaderboard: $(BIN)/bench ## Fail where either is not what the records give
 	$(BIN)/bench leaderboard --check
+	$(BIN)/bench site --check
 	$(BIN)/bench reproduce joiret2023 --check
 
 audit: $(BIN)/bench ## Run three committed records again and compare

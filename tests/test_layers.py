@@ -16,10 +16,10 @@ import pytest
 FLOORS = """
 cli
 reproduction
-verification suites validation publications
-jobs
+verification suites validation publications illustrating
+jobs repetition
 workers runner testing
-learning planning markdown
+learning planning markdown site
 studying guide computing
 lab shipped
 engines discovery
@@ -31,7 +31,7 @@ lesson shares
 occupancy
 records entries
 config machine origin
-stopping seeding failures hook_check locks untrusted migrations printable trace_files
+stopping seeding embedding failures hook_check locks untrusted migrations printable trace_files
 probes streams relabelling encodings statistics tiers hookspecs
 contracts survival pairing
 errors selection

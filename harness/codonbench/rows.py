@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from pydantic import Field
+
 from codonbench.config import content_hash
 from codonbench.contracts import Frozen
 from codonbench.controls import FASTER, Contrast
@@ -55,6 +57,8 @@ class Row(Frozen):
         successes, success_low, success_high: Runs whose deciphering was sustained, and the
             Wilson interval of their share.
         seeds: The seeds counted.
+        run_ids: Their runs, in the same order. For who goes on from the row to its records; not
+            written out, since records say themselves which run they are.
         medians: Over seeds, by metric name; None where the metric does not apply.
         restricted_mean: Of `pairs_consumed`, over seeds and up to the budget; None where the
             metric does not apply or the row was computed, not run.
@@ -77,6 +81,7 @@ class Row(Frozen):
     success_low: float
     success_high: float
     seeds: tuple[int, ...]
+    run_ids: tuple[str, ...] = Field(default=(), exclude=True)
     medians: dict[str, Median | None]
     restricted_mean: RestrictedMean | None
     parameters: int
@@ -105,6 +110,7 @@ def build_row(records: Sequence[RunRecord], found: Sequence[Contrast]) -> Row:
         success_low=low,
         success_high=high,
         seeds=tuple(r.seed for r in records),
+        run_ids=tuple(r.run_id for r in records),
         medians={name: _median(records, name) for name in MEDIANS},
         restricted_mean=_restricted_mean(records),
         parameters=first.parameters,

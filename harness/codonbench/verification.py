@@ -6,14 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from codonbench.config import RULES_VERSION, RunRequest
 from codonbench.contracts import Frozen
-from codonbench.errors import ConfigError, DataError
-from codonbench.learning import unwatched
-from codonbench.planning import Job, prepare
 from codonbench.records import Engine, RunRecord
 from codonbench.registry import Registry
-from codonbench.runner import run
+from codonbench.repetition import repeat
 from codonbench.scoring import Number
 
 BAND_FACTOR = 4.0
@@ -48,10 +44,7 @@ def verify(
     data: str | None = None,
     peers: Sequence[RunRecord] = (),
 ) -> Verdict:
-    """Make a recorded run again from its record and compare.
-
-    On the same kind of machine (processor, torch, threads) weights and metrics must be
-    identical; on another, the metrics must lie in the stated band.
+    """Make a recorded run again from its record and compare; see `compare`.
 
     Args:
         record: What to repeat.
@@ -63,13 +56,20 @@ def verify(
     Raises:
         UsageError: The model or the data are not to be had here, or the rules have changed.
     """
-    if record.plan.rules != RULES_VERSION:
-        raise ConfigError(
-            f"record {record.name} was made under rules {record.plan.rules}; "
-            f"this codonbench has rules {RULES_VERSION}"
-        )
-    job = _same_job(record, registry, cache, data)
-    ((again, _),) = run([record.plan], job, registry, unwatched)
+    return compare(record, repeat(record, registry, cache, data).record, peers)
+
+
+def compare(record: RunRecord, again: RunRecord, peers: Sequence[RunRecord] = ()) -> Verdict:
+    """Return what a repetition says of a record.
+
+    On the same kind of machine (processor, torch, threads) weights and metrics must be
+    identical; on another, the metrics must lie in the stated band.
+
+    Args:
+        record: What was recorded.
+        again: The record of its repetition.
+        peers: Other seeds of the same row, for the band.
+    """
     if again.machine.kind == record.machine.kind and _same_engine(again.engine, record.engine):
         return _verdict(record, _unequal(record, again), "identical")
     row = [peer.metrics for peer in peers if same_row(peer, record)]
@@ -88,26 +88,6 @@ def same_row(one: RunRecord, other: RunRecord) -> bool:
         other.model,
         other.plan.config,
     )
-
-
-def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | None) -> Job:
-    """Return the job of the record's plan; its data must have the record's checksum."""
-    request = RunRequest(
-        model=record.model,
-        task=record.task,
-        data=data or record.plan.data,
-        seeds=(record.seed,),
-        device=record.plan.device,
-        task_overrides={k: str(v) for k, v in record.plan.task_options.items() if v is not None},
-    )
-    job = prepare(request, registry, cache)
-    if job.dataset.checksum != record.plan.data_checksum:
-        raise DataError(
-            f"record {record.name} was made on data {record.plan.data_checksum[:12]}, but "
-            f"{request.data!r} holds {job.dataset.checksum[:12]}"
-        )
-    config = type(job.config).model_validate(record.plan.config)
-    return Job(job.entry, config, record.overrides, job.dataset, (record.plan,))
 
 
 def _verdict(

@@ -23,6 +23,7 @@ from codonbench.cli import (
     score,
     show,
     sign,
+    site,
     validate,
 )
 from codonbench.cli.endings import BenchGroup
@@ -41,6 +42,7 @@ app.command("run")(run.run)
 app.command("show")(show.show)
 app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
+app.command("site")(site.site)
 app.command("reproduce")(reproduce.reproduce)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)

@@ -1,0 +1,131 @@
+"""`bench site`: the leaderboard as a page that opens from disk, written or checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codonbench.cli.folders import (
+    RESULTS,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+    cache_folder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import PurePosixPath
+
+    from codonbench.records import RunRecord
+    from codonbench.registry import Registry
+    from codonbench.site.files import Files
+    from codonbench.site.pictures import RowPicture
+
+
+def site(
+    results: ResultsOption = RESULTS,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the page.  [default: site, above --results]"),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 3 where a file is out of date.")
+    ] = False,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Make the pictures of every trace at hand anew.")
+    ] = False,
+    embeddings: Annotated[
+        bool,
+        typer.Option(
+            "--embeddings", help="Make a run of each row that has an embedding again, to draw it."
+        ),
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(help="For --embeddings: where the sequences are that records name by a file."),
+    ] = None,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+) -> None:
+    """Write the board as a page with pictures: site/index.html opens in any browser, from disk.
+
+    Pictures are made from traces, where these are at hand, and kept from then on: one file a row,
+    for as long as it belongs to the records. --check needs committed files only.
+    """
+    from codonbench.cli.loading import load_plugins
+    from codonbench.errors import StaleError, StoreError
+    from codonbench.leaderboard import build_board
+    from codonbench.site import files
+    from codonbench.store import Store
+
+    if not results.is_dir():
+        raise StoreError(f"no results folder {results}; 'bench run' makes one")
+    folder = results.parent / "site" if out is None else out
+    store = Store(results)
+    found = list(store.scan())
+    board, runs = build_board(found), files.runs_by_id(found)
+    old = {} if redraw and not check else files.committed_rows(folder)
+    pictures = (
+        files.fitting_rows(board, runs, old)
+        if check
+        else list(files.pictured_rows(board, runs, old, store))
+    )
+    if embeddings and not check:
+        registry = load_plugins(plugin, plugins_dir)
+        pictures = [_with_embedding(each, runs, registry, data) for each in pictures]
+    wanted = files.wanted_files(board, runs, pictures)
+    stale = files.stale_files(folder, wanted)
+    if check and stale:
+        raise StaleError(
+            f"{_some(folder, stale)} out of date; run 'bench site' and commit what it writes"
+        )
+    _write(folder, wanted, stale)
+    rows = sum(len(table.rows) + len(table.references) for table in board.tables)
+    done = f"wrote {len(stale)} of {len(wanted)} files" if stale else "everything is up to date"
+    typer.echo(
+        f"{done}; rows: {rows}, with pictures: {len(pictures)}; open {folder / 'index.html'}"
+    )
+
+
+def _with_embedding(
+    picture: RowPicture, runs: Mapping[str, RunRecord], registry: Registry, data: str | None
+) -> RowPicture:
+    """Return a row's pictures with its embedding, of the run whose heat map is shown."""
+    from codonbench.errors import UsageError
+    from codonbench.illustrating import draw_embedding, has_embedding
+
+    if picture.embedding or not picture.heat_map:
+        return picture
+    record = runs[picture.heat_map.run_id]
+    try:
+        if not has_embedding(record, registry, picture.axes):
+            return picture
+        is_file = record.plan.data not in registry.task(record.task).task.data_names
+        drawn = draw_embedding(record, registry, cache_folder(), data if is_file else None)
+    except UsageError as error:
+        typer.echo(f"no embedding: {error}", err=True)
+        return picture
+    return picture.model_copy(update={"embedding": drawn})
+
+
+def _write(folder: Path, wanted: Files, stale: Iterable[PurePosixPath]) -> None:
+    """Write what is missing or differs; delete the pictures of rows that are no more."""
+    from codonbench.errors import StoreError
+    from codonbench.site.files import is_row_file
+    from codonbench.store import write_atomically
+
+    for path in stale:
+        if path in wanted:
+            write_atomically(folder / path, wanted[path])
+        elif is_row_file(path):
+            (folder / path).unlink()
+        else:
+            raise StoreError(f"{folder / path} is no part of the page; move it elsewhere")
+
+
+def _some(folder: Path, paths: list[PurePosixPath]) -> str:
+    first = ", ".join(str(folder / path) for path in paths[:3])
+    return first + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")

@@ -1,0 +1,103 @@
+"""A recorded run made again from its record, with the module that it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from codonbench.config import RULES_VERSION, RunRequest
+from codonbench.contracts import Trace
+from codonbench.errors import ConfigError, DataError
+from codonbench.guide import Watch
+from codonbench.lab import Lab
+from codonbench.learning import Work, learn, unwatched
+from codonbench.planning import Job, prepare
+from codonbench.records import RunRecord
+from codonbench.registry import Registry
+from codonbench.runner import run
+from codonbench.setting import Setting
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A recorded run, made again in this process.
+
+    Attributes:
+        recorded: The record it was made from.
+        record: The record of the repetition.
+        trace: The trace of the repetition.
+        module: What was trained, on the device of the plan; None for computed rows and where
+            building it failed. Its class ids are permuted: `Setting.labels` reveals them.
+        job: Plugin, configuration and data.
+    """
+
+    recorded: RunRecord
+    record: RunRecord
+    trace: Trace
+    module: torch.nn.Module | None
+    job: Job
+
+    @property
+    def same_weights(self) -> bool:
+        """Whether the final weights are the recorded ones, to the bit; so are two runs without."""
+        return self.record.weights_sha256 == self.recorded.weights_sha256
+
+    @property
+    def setting(self) -> Setting:
+        """What plan and data fix: the run's own labels, and how class ids are permuted."""
+        return Setting(self.recorded.plan, self.job.dataset, self.job.config.batch_size)
+
+
+def repeat(
+    record: RunRecord, registry: Registry, cache: Path, data: str | None = None
+) -> Repetition:
+    """Make a recorded run again, in this process; nothing is stored.
+
+    Args:
+        record: What to repeat.
+        registry: The plugins.
+        cache: As in `planning.prepare`.
+        data: Where the data are, if the record's own name for them is not enough.
+
+    Raises:
+        UsageError: The model or the data are not to be had here, or the rules have changed.
+    """
+    if record.plan.rules != RULES_VERSION:
+        raise ConfigError(
+            f"record {record.name} was made under rules {record.plan.rules}; "
+            f"this codonbench has rules {RULES_VERSION}"
+        )
+    job = _same_job(record, registry, cache, data)
+    labs: list[Lab] = []
+
+    def learn_and_keep(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
+        for setting, lab in learn(work, watch):
+            labs.append(lab)
+            yield setting, lab
+
+    ((again, trace),) = run([record.plan], job, registry, unwatched, learn_and_keep)
+    module = labs[0].module if labs else None
+    return Repetition(record, again, trace, module, job)
+
+
+def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | None) -> Job:
+    """Return the job of the record's plan; its data must have the record's checksum."""
+    request = RunRequest(
+        model=record.model,
+        task=record.task,
+        data=data or record.plan.data,
+        seeds=(record.seed,),
+        device=record.plan.device,
+        task_overrides={k: str(v) for k, v in record.plan.task_options.items() if v is not None},
+    )
+    job = prepare(request, registry, cache)
+    if job.dataset.checksum != record.plan.data_checksum:
+        raise DataError(
+            f"record {record.name} was made on data {record.plan.data_checksum[:12]}, but "
+            f"{request.data!r} holds {job.dataset.checksum[:12]}"
+        )
+    config = type(job.config).model_validate(record.plan.config)
+    return Job(job.entry, config, record.overrides, job.dataset, (record.plan,))

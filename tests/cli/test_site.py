@@ -1,0 +1,130 @@
+"""`bench site`: pictures made from traces, kept without them, checked without either."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def folder(board, tmp_path):
+    """A board's folder with results and traces in it; nothing generated yet."""
+    shutil.copytree(board, tmp_path / "leaderboard" / "results")
+    return tmp_path / "leaderboard"
+
+
+def generated(folder):
+    site = folder / "site"
+    return {p.relative_to(site): p.read_bytes() for p in site.rglob("*") if p.is_file()}
+
+
+def forget_traces(folder):
+    shutil.rmtree(folder / "results" / "traces")
+
+
+def test_the_page_is_written_beside_the_results(bench, folder):
+    answer = bench("site")
+    assert answer.code == 0, answer.err
+    assert "rows: 2, with pictures: 2; open leaderboard/site/index.html" in answer.out
+    assert (folder / "site" / "index.html").read_text().startswith("<!doctype html>")
+    assert len(list((folder / "site" / "rows").glob("*.js"))) == 2
+    assert (folder / "site" / "data" / "board.js").read_text().startswith("codonbench.board({")
+    assert (folder / "site" / "assets" / "vendor" / "LICENSES.txt").exists()
+
+
+def test_the_same_records_give_the_same_bytes_with_and_without_traces(bench, folder):
+    bench("site")
+    first = generated(folder)
+    assert "everything is up to date" in bench("site").out
+    assert bench("site", "--redraw").code == 0
+    assert generated(folder) == first
+    forget_traces(folder)
+    assert bench("site", "--check").code == 0
+    assert "everything is up to date" in bench("site").out
+    assert generated(folder) == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["page", "asset", "board", "no row", "row", "script", "stranger", "foreign row", "record gone"],
+)
+def test_check_fails_where_anything_is_stale_and_writes_nothing(bench, folder, change):
+    bench("site")
+    forget_traces(folder)
+    site = folder / "site"
+    row = sorted((site / "rows").glob("*.js"))[0]
+    if change == "page":
+        (site / "index.html").write_text("<!doctype html>")
+    elif change == "asset":
+        (site / "assets" / "vendor" / "d3.min.js").write_text("alert(1)")
+    elif change == "board":
+        (site / "data" / "board.js").unlink()
+    elif change == "no row":
+        row.unlink()
+    elif change == "row":
+        row.write_bytes(row.read_bytes().replace(b'"seed":0', b'"seed":5'))
+    elif change == "script":
+        row.write_bytes(row.read_bytes() + b"alert(1);\n")
+    elif change == "stranger":
+        (site / "assets" / "more.js").write_text("alert(1)")
+    elif change == "foreign row":
+        row.rename(row.with_name("0" * 16 + ".js"))
+    else:
+        next((folder / "results").glob("mlp-64-s1-*.json")).unlink()
+    before = generated(folder)
+    answer = bench("site", "--check")
+    assert answer.code == 3
+    assert "out of date; run 'bench site'" in answer.err
+    assert generated(folder) == before
+
+
+def test_pictures_of_a_row_that_has_gone_go_with_it(bench, folder):
+    bench("site")
+    for path in (folder / "results").glob("mlp-64-*.json"):
+        path.unlink()
+    assert bench("site").code == 0
+    assert len(list((folder / "site" / "rows").glob("*.js"))) == 1
+    assert bench("site", "--check").code == 0
+
+
+def test_what_somebody_put_among_the_files_is_named_and_left(bench, folder):
+    bench("site")
+    mine = folder / "site" / "data" / "mine.txt"
+    mine.write_text("mine")
+    answer = bench("site")
+    assert answer.code == 2
+    assert "mine.txt is no part of the page; move it elsewhere" in answer.err
+    assert mine.read_text() == "mine"
+
+
+def test_out_puts_the_page_elsewhere(bench, folder, tmp_path):
+    assert bench("site", "--out", "page").code == 0
+    assert (tmp_path / "page" / "index.html").exists()
+    assert not (folder / "site").exists()
+
+
+def test_no_results_is_an_error_and_an_empty_folder_an_empty_page(bench, tmp_path):
+    assert bench("site", "--results", "nowhere").code == 2
+    (tmp_path / "leaderboard" / "results").mkdir(parents=True)
+    assert "rows: 0, with pictures: 0" in bench("site").out
+    assert bench("site", "--check").code == 0
+
+
+def test_a_trace_that_is_not_its_records_is_an_error(bench, folder):
+    traces = sorted((folder / "results" / "traces").glob("mlp-64-*.npz"))
+    shutil.copy(traces[1], traces[0])
+    answer = bench("site")
+    assert answer.code == 2
+    assert "is not the one its record was made from" in answer.err
+
+
+def test_the_page_needs_no_plugin(folder):
+    script = (
+        "import sys; from codonbench.cli.main import app\n"
+        "app(['site'], standalone_mode=False)\n"
+        "print([name for name in sys.modules if name.startswith('codonbench_')])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
