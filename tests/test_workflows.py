@@ -101,7 +101,9 @@ def test_tests_run_on_both_pythons_on_push_and_on_pull_requests():
     assert set(found["on"]) == {"push", "pull_request"}
     (job,) = jobs("test")
     assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
-    assert scripts("test") == ["make test PYTHON=python"]
+    sandbox, test = scripts("test")
+    assert "bubblewrap" in sandbox
+    assert test == "make test PYTHON=python"
 
 
 def test_validation_runs_the_base_branchs_code_without_a_token():
