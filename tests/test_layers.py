@@ -16,6 +16,7 @@ import pytest
 FLOORS = """
 cli
 verification suites validation
+pictures
 jobs repetition
 workers runner testing
 learning planning markdown

@@ -211,13 +211,17 @@ def plain(text: str, longest: int = _LONGEST) -> str:
     Control and formatting characters (line breaks, right-to-left marks) go, what Markdown or
     HTML would act on is escaped, and what is overlong is cut.
     """
-    visible = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text)
-    visible = " ".join(visible.split())
-    if len(visible) > longest:
-        visible = visible[: longest - 1] + "…"
+    shown = visible(text, longest)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;")):
-        visible = visible.replace(character, entity)
-    return "".join(f"\\{c}" if c in "\\`*_[]" else c for c in visible)
+        shown = shown.replace(character, entity)
+    return "".join(f"\\{c}" if c in "\\`*_[]" else c for c in shown)
+
+
+def visible(text: str, longest: int = _LONGEST) -> str:
+    """Return text on one line, without control and formatting characters, cut if overlong."""
+    shown = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text)
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def insert_between_markers(page: str, content: str) -> str:

@@ -121,7 +121,9 @@ def _compare(
 
     Args:
         records: What to repeat.
-        registry, data, peers: As in `verification.verify`.
+        registry: The plugins.
+        data: As in `verification.verify`.
+        peers: As there.
         keep: For each record, where its trace goes if the repetition is identical; or nothing.
     """
     from codonbench.repetition import repeat

@@ -17,6 +17,7 @@ from codonbench.cli import (
     exit_codes,
     listing,
     new,
+    plot,
     plugins,
     run,
     score,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("show")(show.show)
+app.command("plot")(plot.plot)
 app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
 app.command("verify")(audit.verify)
