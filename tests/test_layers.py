@@ -17,6 +17,7 @@ FLOORS = """
 cli
 verification suites validation
 pictures
+explaining
 jobs repetition
 workers runner testing
 learning planning markdown

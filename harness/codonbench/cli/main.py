@@ -15,6 +15,7 @@ from codonbench.cli import (
     check,
     data,
     exit_codes,
+    explain,
     listing,
     new,
     plot,
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("show")(show.show)
 app.command("plot")(plot.plot)
+app.command("explain")(explain.explain)
 app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
 app.command("verify")(audit.verify)

@@ -40,7 +40,7 @@ def draw_codon_table(run: Run) -> Figure:
     first = run.first_batch
     reached = [max(float(pairs), first) for pairs in settled if np.isfinite(pairs)] or [first]
     least = min(reached)
-    scale = ScalarMappable(LogNorm(least, max(*reached, 2 * least)), RIGHT_MAP)
+    scale = ScalarMappable(LogNorm(least, max([*reached, 2 * least])), RIGHT_MAP)
     figure = new_figure(7.2, 5.4)
     axes = figure.subplots()
     for i in range(len(settled)):
@@ -71,7 +71,7 @@ def _corner(i: int) -> tuple[float, float]:
 def _draw_cell(axes: Axes, run: Run, i: int, settled: float, scale: ScalarMappable) -> None:
     x, y = _corner(i)
     never = not np.isfinite(settled)
-    fill = (1.0, 1.0, 1.0, 1.0) if never else scale.to_rgba(max(settled, run.first_batch))
+    fill = (1.0, 1.0, 1.0, 1.0) if never else scale.to_rgba(np.array([max(settled, run.first_batch)]))[0]
     axes.add_patch(
         Rectangle(
             (x, y),
