@@ -71,7 +71,11 @@ def _corner(i: int) -> tuple[float, float]:
 def _draw_cell(axes: Axes, run: Run, i: int, settled: float, scale: ScalarMappable) -> None:
     x, y = _corner(i)
     never = not np.isfinite(settled)
-    fill = (1.0, 1.0, 1.0, 1.0) if never else scale.to_rgba(np.array([max(settled, run.first_batch)]))[0]
+    fill = (
+        (1.0, 1.0, 1.0, 1.0)
+        if never
+        else scale.to_rgba(np.array([max(settled, run.first_batch)]))[0]
+    )
     axes.add_patch(
         Rectangle(
             (x, y),

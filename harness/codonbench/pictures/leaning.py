@@ -42,7 +42,9 @@ def draw_leaning(explanation: Explanation, title: str) -> Figure:
         frameon=False,
         fontsize=7.5,
     )
-    title = f"{title}\ndots: position {n_positions} is silent, any letter there gives the same class"
+    title = (
+        f"{title}\ndots: position {n_positions} is silent, any letter there gives the same class"
+    )
     figure.suptitle(title, x=0.01, ha="left", fontsize=9)
     return figure
 
