@@ -105,6 +105,7 @@ def test_hostile_names_are_harmless(svg, runs, name, text):
     assert not tags & {"script", "a", "foreignObject"}
     assert not set("\u202e\u2066\u0000") & set(page)
     assert max(map(len, shown(page))) < 300
+    assert any("$" in words for words in shown(page)) == ("$" in text)  # as itself, no formula
 
 
 def test_text_for_a_picture_is_on_one_line_short_and_within_the_font():
