@@ -64,9 +64,18 @@ def plot(
             help="Runs, as for 'bench show'; with several, their models are compared.",
         ),
     ],
-    kind: Annotated[Kind, typer.Option(help="What to draw.")] = Kind.ALL,
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            help="What to draw: curves, heat-map, animation, codon-table, stops, embedding, "
+            "comparison; or all that applies."
+        ),
+    ] = Kind.ALL,
     form: Annotated[
-        FileFormat, typer.Option("--format", help="Of still pictures; the animation is a GIF.")
+        FileFormat,
+        typer.Option(
+            "--format", help="Of still pictures: png, svg or pdf. The animation is a GIF."
+        ),
     ] = FileFormat.PNG,
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the pictures.", show_default=True)

@@ -100,7 +100,7 @@ def _draw_course(axes: Axes, run: Run, p_true: FloatArray) -> None:
     axes.tick_params(axis="y", length=0, labelleft=False)
     axes.set_xlabel("training pairs (log scale)")
     # As high as the title beside it, which stands above the names of the classes.
-    axes.set_title("p(true) over pairs; dots: first seen", pad=17)
+    axes.set_title("p(true) over pairs; dots: first seen", pad=14)
 
 
 def _draw_bars(figure: Figure, panels: list[Axes]) -> None:

@@ -12,8 +12,12 @@ from codonbench.pictures.runs import IntArray, Run
 from codonbench.pictures.style import BLACK, LINES, new_figure
 
 _MARKERS = "os^D"
-_TOGETHER, _NEAR = 0.03, 0.06
-"""As shares of the picture: what falls together, and what pushes a label away."""
+_PLOT = np.array([425.0, 335.0])
+_LETTER, _LINE, _TOGETHER = 3.7, 7.0, 9.0
+"""In points: what the plot measures, a letter's width, a line's height, and what falls together."""
+
+_MARGIN = 0.06
+_SIDES = ((1, 0), (0, 1), (-1, 0), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
 def draw_space(run: Run, embedding: Embedding) -> Figure:
@@ -59,32 +63,56 @@ def _draw_class(axes: Axes, points: np.ndarray, c: int, name: str) -> None:
 
 
 def _name_points(axes: Axes, run: Run, xy: np.ndarray) -> None:
-    """Write the names of inputs beside their points, away from their neighbours.
+    """Write the names of inputs beside their points, on the side where least is in the way.
 
     Inputs of one class whose points all but fall together share a label.
     """
-    size = float(np.ptp(xy, axis=0).max()) or 1.0
-    for members in _clusters(xy, run.trace.labels, _TOGETHER * size):
-        middle = xy[members].mean(axis=0)
-        others = np.setdiff1d(np.arange(len(xy)), members)
-        near = np.exp(-(((xy[others] - middle) / (_NEAR * size)) ** 2).sum(axis=1))
-        away = (near[:, None] * (middle - xy[others])).sum(axis=0)
-        length = float(np.hypot(*away))
-        x, y = away / length if length > 1e-12 * size else (0.0, 1.0)
+    span = np.maximum(np.ptp(xy, axis=0), 1e-12)
+    low = xy.min(axis=0) - _MARGIN * span
+    axes.set_xlim(low[0], low[0] + (1 + 2 * _MARGIN) * span[0])
+    axes.set_ylim(low[1], low[1] + (1 + 2 * _MARGIN) * span[1])
+    points = (xy - low) / ((1 + 2 * _MARGIN) * span) * _PLOT  # where they come to lie on paper
+    taken = [np.array([*point - 3, *point + 3]) for point in points]
+    for members in _clusters(points, run.trace.labels, _TOGETHER):
         names = [run.inputs[i] for i in members]
         lines = [" ".join(names[i : i + 2]) for i in range(0, len(names), 2)]
+        middle = points[members].mean(axis=0)
+        reach = np.ptp(points[members], axis=0) / 2 + 4.5
+        size = np.array([_LETTER * max(map(len, lines)), _LINE * len(lines)])
+        boxes = [_box(middle, side, reach, size) for side in _SIDES]
+        best = min(range(len(boxes)), key=lambda k: (_in_the_way(boxes[k], taken), k))
+        taken.append(boxes[best])
+        centre = (boxes[best][:2] + boxes[best][2:]) / 2
         axes.annotate(
             "\n".join(lines),
-            middle,
-            xytext=(7.5 * x, 6.5 * y),
+            xy[members].mean(axis=0),
+            xytext=centre - middle,
             textcoords="offset points",
-            ha="left" if x > 0.35 else "right" if x < -0.35 else "center",
-            va="bottom" if y > 0.35 else "top" if y < -0.35 else "center",
+            ha="center",
+            va="center",
             fontsize=5.8,
             color=BLACK,
             linespacing=0.95,
             zorder=4,
         )
+
+
+def _box(
+    middle: np.ndarray, side: tuple[int, int], reach: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """Return left, bottom, right and top of a label on one side of a point, in points."""
+    centre = middle + np.asarray(side) * (reach + size / 2)
+    return np.concatenate([centre - size / 2, centre + size / 2])
+
+
+def _in_the_way(box: np.ndarray, taken: list[np.ndarray]) -> float:
+    """Return how much of a box is taken already, or lies outside the plot."""
+    others = np.stack(taken)
+    width = np.minimum(box[2], others[:, 2]) - np.maximum(box[0], others[:, 0])
+    height = np.minimum(box[3], others[:, 3]) - np.maximum(box[1], others[:, 1])
+    overlap = float((np.maximum(width, 0) * np.maximum(height, 0)).sum())
+    outside = np.maximum(-box[:2], 0).sum() + np.maximum(box[2:] - _PLOT, 0).sum()
+    return overlap + 100 * float(outside)
 
 
 def _clusters(xy: np.ndarray, labels: IntArray, reach: float) -> list[list[int]]:
@@ -101,4 +129,3 @@ def _name_axes(axes: Axes, embedding: Embedding) -> None:
         (axes.set_xlabel if letter == "x" else axes.set_ylabel)(label)
     of = f"of {embedding.dimensions} dimensions"
     axes.set_title(f"embedding {of}" + (", projected" if embedding.dimensions > 2 else ""))
-    axes.margins(0.07)

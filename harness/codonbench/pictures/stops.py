@@ -75,6 +75,7 @@ def _draw_waits(axes: Axes, run: Run, stops: list[int]) -> None:
     for i, stop in enumerate(stops):
         seen = float(run.trace.first_seen[stop])
         if not 0 < seen <= last:
+            axes.text(run.first_batch, i, " not seen", va="center", fontsize=7, color=LINES[i])
             continue
         end = float(settled[stop])
         known = np.isfinite(end)
