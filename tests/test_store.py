@@ -313,7 +313,7 @@ def test_another_runs_trace_is_refused(store, record, trace):
 
 def test_a_trace_is_put_beside_its_record_later_and_another_runs_is_not(store, record, trace):
     store.save(record, None)
-    with pytest.raises(StoreError, match="not the one .* was made from"):
+    with pytest.raises(StoreError, match=r"not the one .* was made from"):
         store.save_trace(record, replace(trace, pairs=trace.pairs + 1))
     assert store.load_trace(record) is None
     assert store.save_trace(record, trace) == store.trace_path(record)
