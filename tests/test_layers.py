@@ -17,6 +17,8 @@ FLOORS = """
 cli
 reproduction
 verification suites validation publications illustrating
+pictures
+explaining
 jobs repetition
 workers runner testing
 learning planning markdown site
@@ -166,19 +168,36 @@ def test_nothing_is_imported_late_but_where_it_is_said_why():
     assert late == LATE
 
 
-@pytest.mark.parametrize("package", ["codonbench", *PLUGINS])
-def test_every_third_party_is_a_declared_dependency(package):
-    declared = {
+EXTRAS = {"pictures": "pictures", "explaining": "pictures"}
+"""Parts of the house that need an optional extra, and its name."""
+
+CARRIED = {"pydantic_core", "click", "PIL"}
+"""These come with pydantic, typer and matplotlib, which promise them."""
+
+
+def declared(extra):
+    """The distributions that codonbench requires, and those of one extra."""
+    return {
         requirement.partition(">")[0].partition(";")[0].strip().lower()
         for requirement in distribution("codonbench").requires
-        if "extra ==" not in requirement
+        if "extra ==" not in requirement or f"extra == '{extra}'" in requirement.replace('"', "'")
     }
+
+
+@pytest.mark.parametrize("package", ["codonbench", *PLUGINS])
+def test_every_third_party_is_a_declared_dependency(package):
     belongs_to = packages_distributions()
-    # These come with pydantic and typer, which promise them.
-    carried = {"pydantic_core", "click"}
     for name, targets in imported(package).items():
+        allowed = declared(EXTRAS.get(storey(name)))
         for top in {target.partition(".")[0] for target in targets}:
-            if top in sys.stdlib_module_names or top.startswith("codonbench") or top in carried:
+            if top in sys.stdlib_module_names or top.startswith("codonbench") or top in CARRIED:
                 continue
             owners = {owner.lower() for owner in belongs_to.get(top, [])}
-            assert owners & declared, f"{name} imports {top}"
+            assert owners & allowed, f"{name} imports {top}"
+
+
+def test_what_needs_an_extra_is_imported_by_the_command_line_alone():
+    for name, targets in imported("codonbench").items():
+        if storey(name) in (*EXTRAS, "cli"):
+            continue
+        assert not {target for target in targets if storey(target) in EXTRAS}, name

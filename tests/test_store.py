@@ -316,6 +316,15 @@ def test_another_runs_trace_is_refused(store, record, trace):
         store.load_trace(record)
 
 
+def test_a_trace_is_put_beside_its_record_later_and_another_runs_is_not(store, record, trace):
+    store.save(record, None)
+    with pytest.raises(StoreError, match=r"not the one .* was made from"):
+        store.save_trace(record, replace(trace, pairs=trace.pairs + 1))
+    assert store.load_trace(record) is None
+    assert store.save_trace(record, trace) == store.trace_path(record)
+    assert np.array_equal(store.load_trace(record).logits, trace.logits)
+
+
 def test_a_trace_damaged_anywhere_is_refused(store, record, trace):
     """Each of 300 flipped bytes and 20 cuts is noticed; none ends in another exception."""
     store.save(record, trace)

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 
 from codonbench.config import RULES_VERSION, RunRequest
-from codonbench.contracts import Trace
-from codonbench.errors import ConfigError, DataError
+from codonbench.contracts import Model, TaskView, Trace
+from codonbench.errors import ConfigError, DataError, UsageError
 from codonbench.guide import Watch
 from codonbench.lab import Lab
 from codonbench.learning import Work, learn, unwatched
@@ -18,6 +18,7 @@ from codonbench.planning import Job, prepare
 from codonbench.records import RunRecord
 from codonbench.registry import Registry
 from codonbench.runner import run
+from codonbench.seeding import seeded_globals
 from codonbench.setting import Setting
 
 
@@ -81,6 +82,20 @@ def repeat(
     ((again, trace),) = run([record.plan], job, registry, unwatched, learn_and_keep)
     module = labs[0].module if labs else None
     return Repetition(record, again, trace, module, job)
+
+
+def build(record: RunRecord, view: TaskView, registry: Registry) -> torch.nn.Module:
+    """Return a record's module as it is before its first pair, with some random weights.
+
+    Raises:
+        UsageError: The model is not to be had here, or is computed and not trained.
+    """
+    entry = registry.model(record.model)
+    if not issubclass(entry.cls, Model):
+        raise UsageError(f"model {record.model!r} is computed, not trained: it has no module")
+    plugin = entry.cls(entry.cls.Config.model_validate(record.plan.config))
+    with seeded_globals(record.seed):
+        return plugin.build(view)
 
 
 def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | None) -> Job:

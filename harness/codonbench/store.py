@@ -95,6 +95,19 @@ class Store:
         write_atomically(path, _as_text(record.model_dump(mode="json")))
         return path
 
+    def save_trace(self, record: RunRecord, trace: Trace) -> Path:
+        """Write a trace beside a record that is there already.
+
+        Raises:
+            StoreError: It is not the trace the record was made from, the folder cannot be
+                written, or the disk is full.
+        """
+        if hash_trace(trace) != record.trace_sha256:
+            raise StoreError(f"this trace is not the one {record.name} was made from")
+        path = self.trace_path(record)
+        write_atomically(path, _pack(trace))
+        return path
+
     def trace_path(self, record: RunRecord) -> Path:
         """Return where the record's trace lies, if it was kept."""
         return self.folder / "traces" / f"{record.name}.npz"

@@ -31,6 +31,28 @@ def test_a_record_that_the_code_does_not_give_ends_with_code_1(bench, record_fil
         assert "test_accuracy: 1.0 was recorded" in answer.out
 
 
+def test_the_trace_of_an_identical_repetition_can_be_kept(bench, record_file):
+    (trace,) = (record_file.parent / "traces").glob("*.npz")
+    content = trace.read_bytes()
+    trace.unlink()
+    answer = bench("verify", record_file)
+    assert (answer.code, trace.exists()) == (0, False)
+    answer = bench("verify", record_file, "--keep-trace")
+    assert answer.out == f"{record_file.stem}: identical\n  trace: {trace}\n"
+    assert trace.read_bytes() == content
+    assert "codons right of 64" in bench("show", "mlp-64-s0", "-r", record_file.parent).out
+
+
+def test_the_trace_of_another_run_is_not_kept(bench, record_file):
+    record = RunRecord.model_validate_json(record_file.read_bytes())
+    forged = record.model_copy(update={"weights_sha256": "0" * 64, "checksum": ""}).sealed()
+    record_file.write_text(json.dumps(forged.model_dump(mode="json")))
+    (trace,) = (record_file.parent / "traces").glob("*.npz")
+    trace.unlink()
+    assert bench("verify", record_file, "--keep-trace").code == 1
+    assert not trace.exists()
+
+
 def test_an_audit_names_the_seed_of_its_choice_and_can_be_repeated(bench, board):
     first = bench("audit", "--results", board, "--sample", "2")
     assert first.code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ from codonbench.cli.folders import (
 if TYPE_CHECKING:
     from codonbench.records import RunRecord
     from codonbench.registry import Registry
+    from codonbench.store import Store
 
 DataOption = Annotated[
     str | None,
@@ -31,15 +33,23 @@ def verify(
     data: DataOption = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
+    keep_trace: Annotated[
+        bool,
+        typer.Option(
+            "--keep-trace", help="Store the trace of an identical repetition beside its record."
+        ),
+    ] = False,
 ) -> None:
     """Run recorded runs again from their records and compare; exit 1 where one differs.
 
     On the same kind of machine weights and metrics must be identical, else
     the metrics must lie in the band that codonbench.verification states.
+    Committed records have no trace; --keep-trace gives one back to a record
+    whose repetition is identical, for 'bench show' and 'bench plot'.
     """
     from codonbench.cli.loading import load_plugins
     from codonbench.errors import StoreError
-    from codonbench.store import BadRecord, read_record
+    from codonbench.store import BadRecord, Store, read_record
 
     chosen = []
     for path in records:
@@ -47,7 +57,8 @@ def verify(
         if isinstance(record, BadRecord):
             raise StoreError(f"{path} {record.reason}")
         chosen.append(record)
-    _compare(chosen, load_plugins(plugin, plugins_dir), data, chosen)
+    keep = [Store(path.parent) for path in records] if keep_trace else ()
+    _compare(chosen, load_plugins(plugin, plugins_dir), data, chosen, keep)
 
 
 def audit(
@@ -100,19 +111,35 @@ def _is_named(record: RunRecord, registry: Registry) -> bool:
 
 
 def _compare(
-    records: list[RunRecord], registry: Registry, data: str | None, peers: list[RunRecord]
+    records: list[RunRecord],
+    registry: Registry,
+    data: str | None,
+    peers: list[RunRecord],
+    keep: Sequence[Store] = (),
 ) -> None:
-    """Repeat each record, say what became of it, exit 1 where one differs."""
-    from codonbench.verification import verify as repeat
+    """Repeat each record, say what became of it, exit 1 where one differs.
+
+    Args:
+        records: What to repeat.
+        registry: The plugins.
+        data: As in `verification.verify`.
+        peers: As there.
+        keep: For each record, where its trace goes if the repetition is identical; or nothing.
+    """
+    from codonbench.repetition import repeat
+    from codonbench.verification import compare
 
     differ = False
-    for record in records:
+    for i, record in enumerate(records):
         seconds = record.timings.total
         typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
-        verdict = repeat(record, registry, cache_folder(), data, peers)
+        repetition = repeat(record, registry, cache_folder(), data)
+        verdict = compare(record, repetition.record, peers)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:
             typer.echo(f"  {difference}")
+        if keep and verdict.outcome == "identical" and record.trace_sha256 is not None:
+            typer.echo(f"  trace: {keep[i].save_trace(record, repetition.trace)}")
         differ = differ or verdict.outcome == "different"
     if differ:
         raise typer.Exit(FAILED)

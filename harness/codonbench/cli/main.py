@@ -15,8 +15,10 @@ from codonbench.cli import (
     check,
     data,
     exit_codes,
+    explain,
     listing,
     new,
+    plot,
     plugins,
     reproduce,
     run,
@@ -40,6 +42,8 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("show")(show.show)
+app.command("plot")(plot.plot)
+app.command("explain")(explain.explain)
 app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
 app.command("site")(site.site)

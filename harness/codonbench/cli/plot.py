@@ -1,0 +1,278 @@
+"""`bench plot`: runs as pictures for a paper or a talk."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codonbench.cli.audit import DataOption
+from codonbench.cli.console import say
+from codonbench.cli.extras import insist_on
+from codonbench.cli.finding import find_run
+from codonbench.cli.folders import (
+    RESULTS,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+    cache_folder,
+)
+
+if TYPE_CHECKING:
+    from codonbench.embedding import Embedding
+    from codonbench.pictures.runs import Run
+    from codonbench.pictures.style import Format as Form
+    from codonbench.records import RunRecord
+    from codonbench.registry import Registry
+    from codonbench.store import Store
+
+
+class Kind(StrEnum):
+    """What to draw."""
+
+    ALL = "all"
+    CURVES = "curves"
+    HEAT_MAP = "heat-map"
+    ANIMATION = "animation"
+    CODON_TABLE = "codon-table"
+    STOPS = "stops"
+    EMBEDDING = "embedding"
+    COMPARISON = "comparison"
+
+
+_OF_ONE_RUN = [kind for kind in Kind if kind not in (Kind.ALL, Kind.COMPARISON)]
+
+
+class FileFormat(StrEnum):
+    """What a picture is stored as."""
+
+    PNG = "png"
+    SVG = "svg"
+    PDF = "pdf"
+
+
+def plot(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Runs, as for 'bench show'; with several, their models are compared.",
+        ),
+    ],
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            help="What to draw: curves, heat-map, animation, codon-table, stops, embedding, "
+            "comparison; or all that applies."
+        ),
+    ] = Kind.ALL,
+    form: Annotated[
+        FileFormat,
+        typer.Option(
+            "--format", help="Of still pictures: png, svg or pdf. The animation is a GIF."
+        ),
+    ] = FileFormat.PNG,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the pictures.", show_default=True)
+    ] = Path("pictures"),
+    results: ResultsOption = RESULTS,
+    data: DataOption = None,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+) -> None:
+    """Draw runs: learning curves, heat map, animation, codon table, stops, embedding, comparison.
+
+    All but the embedding are drawn from traces. 'bench verify --keep-trace'
+    gives one to a record without. For the embedding the run is made again.
+    The same records give the same bytes.
+    """
+    insist_on("pictures", "matplotlib", "PIL")
+    from codonbench.errors import UsageError
+    from codonbench.store import Store, write_atomically
+
+    store = Store(results)
+    records = [find_run(store, run) for run in runs]
+    repeater = _Repeater(data, plugin, plugins_dir)
+    for name, draw in _wanted(records, kind, store, form.value, repeater):
+        try:
+            content = draw()
+        except UsageError as error:
+            if kind != Kind.ALL:
+                raise
+            say(f"left out {name}: {error}")
+            continue
+        write_atomically(out / name, content)
+        typer.echo(out / name)
+
+
+Draw = Callable[[], bytes]
+
+
+def _wanted(
+    records: Sequence[RunRecord], kind: Kind, store: Store, form: Form, repeater: _Repeater
+) -> Iterator[tuple[str, Draw]]:
+    """Yield the name of each picture's file, and what draws it.
+
+    Raises:
+        UsageError: A comparison of fewer than two runs.
+    """
+    from codonbench.errors import UsageError
+
+    alone = [k for k in _OF_ONE_RUN if kind in (k, Kind.ALL)]
+    for record in records:
+        for one in alone:
+            ending = "gif" if one == Kind.ANIMATION else form
+            draw = partial(_draw, one, record, store, form, repeater)
+            yield _file_name(f"{record.name}-{one.value}", ending), draw
+    if kind == Kind.COMPARISON and len(records) < 2:
+        raise UsageError("a comparison needs two runs or more, one of each model")
+    if len(records) > 1 and kind in (Kind.COMPARISON, Kind.ALL):
+        yield _file_name("comparison", form), partial(_compare, records, store, form)
+
+
+def _file_name(stem: str, ending: str) -> str:
+    """Return a file name with nothing in it that could lead elsewhere."""
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '_', stem)[:120]}.{ending}"
+
+
+def _draw(kind: Kind, record: RunRecord, store: Store, form: Form, repeater: _Repeater) -> bytes:
+    """Return one picture of one run as a file's bytes.
+
+    Raises:
+        UsageError: It has no trace, or what it was asked has no such picture.
+    """
+    from codonbench.pictures.animation import animate
+    from codonbench.pictures.codon_table import draw_codon_table
+    from codonbench.pictures.curves import draw_curves
+    from codonbench.pictures.heat_map import draw_heat_map
+    from codonbench.pictures.space import draw_space
+    from codonbench.pictures.stops import draw_stops
+    from codonbench.pictures.style import as_file, house_style
+
+    with house_style():
+        run = _with_trace(store, record)
+        if kind == Kind.ANIMATION:
+            return animate(run)
+        if kind == Kind.CURVES:
+            row = _row(store, record)
+            seeds = [one.record.seed for one in row]
+            return as_file(draw_curves(row, seeds.index(record.seed)), form)
+        if kind == Kind.EMBEDDING:
+            return as_file(draw_space(run, repeater.embedding(run)), form)
+        stills = {
+            Kind.HEAT_MAP: draw_heat_map,
+            Kind.CODON_TABLE: draw_codon_table,
+            Kind.STOPS: draw_stops,
+        }
+        return as_file(stills[kind](run), form)
+
+
+def _compare(records: Sequence[RunRecord], store: Store, form: Form) -> bytes:
+    """Return the comparison of some runs' models as a file's bytes.
+
+    Raises:
+        UsageError: They were not asked the same, or lack traces.
+    """
+    from codonbench.errors import UsageError
+    from codonbench.pictures.comparison import draw_comparison
+    from codonbench.pictures.style import as_file, house_style
+    from codonbench.verification import same_row
+
+    first = records[0]
+    distinct: list[RunRecord] = []
+    for record in records:
+        if record.comparability_key != first.comparability_key:
+            raise UsageError(
+                f"{record.name} and {first.name} cannot be compared: task, data, rules, budget "
+                "or stop rule differ"
+            )
+        if not any(same_row(record, other) for other in distinct):
+            distinct.append(record)
+    with house_style():
+        return as_file(draw_comparison([_row(store, record) for record in distinct]), form)
+
+
+def _row(store: Store, record: RunRecord) -> list[Run]:
+    """Return the seeds of a run's row that have a trace, in order; the run itself must."""
+    from codonbench.pictures.runs import Run
+    from codonbench.records import RunRecord
+    from codonbench.verification import same_row
+
+    seeds = {record.seed: _with_trace(store, record)}
+    for other in store.scan():
+        if isinstance(other, RunRecord) and same_row(other, record) and other.seed not in seeds:
+            trace = store.load_trace(other)
+            if trace is not None:
+                seeds[other.seed] = Run(other, trace)
+    return [seeds[seed] for seed in sorted(seeds)]
+
+
+def _with_trace(store: Store, record: RunRecord) -> Run:
+    """Return a run with its trace.
+
+    Raises:
+        StoreError: It has none here.
+    """
+    from codonbench.errors import StoreError
+    from codonbench.pictures.runs import Run
+
+    trace = store.load_trace(record)
+    if trace is None:
+        path = store.folder / f"{record.name}.json"
+        how = (
+            "it was computed, not trained"
+            if record.trace_sha256 is None
+            else f"'bench verify {path} --keep-trace' makes it again"
+        )
+        raise StoreError(f"no trace of {record.name} in {store.folder / 'traces'}: {how}")
+    return Run(record, trace)
+
+
+class _Repeater:
+    """Makes runs again for what only a trained module can tell."""
+
+    def __init__(
+        self, data: str | None, plugin: list[Path] | None, plugins_dir: list[Path] | None
+    ) -> None:
+        self.data = data
+        self.plugin = plugin
+        self.plugins_dir = plugins_dir
+
+    @cached_property
+    def registry(self) -> Registry:
+        from codonbench.cli.loading import load_plugins
+
+        return load_plugins(self.plugin, self.plugins_dir)
+
+    def embedding(self, run: Run) -> Embedding:
+        """Return the embedding that a run has learned, from its repetition.
+
+        Raises:
+            UsageError: The model has none, or cannot be run again here.
+        """
+        import numpy as np
+
+        from codonbench.embedding import find_embedding
+        from codonbench.errors import UsageError
+        from codonbench.repetition import build, repeat
+
+        record, view = run.record, run.trace.task.view()
+        missing = UsageError(f"model {record.model!r} has no embedding with a row for each input")
+        probe = np.arange(len(run.trace.labels))
+        if find_embedding(build(record, view, self.registry), probe) is None:
+            raise missing
+        say(f"{record.name}: run again for its embedding, took {record.timings.total:.0f} s")
+        repetition = repeat(record, self.registry, cache_folder(), self.data)
+        if not repetition.same_weights:
+            say(f"{record.name}: the repetition's weights are not the recorded ones")
+        if repetition.module is None:
+            raise UsageError(f"{record.name} cannot be run again: {repetition.record.error}")
+        found = find_embedding(repetition.module, repetition.job.dataset.probe)
+        if found is None:
+            raise missing
+        return found
