@@ -105,7 +105,7 @@ class Store:
         if hash_trace(trace) != record.trace_sha256:
             raise StoreError(f"this trace is not the one {record.name} was made from")
         path = self.trace_path(record)
-        write_atomically(path, _pack(trace))
+        write_atomically(path, pack(trace))
         return path
 
     def trace_path(self, record: RunRecord) -> Path:
