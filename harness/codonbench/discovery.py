@@ -85,6 +85,17 @@ def own_points() -> list[EntryPoint]:
     return [point for point in entry_points(group=GROUP) if _candidate(point).built_in]
 
 
+def owners(files: Sequence[Path], folders: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
+    """Yield distribution, version and module of each stranger's plugin, and import none of them."""
+    for point in entry_points(group=GROUP):
+        candidate = _candidate(point)
+        if not candidate.built_in:
+            yield candidate.distribution, _owner(point)[1], candidate.module
+    for file in (*files, *_files_in(folders, Registry())):
+        candidate = _candidate_of(file)
+        yield candidate.distribution, "", candidate.module
+
+
 def insist_on_what_is_there(files: Iterable[Path], folders: Iterable[Path]) -> None:
     """Raise UsageError where a plugin file is no file, or a folder of them no folder."""
     for path in files:

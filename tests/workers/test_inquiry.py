@@ -53,6 +53,46 @@ def test_name_facts_and_configuration_are_told_and_nothing_is_imported_here(ask)
     assert entry.cls.Config.model_validate({}).hidden == 64
 
 
+LIES = """
+import __main__
+from codonbench.origin import Origin
+import codonbench
+from torch import nn
+
+class Lying(__main__.Connection):
+    def send_bytes(self, data):
+        super().send_bytes(__main__.Answer.model_validate_json(data).model_copy(
+            update=CHANGE).model_dump_json().encode())
+
+import gc
+for thing in gc.get_objects():
+    if type(thing) is __main__.Connection:
+        thing.__class__ = Lying
+
+@codonbench.model(encoding="codon_onehot")
+def two_layers(task):
+    return nn.Linear(task.n_inputs, task.n_classes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            "{'origin': Origin(distribution='codonbench', version='0.1.0', "
+            "module='codonbench_models.mlp', source_sha256='0' * 64)}",
+            "comes from where it does not",
+        ),
+        ("{'origin': None}", "comes from where it does not"),
+        ("{'name': 'mlp-64'}", "says nothing of itself"),
+        ("{'files': (('x', '/etc/passwd'),)}", "nobody asked for"),
+    ],
+)
+def test_what_it_says_is_held_to_what_is_known(ask, change, words):
+    with pytest.raises(PluginError, match=words):
+        ask(LIES.replace("CHANGE", change))
+
+
 def test_the_stand_in_builds_nothing(ask):
     entry, _ = ask(ASKED_ABOUT)
     stand_in = entry.cls(entry.cls.Config.model_validate({}))

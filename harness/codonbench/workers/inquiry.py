@@ -21,7 +21,13 @@ from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_valida
 
 from codonbench.config import configure
 from codonbench.contracts import Frozen, Model, ModelConfig, ModelInfo, Name, Reference, TaskView
-from codonbench.discovery import discover, file_modules, insist_on_file, insist_on_unique_names
+from codonbench.discovery import (
+    discover,
+    file_modules,
+    insist_on_file,
+    insist_on_unique_names,
+    owners,
+)
 from codonbench.entries import ModelEntry
 from codonbench.errors import BenchError, PluginError, UsageError
 from codonbench.origin import Origin
@@ -99,12 +105,28 @@ def inquire(
         ours.close()
     if answer.error:
         raise (UsageError if answer.asker else PluginError)(answer.error)
-    allowed = {path.resolve() for path in question.files}
-    folders = [folder.resolve() for folder in question.folders]
-    for _, path in answer.files:
-        if path not in allowed and path.parent not in folders:
-            raise PluginError(f"model {question.model!r} names a file that nobody asked for")
+    _check(question, answer)
     return _stand_in(question, answer), answer.files
+
+
+def _check(question: Question, answer: Answer) -> None:
+    """Hold what a plugin says of where it comes from to what is known without asking it.
+
+    Raises:
+        PluginError: It says what cannot be.
+    """
+    origin = answer.origin
+    known = owners(question.files, question.folders)
+    if origin is None or not any(
+        (origin.distribution, origin.version) == (distribution, version)
+        and origin.module.startswith(module)
+        for distribution, version, module in known
+    ):
+        raise PluginError(f"model {question.model!r} says that it comes from where it does not")
+    files = {path.resolve() for path in question.files}
+    folders = {folder.resolve() for folder in question.folders}
+    if any(path not in files and path.parent not in folders for _, path in answer.files):
+        raise PluginError(f"model {question.model!r} names a file that nobody asked for")
 
 
 def _stand_in(question: Question, answer: Answer) -> ModelEntry:
