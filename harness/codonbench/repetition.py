@@ -17,21 +17,22 @@ from codonbench.learning import Work, learn, unwatched
 from codonbench.planning import Job, prepare
 from codonbench.records import RunRecord
 from codonbench.registry import Registry
-from codonbench.runner import run
+from codonbench.runner import Learn, run
 from codonbench.seeding import seeded_globals
 from codonbench.setting import Setting
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """A recorded run, made again in this process.
+    """A recorded run, made again.
 
     Attributes:
         recorded: The record it was made from.
         record: The record of the repetition.
         trace: The trace of the repetition.
-        module: What was trained, on the device of the plan; None for computed rows and where
-            building it failed. Its class ids are permuted: `Setting.labels` reveals them.
+        module: What was trained, on the device of the plan; None for computed rows, where
+            building it failed, and where another process trained it. Its class ids are
+            permuted: `Setting.labels` reveals them.
         job: Plugin, configuration and data.
     """
 
@@ -53,15 +54,20 @@ class Repetition:
 
 
 def repeat(
-    record: RunRecord, registry: Registry, cache: Path, data: str | None = None
+    record: RunRecord,
+    registry: Registry,
+    cache: Path,
+    data: str | None = None,
+    learner: Learn = learn,
 ) -> Repetition:
-    """Make a recorded run again, in this process; nothing is stored.
+    """Make a recorded run again; nothing is stored.
 
     Args:
         record: What to repeat.
         registry: The plugins.
         cache: As in `planning.prepare`.
         data: Where the data are, if the record's own name for them is not enough.
+        learner: What trains; in this process by default. From another no module comes back.
 
     Raises:
         UsageError: The model or the data are not to be had here, or the rules have changed.
@@ -75,7 +81,7 @@ def repeat(
     labs: list[Lab] = []
 
     def learn_and_keep(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
-        for setting, lab in learn(work, watch):
+        for setting, lab in learner(work, watch):
             labs.append(lab)
             yield setting, lab
 

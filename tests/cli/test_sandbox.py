@@ -65,6 +65,15 @@ class TestWithASandbox:
         assert record.plan.config["hidden"] == 8
         assert record.overrides == {"hidden": 8}
 
+    def test_a_record_is_repeated_inside_and_comes_out_the_same(self, run, bench, tmp_path):
+        (tmp_path / "mine.py").write_text(MODEL)
+        mine = ("--plugin", "mine.py")
+        run(*mine, "-m", "two-layers", "--set", "hidden=8", "--set", "learning_rate=0.1")
+        (record,) = (tmp_path / "results").glob("two-layers-*.json")
+        answer = bench("verify", record, *mine, "--sandbox")
+        assert answer.code == 0, answer.err
+        assert answer.out.splitlines()[-1].endswith(": identical")
+
     def test_a_file_that_is_not_there_is_named(self, run):
         answer = run("--plugin", "nowhere.py", "-m", "two-layers", *SANDBOXED)
         assert answer.code == 2

@@ -18,6 +18,8 @@ from codonbench.cli.folders import (
 )
 
 if TYPE_CHECKING:
+    from codonbench.cli.hands import Hands
+    from codonbench.config import RunRequest
     from codonbench.records import RunRecord
     from codonbench.registry import Registry
     from codonbench.store import Store
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 DataOption = Annotated[
     str | None,
     typer.Option("--data", "-d", help="Where the data are, if their recorded name is no path."),
+]
+
+SandboxOption = Annotated[
+    bool,
+    typer.Option("--sandbox", help="Repeat in a sandbox, as 'bench run --sandbox' would."),
 ]
 
 
@@ -39,6 +46,7 @@ def verify(
             "--keep-trace", help="Store the trace of an identical repetition beside its record."
         ),
     ] = False,
+    sandbox: SandboxOption = False,
 ) -> None:
     """Run recorded runs again from their records and compare; exit 1 where one differs.
 
@@ -47,7 +55,6 @@ def verify(
     Committed records have no trace; --keep-trace gives one back to a record
     whose repetition is identical, for 'bench show' and 'bench plot'.
     """
-    from codonbench.cli.loading import load_plugins
     from codonbench.errors import StoreError
     from codonbench.store import BadRecord, Store, read_record
 
@@ -58,7 +65,8 @@ def verify(
             raise StoreError(f"{path} {record.reason}")
         chosen.append(record)
     keep = [Store(path.parent) for path in records] if keep_trace else ()
-    _compare(chosen, load_plugins(plugin, plugins_dir), data, chosen, keep)
+    hands = _hands(plugin, plugins_dir, sandbox, records[0].parent)
+    _compare(chosen, hands, data, chosen, keep)
 
 
 def audit(
@@ -75,6 +83,7 @@ def audit(
     seed: Annotated[
         int | None, typer.Option(help="Of the choice; printed, so that it can be repeated.")
     ] = None,
+    sandbox: SandboxOption = False,
 ) -> None:
     """Repeat a random sample of finished runs; exit 1 where one differs from its record.
 
@@ -83,25 +92,52 @@ def audit(
     import random
     import secrets
 
-    from codonbench.cli.loading import load_plugins
     from codonbench.errors import StoreError
     from codonbench.records import FINISHED, RunRecord
     from codonbench.store import Store
 
-    registry = load_plugins(plugin, plugins_dir)
+    hands = _hands(plugin, plugins_dir, sandbox, results)
     chosen_seed = secrets.randbelow(2**31) if seed is None else seed
     finished = [
         record
         for record in Store(results).scan()
         if isinstance(record, RunRecord)
         and record.status in FINISHED
-        and (record.dataset.source == data or (data is None and _is_named(record, registry)))
+        and (record.dataset.source == data or (data is None and _is_named(record, hands.registry)))
     ]
     if not finished:
         raise StoreError(f"no finished run to repeat in {results}")
     chosen = random.Random(chosen_seed).sample(finished, min(sample, len(finished)))
     typer.echo(f"{len(chosen)} of {len(finished)} runs, chosen with --seed {chosen_seed}")
-    _compare(chosen, registry, file, finished)
+    _compare(chosen, hands, file, finished)
+
+
+def _hands(
+    files: list[Path] | None, folders: list[Path] | None, sandbox: bool, results: Path
+) -> Hands:
+    """Return what trains: this process, or one in a sandbox, which sees nothing of `results`."""
+    from codonbench.cli.hands import Hands, SandboxedHands
+    from codonbench.errors import ConfigError
+    from codonbench.workers.sandbox import unavailable
+
+    if not sandbox:
+        return Hands(0, None, files or (), folders or ())
+    if reason := unavailable():
+        raise ConfigError(f"--sandbox: {reason}")
+    return SandboxedHands(1, None, files or (), folders or (), results)
+
+
+def _request(record: RunRecord) -> RunRequest:
+    """Return the request that a record's model can be asked about with."""
+    import json
+
+    from codonbench.config import RunRequest
+
+    typed = {
+        field: value if isinstance(value, str) else json.dumps(value)
+        for field, value in record.overrides.items()
+    }
+    return RunRequest(model=record.model, task=record.task, overrides=typed)
 
 
 def _is_named(record: RunRecord, registry: Registry) -> bool:
@@ -112,7 +148,7 @@ def _is_named(record: RunRecord, registry: Registry) -> bool:
 
 def _compare(
     records: list[RunRecord],
-    registry: Registry,
+    hands: Hands,
     data: str | None,
     peers: list[RunRecord],
     keep: Sequence[Store] = (),
@@ -121,7 +157,7 @@ def _compare(
 
     Args:
         records: What to repeat.
-        registry: The plugins.
+        hands: The plugins, and what trains.
         data: As in `verification.verify`.
         peers: As there.
         keep: For each record, where its trace goes if the repetition is identical; or nothing.
@@ -133,7 +169,9 @@ def _compare(
     for i, record in enumerate(records):
         seconds = record.timings.total
         typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
-        repetition = repeat(record, registry, cache_folder(), data)
+        hands.get_ready(_request(record))
+        learner = hands.learn(record.plan)
+        repetition = repeat(record, hands.registry, cache_folder(), data, learner)
         verdict = compare(record, repetition.record, peers)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:
