@@ -29,6 +29,8 @@ ELSEWHERE = {
     "bench reproduce joiret2023 --data human_cds.fa.gz --seeds 0-2": "hours; "
     "tests/cli/test_reproduce.py runs a publication of its own",
     "bench run --model lstm --data joiret2023": "needs the network; tests/test_download.py",
+    "bench run --model two-layers --plugin two_layers.py --sandbox": "needs bubblewrap; "
+    "tests/cli/test_sandbox.py",
     "bench data fetch joiret2023": "needs the network; tests/test_download.py",
 }
 """Commands that are run by something else than this file."""

@@ -11,6 +11,7 @@ from codonbench.machine import (
     describe_machine,
     gpu_uuid,
     pin_arithmetic,
+    subnormals_as_zero,
 )
 
 
@@ -92,8 +93,22 @@ def test_a_gpu_has_an_identity_that_gives_no_uuid_away_and_a_clock():
     assert clock_mhz("cuda") > 0
 
 
-def test_numbers_too_small_to_be_normal_are_zero():
-    pin_arithmetic(1)
-    tiny = torch.full((1024,), 1e-30)
-    assert float((tiny * tiny * 1e20).sum()) == 0.0  # 1e-40 on the way
-    assert float((tiny * 1e-7).sum()) > 0.0
+def test_numbers_too_small_to_be_normal_are_zero_while_something_learns_and_not_after():
+    tiny = torch.full((1024,), 1e-20)
+
+    def product():
+        return float((tiny * tiny * 1e20).sum())  # 1e-40 on the way
+
+    assert product() > 0
+    with subnormals_as_zero():
+        assert product() == 0
+        assert float((tiny * 1e-17).sum()) > 0
+        with subnormals_as_zero():
+            pass
+        assert product() == 0
+    assert product() > 0
+
+
+def test_a_run_leaves_small_numbers_as_it_found_them(toys):
+    toys.run("mlp-64", pairs=640)
+    assert float(torch.tensor(1e-40) * 1) > 0

@@ -16,7 +16,7 @@ from codonbench.contracts import Dataset, Model, ModelConfig
 from codonbench.entries import ModelEntry
 from codonbench.guide import Guide, Guides, OnProbe, Watch
 from codonbench.lab import Lab
-from codonbench.machine import pin_arithmetic
+from codonbench.machine import pin_arithmetic, subnormals_as_zero
 from codonbench.setting import Setting
 from codonbench.studying import Assignment, study
 
@@ -82,11 +82,23 @@ def learn(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
     for i in range(0, len(work.plans), TOGETHER):
         guides = work.guides(work.plans[i : i + TOGETHER], watch)
         interrupted = False
-        for run, lab in study(model, work.config, assignments(guides), guides, work.every):
+        for run, lab in _by_turns(
+            study(model, work.config, assignments(guides), guides, work.every)
+        ):
             yield guides.guides[run].setting, collected(lab, guides, run)
             interrupted = lab.status == "interrupted"
         if interrupted:
             return
+
+
+def _by_turns(runs: Iterator[tuple[int, Lab]]) -> Iterator[tuple[int, Lab]]:
+    """Let runs learn by an arithmetic of their own, which whoever takes them in does not share."""
+    while True:
+        with subnormals_as_zero():
+            ended = next(runs, None)
+        if ended is None:
+            return
+        yield ended
 
 
 def assignments(guides: Guides) -> list[Assignment]:

@@ -7,6 +7,8 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -100,15 +102,10 @@ def choose_device(asked: str) -> DeviceKind:
 
 
 def pin_arithmetic(threads: int) -> None:
-    """Fix the number of threads and refuse algorithms whose result varies from run to run.
-
-    Numbers too small to be normal (below 1.2e-38) become 0: once a loss has all but vanished, a
-    processor spends up to 200 times as long on its gradients as on others.
-    """
+    """Fix the number of threads and refuse algorithms whose result varies from run to run."""
     # cuBLAS reads this when it is first used; without it PyTorch refuses its matrix products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     # As torch.use_deterministic_algorithms(True), which imports the whole compiler besides.
     torch.set_deterministic_debug_mode("error")
     # Filling every uninitialised buffer costs time and guards against nothing used here.
@@ -116,6 +113,21 @@ def pin_arithmetic(threads: int) -> None:
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
+
+
+@contextmanager
+def subnormals_as_zero() -> Iterator[None]:
+    """Take numbers too small to be normal (below 1.2e-38) for 0, in this thread.
+
+    Once a loss has all but vanished so have its gradients, and some processors spend 200 times as
+    long on those as on others. Undone on leaving: other libraries count on such numbers.
+    """
+    before = not float(np.float32(1e-40) * np.float32(1))
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def describe_machine(device: DeviceKind, circumstances: Circumstances | None = None) -> Machine:

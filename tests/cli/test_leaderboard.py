@@ -129,11 +129,11 @@ def test_the_name_of_a_stray_file_does_nothing_to_the_terminal_or_the_page(bench
     (folder / "results" / "stray\x1b[2J\u202e<!-- leaderboard:end -->.json").write_text("{}")
     for _ in range(2):
         answer = bench("leaderboard")
-        assert "not counted: stray [2J <!--" in answer.err
+        assert "not counted: stray\ufffd[2J\ufffd<!--" in answer.err
         assert not {"\x1b", "\u202e"} & set(answer.err)
     assert "up to date" in answer.out
     page = (folder / "README.md").read_text()
-    assert "stray \\[2J &lt;!-- leaderboard:end --&gt;.json" in page
+    assert "stray\ufffd\\[2J\ufffd&lt;!-- leaderboard:end --&gt;.json" in page
     assert not {"\x1b", "\u202e"} & set(page)
 
 

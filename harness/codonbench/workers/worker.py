@@ -17,7 +17,7 @@ import numpy as np
 from codonbench.course import Directions, Shown
 from codonbench.errors import UsageError
 from codonbench.lab import Lab
-from codonbench.machine import pin_arithmetic
+from codonbench.machine import pin_arithmetic, subnormals_as_zero
 from codonbench.studying import study
 from codonbench.workers.messages import (
     Ask,
@@ -49,8 +49,9 @@ def serve(connection: Connection) -> None:
     pin_arithmetic(orders.threads)
     try:
         model, config = orders.learner()
-        for run, lab in study(model, config, orders.assignments, relay, orders.every):
-            relay.ended(run, lab)
+        with subnormals_as_zero():
+            for run, lab in study(model, config, orders.assignments, relay, orders.every):
+                relay.ended(run, lab)
     except UsageError as error:
         relay.send(Unusable(error=str(error)))
     connection.close()
