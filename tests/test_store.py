@@ -455,3 +455,24 @@ def test_preparing_twice_does_no_harm(store, record):
     store.save(record, None)
     store.prepare()
     assert files_in(store.folder) == [f"{record.name}.json"]
+
+
+def test_what_a_killed_writer_left_goes_and_what_another_is_writing_stays(
+    finished, tmp_path, monkeypatch
+):
+    record, trace = finished
+    store = Store(tmp_path)
+
+    def die(*names):
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", die)
+        patch.setattr(Path, "unlink", lambda path, missing_ok=False: None)
+        with pytest.raises(SystemExit):
+            store.save(record, trace)
+    other = tmp_path / ".another-run.json.xyz.tmp"
+    other.write_text("being written")
+    assert len([*tmp_path.rglob("*.tmp")]) == 2
+    store.tidy(record)
+    assert [*tmp_path.rglob("*.tmp")] == [other]

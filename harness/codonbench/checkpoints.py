@@ -19,7 +19,7 @@ import numpy.typing as npt
 from codonbench.config import RunPlan
 from codonbench.errors import StoreError
 from codonbench.printable import printable
-from codonbench.store import write_atomically
+from codonbench.store import sweep, write_atomically
 
 _ARRAYS = ("position", "pairs", "logits", "seconds", "state")
 
@@ -104,6 +104,7 @@ class Checkpoints:
         """Forget how far a run had come: its record is there."""
         with suppress(OSError):
             self._path(plan).unlink(missing_ok=True)
+        sweep(self._path(plan))
 
     def _path(self, plan: RunPlan) -> Path:
         return self._folder / f"{plan.run_id}.ckpt"

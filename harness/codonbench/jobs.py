@@ -108,6 +108,7 @@ def run_all(
                 )
                 for record, trace in runs:
                     store.save(record, trace if len(trace.pairs) else None)
+                    store.tidy(record)
                     if record.status in FINISHED:
                         checkpoints.drop(record.plan)
                     claims.give_back(record.run_id)

@@ -7,8 +7,9 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from glob import escape
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,11 @@ class Store:
         path = self.folder / f"{record.name}.json"
         write_atomically(path, _as_text(record.model_dump(mode="json")))
         return path
+
+    def tidy(self, record: RunRecord) -> None:
+        """Remove what killed writers of this run left; to be called by who has claimed it."""
+        for written in (self.folder / f"{record.name}.json", self.trace_path(record)):
+            sweep(written)
 
     def save_trace(self, record: RunRecord, trace: Trace) -> Path:
         """Write a trace beside a record that is there already.
@@ -238,7 +244,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=_temporary_prefix(path), suffix=".tmp"
+        )
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -253,6 +261,20 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise _store_error("file", path, error) from error
+
+
+def _temporary_prefix(path: Path) -> str:
+    return f".{path.name[:120]}."
+
+
+def sweep(path: Path) -> None:
+    """Remove what writers of this file left behind that were killed; only who owns it may.
+
+    Where it cannot be removed it stays: it harms nobody.
+    """
+    for left in path.parent.glob(f"{escape(_temporary_prefix(path))}*.tmp"):
+        with suppress(OSError):
+            left.unlink()
 
 
 def _flush_folder(folder: Path) -> None:
