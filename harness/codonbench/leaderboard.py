@@ -84,7 +84,12 @@ def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
             groups[item.comparability_key, item.machine.device].append(item)
     counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
     tables = [_build_table(rows, _contrasts(place, counted)) for place, rows in counted.items()]
-    tables.sort(key=lambda t: (t.task, t.simulated, t.data, t.stop, t.device, t.control, t.key))
+    tables.sort(
+        key=lambda t: (
+            *(t.task, t.simulated, t.data, t.stop == "budget"),
+            *(t.device, t.control, t.key),
+        )
+    )
     excluded.sort(key=lambda e: (e.name, e.reason))
     return Board(tables=tuple(tables), excluded=tuple(excluded))
 

@@ -65,6 +65,7 @@ def render_table(table: Table) -> str:
         else "no early stop:"
     )
     control = f", control {plain(table.control)}" if table.control else ""
+    whole = ", whole budget" if table.stop == "budget" else ""
     chosen = {k: v for k, v in sorted(table.task_options.items()) if v is not None}
     options = plain(", ".join(f"{k} {v}" for k, v in chosen.items()))
     everyone = (*table.rows, *table.references)
@@ -72,7 +73,7 @@ def render_table(table: Table) -> str:
     one_device = len(devices) == 1
     on = f"all on {plain(', '.join(devices))}; " if one_device else ""
     lines = [
-        f"### {plain(table.task)} on {data}{control}, {plain(table.device)}",
+        f"### {plain(table.task)} on {data}{control}{whole}, {plain(table.device)}",
         "",
         f"Task version {plain(table.task_version)}"
         + (f" ({options})" if options else "")
