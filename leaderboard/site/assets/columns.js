@@ -1,0 +1,85 @@
+// The columns of the leaderboard: what each shows, and what it is sorted by.
+"use strict";
+
+// Sorting values: a number, a text, Infinity for "never", null for "does not apply".
+codonbench.columns = (table) => {
+  const { element, words } = codonbench;
+  const has = (field) => table.rows.some((row) => row[field] != null);
+  const budget = table.budget_pairs;
+
+  const median = (name, title, hint, limit = budget) => ({
+    name, title, hint, kind: "number",
+    value: (row) => sortable(row.medians[name]),
+    cell: (row) => figure(row.medians[name], limit),
+  });
+
+  return [
+    { name: "rank", title: "#", hint: "Rank by median excess pairs", kind: "number", value: (row) => row.rank ?? null, cell: (row) => [row.rank ?? ""] },
+    has("tier") && { name: "tier", title: "Tier", hint: "Rows of one tier cannot be told apart", kind: "number", value: (row) => row.tier, cell: (row) => [row.tier ?? ""] },
+    { name: "model", title: "Model", hint: "Name, changes to it, supplier; opens its pictures", kind: "text", head: true, value: (row) => codonbench.label(row), cell: name },
+    { name: "success", title: "Success", hint: "Runs that stayed right, with the 95 % interval of their share", kind: "number", value: (row) => (row.medians.sustained_pairs ? row.successes / row.seeds.length : null), cell: success },
+    median("excess_pairs", "Excess pairs", "Pairs beyond the point at which every codon has been seen"),
+    median("pairs_consumed", "Pairs consumed", "Pairs until all are right for the first time"),
+    { name: "span", title: "", label: "Pairs consumed, drawn", kind: "picture", cell: (row) => [bar(row.medians.pairs_consumed, table)] },
+    median("sustained_pairs", "Sustained", "Pairs until all are right, and stay so for 64,000 pairs"),
+    median("confident_pairs", "Confident 0.9", "Pairs until every p(true) is at least 0.9"),
+    has("restricted_mean") && { name: "restricted_mean", title: "Restricted mean", hint: "Mean pairs, runs that never got there counted at the budget", kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), null) },
+    median("rare_stop_ambiguity", "Unsure stops", "Stop codons with p(stop) below 0.9 at the end", null),
+    { name: "parameters", title: "Parameters", hint: "Trainable parameters", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
+    { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
+    { name: "seconds", title: "s a run", hint: "Median training time, where all ran on one device", kind: "number", value: (row) => row.seconds, cell: (row) => [row.seconds == null ? "" : d3.format(".2~f")(row.seconds)] },
+    { name: "notes", title: "Notes", hint: "What a reader must know", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [element("div", { title: row.notes.join("; ") }, row.notes.join("; "))] },
+  ].filter(Boolean);
+
+  function name(row) {
+    const link = element("a", { href: `#row=${row.id}` }, element("bdi", {}, row.model));
+    const more = [row.changes, row.supplier && `by ${row.supplier}`].filter(Boolean).join("; ");
+    return [link, more && element("small", {}, element("bdi", {}, more))];
+  }
+
+  function success(row) {
+    if (!row.medians.sustained_pairs) return ["–"];
+    const interval = `${words.percent(row.success_low)}–${words.percent(row.success_high)} %`;
+    return [`${row.successes}/${row.seeds.length}`, element("small", {}, interval)];
+  }
+
+  function figure(value, limit) {
+    if (value == null) return ["–"];
+    const point = words.censored(value.value, limit);
+    const single = value.low === value.high || value.n === 1;
+    return [point, !single && element("small", {}, words.range(value.low, value.high, limit))].filter(Boolean);
+  }
+
+  // A mean of pairs has decimals that no seed has.
+  function rounded(mean) {
+    return mean && { ...mean, value: Math.round(mean.value), low: Math.round(mean.low), high: Math.round(mean.high) };
+  }
+
+  function sortable(value) {
+    return value == null ? null : value.value ?? Infinity;
+  }
+
+  // The median and its interval on a log axis that all rows of the table share.
+  function bar(value, { scale }) {
+    if (value == null || !scale) return element("span", { class: "bar", "aria-hidden": "true" });
+    const at = (x) => `${(100 * scale(Math.max(x ?? Infinity, 1))).toFixed(2)}%`;
+    const box = element("span", { class: "bar", "aria-hidden": "true" });
+    const line = element("span", { class: "whisker" });
+    line.style.left = at(value.low);
+    line.style.right = `calc(100% - ${at(value.high)})`;
+    const dot = element("span", { class: value.value == null ? "dot beyond" : "dot" });
+    dot.style.left = at(value.value);
+    box.append(line, dot);
+    return box;
+  }
+};
+
+codonbench.label = (row) => [row.model, row.changes && `(${row.changes})`, row.supplier && `by ${row.supplier}`].filter(Boolean).join(" ");
+
+// Pairs to a share of the width, on a log axis; what lies beyond the budget is at its end.
+codonbench.pairsScale = (rows) => {
+  const found = rows.flatMap((row) => { const m = row.medians.pairs_consumed; return m ? [m.low, m.value, m.high] : []; }).filter((x) => x != null && x > 0);
+  if (!found.length) return null;
+  const log = d3.scaleLog([d3.min(found), d3.max(found) * 1.0001], [0.04, 0.9]).clamp(true);
+  return (x) => (x === Infinity ? 1 : log(x));
+};

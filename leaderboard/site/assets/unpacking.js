@@ -1,0 +1,36 @@
+// Packed arrays (packing.py) back to numbers: base64, inflate, running sum along the last axis.
+"use strict";
+
+codonbench.unpack = async (packed) => {
+  const text = atob(packed.deflated);
+  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const raw = await new Response(stream).arrayBuffer();
+  const wide = packed.kind === "u4";
+  const values = wide ? words32(raw) : new Uint8Array(raw);
+  const length = packed.shape[packed.shape.length - 1];
+  for (let start = 0; start < values.length; start += length)
+    for (let i = start + 1; i < start + length; i++) values[i] += values[i - 1]; // wraps around, as it should
+  return values;
+
+  function words32(buffer) { // little-endian, whatever this machine is
+    const view = new DataView(buffer);
+    return Uint32Array.from({ length: buffer.byteLength / 4 }, (_, i) => view.getUint32(4 * i, true));
+  }
+};
+
+// Levels 0..255 are roots of probabilities.
+codonbench.probability = (level) => (level / 255) ** 2;
+
+codonbench.canUnpack = () => typeof DecompressionStream === "function";
+
+codonbench.unpackAll = async (picture) => {
+  const seeds = await Promise.all(picture.seeds.map(async (seed) => ({ ...seed, ...(await fields(seed, ["pairs", "right", "stops_right", "lowest", "p_stop", "first_right", "right_since"])) })));
+  const heat = picture.heat_map && { ...picture.heat_map, ...(await fields(picture.heat_map, ["pairs", "p", "right", "redrawn"])) };
+  return { ...picture, seeds, heat_map: heat };
+
+  async function fields(from, names) {
+    const arrays = await Promise.all(names.map((name) => codonbench.unpack(from[name])));
+    return Object.fromEntries(names.map((name, i) => [name, arrays[i]]));
+  }
+};

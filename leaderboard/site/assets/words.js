@@ -1,0 +1,29 @@
+// Elements and numbers. Text reaches the page through here, as text and never as markup.
+"use strict";
+
+// element("td", {class: "number"}, "64", element("small", {}, "..."))
+codonbench.element = (tag, attributes = {}, ...children) => {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value != null) made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child != null && child !== false && child !== ""));
+  return made;
+};
+
+codonbench.NEVER = 2 ** 32 - 1;
+
+codonbench.words = (() => {
+  const whole = d3.format(",.0f");
+  const number = (value) => (Number.isInteger(value) || Math.abs(value) >= 100 ? whole(value) : d3.format(".3~g")(value));
+  // 2688 -> 2.7k
+  const short = (value) => (value < 1000 ? whole(value) : d3.format(".2~s")(value));
+  const percent = (share) => `${Math.round(100 * share)}`;
+  // A censored value: null is "never within the budget".
+  const censored = (value, budget) => (value == null ? (budget ? `> ${whole(budget)}` : "never") : number(value));
+  const range = (low, high, budget) => `${censored(low, budget)} to ${censored(high, budget)}`;
+  const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
+  return { whole, number, short, percent, censored, range, plural };
+})();
