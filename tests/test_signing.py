@@ -231,3 +231,14 @@ def test_somebody_elses_signature_is_not_replaced(path, record, alice, keys, tmp
     with pytest.raises(SignatureError, match=r"is by another key, [0-9a-f]{16}; move it away"):
         sign(path, key_of("bob", tmp_path))
     assert signer_of(path, record, keys) == "alice"
+
+
+def test_a_private_key_of_an_unknown_kind_is_refused_in_words(tmp_path):
+    path = tmp_path / "odd"
+    path.write_bytes(
+        b"-----BEGIN PRIVATE KEY-----\n"
+        b"MC4CAQAwBQYDJ2VwBCIEIIOS5+oXqNk9qmxi0O+/s31og76u/6gAlDgJcZeEk7ys\n"
+        b"-----END PRIVATE KEY-----\n"
+    )
+    with pytest.raises(KeyFileError, match="no private key as 'bench keygen' writes it"):
+        read_private_key(path)
