@@ -70,12 +70,12 @@ def victims_in(folder):
         cwd=folder,
         text=True,
     )
-    try:
-        assert process.stdout.readline() == "ready\n"
-        yield Victims(process)
-    finally:
-        process.kill()
-        process.wait()
+    with process:  # which closes its pipes
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield Victims(process)
+        finally:
+            process.kill()
 
 
 def records(folder):
