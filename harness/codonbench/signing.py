@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -57,6 +57,10 @@ class Signature(Frozen):
     signature: str = Field(pattern=r"^[0-9a-f]{128}$")
 
 
+_NO_KEY = (ValueError, UnsupportedAlgorithm, InternalError)
+"""What reading a damaged key comes to; the last is OpenSSL's own confusion."""
+
+
 def make_key(path: Path) -> str:
     """Write a new private key to `path` and its public key to ``path.pub``; return its fingerprint.
 
@@ -97,7 +101,7 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
         raise KeyFileError(f"key {path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # TypeError: a password
+    except (TypeError, *_NO_KEY) as error:  # TypeError: it asks for a password
         raise KeyFileError(
             f"{path} is no private key as 'bench keygen' writes it: {error}"
         ) from error
@@ -121,7 +125,7 @@ def read_public_keys(folder: Path) -> Keys:
             key = load_pem_public_key(path.read_bytes())
         except OSError as error:
             raise KeyFileError(f"key {path} cannot be read: {error.strerror}") from error
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except _NO_KEY as error:
             raise KeyFileError(f"{path} is no public key: {error}") from error
         if not isinstance(key, Ed25519PublicKey):
             raise KeyFileError(f"key {path} is no Ed25519 key")
