@@ -246,7 +246,7 @@ def test_the_page_shows_the_ratio_and_says_what_is_faster(records):
     line = next(x for x in page.splitlines() if x.startswith("| paced ") and "shuffled" in x)
     cells = [cell.strip() for cell in line.split("|")]
     assert cells[4:8] == ["> 25,600", "0.00 [0.00 to 0.00]", "6", "yes"]
-    assert "control shuffled, cpu" in page
+    assert "control shuffled, whole budget, cpu" in page
     assert "stop means the codons that the shuffled code makes stop" in page
     assert page.count(FASTER) == 3  # blocks, paced, paced with fallback
 

@@ -370,6 +370,7 @@ def test_a_run_below_the_bound_must_be_flagged(tmp_path, content):
         ({"plugin.version": "", "plugin.distribution": "mine.py"}, "plugin.version"),
         ({"plan.threads": 4, "machine.threads": 4}, "plan.threads"),
         ({"plan.engine": "eager"}, "plan.engine"),
+        ({"plan.engine": "compiled"}, "plan.engine"),
     ],
 )
 def test_a_doubt_is_a_warning_and_under_strict_a_problem(tmp_path, content, changes, field):
@@ -381,6 +382,16 @@ def test_a_doubt_is_a_warning_and_under_strict_a_problem(tmp_path, content, chan
     assert (report.invalid, report.warnings) == (0, 1)
     assert report.problems[0].field == field
     assert [found for found, _ in remarks(path, strict=True)] == [field]
+
+
+def test_a_run_of_the_whole_budget_may_have_been_compiled(tmp_path, spent):
+    spent["harness"]["modified"] = False
+    put(spent, "plan.engine", "compiled")
+    assert remarks(written(tmp_path, seal(spent)), strict=True) == []
+    put(spent, "plan.engine", "eager")
+    assert remarks(written(tmp_path, seal(spent)), strict=True) == [
+        ("plan.engine", "is 'eager'; official rows use 'auto' or 'compiled'")
+    ]
 
 
 # Records that crowd one another

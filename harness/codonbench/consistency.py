@@ -12,11 +12,12 @@ from collections.abc import Iterator
 
 from pydantic import TypeAdapter, ValidationError
 
-from codonbench.config import RULES_VERSION
+from codonbench.config import RULES_VERSION, EngineChoice
 from codonbench.contracts import MetricName, Version
 from codonbench.probes import WINDOW_PAIRS
 from codonbench.records import FINISHED, RunRecord
 from codonbench.scoring import RANKING_METRICS, Number, flags, recorded_key
+from codonbench.stopping import StopRule
 
 Remark = tuple[str, str]
 """A field's dotted name, and what is wrong with it."""
@@ -40,6 +41,12 @@ _NOT_AFTER = (
     ("confident_pairs_50", "confident_pairs"),
 )
 """What holds for all of the code at the second has held at the first before."""
+
+OFFICIAL_ENGINES: dict[StopRule, tuple[EngineChoice, ...]] = {
+    "confident": ("auto",),
+    "budget": ("auto", "compiled"),  # 23 million pairs repay the compiling
+}
+"""The engines whose rows may be official, by the rule that ended the run."""
 
 
 def contradictions(record: RunRecord) -> Iterator[Remark]:
@@ -68,8 +75,10 @@ def doubts(record: RunRecord) -> Iterator[Remark]:
         )
     if record.plan.threads != 1:
         yield "plan.threads", f"is {record.plan.threads}; official rows use 1"
-    if record.plan.engine != "auto":
-        yield "plan.engine", f"is {record.plan.engine!r}; official rows use 'auto'"
+    engines = OFFICIAL_ENGINES[record.plan.stop]
+    if record.plan.engine not in engines:
+        allowed = " or ".join(repr(engine) for engine in engines)
+        yield "plan.engine", f"is {record.plan.engine!r}; official rows use {allowed}"
 
 
 def _ending(record: RunRecord) -> Iterator[Remark]:
