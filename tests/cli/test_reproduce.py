@@ -74,9 +74,11 @@ def test_what_is_missing_is_run_and_the_page_is_written(reproduce):
     assert answer.code == 0, answer.err
     assert recorded() == [(model, s) for model in ("oracle", "untrained") for s in (0, 1)]
     page = Path("docs/mine.md").read_text()
-    assert "Of 1 published figures: 1 agrees." in page
+    assert "Published figures: 1 (agrees: 1)." in page
     last = answer.out.splitlines()[-1]
-    assert last == "wrote docs/mine.md; figures: 1, agrees: 1, differs: 0, unknown: 0, not run: 0"
+    assert last == (
+        "wrote docs/mine.md; figures: 1, agrees: 1, differs: 0, too few: 0, unknown: 0, not run: 0"
+    )
 
 
 def test_what_is_recorded_is_not_run_again(reproduce):
@@ -99,14 +101,14 @@ def test_no_run_only_writes_and_keeps_what_people_wrote(reproduce):
     assert reproduce("--no-run").code == 0
     assert recorded() == []
     assert page.read_text().startswith("# By hand\n")
-    assert "Of 1 published figures: 1 not run yet." in page.read_text()
+    assert "Published figures: 1 (not run yet: 1)." in page.read_text()
 
 
 def test_check_passes_then_fails_with_3_and_writes_nothing(reproduce):
     reproduce("--seeds", "0")
     page = Path("docs/mine.md")
     assert reproduce("--check").code == 0
-    page.write_text(page.read_text().replace("1 agrees.", "1 does not agree."))
+    page.write_text(page.read_text().replace("(agrees: 1)", "(does not agree: 1)"))
     before = page.read_bytes()
     answer = reproduce("--check")
     assert answer.code == 3
@@ -153,5 +155,5 @@ def test_what_cannot_be_asked_ends_with_2(bench, reproduce):
 def test_data_choose_what_the_page_is_about(reproduce):
     reproduce("--seeds", "0")
     assert reproduce("--no-run", "--data", "some/folder/orfs.fa", "--out", "other.md").code == 0
-    assert "1 not run yet" in Path("other.md").read_text()
+    assert "not run yet: 1" in Path("other.md").read_text()
     assert reproduce("--check", "--data", "usage").code == 0

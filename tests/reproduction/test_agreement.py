@@ -169,3 +169,9 @@ def test_a_verdict_needs_every_reading(standings, early, kind, reason):
 
 def test_a_verdict_says_how_many_protocols_it_rests_on():
     assert judge({"Adam": ALL}, "", readings=4, seeds=3).reason.endswith("; 1 of 4 protocols run")
+
+
+@pytest.mark.parametrize(("seeds", "kind"), [(1, "too few"), (8, "too few"), (9, "differs")])
+def test_outside_a_range_of_few_seeds_is_no_difference_yet(seeds, kind):
+    outside = {"Adam": {"unique": "later", "argmax": "later"}}
+    assert judge(outside, "", readings=1, seeds=seeds).kind == kind

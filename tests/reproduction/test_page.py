@@ -103,7 +103,7 @@ def test_markers_that_are_wrong_are_named(report, page, sentence):
 def test_an_empty_folder_gives_an_honest_page(report):
     page = render_page(report(), None)
     assert "No run that spent the whole budget is recorded yet" in page
-    assert "Of 2 published figures: 2 not run yet." in page
+    assert "Published figures: 2 (not run yet: 2)." in page
     assert "Every record of such a run counts." in page
 
 
@@ -165,7 +165,7 @@ def test_exact_figures_stand_beside_and_the_instruments_ratio_below(section, run
 def test_a_verdict_stands_beside_its_reason(section, run):
     both = [run(epoch=7), run(epoch=7, overrides=SGD)]
     text = section("verdicts", *both)
-    assert "Of 2 published figures: 1 agrees, 1 not run yet." in text
+    assert "Published figures: 2 (agrees: 1, not run yet: 1)." in text
     assert cells(text)[0][3:] == ["agrees", "inside our range in every reading"]
 
 

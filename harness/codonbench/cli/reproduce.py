@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -159,7 +159,9 @@ def _page(report: Report, path: Path) -> bytes:
 
 
 def _summary(report: Report) -> str:
-    """Return ``figures: 13, agree: 2, ...``."""
+    """Return ``figures: 13, agrees: 2, ...``."""
+    from codonbench.reproduction.agreement import Kind
+
     kinds = [cell.verdict.kind for cell in report.cells]
-    counts = {kind: kinds.count(kind) for kind in ("agrees", "differs", "unknown", "not run")}
+    counts = {kind: kinds.count(kind) for kind in get_args(Kind)}
     return f"figures: {len(kinds)}, " + ", ".join(f"{k}: {n}" for k, n in counts.items())

@@ -3,7 +3,7 @@
 A published figure rests on one run of unknown seed. If ours repeat its protocol, it is one more
 draw beside our n: all n + 1 places in the order are equally likely, so it falls outside our range
 with probability 2 / (n + 1) at most (ties and "never" make that less). With three seeds that is
-one half: outside is then no more than a hint.
+one half, and outside no more than a hint; a figure is said to differ from nine seeds on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ Standing = Literal["inside", "earlier", "later"]
 Standings = Mapping[str, Mapping[str, Standing]]
 """By protocol and, within it, by criterion."""
 
-Kind = Literal["agrees", "differs", "unknown", "not run"]
+Kind = Literal["agrees", "differs", "too few", "unknown", "not run"]
+
+MOST_LUCK = 0.2
+"""How often luck alone may put a figure outside our range, where that is to say that it differs."""
 
 
 class Verdict(Frozen):
@@ -134,9 +137,9 @@ def judge(standings: Standings, early: str, readings: int, seeds: int) -> Verdic
     """Return what becomes of a figure.
 
     It agrees where it lies inside our range in every reading, that is under each protocol and
-    criterion; it differs where it lies on one and the same side outside in every one. Where that
-    depends on what the publication leaves open, and where the figure is too early for its own
-    instrument, it cannot be known.
+    criterion; it differs where it lies on one and the same side outside in every one, of seeds
+    enough (`MOST_LUCK`). Where that depends on what the publication leaves open, and where the
+    figure is too early for its own instrument, it cannot be known.
 
     Args:
         standings: Of the protocols that were run.
@@ -156,9 +159,10 @@ def judge(standings: Standings, early: str, readings: int, seeds: int) -> Verdic
     (place,) = found
     if place == "inside":
         return Verdict(kind="agrees", reason="inside our range in every reading" + partial)
-    luck = f", which luck alone does up to {100 * chance_outside(seeds):.0f} times in 100"
+    chance = chance_outside(seeds)
+    luck = f", which luck alone does up to {100 * chance:.0f} times in 100"
     reason = f"{place} than all our runs in every reading{luck}{partial}"
-    return Verdict(kind="differs", reason=reason)
+    return Verdict(kind="differs" if chance <= MOST_LUCK else "too few", reason=reason)
 
 
 def _what_decides(standings: Standings) -> str:

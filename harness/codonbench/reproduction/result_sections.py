@@ -23,6 +23,7 @@ from codonbench.reproduction.texts import (
 KINDS = {
     "agrees": "agrees",
     "differs": "does not agree",
+    "too few": "too few seeds to say",
     "unknown": "cannot be known",
     "not run": "not run yet",
 }
@@ -151,7 +152,7 @@ def _ratio(report: Report) -> Iterator[str]:
 def verdicts_section(report: Report) -> str:
     """Return what agrees, what does not, and what cannot be known."""
     counts = {kind: sum(c.verdict.kind == kind for c in report.cells) for kind in KINDS}
-    summed = ", ".join(f"{count} {KINDS[kind]}" for kind, count in counts.items() if count)
+    summed = ", ".join(f"{KINDS[kind]}: {count}" for kind, count in counts.items() if count)
     body = [
         [
             *cell_name(cell.cell),
@@ -162,7 +163,7 @@ def verdicts_section(report: Report) -> str:
         for cell in report.cells
     ]
     parts = [
-        f"Of {len(report.cells)} published figures: {summed}.",
+        f"Published figures: {len(report.cells)} ({summed}).",
         grid(("configuration", "", "published", "verdict", "because"), body, 5),
     ]
     if report.tallies:
