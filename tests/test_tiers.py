@@ -34,28 +34,28 @@ def test_never_is_worse_than_any_number_and_no_worse_than_never():
 def test_no_row_and_one_row():
     assert tiers([]) == ()
     assert tiers([row(*range(10))]) == (1,)
-    assert tiers([{}]) == (1,)
+    assert tiers([{}]) == (None,)
 
 
 def test_with_five_seeds_nothing_is_told_apart_and_with_six_it_may_be():
-    assert tiers([row(*[0] * 5), row(*[NEVER] * 5)]) == (1, 1)
+    assert tiers([row(*[0] * 5), row(*[NEVER] * 5)]) == (None, None)
     assert tiers([row(*[0] * 6), row(*[NEVER] * 6)]) == (1, 2)
 
 
 def test_a_lucky_seed_at_the_top_does_not_keep_the_others_in_one_tier():
     good, bad = row(*[64] * 10), row(*[6400] * 10)
-    assert tiers([row(0), good, bad]) == (1, 1, 2)
+    assert tiers([row(0), good, bad]) == (None, 1, 2)
 
 
 def test_seeds_that_nobody_else_has_run_do_not_keep_the_others_in_one_tier():
     elsewhere = row(*[0] * 10, first=100)
     good, bad = row(*[64] * 10), row(*[6400] * 10)
-    assert tiers([elsewhere, good, bad]) == (1, 1, 2)
-    assert tiers([good, row(*[640] * 10, first=100)]) == (1, 1)
+    assert tiers([elsewhere, good, bad]) == (None, 1, 2)
+    assert tiers([good, row(*[640] * 10, first=100)]) == (1, None)
 
 
-def test_a_row_with_few_seeds_takes_the_tier_it_stands_in():
-    assert tiers([row(*[0] * 10), row(*[64] * 10), row(65), row(*[640] * 10)]) == (1, 2, 2, 3)
+def test_a_row_with_few_seeds_has_no_tier_and_changes_none():
+    assert tiers([row(*[0] * 10), row(*[64] * 10), row(65), row(*[640] * 10)]) == (1, 2, None, 3)
 
 
 def test_a_row_ahead_by_its_median_but_worse_seed_by_seed_opens_no_gap():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pandas as pd
 from codonbench.controls import FASTER_BELOW, Contrast
 from codonbench.errors import StoreError
 from codonbench.leaderboard import Board, Row, Table
+from codonbench.printable import visible
 from codonbench.statistics import Median, RestrictedMean
 from codonbench.tiers import FEWEST_SEEDS, LEVEL
 
@@ -43,6 +43,9 @@ CONTRAST_HEADERS = (
     "seeds",
     "faster on the real code",
 )
+
+NONE = "-"
+"""Stands where there is nothing to show, or nothing that applies."""
 
 _LONGEST, _LONGEST_NOTES = 120, 1_200
 
@@ -97,8 +100,9 @@ _TIERS = (
     "Tiers: compared seed by seed on the same streams, the first row of a tier is worse than the "
     "first row of the tier before it by more than chance explains, and the other rows of its tier "
     "are not told apart from it (excess pairs; exact signed-rank test; false discovery rate "
-    f"{100 * LEVEL:.0f} %; {FEWEST_SEEDS} shared seeds or more). Restricted mean: of pairs "
-    "consumed; a seed that never got there counts with the whole budget."
+    f"{100 * LEVEL:.0f} %). A row that shares fewer than {FEWEST_SEEDS} seeds with the others is "
+    f"not tested: its tier is {NONE}. Restricted mean: of pairs consumed; a seed that never got "
+    "there counts with the whole budget."
 )
 
 _CONTRASTS = (
@@ -151,7 +155,7 @@ def _cells(row: Row, budget: int, one_device: bool) -> list[str]:
     seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
     return [
         "" if row.rank is None else str(row.rank),
-        "" if row.tier is None else str(row.tier),
+        "" if row.rank is None else str(row.tier or NONE),
         plain(label(row)),
         success_text(row),
         median_text(medians["excess_pairs"], budget),
@@ -184,7 +188,7 @@ def name_text(model: str, overrides: Mapping[str, object], distribution: str) ->
 def ratio_text(ratio: Median | None) -> str:
     """Return ``0.57 [0.36 to 0.68]``; 0 where only the real code was deciphered, ``-`` for none."""
     if ratio is None:
-        return "-"
+        return NONE
     low, middle, high = (
         "∞" if value is None else f"{value:.2f}" for value in (ratio.low, ratio.value, ratio.high)
     )
@@ -197,7 +201,7 @@ def success_text(row: Row) -> str:
     ``-`` for a row to which it does not apply, such as a bound.
     """
     if row.medians["sustained_pairs"] is None:
-        return "-"
+        return NONE
     low, high = round(100 * row.success_low), round(100 * row.success_high)
     return f"{row.successes}/{len(row.seeds)} [{low}-{high} %]"
 
@@ -205,7 +209,7 @@ def success_text(row: Row) -> str:
 def median_text(median: Median | None, budget: int | None) -> str:
     """Return ``4,096 [3,072 to 5,120]``; beyond the budget as ``> 23,040,000``; ``-`` for none."""
     if median is None:
-        return "-"
+        return NONE
     never = "never" if budget is None else f"> {budget:,}"
     texts = [never if v is None else _number(v) for v in (median.value, median.low, median.high)]
     return _with_interval(texts, median.n)
@@ -214,7 +218,7 @@ def median_text(median: Median | None, budget: int | None) -> str:
 def mean_text(mean: RestrictedMean | None) -> str:
     """Return ``4,096 [3,072 to 5,120]``; ``-`` for none."""
     if mean is None:
-        return "-"
+        return NONE
     return _with_interval([_number(v) for v in (mean.value, mean.low, mean.high)], mean.n)
 
 
@@ -227,29 +231,6 @@ def _with_interval(texts: Sequence[str], n: int) -> str:
 def _number(value: float) -> str:
     """Return a number in full, where a reader can still count its digits."""
     return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
-
-
-def visible(text: str, longest: int = _LONGEST) -> str:
-    """Return text on one line, cut where it is overlong, and free of what cannot be seen.
-
-    Control and formatting characters go: line breaks, escape sequences, zero-width and
-    right-to-left marks. Of marks that pile up on one letter the first two stay.
-    """
-    kept: list[str] = []
-    for c in text:
-        category = unicodedata.category(c)
-        if category.startswith(("C", "Z")):
-            kept.append(" ")
-        elif not (category.startswith("M") and _are_marks(kept[-2:])):
-            kept.append(c)
-        if len(kept) > 4 * longest:  # enough to cut from: spaces may yet melt into one
-            break
-    line = " ".join("".join(kept).split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
-
-
-def _are_marks(characters: list[str]) -> bool:
-    return len(characters) == 2 and all(unicodedata.category(c)[0] == "M" for c in characters)
 
 
 def plain(text: str, longest: int = _LONGEST) -> str:

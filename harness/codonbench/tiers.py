@@ -38,12 +38,13 @@ _Values = npt.NDArray[np.float64]
 """One row a model, one column a seed; NaN where a model has not run a seed."""
 
 
-def tiers(excesses: Sequence[Mapping[int, float]]) -> tuple[int, ...]:
-    """Return the tier of each row, from 1, ascending.
+def tiers(excesses: Sequence[Mapping[int, float]]) -> tuple[int | None, ...]:
+    """Return the tier of each row, from 1, ascending; None for a row that was not tested.
 
     Rows are compared over the seeds that at least half of the rows have run. A row that has not
-    run six of these is told apart from none and opens no tier, so that neither a lucky seed at
-    the top nor ten seeds that nobody else has run can keep the others in one tier.
+    run six of these has no tier and opens none, so that neither a lucky seed at the top nor ten
+    seeds that nobody else has run can keep the others in one tier. Nor has a row a tier that
+    shares fewer than six with the row that opened the one it stands in.
 
     Args:
         excesses: For each row, in the order of ranks, what it is ranked by: a value for each
@@ -51,14 +52,17 @@ def tiers(excesses: Sequence[Mapping[int, float]]) -> tuple[int, ...]:
     """
     values = _values(excesses)
     waiting = np.flatnonzero((~np.isnan(values)).sum(axis=1) >= FEWEST_SEEDS)
-    found = np.ones(len(excesses), dtype=np.int64)
-    while len(waiting) > 1:
-        worse = told_apart(values[waiting[0]], values[waiting[1:]])
-        if not worse.any():
-            break
-        waiting = waiting[1 + int(worse.argmax()) :]
-        found[waiting[0] :] += 1
-    return tuple(found.tolist())
+    found: list[int | None] = [None] * len(excesses)
+    tier = 0
+    while len(waiting):
+        tier += 1
+        opener, below = waiting[0], waiting[1:]
+        worse = told_apart(values[opener], values[below])
+        members = below[: int(worse.argmax()) if worse.any() else len(below)]
+        for row in (opener, *members[_shared(values[opener], values[members])]):
+            found[row] = tier
+        waiting = below[len(members) :]
+    return tuple(found)
 
 
 def _values(excesses: Sequence[Mapping[int, float]]) -> _Values:
@@ -82,9 +86,14 @@ def told_apart(opener: _Values, below: _Values) -> npt.NDArray[np.bool_]:
         opener: Its values, shape (S,).
         below: Those of the rows it is held against, shape (M, S).
     """
-    shared = (~np.isnan(opener) & ~np.isnan(below)).sum(axis=1) >= FEWEST_SEEDS
+    shared = _shared(opener, below)
     worse = np.zeros(len(below), dtype=np.bool_)
     if shared.any():
         test = signed_rank(differences(opener, below[shared]))
         worse[shared] = (false_discovery_control(test.p) <= LEVEL) & (test.balance > 0)
     return worse
+
+
+def _shared(opener: _Values, below: _Values) -> npt.NDArray[np.bool_]:
+    """Return which rows share enough seeds with `opener` to be held against it, shape (M,)."""
+    return np.asarray((~np.isnan(opener) & ~np.isnan(below)).sum(axis=1) >= FEWEST_SEEDS)

@@ -20,7 +20,7 @@ def test_each_codon_has_its_shares_and_below_stand_the_means(explain):
     assert "position 3 silent" in answer.out
     assert "substitution: values add up to within" in answer.out
     assert "the model is handed the codon as a whole" in answer.out
-    assert "run again, took" in answer.err
+    assert "running it again (it took" in answer.err
 
 
 def test_json_is_one_object_with_values_shares_and_means(explain):

@@ -66,7 +66,7 @@ def test_the_embedding_is_drawn_from_the_run_made_again(bench, tmp_path):
     assert bench(*words).code == 0
     answer = bench("plot", "embedding2-tanh-s0", "--kind", "embedding", "--results", "r")
     assert answer.code == 0
-    assert "run again for its embedding, took " in answer.err
+    assert "running it again for its embedding (it took " in answer.err
     assert "not the recorded ones" not in answer.err
     (picture,) = (tmp_path / "pictures").iterdir()
     assert picture.name.endswith("-embedding.png")

@@ -77,7 +77,8 @@ def test_what_is_missing_is_run_and_the_page_is_written(reproduce):
     assert "Published figures: 1 (agrees: 1)." in page
     last = answer.out.splitlines()[-1]
     assert last == (
-        "wrote docs/mine.md; figures: 1, agrees: 1, differs: 0, too few: 0, unknown: 0, not run: 0"
+        "wrote docs/mine.md; figures: 1, agrees: 1, differs: 0, unknown: 0, "
+        "too few: 0, partly run: 0, not run: 0"
     )
 
 

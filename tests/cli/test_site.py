@@ -45,6 +45,24 @@ def test_the_same_records_give_the_same_bytes_with_and_without_traces(bench, fol
     assert generated(folder) == first
 
 
+def test_what_has_no_trace_is_kept_when_everything_is_drawn_anew(bench, folder):
+    bench("site")
+    first = generated(folder)
+    forget_traces(folder)
+    assert "everything is up to date" in bench("site", "--redraw").out
+    assert generated(folder) == first
+
+
+def test_an_embedding_is_kept_when_everything_is_drawn_anew(bench, folder):
+    words = ("--seeds", "0", "--pairs", "2000", "--results", folder / "results")
+    assert bench("run", "-m", "embedding2-tanh", *words).code == 0
+    assert bench("site", "--embeddings").code == 0
+    first = generated(folder)
+    assert sum(b'"dimensions":2' in content for content in first.values()) == 1
+    assert "everything is up to date" in bench("site", "--redraw").out
+    assert generated(folder) == first
+
+
 @pytest.mark.parametrize(
     "change",
     ["page", "asset", "board", "no row", "row", "script", "stranger", "foreign row", "record gone"],
@@ -83,7 +101,9 @@ def test_pictures_of_a_row_that_has_gone_go_with_it(bench, folder):
     bench("site")
     for path in (folder / "results").glob("mlp-64-*.json"):
         path.unlink()
-    assert bench("site").code == 0
+    answer = bench("site")
+    assert answer.code == 0
+    assert "files, deleted 1;" in answer.out
     assert len(list((folder / "site" / "rows").glob("*.js"))) == 1
     assert bench("site", "--check").code == 0
 

@@ -83,11 +83,12 @@ HOSTILE = (
     "name\u0000with\nbreaks" + "x" * 10_000,
     "]]>--><!-- &amp; \"'",
     "蛋白質 🧬",
+    "Z" + "\u0301" * 10_000,
 )
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-@pytest.mark.parametrize("name", ["curves", "comparison", "heat map"])
+@pytest.mark.parametrize("name", PICTURES)
 def test_hostile_names_are_harmless(svg, runs, name, text):
     record = runs[0].record
     hostile = record.model_copy(

@@ -38,7 +38,7 @@ def spread(*values):
     order = [*numbers, *[None] * never]
     middle = order[(len(order) - 1) // 2]
     low, high = order[0], order[-1]
-    return Spread(median=middle, low=low, high=high, n=len(values), never=never)
+    return Spread(median=middle, low=low, high=high, n=len(values), never=never, values=values)
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,20 @@ def test_the_look_behind_a_published_count_is_shown(section, run):
 def test_the_oracle_explains_a_share_of_each_figure(section, run):
     """At the second look of epoch 4 it prints 3 x 300 + 200 - 300 = 800 of 1,700: 47 %."""
     text = section("instrument", run("oracle", epoch=4), run()).partition("as a share")[2]
-    assert cells(text) == [["RNN", "no weights", "47 %, later"]]
+    assert cells(text) == [["RNN", "no weights", "47 %, 0 of 1"]]
     assert "0 of these 1 figures lie inside the range of the oracle's 1 seeds on orfs.fa" in text
     never = [run("oracle", seed=s, epoch=e) for s, e in enumerate([4, None, 9])]
     text = section("instrument", *never, run()).partition("as a share")[2]
-    assert cells(text) == [["RNN", "no weights", "135 %, inside"]]  # 2,300 of 1,700
+    assert cells(text) == [["RNN", "no weights", "135 %, 2 of 3"]]  # 2,300 of 1,700
     assert "1 of these 1 figures lie inside" in text
+
+
+def test_an_oracle_that_is_seldom_as_late_does_not_explain_a_figure(section, run):
+    """Epoch 7 is inside [4 to 9] and as late as one seed of six, where one in five is asked."""
+    seldom = [run("oracle", seed=s, epoch=e) for s, e in enumerate([4, 4, 4, 4, 4, 9])]
+    text = section("instrument", *seldom, run()).partition("as a share")[2]
+    assert cells(text) == [["RNN", "no weights", "47 %, 1 of 6"]]
+    assert "0 of these 1 figures lie inside" in text
 
 
 def test_a_bound_is_shown_in_inputs_and_in_epochs(section, run, bound):

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from codonbench.leaderboard import build_board
+from codonbench.scoring import recorded_key
 from codonbench.site import files
 from codonbench.site.pictures import EmbeddingPicture
 
@@ -411,6 +412,71 @@ def test_forty_models_of_ten_seeds_open_in_two_seconds_and_five_megabytes(
     assert seen.bytes < 5_000_000
 
 
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_names_stay_in_sight_when_the_table_scrolls_sideways(visit, codons, viewport):
+    page = visit(codons.site, viewport).open()
+    page.evaluate("document.querySelector('#board .scroll').scrollLeft = 10_000")
+    left = page.locator("#board .scroll").bounding_box()["x"]
+    for cell in ("#table thead th[data-column=model]", "#table tbody th[scope=row]"):
+        assert page.locator(cell).first.bounding_box()["x"] == pytest.approx(left, abs=1)
+        on_top = "e => { const r = e.getBoundingClientRect(); const at = document.elementFromPoint"
+        on_top += "(r.x + 8, r.y + 8); return e.contains(at); }"
+        assert page.locator(cell).first.evaluate(on_top)
+
+
+@pytest.mark.parametrize("way", ["close", "back"])
+def test_who_closes_a_row_goes_on_from_its_link(visit, codons, way):
+    seen = visit(codons.site)
+    page = seen.open()
+    seen.open_row("mlp-64")
+    assert page.evaluate("document.activeElement.id") == "row-title"
+    if way == "close":
+        page.locator("a.close").click()
+    else:
+        page.go_back()
+    page.wait_for_selector("#row", state="hidden")
+    assert page.evaluate("document.activeElement.textContent") == "mlp-64"
+
+
+def test_a_row_of_too_few_seeds_has_no_tier(visit, shelf, base, rename):
+    records = [*many(base, rename, 2, 6), rename(base, model="one-seed", seed=0)]
+    page = visit(site_of(shelf, records)).open()
+    tiers = dict(zip(column(page, "model"), column(page, "tier"), strict=True))
+    assert tiers == {"model-0000": "1", "model-0001": "2", "one-seed": "–"}
+
+
+@pytest.mark.parametrize(
+    ("real", "controlled", "text"),
+    [
+        (640, None, "deciphered the real code and not one shuffled for each seed"),
+        (None, 640, "deciphered codes shuffled for each seed and not the real one"),
+        (None, None, "deciphered neither the real code nor one shuffled for each seed"),
+        (640, 1280, "needs 0.50 [0.50 to 0.50] of the pairs"),
+    ],
+)
+def test_a_ratio_to_the_control_is_said_in_words(
+    visit, shelf, base, rename, real, controlled, text
+):
+    options = base.plan.task_options | {"control": "shuffled"}
+    plan = base.plan.model_copy(update={"task_options": options})
+    beside = base.model_copy(
+        update={
+            "plan": plan,
+            "run_id": plan.run_id,
+            "comparability_key": recorded_key(plan, base.metric_versions),
+        }
+    )
+    pairs = ((base, real), (beside, controlled))
+    records = [
+        rename(record, seed=s, metrics=record.metrics | {"pairs_consumed": n})
+        for record, n in pairs
+        for s in range(6)
+    ]
+    page = visit(site_of(shelf, records)).open()
+    page.get_by_role("link", name="mlp-64", exact=True).first.click()
+    assert text in page.inner_text("#row .facts")
+
+
 def test_tiers_and_restricted_means_are_columns_and_a_line_parts_tiers(visit, shelf, base, rename):
     records = many(base, rename, 3, 10, lambda m, s: 64 * (s % 3) + 100_000 * (m // 2))
     board = build_board(records)
@@ -478,7 +544,7 @@ def test_a_board_on_which_nobody_ever_got_there(visit, shelf, base, rename):
 
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-    "\u202egnp.exe\u2066\x00${alert(3)}{{7*7}}" + "A" * 10_000
+    "\u202egnp.exe\u2066\x00${alert(3)}{{7*7}}Z" + "\u0301" * 10_000 + "A" * 10_000
 )
 
 
@@ -517,6 +583,7 @@ def test_hostile_words_are_shown_and_do_nothing(visit, shelf, codons, base, rena
     assert "<script>alert(1)</script>" in page.inner_text("#table tbody th")
     assert "\u202e" not in page.inner_text("body")
     assert "\u202e" not in page.content()
+    assert page.inner_text("#table tbody th bdi").count("\u0301") == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     assert "<b>x</b>" in page.text_content(".heat svg")
     for region in page.query_selector_all("#row svg"):

@@ -31,7 +31,7 @@ def leaderboard(
     """
     from codonbench.errors import StaleError, StoreError
     from codonbench.leaderboard import build_board
-    from codonbench.markdown import visible
+    from codonbench.printable import visible
     from codonbench.store import Store, write_atomically
 
     if not results.is_dir():

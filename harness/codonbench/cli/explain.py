@@ -44,28 +44,29 @@ def explain(
     insist_on("pictures", "captum", "matplotlib")
     from codonbench.cli.loading import load_plugins
     from codonbench.explaining.explanation import explain as explain_model
+    from codonbench.pictures.runs import Run
     from codonbench.repetition import repeat
     from codonbench.store import Store, write_atomically
 
     form = None if out is None else _form(out)
     record = find_run(Store(results), run)
     registry = load_plugins(plugin, plugins_dir)
-    say(f"{record.name}: run again, took {record.timings.total:.0f} s")
+    say(f"{record.name}: running it again (it took {record.timings.total:.0f} s)")
     repetition = repeat(record, registry, cache_folder(), data)
     explanation = explain_model(repetition)
     if not explanation.same_weights:
         say(f"{record.name}: the repetition's weights are not the recorded ones")
+    title = Run(record, repetition.trace).title
     if as_json:
         typer.echo(_as_json(explanation))
     else:
+        typer.echo(f"{title}\n")
         _print(explanation)
     if out is not None and form is not None:
         from codonbench.pictures.leaning import draw_leaning
-        from codonbench.pictures.runs import Run
         from codonbench.pictures.style import as_file, house_style
 
         with house_style():
-            title = Run(record, repetition.trace).title
             write_atomically(out, as_file(draw_leaning(explanation, title), form))
         say(f"drawn: {out}")
 

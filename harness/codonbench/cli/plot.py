@@ -261,12 +261,12 @@ class _Repeater:
         from codonbench.errors import UsageError
         from codonbench.repetition import build, repeat
 
-        record, view = run.record, run.trace.task.view()
+        record, view, took = run.record, run.trace.task.view(), run.record.timings.total
         missing = UsageError(f"model {record.model!r} has no embedding with a row for each input")
         probe = np.arange(len(run.trace.labels))
         if find_embedding(build(record, view, self.registry), probe) is None:
             raise missing
-        say(f"{record.name}: run again for its embedding, took {record.timings.total:.0f} s")
+        say(f"{record.name}: running it again for its embedding (it took {took:.0f} s)")
         repetition = repeat(record, self.registry, cache_folder(), self.data)
         if not repetition.same_weights:
             say(f"{record.name}: the repetition's weights are not the recorded ones")

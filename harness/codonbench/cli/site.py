@@ -67,11 +67,11 @@ def site(
     store = Store(results)
     found = list(store.scan())
     board, runs = build_board(found), files.runs_by_id(found)
-    old = {} if redraw and not check else files.committed_rows(folder)
+    old = files.committed_rows(folder)
     pictures = (
         files.fitting_rows(board, runs, old)
         if check
-        else list(files.pictured_rows(board, runs, old, store))
+        else list(files.pictured_rows(board, runs, old, store, anew=redraw))
     )
     if embeddings and not check:
         registry = load_plugins(plugin, plugins_dir)
@@ -84,7 +84,7 @@ def site(
         )
     _write(folder, wanted, stale)
     rows = sum(len(table.rows) + len(table.references) for table in board.tables)
-    done = f"wrote {len(stale)} of {len(wanted)} files" if stale else "everything is up to date"
+    done = _done(stale, wanted) if stale else "everything is up to date"
     typer.echo(
         f"{done}; rows: {rows}, with pictures: {len(pictures)}; open {folder / 'index.html'}"
     )
@@ -124,6 +124,13 @@ def _write(folder: Path, wanted: Files, stale: Iterable[PurePosixPath]) -> None:
             (folder / path).unlink()
         else:
             raise StoreError(f"{folder / path} is no part of the page; move it elsewhere")
+
+
+def _done(stale: list[PurePosixPath], wanted: Files) -> str:
+    """Return ``wrote 3 of 80 files, deleted 1``."""
+    written = sum(path in wanted for path in stale)
+    deleted = f", deleted {len(stale) - written}" if written < len(stale) else ""
+    return f"wrote {written} of {len(wanted)} files{deleted}"
 
 
 def _some(folder: Path, paths: list[PurePosixPath]) -> str:

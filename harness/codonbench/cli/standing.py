@@ -17,8 +17,8 @@ from codonbench.markdown import (
     name_text,
     ratio_text,
     success_text,
-    visible,
 )
+from codonbench.printable import visible
 from codonbench.records import FINISHED, RunRecord
 from codonbench.store import Store
 

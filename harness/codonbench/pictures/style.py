@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from codonbench.markdown import visible
+from codonbench.printable import visible
 
 Format = Literal["png", "svg", "pdf"]
 

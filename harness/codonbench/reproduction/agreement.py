@@ -21,7 +21,7 @@ Standing = Literal["inside", "earlier", "later"]
 Standings = Mapping[str, Mapping[str, Standing]]
 """By protocol and, within it, by criterion."""
 
-Kind = Literal["agrees", "differs", "too few", "unknown", "not run"]
+Kind = Literal["agrees", "differs", "unknown", "too few", "partly run", "not run"]
 
 MOST_LUCK = 0.2
 """How often luck alone may put a figure outside our range, where that is to say that it differs."""
@@ -137,9 +137,10 @@ def judge(standings: Standings, early: str, readings: int, seeds: int) -> Verdic
     """Return what becomes of a figure.
 
     It agrees where it lies inside our range in every reading, that is under each protocol and
-    criterion; it differs where it lies on one and the same side outside in every one, of seeds
-    enough (`MOST_LUCK`). Where that depends on what the publication leaves open, and where the
-    figure is too early for its own instrument, it cannot be known.
+    criterion; it differs where it lies on one and the same side outside in every one. Where that
+    depends on what the publication leaves open, and where the figure is too early for its own
+    instrument, it cannot be known. None of this is said before all protocols were run, nor that a
+    figure is outside anywhere before there are seeds enough (`MOST_LUCK`).
 
     Args:
         standings: Of the protocols that were run.
@@ -150,19 +151,29 @@ def judge(standings: Standings, early: str, readings: int, seeds: int) -> Verdic
     """
     if not standings:
         return Verdict(kind="not run", reason="no run with the whole budget is recorded")
-    partial = f"; {len(standings)} of {readings} protocols run" if len(standings) < readings else ""
     if early:
-        return Verdict(kind="unknown", reason=early + partial)
+        return Verdict(kind="unknown", reason=early)
+    kind, reason = _reading(standings)
+    if len(standings) < readings:
+        return Verdict(
+            kind="partly run", reason=f"{len(standings)} of {readings} protocols run: {reason}"
+        )
+    chance = chance_outside(seeds)
+    if kind != "agrees":
+        reason += f"; outside a range luck alone lies up to {100 * chance:.0f} times in 100"
+        kind = kind if chance <= MOST_LUCK else "too few"
+    return Verdict(kind=kind, reason=reason)
+
+
+def _reading(standings: Standings) -> tuple[Kind, str]:
+    """Return what the readings come to, however many seeds they rest on, and why."""
     found = {place for row in standings.values() for place in row.values()}
     if len(found) > 1:
-        return Verdict(kind="unknown", reason=_what_decides(standings) + partial)
+        return "unknown", _what_decides(standings)
     (place,) = found
     if place == "inside":
-        return Verdict(kind="agrees", reason="inside our range in every reading" + partial)
-    chance = chance_outside(seeds)
-    luck = f", which luck alone does up to {100 * chance:.0f} times in 100"
-    reason = f"{place} than all our runs in every reading{luck}{partial}"
-    return Verdict(kind="differs" if chance <= MOST_LUCK else "too few", reason=reason)
+        return "agrees", "inside our range in every reading"
+    return "differs", f"{place} than all our runs in every reading"
 
 
 def _what_decides(standings: Standings) -> str:

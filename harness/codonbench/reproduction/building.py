@@ -143,6 +143,7 @@ def _range(values: Sequence[float | None]) -> Spread:
         high=None if never else max(numbers),
         n=len(values),
         never=never,
+        values=tuple(values),
     )
 
 

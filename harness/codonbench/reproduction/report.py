@@ -29,6 +29,7 @@ class Spread(Frozen):
         low, high: Smallest and largest value.
         n: How many seeds.
         never: How many of them never got there.
+        values: All of them, by seed.
     """
 
     median: float | None
@@ -36,6 +37,7 @@ class Spread(Frozen):
     high: float | None
     n: int
     never: int
+    values: tuple[float | None, ...]
 
 
 def beside(published: float | None, spread: Spread) -> Standing:

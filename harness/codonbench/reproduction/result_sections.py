@@ -23,8 +23,9 @@ from codonbench.reproduction.texts import (
 KINDS = {
     "agrees": "agrees",
     "differs": "does not agree",
-    "too few": "too few seeds to say",
     "unknown": "cannot be known",
+    "too few": "too few seeds to say",
+    "partly run": "not all run yet",
     "not run": "not run yet",
 }
 

@@ -56,16 +56,28 @@ def fitting_rows(board: Board, runs: Records, old: Mapping[str, RowPicture]) -> 
 
 
 def pictured_rows(
-    board: Board, runs: Records, old: Mapping[str, RowPicture], store: Store
+    board: Board,
+    runs: Records,
+    old: Mapping[str, RowPicture],
+    store: Store,
+    *,
+    anew: bool = False,
 ) -> Iterator[RowPicture]:
     """Yield the pictures of each row that has any: kept where they fit, made where traces are.
+
+    Args:
+        board: The leaderboard.
+        runs: The records that its rows count.
+        old: What was made before.
+        store: Where traces lie, if anywhere.
+        anew: Make what traces are at hand for again, though it was made before.
 
     Raises:
         StoreError: A trace is unreadable, or is not its record's.
     """
     for row, records in rows_of(board, runs):
         kept = kept_part(old[row], records) if row in old else None
-        picture = picture_row(records, store, kept)
+        picture = picture_row(records, store, kept, anew=anew)
         if picture is not None:
             yield picture
 

@@ -134,7 +134,7 @@ def _table(table: Table, runs: Runs, pictured: frozenset[str]) -> PageTable:
         version=shown(table.task_version),
         options=shown(shown_facts(chosen)),
         data=shown(table.data),
-        data_checksum=shown(table.data_checksum, 12),
+        data_checksum=shown(table.data_checksum[:12]),
         simulated=table.simulated,
         control=shown(table.control),
         device=shown(table.device),

@@ -47,13 +47,16 @@ def kept_part(old: RowPicture, records: Records) -> RowPicture:
     )
 
 
-def picture_row(records: Records, store: Store, old: RowPicture | None) -> RowPicture | None:
+def picture_row(
+    records: Records, store: Store, old: RowPicture | None, *, anew: bool = False
+) -> RowPicture | None:
     """Return the pictures of a row: what was made already, and what traces at hand add to it.
 
     Args:
         records: The row's.
         store: Where their traces lie, if anywhere.
         old: What is kept of what was made before.
+        anew: Make again what was made before, where the trace is at hand.
 
     Returns:
         Pictures of the seeds that there are any of; None where there are none.
@@ -65,7 +68,7 @@ def picture_row(records: Records, store: Store, old: RowPicture | None) -> RowPi
     seeds, axes = [], old.axes if old and known else None
     for run_id, record in records.items():
         seed = known.get(run_id)
-        if seed is None and (trace := store.load_trace(record)) is not None:
+        if (seed is None or anew) and (trace := store.load_trace(record)) is not None:
             seed, axes = reduce_seed(record, trace), axes or reduce_axes(trace)
         if seed is not None:
             seeds.append(seed)
@@ -75,7 +78,7 @@ def picture_row(records: Records, store: Store, old: RowPicture | None) -> RowPi
         row=row_id(next(iter(records.values()))),
         axes=axes,
         seeds=tuple(seeds),
-        heat_map=_heat_map(old.heat_map if old else None, seeds, records, store),
+        heat_map=_heat_map(old.heat_map if old else None, seeds, records, store, anew),
         embedding=old.embedding if old else None,
     )
 
@@ -140,11 +143,15 @@ def _are_labels(labels: Sequence[int], axes: Axes) -> bool:
 
 
 def _heat_map(
-    old: HeatMap | None, seeds: Sequence[SeedPicture], records: Records, store: Store
+    old: HeatMap | None,
+    seeds: Sequence[SeedPicture],
+    records: Records,
+    store: Store,
+    anew: bool,
 ) -> HeatMap | None:
     """Return the heat map of the median run; an older one where that run's trace is not there."""
     wanted = _median_run([records[seed.run_id] for seed in seeds])
-    if old and old.run_id == wanted.run_id:
+    if old and old.run_id == wanted.run_id and not anew:
         return old
     trace = store.load_trace(wanted)
     return old if trace is None else reduce_heat_map(wanted, trace)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+from codonbench.printable import visible
 
 LONGEST = 160
 
@@ -16,13 +16,7 @@ def shown(text: str, longest: int = LONGEST) -> str:
     >>> shown("a\u202eb")
     'a b'
     """
-    # What will be cut anyway need not be looked at: four characters are kept for each one shown.
-    visible = "".join(
-        " " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text[: 4 * longest]
-    )
-    visible = " ".join(visible.split())
-    is_cut = len(visible) > longest or len(text) > 4 * longest
-    return visible[: longest - 1] + "…" if is_cut else visible
+    return visible(text, longest)
 
 
 def shown_facts(facts: dict[str, object]) -> str:

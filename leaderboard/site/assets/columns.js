@@ -15,24 +15,24 @@ codonbench.columns = (table) => {
 
   return [
     { name: "rank", title: "#", hint: "Rank by median excess pairs", kind: "number", value: (row) => row.rank ?? null, cell: (row) => [row.rank ?? ""] },
-    has("tier") && { name: "tier", title: "Tier", hint: "Rows of one tier cannot be told apart", kind: "number", value: (row) => row.tier, cell: (row) => [row.tier ?? ""] },
+    has("tier") && { name: "tier", title: "Tier", hint: "Not told apart from the first row of the tier by a paired test; a dash: too few seeds to test", kind: "number", value: (row) => row.tier, cell: (row) => [row.rank == null ? "" : row.tier ?? "–"] },
     { name: "model", title: "Model", hint: "Name, changes to it, supplier; opens its pictures", kind: "text", head: true, value: (row) => codonbench.label(row), cell: name },
-    { name: "success", title: "Success", hint: "Runs that stayed right, with the 95 % interval of their share", kind: "number", value: (row) => (row.medians.sustained_pairs ? row.successes / row.seeds.length : null), cell: success },
     median("excess_pairs", "Excess pairs", "Pairs beyond the point at which every codon has been seen"),
     median("pairs_consumed", "Pairs consumed", "Pairs until all are right for the first time"),
     { name: "span", title: "", label: "Pairs consumed, drawn", kind: "picture", cell: (row) => [bar(row.medians.pairs_consumed, table)] },
+    { name: "success", title: "Success", hint: "Runs that stayed right, with the 95 % interval of their share", kind: "number", value: (row) => (row.medians.sustained_pairs ? row.successes / row.seeds.length : null), cell: success },
+    { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
+    { name: "notes", title: "Notes", hint: "What a reader must know", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [element("div", { title: row.notes.join("; ") }, row.notes.join("; "))] },
     median("sustained_pairs", "Sustained", "Pairs until all are right, and stay so for 64,000 pairs"),
     median("confident_pairs", "Confident 0.9", "Pairs until every p(true) is at least 0.9"),
     has("restricted_mean") && { name: "restricted_mean", title: "Restricted mean", hint: "Mean pairs, runs that never got there counted at the budget", kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), null) },
     median("rare_stop_ambiguity", "Unsure stops", "Stop codons with p(stop) below 0.9 at the end", null),
     { name: "parameters", title: "Parameters", hint: "Trainable parameters", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
-    { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
     { name: "seconds", title: "s a run", hint: "Median training time, where all ran on one device", kind: "number", value: (row) => row.seconds, cell: (row) => [row.seconds == null ? "" : d3.format(".2~f")(row.seconds)] },
-    { name: "notes", title: "Notes", hint: "What a reader must know", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [element("div", { title: row.notes.join("; ") }, row.notes.join("; "))] },
   ].filter(Boolean);
 
   function name(row) {
-    const link = element("a", { href: `#row=${row.id}` }, element("bdi", {}, row.model));
+    const link = element("a", { href: `#row=${row.id}`, "aria-label": codonbench.label(row) }, element("bdi", {}, row.model));
     const more = [row.changes, row.supplier && `by ${row.supplier}`].filter(Boolean).join("; ");
     return [link, more && element("small", {}, element("bdi", {}, more))];
   }

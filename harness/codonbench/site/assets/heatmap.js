@@ -10,8 +10,8 @@ codonbench.heatMap = (() => {
 
   function build(holder, picture) {
     const map = view(picture);
-    const slider = element("input", { type: "range", min: 0, max: map.length - 1, value: map.length - 1, step: 1, id: "probe", "aria-describedby": "probe-text" });
-    const output = element("output", { id: "probe-text", for: "probe", "aria-live": "polite" });
+    const slider = element("input", { type: "range", min: 0, max: map.length - 1, value: map.length - 1, step: 1, id: "probe" });
+    const output = element("output", { id: "probe-text", for: "probe", "aria-live": "off" });
     const play = element("button", { type: "button", class: "play" }, "Play");
     const pointed = element("p", { class: "pointed muted", "aria-hidden": "true" });
     const whole = element("div", { class: "panel" });
@@ -33,13 +33,12 @@ codonbench.heatMap = (() => {
       slider.setAttribute("aria-valuetext", text);
       if (numbers.open) numbers.lastChild.replaceChildren(map.table(t));
     };
-    const stop = () => { clearInterval(timer); timer = null; play.textContent = "Play"; output.setAttribute("aria-live", "polite"); };
+    const stop = () => { clearInterval(timer); timer = null; play.textContent = "Play"; };
     const start = () => {
       const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
       const [wait, step] = calm ? [1000, Math.ceil(map.length / 12)] : [50, Math.max(1, Math.round(map.length / 240))];
       if (+slider.value >= map.length - 1) slider.value = 0;
       play.textContent = "Pause";
-      output.setAttribute("aria-live", "off");
       timer = setInterval(() => {
         slider.value = Math.min(map.length - 1, +slider.value + step);
         show(+slider.value);
