@@ -142,7 +142,8 @@ def test_a_fasta_by_path(packed: bool, tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(content) if packed else content)
     data = load(path, tmp_path / "cache")
     assert (data.source, data.simulated) == ("my orfs.fa", False)
-    assert data.report == ("2 ORFs kept (5 codons)", "1 record dropped: ambiguous base")
+    kept, dropped, _ = data.report
+    assert (kept, dropped) == ("2 ORFs kept (5 codons)", "1 record dropped: ambiguous base")
     assert data.provenance["file_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (data.provenance["orfs"], data.provenance["codons"]) == (2, 5)
     assert data.frequencies is not None
@@ -151,6 +152,15 @@ def test_a_fasta_by_path(packed: bool, tmp_path: Path) -> None:
     train, test = data.draw(np.random.default_rng(0))
     assert (len(train), len(test)) == (576_000, 64_000)
     assert data.checksum == load(path, tmp_path / "cache").checksum
+
+
+def test_codons_that_do_not_occur_are_counted_in_the_notes(tmp_path: Path) -> None:
+    path = tmp_path / "few.fa"
+    path.write_text(">a\nATGAAATAG\n")
+    dataset = HumanCodon().load(str(path), HumanCodon.Options(), cache=tmp_path)
+    warning = "Only 3 of the 64 codons occur: nobody can learn the rest from them."
+    assert dataset.spec.notes == (warning,)
+    assert dataset.report == ("1 ORF kept (3 codons)", warning)
 
 
 def test_checksum_is_of_the_content_and_not_of_the_file(tmp_path: Path) -> None:
@@ -217,7 +227,7 @@ def test_the_papers_table_and_ensembl_load_from_the_cache(
     (tmp_path / "humanORFs.txt").write_bytes(table)
     paper = load("joiret2023", tmp_path, offline=True)
     assert (paper.source, paper.simulated) == ("joiret2023", False)
-    assert paper.report == ("2 ORFs kept (5 codons)",)
+    assert paper.report[0] == "2 ORFs kept (5 codons)"
     assert paper.provenance["url"] == "http://127.0.0.1:9/"
 
     (tmp_path / human_codon.ENSEMBL.filename).write_bytes(gzip.compress(SEQUENCES.encode()))

@@ -138,12 +138,22 @@ def test_a_record_is_made_again_where_the_plugins_source_has_changed(toys, store
     registry = toys.registry()
     job = toys.job(registry=registry, pairs=200, engine="eager")
     assert reusable(job.plans[0], job, registry, store) == made.record
+    told, source = [], made.record.plugin.source_sha256
     other = job.entry.origin.model_copy(update={"source_sha256": "0" * 64})
     object.__setattr__(job.entry, "origin", other)
     try:
         assert reusable(job.plans[0], job, registry, store) is None
+        (again,) = outcomes(toys, store, seeds=(0,), registry=registry, told=told)
     finally:  # entries are shared by all tests
         object.__setattr__(job.entry, "origin", made.record.plugin)
+    assert (again.reused, again.record.plugin.source_sha256) == (False, "0" * 64)
+    aside = store.folder / "set-aside" / f"{made.record.name}-1.json"
+    assert read_record(aside) == made.record
+    assert aside.with_suffix(".npz").is_file()
+    assert told == [
+        f"set aside: {made.record.name}.json: was made with other code of the model "
+        f"(sha256 {source[:8]}); it now lies in {aside}"
+    ]
 
 
 def test_an_edited_record_is_made_again_set_aside_and_named(toys, store):

@@ -311,6 +311,21 @@ def test_overrides_make_a_row_of_their_own_with_its_own_label() -> None:
     assert len(build_board([plain_row, other]).tables[0].rows) == 2
 
 
+def test_rows_of_one_name_say_what_tells_them_apart() -> None:
+    """A default that was edited is no override, and neither is code."""
+    first = make_record()
+    plan = first.plan.model_copy(update={"config": {**first.plan.config, "learning_rate": 0.5}})
+    edited = first.plugin.model_copy(update={"source_sha256": "b" * 64})
+    other = make_record(plan=plan, run_id=plan.run_id, plugin=edited)
+    lone = make_record("alone", 0, 1.0)
+    rows = {r.run_ids[0]: r for r in build_board([first, other, lone]).tables[0].rows}
+    rate = first.plan.config.get("learning_rate")
+    source = (first.plugin.source_sha256 or "unknown")[:8]
+    assert rows[first.run_id].notes[0] == f"learning_rate {rate}, source {source}"
+    assert rows[other.run_id].notes[0] == "learning_rate 0.5, source bbbbbbbb"
+    assert rows[lone.run_id].notes == ("fewer than 10 seeds",)
+
+
 def test_the_order_of_records_does_not_matter() -> None:
     records = [*row_seeds("a", [1, 2, None]), *row_seeds("b", [3, 4, 5])]
     forward = build_board(records)

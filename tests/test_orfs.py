@@ -125,7 +125,9 @@ def test_nothing_left_says_so_and_why(tmp_path: Path) -> None:
         curated(tmp_path, "CCC", "CCA", "ATGTAACCCTAA")
     assert str(caught.value) == (
         "'x.fa' holds no usable open reading frame under genetic code 1: "
-        "2 records dropped: does not start with AUG; 1 record dropped: internal stop codon"
+        "2 records dropped: does not start with AUG; 1 record dropped: internal stop codon; "
+        "coding sequences are needed, from AUG to stop, without UTRs; "
+        "another --genetic-code may fit"
     )
 
 

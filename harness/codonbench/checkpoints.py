@@ -49,7 +49,7 @@ class Checkpoints:
         folder: The results folder.
         origin: Hash of what must be the same for a checkpoint to be used: code and machine.
         every: Seconds between two of a run; None for none.
-        say: Told in a sentence what is set aside, or cannot be written.
+        say: Told in a sentence what is taken up again, is set aside, or cannot be written.
     """
 
     def __init__(
@@ -95,10 +95,12 @@ class Checkpoints:
             self._set_aside(path, "is damaged, or of other code or another machine")
             return None
         try:
-            return _unpack(content)
+            progress = _unpack(content)
         except Exception as error:  # zip, zlib and numpy each have their own complaints
             self._set_aside(path, f"cannot be read: {printable(str(error))}")
             return None
+        self._say(f"seed {plan.seed} goes on from {progress.position:,} pairs")
+        return progress
 
     def drop(self, plan: RunPlan) -> None:
         """Forget how far a run had come: its record is there."""

@@ -49,7 +49,8 @@ def run_all(
 
     A run that was cut short goes on from its last checkpoint, with the results it would have had.
     A run that another process is making in the same folder is left to it, and its record waited
-    for. What lies in a record's place and is no sound record is set aside.
+    for. What lies in a record's place and is no sound record is set aside, and so is the result of
+    the same plan with other code.
 
     Args:
         job: What to run.
@@ -99,8 +100,10 @@ def run_all(
             if force:
                 for plan in due:
                     checkpoints.drop(plan)
-            for aside in (aside for plan in due for aside in store.make_room(plan)):
-                say(f"set aside: {aside}")
+            for plan in due:
+                outdated = "" if force else _outdated(plan, job, registry, store, confinement)
+                for aside in store.make_room(plan, outdated):
+                    say(f"set aside: {aside}")
             # Left before others' runs are waited for, so that two processes never wait in a ring.
             with occupied(job.plans[0].device, terms, say) as circumstances:
                 runs = run(
@@ -177,8 +180,24 @@ def reusable(
     record = store.find(plan.run_id)
     if record is None or record.status not in FINISHED:
         return None
+    return None if _outdated(plan, job, registry, store, confinement) else record
+
+
+def _outdated(
+    plan: RunPlan, job: Job, registry: Registry, store: Store, confinement: Confinement
+) -> str:
+    """Return why the result recorded of a plan is not what a run would give today; empty if it is.
+
+    Empty, too, where there is none.
+    """
+    record = store.find(plan.run_id)
+    if record is None or record.status not in FINISHED:
+        return ""
+    source = record.plugin.source_sha256
+    if source != job.entry.origin.source_sha256:
+        return f"was made with other code of the model (sha256 {(source or 'unknown')[:8]})"
     versions = {entry.metric.name: entry.metric.version for entry in registry.metrics.values()}
-    if confinement == "sandbox" != record.confinement:
-        return None
-    same_code = record.plugin.source_sha256 == job.entry.origin.source_sha256
-    return record if same_code and record.metric_versions == versions else None
+    if record.metric_versions != versions:
+        return "was scored by other metrics"
+    outside = confinement == "sandbox" != record.confinement
+    return "was not made in a sandbox" if outside else ""

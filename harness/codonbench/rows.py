@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
@@ -118,6 +119,32 @@ def build_row(records: Sequence[RunRecord], found: Sequence[Contrast]) -> Row:
         seconds=_seconds(records) if len(devices) == 1 else None,
         notes=_notes(records) + ((FASTER,) if any(c.faster for c in found) else ()),
     )
+
+
+def told_apart(rows: Sequence[Row], sources: Sequence[str | None]) -> list[Row]:
+    """Return the rows, those that would show under one name with a note on what tells them apart.
+
+    Args:
+        rows: Of one table.
+        sources: The SHA-256 of each one's source, in the same order.
+    """
+    named: dict[str, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        named[content_hash([row.model, row.overrides, row.distribution])].append(i)
+    told = list(rows)
+    for twins in named.values():
+        facts = [_facts(rows[i], sources[i]) for i in twins]
+        fields = sorted({field for own in facts for field in own})
+        differing = [f for f in fields if len({str(own.get(f)) for own in facts}) > 1]
+        for i, own in zip(twins, facts, strict=True) if len(twins) > 1 else ():
+            note = ", ".join(f"{field} {own.get(field)}" for field in differing)
+            told[i] = rows[i].model_copy(update={"notes": (note, *rows[i].notes)})
+    return told
+
+
+def _facts(row: Row, source: str | None) -> dict[str, object]:
+    """Return what can differ between two rows of one name."""
+    return {**row.config, "version": row.model_version, "source": (source or "unknown")[:8]}
 
 
 def answers(records: Sequence[RunRecord], name: str) -> dict[int, float | None]:

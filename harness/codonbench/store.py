@@ -37,7 +37,7 @@ class BadRecord:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A bad record that stood where a run's record belongs, and where it lies now."""
+    """A record that stood where a run's own belongs, and where it lies now."""
 
     bad: BadRecord
     path: Path
@@ -147,11 +147,15 @@ class Store:
                 return record
         return None
 
-    def make_room(self, plan: RunPlan) -> list[SetAside]:
-        """Move away what is no sound record but lies where this run's record belongs.
+    def make_room(self, plan: RunPlan, outdated: str = "") -> list[SetAside]:
+        """Move away what lies where this run's record belongs and is no sound record, or outdated.
 
         To ``set-aside/``, with the trace beside it, under a name that is still free; nothing is
         deleted or overwritten. To be called by who has claimed the run.
+
+        Args:
+            plan: The run's.
+            outdated: Why a sound record of this very plan is to go, too; empty where it stays.
 
         Raises:
             StoreError: It cannot be moved.
@@ -161,6 +165,8 @@ class Store:
             found = read_record(path)
             if isinstance(found, RunRecord) and found.run_id != plan.run_id:
                 found = BadRecord(path, f"holds the record of another run, {found.name}")
+            elif isinstance(found, RunRecord) and outdated:
+                found = BadRecord(path, outdated)
             if isinstance(found, BadRecord):
                 moved.append(SetAside(found, self._set_aside(path)))
         return moved

@@ -17,6 +17,8 @@ def ending(record: RunRecord) -> str:
     after = f"after {record.pairs:,} pairs"
     if record.status == "error":
         return f"error {after}: {record.error}"
+    if record.status == "interrupted":
+        return f"interrupted {after}; the same command takes it up again"
     if record.status != "done":
         return f"{record.status} {after}"
     if record.trace_sha256 is None:

@@ -24,7 +24,7 @@ from codonbench.store import Store
 
 _Column = tuple[str, Callable[[Row], str]]
 
-_WITH_PARAMETERS, _WITH_INTERVALS = 110, 170
+_WITH_CONFIDENT, _WITH_PARAMETERS, _WITH_INTERVALS = 92, 110, 170
 """Columns that a terminal must have for the wider tables."""
 
 
@@ -114,15 +114,16 @@ def _columns(table: Table, width: int) -> list[_Column]:
 
     columns: list[_Column] = [
         ("#", lambda row: "ref" if row.rank is None else str(row.rank)),
+        ("tier", lambda row: "-" if row.tier is None else str(row.tier)),
         ("model", _name),
         ("success", lambda row: success_text(row) if intervals else success_text(row).split()[0]),
         ("excess pairs", median("excess_pairs")),
         ("pairs", median("pairs_consumed")),
-        ("confident", median("confident_pairs")),
     ]
+    if width >= _WITH_CONFIDENT:
+        columns.append(("confident", median("confident_pairs")))
     if width >= _WITH_PARAMETERS:
-        columns.insert(1, ("tier", lambda row: "-" if row.tier is None else str(row.tier)))
-        columns += [("parameters", lambda row: f"{row.parameters:,}")]
+        columns.append(("parameters", lambda row: f"{row.parameters:,}"))
     return columns
 
 

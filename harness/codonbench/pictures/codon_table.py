@@ -26,7 +26,8 @@ def draw_codon_table(run: Run) -> Figure:
     """Return the table: each codon with its meaning, when it settled, and when it was first seen.
 
     A codon has settled once it is right at every later probe. The first letter leads down, the
-    second across, the third down within a box, each in the order of the task's alphabet.
+    second across, the third down within a box, each in the order of the task's alphabet. Darker is
+    earlier.
 
     Raises:
         UsageError: The task's inputs are not the 64 words of three letters out of four.
@@ -40,14 +41,14 @@ def draw_codon_table(run: Run) -> Figure:
     first = run.first_batch
     reached = [max(float(pairs), first) for pairs in settled if np.isfinite(pairs)] or [first]
     least = min(reached)
-    scale = ScalarMappable(LogNorm(least, max([*reached, 2 * least])), RIGHT_MAP)
+    scale = ScalarMappable(LogNorm(least, max([*reached, 2 * least])), RIGHT_MAP.reversed())
     figure = new_figure(7.2, 5.4)
     axes = figure.subplots()
     for i in range(len(settled)):
         _draw_cell(axes, run, i, float(settled[i]), scale)
     _draw_letters(axes, run.trace.task.alphabet)
     bar = figure.colorbar(scale, ax=axes, location="bottom", aspect=50, pad=0.02, fraction=0.03)
-    bar.set_label("training pairs after which the codon is right for good (log scale)")
+    bar.set_label("pairs after which the codon is right for good (log scale; dark is early)")
     bar.ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
     bar.ax.xaxis.set_minor_locator(NullLocator())

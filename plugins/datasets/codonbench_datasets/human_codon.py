@@ -21,7 +21,7 @@ from codonbench_datasets.fasta import read_fasta, read_table
 from codonbench_datasets.genetic_code import GeneticCode, codon_letters, genetic_code
 from codonbench_datasets.human_codon_spec import NAME, TITLE, VERSION, human_codon_spec
 from codonbench_datasets.orf_cache import load_orfs
-from codonbench_datasets.orfs import OrfDataset
+from codonbench_datasets.orfs import OrfDataset, Orfs
 from codonbench_datasets.shuffled_code import shuffled_code
 from codonbench_datasets.usage import (
     SimulatedDataset,
@@ -230,8 +230,9 @@ def _load_orfs(
         "records_dropped": sum(orfs.dropped.values()),
         "genetic_code": code.number,
     }
+    spec, gaps = human_codon_spec(code), _gaps(orfs)
     return OrfDataset(
-        spec=human_codon_spec(code),
+        spec=spec.model_copy(update={"notes": (*spec.notes, *gaps)}),
         source=name,
         checksum=orfs.checksum(code),
         simulated=False,
@@ -239,10 +240,18 @@ def _load_orfs(
         labels=code.labels,
         probe=np.arange(64),
         frequencies=orfs.counts / len(orfs.codons),
-        report=orfs.report,
+        report=(*orfs.report, *gaps),
         provenance={**provenance, "url": url} if url else provenance,
         orfs=orfs,
     )
+
+
+def _gaps(orfs: Orfs) -> tuple[str, ...]:
+    """Return a warning where not all codons occur."""
+    there = int((orfs.counts > 0).sum())
+    if there == 64:
+        return ()
+    return (f"Only {there} of the 64 codons occur: nobody can learn the rest from them.",)
 
 
 @hookimpl

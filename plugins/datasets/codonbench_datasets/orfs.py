@@ -106,7 +106,7 @@ def curate(records: Sequences, code: GeneticCode, name: str) -> Orfs:
 
     dropped = {text: int(np.count_nonzero(reason == i)) for i, text in enumerate(REASONS)}
     if not len(lengths):
-        why = "; ".join(_drop_lines(dropped))
+        why = "; ".join((*_drop_lines(dropped), *_hints(dropped)))
         raise DataError(
             f"{name!r} holds no usable open reading frame under genetic code {code.number}: {why}"
         )
@@ -174,6 +174,15 @@ def _drop_lines(dropped: dict[str, int]) -> tuple[str, ...]:
     """Return one line for each reason that dropped anything."""
     counted = [(reason, n) for reason, n in dropped.items() if n]
     return tuple(f"{n:,} {_plural('record', n)} dropped: {reason}" for reason, n in counted)
+
+
+def _hints(dropped: dict[str, int]) -> tuple[str, ...]:
+    """Return what commonly is the matter with a file of which nothing can be used."""
+    whole = dropped[REASONS[2]] or dropped[REASONS[3]]
+    return (
+        *(["coding sequences are needed, from AUG to stop, without UTRs"] if whole else []),
+        *(["another --genetic-code may fit"] if dropped[REASONS[5]] else []),
+    )
 
 
 def pick_orfs(lengths: IntArray, needed: int, rng: np.random.Generator) -> IntArray:
