@@ -118,6 +118,38 @@ def test_what_somebody_put_among_the_files_is_named_and_left(bench, folder):
     assert mine.read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("index.html", "was not written by 'bench site'"),
+        ("assets/style.css", "was not written by 'bench site'"),
+        ("data/board.js", "was not written by 'bench site'"),
+        ("data/mine.json", "is no part of the page"),
+        ("rows/mine.js", "is no part of the page"),
+        ("rows/0123456789abcdef.js", "was not written by 'bench site'"),
+        ("assets", "is no folder"),
+    ],
+)
+def test_what_somebody_else_wrote_is_refused_before_anything_is_written(bench, folder, path, why):
+    precious = folder / "site" / path
+    precious.parent.mkdir(parents=True, exist_ok=True)
+    precious.write_text("precious")
+    answer = bench("site")
+    assert answer.code == 2
+    assert f"leaderboard/site/{path} {why}; move it elsewhere" in answer.err
+    assert list(generated(folder).values()) == [b"precious"]
+
+
+def test_a_page_of_another_version_is_written_anew(bench, folder):
+    bench("site")
+    first = generated(folder)
+    for path in ("index.html", "assets/style.css", "data/board.js"):
+        with (folder / "site" / path).open("a") as file:
+            file.write("of an older version")
+    assert "wrote 3 of" in bench("site").out
+    assert generated(folder) == first
+
+
 def test_out_puts_the_page_elsewhere(bench, folder, tmp_path):
     assert bench("site", "--out", "page").code == 0
     assert (tmp_path / "page" / "index.html").exists()

@@ -82,6 +82,7 @@ def site(
         raise StaleError(
             f"{_some(folder, stale)} out of date; run 'bench site' and commit what it writes"
         )
+    files.insist_on_ours(folder, stale, wanted)
     _write(folder, wanted, stale)
     rows = sum(len(table.rows) + len(table.references) for table in board.tables)
     done = _done(stale, wanted) if stale else "everything is up to date"
@@ -113,17 +114,13 @@ def _with_embedding(
 
 def _write(folder: Path, wanted: Files, stale: Iterable[PurePosixPath]) -> None:
     """Write what is missing or differs; delete the pictures of rows that are no more."""
-    from codonbench.errors import StoreError
-    from codonbench.site.files import is_row_file
     from codonbench.store import write_atomically
 
     for path in stale:
         if path in wanted:
             write_atomically(folder / path, wanted[path])
-        elif is_row_file(path):
-            (folder / path).unlink()
         else:
-            raise StoreError(f"{folder / path} is no part of the page; move it elsewhere")
+            (folder / path).unlink()
 
 
 def _done(stale: list[PurePosixPath], wanted: Files) -> str:

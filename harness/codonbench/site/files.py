@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from codonbench.errors import StoreError
 from codonbench.leaderboard import Board
@@ -31,6 +32,9 @@ Files = dict[PurePosixPath, bytes]
 _INDEX = "index.html"
 _OURS = ("assets", "data", "rows")
 _ROW_FILE = re.compile(r"[0-9a-f]{16}\.js")
+_TITLE = b"<title>codonbench leaderboard</title>"
+_MARKS = MappingProxyType({"data": b"codonbench.board(", "rows": b"codonbench.row("})
+"""What each file of ours has held in every version, by folder; the page has its title."""
 
 
 def committed_rows(folder: Path) -> dict[str, RowPicture]:
@@ -105,9 +109,40 @@ def stale_files(folder: Path, wanted: Files) -> list[PurePosixPath]:
     return sorted(differ | (there - wanted.keys()))
 
 
-def is_row_file(path: PurePosixPath) -> bool:
+def insist_on_ours(folder: Path, stale: Iterable[PurePosixPath], wanted: Files) -> None:
+    """Make sure that nothing of somebody else's is in the way, before anything is written.
+
+    Args:
+        folder: The page's.
+        stale: What is to be written or deleted.
+        wanted: All that the folder should hold.
+
+    Raises:
+        StoreError: Names what 'bench site' did not write.
+    """
+    for place in (folder, *(folder / part for part in _OURS)):
+        if place.exists() and not place.is_dir():
+            raise StoreError(f"{place} is no folder; move it elsewhere or give another --out")
+    for path in stale:
+        if path not in wanted and not _is_row_file(path):
+            raise StoreError(f"{folder / path} is no part of the page; move it elsewhere")
+        if (folder / path).exists() and not _is_ours(folder, path):
+            raise StoreError(
+                f"{folder / path} was not written by 'bench site'; "
+                "move it elsewhere or give another --out"
+            )
+
+
+def _is_row_file(path: PurePosixPath) -> bool:
     """Return whether a file is one of ours by its name, and may go when its row has gone."""
     return path.parent.name == "rows" and _ROW_FILE.fullmatch(path.name) is not None
+
+
+def _is_ours(folder: Path, path: PurePosixPath) -> bool:
+    """Return whether some 'bench site' wrote a file; of the assets the page itself tells."""
+    if path.parts[0] == "assets":
+        path = PurePosixPath(_INDEX)
+    return _MARKS.get(path.parent.name, _TITLE) in (_content(folder / path) or b"")
 
 
 def rows_of(board: Board, runs: Records) -> Iterator[tuple[str, Records]]:
