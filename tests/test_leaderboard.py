@@ -18,6 +18,7 @@ from codonbench.markdown import (
     BEGIN,
     END,
     HEADERS,
+    NEW_PAGE,
     insert_between_markers,
     mean_text,
     median_text,
@@ -443,7 +444,7 @@ class Tags(HTMLParser):
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_hostile_record_shows_as_harmless_text(text: str) -> None:
     board = hostile_board(text)
-    page = insert_between_markers("# Ours\n\nbefore\n", render_board(board))
+    page = insert_between_markers(f"# Ours\n\nbefore\n\n{BEGIN}\n{END}\n", render_board(board))
     markdown = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     tags = Tags(markdown.render(page))
     assert tags.found <= {
@@ -499,12 +500,13 @@ def test_markers_keep_what_people_wrote_around_them() -> None:
     renewed = insert_between_markers(page, "new")
     assert renewed == f"# Ours\n\n{BEGIN}\n\nnew\n\n{END}\n\nafter\n"
     assert insert_between_markers(renewed, "new") == renewed
-    assert insert_between_markers("", "new") == f"{BEGIN}\n\nnew\n\n{END}\n"
+    assert insert_between_markers(NEW_PAGE, "new").endswith(f"\n\n{BEGIN}\n\nnew\n\n{END}\n")
 
 
 def test_a_lost_marker_is_an_error() -> None:
-    with pytest.raises(StoreError, match="must hold"):
-        insert_between_markers(f"{BEGIN}\nno end", "new")
+    for page in (f"{BEGIN}\nno end", f"{END}\n{BEGIN}\n", "no marker", ""):
+        with pytest.raises(StoreError, match="must hold"):
+            insert_between_markers(page, "new")
 
 
 def test_runs_as_a_frame_have_a_row_a_run_and_a_column_a_metric() -> None:

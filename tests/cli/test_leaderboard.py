@@ -1,6 +1,7 @@
 """`bench leaderboard`: the same records, the same bytes; `--check` says when they are not."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,22 @@ def test_what_people_write_around_the_board_stays_to_the_byte(bench, folder):
     assert content != board
     assert content.startswith(b"# Mine\r\n\xc3\xa9\r\n# Leaderboard\n")
     assert content.endswith(f"{END}\n\r\nno newline at its end".encode())
+
+
+def test_a_page_without_markers_is_left_alone_until_they_are_added(bench, folder):
+    path = folder / "README.md"
+    path.write_text("# My project\n")
+    answer = bench("leaderboard")
+    assert answer.code == 2
+    begin, end = re.findall(r"<!-- .*? -->", answer.err)
+    assert "add them where the board should stand, or give another folder with --out" in answer.err
+    assert path.read_text() == "# My project\n"
+    assert not (folder / "leaderboard.json").exists()
+    path.write_text(f"# My project\n\n{begin}\n{end}\n\nafter\n")
+    assert bench("leaderboard").code == 0
+    page = path.read_text()
+    assert page.startswith(f"# My project\n\n{begin}\n\n### human-codon")
+    assert page.endswith(f"\n\n{end}\n\nafter\n")
 
 
 @pytest.mark.parametrize("page", [f"{END}\n", "text\n\xff"], ids=["half a marker", "not UTF-8"])

@@ -27,7 +27,9 @@ def leaderboard(
 ) -> None:
     """Write the board as Markdown, between markers of README.md, and as leaderboard.json.
 
-    The same records give the same bytes. Nothing but the records is needed.
+    A README.md that is not there is made; one without the markers is left
+    alone. The same records give the same bytes. Nothing but the records is
+    needed.
     """
     from codonbench.errors import StaleError, StoreError
     from codonbench.leaderboard import build_board
@@ -57,14 +59,19 @@ def _files(board: Board, folder: Path) -> dict[Path, bytes]:
     import json
 
     from codonbench.errors import StoreError
-    from codonbench.markdown import insert_between_markers, render_board
+    from codonbench.markdown import NEW_PAGE, insert_between_markers, render_board
 
     page_path = folder / "README.md"
     try:
-        page = (_content(page_path) or b"# Leaderboard\n").decode()
+        page = (_content(page_path) or NEW_PAGE.encode()).decode()
         page = insert_between_markers(page, render_board(board))
-    except (UnicodeDecodeError, StoreError) as error:
-        raise StoreError(f"{page_path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{page_path}: {error}; give another folder with --out") from error
+    except StoreError as error:
+        raise StoreError(
+            f"{page_path}: {error}; add them where the board should stand, "
+            "or give another folder with --out"
+        ) from error
     board_json = json.dumps(board.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
     return {page_path: page.encode(), folder / "leaderboard.json": board_json.encode()}
 
