@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -141,6 +142,19 @@ def test_records_come_in_the_order_of_their_names_bad_ones_among_them(store, rec
     (store.folder / "zzz.json").write_text("")
     kinds = [type(found) for found in store.scan()]
     assert kinds == [BadRecord, RunRecord, BadRecord]
+
+
+def test_of_several_files_that_hold_one_run_the_one_of_its_name_is_its_record(store, record):
+    path = store.save(record, None)
+    for name in ("aaa.json", "zzz.json"):
+        shutil.copy(path, store.folder / name)
+    first, second, third = store.scan()
+    assert second == record
+    assert [bad.path.name for bad in (first, third)] == ["aaa.json", "zzz.json"]
+    assert {bad.reason for bad in (first, third)} == {f"holds the same run as {path.name}"}
+    path.write_text("")
+    first, second, third = store.scan()
+    assert (first, third.reason) == (record, "holds the same run as aaa.json")
 
 
 # Amending

@@ -188,9 +188,27 @@ class Store:
         return target
 
     def scan(self) -> Iterator[RunRecord | BadRecord]:
-        """Yield every record in the folder, in the order of file names, and every bad file."""
-        for path in sorted(self.folder.glob("*.json")):
-            yield read_record(path)
+        """Yield what `files` does, without the paths."""
+        for _, item in self.files():
+            yield item
+
+    def files(self) -> Iterator[tuple[Path, RunRecord | BadRecord]]:
+        """Yield every record in the folder by its file, in the order of names, and every bad file.
+
+        Of several files that hold one run, the one that bears its name is its record, or else the
+        first; the others are bad.
+        """
+        found = {path: read_record(path) for path in sorted(self.folder.glob("*.json"))}
+        files: dict[str, Path] = {}
+        for path, item in found.items():
+            if isinstance(item, RunRecord) and (item.name not in files or path.stem == item.name):
+                files[item.name] = path
+        for path, item in found.items():
+            if isinstance(item, RunRecord) and files[item.name] != path:
+                first = printable(files[item.name].name)
+                yield path, BadRecord(path, f"holds the same run as {first}")
+            else:
+                yield path, item
 
 
 def read_record(path: Path) -> RunRecord | BadRecord:

@@ -142,6 +142,13 @@ def test_files_that_are_no_records_are_listed_as_not_counted(bench, folder):
     assert "stray.json" in (folder / "README.md").read_text()
 
 
+def test_a_copy_of_a_record_is_named_by_its_file(bench, folder):
+    (path,) = (folder / "results").glob("mlp-64-s0-*.json")
+    shutil.copy(path, folder / "results" / "copy.json")
+    answer = bench("leaderboard")
+    assert answer.err == f"not counted: copy.json: holds the same run as {path.name}\n"
+
+
 def test_the_name_of_a_stray_file_does_nothing_to_the_terminal_or_the_page(bench, folder):
     (folder / "results" / "stray\x1b[2J\u202e<!-- leaderboard:end -->.json").write_text("{}")
     for _ in range(2):

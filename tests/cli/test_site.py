@@ -150,6 +150,14 @@ def test_a_page_of_another_version_is_written_anew(bench, folder):
     assert generated(folder) == first
 
 
+def test_what_is_not_counted_is_said_as_on_the_board(bench, folder):
+    (folder / "results" / "stray.json").write_text("{}")
+    answer = bench("site")
+    assert answer.code == 0
+    assert answer.err.startswith("not counted: stray.json: is not a record")
+    assert answer.err == bench("leaderboard").err
+
+
 def test_out_puts_the_page_elsewhere(bench, folder, tmp_path):
     assert bench("site", "--out", "page").code == 0
     assert (tmp_path / "page" / "index.html").exists()

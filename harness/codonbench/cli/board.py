@@ -33,7 +33,6 @@ def leaderboard(
     """
     from codonbench.errors import StaleError, StoreError
     from codonbench.leaderboard import build_board
-    from codonbench.printable import visible
     from codonbench.store import Store, write_atomically
 
     if not results.is_dir():
@@ -41,9 +40,7 @@ def leaderboard(
     board = build_board(Store(results).scan())
     wanted = _files(board, results.parent if out is None else out)
     stale = [path for path, content in wanted.items() if _content(path) != content]
-    for item in board.excluded:
-        said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
-        typer.echo(said, err=True)
+    say_what_is_not_counted(board)
     if check and stale:
         names = " and ".join(str(path) for path in stale)
         raise StaleError(f"{names} out of date; run 'bench leaderboard' and commit what it writes")
@@ -52,6 +49,15 @@ def leaderboard(
     rows = sum(len(table.rows) + len(table.references) for table in board.tables)
     done = f"wrote {' and '.join(map(str, stale))}" if stale else "everything is up to date"
     typer.echo(f"{done}; rows: {rows}, tables: {len(board.tables)}")
+
+
+def say_what_is_not_counted(board: Board) -> None:
+    """Print a line on standard error for each file or run that the board leaves out."""
+    from codonbench.printable import visible
+
+    for item in board.excluded:
+        said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
+        typer.echo(said, err=True)
 
 
 def _files(board: Board, folder: Path) -> dict[Path, bytes]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codonbench.cli.board import say_what_is_not_counted
 from codonbench.cli.folders import (
     RESULTS,
     PluginOption,
@@ -67,6 +68,7 @@ def site(
     store = Store(results)
     found = list(store.scan())
     board, runs = build_board(found), files.runs_by_id(found)
+    say_what_is_not_counted(board)
     old = files.committed_rows(folder)
     pictures = (
         files.fitting_rows(board, runs, old)
