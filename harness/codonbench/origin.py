@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 from pathlib import Path
 from types import ModuleType
 
 from codonbench.contracts import Frozen
 
+_PLUGIN_FILE = re.compile(r"\w[\w.-]{0,99}\.py")
 _NOT_THE_PLUGINS = frozenset({"abc", "builtins", "codonbench", "typing"})
 
 
@@ -27,6 +29,12 @@ class Origin(Frozen):
     version: str
     module: str
     source_sha256: str
+
+    @property
+    def file(self) -> str:
+        """The name of the single file it came from; empty where it was installed, or is odd."""
+        is_file = not self.version and _PLUGIN_FILE.fullmatch(self.distribution)
+        return self.distribution if is_file else ""
 
 
 def describe_origin(

@@ -19,6 +19,24 @@ def test_a_run_made_again_on_the_same_machine_is_identical(bench, record_file):
     assert (answer.code, answer.out) == (0, f"{record_file.stem}: identical\n")
 
 
+def test_runs_are_named_as_for_show_or_by_their_folder(bench, board):
+    names = sorted(path.stem for path in board.glob("*.json"))
+    for words in (["mlp-64-s0", "mlp-64-s1", "untrained-s0", "untrained-s1"], [board], names):
+        answer = bench("verify", *words, "--results", board)
+        assert answer.code == 0, answer.err
+        assert sorted(answer.out.splitlines()) == [f"{name}: identical" for name in names]
+    (first,) = [name for name in names if name.startswith("mlp-64-s0-")]
+    twice = bench("verify", "mlp-64-s0", board / f"{first}.json", "--results", board)
+    assert twice.out == f"{first}: identical\n"
+
+
+def test_no_run_is_repeated_where_one_of_a_folder_cannot_be(bench, record_file):
+    (record_file.parent / "stray.json").write_text("{")
+    answer = bench("verify", record_file.parent)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"{record_file.parent / 'stray.json'}: is not JSON: " in answer.err
+
+
 def test_a_record_that_the_code_does_not_give_ends_with_code_1(bench, record_file):
     record = RunRecord.model_validate_json(record_file.read_bytes())
     metrics = {**record.metrics, "test_accuracy": 1.0}
@@ -63,10 +81,12 @@ def test_an_audit_names_the_seed_of_its_choice_and_can_be_repeated(bench, board)
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["verify", "absent.json"], "absent.json cannot be read: No such file"),
+        (["verify", "absent.json"], "absent.json: cannot be read: No such file"),
+        (["verify", "."], "no results folder leaderboard/results"),
+        (["verify", "no/folder"], "no/folder: cannot be read: No such file"),
         (["audit", "--results", "nowhere"], "no finished run to repeat in nowhere"),
     ],
-    ids=["verify", "audit"],
+    ids=["file", "name", "folder", "audit"],
 )
 def test_what_cannot_be_repeated_is_named(bench, words, named):
     answer = bench(*words)

@@ -23,8 +23,8 @@ def test_each_codon_has_its_shares_and_below_stand_the_means(explain):
     assert "running it again (it took" in answer.err
 
 
-def test_json_is_one_object_with_values_shares_and_means(explain):
-    answer = explain("mlp-64-s0", "--json")
+def test_json_is_one_object_with_values_shares_and_means(explain, board):
+    answer = explain(next(board.glob("mlp-64-s0-*.json")), "--json")
     (facts,) = answer.facts
     assert json.dumps(facts, sort_keys=True, separators=(",", ":")) == answer.out.strip()
     assert [a["method"] for a in facts["attributions"]] == ["the code itself", "substitution"]

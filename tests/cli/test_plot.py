@@ -47,6 +47,11 @@ def test_several_runs_are_compared_by_their_models(plot, tmp_path):
     assert (answer.code, files(tmp_path / "out")) == (0, ["comparison.png"])
 
 
+def test_runs_may_be_given_as_a_folder(bench, board, tmp_path):
+    answer = bench("plot", board, "--kind", "comparison", "--out", tmp_path / "out")
+    assert (answer.code, files(tmp_path / "out")) == (0, ["comparison.png"])
+
+
 def test_one_run_is_no_comparison(plot):
     answer = plot("mlp-64-s0", "--kind", "comparison")
     assert answer.code == 2
@@ -80,7 +85,11 @@ def test_without_a_trace_what_makes_one_is_said(bench, board, tmp_path):
     (path,) = folder.glob("mlp-64-s0-*.json")
     assert f"'bench verify {path} --keep-trace' makes it again" in answer.err
     assert bench("verify", path, "--keep-trace").code == 0
-    assert bench("plot", "mlp-64-s0", "--kind", "curves", "--results", folder).code == 0
+    assert bench("plot", path, "--kind", "curves").code == 0
+    (folder / "traces" / f"{path.stem}.npz").write_bytes(b"")
+    answer = bench("plot", path, "--kind", "curves")
+    assert answer.code == 2
+    assert f"cannot be read: File is not a zip file; 'bench verify {path} --keep-" in answer.err
 
 
 def test_without_the_extra_how_to_install_it_is_said(plot, bench, board, monkeypatch):

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from codonbench.records import RunRecord
+from codonbench.store import Store
 
 
 @pytest.fixture
@@ -54,13 +55,18 @@ def test_the_matrix_fits_eighty_columns(show, record, monkeypatch):
     assert max(len(line) for line in answer.out.splitlines()) <= 80
 
 
-@pytest.mark.parametrize("how", ["id", "beginning of the id", "name", "file", "model and seed"])
-def test_a_run_is_found_by_any_of_its_names(show, record, how):
+NAMES = ("id", "beginning of the id", "name", "beginning of the name", "model and seed")
+
+
+@pytest.mark.parametrize("how", [*NAMES, "file", "path"])
+def test_a_run_is_found_by_any_of_its_names(show, record, board, how):
     wanted = {
         "id": record.run_id,
         "beginning of the id": record.run_id[:8],
         "name": record.name,
+        "beginning of the name": record.name[:-8],
         "file": f"{record.name}.json",
+        "path": board / f"{record.name}.json",
         "model and seed": "mlp-64-s1",
     }[how]
     assert record.weights_sha256 in show(wanted).out
@@ -73,11 +79,33 @@ def test_what_fits_several_runs_names_them(show, record):
     assert record.name in answer.err
 
 
+def test_a_file_is_shown_from_wherever_it_lies(bench, board, record, tmp_path):
+    shutil.copytree(board, tmp_path / "elsewhere")
+    answer = bench("show", f"elsewhere/{record.name}.json")
+    assert answer.code == 0
+    assert record.weights_sha256 in answer.out
+    assert len(matrix_rows(answer.out)) == 64
+    answer = bench("show", "elsewhere")
+    assert (answer.code, answer.err) == (2, "bench: elsewhere is a folder; give one record in it\n")
+
+
+def test_the_beginning_of_a_name_cuts_no_number(bench, record, tmp_path):
+    plan = record.plan.model_copy(update={"seed": 12})
+    tenth = record.model_copy(update={"seed": 12, "plan": plan, "run_id": plan.run_id}).sealed()
+    Store(tmp_path / "results").save(tenth, None)
+    assert bench("show", "mlp-64", "--results", "results").code == 0
+    answer = bench("show", "mlp-64-s1", "--results", "results")
+    assert answer.code == 2
+    assert "no run 'mlp-64-s1' in results; did you mean 'mlp-64-s12'? " in answer.err
+
+
 def test_what_fits_no_run_says_how_to_name_one(show):
     answer = show("nonsense")
     assert answer.code == 2
     assert "no run 'nonsense'" in answer.err
     assert "beginning of its id" in answer.err
+    assert "did you mean" not in answer.err
+    assert "did you mean 'mlp-64-s1' or 'mlp-64-s0'? " in show("mpl-64-s1").err
 
 
 def test_without_its_trace_the_facts_are_shown_and_what_is_missing_is_said(
@@ -88,23 +116,45 @@ def test_without_its_trace_the_facts_are_shown_and_what_is_missing_is_said(
     answer = bench("show", record.name, "--results", folder)
     assert answer.code == 0
     assert record.weights_sha256 in answer.out
-    assert "No trace in" in answer.out
-    assert "--force" in answer.out
+    remedy = f"'bench verify {folder / record.name}.json --keep-trace' makes it again"
+    assert f"no trace of {record.name} in {folder / 'traces'}: {remedy}\n" in answer.out
     assert matrix_rows(answer.out) == []
 
 
-def test_a_damaged_trace_and_a_damaged_record_are_named(bench, board, record, tmp_path):
+def test_with_a_damaged_trace_the_facts_are_shown_and_what_makes_it_again(
+    bench, board, record, tmp_path
+):
     folder = shutil.copytree(board, tmp_path / "results")
     trace = folder / "traces" / f"{record.name}.npz"
     trace.write_bytes(trace.read_bytes()[:500])
     answer = bench("show", record.name, "--results", folder)
-    assert (answer.code, answer.out) == (2, "")
-    assert f"{record.name}.npz" in answer.err
+    assert answer.code == 0
+    assert record.weights_sha256 in answer.out
+    assert f"trace {record.name}.npz cannot be read: File is not a zip file; " in answer.out
     path = folder / f"{record.name}.json"
-    path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
-    answer = bench("show", record.name, "--results", folder)
-    assert answer.code == 2
-    assert f"{record.name}.json" in answer.err
+    assert f"'bench verify {path} --keep-trace' makes it again\n" in answer.out
+    assert bench("verify", path, "--keep-trace").code == 0
+    assert len(matrix_rows(bench("show", path).out)) == 64
+
+
+@pytest.mark.parametrize("cut", [None, 1_000])
+def test_a_damaged_record_is_named_by_any_of_its_names(bench, board, record, tmp_path, cut):
+    folder = shutil.copytree(board, tmp_path / "results")
+    path = folder / f"{record.name}.json"
+    path.write_text(path.read_text().replace('"seed": 1', '"seed": 2')[:cut])
+    for name in (record.name, "mlp-64-s1", record.run_id[:8], path):
+        answer = bench("show", name, "--results", folder)
+        assert answer.code == 2
+        why = "is not JSON: " if cut else "its run_id is not the hash of its plan"
+        assert answer.err.startswith(f"bench: {path}: {why}")
+        assert answer.err.count("\n") == 1
+
+
+def test_a_copy_of_a_record_does_not_make_its_name_ambiguous(bench, board, record, tmp_path):
+    folder = shutil.copytree(board, tmp_path / "results")
+    shutil.copy(folder / f"{record.name}.json", folder / "copy.json")
+    assert bench("show", "mlp-64-s1", "--results", folder).code == 0
+    assert record.weights_sha256 in bench("show", "copy", "--results", folder).out
 
 
 def test_a_computed_row_has_neither_matrix_nor_curve(bench):

@@ -33,6 +33,12 @@ def test_a_signed_record_is_valid_and_says_whose_it_is(bench, record, key):
     assert facts["signers"] == {str(record): "alice"}
 
 
+@pytest.mark.parametrize("word", ["results", "untrained-s0", "untrained"])
+def test_what_is_signed_may_be_a_folder_or_a_name(bench, record, key, word):
+    signed = bench("sign", word, "--key", key, "--results", "results")
+    assert (signed.code, signed.out) == (0, f"wrote {record}.sig\n")
+
+
 def test_an_unsigned_record_is_a_warning_and_in_strict_a_problem(bench, record, key):
     lax, strict = (
         bench("validate", *words, record, "--keys", "keys") for words in ((), ("--strict",))
@@ -71,7 +77,7 @@ def test_without_keys_signatures_are_left_alone(bench, record):
     ("words", "why"),
     [
         (("sign", "{record}", "--key", "nowhere"), "key nowhere cannot be read: No such file"),
-        (("sign", "nothing.json", "--key", "{key}"), "nothing.json cannot be read: No such file"),
+        (("sign", "nothing.json", "--key", "{key}"), "nothing.json: cannot be read: No such file"),
         (("validate", "{record}", "--keys", "nowhere"), "folder nowhere holds no public key"),
         (("keygen", "alice.key"), "key alice.key is there already; choose another name"),
     ],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codonbench.cli.exit_codes import FAILED
+from codonbench.cli.finding import find_runs
 from codonbench.cli.folders import (
     RESULTS,
     PluginOption,
@@ -36,7 +37,11 @@ SandboxOption = Annotated[
 
 
 def verify(
-    records: Annotated[list[Path], typer.Argument(help="Record files.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs, as for 'bench show', and folders of them."),
+    ],
+    results: ResultsOption = RESULTS,
     data: DataOption = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
@@ -55,17 +60,10 @@ def verify(
     Committed records have no trace; --keep-trace gives one back to a record
     whose repetition is identical, for 'bench show' and 'bench plot'.
     """
-    from codonbench.errors import StoreError
-    from codonbench.store import BadRecord, Store, read_record
-
-    chosen = []
-    for path in records:
-        record = read_record(path)
-        if isinstance(record, BadRecord):
-            raise StoreError(f"{path} {record.reason}")
-        chosen.append(record)
-    keep = [Store(path.parent) for path in records] if keep_trace else ()
-    hands = _hands(plugin, plugins_dir, sandbox, records[0].parent)
+    found = find_runs(runs, results)
+    chosen = [each.record for each in found]
+    keep = [each.store for each in found] if keep_trace else ()
+    hands = _hands(plugin, plugins_dir, sandbox, found[0].path.parent)
     _compare(chosen, hands, data, chosen, keep)
 
 

@@ -46,10 +46,10 @@ def explain(
     from codonbench.explaining.explanation import explain as explain_model
     from codonbench.pictures.runs import Run
     from codonbench.repetition import repeat
-    from codonbench.store import Store, write_atomically
+    from codonbench.store import write_atomically
 
     form = None if out is None else _form(out)
-    record = find_run(Store(results), run)
+    record = find_run(run, results).record
     registry = load_plugins(plugin, plugins_dir)
     say(f"{record.name}: running it again (it took {record.timings.total:.0f} s)")
     repetition = repeat(record, registry, cache_folder(), data)

@@ -1,41 +1,162 @@
-"""The run that a few words on the command line name."""
+"""The runs that words on the command line name: by name, by id, by file, by folder."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from codonbench.contracts import Trace
     from codonbench.records import RunRecord
     from codonbench.store import Store
 
 
-def find_run(store: Store, wanted: str) -> RunRecord:
-    """Return the one record that `wanted` names, in whole or by the beginning of its id.
+@dataclass(frozen=True)
+class Found:
+    """A recorded run, and the file that holds its record."""
+
+    path: Path
+    record: RunRecord
+
+    @property
+    def store(self) -> Store:
+        """The results folder that the file lies in."""
+        from codonbench.store import Store
+
+        return Store(self.path.parent)
+
+    def trace(self) -> Trace:
+        """Return the run's trace.
+
+        Raises:
+            StoreError: It has none here or a damaged one; says what makes it again.
+        """
+        from codonbench.errors import StoreError
+
+        record, folder = self.record, self.path.parent / "traces"
+        if record.trace_sha256 is None:
+            raise StoreError(f"no trace of {record.name} in {folder}: it was computed, not trained")
+        plugin = f" --plugin {record.plugin.file}" if record.plugin.file else ""
+        remedy = f"'bench verify {self.path}{plugin} --keep-trace' makes it again"
+        try:
+            trace = self.store.load_trace(record)
+        except StoreError as error:
+            raise StoreError(f"{error}; {remedy}") from error
+        if trace is None:
+            raise StoreError(f"no trace of {record.name} in {folder}: {remedy}")
+        return trace
+
+
+def find_runs(words: Sequence[str], results: Path) -> list[Found]:
+    """Return the runs that words name, each once; a folder names every record in it.
 
     Raises:
-        UnknownNameError: No record or more than one.
-        StoreError: The file of that name is no sound record.
+        UnknownNameError: A word names no run, or more than one.
+        StoreError: A file is no sound record, or a folder holds none.
     """
+    found = {each.path: each for word in words for each in _all(word, results)}
+    return list(found.values())
+
+
+def find_run(word: str, results: Path) -> Found:
+    """Return the one run that a word names: a name, the beginning of one or of an id, or a file.
+
+    Args:
+        word: As it was typed.
+        results: Where names are looked up, and files that are not where the word says.
+
+    Raises:
+        UnknownNameError: It names no run, or more than one.
+        StoreError: The file is no sound record.
+    """
+    from codonbench.errors import StoreError
+
+    place = _place(word, results)
+    if place is None:
+        return _named(word, results)
+    if place.is_dir():
+        raise StoreError(f"{place} is a folder; give one record in it")
+    return _read(place)
+
+
+def _all(word: str, results: Path) -> Iterator[Found]:
+    from codonbench.errors import StoreError
+
+    place = _place(word, results)
+    if place is None or not place.is_dir():
+        yield find_run(word, results)
+        return
+    files = sorted(place.glob("*.json"))
+    if not files:
+        raise StoreError(f"folder {place} holds no record, no file ending in .json")
+    yield from map(_read, files)
+
+
+def _place(word: str, results: Path) -> Path | None:
+    """Return the file or folder that a word means; None where it is a name."""
+    path = Path(word)
+    if path.suffix == ".json" or len(path.parts) > 1:
+        return results / path if (results / path).exists() and not path.exists() else path
+    return path if word and any(path.glob("*.json")) else None
+
+
+def _read(path: Path) -> Found:
+    from codonbench.errors import StoreError
+    from codonbench.store import BadRecord, read_record
+
+    record = read_record(path)
+    if isinstance(record, BadRecord):
+        raise StoreError(f"{path}: {record.reason}")
+    return Found(path, record)
+
+
+def _named(wanted: str, results: Path) -> Found:
+    """Return the one sound record that a name or the beginning of one fits."""
     from codonbench.errors import StoreError, UnknownNameError
     from codonbench.records import RunRecord
+    from codonbench.store import Store
 
-    if not store.folder.is_dir():
-        raise StoreError(f"no results folder {store.folder}; 'bench run' makes one")
-    wanted = wanted.removesuffix(".json")
-    found = []
-    for item in store.scan():
-        if isinstance(item, RunRecord):
-            names = (item.name, f"{item.model}-s{item.seed}")
-            if wanted in names or item.run_id.startswith(wanted):
-                found.append(item)
-        elif item.path.stem == wanted:
-            raise StoreError(f"{item.path} {item.reason}")
+    if not results.is_dir():
+        raise StoreError(f"no results folder {results}; 'bench run' makes one")
+    files = [
+        (item.name if isinstance(item, RunRecord) else path.stem, path, item)
+        for path, item in Store(results).files()
+    ]
+    whole = [file for file in files if wanted in (file[0], _without_id(file[0]))]
+    fitting = whole or [file for file in files if _begins(wanted, file[0])]
+    found = [Found(path, item) for _, path, item in fitting if isinstance(item, RunRecord)]
     if len(found) == 1:
         return found[0]
-    if not found:
+    if not fitting:
+        names = [name for name, _, _ in files]
+        close = get_close_matches(wanted, {*names, *map(_without_id, names)})
+        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
         raise UnknownNameError(
-            f"no run {wanted!r} in {store.folder}; give a record's name or the beginning of its id"
+            f"no run {wanted!r} in {results}; {hint}"
+            "give a record's file, its name, or the beginning of its id"
         )
-    first = ", ".join(r.name for r in found[:5])
+    if not found:
+        return _read(fitting[0][1])
+    first = ", ".join(each.record.name for each in found[:5])
     more = ", ..." if len(found) > 5 else ""
     raise UnknownNameError(f"{wanted!r} fits {len(found)} runs, give more of it: {first}{more}")
+
+
+def _without_id(name: str) -> str:
+    return name.rpartition("-")[0]
+
+
+def _begins(wanted: str, name: str) -> bool:
+    """Return whether `wanted` begins a run's id, or its name: mlp-64-s1 does not begin mlp-64-s10.
+
+    >>> _begins("mlp-64-s1", "mlp-64-s1-0ad"), _begins("mlp-64-s1", "mlp-64-s10-0ad")
+    (True, False)
+    """
+    rest = name.removeprefix(wanted)
+    cuts_number = wanted[-1:].isdigit() and rest[:1].isdigit()
+    in_id = len(wanted) > len(_without_id(name))
+    begins_name = name.startswith(wanted) and (in_id or not cuts_number)
+    return begins_name or name.rpartition("-")[2].startswith(wanted)

@@ -14,7 +14,7 @@ import typer
 from codonbench.cli.audit import DataOption
 from codonbench.cli.console import say
 from codonbench.cli.extras import insist_on
-from codonbench.cli.finding import find_run
+from codonbench.cli.finding import Found, find_runs
 from codonbench.cli.folders import (
     RESULTS,
     PluginOption,
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from codonbench.embedding import Embedding
     from codonbench.pictures.runs import Run
     from codonbench.pictures.style import Format as Form
-    from codonbench.records import RunRecord
     from codonbench.registry import Registry
-    from codonbench.store import Store
 
 
 class Kind(StrEnum):
@@ -61,7 +59,8 @@ def plot(
         list[str],
         typer.Argument(
             metavar="RUN...",
-            help="Runs, as for 'bench show'; with several, their models are compared.",
+            help="Runs, as for 'bench show', and folders of them; with several, their models "
+            "are compared.",
         ),
     ],
     kind: Annotated[
@@ -93,12 +92,11 @@ def plot(
     """
     insist_on("pictures", "matplotlib", "PIL")
     from codonbench.errors import UsageError
-    from codonbench.store import Store, write_atomically
+    from codonbench.store import write_atomically
 
-    store = Store(results)
-    records = [find_run(store, run) for run in runs]
+    chosen = find_runs(runs, results)
     repeater = _Repeater(data, plugin, plugins_dir)
-    for name, draw in _wanted(records, kind, store, form.value, repeater):
+    for name, draw in _wanted(chosen, kind, form.value, repeater):
         try:
             content = draw()
         except UsageError as error:
@@ -114,7 +112,7 @@ Draw = Callable[[], bytes]
 
 
 def _wanted(
-    records: Sequence[RunRecord], kind: Kind, store: Store, form: Form, repeater: _Repeater
+    chosen: Sequence[Found], kind: Kind, form: Form, repeater: _Repeater
 ) -> Iterator[tuple[str, Draw]]:
     """Yield the name of each picture's file, and what draws it.
 
@@ -124,15 +122,15 @@ def _wanted(
     from codonbench.errors import UsageError
 
     alone = [k for k in _OF_ONE_RUN if kind in (k, Kind.ALL)]
-    for record in records:
+    for found in chosen:
         for one in alone:
             ending = "gif" if one == Kind.ANIMATION else form
-            draw = partial(_draw, one, record, store, form, repeater)
-            yield _file_name(f"{record.name}-{one.value}", ending), draw
-    if kind == Kind.COMPARISON and len(records) < 2:
+            draw = partial(_draw, one, found, form, repeater)
+            yield _file_name(f"{found.record.name}-{one.value}", ending), draw
+    if kind == Kind.COMPARISON and len(chosen) < 2:
         raise UsageError("a comparison needs two runs or more, one of each model")
-    if len(records) > 1 and kind in (Kind.COMPARISON, Kind.ALL):
-        yield _file_name("comparison", form), partial(_compare, records, store, form)
+    if len(chosen) > 1 and kind in (Kind.COMPARISON, Kind.ALL):
+        yield _file_name("comparison", form), partial(_compare, chosen, form)
 
 
 def _file_name(stem: str, ending: str) -> str:
@@ -140,7 +138,7 @@ def _file_name(stem: str, ending: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]', '_', stem)[:120]}.{ending}"
 
 
-def _draw(kind: Kind, record: RunRecord, store: Store, form: Form, repeater: _Repeater) -> bytes:
+def _draw(kind: Kind, found: Found, form: Form, repeater: _Repeater) -> bytes:
     """Return one picture of one run as a file's bytes.
 
     Raises:
@@ -150,18 +148,19 @@ def _draw(kind: Kind, record: RunRecord, store: Store, form: Form, repeater: _Re
     from codonbench.pictures.codon_table import draw_codon_table
     from codonbench.pictures.curves import draw_curves
     from codonbench.pictures.heat_map import draw_heat_map
+    from codonbench.pictures.runs import Run
     from codonbench.pictures.space import draw_space
     from codonbench.pictures.stops import draw_stops
     from codonbench.pictures.style import as_file, house_style
 
     with house_style():
-        run = _with_trace(store, record)
+        run = Run(found.record, found.trace())
         if kind == Kind.ANIMATION:
             return animate(run)
         if kind == Kind.CURVES:
-            row = _row(store, record)
+            row = _row(found)
             seeds = [one.record.seed for one in row]
-            return as_file(draw_curves(row, seeds.index(record.seed)), form)
+            return as_file(draw_curves(row, seeds.index(run.record.seed)), form)
         if kind == Kind.EMBEDDING:
             return as_file(draw_space(run, repeater.embedding(run)), form)
         stills = {
@@ -172,7 +171,7 @@ def _draw(kind: Kind, record: RunRecord, store: Store, form: Form, repeater: _Re
         return as_file(stills[kind](run), form)
 
 
-def _compare(records: Sequence[RunRecord], store: Store, form: Form) -> bytes:
+def _compare(chosen: Sequence[Found], form: Form) -> bytes:
     """Return the comparison of some runs' models as a file's bytes.
 
     Raises:
@@ -183,54 +182,35 @@ def _compare(records: Sequence[RunRecord], store: Store, form: Form) -> bytes:
     from codonbench.pictures.style import as_file, house_style
     from codonbench.verification import same_row
 
-    first = records[0]
-    distinct: list[RunRecord] = []
-    for record in records:
+    first = chosen[0].record
+    distinct: list[Found] = []
+    for found in chosen:
+        record = found.record
         if record.comparability_key != first.comparability_key:
             raise UsageError(
                 f"{record.name} and {first.name} cannot be compared: task, data, rules, budget "
                 "or stop rule differ"
             )
-        if not any(same_row(record, other) for other in distinct):
-            distinct.append(record)
+        if not any(same_row(record, other.record) for other in distinct):
+            distinct.append(found)
     with house_style():
-        return as_file(draw_comparison([_row(store, record) for record in distinct]), form)
+        return as_file(draw_comparison(list(map(_row, distinct))), form)
 
 
-def _row(store: Store, record: RunRecord) -> list[Run]:
+def _row(found: Found) -> list[Run]:
     """Return the seeds of a run's row that have a trace, in order; the run itself must."""
     from codonbench.pictures.runs import Run
     from codonbench.records import RunRecord
     from codonbench.verification import same_row
 
-    seeds = {record.seed: _with_trace(store, record)}
+    store, record = found.store, found.record
+    seeds = {record.seed: Run(record, found.trace())}
     for other in store.scan():
         if isinstance(other, RunRecord) and same_row(other, record) and other.seed not in seeds:
             trace = store.load_trace(other)
             if trace is not None:
                 seeds[other.seed] = Run(other, trace)
     return [seeds[seed] for seed in sorted(seeds)]
-
-
-def _with_trace(store: Store, record: RunRecord) -> Run:
-    """Return a run with its trace.
-
-    Raises:
-        StoreError: It has none here.
-    """
-    from codonbench.errors import StoreError
-    from codonbench.pictures.runs import Run
-
-    trace = store.load_trace(record)
-    if trace is None:
-        path = store.folder / f"{record.name}.json"
-        how = (
-            "it was computed, not trained"
-            if record.trace_sha256 is None
-            else f"'bench verify {path} --keep-trace' makes it again"
-        )
-        raise StoreError(f"no trace of {record.name} in {store.folder / 'traces'}: {how}")
-    return Run(record, trace)
 
 
 class _Repeater:

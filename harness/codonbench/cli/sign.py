@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from codonbench.cli.finding import find_runs
+from codonbench.cli.folders import RESULTS, ResultsOption
+
 
 def keygen(
     file: Annotated[Path, typer.Argument(help="The private key; the public one is FILE.pub.")],
@@ -23,8 +26,12 @@ def keygen(
 
 
 def sign(
-    records: Annotated[list[Path], typer.Argument(help="Record files, and folders of them.")],
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs, as for 'bench show', and folders of them."),
+    ],
     key: Annotated[Path, typer.Option(help="A private key, as 'bench keygen' writes it.")],
+    results: ResultsOption = RESULTS,
 ) -> None:
     """Sign records: each gets a signature beside it, RECORD.sig.
 
@@ -34,6 +41,5 @@ def sign(
     from codonbench.signing import read_private_key, sign
 
     secret = read_private_key(key)
-    for path in records:
-        for file in sorted(path.glob("*.json")) if path.is_dir() else [path]:
-            typer.echo(f"wrote {sign(file, secret)}")
+    for found in find_runs(runs, results):
+        typer.echo(f"wrote {sign(found.path, secret)}")
