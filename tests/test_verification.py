@@ -42,6 +42,17 @@ def test_other_weights_are_found(toys, record):
     assert difference.startswith("weights_sha256")
 
 
+def test_that_the_source_differs_comes_before_the_figures_that_do(toys, record):
+    plugin = record.plugin.model_copy(update={"source_sha256": "0" * 64})
+    edited = record.model_copy(update={"plugin": plugin})
+    assert verify(edited, toys.registry(), CACHE).outcome == "identical"
+    other = edited.model_copy(update={"weights_sha256": "0" * 64})
+    source, weights = verify(other, toys.registry(), CACHE).differences
+    assert source.startswith("source: 000000000000 was recorded, now ")
+    assert "codonbench_models.mlp is not what the record was made with" in source
+    assert weights.startswith("weights_sha256")
+
+
 def test_on_another_machine_the_band_decides(toys, record):
     elsewhere = record.machine.model_copy(update={"cpu_name": "an abacus", "device_name": "beads"})
     assert isinstance(elsewhere, Machine)

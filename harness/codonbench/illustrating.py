@@ -11,7 +11,7 @@ from codonbench.embedding import find_embedding
 from codonbench.errors import UsageError
 from codonbench.records import RunRecord
 from codonbench.registry import Registry
-from codonbench.repetition import repeat
+from codonbench.repetition import model_of, repeat
 from codonbench.seeding import seeded_globals
 from codonbench.site.pictures import Axes, EmbeddingPicture
 
@@ -25,7 +25,7 @@ def has_embedding(record: RunRecord, registry: Registry, axes: Axes) -> bool:
     Raises:
         UsageError: The model is not to be had here, or has no such configuration.
     """
-    entry = registry.model(record.model)
+    entry = model_of(record, registry)
     if not issubclass(entry.cls, Model):
         return False
     view = TaskView(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from codonbench.config import RULES_VERSION, RunRequest
+from codonbench.config import RULES_VERSION, RunRequest, configure
 from codonbench.contracts import Model, TaskView, Trace
-from codonbench.errors import ConfigError, DataError, UsageError
+from codonbench.entries import ModelEntry
+from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
 from codonbench.guide import Watch
 from codonbench.lab import Lab
 from codonbench.learning import Work, learn, unwatched
@@ -90,13 +92,38 @@ def repeat(
     return Repetition(record, again, trace, module, job)
 
 
+@contextmanager
+def naming_its_file(record: RunRecord) -> Iterator[None]:
+    """Add to what is said of an unknown model which file the record's own came from.
+
+    Raises:
+        UnknownNameError: What was raised within, and which option is missing.
+    """
+    try:
+        yield
+    except UnknownNameError as error:
+        file = record.plugin.file
+        hint = f"; its record came from {file}: add --plugin {file}" if file else ""
+        raise UnknownNameError(f"{error}{hint}") from error
+
+
+def model_of(record: RunRecord, registry: Registry) -> ModelEntry:
+    """Return the model of a record.
+
+    Raises:
+        UnknownNameError: It is not to be had here; names the file that it came from.
+    """
+    with naming_its_file(record):
+        return registry.model(record.model)
+
+
 def build(record: RunRecord, view: TaskView, registry: Registry) -> torch.nn.Module:
     """Return a record's module as it is before its first pair, with some random weights.
 
     Raises:
         UsageError: The model is not to be had here, or is computed and not trained.
     """
-    entry = registry.model(record.model)
+    entry = model_of(record, registry)
     if not issubclass(entry.cls, Model):
         raise UsageError(f"model {record.model!r} is computed, not trained: it has no module")
     plugin = entry.cls(entry.cls.Config.model_validate(record.plan.config))
@@ -106,6 +133,7 @@ def build(record: RunRecord, view: TaskView, registry: Registry) -> torch.nn.Mod
 
 def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | None) -> Job:
     """Return the job of the record's plan; its data must have the record's checksum."""
+    model_of(record, registry)  # `prepare` does not know where a record's model came from
     request = RunRequest(
         model=record.model,
         task=record.task,
@@ -120,5 +148,6 @@ def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | No
             f"record {record.name} was made on data {record.plan.data_checksum[:12]}, but "
             f"{request.data!r} holds {job.dataset.checksum[:12]}"
         )
-    config = type(job.config).model_validate(record.plan.config)
+    owner = f"record {record.name}, as its model is now"
+    config = configure(type(job.config), record.plan.config, {}, owner)
     return Job(job.entry, config, record.overrides, job.dataset, (record.plan,))

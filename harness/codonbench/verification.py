@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from codonbench.contracts import Frozen
+from codonbench.printable import printable
 from codonbench.records import Engine, RunRecord
 from codonbench.registry import Registry
 from codonbench.repetition import repeat
@@ -71,9 +72,10 @@ def compare(record: RunRecord, again: RunRecord, peers: Sequence[RunRecord] = ()
         peers: Other seeds of the same row, for the band.
     """
     if again.machine.kind == record.machine.kind and _same_engine(again.engine, record.engine):
-        return _verdict(record, _unequal(record, again), "identical")
+        return _verdict(record, again, _unequal(record, again), "identical")
     row = [peer.metrics for peer in peers if same_row(peer, record)]
-    return _verdict(record, _outside_band([record.metrics, *row], again.metrics), "within band")
+    outside = _outside_band([record.metrics, *row], again.metrics)
+    return _verdict(record, again, outside, "within band")
 
 
 def _same_engine(one: Engine, other: Engine) -> bool:
@@ -91,9 +93,21 @@ def same_row(one: RunRecord, other: RunRecord) -> bool:
 
 
 def _verdict(
-    record: RunRecord, differences: list[str], good: Literal["identical", "within band"]
+    record: RunRecord,
+    again: RunRecord,
+    differences: list[str],
+    good: Literal["identical", "within band"],
 ) -> Verdict:
+    """Return the verdict; where something differs and the source does, too, that comes first."""
     outcome = "different" if differences else good
+    was, now = record.plugin.source_sha256, again.plugin.source_sha256
+    if differences and was != now:
+        source = again.plugin.file or again.plugin.module
+        differences = [
+            f"source: {printable(was)[:12]} was recorded, now {now[:12]}: {source} is not what the "
+            "record was made with, and what follows may come of that",
+            *differences,
+        ]
     return Verdict(name=record.name, outcome=outcome, differences=tuple(differences))
 
 

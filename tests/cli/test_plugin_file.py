@@ -62,6 +62,42 @@ def test_a_changed_file_is_run_again(file, bench, tmp_path):
     assert "already" not in bench(*command, "--plugin", changed).err
 
 
+def test_a_record_whose_file_is_not_given_names_it(file, bench):
+    words = ("--plugin", file(GOOD), "--model", "single", "--pairs", "640", "--results", "results")
+    assert bench("run", *words).code == 0
+    embedding = ("plot", "single-s0", "--kind", "embedding")
+    for words in (("verify", "single-s0"), ("explain", "single-s0"), embedding):
+        answer = bench(*words, "--results", "results")
+        assert answer.code == 2
+        assert "unknown model 'single'; 'bench ls models' lists all " in answer.err
+        assert answer.err.endswith("; its record came from mine.py: add --plugin mine.py\n")
+
+
+def test_a_file_edited_since_is_said_before_the_figures(file, bench):
+    words = ("--plugin", file(GOOD), "--model", "single", "--pairs", "640", "--results", "results")
+    assert bench("run", *words).code == 0
+    again = ("verify", "single-s0", "--results", "results", "--plugin")
+    assert "identical" in bench(*again, file(f"{GOOD}# a remark\n")).out
+    answer = bench(*again, file(GOOD.replace("n_classes)", "n_classes, bias=False)")))
+    assert answer.code == 1
+    name, source, *figures = answer.out.splitlines()
+    assert name.endswith(": different")
+    assert source.startswith("  source: ")
+    assert "mine.py is not what the record was made with" in source
+    assert any("weights_sha256" in figure for figure in figures)
+
+
+def test_a_field_that_an_edited_file_no_longer_has_is_named(file, bench):
+    code = GOOD.replace(
+        "Config = GradientConfig", "class Config(GradientConfig):\n        x: int = 1"
+    )
+    words = ("--plugin", file(code), "--model", "single", "--pairs", "640", "--results", "results")
+    assert bench("run", *words).code == 0
+    answer = bench("verify", "single-s0", "--results", "results", "--plugin", file(GOOD))
+    assert answer.code == 2
+    assert "as its model is now: no field 'x'; it has " in answer.err
+
+
 def test_a_files_model_is_listed(file, bench):
     assert "single" in bench("ls", "models", "--plugin", file(GOOD)).out
 

@@ -74,6 +74,14 @@ class TestWithASandbox:
         assert answer.code == 0, answer.err
         assert answer.out.splitlines()[-1].endswith(": identical")
 
+    def test_a_record_whose_file_is_not_given_names_it(self, run, bench, tmp_path):
+        (tmp_path / "mine.py").write_text(MODEL)
+        run("--plugin", "mine.py", "-m", "two-layers")
+        answer = bench("verify", "two-layers-s0", "--sandbox", "--results", "results")
+        assert answer.code == 2
+        assert "unknown model 'two-layers'" in answer.err
+        assert "; its record came from mine.py: add --plugin mine.py" in answer.err
+
     def test_a_file_that_is_not_there_is_named(self, run):
         answer = run("--plugin", "nowhere.py", "-m", "two-layers", *SANDBOXED)
         assert answer.code == 2

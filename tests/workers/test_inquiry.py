@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from codonbench.errors import PluginError, UsageError
+from codonbench.errors import PluginError, UnknownNameError, UsageError
 from codonbench.selection import Selection
 from codonbench.workers.inquiry import Question, inquire
 from codonbench.workers.sandbox import Limits, unavailable
@@ -105,7 +105,7 @@ def test_the_stand_in_builds_nothing(ask):
     [
         ("1 / 0", {}, PluginError, "ZeroDivisionError"),
         ("import os; os._exit(3)", {}, PluginError, "does not load in the sandbox"),
-        (ASKED_ABOUT, {"model": "tow-layers"}, UsageError, "two-layers"),
+        (ASKED_ABOUT, {"model": "tow-layers"}, UnknownNameError, "two-layers"),
         (ASKED_ABOUT, {"hidden": "many"}, UsageError, "hidden"),
         (ASKED_ABOUT, {"model": "oracle"}, UsageError, "without --sandbox"),
     ],

@@ -160,14 +160,15 @@ def _compare(
         peers: As there.
         keep: For each record, where its trace goes if the repetition is identical; or nothing.
     """
-    from codonbench.repetition import repeat
+    from codonbench.repetition import naming_its_file, repeat
     from codonbench.verification import compare
 
     differ = False
     for i, record in enumerate(records):
         seconds = record.timings.total
         typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
-        hands.get_ready(_request(record))
+        with naming_its_file(record):
+            hands.get_ready(_request(record))
         learner = hands.learn(record.plan)
         repetition = repeat(record, hands.registry, cache_folder(), data, learner)
         verdict = compare(record, repetition.record, peers)

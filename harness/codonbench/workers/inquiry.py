@@ -29,7 +29,7 @@ from codonbench.discovery import (
     owners,
 )
 from codonbench.entries import ModelEntry
-from codonbench.errors import BenchError, PluginError, UsageError
+from codonbench.errors import BenchError, PluginError, UnknownNameError, UsageError
 from codonbench.origin import Origin
 from codonbench.selection import Selection
 from codonbench.workers.sandbox import Limits, start
@@ -66,6 +66,7 @@ class Answer(Frozen):
         files: Name and path of each module that is no installed one.
         error: What is wrong with it, or with what was asked; the rest is empty then.
         asker: Whether that is for who asked to mend.
+        unknown: Whether there is no such model.
     """
 
     name: Name | None = None
@@ -76,6 +77,7 @@ class Answer(Frozen):
     files: tuple[tuple[str, Path], ...] = ()
     error: str = ""
     asker: bool = False
+    unknown: bool = False
 
 
 def inquire(
@@ -84,6 +86,7 @@ def inquire(
     """Return a stand-in for a model that nobody imports here, and its modules' names and paths.
 
     Raises:
+        UnknownNameError: There is no such model.
         UsageError: No sandbox can be had, or something is wrong with what was asked.
         PluginError: The plugin does not load, or says what cannot be.
     """
@@ -104,7 +107,8 @@ def inquire(
         process.join()
         ours.close()
     if answer.error:
-        raise (UsageError if answer.asker else PluginError)(answer.error)
+        at_fault = UsageError if answer.asker else PluginError
+        raise (UnknownNameError if answer.unknown else at_fault)(answer.error)
     _check(question, answer)
     return _stand_in(question, answer), answer.files
 
@@ -166,7 +170,8 @@ def main() -> None:
         try:
             answer = _answer(question)
         except UsageError as error:
-            answer = Answer(error=str(error), asker=True)
+            unknown = isinstance(error, UnknownNameError)
+            answer = Answer(error=str(error), asker=True, unknown=unknown)
         except (Exception, SystemExit) as error:
             told = (
                 str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
