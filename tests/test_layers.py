@@ -30,7 +30,7 @@ rows
 keeping checkpoints controls
 course store scoring
 lesson shares
-occupancy
+occupancy interrupts
 records entries
 config machine origin
 stopping seeding embedding failures hook_check locks untrusted migrations printable trace_files

@@ -1,6 +1,7 @@
 """A process of its own: what it sends arrives, and what hangs or dies is ended and told of."""
 
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -46,6 +47,10 @@ def prints(send, argument):
     os.write(1, b"nor is this\n")
 
 
+def tells_whether_it_is_deaf(send, argument):
+    send(("deaf", signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+
+
 def test_messages_arrive_in_order():
     assert list(run_apart(counts, 3)) == [("number", i) for i in range(3)]
 
@@ -83,3 +88,9 @@ def test_nothing_reaches_standard_output(capfd):
     out, err = capfd.readouterr()
     assert out == ""
     assert {"not a result", "nor is this"} <= set(err.splitlines())
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signals to block here")
+def test_ctrl_c_does_not_reach_it_from_its_first_import_on():
+    assert list(run_apart(tells_whether_it_is_deaf, None)) == [("deaf", True)]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

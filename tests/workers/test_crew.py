@@ -311,6 +311,58 @@ def test_workers_die_with_their_parent(tmp_path, process_tree_of):
         assert children() == []
 
 
+@pytest.fixture
+def said_by(tmp_path):
+    """Run a script to its end; return what it and its children wrote to standard error."""
+
+    def said(script):
+        (tmp_path / "parent.py").write_text(script)
+        done = subprocess.run(
+            [sys.executable, tmp_path / "parent.py"], stderr=subprocess.PIPE, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    return said
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signals to block here")
+def test_ctrl_c_does_not_reach_workers_and_their_ancestor_from_their_first_import_on(said_by):
+    script = (
+        "import os, signal, time\n"
+        "from multiprocessing.forkserver import _forkserver\n"
+        "from codonbench.workers.processes import start, warm_up\n"
+        "warm_up()\n"
+        "ancestor = _forkserver._forkserver_pid\n"
+        "for _ in range(20):\n"
+        "    os.kill(ancestor, signal.SIGINT)\n"
+        "    time.sleep(0.02)\n"
+        "worker = start(time.sleep, (0.5,))\n"
+        "os.kill(worker.pid, signal.SIGINT)\n"
+        "worker.join()\n"
+        "assert worker.exitcode == 0\n"
+        "assert _forkserver._forkserver_pid == ancestor\n"
+    )
+    assert said_by(script) == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there, nobody is asked to end")
+@pytest.mark.parametrize("ends", ["worker.terminate()", "ours.close()"])
+def test_a_worker_that_is_not_wanted_any_more_ends_without_a_word(said_by, ends):
+    script = (
+        "from multiprocessing import Pipe\n"
+        "from codonbench.workers.processes import start\n"
+        "from codonbench.workers.worker import serve\n"
+        "ours, theirs = Pipe()\n"
+        "worker = start(serve, (theirs,))\n"
+        "theirs.close()\n"
+        "ours.recv_bytes()\n"
+        f"{ends}\n"
+        "worker.join()\n"
+    )
+    assert said_by(script) == ""
+
+
 @pytest.mark.parametrize(
     ("seeds", "size", "expected"),
     [(1, 4, [1]), (10, 2, [5, 5]), (30, 2, [7, 8, 7, 8]), (3, 2, [1, 2]), (25, 1, [8, 8, 9])],

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
+from codonbench.interrupts import unheard_by_children
+
 Message = tuple[str, Any]
 Send = Callable[[Message], None]
 
@@ -38,7 +40,8 @@ def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(function, argument, sender), daemon=True)
-    process.start()
+    with unheard_by_children():
+        process.start()
     sender.close()  # so that the child's end is the last one
     try:
         seconds, deadline = 0.0, None

@@ -17,6 +17,8 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, Protocol
 
+from codonbench.interrupts import unheard_by_children
+
 _METHOD = "spawn" if sys.platform == "win32" else "forkserver"
 
 
@@ -24,7 +26,8 @@ def warm_up() -> None:
     """Let the workers' ancestor import PyTorch beside whatever is done here meanwhile."""
     if _METHOD == "forkserver":
         forkserver.set_forkserver_preload(["codonbench.workers.worker"])
-        forkserver.ensure_running()
+        with unheard_by_children():
+            forkserver.ensure_running()
 
 
 class Process(Protocol):
@@ -56,7 +59,7 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProces
     process: BaseProcess = context.Process(  # type: ignore[attr-defined]
         target=target, args=arguments, daemon=True
     )
-    with _no_main_module():
+    with _no_main_module(), unheard_by_children():
         process.start()
     return process
 

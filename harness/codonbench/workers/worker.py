@@ -7,7 +7,8 @@ import pickle
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from types import FrameType
@@ -43,9 +44,18 @@ def serve(connection: Connection) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     relay = Relay(connection)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    signal.signal(signal.SIGTERM, relay.asked_to_stop)
+    with suppress(KeyboardInterrupt):  # asked to stop: what there was to tell is told
+        try:
+            _obey(relay)
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    connection.close()
+
+
+def _obey(relay: Relay) -> None:
+    """Take orders, train, and tell of it."""
     relay.send(Hello())
-    orders: Orders = pickle.loads(connection.recv_bytes())
+    orders: Orders = pickle.loads(relay.hear())
     pin_arithmetic(orders.threads)
     try:
         model, config = orders.learner()
@@ -54,13 +64,12 @@ def serve(connection: Connection) -> None:
                 relay.ended(run, lab)
     except UsageError as error:
         relay.send(Unusable(error=str(error)))
-    connection.close()
 
 
 class Relay:
     """Stands in for the leader, who is at the other end of a connection.
 
-    A signal never cuts a message in two.
+    A signal never cuts a message in two. Whose leader is gone ends without a word.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -78,17 +87,28 @@ class Relay:
     def send(self, message: Message, rest: bytes = b"") -> None:
         """Send one message whole."""
         asked, self._sending = self._asked, True
-        self._connection.send_bytes(pack(message, rest))
+        with _or_die():
+            self._connection.send_bytes(pack(message, rest))
         self._sending = False
         if self._asked and not asked:
             raise KeyboardInterrupt
+
+    def hear(self) -> bytes:
+        """Return what the leader says."""
+        with _or_die():
+            return self._connection.recv_bytes()
 
     def begin(self, run: int) -> None:
         """Tell that a run begins."""
         self.send(Began(run=run))
 
     def lead(self, shown: Sequence[Shown]) -> list[Directions]:
-        """Tell what some runs show; return how they go on."""
+        """Tell what some runs show; return how they go on.
+
+        Until the first time there is nothing to tell once asked to stop, so that SIGTERM is left
+        to end this process.
+        """
+        signal.signal(signal.SIGTERM, self.asked_to_stop)
         logits = [s.logits for s in shown if s.logits is not None]
         message = Ask(
             runs=tuple(s.run for s in shown),
@@ -96,7 +116,7 @@ class Relay:
             shown=bool(logits),
         )
         self.send(message, np.stack(logits).astype("<f4").tobytes() if logits else b"")
-        return unpack_directions(self._connection.recv_bytes())
+        return unpack_directions(self.hear())
 
     def keep(self, run: int, position: int, state: bytes) -> None:
         """Hand over what a run needs to go on from here."""
@@ -116,6 +136,15 @@ class Relay:
                 weights_sha256=lab.weights_sha256,
             )
         )
+
+
+@contextmanager
+def _or_die() -> Iterator[None]:
+    """End this process where its parent turns out to have gone."""
+    try:
+        yield
+    except (EOFError, OSError):
+        os._exit(1)
 
 
 def _die_with_parent() -> None:
