@@ -7,7 +7,7 @@ import importlib.util
 import pkgutil
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -47,6 +47,7 @@ def discover(
     selection: Selection | None = None,
     files: Sequence[Path] = (),
     folders: Sequence[Path] = (),
+    begun: Callable[[Candidate], None] = lambda candidate: None,
 ) -> Registry:
     """Return the registry of all that was found, failures and clashes noted in it, not raised.
 
@@ -55,11 +56,12 @@ def discover(
         selection: Which of them are wanted; what ``CODONBENCH_PLUGINS`` says by default.
         files: Python files that register more.
         folders: Folders of such files: every ``*.py`` in them whose name begins with no ``_``.
+        begun: Told of each plugin as its code is about to run.
 
     Raises:
         UsageError: One of `files` is no file, or one of `folders` no folder.
     """
-    registry = Registry()
+    registry = Registry(begun)
     wanted = selection_from_environment() if selection is None else selection
     chosen = entry_points(group=GROUP) if points is None else points
     seen = []

@@ -32,6 +32,9 @@ EntryT = TypeVar("EntryT", bound=Entry)
 class Registry:
     """Every plugin that loaded, by kind and name, and every one that did not.
 
+    Args:
+        begun: Told whose code is about to run.
+
     Attributes:
         models, tasks, metrics: Entries by name.
         failures: What did not load, and why.
@@ -41,7 +44,8 @@ class Registry:
         manager: pluggy's, for the lifecycle hooks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begun: Callable[[Candidate], None] = lambda candidate: None) -> None:
+        self._begun = begun
         self.models: dict[str, ModelEntry] = {}
         self.tasks: dict[str, TaskEntry] = {}
         self.metrics: dict[str, MetricEntry] = {}
@@ -112,6 +116,7 @@ class Registry:
 
         A plugin may do anything; even ``sys.exit`` ends here, and only Ctrl-C travels on.
         """
+        self._begun(candidate)
         try:
             yield
         except KeyboardInterrupt:

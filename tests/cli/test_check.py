@@ -112,6 +112,12 @@ def test_a_file_that_ends_the_process_is_named(check):
     assert "last check begun: loading the plugins" in done.err
 
 
+def test_a_file_that_hangs_is_ended_in_the_time_that_was_given(check):
+    done = check("import time\ntime.sleep(600)", "--timeout", "2")
+    assert done.code == 1
+    assert "did not finish within 2 s; last check begun: loading the plugins" in done.err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

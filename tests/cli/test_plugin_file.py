@@ -124,6 +124,14 @@ def test_a_broken_file_is_named_with_its_last_line_and_exit_one(file, bench, cod
     assert "Traceback" not in done.err
 
 
+def test_a_file_that_takes_long_to_load_is_named_while_it_does(file, bench, monkeypatch):
+    monkeypatch.setattr("codonbench.cli.loading._LONG", 0.2)
+    slow = bench("ls", "models", "--plugin", file(f"import time\ntime.sleep(1)\n{GOOD}"))
+    assert slow.err.count("still loading mine.py; Ctrl-C ends it") == 1
+    assert "single" in slow.out
+    assert "still loading" not in slow.out
+
+
 def test_a_missing_file_is_named(bench):
     done = bench("run", "--plugin", "nowhere.py", "--model", "single")
     assert done.code == 2

@@ -82,6 +82,12 @@ class TestWithASandbox:
         assert "unknown model 'two-layers'" in answer.err
         assert "; its record came from mine.py: add --plugin mine.py" in answer.err
 
+    def test_a_file_that_hangs_is_ended_in_the_time_that_was_given(self, run, tmp_path):
+        (tmp_path / "mine.py").write_text("import time\ntime.sleep(600)")
+        answer = run("--plugin", "mine.py", "-m", "two-layers", "--timeout", "1", *SANDBOXED)
+        assert answer.code == 1
+        assert "'two-layers' does not load within 1 s" in answer.err
+
     def test_a_file_that_is_not_there_is_named(self, run):
         answer = run("--plugin", "nowhere.py", "-m", "two-layers", *SANDBOXED)
         assert answer.code == 2

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from codonbench.testing.findings import Facts, Finding, Report
 
 
-_LOADING_SECONDS = 60.0  # at least: what others have installed is not this model's fault
-
-
 @dataclass(frozen=True)
 class _Request:
     """What the other process needs to know; plain values, so that it can be sent."""
@@ -161,6 +158,7 @@ def _examine(send: Send, argument: tuple[_Request, float]) -> None:
     """Load the plugins and make the checks: in the other process."""
     from codonbench.cli.loading import load_plugins
     from codonbench.config import configure
+    from codonbench.discovery import discover, own_points
     from codonbench.errors import BenchError
     from codonbench.machine import pin_arithmetic
     from codonbench.testing.apart import CLOCK
@@ -169,8 +167,9 @@ def _examine(send: Send, argument: tuple[_Request, float]) -> None:
     from codonbench.testing.subject import facts_of
 
     request, timeout = argument
-    pin_arithmetic(1)  # loads much of PyTorch, which is not the plugin's time
-    send((CLOCK, max(timeout, _LOADING_SECONDS)))
+    pin_arithmetic(1)  # this and our own plugins load PyTorch, which is not the plugin's time
+    discover(own_points())
+    send((CLOCK, timeout))
     try:
         switch_off(request.switches)
         registry = load_plugins(request.files, request.folders)

@@ -119,7 +119,7 @@ class SandboxedHands(Hands):
             folders=self._plugin_folders,
             selection=selection(),
         )
-        entry, modules = inquire(question, Limits(), self._hidden())
+        entry, modules = inquire(question, Limits(), self._hidden(), self._timeout)
         self.registry.models[request.model] = entry
         self._modules |= dict.fromkeys(modules)
 

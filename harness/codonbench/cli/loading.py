@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 from codonbench.cli.console import say
 from codonbench.cli.switches import selection
 from codonbench.discovery import discover, insist_on_file, insist_on_unique_names, own_points
 from codonbench.registry import Registry
+from codonbench.selection import Candidate
+
+_LONG = 10.0  # seconds after which a plugin that still loads is named
 
 
 def load_plugins(
@@ -56,9 +60,33 @@ def survey_plugins(
     Raises:
         UsageError: A file or folder is not there.
     """
-    with redirect_stdout(sys.stderr):  # what a plugin prints on loading is no result
+    # What a plugin prints on loading is no result.
+    with redirect_stdout(sys.stderr), _what_takes_long_named() as begun:
         points = own_points() if own_only else None
-        registry = discover(points, selection(), files or (), folders or ())
+        registry = discover(points, selection(), files or (), folders or (), begun)
     for remark in registry.remarks:
         say(remark, style="yellow")
     return registry
+
+
+@contextmanager
+def _what_takes_long_named() -> Iterator[Callable[[Candidate], None]]:
+    """Yield who is to be told of each plugin; one that hangs is named, as it cannot be ended."""
+    latest: list[Candidate] = []
+    over = threading.Event()
+
+    def look() -> None:
+        said = None
+        while not over.wait(_LONG):
+            for candidate in latest[-1:]:
+                if candidate != said:
+                    is_file = candidate.distribution.endswith(".py")
+                    name = candidate.distribution if is_file else candidate.module
+                    say(f"still loading {name}; Ctrl-C ends it", style="yellow")
+                    said = candidate
+
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        yield latest.append
+    finally:
+        over.set()

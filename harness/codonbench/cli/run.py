@@ -87,7 +87,10 @@ def run(
         ),
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds that a run may take.")
+        float | None,
+        typer.Option(
+            min=0.1, help="Seconds that a run may take, and with --sandbox its plugin to load."
+        ),
     ] = None,
     checkpoint_every: Annotated[
         float,

@@ -26,6 +26,7 @@ from codonbench.discovery import (
     file_modules,
     insist_on_file,
     insist_on_unique_names,
+    own_points,
     owners,
 )
 from codonbench.entries import ModelEntry
@@ -35,7 +36,7 @@ from codonbench.selection import Selection
 from codonbench.workers.sandbox import Limits, start
 
 _MOST = 1 << 20  # bytes of an answer
-_PATIENCE = 60.0  # seconds for one
+_PATIENCE = 60.0  # seconds for one, and for coming up
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,15 @@ class Answer(Frozen):
 
 
 def inquire(
-    question: Question, limits: Limits, hidden: Sequence[Path]
+    question: Question, limits: Limits, hidden: Sequence[Path], timeout: float | None = None
 ) -> tuple[ModelEntry, tuple[tuple[str, Path], ...]]:
     """Return a stand-in for a model that nobody imports here, and its modules' names and paths.
+
+    Args:
+        question: Which model, and where it may be.
+        limits: What the process that is asked may use up.
+        hidden: Files and folders to show it nothing of.
+        timeout: Seconds that the plugin may take to load; 60 at most.
 
     Raises:
         UnknownNameError: There is no such model.
@@ -97,9 +104,9 @@ def inquire(
     theirs.close()
     try:
         ours.send_bytes(pickle.dumps(question))
-        if not ours.poll(_PATIENCE):
-            raise PluginError(f"model {question.model!r} does not load within {_PATIENCE:g} s")
-        answer = Answer.model_validate_json(ours.recv_bytes(_MOST))
+        _hear(ours, question, _PATIENCE)  # it is there
+        said = _hear(ours, question, min(timeout or _PATIENCE, _PATIENCE))
+        answer = Answer.model_validate_json(said)
     except (EOFError, OSError, ValidationError) as error:
         raise PluginError(f"model {question.model!r} does not load in the sandbox") from error
     finally:
@@ -111,6 +118,17 @@ def inquire(
         raise (UnknownNameError if answer.unknown else at_fault)(answer.error)
     _check(question, answer)
     return _stand_in(question, answer), answer.files
+
+
+def _hear(connection: Connection, question: Question, seconds: float) -> bytes:
+    """Return the next thing said.
+
+    Raises:
+        PluginError: Nothing was in time.
+    """
+    if not connection.poll(seconds):
+        raise PluginError(f"model {question.model!r} does not load within {seconds:g} s")
+    return connection.recv_bytes(_MOST)
 
 
 def _check(question: Question, answer: Answer) -> None:
@@ -166,6 +184,8 @@ def main() -> None:
     """Answer one question; the program of the process in the sandbox."""
     connection = Connection(int(sys.argv[1]))
     question: Question = pickle.loads(connection.recv_bytes())
+    discover(own_points())  # PyTorch loads, which is not the plugin's time
+    connection.send_bytes(b"")
     with redirect_stdout(sys.stderr):
         try:
             answer = _answer(question)
