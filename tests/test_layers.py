@@ -32,7 +32,7 @@ course store scoring
 lesson shares
 occupancy interrupts
 records entries
-config machine origin
+config machine origin places
 stopping seeding embedding failures hook_check locks untrusted migrations printable trace_files
 probes streams relabelling encodings statistics tiers hookspecs
 contracts survival pairing

@@ -161,8 +161,9 @@ def _examine(send: Send, argument: tuple[_Request, float]) -> None:
     from codonbench.discovery import discover, own_points
     from codonbench.errors import BenchError
     from codonbench.machine import pin_arithmetic
+    from codonbench.places import place
     from codonbench.testing.apart import CLOCK
-    from codonbench.testing.checklist import last_line, place
+    from codonbench.testing.checklist import last_line
     from codonbench.testing.models import examination
     from codonbench.testing.subject import facts_of
 

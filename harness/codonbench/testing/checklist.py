@@ -5,18 +5,12 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
 from typing import Generic, TypeVar
 
-import torch
-
-import codonbench
+from codonbench.places import place
 from codonbench.testing.findings import Finding, Verdict, failed, skipped
 
 SubjectT = TypeVar("SubjectT")
-
-_NOT_THE_PLUGINS = tuple(str(Path(str(m.__file__)).parent) for m in (codonbench, torch))
 
 
 @dataclass(frozen=True)
@@ -77,19 +71,3 @@ def last_line(error: BaseException) -> str:
     """Return what the traceback ends with, on one line."""
     line = " ".join(traceback.format_exception_only(error)[-1].split())
     return line.encode("utf-8", "backslashreplace").decode()
-
-
-def place(trace: TracebackType | None, file: str) -> str:
-    """Return `` (mine.py:12)``: the last line of the plugin's that was reached, or nothing.
-
-    Args:
-        trace: The traceback.
-        file: The plugin's file; a frame elsewhere counts where none is in it and it is neither
-            PyTorch's nor ours.
-    """
-    frames = traceback.extract_tb(trace)
-    mine = [frame for frame in frames if frame.filename == file]
-    other = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_PLUGINS)]
-    for frame in (mine or other)[-1:]:
-        return f" ({Path(frame.filename).name}:{frame.lineno})"
-    return ""

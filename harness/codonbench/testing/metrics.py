@@ -11,12 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from codonbench.contracts import Metric, MetricName, Output, TaskSpec, Trace, Version
 from codonbench.errors import PluginError, UnknownNameError
+from codonbench.places import file_of, place
 from codonbench.records import hash_trace
 from codonbench.scoring import Scores, score
-from codonbench.testing.checklist import Check, examine, last_line, place
+from codonbench.testing.checklist import Check, examine, last_line
 from codonbench.testing.findings import Verdict, failed, insist, passed, warning
 from codonbench.testing.models import DEFAULT_TASK, find_task, installed
-from codonbench.testing.subject import dataset_of, file_of
+from codonbench.testing.subject import dataset_of
 from codonbench.testing.surroundings import generators
 from codonbench.testing.traces import TOY, traces_of
 

@@ -12,12 +12,13 @@ from codonbench.contracts import Model, ModelConfig, Reference, Task
 from codonbench.discovery import load_registry
 from codonbench.errors import UnknownNameError
 from codonbench.machine import pin_arithmetic
+from codonbench.places import file_of
 from codonbench.registry import Registry
 from codonbench.testing import building, identity, learning, outputs, prior, probing
 from codonbench.testing.checklist import Check, examine
 from codonbench.testing.findings import Finding, Verdict, insist
 from codonbench.testing.references import REFERENCE_CHECKS, Row
-from codonbench.testing.subject import Subject, file_of
+from codonbench.testing.subject import Subject
 from codonbench.testing.surroundings import kept_settings, listening
 
 DEFAULT_TASK = "human-codon"

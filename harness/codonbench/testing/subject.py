@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import inspect
 import platform
 import shutil
 import tempfile
@@ -179,14 +178,6 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
         return tuple(getattr(annotation, "__members__", {}).values())
     args = get_args(annotation)
     return args if all(isinstance(arg, str | int) for arg in args) else ()
-
-
-def file_of(thing: type) -> str:
-    """Return the file that defines a class, or nothing."""
-    try:
-        return inspect.getsourcefile(thing) or ""
-    except (OSError, TypeError):
-        return ""
 
 
 def facts_of(

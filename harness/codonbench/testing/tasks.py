@@ -13,11 +13,12 @@ from pydantic import TypeAdapter, ValidationError
 from codonbench.contracts import Dataset, Name, Task, TaskOptions, TaskSpec, TaskView, Version
 from codonbench.encodings import available, make_encoder
 from codonbench.errors import UsageError
+from codonbench.places import file_of, place
 from codonbench.streams import Stream
-from codonbench.testing.checklist import Check, examine, last_line, place
+from codonbench.testing.checklist import Check, examine, last_line
 from codonbench.testing.findings import Verdict, failed, insist, passed, skipped, warning
 from codonbench.testing.models import find_task
-from codonbench.testing.subject import dataset_of, file_of
+from codonbench.testing.subject import dataset_of
 from codonbench.testing.surroundings import generators
 
 _FAR = 0.1  # total variation between what is drawn and what the frequencies say
