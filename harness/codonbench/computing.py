@@ -33,7 +33,7 @@ def compute(
 def _compute(row: type[Reference], config: ModelConfig, setting: Setting) -> Lab:
     lab = Lab(Probes(), known={})
     dataset, logits = setting.dataset, None
-    with seeded_globals(setting.plan.seed), last_words(lab):
+    with seeded_globals(setting.plan.seed), last_words(row, lab):
         plugin = row(config)
         lab.known = dict(plugin.values(dataset.spec, dataset.frequencies))
         logits = plugin.logits(dataset.spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +14,15 @@ from codonbench.contracts import Trace, TraceFacts
 from codonbench.course import Probes
 from codonbench.engines.errors import CannotCapture
 from codonbench.errors import UsageError
+from codonbench.places import file_of, place
 from codonbench.printable import storable
 from codonbench.probes import WINDOW_PAIRS
 from codonbench.records import Engine, Status, hash_weights
 from codonbench.setting import Setting
 from codonbench.training import ENGINE, ENGINE_VERSION
+
+MOST_DETAILS = 16_000
+"""Characters of a traceback that are kept."""
 
 
 @dataclass
@@ -31,6 +36,7 @@ class Lab:
         parameters: How many of its numbers are trained.
         weights_sha256: Of its final weights; None where there are none.
         status, error: How it ended.
+        details: The traceback of what ended it, or its end; empty where nothing did.
         build_seconds: Time to build the module and its optimiser.
         train_seconds: Time of the training loop without its probes.
         engine: What executed the training steps.
@@ -43,6 +49,7 @@ class Lab:
     weights_sha256: str | None = None
     status: Status = "done"
     error: str | None = None
+    details: str = ""
     build_seconds: float = 0.0
     train_seconds: float = 0.0
     engine: Engine = field(default_factory=lambda: Engine(name=ENGINE, version=ENGINE_VERSION))
@@ -50,8 +57,12 @@ class Lab:
 
 
 @contextmanager
-def last_words(*labs: Lab) -> Iterator[None]:
+def last_words(plugin: type, *labs: Lab) -> Iterator[None]:
     """Turn Ctrl-C and a plugin's exception into the status of the labs they end.
+
+    Args:
+        plugin: Whose code runs; the line of it that failed is named.
+        labs: Of the runs under way.
 
     Raises:
         UsageError: The model cannot serve this task: what was asked is at fault.
@@ -64,14 +75,17 @@ def last_words(*labs: Lab) -> Iterator[None]:
     except (UsageError, CannotCapture):
         raise
     except (Exception, SystemExit) as error:  # the plugin's own: the record's last words
-        _end(labs, "error", storable(f"{type(error).__name__}: {error}"))
+        where = place(error.__traceback__, file_of(plugin))
+        details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
+        words = storable(f"{type(error).__name__}: {error}{where}")
+        _end(labs, "error", words, details.decode("utf-8")[-MOST_DETAILS:])
 
 
-def _end(labs: Sequence[Lab], status: Status, error: str | None) -> None:
+def _end(labs: Sequence[Lab], status: Status, error: str | None, details: str = "") -> None:
     """Set how the labs ended that were not over yet."""
     for lab in labs:
         if not lab.probes.over:
-            lab.status, lab.error = status, error
+            lab.status, lab.error, lab.details = status, error, details
 
 
 def settled(lab: Lab) -> Lab:

@@ -116,7 +116,7 @@ class _Class:
         lab = Lab(Probes(), engine=facts)
         state = unpack(assignment.state, facts.model_dump()) if assignment.start else None
         self.leader.begin(assignment.run)
-        with seeded_globals(assignment.brief.chance), last_words(lab):
+        with seeded_globals(assignment.brief.chance), last_words(self.model, lab):
             lesson = make_lesson(self.model(self.config), self.config, assignment.brief)
             lab.module = lesson.module
             if state is not None:
@@ -169,7 +169,8 @@ class _Class:
                 self._course(assignment, lesson, lab, start)
                 for assignment, lesson, lab in zip(members, lessons[group], labs, strict=True)
             ]
-            yield from _train_group(courses, labs, train, self._keeper(facts, lessons[group]))
+            keeper = self._keeper(facts, lessons[group])
+            yield from _train_group(self.model, courses, labs, train, keeper)
             if any(lab.status == "interrupted" for lab in labs):
                 return
 
@@ -244,11 +245,15 @@ def _put_back(
 
 
 def _train_group(
-    courses: Sequence[Course], labs: Sequence[Lab], train: Trainer, keeper: Keeper
+    model: type[Model],
+    courses: Sequence[Course],
+    labs: Sequence[Lab],
+    train: Trainer,
+    keeper: Keeper,
 ) -> Iterator[tuple[int, Lab]]:
     """Train seeds that share a step; yield each as it is over."""
     left = {course.run: lab for course, lab in zip(courses, labs, strict=True)}
-    with last_words(*labs):
+    with last_words(model, *labs):
         for course in train(courses, keeper):
             yield course.run, settled(left.pop(course.run))
     for run, lab in left.items():  # Ctrl-C or an exception ended them

@@ -177,15 +177,21 @@ def test_a_damaged_record_is_run_again(run):
     assert stored()[0].status == "done"
 
 
-def test_a_plugin_that_fails_in_training_leaves_a_record_and_exit_code_1(run, strangers):
-    strangers()
-    answer = run("--model", "boom", "--seeds", "0-1")
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_plugin_that_fails_in_training_leaves_a_record_and_exit_code_1(run, strangers, workers):
+    source = (strangers() / "strange_plugins.py").read_text().splitlines()
+    line = source.index('    raise ValueError("the fuse blew")') + 1
+    words = f"ValueError: the fuse blew (strange_plugins.py:{line})"
+    failing = ("--model", "boom", "--seeds", "0-1", "--workers", workers)
+    answer = run(*failing)
     assert answer.code == 1
-    assert "seed 0   error after 0 pairs: ValueError: the fuse blew" in answer.err
-    assert [(r.status, r.error) for r in stored().values()] == [
-        ("error", "ValueError: the fuse blew")
-    ] * 2
+    assert f"seed 0   error after 0 pairs: {words}" in answer.err
+    assert [(r.status, r.error) for r in stored().values()] == [("error", words)] * 2
     assert "Traceback" not in answer.err
+    debugged = run("--debug", *failing, "--json")
+    assert [record.error for record in debugged.records] == [words] * 2
+    assert "Traceback (most recent call last):" in debugged.err
+    assert f'strange_plugins.py", line {line}, in boom' in debugged.err
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

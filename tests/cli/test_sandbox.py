@@ -65,6 +65,12 @@ class TestWithASandbox:
         assert record.plan.config["hidden"] == 8
         assert record.overrides == {"hidden": 8}
 
+    def test_a_file_that_fails_in_training_is_named_with_its_line(self, run, tmp_path):
+        (tmp_path / "mine.py").write_text(f"{MODEL}\nnn.Linear.forward = lambda *_: 1 / 0\n")
+        answer = run("--debug", "--plugin", "mine.py", "-m", "two-layers", *SANDBOXED, "--json")
+        assert answer.records[0].error == "ZeroDivisionError: division by zero (mine.py:9)"
+        assert 'mine.py", line 9, in <lambda>' in answer.err
+
     def test_a_record_is_repeated_inside_and_comes_out_the_same(self, run, bench, tmp_path):
         (tmp_path / "mine.py").write_text(MODEL)
         mine = ("--plugin", "mine.py")

@@ -5,6 +5,7 @@ All of it goes to standard error. The bar is for terminals only; the lines are f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -17,10 +18,15 @@ from rich.text import Text
 from codonbench.cli.console import messages, say
 from codonbench.cli.phrases import outcome_text
 from codonbench.config import RunPlan
-from codonbench.guide import OnProbe
+from codonbench.guide import OnProbe, Watch
 from codonbench.jobs import Outcome
+from codonbench.lab import Lab
+from codonbench.learning import Work
 from codonbench.planning import Job
+from codonbench.printable import printable
 from codonbench.probes import WINDOW_PAIRS
+from codonbench.runner import Learn
+from codonbench.setting import Setting
 
 _REFRESH_PAIRS = 2_048  # probes come by the hundred; a bar need not follow each
 
@@ -107,6 +113,19 @@ class RunDisplay:
     def remark(self, sentence: str) -> None:
         """Say something above the bars."""
         say(sentence, style="yellow", console=self._console)
+
+    def with_tracebacks(self, learn: Learn) -> Learn:
+        """Return `learn`, which then also shows what traceback has ended a run."""
+
+        def learn_and_show(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
+            shown = ""
+            for setting, lab in learn(work, watch):
+                if lab.details not in ("", shown):  # seeds trained together end together
+                    shown = lab.details
+                    say("\n".join(map(printable, shown.splitlines())), console=self._console)
+                yield setting, lab
+
+        return learn_and_show
 
     def finished(self, outcome: Outcome) -> None:
         """Close a run's bar and say how it went, or that its record was there already."""

@@ -209,7 +209,10 @@ def run(
         store.prepare()
         lines = printed if as_json else None
         every = checkpoint_every or None
-        yield from _run_all(job, hands, store, terms, force=force, every=every, lines=lines)
+        debug = bool(ctx.find_root().params.get("debug"))
+        yield from _run_all(
+            job, hands, store, terms, force=force, every=every, lines=lines, debug=debug
+        )
 
     entries = []
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
@@ -240,19 +243,24 @@ def _run_all(
     force: bool,
     every: float | None,
     lines: TextIO | None,
+    debug: bool,
 ) -> Iterator[Outcome]:
-    """Run a job's plans and yield what becomes of each, its record written to `lines`."""
+    """Run a job's plans and yield what becomes of each, its record written to `lines`.
+
+    Where `debug`, the traceback of an exception in a plugin is shown.
+    """
     from codonbench.cli.progress import RunDisplay
     from codonbench.jobs import run_all
 
     live = lines is None or not lines.isatty()  # a bar would run through the lines
+    learn = hands.learn(job.plans[0])
     with RunDisplay(job, brief=lines is not None, live=live) as display:
         for outcome in run_all(
             job,
             hands.registry,
             store,
             display.watch,
-            hands.learn(job.plans[0]),
+            display.with_tracebacks(learn) if debug else learn,
             force=force,
             terms=terms,
             every=every,

@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter
 
 from codonbench.contracts import Frozen
 from codonbench.course import Directions
+from codonbench.lab import MOST_DETAILS
 from codonbench.printable import MOST_WORDS
 from codonbench.records import Engine, Status
 from codonbench.untrusted import MAX_NUMBER
@@ -67,6 +68,7 @@ class Ended(Frozen):
     run: Run
     status: Status
     error: str | None = Field(max_length=MOST_WORDS)
+    details: str = Field(max_length=MOST_DETAILS)
     position: int
     probe_seconds: float
     engine: Engine

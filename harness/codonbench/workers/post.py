@@ -131,6 +131,7 @@ class Post:
             Probes(position=message.position, seconds=message.probe_seconds),
             status=message.status,
             error=message.error,
+            details=message.details,
             engine=message.engine,
             parameters=message.parameters,
             weights_sha256=message.weights_sha256,

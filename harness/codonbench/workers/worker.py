@@ -129,6 +129,7 @@ class Relay:
                 run=run,
                 status=lab.status,
                 error=lab.error,
+                details=lab.details,
                 position=lab.probes.position,
                 probe_seconds=lab.probes.seconds,
                 engine=lab.engine,
