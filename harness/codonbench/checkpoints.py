@@ -99,7 +99,8 @@ class Checkpoints:
         except Exception as error:  # zip, zlib and numpy each have their own complaints
             self._set_aside(path, f"cannot be read: {printable(str(error))}")
             return None
-        self._say(f"seed {plan.seed} goes on from {progress.position:,} pairs")
+        if progress.position:
+            self._say(f"seed {plan.seed} goes on from {progress.position:,} pairs")
         return progress
 
     def drop(self, plan: RunPlan) -> None:
