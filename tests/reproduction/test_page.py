@@ -132,11 +132,12 @@ def test_the_oracle_explains_a_share_of_each_figure(section, run):
     """At the second look of epoch 4 it prints 3 x 300 + 200 - 300 = 800 of 1,700: 47 %."""
     text = section("instrument", run("oracle", epoch=4), run()).partition("as a share")[2]
     assert cells(text) == [["RNN", "no weights", "47 %, 0 of 1"]]
-    assert "0 of these 1 figures lie inside the range of the oracle's 1 seeds on orfs.fa" in text
+    assert "Inside the range of the oracle's 1 seeds on orfs.fa" in text
+    assert "as late: 0 of these 1 figures." in text
     never = [run("oracle", seed=s, epoch=e) for s, e in enumerate([4, None, 9])]
     text = section("instrument", *never, run()).partition("as a share")[2]
     assert cells(text) == [["RNN", "no weights", "135 %, 2 of 3"]]  # 2,300 of 1,700
-    assert "1 of these 1 figures lie inside" in text
+    assert "as late: 1 of these 1 figures." in text
 
 
 def test_an_oracle_that_is_seldom_as_late_does_not_explain_a_figure(section, run):
@@ -144,7 +145,7 @@ def test_an_oracle_that_is_seldom_as_late_does_not_explain_a_figure(section, run
     seldom = [run("oracle", seed=s, epoch=e) for s, e in enumerate([4, 4, 4, 4, 4, 9])]
     text = section("instrument", *seldom, run()).partition("as a share")[2]
     assert cells(text) == [["RNN", "no weights", "47 %, 1 of 6"]]
-    assert "0 of these 1 figures lie inside" in text
+    assert "as late: 0 of these 1 figures." in text
 
 
 def test_a_bound_is_shown_in_inputs_and_in_epochs(section, run, bound):

@@ -183,10 +183,9 @@ def _within_oracles(report: Report) -> Iterator[str]:
         )
         data = plain(row.dataset.source) if row.dataset else NONE
         yield (
-            f"{inside} of these {len(cells)} figures lie inside the range of the "
-            f"{plain(row.reference.model)}'s {epochs.n} seeds on {data}, with one seed in five or "
-            "more as late: by themselves they do not tell a model that learns from one that knew "
-            "all along."
+            f"Inside the range of the {plain(row.reference.model)}'s {epochs.n} seeds on {data}, "
+            f"with one seed in five or more as late: {inside} of these {len(cells)} figures. By "
+            "themselves these do not tell a model that learns from one that knew all along."
         )
 
 
