@@ -92,6 +92,14 @@ def test_without_a_trace_what_makes_one_is_said(bench, board, tmp_path):
     assert f"cannot be read: File is not a zip file; 'bench verify {path} --keep-" in answer.err
 
 
+def test_a_bound_has_no_pictures_and_that_is_no_success(bench):
+    assert bench("run", "-m", "bound", "--pairs", "2000", "--results", "r").code == 0
+    answer = bench("plot", "bound-s0", "--results", "r")
+    assert answer.code == 2
+    assert "it was computed, not trained" in answer.err
+    assert answer.err.endswith("bench: nothing was drawn\n")
+
+
 def test_without_the_extra_how_to_install_it_is_said(plot, bench, board, monkeypatch):
     monkeypatch.setattr("codonbench.cli.extras.find_spec", lambda module: None)
     for answer in (plot("mlp-64-s0"), bench("explain", "mlp-64-s0", "--results", board)):

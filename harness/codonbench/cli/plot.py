@@ -96,6 +96,7 @@ def plot(
 
     chosen = find_runs(runs, results)
     repeater = _Repeater(data, plugin, plugins_dir)
+    drawn = 0
     for name, draw in _wanted(chosen, kind, form.value, repeater):
         try:
             content = draw()
@@ -106,6 +107,9 @@ def plot(
             continue
         write_atomically(out / name, content)
         typer.echo(out / name)
+        drawn += 1
+    if not drawn:
+        raise UsageError("nothing was drawn")
 
 
 Draw = Callable[[], bytes]
