@@ -110,7 +110,7 @@ def assert_same(found, expected):
     for seed, (record, trace) in found.items():
         its_record, its_trace = expected[seed]
         assert record.status == "done", record.error
-        assert record.engine == its_record.engine
+        # All but times and how many seeds shared a step: those left by a kill may be fewer.
         assert record.result() == its_record.result()
         assert record.weights_sha256 == its_record.weights_sha256
         assert np.array_equal(trace.pairs, its_trace.pairs)
