@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from codonbench.checkpoints import Checkpoints
 from codonbench.config import RunPlan, content_hash
@@ -100,9 +101,9 @@ def run_all(
             if force:
                 for plan in due:
                     checkpoints.drop(plan)
+            outdated = partial(_outdated, job=job, registry=registry, confinement=confinement)
             for plan in due:
-                outdated = "" if force else _outdated(plan, job, registry, store, confinement)
-                for aside in store.make_room(plan, outdated):
+                for aside in store.make_room(plan, None if force else outdated):
                     say(f"set aside: {aside}")
             # Left before others' runs are waited for, so that two processes never wait in a ring.
             with occupied(job.plans[0].device, terms, say) as circumstances:
@@ -180,18 +181,15 @@ def reusable(
     record = store.find(plan.run_id)
     if record is None or record.status not in FINISHED:
         return None
-    return None if _outdated(plan, job, registry, store, confinement) else record
+    return None if _outdated(record, job, registry, confinement) else record
 
 
-def _outdated(
-    plan: RunPlan, job: Job, registry: Registry, store: Store, confinement: Confinement
-) -> str:
-    """Return why the result recorded of a plan is not what a run would give today; empty if it is.
+def _outdated(record: RunRecord, job: Job, registry: Registry, confinement: Confinement) -> str:
+    """Return why a recorded result is not what its plan would give today; empty where it is.
 
-    Empty, too, where there is none.
+    Empty, too, where the record holds no result.
     """
-    record = store.find(plan.run_id)
-    if record is None or record.status not in FINISHED:
+    if record.status not in FINISHED:
         return ""
     source = record.plugin.source_sha256
     if source != job.entry.origin.source_sha256:

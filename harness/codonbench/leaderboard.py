@@ -17,7 +17,7 @@ from codonbench.contracts import Frozen
 from codonbench.controls import OPTION, Contrast, RowKey, contrasts, controlled_key, row_key
 from codonbench.printable import printable
 from codonbench.records import FINISHED, RunRecord
-from codonbench.rows import Row, answers, build_row, told_apart
+from codonbench.rows import Row, answers, build_row, with_differences
 from codonbench.store import BadRecord
 from codonbench.tiers import tiers
 
@@ -134,7 +134,7 @@ def _first(rows: _Rows) -> RunRecord:
 def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]]) -> Table:
     runs = [list(seeds.values()) for seeds in by_row.values()]
     built = [build_row(own, found.get(key, [])) for key, own in zip(by_row, runs, strict=True)]
-    named = told_apart(built, [own[0].plugin.source_sha256 for own in runs])
+    named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])
     rows = list(zip(named, runs, strict=True))
     rows.sort(key=lambda row: _order(row[0]))
     records = [record for own in runs for record in own]

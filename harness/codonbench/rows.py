@@ -121,7 +121,7 @@ def build_row(records: Sequence[RunRecord], found: Sequence[Contrast]) -> Row:
     )
 
 
-def told_apart(rows: Sequence[Row], sources: Sequence[str | None]) -> list[Row]:
+def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list[Row]:
     """Return the rows, those that would show under one name with a note on what tells them apart.
 
     Args:

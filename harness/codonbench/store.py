@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from glob import escape
@@ -147,7 +147,9 @@ class Store:
                 return record
         return None
 
-    def make_room(self, plan: RunPlan, outdated: str = "") -> list[SetAside]:
+    def make_room(
+        self, plan: RunPlan, outdated: Callable[[RunRecord], str] | None = None
+    ) -> list[SetAside]:
         """Move away what lies where this run's record belongs and is no sound record, or outdated.
 
         To ``set-aside/``, with the trace beside it, under a name that is still free; nothing is
@@ -155,7 +157,7 @@ class Store:
 
         Args:
             plan: The run's.
-            outdated: Why a sound record of this very plan is to go, too; empty where it stays.
+            outdated: Says why a sound record of this very plan is to go, too; empty where it stays.
 
         Raises:
             StoreError: It cannot be moved.
@@ -165,8 +167,8 @@ class Store:
             found = read_record(path)
             if isinstance(found, RunRecord) and found.run_id != plan.run_id:
                 found = BadRecord(path, f"holds the record of another run, {found.name}")
-            elif isinstance(found, RunRecord) and outdated:
-                found = BadRecord(path, outdated)
+            elif isinstance(found, RunRecord) and outdated and (reason := outdated(found)):
+                found = BadRecord(path, reason)
             if isinstance(found, BadRecord):
                 moved.append(SetAside(found, self._set_aside(path)))
         return moved

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from codonbench.markdown import plain
+from codonbench.markdown import NONE, plain
 from codonbench.publications import Cell
 from codonbench.reproduction.agreement import MOST_LUCK
 from codonbench.reproduction.report import CellReport, ReferenceReport, Report, Spread, beside
 from codonbench.reproduction.texts import (
     NEVER,
-    NONE,
     beyond_text,
     cell_name,
     grid,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from codonbench.markdown import name_text, plain
+from codonbench.markdown import NONE, name_text, plain
 from codonbench.reproduction.agreement import chance_outside
 from codonbench.reproduction.report import CellReport, ReadingReport, Report
 from codonbench.reproduction.texts import (
     NEVER,
-    NONE,
     beyond_text,
     cell_name,
     fraction,

@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from codonbench.markdown import plain
+from codonbench.markdown import NONE, plain
 from codonbench.publications import Cell
 from codonbench.reproduction.report import Report, Spread
 
-NONE = "-"
 NEVER = "never"
 
 Number = Callable[[float], str]

@@ -114,10 +114,11 @@ codonbench.rows = (() => {
 
     function ratio({ ratio: r, faster }) {
       if (!r) return "deciphered neither the real code nor one shuffled for each seed";
-      if (r.value === 0) return `deciphered the real code and not one shuffled for each seed, in half of the seeds or more${faster ? ": faster on the real code" : ""}`;
+      const flag = faster ? ": faster on the real code" : "";
+      if (r.value === 0) return `deciphered the real code and not one shuffled for each seed, in half of the seeds or more${flag}`;
       if (r.value == null) return "deciphered codes shuffled for each seed and not the real one, in half of the seeds or more";
       const show = (x) => (x == null ? "∞" : x.toFixed(2));
-      return `needs ${show(r.value)} [${show(r.low)} to ${show(r.high)}] of the pairs that codes shuffled for each seed need${faster ? ": faster on the real code" : ""}`;
+      return `needs ${show(r.value)} [${show(r.low)} to ${show(r.high)}] of the pairs that codes shuffled for each seed need${flag}`;
     }
   }
 
