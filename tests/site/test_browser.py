@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium"),
 ]
 
+expect = playwright.expect  # waits for what the browser does in its own time, `toggle` for one
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 812}
 
 
@@ -194,8 +195,8 @@ def test_a_row_opens_by_link_and_by_address_and_closes(visit, codons):
     page = seen.open()
     assert not [u for u in seen.requests if "/rows/" in u]  # on demand
     seen.open_row("mlp-64")
-    assert page.evaluate("document.activeElement.id") == "row-title"
-    assert page.inner_text("#row-title") == "mlp-64"
+    expect(page.locator("#row-title")).to_be_focused()
+    expect(page.locator("#row-title")).to_have_text("mlp-64")
     assert len([u for u in seen.requests if "/rows/" in u]) == 1
     headings = page.locator("figure h3").all_inner_texts()
     assert headings == [
@@ -296,12 +297,12 @@ def test_numbers_stand_beside_the_pictures(visit, codons):
     seen.open_row("mlp-64")
     page.get_by_text("This probe in numbers").click()
     table = page.get_by_role("region", name="This probe in numbers")
-    assert table.locator("tbody tr").count() == 64
+    expect(table.locator("tbody tr")).to_have_count(64)
     page.get_by_text("Each seed in numbers").click()
-    text = page.get_by_role("region", name="Each seed in numbers").inner_text()
+    numbers = page.get_by_role("region", name="Each seed in numbers")
     _, runs = codons.read()
     for record in runs.values():
-        assert f"{record.metrics['pairs_consumed']:,}" in text
+        expect(numbers).to_contain_text(f"{record.metrics['pairs_consumed']:,}")
     assert page.locator("table.codons td.codon").count() == 64
     for svg in page.query_selector_all("#row .charts svg, .heat .panel svg"):
         assert svg.get_attribute("aria-label")
@@ -429,13 +430,13 @@ def test_who_closes_a_row_goes_on_from_its_link(visit, codons, way):
     seen = visit(codons.site)
     page = seen.open()
     seen.open_row("mlp-64")
-    assert page.evaluate("document.activeElement.id") == "row-title"
+    expect(page.locator("#row-title")).to_be_focused()
     if way == "close":
         page.locator("a.close").click()
     else:
         page.go_back()
     page.wait_for_selector("#row", state="hidden")
-    assert page.evaluate("document.activeElement.textContent") == "mlp-64"
+    expect(page.get_by_role("link", name="mlp-64", exact=True).first).to_be_focused()
 
 
 def test_a_row_of_too_few_seeds_has_no_tier(visit, shelf, base, rename):
@@ -474,7 +475,7 @@ def test_a_ratio_to_the_control_is_said_in_words(
     ]
     page = visit(site_of(shelf, records)).open()
     page.get_by_role("link", name="mlp-64", exact=True).first.click()
-    assert text in page.inner_text("#row .facts")
+    expect(page.locator("#row .facts")).to_contain_text(text)
 
 
 def test_tiers_and_restricted_means_are_columns_and_a_line_parts_tiers(visit, shelf, base, rename):
@@ -538,8 +539,7 @@ def test_a_board_on_which_nobody_ever_got_there(visit, shelf, base, rename):
     page = visit(site_of(shelf, many(base, rename, 3, 2, lambda m, s: None))).open()
     assert column(page, "pairs_consumed") == ["> 400,000"] * 3
     page.get_by_role("link", name="model-0001").click()
-    page.wait_for_selector("#row .note")
-    assert "no pictures" in page.inner_text("#row .note")
+    expect(page.locator("#row .note")).to_contain_text("no pictures")
 
 
 HOSTILE = (
@@ -604,9 +604,11 @@ def test_the_policy_forbids_inline_scripts_and_other_origins(visit, codons, brow
           document.body.append(image);
         }"""
     )
-    page.wait_for_timeout(200)
+    deadline = time.monotonic() + 20
+    while len(seen.complaints) < 2 and time.monotonic() < deadline:
+        page.wait_for_timeout(50)
     assert page.evaluate("window.ran") is None
-    refused = [text for text in seen.complaints if "Content Security Policy" in text]
-    assert len(refused) == 2
+    assert len(seen.complaints) == 2
+    assert all("Content Security Policy" in text for text in seen.complaints)
     seen.complaints.clear()
     seen.requests[:] = [url for url in seen.requests if "example.org" not in url]
