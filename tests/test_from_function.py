@@ -134,6 +134,12 @@ def test_a_function_that_cannot_be_called_is_refused_in_words(function, message)
         codonbench.model(encoding="codon_onehot", name="bad")(function)
 
 
+@pytest.mark.parametrize("mark", [codonbench.model, lambda function: codonbench.model()(function)])
+def test_a_mark_without_its_encoding_is_refused_in_words(mark):
+    with pytest.raises(PluginError, match=r'expected one by its name.*encoding="codon_onehot"'):
+        mark(lambda task: None)
+
+
 @pytest.mark.parametrize("words", [{"learning_rate": -1}, {"optimizer": "adm"}, {"name": "A b"}])
 def test_a_default_or_name_out_of_bounds_is_refused(words):
     with pytest.raises(ValidationError, match=next(iter(words))):

@@ -68,8 +68,10 @@ class FunctionModel(Model):
 
 
 def model(
+    without_parentheses: object = None,
+    /,
     *,
-    encoding: str,
+    encoding: str | None = None,
     name: str | None = None,
     version: str = "1",
     summary: str | None = None,
@@ -91,7 +93,9 @@ def model(
     the model's ``Config``, typed by its annotation.
 
     Args:
-        encoding: What the module is handed, one of the names in `codonbench.encodings`.
+        without_parentheses: Nothing: what a forgotten ``(encoding=...)`` puts here is refused.
+        encoding: What the module is handed, one of the names in `codonbench.encodings`; it must
+            be given.
         name: As in ``--model NAME``; the function's name by default, ``-`` for ``_``.
         version: Changes whenever a score could.
         summary: One line; the first of the docstring by default.
@@ -110,9 +114,15 @@ def model(
         A decorator that puts a class of the contract `Model` in the function's place.
 
     Raises:
-        PluginError: A parameter has no default, or bears the name of a field of the harness.
+        PluginError: No encoding is given; a parameter has no default, or bears the name of a
+            field of the harness.
         pydantic.ValidationError: A default or a word of the description is out of its bounds.
     """
+    if without_parentheses is not None or encoding is None:
+        raise PluginError(
+            "@codonbench.model lacks an encoding; expected one by its name, as in "
+            '@codonbench.model(encoding="codon_onehot")'
+        )
     defaults = {
         "optimizer": optimizer,
         "learning_rate": learning_rate,
