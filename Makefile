@@ -31,7 +31,7 @@ test: lint ## Lint, check types, run the tests (a few minutes)
 	$(BIN)/pytest -q -m "not slow" --numprocesses auto --dist loadfile
 
 test-slow: $(VENV)/.dev ## Run the tests that are slow by nature: clean environments, kills, full disks
-	$(BIN)/pytest -q -m slow
+	$(BIN)/pytest -q -m slow --numprocesses auto --dist loadgroup
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .

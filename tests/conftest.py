@@ -185,6 +185,15 @@ class Toys:
         return record, trace
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep in one process, where several share the tests, those that share what is dear to make."""
+    for item in items:
+        for dear in ("browser", "clean_environment"):
+            if dear in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(dear))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_other_runs_in_the_way(tmp_path_factory):
     """Keep tests from waiting for runs that this machine's user is making elsewhere."""

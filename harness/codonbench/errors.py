@@ -12,6 +12,7 @@ BenchError
 │   └── BusyError             another process has what is needed
 ├── PluginError           a plugin's code failed                              exit 1
 │   └── NameClashError        two plugins register one name
+├── WorkerError           no process can be started to train in               exit 1
 └── StaleError            committed output is not what the records give       exit 3
 
 Only ``codonbench.cli`` turns these into text and an exit code.
@@ -68,6 +69,10 @@ class PluginError(BenchError):
 
 class NameClashError(PluginError):
     """Two plugins register one name; the message names both."""
+
+
+class WorkerError(BenchError):
+    """No process can be started to train in."""
 
 
 class StaleError(BenchError):

@@ -81,6 +81,11 @@ def nonsense(here):
             pass
 
 
+def orphan(here):
+    os.kill(os.getppid(), signal.SIGKILL)  # the ancestor of all workers
+    die(here)
+
+
 def once(here):
     # The first process to come here dies, the others do not.
     try:
@@ -115,7 +120,7 @@ def refuse(here):
 
 @hookimpl
 def register_models(register):
-    for learn in (die, leave, hang, hang_deaf, fork, nonsense, once, slow):
+    for learn in (die, leave, hang, hang_deaf, fork, nonsense, orphan, once, slow):
         register(make(learn.__name__.replace("_", "-"), learn))
     register(make("endless-build", build=hang))
     register(make("refusing", build=refuse))
@@ -215,6 +220,7 @@ def test_a_crew_gives_the_records_that_this_process_gives(registry, tmp_path, mo
         ("die", "was killed by SIGSEGV"),
         ("leave", "ended with exit code 3"),
         ("nonsense", "sent"),
+        ("orphan", "the worker process"),
     ],
 )
 def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(do, model, words):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import forkserver
@@ -17,9 +18,11 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 from typing import Any, Protocol
 
+from codonbench.errors import WorkerError
 from codonbench.interrupts import unheard_by_children
 
 _METHOD = "spawn" if sys.platform == "win32" else "forkserver"
+_WAITS = (0.05, 0.2, 0.8, 1.6)  # seconds
 
 
 def warm_up() -> None:
@@ -52,7 +55,24 @@ Start = Callable[[Connection], Process]
 
 
 def start(target: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
-    """Start a process that is a fork of the ancestor."""
+    """Start a process that is a fork of the ancestor.
+
+    Where the ancestor has come to its end, which what goes on in its forks can bring about,
+    another takes its place.
+
+    Raises:
+        WorkerError: That one came to its end as well, and so did the next ones.
+    """
+    for wait in _WAITS:
+        try:
+            return _fork(target, arguments)
+        except (ConnectionError, EOFError) as error:
+            why = error
+            time.sleep(wait)  # until it is known to have ended
+    raise WorkerError(f"no worker process can be started: {why!r}")
+
+
+def _fork(target: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
     warm_up()
     context = multiprocessing.get_context(_METHOD)
     # Typeshed knows the concrete contexts' Process only.
