@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -43,20 +44,20 @@ class Run:
         """Model, task and seed."""
         return f"{self.model}  ·  {self.task}  ·  seed {self.record.seed}"
 
-    @property
-    def inputs(self) -> list[str]:
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
         """The probe set as text."""
-        return [safe(text, 12) for text in self.trace.task.probe_inputs]
+        return tuple(safe(text, 12) for text in self.trace.task.probe_inputs)
 
-    @property
-    def classes(self) -> list[str]:
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
         """The classes' names."""
-        return [safe(name, 12) for name in self.trace.task.classes]
+        return tuple(safe(name, 12) for name in self.trace.task.classes)
 
-    @property
-    def meanings(self) -> list[str]:
+    @cached_property
+    def meanings(self) -> tuple[str, ...]:
         """The true class of each probe input, by name."""
-        return [self.classes[label] for label in self.trace.labels]
+        return tuple(self.classes[label] for label in self.trace.labels)
 
     @property
     def first_batch(self) -> float:
