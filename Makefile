@@ -52,8 +52,8 @@ check-leaderboard: $(BIN)/bench ## Fail where either is not what the records giv
 	$(BIN)/bench site --check
 	$(BIN)/bench reproduce joiret2023 --check
 
-audit: $(BIN)/bench ## Run three committed records again and compare
-	$(BIN)/bench audit --sample 3 --data usage
+audit: $(BIN)/bench ## Run three committed records again and compare; SEED=1: the same three each time
+	$(BIN)/bench audit --sample 3 --data usage $(if $(SEED),--seed $(SEED))
 
 official: $(BIN)/bench ## Make every official row: DATA=path/to/human_cds.fa.gz adds the real ORFs
 	$(BIN)/bench run --exclusive --suite official

@@ -52,7 +52,8 @@ def run(options: Sequence[str], report: Path) -> int:
     there = [test for test in TESTS if (ROOT / test).exists()]
     words = ["-q", "--junitxml", str(report), "-o", "junit_family=xunit1", *there, *options]
     command = [sys.executable, "-m", "pytest", *words]
-    return subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False).returncode
+    anew = {**os.environ, "CODONBENCH_FUZZ_ANEW": "1"}  # inputs that no run before has drawn
+    return subprocess.run(command, cwd=ROOT, env=anew, stdout=sys.stderr, check=False).returncode
 
 
 def cases(report: Path) -> Iterator[Case]:

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from codonbench import Dataset, Task, TaskSpec, hookimpl
 from codonbench.config import RunRequest
@@ -22,6 +23,16 @@ from codonbench.registry import Registry
 from codonbench.runner import run
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# The same inputs each time, and no clock: what the suite says is about the code alone.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 RESIDUES = "GAVLI"
 DIPEPTIDES = tuple(first + second for first in RESIDUES for second in RESIDUES)
@@ -187,8 +198,10 @@ class Toys:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keep in one process, where several share the tests, those that share what is dear to make."""
+    """Give slow tests their time, and let those that share what is dear to make share a process."""
     for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(1200))
         for dear in ("browser", "clean_environment"):
             if dear in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.xdist_group(dear))

@@ -1,4 +1,3 @@
-import time
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -24,12 +23,20 @@ def quiet(plan):
     return lambda pairs, right, logits: None
 
 
-def outcomes(toys, store, watch=quiet, *, registry=None, force=False, told=None, **request):
+def outcomes(
+    toys, store, watch=quiet, *, registry=None, force=False, told=None, waited=None, **request
+):
     """Run mlp-64 for a few pairs with seeds 0 to 2, one after another in the reference loop."""
     registry = registry or toys.registry()
     asked = {"seeds": (0, 1, 2), "pairs": 200, "engine": "eager", **request}
     job = toys.job(registry=registry, **asked)
-    say = [].append if told is None else told.append
+    told = [] if told is None else told
+
+    def say(sentence):
+        told.append(sentence)
+        if waited is not None:
+            waited.set()
+
     return list(run_all(job, registry, store, watch, force=force, say=say))
 
 
@@ -174,31 +181,38 @@ def test_an_edited_record_is_made_again_set_aside_and_named(toys, store):
 
 @contextmanager
 def another_process(toys, store, ending):
-    """Claim seed 1 as another process would; end as `ending(claims, plan, record)` says."""
+    """Claim seed 1 as another process would; end as `ending(record)` says.
+
+    Yields:
+        What to set once that has been waited for; set at the end, at the latest.
+    """
     job = toys.job(seeds=(1,), pairs=200, engine="eager")
     (plan,), registry = job.plans, toys.registry()
     ((record, _),) = run(job.plans, job, registry, quiet)
-    claimed = Event()
+    claimed, seen = Event(), Event()
 
     def work():
         with store.claims() as claims:
             assert claims.take_free([plan.run_id])[0]
             claimed.set()
-            time.sleep(0.3)
+            seen.wait(60)
             ending(record)
 
     store.prepare()
     thread = Thread(target=work)
     thread.start()
-    assert claimed.wait(10)
-    yield
-    thread.join()
+    assert claimed.wait(60)
+    try:
+        yield seen
+    finally:
+        seen.set()
+        thread.join()
 
 
 def test_a_run_that_another_process_makes_is_left_to_it_and_its_record_reused(toys, store):
     told = []
-    with another_process(toys, store, lambda record: store.save(record, None)):
-        made = outcomes(toys, store, told=told)
+    with another_process(toys, store, lambda record: store.save(record, None)) as waited:
+        made = outcomes(toys, store, told=told, waited=waited)
     assert [(o.record.seed, o.reused) for o in made] == [(0, False), (2, False), (1, True)]
     (sentence,) = told
     assert sentence.startswith("seed 1: being run by process ")
@@ -206,14 +220,14 @@ def test_a_run_that_another_process_makes_is_left_to_it_and_its_record_reused(to
 
 
 def test_a_run_that_another_process_gave_up_is_made_here(toys, store):
-    with another_process(toys, store, lambda record: None):
-        made = outcomes(toys, store)
+    with another_process(toys, store, lambda record: None) as waited:
+        made = outcomes(toys, store, waited=waited)
     assert [(o.record.seed, o.reused) for o in made] == [(0, False), (2, False), (1, False)]
 
 
 def test_forced_a_run_is_made_again_even_if_another_process_has_just_made_it(toys, store):
-    with another_process(toys, store, lambda record: store.save(record, None)):
-        (made,) = outcomes(toys, store, seeds=(1,), force=True)
+    with another_process(toys, store, lambda record: store.save(record, None)) as waited:
+        (made,) = outcomes(toys, store, seeds=(1,), force=True, waited=waited)
     assert not made.reused
 
 

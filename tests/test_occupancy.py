@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 
@@ -58,16 +57,21 @@ def test_an_exclusive_run_and_another_keep_out_of_each_others_way(there, comes):
 
 def test_who_waits_says_for_whom_once_and_goes_on_when_the_device_is_free(gpu):
     said, order = [], []
+    waits = threading.Event()
+
+    def say(sentence):
+        said.append(sentence)
+        waits.set()
 
     def second():
-        with occupied("cuda", ORDINARY, said.append) as circumstances:
+        with occupied("cuda", ORDINARY, say) as circumstances:
             order.append("second")
             assert circumstances.alone is True
 
     with occupied("cuda", ORDINARY, quiet):
         thread = threading.Thread(target=second)
         thread.start()
-        time.sleep(0.4)
+        assert waits.wait(60)
         order.append("first")
     thread.join()
     assert order == ["first", "second"]

@@ -275,7 +275,7 @@ def test_twenty_processes_write_a_hundred_records_into_one_folder(
         subprocess.Popen([sys.executable, "-c", _WRITER, store.folder, source, str(5 * i)])
         for i in range(20)
     ]
-    assert [process.wait(timeout=280) for process in processes] == [0] * 20
+    assert [process.wait(timeout=1000) for process in processes] == [0] * 20
     found = list(store.scan())
     assert all(isinstance(item, RunRecord) for item in found)
     assert sorted(item.seed for item in found) == list(range(50))

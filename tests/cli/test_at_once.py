@@ -32,7 +32,7 @@ def sound(folder="results"):
 def test_two_at_once_on_one_folder_train_each_seed_once(start, record_property):
     words = (*WORDS, "--workers", "0", "--results", "results")
     children = [start(*words) for _ in range(2)]
-    said = [child.communicate(timeout=250)[1] for child in children]
+    said = [child.communicate(timeout=1000)[1] for child in children]
     assert [child.returncode for child in children] == [0, 0], said
     assert sorted(trained(said[0]) + trained(said[1])) == [0, 1, 2, 3]
     assert sorted(trained(said[0]) + reused(said[0])) == [0, 1, 2, 3]
@@ -46,14 +46,14 @@ def test_two_at_once_on_one_folder_train_each_seed_once(start, record_property):
 def test_after_a_kill_another_takes_over_what_was_not_made(start, strangers):
     """The one that is killed would never end; the other waits for it, then takes its run."""
     strangers()
-    words = ("run", "--model", "endless", "--pairs", "200000", "--results", "results")
+    words = ("run", "--model", "stuck", "--pairs", "6400", "--results", "results")
     words += ("--workers", "0", "--engine", "eager")
     with start(*words) as first, start_when(Path("learning"), start, words) as second:
         line = next((line for line in second.stderr if "waiting for its record" in line), "")
         assert f"being run by process {first.pid} (since " in line
         first.kill()
         Path("hurry").touch()
-        said = second.communicate(timeout=120)[1]
+        said = second.communicate(timeout=250)[1]
     assert second.returncode == 0, said
     assert sound() == [(0, "done")]
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,15 @@ def test_json_stays_pure_where_progress_reuse_errors_and_plugins_talk(
     assert "the fuse blew" in failed.err
 
 
+def read_to_the_end(terminal):
+    """What processes write to a terminal, until the last of them has let go of it."""
+    parts = []
+    with suppress(OSError):  # which is how Linux tells of the end
+        while part := os.read(terminal, 1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode()
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals here")
 def test_json_to_a_pipe_leaves_the_bar_on_the_terminal(start, strangers):
     strangers()
@@ -113,8 +123,8 @@ def test_json_to_a_pipe_leaves_the_bar_on_the_terminal(start, strangers):
     words = ("run", "--model", "endless", "--pairs", "6400", "--results", "results", "--json")
     with start(*words, stderr=theirs) as child:
         os.close(theirs)
-        out, _ = child.communicate(timeout=120)
-    shown = os.read(ours, 1 << 20).decode()
+        shown = read_to_the_end(ours)
+        out, _ = child.communicate(timeout=250)
     os.close(ours)
     assert child.returncode == 0
     assert RunRecord.model_validate_json(out).status == "done"
@@ -204,7 +214,7 @@ def test_ctrl_c_leaves_an_interrupted_record_that_is_run_again(start, bench, str
         while not Path("learning").exists() and time.monotonic() < deadline:
             time.sleep(0.02)
         child.send_signal(signal.SIGINT)
-        _, err = child.communicate(timeout=60)
+        _, err = child.communicate(timeout=250)
     assert child.returncode == 130
     assert "Traceback" not in err
     assert "seed 0   interrupted after" in err

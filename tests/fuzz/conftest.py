@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 import random
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -54,7 +55,7 @@ class Fuzz:
             max_examples=examples * self.times,
             deadline=LIMIT,
             database=None,
-            derandomize=self.times == 1,
+            derandomize=not os.environ.get("CODONBENCH_FUZZ_ANEW"),
             suppress_health_check=list(HealthCheck),
         )
         @given(inputs)

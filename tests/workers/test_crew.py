@@ -240,10 +240,10 @@ def test_the_seeds_beside_one_that_dies_are_begun_again(do):
 
 def test_a_run_that_overruns_ends_in_timeout_and_the_next_ones_go_on(do, tmp_path):
     started = time.monotonic()
-    records = do("hang", seeds=(0, 1), size=2, timeout=1.5)
-    assert time.monotonic() - started < 30
+    records = do("hang", seeds=(0, 1), size=2, timeout=5)
+    assert time.monotonic() - started < 120
     assert [records[seed].status for seed in (0, 1)] == ["timeout"] * 2
-    assert records[0].error == "not over after 1.5 seconds, at 0 pairs"
+    assert records[0].error == "not over after 5 seconds, at 0 pairs"
     assert (tmp_path / "hanging").exists()
 
 
@@ -311,7 +311,7 @@ def test_workers_die_with_their_parent(tmp_path, process_tree_of):
         assert len(children()) >= 4
         parent.kill()
         parent.wait()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while children() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert children() == []

@@ -33,6 +33,6 @@ def test_where_none_lasts_that_is_said_in_words(monkeypatch):
         raise EOFError("it has ended")
 
     monkeypatch.setattr(processes, "_fork", fork)
-    monkeypatch.setattr(processes, "_WAITS", (0.001,) * 3)
+    monkeypatch.setattr(processes, "_PATIENCE", 0.2)
     with pytest.raises(WorkerError, match=r"no worker process can be started: EOFError.*ended"):
         processes.start(os.getpid, ())

@@ -104,7 +104,7 @@ def marked(mark):
     return found
 
 
-def eventually(happens, seconds=10):
+def eventually(happens, seconds=60):
     deadline = time.monotonic() + seconds
     while not happens() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -461,7 +461,7 @@ def test_terminate_is_heard_inside(begin):
     assert process.exitcode is None
     process.terminate()
     assert heard(ours) == "asked to stop"
-    process.join(10)
+    process.join(60)
     assert process.exitcode == 7
     assert not process.is_alive()
 
@@ -470,7 +470,7 @@ def test_terminate_is_heard_inside(begin):
 def test_terminate_ends_what_has_hardly_begun(begin):
     process, _ = begin("time.sleep(60)")
     process.terminate()
-    process.join(10)
+    process.join(60)
     assert process.exitcode == -signal.SIGTERM
 
 
@@ -512,7 +512,7 @@ def test_kill_leaves_nothing_behind(begin):
 def test_what_it_leaves_behind_ends_with_it(begin):
     mark = str(uuid4())
     process, _ = begin("if os.fork() == 0:\n    os.setsid()\n    time.sleep(600)", mark)
-    process.join(10)
+    process.join(60)
     assert process.exitcode == 0
     assert eventually(lambda: marked(mark) == [])
 

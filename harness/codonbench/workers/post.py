@@ -84,8 +84,8 @@ class Post:
             self._bury(f"sent a message out of turn: {error}")
         except ValueError:
             self._bury("sent what is no message")
-        except (EOFError, OSError):
-            self._bury()
+        except (EOFError, OSError):  # it is ending, which on a busy machine takes a while
+            self._bury(patience=_PATIENCE)
 
     def _answer(self, message: Message, rest: bytes) -> None:
         guides = self._guides
@@ -160,10 +160,10 @@ class Post:
         self._process.join()
         self.connection.close()
 
-    def _bury(self, why: str | None = None) -> None:
+    def _bury(self, why: str | None = None, patience: float = 1.0) -> None:
         if not self.gone:
             self.gone = True
-            self._process.join(timeout=1)  # it may just be about to end by itself
+            self._process.join(patience)
             self._why = why or _how(self._process.exitcode)
             self.kill()
 

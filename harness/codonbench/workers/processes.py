@@ -22,7 +22,7 @@ from codonbench.errors import WorkerError
 from codonbench.interrupts import unheard_by_children
 
 _METHOD = "spawn" if sys.platform == "win32" else "forkserver"
-_WAITS = (0.05, 0.2, 0.8, 1.6)  # seconds
+_PATIENCE = 60.0  # seconds for an ancestor to be there; to end, one may take a second or more
 
 
 def warm_up() -> None:
@@ -63,13 +63,14 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProces
     Raises:
         WorkerError: That one came to its end as well, and so did the next ones.
     """
-    for wait in _WAITS:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
         try:
             return _fork(target, arguments)
         except (ConnectionError, EOFError) as error:
-            why = error
-            time.sleep(wait)  # until it is known to have ended
-    raise WorkerError(f"no worker process can be started: {why!r}")
+            if time.monotonic() > deadline:
+                raise WorkerError(f"no worker process can be started: {error!r}") from error
+            time.sleep(0.05)  # it refuses before it is known to have ended
 
 
 def _fork(target: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:

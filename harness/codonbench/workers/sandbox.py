@@ -32,7 +32,7 @@ GIB = 2**30
 _CONFINE = Path(__file__).resolve().with_name("confine.py")  # not imported: there is Windows, too
 
 _SHARED = 16 * GIB  # address space beside private memory: libraries, and what threads reserve
-_TO_START = 10.0  # seconds until a sandbox must have come up
+_TO_START = 60.0  # seconds until a sandbox must have come up
 
 
 @dataclass(frozen=True)
