@@ -22,6 +22,11 @@ def storable(text: str) -> str:
     return whole if len(whole) <= MOST_WORDS else f"{whole[: MOST_WORDS - 3]}..."
 
 
+def harmless(text: str) -> str:
+    """Return text of some lines that cannot steer a terminal, cut where it is overlong."""
+    return "\n".join(visible(line, LONGEST) for line in text[:MOST_WORDS].splitlines())
+
+
 LONGEST_LINE = 120
 """Characters of one line of text that is shown among others."""
 

@@ -56,10 +56,9 @@ class Overheard:
 class Scripted:
     """A worker that says what it was told to, whatever it is answered, and is gone."""
 
-    exitcode = 0
-
     def __init__(self, messages):
         self._messages = messages
+        self.exitcode = None
 
     def start(self, theirs):
         mine = _dup(theirs)
@@ -74,6 +73,7 @@ class Scripted:
             _hang_up(mine)
         except OSError:
             pass  # it was buried
+        self.exitcode = 0
 
     def _listen(self, mine):
         try:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,7 +25,9 @@ from codonbench.store import Store
 from codonbench.workers.crew import Crew, _shared_out
 
 PLUGINS = """
-import os, signal, sys, time
+import gc, os, signal, struct, sys, time
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -86,6 +89,64 @@ def orphan(here):
     die(here)
 
 
+def signal_without_a_name(here):
+    os.kill(os.getpid(), 40)
+
+
+def interrupt(here):
+    raise KeyboardInterrupt
+
+
+def end_its_group(here):
+    os.kill(0, signal.SIGTERM)
+
+
+def refuse_late(here):
+    raise ConfigError("not any more")
+
+
+def fork_and_die(here):
+    if os.fork() == 0:
+        time.sleep(600)  # and holds on to all that is open
+    die(here)
+
+
+def fork_and_learn(here):
+    if not (here / "forked").exists():
+        (here / "forked").touch()
+        if os.fork() == 0:
+            time.sleep(600)
+
+
+def unlink_its_ancestor(here):
+    Path(forkserver._forkserver._forkserver_address).unlink(missing_ok=True)
+    leave(here)
+
+
+def orphan_and_hang(here):
+    os.kill(os.getppid(), signal.SIGKILL)
+    hang(here)
+
+
+def drip(here):
+    pipe = next(x for x in gc.get_objects() if type(x) is Connection and not x.closed)
+    os.write(pipe.fileno(), struct.pack("!i", 1 << 20))
+    while True:
+        os.write(pipe.fileno(), b"x")
+        time.sleep(0.1)
+
+
+class NeverGone(torch.nn.Module):
+    def forward(self, inputs):
+        return torch.zeros(len(inputs), 21)
+
+    def update(self, inputs, labels):
+        pass
+
+    def __del__(self):
+        time.sleep(600)
+
+
 def once(here):
     # The first process to come here dies, the others do not.
     try:
@@ -108,7 +169,7 @@ def make(model_name, learn=None, build=None):
         def build(self, task):
             if build is not None:
                 build(Path(self.config.here))
-            return Module(learn, Path(self.config.here))
+            return Module(learn, Path(self.config.here)) if learn or build else NeverGone()
 
     Bad.Config = Config
     return Bad
@@ -120,8 +181,12 @@ def refuse(here):
 
 @hookimpl
 def register_models(register):
-    for learn in (die, leave, hang, hang_deaf, fork, nonsense, orphan, once, slow):
+    learners = [die, leave, hang, hang_deaf, fork, nonsense, orphan, once, slow]
+    learners += [signal_without_a_name, interrupt, end_its_group, refuse_late, drip]
+    learners += [fork_and_die, fork_and_learn, unlink_its_ancestor, orphan_and_hang]
+    for learn in learners:
         register(make(learn.__name__.replace("_", "-"), learn))
+    register(make("never-gone"))
     register(make("endless-build", build=hang))
     register(make("refusing", build=refuse))
 """
@@ -221,6 +286,12 @@ def test_a_crew_gives_the_records_that_this_process_gives(registry, tmp_path, mo
         ("leave", "ended with exit code 3"),
         ("nonsense", "sent"),
         ("orphan", "the worker process"),
+        ("signal-without-a-name", "was killed by signal 40"),
+        ("interrupt", "interrupted itself"),
+        ("end-its-group", "interrupted itself"),
+        ("refuse-late", "refuses to go on: not any more"),
+        ("fork-and-die", "was killed by SIGSEGV"),
+        ("unlink-its-ancestor", "ended with exit code 3"),
     ],
 )
 def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(do, model, words):
@@ -229,7 +300,7 @@ def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(do, model, wor
     for record in records.values():
         assert record.status == "error"
         assert words in record.error
-        assert "at 0 pairs" in record.error
+        assert record.pairs == 0
     assert do("mlp-64", overrides={})[0].status == "done"
 
 
@@ -245,6 +316,48 @@ def test_a_run_that_overruns_ends_in_timeout_and_the_next_ones_go_on(do, tmp_pat
     assert [records[seed].status for seed in (0, 1)] == ["timeout"] * 2
     assert records[0].error == "not over after 5 seconds, at 0 pairs"
     assert (tmp_path / "hanging").exists()
+
+
+@pytest.mark.parametrize("model", ["drip", "orphan-and-hang"])
+def test_who_neither_speaks_nor_ends_is_ended(do, model):
+    records = do(model, seeds=(0, 1), size=1, timeout=3)
+    assert [records[seed].status for seed in (0, 1)] == ["timeout"] * 2
+
+
+def test_what_a_run_leaves_running_holds_nobody_up(do):
+    records = do("fork-and-learn", seeds=(0, 1), size=2)
+    assert [records[seed].status for seed in (0, 1)] == ["done"] * 2
+
+
+def test_a_worker_that_has_told_all_has_to_end(do, monkeypatch):
+    monkeypatch.setattr("codonbench.workers.post.GRACE", 1.0)
+    assert do("never-gone")[0].status == "done"
+
+
+class Silent:
+    """A worker that never says a word."""
+
+    exitcode = None
+
+    def __init__(self, theirs):
+        self.theirs = Connection(os.dup(theirs.fileno()))
+
+    def join(self, timeout=None):
+        pass
+
+    terminate = join
+
+    def kill(self):
+        self.theirs.close()
+
+
+def test_a_worker_in_which_no_run_begins_is_late_in_the_end(registry, tmp_path, monkeypatch):
+    monkeypatch.setattr("codonbench.workers.post.TO_BEGIN", 0.3)
+    job = prepare(RunRequest(model="slow", seeds=(0, 1), pairs=640), registry, tmp_path / "cache")
+    crew = Crew(1, timeout=0.2, start=Silent)
+    outcomes = run_all(job, registry, Store(tmp_path / "results"), unwatched, crew.learn)
+    said = [(outcome.record.seed, outcome.record.status) for outcome in outcomes]
+    assert said == [(0, "timeout"), (1, "timeout")]
 
 
 def test_an_endless_build_ends_in_timeout(do):

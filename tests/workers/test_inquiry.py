@@ -93,6 +93,29 @@ def test_what_it_says_is_held_to_what_is_known(ask, change, words):
         ask(LIES.replace("CHANGE", change))
 
 
+@pytest.mark.parametrize("name", ["..", "notes.txt", "not_there.py", "nought\\0.py"])
+def test_of_a_folder_it_may_name_the_plugins_only(tmp_path, name):
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    change = f"{{'files': (('x', '{folder}/{name}'),)}}"
+    (folder / "lying.py").write_text(LIES.replace("CHANGE", change))
+    question = Question("two-layers", {}, (), (folder,), Selection())
+    nothing_hidden: list[Path] = []
+    with pytest.raises(PluginError, match="nobody asked for"):
+        inquire(question, Limits(), nothing_hidden)
+
+
+def test_half_an_answer_is_waited_for_no_longer_than_a_whole_one(tmp_path):
+    file = tmp_path / "halting.py"
+    file.write_text(
+        "import os, sys, time\nos.write(int(sys.argv[1]), b'\\0\\0\\3\\xe8')\ntime.sleep(600)"
+    )
+    question = Question("halting", {}, (file,), (), Selection())
+    with pytest.raises(PluginError, match="does not load within 2 s"):
+        inquire(question, Limits(), list[Path](), timeout=2)
+
+
 def test_the_stand_in_builds_nothing(ask):
     entry, _ = ask(ASKED_ABOUT)
     stand_in = entry.cls(entry.cls.Config.model_validate({}))

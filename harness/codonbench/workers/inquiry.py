@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from codonbench.config import configure
 from codonbench.contracts import Frozen, Model, ModelConfig, ModelInfo, Name, Reference, TaskView
@@ -32,7 +32,9 @@ from codonbench.discovery import (
 from codonbench.entries import ModelEntry
 from codonbench.errors import BenchError, PluginError, UnknownNameError, UsageError
 from codonbench.origin import Origin
+from codonbench.printable import harmless
 from codonbench.selection import Selection
+from codonbench.workers.inbox import Inbox
 from codonbench.workers.sandbox import Limits, start
 
 _MOST = 1 << 20  # bytes of an answer
@@ -104,10 +106,11 @@ def inquire(
     theirs.close()
     try:
         ours.send_bytes(pickle.dumps(question))
-        _hear(ours, question, _PATIENCE)  # it is there
-        said = _hear(ours, question, min(timeout or _PATIENCE, _PATIENCE))
+        inbox = Inbox(ours, _MOST)
+        _hear(inbox, question, _PATIENCE)  # it is there
+        said = _hear(inbox, question, min(timeout or _PATIENCE, _PATIENCE))
         answer = Answer.model_validate_json(said)
-    except (EOFError, OSError, ValidationError) as error:
+    except (EOFError, OSError, ValueError) as error:
         raise PluginError(f"model {question.model!r} does not load in the sandbox") from error
     finally:
         process.kill()
@@ -115,20 +118,21 @@ def inquire(
         ours.close()
     if answer.error:
         at_fault = UsageError if answer.asker else PluginError
-        raise (UnknownNameError if answer.unknown else at_fault)(answer.error)
+        raise (UnknownNameError if answer.unknown else at_fault)(harmless(answer.error))
     _check(question, answer)
     return _stand_in(question, answer), answer.files
 
 
-def _hear(connection: Connection, question: Question, seconds: float) -> bytes:
+def _hear(inbox: Inbox, question: Question, seconds: float) -> bytes:
     """Return the next thing said.
 
     Raises:
         PluginError: Nothing was in time.
     """
-    if not connection.poll(seconds):
-        raise PluginError(f"model {question.model!r} does not load within {seconds:g} s")
-    return connection.recv_bytes(_MOST)
+    try:
+        return inbox.wait(seconds)
+    except TimeoutError as error:
+        raise PluginError(f"model {question.model!r} does not load within {seconds:g} s") from error
 
 
 def _check(question: Question, answer: Answer) -> None:
@@ -145,9 +149,9 @@ def _check(question: Question, answer: Answer) -> None:
         for distribution, version, module in known
     ):
         raise PluginError(f"model {question.model!r} says that it comes from where it does not")
-    files = {path.resolve() for path in question.files}
-    folders = {folder.resolve() for folder in question.folders}
-    if any(path not in files and path.parent not in folders for _, path in answer.files):
+    there = {file.resolve() for folder in question.folders for file in folder.glob("*.py")}
+    there |= {path.resolve() for path in question.files}
+    if any(path not in there for _, path in answer.files):
         raise PluginError(f"model {question.model!r} names a file that nobody asked for")
 
 

@@ -25,6 +25,7 @@ Run = Annotated[int, Field(ge=0)]
 """Which of a worker's plans."""
 
 _LENGTH = struct.Struct("<I")
+_MOST = 1 << 18  # bytes of the facts; reading them takes many times as many
 _DIRECTIONS = struct.Struct("<qI")
 
 
@@ -80,7 +81,7 @@ class Unusable(Frozen):
     """What was asked is at fault, not the worker."""
 
     kind: Literal["unusable"] = "unusable"
-    error: str
+    error: str = Field(max_length=MOST_WORDS)
 
 
 Message = Hello | Began | Ask | Kept | Ended | Unusable
@@ -104,6 +105,8 @@ def unpack(data: bytes) -> tuple[Message, bytes]:
         (length,) = _LENGTH.unpack_from(data)
     except struct.error as error:
         raise ValueError("a message is cut short") from error
+    if length > _MOST:
+        raise ValueError(f"a message with {length} bytes of facts")
     head, rest = data[_LENGTH.size : _LENGTH.size + length], data[_LENGTH.size + length :]
     return _READ.validate_json(head), rest
 

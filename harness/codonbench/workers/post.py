@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -19,7 +20,9 @@ from codonbench.errors import OutOfTurnError, UsageError
 from codonbench.guide import Watch
 from codonbench.lab import Lab
 from codonbench.learning import Work, collected
+from codonbench.printable import harmless, visible
 from codonbench.setting import Setting
+from codonbench.workers.inbox import Inbox
 from codonbench.workers.messages import (
     Ask,
     Began,
@@ -35,9 +38,12 @@ from codonbench.workers.orders import File, Orders
 from codonbench.workers.processes import Start
 
 GRACE = 10.0
-"""Seconds a worker has to tell what it has once asked to stop."""
+"""Seconds a worker has to tell what it has once asked to stop, and to end once all is told."""
 
-_PATIENCE = 10.0  # seconds for a message once its first byte is there, or to be taken off our hands
+TO_BEGIN = 60.0
+"""Seconds beyond a run's own that a worker has until the run begins, where those are limited."""
+
+_PATIENCE = 10.0  # seconds for an answer to be taken off our hands, or for an end to be known
 _MOST = 1 << 30  # bytes of a message
 
 
@@ -64,22 +70,28 @@ class Post:
         self._overdue: float | None = None
         self._asked: float | None = None
         self._why = ""
-        self._ordered = self.gone = False
+        self._ordered = self._asked_for_pairs = self.gone = False
         self.connection, theirs = Pipe()
+        self._inbox = Inbox(self.connection, _MOST)
         _do_not_wait_for(self.connection)
         self._process = start(theirs)
+        self._idle_since = time.monotonic()
         theirs.close()
 
     def hear(self) -> Iterator[tuple[Setting, Lab]]:
-        """Take in one message, and answer it; yield the run it ends."""
+        """Take in what has come, and answer it; yield the runs it ends.
+
+        Raises:
+            UsageError: The model cannot serve this task.
+        """
         try:
-            message, rest = unpack(self.connection.recv_bytes(_MOST))
-            if isinstance(message, Unusable):
-                raise UsageError(message.error)
-            if isinstance(message, Ended):
-                yield from self._end(message)
-            else:
-                self._answer(message, rest)
+            for message, rest in map(unpack, self._inbox.messages()):
+                if self.gone:
+                    return
+                if isinstance(message, Ended):
+                    yield from self._end(message)
+                else:
+                    self._answer(message, rest)
         except OutOfTurnError as error:
             self._bury(f"sent a message out of turn: {error}")
         except ValueError:
@@ -89,7 +101,11 @@ class Post:
 
     def _answer(self, message: Message, rest: bytes) -> None:
         guides = self._guides
-        if isinstance(message, Hello):
+        if isinstance(message, Unusable):
+            if not self._asked_for_pairs:
+                raise UsageError(harmless(message.error))
+            self._bury(f"refuses to go on: {visible(message.error)}")
+        elif isinstance(message, Hello):
             if self._ordered:
                 raise OutOfTurnError("greets twice")
             self._ordered = True
@@ -98,10 +114,11 @@ class Post:
             guides.prepare()  # while it builds its modules
         elif isinstance(message, Began):
             guides.begin(self._known(message.run))
-            self._began[message.run] = time.monotonic()
+            self._began.setdefault(message.run, time.monotonic())
         elif isinstance(message, Kept):
             guides.keep(self._known(message.run), message.position, rest)
         elif isinstance(message, Ask):
+            self._asked_for_pairs = True
             self.connection.send_bytes(pack_directions(guides.lead(self._shown(message, rest))))
 
     def _shown(self, message: Ask, rest: bytes) -> list[Shown]:
@@ -124,13 +141,19 @@ class Post:
 
     def _end(self, message: Ended) -> Iterator[tuple[Setting, Lab]]:
         guide = self._guides.guides[self._known(message.run)]
-        if message.status == "done" and not guide.probes.over:
+        status, error = message.status, message.error
+        if status == "done" and not guide.probes.over:
             raise OutOfTurnError("ends before its end")
+        if status in ("timeout", "diverged"):  # which are for us to see
+            raise OutOfTurnError(f"says {status}")
+        if status == "interrupted" and self._asked is None:
+            status, error = "error", "interrupted itself"
         self._ended.add(message.run)
+        self._idle_since = time.monotonic()
         lab = Lab(
             Probes(position=message.position, seconds=message.probe_seconds),
-            status=message.status,
-            error=message.error,
+            status=status,
+            error=error,
             details=message.details,
             engine=message.engine,
             parameters=message.parameters,
@@ -139,14 +162,24 @@ class Post:
         yield guide.setting, collected(lab, self._guides, message.run)
 
     def look_at_the_clock(self, timeout: float | None) -> None:
-        """End the process if a run has been going on for too long."""
-        now = time.monotonic()
+        """End the process if a run has been going on for too long, or if it ended unheard."""
+        if self.gone:
+            return
+        now, unfinished = time.monotonic(), self._unfinished()
         running = [t for run, t in self._began.items() if run not in self._ended]
-        if self._asked is not None and now - self._asked > GRACE:
+        idle = 0.0 if running else now - self._idle_since
+        asked = 0.0 if self._asked is None else now - self._asked
+        if asked > GRACE or (not unfinished and idle > GRACE):
             self._bury()
         elif timeout is not None and any(now - t > timeout for t in running):
             self._overdue = timeout
             self._bury()
+        elif timeout is not None and unfinished and idle > timeout + TO_BEGIN:
+            self._overdue = timeout + TO_BEGIN
+            self._began[unfinished[0]] = self._idle_since  # it is that one's turn
+            self._bury()
+        elif self._process.exitcode is not None and not self.connection.poll():
+            self._bury()  # something that it has started holds on to its end
 
     def ask_to_stop(self) -> None:
         """Let it tell what it has so far, and end."""
@@ -203,13 +236,12 @@ class Post:
 
 
 def _do_not_wait_for(connection: Connection) -> None:
-    """Let no worker hold its parent up with half a message, or by not taking an answer."""
+    """Let no worker hold its parent up by not taking an answer."""
     if os.name == "nt":  # pipes there know no such limit
         return
     limit = struct.pack("ll", int(_PATIENCE), 0)
     with socket.socket(fileno=os.dup(connection.fileno())) as end:
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            end.setsockopt(socket.SOL_SOCKET, option, limit)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def _how(exitcode: int | None) -> str:
@@ -217,5 +249,7 @@ def _how(exitcode: int | None) -> str:
     if exitcode is None:
         return "no longer answers"
     if exitcode < 0:
-        return f"was killed by {signal.Signals(-exitcode).name}"
+        with suppress(ValueError):
+            return f"was killed by {signal.Signals(-exitcode).name}"
+        return f"was killed by signal {-exitcode}"
     return f"ended with exit code {exitcode}"

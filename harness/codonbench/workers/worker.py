@@ -19,6 +19,7 @@ from codonbench.course import Directions, Shown
 from codonbench.errors import UsageError
 from codonbench.lab import Lab
 from codonbench.machine import pin_arithmetic, subnormals_as_zero
+from codonbench.printable import storable
 from codonbench.studying import study
 from codonbench.workers.messages import (
     Ask,
@@ -40,6 +41,9 @@ def serve(connection: Connection) -> None:
     Args:
         connection: To the parent.
     """
+    if hasattr(os, "setsid"):
+        with suppress(OSError):
+            os.setsid()  # what a plugin sends to its group, it sends to itself and what it starts
     os.dup2(2, 1)  # standard output is the parent's, for results
     threading.Thread(target=_die_with_parent, daemon=True).start()
     relay = Relay(connection)
@@ -63,7 +67,7 @@ def _obey(relay: Relay) -> None:
             for run, lab in study(model, config, orders.assignments, relay, orders.every):
                 relay.ended(run, lab)
     except UsageError as error:
-        relay.send(Unusable(error=str(error)))
+        relay.send(Unusable(error=storable(str(error))))
 
 
 class Relay:
