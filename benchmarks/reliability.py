@@ -1,4 +1,4 @@
-"""What the tests of reliability count: kills, writers at once, exploits, fuzzed inputs.
+"""What the tests of reliability count: kills, misdeeds, writers at once, exploits, fuzzed inputs.
 
     python benchmarks/reliability.py [pytest options, such as -k fuzz]
 
@@ -30,6 +30,7 @@ TESTS = (
     "tests/kills",
     "tests/fuzz",
     "tests/exploits",
+    "tests/workers/test_crew.py",
     "tests/test_store.py",
     "tests/cli/test_at_once.py",
 )

@@ -279,6 +279,22 @@ def test_a_crew_gives_the_records_that_this_process_gives(registry, tmp_path, mo
         assert np.array_equal(trace.logits, its_trace.logits)
 
 
+MISDEEDS = {
+    "die": "dies of a segmentation fault",
+    "leave": "calls `os._exit`",
+    "nonsense": "writes to every descriptor there is",
+    "orphan": "ends what workers are forked from, and dies",
+    "signal-without-a-name": "dies of a signal without a name",
+    "interrupt": "raises `KeyboardInterrupt`",
+    "end-its-group": "signals its process group",
+    "refuse-late": "refuses to go on",
+    "fork-and-die": "dies and leaves a child with its pipe",
+    "unlink-its-ancestor": "cuts off what workers are forked from",
+    "drip": "sends a message byte by byte without end",
+    "orphan-and-hang": "ends what workers are forked from, and hangs",
+}
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -294,7 +310,9 @@ def test_a_crew_gives_the_records_that_this_process_gives(registry, tmp_path, mo
         ("unlink-its-ancestor", "ended with exit code 3"),
     ],
 )
-def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(do, model, words):
+def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(
+    do, model, words, record_property
+):
     records = do(model, seeds=(0, 1, 2), size=2)
     assert sorted(records) == [0, 1, 2]
     for record in records.values():
@@ -302,6 +320,7 @@ def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(do, model, wor
         assert words in record.error
         assert record.pairs == 0
     assert do("mlp-64", overrides={})[0].status == "done"
+    record_property(f"runs whose plugin {MISDEEDS[model]}, each with its record", len(records))
 
 
 def test_the_seeds_beside_one_that_dies_are_begun_again(do):
@@ -319,9 +338,10 @@ def test_a_run_that_overruns_ends_in_timeout_and_the_next_ones_go_on(do, tmp_pat
 
 
 @pytest.mark.parametrize("model", ["drip", "orphan-and-hang"])
-def test_who_neither_speaks_nor_ends_is_ended(do, model):
+def test_who_neither_speaks_nor_ends_is_ended(do, model, record_property):
     records = do(model, seeds=(0, 1), size=1, timeout=3)
     assert [records[seed].status for seed in (0, 1)] == ["timeout"] * 2
+    record_property(f"runs whose plugin {MISDEEDS[model]}, each with its record", len(records))
 
 
 def test_what_a_run_leaves_running_holds_nobody_up(do):
