@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 
 _LENGTH = struct.Struct("!i")
-_AT_ONCE = 1 << 20  # bytes
+_AT_ONCE = 1 << 16  # bytes; room for as many is made each time, whatever has come
 
 
 class Inbox:

@@ -24,7 +24,8 @@ from codonbench.errors import WorkerError
 from codonbench.interrupts import unheard_by_children
 
 _METHOD = "spawn" if sys.platform == "win32" else "forkserver"
-_PATIENCE = 60.0  # seconds for an ancestor to be there, and to fork
+_PATIENCE = 60.0  # seconds in which ancestors that end are replaced
+_TO_FORK = 600.0  # seconds for one to fork, which it does once it has imported PyTorch
 _TO_TELL = 5.0  # seconds for an ancestor to tell how a fork of it has ended
 
 
@@ -100,25 +101,21 @@ class Forked:
 
     def terminate(self) -> None:
         """Ask it to end."""
-        self._send(signal.SIGTERM)
+        self._send("SIGTERM", self._process.terminate)
 
     def kill(self) -> None:
         """End it at once, and what it has started."""
         if hasattr(os, "killpg"):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-            self._send(signal.SIGKILL)
-        else:
-            self._process.kill()
+        self._send("SIGKILL", self._process.kill)
 
-    def _send(self, number: signal.Signals) -> None:
-        if self._hold is not None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._hold, number)
-        elif number == signal.SIGTERM:
-            self._process.terminate()
+    def _send(self, name: str, without_hold: Callable[[], None]) -> None:
+        if self._hold is None:
+            without_hold()
         else:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._hold, signal.Signals[name])
 
 
 def start(target: Callable[..., None], arguments: tuple[Any, ...]) -> Forked:
@@ -132,7 +129,7 @@ def start(target: Callable[..., None], arguments: tuple[Any, ...]) -> Forked:
     """
     deadline = time.monotonic() + _PATIENCE
     while True:
-        late = Timer(_PATIENCE, end_the_ancestor)  # which a stopped one gives way to
+        late = Timer(_TO_FORK, end_the_ancestor)  # which a stopped one gives way to
         late.daemon = True
         late.start()
         try:
