@@ -9,7 +9,7 @@ import pytest
 from codonbench.cli.data import app as data_app
 from codonbench.cli.main import app
 
-SECONDS = 1.0  # 0.3 to 0.4 where it was timed
+SECONDS = 0.5
 COMMANDS = [c.name for c in app.registered_commands]
 HEAVY = {"torch", "numpy", "pandas", "scipy", "Bio", "pluggy", "pooch"}
 HEAVY |= {"codonbench_models", "codonbench_datasets", "codonbench_metrics"}
@@ -51,12 +51,14 @@ def test_help_of_any_command_imports_neither_torch_nor_a_plugin():
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"]])
-def test_help_takes_less_than_a_second_of_cpu(words):
+def test_help_takes_less_than_half_a_second_of_cpu(words):
     taken = []
-    for _ in range(3):
+    for _ in range(10):  # the quickest counts: neighbours slow a processor down
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "codonbench.cli.main", *words]
         subprocess.run(command, capture_output=True, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        if taken[-1] < SECONDS:
+            break
     assert min(taken) < SECONDS

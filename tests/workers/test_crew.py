@@ -303,8 +303,6 @@ MISDEEDS = {
         ("nonsense", "sent"),
         ("orphan", "the worker process"),
         ("signal-without-a-name", "was killed by signal 40"),
-        ("interrupt", "interrupted itself"),
-        ("end-its-group", "interrupted itself"),
         ("refuse-late", "refuses to go on: not any more"),
         ("fork-and-die", "was killed by SIGSEGV"),
         ("unlink-its-ancestor", "ended with exit code 3"),
@@ -318,8 +316,18 @@ def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(
     for record in records.values():
         assert record.status == "error"
         assert words in record.error
-        assert record.pairs == 0
+        assert "at 0 pairs" in record.error
     assert do("mlp-64", overrides={})[0].status == "done"
+    record_property(f"runs whose plugin {MISDEEDS[model]}, each with its record", len(records))
+
+
+@pytest.mark.parametrize("model", ["interrupt", "end-its-group"])
+def test_a_plugin_cannot_say_that_ctrl_c_was_pressed(do, model, record_property):
+    records = do(model, seeds=(0, 1, 2), size=2)
+    assert [records[seed].status for seed in (0, 1, 2)] == ["error"] * 3
+    assert {(record.error, record.pairs) for record in records.values()} == {
+        ("interrupted itself", 0)
+    }
     record_property(f"runs whose plugin {MISDEEDS[model]}, each with its record", len(records))
 
 
@@ -330,10 +338,10 @@ def test_the_seeds_beside_one_that_dies_are_begun_again(do):
 
 def test_a_run_that_overruns_ends_in_timeout_and_the_next_ones_go_on(do, tmp_path):
     started = time.monotonic()
-    records = do("hang", seeds=(0, 1), size=2, timeout=5)
-    assert time.monotonic() - started < 120
+    records = do("hang", seeds=(0, 1), size=2, timeout=1.5)
+    assert time.monotonic() - started < 30
     assert [records[seed].status for seed in (0, 1)] == ["timeout"] * 2
-    assert records[0].error == "not over after 5 seconds, at 0 pairs"
+    assert records[0].error == "not over after 1.5 seconds, at 0 pairs"
     assert (tmp_path / "hanging").exists()
 
 
@@ -444,7 +452,7 @@ def test_workers_die_with_their_parent(tmp_path, process_tree_of):
         assert len(children()) >= 4
         parent.kill()
         parent.wait()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 10
         while children() and time.monotonic() < deadline:
             time.sleep(0.05)
         assert children() == []

@@ -13,7 +13,7 @@ from codonbench.workers import processes
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no process is forked there")
 
 
-def end_the_ancestor():
+def upset_the_ancestor():
     """What a plugin can do to it by writing to every descriptor there is."""
     os.write(forkserver._forkserver._forkserver_alive_fd, b"nonsense")
 
@@ -22,7 +22,7 @@ def test_an_ancestor_that_is_about_to_end_is_replaced(capfd):
     for _ in range(3):
         processes.warm_up()
         time.sleep(0.1)
-        end_the_ancestor()
+        upset_the_ancestor()
         process = processes.start(os.getpid, ())
         process.join()
         assert process.exitcode == 0
