@@ -55,7 +55,7 @@ from statistics import geometric_mean, median
 from typing import Any
 
 from codonbench.engines.check import TOLERANCE
-from codonbench.machine import describe_machine, pin_arithmetic
+from codonbench.execution.machine import describe_machine, pin_arithmetic
 from contenders.check import CHECKED, differences
 from contenders.ground import Ground
 from contenders.ours import ENGINES

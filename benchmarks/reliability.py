@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-from codonbench.machine import describe_machine
+from codonbench.execution.machine import describe_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -4,7 +4,7 @@
 
 Runs each preset twice on the simulated ORFs, once with the widest vector instructions PyTorch
 finds and once with none (``ATEN_CPU_CAPABILITY=default``), as two kinds of machine would, and
-compares the metrics that are in pairs. `codonbench.verification` takes its band from this.
+compares the metrics that are in pairs. `codonbench.audit.verify` takes its band from this.
 """
 
 from __future__ import annotations

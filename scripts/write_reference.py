@@ -28,14 +28,18 @@ from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 
 import codonbench
-from codonbench import contracts, encodings, errors, hookspecs, origin, records, testing
+from codonbench import contracts, errors, testing
 from codonbench.cli import exit_codes
 from codonbench.cli.main import app
-from codonbench.config import EngineChoice, RunPlan
-from codonbench.discovery import load_registry
-from codonbench.machine import DeviceKind, Machine
-from codonbench.selection import Selection
-from codonbench.stopping import StopRule
+from codonbench.contracts import run_record as records
+from codonbench.contracts.run_spec import EngineChoice, RunSpec
+from codonbench.data import encodings
+from codonbench.execution.machine import DeviceKind, Machine
+from codonbench.plugins import hookspecs
+from codonbench.plugins import provenance as origin
+from codonbench.plugins.discovery import load_registry
+from codonbench.plugins.selection import Selection
+from codonbench.protocols.stop_rule import StopRule
 from codonbench.testing.models import MODEL_CHECKS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
@@ -58,9 +62,9 @@ TASK_SIDE = (
     contracts.Dataset,
     contracts.DataSource,
 )
-METRIC_SIDE = (contracts.Metric, contracts.Output, contracts.Trace, contracts.TraceFacts)
+METRIC_SIDE = (contracts.Metric, contracts.Output, contracts.Trajectory, contracts.TrajectoryFacts)
 RECORD_PARTS = (
-    RunPlan,
+    RunSpec,
     records.DatasetFacts,
     origin.Origin,
     records.Harness,
@@ -420,7 +424,7 @@ def record() -> Iterator[str]:
     yield "## The record"
     yield (
         "Each run leaves one JSON file in `--results`, `MODEL-sSEED-RUNID.json`, and beside it "
-        "its trace in `traces/`. Within one `schema_version` fields are only ever added."
+        "its trajectory in `trajectories/`. Within one `schema_version` fields are only ever added."
     )
     yield from describe_class(records.RunRecord, methods=False)
     for part in RECORD_PARTS:

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from codonbench import Dataset, Task, TaskSpec, hookimpl
-from codonbench.config import RunRequest
-from codonbench.discovery import load_registry
-from codonbench.planning import Job, prepare
-from codonbench.registry import Registry
-from codonbench.runner import run
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.execution.prepare import Job, prepare
+from codonbench.execution.run_one import run
+from codonbench.plugins.discovery import load_registry
+from codonbench.plugins.registry import Registry
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -187,13 +187,13 @@ class Toys:
         registry=None,
         **request,
     ):
-        """The record and the trace of a request's first run."""
+        """The record and the trajectory of a request's first run."""
         if not isinstance(model, str):
             registry, model = self.registry(model), model.info.name
         registry = registry or self.registry()
         job = self.job(model, registry=registry, **request)
-        ((record, trace),) = run(job.plans[:1], job, registry, lambda plan: on_probe)
-        return record, trace
+        ((record, trajectory),) = run(job.run_specs[:1], job, registry, lambda run_spec: on_probe)
+        return record, trajectory
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -230,7 +230,7 @@ def toys():
 
 @pytest.fixture(scope="session")
 def finished(toys):
-    """The record and the trace of one small finished run."""
+    """The record and the trajectory of one small finished run."""
     return toys.run("mlp-64", pairs=3_000, full=True)
 
 

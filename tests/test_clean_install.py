@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from codonbench.records import RunRecord
+from codonbench.contracts.run_record import RunRecord
 
 ROOT = Path(__file__).resolve().parent.parent
 

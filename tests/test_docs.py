@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from codonbench.cli import main as cli
-from codonbench.config import RunRequest
-from codonbench.discovery import load_registry
-from codonbench.planning import prepare
-from codonbench.runner import run
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run_one import run
+from codonbench.plugins.discovery import load_registry
 
 ROOT = Path(__file__).resolve().parent.parent
 README, FIRST_MODEL = ROOT / "README.md", ROOT / "docs" / "first-model.md"
@@ -136,7 +136,9 @@ def test_a_plugin_of_the_first_pages_learns(
     registry.add(import_module(name.removesuffix(".py")), "my-distribution", "0.1.0")
     model = min(set(registry.models) - built_in, key=len)
     job = prepare(RunRequest(model=model, pairs=12_800), registry, Path("no-cache"))
-    ((record, _),) = run(job.plans, job, registry, lambda plan: lambda pairs, right, logits: None)
+    ((record, _),) = run(
+        job.run_specs, job, registry, lambda run_spec: lambda pairs, right, logits: None
+    )
     assert record.status == "done"
     assert record.metrics["test_accuracy"] > 0.5  # the largest class has a tenth of the pairs
 

@@ -18,7 +18,7 @@ def test_these_names_are_public_and_no_others():
         "TaskOptions",
         "TaskSpec",
         "TaskView",
-        "Trace",
+        "Trajectory",
         "__version__",
         "hookimpl",
         "model",

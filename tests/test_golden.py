@@ -1,7 +1,7 @@
 """A complete tiny run on record: what it gives may not change unnoticed.
 
 Rules, data and counting must agree everywhere. On the kind of machine that made the record so
-must every bit of weights and trace; elsewhere sums are rounded in another order, and figures
+must every bit of weights and trajectory; elsewhere sums are rounded in another order, and figures
 may differ a little.
 
 After a change that is meant, and whose commit says why:
@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from codonbench.records import RunRecord
-from codonbench.store import read_record
+from codonbench.contracts.run_record import RunRecord
+from codonbench.records.store import read_record
 
 GOLDEN = Path(__file__).parent / "golden" / "mlp-64-seed0.json"
 
@@ -28,7 +28,7 @@ EVERYWHERE = (
     "task",
     "seed",
     "status",
-    "plan",
+    "run_spec",
     "overrides",
     "dataset",
     "info",
@@ -84,5 +84,5 @@ def test_a_golden_run_repeats_to_the_bit_on_its_own_kind_of_machine(made, golden
         pytest.skip(f"the golden run was made on {golden.machine.kind}")
     assert made.metrics == golden.metrics
     assert made.flags == golden.flags
-    assert made.trace_sha256 == golden.trace_sha256
+    assert made.trajectory_sha256 == golden.trajectory_sha256
     assert made.weights_sha256 == golden.weights_sha256

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from codonbench import contracts, hookspecs
+from codonbench import contracts
 from codonbench.cli.main import app
-from codonbench.discovery import import_file
-from codonbench.records import RunRecord
+from codonbench.contracts.run_record import RunRecord
+from codonbench.plugins import hookspecs
+from codonbench.plugins.discovery import import_file
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
@@ -60,7 +61,7 @@ def test_every_command_is_there_with_its_options():
 def test_every_contract_is_there():
     left_out = {"Frozen", "NotMeasured"}
     classes = {name for name in contracts.__all__ if isinstance(getattr(contracts, name), type)}
-    assert {"Model", "Task", "Metric", "Trace"} <= classes - left_out <= headings()
+    assert {"Model", "Task", "Metric", "Trajectory"} <= classes - left_out <= headings()
 
 
 def test_every_field_of_a_record_is_there():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from codonbench.untrusted import MAX_BYTES
+from codonbench.records.untrusted import MAX_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".github" / "workflows"
@@ -231,8 +231,8 @@ def test_what_is_no_added_record_is_named_and_not_taken(pull_request, trick, rea
 
 def test_a_folder_below_the_records_is_not_taken(pull_request):
     results, take = pull_request
-    (results / "traces").mkdir()
-    (results / "traces" / "x.json").touch()
+    (results / "trajectories").mkdir()
+    (results / "trajectories" / "x.json").touch()
     code, out, found = take()
     assert (code, found) == (1, {})
-    assert "'leaderboard/results/traces/x.json' has no record's name" in out
+    assert "'leaderboard/results/trajectories/x.json' has no record's name" in out

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codonbench.lesson import Lesson
+from codonbench.training.state import Lesson
 from contenders.ground import SEEDS, Ground, timed
 from contenders.ours import captured_step
 

@@ -9,8 +9,8 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-from codonbench.machine import pin_arithmetic
-from codonbench.training import make_step
+from codonbench.execution.machine import pin_arithmetic
+from codonbench.training.loop import make_step
 from contenders.ground import SEEDS, Ground
 
 STEPS, WARM = 5, 1

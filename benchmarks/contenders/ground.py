@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from codonbench.cli.folders import cache_folder
-from codonbench.config import RunRequest
-from codonbench.discovery import load_registry
-from codonbench.lesson import Lesson, make_lesson
-from codonbench.planning import prepare
-from codonbench.seeding import seeded_globals
-from codonbench.setting import Setting
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.execution.prepare import prepare
+from codonbench.plugins.discovery import load_registry
+from codonbench.protocols.setup import Setting
+from codonbench.training.seeding import seeded_globals
+from codonbench.training.state import Lesson, make_lesson
 
 BATCH, SEEDS = 64, 8
 WARM = 128  # steps not counted; our engines draw up this many batches at a time
@@ -46,7 +46,9 @@ class Ground:
         asked = {"overrides": {"batch_size": str(BATCH)}, "pairs": self.pairs, "device": "cpu"}
         request = RunRequest(model=model, seeds=tuple(range(SEEDS)), full=True, **asked)
         self._job = prepare(request, load_registry(), cache_folder())
-        self.settings = [Setting(plan, self._job.dataset, BATCH) for plan in self._job.plans]
+        self.settings = [
+            Setting(run_spec, self._job.dataset, BATCH) for run_spec in self._job.run_specs
+        ]
 
     def lesson(self, seed: int = 0) -> Lesson:
         """Return a seed's lesson before its first pair."""

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from codonbench.lesson import Lesson
+from codonbench.training.state import Lesson
 from contenders.ground import BATCH, SEEDS, Ground
 
 

@@ -12,15 +12,15 @@ from typing import Protocol
 
 from torch import Tensor
 
-from codonbench.course import Course, Probes
+from codonbench.data.stream import Batch
 from codonbench.engines.batches import Feed, feeds
 from codonbench.engines.rungs import COMPILED, TRACED, Rung
 from codonbench.engines.traced import Traced, most_seeds, train_together
-from codonbench.guide import Guide, Guides
-from codonbench.keeping import Keeper
-from codonbench.probes import ProbeSchedule
-from codonbench.streams import Batch
-from codonbench.training import train
+from codonbench.protocols.referee import Guide, Guides
+from codonbench.protocols.schedule import ProbeSchedule
+from codonbench.training.checkpoint import Keeper
+from codonbench.training.feed import Course, Probes
+from codonbench.training.loop import train
 from contenders.ground import SEEDS, WARM, Ground
 
 Trainer = Callable[[Sequence[Course], Keeper], Iterator[Course]]
@@ -113,7 +113,7 @@ def _train(
     ground: Ground, trainer: Trainer, seeds: Sequence[int], watch: Stopwatch
 ) -> list[Course]:
     """Train some seeds, led as `bench run` leads them but probed as the stopwatch says."""
-    leader = Guides([Guide(ground.settings[seed], lambda plan: watch.probed) for seed in seeds])
+    leader = Guides([Guide(ground.settings[seed], lambda run_spec: watch.probed) for seed in seeds])
     courses = []
     for run, (seed, guide) in enumerate(zip(seeds, leader.guides, strict=True)):
         guide._schedule = watch

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
         TaskOptions,
         TaskSpec,
         TaskView,
-        Trace,
+        Trajectory,
     )
     from codonbench.contracts.from_function import model
-    from codonbench.hookspecs import hookimpl
+    from codonbench.plugins.hookspecs import hookimpl
 
 __version__ = "0.1.0"
 
@@ -49,13 +49,13 @@ __all__ = [
     "TaskOptions",
     "TaskSpec",
     "TaskView",
-    "Trace",
+    "Trajectory",
     "__version__",
     "hookimpl",
     "model",
 ]
 
-_HOMES = {"hookimpl": "hookspecs", "model": "contracts.from_function"}
+_HOMES = {"hookimpl": "plugins.hookspecs", "model": "contracts.from_function"}
 """Where a public name lives, if not in `codonbench.contracts`."""
 
 

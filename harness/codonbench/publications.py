@@ -50,7 +50,7 @@ from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from codonbench.contracts import Frozen, MetricName, Name
 from codonbench.errors import ConfigError
-from codonbench.shipped import find_file, read_tables, shipped_files
+from codonbench.plugins.shipped_files import find_file, read_tables, shipped_files
 
 Line = str
 """A line of text; whoever shows it escapes it."""

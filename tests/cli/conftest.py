@@ -15,7 +15,7 @@ from unittest.mock import patch
 import pytest
 
 from codonbench.cli.main import main
-from codonbench.records import RunRecord
+from codonbench.contracts.run_record import RunRecord
 
 FAST = ("--pairs", "2000")
 """A budget of milliseconds; too small for any model to decipher."""

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from codonbench.records import RunRecord
-from codonbench.store import Store
+from codonbench.contracts.run_record import RunRecord
+from codonbench.records.store import Store
 
 WORDS = ("run", "--model", "mlp-64", "--seeds", "0-3", "--pairs", "60000", "--full")
 
@@ -90,7 +90,7 @@ def test_an_exclusive_run_says_so_in_its_record(run):
 
 
 def test_processors_in_use_are_refused_with_exit_code_2_where_there_is_no_waiting(run):
-    from codonbench.occupancy import Terms, occupied
+    from codonbench.execution.device_locks import Terms, occupied
 
     with occupied("cpu", Terms(alone=True), print):
         answer = run("--model", "untrained", "--no-wait")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from codonbench.records import RunRecord
+from codonbench.contracts.run_record import RunRecord
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def test_a_record_that_the_code_does_not_give_ends_with_code_1(bench, record_fil
 
 
 def test_the_trace_of_an_identical_repetition_can_be_kept(bench, record_file):
-    (trace,) = (record_file.parent / "traces").glob("*.npz")
-    content = trace.read_bytes()
-    trace.unlink()
+    (trajectory,) = (record_file.parent / "trajectories").glob("*.npz")
+    content = trajectory.read_bytes()
+    trajectory.unlink()
     answer = bench("verify", record_file)
-    assert (answer.code, trace.exists()) == (0, False)
-    answer = bench("verify", record_file, "--keep-trace")
-    assert answer.out == f"{record_file.stem}: identical\n  trace: {trace}\n"
-    assert trace.read_bytes() == content
+    assert (answer.code, trajectory.exists()) == (0, False)
+    answer = bench("verify", record_file, "--keep-trajectory")
+    assert answer.out == f"{record_file.stem}: identical\n  trajectory: {trajectory}\n"
+    assert trajectory.read_bytes() == content
     assert "codons right of 64" in bench("show", "mlp-64-s0", "-r", record_file.parent).out
 
 
@@ -65,10 +65,10 @@ def test_the_trace_of_another_run_is_not_kept(bench, record_file):
     record = RunRecord.model_validate_json(record_file.read_bytes())
     forged = record.model_copy(update={"weights_sha256": "0" * 64, "checksum": ""}).sealed()
     record_file.write_text(json.dumps(forged.model_dump(mode="json")))
-    (trace,) = (record_file.parent / "traces").glob("*.npz")
-    trace.unlink()
-    assert bench("verify", record_file, "--keep-trace").code == 1
-    assert not trace.exists()
+    (trajectory,) = (record_file.parent / "trajectories").glob("*.npz")
+    trajectory.unlink()
+    assert bench("verify", record_file, "--keep-trajectory").code == 1
+    assert not trajectory.exists()
 
 
 def test_an_audit_names_the_seed_of_its_choice_and_can_be_repeated(bench, board):

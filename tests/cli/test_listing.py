@@ -5,7 +5,7 @@ import os
 import pytest
 
 import codonbench
-from codonbench.discovery import load_registry
+from codonbench.plugins.discovery import load_registry
 
 BROKEN = "raise RuntimeError('no licence found')\n"
 

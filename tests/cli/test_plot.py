@@ -79,14 +79,14 @@ def test_the_embedding_is_drawn_from_the_run_made_again(bench, tmp_path):
 
 def test_without_a_trace_what_makes_one_is_said(bench, board, tmp_path):
     folder = shutil.copytree(board, tmp_path / "results")
-    shutil.rmtree(folder / "traces")
+    shutil.rmtree(folder / "trajectories")
     answer = bench("plot", "mlp-64-s0", "--kind", "curves", "--results", folder)
     assert answer.code == 2
     (path,) = folder.glob("mlp-64-s0-*.json")
-    assert f"'bench verify {path} --keep-trace' makes it again" in answer.err
-    assert bench("verify", path, "--keep-trace").code == 0
+    assert f"'bench verify {path} --keep-trajectory' makes it again" in answer.err
+    assert bench("verify", path, "--keep-trajectory").code == 0
     assert bench("plot", path, "--kind", "curves").code == 0
-    (folder / "traces" / f"{path.stem}.npz").write_bytes(b"")
+    (folder / "trajectories" / f"{path.stem}.npz").write_bytes(b"")
     answer = bench("plot", path, "--kind", "curves")
     assert answer.code == 2
     assert f"cannot be read: File is not a zip file; 'bench verify {path} --keep-" in answer.err

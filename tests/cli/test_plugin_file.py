@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from codonbench.contracts import from_function
-from codonbench.discovery import load_registry
-from codonbench.records import RunRecord
+from codonbench.contracts.run_record import RunRecord
+from codonbench.plugins.discovery import load_registry
 
 GOOD = """
 import torch

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from codonbench.store import Store
+from codonbench.records.store import Store
 
 PUBLICATION = """
 [publication]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from codonbench.records import RunRecord
-from codonbench.store import read_record
+from codonbench.contracts.run_record import RunRecord
+from codonbench.records.store import read_record
 
 UNTRAINED = ("--model", "untrained")
 
@@ -222,7 +222,7 @@ def test_ctrl_c_leaves_an_interrupted_record_that_is_run_again(start, bench, str
     assert list(stored()) == [0]
     name = stored()[0].name
     files = {str(p.relative_to("results")) for p in Path("results").rglob("*") if p.is_file()}
-    assert files == {f"{name}.json", f"traces/{name}.npz", ".locks/ledger.lock"}
+    assert files == {f"{name}.json", f"trajectories/{name}.npz", ".locks/ledger.lock"}
     Path("hurry").touch()
     answer = bench(*words, "--json")
     assert "already recorded" not in answer.err
@@ -233,7 +233,7 @@ def test_ctrl_c_before_the_first_pair_is_quiet(bench, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("codonbench.planning.prepare", interrupt)
+    monkeypatch.setattr("codonbench.execution.prepare.prepare", interrupt)
     answer = bench("run", *UNTRAINED, "--results", "results")
     assert (answer.code, answer.out, answer.err) == (130, "", "bench: interrupted\n")
 
@@ -257,7 +257,7 @@ def test_sequences_from_a_file_are_reported_and_named_without_their_folder(run, 
 def test_the_genetic_code_has_an_option_of_its_own(run, fasta):
     path = fasta("AUGUGAAGA")  # UGA is tryptophan and AGA stop in vertebrate mitochondria
     answer = run(*UNTRAINED, "--data", path, "--genetic-code", "2", "--json")
-    assert answer.records[0].plan.task_options["genetic_code"] == 2
+    assert answer.records[0].run_spec.task_options["genetic_code"] == 2
 
 
 CONTROL = ("--model", "mlp-64", "--seeds", "0-1", "--control", "shuffled")
@@ -268,7 +268,7 @@ def test_the_control_has_an_option_of_its_own_and_says_what_it_does(run):
     assert "control: each seed has a shuffled genetic code of its own" in answer.err
     assert "human-codon on usage (simulated), control shuffled, cpu" in answer.out
     short = stored()[0]
-    assert short.plan.task_options["control"] == "shuffled"
+    assert short.run_spec.task_options["control"] == "shuffled"
     assert any(note.startswith("Control: ") for note in short.dataset.notes)
     long = run("--model", "mlp-64", "--task-set", "control=shuffled", "--json").records[0]
     assert long.run_id == short.run_id
@@ -287,7 +287,7 @@ def test_a_worker_and_this_process_shuffle_alike(run):
     there = run(*CONTROL, "--workers", "1", "--json", "--force").facts
     for one, other in zip(here, there, strict=True):
         assert one["weights_sha256"] == other["weights_sha256"]
-        assert one["trace_sha256"] == other["trace_sha256"]
+        assert one["trajectory_sha256"] == other["trajectory_sha256"]
 
 
 def test_a_control_that_does_not_exist_is_refused(run):

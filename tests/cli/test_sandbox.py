@@ -2,7 +2,7 @@
 
 import pytest
 
-from codonbench.workers import sandbox
+from codonbench.execution import sandbox
 
 MODEL = """
 import codonbench
@@ -62,7 +62,7 @@ class TestWithASandbox:
         words = ("--plugin", "mine.py", "-m", "two-layers", "--set", "hidden=8", *SANDBOXED)
         (record,) = run(*words, "--json").records
         assert record.status == "done", record.error
-        assert record.plan.config["hidden"] == 8
+        assert record.run_spec.config["hidden"] == 8
         assert record.overrides == {"hidden": 8}
 
     def test_a_file_that_fails_in_training_is_named_with_its_line(self, run, tmp_path):

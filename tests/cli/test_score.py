@@ -1,4 +1,4 @@
-"""`bench score`: stored traces scored with today's metrics, nothing trained."""
+"""`bench score`: stored trajectories scored with today's metrics, nothing trained."""
 
 import json
 import shutil
@@ -17,12 +17,12 @@ class Half(Metric):
     def outputs(self, task):
         return {self.name: Output(unit="pairs", direction="lower", summary=self.summary)}
 
-    def compute(self, trace, task):
+    def compute(self, trajectory, task):
         print("a metric talks")
-        enough = trace.right.mean(axis=1) >= 0.5
+        enough = trajectory.right.mean(axis=1) >= 0.5
         if not enough.any():
             return {self.name: NOT_MEASURED}
-        return {self.name: int(trace.pairs[enough.argmax()])}
+        return {self.name: int(trajectory.pairs[enough.argmax()])}
 
 
 @hookimpl
@@ -39,7 +39,7 @@ def metric(tmp_path):
 
 @pytest.fixture
 def results(board, tmp_path):
-    """Two records of mlp-64 and two of untrained, with their traces."""
+    """Two records of mlp-64 and two of untrained, with their trajectories."""
     shutil.copytree(board, tmp_path / "results")
     return tmp_path / "results"
 
@@ -131,16 +131,16 @@ def test_json_is_one_object_a_record_and_nothing_else(bench, results, metric):
 def test_what_cannot_be_scored_is_named_the_rest_is_scored_and_the_code_is_1(
     bench, results, metric
 ):
-    (path,) = (results / "traces").glob("mlp-64-s0-*.npz")
+    (path,) = (results / "trajectories").glob("mlp-64-s0-*.npz")
     path.unlink()
-    (path,) = (results / "traces").glob("mlp-64-s1-*.npz")
-    path.write_bytes(b"no trace")
+    (path,) = (results / "trajectories").glob("mlp-64-s1-*.npz")
+    path.write_bytes(b"no trajectory")
     before = contents(results)
     answer = bench("score", "--results", results, "--plugin", metric)
     assert answer.code == 1
     first, second, *others = answer.out.splitlines()
-    assert "failed: its trace is not in " in first
-    assert "failed: trace mlp-64-s1-" in second
+    assert "failed: its trajectory is not in " in first
+    assert "failed: trajectory mlp-64-s1-" in second
     assert "cannot be read" in second
     assert all("scored anew" in line for line in others)
     assert {name for name, text in contents(results).items() if text == before[name]} == {

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from codonbench.records import RunRecord
-from codonbench.store import Store
+from codonbench.contracts.run_record import RunRecord
+from codonbench.records.store import Store
 
 
 @pytest.fixture
@@ -90,8 +90,10 @@ def test_a_file_is_shown_from_wherever_it_lies(bench, board, record, tmp_path):
 
 
 def test_the_beginning_of_a_name_cuts_no_number(bench, record, tmp_path):
-    plan = record.plan.model_copy(update={"seed": 12})
-    tenth = record.model_copy(update={"seed": 12, "plan": plan, "run_id": plan.run_id}).sealed()
+    run_spec = record.run_spec.model_copy(update={"seed": 12})
+    tenth = record.model_copy(
+        update={"seed": 12, "run_spec": run_spec, "run_id": run_spec.run_id}
+    ).sealed()
     Store(tmp_path / "results").save(tenth, None)
     assert bench("show", "mlp-64", "--results", "results").code == 0
     answer = bench("show", "mlp-64-s1", "--results", "results")
@@ -112,12 +114,12 @@ def test_without_its_trace_the_facts_are_shown_and_what_is_missing_is_said(
     bench, board, record, tmp_path
 ):
     folder = shutil.copytree(board, tmp_path / "results")
-    shutil.rmtree(folder / "traces")
+    shutil.rmtree(folder / "trajectories")
     answer = bench("show", record.name, "--results", folder)
     assert answer.code == 0
     assert record.weights_sha256 in answer.out
-    remedy = f"'bench verify {folder / record.name}.json --keep-trace' makes it again"
-    assert f"no trace of {record.name} in {folder / 'traces'}: {remedy}\n" in answer.out
+    remedy = f"'bench verify {folder / record.name}.json --keep-trajectory' makes it again"
+    assert f"no trajectory of {record.name} in {folder / 'trajectories'}: {remedy}\n" in answer.out
     assert matrix_rows(answer.out) == []
 
 
@@ -125,15 +127,15 @@ def test_with_a_damaged_trace_the_facts_are_shown_and_what_makes_it_again(
     bench, board, record, tmp_path
 ):
     folder = shutil.copytree(board, tmp_path / "results")
-    trace = folder / "traces" / f"{record.name}.npz"
-    trace.write_bytes(trace.read_bytes()[:500])
+    trajectory = folder / "trajectories" / f"{record.name}.npz"
+    trajectory.write_bytes(trajectory.read_bytes()[:500])
     answer = bench("show", record.name, "--results", folder)
     assert answer.code == 0
     assert record.weights_sha256 in answer.out
-    assert f"trace {record.name}.npz cannot be read: File is not a zip file; " in answer.out
+    assert f"trajectory {record.name}.npz cannot be read: File is not a zip file; " in answer.out
     path = folder / f"{record.name}.json"
-    assert f"'bench verify {path} --keep-trace' makes it again\n" in answer.out
-    assert bench("verify", path, "--keep-trace").code == 0
+    assert f"'bench verify {path} --keep-trajectory' makes it again\n" in answer.out
+    assert bench("verify", path, "--keep-trajectory").code == 0
     assert len(matrix_rows(bench("show", path).out)) == 64
 
 
@@ -145,7 +147,7 @@ def test_a_damaged_record_is_named_by_any_of_its_names(bench, board, record, tmp
     for name in (record.name, "mlp-64-s1", record.run_id[:8], path):
         answer = bench("show", name, "--results", folder)
         assert answer.code == 2
-        why = "is not JSON: " if cut else "its run_id is not the hash of its plan"
+        why = "is not JSON: " if cut else "its run_id is not the hash of its spec"
         assert answer.err.startswith(f"bench: {path}: {why}")
         assert answer.err.count("\n") == 1
 

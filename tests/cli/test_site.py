@@ -1,4 +1,4 @@
-"""`bench site`: pictures made from traces, kept without them, checked without either."""
+"""`bench site`: pictures made from trajectories, kept without them, checked without either."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture
 def folder(board, tmp_path):
-    """A board's folder with results and traces in it; nothing generated yet."""
+    """A board's folder with results and trajectories in it; nothing generated yet."""
     shutil.copytree(board, tmp_path / "leaderboard" / "results")
     return tmp_path / "leaderboard"
 
@@ -20,7 +20,7 @@ def generated(folder):
 
 
 def forget_traces(folder):
-    shutil.rmtree(folder / "results" / "traces")
+    shutil.rmtree(folder / "results" / "trajectories")
 
 
 def test_the_page_is_written_beside_the_results(bench, folder):
@@ -172,8 +172,8 @@ def test_no_results_is_an_error_and_an_empty_folder_an_empty_page(bench, tmp_pat
 
 
 def test_a_trace_that_is_not_its_records_is_an_error(bench, folder):
-    traces = sorted((folder / "results" / "traces").glob("mlp-64-*.npz"))
-    shutil.copy(traces[1], traces[0])
+    trajectories = sorted((folder / "results" / "trajectories").glob("mlp-64-*.npz"))
+    shutil.copy(trajectories[1], trajectories[0])
     answer = bench("site")
     assert answer.code == 2
     assert "is not the one its record was made from" in answer.err

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from codonbench.store import Store
+from codonbench.records.store import Store
 
 HEAD = '[suite]\nname = "mine"\ntitle = "Mine"\n[defaults]\npairs = 2000\n'
 
@@ -154,21 +154,21 @@ def test_what_is_typed_stands_in_for_the_defaults_and_not_for_a_runs_own(suite):
         ("untrained", 2),
         ("majority", 7),
     ]
-    assert {(r.plan.budget_pairs, r.plan.salt) for r in answer.records} == {(640, "mine")}
+    assert {(r.run_spec.budget_pairs, r.run_spec.salt) for r in answer.records} == {(640, "mine")}
 
 
 def test_set_and_genetic_code_reach_every_run(suite, fasta):
     path = fasta("AUGUGAAGA")
     words = ("--set", "hidden=8", "--genetic-code", "2", "--data", path, "--json")
     (record,) = suite(run_of("mlp-64"), *words).records
-    assert record.plan.config["hidden"] == [8]
-    assert record.plan.task_options["genetic_code"] == 2
+    assert record.run_spec.config["hidden"] == [8]
+    assert record.run_spec.task_options["genetic_code"] == 2
     assert record.dataset.source == "orfs.fa"
 
 
 def test_a_control_reaches_every_run(suite):
     answer = suite(run_of("mlp-64") + run_of("mlp-128"), "--control", "shuffled", "--json")
-    assert [r.plan.task_options["control"] for r in answer.records] == ["shuffled"] * 2
+    assert [r.run_spec.task_options["control"] for r in answer.records] == ["shuffled"] * 2
 
 
 @pytest.mark.parametrize("how", ["option", "environment"])

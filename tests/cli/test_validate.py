@@ -38,8 +38,8 @@ def test_strict_takes_a_warning_for_a_problem(bench, run):
     (path,) = Path("results").glob("*.json")
     lax, strict = bench("validate", path), bench("validate", "--strict", path)
     assert (lax.code, strict.code) == (0, 1)
-    assert f"{path}: warning: plan.threads is 2; official rows use 1" in lax.out
-    assert f"{path}: plan.threads is 2; official rows use 1" in strict.out
+    assert f"{path}: warning: spec.threads is 2; official rows use 1" in lax.out
+    assert f"{path}: spec.threads is 2; official rows use 1" in strict.out
 
 
 def test_json_is_one_object_and_nothing_else(bench, record):

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
+from codonbench.contracts.run_record import hash_weights
+from codonbench.data.stream import Batch
 from codonbench.engines.batches import feeds, rows_of
 from codonbench.engines.blocks import Blocks
 from codonbench.engines.capture import captured, recorded
@@ -16,14 +18,12 @@ from codonbench.engines.check import check_against_reference, same_alone
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import COMPILED, GRAPH, LADDER
 from codonbench.engines.traced import Traced
-from codonbench.jobs import run_all
-from codonbench.lesson import make_lesson
-from codonbench.records import hash_weights
-from codonbench.runner import run
-from codonbench.seeding import seeded_globals
-from codonbench.setting import Setting
-from codonbench.store import Store
-from codonbench.streams import Batch
+from codonbench.execution.run_all import run_all
+from codonbench.execution.run_one import run
+from codonbench.protocols.setup import Setting
+from codonbench.records.store import Store
+from codonbench.training.seeding import seeded_globals
+from codonbench.training.state import make_lesson
 
 PRESETS = [
     "mlp-64",
@@ -40,11 +40,11 @@ PRESETS = [
 
 
 def settings_of(job):
-    return [Setting(plan, job.dataset, job.config.batch_size) for plan in job.plans]
+    return [Setting(run_spec, job.dataset, job.config.batch_size) for run_spec in job.run_specs]
 
 
 def lesson_of(job, setting, dtype=torch.float32):
-    with seeded_globals(setting.plan.seed):
+    with seeded_globals(setting.run_spec.seed):
         plugin, brief = job.entry.cls(job.config), setting.brief()
         return make_lesson(plugin, job.config, brief, dtype, setting.hidden)
 
@@ -54,7 +54,7 @@ def first_batches(setting, n):
     return [batch.index for _, batch in zip(range(n), batches, strict=False)]
 
 
-def quiet(plan):
+def quiet(run_spec):
     return lambda pairs, right, logits: None
 
 
@@ -114,7 +114,7 @@ def test_a_seeds_record_does_not_depend_on_the_seeds_beside_it(toys, model):
     request = {"overrides": {"learning_rate": "0.01"}, "epochs": 60}
     registry = toys.registry()
     job = toys.job(model, registry=registry, seeds=(0, 1, 2, 3, 4), **request)
-    together = {r.seed: r for r, _ in run(job.plans, job, registry, quiet)}
+    together = {r.seed: r for r, _ in run(job.run_specs, job, registry, quiet)}
     assert len({record.pairs for record in together.values()}) > 1
     assert all(record.engine.name == "traced" for record in together.values())
     assert together[3].engine.seeds_together == 5
@@ -122,7 +122,7 @@ def test_a_seeds_record_does_not_depend_on_the_seeds_beside_it(toys, model):
         alone, _ = toys.run(model, seeds=(seed,), **request)
         assert alone.engine.seeds_together == 1
         assert alone.weights_sha256 == together[seed].weights_sha256
-        assert alone.trace_sha256 == together[seed].trace_sha256
+        assert alone.trajectory_sha256 == together[seed].trajectory_sha256
         assert alone.metrics == together[seed].metrics
 
 
@@ -226,9 +226,9 @@ def test_the_reference_on_request_gives_no_reason(toys):
 
 
 def test_ctrl_c_keeps_what_every_seed_of_the_group_learned(toys, tmp_path):
-    def watch(plan):
+    def watch(run_spec):
         def interrupt(pairs, right, logits):
-            if plan.seed == 1 and pairs > 640:
+            if run_spec.seed == 1 and pairs > 640:
                 raise KeyboardInterrupt
 
         return interrupt
@@ -254,7 +254,7 @@ def test_a_diverging_seed_ends_alone(toys):
         full=True,
         overrides={"optimizer": "sgd", "learning_rate": "100"},
     )
-    records = [record for record, _ in run(job.plans, job, registry, quiet)]
+    records = [record for record, _ in run(job.run_specs, job, registry, quiet)]
     assert {record.engine.name for record in records} == {"traced"}
     assert all(record.status == "diverged" for record in records)
 
@@ -306,7 +306,7 @@ def test_a_wide_networks_record_says_its_rows_and_repeats_to_the_bit(toys):
     first, _ = toys.run("mlp-1024", seeds=(1,), **request)
     registry = toys.registry()
     job = toys.job("mlp-1024", registry=registry, seeds=(0, 1, 2), **request)
-    beside = {r.seed: r for r, _ in run(job.plans, job, registry, quiet)}[1]
+    beside = {r.seed: r for r, _ in run(job.run_specs, job, registry, quiet)}[1]
     assert (first.engine.rows, beside.engine.rows) == (48, 48)
     assert first.result() == beside.result()
 
@@ -358,7 +358,7 @@ def test_a_compiled_run_repeats_to_the_bit_alone_or_beside_others(toys, compiler
     request = {"task": "human-codon", "pairs": 12_800, "engine": "compiled"}
     registry = toys.registry()
     job = toys.job("mlp-64", registry=registry, seeds=(0, 1, 2), **request)
-    together = {record.seed: record for record, _ in run(job.plans, job, registry, quiet)}
+    together = {record.seed: record for record, _ in run(job.run_specs, job, registry, quiet)}
     assert together[1].engine.name == "compiled"
     assert together[1].engine.reason == ""
     alone, _ = toys.run("mlp-64", seeds=(1,), **request)
@@ -395,13 +395,13 @@ def test_blocks_give_every_seed_what_single_steps_give_it(toys, graph_on_cpu, mo
     for engine in ("traced", "graph"):
         registry = toys.registry()
         job = toys.job(model, registry=registry, engine=engine, **request)
-        results[engine] = {r.seed: r for r, _ in run(job.plans, job, registry, quiet)}
+        results[engine] = {r.seed: r for r, _ in run(job.run_specs, job, registry, quiet)}
     assert len({record.pairs for record in results["graph"].values()}) > 1
     for seed, record in results["graph"].items():
         expected = results["traced"][seed]
         assert (record.engine.name, record.engine.seeds_together) == ("graph", 4)
         assert record.weights_sha256 == expected.weights_sha256
-        assert record.trace_sha256 == expected.trace_sha256
+        assert record.trajectory_sha256 == expected.trajectory_sha256
         assert record.pairs == expected.pairs
 
 
@@ -409,11 +409,11 @@ def test_blocks_give_every_seed_what_single_steps_give_it(toys, graph_on_cpu, mo
 def test_blocks_end_with_the_budget(toys, graph_on_cpu, pairs):
     request = {"pairs": pairs, "full": True}
     expected, its_trace = toys.run("mlp-64", engine="traced", **request)
-    record, trace = toys.run("mlp-64", engine="graph", **request)
+    record, trajectory = toys.run("mlp-64", engine="graph", **request)
     assert record.engine.name == "graph"
-    assert trace.pairs.tolist() == its_trace.pairs.tolist()
+    assert trajectory.pairs.tolist() == its_trace.pairs.tolist()
     assert record.weights_sha256 == expected.weights_sha256
-    assert record.trace_sha256 == expected.trace_sha256
+    assert record.trajectory_sha256 == expected.trajectory_sha256
 
 
 def test_a_block_that_is_not_its_steps_is_seen_and_stepped_down_from(

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codonbench.cli.main import main
-from codonbench.config import content_hash
+from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import BenchError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,7 +178,7 @@ def _edited(draw, whole):
 def sealed(content):
     """Give a forged record the hashes it calls for, as a careful forger would."""
     try:
-        content["run_id"] = content_hash(content["plan"])[:16]
+        content["run_id"] = content_hash(content["run_spec"])[:16]
         content["checksum"] = content_hash({k: v for k, v in content.items() if k != "checksum"})
     except (KeyError, TypeError, ValueError):
         pass  # too broken to be sealed

@@ -9,8 +9,8 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from codonbench.checkpoints import Checkpoints, Progress
-from codonbench.keeping import pack, unpack
+from codonbench.records.checkpoint_files import Checkpoints, Progress
+from codonbench.training.checkpoint import pack, unpack
 
 ORIGIN = "o" * 64
 NAMES = ("position", "pairs", "logits", "seconds", "state")
@@ -29,23 +29,23 @@ PROGRESS = st.integers(1, 5).flatmap(
 
 
 @pytest.fixture(scope="module")
-def plan(toys):
-    return toys.job("mlp-64", pairs=3_000).plans[0]
+def run_spec(toys):
+    return toys.job("mlp-64", pairs=3_000).run_specs[0]
 
 
 @pytest.fixture
-def kept(tmp_path, plan):
-    """A folder of checkpoints, where the plan's lies, and what is said."""
+def kept(tmp_path, run_spec):
+    """A folder of checkpoints, where the spec's lies, and what is said."""
     said = []
     checkpoints = Checkpoints(tmp_path, ORIGIN, 1.0, said.append)
-    path = tmp_path / "checkpoints" / f"{plan.run_id}.ckpt"
+    path = tmp_path / "checkpoints" / f"{run_spec.run_id}.ckpt"
     path.parent.mkdir()
     return checkpoints, path, said
 
 
-def sealed(plan, content):
+def sealed(run_spec, content):
     """A content with the seal that a careful forger would give it."""
-    return hashlib.sha256(f"{plan.run_id}\0{ORIGIN}\0".encode() + content).digest() + content
+    return hashlib.sha256(f"{run_spec.run_id}\0{ORIGIN}\0".encode() + content).digest() + content
 
 
 def archive(**members):
@@ -54,7 +54,7 @@ def archive(**members):
     return buffer.getvalue()
 
 
-def test_any_file_is_a_checkpoint_or_is_set_aside(fuzz, damaged, kept, plan):
+def test_any_file_is_a_checkpoint_or_is_set_aside(fuzz, damaged, kept, run_spec):
     checkpoints, path, said = kept
     fitting = {
         "position": np.int64(3),
@@ -77,12 +77,12 @@ def test_any_file_is_a_checkpoint_or_is_set_aside(fuzz, damaged, kept, plan):
             lambda names: archive(**{name: fitting[name] for name in names})
         ),
         st.binary(max_size=60),
-    ).map(lambda content: sealed(plan, content))
+    ).map(lambda content: sealed(run_spec, content))
 
     def read(content):
         path.write_bytes(content)
         told = len(said)
-        progress = checkpoints.load(plan)
+        progress = checkpoints.load(run_spec)
         if progress is None:
             assert not path.exists()
             assert len(said) == told + 1
@@ -91,16 +91,16 @@ def test_any_file_is_a_checkpoint_or_is_set_aside(fuzz, damaged, kept, plan):
         assert len(progress.pairs) == len(progress.logits)
         assert len(progress.seconds) == 2
 
-    whole_file = sealed(plan, whole)
+    whole_file = sealed(run_spec, whole)
     fuzz("checkpoints", forged | damaged(whole_file), read, (ValueError,), examples=80)
 
 
-def test_what_is_written_reads_back_equal(fuzz, kept, plan):
+def test_what_is_written_reads_back_equal(fuzz, kept, run_spec):
     checkpoints, _, said = kept
 
     def holds(progress):
-        checkpoints.save(plan, progress)
-        again = checkpoints.load(plan)
+        checkpoints.save(run_spec, progress)
+        again = checkpoints.load(run_spec)
         assert again.position == progress.position
         assert again.pairs.tobytes() == progress.pairs.tobytes()
         assert again.logits.tobytes() == progress.logits.tobytes()

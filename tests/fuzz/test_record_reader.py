@@ -7,12 +7,12 @@ from itertools import count
 import pytest
 from hypothesis import strategies as st
 
+from codonbench.audit.validate import validate
+from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import KeyFileError, SignatureError, StoreError
-from codonbench.leaderboard import build_board
-from codonbench.markdown import render_board
-from codonbench.migrations import upgrade
-from codonbench.records import RunRecord
-from codonbench.signing import (
+from codonbench.ranking.board import build_board
+from codonbench.records.migrations import upgrade
+from codonbench.records.signing import (
     make_key,
     read_private_key,
     read_public_keys,
@@ -20,9 +20,9 @@ from codonbench.signing import (
     signature_path,
     signer_of,
 )
-from codonbench.store import BadRecord, Store, read_record
-from codonbench.untrusted import check_numbers_and_depth, read_json
-from codonbench.validation import validate
+from codonbench.records.store import BadRecord, Store, read_record
+from codonbench.records.untrusted import check_numbers_and_depth, read_json
+from codonbench.report.markdown import render_board
 
 NAMES = st.sampled_from(
     (b"drawn.json", b"dr\xffwn.json", b"a\nb.json", b"\x1b[2J.json", b"-.json", b"a`|.json")
@@ -64,7 +64,7 @@ def test_any_file_is_a_record_or_a_bad_one(fuzz, record_texts, tmp_path):
         found = read_record(path)
         if isinstance(found, BadRecord):
             raise StoreError(found.reason)
-        assert found.run_id == found.plan.run_id or "schema_version" in found.model_fields_set
+        assert found.run_id == found.run_spec.run_id or "schema_version" in found.model_fields_set
         assert Store(tmp_path).find(found.run_id) is None  # it is not called so
 
     fuzz("records", record_texts, read, (StoreError,), examples=100)
@@ -125,7 +125,7 @@ def test_what_is_written_reads_back_equal(fuzz, golden, edited, tmp_path):
             record = RunRecord.model_validate_json(json.dumps(content), strict=True)
         except ValueError as error:
             raise StoreError(str(error)) from error
-        record = record.model_copy(update={"run_id": record.plan.run_id}).sealed()
+        record = record.model_copy(update={"run_id": record.run_spec.run_id}).sealed()
         folder = tmp_path / record.run_id
         path = Store(folder).save(record, None)
         assert read_record(path) == record

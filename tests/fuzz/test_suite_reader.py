@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 
 from codonbench.errors import ConfigError, StoreError
-from codonbench.suites import FIELDS, read_suite
+from codonbench.execution.suites import FIELDS, read_suite
 
 WHOLE = """[suite]
 name = "mine"

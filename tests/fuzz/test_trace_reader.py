@@ -13,12 +13,12 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from codonbench import store as store_module
-from codonbench import trace_files
+from codonbench.contracts.run_record import hash_trajectory
 from codonbench.errors import StoreError
-from codonbench.records import hash_trace
-from codonbench.scoring import score
-from codonbench.store import Store
+from codonbench.records import store as store_module
+from codonbench.records import trajectory_files as trace_files
+from codonbench.records.store import Store
+from codonbench.scoring.score import score
 
 MEMBERS = ("header", "pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs")
 DTYPES = st.sampled_from(("<f4", ">f4", "<i8", "u1", "?", "<c16", "<U3", "S2", "<M8[s]", "<f2"))
@@ -28,14 +28,14 @@ HUGE = st.sampled_from(((2**40,), (2**31, 2**31), (2**62, 4), (-1,), (2**63,), (
 
 @pytest.fixture
 def kept(tmp_path, finished):
-    """A stored record, its trace, the trace's file, and its members."""
-    record, trace = finished
+    """A stored record, its trajectory, the trajectory's file, and its members."""
+    record, trajectory = finished
     store = Store(tmp_path / "results")
-    store.save(record, trace)
-    path = store.trace_path(record)
+    store.save(record, trajectory)
+    path = store.trajectory_path(record)
     with zipfile.ZipFile(path) as file:
         members = {name: file.read(f"{name}.npy") for name in MEMBERS}
-    return store, record, trace, path, members
+    return store, record, trajectory, path, members
 
 
 def array(value):
@@ -81,7 +81,7 @@ def pickled(protocol):
 
 @pytest.fixture
 def files(kept, damaged, edited):
-    """Contents of trace files."""
+    """Contents of trajectory files."""
     *_, path, members = kept
     whole = path.read_bytes()
     headers = edited(json.loads(members["header"][members["header"].index(b"\n") + 1 :])).map(
@@ -107,32 +107,34 @@ def files(kept, damaged, edited):
 
 
 def test_any_file_is_the_trace_of_its_record_or_is_refused(fuzz, files, kept):
-    store, record, trace, path, _ = kept
+    store, record, trajectory, path, _ = kept
 
     def read(content):
         path.write_bytes(content)
-        assert hash_trace(store.load_trace(record)) == hash_trace(trace)
+        assert hash_trajectory(store.load_trajectory(record)) == hash_trajectory(trajectory)
 
-    fuzz("traces", files, read, (StoreError,), examples=80)
+    fuzz("trajectories", files, read, (StoreError,), examples=80)
     assert Marked.unpickled == 0
 
 
 def test_a_forged_trace_that_its_forged_record_vouches_for_can_be_scored(
     fuzz, files, kept, toys, monkeypatch
 ):
-    """As by somebody who seals both: what is no trace in its shapes is refused all the same."""
+    """As by somebody who seals both: what is no trajectory in its shapes is refused all the same."""
     store, record, _, path, _ = kept
     metrics = [entry.metric for entry in toys.installed.metrics.values()]
 
     def read(content):
         path.write_bytes(content)
         with monkeypatch.context() as patch:
-            patch.setattr(store_module, "hash_trace", lambda trace: record.trace_sha256)
-            trace = store.load_trace(record)
-        hash_trace(trace)
-        score(trace, metrics)
+            patch.setattr(
+                store_module, "hash_trajectory", lambda trajectory: record.trajectory_sha256
+            )
+            trajectory = store.load_trajectory(record)
+        hash_trajectory(trajectory)
+        score(trajectory, metrics)
 
-    fuzz("forged traces", files, read, (StoreError,), examples=80)
+    fuzz("forged trajectories", files, read, (StoreError,), examples=80)
     assert Marked.unpickled == 0
 
 
@@ -144,7 +146,7 @@ def test_a_zip_bomb_is_refused_before_it_fills_the_memory(kept, monkeypatch):
     tracemalloc.start()
     try:
         with pytest.raises(StoreError, match="unpacked"):
-            store.load_trace(record)
+            store.load_trajectory(record)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -155,17 +157,19 @@ def test_a_pickle_is_refused_and_not_loaded(kept):
     store, record, _, path, members = kept
     path.write_bytes(archive(members | {"logits": pickled(2)}))
     with pytest.raises(StoreError, match="cannot be read"):
-        store.load_trace(record)
+        store.load_trajectory(record)
     path.write_bytes(pickle.dumps(Marked()))
     with pytest.raises(StoreError, match="cannot be read"):
-        store.load_trace(record)
+        store.load_trajectory(record)
     assert Marked.unpickled == 0
 
 
 def test_what_is_written_reads_back_equal(fuzz, kept):
-    store, record, trace, _, _ = kept
-    n_inputs, n_classes = len(trace.task.probe_inputs), len(trace.task.classes)
-    positions = st.lists(st.integers(0, trace.facts.pairs), max_size=5, unique=True).map(sorted)
+    store, record, trajectory, _, _ = kept
+    n_inputs, n_classes = len(trajectory.task.probe_inputs), len(trajectory.task.classes)
+    positions = st.lists(st.integers(0, trajectory.facts.pairs), max_size=5, unique=True).map(
+        sorted
+    )
     drawn = positions.flatmap(
         lambda pairs: st.tuples(
             arrays.arrays("<f4", (len(pairs), n_inputs, n_classes)),
@@ -175,12 +179,12 @@ def test_what_is_written_reads_back_equal(fuzz, kept):
 
     def holds(drawn):
         logits, pairs = drawn
-        made = replace(trace, logits=logits, pairs=pairs)
-        its = record.model_copy(update={"trace_sha256": hash_trace(made)})
+        made = replace(trajectory, logits=logits, pairs=pairs)
+        its = record.model_copy(update={"trajectory_sha256": hash_trajectory(made)})
         store.save(its, made)
-        again = store.load_trace(its)
+        again = store.load_trajectory(its)
         assert again.logits.tobytes() == logits.tobytes()
         assert np.array_equal(again.pairs, pairs)
-        assert hash_trace(again) == its.trace_sha256
+        assert hash_trajectory(again) == its.trajectory_sha256
 
-    fuzz("traces, there and back", drawn, holds, (), examples=20)
+    fuzz("trajectories, there and back", drawn, holds, (), examples=20)

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from codonbench.course import Directions
+from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
-from codonbench.jobs import run_all
-from codonbench.learning import unwatched
-from codonbench.records import RunRecord
-from codonbench.store import Store, read_record
-from codonbench.workers.crew import Crew
-from codonbench.workers.messages import pack, pack_directions, unpack, unpack_directions
-from codonbench.workers.processes import start
-from codonbench.workers.worker import serve
+from codonbench.execution.in_process import unwatched
+from codonbench.execution.messages import pack, pack_directions, unpack, unpack_directions
+from codonbench.execution.pool import Crew
+from codonbench.execution.processes import start
+from codonbench.execution.run_all import run_all
+from codonbench.execution.worker import serve
+from codonbench.records.store import Store, read_record
+from codonbench.training.feed import Directions
 
 SEEDS = (0, 1)
 
@@ -158,8 +158,8 @@ def assert_sound(job, toys, store, messages):
     assert sorted(outcome.record.seed for outcome in outcomes) == list(SEEDS)
     for record in (outcome.record for outcome in outcomes):
         assert read_record(store.folder / f"{record.name}.json") == record
-        trace = store.load_trace(record)
-        assert (trace is None) == (record.trace_sha256 is None)
+        trajectory = store.load_trajectory(record)
+        assert (trajectory is None) == (record.trajectory_sha256 is None)
     assert all(isinstance(found, RunRecord) for found in store.scan())
 
 

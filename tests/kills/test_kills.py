@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codonbench.records import RunRecord
-from codonbench.store import Store
+from codonbench.contracts.run_record import RunRecord
+from codonbench.records.store import Store
 
 KILLS = 2
 """Of each victim, at least, one after another before it is left alone: twenty in all."""
@@ -76,11 +76,11 @@ def victims(tmp_path_factory):
 
 
 def records(folder):
-    """The sound records of a folder by seed, with their traces; no other file may be there."""
+    """The sound records of a folder by seed, with their trajectories; no other file may be there."""
     store = Store(folder)
     found = list(store.scan())
     assert all(isinstance(record, RunRecord) for record in found), found
-    return {record.seed: (record, store.load_trace(record)) for record in found}
+    return {record.seed: (record, store.load_trajectory(record)) for record in found}
 
 
 def lives(group):
@@ -103,14 +103,14 @@ def first_checkpoint(folder, group):
 def assert_same(found, expected):
     """Hold that runs ended alike, to the bit, times aside."""
     assert found.keys() == expected.keys()
-    for seed, (record, trace) in found.items():
+    for seed, (record, trajectory) in found.items():
         its_record, its_trace = expected[seed]
         assert record.status == "done", record.error
         # All but times and how many seeds shared a step: those left by a kill may be fewer.
         assert record.result() == its_record.result()
         assert record.weights_sha256 == its_record.weights_sha256
-        assert np.array_equal(trace.pairs, its_trace.pairs)
-        assert trace.logits.tobytes() == its_trace.logits.tobytes()
+        assert np.array_equal(trajectory.pairs, its_trace.pairs)
+        assert trajectory.logits.tobytes() == its_trace.logits.tobytes()
 
 
 @pytest.mark.slow

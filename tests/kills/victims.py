@@ -10,13 +10,13 @@ import os
 import sys
 from pathlib import Path
 
-from codonbench.config import RunRequest
-from codonbench.discovery import load_registry
-from codonbench.jobs import run_all
-from codonbench.learning import learn, unwatched
-from codonbench.planning import prepare
-from codonbench.store import Store
-from codonbench.workers.crew import Crew
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.execution.in_process import learn, unwatched
+from codonbench.execution.pool import Crew
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run_all import run_all
+from codonbench.plugins.discovery import load_registry
+from codonbench.records.store import Store
 
 EVERY = 0.05  # seconds between two checkpoints
 

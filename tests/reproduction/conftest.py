@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from codonbench.config import RunPlan
 from codonbench.contracts import ModelInfo
-from codonbench.machine import Machine
-from codonbench.origin import Origin
+from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRecord, Timings
+from codonbench.contracts.run_spec import RunSpec
+from codonbench.execution.machine import Machine
+from codonbench.plugins.provenance import Origin
 from codonbench.publications import Cell, Instrument, Publication, Quantiles, Reading, ReferenceRow
-from codonbench.records import DatasetFacts, Engine, Harness, RunRecord, Timings
 
 INSTRUMENT = Instrument(
     epoch="paper_epoch",
@@ -91,7 +91,7 @@ def make_run(
 ):
     """A record as a whole run of `PUBLICATION` would leave it."""
     overrides = overrides or {}
-    plan = RunPlan(
+    run_spec = RunSpec(
         rules="1",
         task="human-codon",
         task_version="1",
@@ -125,17 +125,17 @@ def make_run(
         **(metrics or {}),
     }
     record = RunRecord(
-        run_id=plan.run_id,
-        comparability_key=f"{data}-{plan.task_options['mean_length']}",
+        run_id=run_spec.run_id,
+        comparability_key=f"{data}-{run_spec.task_options['mean_length']}",
         model=model,
         task="human-codon",
         seed=seed,
         status=status,
-        plan=plan,
+        run_spec=run_spec,
         overrides=overrides,
         dataset=DatasetFacts(
             source=data,
-            checksum=plan.data_checksum,
+            checksum=run_spec.data_checksum,
             simulated=simulated,
             provenance={"orfs": 12, "mean_length": 3.25, "file_sha256": "f" * 64},
         ),
@@ -163,7 +163,7 @@ def make_run(
         pairs=budget,
         metrics=found,
         not_measured=not_measured,
-        trace_sha256=None if computed else "t",
+        trajectory_sha256=None if computed else "t",
         timings=Timings(),
     )
     return record.model_copy(update=changes).sealed()

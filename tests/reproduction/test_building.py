@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from codonbench.records.store import BadRecord
 from codonbench.reproduction.building import build_report
-from codonbench.store import BadRecord
 
 SGD = {"optimizer": "sgd"}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from codonbench.discovery import load_registry
+from codonbench.plugins.discovery import load_registry
 from codonbench.testing import check_metric, check_model, check_task
 
 INSTALLED = load_registry()

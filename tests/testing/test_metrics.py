@@ -5,13 +5,13 @@ import re
 
 import numpy as np
 import pytest
+from codonbench.testing.trajectories import TOY, traces_of
 
 from codonbench import Metric, Output
 from codonbench.errors import UnknownNameError
 from codonbench.testing import check_metric
 from codonbench.testing.checklist import examine
 from codonbench.testing.metrics import METRIC_CHECKS, Yardstick
-from codonbench.testing.traces import TOY, traces_of
 
 PAIRS = Output(unit="pairs", direction="lower", summary="Pairs")
 
@@ -26,9 +26,9 @@ class Last(Metric):
     def outputs(self, task):
         return {"first_right": PAIRS}
 
-    def compute(self, trace, task):
-        right = np.flatnonzero(trace.deciphered)
-        return {"first_right": int(trace.pairs[right[0]]) if len(right) else None}
+    def compute(self, trajectory, task):
+        right = np.flatnonzero(trajectory.deciphered)
+        return {"first_right": int(trajectory.pairs[right[0]]) if len(right) else None}
 
 
 class Misnamed(Last):
@@ -69,48 +69,48 @@ class Directionless(Last):
 
 
 class Undeclared(Last):
-    def compute(self, trace, task):
-        return {**super().compute(trace, task), "extra": 1}
+    def compute(self, trajectory, task):
+        return {**super().compute(trajectory, task), "extra": 1}
 
 
 class Text(Last):
-    def compute(self, trace, task):
+    def compute(self, trajectory, task):
         return {"first_right": "soon"}
 
 
 class NanOnDivergence(Last):
-    def compute(self, trace, task):
-        return {"first_right": float(trace.logits[-1].max())}
+    def compute(self, trajectory, task):
+        return {"first_right": float(trajectory.logits[-1].max())}
 
 
 class CrashesOnNever(Last):
-    def compute(self, trace, task):
-        return {"first_right": int(np.flatnonzero(trace.deciphered)[0])}
+    def compute(self, trajectory, task):
+        return {"first_right": int(np.flatnonzero(trajectory.deciphered)[0])}
 
 
 class NeedsFrames(Last):
-    def compute(self, trace, task):
-        return {"first_right": int(trace.frame_pairs.max())}
+    def compute(self, trajectory, task):
+        return {"first_right": int(trajectory.frame_pairs.max())}
 
 
 class Sorts(Last):
-    def compute(self, trace, task):
-        trace.logits.sort(axis=1)
-        return {"first_right": len(trace.pairs)}
+    def compute(self, trajectory, task):
+        trajectory.logits.sort(axis=1)
+        return {"first_right": len(trajectory.pairs)}
 
 
 class Rolls(Last):
-    def compute(self, trace, task):
+    def compute(self, trajectory, task):
         return {"first_right": random.random()}
 
 
 class RollsItsOwn(Last):
-    def compute(self, trace, task):
+    def compute(self, trajectory, task):
         return {"first_right": float(np.random.default_rng().random())}
 
 
 class Constant(Last):
-    def compute(self, trace, task):
+    def compute(self, trajectory, task):
         return {"first_right": 7}
 
 
@@ -140,7 +140,7 @@ def test_a_sound_metric_passes_every_check():
         (CrashesOnNever, "values", "a run that never deciphers on 'toy': it raised IndexError"),
         (CrashesOnNever, "values", "(test_metrics.py:"),
         (NeedsFrames, "values", "on 'toy': it raised ValueError"),
-        (Sorts, "pure", "it changed the trace"),
+        (Sorts, "pure", "it changed the trajectory"),
         (Rolls, "steady", "draws random numbers from random"),
         (RollsItsOwn, "steady", "other values the second time"),
     ],
@@ -164,8 +164,8 @@ def test_an_unknown_metric_is_named():
 
 
 def test_the_traces_are_what_they_are_called():
-    traces = traces_of(TOY)
-    ends = {what: bool(t.deciphered[-1]) for what, t in traces.items() if len(t.pairs)}
+    trajectories = traces_of(TOY)
+    ends = {what: bool(t.deciphered[-1]) for what, t in trajectories.items() if len(t.pairs)}
     assert ends == {
         "a run that deciphers": True,
         "a run that never deciphers": False,
@@ -173,8 +173,8 @@ def test_the_traces_are_what_they_are_called():
         "a run that diverges": False,
         "a run right from pair 0": True,
     }
-    assert not traces["a run that never deciphers"].deciphered.any()
-    assert traces["a run right from pair 0"].deciphered.all()
-    assert not traces["a run that diverges"].finite[-1]
-    assert not traces["a run stopped early"].facts.complete
-    assert not len(traces["a run cut short before its first probe"].pairs)
+    assert not trajectories["a run that never deciphers"].deciphered.any()
+    assert trajectories["a run right from pair 0"].deciphered.all()
+    assert not trajectories["a run that diverges"].finite[-1]
+    assert not trajectories["a run stopped early"].facts.complete
+    assert not len(trajectories["a run cut short before its first probe"].pairs)

@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo, Reference
-from codonbench.config import configure
+from codonbench.contracts.run_spec import configure
+from codonbench.data.relabelling import PUBLIC_SALT, relabelling
+from codonbench.data.stream import generator
 from codonbench.errors import ConfigError, UnknownNameError
-from codonbench.relabelling import PUBLIC_SALT, relabelling
-from codonbench.streams import generator
 from codonbench.testing import check_model
 from codonbench.testing.findings import insist
 from codonbench.testing.models import examination, find_task

@@ -20,10 +20,10 @@ from codonbench.cli.folders import (
 
 if TYPE_CHECKING:
     from codonbench.cli.hands import Hands
-    from codonbench.config import RunRequest
-    from codonbench.records import RunRecord
-    from codonbench.registry import Registry
-    from codonbench.store import Store
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.contracts.run_spec import RunRequest
+    from codonbench.plugins.registry import Registry
+    from codonbench.records.store import Store
 
 DataOption = Annotated[
     str | None,
@@ -48,7 +48,8 @@ def verify(
     keep_trace: Annotated[
         bool,
         typer.Option(
-            "--keep-trace", help="Store the trace of an identical repetition beside its record."
+            "--keep-trajectory",
+            help="Store the trajectory of an identical repetition beside its record.",
         ),
     ] = False,
     sandbox: SandboxOption = False,
@@ -56,8 +57,8 @@ def verify(
     """Run recorded runs again from their records and compare; exit 1 where one differs.
 
     On the same kind of machine weights and metrics must be identical, else
-    the metrics must lie in the band that codonbench.verification states.
-    Committed records have no trace; --keep-trace gives one back to a record
+    the metrics must lie in the band that codonbench.audit.verify states.
+    Committed records have no trajectory; --keep-trajectory gives one back to a record
     whose repetition is identical, for 'bench show' and 'bench plot'.
     """
     found = find_runs(runs, results)
@@ -90,9 +91,9 @@ def audit(
     import random
     import secrets
 
+    from codonbench.contracts.run_record import FINISHED, RunRecord
     from codonbench.errors import StoreError
-    from codonbench.records import FINISHED, RunRecord
-    from codonbench.store import Store
+    from codonbench.records.store import Store
 
     hands = _hands(plugin, plugins_dir, sandbox, results)
     chosen_seed = secrets.randbelow(2**31) if seed is None else seed
@@ -116,7 +117,7 @@ def _hands(
     """Return what trains: this process, or one in a sandbox, which sees nothing of `results`."""
     from codonbench.cli.hands import Hands, SandboxedHands
     from codonbench.errors import ConfigError
-    from codonbench.workers.sandbox import unavailable
+    from codonbench.execution.sandbox import unavailable
 
     if not sandbox:
         return Hands(0, None, files or (), folders or ())
@@ -129,7 +130,7 @@ def _request(record: RunRecord) -> RunRequest:
     """Return the request that a record's model can be asked about with."""
     import json
 
-    from codonbench.config import RunRequest
+    from codonbench.contracts.run_spec import RunRequest
 
     typed = {
         field: value if isinstance(value, str) else json.dumps(value)
@@ -158,10 +159,10 @@ def _compare(
         hands: The plugins, and what trains.
         data: As in `verification.verify`.
         peers: As there.
-        keep: For each record, where its trace goes if the repetition is identical; or nothing.
+        keep: For each record, where its trajectory goes if the repetition is identical; or nothing.
     """
-    from codonbench.repetition import naming_its_file, repeat
-    from codonbench.verification import compare
+    from codonbench.audit.repeat import naming_its_file, repeat
+    from codonbench.audit.verify import compare
 
     differ = False
     for i, record in enumerate(records):
@@ -169,14 +170,14 @@ def _compare(
         typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
         with naming_its_file(record):
             hands.get_ready(_request(record))
-        learner = hands.learn(record.plan)
+        learner = hands.learn(record.run_spec)
         repetition = repeat(record, hands.registry, cache_folder(), data, learner)
         verdict = compare(record, repetition.record, peers)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:
             typer.echo(f"  {difference}")
-        if keep and verdict.outcome == "identical" and record.trace_sha256 is not None:
-            typer.echo(f"  trace: {keep[i].save_trace(record, repetition.trace)}")
+        if keep and verdict.outcome == "identical" and record.trajectory_sha256 is not None:
+            typer.echo(f"  trajectory: {keep[i].save_trajectory(record, repetition.trajectory)}")
         differ = differ or verdict.outcome == "different"
     if differ:
         raise typer.Exit(FAILED)

@@ -10,7 +10,7 @@ import typer
 from codonbench.cli.folders import RESULTS, ResultsOption
 
 if TYPE_CHECKING:
-    from codonbench.leaderboard import Board
+    from codonbench.ranking.board import Board
 
 _LONGEST_REASON = 400
 
@@ -32,8 +32,8 @@ def leaderboard(
     needed.
     """
     from codonbench.errors import StaleError, StoreError
-    from codonbench.leaderboard import build_board
-    from codonbench.store import Store, write_atomically
+    from codonbench.ranking.board import build_board
+    from codonbench.records.store import Store, write_atomically
 
     if not results.is_dir():
         raise StoreError(f"no results folder {results}; 'bench run' makes one")
@@ -53,7 +53,7 @@ def leaderboard(
 
 def say_what_is_not_counted(board: Board) -> None:
     """Print a line on standard error for each file or run that the board leaves out."""
-    from codonbench.printable import visible
+    from codonbench.records.printable import visible
 
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
@@ -65,7 +65,7 @@ def _files(board: Board, folder: Path) -> dict[Path, bytes]:
     import json
 
     from codonbench.errors import StoreError
-    from codonbench.markdown import NEW_PAGE, insert_between_markers, render_board
+    from codonbench.report.markdown import NEW_PAGE, insert_between_markers, render_board
 
     page_path = folder / "README.md"
     try:

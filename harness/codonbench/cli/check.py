@@ -55,7 +55,7 @@ def check(
     Its module is built, probed and trained for some batches on the CPU, in a
     process of its own, which is ended should it hang. Exit 1 if a check fails.
     """
-    from codonbench.config import parse_settings
+    from codonbench.contracts.run_spec import parse_settings
     from codonbench.errors import UsageError
 
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
@@ -157,11 +157,11 @@ def _watched(request: _Request, timeout: float, show: bool) -> Report:
 def _examine(send: Send, argument: tuple[_Request, float]) -> None:
     """Load the plugins and make the checks: in the other process."""
     from codonbench.cli.loading import load_plugins
-    from codonbench.config import configure
-    from codonbench.discovery import discover, own_points
+    from codonbench.contracts.run_spec import configure
     from codonbench.errors import BenchError
-    from codonbench.machine import pin_arithmetic
-    from codonbench.places import place
+    from codonbench.execution.machine import pin_arithmetic
+    from codonbench.plugins.discovery import discover, own_points
+    from codonbench.plugins.source_lines import place
     from codonbench.testing.apart import CLOCK
     from codonbench.testing.checklist import last_line
     from codonbench.testing.models import examination

@@ -11,7 +11,7 @@ from codonbench.cli.folders import PluginOption, PluginsDirOption, cache_folder,
 
 if TYPE_CHECKING:
     from codonbench.contracts import DataSource, Task
-    from codonbench.registry import Registry
+    from codonbench.plugins.registry import Registry
 
 app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
 

@@ -20,8 +20,8 @@ from codonbench.cli.folders import (
 )
 
 if TYPE_CHECKING:
-    from codonbench.explaining.explanation import Explanation
-    from codonbench.pictures.style import Format as Form
+    from codonbench.explain.explanation import Explanation
+    from codonbench.plots.style import Format as Form
 
 
 def explain(
@@ -42,11 +42,11 @@ def explain(
     gradients (captum), for models that are handed nucleotides.
     """
     insist_on("pictures", "captum", "matplotlib")
+    from codonbench.audit.repeat import repeat
     from codonbench.cli.loading import load_plugins
-    from codonbench.explaining.explanation import explain as explain_model
-    from codonbench.pictures.runs import Run
-    from codonbench.repetition import repeat
-    from codonbench.store import write_atomically
+    from codonbench.explain.explanation import explain as explain_model
+    from codonbench.plots.runs import Run
+    from codonbench.records.store import write_atomically
 
     form = None if out is None else _form(out)
     record = find_run(run, results).record
@@ -56,15 +56,15 @@ def explain(
     explanation = explain_model(repetition)
     if not explanation.same_weights:
         say(f"{record.name}: the repetition's weights are not the recorded ones")
-    title = Run(record, repetition.trace).title
+    title = Run(record, repetition.trajectory).title
     if as_json:
         typer.echo(_as_json(explanation))
     else:
         typer.echo(f"{title}\n")
         _print(explanation)
     if out is not None and form is not None:
-        from codonbench.pictures.leaning import draw_leaning
-        from codonbench.pictures.style import as_file, house_style
+        from codonbench.plots.leaning import draw_leaning
+        from codonbench.plots.style import as_file, house_style
 
         with house_style():
             write_atomically(out, as_file(draw_leaning(explanation, title), form))
@@ -87,8 +87,8 @@ def _form(path: Path) -> Form:
 
 def _as_json(explanation: Explanation) -> str:
     """Return everything, and what follows from it, as one line of JSON."""
-    from codonbench.config import canonical_json
-    from codonbench.explaining.explanation import summaries
+    from codonbench.contracts.run_spec import canonical_json
+    from codonbench.explain.explanation import summaries
 
     content = explanation.model_dump(mode="json")
     for facts, attribution in zip(content["attributions"], explanation.attributions, strict=True):
@@ -100,7 +100,7 @@ def _as_json(explanation: Explanation) -> str:
 def _print(explanation: Explanation) -> None:
     """Print a row for each input, then the means, then what they rest on."""
     from codonbench.cli.tables import print_table
-    from codonbench.explaining.explanation import summaries
+    from codonbench.explain.explanation import summaries
 
     positions = range(1, len(explanation.silent[0]) + 1)
     shown = explanation.attributions

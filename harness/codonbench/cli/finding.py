@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from codonbench.contracts import Trace
-    from codonbench.records import RunRecord
-    from codonbench.store import Store
+    from codonbench.contracts import Trajectory
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.records.store import Store
 
 
 @dataclass(frozen=True)
@@ -24,30 +24,32 @@ class Found:
     @property
     def store(self) -> Store:
         """The results folder that the file lies in."""
-        from codonbench.store import Store
+        from codonbench.records.store import Store
 
         return Store(self.path.parent)
 
-    def trace(self) -> Trace:
-        """Return the run's trace.
+    def trajectory(self) -> Trajectory:
+        """Return the run's trajectory.
 
         Raises:
             StoreError: It has none here or a damaged one; says what makes it again.
         """
         from codonbench.errors import StoreError
 
-        record, folder = self.record, self.path.parent / "traces"
-        if record.trace_sha256 is None:
-            raise StoreError(f"no trace of {record.name} in {folder}: it was computed, not trained")
+        record, folder = self.record, self.path.parent / "trajectories"
+        if record.trajectory_sha256 is None:
+            raise StoreError(
+                f"no trajectory of {record.name} in {folder}: it was computed, not trained"
+            )
         plugin = f" --plugin {record.plugin.file}" if record.plugin.file else ""
-        remedy = f"'bench verify {self.path}{plugin} --keep-trace' makes it again"
+        remedy = f"'bench verify {self.path}{plugin} --keep-trajectory' makes it again"
         try:
-            trace = self.store.load_trace(record)
+            trajectory = self.store.load_trajectory(record)
         except StoreError as error:
             raise StoreError(f"{error}; {remedy}") from error
-        if trace is None:
-            raise StoreError(f"no trace of {record.name} in {folder}: {remedy}")
-        return trace
+        if trajectory is None:
+            raise StoreError(f"no trajectory of {record.name} in {folder}: {remedy}")
+        return trajectory
 
 
 def find_runs(words: Sequence[str], results: Path) -> list[Found]:
@@ -105,7 +107,7 @@ def _place(word: str, results: Path) -> Path | None:
 
 def _read(path: Path) -> Found:
     from codonbench.errors import StoreError
-    from codonbench.store import BadRecord, read_record
+    from codonbench.records.store import BadRecord, read_record
 
     record = read_record(path)
     if isinstance(record, BadRecord):
@@ -115,9 +117,9 @@ def _read(path: Path) -> Found:
 
 def _named(wanted: str, results: Path) -> Found:
     """Return the one sound record that a name or the beginning of one fits."""
+    from codonbench.contracts.run_record import RunRecord
     from codonbench.errors import StoreError, UnknownNameError
-    from codonbench.records import RunRecord
-    from codonbench.store import Store
+    from codonbench.records.store import Store
 
     if not results.is_dir():
         raise StoreError(f"no results folder {results}; 'bench run' makes one")

@@ -34,7 +34,7 @@ class Display:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        trajectory: TracebackType | None,
     ) -> None:
         self._status.stop()
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 from codonbench.cli.loading import load_plugins
 from codonbench.cli.switches import selection
-from codonbench.config import RunPlan, RunRequest
 from codonbench.contracts import Reference
-from codonbench.discovery import file_modules, insist_on_what_is_there
-from codonbench.learning import learn
-from codonbench.planning import Job
-from codonbench.records import Confinement
-from codonbench.registry import Registry
-from codonbench.runner import Learn
-from codonbench.workers.crew import Crew
-from codonbench.workers.inquiry import Question, inquire
-from codonbench.workers.orders import File
-from codonbench.workers.processes import Process, cores
-from codonbench.workers.sandbox import Limits, start
+from codonbench.contracts.run_record import Confinement
+from codonbench.contracts.run_spec import RunRequest, RunSpec
+from codonbench.execution.describe import Question, inquire
+from codonbench.execution.in_process import learn
+from codonbench.execution.orders import File
+from codonbench.execution.pool import Crew
+from codonbench.execution.prepare import Job
+from codonbench.execution.processes import Process, cores
+from codonbench.execution.run_one import Learn
+from codonbench.execution.sandbox import Limits, start
+from codonbench.plugins.discovery import file_modules, insist_on_what_is_there
+from codonbench.plugins.registry import Registry
 
 
 class Hands:
@@ -56,17 +56,17 @@ class Hands:
         here = self._workers == 0 or issubclass(job.entry.cls, Reference)
         return "none" if here else "process"
 
-    def learn(self, plan: RunPlan) -> Learn:
+    def learn(self, run_spec: RunSpec) -> Learn:
         """Return what trains."""
         if self._workers == 0:
             return learn
-        return Crew(self._size(plan), file_modules(), self._timeout).learn
+        return Crew(self._size(run_spec), file_modules(), self._timeout).learn
 
-    def _size(self, plan: RunPlan) -> int:
+    def _size(self, run_spec: RunSpec) -> int:
         if self._workers is not None:
             return self._workers
         # Seeds of one model share a GPU best in one process.
-        return 1 if plan.device == "cuda" else max(1, cores() // plan.threads)
+        return 1 if run_spec.device == "cuda" else max(1, cores() // run_spec.threads)
 
 
 class SandboxedHands(Hands):
@@ -132,21 +132,21 @@ class SandboxedHands(Hands):
         """Name and path of each plugin module that is no installed one, as sandboxes told."""
         return tuple(self._modules)
 
-    def learn(self, plan: RunPlan) -> Learn:
+    def learn(self, run_spec: RunSpec) -> Learn:
         """Return what trains."""
         modules = self.modules
 
         def begin(connection: Connection) -> Process:
             return start(
-                "codonbench.workers.worker",
+                "codonbench.execution.worker",
                 (),
                 connection,
                 readable=[path for _, path in modules],
                 hidden=self._hidden(),
-                gpu=plan.device == "cuda",
+                gpu=run_spec.device == "cuda",
             )
 
-        return Crew(self._size(plan), modules, self._timeout, begin).learn
+        return Crew(self._size(run_spec), modules, self._timeout, begin).learn
 
     def _hidden(self) -> list[Path]:
         """Return what no plugin gets to see: results, and the data that tasks bring along."""

@@ -10,7 +10,7 @@ import typer
 from codonbench.cli.folders import PluginOption, PluginsDirOption
 
 if TYPE_CHECKING:
-    from codonbench.registry import Registry
+    from codonbench.plugins.registry import Registry
 
 _Cells = Iterator[tuple[str, ...]]
 

@@ -10,9 +10,14 @@ from pathlib import Path
 
 from codonbench.cli.console import say
 from codonbench.cli.switches import selection
-from codonbench.discovery import discover, insist_on_file, insist_on_unique_names, own_points
-from codonbench.registry import Registry
-from codonbench.selection import Candidate
+from codonbench.plugins.discovery import (
+    discover,
+    insist_on_file,
+    insist_on_unique_names,
+    own_points,
+)
+from codonbench.plugins.registry import Registry
+from codonbench.plugins.selection import Candidate
 
 _LONG = 10.0  # seconds after which a plugin that still loads is named
 

@@ -16,7 +16,7 @@ import typer
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-    from codonbench.entries import Entry
+    from codonbench.plugins.entries import Entry
 
 _ENDING = ".template"
 """Of every template, so that no tool takes one for a file of ours."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from codonbench.jobs import Outcome
-from codonbench.records import RunRecord
+from codonbench.contracts.run_record import RunRecord
+from codonbench.execution.run_all import Outcome
 
 
 def outcome_text(outcome: Outcome) -> str:
@@ -21,7 +21,7 @@ def ending(record: RunRecord) -> str:
         return f"interrupted {after}; the same command takes it up again"
     if record.status != "done":
         return f"{record.status} {after}"
-    if record.trace_sha256 is None:
+    if record.trajectory_sha256 is None:
         return "computed, not trained"
     if "pairs_consumed" not in record.metrics:
         return f"done {after}"

@@ -24,10 +24,10 @@ from codonbench.cli.folders import (
 )
 
 if TYPE_CHECKING:
-    from codonbench.embedding import Embedding
-    from codonbench.pictures.runs import Run
-    from codonbench.pictures.style import Format as Form
-    from codonbench.registry import Registry
+    from codonbench.plots.embedding import Embedding
+    from codonbench.plots.runs import Run
+    from codonbench.plots.style import Format as Form
+    from codonbench.plugins.registry import Registry
 
 
 class Kind(StrEnum):
@@ -86,13 +86,13 @@ def plot(
 ) -> None:
     """Draw runs: learning curves, heat map, animation, codon table, stops, embedding, comparison.
 
-    All but the embedding are drawn from traces. 'bench verify --keep-trace'
+    All but the embedding are drawn from trajectories. 'bench verify --keep-trajectory'
     gives one to a record without. For the embedding the run is made again.
     The same records give the same bytes.
     """
     insist_on("pictures", "matplotlib", "PIL")
     from codonbench.errors import UsageError
-    from codonbench.store import write_atomically
+    from codonbench.records.store import write_atomically
 
     chosen = find_runs(runs, results)
     repeater = _Repeater(data, plugin, plugins_dir)
@@ -146,19 +146,19 @@ def _draw(kind: Kind, found: Found, form: Form, repeater: _Repeater) -> bytes:
     """Return one picture of one run as a file's bytes.
 
     Raises:
-        UsageError: It has no trace, or what it was asked has no such picture.
+        UsageError: It has no trajectory, or what it was asked has no such picture.
     """
-    from codonbench.pictures.animation import animate
-    from codonbench.pictures.codon_table import draw_codon_table
-    from codonbench.pictures.curves import draw_curves
-    from codonbench.pictures.heat_map import draw_heat_map
-    from codonbench.pictures.runs import Run
-    from codonbench.pictures.space import draw_space
-    from codonbench.pictures.stops import draw_stops
-    from codonbench.pictures.style import as_file, house_style
+    from codonbench.plots.animation import animate
+    from codonbench.plots.codon_table import draw_codon_table
+    from codonbench.plots.curves import draw_curves
+    from codonbench.plots.heat_map import draw_heat_map
+    from codonbench.plots.runs import Run
+    from codonbench.plots.space import draw_space
+    from codonbench.plots.stops import draw_stops
+    from codonbench.plots.style import as_file, house_style
 
     with house_style():
-        run = Run(found.record, found.trace())
+        run = Run(found.record, found.trajectory())
         if kind == Kind.ANIMATION:
             return animate(run)
         if kind == Kind.CURVES:
@@ -179,12 +179,12 @@ def _compare(chosen: Sequence[Found], form: Form) -> bytes:
     """Return the comparison of some runs' models as a file's bytes.
 
     Raises:
-        UsageError: They were not asked the same, or lack traces.
+        UsageError: They were not asked the same, or lack trajectories.
     """
+    from codonbench.audit.verify import same_row
     from codonbench.errors import UsageError
-    from codonbench.pictures.comparison import draw_comparison
-    from codonbench.pictures.style import as_file, house_style
-    from codonbench.verification import same_row
+    from codonbench.plots.comparison import draw_comparison
+    from codonbench.plots.style import as_file, house_style
 
     first = chosen[0].record
     distinct: list[Found] = []
@@ -202,18 +202,18 @@ def _compare(chosen: Sequence[Found], form: Form) -> bytes:
 
 
 def _row(found: Found) -> list[Run]:
-    """Return the seeds of a run's row that have a trace, in order; the run itself must."""
-    from codonbench.pictures.runs import Run
-    from codonbench.records import RunRecord
-    from codonbench.verification import same_row
+    """Return the seeds of a run's row that have a trajectory, in order; the run itself must."""
+    from codonbench.audit.verify import same_row
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.plots.runs import Run
 
     store, record = found.store, found.record
-    seeds = {record.seed: Run(record, found.trace())}
+    seeds = {record.seed: Run(record, found.trajectory())}
     for other in store.scan():
         if isinstance(other, RunRecord) and same_row(other, record) and other.seed not in seeds:
-            trace = store.load_trace(other)
-            if trace is not None:
-                seeds[other.seed] = Run(other, trace)
+            trajectory = store.load_trajectory(other)
+            if trajectory is not None:
+                seeds[other.seed] = Run(other, trajectory)
     return [seeds[seed] for seed in sorted(seeds)]
 
 
@@ -241,13 +241,13 @@ class _Repeater:
         """
         import numpy as np
 
-        from codonbench.embedding import find_embedding
+        from codonbench.audit.repeat import build, repeat
         from codonbench.errors import UsageError
-        from codonbench.repetition import build, repeat
+        from codonbench.plots.embedding import find_embedding
 
-        record, view, took = run.record, run.trace.task.view(), run.record.timings.total
+        record, view, took = run.record, run.trajectory.task.view(), run.record.timings.total
         missing = UsageError(f"model {record.model!r} has no embedding with a row for each input")
-        probe = np.arange(len(run.trace.labels))
+        probe = np.arange(len(run.trajectory.labels))
         if find_embedding(build(record, view, self.registry), probe) is None:
             raise missing
         say(f"{record.name}: running it again for its embedding (it took {took:.0f} s)")

@@ -14,8 +14,8 @@ from codonbench.cli.exit_codes import FAILED
 from codonbench.cli.folders import PluginOption, PluginsDirOption
 
 if TYPE_CHECKING:
-    from codonbench.failures import Failure
-    from codonbench.registry import Registry
+    from codonbench.plugins.failures import Failure
+    from codonbench.plugins.registry import Registry
 
 _Row = dict[str, Any]
 

@@ -17,16 +17,16 @@ from rich.text import Text
 
 from codonbench.cli.console import messages, say
 from codonbench.cli.phrases import outcome_text
-from codonbench.config import RunPlan
-from codonbench.guide import OnProbe, Watch
-from codonbench.jobs import Outcome
-from codonbench.lab import Lab
-from codonbench.learning import Work
-from codonbench.planning import Job
-from codonbench.printable import printable
-from codonbench.probes import WINDOW_PAIRS
-from codonbench.runner import Learn
-from codonbench.setting import Setting
+from codonbench.contracts.run_spec import RunSpec
+from codonbench.execution.in_process import Work
+from codonbench.execution.prepare import Job
+from codonbench.execution.run_all import Outcome
+from codonbench.execution.run_one import Learn
+from codonbench.protocols.referee import OnProbe, Watch
+from codonbench.protocols.schedule import WINDOW_PAIRS
+from codonbench.protocols.setup import Setting
+from codonbench.records.printable import printable
+from codonbench.training.result import Lab
 
 _REFRESH_PAIRS = 2_048  # probes come by the hundred; a bar need not follow each
 
@@ -71,17 +71,17 @@ class RunDisplay:
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
-        trace: TracebackType | None,
+        trajectory: TracebackType | None,
     ) -> None:
         for seed in list(self._bars):
             self._close_bar(seed)
         self._progress.stop()
 
-    def watch(self, plan: RunPlan) -> OnProbe:
+    def watch(self, run_spec: RunSpec) -> OnProbe:
         """Open a bar for a run; return what follows its probes."""
-        self._close_bar(plan.seed)
-        bar = self._bars[plan.seed] = self._progress.add_task(
-            f"seed {plan.seed}", total=plan.budget_pairs, pairs=0, right="", early=False
+        self._close_bar(run_spec.seed)
+        bar = self._bars[run_spec.seed] = self._progress.add_task(
+            f"seed {run_spec.seed}", total=run_spec.budget_pairs, pairs=0, right="", early=False
         )
         shown = -_REFRESH_PAIRS
         since: int | None = None
@@ -98,14 +98,16 @@ class RunDisplay:
             shown = pairs
             # Once deciphered, what is left is the window that it has to last for.
             window_ends = None if since is None else since + WINDOW_PAIRS
-            in_window = plan.stop == "confident" and window_ends is not None and pairs < window_ends
+            in_window = (
+                run_spec.stop == "confident" and window_ends is not None and pairs < window_ends
+            )
             self._progress.update(
                 bar,
                 completed=pairs,
-                total=window_ends if in_window else plan.budget_pairs,
+                total=window_ends if in_window else run_spec.budget_pairs,
                 pairs=pairs,
                 right=self._right_text(right),
-                early=plan.stop == "confident" and not in_window,
+                early=run_spec.stop == "confident" and not in_window,
             )
 
         return follow
@@ -161,12 +163,16 @@ class _TimeLeft(ProgressColumn):
 
 def _introduction(job: Job) -> list[str]:
     """Return what is about to be run, on what."""
-    plan, dataset = job.plans[0], job.dataset
+    run_spec, dataset = job.run_specs[0], job.dataset
     kind = " (simulated)" if dataset.simulated else ""
-    budget = f"{'' if plan.stop == 'budget' else 'at most '}{plan.budget_pairs:,} pairs"
-    seeds = f"{len(job.plans)} seeds, {budget} each" if len(job.plans) > 1 else f"1 seed, {budget}"
+    budget = f"{'' if run_spec.stop == 'budget' else 'at most '}{run_spec.budget_pairs:,} pairs"
+    seeds = (
+        f"{len(job.run_specs)} seeds, {budget} each"
+        if len(job.run_specs) > 1
+        else f"1 seed, {budget}"
+    )
     return [
-        f"{plan.model} on {plan.task}, data {dataset.source}{kind}, on {plan.device}",
+        f"{run_spec.model} on {run_spec.task}, data {dataset.source}{kind}, on {run_spec.device}",
         *(f"  {line}" for line in dataset.report),
         f"  {seeds}",
     ]

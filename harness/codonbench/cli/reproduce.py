@@ -83,8 +83,8 @@ def reproduce(
             offline=offline,
         )
     # What follows loads numpy and more: only once what was asked makes sense.
+    from codonbench.records.store import Store, write_atomically
     from codonbench.reproduction.building import build_report
-    from codonbench.store import Store, write_atomically
 
     if code == INTERRUPTED:
         raise typer.Exit(code)

@@ -23,11 +23,11 @@ from codonbench.cli.folders import (
 
 if TYPE_CHECKING:
     from codonbench.cli.hands import Hands
-    from codonbench.config import RunRequest
-    from codonbench.jobs import Outcome
-    from codonbench.occupancy import Terms
-    from codonbench.planning import Job
-    from codonbench.store import Store
+    from codonbench.contracts.run_spec import RunRequest
+    from codonbench.execution.device_locks import Terms
+    from codonbench.execution.prepare import Job
+    from codonbench.execution.run_all import Outcome
+    from codonbench.records.store import Store
 
 
 def run(
@@ -148,7 +148,7 @@ def run(
     is a list of such runs; one that fails is named at the end, and the rest go on.
     """
     from codonbench.cli.suite import check_model_or_suite, chosen_suite
-    from codonbench.config import RunRequest, configure, parse_seeds, parse_settings
+    from codonbench.contracts.run_spec import RunRequest, configure, parse_seeds, parse_settings
     from codonbench.errors import ConfigError, StoreError
 
     check_model_or_suite(model, suite)
@@ -179,8 +179,8 @@ def run(
     chosen = None if suite is None else chosen_suite(ctx, suite, request)
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
-    from codonbench.workers.processes import warm_up
-    from codonbench.workers.sandbox import unavailable
+    from codonbench.execution.processes import warm_up
+    from codonbench.execution.sandbox import unavailable
 
     if sandbox and workers == 0:
         raise ConfigError("--sandbox holds worker processes: leave out --workers 0")
@@ -193,9 +193,9 @@ def run(
     from codonbench.cli.hands import Hands, SandboxedHands
     from codonbench.cli.standing import print_standing
     from codonbench.cli.suite import print_summary, records_of, run_suite
-    from codonbench.occupancy import Terms
-    from codonbench.planning import prepare
-    from codonbench.store import Store
+    from codonbench.execution.device_locks import Terms
+    from codonbench.execution.prepare import prepare
+    from codonbench.records.store import Store
 
     terms = Terms(alone=exclusive, wait=not no_wait)
     given, store = (workers, timeout, plugin or [], plugins_dir or []), Store(results)
@@ -245,15 +245,15 @@ def _run_all(
     lines: TextIO | None,
     debug: bool,
 ) -> Iterator[Outcome]:
-    """Run a job's plans and yield what becomes of each, its record written to `lines`.
+    """Run a job's specs and yield what becomes of each, its record written to `lines`.
 
     Where `debug`, the traceback of an exception in a plugin is shown.
     """
     from codonbench.cli.progress import RunDisplay
-    from codonbench.jobs import run_all
+    from codonbench.execution.run_all import run_all
 
     live = lines is None or not lines.isatty()  # a bar would run through the lines
-    learn = hands.learn(job.plans[0])
+    learn = hands.learn(job.run_specs[0])
     with RunDisplay(job, brief=lines is not None, live=live) as display:
         for outcome in run_all(
             job,

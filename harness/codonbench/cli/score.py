@@ -1,4 +1,4 @@
-"""`bench score`: stored traces scored with today's metrics, nothing trained."""
+"""`bench score`: stored trajectories scored with today's metrics, nothing trained."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from codonbench.cli.exit_codes import FAILED
 from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
 
 if TYPE_CHECKING:
-    from codonbench.registry import Registry
-    from codonbench.rescoring import Rescoring
-    from codonbench.scoring import Number
+    from codonbench.plugins.registry import Registry
+    from codonbench.scoring.rescore import Rescoring
+    from codonbench.scoring.score import Number
 
 
 def score(
@@ -42,7 +42,7 @@ def score(
         bool, typer.Option("--json", help="Print one JSON object a record and nothing else.")
     ] = False,
 ) -> None:
-    """Score stored traces with today's metrics, without training; exit 1 where one cannot be.
+    """Score stored trajectories with today's metrics, without training; exit 1 where one cannot be.
 
     For a metric of a new plugin, or one whose version has changed. A record
     keeps everything of its run; its metrics, their versions and what
@@ -52,7 +52,7 @@ def score(
     from codonbench.cli.console import output, say
     from codonbench.cli.loading import load_plugins
     from codonbench.errors import StaleError
-    from codonbench.rescoring import rescore
+    from codonbench.scoring.rescore import rescore
 
     paths = records or _all_in(results)
     registry = load_plugins(plugin, plugins_dir)

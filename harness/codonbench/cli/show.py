@@ -28,13 +28,13 @@ def show(
     record, console = found.record, output()
     console.print(record.name, style="bold")
     console.print(facts(record))
-    if record.trace_sha256 is None:
-        console.print("No trace: nothing was probed, so there is no matrix and no curve.")
+    if record.trajectory_sha256 is None:
+        console.print("No trajectory: nothing was probed, so there is no matrix and no curve.")
         return
     try:
-        trace = found.trace()
+        trajectory = found.trajectory()
     except StoreError as error:
         say(f"No matrix and no curve: {error}", console=console)
         return
-    console.print(matrix(trace, console.width))
-    console.print(curve(trace))
+    console.print(matrix(trajectory, console.width))
+    console.print(curve(trajectory))

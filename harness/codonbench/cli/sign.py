@@ -19,7 +19,7 @@ def keygen(
     FILE is secret and not encrypted: keep it out of any repository. FILE.pub
     is for everybody, in a folder for 'bench validate --keys', named for you.
     """
-    from codonbench.signing import make_key
+    from codonbench.records.signing import make_key
 
     found = make_key(file)
     typer.echo(f"wrote {file} (secret) and {file}.pub, fingerprint {found[:16]}")
@@ -38,7 +38,7 @@ def sign(
     A signature says who ran it; whether it is true, 'bench audit' says. A
     record that is scored anew has to be signed anew.
     """
-    from codonbench.signing import read_private_key, sign
+    from codonbench.records.signing import read_private_key, sign
 
     secret = read_private_key(key)
     for found in find_runs(runs, results):

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import PurePosixPath
 
-    from codonbench.records import RunRecord
-    from codonbench.registry import Registry
-    from codonbench.site.files import Files
-    from codonbench.site.pictures import RowPicture
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.plugins.registry import Registry
+    from codonbench.report.site.files import Files
+    from codonbench.report.site.pictures import RowPicture
 
 
 def site(
@@ -36,7 +36,7 @@ def site(
         bool, typer.Option("--check", help="Write nothing; exit 3 where a file is out of date.")
     ] = False,
     redraw: Annotated[
-        bool, typer.Option("--redraw", help="Make the pictures of every trace at hand anew.")
+        bool, typer.Option("--redraw", help="Make the pictures of every trajectory at hand anew.")
     ] = False,
     embeddings: Annotated[
         bool,
@@ -53,14 +53,14 @@ def site(
 ) -> None:
     """Write the board as a page with pictures: site/index.html opens in any browser, from disk.
 
-    Pictures are made from traces, where these are at hand, and kept from then on: one file a row,
+    Pictures are made from trajectories, where these are at hand, and kept from then on: one file a row,
     for as long as it belongs to the records. --check needs committed files only.
     """
     from codonbench.cli.loading import load_plugins
     from codonbench.errors import StaleError, StoreError
-    from codonbench.leaderboard import build_board
-    from codonbench.site import files
-    from codonbench.store import Store
+    from codonbench.ranking.board import build_board
+    from codonbench.records.store import Store
+    from codonbench.report.site import files
 
     if not results.is_dir():
         raise StoreError(f"no results folder {results}; 'bench run' makes one")
@@ -98,7 +98,7 @@ def _with_embedding(
 ) -> RowPicture:
     """Return a row's pictures with its embedding, of the run whose heat map is shown."""
     from codonbench.errors import UsageError
-    from codonbench.illustrating import draw_embedding, has_embedding
+    from codonbench.plots.illustrate import draw_embedding, has_embedding
 
     if picture.embedding or not picture.heat_map:
         return picture
@@ -106,7 +106,7 @@ def _with_embedding(
     try:
         if not has_embedding(record, registry, picture.axes):
             return picture
-        is_file = record.plan.data not in registry.task(record.task).task.data_names
+        is_file = record.run_spec.data not in registry.task(record.task).task.data_names
         drawn = draw_embedding(record, registry, cache_folder(), data if is_file else None)
     except UsageError as error:
         typer.echo(f"no embedding: {error}", err=True)
@@ -116,7 +116,7 @@ def _with_embedding(
 
 def _write(folder: Path, wanted: Files, stale: Iterable[PurePosixPath]) -> None:
     """Write what is missing or differs; delete the pictures of rows that are no more."""
-    from codonbench.store import write_atomically
+    from codonbench.records.store import write_atomically
 
     for path in stale:
         if path in wanted:

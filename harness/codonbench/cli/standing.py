@@ -8,19 +8,19 @@ from rich.text import Text
 
 from codonbench.cli.console import output, say
 from codonbench.cli.tables import new_table
-from codonbench.config import content_hash
-from codonbench.controls import FASTER
-from codonbench.leaderboard import Row, Table, build_board
-from codonbench.markdown import (
+from codonbench.contracts.run_record import FINISHED, RunRecord
+from codonbench.contracts.run_spec import content_hash
+from codonbench.ranking.board import Row, Table, build_board
+from codonbench.ranking.controls import FASTER
+from codonbench.records.printable import visible
+from codonbench.records.store import Store
+from codonbench.report.markdown import (
     label,
     median_text,
     name_text,
     ratio_text,
     success_text,
 )
-from codonbench.printable import visible
-from codonbench.records import FINISHED, RunRecord
-from codonbench.store import Store
 
 _Column = tuple[str, Callable[[Row], str]]
 
@@ -54,7 +54,7 @@ def print_standing(records: Sequence[RunRecord], store: Store, against: Store | 
 
 def _row_key(record: RunRecord) -> tuple[str, ...]:
     """Return what makes two runs count in one row of one table."""
-    config = content_hash(record.plan.config)
+    config = content_hash(record.run_spec.config)
     table = (record.comparability_key, record.machine.device)
     return (*table, record.model, config, record.plugin.distribution)
 

@@ -14,13 +14,13 @@ from rich.text import Text
 
 from codonbench.cli.console import messages, say
 from codonbench.cli.tables import new_table
-from codonbench.config import RunRequest
+from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import BenchError, ConfigError, StoreError
-from codonbench.suites import FIELDS, Suite, find_suite, read_suite
+from codonbench.execution.suites import FIELDS, Suite, find_suite, read_suite
 
 if TYPE_CHECKING:
-    from codonbench.jobs import Outcome
-    from codonbench.records import RunRecord
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.execution.run_all import Outcome
 
 RunOne = Callable[[RunRequest], "Iterator[Outcome]"]
 

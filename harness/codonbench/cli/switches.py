@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from codonbench.errors import UsageError
-from codonbench.selection import Selection, selection_from_environment
+from codonbench.plugins.selection import Selection, selection_from_environment
 
 SWITCHES_HELP = """\
 CODONBENCH_PLUGINS says which plugins to load beside the built-in ones:

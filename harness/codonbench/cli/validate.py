@@ -32,8 +32,8 @@ def validate(
     import json
     from collections import Counter
 
-    from codonbench.signing import read_public_keys
-    from codonbench.validation import validate as look_at
+    from codonbench.audit.validate import validate as look_at
+    from codonbench.records.signing import read_public_keys
 
     report = look_at(records, strict=strict, keys=None if keys is None else read_public_keys(keys))
     if as_json:

@@ -25,7 +25,7 @@ from codonbench.contracts.task import (
     TaskSpec,
     TaskView,
 )
-from codonbench.contracts.trace import Trace, TraceFacts, required_right
+from codonbench.contracts.trajectory import Trajectory, TrajectoryFacts, required_right
 
 __all__ = [
     "NOT_MEASURED",
@@ -49,8 +49,8 @@ __all__ = [
     "TaskOptions",
     "TaskSpec",
     "TaskView",
-    "Trace",
-    "TraceFacts",
+    "Trajectory",
+    "TrajectoryFacts",
     "Version",
     "required_right",
 ]

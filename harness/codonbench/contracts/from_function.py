@@ -94,7 +94,7 @@ def model(
 
     Args:
         without_parentheses: Nothing: what a forgotten ``(encoding=...)`` puts here is refused.
-        encoding: What the module is handed, one of the names in `codonbench.encodings`; it must
+        encoding: What the module is handed, one of the names in `codonbench.data.encodings`; it must
             be given.
         name: As in ``--model NAME``; the function's name by default, ``-`` for ``_``.
         version: Changes whenever a score could.

@@ -1,4 +1,4 @@
-"""What a metric is: a pure function of a trace."""
+"""What a metric is: a pure function of a trajectory."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from codonbench.contracts.base import Frozen
 from codonbench.contracts.task import TaskSpec
-from codonbench.contracts.trace import Trace
+from codonbench.contracts.trajectory import Trajectory
 
 
 class NotMeasured(Enum):
@@ -55,5 +55,5 @@ class Metric(ABC):
         """Return the values this metric gives for `task`, by name."""
 
     @abstractmethod
-    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
-        """Return exactly the values that `outputs` names, from the trace alone."""
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
+        """Return exactly the values that `outputs` names, from the trajectory alone."""

@@ -101,7 +101,7 @@ class Model(ABC):
     @property
     @abstractmethod
     def encoding(self) -> str:
-        """What the module is handed, one of the names in `codonbench.encodings`."""
+        """What the module is handed, one of the names in `codonbench.data.encodings`."""
 
     @property
     def row_independent(self) -> bool:

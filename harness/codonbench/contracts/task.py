@@ -181,7 +181,7 @@ class Dataset:
         what follows from them; never what `draw` gives, so that its streams are the task's.
 
         Args:
-            rng: From the plan's salt and seed: what a control does is as secret as the salt.
+            rng: From the spec's salt and seed: what a control does is as secret as the salt.
         """
         return self
 

@@ -1,8 +1,8 @@
-"""Faster ways to run the reference loop of `codonbench.training`, each held to it.
+"""Faster ways to run the reference loop of `codonbench.training.loop`, each held to it.
 
 A training step is captured once and replayed, for several seeds at a time, without Python's or
 autograd's overhead: by TorchScript's interpreter (``traced``), or compiled (``compiled``). Both
 serve modules that claim to be row-independent; `check` holds that claim and the captured step to
-the reference in float64 before it is used, and `codonbench.learning` steps down a rung, at last
+the reference in float64 before it is used, and `codonbench.execution.in_process` steps down a rung, at last
 to the reference, where either does not hold.
 """

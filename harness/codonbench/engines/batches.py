@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codonbench.course import Course
+from codonbench.data.stream import Batch
 from codonbench.engines.recurrent import Recurrent
-from codonbench.lesson import Lesson
-from codonbench.streams import Batch
+from codonbench.training.feed import Course
+from codonbench.training.state import Lesson
 
 Weights = npt.NDArray[np.float64]
 

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codonbench.course import Course, ask
 from codonbench.engines.batches import Ahead
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.looking import learned, look, places, probes_due, supplied
 from codonbench.engines.traced import Traced
-from codonbench.keeping import Keeper
+from codonbench.training.checkpoint import Keeper
+from codonbench.training.feed import Course, ask
 
 STEPS = 64  # of a block: a few milliseconds on a GPU
 

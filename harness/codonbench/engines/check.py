@@ -13,13 +13,13 @@ import numpy.typing as npt
 import torch
 
 from codonbench.contracts import Model, TaskView
+from codonbench.data.stream import Batch
 from codonbench.engines.batches import feeds
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import TRACED, Rung
 from codonbench.engines.traced import Traced
-from codonbench.lesson import Lesson
-from codonbench.streams import Batch
-from codonbench.training import make_step
+from codonbench.training.loop import make_step
+from codonbench.training.state import Lesson
 
 TOLERANCE = 1e-7
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from codonbench.course import Course, ask
+from codonbench.training.feed import Course, ask
 
 
 def supplied(courses: Sequence[Course]) -> int:

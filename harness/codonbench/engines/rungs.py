@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from codonbench.config import EngineChoice
+from codonbench.contracts.run_spec import EngineChoice
 from codonbench.engines.capture import captured, compiled, recorded
 
 

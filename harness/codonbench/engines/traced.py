@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codonbench.course import Course, ask
 from codonbench.engines.batches import Ahead, Feed, Weights, rows_of, steps
 from codonbench.engines.ensemble import Ensemble
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.looking import learned, look, places, probes_due, supplied
 from codonbench.engines.optimizers import Rule, recognise
 from codonbench.engines.rungs import TRACED, Rung
-from codonbench.keeping import Keeper, State
-from codonbench.lesson import Lesson
+from codonbench.training.checkpoint import Keeper, State
+from codonbench.training.feed import Course, ask
+from codonbench.training.state import Lesson
 
 _CHUNK = 128  # steps that are laid out at once
 _PATIENCE = 32  # chunks after which even one finished seed is worth a new capture

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from codonbench.leaderboard import Excluded
+from codonbench.contracts.run_record import RunRecord
 from codonbench.publications import Cell, Instrument, Publication, ReferenceRow
-from codonbench.records import RunRecord
+from codonbench.ranking.board import Excluded
+from codonbench.ranking.statistics import censored_median
+from codonbench.records.store import BadRecord
 from codonbench.reproduction.agreement import (
     Standing,
     chance_outside,
@@ -41,8 +43,6 @@ from codonbench.reproduction.selecting import (
     row_of,
     whole_runs,
 )
-from codonbench.statistics import censored_median
-from codonbench.store import BadRecord
 
 
 def build_report(
@@ -126,7 +126,7 @@ def _spread(records: Sequence[RunRecord], name: str) -> Spread:
 
 def _exact(records: Sequence[RunRecord], name: str) -> Spread | None:
     """Return the spread of a metric over the seeds that could answer; None where none could."""
-    if all(r.trace_sha256 is None for r in records):
+    if all(r.trajectory_sha256 is None for r in records):
         return None  # computed: it has no run to measure
     values = [r.metrics.get(name) for r in records if name not in r.not_measured]
     return _range(values) if values else None

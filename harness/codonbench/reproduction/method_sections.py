@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-from codonbench.markdown import NONE, plain
 from codonbench.publications import Cell
+from codonbench.report.markdown import NONE, plain
 from codonbench.reproduction.agreement import MOST_LUCK
 from codonbench.reproduction.report import CellReport, ReferenceReport, Report, Spread, beside
 from codonbench.reproduction.texts import (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from codonbench.errors import StoreError
-from codonbench.markdown import plain
+from codonbench.report.markdown import plain
 from codonbench.reproduction.method_sections import (
     instrument_section,
     left_out_section,

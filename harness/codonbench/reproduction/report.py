@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from codonbench.contracts import Frozen
-from codonbench.leaderboard import Excluded
+from codonbench.contracts.run_record import DatasetFacts
 from codonbench.publications import Cell, Publication, Reading, ReferenceRow
-from codonbench.records import DatasetFacts
+from codonbench.ranking.board import Excluded
 from codonbench.reproduction.agreement import Look, Standing, Verdict, standing
 
 EXACT = (

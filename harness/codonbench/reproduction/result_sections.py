@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
-from codonbench.markdown import NONE, name_text, plain
+from codonbench.report.markdown import NONE, name_text, plain
 from codonbench.reproduction.agreement import chance_outside
 from codonbench.reproduction.report import CellReport, ReadingReport, Report
 from codonbench.reproduction.texts import (

@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from codonbench.config import canonical_json
-from codonbench.controls import RowKey, row_key
-from codonbench.leaderboard import Excluded
+from codonbench.contracts.run_record import FINISHED, RunRecord
+from codonbench.contracts.run_spec import canonical_json
 from codonbench.publications import Instrument, Publication, ReferenceRow
-from codonbench.records import FINISHED, RunRecord
-from codonbench.store import BadRecord
+from codonbench.ranking.board import Excluded
+from codonbench.ranking.controls import RowKey, row_key
+from codonbench.records.store import BadRecord
 
 Rows = dict[tuple[str, str], list[RunRecord]]
 """Records by model and overrides, as text."""
@@ -30,8 +30,8 @@ def whole_runs(
         elif (
             item.task == publication.task
             and item.model in models
-            and item.plan.stop == "budget"
-            and item.plan.budget_pairs == publication.budget_pairs
+            and item.run_spec.stop == "budget"
+            and item.run_spec.budget_pairs == publication.budget_pairs
         ):
             if item.status in FINISHED:
                 kept.append(item)
@@ -42,7 +42,7 @@ def whole_runs(
 
 def options_of(record: RunRecord) -> dict[str, Any]:
     """Return a run's task options without those that are None."""
-    return {k: v for k, v in record.plan.task_options.items() if v is not None}
+    return {k: v for k, v in record.run_spec.task_options.items() if v is not None}
 
 
 def chosen_key(publication: Publication, records: Sequence[RunRecord]) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from codonbench.markdown import NONE, plain
 from codonbench.publications import Cell
+from codonbench.report.markdown import NONE, plain
 from codonbench.reproduction.report import Report, Spread
 
 NEVER = "never"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any
 
-from codonbench.interrupts import unheard_by_children
+from codonbench.execution.interrupts import unheard_by_children
 
 Message = tuple[str, Any]
 Send = Callable[[Message], None]

@@ -8,7 +8,7 @@ import pickle
 from pydantic import TypeAdapter, ValidationError
 
 from codonbench.contracts import Model, ModelConfig, ModelInfo, Name, Reference
-from codonbench.encodings import canonical
+from codonbench.data.encodings import canonical
 from codonbench.errors import ConfigError
 from codonbench.testing.checklist import last_line
 from codonbench.testing.findings import Verdict, failed, passed, warning

@@ -10,17 +10,17 @@ import torch
 import torch.nn.functional as F
 
 from codonbench.contracts import BatchLearner
+from codonbench.contracts.run_record import hash_weights
 from codonbench.engines.check import check_against_reference, check_claims, same_alone
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import TRACED
 from codonbench.engines.traced import Traced
-from codonbench.lesson import Lesson
-from codonbench.records import hash_weights
-from codonbench.seeding import seeded_globals
 from codonbench.testing.findings import Verdict, failed, passed, skipped, warning
 from codonbench.testing.subject import DEVICE, STEPS, Subject
-from codonbench.training import ENGINE as EAGER
-from codonbench.training import cross_entropy, make_step, probe_logits
+from codonbench.training.loop import ENGINE as EAGER
+from codonbench.training.loop import cross_entropy, make_step, probe_logits
+from codonbench.training.seeding import seeded_globals
+from codonbench.training.state import Lesson
 
 _LEARNING_BATCHES = 300
 _LEARNING_SECONDS = 1.5

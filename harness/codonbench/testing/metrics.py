@@ -1,4 +1,4 @@
-"""Is a metric what the contract asks: a pure function of a trace?"""
+"""Is a metric what the contract asks: a pure function of a trajectory?"""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from functools import cached_property
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from codonbench.contracts import Metric, MetricName, Output, TaskSpec, Trace, Version
+from codonbench.contracts import Metric, MetricName, Output, TaskSpec, Trajectory, Version
+from codonbench.contracts.run_record import hash_trajectory
 from codonbench.errors import PluginError, UnknownNameError
-from codonbench.places import file_of, place
-from codonbench.records import hash_trace
-from codonbench.scoring import Scores, score
+from codonbench.plugins.source_lines import file_of, place
+from codonbench.scoring.score import Scores, score
 from codonbench.testing.checklist import Check, examine, last_line
 from codonbench.testing.findings import Verdict, failed, insist, passed, warning
 from codonbench.testing.models import DEFAULT_TASK, find_task, installed
 from codonbench.testing.subject import dataset_of
 from codonbench.testing.surroundings import generators
-from codonbench.testing.traces import TOY, traces_of
+from codonbench.testing.trajectories import TOY, traces_of
 
 
 @dataclass
@@ -33,19 +33,19 @@ class Yardstick:
         """A toy, which lacks whatever a task may lack, and human codons."""
         return TOY, dataset_of(find_task(DEFAULT_TASK)).spec
 
-    def traces(self) -> Iterator[tuple[str, Trace]]:
-        """Yield what happened and the trace, for each task."""
+    def trajectories(self) -> Iterator[tuple[str, Trajectory]]:
+        """Yield what happened and the trajectory, for each task."""
         for task in self.tasks:
-            for what, trace in traces_of(task).items():
-                yield f"{what} on {task.name!r}", trace
+            for what, trajectory in traces_of(task).items():
+                yield f"{what} on {task.name!r}", trajectory
 
-    def scores(self, trace: Trace) -> Scores:
+    def scores(self, trajectory: Trajectory) -> Scores:
         """Return the metric's values as the harness takes them."""
-        return score(trace, [self.metric])
+        return score(trajectory, [self.metric])
 
 
 def check_metric(metric: str | Metric) -> None:
-    """Hold a metric to the contract, on traces of every kind of run.
+    """Hold a metric to the contract, on trajectories of every kind of run.
 
     Args:
         metric: A metric, or the name of an installed one.
@@ -105,9 +105,9 @@ def declares_outputs(subject: Yardstick) -> Verdict:
 
 def answers(subject: Yardstick) -> Verdict:
     """Hold that every kind of run is answered, with the declared names and with numbers."""
-    for what, trace in subject.traces():
+    for what, trajectory in subject.trajectories():
         try:
-            subject.scores(trace)
+            subject.scores(trajectory)
         except PluginError as error:
             cause = error.__cause__
             where = (
@@ -119,31 +119,35 @@ def answers(subject: Yardstick) -> Verdict:
 
 
 def is_pure(subject: Yardstick) -> Verdict:
-    """Hold that no trace is changed by being scored."""
-    for what, trace in subject.traces():
-        if not len(trace.pairs):
+    """Hold that no trajectory is changed by being scored."""
+    for what, trajectory in subject.trajectories():
+        if not len(trajectory.pairs):
             continue
-        before = hash_trace(trace)
-        subject.scores(trace)
-        if hash_trace(trace) != before:
-            return failed(f"{what}: it changed the trace, which all metrics share; work on a copy")
+        before = hash_trajectory(trajectory)
+        subject.scores(trajectory)
+        if hash_trajectory(trajectory) != before:
+            return failed(
+                f"{what}: it changed the trajectory, which all metrics share; work on a copy"
+            )
     return passed()
 
 
 def is_steady(subject: Yardstick) -> Verdict:
-    """Hold that one trace gives one answer, without chance."""
-    for what, trace in subject.traces():
+    """Hold that one trajectory gives one answer, without chance."""
+    for what, trajectory in subject.trajectories():
         before = generators()
-        first = subject.scores(trace)
+        first = subject.scores(trajectory)
         after = generators()
         for name in before:
             if before[name] != after[name]:
                 return failed(f"{what}: it draws random numbers from {name}; a metric may not")
-        if subject.scores(trace) != first:
+        if subject.scores(trajectory) != first:
             return failed(f"{what}: it gives other values the second time; keep nothing between")
-        fresh = Trace(**{name: getattr(trace, name) for name in Trace.__dataclass_fields__})
+        fresh = Trajectory(
+            **{name: getattr(trajectory, name) for name in Trajectory.__dataclass_fields__}
+        )
         if subject.scores(fresh) != first:
-            return failed(f"{what}: it gives other values for an equal trace")
+            return failed(f"{what}: it gives other values for an equal trajectory")
     return passed()
 
 
@@ -151,9 +155,9 @@ def tells_runs_apart(subject: Yardstick) -> Verdict:
     """Look whether the metric says the same of every finished run."""
     task = subject.tasks[-1]
     values = [
-        subject.scores(trace).values
-        for trace in traces_of(task).values()
-        if trace.facts.complete and np.isfinite(trace.logits).all()
+        subject.scores(trajectory).values
+        for trajectory in traces_of(task).values()
+        if trajectory.facts.complete and np.isfinite(trajectory.logits).all()
     ]
     if all(value == values[0] for value in values):
         return warning(
@@ -167,8 +171,8 @@ METRIC_CHECKS: tuple[Check[Yardstick], ...] = (
     Check("identity", "name, version and summary are valid", has_valid_names),
     Check("outputs", "each value has a name, a unit and a direction", declares_outputs),
     Check("values", "every kind of run is answered in numbers", answers, ("outputs",)),
-    Check("pure", "the trace is left as it is", is_pure, ("values",)),
-    Check("steady", "one trace gives one answer", is_steady, ("values", "pure")),
+    Check("pure", "the trajectory is left as it is", is_pure, ("values",)),
+    Check("steady", "one trajectory gives one answer", is_steady, ("values", "pure")),
     Check("telling", "different runs get different values", tells_runs_apart, ("steady",)),
 )
 """What every metric must pass."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
-from codonbench.config import configure
 from codonbench.contracts import Model, ModelConfig, Reference, Task
-from codonbench.discovery import load_registry
+from codonbench.contracts.run_spec import configure
 from codonbench.errors import UnknownNameError
-from codonbench.machine import pin_arithmetic
-from codonbench.places import file_of
-from codonbench.registry import Registry
+from codonbench.execution.machine import pin_arithmetic
+from codonbench.plugins.discovery import load_registry
+from codonbench.plugins.registry import Registry
+from codonbench.plugins.source_lines import file_of
 from codonbench.testing import building, identity, learning, outputs, prior, probing
 from codonbench.testing.checklist import Check, examine
 from codonbench.testing.findings import Finding, Verdict, insist

@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from codonbench.relabelling import PUBLIC_SALT, relabelling
-from codonbench.seeding import seeded_globals
+from codonbench.data.relabelling import PUBLIC_SALT, relabelling
 from codonbench.testing.findings import Verdict, failed, passed
 from codonbench.testing.subject import DEVICE, Subject
+from codonbench.training.seeding import seeded_globals
 
 _SEEDS = 5
 _DRAWS = 2_000

@@ -1,4 +1,4 @@
-"""What a probe may do: read the module, and leave no trace in it."""
+"""What a probe may do: read the module, and leave no trajectory in it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from codonbench.lesson import Lesson
-from codonbench.records import hash_weights
-from codonbench.seeding import seeded_globals
+from codonbench.contracts.run_record import hash_weights
 from codonbench.testing.checklist import last_line
 from codonbench.testing.findings import Verdict, failed, passed
 from codonbench.testing.subject import Subject
 from codonbench.testing.surroundings import generators
-from codonbench.training import make_step, probe_logits
+from codonbench.training.loop import make_step, probe_logits
+from codonbench.training.seeding import seeded_globals
+from codonbench.training.state import Lesson
 
 
 def draws_nothing(subject: Subject) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from codonbench.markdown import plain
+from codonbench.report.markdown import plain
 from codonbench.testing.findings import Report, Status, summary
 
 MARKS: dict[Status, str] = {"passed": "✓", "failed": "✗", "warning": "!", "skipped": "–"}

@@ -17,17 +17,17 @@ import torch
 from torch import Tensor
 
 from codonbench import __version__
-from codonbench.config import RULES_VERSION, RunPlan
 from codonbench.contracts import Dataset, Model, ModelConfig, Reference, Task, TaskView
-from codonbench.encodings import Encoder, make_encoder
-from codonbench.lesson import Lesson, make_lesson
-from codonbench.origin import Origin
-from codonbench.relabelling import PUBLIC_SALT
-from codonbench.seeding import seeded_globals
-from codonbench.setting import Setting
+from codonbench.contracts.run_spec import RULES_VERSION, RunSpec
+from codonbench.data.encodings import Encoder, make_encoder
+from codonbench.data.relabelling import PUBLIC_SALT
+from codonbench.plugins.provenance import Origin
+from codonbench.protocols.setup import Setting
 from codonbench.testing.findings import Facts
 from codonbench.testing.surroundings import Printed
-from codonbench.training import make_step
+from codonbench.training.loop import make_step
+from codonbench.training.seeding import seeded_globals
+from codonbench.training.state import Lesson, make_lesson
 
 DEVICE = "cpu"
 STEPS = 8
@@ -52,7 +52,7 @@ def _cache() -> Path:
 def setting_of(task: Task, batch_size: int) -> Setting:
     """Return seed 0's setting, with one epoch for a budget."""
     dataset = dataset_of(task)
-    plan = RunPlan(
+    run_spec = RunSpec(
         rules=RULES_VERSION,
         task=task.name,
         task_version=task.version,
@@ -70,7 +70,7 @@ def setting_of(task: Task, batch_size: int) -> Setting:
         threads=1,
         engine="auto",
     )
-    return Setting(plan, dataset, batch_size)
+    return Setting(run_spec, dataset, batch_size)
 
 
 @dataclass

@@ -11,10 +11,10 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from codonbench.contracts import Dataset, Name, Task, TaskOptions, TaskSpec, TaskView, Version
-from codonbench.encodings import available, make_encoder
+from codonbench.data.encodings import available, make_encoder
+from codonbench.data.stream import Stream
 from codonbench.errors import UsageError
-from codonbench.places import file_of, place
-from codonbench.streams import Stream
+from codonbench.plugins.source_lines import file_of, place
 from codonbench.testing.checklist import Check, examine, last_line
 from codonbench.testing.findings import Verdict, failed, insist, passed, skipped, warning
 from codonbench.testing.models import find_task

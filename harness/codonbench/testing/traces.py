@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import TaskSpec, Trace, TraceFacts
+from codonbench.contracts import TaskSpec, Trajectory, TrajectoryFacts
 
 TOY = TaskSpec(
     name="toy",
@@ -28,18 +28,18 @@ _BATCH = 64
 _PROBES = 24
 
 
-def traces_of(task: TaskSpec) -> dict[str, Trace]:
-    """Return one trace of each kind, by what happened in the run."""
+def traces_of(task: TaskSpec) -> dict[str, Trajectory]:
+    """Return one trajectory of each kind, by what happened in the run."""
     learned, never = _margins(task, 12), _margins(task, 10**6)
     diverged = learned.copy()
     diverged[6:] = np.nan
     return {
-        "a run that deciphers": _trace(task, _logits(task, learned)),
-        "a run that never deciphers": _trace(task, _logits(task, never)),
-        "a run stopped early": _trace(task, _logits(task, learned[:5]), complete=False),
-        "a run that diverges": _trace(task, _logits(task, diverged)),
-        "a run right from pair 0": _trace(task, _logits(task, np.abs(learned) + 9)),
-        "a run cut short before its first probe": _trace(
+        "a run that deciphers": _trajectory(task, _logits(task, learned)),
+        "a run that never deciphers": _trajectory(task, _logits(task, never)),
+        "a run stopped early": _trajectory(task, _logits(task, learned[:5]), complete=False),
+        "a run that diverges": _trajectory(task, _logits(task, diverged)),
+        "a run right from pair 0": _trajectory(task, _logits(task, np.abs(learned) + 9)),
+        "a run cut short before its first probe": _trajectory(
             task, _logits(task, learned[:0]), complete=False
         ),
     }
@@ -58,15 +58,17 @@ def _logits(task: TaskSpec, margins: npt.NDArray[np.float32]) -> npt.NDArray[np.
     return logits
 
 
-def _trace(task: TaskSpec, logits: npt.NDArray[np.float32], *, complete: bool = True) -> Trace:
-    """Return the trace of a run probed at every batch, its frames where the task has them."""
+def _trajectory(
+    task: TaskSpec, logits: npt.NDArray[np.float32], *, complete: bool = True
+) -> Trajectory:
+    """Return the trajectory of a run probed at every batch, its frames where the task has them."""
     pairs = np.arange(len(logits), dtype=np.int64) * _BATCH
     end = int(pairs[-1]) if len(pairs) else 0
     frames = pairs[1::8] if task.instrument_batches else pairs[:0]
     n_probes = len(task.probe_inputs)
-    return Trace(
+    return Trajectory(
         task=task,
-        facts=TraceFacts(
+        facts=TrajectoryFacts(
             batch_size=_BATCH,
             epoch_pairs=task.train_size,
             budget_pairs=end if complete else (_PROBES - 1) * _BATCH,

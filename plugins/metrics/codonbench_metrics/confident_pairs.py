@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from codonbench import Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench import Metric, Output, TaskSpec, Trajectory, hookimpl
 from codonbench.contracts import MetricValue, required_right
-from codonbench.contracts.trace import FloatArray
+from codonbench.contracts.trajectory import FloatArray
 from codonbench_metrics.first_passage import first_passage
 
 
@@ -33,23 +33,25 @@ class ConfidentPairs(Metric):
             for name, tau in _TAUS.items()
         }
 
-    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return pairs for each tau; None or NOT_MEASURED where no probe is that sure."""
-        surest = _required_confidence(trace, required_right(task))
-        return {name: first_passage(surest >= tau, trace) for name, tau in _TAUS.items()}
+        surest = _required_confidence(trajectory, required_right(task))
+        return {name: first_passage(surest >= tau, trajectory) for name, tau in _TAUS.items()}
 
 
 _TAUS = {"confident_pairs": 0.9, "confident_pairs_50": 0.5}
 
 
-def _required_confidence(trace: Trace, needed: int) -> FloatArray:
+def _required_confidence(trajectory: Trajectory, needed: int) -> FloatArray:
     """Return, for each probe, the p(true) that at least `needed` inputs reach, shape (T,).
 
     Where all inputs are needed this is the minimum over inputs. Non-finite probes get -1.
     """
-    n_finite = int(trace.finite.sum())
-    p_true = trace.probabilities(slice(n_finite))[:, np.arange(len(trace.labels)), trace.labels]
-    confidence = np.full(len(trace.pairs), -1.0)
+    n_finite = int(trajectory.finite.sum())
+    p_true = trajectory.probabilities(slice(n_finite))[
+        :, np.arange(len(trajectory.labels)), trajectory.labels
+    ]
+    confidence = np.full(len(trajectory.pairs), -1.0)
     confidence[:n_finite] = np.sort(p_true, axis=1)[:, -needed]
     return confidence
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from codonbench import Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench import Metric, Output, TaskSpec, Trajectory, hookimpl
 from codonbench.contracts import MetricValue
 from codonbench_metrics.first_passage import first_passage
 
@@ -22,12 +22,12 @@ class DecipherEpoch(Metric):
         """Return the one output."""
         return {"decipher_epoch": Output(unit="epochs", direction="lower", summary=self.summary)}
 
-    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the epoch; None or NOT_MEASURED where no probe is deciphered."""
-        pairs = first_passage(trace.deciphered, trace)
+        pairs = first_passage(trajectory.deciphered, trajectory)
         if not isinstance(pairs, int):
             return {"decipher_epoch": pairs}
-        return {"decipher_epoch": max(1, -(-pairs // trace.facts.epoch_pairs))}
+        return {"decipher_epoch": max(1, -(-pairs // trajectory.facts.epoch_pairs))}
 
 
 @hookimpl

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from codonbench import Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench import Metric, Output, TaskSpec, Trajectory, hookimpl
 from codonbench.contracts import MetricValue
-from codonbench.contracts.trace import TraceFacts
+from codonbench.contracts.trajectory import TrajectoryFacts
 from codonbench_metrics.first_passage import first_passage
 
 
@@ -33,21 +33,21 @@ class ExcessPairs(Metric):
             "excess_pairs": Output(unit="pairs", direction="lower", summary=self.summary),
         }
 
-    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return both; the excess is None where either of its terms is."""
-        all_seen = trace.all_seen
-        return {"all_seen": all_seen, "excess_pairs": _excess(trace, all_seen)}
+        all_seen = trajectory.all_seen
+        return {"all_seen": all_seen, "excess_pairs": _excess(trajectory, all_seen)}
 
 
-def _excess(trace: Trace, all_seen: int | None) -> MetricValue:
+def _excess(trajectory: Trajectory, all_seen: int | None) -> MetricValue:
     """Return the excess over a bound known or not."""
     if all_seen is None:
         return None
-    pairs = first_passage(trace.deciphered, trace)
-    return pairs - batch_end(all_seen, trace.facts) if isinstance(pairs, int) else pairs
+    pairs = first_passage(trajectory.deciphered, trajectory)
+    return pairs - batch_end(all_seen, trajectory.facts) if isinstance(pairs, int) else pairs
 
 
-def batch_end(position: int, facts: TraceFacts) -> int:
+def batch_end(position: int, facts: TrajectoryFacts) -> int:
     """Return the pairs presented once the batch that holds a stream position is done.
 
     Batches restart at each epoch, so an epoch's last batch may be short; so may the very

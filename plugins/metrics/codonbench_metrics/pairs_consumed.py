@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from codonbench import Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench import Metric, Output, TaskSpec, Trajectory, hookimpl
 from codonbench.contracts import MetricValue
 from codonbench_metrics.first_passage import first_passage, never
 
@@ -31,20 +31,20 @@ class PairsConsumed(Metric):
             ),
         }
 
-    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the bracket; None or NOT_MEASURED where no probe is deciphered."""
         return {
-            "pairs_consumed": first_passage(trace.deciphered, trace),
-            "last_failing_pairs": _last_failing(trace),
+            "pairs_consumed": first_passage(trajectory.deciphered, trajectory),
+            "last_failing_pairs": _last_failing(trajectory),
         }
 
 
-def _last_failing(trace: Trace) -> MetricValue:
+def _last_failing(trajectory: Trajectory) -> MetricValue:
     """Return the pairs at the probe just before the first deciphered one."""
-    if not trace.deciphered.any():
-        return never(trace)
-    first = int(trace.deciphered.argmax())
-    return int(trace.pairs[first - 1]) if first > 0 else None
+    if not trajectory.deciphered.any():
+        return never(trajectory)
+    first = int(trajectory.deciphered.argmax())
+    return int(trajectory.pairs[first - 1]) if first > 0 else None
 
 
 @hookimpl

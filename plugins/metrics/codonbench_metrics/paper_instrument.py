@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory, hookimpl
 from codonbench.contracts import MetricValue
-from codonbench.contracts.trace import BoolArray, IntArray
+from codonbench.contracts.trajectory import BoolArray, IntArray
 
 _BATCH = 64
 _VISIBLE = 0.056  # p at which the map's colour scale saturates: brighter looks the same
@@ -42,7 +42,7 @@ class PaperInstrument(Metric):
     None in a run that never got there in its budget, and wherever the instrument is not
     defined: tasks without `instrument_batches`, and batches of other than 64. NOT_MEASURED
     in every run that was ended by a stop rule, also where the map was settled before that:
-    keeping only those that were would keep the fast ones. NOT_MEASURED too where the trace
+    keeping only those that were would keep the fast ones. NOT_MEASURED too where the trajectory
     lacks the probe of a frame.
     """
 
@@ -63,18 +63,18 @@ class PaperInstrument(Metric):
             )
         return outputs
 
-    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return exactly those values; see the class for None and NOT_MEASURED."""
-        if not task.instrument_batches or trace.facts.batch_size != _BATCH:
+        if not task.instrument_batches or trajectory.facts.batch_size != _BATCH:
             return dict.fromkeys(self.outputs(task))
-        if not trace.facts.complete:
+        if not trajectory.facts.complete:
             return dict.fromkeys(self.outputs(task), NOT_MEASURED)
-        probes = _frame_probes(trace)
+        probes = _frame_probes(trajectory)
         if probes is None:
             return dict.fromkeys(self.outputs(task), NOT_MEASURED)
         values: dict[str, MetricValue] = {}
-        for criterion, settled in _settled_columns(trace, probes).items():
-            values |= _reading(criterion, settled, trace)
+        for criterion, settled in _settled_columns(trajectory, probes).items():
+            values |= _reading(criterion, settled, trajectory)
         return values | dict(
             zip(_names(""), (values[name] for name in _names(_PUBLISHED)), strict=True)
         )
@@ -86,28 +86,30 @@ def _names(criterion: str) -> tuple[str, str]:
     return f"paper_epoch{suffix}", f"paper_pairs{suffix}"
 
 
-def _frame_probes(trace: Trace) -> IntArray | None:
+def _frame_probes(trajectory: Trajectory) -> IntArray | None:
     """Return the index of the probe taken at each frame, shape (F,); None if one is missing."""
-    probes = np.searchsorted(trace.pairs, trace.frame_pairs)
-    if (probes == len(trace.pairs)).any() or (trace.pairs[probes] != trace.frame_pairs).any():
+    probes = np.searchsorted(trajectory.pairs, trajectory.frame_pairs)
+    if (probes == len(trajectory.pairs)).any() or (
+        trajectory.pairs[probes] != trajectory.frame_pairs
+    ).any():
         return None
     return probes
 
 
-def _settled_columns(trace: Trace, probes: IntArray) -> dict[str, BoolArray]:
+def _settled_columns(trajectory: Trajectory, probes: IntArray) -> dict[str, BoolArray]:
     """Return, for each criterion, which columns would pass it if redrawn, shape (F, P).
 
     None does from the first non-finite probe on.
     """
-    finite = trace.finite[probes, None]
-    p = np.where(finite[..., None], trace.probabilities(slice(None))[probes], 0.0)
-    columns = np.arange(len(trace.labels))
-    p_true = p[:, columns, trace.labels]
-    p[:, columns, trace.labels] = 0.0
+    finite = trajectory.finite[probes, None]
+    p = np.where(finite[..., None], trajectory.probabilities(slice(None))[probes], 0.0)
+    columns = np.arange(len(trajectory.labels))
+    p_true = p[:, columns, trajectory.labels]
+    p[:, columns, trajectory.labels] = 0.0
     p_rival = p.max(axis=2)
     visible = p_true >= _VISIBLE
     return {
-        "argmax": trace.right[probes],
+        "argmax": trajectory.right[probes],
         "unique": visible & (p_rival < _VISIBLE),
         "clean": visible & (p_rival < _CLEAN),
     }
@@ -152,13 +154,13 @@ def printed_pairs(pairs: int, epoch_pairs: int) -> int:
     return max(0, (epoch - 1) * epoch_pairs) + pairs - epoch * epoch_pairs
 
 
-def _reading(criterion: str, settled: BoolArray, trace: Trace) -> dict[str, MetricValue]:
+def _reading(criterion: str, settled: BoolArray, trajectory: Trajectory) -> dict[str, MetricValue]:
     """Return epoch and printed pairs under one criterion."""
     epoch_name, pairs_name = _names(criterion)
-    frame = first_settled_frame(settled, trace.frame_inputs)
+    frame = first_settled_frame(settled, trajectory.frame_inputs)
     if frame is None:
         return {epoch_name: None, pairs_name: None}
-    pairs, epoch_pairs = int(trace.frame_pairs[frame]), trace.facts.epoch_pairs
+    pairs, epoch_pairs = int(trajectory.frame_pairs[frame]), trajectory.facts.epoch_pairs
     return {
         epoch_name: (pairs - 1) // epoch_pairs + 1,
         pairs_name: printed_pairs(pairs, epoch_pairs),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from codonbench import Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench import Metric, Output, TaskSpec, Trajectory, hookimpl
 from codonbench.contracts import MetricValue
 from codonbench_metrics.first_passage import first_passage
 
@@ -43,19 +43,19 @@ class RareStopAmbiguity(Metric):
             outputs |= _outputs_of(codon)
         return outputs
 
-    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return exactly those values."""
         stops = list(task.groups.get("stop", ()))
         if not stops:
             return {"rare_stop_ambiguity": None, "stops_right_pairs": None}
-        all_right = np.asarray(trace.right[:, stops].all(axis=1))
-        values: dict[str, MetricValue] = {"stops_right_pairs": first_passage(all_right, trace)}
-        if not trace.finite[-1]:
+        all_right = np.asarray(trajectory.right[:, stops].all(axis=1))
+        values: dict[str, MetricValue] = {"stops_right_pairs": first_passage(all_right, trajectory)}
+        if not trajectory.finite[-1]:
             details = [name for stop in stops for name in _outputs_of(task.probe_inputs[stop])]
             return values | {"rare_stop_ambiguity": len(stops)} | dict.fromkeys(details)
         for stop in stops:
-            values |= _values_of(stop, trace)
-        unsure = trace.probabilities(-1)[stops, trace.labels[stops]] < _SURE
+            values |= _values_of(stop, trajectory)
+        unsure = trajectory.probabilities(-1)[stops, trajectory.labels[stops]] < _SURE
         return values | {"rare_stop_ambiguity": int(unsure.sum())}
 
 
@@ -81,15 +81,15 @@ def _outputs_of(codon: str) -> dict[str, Output]:
     }
 
 
-def _values_of(stop: int, trace: Trace) -> dict[str, MetricValue]:
+def _values_of(stop: int, trajectory: Trajectory) -> dict[str, MetricValue]:
     """Return the four values of one stop codon, a probe index, at the last probe."""
-    codon, label = trace.task.probe_inputs[stop], trace.labels[stop]
-    p = trace.probabilities(-1)[stop]
+    codon, label = trajectory.task.probe_inputs[stop], trajectory.labels[stop]
+    p = trajectory.probabilities(-1)[stop]
     nats = p * -np.log(np.maximum(p, np.finfo(np.float64).tiny))
     return {
         f"stop_{codon}_p": float(p[label]),
         f"stop_{codon}_margin": float(
-            trace.true_logit[-1, stop] - trace.best_rival_logit[-1, stop]
+            trajectory.true_logit[-1, stop] - trajectory.best_rival_logit[-1, stop]
         ),
         f"stop_{codon}_entropy": float(nats.sum()),
         f"stop_{codon}_rivals": int((np.delete(p, label) >= _VISIBLE).sum()),

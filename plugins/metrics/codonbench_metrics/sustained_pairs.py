@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory, hookimpl
 from codonbench.contracts import MetricValue
-from codonbench.contracts.trace import BoolArray, IntArray
+from codonbench.contracts.trajectory import BoolArray, IntArray
 from codonbench_metrics.first_passage import never
 
 
@@ -45,14 +45,16 @@ class SustainedPairs(Metric):
             ),
         }
 
-    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the three values; see the class for None and NOT_MEASURED."""
-        start = _sustained_from(trace.deciphered, trace.pairs, trace.facts.window_pairs)
-        if start is None and never(trace) is NOT_MEASURED:
+        start = _sustained_from(
+            trajectory.deciphered, trajectory.pairs, trajectory.facts.window_pairs
+        )
+        if start is None and never(trajectory) is NOT_MEASURED:
             return dict.fromkeys(("sustained_pairs", "relapses", "success"), NOT_MEASURED)
         return {
-            "sustained_pairs": None if start is None else int(trace.pairs[start]),
-            "relapses": _relapses(trace.deciphered[: None if start is None else start + 1]),
+            "sustained_pairs": None if start is None else int(trajectory.pairs[start]),
+            "relapses": _relapses(trajectory.deciphered[: None if start is None else start + 1]),
             "success": start is not None,
         }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from codonbench import Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench import Metric, Output, TaskSpec, Trajectory, hookimpl
 from codonbench.contracts import MetricValue
 
 
@@ -22,12 +22,12 @@ class HeldOutAccuracy(Metric):
         """Return the one output."""
         return {"test_accuracy": Output(unit="share", direction="higher", summary=self.summary)}
 
-    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the share, 0 to 1."""
-        held_out = int(trace.test_counts.sum())
+        held_out = int(trajectory.test_counts.sum())
         if held_out == 0:
             return {"test_accuracy": None}
-        return {"test_accuracy": int(trace.test_counts[trace.right[-1]].sum()) / held_out}
+        return {"test_accuracy": int(trajectory.test_counts[trajectory.right[-1]].sum()) / held_out}
 
 
 @hookimpl

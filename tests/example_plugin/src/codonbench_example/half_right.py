@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trace, hookimpl
+from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory, hookimpl
 from codonbench.contracts import MetricValue
 
 
@@ -22,13 +22,13 @@ class HalfRight(Metric):
             ),
         }
 
-    def compute(self, trace: Trace, task: TaskSpec) -> Mapping[str, MetricValue]:
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the pairs, None or NOT_MEASURED where half never are, and the count."""
-        right = trace.right.sum(axis=1)
+        right = trajectory.right.sum(axis=1)
         enough = 2 * right >= len(task.probe_inputs)
-        never = None if trace.facts.complete else NOT_MEASURED
+        never = None if trajectory.facts.complete else NOT_MEASURED
         return {
-            "half_right": int(trace.pairs[enough.argmax()]) if enough.any() else never,
+            "half_right": int(trajectory.pairs[enough.argmax()]) if enough.any() else never,
             "most_right": int(right.max()),
         }
 

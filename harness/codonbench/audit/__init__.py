@@ -1,0 +1,1 @@
+"""Is a record sound, and does it repeat?"""

@@ -1,0 +1,155 @@
+"""A recorded run made again from its record, with the module that it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from codonbench.contracts import Model, TaskView, Trajectory
+from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
+from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
+from codonbench.execution.in_process import Work, learn, unwatched
+from codonbench.execution.prepare import Job, prepare
+from codonbench.execution.run_one import Learn, run
+from codonbench.plugins.entries import ModelEntry
+from codonbench.plugins.registry import Registry
+from codonbench.protocols.referee import Watch
+from codonbench.protocols.setup import Setting
+from codonbench.training.result import Lab
+from codonbench.training.seeding import seeded_globals
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A recorded run, made again.
+
+    Attributes:
+        recorded: The record it was made from.
+        record: The record of the repetition.
+        trajectory: The trajectory of the repetition.
+        module: What was trained, on the device of the spec; None for computed rows, where
+            building it failed, and where another process trained it. Its class ids are
+            permuted: `Setting.labels` reveals them.
+        job: Plugin, configuration and data.
+    """
+
+    recorded: RunRecord
+    record: RunRecord
+    trajectory: Trajectory
+    module: torch.nn.Module | None
+    job: Job
+
+    @property
+    def same_weights(self) -> bool:
+        """Whether the final weights are the recorded ones, to the bit; so are two runs without."""
+        return self.record.weights_sha256 == self.recorded.weights_sha256
+
+    @property
+    def setting(self) -> Setting:
+        """What spec and data fix: the run's own labels, and how class ids are permuted."""
+        return Setting(self.recorded.run_spec, self.job.dataset, self.job.config.batch_size)
+
+
+def repeat(
+    record: RunRecord,
+    registry: Registry,
+    cache: Path,
+    data: str | None = None,
+    learner: Learn = learn,
+) -> Repetition:
+    """Make a recorded run again; nothing is stored.
+
+    Args:
+        record: What to repeat.
+        registry: The plugins.
+        cache: As in `planning.prepare`.
+        data: Where the data are, if the record's own name for them is not enough.
+        learner: What trains; in this process by default. From another no module comes back.
+
+    Raises:
+        UsageError: The model or the data are not to be had here, or the rules have changed.
+    """
+    if record.run_spec.rules != RULES_VERSION:
+        raise ConfigError(
+            f"record {record.name} was made under rules {record.run_spec.rules}; "
+            f"this codonbench has rules {RULES_VERSION}"
+        )
+    job = _same_job(record, registry, cache, data)
+    labs: list[Lab] = []
+
+    def learn_and_keep(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
+        for setting, lab in learner(work, watch):
+            labs.append(lab)
+            yield setting, lab
+
+    ((again, trajectory),) = run([record.run_spec], job, registry, unwatched, learn_and_keep)
+    module = labs[0].module if labs else None
+    return Repetition(record, again, trajectory, module, job)
+
+
+@contextmanager
+def naming_its_file(record: RunRecord) -> Iterator[None]:
+    """Add to what is said of an unknown model which file the record's own came from.
+
+    Raises:
+        UnknownNameError: What was raised within, and which option is missing.
+    """
+    try:
+        yield
+    except UnknownNameError as error:
+        file = record.plugin.file
+        hint = f"; its record came from {file}: add --plugin {file}" if file else ""
+        raise UnknownNameError(f"{error}{hint}") from error
+
+
+def model_of(record: RunRecord, registry: Registry) -> ModelEntry:
+    """Return the model of a record.
+
+    Raises:
+        UnknownNameError: It is not to be had here; names the file that it came from.
+    """
+    with naming_its_file(record):
+        return registry.model(record.model)
+
+
+def build(record: RunRecord, view: TaskView, registry: Registry) -> torch.nn.Module:
+    """Return a record's module as it is before its first pair, with some random weights.
+
+    Raises:
+        UsageError: The model is not to be had here, or is computed and not trained.
+    """
+    entry = model_of(record, registry)
+    if not issubclass(entry.cls, Model):
+        raise UsageError(f"model {record.model!r} is computed, not trained: it has no module")
+    plugin = entry.cls(entry.cls.Config.model_validate(record.run_spec.config))
+    with seeded_globals(record.seed):
+        return plugin.build(view)
+
+
+def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | None) -> Job:
+    """Return the job of the record's spec; its data must have the record's checksum."""
+    model_of(record, registry)  # `prepare` does not know where a record's model came from
+    request = RunRequest(
+        model=record.model,
+        task=record.task,
+        data=data or record.run_spec.data,
+        seeds=(record.seed,),
+        device=record.run_spec.device,
+        task_overrides={
+            k: str(v) for k, v in record.run_spec.task_options.items() if v is not None
+        },
+    )
+    job = prepare(request, registry, cache)
+    if job.dataset.checksum != record.run_spec.data_checksum:
+        raise DataError(
+            f"record {record.name} was made on data {record.run_spec.data_checksum[:12]}, but "
+            f"{request.data!r} holds {job.dataset.checksum[:12]}"
+        )
+    owner = f"record {record.name}, as its model is now"
+    config = configure(type(job.config), record.run_spec.config, {}, owner)
+    return Job(job.entry, config, record.overrides, job.dataset, (record.run_spec,))

@@ -1,0 +1,142 @@
+"""A recorded run made again, and compared: do its figures come from this code?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from codonbench.audit.repeat import repeat
+from codonbench.contracts import Frozen
+from codonbench.contracts.run_record import Engine, RunRecord
+from codonbench.plugins.registry import Registry
+from codonbench.records.printable import printable
+from codonbench.scoring.score import Number
+
+BAND_FACTOR = 4.0
+"""On other hardware, or with another torch, sums are rounded in another order, and a network
+trained on them drifts to what might have been another seed's result. So a figure in pairs must
+then lie between a quarter of the least and four times the greatest that the row's own seeds
+show, and "never" is in the band where one of them never got there.
+`benchmarks/reproducibility.md` shows what was measured."""
+
+_IN_PAIRS = ("pairs_consumed", "sustained_pairs", "confident_pairs", "confident_pairs_50")
+
+
+class Verdict(Frozen):
+    """What became of a repetition.
+
+    Attributes:
+        name: The record's.
+        outcome: ``identical`` weights and metrics; ``within band`` on another machine; or
+            ``different``.
+        differences: What differed, a sentence each.
+    """
+
+    name: str
+    outcome: Literal["identical", "within band", "different"]
+    differences: tuple[str, ...] = ()
+
+
+def verify(
+    record: RunRecord,
+    registry: Registry,
+    cache: Path,
+    data: str | None = None,
+    peers: Sequence[RunRecord] = (),
+) -> Verdict:
+    """Make a recorded run again from its record and compare; see `compare`.
+
+    Args:
+        record: What to repeat.
+        registry: The plugins.
+        cache: As in `planning.prepare`.
+        data: Where the data are, if the record's own name for them is not enough.
+        peers: Other seeds of the same row, for the band.
+
+    Raises:
+        UsageError: The model or the data are not to be had here, or the rules have changed.
+    """
+    return compare(record, repeat(record, registry, cache, data).record, peers)
+
+
+def compare(record: RunRecord, again: RunRecord, peers: Sequence[RunRecord] = ()) -> Verdict:
+    """Return what a repetition says of a record.
+
+    On the same kind of machine (processor, torch, threads) weights and metrics must be
+    identical; on another, the metrics must lie in the stated band.
+
+    Args:
+        record: What was recorded.
+        again: The record of its repetition.
+        peers: Other seeds of the same row, for the band.
+    """
+    if again.machine.kind == record.machine.kind and _same_engine(again.engine, record.engine):
+        return _verdict(record, again, _unequal(record, again), "identical")
+    row = [peer.metrics for peer in peers if same_row(peer, record)]
+    outside = _outside_band([record.metrics, *row], again.metrics)
+    return _verdict(record, again, outside, "within band")
+
+
+def _same_engine(one: Engine, other: Engine) -> bool:
+    """Return whether two engines execute the same arithmetic in the same order."""
+    return (one.name, one.version, one.rows) == (other.name, other.version, other.rows)
+
+
+def same_row(one: RunRecord, other: RunRecord) -> bool:
+    """Return whether two records differ in nothing but the seed and the machine."""
+    return (one.comparability_key, one.model, one.run_spec.config) == (
+        other.comparability_key,
+        other.model,
+        other.run_spec.config,
+    )
+
+
+def _verdict(
+    record: RunRecord,
+    again: RunRecord,
+    differences: list[str],
+    good: Literal["identical", "within band"],
+) -> Verdict:
+    """Return the verdict; where something differs and the source does, too, that comes first."""
+    outcome = "different" if differences else good
+    was, now = record.plugin.source_sha256, again.plugin.source_sha256
+    if differences and was != now:
+        source = again.plugin.file or again.plugin.module
+        differences = [
+            f"source: {printable(was)[:12]} was recorded, now {now[:12]}: {source} is not what the "
+            "record was made with, and what follows may come of that",
+            *differences,
+        ]
+    return Verdict(name=record.name, outcome=outcome, differences=tuple(differences))
+
+
+def _unequal(record: RunRecord, again: RunRecord) -> list[str]:
+    """Return what differs where nothing may: weights, trajectory, metrics, how it ended."""
+    differences = [
+        f"{name}: {record.metrics.get(name)} was recorded, now {again.metrics.get(name)}"
+        for name in sorted({*record.metrics, *again.metrics})
+        if record.metrics.get(name) != again.metrics.get(name)
+    ]
+    for field in ("status", "pairs", "weights_sha256", "trajectory_sha256"):
+        was, now = getattr(record, field), getattr(again, field)
+        if was != now:
+            differences.append(f"{field}: {was} was recorded, now {now}")
+    return differences
+
+
+def _outside_band(row: Sequence[Mapping[str, Number]], again: Mapping[str, Number]) -> list[str]:
+    """Return what lies outside the band that a row's recorded metrics span."""
+    differences = []
+    for name in _IN_PAIRS:
+        recorded, now = [metrics.get(name) for metrics in row], again.get(name)
+        reached = [value for value in recorded if value is not None]
+        if now is None:
+            inside = None in recorded
+        else:
+            inside = bool(reached) and (
+                min(reached) / BAND_FACTOR <= now <= max(reached) * BAND_FACTOR
+            )
+        if not inside:
+            differences.append(f"{name}: {recorded[0]} was recorded, now {now}")
+    return differences

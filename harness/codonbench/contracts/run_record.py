@@ -1,0 +1,245 @@
+"""The record of a run: everything needed to trust it and to repeat it."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field, model_validator
+
+from codonbench import __version__
+from codonbench.contracts import Frozen, ModelInfo, Trajectory
+from codonbench.contracts.run_spec import RunSpec, canonical_json, content_hash
+from codonbench.execution.machine import Machine
+from codonbench.plugins.provenance import Origin
+from codonbench.records.printable import MOST_WORDS
+from codonbench.records.untrusted import MAX_NUMBER
+
+Status = Literal["done", "timeout", "diverged", "error", "interrupted"]
+
+Confinement = Literal["none", "process", "sandbox"]
+"""How far a run was kept from what it runs in: not at all, by a process of its own, which may do
+what its user may, or by a sandbox, which may do next to nothing."""
+
+FINISHED: tuple[Status, ...] = ("done", "diverged")
+"""States that are results: not to be run again, and counted on the leaderboard."""
+
+
+class DatasetFacts(Frozen):
+    """What the run was made on. See `codonbench.contracts.Dataset` for the fields."""
+
+    source: str
+    checksum: str
+    simulated: bool
+    provenance: dict[str, str | int | float] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Harness(Frozen):
+    """Which codonbench made the run; the commit is None outside a checkout."""
+
+    version: str
+    commit: str | None
+    modified: bool | None
+
+
+class Engine(Frozen):
+    """What executed the training steps.
+
+    Attributes:
+        name, version: Of the engine.
+        seeds_together: How many seeds shared a step.
+        rows: How many rows a step computed for each seed: 0 where it was all inputs, or the
+            batch itself in the reference loop.
+        reason: Why not a faster engine, where one was allowed.
+    """
+
+    name: str = Field(max_length=64)
+    version: str = Field(max_length=64)
+    seeds_together: int = Field(default=1, ge=0, lt=MAX_NUMBER)
+    rows: int = Field(default=0, ge=0, lt=MAX_NUMBER)
+    reason: str = Field(default="", max_length=MOST_WORDS)
+
+
+class Timings(Frozen):
+    """Seconds; the one part of a record that differs between repetitions."""
+
+    build: float = 0.0
+    train: float = 0.0
+    probe: float = 0.0
+    score: float = 0.0
+    total: float = 0.0
+
+
+class RunRecord(Frozen):
+    """One run.
+
+    Attributes:
+        schema_version: Of this file's format.
+        run_id: Hash of `run_spec`.
+        comparability_key: Runs that share it may be ranked in one table.
+        model, task, seed: As in `run_spec`, where an outside checker expects them.
+        status: How the run ended; ``done`` includes never deciphering within the budget.
+        run_spec: Everything that decides the result.
+        overrides: Where the spec's config departs from that of the name asked for.
+        dataset, plugin, info, harness, machine, engine: What it was made with.
+        parameters: Trainable parameters of the module.
+        pairs: Pairs presented when the run ended.
+        metrics: Values by name.
+        not_measured: Names in `metrics` whose null means that this run could not answer.
+        metric_versions: By metric name.
+        knowledge: What the model was told beyond the pairs.
+        flags: What a reader must be warned of.
+        weights_sha256: Of the final weights; see `hash_weights`. Null for computed rows.
+        trajectory_sha256: Of the trajectory's content; see `hash_trajectory`.
+        error: The last words of a failed run.
+        confinement: How far it was kept from what it ran in; None in records from before this
+            was noted.
+        timings: Seconds.
+        checksum: SHA-256 of this record's canonical JSON without this field.
+    """
+
+    schema_version: Literal[2] = 2
+    run_id: str
+    comparability_key: str
+    model: str
+    task: str
+    seed: int
+    status: Status
+    run_spec: RunSpec
+    overrides: dict[str, Any] = Field(default_factory=dict)
+    dataset: DatasetFacts
+    plugin: Origin
+    info: ModelInfo
+    harness: Harness
+    machine: Machine
+    engine: Engine
+    parameters: int = Field(ge=0)
+    pairs: int = Field(ge=0)
+    metrics: dict[str, bool | int | float | None]
+    not_measured: tuple[str, ...] = ()
+    metric_versions: dict[str, str] = Field(default_factory=dict)
+    knowledge: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    weights_sha256: str | None = None
+    trajectory_sha256: str | None = None
+    error: str | None = None
+    confinement: Confinement | None = None
+    timings: Timings
+    checksum: str = ""
+
+    @model_validator(mode="after")
+    def _copies_agree(self) -> Self:
+        for field in ("model", "task", "seed"):
+            if getattr(self, field) != getattr(self.run_spec, field):
+                raise ValueError(f"{field} differs from the spec's")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The record's file name without its ending."""
+        return f"{self.model}-s{self.seed}-{self.run_id}"
+
+    def expected_checksum(self) -> str:
+        """Return the checksum this record's content calls for."""
+        return content_hash(self.model_dump(mode="json", exclude={"checksum"}))
+
+    def sealed(self) -> Self:
+        """Return this record with its checksum set."""
+        return self.model_copy(update={"checksum": self.expected_checksum()})
+
+    def to_line(self) -> str:
+        """Return the record as one line of JSON."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def result(self) -> dict[str, Any]:
+        """Return what a repetition on the same machine must reproduce.
+
+        All but the times and what may touch them, the harness's own version, how the run was
+        kept apart, and how many seeds shared a step, which follows from how many cores are free
+        and changes no bit of a seed's result.
+        """
+        aside: dict[str, Any] = {
+            "timings": True,
+            "checksum": True,
+            "harness": True,
+            "confinement": True,
+            "engine": {"seeds_together"},
+            "machine": {"gpu_id", "circumstances"},
+        }
+        return self.model_dump(mode="json", exclude=aside)
+
+
+def seals(content: dict[str, Any]) -> tuple[str, str]:
+    """Return the run_id and the checksum that a record file's content calls for.
+
+    Both are hashes of what the file says, not of what today's format adds by default, so that
+    a record stays sound when the format gains a field.
+
+    Raises:
+        ValueError: A number in it is not finite; canonical JSON has no NaN and no infinity.
+    """
+    run_id = content_hash(content["run_spec" if "run_spec" in content else "plan"])[:16]
+    return run_id, content_hash({k: v for k, v in content.items() if k != "checksum"})
+
+
+def hash_weights(state: dict[str, Any]) -> str:
+    """Return the SHA-256 (hex) of a state_dict.
+
+    Over the sorted names and, for each, dtype, shape and little-endian bytes, so that neither
+    the order of modules nor a file format enters.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = torch.as_tensor(state[name]).detach().cpu().contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0)
+        if np.little_endian or tensor.element_size() == 1:
+            digest.update(raw.tobytes())
+        else:
+            digest.update(raw.reshape(-1, tensor.element_size())[:, ::-1].tobytes())
+    return digest.hexdigest()
+
+
+def hash_trajectory(trajectory: Trajectory) -> str:
+    """Return the SHA-256 (hex) of a trajectory's content, independent of how a file packs it."""
+    digest = hashlib.sha256(
+        canonical_json(
+            [trajectory.task.model_dump(mode="json"), trajectory.facts.model_dump()]
+        ).encode()
+    )
+    for name in ("pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs"):
+        array = np.ascontiguousarray(getattr(trajectory, name))
+        little = array.astype(array.dtype.newbyteorder("<"))
+        digest.update(f"{name}\0{little.dtype.str}\0{little.shape}\0".encode())
+        digest.update(little.tobytes())
+    return digest.hexdigest()
+
+
+@lru_cache
+def describe_harness() -> Harness:
+    """Return which codonbench this is; the git state only if this file is tracked by git."""
+    here = Path(__file__)
+
+    def git(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(here.parent), *words],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return answer.stdout.strip()
+
+    if git("ls-files", "--error-unmatch", here.name) is None:
+        return Harness(version=__version__, commit=None, modified=None)
+    changes = git("status", "--porcelain", "--untracked-files=no", "--", ":/harness", ":/plugins")
+    return Harness(version=__version__, commit=git("rev-parse", "HEAD"), modified=bool(changes))

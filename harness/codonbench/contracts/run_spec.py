@@ -1,0 +1,206 @@
+"""What was asked: a request as a person makes it, and the spec of one run it leads to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from codonbench.contracts import Frozen, Name, Version
+from codonbench.data.relabelling import PUBLIC_SALT
+from codonbench.errors import ConfigError
+from codonbench.protocols.stop_rule import StopRule
+
+RULES_VERSION = "1"
+"""Changes whenever the protocol does: stream, probe schedule, stop rule, loss, relabelling."""
+
+EngineChoice = Literal["auto", "eager", "traced", "compiled", "graph"]
+
+MAX_SEED = 2**31 - 1
+MAX_SEEDS = 100_000
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+class RunRequest(Frozen):
+    """What a person asked for, before names are looked up.
+
+    Attributes:
+        model: A model's or preset's name.
+        task: A task's name.
+        data: A data source's name or a path; None for the task's default.
+        seeds: One run each.
+        overrides: Model fields to set, ``{"hidden": "128"}``.
+        task_overrides: Task options to set.
+        epochs, pairs: The budget; at most one of them.
+        full: Spend the whole budget.
+        device: Where to run.
+        threads: CPU threads of each run.
+        engine: ``eager`` is the reference loop; ``traced`` and ``auto`` are faster where they
+            hold, and are the reference loop where they do not; ``compiled`` takes seconds to
+            begin and is faster still, for long runs; ``graph`` replays many steps on a GPU.
+        salt: Of the relabelling.
+        offline: Forbid network access.
+        force: Run again what is already recorded.
+    """
+
+    model: str
+    task: str = "human-codon"
+    data: str | None = None
+    seeds: tuple[int, ...] = (0,)
+    overrides: dict[str, str] = Field(default_factory=dict)
+    task_overrides: dict[str, str] = Field(default_factory=dict)
+    epochs: int | None = Field(default=None, ge=1, le=100_000)
+    pairs: int | None = Field(default=None, ge=1, le=10**12)
+    full: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(default=1, ge=1, le=1024)
+    engine: EngineChoice = "auto"
+    salt: str = PUBLIC_SALT
+    offline: bool = False
+    force: bool = False
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.epochs is not None and self.pairs is not None:
+            raise ValueError("give the budget in epochs or in pairs, not both")
+        return self
+
+
+class RunSpec(Frozen):
+    """One run, resolved: everything that decides its result, and nothing else.
+
+    The data are named by their content's checksum and by a short name, never by a path.
+    `run_id` is the hash of all of it.
+
+    Attributes:
+        rules: The protocol's version, which codonbench sets.
+        task, task_version, task_options: What is asked.
+        data, data_checksum: What it is asked on; see `Dataset`.
+        model, model_version: Who answers; `model` is the name of the preset, where one was meant.
+        config: All of its hyperparameters, defaults among them.
+        seed: Of the stream, the relabelling and the module's weights.
+        budget_pairs: Training pairs at most.
+        stop: What ends the run before the budget does.
+        salt: Of the relabelling.
+        device, threads: Where it runs, and on how many threads of a CPU.
+        engine: As asked for; the record's own `engine` names what trained.
+    """
+
+    rules: Version
+    task: Name
+    task_version: Version
+    task_options: dict[str, Any]
+    data: str
+    data_checksum: str
+    model: Name
+    model_version: Version
+    config: dict[str, Any]
+    seed: int = Field(ge=0, le=MAX_SEED)
+    budget_pairs: int = Field(ge=1)
+    stop: StopRule
+    salt: str
+    device: Literal["cpu", "cuda"]
+    threads: int = Field(ge=1)
+    engine: EngineChoice
+
+    @property
+    def run_id(self) -> str:
+        """16 hexadecimal digits that name this run."""
+        return content_hash(self.model_dump(mode="json"))[:16]
+
+
+def canonical_json(value: Any) -> str:
+    """Return `value` as JSON with sorted keys and no spare space: one text for one content."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_hash(value: Any) -> str:
+    """Return the SHA-256 (hex) of a JSON value's content."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Return the seeds that ``0-9``, ``3`` or ``0-4,7`` names, in order, each once.
+
+    Raises:
+        ConfigError: Not such a list, a range that runs backwards, or a seed out of range.
+    """
+    seeds: dict[int, None] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10}))?\s*", part)
+        if not match:
+            raise ConfigError(f"seeds {text!r}: expected numbers and ranges such as 0-9 or 0,3,5")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ConfigError(f"seeds {text!r}: the range {first}-{last} runs backwards")
+        if last > MAX_SEED or last - first >= MAX_SEEDS:
+            raise ConfigError(f"seeds {text!r}: at most {MAX_SEEDS:,} seeds, none above {MAX_SEED}")
+        seeds.update(dict.fromkeys(range(first, last + 1)))
+    if len(seeds) > MAX_SEEDS:
+        raise ConfigError(f"seeds {text!r}: {len(seeds):,} seeds, at most {MAX_SEEDS:,} at a time")
+    return tuple(seeds)
+
+
+def parse_settings(settings: list[str], option: str) -> dict[str, str]:
+    """Return ``["hidden=128"]`` as ``{"hidden": "128"}``.
+
+    Raises:
+        ConfigError: An entry is not ``field=value``, or a field is given twice.
+    """
+    parsed: dict[str, str] = {}
+    for setting in settings:
+        field, separator, value = setting.partition("=")
+        if not separator or not field.strip():
+            raise ConfigError(f"{option} {setting!r}: expected field=value")
+        if field.strip() in parsed:
+            raise ConfigError(f"{option}: field {field.strip()!r} is given twice")
+        parsed[field.strip()] = value.strip()
+    return parsed
+
+
+def configure(
+    cls: type[ConfigT], preset: dict[str, Any], overrides: dict[str, str], owner: str
+) -> ConfigT:
+    """Return a validated configuration from a preset and a person's overrides.
+
+    Args:
+        cls: The configuration's class.
+        preset: Values to begin with.
+        overrides: Text by field name; read as JSON where that works, else as a string.
+        owner: Whose configuration it is, for messages: ``model 'lstm'``.
+
+    Raises:
+        ConfigError: Names each wrong field, what was given and what is allowed.
+    """
+    values = dict(preset) | {name: _read(text) for name, text in overrides.items()}
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_explain(cls, detail) for detail in error.errors())
+        raise ConfigError(f"{owner}: {problems}") from error
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _explain(cls: type[BaseModel], detail: Any) -> str:
+    """Return one validation problem as a sentence with the field, the value and the remedy."""
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    # Only the first letter: the rest may spell allowed values, which are case-sensitive.
+    message = message[:1].lower() + message[1:]
+    if not detail["loc"]:  # a rule about several fields at once
+        return message
+    field = str(detail["loc"][0])
+    if detail["type"] == "extra_forbidden":
+        return f"no field {field!r}; it has {', '.join(sorted(cls.model_fields)) or 'none'}"
+    known = cls.model_fields.get(field)
+    about = f" ({known.description})" if known is not None and known.description else ""
+    return f"field {field!r}{about}: got {detail['input']!r}; {message}"

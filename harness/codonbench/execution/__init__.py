@@ -1,0 +1,1 @@
+"""Where a run happens: in this process, in worker processes, in a sandbox; and who has the device."""

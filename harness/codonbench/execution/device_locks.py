@@ -1,0 +1,139 @@
+"""One device, one run: a GPU is used by one run at a time, cores by one where that is asked for.
+
+Runs of one user see one another, or of all who set ``CODONBENCH_LOCKS`` to one folder. What is
+not codonbench is not seen; it shows in the load and in the clocks.
+
+A GPU is always taken alone: two runs on one slow each other down several times over. Cores are
+taken alone with ``--exclusive`` only, since two small runs at once on a laptop are everyday work;
+others are let in, and how many there were is recorded. Whoever takes cores alone waits for those
+there are, and those who come later wait for them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from codonbench.errors import BusyError, StoreError
+from codonbench.execution.locks import Holder, Ledger, Page
+from codonbench.execution.machine import (
+    Circumstances,
+    DeviceKind,
+    clock_mhz,
+    gpu_uuid,
+    load_average,
+)
+
+Say = Callable[[str], None]
+
+LOOK_AGAIN = 0.5
+"""Seconds between two looks at whether what is waited for is free."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms a device, and runs that others are making, are taken.
+
+    Attributes:
+        alone: Share cores with no other run.
+        wait: Wait for what another process has, rather than refuse to run.
+    """
+
+    alone: bool = False
+    wait: bool = True
+
+
+def locks_folder() -> Path:
+    """Return where runs of this machine find one another.
+
+    ``CODONBENCH_LOCKS`` where that is set, else in the user's cache, which several machines may
+    share. Not in a folder for what runs now: logging out deletes that under a run left behind.
+    """
+    chosen = os.environ.get("CODONBENCH_LOCKS")
+    if chosen:
+        return Path(chosen)
+    return user_cache_path("codonbench", appauthor=False) / "locks" / (platform.node() or "here")
+
+
+@contextmanager
+def occupied(device: DeviceKind, terms: Terms, say: Say) -> Iterator[Circumstances]:
+    """Take the device for as long as the context lasts; give the circumstances as it begins.
+
+    Args:
+        device: The GPU that runs use, or the processors that this process may use.
+        terms: Whether to share cores, and whether to wait.
+        say: Told in a sentence who is waited for, or who else is there.
+
+    Raises:
+        BusyError: Another run has the device, and it is not to be waited for.
+        StoreError: `locks_folder` cannot be written, and sharing was ruled out.
+    """
+    things, alone = _things(device), terms.alone or device == "cuda"
+    with ExitStack() as stack:
+        try:
+            page = stack.enter_context(Ledger(locks_folder()).opened())
+        except OSError as error:
+            if terms.alone:
+                raise StoreError(
+                    f"locks folder {locks_folder()} cannot be written: {error.strerror}; "
+                    "name another one in CODONBENCH_LOCKS"
+                ) from error
+            say(f"other runs go unseen: {locks_folder()} cannot be written: {error.strerror}")
+            yield _circumstances(device, None, None)
+            return
+        others = _take(page, things, device, alone=alone, wait=terms.wait, say=say)
+        if others:
+            say(f"{_named(device)} used by {_list(others)} too, which times suffer from")
+        yield _circumstances(device, alone, len(others))
+
+
+def _take(
+    page: Page, things: list[str], device: DeviceKind, *, alone: bool, wait: bool, say: Say
+) -> list[Holder]:
+    """Take all of `things`, as soon as nobody is in the way; return who uses them too."""
+    told: list[Holder] = []
+    while True:
+        taken, others = page.take_all(things, alone=alone)
+        if taken:
+            return others
+        if not wait:
+            raise BusyError(
+                f"{_named(device)} used by {_list(others)}; without --no-wait this run waits"
+            )
+        if others != told:
+            say(f"{_named(device)} used by {_list(others)}; waiting")
+            told = others
+        time.sleep(LOOK_AGAIN)
+
+
+def _things(device: DeviceKind) -> list[str]:
+    if device == "cuda":
+        return [f"gpu {gpu_uuid() or 'of unknown identity'}"]
+    known = hasattr(os, "sched_getaffinity")
+    cores = sorted(os.sched_getaffinity(0)) if known else range(os.cpu_count() or 1)
+    return [f"core {core}" for core in cores]
+
+
+def _circumstances(device: DeviceKind, alone: bool | None, neighbours: int | None) -> Circumstances:
+    clock = clock_mhz(device)
+    return Circumstances(
+        alone=alone,
+        neighbours=neighbours,
+        load_average=load_average(),
+        clocks_mhz=() if clock is None else (clock,),
+    )
+
+
+def _named(device: DeviceKind) -> str:
+    return "the GPU is" if device == "cuda" else "the processors are"
+
+
+def _list(others: list[Holder]) -> str:
+    return " and ".join(map(str, others))

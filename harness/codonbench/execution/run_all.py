@@ -1,0 +1,201 @@
+"""Many runs: one after another, what is recorded already reused, each stored as it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from codonbench.contracts import Trajectory
+from codonbench.contracts.run_record import FINISHED, Confinement, RunRecord, describe_harness
+from codonbench.contracts.run_spec import RunSpec, content_hash
+from codonbench.errors import BusyError
+from codonbench.execution.device_locks import LOOK_AGAIN, Say, Terms, occupied
+from codonbench.execution.in_process import learn as learn_here
+from codonbench.execution.locks import Holder, Page
+from codonbench.execution.machine import describe_machine, pin_arithmetic
+from codonbench.execution.prepare import Job
+from codonbench.execution.run_one import Learn, run
+from codonbench.plugins.registry import Registry
+from codonbench.protocols.referee import Watch
+from codonbench.records.checkpoint_files import Checkpoints
+from codonbench.records.store import Store
+
+SHARED = Terms()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run's record, and whether it was made now or found in the results folder."""
+
+    record: RunRecord
+    reused: bool
+
+
+def run_all(
+    job: Job,
+    registry: Registry,
+    store: Store,
+    watch: Watch,
+    learn: Learn = learn_here,
+    *,
+    force: bool = False,
+    terms: Terms = SHARED,
+    every: float | None = None,
+    confinement: Confinement = "none",
+    say: Say = lambda sentence: None,
+) -> Iterator[Outcome]:
+    """Run every spec of a job and store each record before going on; stop after Ctrl-C.
+
+    A run that was cut short goes on from its last checkpoint, with the results it would have had.
+    A run that another process is making in the same folder is left to it, and its record waited
+    for. What lies in a record's place and is no sound record is set aside, and so is the result of
+    the same spec with other code.
+
+    Args:
+        job: What to run.
+        registry: The plugins.
+        store: Where records go and where finished ones are looked for.
+        watch: Called as each run begins; what it returns follows its probes.
+        learn: What trains.
+        force: Run again what is already recorded.
+        terms: Whether to share the processors, and whether to wait for other processes.
+        every: Seconds between two checkpoints of a run; None for none.
+        confinement: How far `learn` keeps runs apart, for the record.
+        say: Told in a sentence what is set aside and what is waited for.
+
+    Yields:
+        One outcome a seed; those that are recorded already come first.
+
+    Raises:
+        BusyError: Another process has the device or makes one of the runs, and `terms` say not
+            to wait.
+        StoreError: A record cannot be written.
+        PluginError: A metric or a hook failed.
+    """
+    store.prepare()
+    waiting: list[RunSpec] = []
+    for run_spec in job.run_specs:
+        known = None if force else reusable(run_spec, job, registry, store, confinement)
+        if known is not None:
+            yield Outcome(known, reused=True)
+        else:
+            waiting.append(run_spec)
+    if not waiting:
+        return
+    checkpoints = _checkpoints(job, store, every, say)
+    with store.claims() as claims:
+        while waiting:
+            mine, waiting = _claimed(waiting, claims, terms, say)
+            due = []
+            for run_spec in mine:  # another process may have made it since
+                known = None if force else reusable(run_spec, job, registry, store, confinement)
+                if known is None:
+                    due.append(run_spec)
+                else:
+                    claims.give_back(run_spec.run_id)
+                    yield Outcome(known, reused=True)
+            if not due:
+                continue
+            if force:
+                for run_spec in due:
+                    checkpoints.drop(run_spec)
+            outdated = partial(_outdated, job=job, registry=registry, confinement=confinement)
+            for run_spec in due:
+                for aside in store.make_room(run_spec, None if force else outdated):
+                    say(f"set aside: {aside}")
+            # Left before others' runs are waited for, so that two processes never wait in a ring.
+            with occupied(job.run_specs[0].device, terms, say) as circumstances:
+                runs = run(
+                    due, job, registry, watch, learn, circumstances, checkpoints, confinement
+                )
+                for record, trajectory in runs:
+                    store.save(record, trajectory if len(trajectory.pairs) else None)
+                    store.tidy(record)
+                    if record.status in FINISHED:
+                        checkpoints.drop(record.run_spec)
+                    claims.give_back(record.run_id)
+                    _tell(registry, record, trajectory)
+                    yield Outcome(record, reused=False)
+                    if record.status == "interrupted":
+                        waiting = []
+
+
+def _checkpoints(job: Job, store: Store, every: float | None, say: Say) -> Checkpoints:
+    """Return where the progress of a job's runs is kept."""
+    run_spec = job.run_specs[0]
+    pin_arithmetic(run_spec.threads)
+    machine = describe_machine(run_spec.device)
+    harness = describe_harness()
+    origin = [harness.version, harness.commit, job.entry.origin.source_sha256, *machine.kind]
+    return Checkpoints(store.folder, content_hash(origin), every, say)
+
+
+def _claimed(
+    run_specs: Sequence[RunSpec], claims: Page, terms: Terms, say: Say
+) -> tuple[list[RunSpec], list[RunSpec]]:
+    """Claim those runs that nobody is making, as soon as there is one; return them and the rest.
+
+    Raises:
+        BusyError: Somebody is making all of them, and `terms` say not to wait.
+    """
+    told: list[Holder] = []
+    while True:
+        free, others = claims.take_free(run_spec.run_id for run_spec in run_specs)
+        if free:
+            mine = [run_spec for run_spec in run_specs if run_spec.run_id in free]
+            return mine, [run_spec for run_spec in run_specs if run_spec.run_id not in free]
+        who = " and ".join(map(str, others))
+        seeds = ", ".join(str(run_spec.seed) for run_spec in run_specs)
+        if not terms.wait:
+            raise BusyError(
+                f"{run_specs[0].model}, seed {seeds}: being run by {who}; without --no-wait its "
+                "record is waited for"
+            )
+        if told != others:
+            say(f"seed {seeds}: being run by {who}; waiting for its record")
+            told = others
+        time.sleep(LOOK_AGAIN)
+
+
+def _tell(registry: Registry, record: RunRecord, trajectory: Trajectory) -> None:
+    """Tell the plugins of a run; it is stored already, so that none of them can lose it."""
+    if registry.manager.hook.snapshot_taken.get_hookimpls():
+        for index in range(len(trajectory.pairs)):
+            registry.tell("snapshot_taken", trajectory=trajectory, index=index)
+    registry.tell("run_finished", record=record)
+
+
+def reusable(
+    run_spec: RunSpec,
+    job: Job,
+    registry: Registry,
+    store: Store,
+    confinement: Confinement = "none",
+) -> RunRecord | None:
+    """Return the finished record of this very spec, if its code and metrics are still today's.
+
+    What is to be run in a sandbox is not taken from a run outside one.
+    """
+    record = store.find(run_spec.run_id)
+    if record is None or record.status not in FINISHED:
+        return None
+    return None if _outdated(record, job, registry, confinement) else record
+
+
+def _outdated(record: RunRecord, job: Job, registry: Registry, confinement: Confinement) -> str:
+    """Return why a recorded result is not what its spec would give today; empty where it is.
+
+    Empty, too, where the record holds no result.
+    """
+    if record.status not in FINISHED:
+        return ""
+    source = record.plugin.source_sha256
+    if source != job.entry.origin.source_sha256:
+        return f"was made with other code of the model (sha256 {(source or 'unknown')[:8]})"
+    versions = {entry.metric.name: entry.metric.version for entry in registry.metrics.values()}
+    if record.metric_versions != versions:
+        return "was scored by other metrics"
+    outside = confinement == "sandbox" != record.confinement
+    return "was not made in a sandbox" if outside else ""

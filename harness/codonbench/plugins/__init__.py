@@ -1,0 +1,1 @@
+"""How plugins are found, checked and kept by name. Imports contracts and errors."""

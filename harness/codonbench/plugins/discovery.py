@@ -1,0 +1,273 @@
+"""Where plugins are found: entry points, single files and folders of files; each loaded once."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+
+from codonbench.errors import NameClashError, PluginError, UsageError
+from codonbench.plugins.registry import Registry
+from codonbench.plugins.selection import Candidate, Selection, selection_from_environment
+
+GROUP = "codonbench"
+
+_FILE = "codonbench_file_"
+
+
+def load_registry(
+    points: Iterable[EntryPoint] | None = None, selection: Selection | None = None
+) -> Registry:
+    """Return the registry of all installed plugins that are wanted.
+
+    An entry point that names a package loads each module in it, so that adding a plugin to
+    the built-in packages is adding a file.
+
+    Args:
+        points: Entry points to load; those of the group ``codonbench`` by default.
+        selection: Which of them are wanted; what ``CODONBENCH_PLUGINS`` says by default.
+
+    Raises:
+        NameClashError: Two plugins register one name.
+    """
+    registry = discover(points, selection)
+    insist_on_unique_names(registry)
+    return registry
+
+
+def discover(
+    points: Iterable[EntryPoint] | None = None,
+    selection: Selection | None = None,
+    files: Sequence[Path] = (),
+    folders: Sequence[Path] = (),
+    begun: Callable[[Candidate], None] = lambda candidate: None,
+) -> Registry:
+    """Return the registry of all that was found, failures and clashes noted in it, not raised.
+
+    Args:
+        points: Entry points to load; those of the group ``codonbench`` by default.
+        selection: Which of them are wanted; what ``CODONBENCH_PLUGINS`` says by default.
+        files: Python files that register more.
+        folders: Folders of such files: every ``*.py`` in them whose name begins with no ``_``.
+        begun: Told of each plugin as its code is about to run.
+
+    Raises:
+        UsageError: One of `files` is no file, or one of `folders` no folder.
+    """
+    registry = Registry(begun)
+    wanted = selection_from_environment() if selection is None else selection
+    chosen = entry_points(group=GROUP) if points is None else points
+    seen = []
+    for point in sorted(chosen, key=_built_in_first):
+        candidate = _candidate(point)
+        seen.append(candidate)
+        if not _is_off(candidate, wanted, registry):
+            seen += _load_point(registry, point, candidate, wanted)
+    # A file asked for by name is no installed plugin: CODONBENCH_PLUGINS does not speak of it.
+    typed = Selection(off=wanted.off)
+    for file in (*files, *_files_in(folders, registry)):
+        candidate = _candidate_of(file)
+        seen.append(candidate)
+        if not _is_off(candidate, typed, registry):
+            _load_file(registry, file, candidate)
+    for slip in wanted.names_nothing(seen):
+        registry.remarks.append(f"{slip} fits no plugin; 'bench plugins' shows what there is")
+    return registry
+
+
+def own_points() -> list[EntryPoint]:
+    """Return the entry points of codonbench's own plugins."""
+    return [point for point in entry_points(group=GROUP) if _candidate(point).built_in]
+
+
+def owners(files: Sequence[Path], folders: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
+    """Yield distribution, version and module of each stranger's plugin, and import none of them."""
+    for point in entry_points(group=GROUP):
+        candidate = _candidate(point)
+        if not candidate.built_in:
+            yield candidate.distribution, _owner(point)[1], candidate.module
+    for file in (*files, *_files_in(folders, Registry())):
+        candidate = _candidate_of(file)
+        yield candidate.distribution, "", candidate.module
+
+
+def insist_on_what_is_there(files: Iterable[Path], folders: Iterable[Path]) -> None:
+    """Raise UsageError where a plugin file is no file, or a folder of them no folder."""
+    for path in files:
+        if not path.is_file():
+            folder = "; a folder of them is given with --plugins-dir" if path.is_dir() else ""
+            raise UsageError(f"--plugin {path}: expected a Python file, found none{folder}")
+    for path in folders:
+        if not path.is_dir():
+            raise UsageError(f"--plugins-dir {path}: expected a folder of Python files")
+
+
+def insist_on_file(registry: Registry, path: Path) -> None:
+    """Raise PluginError where the plugin file `path` did not load: it was asked for by name."""
+    for failure in registry.failures:
+        if failure.distribution == path.name:
+            place = f" ({failure.place})" if failure.place else ""
+            raise PluginError(f"plugin file {path}: {failure.error}{place}") from failure.cause
+
+
+def insist_on_unique_names(registry: Registry) -> None:
+    """Raise the first of the registry's clashes."""
+    if registry.clashes:
+        first, *others = registry.clashes
+        more = f" ('bench plugins' shows {len(others)} more such names)" if others else ""
+        raise NameClashError(f"{first}{more}")
+
+
+def _built_in_first(point: EntryPoint) -> tuple[bool, str, str]:
+    """Return what orders entry points: a built-in keeps its name, whoever else claims it."""
+    return not _candidate(point).built_in, point.name, point.value
+
+
+def _candidate(point: EntryPoint) -> Candidate:
+    return Candidate(point.name, _owner(point)[0], re.split(r"[:\[]", point.value)[0].strip())
+
+
+def _owner(point: EntryPoint) -> tuple[str, str]:
+    """Return name and version of an entry point's distribution; empty where it tells neither."""
+    try:
+        return str(point.dist.name or ""), str(point.dist.version or "")  # type: ignore[union-attr]
+    except Exception:  # its metadata are missing or damaged, each Python says so in its own way
+        return "", ""
+
+
+def _candidate_of(file: Path) -> Candidate:
+    return Candidate(file.stem, file.name, _FILE + file.stem)
+
+
+def import_file(name: str, path: Path) -> ModuleType:
+    """Import a Python file as the module `name`.
+
+    Raises:
+        PluginError: It is none.
+        Whatever running it raises.
+    """
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path.name!r} is no Python file; expected a name like mymodel.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pickle and inspect look a class up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def file_modules() -> list[tuple[str, Path]]:
+    """Return name and path of each module that was made of a single file in this process."""
+    return [
+        (name, Path(module.__file__))
+        for name, module in sys.modules.items()
+        if name.startswith(_FILE) and module.__file__ is not None
+    ]
+
+
+def _is_off(candidate: Candidate, wanted: Selection, registry: Registry) -> bool:
+    """Return whether `candidate` is not wanted, and note so."""
+    reason = wanted.why_not(candidate)
+    if reason:
+        owner = f" of {candidate.distribution}" if candidate.distribution else ""
+        registry.switched_off.append(f"{candidate.module}{owner} ({reason})")
+    return bool(reason)
+
+
+def _load_point(
+    registry: Registry, point: EntryPoint, candidate: Candidate, wanted: Selection
+) -> Iterator[Candidate]:
+    """Register what an entry point leads to; yield the modules of a package that it names."""
+    version = _owner(point)[1]
+    failures, offers = len(registry.failures), False
+    root = _import(registry, candidate, version, point)
+    if root is None:
+        return
+    offers |= _add(registry, root, candidate, version)
+    for info in pkgutil.iter_modules(getattr(root, "__path__", [])):
+        name = f"{root.__name__}.{info.name}"
+        inner = Candidate(candidate.point, candidate.distribution, name)
+        yield inner
+        if _is_off(inner, wanted, registry):
+            offers = True  # for all we know
+            continue
+        module = _import(registry, inner, version)
+        if module is not None:
+            offers |= _add(registry, module, inner, version)
+    if not offers and failures == len(registry.failures):
+        with registry.contain(candidate, version, getattr(root, "__file__", None) or ""):
+            raise PluginError(f"registers nothing; {_EXPECTED}")
+
+
+_EXPECTED = (
+    "expected a function register_models(register), register_tasks or register_metrics marked "
+    "with @hookimpl, or a function that builds a module marked with @codonbench.model(...)"
+)
+
+
+def _add(registry: Registry, module: ModuleType, candidate: Candidate, version: str) -> bool:
+    """Register a module; return whether it offers anything."""
+    with suppress(NameClashError):  # it is among the registry's clashes
+        registry.add(module, candidate.distribution, version, point=candidate.point)
+    return registry.offers(module)
+
+
+def _import(
+    registry: Registry, candidate: Candidate, version: str, point: EntryPoint | None = None
+) -> ModuleType | None:
+    """Return the module, or None and a failure noted."""
+    with registry.contain(candidate, version, _source_of(candidate.module)):
+        if point is not None and ":" in point.value:
+            raise PluginError(
+                f"entry point {point.name} = {point.value!r}; expected the name of a module: "
+                f"{point.name} = {candidate.module!r}"
+            )
+        return importlib.import_module(candidate.module)
+    return None
+
+
+def _source_of(module: str) -> str:
+    """Return the source file of a module that was not imported yet; empty where there is none."""
+    parent = module.rpartition(".")[0]
+    if parent and parent not in sys.modules:  # to look further would import it
+        return ""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError, AttributeError):
+        return ""
+    return (spec.origin or "") if spec is not None and spec.has_location else ""
+
+
+def _files_in(folders: Iterable[Path], registry: Registry) -> Iterator[Path]:
+    """Yield the plugin files of each folder in the order of their names."""
+    for folder in folders:
+        insist_on_what_is_there((), (folder,))
+        files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
+        if not files:
+            registry.remarks.append(f"--plugins-dir {folder} holds no file like mymodel.py")
+        yield from files
+
+
+def _load_file(registry: Registry, path: Path, candidate: Candidate) -> None:
+    """Register what a file offers, once however often it is named; contain its failure."""
+    insist_on_what_is_there((path,), ())
+    name, file, failures = candidate.module, str(path.resolve()), len(registry.failures)
+    plugins = registry.manager.get_plugins()
+    if file in {getattr(module, "__file__", None) for module in plugins}:
+        return
+    while registry.manager.has_plugin(name):  # a file of the same name in another folder
+        name += "_"
+    with registry.contain(candidate, file=file):
+        module = import_file(name, Path(file))
+        if not _add(registry, module, candidate, "") and failures == len(registry.failures):
+            raise PluginError(f"registers nothing; {_EXPECTED}")

@@ -1,0 +1,240 @@
+"""What a plugin registers: checked at the door, and entered under its names."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import FunctionType, MappingProxyType, ModuleType
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from codonbench.contracts import (
+    Metric,
+    MetricName,
+    Model,
+    ModelConfig,
+    ModelInfo,
+    Name,
+    Reference,
+    Task,
+    TaskOptions,
+    Version,
+)
+from codonbench.contracts.run_spec import configure
+from codonbench.errors import ConfigError, PluginError
+from codonbench.plugins.provenance import Origin, describe_origin
+
+ModelClass = type[Model] | type[Reference]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something registered under a name."""
+
+    name: str
+    origin: Origin
+    file: str
+
+
+@dataclass(frozen=True)
+class ModelEntry(Entry):
+    """A model, or one of its presets.
+
+    Attributes:
+        cls: The plugin's class.
+        preset: Configuration values the name stands for.
+    """
+
+    cls: ModelClass
+    preset: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def version(self) -> str:
+        """The model's."""
+        return self.cls.info.version
+
+
+@dataclass(frozen=True)
+class TaskEntry(Entry):
+    """A task."""
+
+    task: Task
+
+    @property
+    def version(self) -> str:
+        """The task's."""
+        return self.task.version
+
+
+@dataclass(frozen=True)
+class MetricEntry(Entry):
+    """A metric."""
+
+    metric: Metric
+
+    @property
+    def version(self) -> str:
+        """The metric's."""
+        return self.metric.version
+
+
+def model_entries(
+    cls: object, module: ModuleType, distribution: str, version: str
+) -> list[ModelEntry]:
+    """Return the entry of a model and of each of its presets.
+
+    Raises:
+        PluginError: It is no model, or one that could never be run.
+    """
+    model = _check_model(cls)
+    origin, file = describe_origin(model, module, distribution, version)
+    entries = [ModelEntry(model.info.name, origin, file, model)]
+    for preset, values in model.presets.items():
+        entries.append(ModelEntry(preset, origin, file, model, MappingProxyType(dict(values))))
+    return entries
+
+
+def task_entries(
+    task: object, module: ModuleType, distribution: str, version: str
+) -> list[TaskEntry]:
+    """Return the entry of a task.
+
+    Raises:
+        PluginError: It is no task, or has no valid name, version, title or options.
+    """
+    if not isinstance(task, Task):
+        raise _unfit(task, "an instance of a subclass of Task")
+    _check_words(task, {"name": Name, "version": Version, "title": str, "default_data": str})
+    if not (isinstance(task.Options, type) and issubclass(task.Options, TaskOptions)):
+        raise PluginError(
+            f"task {task.name!r}: Options is {_shown(task.Options)}; "
+            "expected a subclass of TaskOptions"
+        )
+    origin, file = describe_origin(type(task), module, distribution, version)
+    return [TaskEntry(task.name, origin, file, task)]
+
+
+def metric_entries(
+    metric: object, module: ModuleType, distribution: str, version: str
+) -> list[MetricEntry]:
+    """Return the entry of a metric.
+
+    Raises:
+        PluginError: It is no metric, or has no valid name, version or summary.
+    """
+    if not isinstance(metric, Metric):
+        raise _unfit(metric, "an instance of a subclass of Metric")
+    _check_words(metric, {"name": MetricName, "version": Version, "summary": str})
+    origin, file = describe_origin(type(metric), module, distribution, version)
+    return [MetricEntry(metric.name, origin, file, metric)]
+
+
+def _check_model(cls: object) -> ModelClass:
+    """Return `cls` if it is a model class that could be run."""
+    if not (isinstance(cls, type) and issubclass(cls, Model | Reference)):
+        raise _unfit(cls, "a subclass of Model or Reference")
+    owner = f"model class {cls.__qualname__}"
+    info = getattr(cls, "info", None)
+    if not isinstance(info, ModelInfo):
+        raise PluginError(
+            f"{owner}: info is {_shown(info)}; "
+            "expected info = ModelInfo(name=..., version=..., summary=...)"
+        )
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        raise PluginError(f"{owner} lacks {' and '.join(missing)}, which every Model must define")
+    _check_call(cls, "__init__", "config")
+    if issubclass(cls, Model):
+        _check_call(cls, "build", "task")
+        _check_call(cls, "configure_optimizer", "module")
+    if not (isinstance(cls.Config, type) and issubclass(cls.Config, ModelConfig)):
+        raise PluginError(
+            f"{owner}: Config is {_shown(cls.Config)}; expected a subclass of ModelConfig"
+        )
+    _check_config(cls.Config, {}, f"model {info.name!r}")
+    for preset, values in cls.presets.items():
+        _check_word(preset, Name, f"model {info.name!r}, preset")
+        _check_config(cls.Config, values, f"preset {preset!r} of model {info.name!r}")
+    return cls
+
+
+def _check_call(cls: type, method: str, argument: str) -> None:
+    """Check that the harness can call a method as it will: with one argument, by position."""
+    function = inspect.getattr_static(cls, method)
+    if not isinstance(function, FunctionType):
+        return  # a decorated or built-in one keeps its secrets until it is called
+    signature = inspect.signature(function)
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise PluginError(
+            f"model class {cls.__qualname__}: {method}{signature} cannot be called with "
+            f"({argument}): {error}; expected def {method}(self, {argument})"
+        ) from error
+
+
+def _check_config(cls: type[ModelConfig], values: Mapping[str, Any], owner: str) -> None:
+    """Check that a named configuration is valid and survives the JSON of a record."""
+    try:
+        config = configure(cls, dict(values), {}, owner)
+    except ConfigError as error:
+        cause = error.__cause__
+        if isinstance(cause, ValidationError) and {d["type"] for d in cause.errors()} == {
+            "missing"
+        }:
+            return  # a field without a default: --set gives it
+        raise PluginError(str(error)) from error
+    for name in cls.model_fields:
+        value = getattr(config, name)
+        try:
+            written = json.dumps(config.model_dump(mode="json", include={name}), allow_nan=False)
+            again = getattr(cls.model_validate(config.model_dump() | json.loads(written)), name)
+        except Exception as error:
+            raise PluginError(
+                f"{owner}: Config field {name!r} holds {_shown(value)}, which a record cannot "
+                "hold: JSON has numbers, text, true, false, null, lists and maps; give it a name "
+                "(Literal['relu', 'tanh']) that build() looks up"
+            ) from error
+        if again != value:
+            raise PluginError(
+                f"{owner}: Config field {name!r} holds {_shown(value)}, and {_shown(again)} once "
+                "written to JSON and read again; use a type that comes back as it was"
+            )
+
+
+def _check_words(plugin: Task | Metric, words: Mapping[str, Any]) -> None:
+    """Check that a task's or metric's `words`, the names of its attributes, are valid."""
+    for word, valid in words.items():
+        owner = f"class {type(plugin).__qualname__}: {word}"
+        _check_word(getattr(plugin, word, None), valid, owner)
+
+
+def _check_word(value: object, valid: Any, owner: str) -> None:
+    try:
+        TypeAdapter(valid).validate_python(value, strict=True)
+    except ValidationError as error:
+        raise PluginError(f"{owner} is {value!r}: {error.errors()[0]['msg']}") from error
+
+
+def _shown(value: object) -> str:
+    """Return a value and its type, cut to a length that fits a message."""
+    if isinstance(value, type):
+        return f"the class {value.__qualname__}"
+    text = repr(value)
+    text = text if len(text) <= 80 else f"{text[:77]}..."
+    return "None" if value is None else f"{text} ({type(value).__name__})"
+
+
+def _unfit(plugin: object, expected: str) -> PluginError:
+    """Return what to raise where something registered is no plugin of its kind."""
+    remedy = ""
+    if isinstance(plugin, Model | Reference):
+        remedy = f"; register the class itself: register({type(plugin).__qualname__})"
+    elif isinstance(plugin, type) and issubclass(plugin, Task | Metric):
+        remedy = f"; register an instance of it: register({plugin.__qualname__}())"
+    elif isinstance(plugin, FunctionType):
+        remedy = "; a function that builds a module needs @codonbench.model(encoding=...) above it"
+    return PluginError(f"register() was given {_shown(plugin)}; expected {expected}{remedy}")

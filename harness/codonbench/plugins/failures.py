@@ -1,0 +1,129 @@
+"""A plugin that did not load: whose it is, where it broke, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from codonbench.errors import BenchError
+from codonbench.plugins.selection import Candidate, plain
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin that did not load.
+
+    Attributes:
+        module: What was being loaded.
+        distribution: Whose it is.
+        error: What the traceback ends with, on one line.
+        details: All of it.
+        version: The distribution's.
+        point: The name of its entry point, or of its file.
+        file: The source file; empty where there is none.
+        line: The line of it that failed; None where that is unknown.
+        hint: What to do next.
+        cause: The exception itself.
+    """
+
+    module: str
+    distribution: str
+    error: str
+    details: str
+    version: str = ""
+    point: str = ""
+    file: str = ""
+    line: int | None = None
+    hint: str = ""
+    cause: BaseException | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def place(self) -> str:
+        """File and line, ``mylstm.py:3``; empty where there is no file."""
+        return f"{self.file}:{self.line}" if self.file and self.line else self.file
+
+    @property
+    def whose(self) -> str:
+        """Module and distribution: ``mylstm of my-shop 1.0``."""
+        owner = f"{self.distribution} {self.version}".strip()
+        module = self.module or f"entry point {self.point!r}"
+        return f"{module} of {owner}" if owner else module
+
+    def concerns(self, name: str) -> bool:
+        """Return whether this plugin is likely to be the one that offers `name`.
+
+        Its source speaks of `name`, or `name` is or begins with what the plugin, its module or
+        its file is called. A guess, for a message: what did not load cannot be asked.
+        """
+        wanted = plain(name)
+        called = {self.point, self.distribution, Path(self.file).stem, *self.module.split(".")}
+        if any(wanted == c or wanted.startswith(f"{c}-") for c in map(plain, called) if c):
+            return True
+        word = re.compile(rf"(?<![\w.-]){re.escape(name.replace('_', '-'))}(?![\w-])")
+        return any(word.search(text.replace("_", "-")) for text in self._sources())
+
+    def _sources(self) -> list[str]:
+        """Return the text of its file, or of all files of a package that did not load."""
+        file = Path(self.file)
+        if not file.is_file():
+            return []
+        files = sorted(file.parent.glob("*.py")) if file.name == "__init__.py" else [file]
+        return [found.read_text(encoding="utf-8", errors="replace") for found in files]
+
+
+def describe_failure(
+    error: BaseException, candidate: Candidate, version: str = "", file: str = ""
+) -> Failure:
+    """Return what is to be said of `error`, which loading `candidate` from `file` came to."""
+    file, line = _place(error, file)
+    return Failure(
+        module=candidate.module,
+        distribution=candidate.distribution,
+        error=last_line(error),
+        details="".join(traceback.format_exception(error)),
+        version=version,
+        point=candidate.point,
+        file=file,
+        line=line,
+        hint=_hint(error, candidate),
+        cause=error,
+    )
+
+
+def last_line(error: BaseException) -> str:
+    """Return what a traceback ends with, on one line."""
+    if isinstance(error, BenchError):  # our own words need no type in front
+        return str(error)
+    if isinstance(error, ValidationError):  # its own text is a paragraph with links
+        problems = (
+            f"{'.'.join(map(str, d['loc'])) or error.title}: {d['msg']}, got {d['input']!r}"
+            for d in error.errors()
+        )
+        return f"{type(error).__name__}: {error.title}: {'; '.join(problems)}"
+    return " ".join(traceback.format_exception_only(error)[-1].split())
+
+
+def _place(error: BaseException, file: str) -> tuple[str, int | None]:
+    """Return the file that failed, and the last of its lines that was reached."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return error.filename, error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame.lineno for frame in frames if file and frame.filename == file]
+    return file, own[-1] if own else None
+
+
+def _hint(error: BaseException, candidate: Candidate) -> str:
+    """Return the next step."""
+    owner = candidate.distribution or "the distribution that names it"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        if candidate.module == error.name or candidate.module.startswith(f"{error.name}."):
+            return (
+                f"the entry point {candidate.point!r} names a module that does not exist; "
+                f"reinstall {owner} or correct its [project.entry-points.codonbench]"
+            )
+        return f"install {error.name.partition('.')[0]!r} beside codonbench, or reinstall {owner}"
+    return f"mend it, or switch it off with -p no:{candidate.point or candidate.module}"

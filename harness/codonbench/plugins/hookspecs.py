@@ -1,0 +1,46 @@
+"""The hooks a plugin can implement (pluggy project name ``codonbench``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from codonbench.contracts import Metric, Model, Reference, Task, Trajectory
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.contracts.run_spec import RunSpec
+
+hookspec = pluggy.HookspecMarker("codonbench")
+hookimpl = pluggy.HookimplMarker("codonbench")
+
+
+@hookspec
+def register_models(register: Callable[[type[Model] | type[Reference]], None]) -> None:
+    """Call ``register(cls)`` for each model. Called once, when models are first needed."""
+
+
+@hookspec
+def register_tasks(register: Callable[[Task], None]) -> None:
+    """Call ``register(task)`` for each task. Called once, when tasks are first needed."""
+
+
+@hookspec
+def register_metrics(register: Callable[[Metric], None]) -> None:
+    """Call ``register(metric)`` for each metric. Called once, when metrics are first needed."""
+
+
+@hookspec
+def run_started(run_spec: RunSpec) -> None:
+    """Before the first pair of a run. Read-only: what it returns is ignored."""
+
+
+@hookspec
+def snapshot_taken(trajectory: Trajectory, index: int) -> None:
+    """After a run is stored, once for each probe of its trajectory, in order. Read-only."""
+
+
+@hookspec
+def run_finished(record: RunRecord) -> None:
+    """After a run is scored and stored. Read-only."""

@@ -1,0 +1,211 @@
+"""Plugins by name: what each module registers, each failure kept to itself."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pluggy
+
+from codonbench.contracts.from_function import FunctionModel
+from codonbench.errors import NameClashError, PluginError, UnknownNameError
+from codonbench.plugins import hookspecs
+from codonbench.plugins.entries import (
+    Entry,
+    MetricEntry,
+    ModelEntry,
+    TaskEntry,
+    metric_entries,
+    model_entries,
+    task_entries,
+)
+from codonbench.plugins.failures import Failure, describe_failure
+from codonbench.plugins.hook_check import check_hooks
+from codonbench.plugins.selection import Candidate
+
+EntryT = TypeVar("EntryT", bound=Entry)
+
+
+class Registry:
+    """Every plugin that loaded, by kind and name, and every one that did not.
+
+    Args:
+        begun: Told whose code is about to run.
+
+    Attributes:
+        models, tasks, metrics: Entries by name.
+        failures: What did not load, and why.
+        clashes: Names that two plugins claim; the first to come has it.
+        switched_off: What was left out on request, and by what: ``mylstm of my-shop (-p no:...)``.
+        remarks: What else is worth a word to the person who asked.
+        manager: pluggy's, for the lifecycle hooks.
+    """
+
+    def __init__(self, begun: Callable[[Candidate], None] = lambda candidate: None) -> None:
+        self._begun = begun
+        self.models: dict[str, ModelEntry] = {}
+        self.tasks: dict[str, TaskEntry] = {}
+        self.metrics: dict[str, MetricEntry] = {}
+        self.failures: list[Failure] = []
+        self.clashes: list[NameClashError] = []
+        self.switched_off: list[str] = []
+        self.remarks: list[str] = []
+        self.manager = pluggy.PluginManager("codonbench")
+        self.manager.add_hookspecs(hookspecs)
+
+    def add(self, module: ModuleType, distribution: str, version: str, *, point: str = "") -> None:
+        """Register everything that a module's hooks offer; contain its failure.
+
+        A model made by `codonbench.model` needs no hook. A module that two entry points name is
+        registered once.
+
+        Args:
+            module: The module.
+            distribution: Whose it is.
+            version: The distribution's.
+            point: The name of the entry point that led to it.
+
+        Raises:
+            NameClashError: A name is taken already. All else of the module is registered.
+        """
+        if self.manager.is_registered(module):
+            return
+        candidate = Candidate(point, distribution, module.__name__)
+        file = getattr(module, "__file__", None) or ""
+        clashes = len(self.clashes)
+        failures = len(self.failures)
+        with self.contain(candidate, version, file):
+            check_hooks(module)
+            self.manager.register(module, name=module.__name__)
+            self.manager.check_pending()
+        if len(self.failures) > failures:
+            # Left in place, its misspelt hook would be found again with every later plugin.
+            if self.manager.is_registered(module):
+                self.manager.unregister(module)
+            return
+
+        def add_to(kind: str, table: dict[str, Any], make: Callable[..., Any]) -> Any:
+            def register(plugin: Any) -> None:
+                for entry in make(plugin, module, distribution, version):
+                    self._claim(table, entry, kind)
+
+            return register
+
+        add_model = add_to("model", self.models, model_entries)
+        for hook, register in (
+            ("register_models", add_model),
+            ("register_tasks", add_to("task", self.tasks, task_entries)),
+            ("register_metrics", add_to("metric", self.metrics, metric_entries)),
+        ):
+            others = [p for p in self.manager.get_plugins() if p is not module]
+            with self.contain(candidate, version, file):
+                self.manager.subset_hook_caller(hook, others)(register=register)
+        for value in list(vars(module).values()):
+            if _is_made_here(value, module):
+                with self.contain(candidate, version, file):
+                    add_model(value)
+        if len(self.clashes) > clashes:
+            raise self.clashes[clashes]
+
+    @contextmanager
+    def contain(self, candidate: Candidate, version: str = "", file: str = "") -> Iterator[None]:
+        """Note what a plugin's code raises as its failure, and go on.
+
+        A plugin may do anything; even ``sys.exit`` ends here, and only Ctrl-C travels on.
+        """
+        self._begun(candidate)
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.failures.append(describe_failure(error, candidate, version, file))
+
+    def offers(self, module: ModuleType) -> bool:
+        """Return whether a registered module has a hook or a model without one."""
+        made = any(_is_made_here(value, module) for value in vars(module).values())
+        return made or bool(self.manager.get_hookcallers(module))
+
+    def model(self, name: str) -> ModelEntry:
+        """Return the model or preset called `name`.
+
+        Raises:
+            UnknownNameError: There is none.
+            PluginError: There is none, but a plugin that seems to offer it did not load.
+        """
+        return self._find(self.models, name, "model", "models")
+
+    def task(self, name: str) -> TaskEntry:
+        """Return the task called `name`; raises as `model` does."""
+        return self._find(self.tasks, name, "task", "tasks")
+
+    def metric(self, name: str) -> MetricEntry:
+        """Return the metric called `name`; raises as `model` does."""
+        return self._find(self.metrics, name, "metric", "metrics")
+
+    def tell(self, hook: str, **facts: object) -> None:
+        """Call a lifecycle hook of every plugin that has it.
+
+        Raises:
+            PluginError: One of them failed; names it.
+        """
+        for impl in getattr(self.manager.hook, hook).get_hookimpls():
+            try:
+                impl.function(*(facts[name] for name in impl.argnames))
+            except Exception as error:
+                raise PluginError(
+                    f"plugin {impl.plugin_name} failed in {hook}: {error!r}"
+                ) from error
+
+    def _claim(self, table: dict[str, Any], entry: Entry, kind: str) -> None:
+        taken = table.setdefault(entry.name, entry)
+        if taken == entry:  # new, or registered by hook and by mark
+            return
+        self.clashes.append(
+            NameClashError(
+                f"{kind} {entry.name!r} is registered twice: by {_whose(taken)} and by "
+                f"{_whose(entry)}; rename one of them, or switch one off: "
+                f"-p no:{_switch(taken, entry)}"
+            )
+        )
+
+    def _find(self, table: dict[str, EntryT], name: str, kind: str, kinds: str) -> EntryT:
+        if name in table:
+            return table[name]
+        for failure in self.failures:
+            if failure.concerns(name):
+                place = f" ({failure.place})" if failure.place else ""
+                raise PluginError(
+                    f"no {kind} {name!r}: the plugin that seems to offer it did not load, "
+                    f"{failure.whose}: {failure.error}{place}; {failure.hint}"
+                ) from failure.cause
+        close = difflib.get_close_matches(name, table, n=3)
+        hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
+        off = f"; switched off: {', '.join(self.switched_off)}" if self.switched_off else ""
+        raise UnknownNameError(
+            f"unknown {kind} {name!r}; {hint}'bench ls {kinds}' lists all {len(table)}{off}"
+        )
+
+
+def _is_made_here(value: object, module: ModuleType) -> bool:
+    """Return whether `value` is a model that `codonbench.model` made in this very module."""
+    return (
+        isinstance(value, type)
+        and issubclass(value, FunctionModel)
+        and value.__module__ == module.__name__
+    )
+
+
+def _whose(entry: Entry) -> str:
+    origin = entry.origin
+    return " ".join(filter(None, (origin.distribution, origin.version, f"({origin.module})")))
+
+
+def _switch(first: Entry, second: Entry) -> str:
+    """Return the shortest name that switches off one of two plugins and not the other."""
+    if first.origin.distribution == second.origin.distribution or not second.origin.distribution:
+        return second.origin.module
+    return second.origin.distribution

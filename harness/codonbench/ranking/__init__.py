@@ -1,0 +1,1 @@
+"""Over seeds and rows: survival, intervals, paired tests, tiers, tables. Imports contracts and records."""

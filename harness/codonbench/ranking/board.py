@@ -1,0 +1,190 @@
+"""Records to a ranked board: who is comparable with whom, and in what order.
+
+One table for each comparability key and kind of device. Rows are ranked by the median over
+seeds of ``excess_pairs``, runs that never deciphered counting as longer than any. Everything
+here is a pure function of the records, so the same records give the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from codonbench.contracts import Frozen
+from codonbench.contracts.run_record import FINISHED, RunRecord
+from codonbench.ranking.controls import OPTION, Contrast, RowKey, contrasts, controlled_key, row_key
+from codonbench.ranking.rows import Row, answers, build_row, with_differences
+from codonbench.ranking.tiers import tiers
+from codonbench.records.printable import printable
+from codonbench.records.store import BadRecord
+
+__all__ = ["Board", "Excluded", "Row", "Table", "build_board"]
+
+_Place = tuple[str, str]
+"""A comparability key and a kind of device."""
+
+_Rows = dict[RowKey, dict[int, RunRecord]]
+"""A table's records, by row and seed."""
+
+
+class Table(Frozen):
+    """Rows that may be compared with one another, and those that were run under a control too."""
+
+    key: str
+    task: str
+    task_version: str
+    task_options: dict[str, object]
+    data: str
+    data_checksum: str
+    simulated: bool
+    stop: str
+    budget_pairs: int
+    device: str
+    torch: tuple[str, ...]
+    engines: tuple[str, ...]
+    notes: tuple[str, ...]
+    rows: tuple[Row, ...]
+    references: tuple[Row, ...]
+    contrasts: tuple[Contrast, ...] = ()
+
+    @property
+    def control(self) -> str:
+        """Which control these rows were run under; empty for none, which comes first."""
+        return str(self.task_options.get(OPTION) or "")
+
+
+class Excluded(Frozen):
+    """A file or a run that does not count, and why."""
+
+    name: str
+    reason: str
+
+
+class Board(Frozen):
+    """All tables, and all that was left out."""
+
+    schema_version: Literal[2] = 2
+    tables: tuple[Table, ...]
+    excluded: tuple[Excluded, ...]
+
+
+def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
+    """Return the board that a folder's records give."""
+    excluded: list[Excluded] = []
+    groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+    for item in found:
+        if isinstance(item, BadRecord):
+            excluded.append(Excluded(name=printable(item.path.name), reason=item.reason))
+        elif reason := _unfit(item):
+            excluded.append(Excluded(name=item.name, reason=reason))
+        else:
+            groups[item.comparability_key, item.machine.device].append(item)
+    counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
+    tables = [_build_table(rows, _contrasts(place, counted)) for place, rows in counted.items()]
+    tables.sort(
+        key=lambda t: (
+            *(t.task, t.simulated, t.data, t.stop == "budget"),
+            *(t.device, t.control, t.key),
+        )
+    )
+    excluded.sort(key=lambda e: (e.name, e.reason))
+    return Board(tables=tuple(tables), excluded=tuple(excluded))
+
+
+def _unfit(record: RunRecord) -> str | None:
+    """Return why a record cannot count, whatever the others are."""
+    if record.status not in FINISHED:
+        return f"status {record.status}"
+    values = record.metrics.items()
+    huge = sorted(name for name, value in values if value and abs(value) > sys.float_info.max)
+    return f"{', '.join(huge)}: larger than any number that can be reckoned with" if huge else None
+
+
+def _count(records: Sequence[RunRecord], excluded: list[Excluded]) -> _Rows:
+    """Return the records that count, by row and seed; the first of a seed does."""
+    by_row: _Rows = defaultdict(dict)
+    for record in sorted(records, key=lambda r: (r.model, r.seed, r.run_id, r.checksum)):
+        counted = by_row[row_key(record)].setdefault(record.seed, record)
+        if counted is not record:
+            reason = f"seed {record.seed} is already counted from {counted.name}"
+            excluded.append(Excluded(name=record.name, reason=reason))
+    return by_row
+
+
+def _contrasts(place: _Place, counted: Mapping[_Place, _Rows]) -> dict[RowKey, list[Contrast]]:
+    """Return, for the rows of one table, how they stand beside their controls."""
+    key, device = place
+    found: dict[RowKey, list[Contrast]] = defaultdict(list)
+    for (_, other_device), controlled in counted.items():
+        first = _first(controlled)
+        if other_device == device and controlled_key(first) == key:
+            for row, contrast in contrasts(counted[place], controlled):
+                found[row].append(contrast)
+    return found
+
+
+def _first(rows: _Rows) -> RunRecord:
+    """Return a record of a table, for what all of them share."""
+    return next(iter(next(iter(rows.values())).values()))
+
+
+def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]]) -> Table:
+    runs = [list(seeds.values()) for seeds in by_row.values()]
+    built = [build_row(own, found.get(key, [])) for key, own in zip(by_row, runs, strict=True)]
+    named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])
+    rows = list(zip(named, runs, strict=True))
+    rows.sort(key=lambda row: _order(row[0]))
+    records = [record for own in runs for record in own]
+    first = _first(by_row)
+    return Table(
+        key=first.comparability_key,
+        task=first.task,
+        task_version=first.run_spec.task_version,
+        task_options=first.run_spec.task_options,
+        data=", ".join(sorted({r.dataset.source for r in records})),
+        data_checksum=first.dataset.checksum,
+        simulated=first.dataset.simulated,
+        stop=first.run_spec.stop,
+        budget_pairs=first.run_spec.budget_pairs,
+        device=first.machine.device,
+        torch=tuple(sorted({r.machine.torch for r in records})),
+        engines=tuple(sorted({r.engine.name for r in records})),
+        notes=first.dataset.notes,
+        rows=_ranked([(row, runs) for row, runs in rows if row.role == "contestant"]),
+        references=tuple(row for row, _ in rows if row.role == "reference"),
+        contrasts=tuple(contrast for key in sorted(found) for contrast in found[key]),
+    )
+
+
+def _ranked(rows: Sequence[tuple[Row, Sequence[RunRecord]]]) -> tuple[Row, ...]:
+    """Return rows in the order of their ranks, with rank and tier."""
+    found = tiers([_excesses(records) for _, records in rows])
+    return tuple(
+        row.model_copy(update={"rank": rank, "tier": tier})
+        for rank, ((row, _), tier) in enumerate(zip(rows, found, strict=True), 1)
+    )
+
+
+def _excesses(records: Sequence[RunRecord]) -> dict[int, float]:
+    """Return what a row is ranked by, by seed; infinity for "never"."""
+    values = answers(records, "excess_pairs")
+    return {seed: math.inf if value is None else value for seed, value in values.items()}
+
+
+def _order(row: Row) -> tuple[float, float, float, str, str]:
+    """Return the key rows are ranked by: excess, then pairs, then success, then name."""
+
+    def position(name: str) -> float:
+        median = row.medians[name]
+        return math.inf if median is None or median.value is None else median.value
+
+    return (
+        position("excess_pairs"),
+        position("pairs_consumed"),
+        -row.successes / len(row.seeds),
+        row.model,
+        row.config_sha256,
+    )

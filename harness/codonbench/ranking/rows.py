@@ -1,0 +1,212 @@
+"""A model's runs to its row: medians, means and shares over seeds, and what a reader must know."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from codonbench.contracts import Frozen
+from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.run_spec import content_hash
+from codonbench.protocols.schedule import WINDOW_PAIRS
+from codonbench.ranking.controls import FASTER, Contrast
+from codonbench.ranking.statistics import (
+    Median,
+    RestrictedMean,
+    censored_median,
+    is_chance,
+    restricted_mean,
+    wilson_interval,
+)
+
+OFFICIAL_SEEDS = 10
+
+LUCK = 0.25
+"""Share of runs that an honest learner may well decipher below the bound: when a single codon
+is left to be seen, a guess at it is right now and then. Far above one in 21, because an untrained
+guess at the rarest codon may be a good one; more often than that is not luck."""
+
+MEDIANS = (
+    "excess_pairs",
+    "pairs_consumed",
+    "sustained_pairs",
+    "confident_pairs",
+    "rare_stop_ambiguity",
+    "decipher_epoch",
+)
+
+COUNTS = ("rare_stop_ambiguity",)
+"""Those of `MEDIANS` that are counts: null means that there is nothing to count, not "never"."""
+
+
+class Row(Frozen):
+    """One model in one table.
+
+    Attributes:
+        rank: From 1; None in the reference part.
+        tier: From 1; None in the reference part. Ranks that the paired test of `tiers` cannot
+            tell from the row that opened a tier share it.
+        model, model_version, config: What ran.
+        config_sha256: Of `config`, to tell rows of one name apart.
+        overrides: Where `config` departs from the model's or preset's own.
+        distribution: Who supplies it.
+        role: ``contestant`` or ``reference``.
+        successes, success_low, success_high: Runs whose deciphering was sustained, and the
+            Wilson interval of their share.
+        seeds: The seeds counted.
+        run_ids: Their runs, in the same order. For who goes on from the row to its records; not
+            written out, since records say themselves which run they are.
+        medians: Over seeds, by metric name; None where the metric does not apply.
+        restricted_mean: Of `pairs_consumed`, over seeds and up to the budget; None where the
+            metric does not apply or the row was computed, not run.
+        parameters: Trainable parameters.
+        devices: Device names.
+        seconds: Median training time of a run; None where devices differ.
+        notes: What a reader must know: flags, knowledge, too few seeds.
+    """
+
+    rank: int | None
+    tier: int | None
+    model: str
+    model_version: str
+    config: dict[str, object]
+    config_sha256: str
+    overrides: dict[str, object]
+    distribution: str
+    role: Literal["contestant", "reference"]
+    successes: int
+    success_low: float
+    success_high: float
+    seeds: tuple[int, ...]
+    run_ids: tuple[str, ...] = Field(default=(), exclude=True)
+    medians: dict[str, Median | None]
+    restricted_mean: RestrictedMean | None
+    parameters: int
+    devices: tuple[str, ...]
+    seconds: float | None
+    notes: tuple[str, ...]
+
+
+def build_row(records: Sequence[RunRecord], found: Sequence[Contrast]) -> Row:
+    """Return the row of one model's records, one a seed, and of its contrasts; not yet ranked."""
+    first, n = records[0], len(records)
+    successes = sum(r.metrics.get("sustained_pairs") is not None for r in records)
+    low, high = wilson_interval(successes, n)
+    devices = tuple(sorted({r.machine.device_name for r in records}))
+    return Row(
+        rank=None,
+        tier=None,
+        model=first.model,
+        model_version=first.run_spec.model_version,
+        config=first.run_spec.config,
+        config_sha256=content_hash(first.run_spec.config),
+        overrides=first.overrides,
+        distribution=first.plugin.distribution,
+        role=first.info.role,
+        successes=successes,
+        success_low=low,
+        success_high=high,
+        seeds=tuple(r.seed for r in records),
+        run_ids=tuple(r.run_id for r in records),
+        medians={name: _median(records, name) for name in MEDIANS},
+        restricted_mean=_restricted_mean(records),
+        parameters=first.parameters,
+        devices=devices,
+        seconds=_seconds(records) if len(devices) == 1 else None,
+        notes=_notes(records) + ((FASTER,) if any(c.faster for c in found) else ()),
+    )
+
+
+def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list[Row]:
+    """Return the rows, those that would show under one name with a note on what tells them apart.
+
+    Args:
+        rows: Of one table.
+        sources: The SHA-256 of each one's source, in the same order.
+    """
+    named: dict[str, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        named[content_hash([row.model, row.overrides, row.distribution])].append(i)
+    told = list(rows)
+    for twins in named.values():
+        facts = [_facts(rows[i], sources[i]) for i in twins]
+        fields = sorted({field for own in facts for field in own})
+        differing = [f for f in fields if len({str(own.get(f)) for own in facts}) > 1]
+        for i, own in zip(twins, facts, strict=True) if len(twins) > 1 else ():
+            note = ", ".join(f"{field} {own.get(field)}" for field in differing)
+            told[i] = rows[i].model_copy(update={"notes": (note, *rows[i].notes)})
+    return told
+
+
+def _facts(row: Row, source: str | None) -> dict[str, object]:
+    """Return what can differ between two rows of one name."""
+    return {**row.config, "version": row.model_version, "source": (source or "unknown")[:8]}
+
+
+def answers(records: Sequence[RunRecord], name: str) -> dict[int, float | None]:
+    """Return a metric by seed, None for "never", without the runs that could not answer."""
+    values = {r.seed: r.metrics.get(name) for r in records if name not in r.not_measured}
+    return {seed: None if value is None else float(value) for seed, value in values.items()}
+
+
+def _median(records: Sequence[RunRecord], name: str) -> Median | None:
+    """Return the median of a metric; None where no run could answer or it does not apply."""
+    values = answers(records, name)
+    if (_computed(records) or name in COUNTS) and all(v is None for v in values.values()):
+        return None
+    ends = {r.seed: _followed(r, name) for r in records}
+    return censored_median(list(values.values()), [ends[seed] for seed in values])
+
+
+def _followed(record: RunRecord, name: str) -> float:
+    """Return until when a metric that is null is known not to have been reached.
+
+    For ever, as far as one budget's table can tell, but for a run that the budget ended within
+    its last sustained window: how long that had been open is all that is known. Not so where a
+    run diverged: it never recovers.
+    """
+    if name == "sustained_pairs" and record.status != "diverged":
+        return max(0.0, record.pairs - WINDOW_PAIRS)
+    return math.inf
+
+
+def _restricted_mean(records: Sequence[RunRecord]) -> RestrictedMean | None:
+    values = list(answers(records, "pairs_consumed").values())
+    return None if _computed(records) else restricted_mean(values, records[0].run_spec.budget_pairs)
+
+
+def _computed(records: Sequence[RunRecord]) -> bool:
+    """Return whether a row was computed, not run."""
+    return all(r.trajectory_sha256 is None for r in records)
+
+
+def _seconds(records: Sequence[RunRecord]) -> float:
+    """Return the median training time, the lower of two in the middle."""
+    return sorted(r.timings.train for r in records)[(len(records) - 1) // 2]
+
+
+def _notes(records: Sequence[RunRecord]) -> tuple[str, ...]:
+    n = len(records)
+    notes = [f"knows {fact}" for fact in sorted({fact for r in records for fact in r.knowledge})]
+    pretrained = records[0].info.pretrained_on
+    if pretrained:
+        notes.append(f"pretrained on {pretrained}")
+    below = sum(any(f.startswith("below the bound") for f in r.flags) for r in records)
+    if below:
+        notes.append(f"below the bound in {below} of {n} ({_reason(below, n)})")
+    diverged = sum(r.status == "diverged" for r in records)
+    if diverged:
+        notes.append(f"diverged in {diverged} of {n}")
+    if n < OFFICIAL_SEEDS and records[0].info.role == "contestant":
+        notes.append(f"fewer than {OFFICIAL_SEEDS} seeds")
+    return tuple(notes)
+
+
+def _reason(below: int, n: int) -> str:
+    """Return what can make a row decipher codons that its streams had not shown."""
+    rest = "structured input or prior knowledge"
+    return f"luck, {rest}" if is_chance(below, n, LUCK) else f"too often for luck: {rest}"

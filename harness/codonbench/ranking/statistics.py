@@ -1,0 +1,194 @@
+"""Many seeds to one figure with an honest interval.
+
+A run that never got there within its budget is right-censored: it counts as longer than
+anything measured, is never dropped and never replaced by a number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+from codonbench.contracts import Frozen
+from codonbench.ranking.survival import (
+    area_until,
+    kaplan_meier,
+    median_time,
+    resampled_curves,
+    upper_median_time,
+)
+
+CONFIDENCE = 0.95
+
+_Floats = npt.NDArray[np.float64]
+_Bools = npt.NDArray[np.bool_]
+
+
+class Median(Frozen):
+    """A median over seeds; None stands for "beyond the budget".
+
+    Attributes:
+        value: Kaplan and Meier's median.
+        low, high: Its 95 % bootstrap interval (percentile, seeds resampled).
+        n: How many seeds it rests on.
+        never: How many of them never got there.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    never: int
+
+
+class RestrictedMean(Frozen):
+    """A mean over seeds in which nothing counts for more than the budget.
+
+    With ten seeds its interval is too narrow where failures are rare: what no seed shows, no
+    resampling can (docs/scores.md has figures).
+
+    Attributes:
+        value: The area under Kaplan and Meier's curve from 0 to the budget.
+        low, high: Its 95 % bootstrap interval (percentile, seeds resampled).
+        n: How many seeds it rests on.
+        never: How many of them never got there, and so count with the whole budget.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    never: int
+
+
+def censored_median(
+    values: Sequence[float | None], followed: Sequence[float] | None = None
+) -> Median | None:
+    """Return the median of `values`, where None is "never"; None where there are no values.
+
+    Args:
+        values: One a seed.
+        followed: Until when each seed was followed: a None is known to lie beyond that, and no
+            more is known of it. Left out, a None lies beyond every value, which holds of runs
+            that share a budget; then this is the inverse of the empirical distribution at one
+            half.
+
+    >>> censored_median([64, 128, None]).value
+    128.0
+    >>> censored_median([64, None, None]).value is None
+    True
+    """
+    if not values:
+        return None
+    times, reached = _sample(values, followed)
+    low, high = _percentiles(median_time(resampled_curves(times, reached)))
+    return Median(
+        value=_finite(median_time(kaplan_meier(times, reached)).item()),
+        low=_finite(low),
+        high=_finite(high),
+        n=len(values),
+        never=int((~reached).sum()),
+    )
+
+
+def restricted_mean(values: Sequence[float | None], budget: float) -> RestrictedMean | None:
+    """Return the mean of `values` within a budget; None where there are no values.
+
+    Args:
+        values: One a seed, not negative. None is "not within the budget".
+        budget: Until when every seed was followed. It is part of the figure: one seed in ten
+            that never got there adds a tenth of it.
+
+    >>> restricted_mean([64, 128, None], budget=1000).value
+    397.333
+    """
+    if not values:
+        return None
+    times, reached = _sample(values, [budget] * len(values))
+    low, high = _percentiles(area_until(resampled_curves(times, reached), budget))
+    return RestrictedMean(
+        value=_rounded(area_until(kaplan_meier(times, reached), budget).item()),
+        low=_rounded(low),
+        high=_rounded(high),
+        n=len(values),
+        never=int((~reached).sum()),
+    )
+
+
+def _sample(
+    values: Sequence[float | None], followed: Sequence[float] | None
+) -> tuple[_Floats, _Bools]:
+    """Return the time of each value, or until when it was followed, and which are values."""
+    ends = [math.inf] * len(values) if followed is None else followed
+    times = [end if v is None else float(v) for v, end in zip(values, ends, strict=True)]
+    return np.asarray(times), np.asarray([v is not None for v in values])
+
+
+def _percentiles(estimates: _Floats) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of bootstrap estimates; each is one of them."""
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(estimates, [tail, 1 - tail], method="inverted_cdf")
+    return float(low), float(high)
+
+
+def paired_ratio(first: Sequence[float | None], second: Sequence[float | None]) -> Median | None:
+    """Return the median over seeds of first / second, where None is "never".
+
+    Never over a number is beyond all bounds, a number over never is 0. Two nevers, like any two
+    that are equal, tell nothing apart and count as 1; None where there is nothing but nevers.
+
+    Args:
+        first: One value a seed, not negative.
+        second: Likewise, in the same order of seeds.
+
+    >>> paired_ratio([64, 64, 64], [64, 128, 256]).value
+    0.5
+    """
+    pairs = list(zip(first, second, strict=True))
+    if all(one is None and other is None for one, other in pairs):
+        return None
+    ratios = [_ratio(one, other) for one, other in pairs]
+    median = censored_median(ratios)
+    # Of an even number our median is the lower of the two in the middle, which for a ratio upside
+    # down is the upper one. The interval holds both, whichever way the ratio is read.
+    _, high = _percentiles(upper_median_time(resampled_curves(*_sample(ratios, None))))
+    return median and median.model_copy(update={"high": _finite(high)})
+
+
+def _ratio(one: float | None, other: float | None) -> float | None:
+    """Return one / other; None for infinity."""
+    if one == other:
+        return 1.0
+    if one is None or other == 0:
+        return None
+    return 0.0 if other is None else one / other
+
+
+def is_chance(successes: int, n: int, chance: float, level: float = 0.01) -> bool:
+    """Return whether so many successes in n trials, or more, are not rarer than `level`.
+
+    >>> is_chance(2, 10, chance=0.25), is_chance(8, 10, chance=0.25)
+    (True, False)
+    """
+    return bool(binomtest(successes, n, chance, alternative="greater").pvalue >= level)
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Return the 95 % Wilson interval of a success fraction; (0, 1) for no trials."""
+    if n == 0:
+        return 0.0, 1.0
+    interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _rounded(value: float) -> float:
+    """Return a mean to three decimals: what lies below is the rounding of a product of shares."""
+    return round(value, 3)

@@ -1,0 +1,1 @@
+"""Records on disk: written atomically, signed, migrated, read as untrusted input."""

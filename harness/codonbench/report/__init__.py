@@ -1,0 +1,1 @@
+"""What people read: the Markdown board and the page. Imports ranking."""

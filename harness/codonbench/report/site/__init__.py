@@ -1,0 +1,1 @@
+"""The leaderboard as a page: records and trajectories reduced to what a browser opens from disk."""

@@ -1,0 +1,211 @@
+"""The board as the page's data: what its table shows, and what it says of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from codonbench.contracts import Frozen
+from codonbench.contracts.run_record import RunRecord
+from codonbench.ranking.board import Board, Excluded, Table
+from codonbench.ranking.controls import Contrast
+from codonbench.ranking.rows import Row
+from codonbench.ranking.statistics import Median, RestrictedMean
+from codonbench.report.site.rows import row_id
+from codonbench.report.site.wording import shown, shown_facts
+
+RUN_METRICS = (
+    "pairs_consumed",
+    "all_seen",
+    "excess_pairs",
+    "sustained_pairs",
+    "confident_pairs",
+    "rare_stop_ambiguity",
+)
+"""What the page says of each seed, in numbers."""
+
+
+class Beside(Frozen):
+    """How a row stands beside its control; see `codonbench.ranking.controls.Contrast`."""
+
+    control: str
+    ratio: Median | None
+    controlled: Median | None
+    faster: bool
+
+
+class PageRow(Frozen):
+    """A row of the page's table.
+
+    Attributes:
+        id: Of its pictures' file, and of links to it.
+        pictures: Whether there is such a file.
+        model, supplier, version: Who; `supplier` is empty for what comes with codonbench.
+        changes: Where the configuration departs from the name's own.
+        config: The whole configuration.
+        about: Facts its author gives: summary, authors, licence, reference.
+        seeds, values: The seeds counted, and each one's metrics in the same order.
+        unanswered: Which of these metrics were not measured in some seed.
+        beside: Its controls.
+        rank, tier, role, successes, success_low, success_high, medians, restricted_mean,
+            parameters, devices, seconds, notes: As in `leaderboard.Row`.
+    """
+
+    id: str
+    pictures: bool
+    model: str
+    supplier: str
+    version: str
+    changes: str
+    config: str
+    about: dict[str, str]
+    seeds: tuple[int, ...]
+    values: dict[str, tuple[bool | int | float | None, ...]]
+    unanswered: tuple[str, ...]
+    beside: tuple[Beside, ...]
+    rank: int | None
+    tier: int | None
+    role: str
+    successes: int
+    success_low: float
+    success_high: float
+    medians: dict[str, Median | None]
+    restricted_mean: RestrictedMean | None
+    parameters: int
+    devices: tuple[str, ...]
+    seconds: float | None
+    notes: tuple[str, ...]
+
+
+class PageTable(Frozen):
+    """A table of the page; see `codonbench.ranking.board.Table`."""
+
+    key: str
+    task: str
+    version: str
+    options: str
+    data: str
+    data_checksum: str
+    simulated: bool
+    control: str
+    device: str
+    stop: str
+    budget_pairs: int
+    torch: str
+    engines: str
+    notes: tuple[str, ...]
+    rows: tuple[PageRow, ...]
+
+
+class Page(Frozen):
+    """All that the page shows before a row is opened."""
+
+    schema_version: Literal[1] = 1
+    tables: tuple[PageTable, ...]
+    excluded: tuple[Excluded, ...]
+
+
+Runs = Mapping[str, RunRecord]
+"""All records by run_id."""
+
+
+def build_page(board: Board, runs: Runs, pictured: frozenset[str]) -> Page:
+    """Return the page's data.
+
+    Args:
+        board: The leaderboard.
+        runs: The records that its rows count.
+        pictured: Ids of the rows that have pictures.
+    """
+    return Page(
+        tables=tuple(_table(table, runs, pictured) for table in board.tables),
+        excluded=tuple(
+            Excluded(name=shown(e.name), reason=shown(e.reason, 400)) for e in board.excluded
+        ),
+    )
+
+
+def _table(table: Table, runs: Runs, pictured: frozenset[str]) -> PageTable:
+    chosen = {k: v for k, v in table.task_options.items() if v is not None}
+    everyone = (*table.rows, *table.references)
+    return PageTable(
+        key=shown(table.key),
+        task=shown(table.task),
+        version=shown(table.task_version),
+        options=shown(shown_facts(chosen)),
+        data=shown(table.data),
+        data_checksum=shown(table.data_checksum[:12]),
+        simulated=table.simulated,
+        control=shown(table.control),
+        device=shown(table.device),
+        stop=shown(table.stop),
+        budget_pairs=table.budget_pairs,
+        torch=shown(", ".join(table.torch)),
+        engines=shown(", ".join(table.engines)),
+        notes=tuple(shown(note, 400) for note in table.notes),
+        rows=tuple(_row(row, table.contrasts, runs, pictured) for row in everyone),
+    )
+
+
+def _row(
+    row: Row, contrasts: tuple[Contrast, ...], runs: Runs, pictured: frozenset[str]
+) -> PageRow:
+    records = [runs[run_id] for run_id in row.run_ids]
+    name = row_id(records[0])
+    return PageRow(
+        id=name,
+        pictures=name in pictured,
+        model=shown(row.model),
+        supplier="" if row.distribution == "codonbench" else shown(row.distribution or "nobody"),
+        version=shown(row.model_version),
+        changes=shown(shown_facts(row.overrides)),
+        config=shown(shown_facts(row.config), 600),
+        about=_about(records[0]),
+        seeds=row.seeds,
+        values={m: tuple(r.metrics.get(m) for r in records) for m in RUN_METRICS},
+        unanswered=tuple(m for m in RUN_METRICS if any(m in r.not_measured for r in records)),
+        beside=tuple(_beside(c) for c in contrasts if _same(c, row)),
+        rank=row.rank,
+        tier=row.tier,
+        role=row.role,
+        successes=row.successes,
+        success_low=row.success_low,
+        success_high=row.success_high,
+        medians=row.medians,
+        restricted_mean=row.restricted_mean,
+        parameters=row.parameters,
+        devices=tuple(shown(device) for device in row.devices),
+        seconds=row.seconds,
+        notes=tuple(shown(note, 400) for note in row.notes),
+    )
+
+
+def _beside(contrast: Contrast) -> Beside:
+    return Beside(
+        control=shown(contrast.control),
+        ratio=contrast.ratio,
+        controlled=contrast.controlled,
+        faster=contrast.faster,
+    )
+
+
+def _same(contrast: Contrast, row: Row) -> bool:
+    """Return whether a contrast is a row's own."""
+    return (contrast.model, contrast.config_sha256, contrast.distribution) == (
+        row.model,
+        row.config_sha256,
+        row.distribution,
+    )
+
+
+def _about(record: RunRecord) -> dict[str, str]:
+    """Return what a model's author says of it, cut to what fits a page."""
+    info = record.info
+    said = {
+        "summary": info.summary,
+        "authors": ", ".join(info.authors),
+        "licence": info.licence,
+        "reference": info.reference,
+        "pretrained_on": info.pretrained_on,
+    }
+    return {name: shown(text, 400) for name, text in said.items() if text}

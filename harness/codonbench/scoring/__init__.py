@@ -1,0 +1,1 @@
+"""From a trajectory to metric values, now or later. Imports contracts and plugins."""

@@ -1,0 +1,234 @@
+"""A stored trajectory scored with today's metrics: nothing is trained, and the run stays what it was.
+
+Computed rows (bounds and oracles) are left alone: what they know in closed form is in no trajectory,
+and `bench run` computes them anew in a moment.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from codonbench.contracts import Frozen, Metric, Trajectory
+from codonbench.contracts.run_record import RunRecord
+from codonbench.errors import PluginError, StoreError
+from codonbench.records.store import BadRecord, Store, amend_record, read_record
+from codonbench.scoring.score import Number, Scores, comparability_key, flags, score
+
+RESCORED = ("metrics", "metric_versions", "not_measured", "flags", "comparability_key")
+"""The fields of a record that follow from its trajectory and the metrics; no other is touched."""
+
+
+class Rescoring(Frozen):
+    """What re-scoring makes of one record.
+
+    Attributes:
+        name: The record's.
+        outcome: ``scored anew``: its metrics are now other ones. ``up to date``: they are today's
+            already. ``left alone``: there is nothing to score. ``failed``: it should be scored
+            and cannot be.
+        reason: Why it was left alone or failed.
+        versions: By metric, the recorded version and today's where they differ; None for a
+            metric that the record, or today's plugins, do not have.
+        added, dropped: Values by name that the record lacked, or lacks now.
+        changed: By name, the recorded value and today's.
+        comparability_key: The recorded key and today's, where they differ.
+    """
+
+    name: str
+    outcome: Literal["scored anew", "up to date", "left alone", "failed"]
+    reason: str = ""
+    versions: dict[str, tuple[str | None, str | None]] = Field(default_factory=dict)
+    added: dict[str, Number] = Field(default_factory=dict)
+    dropped: dict[str, Number] = Field(default_factory=dict)
+    changed: dict[str, tuple[Number, Number]] = Field(default_factory=dict)
+    comparability_key: tuple[str, str] | None = None
+
+
+def rescore(
+    path: Path, metrics: Mapping[str, Metric], only: Collection[str] = (), *, write: bool = True
+) -> Rescoring:
+    """Score the stored trajectory of one record with today's metrics and replace the record.
+
+    Args:
+        path: The record's file; its trajectory lies in ``trajectories/`` beside it.
+        metrics: All of today's metrics, by name.
+        only: Names of those to score with; the record's other values are kept. By default all,
+            and what the record has of metrics that are no longer there is dropped, so that the
+            record is what `bench run` would give today.
+        write: False says what would change and writes nothing.
+
+    Raises:
+        StoreError: The record cannot be written.
+    """
+    record = read_record(path)
+    if isinstance(record, BadRecord):
+        return Rescoring(name=path.stem, outcome="failed", reason=record.reason)
+    chosen = {name: metrics[name] for name in only} if only else dict(metrics)
+    due = _versions_due(record, chosen, bool(only))
+    try:
+        trajectory = Store(path.parent).load_trajectory(record)
+        if trajectory is None or record.weights_sha256 is None:
+            return _without_trace(record, path, due=due)
+        again = _scored_anew(record, trajectory, chosen, metrics, bool(only))
+    except (PluginError, StoreError) as error:
+        return Rescoring(name=record.name, outcome="failed", reason=str(error))
+    found = _differences(record, again)
+    if found.outcome == "scored anew" and write:
+        content = again.model_dump(mode="json")
+        amend_record(path, record, {field: content[field] for field in RESCORED})
+    return found
+
+
+def _versions_due(record: RunRecord, chosen: Mapping[str, Metric], partly: bool) -> bool:
+    """Return whether the record's metrics are other ones than those to score with."""
+    versions = {name: metric.version for name, metric in chosen.items()}
+    recorded = record.metric_versions
+    if partly:
+        recorded = {name: version for name, version in recorded.items() if name in chosen}
+    return versions != recorded
+
+
+def _without_trace(record: RunRecord, path: Path, *, due: bool) -> Rescoring:
+    """Return what becomes of a record that has no trajectory of a trained module."""
+    if not due:
+        return Rescoring(name=record.name, outcome="up to date")
+    if record.weights_sha256 is None and record.status == "done":
+        reason = f"computed, not trained; 'bench run --model {record.model}' computes it anew"
+        return Rescoring(name=record.name, outcome="left alone", reason=reason)
+    if record.trajectory_sha256 is None:
+        reason = "its run ended before anything was probed"
+        return Rescoring(name=record.name, outcome="left alone", reason=reason)
+    reason = f"its trajectory is not in {path.parent / 'trajectories'}; 'bench run' trains it again"
+    return Rescoring(name=record.name, outcome="failed", reason=reason)
+
+
+def _scored_anew(
+    record: RunRecord,
+    trajectory: Trajectory,
+    chosen: Mapping[str, Metric],
+    metrics: Mapping[str, Metric],
+    partly: bool,
+) -> RunRecord:
+    """Return the record with today's values, not yet sealed.
+
+    Raises:
+        PluginError: A metric failed, or gives a name that another metric gives.
+    """
+    scores = score(trajectory, chosen.values())
+    if partly:
+        scores = _joined(record, scores, _kept(record, trajectory, chosen, metrics))
+    run_spec = record.run_spec
+    key = comparability_key(
+        task=trajectory.task,
+        task_options=run_spec.task_options,
+        data_checksum=run_spec.data_checksum,
+        rules=run_spec.rules,
+        stop=run_spec.stop,
+        budget_pairs=run_spec.budget_pairs,
+        versions=scores.versions,
+    )
+    content: dict[str, Any] = record.model_dump(mode="json") | {
+        "metrics": scores.values,
+        "metric_versions": scores.versions,
+        "not_measured": scores.not_measured,
+        "flags": flags(scores.values) if record.info.role == "contestant" else (),
+        "comparability_key": key,
+    }
+    return RunRecord.model_validate(content)
+
+
+def _kept(
+    record: RunRecord,
+    trajectory: Trajectory,
+    chosen: Mapping[str, Metric],
+    metrics: Mapping[str, Metric],
+) -> set[str]:
+    """Return the names of the recorded values that belong to metrics other than `chosen`.
+
+    A record does not say which metric gave which value; today's metrics do, where the record
+    has their very version.
+
+    Raises:
+        StoreError: The record has `chosen` in another version, and of a third metric it cannot
+            be told which values are whose.
+    """
+    others = set(record.metric_versions) - set(chosen)
+    told = {
+        name
+        for name in others
+        if name in metrics and metrics[name].version == record.metric_versions[name]
+    }
+    if told == others:
+        return {value for name in others for value in metrics[name].outputs(trajectory.task)}
+    earlier = [
+        n for n in chosen if record.metric_versions.get(n, "") not in ("", chosen[n].version)
+    ]
+    if earlier:
+        raise StoreError(
+            f"which of its values an earlier {' and '.join(earlier)} gave cannot be told without "
+            f"{' and '.join(sorted(others - told))} as recorded; score it without --metric"
+        )
+    today = {
+        v for n in chosen if n in record.metric_versions for v in chosen[n].outputs(trajectory.task)
+    }
+    return set(record.metrics) - today
+
+
+def _joined(record: RunRecord, scores: Scores, kept: Collection[str]) -> Scores:
+    """Return the values of `scores` and those of the record whose names are `kept`.
+
+    Raises:
+        PluginError: A name is in both.
+    """
+    twice = sorted(set(kept) & set(scores.values))
+    if twice:
+        given = " and ".join(sorted(scores.versions))
+        raise PluginError(f"metric {given} gives {twice[0]!r}, as does another metric")
+    recorded = {name: value for name, value in record.metrics.items() if name in kept}
+    unanswered = {name for name in record.not_measured if name in kept} | {*scores.not_measured}
+    return Scores(
+        values=recorded | scores.values,
+        not_measured=tuple(sorted(unanswered)),
+        versions=record.metric_versions | scores.versions,
+    )
+
+
+def _differences(record: RunRecord, again: RunRecord) -> Rescoring:
+    """Return what is different in the record scored anew; nothing, where only rounding is."""
+    was, now = record.metrics, again.metrics
+    versions = {
+        name: (record.metric_versions.get(name), again.metric_versions.get(name))
+        for name in sorted({*record.metric_versions, *again.metric_versions})
+        if record.metric_versions.get(name) != again.metric_versions.get(name)
+    }
+    found = Rescoring(
+        name=record.name,
+        outcome="scored anew",
+        versions=versions,
+        added={name: value for name, value in now.items() if name not in was},
+        dropped={name: value for name, value in was.items() if name not in now},
+        changed={
+            name: (was[name], value)
+            for name, value in now.items()
+            if name in was and not _agree(was[name], value)
+        },
+        comparability_key=None
+        if record.comparability_key == again.comparability_key
+        else (record.comparability_key, again.comparability_key),
+    )
+    same_words = (record.not_measured, record.flags) == (again.not_measured, again.flags)
+    if same_words and found == Rescoring(name=record.name, outcome="scored anew"):
+        return found.model_copy(update={"outcome": "up to date"})
+    return found
+
+
+def _agree(one: Number, other: Number) -> bool:
+    """Return whether two values are one value, but for the rounding of another machine."""
+    if one is None or other is None:
+        return one is other
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)

@@ -1,0 +1,145 @@
+"""Trajectory to numbers: every registered metric, and what a reader must be warned of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from codonbench.contracts import NOT_MEASURED, Metric, MetricValue, TaskSpec, Trajectory
+from codonbench.contracts.run_spec import RunSpec, content_hash
+from codonbench.errors import PluginError
+
+Number = bool | int | float | None
+
+RANKING_METRICS = (
+    "pairs_consumed",
+    "excess_pairs",
+    "sustained_pairs",
+    "confident_pairs",
+    "rare_stop_ambiguity",
+    "decipher_epoch",
+)
+"""The metrics that the leaderboard's columns come from; their versions decide who is
+comparable with whom. Other metrics may come and go without dividing a table."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metric values of one run.
+
+    Attributes:
+        values: By output name; None means never within the budget, or not applicable.
+        not_measured: Names whose None means that the run could not answer.
+        versions: Of the metrics, by metric name.
+    """
+
+    values: dict[str, Number]
+    not_measured: tuple[str, ...]
+    versions: dict[str, str]
+
+
+def score(trajectory: Trajectory, metrics: Iterable[Metric]) -> Scores:
+    """Return the values of all `metrics` for one trajectory.
+
+    A trajectory without a single probe answers nothing: all values are null, and not measured where
+    the run was cut short.
+
+    Raises:
+        PluginError: A metric failed, gave other names than it declares, a name that another
+            gives, or no number.
+    """
+    values: dict[str, Number] = {}
+    unanswered: list[str] = []
+    versions: dict[str, str] = {}
+    for metric in sorted(metrics, key=lambda m: m.name):
+        for name, value in _compute(metric, trajectory).items():
+            if name in values:
+                raise PluginError(f"metric {metric.name!r} gives {name!r}, as does another metric")
+            values[name] = None if value is NOT_MEASURED else value
+            if value is NOT_MEASURED:
+                unanswered.append(name)
+        versions[metric.name] = metric.version
+    return Scores(values, tuple(sorted(unanswered)), versions)
+
+
+def _compute(metric: Metric, trajectory: Trajectory) -> Mapping[str, MetricValue]:
+    try:
+        if not len(trajectory.pairs):
+            return dict.fromkeys(metric.outputs(trajectory.task), NOT_MEASURED)
+        values = dict(metric.compute(trajectory, trajectory.task))
+        declared = set(metric.outputs(trajectory.task))
+    except Exception as error:
+        raise PluginError(f"metric {metric.name!r} failed: {error!r}") from error
+    if set(values) != declared:
+        raise PluginError(
+            f"metric {metric.name!r} gave {sorted(values)}, but declares {sorted(declared)}"
+        )
+    for name, value in values.items():
+        number = isinstance(value, bool | int | float) and math.isfinite(value)
+        if not (number or value is None or value is NOT_MEASURED):
+            raise PluginError(
+                f"metric {metric.name!r}: {name} is {value!r}; expected a finite number, a bool, "
+                "None or NOT_MEASURED"
+            )
+    return values
+
+
+def comparability_key(
+    *,
+    task: TaskSpec,
+    task_options: Mapping[str, object],
+    data_checksum: str,
+    rules: str,
+    stop: str,
+    budget_pairs: int,
+    versions: Mapping[str, str],
+) -> str:
+    """Return 12 hexadecimal digits; runs with equal keys may be ranked in one table."""
+    return _key(
+        [task.name, task.version, dict(task_options)],
+        data_checksum,
+        rules,
+        stop,
+        budget_pairs,
+        versions,
+    )
+
+
+def recorded_key(run_spec: RunSpec, versions: Mapping[str, str]) -> str:
+    """Return the comparability key that a recorded spec and its metrics' versions call for."""
+    task = [run_spec.task, run_spec.task_version, run_spec.task_options]
+    return _key(
+        task, run_spec.data_checksum, run_spec.rules, run_spec.stop, run_spec.budget_pairs, versions
+    )
+
+
+def _key(
+    task: Sequence[object],
+    data_checksum: str,
+    rules: str,
+    stop: str,
+    budget_pairs: int,
+    versions: Mapping[str, str],
+) -> str:
+    return content_hash(
+        {
+            "task": task,
+            "data": data_checksum,
+            "rules": rules,
+            "stop": stop,
+            "budget_pairs": budget_pairs,
+            "metrics": {name: versions.get(name) for name in RANKING_METRICS},
+        }
+    )[:12]
+
+
+def flags(values: Mapping[str, Number]) -> tuple[str, ...]:
+    """Return what a reader must be told about a run's figures."""
+    excess = values.get("excess_pairs")
+    if excess is not None and excess < 0:
+        return (
+            "below the bound: deciphered before its stream had shown every codon "
+            "(lucky initialisation, structured input or prior knowledge)",
+        )
+    return ()

@@ -1,0 +1,1 @@
+"""The training loop, its losses, its state and its checkpoints. Imports contracts and data."""

@@ -1,0 +1,172 @@
+"""Keeping what a learner needs to go on where it was cut short, to the bit.
+
+Module, optimiser and the global generators, packed into bytes that hold numbers and names only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from codonbench.training.feed import Course, Leader
+from codonbench.training.state import Lesson
+
+State = dict[str, Any]
+"""Tensors, numbers and names, in dicts and lists: what `torch.load` reads with weights only."""
+
+
+class Keeper:
+    """Keeps, every so often, how far courses have come.
+
+    Args:
+        leader: Who is given what is kept.
+        every: Seconds between two times; None for never.
+        facts: Of what trains; only the same can go on from there.
+        lessons: Theirs.
+    """
+
+    def __init__(
+        self, leader: Leader, every: float | None, facts: State, lessons: Sequence[Lesson]
+    ) -> None:
+        self._leader = leader
+        self._every = every
+        self._facts = facts
+        self._last = time.monotonic()
+        if every is not None:
+            self._loose = {id(lesson): loose_ends(lesson) for lesson in lessons}
+
+    def offer(self, courses: Sequence[Course], state: Callable[[int], State]) -> None:
+        """Keep how far courses have come, if it is time again.
+
+        Args:
+            courses: Each between two batches.
+            state: Given a course's place among them, what it needs to go on.
+        """
+        if self._every is None or time.monotonic() - self._last < self._every:
+            return
+        for i, course in enumerate(courses):
+            if not course.probes.over and loose_ends(course.lesson) == self._at_first(course):
+                packed = pack({"facts": self._facts, **state(i)})
+                self._leader.keep(course.run, course.probes.position, packed)
+        self._last = time.monotonic()
+
+    def _at_first(self, course: Course) -> str:
+        return self._loose[id(course.lesson)]
+
+
+def pack(state: State) -> bytes:
+    """Return a state as bytes."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def unpack(packed: bytes, facts: State) -> State | None:
+    """Return the state that was packed; None where it is unreadable or of another engine."""
+    try:
+        state = torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
+    except Exception:  # zip, pickle and torch each have their own complaints
+        return None
+    if not isinstance(state, dict) or not isinstance(state.get("facts"), dict):
+        return None
+    same = all(state["facts"].get(key) == facts[key] for key in ("name", "version", "rows"))
+    return state if same else None
+
+
+def whole_state(lesson: Lesson) -> State:
+    """Return all that the reference loop goes on from."""
+    optimizer = lesson.optimizer
+    return {
+        "module": lesson.module.state_dict(),
+        "optimizer": None if optimizer is None else optimizer.state_dict(),
+        "chance": _generators(),
+    }
+
+
+def restore(lesson: Lesson, state: State) -> None:
+    """Put `whole_state` back into a lesson made anew, and the generators where they were.
+
+    Raises:
+        RuntimeError, ValueError, KeyError: It is of another module.
+    """
+    lesson.module.load_state_dict(state["module"])
+    if lesson.optimizer is not None:
+        lesson.optimizer.load_state_dict(state["optimizer"])
+    _set_generators(state["chance"])
+
+
+def loose_ends(lesson: Lesson) -> str:
+    """Return a hash of what module and optimiser hold outside their states.
+
+    Where it changes as they learn, they cannot be put back as they were: a counter in a plain
+    attribute, a generator of their own, a buffer that is not persistent.
+    """
+    digest = hashlib.sha256()
+    for name, value in _loose(lesson):
+        try:
+            digest.update(name.encode() + _Digest.of(value))
+        except Exception:  # what cannot be pickled is no number: functions, weak references
+            continue
+    return digest.hexdigest()
+
+
+_MODULE_OWN = {"_parameters", "_buffers", "_modules", "training"}
+_OPTIMIZER_OWN = {"state", "param_groups", "defaults"}
+
+
+def _loose(lesson: Lesson) -> Iterator[tuple[str, Any]]:
+    for prefix, module in lesson.module.named_modules():
+        for name, value in vars(module).items():
+            if name not in _MODULE_OWN:
+                yield f"{prefix}.{name}", value
+        for name in sorted(module._non_persistent_buffers_set):
+            yield f"{prefix}.{name}", module._buffers[name]
+    if lesson.optimizer is not None:
+        for name, value in vars(lesson.optimizer).items():
+            if name not in _OPTIMIZER_OWN and not name.startswith("_"):
+                yield f"optimizer.{name}", value
+
+
+class _Digest(pickle.Pickler):
+    """Pickles a value with each parameter as a mere mark: those are kept."""
+
+    @classmethod
+    def of(cls, value: Any) -> bytes:
+        buffer = io.BytesIO()
+        cls(buffer).dump(value)
+        return buffer.getvalue()
+
+    def persistent_id(self, obj: Any) -> Any:
+        if isinstance(obj, torch.nn.Parameter | torch.nn.Module):
+            return "kept"
+        if isinstance(obj, torch.Tensor):
+            return obj.detach().cpu().numpy().tobytes()
+        return None
+
+
+def _generators() -> State:
+    kind, keys, *rest = np.random.get_state(legacy=True)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": [torch.cuda.get_rng_state(i) for i in range(torch.cuda.device_count())],
+        "python": list(random.getstate()[1]),
+        "python_gauss": random.getstate()[2],
+        "numpy": [kind, torch.as_tensor(np.asarray(keys, dtype=np.int64)), *rest],
+    }
+
+
+def _set_generators(state: State) -> None:
+    torch.set_rng_state(state["torch"])
+    for i, cuda in enumerate(state["cuda"]):
+        torch.cuda.set_rng_state(cuda, i)
+    random.setstate((3, tuple(state["python"]), state["python_gauss"]))
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))

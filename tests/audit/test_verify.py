@@ -1,0 +1,101 @@
+"""A recorded run made again: identical here, within the row's own spread elsewhere."""
+
+from pathlib import Path
+
+import pytest
+
+from codonbench.audit.verify import _outside_band, same_row, verify
+from codonbench.errors import ConfigError, DataError
+from codonbench.execution.machine import Machine
+
+CACHE = Path("no-cache")
+
+
+def in_pairs(first, sustained=4_000, confident=4_000, half=4_000):
+    return {
+        "pairs_consumed": first,
+        "sustained_pairs": sustained,
+        "confident_pairs": confident,
+        "confident_pairs_50": half,
+    }
+
+
+@pytest.fixture(scope="module")
+def record(toys):
+    return toys.run("mlp-64", pairs=1_000, full=True)[0]
+
+
+def test_on_the_same_kind_of_machine_a_repetition_is_identical(toys, record):
+    assert verify(record, toys.registry(), CACHE).outcome == "identical"
+
+
+def test_an_edited_figure_is_found_and_named(toys, record):
+    metrics = {**record.metrics, "test_accuracy": 0.5}
+    verdict = verify(record.model_copy(update={"metrics": metrics}), toys.registry(), CACHE)
+    assert verdict.outcome == "different"
+    assert verdict.differences[0].startswith("test_accuracy: 0.5 was recorded, now ")
+
+
+def test_other_weights_are_found(toys, record):
+    other = record.model_copy(update={"weights_sha256": "0" * 64})
+    (difference,) = verify(other, toys.registry(), CACHE).differences
+    assert difference.startswith("weights_sha256")
+
+
+def test_that_the_source_differs_comes_before_the_figures_that_do(toys, record):
+    plugin = record.plugin.model_copy(update={"source_sha256": "0" * 64})
+    edited = record.model_copy(update={"plugin": plugin})
+    assert verify(edited, toys.registry(), CACHE).outcome == "identical"
+    other = edited.model_copy(update={"weights_sha256": "0" * 64})
+    source, weights = verify(other, toys.registry(), CACHE).differences
+    assert source.startswith("source: 000000000000 was recorded, now ")
+    assert "codonbench_models.mlp is not what the record was made with" in source
+    assert weights.startswith("weights_sha256")
+
+
+def test_on_another_machine_the_band_decides(toys, record):
+    elsewhere = record.machine.model_copy(update={"cpu_name": "an abacus", "device_name": "beads"})
+    assert isinstance(elsewhere, Machine)
+    foreign = record.model_copy(update={"machine": elsewhere, "weights_sha256": "0" * 64})
+    assert verify(foreign, toys.registry(), CACHE).outcome == "within band"
+
+
+def test_other_rules_are_refused(toys, record):
+    run_spec = record.run_spec.model_copy(update={"rules": "0"})
+    with pytest.raises(ConfigError, match="made under rules 0"):
+        verify(record.model_copy(update={"run_spec": run_spec}), toys.registry(), CACHE)
+
+
+def test_other_data_are_refused(toys, record):
+    run_spec = record.run_spec.model_copy(update={"data_checksum": "0" * 64})
+    with pytest.raises(DataError, match="was made on data 000000000000"):
+        verify(record.model_copy(update={"run_spec": run_spec}), toys.registry(), CACHE)
+
+
+@pytest.mark.parametrize(
+    ("row", "again", "outside"),
+    [
+        ([1_000], 4_000, 0),  # four times the greatest
+        ([1_000], 4_001, 1),
+        ([1_000], 250, 0),  # a quarter of the least
+        ([1_000], 249, 1),
+        ([1_000, 9_000], 30_000, 0),  # another seed of the row took 9,000
+        ([1_000], None, 1),
+        ([1_000, None], None, 0),  # another seed of the row never got there
+        ([None], None, 0),
+        ([None], 1_000, 1),
+        ([0], 0, 0),
+    ],
+)
+def test_the_band_is_what_the_rows_own_seeds_span(row, again, outside):
+    recorded = [in_pairs(first) for first in row]
+    assert len(_outside_band(recorded, in_pairs(again))) == outside
+
+
+def test_a_row_is_one_model_with_one_config_in_one_table(toys, record):
+    sibling = toys.run("mlp-64", pairs=1_000, full=True, seeds=(1,))[0]
+    wider = toys.run("mlp-64", pairs=1_000, full=True, overrides={"hidden": "32"})[0]
+    longer = toys.run("mlp-64", pairs=2_000, full=True)[0]
+    assert same_row(record, sibling)
+    assert not same_row(record, wider)
+    assert not same_row(record, longer)

@@ -1,0 +1,332 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from codonbench.contracts import (
+    NOT_MEASURED,
+    BatchLearner,
+    Dataset,
+    GradientConfig,
+    MetricName,
+    Model,
+    ModelConfig,
+    ModelInfo,
+    Name,
+    Reference,
+    Task,
+    TaskSpec,
+    Trajectory,
+    TrajectoryFacts,
+    Version,
+    required_right,
+)
+from codonbench.errors import PluginError, UnknownNameError
+
+SPEC = TaskSpec(
+    name="toy",
+    version="1",
+    title="Toy",
+    unit="word",
+    symbol="letter",
+    alphabet="ab",
+    length=2,
+    classes=("X", "Y", "Z"),
+    enumerable=True,
+    probe_inputs=("aa", "ab", "ba", "bb"),
+    probe_labels=(0, 1, 2, 2),
+    groups={"stop": (2, 3)},
+    train_size=10,
+    test_size=2,
+)
+WORDS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+
+
+def spec(**changes):
+    return TaskSpec.model_validate({**SPEC.model_dump(), **changes})
+
+
+def dataset(**changes):
+    facts = {
+        "spec": SPEC,
+        "source": "toy",
+        "checksum": "0",
+        "simulated": True,
+        "inputs": WORDS,
+        "labels": np.array([0, 1, 2, 2]),
+        "probe": np.arange(4),
+    }
+    return Dataset(**{**facts, **changes})
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (Name, ["mlp-64", "joiret2023", "a.b_c", "0"], ["", "MLP", "-a", "a b", "a/b", "x" * 65]),
+        (MetricName, ["pairs_consumed", "stop_UAG_p", "9"], ["", "_a", "a-b", "a b"]),
+        (Version, ["1", "1.2", "1.2.3", "1.0rc1", "2.13.0+cpu"], ["", "v1", "1_2", "1 "]),
+    ],
+)
+def test_names_are_safe_in_files_tables_and_shells(kind, good, bad):
+    adapter = TypeAdapter(kind)
+    for text in good:
+        assert adapter.validate_python(text) == text
+    for text in [*bad, *(f"{text}\n" for text in good)]:
+        with pytest.raises(ValidationError):
+            adapter.validate_python(text)
+
+
+# Tasks
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"probe_labels": (0, 1, 2)}, "3 probe labels for 4 probe inputs"),
+        ({"probe_labels": (0, 1, 2, 3)}, r"probe labels must lie in 0\.\.2"),
+        ({"probe_labels": (0, 1, 2, -1)}, r"probe labels must lie in 0\.\.2"),
+        ({"class_weights": (1.0, 2.0)}, "2 class weights for 3 classes"),
+        ({"groups": {"stop": (4,)}}, r"group 'stop' names a probe outside 0\.\.3"),
+        ({"symbol": "word"}, "unit and symbol are both 'word'"),
+        ({"classes": ("X",)}, "at least 2"),
+        ({"target_accuracy": 0}, "greater than 0"),
+        ({"target_accuracy": 1.01}, "less than or equal to 1"),
+        ({"train_size": 0}, "greater than or equal to 1"),
+        ({"tittle": "Toy"}, "Extra inputs"),
+        ({"class_weights": (1.0, 2.0, float("inf"))}, "finite number"),
+    ],
+)
+def test_a_spec_that_contradicts_itself_is_refused(changes, message):
+    with pytest.raises(ValidationError, match=message):
+        spec(**changes)
+
+
+def test_a_model_is_shown_shapes_and_never_labels():
+    view = SPEC.view()
+    assert view.model_dump() == {
+        "task": "toy",
+        "unit": "word",
+        "symbol": "letter",
+        "alphabet": "ab",
+        "length": 2,
+        "n_inputs": 4,
+        "n_classes": 3,
+    }
+    assert spec(enumerable=False).view().n_inputs is None
+
+
+def test_a_contract_cannot_be_changed():
+    with pytest.raises(ValidationError, match="frozen"):
+        SPEC.name = "other"
+
+
+@pytest.mark.parametrize(
+    ("target", "inputs", "needed"),
+    [(1.0, 64, 64), (0.9, 10, 9), (0.9, 11, 10), (0.5, 3, 2), (0.07, 100, 7), (1e-6, 5, 1)],
+)
+def test_as_many_must_be_right_as_the_target_says_and_no_fewer(target, inputs, needed):
+    task = spec(
+        probe_inputs=("aa",) * inputs, probe_labels=(0,) * inputs, target_accuracy=target, groups={}
+    )
+    assert required_right(task) == needed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"inputs": WORDS[:, :1]}, r"inputs \(4, 1\) and labels \(4,\) should be \(N, 2\)"),
+        ({"labels": np.zeros(3, int)}, r"labels \(3,\) should be"),
+        ({"inputs": WORDS + 1}, r"letter indices 0\.\.1"),
+        ({"probe": np.arange(3)}, r"probe \(3,\) should be \(4,\)"),
+        ({"labels": np.array([0, 1, 2, 1])}, "differs from the spec's probe_labels"),
+        (
+            {"inputs": np.vstack([WORDS, WORDS]), "labels": np.array([0, 1, 2, 2] * 2)},
+            "must hold each of 8 inputs once",
+        ),
+    ],
+)
+def test_data_that_do_not_fit_their_spec_are_refused(changes, message):
+    with pytest.raises(PluginError, match=rf"task 'toy', data 'toy': .*{message}"):
+        dataset(**changes)
+
+
+def test_a_probe_set_may_be_a_sample_of_inputs_that_cannot_be_enumerated():
+    sample = dataset(
+        spec=spec(enumerable=False),
+        inputs=np.vstack([WORDS, WORDS]),
+        labels=np.array([0, 1, 2, 2] * 2),
+    )
+    assert len(sample.inputs) == 8
+
+
+def test_a_dataset_without_draw_is_named():
+    with pytest.raises(TypeError, match=r"Dataset does not define draw\(\)"):
+        dataset().draw(np.random.default_rng(0))
+
+
+class Plain(Task):
+    name = "plain"
+    version = "1"
+    title = "Plain"
+    default_data = "none"
+
+    def load(self, data, options, *, cache, offline=False):
+        return dataset()
+
+
+@pytest.mark.parametrize("ask", ["fetch", "verify", "status"])
+def test_a_task_without_downloads_says_so(ask, tmp_path):
+    with pytest.raises(UnknownNameError) as caught:
+        getattr(Plain(), ask)("moon", cache=tmp_path)
+    assert str(caught.value) == "task 'plain' has no download called 'moon'"
+
+
+# Models
+
+
+class Linear(Model):
+    info = ModelInfo(name="linear", version="1", summary="Linear", row_independent=True)
+    Config = GradientConfig
+    encoding = "input_onehot"
+
+    def build(self, task):
+        return nn.Linear(task.n_inputs, task.n_classes)
+
+
+def test_a_model_must_say_its_encoding_and_how_it_is_built():
+    with pytest.raises(TypeError, match="abstract"):
+        Model(ModelConfig())
+
+
+@pytest.mark.parametrize(("name", "rule"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)])
+def test_the_usual_optimiser_follows_the_configuration(name, rule):
+    model = Linear(GradientConfig(optimizer=name, learning_rate=0.25))
+    optimizer = model.configure_optimizer(model.build(SPEC.view()))
+    assert type(optimizer) is rule
+    assert optimizer.defaults["lr"] == 0.25
+    assert sum(p.numel() for group in optimizer.param_groups for p in group["params"]) == 15
+    assert model.row_independent
+
+
+def test_a_model_without_optimiser_or_update_is_told_its_three_choices():
+    model = Linear(ModelConfig())
+    with pytest.raises(TypeError) as caught:
+        model.configure_optimizer(model.build(SPEC.view()))
+    for choice in ("GradientConfig", "configure_optimizer()", "update(inputs, labels)"):
+        assert choice in str(caught.value)
+
+
+def test_a_module_with_an_update_learns_without_gradients():
+    class Learner(nn.Module):
+        def update(self, inputs, labels):
+            pass
+
+    assert isinstance(Learner(), BatchLearner)
+    assert not isinstance(nn.Linear(1, 1), BatchLearner)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"batch_size": 0},
+        {"learning_rate": 0},
+        {"learning_rate": float("nan")},
+        {"optimizer": "lion"},
+        {"class_weights": "yes"},
+        {"momentum": 0.9},
+    ],
+)
+def test_a_hyperparameter_out_of_range_is_refused(fields):
+    with pytest.raises(ValidationError):
+        GradientConfig(**fields)
+
+
+def test_a_reference_row_knows_nothing_unless_it_says_so():
+    row = Reference(ModelConfig())
+    assert row.logits(SPEC) is None
+    assert row.values(SPEC, None) == {}
+
+
+def test_the_contracts_can_be_imported_without_torch():
+    code = "import sys, codonbench.contracts, codonbench.plugins.hookspecs; print('torch' in sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout == "False\n"
+
+
+# Trajectories
+
+
+def trajectory(logits, **changes):
+    logits = np.asarray(logits, dtype=np.float32)
+    facts = TrajectoryFacts(batch_size=4, epoch_pairs=10, budget_pairs=20, pairs=20, complete=True)
+    fields = {
+        "task": SPEC,
+        "facts": facts,
+        "pairs": np.arange(len(logits)),
+        "logits": logits,
+        "first_seen": np.array([3, 1, 9, 2]),
+        "test_counts": np.ones(4, int),
+        "frame_pairs": np.zeros(0, int),
+        "frame_inputs": np.zeros((0, 4), int),
+    }
+    return Trajectory(**{**fields, **changes})
+
+
+RIGHT = [[2, 0, 0], [0, 2, 1], [0, 0, 3], [-2, -3, -1]]
+TIED = [[2, 0, 0], [0, 2, 2], [0, 0, 3], [-2, -3, -1]]
+
+
+def test_right_is_strictly_above_every_rival():
+    t = trajectory([RIGHT, TIED])
+    assert t.true_logit.tolist() == [[2, 2, 3, -1], [2, 2, 3, -1]]
+    assert t.best_rival_logit.tolist() == [[0, 1, 0, -2], [0, 2, 0, -2]]
+    assert t.right.tolist() == [[True] * 4, [True, False, True, True]]
+    assert t.deciphered.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nothing_is_right_from_the_first_non_finite_probe_on(bad):
+    logits = np.array([RIGHT, RIGHT, RIGHT], dtype=np.float32)
+    logits[1, 2, 0] = bad
+    t = trajectory(logits)
+    assert t.finite.tolist() == [True, False, False]
+    assert t.deciphered.tolist() == [True, False, False]
+
+
+def test_logits_are_compared_where_probabilities_saturate():
+    """Softmax of 200 and 199.9 next to 0 differs; of 1e4 and 1e4 - 200, one is 1 and one 0."""
+    t = trajectory([[[1e4, 9.8e3, 0], [0, 1e-30, 0], [0, 0, 1], [0, 0, 1]]])
+    assert t.right.all()
+    assert t.probabilities(0)[0].tolist() == [1.0, np.exp(-200.0), 0.0]
+
+
+def test_probabilities_are_the_softmax_in_double_precision():
+    t = trajectory([RIGHT, TIED])
+    expected = torch.softmax(torch.tensor(t.logits, dtype=torch.float64), dim=-1).numpy()
+    np.testing.assert_allclose(t.probabilities(), expected, rtol=1e-14)
+    np.testing.assert_allclose(t.probabilities(1), expected[1], rtol=1e-14)
+
+
+def test_all_seen_is_the_last_first_sight():
+    assert trajectory([RIGHT]).all_seen == 9
+    assert trajectory([RIGHT], first_seen=np.array([3, 1, 0, 2])).all_seen is None
+    assert trajectory([RIGHT], task=spec(enumerable=False)).all_seen is None
+
+
+def test_a_target_below_one_forgives_that_many():
+    assert trajectory([TIED], task=spec(target_accuracy=0.75)).deciphered.tolist() == [True]
+
+
+def test_not_measured_is_one_value_that_equals_nothing_else():
+    assert NOT_MEASURED is not None
+    assert NOT_MEASURED != 0
+    assert NOT_MEASURED != "not_measured"

@@ -1,0 +1,159 @@
+"""A model from a plain function is a model like any other."""
+
+import pickle
+import re
+import textwrap
+
+import pytest
+from pydantic import ValidationError
+from torch import nn
+
+import codonbench
+from codonbench import Model
+from codonbench.contracts import from_function
+from codonbench.errors import PluginError
+from codonbench.plugins.registry import Registry
+
+
+@codonbench.model(
+    encoding="input_onehot",
+    learning_rate=0.05,
+    row_independent=True,
+    presets={"two-layers-8": {"hidden": 8}},
+)
+def two_layers(task, hidden: int = 16, bias=True):
+    """Two layers.
+
+    And more.
+    """
+    return nn.Sequential(
+        nn.Linear(task.n_inputs, hidden, bias=bias), nn.Linear(hidden, task.n_classes)
+    )
+
+
+def test_it_is_a_class_of_the_contract_with_the_functions_name_and_first_line():
+    assert issubclass(two_layers, Model)
+    assert two_layers.info.name == "two-layers"
+    assert two_layers.info.summary == "Two layers."
+    assert two_layers.info.row_independent
+
+
+def test_its_parameters_are_fields_beside_those_of_the_harness():
+    config = two_layers.Config(hidden=3)
+    assert (config.hidden, config.bias, config.learning_rate) == (3, True, 0.05)
+    assert set(two_layers.Config.model_fields) == {
+        *codonbench.GradientConfig.model_fields,
+        "hidden",
+        "bias",
+    }
+    with pytest.raises(ValidationError, match="hidden"):
+        two_layers.Config(hidden="many")
+    with pytest.raises(ValidationError, match="less than or equal to 100"):
+        two_layers.Config(learning_rate=101)
+
+
+def test_the_function_gets_the_configured_values(toys):
+    module = two_layers(two_layers.Config(hidden=3, bias=False)).build(toys.spec.view())
+    assert module[0].weight.shape == (3, 25)
+    assert module[0].bias is None
+
+
+def test_a_function_without_a_return_is_told_so(toys):
+    forgetful = codonbench.model(encoding="codon_onehot", name="forgetful")(_forgets)
+    with pytest.raises(PluginError, match=r"_forgets returned None; expected a torch.nn.Module"):
+        forgetful(forgetful.Config()).build(toys.spec.view())
+
+
+def _forgets(task):
+    nn.Linear(task.n_inputs, task.n_classes)
+
+
+def test_class_config_and_instance_can_be_pickled():
+    plugin = two_layers(two_layers.Config(hidden=5))
+    again = pickle.loads(pickle.dumps(plugin))
+    assert type(again) is two_layers
+    assert again.config == plugin.config
+
+
+def test_it_is_trained_in_the_captured_step_as_its_claim_allows(toys):
+    record, _ = toys.run(two_layers, pairs=3_000)
+    assert (record.status, record.engine.name) == ("done", "traced")
+    assert record.run_spec.config["hidden"] == 16
+
+
+def test_the_same_as_a_class_gives_the_same_weights(toys):
+    class AsClass(Model):
+        info = codonbench.ModelInfo(
+            name="two-layers", version="1", summary="", row_independent=True
+        )
+        Config = two_layers.Config
+        encoding = "input_onehot"
+
+        def build(self, task):
+            hidden = self.config.hidden
+            return nn.Sequential(
+                nn.Linear(task.n_inputs, hidden), nn.Linear(hidden, task.n_classes)
+            )
+
+    weights = {toys.run(cls, pairs=2_000)[0].weights_sha256 for cls in (two_layers, AsClass)}
+    assert len(weights) == 1
+
+
+def test_it_is_registered_without_a_hook_and_once_with_one(toys):
+    for models in ((), (two_layers,)):
+        module = toys.module(__name__, models=models)
+        module.two_layers = two_layers
+        registry = registry_of(module)
+        assert list(registry.models) == ["two-layers", "two-layers-8"]
+        assert registry.models["two-layers"].file == __file__
+
+
+def registry_of(module):
+    registry = Registry()
+    registry.add(module, "toy-shop", "1.0")
+    assert registry.failures == []
+    return registry
+
+
+def test_one_that_is_only_imported_is_not_registered_again(toys):
+    module = toys.module("another")
+    module.two_layers = two_layers
+    assert registry_of(module).models == {}
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda: None, "takes no task; expected def"),
+        (lambda task, hidden: None, "parameter 'hidden' has no default; expected"),
+        (lambda task, batch_size=3: None, "give its default to the decorator"),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_refused_in_words(function, message):
+    with pytest.raises(PluginError, match=message):
+        codonbench.model(encoding="codon_onehot", name="bad")(function)
+
+
+@pytest.mark.parametrize("mark", [codonbench.model, lambda function: codonbench.model()(function)])
+def test_a_mark_without_its_encoding_is_refused_in_words(mark):
+    with pytest.raises(PluginError, match=r'expected one by its name.*encoding="codon_onehot"'):
+        mark(lambda task: None)
+
+
+@pytest.mark.parametrize("words", [{"learning_rate": -1}, {"optimizer": "adm"}, {"name": "A b"}])
+def test_a_default_or_name_out_of_bounds_is_refused(words):
+    with pytest.raises(ValidationError, match=next(iter(words))):
+        codonbench.model(encoding="codon_onehot", **words)(two_layers.function)
+
+
+def test_the_model_in_the_docstring_is_complete_and_short():
+    code = example()
+    assert len(code.splitlines()) <= 15
+    namespace = {"__name__": __name__}
+    exec(code, namespace)
+    assert namespace["two_layers"].Config().hidden == 64
+
+
+def example():
+    """The plugin that the module's docstring shows."""
+    return textwrap.dedent(re.search(r"::\n\n(.*?)\n\n\S", from_function.__doc__, re.S)[1]).strip()

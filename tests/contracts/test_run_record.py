@@ -1,0 +1,228 @@
+import hashlib
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from codonbench import __version__
+from codonbench.contracts.run_record import (
+    RunRecord,
+    describe_harness,
+    hash_trajectory,
+    hash_weights,
+)
+
+
+@pytest.fixture
+def record(finished):
+    return finished[0]
+
+
+def edited(record, **changes):
+    """The record's JSON with some fields changed, read again."""
+    return RunRecord.model_validate({**json.loads(record.to_line()), **changes})
+
+
+# The checksum
+
+
+def test_a_record_reads_back_with_the_checksum_its_content_calls_for(record):
+    again = RunRecord.model_validate_json(record.to_line())
+    assert again == record
+    assert again.checksum == again.expected_checksum() != ""
+
+
+EDITS = {
+    "pairs": 1,
+    "status": "diverged",
+    "weights_sha256": "0" * 64,
+    "metrics": {"pairs_consumed": 1},
+    "flags": ["lucky"],
+    "parameters": 1,
+    "error": "",
+    "timings": {"build": 0, "train": 0, "probe": 0, "score": 0, "total": 0},
+    "overrides": {"hidden": 1},
+}
+
+
+@pytest.mark.parametrize("field", EDITS)
+def test_an_edit_to_any_field_breaks_the_checksum(record, field):
+    changed = edited(record, **{field: EDITS[field]})
+    assert changed.checksum != changed.expected_checksum()
+
+
+def test_the_checksum_is_of_canonical_json_without_itself(record):
+    content = json.loads(record.to_line())
+    del content["checksum"]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    assert record.checksum == hashlib.sha256(text.encode()).hexdigest()
+
+
+# What a record must be
+
+
+def test_what_an_outside_checker_relies_on_is_at_the_top(record):
+    content = json.loads(record.to_line())
+    assert content["model"] == "mlp-64"
+    assert content["task"] == "dipeptide"
+    assert content["seed"] == 0
+    assert content["status"] == "done"
+    assert len(content["weights_sha256"]) == 64
+    for value in content["metrics"].values():
+        assert value is None or isinstance(value, bool | int | float)
+    assert content["metrics"]["all_seen"] == 252
+    assert "\n" not in record.to_line()
+
+
+def test_a_misspelt_field_is_refused(record):
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        edited(record, wieghts_sha256="")
+
+
+@pytest.mark.parametrize(("field", "value"), [("model", "gru"), ("task", "x"), ("seed", 1)])
+def test_a_copy_of_a_plans_field_must_agree_with_the_plan(record, field, value):
+    with pytest.raises(ValidationError, match=f"{field} differs from the spec's"):
+        edited(record, **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("status", "fine"), ("pairs", -1), ("schema_version", 2), ("metrics", {"a": "never"})],
+)
+def test_a_value_that_cannot_be_is_refused(record, field, value):
+    with pytest.raises(ValidationError):
+        edited(record, **{field: value})
+
+
+def test_a_metric_that_is_not_finite_is_refused(record):
+    content = {**json.loads(record.to_line()), "metrics": {"x": float("nan")}}
+    with pytest.raises(ValidationError, match="finite number"):
+        RunRecord.model_validate(content)
+
+
+def test_whole_numbers_truth_values_and_fractions_stay_what_they_are(record):
+    metrics = {"a": 64, "b": 64.0, "c": True, "d": None, "e": 0.1}
+    again = edited(record, metrics=metrics)
+    assert {name: type(value) for name, value in again.metrics.items()} == {
+        name: type(value) for name, value in metrics.items()
+    }
+
+
+def test_a_result_is_everything_but_times_checkout_and_how_it_was_kept(record):
+    result = record.result()
+    left_out = {"timings", "checksum", "harness", "confinement"}
+    assert set(RunRecord.model_fields) - set(result) == left_out
+
+
+def test_a_record_names_neither_this_machine_nor_its_user(record):
+    text = record.to_line()
+    assert str(Path.home()) not in text
+    assert str(Path.cwd()) not in text
+
+
+def test_a_records_name_is_a_file_name(record):
+    assert record.name == f"mlp-64-s0-{record.run_spec.run_id}"
+
+
+# Weights
+
+
+def by_hand(*entries):
+    """SHA-256 over name, dtype, shape and little-endian bytes of (name, dtype, shape, bytes)."""
+    content = b"".join(
+        f"{name}\0{dtype}\0{shape}\0".encode() + raw for name, dtype, shape, raw in entries
+    )
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_the_weights_hash_is_that_of_names_dtypes_shapes_and_bytes():
+    state = {
+        "layer.weight": torch.tensor([[1.0, -2.5]]),
+        "layer.bias": torch.tensor([3], dtype=torch.int64),
+        "empty": torch.zeros(0, 2),
+        "scalar": torch.tensor(True),
+    }
+    assert hash_weights(state) == by_hand(
+        ("empty", "torch.float32", "(0, 2)", b""),
+        ("layer.bias", "torch.int64", "(1,)", struct.pack("<q", 3)),
+        ("layer.weight", "torch.float32", "(1, 2)", struct.pack("<ff", 1.0, -2.5)),
+        ("scalar", "torch.bool", "()", b"\x01"),
+    )
+
+
+def test_the_weights_hash_does_not_depend_on_order_or_layout():
+    a, b = torch.arange(6.0).reshape(2, 3), torch.ones(2)
+    assert hash_weights({"a": a, "b": b}) == hash_weights({"b": b, "a": a})
+    strided = a.T.contiguous().T
+    assert not strided.is_contiguous()
+    assert hash_weights({"a": strided}) == hash_weights({"a": a})
+
+
+def test_the_weights_hash_tells_names_dtypes_shapes_and_signs_of_zero_apart():
+    zeros = torch.zeros(4)
+    states = [
+        {},
+        {"a": zeros},
+        {"b": zeros},
+        {"a": zeros.reshape(2, 2)},
+        {"a": torch.zeros(2, dtype=torch.float64)},
+        {"a": torch.zeros(4, dtype=torch.int32)},
+        {"a": torch.zeros(8, dtype=torch.bfloat16)},
+        {"a": -zeros},
+        {"a": zeros, "b": torch.zeros(0)},
+    ]
+    assert len({hash_weights(state) for state in states}) == len(states)
+
+
+def test_the_weights_hash_of_a_module_includes_its_buffers():
+    module = nn.BatchNorm1d(2)
+    before = hash_weights(module.state_dict())
+    module(torch.tensor([[1.0, 2.0], [3.0, 5.0]]))
+    assert hash_weights(module.state_dict()) != before
+
+
+# Trajectories
+
+
+def test_the_trace_hash_belongs_to_the_record(finished):
+    record, trajectory = finished
+    assert record.trajectory_sha256 == hash_trajectory(trajectory)
+
+
+@pytest.mark.parametrize(
+    "name", ["pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs"]
+)
+def test_the_trace_hash_changes_with_every_array(finished, name):
+    _, trajectory = finished
+    array = getattr(trajectory, name).copy()
+    array.flat[-1] += 1
+    assert hash_trajectory(replace(trajectory, **{name: array})) != hash_trajectory(trajectory)
+    wider = getattr(trajectory, name)
+    wider = wider.astype(np.float64 if name == "logits" else np.int32)
+    assert hash_trajectory(replace(trajectory, **{name: wider})) != hash_trajectory(trajectory)
+
+
+def test_the_trace_hash_changes_with_task_and_facts_but_not_with_the_layout(finished):
+    _, trajectory = finished
+    facts = trajectory.facts.model_copy(update={"complete": not trajectory.facts.complete})
+    task = trajectory.task.model_copy(update={"title": "Another"})
+    assert hash_trajectory(replace(trajectory, facts=facts)) != hash_trajectory(trajectory)
+    assert hash_trajectory(replace(trajectory, task=task)) != hash_trajectory(trajectory)
+    assert hash_trajectory(
+        replace(trajectory, logits=np.asfortranarray(trajectory.logits))
+    ) == hash_trajectory(trajectory)
+    swapped = trajectory.pairs.astype(">i8")
+    assert hash_trajectory(replace(trajectory, pairs=swapped)) == hash_trajectory(trajectory)
+
+
+def test_the_harness_names_its_version_and_a_commit_or_none():
+    harness = describe_harness()
+    assert harness.version == __version__
+    assert harness.commit is None or len(harness.commit) == 40
+    assert (harness.commit is None) == (harness.modified is None)

@@ -1,0 +1,138 @@
+"""A plugin is asked about itself in a sandbox; this process never imports it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from codonbench.errors import PluginError, UnknownNameError, UsageError
+from codonbench.execution.describe import Question, inquire
+from codonbench.execution.sandbox import Limits, unavailable
+from codonbench.plugins.selection import Selection
+
+pytestmark = pytest.mark.skipif(unavailable() is not None, reason=f"no sandbox: {unavailable()}")
+
+ASKED_ABOUT = """
+import os, sys
+from pathlib import Path
+import codonbench
+from torch import nn
+
+print("on standard output")
+
+@codonbench.model(encoding="codon_onehot", learning_rate=0.05, authors=("A. Stranger",))
+def two_layers(task, hidden: int = 64):
+    return nn.Linear(task.n_inputs, task.n_classes)
+"""
+
+
+@pytest.fixture
+def ask(tmp_path):
+    """Asks about a model that a file's source offers, with fields set as typed."""
+
+    def ask(source, model="two-layers", **overrides):
+        file = tmp_path / "asked_about.py"
+        file.write_text(source)
+        nothing_hidden: list[Path] = []
+        question = Question(model, overrides, (file,), (), Selection())
+        return inquire(question, Limits(), nothing_hidden)
+
+    return ask
+
+
+def test_name_facts_and_configuration_are_told_and_nothing_is_imported_here(ask):
+    entry, modules = ask(ASKED_ABOUT, hidden="32")
+    assert entry.name == "two-layers"
+    assert entry.cls.info.authors == ("A. Stranger",)
+    assert len(entry.origin.source_sha256) == 64
+    ((name, path),) = modules
+    assert path.name == "asked_about.py"
+    assert name not in sys.modules
+    values = entry.cls.Config.model_validate({"hidden": "32"})
+    assert (values.hidden, values.learning_rate, values.batch_size) == (32, 0.05, 64)
+    assert entry.cls.Config.model_validate({}).hidden == 64
+
+
+LIES = """
+import __main__
+from codonbench.plugins.provenance import Origin
+import codonbench
+from torch import nn
+
+class Lying(__main__.Connection):
+    def send_bytes(self, data):
+        super().send_bytes(__main__.Answer.model_validate_json(data).model_copy(
+            update=CHANGE).model_dump_json().encode())
+
+import gc
+for thing in gc.get_objects():
+    if type(thing) is __main__.Connection:
+        thing.__class__ = Lying
+
+@codonbench.model(encoding="codon_onehot")
+def two_layers(task):
+    return nn.Linear(task.n_inputs, task.n_classes)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            "{'origin': Origin(distribution='codonbench', version='0.1.0', "
+            "module='codonbench_models.mlp', source_sha256='0' * 64)}",
+            "comes from where it does not",
+        ),
+        ("{'origin': None}", "comes from where it does not"),
+        ("{'name': 'mlp-64'}", "says nothing of itself"),
+        ("{'files': (('x', '/etc/passwd'),)}", "nobody asked for"),
+    ],
+)
+def test_what_it_says_is_held_to_what_is_known(ask, change, words):
+    with pytest.raises(PluginError, match=words):
+        ask(LIES.replace("CHANGE", change))
+
+
+@pytest.mark.parametrize("name", ["..", "notes.txt", "not_there.py", "nought\\0.py"])
+def test_of_a_folder_it_may_name_the_plugins_only(tmp_path, name):
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    (folder / "notes.txt").touch()
+    change = f"{{'files': (('x', '{folder}/{name}'),)}}"
+    (folder / "lying.py").write_text(LIES.replace("CHANGE", change))
+    question = Question("two-layers", {}, (), (folder,), Selection())
+    nothing_hidden: list[Path] = []
+    with pytest.raises(PluginError, match="nobody asked for"):
+        inquire(question, Limits(), nothing_hidden)
+
+
+def test_half_an_answer_is_waited_for_no_longer_than_a_whole_one(tmp_path):
+    file = tmp_path / "halting.py"
+    file.write_text(
+        "import os, sys, time\nos.write(int(sys.argv[1]), b'\\0\\0\\3\\xe8')\ntime.sleep(600)"
+    )
+    question = Question("halting", {}, (file,), (), Selection())
+    with pytest.raises(PluginError, match="does not load within 2 s"):
+        inquire(question, Limits(), list[Path](), timeout=2)
+
+
+def test_the_stand_in_builds_nothing(ask):
+    entry, _ = ask(ASKED_ABOUT)
+    stand_in = entry.cls(entry.cls.Config.model_validate({}))
+    with pytest.raises(PluginError, match="outside its sandbox"):
+        stand_in.build(None)
+
+
+@pytest.mark.parametrize(
+    ("source", "asked", "error", "words"),
+    [
+        ("1 / 0", {}, PluginError, "ZeroDivisionError"),
+        ("import os; os._exit(3)", {}, PluginError, "does not load in the sandbox"),
+        (ASKED_ABOUT, {"model": "tow-layers"}, UnknownNameError, "two-layers"),
+        (ASKED_ABOUT, {"hidden": "many"}, UsageError, "hidden"),
+        (ASKED_ABOUT, {"model": "oracle"}, UsageError, "without --sandbox"),
+    ],
+)
+def test_what_is_wrong_is_said_by_whose_it_is_to_mend(ask, source, asked, error, words):
+    with pytest.raises(error, match=words):
+        ask(source, **asked)

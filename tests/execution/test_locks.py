@@ -1,0 +1,126 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codonbench.execution.locks import Ledger
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return Ledger(tmp_path / "ledger")
+
+
+def names(holders):
+    return [holder.things for holder in holders]
+
+
+_HOLDER = """
+import sys
+from pathlib import Path
+from codonbench.execution.locks import Ledger
+
+with Ledger(Path(sys.argv[1])).opened() as page:
+    page.take_free(["apple", "pear"])
+    print("taken", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def other(ledger):
+    """A process that has taken an apple and a pear."""
+    command = [sys.executable, "-c", _HOLDER, str(ledger.folder)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout.readline() == "taken\n"
+        yield child
+        child.kill()
+
+
+def test_what_one_has_taken_another_does_not_get(ledger):
+    with ledger.opened() as one, ledger.opened() as two:
+        assert one.take_free(["apple", "pear"]) == ({"apple", "pear"}, [])
+        free, others = two.take_free(["pear", "plum"])
+        assert free == {"plum"}
+        assert names(others) == [("apple", "pear")]
+
+
+def test_what_is_given_back_is_free_and_the_rest_is_not(ledger):
+    with ledger.opened() as one, ledger.opened() as two:
+        one.take_free(["apple", "pear"])
+        one.give_back("pear")
+        assert two.take_free(["apple", "pear"])[0] == {"pear"}
+
+
+def test_what_is_taken_later_adds_to_what_is_taken(ledger):
+    with ledger.opened() as one, ledger.opened() as two:
+        one.take_free(["apple"])
+        one.take_free(["pear"])
+        assert two.take_free(["apple", "pear"])[0] == set()
+
+
+def test_several_share_a_thing_until_one_wants_it_alone(ledger):
+    with ledger.opened() as one, ledger.opened() as two, ledger.opened() as three:
+        assert one.take_all(["core 0"], alone=False) == (True, [])
+        taken, others = two.take_all(["core 0", "core 1"], alone=False)
+        assert (taken, names(others)) == (True, [("core 0",)])
+        taken, others = three.take_all(["core 1"], alone=True)
+        assert (taken, names(others)) == (False, [("core 0", "core 1")])
+
+
+def test_what_one_has_alone_nobody_shares(ledger):
+    with ledger.opened() as one, ledger.opened() as two:
+        one.take_all(["core 0"], alone=True)
+        assert two.take_all(["core 0"], alone=False)[0] is False
+        assert two.take_all(["core 1"], alone=True) == (True, [])
+
+
+def test_all_or_nothing_is_taken(ledger):
+    with ledger.opened() as one, ledger.opened() as two, ledger.opened() as three:
+        one.take_all(["core 0"], alone=True)
+        two.take_all(["core 0", "core 1"], alone=True)
+        assert three.take_all(["core 1"], alone=True) == (True, [])
+
+
+def test_another_process_is_named_with_its_number_and_time(ledger, other):
+    with ledger.opened() as page:
+        free, (holder,) = page.take_free(["apple"])
+    assert free == set()
+    assert holder.pid == other.pid
+    assert str(holder) == f"process {other.pid} (since {holder.since:%H:%M:%S})"
+
+
+def test_what_a_killed_process_had_is_free_and_its_files_are_cleared(ledger, other):
+    with ledger.opened() as page:
+        assert page.take_free(["apple"])[0] == set()
+        other.kill()
+        other.wait()
+        assert page.take_free(["apple"]) == ({"apple"}, [])
+    assert [path.name for path in ledger.folder.iterdir()] == ["ledger.lock"]
+
+
+def test_a_page_without_words_counts_for_nothing(ledger):
+    with ledger.opened(), ledger.opened() as two:
+        (ledger.folder / "1-odd.json").write_text("no JSON")
+        assert two.take_free(["apple"]) == ({"apple"}, [])
+
+
+def test_nothing_is_left_taken_after_an_exception(ledger):
+    def fail():
+        with ledger.opened() as page:
+            page.take_free(["apple"])
+            raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        fail()
+    with ledger.opened() as page:
+        assert page.take_free(["apple"])[0] == {"apple"}
+
+
+def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path):
+    Path(tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"), Ledger(tmp_path / "file" / "ledger").opened():
+        pass

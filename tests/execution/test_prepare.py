@@ -1,0 +1,51 @@
+import pytest
+
+from codonbench.errors import ConfigError, UnknownNameError
+
+
+def test_a_job_has_one_plan_a_seed_alike_in_all_else(toys):
+    job = toys.job("gru-64", seeds=(4, 2))
+    assert [run_spec.seed for run_spec in job.run_specs] == [4, 2]
+    first, second = (run_spec.model_dump(exclude={"seed"}) for run_spec in job.run_specs)
+    assert first == second
+    assert len({run_spec.run_id for run_spec in job.run_specs}) == 2
+
+
+@pytest.mark.parametrize(
+    ("request_", "budget"),
+    [({}, 50 * 1_500), ({"epochs": 2}, 3_000), ({"pairs": 77}, 77)],
+)
+def test_the_budget_is_in_pairs_and_the_tasks_own_by_default(toys, request_, budget):
+    (run_spec,) = toys.job(**request_).run_specs
+    assert run_spec.budget_pairs == budget
+
+
+def test_the_whole_budget_is_spent_when_asked(toys):
+    assert toys.job().run_specs[0].stop == "confident"
+    assert toys.job(full=True).run_specs[0].stop == "budget"
+
+
+def test_a_plan_spells_out_the_whole_configuration_and_a_job_what_departs_from_the_name(toys):
+    plain = toys.job("mlp-64")
+    assert plain.overrides == {}
+    assert plain.run_specs[0].config["hidden"] == [64]
+    assert set(plain.run_specs[0].config) == set(type(plain.config).model_fields)
+    changed = toys.job("mlp-64", overrides={"learning_rate": "0.5", "hidden": "64"})
+    assert changed.overrides == {"learning_rate": 0.5}
+    assert changed.run_specs[0].run_id != plain.run_specs[0].run_id
+
+
+def test_data_are_named_by_content_and_never_by_path(toys):
+    (run_spec,) = toys.job().run_specs
+    assert (run_spec.data, run_spec.data_checksum) == ("dice", "d" * 64)
+
+
+def test_what_is_unknown_is_told_before_any_data_is_read(toys):
+    with pytest.raises(UnknownNameError, match="unknown model 'mlp-65'; did you mean 'mlp-64'"):
+        toys.job("mlp-65")
+    with pytest.raises(UnknownNameError, match="unknown task 'dipeptides'; did you mean"):
+        toys.job(task="dipeptides")
+    with pytest.raises(ConfigError, match="model 'mlp-64': no field 'hiden'"):
+        toys.job(overrides={"hiden": "1"})
+    with pytest.raises(ConfigError, match="task 'dipeptide': no field 'speed'; it has none"):
+        toys.job(task_overrides={"speed": "1"})

@@ -1,0 +1,52 @@
+import pytest
+
+from codonbench.plugins.selection import Candidate, Selection, selection_from_environment
+
+OURS = Candidate("models", "codonbench", "codonbench_models")
+MINE = Candidate("mylstm", "My_Shop", "my_shop.models")
+
+
+@pytest.mark.parametrize(
+    ("listed", "loaded"),
+    [
+        (None, [OURS, MINE]),
+        ("", [OURS]),
+        ("my-shop", [OURS, MINE]),
+        (" other , mylstm", [OURS, MINE]),
+        ("my_shop.models", [OURS, MINE]),
+        ("other", [OURS]),
+    ],
+)
+def test_the_variable_lists_what_is_loaded_beside_our_own(monkeypatch, listed, loaded):
+    if listed is None:
+        monkeypatch.delenv("CODONBENCH_PLUGINS", raising=False)
+    else:
+        monkeypatch.setenv("CODONBENCH_PLUGINS", listed)
+    selection = selection_from_environment()
+    assert [c for c in (OURS, MINE) if not selection.why_not(c)] == loaded
+
+
+@pytest.mark.parametrize("name", ["mylstm", "my-shop", "My.Shop", "my_shop", "my_shop.models"])
+def test_a_plugin_is_switched_off_by_entry_point_distribution_or_module(name):
+    selection = Selection(off=(name,))
+    assert selection.why_not(MINE) == f"-p no:{name}"
+    assert selection.why_not(OURS) == ""
+
+
+def test_a_part_of_a_name_switches_nothing_off():
+    for name in ("my", "mylst", "my_shop.mod", "models"):
+        assert Selection(off=(name,)).why_not(MINE) == ""
+
+
+def test_what_is_listed_and_switched_off_is_off():
+    assert Selection(only=("mylstm",), off=("mylstm",)).why_not(MINE) == "-p no:mylstm"
+
+
+def test_our_own_can_be_switched_off_by_name_only():
+    assert Selection(only=()).why_not(OURS) == ""
+    assert Selection(off=("codonbench_models",)).why_not(OURS) == "-p no:codonbench_models"
+
+
+def test_what_fits_nothing_is_found():
+    selection = Selection(only=("mylstm", "gone"), off=("my-shop", "lost"))
+    assert selection.names_nothing([OURS, MINE]) == ["-p no:lost", "CODONBENCH_PLUGINS: gone"]

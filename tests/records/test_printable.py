@@ -1,0 +1,22 @@
+"""Text that nobody vouches for: shown in one line, kept within bounds."""
+
+from codonbench.records.printable import LONGEST, MOST_WORDS, printable, storable
+
+
+def test_what_steers_a_terminal_or_a_log_is_replaced():
+    assert (
+        printable("a\x1b[2Jb\n::error::c\u202ed\ud800")
+        == "a\ufffd[2Jb\ufffd::error::c\ufffdd\ufffd"
+    )
+    assert printable("plain, \u00e9 too") == "plain, \u00e9 too"
+
+
+def test_what_is_overlong_is_cut():
+    assert printable("x" * LONGEST) == "x" * LONGEST
+    assert printable("x" * (LONGEST + 1)) == "x" * LONGEST + "..."
+    assert storable("x" * MOST_WORDS) == "x" * MOST_WORDS
+    assert storable("x" * (MOST_WORDS + 1)) == "x" * (MOST_WORDS - 3) + "..."
+
+
+def test_what_is_kept_is_text_that_every_reader_takes():
+    assert storable("two\nlines \ud800") == "two\nlines ?"

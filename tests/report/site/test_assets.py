@@ -1,0 +1,58 @@
+"""What the page is made of: all there, unchanged, and nothing that its policy would forbid."""
+
+import hashlib
+import json
+import re
+from importlib.resources import files
+
+ASSETS = files("codonbench.report.site") / "assets"
+VENDOR = ASSETS / "vendor"
+OWN = {
+    item.name: item.read_text(encoding="utf-8")
+    for item in ASSETS.iterdir()
+    if item.is_file() and not item.name.startswith(".")
+}
+
+
+def test_what_is_vendored_is_what_its_package_holds():
+    listed = json.loads((VENDOR / "VENDORED.json").read_text())
+    assert {entry["file"] for entry in listed} == {
+        item.name for item in VENDOR.iterdir() if item.name.endswith(".js")
+    }
+    licences = (VENDOR / "LICENSES.txt").read_text()
+    for entry in listed:
+        content = (VENDOR / entry["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+        assert entry["version"].encode() in content[:200]
+        assert f"{entry['package']} {entry['version']}" in licences
+
+
+def test_the_page_names_every_script_and_they_are_there():
+    named = re.findall(r'<script[^>]* src="([^"]+)"></script>', OWN["index.html"])
+    scripts = {f"assets/{name}" for name in OWN if name.endswith(".js")}
+    vendored = {
+        f"assets/vendor/{item.name}" for item in VENDOR.iterdir() if item.name[-3:] == ".js"
+    }
+    assert set(named) == scripts | vendored | {"data/board.js"}
+    assert named[-1] == "data/board.js"  # it calls what the others define
+
+
+def test_data_never_becomes_markup_or_code():
+    for name, text in OWN.items():
+        for forbidden in (
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+        ):
+            assert forbidden not in text, f"{name} uses {forbidden}"
+
+
+def test_nothing_is_asked_of_anybody_else():
+    for name, text in OWN.items():
+        assert not re.search(r"https?://|@import|url\((?!#)", text), name
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', OWN["index.html"])[1]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == "'self' file:"

@@ -1,0 +1,167 @@
+"""A run that was cut short goes on from its checkpoint, and ends as if nothing had happened."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from codonbench import GradientConfig, Model, ModelInfo
+from codonbench.engines.capture import captured
+from codonbench.engines.rungs import GRAPH, LADDER
+from codonbench.execution.in_process import learn
+from codonbench.execution.pool import Crew
+from codonbench.execution.run_all import run_all
+from codonbench.records.store import Store
+
+LEARNERS = {"here": learn, "workers": Crew(1).learn}
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda handle: None)
+
+
+@pytest.fixture
+def graph_on_cpu(monkeypatch):
+    monkeypatch.setitem(LADDER, "graph", (replace(GRAPH, capture=captured, device="cpu"),))
+
+
+def quiet(run_spec):
+    return lambda pairs, right, logits: None
+
+
+def interrupting(at, seed=0):
+    """Press Ctrl-C at the first probe beyond a position."""
+
+    def watch(run_spec):
+        def interrupt(pairs, right, logits):
+            if run_spec.seed == seed and pairs > at:
+                raise KeyboardInterrupt
+
+        return interrupt
+
+    return watch
+
+
+def runs(job, registry, folder, watch=quiet, every=0.0, learner=learn, **options):
+    """Run a job with a checkpoint at every chance; return its records and trajectories by seed."""
+    store = Store(folder)
+    outcomes = run_all(job, registry, store, watch, learner, every=every, **options)
+    return {o.record.seed: (o.record, store.load_trajectory(o.record)) for o in outcomes}
+
+
+def checkpoints(folder):
+    return sorted(path.name for path in (folder / "checkpoints").glob("*"))
+
+
+def assert_same(one, other):
+    """Hold that two runs of the same seeds ended alike, to the bit, times aside."""
+    assert one.keys() == other.keys()
+    for seed, (record, trajectory) in one.items():
+        expected, its_trace = other[seed]
+        assert record.status == "done", record.error
+        assert record.result() == expected.result()
+        assert record.engine == expected.engine
+        assert record.weights_sha256 == expected.weights_sha256
+        assert np.array_equal(trajectory.pairs, its_trace.pairs)
+        assert trajectory.logits.tobytes() == its_trace.logits.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("model", "engine"),
+    [
+        ("mlp-64", "eager"),
+        ("mlp-64", "traced"),
+        ("mlp-64", "graph"),
+        ("mlp-1024", "traced"),
+        ("gru-64", "eager"),
+        ("gru-64", "traced"),
+        ("count-table", "auto"),
+    ],
+)
+def test_what_was_cut_short_ends_as_if_nothing_had_happened(
+    toys, tmp_path, graph_on_cpu, model, engine
+):
+    registry = toys.registry()
+    request = {"seeds": (0, 1, 2), "pairs": 7_000, "full": True, "engine": engine}
+    job = toys.job(model, registry=registry, **request)
+    expected = runs(job, registry, tmp_path / "whole")
+    for at in (900, 3_000):  # cut short twice, then left alone
+        cut = runs(job, registry, tmp_path / "cut", interrupting(at, seed=1))
+        assert "interrupted" in {r.status for r, _ in cut.values()}, [
+            r.error for r, _ in cut.values()
+        ]
+        assert checkpoints(tmp_path / "cut")
+    seen = {}
+
+    def watch(run_spec):
+        return lambda pairs, right, logits: seen.setdefault(run_spec.seed, pairs)
+
+    assert_same(runs(job, registry, tmp_path / "cut", watch), expected)
+    assert seen[1] > 0  # it did not begin anew
+    assert checkpoints(tmp_path / "cut") == []
+
+
+class Dreamer(nn.Module):
+    """Draws from all three generators as it learns, and has a buffer."""
+
+    def __init__(self, n_inputs, n_classes):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(n_inputs, 16), nn.BatchNorm1d(16), nn.Dropout(0.3), nn.Linear(16, n_classes)
+        )
+
+    def forward(self, inputs):
+        if self.training:
+            inputs = inputs * (1 + 0.1 * random.random() + 0.1 * np.random.rand())
+        return self.layers(inputs)
+
+
+class DreamerModel(Model):
+    info = ModelInfo(name="dreamer", version="1", summary="Chance at every step")
+    Config = GradientConfig
+    encoding = "input_onehot"
+
+    def build(self, task):
+        return Dreamer(task.n_inputs, task.n_classes)
+
+    def configure_optimizer(self, module):
+        return torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)
+
+
+def test_chance_buffers_and_momentum_go_on_where_they_were(toys, tmp_path):
+    registry = toys.registry(DreamerModel)
+    job = toys.job(DreamerModel, registry=registry, pairs=5_000, full=True)
+    expected = runs(job, registry, tmp_path / "whole")
+    runs(job, registry, tmp_path / "cut", interrupting(2_000))
+    assert checkpoints(tmp_path / "cut")
+    assert_same(runs(job, registry, tmp_path / "cut"), expected)
+
+
+class Counting(Dreamer):
+    """Keeps a count in a plain attribute, which no state_dict tells."""
+
+    steps = 0
+
+    def forward(self, inputs):
+        self.steps += self.training
+        return self.layers(inputs / (1 + 0.01 * self.steps))
+
+
+class CountingModel(DreamerModel):
+    info = ModelInfo(name="counting", version="1", summary="State outside its state_dict")
+
+    def build(self, task):
+        return Counting(task.n_inputs, task.n_classes)
+
+
+def test_what_keeps_state_outside_its_state_dict_begins_anew(toys, tmp_path):
+    registry = toys.registry(CountingModel)
+    job = toys.job(CountingModel, registry=registry, pairs=3_000, full=True)
+    expected = runs(job, registry, tmp_path / "whole")
+    runs(job, registry, tmp_path / "cut", interrupting(2_000))
+    assert checkpoints(tmp_path / "cut") == []
+    assert_same(runs(job, registry, tmp_path / "cut"), expected)
