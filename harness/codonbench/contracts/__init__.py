@@ -18,8 +18,10 @@ from codonbench.contracts.model import (
     Reference,
 )
 from codonbench.contracts.task import (
+    Column,
     Dataset,
     DataSource,
+    Ranking,
     Task,
     TaskOptions,
     TaskSpec,
@@ -31,6 +33,7 @@ __all__ = [
     "NOT_MEASURED",
     "BatchLearner",
     "ClassWeights",
+    "Column",
     "DataSource",
     "Dataset",
     "Frozen",
@@ -44,6 +47,7 @@ __all__ = [
     "Name",
     "NotMeasured",
     "Output",
+    "Ranking",
     "Reference",
     "Task",
     "TaskOptions",

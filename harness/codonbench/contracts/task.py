@@ -1,17 +1,22 @@
 """What a task is: inputs, classes, a probe set, and a source of training pairs."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from codonbench.contracts.base import Frozen, Name, Version
+from codonbench.contracts.base import Frozen, MetricName, Name, Version
 from codonbench.errors import PluginError, UnknownNameError
+
+if TYPE_CHECKING:
+    from codonbench.contracts.run_record import RunRecord
 
 IntArray = npt.NDArray[np.int64]
 
@@ -210,6 +215,52 @@ class DataSource:
     tested: bool = True
 
 
+class Column(Frozen):
+    """A column of a task's table.
+
+    Attributes:
+        metric: What it shows, over a row's seeds.
+        title: Its heading.
+        statistic: ``censored_median``: null means never, and counts as longer than any.
+            ``mean``: over the seeds that have a value.
+        counts: True where null means that there is nothing to count, not "never".
+    """
+
+    metric: MetricName
+    title: str
+    statistic: Literal["censored_median", "mean"] = "censored_median"
+    counts: bool = False
+
+
+class Ranking(Frozen):
+    """How the rows of a task's table are ordered, and what they show.
+
+    Attributes:
+        metric: The primary one.
+        direction: Which way of it is better.
+        columns: The table's, the primary one among them.
+        tie_breakers: Metrics among the columns that order rows of equal primary value; lower is
+            better, as in first-passage positions.
+        success: A metric that is null where a run did not succeed; None where every run does.
+        restricted_mean: A metric whose mean up to the budget is shown; None for none.
+        versions_of: Metrics whose versions decide who is comparable with whom; the columns'
+            where it is empty. Others may come and go without dividing a table.
+    """
+
+    metric: MetricName
+    direction: Literal["lower", "higher"]
+    columns: tuple[Column, ...] = Field(min_length=1)
+    tie_breakers: tuple[MetricName, ...] = ()
+    success: MetricName | None = None
+    restricted_mean: MetricName | None = None
+    versions_of: tuple[MetricName, ...] = ()
+
+    @property
+    def key_metrics(self) -> tuple[str, ...]:
+        """Names of the metrics whose versions are part of a table's key."""
+        return self.versions_of or tuple(column.metric for column in self.columns)
+
+
 class TaskOptions(Frozen):
     """Base of a task's options, set with ``--task-set field=value``."""
 
@@ -219,6 +270,8 @@ class Task(ABC):
 
     Class attributes:
         name, version, title: As in `TaskSpec`.
+        ranking: How its rows are ordered, and what they show.
+        default: True for the task that is meant where none is named; one may be.
         Options: The options a user may set.
         default_data: What ``--data`` means when it is not given.
         data_names: The data sources known by name, each with a line of explanation; anything
@@ -229,6 +282,8 @@ class Task(ABC):
     name: ClassVar[str]
     version: ClassVar[str]
     title: ClassVar[str]
+    ranking: ClassVar[Ranking]
+    default: ClassVar[bool] = False
     Options: ClassVar[type[TaskOptions]] = TaskOptions
     default_data: ClassVar[str]
     data_names: ClassVar[Mapping[str, str]] = {}
@@ -251,6 +306,21 @@ class Task(ABC):
             DataError: The data are missing, unreadable or unusable; says what to do next.
             DownloadError: A download failed or did not verify.
         """
+
+    def remarks(self, record: RunRecord) -> tuple[tuple[str, str], ...]:
+        """Return what a record of this task cannot say, as field and sentence.
+
+        Beyond what holds for every task's records; checked without repeating the run.
+        """
+        return ()
+
+    def flags(self, metrics: Mapping[str, float | int | bool | None]) -> tuple[str, ...]:
+        """Return what a reader must be told about a run's figures."""
+        return ()
+
+    def row_notes(self, records: tuple[RunRecord, ...]) -> tuple[str, ...]:
+        """Return what a reader must be told about a row, from its records, one a seed."""
+        return ()
 
     def fetch(
         self,
