@@ -82,4 +82,11 @@ class StaleError(BenchError):
 
 
 class OutOfTurnError(BenchError):
-    """A learner asks for, or shows, what it cannot have to at this point of its run."""
+    """A run asks for, or shows, what it cannot have to at this point."""
+
+
+class CannotCapture(Exception):  # noqa: N818 - it says what happened, and is no failure
+    """The step of this module, optimiser or task cannot be captured; the message says why.
+
+    Never shown as an error, always recorded: the run is trained on another engine.
+    """

@@ -118,7 +118,10 @@ def _unequal(record: RunRecord, again: RunRecord) -> list[str]:
         for name in sorted({*record.metrics, *again.metrics})
         if record.metrics.get(name) != again.metrics.get(name)
     ]
-    for field in ("status", "pairs", "weights_sha256", "trajectory_sha256"):
+    fields = ["status", "pairs", "weights_sha256"]
+    if record.trajectory_format == again.trajectory_format:
+        fields.append("trajectory_sha256")
+    for field in fields:
         was, now = getattr(record, field), getattr(again, field)
         if was != now:
             differences.append(f"{field}: {was} was recorded, now {now}")

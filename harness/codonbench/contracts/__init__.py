@@ -1,12 +1,23 @@
 """The contracts between the harness and its plugins."""
 
 from codonbench.contracts.base import Frozen, MetricName, Name, Version
+from codonbench.contracts.dataset import (
+    UNKNOWN,
+    Dataset,
+    DataSource,
+    Features,
+    Items,
+    Sequences,
+    Split,
+    Targets,
+)
 from codonbench.contracts.metric import (
     NOT_MEASURED,
     Metric,
     MetricValue,
     NotMeasured,
     Output,
+    SplitMetric,
 )
 from codonbench.contracts.model import (
     BatchLearner,
@@ -19,25 +30,36 @@ from codonbench.contracts.model import (
 )
 from codonbench.contracts.task import (
     Column,
-    Dataset,
-    DataSource,
+    EvaluationSet,
+    Input,
     Ranking,
+    Target,
     Task,
     TaskOptions,
     TaskSpec,
     TaskView,
 )
-from codonbench.contracts.trajectory import Trajectory, TrajectoryFacts, required_right
+from codonbench.contracts.trajectory import (
+    Outputs,
+    Trajectory,
+    TrajectoryFacts,
+    required_right,
+)
 
 __all__ = [
     "NOT_MEASURED",
+    "UNKNOWN",
     "BatchLearner",
     "ClassWeights",
     "Column",
     "DataSource",
     "Dataset",
+    "EvaluationSet",
+    "Features",
     "Frozen",
     "GradientConfig",
+    "Input",
+    "Items",
     "Metric",
     "MetricName",
     "MetricValue",
@@ -47,8 +69,14 @@ __all__ = [
     "Name",
     "NotMeasured",
     "Output",
+    "Outputs",
     "Ranking",
     "Reference",
+    "Sequences",
+    "Split",
+    "SplitMetric",
+    "Target",
+    "Targets",
     "Task",
     "TaskOptions",
     "TaskSpec",

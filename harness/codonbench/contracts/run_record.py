@@ -90,13 +90,16 @@ class RunRecord(Frozen):
         dataset, plugin, info, harness, machine, engine: What it was made with.
         parameters: Trainable parameters of the module.
         pairs: Pairs presented when the run ended.
-        metrics: Values by name.
+        selected_pairs: Position of the state that was selected and tested; None where none was.
+        metrics: Values by name; of the test split, where there is one.
+        validation_metrics: The same of the validation split, for the selected state.
         not_measured: Names in `metrics` whose null means that this run could not answer.
         metric_versions: By metric name.
         knowledge: What the model was told beyond the pairs.
         flags: What a reader must be warned of.
         weights_sha256: Of the final weights; see `hash_weights`. Null for computed rows.
         trajectory_sha256: Of the trajectory's content; see `hash_trajectory`.
+        trajectory_format: What that is a hash of; only hashes of one format can be compared.
         error: The last words of a failed run.
         confinement: How far it was kept from what it ran in; None in records from before this
             was noted.
@@ -121,13 +124,16 @@ class RunRecord(Frozen):
     engine: Engine
     parameters: int = Field(ge=0)
     pairs: int = Field(ge=0)
+    selected_pairs: int | None = None
     metrics: dict[str, bool | int | float | None]
+    validation_metrics: dict[str, bool | int | float | None] = Field(default_factory=dict)
     not_measured: tuple[str, ...] = ()
     metric_versions: dict[str, str] = Field(default_factory=dict)
     knowledge: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     weights_sha256: str | None = None
     trajectory_sha256: str | None = None
+    trajectory_format: int = 2
     error: str | None = None
     confinement: Confinement | None = None
     timings: Timings
@@ -207,14 +213,22 @@ def hash_weights(state: dict[str, Any]) -> str:
 
 
 def hash_trajectory(trajectory: Trajectory) -> str:
-    """Return the SHA-256 (hex) of a trajectory's content, independent of how a file packs it."""
+    """Return the SHA-256 (hex) of a trajectory's content, independent of how a file packs it.
+
+    Targets do not enter: they are the data's, which have a checksum of their own.
+    """
     digest = hashlib.sha256(
         canonical_json(
             [trajectory.task.model_dump(mode="json"), trajectory.facts.model_dump()]
         ).encode()
     )
-    for name in ("pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs"):
-        array = np.ascontiguousarray(getattr(trajectory, name))
+    named = {
+        "pairs": trajectory.pairs,
+        "outputs": trajectory.outputs,
+        "test_outputs": trajectory.test_outputs,
+    }
+    for name, values in [*named.items(), *sorted(trajectory.arrays.items())]:
+        array = np.ascontiguousarray(values)
         little = array.astype(array.dtype.newbyteorder("<"))
         digest.update(f"{name}\0{little.dtype.str}\0{little.shape}\0".encode())
         digest.update(little.tobytes())

@@ -9,13 +9,16 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from codonbench.contracts import Frozen, Name, Version
-from codonbench.data.relabelling import PUBLIC_SALT
+from codonbench.contracts.base import Frozen, Name, Version
 from codonbench.errors import ConfigError
-from codonbench.protocols.stop_rule import StopRule
 
 RULES_VERSION = "1"
 """Changes whenever the protocol does: stream, probe schedule, stop rule, loss, relabelling."""
+
+PUBLIC_SALT = "codonbench-public-1"
+"""Of the permutation of class ids, where none is given; written into every record."""
+
+DeviceKind = Literal["cpu", "cuda"]
 
 EngineChoice = Literal["auto", "eager", "traced", "compiled", "graph"]
 
@@ -101,9 +104,9 @@ class RunSpec(Frozen):
     config: dict[str, Any]
     seed: int = Field(ge=0, le=MAX_SEED)
     budget_pairs: int = Field(ge=1)
-    stop: StopRule
+    stop: Name
     salt: str
-    device: Literal["cpu", "cuda"]
+    device: DeviceKind
     threads: int = Field(ge=1)
     engine: EngineChoice
 

@@ -1,218 +1,215 @@
-"""What a task is: inputs, classes, a probe set, and a source of training pairs."""
+"""What a task is: its input, its target, its protocol, and how its rows are ranked."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
-import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from codonbench.contracts.base import Frozen, MetricName, Name, Version
-from codonbench.errors import PluginError, UnknownNameError
+from codonbench.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    from codonbench.contracts.dataset import Dataset, DataSource
     from codonbench.contracts.run_record import RunRecord
 
-IntArray = npt.NDArray[np.int64]
+InputKind = Literal["sequence", "features"]
+TargetKind = Literal["classes", "labels", "quantities"]
+
+
+class Input(Frozen):
+    """What one item is.
+
+    Attributes:
+        kind: A sequence of letters, or a vector of numbers.
+        unit: What one item is called: ``sequence``, ``codon``, ``sample``.
+        symbol: What one letter, or one number, is called: ``nucleotide``, ``gene``.
+        alphabet: The letters, in index order: ``ACGT``; empty for features.
+        min_length, max_length: Letters in one item; for features how many there are.
+        enumerable: True where the evaluation set holds every possible item.
+    """
+
+    kind: InputKind = "sequence"
+    unit: Name = "sequence"
+    symbol: Name = "nucleotide"
+    alphabet: str = "ACGT"
+    min_length: int = Field(ge=1)
+    max_length: int = Field(ge=1)
+    enumerable: bool = False
+
+    @classmethod
+    def of_length(cls, length: int, **fields: Any) -> Self:
+        """Return an input whose items all have one length."""
+        return cls(min_length=length, max_length=length, **fields)
+
+    @model_validator(mode="after")
+    def _words_and_lengths(self) -> Self:
+        if self.unit == self.symbol:
+            raise ValueError(f"unit and symbol are both {self.unit!r}; encodings need two words")
+        if self.min_length > self.max_length:
+            raise ValueError(f"lengths run from {self.min_length} to {self.max_length}")
+        return self
+
+
+class Target(Frozen):
+    """What is asked of one item.
+
+    Attributes:
+        kind: One of several classes; several labels, each there or not; or quantities.
+        names: Of the classes, labels or quantities, in index order.
+        units: Of the quantities; empty where they have none.
+        class_weights: Loss weight of each class, for models that ask for weighting; None where
+            the task has none. Using them counts as knowledge.
+    """
+
+    kind: TargetKind = "classes"
+    names: tuple[str, ...] = Field(min_length=1)
+    units: tuple[str, ...] = ()
+    class_weights: tuple[float, ...] | None = None
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        names, weights = self.names, self.class_weights
+        if self.kind == "classes" and len(names) < 2:
+            raise ValueError(f"one class, {names[0]!r}; expected two or more")
+        if weights is not None and len(weights) != len(names):
+            raise ValueError(f"{len(weights)} class weights for {len(names)} classes")
+        if self.units and len(self.units) != len(names):
+            raise ValueError(f"{len(self.units)} units for {len(names)} quantities")
+        return self
+
+
+class EvaluationSet(Frozen):
+    """Items that are asked all along a run, named in the task itself.
+
+    Attributes:
+        inputs: The items as text, shape (P,).
+        targets: The true class of each, shape (P,).
+        groups: Named subsets, as indices into `inputs`: ``{"rare": (10, 11, 14)}``.
+        target_accuracy: Share of the set that must be right for the task to count as solved.
+    """
+
+    inputs: tuple[str, ...] = Field(min_length=1)
+    targets: tuple[int, ...]
+    groups: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    target_accuracy: float = Field(default=1.0, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        n = len(self.inputs)
+        if len(self.targets) != n:
+            raise ValueError(f"{len(self.targets)} targets for {n} inputs of the evaluation set")
+        for group, members in self.groups.items():
+            if not all(0 <= member < n for member in members):
+                raise ValueError(f"group {group!r} names an input outside 0..{n - 1}")
+        return self
 
 
 class TaskView(Frozen):
-    """What a model may know of a task: shapes and names of inputs, never a label's meaning.
+    """What a model may know of a task: shapes and names of inputs, never a target's meaning.
 
     Attributes:
         task: The task's name.
-        unit: What one input is called: ``codon``.
-        symbol: What one letter of an input is called: ``nucleotide``.
-        alphabet: The letters, in index order: ``UCAG``.
-        length: Letters in one input.
-        n_inputs: How many distinct inputs there are; None where they cannot be enumerated.
-        n_classes: How many classes there are.
+        kind, unit, symbol, alphabet, min_length, max_length: As in `Input`.
+        n_inputs: How many distinct items there are; None where they cannot be enumerated.
+        target: Classes, labels or quantities.
+        n_outputs: How many classes, labels or quantities: the width of what a module returns.
     """
 
     task: Name
+    kind: InputKind = "sequence"
     unit: Name
     symbol: Name
     alphabet: str
-    length: int = Field(ge=1)
-    n_inputs: int | None = Field(ge=1)
-    n_classes: int = Field(ge=2)
+    min_length: int = Field(ge=1)
+    max_length: int = Field(ge=1)
+    n_inputs: int | None = Field(default=None, ge=1)
+    target: TargetKind = "classes"
+    n_outputs: int = Field(ge=1)
+
+    @property
+    def length(self) -> int:
+        """Letters in one item, the longest where they differ."""
+        return self.max_length
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes there are.
+
+        Raises:
+            ValueError: The task asks for something else.
+        """
+        if self.target != "classes":
+            raise ValueError(f"task {self.task!r} asks for {self.target}; use n_outputs")
+        return self.n_outputs
 
 
 class TaskSpec(Frozen):
-    """A task in full: what is asked, what is right, and how it is scored.
+    """A task in full: what is asked, what is right, and by which protocol.
 
     Attributes:
         name, version, title: Identity; the version changes whenever a score could.
-        unit, symbol, alphabet, length: The input, as in `TaskView`.
-        classes: Class names in true class order: ``("A", ..., "*")``.
-        enumerable: True where the probe set holds every possible input.
-        probe_inputs: The probe set as text, shape (P,).
-        probe_labels: The true class of each probe input, shape (P,).
-        groups: Named subsets of the probe set, as probe indices: ``{"stop": (10, 11, 14)}``.
-        class_weights: Loss weight of each true class (C,), for models that ask for weighting;
-            None where the task has none. Using them counts as knowledge.
-        target_accuracy: Share of the probe set that must be right to count as deciphered.
-        test_size, train_size: Pairs held out and pairs in one epoch, for each seed.
+        input, target: What one item is, and what is asked of it.
+        protocol: What is shown, when the model is asked and when a run ends, by its name.
+        evaluation: Items that are asked all along; None where the validation split is.
+        train_size, validation_size, test_size: Examples in each split, for each seed.
         default_epochs: The budget when none is given.
-        instrument_batches: Batches of each epoch after which the reference publication
-            looked at the model (the frames of its instrument); empty where there is none.
+        facts: What only this task's own protocol, metrics and figures read.
         notes: What a reader of the leaderboard must know about this task's data.
-        reference: Where the task comes from.
+        reference, licence: Where the task comes from, and on what terms.
     """
 
     name: Name
     version: Version
     title: str
-    unit: Name
-    symbol: Name
-    alphabet: str
-    length: int = Field(ge=1)
-    classes: tuple[str, ...] = Field(min_length=2)
-    enumerable: bool
-    probe_inputs: tuple[str, ...] = Field(min_length=1)
-    probe_labels: tuple[int, ...]
-    groups: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    class_weights: tuple[float, ...] | None = None
-    target_accuracy: float = Field(default=1.0, gt=0, le=1)
+    input: Input
+    target: Target
+    protocol: Name
+    evaluation: EvaluationSet | None = None
     train_size: int = Field(ge=1)
-    test_size: int = Field(ge=0)
+    validation_size: int = Field(default=0, ge=0)
+    test_size: int = Field(default=0, ge=0)
     default_epochs: int = Field(default=40, ge=1)
-    instrument_batches: tuple[int, ...] = ()
+    facts: dict[str, JsonValue] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
     reference: str = ""
+    licence: str = ""
 
     @model_validator(mode="after")
-    def _shapes_agree(self) -> Self:
-        n_probes, n_classes = len(self.probe_inputs), len(self.classes)
-        if self.unit == self.symbol:
-            raise ValueError(f"unit and symbol are both {self.unit!r}; encodings need two words")
-        if len(self.probe_labels) != n_probes:
-            raise ValueError(f"{len(self.probe_labels)} probe labels for {n_probes} probe inputs")
-        if not all(0 <= label < n_classes for label in self.probe_labels):
-            raise ValueError(f"probe labels must lie in 0..{n_classes - 1}")
-        if self.class_weights is not None and len(self.class_weights) != n_classes:
-            raise ValueError(f"{len(self.class_weights)} class weights for {n_classes} classes")
-        for group, members in self.groups.items():
-            if not all(0 <= member < n_probes for member in members):
-                raise ValueError(f"group {group!r} names a probe outside 0..{n_probes - 1}")
+    def _targets_in_range(self) -> Self:
+        if self.evaluation is None:
+            if self.input.enumerable:
+                raise ValueError("the input is enumerable, but there is no evaluation set")
+            return self
+        n_classes = len(self.target.names)
+        if not all(0 <= target < n_classes for target in self.evaluation.targets):
+            raise ValueError(f"targets of the evaluation set must lie in 0..{n_classes - 1}")
         return self
+
+    @property
+    def groups(self) -> Mapping[str, tuple[int, ...]]:
+        """Named subsets of the evaluation set."""
+        return {} if self.evaluation is None else self.evaluation.groups
 
     def view(self) -> TaskView:
         """Return what a model may know of this task."""
+        asked = self.input
+        enumerated = self.evaluation is not None and asked.enumerable
         return TaskView(
             task=self.name,
-            unit=self.unit,
-            symbol=self.symbol,
-            alphabet=self.alphabet,
-            length=self.length,
-            n_inputs=len(self.probe_inputs) if self.enumerable else None,
-            n_classes=len(self.classes),
+            kind=asked.kind,
+            unit=asked.unit,
+            symbol=asked.symbol,
+            alphabet=asked.alphabet,
+            min_length=asked.min_length,
+            max_length=asked.max_length,
+            n_inputs=len(self.evaluation.inputs) if enumerated and self.evaluation else None,
+            target=self.target.kind,
+            n_outputs=len(self.target.names),
         )
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """Sequences made ready: every distinct input, its class, and a way to draw pairs.
-
-    A pair is an index into `inputs`; its label is ``labels[index]``. Subclasses, or the
-    task that makes one, supply `draw`.
-
-    Attributes:
-        spec: The task these data serve.
-        source: Short name for records and tables; never a path: ``usage``, ``human_cds.fa.gz``.
-        checksum: SHA-256 (hex) of the content that decides the stream, not of the file.
-        simulated: True where sequences were generated rather than observed.
-        inputs: Letter indices of each input, shape (N, length).
-        labels: True class of each input, shape (N,).
-        probe: Index into `inputs` of each probe input, shape (P,), in the spec's order.
-        frequencies: Probability of each probe input in one draw, shape (P,); None if unknown.
-        report: One line per curation reason, for the person who runs it.
-        provenance: Facts worth keeping in the record: file checksum, release, counts.
-
-    Raises:
-        PluginError: The arrays do not fit one another or the spec.
-    """
-
-    spec: TaskSpec
-    source: str
-    checksum: str
-    simulated: bool
-    inputs: IntArray
-    labels: IntArray
-    probe: IntArray
-    frequencies: npt.NDArray[np.float64] | None = None
-    report: tuple[str, ...] = ()
-    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        spec, n_inputs = self.spec, len(self.inputs)
-        wrong = None
-        if self.inputs.shape != (n_inputs, spec.length) or self.labels.shape != (n_inputs,):
-            wrong = (
-                f"inputs {self.inputs.shape} and labels {self.labels.shape} should be "
-                f"(N, {spec.length}) and (N,)"
-            )
-        elif not np.isin(self.inputs, np.arange(len(spec.alphabet))).all():
-            wrong = f"inputs must hold letter indices 0..{len(spec.alphabet) - 1}"
-        elif self.probe.shape != (len(spec.probe_inputs),):
-            wrong = f"probe {self.probe.shape} should be ({len(spec.probe_inputs)},)"
-        elif tuple(self.labels[self.probe].tolist()) != spec.probe_labels:
-            wrong = "labels[probe] differs from the spec's probe_labels"
-        elif spec.enumerable and sorted(self.probe.tolist()) != list(range(n_inputs)):
-            wrong = f"the spec is enumerable, so probe must hold each of {n_inputs} inputs once"
-        if wrong is not None:
-            raise PluginError(f"task {spec.name!r}, data {self.source!r}: {wrong}")
-
-    def draw(self, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-        """Draw one seed's pairs.
-
-        Args:
-            rng: The seed's own generator; nothing else may be a source of chance.
-
-        Returns:
-            Training pairs (train_size,) and held-out pairs (test_size,), as input indices.
-        """
-        raise TypeError(f"{type(self).__name__} does not define draw()")
-
-    def for_run(self, rng: np.random.Generator) -> Self:
-        """Return these data as one run is asked about them: themselves, but for a control.
-
-        A control may give each run labels of its own. It may change `labels` and, in `spec`,
-        what follows from them; never what `draw` gives, so that its streams are the task's.
-
-        Args:
-            rng: From the spec's salt and seed: what a control does is as secret as the salt.
-        """
-        return self
-
-
-@dataclass(frozen=True)
-class DataSource:
-    """A named download that a task can use: what it is, where from, and how it is known.
-
-    Attributes:
-        name: As in ``--data NAME`` and ``bench data fetch NAME``.
-        summary: One line.
-        url: Where it comes from.
-        filename: Its name in the cache folder.
-        git_blob: SHA-1 that git gives the content, where that is how it is known.
-        sha256: SHA-256 of the content, where that is known; where neither is, the sum seen
-            on first download is kept beside the file and held from then on.
-        tested: False where the download has never been tried against the real server.
-    """
-
-    name: Name
-    summary: str
-    url: str
-    filename: str
-    git_blob: str | None = None
-    sha256: str | None = None
-    tested: bool = True
 
 
 class Column(Frozen):
@@ -270,7 +267,8 @@ class Task(ABC):
 
     Class attributes:
         name, version, title: As in `TaskSpec`.
-        ranking: How its rows are ordered, and what they show.
+        protocol: As in `TaskSpec`.
+        ranking: How its rows are ordered.
         default: True for the task that is meant where none is named; one may be.
         Options: The options a user may set.
         default_data: What ``--data`` means when it is not given.
@@ -282,6 +280,7 @@ class Task(ABC):
     name: ClassVar[str]
     version: ClassVar[str]
     title: ClassVar[str]
+    protocol: ClassVar[str]
     ranking: ClassVar[Ranking]
     default: ClassVar[bool] = False
     Options: ClassVar[type[TaskOptions]] = TaskOptions

@@ -1,20 +1,23 @@
-"""What a module is handed: inputs as indices or one-hot, by unit or by symbol.
+"""What a module is handed: items as indices or one-hot, by unit or by symbol, or as features.
 
-For a task whose unit is a codon and whose symbol is a nucleotide:
+For a task whose unit is a sequence and whose symbol is a nucleotide, L being the longest item of
+the batch (so always the same where all items have one length):
 
 ==========================  ============  =======
 name                        shape         dtype
 ==========================  ============  =======
-``codon_index``             (B,)          int64
-``codon_onehot``            (B, 64)       float
-``nucleotide_index``        (B, 3)        int64
-``nucleotide_onehot``       (B, 3, 4)     float
-``nucleotide_onehot_flat``  (B, 12)       float
+``sequence_index``          (B,)          int64
+``sequence_onehot``         (B, N)        float
+``nucleotide_index``        (B, L)        int64
+``nucleotide_onehot``       (B, L, 4)     float
+``nucleotide_onehot_flat``  (B, 4 L)      float
 ==========================  ============  =======
 
 The same five exist for every task under its own words, and under ``input_*`` and ``symbol_*``
-for models that serve any task. A task whose inputs cannot be enumerated has no index or one-hot
-of the unit.
+for models that serve any task. A task whose items cannot be enumerated has no index or one-hot
+of the unit, and one whose items differ in length has nothing flat. Behind the end of a shorter
+item, and where a letter is unknown (N), a one-hot is all zeros, and an index is the alphabet's
+size. A task of features has ``features`` (B, F).
 """
 
 from __future__ import annotations
@@ -26,20 +29,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codonbench.contracts import TaskView
+from codonbench.contracts import Features, Items, Sequences, TaskView
 from codonbench.errors import ConfigError
 
 Encoder = Callable[[Tensor], Tensor]
-"""Maps input indices (B,) to what the module is handed (B, ...)."""
+"""Maps item indices (B,) to what the module is handed (B, ...)."""
 
 _TABLE_LIMIT = 1 << 24  # elements; a larger one-hot is made batch by batch
 
 
 def available(view: TaskView) -> tuple[str, ...]:
     """Return the encodings that a task offers, in its own words."""
-    by_unit = (f"{view.unit}_index", f"{view.unit}_onehot")
-    by_symbol = tuple(f"{view.symbol}_{kind}" for kind in ("index", "onehot", "onehot_flat"))
-    return (by_unit if view.n_inputs else ()) + by_symbol
+    if view.kind == "features":
+        return ("features",)
+    by_unit = (f"{view.unit}_index", f"{view.unit}_onehot") if view.n_inputs else ()
+    flat = ("onehot_flat",) if view.min_length == view.max_length else ()
+    return by_unit + tuple(f"{view.symbol}_{kind}" for kind in ("index", "onehot", *flat))
 
 
 def canonical(name: str, view: TaskView) -> str:
@@ -64,37 +69,71 @@ def canonical(name: str, view: TaskView) -> str:
 def make_encoder(
     name: str,
     view: TaskView,
-    symbols: np.ndarray[tuple[int, ...], np.dtype[np.int64]],
+    items: Items,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Encoder:
-    """Return the function that encodes input indices, with its table on `device`.
+    """Return the function that encodes item indices, with its table on `device`.
 
     Args:
         name: An encoding's name.
         view: The task.
-        symbols: Letter indices of every input, shape (N, length).
+        items: All items that indices may name.
         device: Where the module is.
-        dtype: Of one-hot encodings; indices are int64.
+        dtype: Of one-hot encodings and features; indices are int64.
 
     Raises:
         ConfigError: The task does not offer that encoding.
     """
     kind = canonical(name, view)
-    letters = torch.as_tensor(symbols, dtype=torch.int64, device=device)
+    if isinstance(items, Features):
+        values = torch.as_tensor(items.values, dtype=dtype, device=device)
+        return lambda index: values[index]
     if kind == f"{view.unit}_index":
         # A copy: a module that works in place must not reach into the stream.
         return lambda index: index.clone()
     if kind == f"{view.unit}_onehot":
-        if len(symbols) ** 2 > _TABLE_LIMIT:
-            return lambda index: F.one_hot(index, len(symbols)).to(dtype)
-        table = torch.eye(len(symbols), dtype=dtype, device=device)
-    elif kind == f"{view.symbol}_index":
-        table = letters
-    else:
-        rows = torch.eye(len(view.alphabet), dtype=dtype, device=device)
-        flat = kind.endswith("_flat")
-        if letters.numel() * len(view.alphabet) > _TABLE_LIMIT:
-            return lambda index: rows[letters[index]].flatten(1) if flat else rows[letters[index]]
-        table = rows[letters].flatten(1) if flat else rows[letters]
+        n_items = len(items)
+        if n_items**2 > _TABLE_LIMIT:
+            return lambda index: F.one_hot(index, n_items).to(dtype)
+        return _look_up(torch.eye(n_items, dtype=dtype, device=device))
+    letters = _letters(items, len(view.alphabet), device)
+    if kind == f"{view.symbol}_index":
+        return lambda index: letters(index).long()
+    size = len(view.alphabet)
+    rows = torch.eye(size + 1, size, dtype=dtype, device=device)  # the last: no letter
+    flat = kind.endswith("_flat")
+    if items.letters.size * size > _TABLE_LIMIT or view.min_length != view.max_length:
+        return lambda index: _one_hot(rows, letters(index), flat)
+    return _look_up(_one_hot(rows, letters(torch.arange(len(items), device=device)), flat))
+
+
+def _look_up(table: Tensor) -> Encoder:
     return lambda index: table[index]
+
+
+def _one_hot(rows: Tensor, letters: Tensor, flat: bool) -> Tensor:
+    encoded = rows[letters.long()]
+    return encoded.flatten(1) if flat else encoded
+
+
+def _letters(items: Sequences, size: int, device: torch.device) -> Encoder:
+    """Return what looks up letter indices (B, L); `size` stands for no letter.
+
+    Packed bytes stay packed: what is gathered is one batch.
+    """
+    packed = torch.as_tensor(np.minimum(items.letters, size), device=device)
+    lengths = items.lengths
+    if len(lengths) and (lengths == lengths[0]).all():
+        return _look_up(packed.view(len(items), -1))
+    padded = torch.cat([packed, packed.new_full((1,), size)])
+    starts = torch.as_tensor(items.offsets[:-1], device=device)
+    ends = torch.as_tensor(items.offsets[1:], device=device)
+
+    def gather(index: Tensor) -> Tensor:
+        first, last = starts[index, None], ends[index, None]
+        longest = int((last - first).max()) if len(index) else 0
+        places = first + torch.arange(longest, device=device)
+        return padded[torch.where(places < last, places, len(packed))]
+
+    return gather

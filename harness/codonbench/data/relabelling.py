@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-PUBLIC_SALT = "codonbench-public-1"
-
 IntArray = npt.NDArray[np.int64]
 
 

@@ -1,23 +1,26 @@
-"""The stream: for a task, its data and a seed, the one fixed order of training pairs.
+"""The stream: for a task, its data and a seed, the one fixed order of training examples.
 
-Every model of that seed gets the same pairs in the same order whatever its batch size, so
-"pairs consumed" is a position in the stream, and a run can stop and resume at a cursor.
+Every model of that seed gets the same examples in the same order whatever its batch size, so
+"pairs presented" (an item and its target) is a position in the stream, and a run can stop and
+go on at any position where a batch ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import Dataset
+from codonbench.contracts import Dataset, Split
+from codonbench.data.splits import with_validation
 from codonbench.errors import PluginError
 
 IntArray = npt.NDArray[np.int64]
 
-_DRAW, _SHUFFLE = 0, 1  # the two uses of chance, each with generators of its own
+_SPLIT, _SHUFFLE = 0, 1  # the two uses of chance, each with generators of its own
 
 
 def generator(seed: int, *purpose: int) -> np.random.Generator:
@@ -30,7 +33,7 @@ class Batch:
     """A run of consecutive pairs of the stream.
 
     Attributes:
-        index: Inputs, as indices into ``dataset.inputs``, shape (B,).
+        index: Items, as indices into ``dataset.items``, shape (B,).
         pairs: Pairs presented once this batch has been.
     """
 
@@ -38,46 +41,71 @@ class Batch:
     pairs: int
 
 
-class Stream:
-    """One seed's training pairs, epoch after epoch, and the facts that metrics need.
+class BatchClock:
+    """Positions at which batches end, for epochs that may not divide by the batch size."""
 
-    Attributes:
-        train: Training pairs in drawn order, shape (epoch_pairs,).
-        test: Held-out pairs, shape (m,).
-        first_seen: Position (from 1) of each probe input in the first epoch, shape (P,);
-            0 where no training pair shows it.
-        all_seen: Position at which every probe input has been shown; None if never.
-        test_counts: How often each probe input is held out, shape (P,).
+    def __init__(self, batch_size: int, epoch_pairs: int, budget_pairs: int) -> None:
+        self.batch_size = batch_size
+        self.epoch_pairs = epoch_pairs
+        self.budget_pairs = budget_pairs
+
+    def end_of(self, position: int) -> int:
+        """Return where the batch that holds pair number `position` (from 1) ends."""
+        if position <= 0:
+            return 0
+        epoch, offset = divmod(position - 1, self.epoch_pairs)
+        within = min((offset // self.batch_size + 1) * self.batch_size, self.epoch_pairs)
+        return min(epoch * self.epoch_pairs + within, self.budget_pairs)
+
+    def last_end_by(self, position: int) -> int:
+        """Return the last end of a batch at or before `position`."""
+        end = self.end_of(position)
+        if end <= position:
+            return end
+        epoch, offset = divmod(position, self.epoch_pairs)
+        return epoch * self.epoch_pairs + offset // self.batch_size * self.batch_size
+
+    def step(self, position: int, batches: int = 1) -> int:
+        """Return where the batch ends that comes `batches` after the one ending at `position`."""
+        for _ in range(batches):
+            position = self.end_of(position + 1)
+        return position
+
+
+class Stream:
+    """One seed's split, and its training pairs, epoch after epoch.
+
+    Args:
+        dataset: What is split.
+        seed: Of the split and of the order.
 
     Raises:
-        PluginError: The dataset draws other pairs than its task promises.
+        PluginError: The dataset splits otherwise than its task promises.
     """
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
         self.seed = seed
-        self.train, self.test = dataset.draw(generator(seed, _DRAW))
-        _check_drawn(self.train, self.test, dataset)
+        self._dataset = dataset
         self._epoch: tuple[int, IntArray] | None = None
-        self.first_seen = _first_positions(self.epoch(0), dataset.probe, len(dataset.inputs))
-        shown = dataset.spec.enumerable and bool(self.first_seen.all())
-        self.all_seen = int(self.first_seen.max()) if shown else None
-        counts = np.bincount(self.test, minlength=len(dataset.inputs))
-        # A held-out sample is its own test set: one of each.
-        self.test_counts = (
-            counts[dataset.probe]
-            if dataset.spec.enumerable
-            else np.ones(len(dataset.probe), dtype=np.int64)
-        )
+
+    @cached_property
+    def split(self) -> Split:
+        """The seed's split; where the data have no validation items, some are cut from training."""
+        split = self._dataset.split(generator(self.seed, _SPLIT))
+        _check_split(split, self._dataset)
+        if self._dataset.spec.evaluation is None:
+            split = with_validation(split, self._dataset.groups, self.seed)
+        return split
 
     @property
     def epoch_pairs(self) -> int:
         """Training pairs in one epoch."""
-        return len(self.train)
+        return len(self.split.train)
 
     def epoch(self, number: int) -> IntArray:
         """Return epoch `number` (from 0): a fresh shuffle of the training pairs."""
         if self._epoch is None or self._epoch[0] != number:
-            order = generator(self.seed, _SHUFFLE, number).permutation(self.train)
+            order = generator(self.seed, _SHUFFLE, number).permutation(self.split.train)
             self._epoch = (number, order)
         return self._epoch[1]
 
@@ -111,24 +139,27 @@ class Stream:
             yield Batch(order[offset:end], position)
 
 
-def _check_drawn(train: IntArray, test: IntArray, dataset: Dataset) -> None:
-    """Raise PluginError where a draw is not what its task promises."""
-    spec = dataset.spec
-    if (len(train), len(test)) != (spec.train_size, spec.test_size):
-        raise PluginError(
-            f"task {spec.name!r} drew {len(train)} training and {len(test)} held-out pairs; "
-            f"its spec promises {spec.train_size} and {spec.test_size}"
-        )
-    for pairs in (train, test):
-        if len(pairs) and not 0 <= pairs.min() <= pairs.max() < len(dataset.inputs):
-            raise PluginError(
-                f"task {spec.name!r} drew pairs outside its inputs 0..{len(dataset.inputs) - 1}"
-            )
-
-
-def _first_positions(order: IntArray, probe: IntArray, n_inputs: int) -> IntArray:
-    """Return where (from 1) each probe input first stands in `order`, 0 where nowhere."""
-    first = np.zeros(n_inputs, dtype=np.int64)
+def first_positions(order: IntArray, items: IntArray, n_items: int) -> IntArray:
+    """Return where (from 1) each of `items` first stands in `order`, 0 where nowhere."""
+    first = np.zeros(n_items, dtype=np.int64)
     # Backwards, because of all the values given to one place the last one stays.
     first[order[::-1]] = np.arange(len(order), 0, -1)
-    return first[probe]
+    return first[items]
+
+
+def _check_split(split: Split, dataset: Dataset) -> None:
+    """Raise PluginError where a split is not what its task promises."""
+    spec = dataset.spec
+    found = (len(split.train), len(split.validation), len(split.test))
+    promised = (spec.train_size, spec.validation_size, spec.test_size)
+    if found != promised:
+        raise PluginError(
+            f"task {spec.name!r} splits into {found[0]} training, {found[1]} validation and "
+            f"{found[2]} test items; its spec promises {promised[0]}, {promised[1]} and "
+            f"{promised[2]}"
+        )
+    for items in (split.train, split.validation, split.test):
+        if len(items) and not 0 <= items.min() <= items.max() < len(dataset.items):
+            raise PluginError(
+                f"task {spec.name!r} splits items outside its 0..{len(dataset.items) - 1}"
+            )

@@ -18,48 +18,48 @@ from torch import Tensor
 
 from codonbench.data.stream import Batch
 from codonbench.engines.recurrent import Recurrent
-from codonbench.training.feed import Course
-from codonbench.training.state import Lesson
+from codonbench.training.feed import Feed
+from codonbench.training.state import TrainState
 
 Weights = npt.NDArray[np.float64]
 
-Feed = list[tuple[Tensor, ...]]
+StepInput = list[tuple[Tensor, ...]]
 """What one step is given: for each pass, the arguments of `Ensemble.gradients` after the first."""
 
 _WIDE = 1 << 15  # parameters from which on a step's time is arithmetic
 
 
-def rows_of(lesson: Lesson) -> int | None:
+def rows_of(state: TrainState) -> int | None:
     """Return how many rows a step computes for each seed; None for all inputs.
 
     Depends on nothing but the model and the task, for it decides a result's last bits. Recurrent
     layers share the work of common prefixes among all inputs, which is worth more.
     """
-    n_inputs = len(lesson.labels)
-    parameters = sum(p.numel() for p in lesson.module.parameters())
-    recurrent = any(isinstance(part, Recurrent) for part in lesson.module.modules())
-    on_cpu = lesson.labels.device.type == "cpu"  # on a GPU, more rows cost nothing
-    if parameters < _WIDE or recurrent or lesson.batch_size > n_inputs or not on_cpu:
+    n_inputs = len(state.targets)
+    parameters = sum(p.numel() for p in state.module.parameters())
+    recurrent = any(isinstance(part, Recurrent) for part in state.module.modules())
+    on_cpu = state.targets.device.type == "cpu"  # on a GPU, more rows cost nothing
+    if parameters < _WIDE or recurrent or state.batch_size > n_inputs or not on_cpu:
         return None
-    return min(n_inputs, -(-3 * lesson.batch_size // 32) * 8)  # 3/4 of a batch, by eights
+    return min(n_inputs, -(-3 * state.batch_size // 32) * 8)  # 3/4 of a batch, by eights
 
 
-def feeds(
-    lessons: Sequence[Lesson], chunk: Sequence[Sequence[Batch]], dtype: torch.dtype
-) -> Iterator[Feed]:
+def step_inputs(
+    states: Sequence[TrainState], chunk: Sequence[Sequence[Batch]], dtype: torch.dtype
+) -> Iterator[StepInput]:
     """Yield what each step of a chunk of batches is given.
 
     Args:
-        lessons: One a seed.
+        states: One a seed.
         chunk: As many batches of each seed.
         dtype: Of the weights.
     """
-    weights = [coefficients(*pair) for pair in zip(lessons, chunk, strict=True)]
-    like = torch.empty(0, dtype=dtype, device=lessons[0].labels.device)
-    return steps(np.stack(weights, axis=1), rows_of(lessons[0]), like)
+    weights = [coefficients(*pair) for pair in zip(states, chunk, strict=True)]
+    like = torch.empty(0, dtype=dtype, device=states[0].targets.device)
+    return steps(np.stack(weights, axis=1), rows_of(states[0]), like)
 
 
-def steps(weights: Weights, rows: int | None, like: Tensor) -> Iterator[Feed]:
+def steps(weights: Weights, rows: int | None, like: Tensor) -> Iterator[StepInput]:
     """Yield what each step is given.
 
     Args:
@@ -84,43 +84,43 @@ def steps(weights: Weights, rows: int | None, like: Tensor) -> Iterator[Feed]:
         ]
 
 
-def coefficients(lesson: Lesson, batches: Sequence[Batch]) -> Weights:
+def coefficients(state: TrainState, batches: Sequence[Batch]) -> Weights:
     """Return the weight of each input in each batch of one seed, shape (T, K).
 
     The cross-entropy of a batch is the sum over inputs of this weight times the input's own.
     """
-    n_inputs = len(lesson.labels)
+    n_inputs = len(state.targets)
     sizes = [len(batch.index) for batch in batches]
     place = np.repeat(np.arange(len(batches)) * n_inputs, sizes)
     index = np.concatenate([batch.index for batch in batches])
     counts = np.bincount(place + index, minlength=len(batches) * n_inputs)
     weighted = counts.reshape(len(batches), n_inputs).astype(np.float64)
     total = np.asarray(sizes, dtype=np.float64)
-    if lesson.weighting != "none" and lesson.class_weights is not None:
-        weighted *= lesson.class_weights[lesson.labels].double().cpu().numpy()
-        if lesson.weighting == "sum":
+    if state.weighting != "none" and state.class_weights is not None:
+        weighted *= state.class_weights[state.targets].double().cpu().numpy()
+        if state.weighting == "sum":
             total = weighted.sum(axis=1)
     return weighted / total[:, None]
 
 
 class Ahead:
-    """The steps ahead of one course: what has been handed out, as weights.
+    """The steps ahead of one run: what has been handed out, as weights.
 
     Args:
-        course: Whose.
+        feed: Whose.
     """
 
-    def __init__(self, course: Course) -> None:
-        self._course = course
-        self._weights = np.zeros((0, len(course.lesson.labels)))
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._weights = np.zeros((0, len(feed.state.targets)))
 
     def next(self, count: int) -> Weights:
         """Return the weights of the next `count` steps, shape (count, K); 0 once it is over."""
-        if self._course.probes.over:
+        if self._feed.over:
             return np.zeros((count, self._weights.shape[1]))
-        new = self._course.ahead[len(self._weights) :]
+        new = self._feed.ahead[len(self._weights) :]
         if new:
-            more = coefficients(self._course.lesson, new)
+            more = coefficients(self._feed.state, new)
             self._weights = np.concatenate([self._weights, more])
         head, self._weights = self._weights[:count], self._weights[count:]
         return head

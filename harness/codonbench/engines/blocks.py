@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from codonbench.engines.batches import Ahead
-from codonbench.engines.errors import CannotCapture
-from codonbench.engines.looking import learned, look, places, probes_due, supplied
+from codonbench.engines.stepping import positions, positions_due, show_due, supplied, trained
 from codonbench.engines.traced import Traced
-from codonbench.training.checkpoint import Keeper
-from codonbench.training.feed import Course, ask
+from codonbench.errors import CannotCapture
+from codonbench.training.checkpoint import Checkpointer
+from codonbench.training.feed import Feed, ask
 
 STEPS = 64  # of a block: a few milliseconds on a GPU
 
@@ -115,62 +115,64 @@ class Blocks:
         return graph.replay
 
 
-def train_in_blocks(courses: Sequence[Course], blocks: Blocks, keeper: Keeper) -> Iterator[Course]:
-    """Train all courses in step, block by block; yield each as it is over.
+def train_in_blocks(
+    feeds: Sequence[Feed], blocks: Blocks, checkpointer: Checkpointer
+) -> Iterator[Feed]:
+    """Train all feeds in step, block by block; yield each as it is over.
 
     As `traced.train_together`, and with its results to the bit where the arithmetic is the same.
     After Ctrl-C the weights are those of the end of a block.
 
     Args:
-        courses: One a seed, at one place; they share batch size, epoch and budget.
-        blocks: Of an engine made of their lessons, in that order.
-        keeper: Told when they may be kept.
+        feeds: One a seed, at one place; they share batch size, epoch and budget.
+        blocks: Of an engine made of their states, in that order.
+        checkpointer: Told when they may be kept.
     """
     engine = blocks.engine
-    ahead = [Ahead(course) for course in courses]
-    ask(courses)
+    ahead = [Ahead(feed) for feed in feeds]
+    ask(feeds)
     try:
-        while not all(course.probes.over for course in courses):
-            keeper.offer(courses, engine.state)
-            steps = min(supplied(courses), STEPS)
+        while not all(feed.over for feed in feeds):
+            checkpointer.offer(feeds, engine.state)
+            steps = min(supplied(feeds), STEPS)
             if steps == 0:  # the budget is spent: no next step has the last probe's logits
-                ended = {0: look(courses, engine.logits())}
+                ended = {0: show_due(feeds, engine.logits())}
             else:
-                engine.heed(courses)
+                engine.heed(feeds)
                 weights = np.stack([supply.next(steps) for supply in ahead], axis=1)
                 blocks.load(torch.as_tensor(weights).to(engine.ensemble.dtype))
                 blocks.run(steps)
-                ended = _follow(blocks, courses, steps)
-            _give_weights(blocks, courses, ended, steps)
-            yield from (courses[i] for t in sorted(ended) for i in ended[t])
+                ended = _follow(blocks, feeds, steps)
+            _give_weights(blocks, feeds, ended, steps)
+            yield from (feeds[i] for t in sorted(ended) for i in ended[t])
     finally:
-        for flat, course in zip(engine.flats, courses, strict=True):
-            if not course.probes.over:
-                engine.ensemble.write_back(flat, course.lesson.module)
+        for flat, feed in zip(engine.flats, feeds, strict=True):
+            if not feed.over:
+                engine.ensemble.write_back(flat, feed.state.module)
 
 
-def _follow(blocks: Blocks, courses: Sequence[Course], steps: int) -> dict[int, list[int]]:
-    """Go through a block that has been run; return which courses were over before which step."""
+def _follow(blocks: Blocks, feeds: Sequence[Feed], steps: int) -> dict[int, list[int]]:
+    """Go through a block that has been run; return which feeds were over before which step."""
     ended: dict[int, list[int]] = {}
     seen: Tensor | None = None
     noted = 0
-    for t, place in enumerate(places(courses, steps)):
-        if place in probes_due(courses):
+    for t, place in enumerate(positions(feeds, steps)):
+        if place in positions_due(feeds):
             if seen is None:  # fetched once, and only where a probe falls due
                 seen = blocks.logits[:steps].cpu()
-            learned(courses, t - noted)
+            trained(feeds, t - noted)
             noted = t
-            over = look(courses, seen[t])
+            over = show_due(feeds, seen[t])
             if over:
                 ended[t] = over
-    learned(courses, steps - noted)
+    trained(feeds, steps - noted)
     return ended
 
 
 def _give_weights(
-    blocks: Blocks, courses: Sequence[Course], ended: dict[int, list[int]], steps: int
+    blocks: Blocks, feeds: Sequence[Feed], ended: dict[int, list[int]], steps: int
 ) -> None:
-    """Put into each ended course's module what it ended with; leave the others where they are."""
+    """Put into each ended feed's module what it ended with; leave the others where they are."""
     engine, done = blocks.engine, 0
     if ended and steps:
         blocks.take_back()
@@ -178,6 +180,6 @@ def _give_weights(
         blocks.run_again(done, t)
         done = t
         for i in ended[t]:
-            engine.ensemble.write_back(engine.flats[i], courses[i].lesson.module)
-    if ended and not all(course.probes.over for course in courses):
+            engine.ensemble.write_back(engine.flats[i], feeds[i].state.module)
+    if ended and not all(feed.over for feed in feeds):
         blocks.run_again(done, steps)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from codonbench.engines.errors import CannotCapture
+from codonbench.errors import CannotCapture
 
 _PRODUCTS = (torch.ops.aten.bmm.default, torch.ops.aten.mm.default)
 _VIEWS = (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default)

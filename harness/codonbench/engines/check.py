@@ -14,12 +14,12 @@ import torch
 
 from codonbench.contracts import Model, TaskView
 from codonbench.data.stream import Batch
-from codonbench.engines.batches import feeds
-from codonbench.engines.errors import CannotCapture
+from codonbench.engines.batches import step_inputs
 from codonbench.engines.rungs import TRACED, Rung
 from codonbench.engines.traced import Traced
+from codonbench.errors import CannotCapture
 from codonbench.training.loop import make_step
-from codonbench.training.state import Lesson
+from codonbench.training.state import TrainState
 
 TOLERANCE = 1e-7
 
@@ -40,19 +40,23 @@ def check_claims(plugin: Model, task: TaskView, device: str, rung: Rung = TRACED
         raise CannotCapture(f"the {rung.name} engine runs on the {where}")
 
 
-def check_against_reference(reference: Lesson, engine: Traced, batches: Sequence[Index]) -> None:
+def check_against_reference(
+    reference: TrainState, engine: Traced, batches: Sequence[Index]
+) -> None:
     """Raise CannotCapture unless both, made alike, learn the same from some batches.
 
     Args:
         reference: Trained by the reference loop; in float64.
-        engine: Of one lesson made like it; in float64.
+        engine: Of one state made like it; in float64.
         batches: Input indices of each batch.
     """
     step = make_step(reference)
     chunk = [Batch(index, 0) for index in batches]
-    for index, feed in zip(batches, feeds([reference], [chunk], torch.float64), strict=True):
-        step(torch.as_tensor(index, device=reference.labels.device))
-        gradients, _ = engine.gradients(feed)
+    for index, step_input in zip(
+        batches, step_inputs([reference], [chunk], torch.float64), strict=True
+    ):
+        step(torch.as_tensor(index, device=reference.targets.device))
+        gradients, _ = engine.gradients(step_input)
         engine.update(gradients)
     expected = torch.cat([p.detach().reshape(-1) for p in reference.module.parameters()])
     if not torch.allclose(engine.flats[0], expected, rtol=TOLERANCE, atol=TOLERANCE):
@@ -63,15 +67,15 @@ def check_against_reference(reference: Lesson, engine: Traced, batches: Sequence
         )
 
 
-def same_alone(lessons: Sequence[Lesson], together: Traced) -> bool:
+def same_alone(states: Sequence[TrainState], together: Traced) -> bool:
     """Return whether the first seed's gradient is the same, to the bit, beside the others.
 
     Args:
-        lessons: One a seed.
+        states: One a seed.
         together: The engine of all of them.
     """
-    alone = Traced(lessons[:1], together.rung)
-    everything = Batch(np.arange(len(lessons[0].labels)), 0)
-    (beside,) = feeds(lessons, [[everything]] * len(lessons), together.ensemble.dtype)
-    (by_itself,) = feeds(lessons[:1], [[everything]], together.ensemble.dtype)
+    alone = Traced(states[:1], together.rung)
+    everything = Batch(np.arange(len(states[0].targets)), 0)
+    (beside,) = step_inputs(states, [[everything]] * len(states), together.ensemble.dtype)
+    (by_itself,) = step_inputs(states[:1], [[everything]], together.ensemble.dtype)
     return torch.equal(together.gradients(beside)[0][:1], alone.gradients(by_itself)[0])

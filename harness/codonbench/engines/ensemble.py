@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vjp, vmap
 
-from codonbench.engines.batches import Feed
-from codonbench.engines.errors import CannotCapture
+from codonbench.engines.batches import StepInput
 from codonbench.engines.recurrent import unrolled
+from codonbench.errors import CannotCapture
 
 Gradients = Callable[..., tuple[Tensor, Tensor]]
 
@@ -115,17 +115,17 @@ class Ensemble:
         return result.contiguous(), logits
 
     def summed(
-        self, gradients: Gradients, flat: Tensor, feed: Feed
+        self, gradients: Gradients, flat: Tensor, step_input: StepInput
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the gradient over all passes of a feed, and the logits where they are of all.
+        """Return the gradient over all passes of a step_input, and the logits where they are of all.
 
         Args:
             gradients: `self.gradients`, or a recording of it.
             flat: Parameters, shape (S, N).
-            feed: What the step is given.
+            step_input: What the step is given.
         """
-        total, logits = gradients(flat, self.targets, *feed[0])
-        for batch in feed[1:]:
+        total, logits = gradients(flat, self.targets, *step_input[0])
+        for batch in step_input[1:]:
             total = total + gradients(flat, self.targets, *batch)[0]
         return total, logits if self.rows is None else None
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from codonbench.engines.errors import CannotCapture
+from codonbench.errors import CannotCapture
 
 
 class Rule(Protocol):

@@ -15,7 +15,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from codonbench.engines.errors import CannotCapture
+from codonbench.errors import CannotCapture
 
 Recurrent = (nn.RNN, nn.GRU, nn.LSTM)
 State = tuple[Tensor, ...]

@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codonbench.engines.batches import Ahead, Feed, Weights, rows_of, steps
+from codonbench.engines.batches import Ahead, StepInput, Weights, rows_of, steps
 from codonbench.engines.ensemble import Ensemble
-from codonbench.engines.errors import CannotCapture
-from codonbench.engines.looking import learned, look, places, probes_due, supplied
 from codonbench.engines.optimizers import Rule, recognise
 from codonbench.engines.rungs import TRACED, Rung
-from codonbench.training.checkpoint import Keeper, State
-from codonbench.training.feed import Course, ask
-from codonbench.training.state import Lesson
+from codonbench.engines.stepping import positions, positions_due, show_due, supplied, trained
+from codonbench.errors import CannotCapture
+from codonbench.training.checkpoint import Checkpointer, State
+from codonbench.training.feed import Feed, ask
+from codonbench.training.state import TrainState
 
 _CHUNK = 128  # steps that are laid out at once
 _PATIENCE = 32  # chunks after which even one finished seed is worth a new capture
@@ -26,15 +26,15 @@ _PATIENCE = 32  # chunks after which even one finished seed is worth a new captu
 _CACHE = 8 << 20  # bytes of parameters and their optimiser's state that a step runs through
 
 
-def most_seeds(lesson: Lesson) -> int:
+def most_seeds(state: TrainState) -> int:
     """Return how many seeds a step should share at most: as many as the cache holds.
 
     Shared overhead counts for small networks, nearness in memory for large ones. On a GPU neither
     does. No result depends on it.
     """
-    if lesson.labels.device.type != "cpu":
+    if state.targets.device.type != "cpu":
         return 1 << 20
-    parameters = sum(p.numel() for p in lesson.module.parameters())
+    parameters = sum(p.numel() for p in state.module.parameters())
     return max(1, _CACHE // (16 * max(parameters, 1)))  # value, gradient and two moments each
 
 
@@ -42,35 +42,35 @@ class Traced:
     """Some seeds of one model, ready to be trained together.
 
     Args:
-        lessons: One a seed.
+        states: One a seed.
         rung: How a step is executed.
 
     Raises:
         CannotCapture: The module, its optimiser or the task does not allow it.
     """
 
-    def __init__(self, lessons: Sequence[Lesson], rung: Rung = TRACED) -> None:
+    def __init__(self, states: Sequence[TrainState], rung: Rung = TRACED) -> None:
         self.rung = rung
-        self.lessons = tuple(lessons)
-        self.ensemble = make_ensemble(lessons)
+        self.states = tuple(states)
+        self.ensemble = make_ensemble(states)
         self.tell()
         self.flats = list(self.ensemble.flat.unbind(0))
-        self.rule = make_rule(lessons[0], self.flats)
+        self.rule = make_rule(states[0], self.flats)
         flat = self.ensemble.flat
         example = (flat, self.ensemble.targets, *self.ensemble.example())
         self._gradients = rung.capture(self.ensemble.gradients, example)
         self._forward = rung.capture(self.ensemble.forward, (flat,))
 
     def tell(self) -> None:
-        """Take in what the lessons know of labels by now."""
-        self.ensemble.tell([lesson.labels for lesson in self.lessons])
+        """Take in what the states know of labels by now."""
+        self.ensemble.tell([state.targets for state in self.states])
 
-    def heed(self, courses: Sequence[Course]) -> None:
+    def heed(self, feeds: Sequence[Feed]) -> None:
         """Take in the labels that came to be known, if there are any."""
-        if any(course.news for course in courses):
+        if any(feed.news for feed in feeds):
             self.tell()
-            for course in courses:
-                course.news = False
+            for feed in feeds:
+                feed.news = False
 
     def state(self, seed: int) -> State:
         """Return what one seed needs to go on from here."""
@@ -89,22 +89,22 @@ class Traced:
         found = state.get("tensors", [])
         return [t.shape for t in kept] == [getattr(t, "shape", None) for t in found]
 
-    def without(self, courses: Sequence[Course], kept: list[int]) -> Traced:
+    def without(self, feeds: Sequence[Feed], kept: list[int]) -> Traced:
         """Return an engine that goes on with some of the seeds, from where they are."""
         for i in kept:
-            self.ensemble.write_back(self.flats[i], courses[i].lesson.module)
-        smaller = Traced([courses[i].lesson for i in kept], self.rung)
+            self.ensemble.write_back(self.flats[i], feeds[i].state.module)
+        smaller = Traced([feeds[i].state for i in kept], self.rung)
         self.rule.keep(kept)
         smaller.rule = self.rule
         return smaller
 
-    def gradients(self, feed: Feed) -> tuple[Tensor, Tensor | None]:
+    def gradients(self, step_input: StepInput) -> tuple[Tensor, Tensor | None]:
         """Return every seed's gradient (S, N) in a batch.
 
         And, where the step computes them anyway, the logits of all inputs before that batch has
         been learned from, (S, K, C).
         """
-        return self.ensemble.summed(self._gradients, self.ensemble.flat, feed)
+        return self.ensemble.summed(self._gradients, self.ensemble.flat, step_input)
 
     def update(self, gradients: Tensor) -> None:
         """Move every seed's parameters by its gradient."""
@@ -115,36 +115,38 @@ class Traced:
         return torch.as_tensor(self._forward(self.ensemble.flat))
 
 
-def make_ensemble(lessons: Sequence[Lesson]) -> Ensemble:
-    """Return the ensemble of some seeds' lessons."""
-    first = lessons[0]
-    inputs = first.encode(torch.arange(len(first.labels), device=first.labels.device))
-    modules = [lesson.module for lesson in lessons]
+def make_ensemble(states: Sequence[TrainState]) -> Ensemble:
+    """Return the ensemble of some seeds' states."""
+    first = states[0]
+    inputs = first.encode(torch.arange(len(first.targets), device=first.targets.device))
+    modules = [state.module for state in states]
     return Ensemble(modules, inputs, first.n_classes, first.fan, rows_of(first))
 
 
-def make_rule(lesson: Lesson, flats: list[Tensor]) -> Rule:
-    """Return the update rule of a lesson's optimiser, for seeds with parameters `flats`."""
-    assert lesson.optimizer is not None
-    return recognise(lesson.optimizer, lesson.module, flats)
+def make_rule(state: TrainState, flats: list[Tensor]) -> Rule:
+    """Return the update rule of a state's optimiser, for seeds with parameters `flats`."""
+    assert state.optimizer is not None
+    return recognise(state.optimizer, state.module, flats)
 
 
-def train_together(courses: Sequence[Course], engine: Traced, keeper: Keeper) -> Iterator[Course]:
-    """Train all courses in step; yield each as it is over, its probes and module filled.
+def train_together(
+    feeds: Sequence[Feed], engine: Traced, checkpointer: Checkpointer
+) -> Iterator[Feed]:
+    """Train all feeds in step; yield each as it is over, its probes and module filled.
 
     As seeds come to their end, the others go on in a smaller ensemble.
 
     Args:
-        courses: One a seed, at one place; they share batch size, epoch and budget.
-        engine: Made of their lessons, in that order.
-        keeper: Told when they may be kept.
+        feeds: One a seed, at one place; they share batch size, epoch and budget.
+        engine: Made of their states, in that order.
+        checkpointer: Told when they may be kept.
     """
-    members = list(courses)
-    ahead = [Ahead(course) for course in courses]
+    members = list(feeds)
+    ahead = [Ahead(feed) for feed in feeds]
     waited = 0
     ask(members)
     try:
-        while running := [i for i, course in enumerate(members) if not course.probes.over]:
+        while running := [i for i, feed in enumerate(members) if not feed.over]:
             waited += 1
             if engine.rung.shrinks and _is_worth_a_capture(len(running), len(members), waited):
                 with suppress(CannotCapture):  # it goes on as it is, then
@@ -152,7 +154,7 @@ def train_together(courses: Sequence[Course], engine: Traced, keeper: Keeper) ->
                     members = [members[i] for i in running]
                     ahead = [ahead[i] for i in running]
                 waited = 0
-            keeper.offer(members, engine.state)
+            checkpointer.offer(members, engine.state)
             ready = supplied(members)
             if not ready:  # the budget is spent: no next step has the last probe's logits
                 yield from _look(engine, members, None)
@@ -162,35 +164,37 @@ def train_together(courses: Sequence[Course], engine: Traced, keeper: Keeper) ->
             weights = np.stack([supply.next(count) for supply in ahead], axis=1)
             yield from _train_chunk(engine, members, weights)
     finally:  # also after Ctrl-C: what was learned until then is kept
-        for flat, course in zip(engine.flats, members, strict=True):
-            if not course.probes.over:
-                engine.ensemble.write_back(flat, course.lesson.module)
+        for flat, feed in zip(engine.flats, members, strict=True):
+            if not feed.over:
+                engine.ensemble.write_back(flat, feed.state.module)
 
 
-def _train_chunk(engine: Traced, members: Sequence[Course], weights: Weights) -> Iterator[Course]:
-    """Take as many steps as there are weights (T, S, K); yield the courses that end on the way."""
-    at, due = places(members, len(weights)), probes_due(members)
+def _train_chunk(engine: Traced, members: Sequence[Feed], weights: Weights) -> Iterator[Feed]:
+    """Take as many steps as there are weights (T, S, K); yield the feeds that end on the way."""
+    at, due = positions(members, len(weights)), positions_due(members)
     taken = noted = 0
     try:
-        for taken, feed in enumerate(steps(weights, engine.ensemble.rows, engine.ensemble.flat)):
-            gradients, logits = engine.gradients(feed)
+        for taken, step_input in enumerate(
+            steps(weights, engine.ensemble.rows, engine.ensemble.flat)
+        ):
+            gradients, logits = engine.gradients(step_input)
             if at[taken] in due:
-                learned(members, taken - noted)
+                trained(members, taken - noted)
                 noted = taken
                 yield from _look(engine, members, logits)
-                due = probes_due(members)
+                due = positions_due(members)
                 if not due:
                     return
             engine.update(gradients)
         taken = len(weights)
     finally:
-        learned(members, taken - noted)
+        trained(members, taken - noted)
 
 
-def _look(engine: Traced, members: Sequence[Course], logits: Tensor | None) -> Iterator[Course]:
+def _look(engine: Traced, members: Sequence[Feed], logits: Tensor | None) -> Iterator[Feed]:
     """Probe the members that are due; yield those that are over now, their modules filled."""
-    for i in look(members, engine.logits() if logits is None else logits):
-        engine.ensemble.write_back(engine.flats[i], members[i].lesson.module)
+    for i in show_due(members, engine.logits() if logits is None else logits):
+        engine.ensemble.write_back(engine.flats[i], members[i].state.module)
         yield members[i]
 
 

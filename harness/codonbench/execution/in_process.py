@@ -1,73 +1,26 @@
-"""Learning in this process: guides and learners side by side.
-
-What is to be learned is `Work`; `learn` does it here, `workers.crew.Crew.learn` in others.
-"""
+"""Training in this process: referees and trainer side by side; `pool` does it in others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
-import numpy as np
-
-from codonbench.contracts import Dataset, Model, ModelConfig
-from codonbench.contracts.run_spec import RunSpec
+from codonbench.contracts import Model
+from codonbench.engines.train import train_runs
 from codonbench.execution.machine import pin_arithmetic, subnormals_as_zero
-from codonbench.plugins.entries import ModelEntry
-from codonbench.protocols.referee import Guide, Guides, OnProbe, Watch
-from codonbench.protocols.setup import Setting
+from codonbench.execution.prepare import Job
+from codonbench.execution.referees import RefereeGroup
+from codonbench.protocols.referee import Referee, Watch
 from codonbench.records.checkpoint_files import Checkpoints
-from codonbench.training.result import Lab
-from codonbench.training.trainer import Assignment, study
+from codonbench.training.result import TrainResult
 
 TOGETHER = 10
-"""Seeds looked at together: what more would share of a step's overhead is little."""
+"""Seeds trained together: what more would share of a step's overhead is little."""
 
 
-def unwatched(run_spec: RunSpec) -> OnProbe:
-    """Follow a run's probes with nothing."""
-    return lambda pairs, right, logits: None
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is to be learned.
-
-    Attributes:
-        entry, config: The plugin and its validated configuration.
-        dataset: The data.
-        run_specs: One a seed, differing in nothing else.
-        checkpoints: Where progress is kept and looked for; None for nowhere.
-    """
-
-    entry: ModelEntry
-    config: ModelConfig
-    dataset: Dataset
-    run_specs: tuple[RunSpec, ...]
-    checkpoints: Checkpoints | None = None
-
-    def guides(self, run_specs: tuple[RunSpec, ...], watch: Watch) -> Guides:
-        """Return who leads some of the specs."""
-        kept = self.checkpoints
-        return Guides(
-            [
-                Guide(
-                    Setting(run_spec, self.dataset, self.config.batch_size),
-                    watch,
-                    None if kept is None else kept.load(run_spec),
-                )
-                for run_spec in run_specs
-            ],
-            kept,
-        )
-
-    @property
-    def every(self) -> float | None:
-        """Seconds between two checkpoints of a run; None for none."""
-        return None if self.checkpoints is None else self.checkpoints.every
-
-
-def learn(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
+def train(
+    job: Job, watch: Watch, checkpoints: Checkpoints | None = None
+) -> Iterator[tuple[Referee, TrainResult]]:
     """Train the model once for each spec, in this process; yield each as it ends.
 
     An exception of the plugin ends in status ``error``, Ctrl-C in ``interrupted``, after which
@@ -76,60 +29,26 @@ def learn(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
     Raises:
         UsageError: The model cannot serve this task.
     """
-    pin_arithmetic(work.run_specs[0].threads)
-    model = work.entry.cls
+    pin_arithmetic(job.run_specs[0].threads)
+    model = job.entry.cls
     assert issubclass(model, Model)
-    for i in range(0, len(work.run_specs), TOGETHER):
-        guides = work.guides(work.run_specs[i : i + TOGETHER], watch)
+    every = None if checkpoints is None else checkpoints.every
+    for i in range(0, len(job.run_specs), TOGETHER):
+        part = replace(job, run_specs=job.run_specs[i : i + TOGETHER])
+        group = RefereeGroup(part, watch, checkpoints)
         interrupted = False
-        for run, lab in _by_turns(
-            study(model, work.config, assignments(guides), guides, work.every)
-        ):
-            yield guides.guides[run].setting, collected(lab, guides, run)
-            interrupted = lab.status == "interrupted"
+        for run, result in _by_turns(train_runs(model, job.config, group.requests(), group, every)):
+            yield group.end(run, result), result
+            interrupted = result.status == "interrupted"
         if interrupted:
             return
 
 
-def _by_turns(runs: Iterator[tuple[int, Lab]]) -> Iterator[tuple[int, Lab]]:
-    """Let runs learn by an arithmetic of their own, which whoever takes them in does not share."""
+def _by_turns(runs: Iterator[tuple[int, TrainResult]]) -> Iterator[tuple[int, TrainResult]]:
+    """Let runs train by an arithmetic of their own, which whoever takes them in does not share."""
     while True:
         with subnormals_as_zero():
             ended = next(runs, None)
         if ended is None:
             return
         yield ended
-
-
-def assignments(guides: Guides) -> list[Assignment]:
-    """Return what the learners of some runs are given."""
-    return [
-        Assignment(
-            run,
-            guide.setting.brief(),
-            *((guide.kept.position, guide.kept.state) if guide.kept else ()),
-        )
-        for run, guide in enumerate(guides.guides)
-    ]
-
-
-def collected(lab: Lab, guides: Guides, run: int) -> Lab:
-    """Return what a learner leaves behind with what its guide has seen of it.
-
-    The clock is the guide's; of its time, the learner says how much went into probes.
-    """
-    guide, probing = guides.guides[run], max(lab.probes.seconds, 0.0)
-    guides.shares.end(run)
-    build, total = guides.shares.of(run)
-    if guide.resumed and guide.kept is not None:
-        build, total = build + guide.kept.seconds[0], total + guide.kept.seconds[1]
-    at = lab.probes.position
-    lab.probes = guide.probes
-    if not lab.probes.over and guide.may_be_at(at):
-        lab.probes.position = at
-    lab.build_seconds = build
-    lab.probes.seconds = min(probing, total - build)
-    lab.train_seconds = total - build - lab.probes.seconds
-    if lab.status == "done" and lab.probes.logits and not np.isfinite(lab.probes.logits[-1]).all():
-        lab.status = "diverged"
-    return lab

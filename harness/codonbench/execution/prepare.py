@@ -12,6 +12,7 @@ from codonbench.errors import BenchError, ConfigError, PluginError
 from codonbench.execution.machine import choose_device
 from codonbench.plugins.entries import ModelEntry, TaskEntry
 from codonbench.plugins.registry import Registry
+from codonbench.protocols.base import Protocol
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Job:
         config: Its validated configuration.
         overrides: Where that departs from the configuration of the name asked for.
         dataset: The data.
+        protocol: By which protocol the task is run.
         run_specs: One a seed.
     """
 
@@ -30,6 +32,7 @@ class Job:
     config: ModelConfig
     overrides: dict[str, Any]
     dataset: Dataset
+    protocol: Protocol
     run_specs: tuple[RunSpec, ...]
 
 
@@ -50,11 +53,12 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     device = choose_device(request.device)
     data = task.default_data if request.data is None else request.data
     dataset = _load(registry.task(request.task), data, options, cache, request.offline)
-    if config.class_weights != "none" and dataset.spec.class_weights is None:
+    if config.class_weights != "none" and dataset.spec.target.class_weights is None:
         raise ConfigError(
             f"model {request.model!r} asks for class weights, but task {task.name!r} has none; "
             "use --set class_weights=none"
         )
+    protocol = registry.protocol(dataset.spec.protocol)
     epochs = request.epochs or dataset.spec.default_epochs
     run_spec = RunSpec(
         rules=RULES_VERSION,
@@ -68,14 +72,14 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         config=values,
         seed=0,
         budget_pairs=request.pairs or epochs * dataset.spec.train_size,
-        stop="budget" if request.full else "confident",
+        stop="budget" if request.full else protocol.stop_rules[0],
         salt=request.salt,
         device=device,
         threads=request.threads,
         engine=request.engine,
     )
     run_specs = tuple(run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
-    return Job(entry, config, overrides, dataset, run_specs)
+    return Job(entry, config, overrides, dataset, protocol, run_specs)
 
 
 def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offline: bool) -> Dataset:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from codonbench.contracts import Trajectory
@@ -12,11 +12,11 @@ from codonbench.contracts.run_record import FINISHED, Confinement, RunRecord, de
 from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import BusyError
 from codonbench.execution.device_locks import LOOK_AGAIN, Say, Terms, occupied
-from codonbench.execution.in_process import learn as learn_here
+from codonbench.execution.in_process import train as train_here
 from codonbench.execution.locks import Holder, Page
 from codonbench.execution.machine import describe_machine, pin_arithmetic
 from codonbench.execution.prepare import Job
-from codonbench.execution.run_one import Learn, run
+from codonbench.execution.run_one import Train, run
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Watch
 from codonbench.records.checkpoint_files import Checkpoints
@@ -38,7 +38,7 @@ def run_all(
     registry: Registry,
     store: Store,
     watch: Watch,
-    learn: Learn = learn_here,
+    train: Train = train_here,
     *,
     force: bool = False,
     terms: Terms = SHARED,
@@ -57,12 +57,12 @@ def run_all(
         job: What to run.
         registry: The plugins.
         store: Where records go and where finished ones are looked for.
-        watch: Called as each run begins; what it returns follows its probes.
-        learn: What trains.
+        watch: Called as each run begins; what it returns follows its evaluations.
+        train: What trains.
         force: Run again what is already recorded.
         terms: Whether to share the processors, and whether to wait for other processes.
         every: Seconds between two checkpoints of a run; None for none.
-        confinement: How far `learn` keeps runs apart, for the record.
+        confinement: How far `train` keeps runs apart, for the record.
         say: Told in a sentence what is set aside and what is waited for.
 
     Yields:
@@ -107,9 +107,8 @@ def run_all(
                     say(f"set aside: {aside}")
             # Left before others' runs are waited for, so that two processes never wait in a ring.
             with occupied(job.run_specs[0].device, terms, say) as circumstances:
-                runs = run(
-                    due, job, registry, watch, learn, circumstances, checkpoints, confinement
-                )
+                part = replace(job, run_specs=tuple(due))
+                runs = run(part, registry, watch, train, circumstances, checkpoints, confinement)
                 for record, trajectory in runs:
                     store.save(record, trajectory if len(trajectory.pairs) else None)
                     store.tidy(record)
@@ -194,7 +193,7 @@ def _outdated(record: RunRecord, job: Job, registry: Registry, confinement: Conf
     source = record.plugin.source_sha256
     if source != job.entry.origin.source_sha256:
         return f"was made with other code of the model (sha256 {(source or 'unknown')[:8]})"
-    versions = {entry.metric.name: entry.metric.version for entry in registry.metrics.values()}
+    versions = {metric.name: metric.version for metric in registry.metrics_of(job.dataset.spec)}
     if record.metric_versions != versions:
         return "was scored by other metrics"
     outside = confinement == "sandbox" != record.confinement

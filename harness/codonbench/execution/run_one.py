@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from codonbench.contracts import Reference, Trajectory
 from codonbench.contracts.run_record import (
@@ -16,45 +16,47 @@ from codonbench.contracts.run_record import (
 )
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.execution.computed_rows import compute
-from codonbench.execution.in_process import Work
-from codonbench.execution.in_process import learn as learn_here
+from codonbench.execution.in_process import train as train_here
 from codonbench.execution.machine import Circumstances, clock_mhz, describe_machine, pin_arithmetic
 from codonbench.execution.prepare import Job
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.referee import Watch
-from codonbench.protocols.setup import Setting
+from codonbench.protocols.referee import Referee, Watch
 from codonbench.records.checkpoint_files import Checkpoints
-from codonbench.scoring.score import Scores, comparability_key, flags, score
-from codonbench.training.result import Lab, make_trajectory
+from codonbench.scoring.score import (
+    Scores,
+    comparability_key,
+    flags,
+    score,
+    score_validation,
+)
+from codonbench.training.result import TrainResult
 
-Learn = Callable[[Work, Watch], Iterator[tuple[Setting, Lab]]]
-"""Trains a model: `learning.learn` in this process, `workers.Crew.learn` in others."""
+Train = Callable[[Job, Watch, Checkpoints | None], Iterator[tuple[Referee, TrainResult]]]
+"""Trains a model: `in_process.train` in this process, `pool.WorkerPool.train` in others."""
 
 
 def run(
-    run_specs: Sequence[RunSpec],
     job: Job,
     registry: Registry,
     watch: Watch,
-    learn: Learn = learn_here,
+    train: Train = train_here,
     circumstances: Circumstances | None = None,
     checkpoints: Checkpoints | None = None,
     confinement: Confinement = "none",
 ) -> Iterator[tuple[RunRecord, Trajectory]]:
-    """Run some specs of a job, seeds of one model, and score each.
+    """Run a job's specs, seeds of one model, and score each.
 
     An exception of the plugin ends in a record with status ``error``, Ctrl-C in one with
     status ``interrupted``, after which no more follow; both keep what was measured until then.
 
     Args:
-        run_specs: Of the job, differing in nothing but the seed.
         job: What is run, on what.
         registry: The metrics to score with, and the hooks to call.
-        watch: Called as each run begins; what it returns follows its probes.
-        learn: What trains.
+        watch: Called as each run begins; what it returns follows its evaluations.
+        train: What trains.
         circumstances: As the runs begin, where their times are to be told.
         checkpoints: Where runs that were cut short go on from; None for nowhere.
-        confinement: How far `learn` keeps them apart, for the record.
+        confinement: How far `train` keeps them apart, for the record.
 
     Yields:
         For each spec, as it ends, the sealed record and the trajectory its metrics come from.
@@ -62,23 +64,27 @@ def run(
     Raises:
         PluginError: A metric or a hook failed.
     """
-    pin_arithmetic(run_specs[0].threads)
-    for run_spec in run_specs:
+    pin_arithmetic(job.run_specs[0].threads)
+    for run_spec in job.run_specs:
         registry.tell("run_started", run_spec=run_spec)
-
-    if issubclass(job.entry.cls, Reference):
-        labs = compute(job.entry.cls, job.config, job.dataset, run_specs)
-    else:
-        labs = learn(Work(job.entry, job.config, job.dataset, tuple(run_specs), checkpoints), watch)
-
-    for setting, lab in labs:
-        trajectory = make_trajectory(lab, setting)
+    computed = issubclass(job.entry.cls, Reference)
+    for referee, result in compute(job) if computed else train(job, watch, checkpoints):
+        trajectory = referee.trajectory()
         started = time.perf_counter()
-        scores = _score(lab, trajectory, registry)
+        scores = _score(result, trajectory, registry)
         scoring = time.perf_counter() - started
-        ended = _with_clock(circumstances, setting.run_spec)
-        record = _make_record(setting.run_spec, job, lab, trajectory, scores, scoring, ended)
-        yield record.model_copy(update={"confinement": confinement}).sealed(), trajectory
+        run_spec = referee.setup.run_spec
+        ended = _with_clock(circumstances, run_spec)
+        record = _make_record(run_spec, job, result, trajectory, scores, scoring, ended)
+        record = record.model_copy(
+            update={
+                "confinement": confinement,
+                "validation_metrics": score_validation(
+                    trajectory, registry.metrics_of(trajectory.task)
+                ),
+            }
+        )
+        yield record.sealed(), trajectory
 
 
 def _with_clock(circumstances: Circumstances | None, run_spec: RunSpec) -> Circumstances | None:
@@ -89,19 +95,19 @@ def _with_clock(circumstances: Circumstances | None, run_spec: RunSpec) -> Circu
     return circumstances.model_copy(update={"clocks_mhz": (*circumstances.clocks_mhz, clock)})
 
 
-def _score(lab: Lab, trajectory: Trajectory, registry: Registry) -> Scores:
+def _score(result: TrainResult, trajectory: Trajectory, registry: Registry) -> Scores:
     """Score the trajectory; a computed row's closed-form values take the place of measured ones."""
-    scores = score(trajectory, [entry.metric for entry in registry.metrics.values()])
-    if lab.known is None:
+    scores = score(trajectory, registry.metrics_of(trajectory.task))
+    if result.known is None:
         return scores
     unanswered = scores.not_measured if len(trajectory.pairs) else ()
-    return Scores({**scores.values, **lab.known}, unanswered, scores.versions)
+    return Scores({**scores.values, **result.known}, unanswered, scores.versions)
 
 
 def _make_record(
     run_spec: RunSpec,
     job: Job,
-    lab: Lab,
+    result: TrainResult,
     trajectory: Trajectory,
     scores: Scores,
     scoring: float,
@@ -125,7 +131,7 @@ def _make_record(
         model=run_spec.model,
         task=run_spec.task,
         seed=run_spec.seed,
-        status=lab.status,
+        status=result.status,
         run_spec=run_spec,
         overrides=job.overrides,
         dataset=DatasetFacts(
@@ -139,22 +145,23 @@ def _make_record(
         info=entry.cls.info,
         harness=describe_harness(),
         machine=describe_machine(run_spec.device, circumstances),
-        engine=lab.engine,
-        parameters=lab.parameters,
-        pairs=lab.probes.position,
+        engine=result.engine,
+        parameters=result.parameters,
+        pairs=trajectory.facts.pairs,
+        selected_pairs=trajectory.facts.selected_pairs,
         metrics=scores.values,
         not_measured=scores.not_measured,
         metric_versions=scores.versions,
         knowledge=("class frequencies",) if weighted else (),
         flags=flags(scores.values) if contestant else (),
-        weights_sha256=lab.weights_sha256,
+        weights_sha256=result.weights_sha256,
         trajectory_sha256=hash_trajectory(trajectory) if len(trajectory.pairs) else None,
-        error=lab.error,
+        error=result.error,
         timings=Timings(
-            build=lab.build_seconds,
-            train=lab.train_seconds,
-            probe=lab.probes.seconds,
+            build=result.build_seconds,
+            train=result.train_seconds,
+            probe=result.evaluate_seconds,
             score=scoring,
-            total=lab.build_seconds + lab.train_seconds + lab.probes.seconds + scoring,
+            total=result.build_seconds + result.train_seconds + result.evaluate_seconds + scoring,
         ),
     )

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import FunctionType, MappingProxyType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -26,6 +26,9 @@ from codonbench.contracts import (
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import ConfigError, PluginError
 from codonbench.plugins.provenance import Origin, describe_origin
+
+if TYPE_CHECKING:
+    from codonbench.protocols.base import Protocol
 
 ModelClass = type[Model] | type[Reference]
 
@@ -79,6 +82,28 @@ class MetricEntry(Entry):
     def version(self) -> str:
         """The metric's."""
         return self.metric.version
+
+
+@dataclass(frozen=True)
+class ProtocolEntry(Entry):
+    """A protocol."""
+
+    protocol: Protocol
+
+
+def protocol_entries(
+    protocol: Any, module: ModuleType, distribution: str, version: str
+) -> list[ProtocolEntry]:
+    """Return the entry of a protocol.
+
+    Raises:
+        PluginError: It has no valid name or summary, or no schedule.
+    """
+    _check_words(protocol, {"name": Name, "summary": str, "split": str, "tells_targets": bool})
+    if not callable(getattr(protocol, "schedule", None)):
+        raise _unfit(protocol, "an instance of a subclass of Protocol")
+    origin, file = describe_origin(type(protocol), module, distribution, version)
+    return [ProtocolEntry(protocol.name, origin, file, protocol)]
 
 
 def model_entries(

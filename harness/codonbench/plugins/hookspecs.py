@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from codonbench.contracts import Metric, Model, Reference, Task, Trajectory
     from codonbench.contracts.run_record import RunRecord
     from codonbench.contracts.run_spec import RunSpec
+    from codonbench.protocols.base import Protocol
 
 hookspec = pluggy.HookspecMarker("codonbench")
 hookimpl = pluggy.HookimplMarker("codonbench")
@@ -29,6 +30,11 @@ def register_tasks(register: Callable[[Task], None]) -> None:
 @hookspec
 def register_metrics(register: Callable[[Metric], None]) -> None:
     """Call ``register(metric)`` for each metric. Called once, when metrics are first needed."""
+
+
+@hookspec
+def register_protocols(register: Callable[[Protocol], None]) -> None:
+    """Call ``register(protocol)`` for each protocol. Called once, when they are first needed."""
 
 
 @hookspec

@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
+from codonbench.contracts import Metric, TaskSpec
 from codonbench.contracts.from_function import FunctionModel
 from codonbench.errors import NameClashError, PluginError, UnknownNameError
 from codonbench.plugins import hookspecs
@@ -17,14 +18,19 @@ from codonbench.plugins.entries import (
     Entry,
     MetricEntry,
     ModelEntry,
+    ProtocolEntry,
     TaskEntry,
     metric_entries,
     model_entries,
+    protocol_entries,
     task_entries,
 )
 from codonbench.plugins.failures import Failure, describe_failure
 from codonbench.plugins.hook_check import check_hooks
 from codonbench.plugins.selection import Candidate
+
+if TYPE_CHECKING:
+    from codonbench.protocols.base import Protocol
 
 EntryT = TypeVar("EntryT", bound=Entry)
 
@@ -36,7 +42,7 @@ class Registry:
         begun: Told whose code is about to run.
 
     Attributes:
-        models, tasks, metrics: Entries by name.
+        models, tasks, metrics, protocols: Entries by name.
         failures: What did not load, and why.
         clashes: Names that two plugins claim; the first to come has it.
         switched_off: What was left out on request, and by what: ``mylstm of my-shop (-p no:...)``.
@@ -49,6 +55,7 @@ class Registry:
         self.models: dict[str, ModelEntry] = {}
         self.tasks: dict[str, TaskEntry] = {}
         self.metrics: dict[str, MetricEntry] = {}
+        self.protocols: dict[str, ProtocolEntry] = {}
         self.failures: list[Failure] = []
         self.clashes: list[NameClashError] = []
         self.switched_off: list[str] = []
@@ -99,6 +106,7 @@ class Registry:
             ("register_models", add_model),
             ("register_tasks", add_to("task", self.tasks, task_entries)),
             ("register_metrics", add_to("metric", self.metrics, metric_entries)),
+            ("register_protocols", add_to("protocol", self.protocols, protocol_entries)),
         ):
             others = [p for p in self.manager.get_plugins() if p is not module]
             with self.contain(candidate, version, file):
@@ -145,6 +153,25 @@ class Registry:
     def metric(self, name: str) -> MetricEntry:
         """Return the metric called `name`; raises as `model` does."""
         return self._find(self.metrics, name, "metric", "metrics")
+
+    def protocol(self, name: str) -> Protocol:
+        """Return the protocol called `name`; raises as `model` does."""
+        return self._find(self.protocols, name, "protocol", "protocols").protocol
+
+    def metrics_of(self, task: TaskSpec) -> list[Metric]:
+        """Return the metrics that can be computed for a task, in the order of their names.
+
+        Raises:
+            PluginError: One of them fails to say.
+        """
+        found = []
+        for _, entry in sorted(self.metrics.items()):
+            try:
+                if entry.metric.serves(task):
+                    found.append(entry.metric)
+            except Exception as error:
+                raise PluginError(f"metric {entry.name!r} failed: {error!r}") from error
+        return found
 
     def tell(self, hook: str, **facts: object) -> None:
         """Call a lifecycle hook of every plugin that has it.

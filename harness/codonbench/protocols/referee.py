@@ -1,71 +1,101 @@
-"""Guides know the truth, hand out pairs as they are due, look at probes, and say when to stop.
+"""The referee of one run: knows the truth, hands out pairs as they are due, takes in outputs.
 
-A guide lives where the clock, the truth and the scoring are: in the process that was started, or
-beside the learner where that is the same one. See `course` for the learner's side.
+It lives where the clock, the targets and the scoring are: in the process that was started, or
+beside the trainer where that is the same one. See `training.feed` for the other side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import required_right
+from codonbench.contracts import Outputs, Targets, Trajectory, TrajectoryFacts
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.errors import OutOfTurnError
-from codonbench.execution.time_shares import Shares
-from codonbench.protocols.schedule import ProbeSchedule
-from codonbench.protocols.setup import Setting
-from codonbench.protocols.stop_rule import Watcher
-from codonbench.records.checkpoint_files import Checkpoints, Progress
-from codonbench.training.feed import Directions, Logits, Probes, Shown
+from codonbench.protocols.base import Evaluation, Schedule
+from codonbench.protocols.setup import RunSetup
+from codonbench.records.checkpoint_files import Progress
 
-OnProbe = Callable[[int, npt.NDArray[np.bool_], Logits], None]
-"""Called with pairs so far, which probe inputs are right (P,), and the logits (P, C) in the
-learner's own labels."""
+IntArray = npt.NDArray[np.int64]
 
-Watch = Callable[[RunSpec], OnProbe]
-"""Called as a run begins; what it returns follows its probes."""
+OnSnapshot = Callable[[int, str], None]
+"""Called with the pairs presented so far, and how far the run has come in a few words."""
+
+Watch = Callable[[RunSpec], OnSnapshot]
+"""Called as a run begins; what it returns follows its evaluations."""
 
 BEYOND = 1
-"""Batches handed out beyond the next probe: with the gradient of one more batch come, for nothing,
-the logits of the state before it."""
+"""Batches handed out beyond the next evaluation: with the gradient of one more batch come, for
+nothing, the outputs of the state before it."""
 
 _AT_ONCE = 128  # batches handed out at once
 
 
-class Guide:
-    """Leads one run.
+def unwatched(run_spec: RunSpec) -> OnSnapshot:
+    """Follow a run's evaluations with nothing."""
+    return lambda pairs, progress: None
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """How a run goes on.
+
+    Attributes:
+        evaluation: What it owes next; None once it is over.
+        keep: Whether the state it has just shown is the one selected so far, to be kept.
+        index: The pairs that follow those handed out so far, as items, shape (n,).
+        targets: What is right for them, where that was not known before; else empty.
+    """
+
+    evaluation: Evaluation | None
+    keep: bool
+    index: IntArray
+    targets: Targets
+
+
+class Referee:
+    """Referees one run.
 
     Args:
-        setting: What is fixed about it.
+        setup: What is fixed about it.
         watch: Called as it begins.
         kept: How far it had come before it was cut short.
 
     Attributes:
-        setting: The same.
-        probes: What it has shown.
-        kept, resumed: How far it had come, and whether it goes on from there.
+        setup, kept: The same.
+        schedule: Its evaluations.
+        position: Pairs presented, as far as is known.
+        over: Whether the run came to its end.
+        resumed: Whether it goes on from where it was cut short.
+        pairs, outputs: Its evaluations along the way.
+        test_outputs: Of the test items, once they were asked.
     """
 
-    def __init__(self, setting: Setting, watch: Watch, kept: Progress | None = None) -> None:
-        self.setting = setting
+    def __init__(self, setup: RunSetup, watch: Watch, kept: Progress | None = None) -> None:
+        self.setup = setup
         self.kept = kept
         self._watch = watch
-        self._probe = setting.dataset.probe
-        self.began = self.asked = self.resumed = False
-        self.probes = Probes()
-        hidden, needed = setting.hidden[self._probe], required_right(setting.dataset.spec)
-        self._watcher = Watcher(hidden, needed, setting.run_spec.stop)
-        self._next_probe: int | None = 0
+        self.began = self.asked = self.resumed = self.over = False
+        self.position = 0
+        self.pairs: list[int] = []
+        self.outputs: list[Outputs] = []
+        self.test_outputs: Outputs | None = None
+        self._due: Evaluation | None = None
         self._handed = 0
 
     @cached_property
-    def _schedule(self) -> ProbeSchedule:
-        setting = self.setting
-        return ProbeSchedule(setting.clock, setting.dataset.spec, setting.stream.all_seen)
+    def schedule(self) -> Schedule:
+        """What the protocol decides; made when first needed, for the stream takes a moment."""
+        return self.setup.protocol.schedule(self.setup)
+
+    @cached_property
+    def evaluated(self) -> dict[str, IntArray]:
+        """The items of each split that the model may be asked about."""
+        return self.setup.evaluated()
 
     def begin(self) -> None:
         """Hear that the run begins, or begins anew in another way before it has asked for a pair.
@@ -76,127 +106,136 @@ class Guide:
         if self.asked:
             raise OutOfTurnError("begins twice")
         self.began = True
-        self._on_probe = self._watch(self.setting.run_spec)
+        self._on_snapshot = self._watch(self.setup.run_spec)
 
-    def answer(self, position: int, logits: Logits | None) -> Directions:
-        """Tell how to go on from `position`, by the probe there where one is due.
+    def answer(self, position: int, outputs: Outputs | None) -> Instructions:
+        """Tell how to go on from `position`, by the outputs there where some are owed.
 
         Raises:
-            OutOfTurnError: This is not where the run can be, or no probe is due here, or one is
-                missing.
+            OutOfTurnError: This is not where the run can be, or nothing is owed here, or something
+                is missing.
         """
-        if not self.began or self.probes.over:
+        if not self.began or self.over:
             raise OutOfTurnError("asks before its beginning or after its end")
         if not self.asked:
             self.asked = True
+            self._due = self.schedule.first()
             self._start_at(position)
-        if logits is not None:
-            self._look(position, logits)
+        keep = False
+        if outputs is not None:
+            self._check(position, outputs)
+            self._take(outputs)
+            keep = self.schedule.keep
+            self._on_snapshot(position, self.schedule.progress())
         elif position != self._handed:
             raise OutOfTurnError(f"asks for pairs at {position}, with pairs up to {self._handed}")
-        return self._hand_out()
+        return self._hand_out(keep)
 
     def _start_at(self, position: int) -> None:
         kept = self.kept
         if kept is not None and position == kept.position > 0:
-            for pairs, logits in zip(kept.pairs.tolist(), kept.logits, strict=True):
-                self._take_down(pairs, logits)
-            self._on_probe(self.probes.position, self._watcher.right, self.probes.logits[-1])
-            self.probes.position = self._handed = position
+            for pairs, outputs in zip(kept.pairs.tolist(), kept.outputs, strict=True):
+                if self._due is None or self._due.position != pairs:
+                    raise OutOfTurnError(f"goes on with an evaluation at {pairs}, where none is")
+                self._take(outputs)
+            self._on_snapshot(self.position, self.schedule.progress())
+            self.position = self._handed = position
             self.resumed = True
         elif position != 0:
             raise OutOfTurnError(f"begins at {position}")
 
-    def _look(self, position: int, logits: Logits) -> None:
-        expected = (len(self._probe), self.setting.dataset.spec.view().n_classes)
-        if position != self._next_probe or logits.shape != expected:
-            raise OutOfTurnError(f"shows {logits.shape} at {position}, not at {self._next_probe}")
-        self._take_down(position, logits)
-        self._on_probe(position, self._watcher.right, logits)
+    def _check(self, position: int, outputs: Outputs) -> None:
+        due = self._due
+        if due is None or position != due.position or outputs.shape != self.shape_due():
+            raise OutOfTurnError(f"shows {outputs.shape} at {position}, where {due} is due")
 
-    def _take_down(self, position: int, logits: Logits) -> None:
-        """Note a probe, and where the next one falls."""
-        probes, watcher, clock = self.probes, self._watcher, self.setting.clock
-        watcher.see(position, logits)
-        probes.position = position
-        probes.pairs.append(position)
-        probes.logits.append(logits)
-        if position in self.setting.frame_set:
-            probes.frame_pairs.append(position)
-            batch = self.setting.stream.between(clock.last_end_by(position - 1), position)
-            probes.frame_inputs.append(batch)
-        if watcher.finished or position >= clock.budget_pairs:
-            self._next_probe = None
-            probes.over = True
+    def shape_due(self) -> tuple[int, int]:
+        """Return the shape of the outputs that are owed next.
+
+        Raises:
+            OutOfTurnError: None are.
+        """
+        if self._due is None:
+            raise OutOfTurnError("shows outputs where none are due")
+        n_outputs = len(self.setup.dataset.spec.target.names)
+        return len(self.evaluated[self._due.split]), n_outputs
+
+    def _take(self, outputs: Outputs) -> None:
+        """Note an evaluation, and what the schedule makes of it."""
+        due = self._due
+        assert due is not None
+        self.position = due.position
+        if due.split == self.setup.protocol.split:
+            self.pairs.append(due.position)
+            self.outputs.append(outputs)
         else:
-            self._next_probe = self._schedule.next_after(position, watcher.window_start)
+            self.test_outputs = outputs
+        self._due = self.schedule.next(due, outputs)
+        self.over = self._due is None
 
-    def _hand_out(self) -> Directions:
-        start, clock = self._handed, self.setting.clock
-        if self._next_probe is not None:
-            beyond = clock.step(self._next_probe, BEYOND)
+    def take_constant(self, outputs: Outputs) -> None:
+        """Note outputs (N, K), in true order, that were the same all through the run."""
+        labels = self.setup.labels
+        shown = outputs if labels is None else labels.hide_columns(outputs.astype(np.float64))
+        shown = shown.astype(np.float32)
+        for evaluation in self.setup.protocol.constant(self.setup):
+            self.schedule.next(evaluation, shown)
+            if evaluation.split == self.setup.protocol.split:
+                self.pairs.append(evaluation.position)
+                self.outputs.append(shown)
+            else:
+                self.test_outputs = shown
+        self.position = self.setup.clock.budget_pairs
+        self.over = True
+
+    def _hand_out(self, keep: bool) -> Instructions:
+        start, clock = self._handed, self.setup.clock
+        if self._due is not None and self._due.position >= start:
+            beyond = clock.step(self._due.position, BEYOND)
             self._handed = max(start, min(beyond, start + _AT_ONCE * clock.batch_size))
             self._handed = clock.last_end_by(self._handed)
-        index = self.setting.stream.between(start, self._handed)
-        return Directions(self._next_probe, index, self.setting.hidden[index])
+        index = self.setup.stream.between(start, self._handed)
+        told = self.setup.hidden[: 0 if self.setup.protocol.tells_targets else None]
+        return Instructions(self._due, keep, index, told[index] if len(told) else told)
 
     def may_be_at(self, position: int) -> bool:
-        """Return whether the learner can have come so far, and not been past an open probe."""
-        past_probe = self._next_probe is not None and position > self._next_probe
-        return self.probes.position <= position <= self._handed and not past_probe
+        """Return whether the run can have come so far, and not been past what it owes."""
+        past_due = self._due is not None and position > self._due.position
+        return self.position <= position <= self._handed and not past_due
 
+    @property
+    def diverged(self) -> bool:
+        """Whether its last outputs were not finite."""
+        return bool(self.outputs) and not np.isfinite(self.outputs[-1]).all()
 
-class Guides:
-    """Leads the runs of one learner, by their numbers.
-
-    Args:
-        guides: One a run.
-        checkpoints: Where their progress is kept; None for nowhere.
-    """
-
-    def __init__(self, guides: Sequence[Guide], checkpoints: Checkpoints | None = None) -> None:
-        self.guides = tuple(guides)
-        self.shares = Shares()
-        self._checkpoints = checkpoints
-
-    def prepare(self) -> None:
-        """Draw the pairs of all runs, which takes a moment, before anyone waits for them."""
-        for guide in self.guides:
-            guide.setting.stream  # noqa: B018
-
-    def begin(self, run: int) -> None:
-        """Hear that a run begins."""
-        self.guides[run].begin()
-        self.shares.begin(run)
-
-    def lead(self, shown: Sequence[Shown]) -> list[Directions]:
-        """Take in what some runs show; tell each how to go on.
-
-        Raises:
-            OutOfTurnError: One says what it cannot have to say here.
-        """
-        self.shares.built([s.run for s in shown])
-        return [self.guides[s.run].answer(s.position, s.logits) for s in shown]
-
-    def keep(self, run: int, position: int, state: bytes) -> None:
-        """Keep what a run needs to go on from here.
-
-        Raises:
-            OutOfTurnError: It cannot have come there.
-            StoreError: It cannot be written.
-        """
-        guide = self.guides[run]
-        if not guide.may_be_at(position):
-            raise OutOfTurnError(f"is at {position}")
-        if self._checkpoints is not None and guide.probes.pairs:
-            build, total = self.shares.of(run)
-            probes = guide.probes
-            before = guide.kept.seconds if guide.resumed and guide.kept else (0.0, 0.0)
-            progress = Progress(
-                position=position,
-                pairs=np.asarray(probes.pairs, dtype=np.int64),
-                logits=np.stack(probes.logits),
-                seconds=(build + before[0], total + before[1]),
-                state=state,
-            )
-            self._checkpoints.save(guide.setting.run_spec, progress)
+    def trajectory(self) -> Trajectory:
+        """Return the run's trajectory, its columns in true order."""
+        setup, schedule = self.setup, self.schedule
+        spec, clock, dataset = setup.dataset.spec, setup.clock, setup.dataset
+        n_outputs = len(spec.target.names)
+        items = self.evaluated[setup.protocol.split]
+        outputs = np.zeros((0, len(items), n_outputs), dtype=np.float32)
+        if self.outputs:
+            outputs = setup.revealed(np.stack(self.outputs))
+        tested = np.zeros((0, n_outputs), dtype=np.float32)
+        if self.test_outputs is not None:
+            tested = setup.revealed(self.test_outputs)
+        return Trajectory(
+            task=spec,
+            facts=TrajectoryFacts(
+                split=setup.protocol.split,
+                batch_size=clock.batch_size,
+                epoch_pairs=clock.epoch_pairs,
+                budget_pairs=clock.budget_pairs,
+                pairs=self.position,
+                complete=self.position >= clock.budget_pairs or self.diverged,
+                selected_pairs=schedule.selected,
+                protocol=schedule.facts(),
+            ),
+            pairs=np.asarray(self.pairs, dtype=np.int64),
+            outputs=outputs,
+            targets=dataset.targets[items],
+            test_outputs=tested,
+            test_targets=dataset.targets[self.evaluated.get("test", items[:0])],
+            arrays=schedule.arrays(),
+        )

@@ -1,63 +1,81 @@
-"""The setting of a run: what spec, data and seed fix before any module learns."""
+"""What a run's spec, its data and its seed fix before any module is trained."""
 
 from __future__ import annotations
 
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
-from codonbench.contracts import Dataset
+from codonbench.contracts import Dataset, Outputs, Targets
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.data.relabelling import Relabelling, hidden_generator, relabelling
-from codonbench.data.stream import Stream
-from codonbench.protocols.schedule import BatchClock, frame_positions
-from codonbench.training.seeding import chance_of
-from codonbench.training.state import Brief, IntArray
+from codonbench.data.stream import BatchClock, Stream
+from codonbench.protocols.base import Protocol
+
+IntArray = npt.NDArray[np.int64]
 
 
-class Setting:
-    """What a spec and a dataset fix before any model is looked at.
+class RunSetup:
+    """What is fixed about one run.
+
+    Args:
+        run_spec: What was asked.
+        dataset: On what.
+        protocol: By which protocol.
+        batch_size: Pairs in a full batch.
 
     Attributes:
-        run_spec, dataset: What was asked, on what; the labels are this run's, where it is a control.
-        labels: The seed's permutation of class ids.
-        hidden: Each input's class id as the learner is told it, shape (N,).
+        dataset: The targets are this run's, where it is a control.
         clock: Where batches end.
-        frames, frame_set: Where the frames of the paper's instrument fall.
+        stream: The seed's split and its pairs.
+        labels: The seed's permutation of class ids; None where there is none.
+        hidden: Each item's target as the model is told it, shape (N, ...).
     """
 
-    def __init__(self, run_spec: RunSpec, dataset: Dataset, batch_size: int) -> None:
+    def __init__(
+        self, run_spec: RunSpec, dataset: Dataset, protocol: Protocol, batch_size: int
+    ) -> None:
         self.run_spec = run_spec
-        self.dataset = dataset = dataset.for_run(
-            hidden_generator(run_spec.salt, run_spec.seed, "control")
-        )
-        self.labels: Relabelling = relabelling(
-            len(dataset.spec.classes), run_spec.salt, run_spec.seed
-        )
-        self.hidden: IntArray = self.labels.hide(dataset.labels)
-        self.clock = BatchClock(batch_size, dataset.spec.train_size, run_spec.budget_pairs)
-        self.frames = frame_positions(self.clock, dataset.spec)
-        self.frame_set = frozenset(self.frames)
+        self.protocol = protocol
+        salt, seed = run_spec.salt, run_spec.seed
+        self.dataset = dataset = dataset.for_run(hidden_generator(salt, seed, "control"))
+        self.stream = Stream(dataset, seed)
+        self._batch_size = batch_size
+        self.labels: Relabelling | None = None
+        self.hidden: Targets = dataset.targets
+        if not protocol.tells_targets:
+            self.labels = relabelling(len(dataset.spec.target.names), salt, seed)
+            self.hidden = self.labels.hide(dataset.targets)
 
     @cached_property
-    def stream(self) -> Stream:
-        """The seed's pairs, drawn when first asked for, which takes a moment."""
-        return Stream(self.dataset, self.run_spec.seed)
+    def clock(self) -> BatchClock:
+        """Where batches end; the split is drawn for it."""
+        return BatchClock(self._batch_size, self.epoch_pairs, self.run_spec.budget_pairs)
 
-    def brief(self) -> Brief:
-        """Return what a learner is told before the first pair."""
-        spec, run_spec = self.dataset.spec, self.run_spec
-        weights = spec.class_weights
-        return Brief(
-            view=spec.view(),
-            inputs=self.dataset.inputs,
-            probe=self.dataset.probe,
-            class_weights=None
-            if weights is None
-            else self.labels.hide_columns(np.asarray(weights, dtype=np.float64)),
-            clock=self.clock,
-            chance=chance_of(run_spec.seed),
-            device=run_spec.device,
-            threads=run_spec.threads,
-            engine=run_spec.engine,
-        )
+    @property
+    def epoch_pairs(self) -> int:
+        """Pairs in one epoch."""
+        if self.dataset.spec.evaluation is not None:  # nothing is cut from training
+            return self.dataset.spec.train_size
+        return self.stream.epoch_pairs
+
+    def evaluated(self) -> dict[str, IntArray]:
+        """Return the items of each split that a model may be asked about, by its name."""
+        if self.dataset.spec.evaluation is not None:
+            return {"evaluation": self.dataset.evaluation}
+        split = self.stream.split
+        return {"validation": split.validation, "test": split.test}
+
+    @property
+    def class_weights(self) -> npt.NDArray[np.float64] | None:
+        """Loss weight of each class id as the model knows it, shape (C,); None for none."""
+        weights = self.dataset.spec.target.class_weights
+        if weights is None:
+            return None
+        values = np.asarray(weights, dtype=np.float64)
+        return values if self.labels is None else self.labels.hide_columns(values)
+
+    def revealed(self, outputs: Outputs) -> Outputs:
+        """Return outputs (..., K) with their columns in true order."""
+        return outputs if self.labels is None else self.labels.reveal_columns(outputs)

@@ -21,7 +21,7 @@ from codonbench.errors import StoreError
 from codonbench.records.printable import printable
 from codonbench.records.store import sweep, write_atomically
 
-_ARRAYS = ("position", "pairs", "logits", "seconds", "state")
+_ARRAYS = ("position", "pairs", "outputs", "seconds", "state")
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ class Progress:
 
     Attributes:
         position: Pairs presented.
-        pairs, logits: Its probes so far, shapes (T,) and (T, P, C), in the learner's own labels.
+        pairs, outputs: Its probes so far, shapes (T,) and (T, P, C), in the learner's own labels.
         seconds: Spent on building, and in all.
         state: What the learner itself goes on from; see `keeping`.
     """
 
     position: int
     pairs: npt.NDArray[np.int64]
-    logits: npt.NDArray[np.float32]
+    outputs: npt.NDArray[np.float32]
     seconds: tuple[float, float]
     state: bytes
 
@@ -69,7 +69,7 @@ class Checkpoints:
             buffer,
             position=np.int64(progress.position),
             pairs=progress.pairs,
-            logits=progress.logits,
+            outputs=progress.outputs,
             seconds=np.asarray(progress.seconds),
             state=np.frombuffer(progress.state, dtype=np.uint8),
         )
@@ -130,9 +130,9 @@ def _unpack(content: bytes) -> Progress:
         Exception: It is damaged.
     """
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        position, pairs, logits, seconds, state = (file[name] for name in _ARRAYS)
-    kinds = [(array.dtype.kind, array.ndim) for array in (position, pairs, logits, seconds)]
-    if kinds != [("i", 0), ("i", 1), ("f", 3), ("f", 1)] or not 0 < len(pairs) == len(logits):
+        position, pairs, outputs, seconds, state = (file[name] for name in _ARRAYS)
+    kinds = [(array.dtype.kind, array.ndim) for array in (position, pairs, outputs, seconds)]
+    if kinds != [("i", 0), ("i", 1), ("f", 3), ("f", 1)] or not 0 < len(pairs) == len(outputs):
         raise ValueError("its arrays do not fit one another")
     build, total = seconds.tolist()
-    return Progress(int(position), pairs, logits, (build, total), state.tobytes())
+    return Progress(int(position), pairs, outputs, (build, total), state.tobytes())

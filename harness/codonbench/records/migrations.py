@@ -18,6 +18,7 @@ def _name_spec_and_trajectory(content: Content) -> Content:
     """Version 1 called the run's spec its plan, and its trajectory its trace."""
     content["run_spec"] = content.pop("plan", None)
     content["trajectory_sha256"] = content.pop("trace_sha256", None)
+    content["trajectory_format"] = 1
     return content
 
 

@@ -5,22 +5,23 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import TaskSpec, Trajectory, TrajectoryFacts
+from codonbench.contracts import Outputs, Targets, TaskSpec, Trajectory, TrajectoryFacts
 
-_ARRAYS = ("pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs")
+_ARRAYS = ("pairs", "outputs", "test_outputs")
+_EXTRA = "array_"  # before the names of the protocol's own
 
 _MOST = 1 << 30
-"""Bytes once unpacked: 200,000 probes of the 64 codons. A file may hold a thousand times its
-size."""
+"""Bytes once unpacked: 200,000 snapshots of 64 items. A file may hold a thousand times its size."""
 
 
 def pack(trajectory: Trajectory) -> bytes:
-    """Return a trajectory as the bytes of a compressed ``.npz``."""
+    """Return a trajectory as the bytes of a compressed ``.npz``; targets are left out."""
     header = {
         "task": trajectory.task.model_dump(mode="json"),
         "facts": trajectory.facts.model_dump(),
@@ -30,12 +31,18 @@ def pack(trajectory: Trajectory) -> bytes:
         buffer,
         header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
         **{name: getattr(trajectory, name) for name in _ARRAYS},
+        **{_EXTRA + name: array for name, array in trajectory.arrays.items()},
     )
     return buffer.getvalue()
 
 
-def unpack(path: Path) -> Trajectory:
+def unpack(path: Path, targets: Mapping[str, Targets] | None = None) -> Trajectory:
     """Return the trajectory in a file. Nothing is unpickled.
+
+    Args:
+        path: The file.
+        targets: What is right for the items of each split, by its name; those of an evaluation
+            set stand in the task itself.
 
     Raises:
         ValueError: Its arrays do not fit one another or the task, or it is too large.
@@ -46,16 +53,29 @@ def unpack(path: Path) -> Trajectory:
         _check_size(opened)
         with np.load(opened, allow_pickle=False) as file:
             header = json.loads(file["header"].tobytes())
-            arrays = {name: file[name] for name in _ARRAYS}
+            pairs, outputs, test_outputs = (file[name] for name in _ARRAYS)
+            arrays = {
+                name.removeprefix(_EXTRA): file[name]
+                for name in file.files
+                if name.startswith(_EXTRA)
+            }
+    task = TaskSpec.model_validate_json(json.dumps(header["task"]))
+    facts = TrajectoryFacts.model_validate(header["facts"])
+    known = dict(targets or {})
+    if task.evaluation is not None:
+        known["evaluation"] = np.asarray(task.evaluation.targets, dtype=np.int64)
     trajectory = Trajectory(
-        task=TaskSpec.model_validate(header["task"]),
-        facts=TrajectoryFacts.model_validate(header["facts"]),
-        **arrays,
+        task=task,
+        facts=facts,
+        pairs=pairs,
+        outputs=outputs,
+        targets=known.get(facts.split, np.zeros(0, dtype=np.int64)),
+        test_outputs=test_outputs,
+        test_targets=known.get("test", np.zeros(0, dtype=np.int64)),
+        arrays=arrays,
     )
     _check_arrays(trajectory)
-    return Trajectory(
-        trajectory.task, trajectory.facts, **arrays | {"logits": _class_by_class(trajectory.logits)}
-    )
+    return Trajectory(**{**vars(trajectory), "outputs": _output_by_output(outputs)})
 
 
 def _check_size(opened: io.BufferedReader) -> None:
@@ -74,46 +94,34 @@ def _check_size(opened: io.BufferedReader) -> None:
 
 def _check_arrays(trajectory: Trajectory) -> None:
     """Raise unless types, shapes and values are those that `Trajectory` describes."""
-    n_probes, n_inputs, n_classes = (
-        len(np.atleast_1d(trajectory.pairs)),
-        len(trajectory.task.probe_inputs),
-        len(trajectory.task.classes),
-    )
-    n_frames = len(np.atleast_1d(trajectory.frame_pairs))
+    task, n_outputs = trajectory.task, len(trajectory.task.target.names)
+    n_items = None if task.evaluation is None else len(task.evaluation.inputs)
     shapes: dict[str, tuple[int | None, ...]] = {
-        "pairs": (n_probes,),
-        "logits": (n_probes, n_inputs, n_classes),
-        "first_seen": (n_inputs,),
-        "test_counts": (n_inputs,),
-        "frame_pairs": (n_frames,),
-        "frame_inputs": (n_frames, None),  # pairs in a batch
+        "pairs": (len(np.atleast_1d(trajectory.pairs)),),
+        "outputs": (len(np.atleast_1d(trajectory.pairs)), n_items, n_outputs),
+        "test_outputs": (None, n_outputs),
     }
     for name, shape in shapes.items():
-        array, kind = getattr(trajectory, name), np.float32 if name == "logits" else np.int64
+        array, kind = getattr(trajectory, name), np.int64 if name == "pairs" else np.float32
         found = tuple(None if n is None else m for n, m in zip(shape, array.shape, strict=False))
         if array.dtype.newbyteorder("=") != kind or array.ndim != len(shape) or found != shape:
             raise ValueError(
                 f"{name} are {array.dtype} of shape {array.shape}, no array of a trajectory"
             )
-    for name, low, high in (
-        ("pairs", 0, trajectory.facts.pairs),
-        ("first_seen", 0, None),
-        ("test_counts", 0, None),
-        ("frame_pairs", 0, trajectory.facts.pairs),
-        ("frame_inputs", -1, n_inputs - 1),
-    ):
-        array = getattr(trajectory, name)
-        if (array < low).any() or (high is not None and (array > high).any()):
-            raise ValueError(f"{name} are out of range")
-    for name in ("pairs", "frame_pairs"):
-        if (np.diff(getattr(trajectory, name)) <= 0).any():
-            raise ValueError(f"{name} do not rise")
+    for name, array in trajectory.arrays.items():
+        if array.dtype.newbyteorder("=") != np.int64:
+            raise ValueError(f"{name} are {array.dtype}, no array of a trajectory")
+    pairs = trajectory.pairs
+    if ((pairs < 0) | (pairs > trajectory.facts.pairs)).any():
+        raise ValueError("pairs are out of range")
+    if (np.diff(pairs) <= 0).any():
+        raise ValueError("pairs do not rise")
 
 
-def _class_by_class(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return logits (T, P, C) laid out in memory as a run leaves them, classes outermost.
+def _output_by_output(outputs: Outputs) -> npt.NDArray[np.float32]:
+    """Return outputs (T, N, K) laid out in memory as a run leaves them, the K outermost.
 
     numpy adds in the order of memory: laid out otherwise, the same logits give probabilities
     whose last digit is not that of the run.
     """
-    return np.moveaxis(np.moveaxis(logits, -1, 0).copy(), 0, -1)
+    return np.moveaxis(np.moveaxis(outputs, -1, 0).copy(), 0, -1)

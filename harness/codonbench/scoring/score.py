@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from codonbench.contracts import NOT_MEASURED, Metric, MetricValue, TaskSpec, Trajectory
+import numpy as np
+
+from codonbench.contracts import (
+    NOT_MEASURED,
+    Metric,
+    MetricValue,
+    SplitMetric,
+    TaskSpec,
+    Trajectory,
+)
 from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import PluginError
 
@@ -61,6 +70,22 @@ def score(trajectory: Trajectory, metrics: Iterable[Metric]) -> Scores:
                 unanswered.append(name)
         versions[metric.name] = metric.version
     return Scores(values, tuple(sorted(unanswered)), versions)
+
+
+def score_validation(trajectory: Trajectory, metrics: Iterable[Metric]) -> dict[str, Number]:
+    """Return the values of split metrics on the validation split, for the selected state.
+
+    Raises:
+        PluginError: A metric failed.
+    """
+    selected = trajectory.facts.selected_pairs
+    if trajectory.facts.split != "validation" or selected is None:
+        return {}
+    at = int(np.flatnonzero(trajectory.pairs == selected)[0])
+    shown = replace(
+        trajectory, test_outputs=trajectory.outputs[at], test_targets=trajectory.targets
+    )
+    return score(shown, [m for m in metrics if isinstance(m, SplitMetric)]).values
 
 
 def _compute(metric: Metric, trajectory: Trajectory) -> Mapping[str, MetricValue]:

@@ -157,7 +157,7 @@ def tells_runs_apart(subject: Yardstick) -> Verdict:
     values = [
         subject.scores(trajectory).values
         for trajectory in traces_of(task).values()
-        if trajectory.facts.complete and np.isfinite(trajectory.logits).all()
+        if trajectory.facts.complete and np.isfinite(trajectory.outputs).all()
     ]
     if all(value == values[0] for value in values):
         return warning(

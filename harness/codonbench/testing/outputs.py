@@ -54,7 +54,7 @@ def _occasions(subject: Subject, module: torch.nn.Module) -> Iterator[tuple[bool
         if rest % size:
             yield True, rest % size
     yield False, 1
-    yield False, len(subject.dataset.probe)
+    yield False, len(subject.dataset.evaluation)
 
 
 def _shown(shape: tuple[int, ...] | str) -> str:

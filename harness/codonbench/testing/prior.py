@@ -34,24 +34,26 @@ def knows_nothing(subject: Subject) -> Verdict:
     gives inputs of one class one output, and others another, has the code without its names.
     """
     spec = subject.dataset.spec
-    truth = np.asarray(spec.probe_labels)
+    truth = np.asarray(spec.evaluation.targets)
     logits = [_untrained(subject, seed) for seed in range(_SEEDS)]
     answers = [_answers(table) for table in logits]
-    hidden = [relabelling(len(spec.classes), PUBLIC_SALT, s).hide(truth) for s in range(_SEEDS)]
-    mean, spread = _chance(answers, truth, len(spec.classes))
+    hidden = [
+        relabelling(len(spec.target.names), PUBLIC_SALT, s).hide(truth) for s in range(_SEEDS)
+    ]
+    mean, spread = _chance(answers, truth, len(spec.target.names))
     asked = _SEEDS * len(truth)
     for labels, whose in ((hidden, "as a run counts them"), ([truth] * _SEEDS, "by true class id")):
         right = sum(int((a == b).sum()) for a, b in zip(answers, labels, strict=True))
         if right > mean + _SPREADS * spread and right > mean + 1:
             return failed(
-                f"untrained, it has {right} of {asked} {spec.unit}s right {whose} ({_SEEDS} "
+                f"untrained, it has {right} of {asked} {spec.input.unit}s right {whose} ({_SEEDS} "
                 f"seeds), where chance gives {mean:.0f}, hardly ever more than "
                 f"{mean + _SPREADS * spread:.0f}: it knows the answers already; {_RULE}"
             )
     alike, together, of = _grouping(logits[0], truth)
     if of and together >= _MOSTLY * alike and together >= _MANY * of:
         return failed(
-            f"untrained, it gives the same output to {alike} pairs of {spec.unit}s, of which "
+            f"untrained, it gives the same output to {alike} pairs of {spec.input.unit}s, of which "
             f"{together} belong to one class, of {of} such pairs in all: the classes are built in, "
             f"without their names; {_RULE}"
         )
@@ -62,7 +64,7 @@ def knows_nothing(subject: Subject) -> Verdict:
 def _untrained(subject: Subject, seed: int) -> npt.NDArray[np.float64]:
     """Return the logits of the probe set (P, C) before any training."""
     module = subject.build(seed).to(DEVICE).eval()
-    probe = torch.as_tensor(subject.dataset.probe)
+    probe = torch.as_tensor(subject.dataset.evaluation)
     with seeded_globals(seed), torch.no_grad():
         logits = module(subject.encoder(subject.plugin().encoding)(probe))
     return np.asarray(logits.double().numpy())

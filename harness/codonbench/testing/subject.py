@@ -141,7 +141,7 @@ class Subject:
 
     def encoder(self, encoding: str) -> Encoder:
         """Return the encoder of an encoding's name."""
-        return make_encoder(encoding, self.view, self.dataset.inputs, torch.device(DEVICE))
+        return make_encoder(encoding, self.view, self.dataset.items, torch.device(DEVICE))
 
     def variants(self) -> dict[str, Subject]:
         """Return this subject, and one for each other encoding that one field can choose.
@@ -166,7 +166,7 @@ class Subject:
 
     def sample(self, size: int) -> Tensor:
         """Return `size` input indices of the probe set, over and over if need be."""
-        probe = torch.as_tensor(self.dataset.probe)
+        probe = torch.as_tensor(self.dataset.evaluation)
         return probe[torch.arange(size) % len(probe)]
 
 

@@ -114,32 +114,32 @@ def agrees(subject: Assignment) -> Verdict:
         )
     if type(spec).model_validate_json(spec.model_dump_json()) != spec:
         return failed("its spec is another once written to JSON and read back")
-    if len(set(spec.classes)) < len(spec.classes):
-        return failed(f"a class has the name of another: {', '.join(spec.classes)}")
-    weights = spec.class_weights
+    if len(set(spec.target.names)) < len(spec.target.names):
+        return failed(f"a class has the name of another: {', '.join(spec.target.names)}")
+    weights = spec.target.class_weights
     if weights is not None and not min(weights) > 0:
         return failed(f"class weights must be above zero; the smallest is {min(weights)}")
-    return passed(f"{len(spec.classes)} classes, {len(spec.probe_inputs)} probe inputs")
+    return passed(f"{len(spec.target.names)} classes, {len(spec.evaluation.inputs)} probe inputs")
 
 
 def has_sound_inputs(subject: Assignment) -> Verdict:
     """Hold that probe inputs are distinct words of the alphabet, and the arrays hold them."""
     spec, data = subject.spec, subject.dataset
-    if len(set(spec.probe_inputs)) < len(spec.probe_inputs):
-        twice = next(w for w in spec.probe_inputs if spec.probe_inputs.count(w) > 1)
+    if len(set(spec.evaluation.inputs)) < len(spec.evaluation.inputs):
+        twice = next(w for w in spec.evaluation.inputs if spec.evaluation.inputs.count(w) > 1)
         return failed(f"probe input {twice!r} is there twice; each must be distinct")
-    letters = np.array(list(spec.alphabet))
-    for word, row in zip(spec.probe_inputs, data.inputs[data.probe], strict=True):
+    letters = np.array(list(spec.input.alphabet))
+    for word, row in zip(spec.evaluation.inputs, data.inputs[data.probe], strict=True):
         if "".join(letters[row]) != word:
             return failed(
                 f"probe input {word!r} is {''.join(letters[row])!r} in inputs; expected letter "
-                f"indices into {spec.alphabet!r}"
+                f"indices into {spec.input.alphabet!r}"
             )
     if len(np.unique(data.inputs, axis=0)) < len(data.inputs):
         return failed("an input is there twice in inputs; each must be distinct")
     low, high = int(data.labels.min()), int(data.labels.max())
-    if low < 0 or high >= len(spec.classes):
-        return failed(f"labels lie in {low}..{high}, expected 0..{len(spec.classes) - 1}")
+    if low < 0 or high >= len(spec.target.names):
+        return failed(f"labels lie in {low}..{high}, expected 0..{len(spec.target.names) - 1}")
     return passed()
 
 
@@ -148,10 +148,13 @@ def hides_classes(subject: Assignment) -> Verdict:
     view = subject.spec.view()
     if type(view) is not TaskView:
         return failed(f"view() returns {type(view).__name__}; expected a TaskView and no more")
-    if (view.n_classes, view.length) != (len(subject.spec.classes), subject.spec.length):
+    if (view.n_classes, view.length) != (
+        len(subject.spec.target.names),
+        subject.spec.input.max_length,
+    ):
         return failed("view() tells other numbers of classes or letters than the spec")
     told = {value for value in view.model_dump().values() if isinstance(value, str)}
-    named = told & {name for name in subject.spec.classes if len(name) > 1}
+    named = told & {name for name in subject.spec.target.names if len(name) > 1}
     if named:
         return failed(f"view() tells the class {named.pop()!r}; a model may not know its name")
     return passed()
@@ -159,9 +162,9 @@ def hides_classes(subject: Assignment) -> Verdict:
 
 def encodes(subject: Assignment) -> Verdict:
     """Hold that every encoding the task offers can be made."""
-    view, index = subject.spec.view(), torch.as_tensor(subject.dataset.probe[:4])
+    view, index = subject.spec.view(), torch.as_tensor(subject.dataset.evaluation[:4])
     for name in available(view):
-        encode = make_encoder(name, view, subject.dataset.inputs, torch.device("cpu"))
+        encode = make_encoder(name, view, subject.dataset.items, torch.device("cpu"))
         if len(encode(index)) != len(index):
             return failed(f"encoding {name!r} gives {len(encode(index))} rows for {len(index)}")
     return passed(", ".join(available(view)))
@@ -178,7 +181,7 @@ def draws_by_seed(subject: Assignment) -> Verdict:
         return failed("one seed gives other pairs the second time; draw from the generator given")
     if np.array_equal(first.train, other.train):
         return failed("seeds 0 and 1 give the same pairs; draw from the generator given")
-    missing = subject.spec.enumerable and first.all_seen is None
+    missing = subject.spec.input.enumerable and first.all_seen is None
     if missing:
         return warning("an epoch of seed 0 does not show every input; it may be too short")
     return passed(f"{len(first.train):,} training and {len(first.test):,} held-out pairs")
@@ -195,7 +198,7 @@ def tells_frequencies(subject: Assignment) -> Verdict:
             f"frequencies {p.shape} with sum {p.sum():g}; expected a probability for each of "
             f"{len(data.probe)} probe inputs"
         )
-    if not data.spec.enumerable:
+    if not data.spec.input.enumerable:
         return passed()
     drawn = np.bincount(Stream(data, 0).train, minlength=len(data.inputs))[data.probe]
     apart = float(np.abs(drawn / drawn.sum() - p).sum() / 2)

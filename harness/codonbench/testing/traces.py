@@ -48,13 +48,13 @@ def traces_of(task: TaskSpec) -> dict[str, Trajectory]:
 def _margins(task: TaskSpec, half_way: int) -> npt.NDArray[np.float32]:
     """Return by how much the true class leads, (T, P): rising, through zero at `half_way`."""
     rise = np.arange(_PROBES, dtype=np.float32)[:, None] - min(half_way, 2 * _PROBES)
-    return rise + np.linspace(0, 3, len(task.probe_inputs), dtype=np.float32)
+    return rise + np.linspace(0, 3, len(task.evaluation.inputs), dtype=np.float32)
 
 
 def _logits(task: TaskSpec, margins: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return logits (T, P, C) whose true class leads every rival by these margins."""
-    logits = np.zeros((*margins.shape, len(task.classes)), dtype=np.float32)
-    logits[:, np.arange(margins.shape[1]), list(task.probe_labels)] = margins
+    logits = np.zeros((*margins.shape, len(task.target.names)), dtype=np.float32)
+    logits[:, np.arange(margins.shape[1]), list(task.evaluation.targets)] = margins
     return logits
 
 
@@ -65,7 +65,7 @@ def _trajectory(
     pairs = np.arange(len(logits), dtype=np.int64) * _BATCH
     end = int(pairs[-1]) if len(pairs) else 0
     frames = pairs[1::8] if task.instrument_batches else pairs[:0]
-    n_probes = len(task.probe_inputs)
+    n_probes = len(task.evaluation.inputs)
     return Trajectory(
         task=task,
         facts=TrajectoryFacts(

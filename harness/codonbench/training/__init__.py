@@ -1,1 +1,1 @@
-"""The training loop, its losses, its state and its checkpoints. Imports contracts and data."""
+"""The training loop, its losses, state and checkpoints. Imports contracts, data, protocols."""

@@ -1,4 +1,4 @@
-"""Keeping what a learner needs to go on where it was cut short, to the bit.
+"""Checkpoints: what a run needs to go on where it was cut short, to the bit.
 
 Module, optimiser and the global generators, packed into bytes that hold numbers and names only.
 """
@@ -16,50 +16,50 @@ from typing import Any
 import numpy as np
 import torch
 
-from codonbench.training.feed import Course, Leader
-from codonbench.training.state import Lesson
+from codonbench.training.feed import Feed, Referees
+from codonbench.training.state import TrainState
 
 State = dict[str, Any]
 """Tensors, numbers and names, in dicts and lists: what `torch.load` reads with weights only."""
 
 
-class Keeper:
-    """Keeps, every so often, how far courses have come.
+class Checkpointer:
+    """Keeps, every so often, how far runs have come.
 
     Args:
-        leader: Who is given what is kept.
+        referees: Who are given what is kept.
         every: Seconds between two times; None for never.
         facts: Of what trains; only the same can go on from there.
-        lessons: Theirs.
+        states: What is trained.
     """
 
     def __init__(
-        self, leader: Leader, every: float | None, facts: State, lessons: Sequence[Lesson]
+        self, referees: Referees, every: float | None, facts: State, states: Sequence[TrainState]
     ) -> None:
-        self._leader = leader
+        self._referees = referees
         self._every = every
         self._facts = facts
         self._last = time.monotonic()
         if every is not None:
-            self._loose = {id(lesson): loose_ends(lesson) for lesson in lessons}
+            self._loose = {id(state): loose_ends(state) for state in states}
 
-    def offer(self, courses: Sequence[Course], state: Callable[[int], State]) -> None:
-        """Keep how far courses have come, if it is time again.
+    def offer(self, feeds: Sequence[Feed], state: Callable[[int], State]) -> None:
+        """Keep how far runs have come, if it is time again.
 
         Args:
-            courses: Each between two batches.
-            state: Given a course's place among them, what it needs to go on.
+            feeds: Of the runs, each between two batches.
+            state: Given a run's place among them, what it needs to go on.
         """
         if self._every is None or time.monotonic() - self._last < self._every:
             return
-        for i, course in enumerate(courses):
-            if not course.probes.over and loose_ends(course.lesson) == self._at_first(course):
+        for i, feed in enumerate(feeds):
+            if not feed.over and loose_ends(feed.state) == self._at_first(feed):
                 packed = pack({"facts": self._facts, **state(i)})
-                self._leader.keep(course.run, course.probes.position, packed)
+                self._referees.keep(feed.run, feed.position, packed)
         self._last = time.monotonic()
 
-    def _at_first(self, course: Course) -> str:
-        return self._loose[id(course.lesson)]
+    def _at_first(self, feed: Feed) -> str:
+        return self._loose[id(feed.state)]
 
 
 def pack(state: State) -> bytes:
@@ -81,36 +81,37 @@ def unpack(packed: bytes, facts: State) -> State | None:
     return state if same else None
 
 
-def whole_state(lesson: Lesson) -> State:
-    """Return all that the reference loop goes on from."""
-    optimizer = lesson.optimizer
+def whole_state(state: TrainState, selected: State | None = None) -> State:
+    """Return all that the plain loop goes on from: with it, the state that is selected so far."""
+    optimizer = state.optimizer
     return {
-        "module": lesson.module.state_dict(),
+        "module": state.module.state_dict(),
         "optimizer": None if optimizer is None else optimizer.state_dict(),
+        "selected": selected,
         "chance": _generators(),
     }
 
 
-def restore(lesson: Lesson, state: State) -> None:
-    """Put `whole_state` back into a lesson made anew, and the generators where they were.
+def restore(state: TrainState, kept: State) -> None:
+    """Put `whole_state` back into a state made anew, and the generators where they were.
 
     Raises:
         RuntimeError, ValueError, KeyError: It is of another module.
     """
-    lesson.module.load_state_dict(state["module"])
-    if lesson.optimizer is not None:
-        lesson.optimizer.load_state_dict(state["optimizer"])
-    _set_generators(state["chance"])
+    state.module.load_state_dict(kept["module"])
+    if state.optimizer is not None:
+        state.optimizer.load_state_dict(kept["optimizer"])
+    _set_generators(kept["chance"])
 
 
-def loose_ends(lesson: Lesson) -> str:
+def loose_ends(state: TrainState) -> str:
     """Return a hash of what module and optimiser hold outside their states.
 
     Where it changes as they learn, they cannot be put back as they were: a counter in a plain
     attribute, a generator of their own, a buffer that is not persistent.
     """
     digest = hashlib.sha256()
-    for name, value in _loose(lesson):
+    for name, value in _loose(state):
         try:
             digest.update(name.encode() + _Digest.of(value))
         except Exception:  # what cannot be pickled is no number: functions, weak references
@@ -122,15 +123,15 @@ _MODULE_OWN = {"_parameters", "_buffers", "_modules", "training"}
 _OPTIMIZER_OWN = {"state", "param_groups", "defaults"}
 
 
-def _loose(lesson: Lesson) -> Iterator[tuple[str, Any]]:
-    for prefix, module in lesson.module.named_modules():
+def _loose(state: TrainState) -> Iterator[tuple[str, Any]]:
+    for prefix, module in state.module.named_modules():
         for name, value in vars(module).items():
             if name not in _MODULE_OWN:
                 yield f"{prefix}.{name}", value
         for name in sorted(module._non_persistent_buffers_set):
             yield f"{prefix}.{name}", module._buffers[name]
-    if lesson.optimizer is not None:
-        for name, value in vars(lesson.optimizer).items():
+    if state.optimizer is not None:
+        for name, value in vars(state.optimizer).items():
             if name not in _OPTIMIZER_OWN and not name.startswith("_"):
                 yield f"optimizer.{name}", value
 

@@ -1,148 +1,127 @@
-"""A course: one seed's way through a lesson, pair by pair and probe by probe, as it is led.
+"""The feed of one run: batches to train on and evaluations that are owed, in their order.
 
-The learner asks its leader, shows the logits of a probe, and is told where the next one falls and
-which pairs come next: those up to there and one batch more. So whatever a plugin gets hold of in
-its own process, what it shows at a probe cannot rest on labels that it has not been charged for,
-but for that one batch.
+Whoever trains pulls from it. Behind it stands a referee, in this process or at the other end of a
+pipe, that is told the outputs of an evaluation and answers where the next one falls and which
+pairs come next: those up to there and one batch more. So whatever a plugin gets hold of in its own
+process, what it shows cannot rest on targets that it has not been charged for, but for that batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from codonbench.data.stream import Batch
-from codonbench.protocols.schedule import BatchClock
-from codonbench.training.state import IntArray, Lesson
-
-Logits = npt.NDArray[np.float32]
-
-
-@dataclass
-class Probes:
-    """What a run leaves behind, filled as it goes, so that an interrupted one leaves its part.
-
-    Attributes:
-        pairs: Position of each probe.
-        logits: Logits (P, C) of each probe, in the learner's own labels.
-        frame_pairs, frame_inputs: The frames of the paper's instrument.
-        position: Pairs presented so far.
-        over: Whether the run came to its end.
-        seconds: Time spent probing.
-    """
-
-    pairs: list[int] = field(default_factory=list)
-    logits: list[Logits] = field(default_factory=list)
-    frame_pairs: list[int] = field(default_factory=list)
-    frame_inputs: list[IntArray] = field(default_factory=list)
-    position: int = 0
-    over: bool = False
-    seconds: float = 0.0
+from codonbench.contracts import Outputs
+from codonbench.data.stream import Batch, BatchClock
+from codonbench.protocols.base import Evaluation
+from codonbench.protocols.referee import Instructions
+from codonbench.training.state import TrainState
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a learner shows as it asks how to go on.
+    """What a run shows as it asks how to go on.
 
     Attributes:
-        run: Which of the runs that are led together.
+        run: Which of the runs that have one referee.
         position: Pairs presented so far.
-        logits: Of the probe set (P, C), where a probe falls here; None where only pairs are due.
+        outputs: Those that are owed here (N, K); None where only pairs are due.
     """
 
     run: int
     position: int
-    logits: Logits | None
+    outputs: Outputs | None
 
 
-@dataclass(frozen=True)
-class Directions:
-    """How to go on.
-
-    Attributes:
-        probe: Where to probe next; None once the run is over.
-        index, labels: The pairs that follow those handed out so far: inputs and permuted class
-            ids, both (n,).
-    """
-
-    probe: int | None
-    index: IntArray
-    labels: IntArray
-
-
-class Leader(Protocol):
-    """Who leads some runs, each called by its number."""
+class Referees(Protocol):
+    """The referees of some runs, each called by its number."""
 
     def begin(self, run: int) -> None:
         """Hear that a run begins."""
 
-    def lead(self, shown: Sequence[Shown]) -> list[Directions]:
+    def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
         """Take in what some runs show; tell each how to go on."""
 
     def keep(self, run: int, position: int, state: bytes) -> None:
         """Keep what a run needs to go on from here, should it be cut short."""
 
 
-class Course:
-    """One seed's way through a lesson.
+class Feed:
+    """One run's batches and evaluations.
 
     Attributes:
-        run: Its number for the leader.
-        lesson: What is learned.
+        run: Its number for the referees.
+        state: What is trained.
         clock: Where batches end.
-        probes: Position, whether it is over, and the time that probes took.
-        next_probe: Where to probe next.
-        ahead: The batches that have been handed out and not yet learned from.
-        news: Whether labels came to be known that were not; whoever heeds it sets it back.
+        position: Pairs presented so far.
+        due: The evaluation that is owed next.
+        keep: Whether the state shown last is the one selected so far.
+        over: Whether the run came to its end.
+        ahead: The batches that have been handed out and not yet trained on.
+        news: Whether targets came to be known that were not; whoever heeds it sets it back.
+        seconds: Time spent on evaluations.
     """
 
     def __init__(
-        self,
-        run: int,
-        lesson: Lesson,
-        clock: BatchClock,
-        leader: Leader,
-        probes: Probes,
-        start: int = 0,
+        self, run: int, state: TrainState, clock: BatchClock, referees: Referees, start: int = 0
     ) -> None:
         self.run = run
-        self.lesson = lesson
+        self.state = state
         self.clock = clock
-        self.leader = leader
-        self.probes = probes
-        self.next_probe: int | None = None
+        self.referees = referees
+        self.position = self._end = start
+        self.due: Evaluation | None = None
+        self.keep = self.over = self.news = False
         self.ahead: list[Batch] = []
-        self.news = False
-        self._known = np.zeros(len(lesson.labels), dtype=np.bool_)
-        self._end = probes.position = start
+        self.seconds = 0.0
+        self._known = np.zeros(len(state.targets), dtype=np.bool_)
+
+    def __iter__(self) -> Iterator[Batch | Evaluation]:
+        """Yield what is to be trained on and what is owed, until the run is over.
+
+        An evaluation is to be answered with `show` before the next is asked for.
+        """
+        ask([self])
+        while not self.over:
+            if self.is_due:
+                assert self.due is not None
+                started = time.perf_counter()
+                yield self.due
+                self.seconds += time.perf_counter() - started
+            elif not self.ahead:
+                ask([self])
+            else:
+                yield self.ahead[0]
+                self.trained()
+
+    def show(self, outputs: Outputs) -> None:
+        """Show the outputs that are owed, shape (N, K)."""
+        ask([self], [outputs])
 
     @property
     def is_due(self) -> bool:
-        """Whether the state as it is now is to be probed."""
-        return self.probes.position == self.next_probe
+        """Whether the state as it is now is to be evaluated."""
+        return self.due is not None and self.position == self.due.position
 
-    def learned(self, batches: int = 1) -> None:
-        """Note that the next batches have been learned from."""
+    def trained(self, batches: int = 1) -> None:
+        """Note that the next batches have been trained on."""
         if batches:
-            self.probes.position = self.ahead[batches - 1].pairs
+            self.position = self.ahead[batches - 1].pairs
             del self.ahead[:batches]
 
-    def take(self, directions: Directions) -> None:
-        """Go by what the leader says."""
-        self.next_probe = directions.probe
-        self.probes.over = directions.probe is None
-        index, labels = directions.index, directions.labels
-        unknown = ~self._known[index]
-        if unknown.any():
-            self._known[index] = True
-            told = torch.as_tensor(labels, device=self.lesson.labels.device)
-            self.lesson.labels[torch.as_tensor(index, device=told.device)] = told
-            self.news = True
+    def take(self, instructions: Instructions) -> None:
+        """Go by what the referee says."""
+        self.due = instructions.evaluation
+        self.over = self.due is None
+        self.keep = instructions.keep
+        index, targets = instructions.index, instructions.targets
+        if len(targets):
+            self._learn_targets(index, targets)
         offset = 0
         while offset < len(index):
             end = self.clock.end_of(self._end + 1)
@@ -150,19 +129,27 @@ class Course:
             self.ahead.append(Batch(index[offset : offset + size], end))
             offset, self._end = offset + size, end
 
+    def _learn_targets(self, index: np.ndarray, targets: np.ndarray) -> None:
+        unknown = ~self._known[index]
+        if unknown.any():
+            self._known[index] = True
+            told = torch.as_tensor(targets, device=self.state.targets.device)
+            self.state.targets[torch.as_tensor(index, device=told.device)] = told
+            self.news = True
 
-def ask(courses: Sequence[Course], logits: Sequence[Logits] | None = None) -> None:
-    """Ask how some courses of one leader go on, and let them.
+
+def ask(feeds: Sequence[Feed], outputs: Sequence[Outputs] | None = None) -> None:
+    """Ask how some runs of the same referees go on, and let them.
 
     Args:
-        courses: Who asks.
-        logits: The probe (P, C) of each, where one is due; None for more pairs only.
+        feeds: Whose.
+        outputs: The evaluation (N, K) of each, where one is owed; None for more pairs only.
     """
-    if not courses:
+    if not feeds:
         return
     shown = [
-        Shown(course.run, course.probes.position, None if logits is None else logits[i])
-        for i, course in enumerate(courses)
+        Shown(feed.run, feed.position, None if outputs is None else outputs[i])
+        for i, feed in enumerate(feeds)
     ]
-    for course, directions in zip(courses, courses[0].leader.lead(shown), strict=True):
-        course.take(directions)
+    for feed, instructions in zip(feeds, feeds[0].referees.answer(shown), strict=True):
+        feed.take(instructions)

@@ -1,115 +1,124 @@
-"""The plain eager loop: the reference for every other engine."""
+"""The plain training loop: the reference for every engine."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from codonbench.contracts import BatchLearner, ClassWeights
+from codonbench.contracts import BatchLearner, Outputs
+from codonbench.data.stream import Batch
 from codonbench.errors import PluginError
-from codonbench.training.checkpoint import Keeper, whole_state
-from codonbench.training.feed import Course, ask
-from codonbench.training.state import Lesson
+from codonbench.training.checkpoint import Checkpointer, whole_state
+from codonbench.training.feed import Feed
+from codonbench.training.losses import binary_cross_entropy, cross_entropy, squared_error
+from codonbench.training.state import TrainState
 
 ENGINE = "eager"
 ENGINE_VERSION = "2"
 
+_MOST_LETTERS = 1 << 22
+"""Letters or features evaluated at a time; a module's own memory is some hundred times that."""
 
-def train(course: Course, keeper: Keeper) -> None:
-    """Train until the leader says stop.
+
+def train(feed: Feed, checkpointer: Checkpointer, selected: dict[str, Any] | None = None) -> None:
+    """Train until the feed ends.
+
+    Args:
+        feed: Of the run.
+        checkpointer: Keeps how far it has come.
+        selected: The selected state of a run that goes on where it was cut short.
 
     Raises:
-        Whatever the plugin's module or optimiser raises; the leader keeps what came before.
+        Whatever the plugin's module or optimiser raises; the referee keeps what came before.
     """
-    lesson, probes = course.lesson, course.probes
-    step = make_step(lesson)
-    ask([course])
-    while not probes.over:
-        if course.is_due:
-            started = time.perf_counter()
-            ask([course], [probe_logits(lesson)])
-            probes.seconds += time.perf_counter() - started
-        elif not course.ahead:
-            ask([course])
-        else:
-            keeper.offer([course], lambda _: whole_state(lesson))
-            step(torch.as_tensor(course.ahead[0].index, device=lesson.labels.device))
-            course.learned()
+    state = feed.state
+    step = make_step(state)
+    for item in feed:
+        if isinstance(item, Batch):
+            checkpointer.offer([feed], lambda _: whole_state(state, selected))
+            step(torch.as_tensor(item.index, device=state.targets.device))
+            continue
+        if item.of_selected and selected is not None:
+            state.module.load_state_dict(selected)
+        feed.show(evaluate(state, item.split))
+        if feed.keep:
+            selected = deepcopy(state.module.state_dict())
 
 
-def make_step(lesson: Lesson) -> Callable[[Tensor], None]:
-    """Return the function that learns from one batch of input indices (B,)."""
-    module, encode, labels = lesson.module, lesson.encode, lesson.labels
+def make_step(state: TrainState) -> Callable[[Tensor], None]:
+    """Return the function that trains on one batch of item indices (B,)."""
+    module, encode, targets = state.module, state.encode, state.targets
     module.train()
-    if lesson.optimizer is None:
+    if state.optimizer is None:
         assert isinstance(module, BatchLearner)
         learner: BatchLearner = module
 
         def update(index: Tensor) -> None:
             with torch.no_grad():
-                learner.update(encode(index), labels[index])
+                learner.update(encode(index), targets[index])
 
         return update
 
-    optimizer = lesson.optimizer
+    optimizer = state.optimizer
 
     def descend(index: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss = cross_entropy(
-            module(encode(index)), labels[index], lesson.class_weights, lesson.weighting
-        )
+        loss = loss_of(state, module(encode(index)), targets[index])
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return descend
 
 
-def cross_entropy(
-    logits: Tensor, labels: Tensor, weights: Tensor | None, weighting: ClassWeights
-) -> Tensor:
-    """Return the mean cross-entropy of a batch.
-
-    Args:
-        logits: Shape (B, C).
-        labels: Class ids, shape (B,).
-        weights: Per class, shape (C,); None for no weighting.
-        weighting: ``sum`` divides by the summed weights of the batch (PyTorch's default for
-            index targets); ``n`` by B (what the paper's one-hot float targets do).
-    """
-    if weighting == "none" or weights is None:
-        return F.cross_entropy(logits, labels)
-    if weighting == "sum":
-        return F.cross_entropy(logits, labels, weight=weights)
-    return F.cross_entropy(logits, labels, weight=weights, reduction="sum") / len(labels)
+def loss_of(state: TrainState, outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss of a batch's outputs (B, K), by the kind of target."""
+    if state.view.target == "classes":
+        return cross_entropy(outputs, targets, state.class_weights, state.weighting)
+    if outputs.shape != targets.shape:
+        raise PluginError(
+            f"the module gives outputs {tuple(outputs.shape)}, expected {tuple(targets.shape)}"
+        )
+    if state.view.target == "labels":
+        return binary_cross_entropy(outputs, targets.to(outputs.dtype))
+    return squared_error(outputs, targets.to(outputs.dtype))
 
 
 @torch.no_grad()
-def probe_logits(lesson: Lesson) -> npt.NDArray[np.float32]:
-    """Return the logits of the whole probe set (P, C), in evaluation mode, float32.
+def evaluate(state: TrainState, split: str) -> Outputs:
+    """Return the outputs for all items of a split (N, K), in evaluation mode, float32.
 
-    Random numbers that a module draws from PyTorch here are given back, so that probing more
+    Random numbers that a module draws from PyTorch here are given back, so that evaluating more
     or less often does not change training.
 
     Raises:
         PluginError: The module gives something else.
     """
-    was_training = lesson.module.training
-    lesson.module.eval()
-    with torch.random.fork_rng(devices=_cuda_devices(lesson.probe.device)):
-        logits = lesson.module(lesson.encode(lesson.probe))
-    lesson.module.train(was_training)
+    items, module = state.evaluated[split], state.module
+    was_training = module.training
+    module.eval()
+    at_once = max(1, _MOST_LETTERS // state.view.length)
+    with torch.random.fork_rng(devices=_cuda_devices(items.device)):
+        parts = [_outputs(state, part) for part in items.split(at_once)]
+    module.train(was_training)
+    outputs = torch.cat(parts) if len(parts) > 1 else parts[0]
+    if state.scale is not None:
+        outputs = outputs * state.scale.deviation + state.scale.mean
+    return np.asarray(outputs.to("cpu", torch.float32).numpy(), dtype=np.float32).copy()
+
+
+def _outputs(state: TrainState, items: Tensor) -> Tensor:
+    outputs = state.module(state.encode(items))
     # A column too many would go unnoticed otherwise, and with it a rival of the true class.
-    given = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    expected = (len(lesson.probe), lesson.n_classes)
+    given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    expected = (len(items), state.view.n_outputs)
     if given != expected:
-        raise PluginError(f"the module gives logits {given}, expected {expected}")
-    return np.asarray(logits.detach().to("cpu", torch.float32).numpy(), dtype=np.float32).copy()
+        raise PluginError(f"the module gives outputs {given}, expected {expected}")
+    return torch.as_tensor(outputs).detach()
 
 
 def _cuda_devices(device: torch.device) -> list[torch.device]:

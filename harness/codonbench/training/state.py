@@ -1,125 +1,199 @@
-"""A lesson: a module, its optimiser, and what its learner is told of the task.
+"""What a training step needs: a module, its optimiser, and the data as its device has them.
 
-What that is stands in a `Brief`: no true class, no label, no seed and no salt among it. Labels,
-permuted, come with the pairs, and no sooner; see `guide`.
+What it is made from stands in a `TrainRequest`: no target of an item that is not trained on, no
+seed and no salt among it. Where targets are told pair by pair, none is known before; see
+`protocols.referee`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codonbench.contracts import BatchLearner, ClassWeights, Model, ModelConfig, TaskView
-from codonbench.contracts.run_spec import EngineChoice
+from codonbench.contracts import (
+    BatchLearner,
+    ClassWeights,
+    Items,
+    Model,
+    ModelConfig,
+    Sequences,
+    Targets,
+    TaskView,
+)
+from codonbench.contracts.run_spec import DeviceKind, EngineChoice
 from codonbench.data.encodings import Encoder, make_encoder
-from codonbench.execution.machine import DeviceKind
-from codonbench.protocols.schedule import BatchClock
-from codonbench.training.seeding import Chance
+from codonbench.data.stream import BatchClock
+from codonbench.protocols.setup import RunSetup
+from codonbench.training.seeding import Chance, chance_of
 
 IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Brief:
-    """What a learner knows of its run before the first pair.
+class TrainRequest:
+    """One run, as whoever trains is given it.
 
     Attributes:
+        run: Its number for the referees.
         view: The task, as a model may know it.
-        inputs: Letter indices of each input, shape (N, length).
-        probe: The probe set, as indices of inputs, shape (P,).
+        items: All items that indices may name.
+        evaluated: Items of each split that the model may be asked about, by the split's name.
+        targets: Of the items, as far as they are known from the start, shape (N, ...).
+        trained: Which items those are, shape (n,); empty where each target is told with its pair.
         class_weights: Loss weight of each class id (C,), permuted as the ids are; or None.
         clock: Where batches end.
         chance: Where the global generators begin.
         device, threads, engine: As in the spec.
+        start, state: Where it goes on, and the file it goes on from, where it was cut short.
     """
 
+    run: int
     view: TaskView
-    inputs: IntArray
-    probe: IntArray
+    items: Items
+    evaluated: dict[str, IntArray]
+    targets: Targets
+    trained: IntArray
     class_weights: npt.NDArray[np.float64] | None
     clock: BatchClock
     chance: Chance
     device: DeviceKind
     threads: int
     engine: EngineChoice
+    start: int = 0
+    state: bytes = b""
+
+
+def train_request(run: int, setup: RunSetup) -> TrainRequest:
+    """Return what whoever trains a run is told of it before the first pair."""
+    run_spec, dataset = setup.run_spec, setup.dataset
+    told = setup.protocol.tells_targets
+    trained = np.unique(setup.stream.split.train) if told else np.zeros(0, dtype=np.int64)
+    targets = np.zeros_like(setup.hidden)
+    targets[trained] = setup.hidden[trained]
+    return TrainRequest(
+        run=run,
+        view=dataset.spec.view(),
+        items=dataset.items,
+        evaluated=setup.evaluated(),
+        targets=targets,
+        trained=trained,
+        class_weights=setup.class_weights,
+        clock=setup.clock,
+        chance=chance_of(run_spec.seed),
+        device=run_spec.device,
+        threads=run_spec.threads,
+        engine=run_spec.engine,
+    )
+
+
+class Scale(NamedTuple):
+    """What quantities are measured in while they are learned, each of shape (K,).
+
+    The mean and the standard deviation over the training items, so that no learning rate depends
+    on units.
+    """
+
+    mean: Tensor
+    deviation: Tensor
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainState:
     """Everything a training step needs.
 
     Attributes:
-        module: What learns.
+        module: What is trained.
         optimizer: Its optimiser; None for a `BatchLearner`.
-        encode: From input indices to what the module is handed.
-        labels: Permuted class id of every input that has been told of, shape (N,); 0 elsewhere.
-        n_classes: How many class ids there are.
-        probe: The probe set, as input indices, shape (P,).
-        fan: How many letters there are, where the inputs are every word of one length in
+        encode: From item indices to what the module is handed.
+        view: The task, as a model may know it.
+        targets: Of each item as far as it is known, shape (N, ...): class ids, permuted where they
+            are hidden; labels; or quantities, in units of `scale`. 0 elsewhere.
+        evaluated: Items of each split, as indices.
+        fan: How many letters there are, where the items are every word of one length in
             lexicographic order; None where they are not.
         class_weights: Loss weight of each class id (C,), or None.
         weighting: How the weighted loss is averaged.
         batch_size: Pairs in a full batch.
+        scale: Of quantities; None for other targets.
     """
 
     module: torch.nn.Module
     optimizer: torch.optim.Optimizer | None
     encode: Encoder
-    labels: Tensor
-    n_classes: int
-    probe: Tensor
+    view: TaskView
+    targets: Tensor
+    evaluated: dict[str, Tensor]
     fan: int | None
     class_weights: Tensor | None
     weighting: ClassWeights
     batch_size: int
+    scale: Scale | None = None
 
 
-def make_lesson(
+def make_state(
     plugin: Model,
     config: ModelConfig,
-    brief: Brief,
+    request: TrainRequest,
     dtype: torch.dtype = torch.float32,
-    labels: IntArray | None = None,
-) -> Lesson:
-    """Put module, optimiser and encoded inputs on the device.
+    targets: Targets | None = None,
+) -> TrainState:
+    """Put module, optimiser and items on the device.
 
     Args:
-        plugin: Who learns.
+        plugin: Whose module.
         config: Its configuration.
-        brief: What it is told.
+        request: What it is told.
         dtype: Of its parameters and inputs.
-        labels: Class ids (N,) that it knows from the start; none by default.
+        targets: Targets (N, ...) that it knows from the start; those of the request by default.
     """
-    view, device = brief.view, torch.device(brief.device)
+    view, device = request.view, torch.device(request.device)
     module = plugin.build(view).to(device)
     if dtype != torch.float32:
         module = module.to(dtype)
-    weights = brief.class_weights
-    known = np.zeros(len(brief.inputs), dtype=np.int64) if labels is None else labels
-    return Lesson(
+    weights = request.class_weights
+    known = torch.as_tensor(request.targets if targets is None else targets).clone()
+    scale = None
+    if view.target == "quantities":
+        scale = _scale(known[torch.as_tensor(request.trained)].to(dtype).to(device))
+        known = (known.to(dtype).to(device) - scale.mean) / scale.deviation
+    return TrainState(
         module=module,
         optimizer=None if isinstance(module, BatchLearner) else plugin.configure_optimizer(module),
-        encode=make_encoder(plugin.encoding, view, brief.inputs, device, dtype),
-        labels=torch.tensor(known, device=device),
-        n_classes=view.n_classes,
-        probe=torch.as_tensor(brief.probe, device=device),
-        fan=_fan(view, brief.inputs),
+        encode=make_encoder(plugin.encoding, view, request.items, device, dtype),
+        view=view,
+        targets=known.to(device),
+        evaluated={
+            name: torch.as_tensor(index, device=device) for name, index in request.evaluated.items()
+        },
+        fan=_fan(view, request.items),
         class_weights=None
         if weights is None
         else torch.as_tensor(weights, dtype=dtype, device=device),
         weighting=config.class_weights,
         batch_size=config.batch_size,
+        scale=scale,
     )
 
 
-def _fan(view: TaskView, inputs: IntArray) -> int | None:
-    """Return the alphabet's size where the inputs are every word in lexicographic order."""
+def _scale(targets: Tensor) -> Scale:
+    """Return mean and standard deviation of each quantity (n, K), what is missing left out."""
+    known = ~torch.isnan(targets)
+    count = known.sum(0).clamp(min=1)
+    mean = torch.where(known, targets, 0.0).sum(0) / count
+    variance = torch.where(known, (targets - mean) ** 2, 0.0).sum(0) / count
+    deviation = variance.sqrt()
+    return Scale(mean, torch.where(deviation > 0, deviation, 1.0))
+
+
+def _fan(view: TaskView, items: Items) -> int | None:
+    """Return the alphabet's size where the items are every word in lexicographic order."""
     size, length = len(view.alphabet), view.length
-    if size**length != len(inputs):
+    if view.n_inputs is None or not isinstance(items, Sequences) or size**length != len(items):
         return None
     words = np.indices((size,) * length).reshape(length, -1).T
-    return size if np.array_equal(words, inputs) else None
+    return size if np.array_equal(words, items.rows()) else None

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
-from codonbench import Dataset, DataSource, Task, TaskOptions, hookimpl
+from codonbench import Dataset, DataSource, Sequences, Task, TaskOptions, hookimpl
 from codonbench.errors import ConfigError, DataError, UnknownNameError
 from codonbench_datasets import download
 from codonbench_datasets.fasta import read_fasta, read_table
@@ -88,6 +88,7 @@ class HumanCodon(Task):
     name: ClassVar[str] = NAME
     version: ClassVar[str] = VERSION
     title: ClassVar[str] = TITLE
+    protocol: ClassVar[str] = "decipher"
     Options: ClassVar[type[TaskOptions]] = HumanCodonOptions
     default_data: ClassVar[str] = "usage"
     sources: ClassVar[tuple[DataSource, ...]] = (JOIRET2023, ENSEMBL)
@@ -198,9 +199,9 @@ def _load_usage(code: GeneticCode, mean_length: int | None) -> Dataset:
         source="usage" if mean_length is None else f"usage-mean{mean_length}",
         checksum=usage.checksum(mean_length),
         simulated=True,
-        inputs=codon_letters(),
-        labels=code.labels,
-        probe=np.arange(64),
+        items=Sequences.of_rows(codon_letters()),
+        targets=code.labels,
+        evaluation=np.arange(64),
         frequencies=expected_frequencies(usage, lengths),
         report=(f"simulated ORFs, {lengths.mean():.1f} codons on average; no real sequence",),
         provenance={
@@ -236,9 +237,9 @@ def _load_orfs(
         source=name,
         checksum=orfs.checksum(code),
         simulated=False,
-        inputs=codon_letters(),
-        labels=code.labels,
-        probe=np.arange(64),
+        items=Sequences.of_rows(codon_letters()),
+        targets=code.labels,
+        evaluation=np.arange(64),
         frequencies=orfs.counts / len(orfs.codons),
         report=(*orfs.report, *gaps),
         provenance={**provenance, "url": url} if url else provenance,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codonbench import TaskSpec
+from codonbench.contracts import EvaluationSet, Input, Target, TaskSpec
 from codonbench_datasets.genetic_code import ALPHABET, CLASSES, CODONS, GeneticCode
 from codonbench_datasets.orfs import TEST_PAIRS, TRAIN_PAIRS
 
@@ -47,20 +47,19 @@ def human_codon_spec(code: GeneticCode, *, simulated: bool = False) -> TaskSpec:
         name=NAME,
         version=VERSION,
         title=TITLE,
-        unit="codon",
-        symbol="nucleotide",
-        alphabet=ALPHABET,
-        length=3,
-        classes=CLASSES,
-        enumerable=True,
-        probe_inputs=CODONS,
-        probe_labels=tuple(code.labels.tolist()),
-        groups=groups,
-        class_weights=tuple(1 / PROTEOME_PERCENT[letter] for letter in CLASSES),
+        input=Input.of_length(
+            3, unit="codon", symbol="nucleotide", alphabet=ALPHABET, enumerable=True
+        ),
+        target=Target(
+            names=CLASSES,
+            class_weights=tuple(1 / PROTEOME_PERCENT[letter] for letter in CLASSES),
+        ),
+        protocol="decipher",
+        evaluation=EvaluationSet(inputs=CODONS, targets=tuple(code.labels.tolist()), groups=groups),
         train_size=TRAIN_PAIRS,
         test_size=TEST_PAIRS,
         default_epochs=40,
-        instrument_batches=(3000, 6000, 9000),
+        facts={"instrument_batches": [3000, 6000, 9000], "watched_groups": ["stop"]},
         notes=_notes(code, simulated),
         reference="doi:10.3389/frai.2023.1128153",
     )

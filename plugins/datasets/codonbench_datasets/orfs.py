@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from codonbench import Dataset
+from codonbench import Dataset, Split
 from codonbench.errors import DataError
 from codonbench_datasets.fasta import Sequences
 from codonbench_datasets.genetic_code import START, GeneticCode
@@ -203,6 +203,11 @@ def pick_orfs(lengths: IntArray, needed: int, rng: np.random.Generator) -> IntAr
     return picked
 
 
+def split_of(train: IntArray, test: IntArray) -> Split:
+    """Return a split without validation items."""
+    return Split(train, np.zeros(0, dtype=np.int64), test)
+
+
 def shuffle_and_split(codons: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
     """Return the codons in random order: `TRAIN_PAIRS` to train on, the rest held out."""
     shuffled = rng.permutation(codons)
@@ -219,7 +224,7 @@ class OrfDataset(Dataset):
 
     orfs: Orfs
 
-    def draw(self, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    def split(self, rng: np.random.Generator) -> Split:
         """Draw one seed's pairs as the paper does.
 
         ORFs are picked at random with replacement and laid end to end until there are 640,000
@@ -229,7 +234,7 @@ class OrfDataset(Dataset):
             rng: The seed's own generator.
 
         Returns:
-            Codon indices: training pairs (576000,), held-out pairs (64000,).
+            Codon indices: training pairs (576000,), held-out pairs (64000,) as the test split.
         """
         needed = TRAIN_PAIRS + TEST_PAIRS
         lengths = self.orfs.lengths
@@ -237,4 +242,4 @@ class OrfDataset(Dataset):
         begins = np.cumsum(lengths)[picked] - lengths[picked]
         offsets = np.cumsum(lengths[picked]) - lengths[picked]
         where = np.repeat(begins - offsets, lengths[picked])[:needed] + np.arange(needed)
-        return shuffle_and_split(self.orfs.codons[where].astype(np.int64), rng)
+        return split_of(*shuffle_and_split(self.orfs.codons[where].astype(np.int64), rng))

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from codonbench import Dataset
+from codonbench import Dataset, Split
 
 IntArray = npt.NDArray[np.int64]
 
@@ -44,9 +44,9 @@ class ShuffledCode(Dataset):
 
     natural: Dataset
 
-    def draw(self, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    def split(self, rng: np.random.Generator) -> Split:
         """Draw one seed's pairs: those of the natural data."""
-        return self.natural.draw(rng)
+        return self.natural.split(rng)
 
     def for_run(self, rng: np.random.Generator) -> Self:
         """Return the data under the code that `rng` shuffles.
@@ -54,27 +54,33 @@ class ShuffledCode(Dataset):
         The groups of the classes follow the code; ``rare`` stays, because a codon is as rare as
         it was. Class weights stay with their classes, and are no longer the data's.
         """
-        labels = shuffled(self.labels, rng)
-        asked = labels[self.probe]
+        targets = shuffled(self.targets, rng)
+        asked = targets[self.evaluation]
         spec = self.spec
-        names = ("stop" if name == "*" else name for name in spec.classes)
+        evaluation = spec.evaluation
+        assert evaluation is not None
+        names = ("stop" if name == "*" else name for name in spec.target.names)
         members = {name: tuple(np.flatnonzero(asked == i).tolist()) for i, name in enumerate(names)}
-        update = {"probe_labels": tuple(asked.tolist()), "groups": spec.groups | members}
-        return replace(self, spec=spec.model_copy(update=update), labels=labels)
+        update = {"targets": tuple(asked.tolist()), "groups": evaluation.groups | members}
+        asked_now = evaluation.model_copy(update=update)
+        spec = spec.model_copy(update={"evaluation": asked_now})
+        return replace(self, spec=spec, targets=targets)
 
 
 def shuffled_code(natural: Dataset) -> ShuffledCode:
     """Return data that are `natural` but for what their codons mean."""
     spec = natural.spec
+    assert spec.evaluation is not None
     groups = {name: members for name, members in spec.groups.items() if name != "stop"}
+    evaluation = spec.evaluation.model_copy(update={"groups": groups})
     return ShuffledCode(
-        spec=spec.model_copy(update={"groups": groups, "notes": (*spec.notes, NOTE)}),
+        spec=spec.model_copy(update={"evaluation": evaluation, "notes": (*spec.notes, NOTE)}),
         source=natural.source,
         checksum=natural.checksum,  # it vouches for the pairs, and these are the same
         simulated=natural.simulated,
-        inputs=natural.inputs,
-        labels=natural.labels,
-        probe=natural.probe,
+        items=natural.items,
+        targets=natural.targets,
+        evaluation=natural.evaluation,
         frequencies=natural.frequencies,
         report=(*natural.report, "control: each seed has a shuffled genetic code of its own"),
         provenance=natural.provenance,

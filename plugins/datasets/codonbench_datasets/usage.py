@@ -10,10 +10,10 @@ from importlib.resources import files
 import numpy as np
 import numpy.typing as npt
 
-from codonbench import Dataset
+from codonbench import Dataset, Split
 from codonbench.contracts import Frozen
 from codonbench_datasets.genetic_code import CODONS, START, genetic_code
-from codonbench_datasets.orfs import TEST_PAIRS, TRAIN_PAIRS, pick_orfs, shuffle_and_split
+from codonbench_datasets.orfs import TEST_PAIRS, TRAIN_PAIRS, pick_orfs, shuffle_and_split, split_of
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -121,7 +121,7 @@ class SimulatedDataset(Dataset):
     usage: HumanUsage
     lengths: IntArray
 
-    def draw(self, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    def split(self, rng: np.random.Generator) -> Split:
         """Simulate one seed's ORFs and draw its pairs from them as from real ones.
 
         Each ORF is AUG, independent sense codons, one stop codon. They are laid end to end until
@@ -131,7 +131,7 @@ class SimulatedDataset(Dataset):
             rng: The seed's own generator.
 
         Returns:
-            Codon indices: training pairs (576000,), held-out pairs (64000,).
+            Codon indices: training pairs (576000,), held-out pairs (64000,) as the test split.
         """
         needed = TRAIN_PAIRS + TEST_PAIRS
         sense, stop = sense_and_stop_frequencies(self.usage)
@@ -140,4 +140,4 @@ class SimulatedDataset(Dataset):
         codons = rng.choice(64, size=int(ends[-1]), p=sense)
         codons[np.append(0, ends[:-1])] = START
         codons[ends - 1] = rng.choice(64, size=len(ends), p=stop)
-        return shuffle_and_split(codons[:needed], rng)
+        return split_of(*shuffle_and_split(codons[:needed], rng))

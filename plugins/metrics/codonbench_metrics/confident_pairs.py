@@ -21,6 +21,7 @@ class ConfidentPairs(Metric):
     name = "confident_pairs"
     version = "1"
     summary = "Training pairs until every true class has at least a given probability."
+    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return one output for each tau; 0.9 is the headline."""
@@ -49,7 +50,7 @@ def _required_confidence(trajectory: Trajectory, needed: int) -> FloatArray:
     """
     n_finite = int(trajectory.finite.sum())
     p_true = trajectory.probabilities(slice(n_finite))[
-        :, np.arange(len(trajectory.labels)), trajectory.labels
+        :, np.arange(len(trajectory.targets)), trajectory.targets
     ]
     confidence = np.full(len(trajectory.pairs), -1.0)
     confidence[:n_finite] = np.sort(p_true, axis=1)[:, -needed]

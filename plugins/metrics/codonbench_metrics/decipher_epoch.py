@@ -17,6 +17,7 @@ class DecipherEpoch(Metric):
     name = "decipher_epoch"
     version = "1"
     summary = "Epoch, from 1, in which the task is deciphered for the first time."
+    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return the one output."""
@@ -24,7 +25,7 @@ class DecipherEpoch(Metric):
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the epoch; None or NOT_MEASURED where no probe is deciphered."""
-        pairs = first_passage(trajectory.deciphered, trajectory)
+        pairs = first_passage(trajectory.solved, trajectory)
         if not isinstance(pairs, int):
             return {"decipher_epoch": pairs}
         return {"decipher_epoch": max(1, -(-pairs // trajectory.facts.epoch_pairs))}

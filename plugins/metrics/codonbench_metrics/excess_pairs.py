@@ -21,6 +21,7 @@ class ExcessPairs(Metric):
     name = "excess_pairs"
     version = "1"
     summary = "Pairs consumed beyond the batch in which the stream has shown every input."
+    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return the bound and the excess over it."""
@@ -35,15 +36,23 @@ class ExcessPairs(Metric):
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return both; the excess is None where either of its terms is."""
-        all_seen = trajectory.all_seen
+        all_seen = _all_seen(trajectory)
         return {"all_seen": all_seen, "excess_pairs": _excess(trajectory, all_seen)}
+
+
+def _all_seen(trajectory: Trajectory) -> int | None:
+    """Return the pairs after which the stream has shown every input; None if it never does."""
+    first_seen = trajectory.arrays["first_seen"]
+    if not trajectory.task.input.enumerable or not first_seen.all():
+        return None
+    return int(first_seen.max())
 
 
 def _excess(trajectory: Trajectory, all_seen: int | None) -> MetricValue:
     """Return the excess over a bound known or not."""
     if all_seen is None:
         return None
-    pairs = first_passage(trajectory.deciphered, trajectory)
+    pairs = first_passage(trajectory.solved, trajectory)
     return pairs - batch_end(all_seen, trajectory.facts) if isinstance(pairs, int) else pairs
 
 

@@ -17,6 +17,7 @@ class PairsConsumed(Metric):
     name = "pairs_consumed"
     version = "1"
     summary = "Training pairs until the task is deciphered for the first time."
+    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return the two ends of the bracket."""
@@ -34,16 +35,16 @@ class PairsConsumed(Metric):
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the bracket; None or NOT_MEASURED where no probe is deciphered."""
         return {
-            "pairs_consumed": first_passage(trajectory.deciphered, trajectory),
+            "pairs_consumed": first_passage(trajectory.solved, trajectory),
             "last_failing_pairs": _last_failing(trajectory),
         }
 
 
 def _last_failing(trajectory: Trajectory) -> MetricValue:
     """Return the pairs at the probe just before the first deciphered one."""
-    if not trajectory.deciphered.any():
+    if not trajectory.solved.any():
         return never(trajectory)
-    first = int(trajectory.deciphered.argmax())
+    first = int(trajectory.solved.argmax())
     return int(trajectory.pairs[first - 1]) if first > 0 else None
 
 

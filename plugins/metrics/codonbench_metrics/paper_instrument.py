@@ -49,6 +49,7 @@ class PaperInstrument(Metric):
     name = "paper_instrument"
     version = "1"
     summary = "Epoch and pairs as the heat maps of Joiret et al. (2023) would report them."
+    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return epoch and pairs, under the published criterion and under each of three."""
@@ -65,7 +66,7 @@ class PaperInstrument(Metric):
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return exactly those values; see the class for None and NOT_MEASURED."""
-        if not task.instrument_batches or trajectory.facts.batch_size != _BATCH:
+        if not task.facts.get("instrument_batches") or trajectory.facts.batch_size != _BATCH:
             return dict.fromkeys(self.outputs(task))
         if not trajectory.facts.complete:
             return dict.fromkeys(self.outputs(task), NOT_MEASURED)
@@ -88,9 +89,9 @@ def _names(criterion: str) -> tuple[str, str]:
 
 def _frame_probes(trajectory: Trajectory) -> IntArray | None:
     """Return the index of the probe taken at each frame, shape (F,); None if one is missing."""
-    probes = np.searchsorted(trajectory.pairs, trajectory.frame_pairs)
+    probes = np.searchsorted(trajectory.pairs, trajectory.arrays["frame_pairs"])
     if (probes == len(trajectory.pairs)).any() or (
-        trajectory.pairs[probes] != trajectory.frame_pairs
+        trajectory.pairs[probes] != trajectory.arrays["frame_pairs"]
     ).any():
         return None
     return probes
@@ -103,9 +104,9 @@ def _settled_columns(trajectory: Trajectory, probes: IntArray) -> dict[str, Bool
     """
     finite = trajectory.finite[probes, None]
     p = np.where(finite[..., None], trajectory.probabilities(slice(None))[probes], 0.0)
-    columns = np.arange(len(trajectory.labels))
-    p_true = p[:, columns, trajectory.labels]
-    p[:, columns, trajectory.labels] = 0.0
+    columns = np.arange(len(trajectory.targets))
+    p_true = p[:, columns, trajectory.targets]
+    p[:, columns, trajectory.targets] = 0.0
     p_rival = p.max(axis=2)
     visible = p_true >= _VISIBLE
     return {
@@ -157,10 +158,10 @@ def printed_pairs(pairs: int, epoch_pairs: int) -> int:
 def _reading(criterion: str, settled: BoolArray, trajectory: Trajectory) -> dict[str, MetricValue]:
     """Return epoch and printed pairs under one criterion."""
     epoch_name, pairs_name = _names(criterion)
-    frame = first_settled_frame(settled, trajectory.frame_inputs)
+    frame = first_settled_frame(settled, trajectory.arrays["frame_inputs"])
     if frame is None:
         return {epoch_name: None, pairs_name: None}
-    pairs, epoch_pairs = int(trajectory.frame_pairs[frame]), trajectory.facts.epoch_pairs
+    pairs, epoch_pairs = int(trajectory.arrays["frame_pairs"][frame]), trajectory.facts.epoch_pairs
     return {
         epoch_name: (pairs - 1) // epoch_pairs + 1,
         pairs_name: printed_pairs(pairs, epoch_pairs),

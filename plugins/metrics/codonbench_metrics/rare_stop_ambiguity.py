@@ -24,6 +24,7 @@ class RareStopAmbiguity(Metric):
     name = "rare_stop_ambiguity"
     version = "1"
     summary = "Stop codons that the model is not sure of at the end, and how each stands."
+    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return the count, the pairs until all are right, and four values a stop codon."""
@@ -39,7 +40,7 @@ class RareStopAmbiguity(Metric):
                 summary="Pairs at the first probe with every stop codon right.",
             ),
         }
-        for codon in (task.probe_inputs[member] for member in task.groups.get("stop", ())):
+        for codon in (task.evaluation.inputs[member] for member in task.groups.get("stop", ())):
             outputs |= _outputs_of(codon)
         return outputs
 
@@ -51,11 +52,11 @@ class RareStopAmbiguity(Metric):
         all_right = np.asarray(trajectory.right[:, stops].all(axis=1))
         values: dict[str, MetricValue] = {"stops_right_pairs": first_passage(all_right, trajectory)}
         if not trajectory.finite[-1]:
-            details = [name for stop in stops for name in _outputs_of(task.probe_inputs[stop])]
+            details = [name for stop in stops for name in _outputs_of(task.evaluation.inputs[stop])]
             return values | {"rare_stop_ambiguity": len(stops)} | dict.fromkeys(details)
         for stop in stops:
             values |= _values_of(stop, trajectory)
-        unsure = trajectory.probabilities(-1)[stops, trajectory.labels[stops]] < _SURE
+        unsure = trajectory.probabilities(-1)[stops, trajectory.targets[stops]] < _SURE
         return values | {"rare_stop_ambiguity": int(unsure.sum())}
 
 
@@ -83,7 +84,7 @@ def _outputs_of(codon: str) -> dict[str, Output]:
 
 def _values_of(stop: int, trajectory: Trajectory) -> dict[str, MetricValue]:
     """Return the four values of one stop codon, a probe index, at the last probe."""
-    codon, label = trajectory.task.probe_inputs[stop], trajectory.labels[stop]
+    codon, label = trajectory.task.evaluation.inputs[stop], trajectory.targets[stop]
     p = trajectory.probabilities(-1)[stop]
     nats = p * -np.log(np.maximum(p, np.finfo(np.float64).tiny))
     return {

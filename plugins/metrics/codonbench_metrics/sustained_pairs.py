@@ -26,6 +26,7 @@ class SustainedPairs(Metric):
     name = "sustained_pairs"
     version = "1"
     summary = "Training pairs until the task is deciphered and stays so for a whole window."
+    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return when, after how many relapses, and whether."""
@@ -48,13 +49,13 @@ class SustainedPairs(Metric):
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the three values; see the class for None and NOT_MEASURED."""
         start = _sustained_from(
-            trajectory.deciphered, trajectory.pairs, trajectory.facts.window_pairs
+            trajectory.solved, trajectory.pairs, trajectory.facts.protocol["window_pairs"]
         )
         if start is None and never(trajectory) is NOT_MEASURED:
             return dict.fromkeys(("sustained_pairs", "relapses", "success"), NOT_MEASURED)
         return {
             "sustained_pairs": None if start is None else int(trajectory.pairs[start]),
-            "relapses": _relapses(trajectory.deciphered[: None if start is None else start + 1]),
+            "relapses": _relapses(trajectory.solved[: None if start is None else start + 1]),
             "success": start is not None,
         }
 

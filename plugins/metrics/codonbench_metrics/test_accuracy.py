@@ -17,6 +17,7 @@ class HeldOutAccuracy(Metric):
     name = "test_accuracy"
     version = "1"
     summary = "Share of the held-out pairs that are right at the last probe."
+    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return the one output."""
@@ -24,10 +25,13 @@ class HeldOutAccuracy(Metric):
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the share, 0 to 1."""
-        held_out = int(trajectory.test_counts.sum())
+        held_out = int(trajectory.arrays["test_counts"].sum())
         if held_out == 0:
             return {"test_accuracy": None}
-        return {"test_accuracy": int(trajectory.test_counts[trajectory.right[-1]].sum()) / held_out}
+        return {
+            "test_accuracy": int(trajectory.arrays["test_counts"][trajectory.right[-1]].sum())
+            / held_out
+        }
 
 
 @hookimpl

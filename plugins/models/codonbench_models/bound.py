@@ -142,7 +142,7 @@ class Bound(Reference):
             which is the median; all None where frequencies are unknown, one is zero, or the task's
             probe set is a sample of inputs that cannot be enumerated.
         """
-        if frequencies is None or not task.enumerable:
+        if frequencies is None or not task.input.enumerable:
             return dict.fromkeys(("pairs_consumed", "bound_mean", *QUANTILES))
         mean = _finite(expected_pairs(frequencies))
         quantiles = {name: _finite(quantile_pairs(frequencies, q)) for name, q in QUANTILES.items()}

@@ -29,8 +29,10 @@ class Oracle(Reference):
 
     def logits(self, task: TaskSpec) -> npt.NDArray[np.float32]:
         """Return 20 for each probe input's true class and 0 elsewhere, shape (P, C)."""
-        logits = np.zeros((len(task.probe_labels), len(task.classes)), dtype=np.float32)
-        logits[np.arange(len(task.probe_labels)), list(task.probe_labels)] = CONFIDENT_LOGIT
+        logits = np.zeros((len(task.evaluation.targets), len(task.target.names)), dtype=np.float32)
+        logits[np.arange(len(task.evaluation.targets)), list(task.evaluation.targets)] = (
+            CONFIDENT_LOGIT
+        )
         return logits
 
 

@@ -1,0 +1,256 @@
+"""What a task is asked on: items as packed bytes, their targets, and who is trained on which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts.base import Frozen, Name
+from codonbench.contracts.task import TaskSpec
+from codonbench.errors import PluginError
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
+"""Class ids (N,) int64; or labels or quantities (N, K) float32, NaN where one is missing."""
+
+UNKNOWN = 255
+"""The index of a letter that the alphabet lacks, such as N: encoded as nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Sequences of any lengths, one byte a letter, end to end.
+
+    Attributes:
+        letters: Index of each letter in the alphabet, or `UNKNOWN`; shape (letters in all,).
+        offsets: Where each sequence begins, and the end; shape (N + 1,).
+    """
+
+    letters: npt.NDArray[np.uint8]
+    offsets: IntArray
+
+    @classmethod
+    def of(cls, texts: Sequence[str], alphabet: str) -> Self:
+        """Return sequences given as text; a letter's case does not matter."""
+        table = np.full(256, UNKNOWN, dtype=np.uint8)
+        for index, letter in enumerate(alphabet):
+            table[ord(letter.lower())] = table[ord(letter)] = index
+        offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+        np.cumsum([len(text) for text in texts], out=offsets[1:])
+        packed = np.frombuffer("".join(texts).encode("latin-1", "replace"), dtype=np.uint8)
+        return cls(table[packed], offsets)
+
+    @classmethod
+    def of_rows(cls, rows: npt.ArrayLike) -> Self:
+        """Return sequences of one length, given as letter indices (N, length)."""
+        letters = np.asarray(rows, dtype=np.uint8)
+        return cls(letters.reshape(-1), np.arange(len(letters) + 1) * letters.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> IntArray:
+        """Letters in each sequence, shape (N,)."""
+        return np.diff(self.offsets)
+
+    def rows(self) -> npt.NDArray[np.uint8]:
+        """Return letter indices (N, length) of sequences that all have one length."""
+        return self.letters.reshape(len(self), -1)
+
+    def take(self, index: IntArray) -> Sequences:
+        """Return some of the sequences, in the order of `index`."""
+        lengths = self.lengths[index]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        return Sequences(self.letters[np.repeat(self.offsets[index], lengths) + within], offsets)
+
+    def text(self, alphabet: str) -> list[str]:
+        """Return the sequences as text, ``N`` for an unknown letter."""
+        table = np.full(256, ord("N"), dtype=np.uint8)
+        table[: len(alphabet)] = np.frombuffer(alphabet.encode(), dtype=np.uint8)
+        whole = table[self.letters].tobytes().decode("latin-1")
+        ends = self.offsets.tolist()
+        return [whole[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Items that are vectors of numbers, such as expression levels.
+
+    Attributes:
+        values: Shape (N, F), float32.
+    """
+
+    values: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def take(self, index: IntArray) -> Features:
+        """Return some of the items, in the order of `index`."""
+        return Features(self.values[index])
+
+
+Items = Sequences | Features
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Who is trained on, chosen by and tested on, as indices of items; an item may come twice.
+
+    Attributes:
+        train: Training examples, in drawn order, shape (n,).
+        validation: What chooses the state to be tested, shape (v,).
+        test: What is asked once, shape (t,).
+    """
+
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Items, their targets, and how one seed divides them.
+
+    Attributes:
+        spec: The task these data serve.
+        source: Short name for records and tables; never a path: ``usage``, ``human_cds.fa.gz``.
+        checksum: SHA-256 (hex) of the content that decides the stream, not of the file.
+        simulated: True where items were generated rather than observed.
+        items: N of them.
+        targets: What is right for each, as `spec.target` says.
+        evaluation: Index of each item of ``spec.evaluation``, in its order, shape (P,); empty
+            where the task has no such set.
+        splits: Items of ``train``, ``validation`` and ``test``, where they are fixed.
+        ids: Names of the items, shape (N,); their numbers where it is empty.
+        groups: Items of one group never cross splits, shape (N,); None where there are none.
+        frequencies: Probability of each item of the evaluation set in one draw, shape (P,).
+        report: A line for each thing that was found and curated, for the person who runs it.
+        provenance: Facts worth keeping in the record: file checksum, release, counts.
+
+    Raises:
+        PluginError: The arrays do not fit one another or the spec.
+    """
+
+    spec: TaskSpec
+    source: str
+    checksum: str
+    simulated: bool
+    items: Items
+    targets: Targets
+    evaluation: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    splits: Mapping[str, IntArray] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
+    groups: IntArray | None = None
+    frequencies: npt.NDArray[np.float64] | None = None
+    report: tuple[str, ...] = ()
+    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        wrong = self._wrong_items() or self._wrong_targets() or self._wrong_evaluation()
+        if wrong is not None:
+            raise PluginError(f"task {self.spec.name!r}, data {self.source!r}: {wrong}")
+
+    def _wrong_items(self) -> str | None:
+        asked, items = self.spec.input, self.items
+        if isinstance(items, Features):
+            expected = asked.max_length
+            if asked.kind != "features" or items.values.ndim != 2:
+                return f"items are features, but the task's input is {asked.kind!r}"
+            if items.values.shape[1] != expected:
+                return f"items have {items.values.shape[1]} features, expected {expected}"
+            return None
+        if asked.kind != "sequence":
+            return f"items are sequences, but the task's input is {asked.kind!r}"
+        lengths = items.lengths
+        if (
+            len(items)
+            and not asked.min_length <= lengths.min() <= lengths.max() <= asked.max_length
+        ):
+            return (
+                f"items have {lengths.min()} to {lengths.max()} letters, "
+                f"expected {asked.min_length} to {asked.max_length}"
+            )
+        unknown = items.letters[items.letters >= len(asked.alphabet)]
+        if len(unknown) and (unknown != UNKNOWN).any():
+            return f"items must hold letter indices 0..{len(asked.alphabet) - 1} or {UNKNOWN}"
+        return None
+
+    def _wrong_targets(self) -> str | None:
+        target, found = self.spec.target, self.targets
+        n = len(self.items)
+        shape = (n,) if target.kind == "classes" else (n, len(target.names))
+        if found.shape != shape:
+            return f"targets {found.shape} should be {shape}"
+        if target.kind == "classes" and not np.isin(found, np.arange(len(target.names))).all():
+            return f"targets must be class ids 0..{len(target.names) - 1}"
+        for name, index in self.splits.items():
+            if name not in ("train", "validation", "test"):
+                return f"a split is called {name!r}; expected train, validation or test"
+            if len(index) and not 0 <= index.min() <= index.max() < n:
+                return f"split {name!r} names items outside 0..{n - 1}"
+        return None
+
+    def _wrong_evaluation(self) -> str | None:
+        asked, index = self.spec.evaluation, self.evaluation
+        expected = 0 if asked is None else len(asked.inputs)
+        if index.shape != (expected,):
+            return f"evaluation {index.shape} should be ({expected},)"
+        if asked is not None and tuple(self.targets[index].tolist()) != asked.targets:
+            return "targets[evaluation] differs from the spec's evaluation.targets"
+        if self.spec.input.enumerable and sorted(index.tolist()) != list(range(len(self.items))):
+            return (
+                "the spec's input is enumerable, so evaluation must hold each of "
+                f"{len(self.items)} items once"
+            )
+        return None
+
+    def split(self, rng: np.random.Generator) -> Split:
+        """Return one seed's split: the fixed one, unless a subclass draws.
+
+        Args:
+            rng: The seed's own generator; nothing else may be a source of chance.
+        """
+        empty = np.zeros(0, dtype=np.int64)
+        return Split(*(self.splits.get(name, empty) for name in ("train", "validation", "test")))
+
+    def for_run(self, rng: np.random.Generator) -> Self:
+        """Return these data as one run is asked about them: themselves, but for a control.
+
+        A control may give each run targets of its own. It may change `targets` and, in `spec`,
+        what follows from them; never what `split` gives, so that its streams are the task's.
+
+        Args:
+            rng: From the spec's salt and seed: what a control does is as secret as the salt.
+        """
+        return self
+
+
+class DataSource(Frozen):
+    """A named download that a task can use: what it is, where from, and how it is known.
+
+    Attributes:
+        name: As in ``--data NAME`` and ``bench data fetch NAME``.
+        summary: One line.
+        url: Where it comes from.
+        filename: Its name in the cache folder.
+        git_blob: SHA-1 that git gives the content, where that is how it is known.
+        sha256: SHA-256 of the content, where that is known; where neither is, the sum seen
+            on first download is kept beside the file and held from then on.
+        tested: False where the download has never been tried against the real server.
+    """
+
+    name: Name
+    summary: str
+    url: str
+    filename: str
+    git_blob: str | None = None
+    sha256: str | None = None
+    tested: bool = True

@@ -1,0 +1,38 @@
+"""Splits made here, where a task leaves one to be made."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import Split
+
+IntArray = npt.NDArray[np.int64]
+
+VALIDATION_SHARE = 0.1
+"""Of the training examples, where a task has no validation split of its own."""
+
+_VALIDATION = 3  # beside the stream's own uses of the seed
+
+
+def with_validation(split: Split, groups: IntArray | None, seed: int) -> Split:
+    """Return the split, a validation part cut from training where it has none.
+
+    The cut depends on the seed alone, so it is the same for every model of a seed. Whole groups
+    are cut, where there are groups, until they hold at least `VALIDATION_SHARE` of the examples.
+
+    Args:
+        split: One seed's.
+        groups: Of all items, shape (N,); None where there are none.
+        seed: The run's.
+    """
+    if len(split.validation) or len(split.train) < 2:
+        return split
+    chance = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, _VALIDATION))))
+    own = split.train if groups is None else groups[split.train]
+    names, sizes = np.unique(own, return_counts=True)
+    order = chance.permutation(len(names))
+    wanted = VALIDATION_SHARE * len(split.train)
+    count = int(np.searchsorted(np.cumsum(sizes[order]), wanted)) + 1
+    cut = np.isin(own, names[order[: min(count, len(names) - 1)]])
+    return Split(split.train[~cut], split.train[cut], split.test)

@@ -1,0 +1,253 @@
+"""Some runs of one model trained: several in one captured step, or one by one in the plain loop.
+
+Nothing here knows a true target, a seed or a salt; see `training.state.TrainRequest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+import torch
+
+from codonbench.contracts import BatchLearner, Model, ModelConfig
+from codonbench.contracts.run_record import Engine
+from codonbench.engines.batches import rows_of
+from codonbench.engines.blocks import Blocks, train_in_blocks
+from codonbench.engines.check import check_against_reference, check_claims, same_alone
+from codonbench.engines.rungs import LADDER, Rung
+from codonbench.engines.traced import Traced, most_seeds, train_together
+from codonbench.errors import CannotCapture, UsageError
+from codonbench.records.printable import storable
+from codonbench.training.checkpoint import Checkpointer, restore, unpack
+from codonbench.training.feed import Feed, Referees
+from codonbench.training.loop import ENGINE as EAGER
+from codonbench.training.loop import ENGINE_VERSION as EAGER_VERSION
+from codonbench.training.loop import train as train_eagerly
+from codonbench.training.result import TrainResult, last_words, settled
+from codonbench.training.seeding import seeded_globals
+from codonbench.training.state import TrainRequest, TrainState, make_state
+
+
+def train_runs(
+    model: type[Model],
+    config: ModelConfig,
+    requests: Sequence[TrainRequest],
+    referees: Referees,
+    every: float | None,
+) -> Iterator[tuple[int, TrainResult]]:
+    """Train the model once for each request; yield each run's number and result as it ends.
+
+    An exception of the plugin ends in status ``error``, Ctrl-C in ``interrupted``, after which
+    no more follow.
+
+    Args:
+        model: What is trained.
+        config: Its configuration.
+        requests: One a seed, differing in nothing but chance and where they go on.
+        referees: Of all of them.
+        every: Seconds between two checkpoints; None for none.
+
+    Raises:
+        UsageError: The model cannot serve this task.
+    """
+    # Only what is at the same position can share a step.
+    interrupted = False
+    for _, group in groupby(sorted(requests, key=_start), key=_start):
+        for run, result in _Group(model, config, tuple(group), referees, every).train():
+            yield run, result
+            interrupted = result.status == "interrupted"
+        if interrupted:
+            return
+
+
+def _start(request: TrainRequest) -> int:
+    return request.start
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Some runs of one model that begin at the same position."""
+
+    model: type[Model]
+    config: ModelConfig
+    requests: tuple[TrainRequest, ...]
+    referees: Referees
+    every: float | None
+
+    def train(self) -> Iterator[tuple[int, TrainResult]]:
+        """Train on the highest rung that holds."""
+        reasons: list[str] = []
+        for rung in LADDER[self.requests[0].engine]:
+            try:
+                yield from self._together(rung, storable("; ".join(reasons)))
+                return
+            except CannotCapture as why:
+                reasons.append(str(why))
+        reason = storable("; ".join(dict.fromkeys(reasons)))
+        for request in self.requests:
+            result = self._alone(request, reason)
+            yield request.run, result
+            if result.status == "interrupted":
+                return
+
+    def _alone(self, request: TrainRequest, reason: str) -> TrainResult:
+        """Train one seed's module in the plain loop, under the seed's own chance."""
+        facts = Engine(name=EAGER, version=EAGER_VERSION, reason=reason)
+        result = TrainResult(engine=facts)
+        kept = unpack(request.state, facts.model_dump()) if request.start else None
+        feed: Feed | None = None
+        self.referees.begin(request.run)
+        with seeded_globals(request.chance), last_words(self.model, result):
+            state = make_state(self.model(self.config), self.config, request)
+            result.module = state.module
+            if kept is not None:
+                try:
+                    restore(state, kept)
+                except Exception:  # it is of another module: begin anew
+                    return self._alone(replace(request, start=0, state=b""), reason)
+                result.engine = Engine(**kept["facts"])
+            start = 0 if kept is None else request.start
+            feed = Feed(request.run, state, request.clock, self.referees, start)
+            selected = None if kept is None else kept["selected"]
+            train_eagerly(feed, self._checkpointer(result.engine, [state]), selected)
+            result.over = feed.over
+        return _ended(result, feed)
+
+    def _together(self, rung: Rung, reason: str) -> Iterator[tuple[int, TrainResult]]:
+        """Build all seeds' modules and train them in one captured step.
+
+        Args:
+            rung: How the step is executed.
+            reason: Why not on a higher rung.
+
+        Raises:
+            CannotCapture: The model, its optimiser or the task does not allow it, or the
+                captured step is not the reference's.
+        """
+        first = self.requests[0]
+        self.referees.begin(first.run)  # the others begin when their turn comes
+        try:
+            groups, engines, states = self._captured(rung)
+            trainers = [_trainer(engine) for engine in engines]
+        except (CannotCapture, UsageError):
+            raise
+        except (Exception, SystemExit) as error:
+            # The plain loop will meet it too, and say what is wrong with the plugin.
+            raise CannotCapture(f"{type(error).__name__}: {error}") from error
+        for group, engine, train in zip(groups, engines, trainers, strict=True):
+            facts = Engine(
+                name=rung.name,
+                version=rung.version,
+                seeds_together=len(states[groups[0]]),
+                rows=rows_of(states[0]) or 0,
+                reason=reason,
+            )
+            members = self.requests[group]
+            for request in members:
+                if request is not first:
+                    self.referees.begin(request.run)
+            results = [TrainResult(state.module, engine=facts) for state in states[group]]
+            start = _put_back(engine, members, results, facts)
+            feeds = [
+                Feed(request.run, state, request.clock, self.referees, start)
+                for request, state in zip(members, states[group], strict=True)
+            ]
+            checkpointer = self._checkpointer(facts, states[group])
+            yield from _train_group(self.model, feeds, results, train, checkpointer)
+            if any(result.status == "interrupted" for result in results):
+                return
+
+    def _captured(self, rung: Rung) -> tuple[list[slice], list[Traced], list[TrainState]]:
+        """Return all states, how they are grouped, and an engine for each group, checked."""
+        first = self.requests[0]
+        with seeded_globals(first.chance):
+            check_claims(self.model(self.config), first.view, first.device, rung)
+        states = [self._state(request) for request in self.requests]
+        self._check(first, rung)
+        together = min(len(states), most_seeds(states[0]))
+        engine = Traced(states[:together], rung)
+        if together > 1 and not same_alone(states[:together], engine):
+            together, engine = 1, Traced(states[:1], rung)
+        groups = [slice(i, i + together) for i in range(0, len(states), together)]
+        engines = [engine, *(Traced(states[group], rung) for group in groups[1:])]
+        return groups, engines, states
+
+    def _state(self, request: TrainRequest) -> TrainState:
+        with seeded_globals(request.chance):
+            return make_state(self.model(self.config), self.config, request)
+
+    def _check(self, request: TrainRequest, rung: Rung) -> None:
+        """Hold a captured step to the reference's in float64, on pairs and targets made up."""
+        chance = np.random.default_rng(0)
+        n_items = len(request.items)
+        targets = chance.integers(request.view.n_outputs, size=n_items)
+        batches = chance.integers(n_items, size=(3, self.config.batch_size))
+
+        def state() -> TrainState:
+            with seeded_globals(request.chance):
+                plugin = self.model(self.config)
+                return make_state(plugin, self.config, request, torch.float64, targets)
+
+        reference = state()
+        if isinstance(reference.module, BatchLearner):
+            raise CannotCapture("the model learns without gradients")
+        check_against_reference(reference, Traced([state()], rung), list(batches))
+
+    def _checkpointer(self, facts: Engine, states: Sequence[TrainState]) -> Checkpointer:
+        return Checkpointer(self.referees, self.every, facts.model_dump(), states)
+
+
+Train = Callable[[Sequence[Feed], Checkpointer], Iterator[Feed]]
+
+
+def _trainer(engine: Traced) -> Train:
+    """Return what trains an engine's runs, ready to begin."""
+    if not engine.rung.in_blocks:
+        return lambda feeds, checkpointer: train_together(feeds, engine, checkpointer)
+    blocks = Blocks(engine)
+    return lambda feeds, checkpointer: train_in_blocks(feeds, blocks, checkpointer)
+
+
+def _put_back(
+    engine: Traced,
+    members: Sequence[TrainRequest],
+    results: Sequence[TrainResult],
+    facts: Engine,
+) -> int:
+    """Put an engine's seeds where they were cut short; return where that is."""
+    packed = [unpack(m.state, facts.model_dump()) if m.start else None for m in members]
+    states = [state for state in packed if state is not None]
+    if len(states) < len(members) or not all(engine.fits(i, s) for i, s in enumerate(states)):
+        return 0
+    for i, (result, state) in enumerate(zip(results, states, strict=True)):
+        engine.put(i, state)
+        result.engine = Engine(**state["facts"])
+    return members[0].start
+
+
+def _train_group(
+    model: type[Model],
+    feeds: Sequence[Feed],
+    results: Sequence[TrainResult],
+    train: Train,
+    checkpointer: Checkpointer,
+) -> Iterator[tuple[int, TrainResult]]:
+    """Train seeds that share a step; yield each as it is over."""
+    left = {feed.run: (feed, result) for feed, result in zip(feeds, results, strict=True)}
+    with last_words(model, *results):
+        for feed in train(feeds, checkpointer):
+            _, result = left.pop(feed.run)
+            result.over = True
+            yield feed.run, _ended(result, feed)
+    for run, (feed, result) in left.items():  # Ctrl-C or an exception ended them
+        yield run, _ended(result, feed)
+
+
+def _ended(result: TrainResult, feed: Feed | None) -> TrainResult:
+    """Note what a run ends with."""
+    if feed is not None:
+        result.position, result.evaluate_seconds = feed.position, feed.seconds
+    return settled(result)
