@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from codonbench.contracts import Trajectory, TrajectoryFacts
-from codonbench.contracts.run_record import Engine, Status, hash_weights
+from codonbench.contracts.run_record import Engine, Status
 from codonbench.engines.errors import CannotCapture
 from codonbench.errors import UsageError
 from codonbench.plugins.source_lines import file_of, place
@@ -20,6 +20,7 @@ from codonbench.protocols.setup import Setting
 from codonbench.records.printable import storable
 from codonbench.training.feed import Probes
 from codonbench.training.loop import ENGINE, ENGINE_VERSION
+from codonbench.training.weights import hash_weights
 
 MOST_DETAILS = 16_000
 """Characters of a traceback that are kept."""
