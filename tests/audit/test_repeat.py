@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from codonbench.audit.repeat import repeat
-from codonbench.contracts.run_record import hash_trajectory, hash_weights
+from codonbench.contracts.run_record import hash_trajectory
 from codonbench.data.encodings import make_encoder
 from codonbench.errors import ConfigError, DataError
+from codonbench.training.weights import hash_weights
 
 CACHE = Path("no-cache")
 

@@ -1,8 +1,11 @@
-"""`bench --help` answers at once: nothing heavy is imported for it."""
+"""What trains nothing answers at once: nothing heavy is imported for it."""
 
+import pkgutil
 import resource
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -50,13 +53,77 @@ def test_help_of_any_command_imports_neither_torch_nor_a_plugin():
     assert not imported_by_help_of(LINES) & HEAVY
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"]])
-def test_help_takes_less_than_half_a_second_of_cpu(words):
+IMPORTED_BY = """
+import sys
+from codonbench.cli.main import main
+sys.argv = ["bench", *{words}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+print(*{{name.partition(".")[0] for name in sys.modules}})
+"""
+AT_ONCE = [["ls", "models"], ["ls", "tasks"], ["ls", "metrics"], ["plugins"], ["new", "model", "x"]]
+RESULTS = Path(__file__).parents[2] / "leaderboard" / "results"
+RECORD = min(RESULTS.rglob("*.json"))
+
+
+def imported_by(words, folder):
+    script = IMPORTED_BY.format(words=words)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("words", AT_ONCE, ids=" ".join)
+def test_what_lists_or_begins_a_plugin_imports_nothing_that_trains_or_draws(words, tmp_path):
+    assert not imported_by(words, tmp_path) & {"torch", "pandas", "scipy", "Bio", "pooch"}
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (["show", RECORD.stem, "-r", str(RECORD.parent)], {"pandas", "scipy", "Bio"}),
+        (["validate", str(RECORD)], {"pandas", "scipy", "Bio"}),
+        (["leaderboard", "-r", str(RESULTS), "--output", "board.md"], {"Bio"}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_reads_records_imports_no_torch(words, more, tmp_path):
+    assert not imported_by(words, tmp_path) & {"torch", "pooch", *more}
+
+
+PACKAGES = [
+    *(f"codonbench.{folder}" for folder in ("contracts", "plugins", "records")),
+    *(f"codonbench.{folder}" for folder in ("ranking", "scoring")),
+    "codonbench_models",
+    "codonbench_datasets",
+    "codonbench_metrics",
+]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_the_referee_and_the_board_are_made_of_imports_no_torch(package):
+    inner = pkgutil.walk_packages(import_module(package).__path__, f"{package}.")
+    names = [name for name in (m.name for m in inner) if "._" not in name]
+    assert names
+    script = f"import sys, {', '.join(names)}; assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["--version"], *AT_ONCE], ids=" ".join
+)
+def test_what_trains_nothing_takes_less_than_half_a_second_of_cpu(words, tmp_path):
     taken = []
-    for _ in range(10):  # the quickest counts: neighbours slow a processor down
+    for n in range(10):  # the quickest counts: neighbours slow a processor down
+        folder = tmp_path / str(n)  # `new` writes into it
+        folder.mkdir()
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "codonbench.cli.main", *words]
-        subprocess.run(command, capture_output=True, check=True)
+        subprocess.run(command, capture_output=True, check=True, cwd=folder)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         if taken[-1] < SECONDS:

@@ -7,9 +7,9 @@ from codonbench_datasets.genetic_code import (
     CLASSES,
     CODONS,
     START,
-    TABLES,
     codon_letters,
     genetic_code,
+    genetic_codes,
 )
 
 # NCBI's own line for the standard code, in the order UUU UUC UUA UUG UCU ... GGG.
@@ -38,7 +38,7 @@ def test_classes_are_sorted_with_stop_last() -> None:
     assert sorted(set(labels.tolist())) == list(range(21))
 
 
-@pytest.mark.parametrize("number", TABLES)
+@pytest.mark.parametrize("number", genetic_codes())
 @pytest.mark.filterwarnings("ignore:This table contains")  # Biopython, tables 27, 28, 31
 def test_every_ncbi_table_agrees_with_biopython(number: int) -> None:
     code = genetic_code(number)

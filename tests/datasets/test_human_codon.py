@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from codonbench import Dataset, DataSource, TaskSpec
 from codonbench.errors import ConfigError, DataError, DownloadError, UnknownNameError
 from codonbench_datasets import human_codon
-from codonbench_datasets.genetic_code import CODONS, TABLES, genetic_code
+from codonbench_datasets.genetic_code import CODONS, genetic_code, genetic_codes
 from codonbench_datasets.human_codon import HumanCodon, HumanCodonOptions
 from codonbench_datasets.human_codon_spec import PROTEOME_PERCENT, human_codon_spec
 
@@ -65,7 +65,7 @@ def test_class_weights_are_inverses_of_the_authors_percentages() -> None:
     assert sum(PROTEOME_PERCENT.values()) == pytest.approx(100, abs=0.01)
 
 
-@pytest.mark.parametrize("number", TABLES)
+@pytest.mark.parametrize("number", genetic_codes())
 def test_every_genetic_code_makes_a_task(number: int) -> None:
     code = genetic_code(number)
     spec = human_codon_spec(code)
@@ -82,7 +82,7 @@ def orfs_of(number: int) -> str:
     return "".join(f">{end}\nAUG{sense}{CODONS[end]}\n" for end in code.ends)
 
 
-@pytest.mark.parametrize("number", TABLES)
+@pytest.mark.parametrize("number", genetic_codes())
 def test_every_genetic_code_runs_and_metrics_of_stops_say_where_there_are_none(
     number: int, toys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
-from codonbench.contracts.run_record import hash_weights
 from codonbench.data.stream import Batch
 from codonbench.engines.batches import feeds, rows_of
 from codonbench.engines.blocks import Blocks
@@ -24,6 +23,7 @@ from codonbench.protocols.setup import Setting
 from codonbench.records.store import Store
 from codonbench.training.seeding import seeded_globals
 from codonbench.training.state import make_lesson
+from codonbench.training.weights import hash_weights
 
 PRESETS = [
     "mlp-64",

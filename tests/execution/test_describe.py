@@ -55,7 +55,7 @@ def test_name_facts_and_configuration_are_told_and_nothing_is_imported_here(ask)
 
 LIES = """
 import __main__
-from codonbench.plugins.provenance import Origin
+from codonbench.contracts.origin import Origin
 import codonbench
 from torch import nn
 

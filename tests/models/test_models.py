@@ -29,8 +29,8 @@ from codonbench_models import (
     softmax_table,
     untrained,
 )
-from codonbench_models.count_table import CountTable
-from codonbench_models.recurrent import LastStep
+from codonbench_models._counts import CountTable
+from codonbench_models._last_step import LastStep
 
 CODONS = TaskView(
     task="toy-codons",

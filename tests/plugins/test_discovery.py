@@ -83,6 +83,33 @@ def test_a_module_registers_its_models_and_their_presets(install):
     assert registry.failures == []
 
 
+def test_a_package_loads_its_modules_but_those_whose_names_begin_with_an_underscore(install):
+    point = install(
+        {
+            "shop_private/__init__.py": "",
+            "shop_private/toy.py": model("toy"),
+            "shop_private/_network.py": "raise RuntimeError('loaded')",
+        }
+    )
+    registry = load_registry([point])
+    assert list(registry.models) == ["toy"]
+    assert registry.failures == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from shop_net._network import Net", "from ._network import Net", "from . import _network"],
+)
+def test_the_source_hash_covers_the_private_files_that_a_model_imports(install, line):
+    hashes = set()
+    toy = model("toy").replace("raise", f"{line}\n            raise")
+    for network in ("Net = 1", "Net = 2"):
+        files = {"__init__.py": "", "toy.py": toy, "_network.py": network}
+        point = install({f"shop_net/{name}": text for name, text in files.items()})
+        hashes.add(load_registry([point]).model("toy").origin.source_sha256)
+    assert len(hashes) == 2
+
+
 def test_an_entry_says_where_it_comes_from(install, tmp_path):
     point = install({"shop_b.py": model("toy")})
     entry = load_registry([point]).model("toy")

@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
-from codonbench.contracts.run_record import hash_weights
 from codonbench.errors import PluginError
 from codonbench.execution.machine import pin_arithmetic
 from codonbench.protocols.referee import Guide, Guides
@@ -16,6 +15,7 @@ from codonbench.training.feed import Course, Probes
 from codonbench.training.loop import cross_entropy, make_step, probe_logits, train
 from codonbench.training.seeding import seeded_globals
 from codonbench.training.state import make_lesson
+from codonbench.training.weights import hash_weights
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5], [0.0, 3.0, 1.0]])
 LABELS = torch.tensor([0, 2, 2])

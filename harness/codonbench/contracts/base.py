@@ -13,6 +13,12 @@ MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+){0,2}([a-z0-9.+-]{0,16})$")]
 """A version such as ``1`` or ``1.2.0``."""
 
+MOST_WORDS = 4_000
+"""Characters of a plugin's words that a record keeps; it may be 256 KiB in all."""
+
+MAX_NUMBER = 2**63
+"""What other readers of JSON still take for a number."""
+
 
 class Frozen(BaseModel):
     """Base of every contract: immutable; a misspelt field, NaN or infinity is an error."""

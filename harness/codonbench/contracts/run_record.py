@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-import torch
 from pydantic import Field, model_validator
 
 from codonbench import __version__
 from codonbench.contracts import Frozen, ModelInfo, Trajectory
+from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
+from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_spec import RunSpec, canonical_json, content_hash
 from codonbench.execution.machine import Machine
-from codonbench.plugins.provenance import Origin
-from codonbench.records.printable import MOST_WORDS
-from codonbench.records.untrusted import MAX_NUMBER
 
 Status = Literal["done", "timeout", "diverged", "error", "interrupted"]
 
@@ -97,7 +95,8 @@ class RunRecord(Frozen):
         metric_versions: By metric name.
         knowledge: What the model was told beyond the pairs.
         flags: What a reader must be warned of.
-        weights_sha256: Of the final weights; see `hash_weights`. Null for computed rows.
+        weights_sha256: Of the final weights, by `codonbench.training.weights`. Null for computed
+            rows.
         trajectory_sha256: Of the trajectory's content; see `hash_trajectory`.
         trajectory_format: What that is a hash of; only hashes of one format can be compared.
         error: The last words of a failed run.
@@ -192,24 +191,6 @@ def seals(content: dict[str, Any]) -> tuple[str, str]:
     """
     run_id = content_hash(content["run_spec" if "run_spec" in content else "plan"])[:16]
     return run_id, content_hash({k: v for k, v in content.items() if k != "checksum"})
-
-
-def hash_weights(state: dict[str, Any]) -> str:
-    """Return the SHA-256 (hex) of a state_dict.
-
-    Over the sorted names and, for each, dtype, shape and little-endian bytes, so that neither
-    the order of modules nor a file format enters.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = torch.as_tensor(state[name]).detach().cpu().contiguous()
-        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0)
-        if np.little_endian or tensor.element_size() == 1:
-            digest.update(raw.tobytes())
-        else:
-            digest.update(raw.reshape(-1, tensor.element_size())[:, ::-1].tobytes())
-    return digest.hexdigest()
 
 
 def hash_trajectory(trajectory: Trajectory) -> str:

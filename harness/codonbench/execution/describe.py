@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import ConfigDict, Field, JsonValue, model_validator
 
 from codonbench.contracts import Frozen, Model, ModelConfig, ModelInfo, Name, Reference, TaskView
+from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import BenchError, PluginError, UnknownNameError, UsageError
 from codonbench.execution.inbox import Inbox
@@ -33,7 +34,6 @@ from codonbench.plugins.discovery import (
     owners,
 )
 from codonbench.plugins.entries import ModelEntry
-from codonbench.plugins.provenance import Origin
 from codonbench.plugins.selection import Selection
 from codonbench.records.printable import harmless
 

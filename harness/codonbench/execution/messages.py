@@ -15,9 +15,8 @@ import numpy as np
 from pydantic import Field, TypeAdapter
 
 from codonbench.contracts import Frozen
+from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
 from codonbench.contracts.run_record import Engine, Status
-from codonbench.records.printable import MOST_WORDS
-from codonbench.records.untrusted import MAX_NUMBER
 from codonbench.training.feed import Directions
 from codonbench.training.result import MOST_DETAILS
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Self
 
 from codonbench.contracts import Model, ModelConfig
+from codonbench.contracts.origin import Origin
 from codonbench.execution.in_process import Work, assignments
 from codonbench.plugins.discovery import import_file
-from codonbench.plugins.provenance import Origin
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Guides
 from codonbench.training.trainer import Assignment

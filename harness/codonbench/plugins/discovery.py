@@ -27,8 +27,9 @@ def load_registry(
 ) -> Registry:
     """Return the registry of all installed plugins that are wanted.
 
-    An entry point that names a package loads each module in it, so that adding a plugin to
-    the built-in packages is adding a file.
+    An entry point that names a package loads each module in it whose name does not begin with
+    ``_``, so that adding a plugin to the built-in packages is adding a file, and what need not
+    be loaded to list a plugin (PyTorch and what is made of it) can stand beside it.
 
     Args:
         points: Entry points to load; those of the group ``codonbench`` by default.
@@ -187,7 +188,7 @@ def _is_off(candidate: Candidate, wanted: Selection, registry: Registry) -> bool
 def _load_point(
     registry: Registry, point: EntryPoint, candidate: Candidate, wanted: Selection
 ) -> Iterator[Candidate]:
-    """Register what an entry point leads to; yield the modules of a package that it names."""
+    """Register what an entry point leads to; yield the public modules of a package it names."""
     version = _owner(point)[1]
     failures, offers = len(registry.failures), False
     root = _import(registry, candidate, version, point)
@@ -195,6 +196,8 @@ def _load_point(
         return
     offers |= _add(registry, root, candidate, version)
     for info in pkgutil.iter_modules(getattr(root, "__path__", [])):
+        if info.name.startswith("_"):  # not a plugin: what its neighbours import
+            continue
         name = f"{root.__name__}.{info.name}"
         inner = Candidate(candidate.point, candidate.distribution, name)
         yield inner

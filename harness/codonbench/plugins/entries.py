@@ -23,9 +23,10 @@ from codonbench.contracts import (
     TaskOptions,
     Version,
 )
+from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import ConfigError, PluginError
-from codonbench.plugins.provenance import Origin, describe_origin
+from codonbench.plugins.provenance import describe_origin
 
 if TYPE_CHECKING:
     from codonbench.protocols.base import Protocol

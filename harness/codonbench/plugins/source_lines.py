@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 import traceback
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
-import torch
-
-import codonbench
-
-_NOT_THE_PLUGINS = tuple(str(Path(str(m.__file__)).parent) for m in (codonbench, torch))
+_NOT_THE_PLUGINS = tuple(
+    str(Path(spec.origin).parent)
+    for spec in map(find_spec, ("codonbench", "torch"))  # found, not imported
+    if spec and spec.origin
+)
 
 
 def place(trajectory: TracebackType | None, file: str) -> str:

@@ -2,6 +2,8 @@
 
 import unicodedata
 
+from codonbench.contracts.base import MOST_WORDS
+
 LONGEST = 300
 """Characters that are shown; a hostile value should not fill the screen."""
 
@@ -10,10 +12,6 @@ def printable(text: str) -> str:
     """Return text that cannot steer a terminal, nor the log of a build, which reads commands."""
     plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}..."
-
-
-MOST_WORDS = 4_000
-"""Characters of a plugin's words that a record keeps; it may be 256 KiB in all."""
 
 
 def storable(text: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from codonbench.contracts.base import MAX_NUMBER
 from codonbench.errors import StoreError
 
 MAX_BYTES = 256 * 1024
@@ -16,9 +17,6 @@ MAX_BYTES = 256 * 1024
 
 MAX_DEPTH = 16
 """A record nests four levels; a model's configuration may add a few."""
-
-MAX_NUMBER = 2**63
-"""What other readers of JSON still take for a number."""
 
 
 def read_json(path: Path) -> Any:

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 
 from codonbench.contracts import BatchLearner
-from codonbench.contracts.run_record import hash_weights
 from codonbench.engines.check import check_against_reference, check_claims, same_alone
 from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import TRACED
@@ -21,6 +20,7 @@ from codonbench.training.loop import ENGINE as EAGER
 from codonbench.training.loop import cross_entropy, make_step, probe_logits
 from codonbench.training.seeding import seeded_globals
 from codonbench.training.state import Lesson
+from codonbench.training.weights import hash_weights
 
 _LEARNING_BATCHES = 300
 _LEARNING_SECONDS = 1.5

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from codonbench.contracts.run_record import hash_weights
 from codonbench.testing.checklist import last_line
 from codonbench.testing.findings import Verdict, failed, passed
 from codonbench.testing.subject import Subject
@@ -17,6 +16,7 @@ from codonbench.testing.surroundings import generators
 from codonbench.training.loop import make_step, probe_logits
 from codonbench.training.seeding import seeded_globals
 from codonbench.training.state import Lesson
+from codonbench.training.weights import hash_weights
 
 
 def draws_nothing(subject: Subject) -> Verdict:

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from codonbench import __version__
 from codonbench.contracts import Dataset, Model, ModelConfig, Reference, Task, TaskView
+from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_spec import RULES_VERSION, RunSpec
 from codonbench.data.encodings import Encoder, make_encoder
 from codonbench.data.relabelling import PUBLIC_SALT
-from codonbench.plugins.provenance import Origin
 from codonbench.protocols.setup import Setting
 from codonbench.testing.findings import Facts
 from codonbench.testing.surroundings import Printed

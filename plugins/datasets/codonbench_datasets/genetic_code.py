@@ -8,7 +8,6 @@ from itertools import product
 
 import numpy as np
 import numpy.typing as npt
-from Bio.Data import CodonTable
 
 from codonbench.errors import ConfigError
 
@@ -23,9 +22,6 @@ CLASSES: tuple[str, ...] = (*"ACDEFGHIKLMNPQRSTVWY", "*")
 
 START = CODONS.index("AUG")
 """Index of AUG, the one start codon that curation accepts."""
-
-TABLES: tuple[int, ...] = tuple(sorted(CodonTable.unambiguous_rna_by_id))
-"""Numbers of the NCBI translation tables that Biopython knows."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +60,25 @@ class GeneticCode:
 
 
 @cache
+def genetic_codes() -> tuple[int, ...]:
+    """Return the numbers of the NCBI translation tables that Biopython knows."""
+    from Bio.Data import CodonTable  # here, because to list the tasks needs no genetic code
+
+    return tuple(sorted(CodonTable.unambiguous_rna_by_id))
+
+
+@cache
 def genetic_code(number: int) -> GeneticCode:
     """Return NCBI translation table `number`, as Biopython holds it.
 
     Raises:
         ConfigError: There is no such table; the message lists those there are.
     """
-    if number not in TABLES:
-        known = ", ".join(map(str, TABLES))
+    if number not in genetic_codes():
+        known = ", ".join(map(str, genetic_codes()))
         raise ConfigError(f"genetic code {number} does not exist; NCBI's tables are {known}")
+    from Bio.Data import CodonTable  # here, as above
+
     table = CodonTable.unambiguous_rna_by_id[number]
     return GeneticCode(
         number=number,

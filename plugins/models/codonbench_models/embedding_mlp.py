@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
-from torch import nn
 
 from codonbench import hookimpl
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo, TaskView
@@ -14,7 +13,8 @@ from codonbench_models.inputs import whole_width
 from codonbench_models.presets import PAPER, Presets, with_weighted_twins
 from codonbench_models.widths import TwoWidths
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class EmbeddingMlpConfig(GradientConfig):
@@ -63,8 +63,10 @@ class EmbeddingMlp(Model):
         Raises:
             ConfigError: The task's inputs cannot be enumerated.
         """
+        from torch import nn
+
         first, second = self.config.hidden
-        activation = ACTIVATIONS[self.config.activation]
+        activation = {"relu": nn.ReLU, "tanh": nn.Tanh}[self.config.activation]
         return nn.Sequential(
             nn.Embedding(whole_width(task, self.info.name), self.config.d),
             nn.Linear(self.config.d, first, bias=False),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from torch import nn
-
 from codonbench import hookimpl
 from codonbench.contracts import Model, ModelInfo
 from codonbench_models.presets import PAPER, Presets, with_weighted_twins
@@ -25,7 +23,7 @@ class Gru(Recurrent):
         reference=PAPER,
     )
     presets: ClassVar[Presets] = with_weighted_twins({"gru-64": {"layers": 2, "hidden": 64}})
-    cell = nn.GRU
+    cell = "GRU"
 
 
 @hookimpl

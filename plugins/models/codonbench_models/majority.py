@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from codonbench import hookimpl
 from codonbench.contracts import Model, ModelInfo, TaskView
-from codonbench_models.count_table import log_counts
 
-
-class ClassCounts(nn.Module):
-    """How often each class was seen: `counts`, shape (n_classes,)."""
-
-    counts: Tensor
-
-    def __init__(self, n_classes: int) -> None:
-        super().__init__()
-        self.register_buffer("counts", torch.zeros(n_classes, dtype=torch.int64))
-
-    def update(self, inputs: Tensor, labels: Tensor) -> None:
-        """Count a batch of class ids (B,); `inputs` is not looked at."""
-        self.counts.index_put_((labels,), torch.ones_like(labels), accumulate=True)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the same logits for each row, (B, n_classes): softmax gives class shares."""
-        return log_counts(self.counts).expand(len(inputs), -1)
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Majority(Model):
@@ -51,6 +32,8 @@ class Majority(Model):
 
     def build(self, task: TaskView) -> nn.Module:
         """Return empty counts for `task`."""
+        from codonbench_models._counts import ClassCounts
+
         return ClassCounts(task.n_classes)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
-from torch import nn
 
 from codonbench import hookimpl
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo, TaskView
 from codonbench_models.inputs import flat_width, whole_width
 from codonbench_models.presets import PAPER, Presets, with_weighted_twins
 from codonbench_models.widths import OneOrTwoWidths
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Input = Literal["64-bit", "12-bit"]
 """What an MLP reads, in the paper's words for codons: the one-hot of the whole input, or its
@@ -85,6 +87,8 @@ def linear_layers(n_in: int, hidden: tuple[int, ...], task: TaskView) -> nn.Sequ
     One hidden layer: ``n_in -> h -> classes``, no biases. Two: ``n_in -> h1 -> h2 -> classes``
     with a bias in the middle step alone.
     """
+    from torch import nn
+
     first, *rest = hidden
     steps = [nn.Linear(n_in, first, bias=False)]
     steps += [nn.Linear(first, second, bias=True) for second in rest]

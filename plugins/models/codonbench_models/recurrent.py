@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, TaskView
+
+if TYPE_CHECKING:
+    from torch import nn
 
 InitialState = Literal["zero", "orthogonal"]
 
@@ -26,51 +27,15 @@ class RecurrentConfig(GradientConfig):
     learning_rate: float = Field(default=0.005, gt=0, le=100, description="step size")
 
 
-class LastStep(nn.Module):
-    """Reads an input letter by letter and classifies it from the last layer's last step."""
-
-    def __init__(self, recurrence: nn.RNNBase, n_classes: int, initial_state: InitialState) -> None:
-        super().__init__()
-        self.recurrence = recurrence
-        self.output = nn.Linear(recurrence.hidden_size, n_classes, bias=False)
-        self.initial_state = initial_state
-
-    def forward(self, letters: Tensor) -> Tensor:
-        """Map one-hot letters (B, length, alphabet) to logits (B, n_classes)."""
-        steps, _ = self.recurrence(letters, self._state(letters))
-        logits: Tensor = self.output(steps[:, -1])
-        return logits
-
-    def _state(self, letters: Tensor) -> Tensor | tuple[Tensor, Tensor] | None:
-        """Return h0, for an LSTM (h0, c0), each (layers, B, hidden); None stands for zeros.
-
-        In evaluation it is always zeros, so that a probe repeats and draws no random number.
-        """
-        if self.initial_state == "zero" or not self.training:
-            return None
-        if isinstance(self.recurrence, nn.LSTM):
-            return self._orthogonal(letters), self._orthogonal(letters)
-        return self._orthogonal(letters)
-
-    def _orthogonal(self, letters: Tensor) -> Tensor:
-        """Draw (layers, B, hidden) whose layers, each laid out as one vector, are orthonormal.
-
-        That is what `torch.nn.init.orthogonal_` makes of three axes: the first against the
-        rest. Each unit's state is then of size 1/sqrt(B * hidden): small.
-        """
-        shape = (self.recurrence.num_layers, letters.shape[0], self.recurrence.hidden_size)
-        return nn.init.orthogonal_(torch.empty(shape, dtype=letters.dtype, device=letters.device))
-
-
 class Recurrent(Model):
     """Base of `Rnn`, `Gru` and `Lstm`; they supply `info`, `presets` and `cell`.
 
     Class attributes:
-        cell: Which of torch's recurrences is stacked, biases included.
+        cell: Which of `torch.nn`'s recurrences is stacked, biases included.
     """
 
     Config: ClassVar[type[ModelConfig]] = RecurrentConfig
-    cell: ClassVar[type[nn.RNN] | type[nn.GRU] | type[nn.LSTM]]
+    cell: ClassVar[Literal["RNN", "GRU", "LSTM"]]
     config: RecurrentConfig
 
     @property
@@ -85,7 +50,12 @@ class Recurrent(Model):
 
     def build(self, task: TaskView) -> nn.Module:
         """Return the stacked recurrence and its bias-free output layer for `task`."""
-        recurrence = self.cell(
+        from torch import nn
+
+        from codonbench_models._last_step import LastStep
+
+        cell = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}[self.cell]
+        recurrence = cell(
             len(task.alphabet), self.config.hidden, self.config.layers, batch_first=True
         )
         return LastStep(recurrence, task.n_classes, self.config.initial_state)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from torch import nn
-
 from codonbench import hookimpl
 from codonbench.contracts import Model, ModelInfo
 from codonbench_models.presets import PAPER, Presets, with_weighted_twins
@@ -27,7 +25,7 @@ class Rnn(Recurrent):
     presets: ClassVar[Presets] = with_weighted_twins(
         {"rnn-64": {"layers": 2, "hidden": 64}, "rnn-256": {"layers": 2, "hidden": 256}}
     )
-    cell = nn.RNN
+    cell = "RNN"
 
 
 @hookimpl

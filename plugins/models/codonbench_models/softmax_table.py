@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
-from torch import nn
 
 from codonbench import hookimpl
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo, TaskView
 from codonbench_models.inputs import whole_width
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class SoftmaxTableConfig(GradientConfig):
@@ -50,6 +52,8 @@ class SoftmaxTable(Model):
         Raises:
             ConfigError: The task's inputs cannot be enumerated.
         """
+        from torch import nn
+
         table = nn.Linear(whole_width(task, self.info.name), task.n_classes, bias=False)
         nn.init.zeros_(table.weight)
         return table

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
-from torch import Tensor, nn
 
 from codonbench import hookimpl
 from codonbench.contracts import Model, ModelConfig, ModelInfo, TaskView
 from codonbench_models.mlp import ENCODINGS, Input, input_width, linear_layers
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class UntrainedConfig(ModelConfig):
     """Hyperparameters of `Untrained`."""
 
     input: Input = Field(default="64-bit", description="as for mlp: 64-bit or 12-bit")
-
-
-class Unmoved(nn.Module):
-    """A network that is shown pairs and learns nothing from them."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def update(self, inputs: Tensor, labels: Tensor) -> None:
-        """Do nothing."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Map an encoded batch (B, ...) to logits (B, n_classes)."""
-        logits: Tensor = self.network(inputs)
-        return logits
 
 
 class Untrained(Model):
@@ -61,6 +47,8 @@ class Untrained(Model):
         Raises:
             ConfigError: ``64-bit`` input is asked of a task that cannot be enumerated.
         """
+        from codonbench_models._unmoved import Unmoved
+
         return Unmoved(linear_layers(input_width(task, self.config.input), (64,), task))
 
 
