@@ -120,7 +120,7 @@ def make_ensemble(states: Sequence[TrainState]) -> Ensemble:
     first = states[0]
     inputs = first.encode(torch.arange(len(first.targets), device=first.targets.device))
     modules = [state.module for state in states]
-    return Ensemble(modules, inputs, first.n_classes, first.fan, rows_of(first))
+    return Ensemble(modules, inputs, first.view.n_outputs, first.fan, rows_of(first))
 
 
 def make_rule(state: TrainState, flats: list[Tensor]) -> Rule:

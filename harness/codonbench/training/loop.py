@@ -37,17 +37,18 @@ def train(feed: Feed, checkpointer: Checkpointer, selected: dict[str, Any] | Non
         Whatever the plugin's module or optimiser raises; the referee keeps what came before.
     """
     state = feed.state
+    best = {"selected": selected}
     step = make_step(state)
     for item in feed:
         if isinstance(item, Batch):
-            checkpointer.offer([feed], lambda _: whole_state(state, selected))
+            checkpointer.offer([feed], lambda _: whole_state(state, best["selected"]))
             step(torch.as_tensor(item.index, device=state.targets.device))
             continue
-        if item.of_selected and selected is not None:
-            state.module.load_state_dict(selected)
+        if item.of_selected and best["selected"] is not None:
+            state.module.load_state_dict(best["selected"])
         feed.show(evaluate(state, item.split))
         if feed.keep:
-            selected = deepcopy(state.module.state_dict())
+            best["selected"] = deepcopy(state.module.state_dict())
 
 
 def make_step(state: TrainState) -> Callable[[Tensor], None]:
