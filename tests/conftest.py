@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import venv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +15,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from codonbench import Dataset, Task, TaskSpec, hookimpl
+from codonbench import (
+    Dataset,
+    EvaluationSet,
+    Input,
+    Sequences,
+    Split,
+    Target,
+    Task,
+    TaskSpec,
+    hookimpl,
+)
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.execution.prepare import Job, prepare
 from codonbench.execution.run_one import run
@@ -43,20 +53,16 @@ SPEC = TaskSpec(
     name="dipeptide",
     version="1",
     title="Which of four classes a dipeptide of five residues belongs to",
-    unit="dipeptide",
-    symbol="residue",
-    alphabet=RESIDUES,
-    length=2,
-    classes=("north", "east", "south", "west"),
-    enumerable=True,
-    probe_inputs=DIPEPTIDES,
-    probe_labels=LABELS,
-    groups={"stop": (0, 1)},
-    class_weights=(1.0, 2.0, 3.0, 4.0),
+    input=Input.of_length(
+        2, unit="dipeptide", symbol="residue", alphabet=RESIDUES, enumerable=True
+    ),
+    target=Target(names=("north", "east", "south", "west"), class_weights=(1.0, 2.0, 3.0, 4.0)),
+    protocol="decipher",
+    evaluation=EvaluationSet(inputs=DIPEPTIDES, targets=LABELS, groups={"stop": (0, 1)}),
     train_size=1_500,
     test_size=100,
     default_epochs=50,
-    instrument_batches=(10, 20),
+    facts={"instrument_batches": [10, 20], "watched_groups": ["stop"]},
 )
 
 
@@ -64,21 +70,23 @@ SPEC = TaskSpec(
 class Drawn(Dataset):
     """Pairs drawn independently by `frequencies`, from the inputs that are not held out."""
 
-    def draw(self, rng):
+    def split(self, rng):
         p = self.frequencies
-        if p is None:  # cannot be enumerated: train on anything but the probe set
-            p = np.ones(len(self.inputs))
-            p[self.probe] = 0
+        if p is None:  # cannot be enumerated: train on anything but the evaluation set
+            p = np.ones(len(self.items))
+            p[self.evaluation] = 0
             p = p / p.sum()
         n = self.spec.train_size + self.spec.test_size
-        pairs = rng.choice(len(self.inputs), size=n, p=p)
-        return pairs[: self.spec.train_size], pairs[self.spec.train_size :]
+        pairs = rng.choice(len(self.items), size=n, p=p)
+        none = np.zeros(0, dtype=np.int64)
+        return Split(pairs[: self.spec.train_size], none, pairs[self.spec.train_size :])
 
 
 class DipeptideTask(Task):
     name = "dipeptide"
     version = "1"
     title = SPEC.title
+    protocol = "decipher"
     default_data = "dice"
 
     def load(self, data, options, *, cache, offline=False):
@@ -87,9 +95,9 @@ class DipeptideTask(Task):
             source="dice",
             checksum="d" * 64,
             simulated=True,
-            inputs=np.array([[RESIDUES.index(r) for r in word] for word in DIPEPTIDES]),
-            labels=np.array(LABELS),
-            probe=np.arange(25),
+            items=Sequences.of(DIPEPTIDES, RESIDUES),
+            targets=np.array(LABELS),
+            evaluation=np.arange(25),
             frequencies=RARITY / RARITY.sum(),
         )
 
@@ -104,6 +112,7 @@ class GcRichTask(Task):
     name = "gc-rich"
     version = "1"
     title = "Whether most letters of a sequence of twelve are G or C"
+    protocol = "decipher"
     default_data = "dice"
 
     def load(self, data, options, *, cache, offline=False):
@@ -113,24 +122,23 @@ class GcRichTask(Task):
                 name=self.name,
                 version=self.version,
                 title=self.title,
-                unit="sequence",
-                symbol="nucleotide",
-                alphabet="UCAG",
-                length=12,
-                classes=("poor", "rich"),
-                enumerable=False,
-                probe_inputs=tuple("".join("UCAG"[i] for i in row) for row in GC_INPUTS[held_out]),
-                probe_labels=tuple(GC_LABELS[held_out].tolist()),
-                target_accuracy=0.9,
+                input=Input.of_length(12, alphabet="UCAG"),
+                target=Target(names=("poor", "rich")),
+                protocol="decipher",
+                evaluation=EvaluationSet(
+                    inputs=tuple("".join("UCAG"[i] for i in row) for row in GC_INPUTS[held_out]),
+                    targets=tuple(GC_LABELS[held_out].tolist()),
+                    target_accuracy=0.9,
+                ),
                 train_size=2_000,
                 test_size=0,
             ),
             source="dice",
             checksum="e" * 64,
             simulated=True,
-            inputs=GC_INPUTS,
-            labels=GC_LABELS,
-            probe=held_out,
+            items=Sequences.of_rows(GC_INPUTS),
+            targets=GC_LABELS,
+            evaluation=held_out,
         )
 
 
@@ -167,6 +175,7 @@ class Toys:
         registry.models.update(self.installed.models)
         registry.metrics.update(self.installed.metrics)
         registry.tasks.update(self.installed.tasks)
+        registry.protocols.update(self.installed.protocols)
         tasks = (DipeptideTask(), GcRichTask())
         registry.add(plugin_module("toys", models=models, tasks=tasks), "toy-shop", "1.0")
         assert not registry.failures
@@ -182,7 +191,7 @@ class Toys:
     def run(
         self,
         model="mlp-64",
-        on_probe=lambda pairs, right, logits: None,
+        on_snapshot=lambda pairs, progress: None,
         *,
         registry=None,
         **request,
@@ -192,7 +201,8 @@ class Toys:
             registry, model = self.registry(model), model.info.name
         registry = registry or self.registry()
         job = self.job(model, registry=registry, **request)
-        ((record, trajectory),) = run(job.run_specs[:1], job, registry, lambda run_spec: on_probe)
+        job = replace(job, run_specs=job.run_specs[:1])
+        ((record, trajectory),) = run(job, registry, lambda run_spec: on_snapshot)
         return record, trajectory
 
 

@@ -32,11 +32,11 @@ def test_its_module_gives_the_last_probe_once_its_class_ids_are_revealed(toys, r
     setting, job = again.setting, again.job
     encoding = job.entry.cls(job.config).encoding
     spec = setting.dataset.spec
-    encode = make_encoder(encoding, spec.view(), setting.dataset.inputs, torch.device("cpu"))
+    encode = make_encoder(encoding, spec.view(), setting.dataset.items, torch.device("cpu"))
     with torch.no_grad():
-        logits = again.module.eval()(encode(torch.as_tensor(setting.dataset.probe))).numpy()
+        logits = again.module.eval()(encode(torch.as_tensor(setting.dataset.evaluation))).numpy()
     assert np.allclose(
-        setting.labels.reveal_columns(logits), again.trajectory.logits[-1], atol=1e-5
+        setting.labels.reveal_columns(logits), again.trajectory.outputs[-1], atol=1e-5
     )
 
 
@@ -45,7 +45,7 @@ def test_a_repetition_under_a_control_has_its_labels(toys):
     record, trajectory = toys.run("mlp-64", **asked)
     again = repeat(record, toys.registry(), CACHE)
     assert again.same_weights
-    assert tuple(again.setting.dataset.spec.probe_labels) == trajectory.task.probe_labels
+    assert tuple(again.setting.dataset.spec.evaluation.targets) == trajectory.task.evaluation.targets
 
 
 def test_other_weights_are_told(toys, record):

@@ -154,7 +154,7 @@ def test_the_trace_hash_changes_with_task_and_facts_but_not_with_the_layout(fini
     assert hash_trajectory(replace(trajectory, facts=facts)) != hash_trajectory(trajectory)
     assert hash_trajectory(replace(trajectory, task=task)) != hash_trajectory(trajectory)
     assert hash_trajectory(
-        replace(trajectory, logits=np.asfortranarray(trajectory.logits))
+        replace(trajectory, logits=np.asfortranarray(trajectory.outputs))
     ) == hash_trajectory(trajectory)
     swapped = trajectory.pairs.astype(">i8")
     assert hash_trajectory(replace(trajectory, pairs=swapped)) == hash_trajectory(trajectory)

@@ -27,20 +27,20 @@ def load(data: str | Path, cache: Path, offline: bool = False, **options: Any) -
 
 
 def group(spec: TaskSpec, name: str) -> set[str]:
-    return {spec.probe_inputs[i] for i in spec.groups[name]}
+    return {spec.evaluation.inputs[i] for i in spec.groups[name]}
 
 
 def test_the_spec_is_the_papers() -> None:
     spec = human_codon_spec(genetic_code(1))
-    assert (spec.name, spec.version, spec.unit, spec.symbol) == (
+    assert (spec.name, spec.version, spec.input.unit, spec.input.symbol) == (
         "human-codon",
         "1",
         "codon",
         "nucleotide",
     )
-    assert (spec.alphabet, spec.length, spec.enumerable) == ("UCAG", 3, True)
-    assert (spec.probe_inputs[0], spec.probe_inputs[63]) == ("UUU", "GGG")
-    assert "".join(spec.classes) == "ACDEFGHIKLMNPQRSTVWY*"
+    assert (spec.input.alphabet, spec.input.max_length, spec.input.enumerable) == ("UCAG", 3, True)
+    assert (spec.evaluation.inputs[0], spec.evaluation.inputs[63]) == ("UUU", "GGG")
+    assert "".join(spec.target.names) == "ACDEFGHIKLMNPQRSTVWY*"
     assert (spec.train_size, spec.test_size, spec.default_epochs) == (576_000, 64_000, 40)
     assert spec.instrument_batches == (3000, 6000, 9000)
     assert spec.notes == ()
@@ -53,13 +53,13 @@ def test_groups_are_stops_rare_codons_and_amino_acids() -> None:
     assert group(spec, "rare") == {"UAA", "UAG", "UGA", "UCG", "CGU"}
     assert group(spec, "M") == {"AUG"}
     assert group(spec, "L") == {"UUA", "UUG", "CUU", "CUC", "CUA", "CUG"}
-    assert sum(len(spec.groups[letter]) for letter in spec.classes[:-1]) == 61
+    assert sum(len(spec.groups[letter]) for letter in spec.target.names[:-1]) == 61
 
 
 def test_class_weights_are_inverses_of_the_authors_percentages() -> None:
     spec = human_codon_spec(genetic_code(1))
-    assert spec.class_weights is not None
-    weights = dict(zip(spec.classes, spec.class_weights, strict=True))
+    assert spec.target.class_weights is not None
+    weights = dict(zip(spec.target.names, spec.target.class_weights, strict=True))
     assert weights["*"] == 1 / 0.34
     assert weights["L"] == 1 / 10.01583
     assert sum(PROTEOME_PERCENT.values()) == pytest.approx(100, abs=0.01)
@@ -69,7 +69,7 @@ def test_class_weights_are_inverses_of_the_authors_percentages() -> None:
 def test_every_genetic_code_makes_a_task(number: int) -> None:
     code = genetic_code(number)
     spec = human_codon_spec(code)
-    assert "".join(spec.classes[label] for label in spec.probe_labels) == code.amino_acids
+    assert "".join(spec.target.names[label] for label in spec.evaluation.targets) == code.amino_acids
     assert spec.groups["stop"] == code.stops
     assert any("do not apply" in note for note in spec.notes) == (not code.stops)
     assert group(spec, "rare") == group(spec, "stop") | {"UCG", "CGU"}
@@ -94,7 +94,7 @@ def test_every_genetic_code_runs_and_metrics_of_stops_say_where_there_are_none(
         "count-table", task="human-codon", pairs=6_400, full=True, **asked
     )
     code = genetic_code(number)
-    assert "".join(trajectory.task.classes[label] for label in trajectory.task.probe_labels) == (
+    assert "".join(trajectory.task.target.names[label] for label in trajectory.task.evaluation.targets) == (
         code.amino_acids
     )
     assert (record.status, record.metrics["excess_pairs"]) == ("done", 0)
@@ -130,7 +130,7 @@ def test_usage_is_the_default_and_always_called_simulated(tmp_path: Path) -> Non
     assert any("Simulated" in note for note in data.spec.notes)
     assert data.inputs.shape == (64, 3)
     assert np.array_equal(data.probe, np.arange(64))
-    assert data.labels.tolist() == list(data.spec.probe_labels)
+    assert data.labels.tolist() == list(data.spec.evaluation.targets)
     paper = load("usage", tmp_path, mean_length=400)
     assert (paper.source, paper.simulated) == ("usage-mean400", True)
     assert paper.checksum != data.checksum

@@ -85,14 +85,14 @@ def test_the_code_of_seed_zero_never_changes(control):
 def test_groups_follow_the_shuffled_code_and_rare_codons_stay_rare(natural, control):
     spec = for_run(control, 1).spec
     stop = CLASSES.index("*")
-    assert spec.groups["stop"] == tuple(np.flatnonzero(np.array(spec.probe_labels) == stop))
+    assert spec.groups["stop"] == tuple(np.flatnonzero(np.array(spec.evaluation.targets) == stop))
     assert spec.groups["stop"] != natural.spec.groups["stop"]
     assert len(spec.groups["stop"]) == 3
     assert spec.groups["rare"] == natural.spec.groups["rare"]
     in_classes = sorted(i for name in (*CLASSES[:-1], "stop") for i in spec.groups[name])
     assert in_classes == list(range(64))
     assert NOTE in spec.notes
-    assert spec.class_weights == natural.spec.class_weights
+    assert spec.target.class_weights == natural.spec.target.class_weights
 
 
 def test_without_a_run_the_code_is_the_natural_one_and_its_stops_are_open(natural, control):
@@ -109,7 +109,7 @@ def test_a_run_is_asked_about_its_own_code(toys):
         trajectory for _, trajectory in run(job.run_specs, job, registry, lambda run_spec: None)
     ]
     assert all(trajectory.right.all() for trajectory in trajectories)
-    assert trajectories[0].task.probe_labels != trajectories[1].task.probe_labels
+    assert trajectories[0].task.evaluation.targets != trajectories[1].task.evaluation.targets
     for run_spec, trajectory in zip(job.run_specs, trajectories, strict=True):
         assert trajectory.task == Setting(run_spec, job.dataset, 64).dataset.spec
 
@@ -133,4 +133,4 @@ def test_a_control_is_another_run_and_another_table(toys):
     control = toys.job("mlp-64", task="human-codon", task_overrides={"control": "shuffled"})
     assert control.run_specs[0].task_options["control"] == "shuffled"
     assert control.run_specs[0].run_id != plain.run_id
-    assert control.dataset.spec.probe_inputs == CODONS
+    assert control.dataset.spec.evaluation.inputs == CODONS

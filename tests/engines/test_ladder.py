@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from codonbench.engines.errors import CannotCapture
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
@@ -14,7 +15,6 @@ from codonbench.engines.batches import feeds, rows_of
 from codonbench.engines.blocks import Blocks
 from codonbench.engines.capture import captured, recorded
 from codonbench.engines.check import check_against_reference, same_alone
-from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import COMPILED, GRAPH, LADDER
 from codonbench.engines.traced import Traced
 from codonbench.execution.run_all import run_all

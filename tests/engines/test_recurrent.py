@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from codonbench.engines.errors import CannotCapture
 from torch import nn
 
-from codonbench.engines.errors import CannotCapture
 from codonbench.engines.recurrent import unrolled
 
 CODONS = torch.stack(

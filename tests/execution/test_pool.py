@@ -276,7 +276,7 @@ def test_a_crew_gives_the_records_that_this_process_gives(registry, tmp_path, mo
         assert record.trajectory_sha256 == expected.trajectory_sha256
         assert [pairs for pairs, _, _ in told[seed]] == trajectory.pairs.tolist()
         assert [right for _, right, _ in told[seed]] == its_trace.right.sum(axis=1).tolist()
-        assert np.array_equal(trajectory.logits, its_trace.logits)
+        assert np.array_equal(trajectory.outputs, its_trace.logits)
 
 
 MISDEEDS = {

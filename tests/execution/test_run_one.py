@@ -158,7 +158,7 @@ def crib_model(spec):
         encoding = "input_index"
 
         def build(self, task):
-            return Crib(torch.eye(task.n_classes)[list(spec.probe_labels)] * 9)
+            return Crib(torch.eye(task.n_classes)[list(spec.evaluation.targets)] * 9)
 
     return CribModel
 
@@ -174,7 +174,7 @@ def test_a_run_of_another_alphabet_is_deciphered_and_stops_when_sure(toys):
     assert record.metrics["all_seen"] == 252
     first = record.metrics["pairs_consumed"]
     assert record.pairs == max(first, record.metrics["sustained_pairs"]) + 64_000 + 24
-    assert trajectory.logits.shape == (len(trajectory.pairs), 25, 4)
+    assert trajectory.outputs.shape == (len(trajectory.pairs), 25, 4)
     assert not trajectory.facts.complete
     assert record.parameters == 25 * 64 + 64 * 4
     assert record.error is None
@@ -184,10 +184,10 @@ def test_pairs_consumed_is_where_a_loop_over_the_trace_finds_every_input_right(t
     record, trajectory = finished
     right_at = [
         pairs
-        for pairs, table in zip(trajectory.pairs.tolist(), trajectory.logits.tolist(), strict=True)
+        for pairs, table in zip(trajectory.pairs.tolist(), trajectory.outputs.tolist(), strict=True)
         if all(
             row[c] > max(row[:c] + row[c + 1 :])
-            for row, c in zip(table, toys.spec.probe_labels, strict=True)
+            for row, c in zip(table, toys.spec.evaluation.targets, strict=True)
         )
     ]
     assert record.metrics["pairs_consumed"] == right_at[0]
@@ -196,8 +196,8 @@ def test_pairs_consumed_is_where_a_loop_over_the_trace_finds_every_input_right(t
 def test_a_task_that_cannot_be_enumerated_is_scored_by_its_target_accuracy(toys):
     record, trajectory = toys.run("mlp-64-12bit", task="gc-rich", full=True, pairs=5_000)
     assert record.status == "done"
-    assert trajectory.logits.shape[1:] == (200, 2)
-    rights = [(table.argmax(axis=1) == trajectory.labels).sum() for table in trajectory.logits]
+    assert trajectory.outputs.shape[1:] == (200, 2)
+    rights = [(table.argmax(axis=1) == trajectory.targets).sum() for table in trajectory.outputs]
     reached = next(i for i, right in enumerate(rights) if right >= 180)
     assert rights[reached] < 200  # the target, not perfection
     assert record.metrics["pairs_consumed"] == trajectory.pairs[reached]
@@ -232,10 +232,10 @@ def test_the_trace_holds_what_metrics_need(toys, finished):
     assert trajectory.pairs[0] == 0
     assert trajectory.pairs[-1] == 3_000
     assert trajectory.facts.complete
-    assert trajectory.frame_pairs.tolist() == [640, 1_280, 2_140, 2_780]
-    assert trajectory.frame_inputs.shape == (4, 64)
-    assert set(trajectory.frame_pairs) <= set(trajectory.pairs)
-    assert trajectory.test_counts.sum() == 100
+    assert trajectory.arrays["frame_pairs"].tolist() == [640, 1_280, 2_140, 2_780]
+    assert trajectory.arrays["frame_inputs"].shape == (4, 64)
+    assert set(trajectory.arrays["frame_pairs"]) <= set(trajectory.pairs)
+    assert trajectory.arrays["test_counts"].sum() == 100
     assert trajectory.task == job.dataset.spec
 
 
@@ -353,8 +353,8 @@ def test_logits_that_overflow_end_the_run_as_diverged(toys):
     record, trajectory = toys.run(Exploding)
     assert record.status == "diverged"
     assert record.error is None
-    assert not np.isfinite(trajectory.logits[-1]).all()
-    assert np.isfinite(trajectory.logits[:-1]).all()
+    assert not np.isfinite(trajectory.outputs[-1]).all()
+    assert np.isfinite(trajectory.outputs[:-1]).all()
     assert trajectory.facts.complete
     assert record.pairs < 64 * 256  # float32 overflows after some 130 doublings
     assert record.metrics["success"] is False
@@ -372,11 +372,11 @@ def test_an_interrupted_run_keeps_what_was_seen(toys):
     assert record.error is None
     assert record.pairs == 192
     assert trajectory.pairs.tolist() == [0, 64, 128, 192]
-    assert trajectory.logits.shape == (4, 25, 4)
+    assert trajectory.outputs.shape == (4, 25, 4)
     assert not trajectory.facts.complete
     whole, whole_trace = toys.run("mlp-64", pairs=1_000)
     assert record.run_id != whole.run_id
-    assert np.array_equal(trajectory.logits, whole_trace.logits[:4])
+    assert np.array_equal(trajectory.outputs, whole_trace.logits[:4])
     assert "sustained_pairs" in record.not_measured
 
 
@@ -415,7 +415,7 @@ def test_the_oracle_needs_no_pair(toys):
     assert record.metrics["test_accuracy"] == 1
     assert record.metrics["paper_epoch"] >= 2  # what the instrument alone costs
     assert record.weights_sha256 is None
-    assert trajectory.frame_inputs.shape == (120, 64)
+    assert trajectory.arrays["frame_inputs"].shape == (120, 64)
 
 
 def test_the_frames_of_a_computed_row_are_those_of_a_trained_one(toys):
@@ -479,7 +479,7 @@ def test_a_weighted_loss_follows_the_labels_through_the_relabelling(toys):
             ("one", plain),
         ]
     ]
-    one, two, unweighted = (trajectory.logits for trajectory in trajectories)
+    one, two, unweighted = (trajectory.outputs for trajectory in trajectories)
     np.testing.assert_allclose(one, two, rtol=1e-3, atol=1e-4)
     assert np.abs(one - unweighted).max() > 0.01
 

@@ -166,7 +166,7 @@ def test_a_pickle_is_refused_and_not_loaded(kept):
 
 def test_what_is_written_reads_back_equal(fuzz, kept):
     store, record, trajectory, _, _ = kept
-    n_inputs, n_classes = len(trajectory.task.probe_inputs), len(trajectory.task.classes)
+    n_inputs, n_classes = len(trajectory.task.evaluation.inputs), len(trajectory.task.target.names)
     positions = st.lists(st.integers(0, trajectory.facts.pairs), max_size=5, unique=True).map(
         sorted
     )

@@ -110,7 +110,7 @@ def assert_same(found, expected):
         assert record.result() == its_record.result()
         assert record.weights_sha256 == its_record.weights_sha256
         assert np.array_equal(trajectory.pairs, its_trace.pairs)
-        assert trajectory.logits.tobytes() == its_trace.logits.tobytes()
+        assert trajectory.outputs.tobytes() == its_trace.logits.tobytes()
 
 
 @pytest.mark.slow

@@ -64,8 +64,8 @@ SAMPLED = TaskSpec(
 def logits(margins, task=TASK):
     """Logits whose true class leads every rival by the given margins, (T, P) -> (T, P, C)."""
     margins = np.asarray(margins, dtype=np.float32)
-    table = np.zeros((*margins.shape, len(task.classes)), dtype=np.float32)
-    table[:, np.arange(margins.shape[1]), task.probe_labels] = margins
+    table = np.zeros((*margins.shape, len(task.target.names)), dtype=np.float32)
+    table[:, np.arange(margins.shape[1]), task.evaluation.targets] = margins
     return table
 
 
@@ -73,7 +73,7 @@ def trajectory(table, pairs=None, *, task=TASK, first_seen=None, test_counts=Non
     """A trajectory of these logits (T, P, C), by default at 0, 10, 20, ... pairs in one epoch."""
     table = np.asarray(table, dtype=np.float32)
     pairs = np.arange(len(table)) * 10 if pairs is None else np.asarray(pairs)
-    n_probes = len(task.probe_inputs)
+    n_probes = len(task.evaluation.inputs)
     end = int(pairs[-1])
     known = {"batch_size": 4, "epoch_pairs": 100, "budget_pairs": end, "pairs": end}
     return Trajectory(

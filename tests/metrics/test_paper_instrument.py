@@ -64,8 +64,8 @@ def run(logits, frame_inputs, *, task=TASK, drop=(), **facts):
         facts=TrajectoryFacts(**{**known, "pairs": int(pairs[-1]), "complete": True, **facts}),
         pairs=pairs[keep],
         logits=np.concatenate([blank, logits]).astype(np.float32)[keep],
-        first_seen=np.arange(1, len(task.probe_inputs) + 1),
-        test_counts=np.zeros(len(task.probe_inputs), int),
+        first_seen=np.arange(1, len(task.evaluation.inputs) + 1),
+        test_counts=np.zeros(len(task.evaluation.inputs), int),
         frame_pairs=frames(n),
         frame_inputs=np.asarray(frame_inputs),
     )

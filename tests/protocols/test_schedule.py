@@ -2,11 +2,11 @@ from itertools import pairwise
 from unittest.mock import patch
 
 import pytest
+from codonbench.protocols.schedule import BatchClock, ProbeSchedule, frame_positions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codonbench.protocols import schedule as probes
-from codonbench.protocols.schedule import BatchClock, ProbeSchedule, frame_positions
 
 
 def batch_ends(batch_size, epoch_pairs, budget):

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from codonbench.protocols.schedule import WINDOW_PAIRS
+from codonbench.protocols.stop_rule import Watcher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codonbench import NOT_MEASURED, Trajectory
 from codonbench.contracts import TrajectoryFacts
-from codonbench.protocols.schedule import WINDOW_PAIRS
-from codonbench.protocols.stop_rule import Watcher
 from codonbench_metrics.confident_pairs import ConfidentPairs
 from codonbench_metrics.sustained_pairs import SustainedPairs
 
@@ -116,7 +116,7 @@ def test_the_watcher_agrees_with_the_metrics(toys, steps, chance, target, breaks
     """On random trajectories full of ties, with a NaN here and there."""
     rng = np.random.default_rng(chance)
     spec = toys.spec.model_copy(update={"target_accuracy": target})
-    labels = np.array(spec.probe_labels)
+    labels = np.array(spec.evaluation.targets)
     pairs = np.cumsum([0, *steps])
     logits = size * rng.integers(0, 2, size=(len(pairs), 25, 4)).astype(np.float32)
     # Right more often than not, so that windows open and last.
@@ -152,4 +152,4 @@ def test_the_watcher_agrees_with_the_metrics(toys, steps, chance, target, breaks
         assert w.finite == bool(trajectory.finite[-1])
         if w.window_start is not None:
             since = pairs[:n] >= w.window_start
-            assert trajectory.deciphered[since].all()
+            assert trajectory.solved[since].all()

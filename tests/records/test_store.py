@@ -308,7 +308,7 @@ def test_a_trace_comes_back_in_the_order_of_memory_it_was_scored_in(store, recor
     """Sums of floats depend on it in their last digit, and with them metrics."""
     store.save(record, trajectory)
     again = store.load_trajectory(record)
-    assert again.logits.strides == trajectory.logits.strides
+    assert again.logits.strides == trajectory.outputs.strides
     np.testing.assert_array_equal(again.probabilities(), trajectory.probabilities(), strict=True)
 
 
@@ -325,7 +325,7 @@ def test_a_record_without_a_trace_ignores_one_left_by_an_earlier_try(store, reco
 
 
 def test_another_runs_trace_is_refused(store, record, trajectory):
-    logits = trajectory.logits.copy()
+    logits = trajectory.outputs.copy()
     logits[-1, 0, 0] += 1e-6
     store.save(record, replace(trajectory, logits=logits))
     with pytest.raises(StoreError, match=r"\.npz is not the one its record was made from"):
@@ -338,7 +338,7 @@ def test_a_trace_is_put_beside_its_record_later_and_another_runs_is_not(store, r
         store.save_trajectory(record, replace(trajectory, pairs=trajectory.pairs + 1))
     assert store.load_trajectory(record) is None
     assert store.save_trajectory(record, trajectory) == store.trajectory_path(record)
-    assert np.array_equal(store.load_trajectory(record).logits, trajectory.logits)
+    assert np.array_equal(store.load_trajectory(record).logits, trajectory.outputs)
 
 
 def test_a_trace_damaged_anywhere_is_refused(store, record, trajectory):

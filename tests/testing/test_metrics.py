@@ -27,7 +27,7 @@ class Last(Metric):
         return {"first_right": PAIRS}
 
     def compute(self, trajectory, task):
-        right = np.flatnonzero(trajectory.deciphered)
+        right = np.flatnonzero(trajectory.solved)
         return {"first_right": int(trajectory.pairs[right[0]]) if len(right) else None}
 
 
@@ -80,22 +80,22 @@ class Text(Last):
 
 class NanOnDivergence(Last):
     def compute(self, trajectory, task):
-        return {"first_right": float(trajectory.logits[-1].max())}
+        return {"first_right": float(trajectory.outputs[-1].max())}
 
 
 class CrashesOnNever(Last):
     def compute(self, trajectory, task):
-        return {"first_right": int(np.flatnonzero(trajectory.deciphered)[0])}
+        return {"first_right": int(np.flatnonzero(trajectory.solved)[0])}
 
 
 class NeedsFrames(Last):
     def compute(self, trajectory, task):
-        return {"first_right": int(trajectory.frame_pairs.max())}
+        return {"first_right": int(trajectory.arrays["frame_pairs"].max())}
 
 
 class Sorts(Last):
     def compute(self, trajectory, task):
-        trajectory.logits.sort(axis=1)
+        trajectory.outputs.sort(axis=1)
         return {"first_right": len(trajectory.pairs)}
 
 

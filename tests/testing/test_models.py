@@ -313,7 +313,7 @@ class Closed(Sound):
 class KnowsCode(Sound):
     def build(self, task):
         module = super().build(task)
-        labels = torch.tensor(dataset_of(find_task(None)).spec.probe_labels)
+        labels = torch.tensor(dataset_of(find_task(None)).spec.evaluation.targets)
         module.weight.data += 10 * nn.functional.one_hot(labels).T
         return module
 
@@ -323,7 +323,7 @@ class FindsSeed(Sound):
 
     def build(self, task):
         module = super().build(task)
-        truth = np.array(dataset_of(find_task(None)).spec.probe_labels)
+        truth = np.array(dataset_of(find_task(None)).spec.evaluation.targets)
         for seed in range(10):
             if int(generator(seed, 2).integers(2**63)) == torch.initial_seed():
                 labels = torch.as_tensor(relabelling(21, PUBLIC_SALT, seed).hide(truth))
@@ -334,7 +334,7 @@ class FindsSeed(Sound):
 class Grouping(Wrapped):
     def __init__(self, task):
         super().__init__(task)
-        labels = torch.tensor(dataset_of(find_task(None)).spec.probe_labels)
+        labels = torch.tensor(dataset_of(find_task(None)).spec.evaluation.targets)
         self.register_buffer("groups", nn.functional.one_hot(labels).float())
         self.layer = nn.Linear(21, 21)
 

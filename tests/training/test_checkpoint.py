@@ -67,7 +67,7 @@ def assert_same(one, other):
         assert record.engine == expected.engine
         assert record.weights_sha256 == expected.weights_sha256
         assert np.array_equal(trajectory.pairs, its_trace.pairs)
-        assert trajectory.logits.tobytes() == its_trace.logits.tobytes()
+        assert trajectory.outputs.tobytes() == its_trace.logits.tobytes()
 
 
 @pytest.mark.parametrize(

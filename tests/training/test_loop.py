@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from codonbench.protocols.schedule import ProbeSchedule
 from torch import nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.errors import PluginError
 from codonbench.execution.machine import pin_arithmetic
 from codonbench.protocols.referee import Guide, Guides
-from codonbench.protocols.schedule import ProbeSchedule
 from codonbench.protocols.setup import Setting
 from codonbench.training.checkpoint import Keeper
 from codonbench.training.feed import Course, Probes
@@ -110,11 +110,11 @@ def test_five_steps_agree_with_gradient_descent_by_hand(toys, weighting):
     weight, bias = (p.detach().double().numpy() for p in lesson.module.parameters())
     forward = setting.labels.forward
     class_weights = np.empty(4)
-    class_weights[forward] = setting.dataset.spec.class_weights
+    class_weights[forward] = setting.dataset.spec.target.class_weights
     step = make_step(lesson)
     for batch in setting.stream.batches(64, 5 * 64):
         step(torch.as_tensor(batch.index))
-        labels = forward[setting.dataset.labels[batch.index]]
+        labels = forward[setting.dataset.targets[batch.index]]
         weight, bias = sgd_by_hand(
             weight, bias, batch.index, labels, class_weights, rate, weighting
         )
@@ -158,7 +158,7 @@ def test_a_batch_learner_is_shown_each_batch_once_without_gradients(toys):
     assert not any(lesson.module.with_gradient)
     counts = np.bincount(setting.stream.train, minlength=25)
     assert lesson.module.counts.sum(dim=1).tolist() == counts.tolist()
-    hidden = setting.labels.hide(setting.dataset.labels)
+    hidden = setting.labels.hide(setting.dataset.targets)
     assert (lesson.module.counts.argmax(dim=1).numpy() == hidden)[counts > 0].all()
 
 
@@ -267,7 +267,7 @@ def test_the_loop_reports_position_right_answers_and_frames(toys):
     _, probes, told, setting = trained(toys, EveryBatch, SoftmaxRegression, frames)
     assert probes.position == 3_000
     assert probes.pairs == [pairs for pairs, _ in told]
-    hidden = setting.labels.hide(setting.dataset.labels)
+    hidden = setting.labels.hide(setting.dataset.targets)
     for logits, (_, right) in zip(probes.logits, told, strict=True):
         for i in range(25):
             rivals = [logits[i, c] for c in range(4) if c != hidden[i]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,14 +13,15 @@ from codonbench.contracts import Model, TaskView, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
 from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
-from codonbench.execution.in_process import Work, learn, unwatched
+from codonbench.execution.in_process import train
 from codonbench.execution.prepare import Job, prepare
-from codonbench.execution.run_one import Learn, run
+from codonbench.execution.run_one import Train, run
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.referee import Watch
-from codonbench.protocols.setup import Setting
-from codonbench.training.result import Lab
+from codonbench.protocols.referee import Referee, Watch, unwatched
+from codonbench.protocols.setup import RunSetup
+from codonbench.records.checkpoint_files import Checkpoints
+from codonbench.training.result import TrainResult
 from codonbench.training.seeding import seeded_globals
 
 
@@ -34,7 +35,7 @@ class Repetition:
         trajectory: The trajectory of the repetition.
         module: What was trained, on the device of the spec; None for computed rows, where
             building it failed, and where another process trained it. Its class ids are
-            permuted: `Setting.labels` reveals them.
+            permuted: `RunSetup.labels` reveals them.
         job: Plugin, configuration and data.
     """
 
@@ -50,9 +51,10 @@ class Repetition:
         return self.record.weights_sha256 == self.recorded.weights_sha256
 
     @property
-    def setting(self) -> Setting:
+    def setup(self) -> RunSetup:
         """What spec and data fix: the run's own labels, and how class ids are permuted."""
-        return Setting(self.recorded.run_spec, self.job.dataset, self.job.config.batch_size)
+        job = self.job
+        return RunSetup(self.recorded.run_spec, job.dataset, job.protocol, job.config.batch_size)
 
 
 def repeat(
@@ -60,7 +62,7 @@ def repeat(
     registry: Registry,
     cache: Path,
     data: str | None = None,
-    learner: Learn = learn,
+    trainer: Train = train,
 ) -> Repetition:
     """Make a recorded run again; nothing is stored.
 
@@ -69,7 +71,7 @@ def repeat(
         registry: The plugins.
         cache: As in `planning.prepare`.
         data: Where the data are, if the record's own name for them is not enough.
-        learner: What trains; in this process by default. From another no module comes back.
+        trainer: What trains; in this process by default. From another no module comes back.
 
     Raises:
         UsageError: The model or the data are not to be had here, or the rules have changed.
@@ -80,15 +82,17 @@ def repeat(
             f"this codonbench has rules {RULES_VERSION}"
         )
     job = _same_job(record, registry, cache, data)
-    labs: list[Lab] = []
+    results: list[TrainResult] = []
 
-    def learn_and_keep(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
-        for setting, lab in learner(work, watch):
-            labs.append(lab)
-            yield setting, lab
+    def train_and_keep(
+        job: Job, watch: Watch, checkpoints: Checkpoints | None
+    ) -> Iterator[tuple[Referee, TrainResult]]:
+        for referee, result in trainer(job, watch, checkpoints):
+            results.append(result)
+            yield referee, result
 
-    ((again, trajectory),) = run([record.run_spec], job, registry, unwatched, learn_and_keep)
-    module = labs[0].module if labs else None
+    ((again, trajectory),) = run(job, registry, unwatched, train_and_keep)
+    module = results[0].module if results else None
     return Repetition(record, again, trajectory, module, job)
 
 
@@ -152,4 +156,4 @@ def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | No
         )
     owner = f"record {record.name}, as its model is now"
     config = configure(type(job.config), record.run_spec.config, {}, owner)
-    return Job(job.entry, config, record.overrides, job.dataset, (record.run_spec,))
+    return replace(job, config=config, overrides=record.overrides, run_specs=(record.run_spec,))

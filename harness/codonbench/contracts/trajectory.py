@@ -58,8 +58,8 @@ class Trajectory:
             softmax ties distinct ones.
         test_outputs: Of the test items, from the chosen state, shape (M, K); empty where the
             protocol asks for none.
-        targets: What is right for the N items; not part of the file, but of the data.
-        test_targets: What is right for the M test items; likewise.
+        targets: What is right for the N items.
+        test_targets: What is right for the M test items.
         arrays: What the protocol itself noted, by name.
     """
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import Outputs, Targets, TaskSpec, Trajectory, TrajectoryFacts
+from codonbench.contracts import Outputs, TaskSpec, Trajectory, TrajectoryFacts
 
 _ARRAYS = ("pairs", "outputs", "test_outputs")
+_TARGETS = ("targets", "test_targets")  # of an evaluation set they stand in the task
 _EXTRA = "array_"  # before the names of the protocol's own
 
 _MOST = 1 << 30
@@ -21,28 +21,24 @@ _MOST = 1 << 30
 
 
 def pack(trajectory: Trajectory) -> bytes:
-    """Return a trajectory as the bytes of a compressed ``.npz``; targets are left out."""
+    """Return a trajectory as the bytes of a compressed ``.npz``."""
     header = {
         "task": trajectory.task.model_dump(mode="json"),
         "facts": trajectory.facts.model_dump(),
     }
+    names = _ARRAYS if trajectory.task.evaluation is not None else (*_ARRAYS, *_TARGETS)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
-        **{name: getattr(trajectory, name) for name in _ARRAYS},
+        **{name: getattr(trajectory, name) for name in names},
         **{_EXTRA + name: array for name, array in trajectory.arrays.items()},
     )
     return buffer.getvalue()
 
 
-def unpack(path: Path, targets: Mapping[str, Targets] | None = None) -> Trajectory:
+def unpack(path: Path) -> Trajectory:
     """Return the trajectory in a file. Nothing is unpickled.
-
-    Args:
-        path: The file.
-        targets: What is right for the items of each split, by its name; those of an evaluation
-            set stand in the task itself.
 
     Raises:
         ValueError: Its arrays do not fit one another or the task, or it is too large.
@@ -54,6 +50,7 @@ def unpack(path: Path, targets: Mapping[str, Targets] | None = None) -> Trajecto
         with np.load(opened, allow_pickle=False) as file:
             header = json.loads(file["header"].tobytes())
             pairs, outputs, test_outputs = (file[name] for name in _ARRAYS)
+            targets, tested = (file[name] if name in file.files else None for name in _TARGETS)
             arrays = {
                 name.removeprefix(_EXTRA): file[name]
                 for name in file.files
@@ -61,17 +58,17 @@ def unpack(path: Path, targets: Mapping[str, Targets] | None = None) -> Trajecto
             }
     task = TaskSpec.model_validate_json(json.dumps(header["task"]))
     facts = TrajectoryFacts.model_validate(header["facts"])
-    known = dict(targets or {})
     if task.evaluation is not None:
-        known["evaluation"] = np.asarray(task.evaluation.targets, dtype=np.int64)
+        targets = np.asarray(task.evaluation.targets, dtype=np.int64)
+    none = np.zeros(0, dtype=np.int64)
     trajectory = Trajectory(
         task=task,
         facts=facts,
         pairs=pairs,
         outputs=outputs,
-        targets=known.get(facts.split, np.zeros(0, dtype=np.int64)),
+        targets=none if targets is None else targets,
         test_outputs=test_outputs,
-        test_targets=known.get("test", np.zeros(0, dtype=np.int64)),
+        test_targets=none if tested is None else tested,
         arrays=arrays,
     )
     _check_arrays(trajectory)
@@ -108,6 +105,12 @@ def _check_arrays(trajectory: Trajectory) -> None:
             raise ValueError(
                 f"{name} are {array.dtype} of shape {array.shape}, no array of a trajectory"
             )
+    for name, shown in (("targets", "outputs"), ("test_targets", "test_outputs")):
+        array, n_items = getattr(trajectory, name), getattr(trajectory, shown).shape[-2]
+        if len(array) != n_items and len(getattr(trajectory, shown)):
+            raise ValueError(f"{name} are {len(array)}, of {n_items} items")
+        if array.dtype.newbyteorder("=") not in (np.int64, np.float32):
+            raise ValueError(f"{name} are {array.dtype}, no array of a trajectory")
     for name, array in trajectory.arrays.items():
         if array.dtype.newbyteorder("=") != np.int64:
             raise ValueError(f"{name} are {array.dtype}, no array of a trajectory")

@@ -23,7 +23,7 @@ def returns_a_module(subject: Subject) -> Verdict:
 
 
 def leaves_settings(subject: Subject) -> Verdict:
-    """Hold that making and building a model changes no global setting."""
+    """Hold that making and building a model changes no global setup."""
     before = settings()
     subject.build()
     after = settings()

@@ -11,15 +11,15 @@ import torch.nn.functional as F
 
 from codonbench.contracts import BatchLearner
 from codonbench.engines.check import check_against_reference, check_claims, same_alone
-from codonbench.engines.errors import CannotCapture
 from codonbench.engines.rungs import TRACED
 from codonbench.engines.traced import Traced
+from codonbench.errors import CannotCapture
 from codonbench.testing.findings import Verdict, failed, passed, skipped, warning
 from codonbench.testing.subject import DEVICE, STEPS, Subject
 from codonbench.training.loop import ENGINE as EAGER
-from codonbench.training.loop import cross_entropy, make_step, probe_logits
+from codonbench.training.loop import evaluate, loss_of, make_step
 from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import Lesson
+from codonbench.training.state import TrainState
 from codonbench.training.weights import hash_weights
 
 _LEARNING_BATCHES = 300
@@ -31,14 +31,14 @@ _NO_GRADIENTS = "it learns by update(), without gradients"
 
 def is_optimised(subject: Subject) -> Verdict:
     """Hold that the optimiser updates what the module calls trainable, and nothing else."""
-    lesson = subject.lesson()
-    if lesson.optimizer is None:
+    state = subject.state()
+    if state.optimizer is None:
         return skipped(_NO_GRADIENTS)
-    if not isinstance(lesson.optimizer, torch.optim.Optimizer):
-        given = type(lesson.optimizer).__name__
+    if not isinstance(state.optimizer, torch.optim.Optimizer):
+        given = type(state.optimizer).__name__
         return failed(f"configure_optimizer returned {given}; expected a torch.optim.Optimizer")
-    held = {id(p) for group in lesson.optimizer.param_groups for p in group["params"]}
-    trainable = {n: p for n, p in lesson.module.named_parameters() if p.requires_grad}
+    held = {id(p) for group in state.optimizer.param_groups for p in group["params"]}
+    trainable = {n: p for n, p in state.module.named_parameters() if p.requires_grad}
     left_out = [name for name, p in trainable.items() if id(p) not in held]
     if left_out:
         return failed(
@@ -46,17 +46,17 @@ def is_optimised(subject: Subject) -> Verdict:
             f"{len(trainable)} are left out); pass module.parameters(), or requires_grad_(False) "
             "what shall stay as it is"
         )
-    return passed(type(lesson.optimizer).__name__)
+    return passed(type(state.optimizer).__name__)
 
 
 def is_reached(subject: Subject) -> Verdict:
     """Hold that every trainable parameter is given a gradient, and not always zero."""
-    lesson = subject.lesson()
-    if lesson.optimizer is None:
+    state = subject.state()
+    if state.optimizer is None:
         return skipped(_NO_GRADIENTS)
     given: set[str] = set()
     moved: set[str] = set()
-    trainable = {n: p for n, p in lesson.module.named_parameters() if p.requires_grad}
+    trainable = {n: p for n, p in state.module.named_parameters() if p.requires_grad}
     for name, parameter in trainable.items():
 
         def note(parameter: torch.Tensor, name: str = name) -> None:
@@ -66,7 +66,7 @@ def is_reached(subject: Subject) -> Verdict:
 
         parameter.register_post_accumulate_grad_hook(note)  # type: ignore[no-untyped-call]
     with seeded_globals(0):
-        step = make_step(lesson)
+        step = make_step(state)
         for index in subject.batches:
             step(index)
     without = [name for name in trainable if name not in given]
@@ -86,17 +86,17 @@ def is_reached(subject: Subject) -> Verdict:
 
 def is_finite(subject: Subject) -> Verdict:
     """Hold that the loss is a number over a short training."""
-    lesson = subject.lesson()
+    state = subject.state()
     losses: list[float] = []
     with seeded_globals(0):
-        step = make_step(lesson)
+        step = make_step(state)
         for index in subject.batches:
             seen: list[torch.Tensor] = []
-            hook = lesson.module.register_forward_hook(lambda m, i, o, to=seen: to.append(o))
+            hook = state.module.register_forward_hook(lambda m, i, o, to=seen: to.append(o))
             step(index)
             hook.remove()
             losses.append(
-                _loss(lesson, seen[-1].detach(), index) if seen else _probe_loss(subject, lesson)
+                _loss(state, seen[-1].detach(), index) if seen else _probe_loss(subject, state)
             )
             if not math.isfinite(losses[-1]):
                 return failed(
@@ -107,16 +107,16 @@ def is_finite(subject: Subject) -> Verdict:
     return passed(f"{losses[0]:.2f} at first, {losses[-1]:.2f} after {STEPS} batches")
 
 
-def _loss(lesson: Lesson, logits: torch.Tensor, index: torch.Tensor) -> float:
-    return float(
-        cross_entropy(logits, lesson.labels[index], lesson.class_weights, lesson.weighting)
-    )
+def _loss(state: TrainState, logits: torch.Tensor, index: torch.Tensor) -> float:
+    return float(loss_of(state, logits, state.targets[index]))
 
 
-def _probe_loss(subject: Subject, lesson: Lesson) -> float:
+def _probe_loss(subject: Subject, state: TrainState) -> float:
     """Return the mean cross-entropy over the probe set, each input as frequent as in the data."""
-    logits = torch.as_tensor(probe_logits(lesson)).double()
-    each = F.cross_entropy(logits, lesson.labels[lesson.probe], reduction="none").numpy()
+    logits = torch.as_tensor(evaluate(state, "evaluation")).double()
+    each = F.cross_entropy(
+        logits, state.targets[state.evaluated["evaluation"]], reduction="none"
+    ).numpy()
     frequencies = subject.dataset.frequencies
     return float(each.mean() if frequencies is None else np.average(each, weights=frequencies))
 
@@ -142,17 +142,17 @@ def learns(subject: Subject) -> Verdict:
     """Look whether the loss falls at all, for a second or so."""
     if subject.cls.info.role == "reference":
         return skipped("a reference row need not learn")
-    lesson = subject.lesson()
-    before, batches = _probe_loss(subject, lesson), 0
+    state = subject.state()
+    before, batches = _probe_loss(subject, state), 0
     stop = time.perf_counter() + _LEARNING_SECONDS
     with seeded_globals(0):
-        step = make_step(lesson)
-        for batch in subject.setting.stream.batches(subject.config.batch_size, 10**12):
+        step = make_step(state)
+        for batch in subject.setup.stream.batches(subject.config.batch_size, 10**12):
             step(torch.as_tensor(batch.index))
             batches += 1
             if batches >= _LEARNING_BATCHES or time.perf_counter() > stop:
                 break
-        after = _probe_loss(subject, lesson)
+        after = _probe_loss(subject, state)
     course = f"{before:.3f} at first and {after:.3f} after {batches} batches, over all probe inputs"
     if not after < before * (1 - _LEARNED):
         return warning(
@@ -163,15 +163,15 @@ def learns(subject: Subject) -> Verdict:
 
 def engine(subject: Subject) -> Verdict:
     """Say which engine a run on this device will have, and why."""
-    lessons = [subject.lesson(seed) for seed in (0, 1)]
-    if isinstance(lessons[0].module, BatchLearner):
+    states = [subject.state(seed) for seed in (0, 1)]
+    if isinstance(states[0].module, BatchLearner):
         return passed(f"{EAGER}: the model learns without gradients")
     try:
         check_claims(subject.plugin(), subject.view, DEVICE)
-        reference, captured = (subject.lesson(dtype=torch.float64) for _ in range(2))
+        reference, captured = (subject.state(dtype=torch.float64) for _ in range(2))
         batches = [index.numpy() for index in subject.batches[:3]]
         check_against_reference(reference, Traced([captured]), batches)
-        together = same_alone(lessons, Traced(lessons))
+        together = same_alone(states, Traced(states))
     except CannotCapture as why:
         return passed(f"{EAGER}, the plain loop: {why}")
     except RuntimeError as error:

@@ -16,8 +16,8 @@ from codonbench.plugins.source_lines import file_of, place
 from codonbench.scoring.score import Scores, score
 from codonbench.testing.checklist import Check, examine, last_line
 from codonbench.testing.findings import Verdict, failed, insist, passed, warning
-from codonbench.testing.models import DEFAULT_TASK, find_task, installed
-from codonbench.testing.subject import dataset_of
+from codonbench.testing.models import DEFAULT_TASK, find_task
+from codonbench.testing.subject import dataset_of, installed
 from codonbench.testing.surroundings import generators
 from codonbench.testing.trajectories import TOY, traces_of
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from codonbench.contracts import Model, ModelConfig, Reference, Task
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import UnknownNameError
 from codonbench.execution.machine import pin_arithmetic
-from codonbench.plugins.discovery import load_registry
-from codonbench.plugins.registry import Registry
 from codonbench.plugins.source_lines import file_of
 from codonbench.testing import building, identity, learning, outputs, prior, probing
 from codonbench.testing.checklist import Check, examine
 from codonbench.testing.findings import Finding, Verdict, insist
 from codonbench.testing.references import REFERENCE_CHECKS, Row
-from codonbench.testing.subject import Subject
+from codonbench.testing.subject import Subject, installed
 from codonbench.testing.surroundings import kept_settings, listening
 
 DEFAULT_TASK = "human-codon"
@@ -166,12 +164,6 @@ def examination(cls: type[Model] | type[Reference], config: ModelConfig, task: T
     if issubclass(cls, Reference):
         return Examination(Row(cls, config, task), REFERENCE_CHECKS)
     return Examination(Subject(cls, config, task), MODEL_CHECKS)
-
-
-@cache
-def installed() -> Registry:
-    """Return the registry of what is installed."""
-    return load_registry()
 
 
 def find_task(task: str | Task | None) -> Task:

@@ -48,7 +48,7 @@ def has_shape(subject: Subject) -> Verdict:
 
 def _occasions(subject: Subject, module: torch.nn.Module) -> Iterator[tuple[bool, int]]:
     """Yield (training, rows) as a run has them: batches, an epoch's last one, the probe set."""
-    size, rest = subject.config.batch_size, subject.setting.stream.epoch_pairs
+    size, rest = subject.config.batch_size, subject.setup.stream.epoch_pairs
     if not isinstance(module, BatchLearner):
         yield True, min(size, rest)
         if rest % size:
@@ -99,17 +99,17 @@ def follows_inputs(subject: Subject) -> Verdict:
 
 def leaves_inputs(subject: Subject) -> Verdict:
     """Hold that inputs and labels come back as they were handed over."""
-    lesson = subject.lesson()
+    state = subject.state()
     index = subject.batches[0]
-    inputs, labels = lesson.encode(index), lesson.labels[index]
+    inputs, labels = state.encode(index), state.targets[index]
     before = inputs.clone(), labels.clone()
     for training in (False, True):
-        lesson.module.train(training)
+        state.module.train(training)
         with torch.no_grad():
-            lesson.module(inputs)
-    if isinstance(lesson.module, BatchLearner):
+            state.module(inputs)
+    if isinstance(state.module, BatchLearner):
         with torch.no_grad():
-            lesson.module.update(inputs, labels)
+            state.module.update(inputs, labels)
     for what, now, then in (("inputs", inputs, before[0]), ("labels", labels, before[1])):
         if not torch.equal(now, then):
             changed = int((now != then).sum())
@@ -149,20 +149,20 @@ def _mixing(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
     """Return how rows are seen to mix in training or evaluation, or nothing."""
     size = min(subject.config.batch_size, _ROWS)
     for training in (True, False):
-        lesson = subject.lesson(dtype=dtype)
-        lesson.module.train(training)
-        inputs = lesson.encode(subject.batches[0][:size])
+        state = subject.state(dtype=dtype)
+        state.module.train(training)
+        inputs = state.encode(subject.batches[0][:size])
         when = "in training" if training else "in evaluation"
         with torch.no_grad():
-            whole = lesson.module(inputs)
-            if not _close(lesson.module(inputs), whole, tolerance):
+            whole = state.module(inputs)
+            if not _close(state.module(inputs), whole, tolerance):
                 return f"{when} one batch gives other logits each time: it draws random numbers"
             order = torch.arange(len(inputs)).flip(0)
-            if not _close(lesson.module(inputs[order]), whole[order], tolerance):
+            if not _close(state.module(inputs[order]), whole[order], tolerance):
                 return f"{when} the batch in another order gives rows other logits"
             for row in range(len(inputs)):
                 try:
-                    alone = lesson.module(inputs[row : row + 1])
+                    alone = state.module(inputs[row : row + 1])
                 except ValueError as error:  # batch norm refuses a single row
                     return f"{when} it cannot take a row alone: {error}"
                 if not _close(alone, whole[row : row + 1], tolerance):

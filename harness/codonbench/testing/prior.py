@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from codonbench.data.relabelling import PUBLIC_SALT, relabelling
+from codonbench.contracts.run_spec import PUBLIC_SALT
+from codonbench.data.relabelling import relabelling
 from codonbench.testing.findings import Verdict, failed, passed
 from codonbench.testing.subject import DEVICE, Subject
 from codonbench.training.seeding import seeded_globals

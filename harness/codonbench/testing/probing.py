@@ -13,20 +13,20 @@ from codonbench.testing.checklist import last_line
 from codonbench.testing.findings import Verdict, failed, passed
 from codonbench.testing.subject import Subject
 from codonbench.testing.surroundings import generators
-from codonbench.training.loop import make_step, probe_logits
+from codonbench.training.loop import evaluate, make_step
 from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import Lesson
+from codonbench.training.state import TrainState
 from codonbench.training.weights import hash_weights
 
 
 def draws_nothing(subject: Subject) -> Verdict:
     """Hold that evaluation uses no chance: neither a global generator's nor any other."""
     with seeded_globals(0):
-        lesson = subject.lesson()
-        lesson.module.eval()
+        state = subject.state()
+        state.module.eval()
         before = generators()
         with torch.no_grad():
-            outputs = [lesson.module(lesson.encode(lesson.probe)) for _ in range(2)]
+            outputs = [state.module(state.encode(state.evaluated["evaluation"])) for _ in range(2)]
         after = generators()
     for name in before:
         if before[name] != after[name]:
@@ -45,24 +45,24 @@ def draws_nothing(subject: Subject) -> Verdict:
 def leaves_training(subject: Subject) -> Verdict:
     """Hold that training goes the same way whether or not it is looked at."""
     with seeded_globals(0):
-        lesson = subject.lesson()
-        step = make_step(lesson)
+        state = subject.state()
+        step = make_step(state)
         for index in subject.batches:
             step(index)
-            before = _copy(lesson.module)
-            probe_logits(lesson)
-            changed = _changed(before, lesson.module.state_dict())
+            before = _copy(state.module)
+            evaluate(state, "evaluation")
+            changed = _changed(before, state.module.state_dict())
             if changed:
                 return failed(
                     f"evaluation changed {changed!r}; let buffers move only where self.training is "
                     "true, and parameters by the optimiser alone"
                 )
     with seeded_globals(0):
-        unseen = subject.lesson()
+        unseen = subject.state()
         step = make_step(unseen)
         for index in subject.batches:
             step(index)
-    changed = _changed(unseen.module.state_dict(), lesson.module.state_dict())
+    changed = _changed(unseen.module.state_dict(), state.module.state_dict())
     if changed:
         return failed(
             f"training that was probed after each batch ends with another {changed!r} than "
@@ -77,7 +77,7 @@ def weights_survive(subject: Subject) -> Verdict:
     file = io.BytesIO()
     torch.save(trained.module.state_dict(), file)
     file.seek(0)
-    other = subject.lesson(seed=1)
+    other = subject.state(seed=1)
     other.module.load_state_dict(torch.load(file, weights_only=True))
     changed = _changed(trained.module.state_dict(), other.module.state_dict())
     if changed:
@@ -100,16 +100,16 @@ def module_pickles(subject: Subject) -> Verdict:
             f"the module cannot be pickled: {last_line(error)}; keep lambdas, open files and "
             "classes defined inside functions off it"
         )
-    restored = subject.lesson(seed=1)
+    restored = subject.state(seed=1)
     restored = type(restored)(**{**vars(restored), "module": copy, "optimizer": None})
     if not _alike(trained, restored):
         return failed("a pickled and restored module gives other logits; see its __getstate__")
     return passed()
 
 
-def _alike(one: Lesson, other: Lesson) -> bool:
+def _alike(one: TrainState, other: TrainState) -> bool:
     """Return whether two modules give the same logits to the bit."""
-    return probe_logits(one).tobytes() == probe_logits(other).tobytes()
+    return evaluate(one, "evaluation").tobytes() == evaluate(other, "evaluation").tobytes()
 
 
 def _copy(module: torch.nn.Module) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import platform
 import shutil
 import tempfile
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
@@ -19,19 +19,26 @@ from torch import Tensor
 from codonbench import __version__
 from codonbench.contracts import Dataset, Model, ModelConfig, Reference, Task, TaskView
 from codonbench.contracts.origin import Origin
-from codonbench.contracts.run_spec import RULES_VERSION, RunSpec
+from codonbench.contracts.run_spec import PUBLIC_SALT, RULES_VERSION, RunSpec
 from codonbench.data.encodings import Encoder, make_encoder
-from codonbench.data.relabelling import PUBLIC_SALT
-from codonbench.protocols.setup import Setting
+from codonbench.plugins.discovery import load_registry
+from codonbench.plugins.registry import Registry
+from codonbench.protocols.setup import RunSetup
 from codonbench.testing.findings import Facts
 from codonbench.testing.surroundings import Printed
 from codonbench.training.loop import make_step
 from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import Lesson, make_lesson
+from codonbench.training.state import TrainState, make_state, train_request
 
 DEVICE = "cpu"
 STEPS = 8
 """Batches in a short training: enough for an optimiser's state to matter."""
+
+
+@cache
+def installed() -> Registry:
+    """Return the registry of what is installed."""
+    return load_registry()
 
 
 @lru_cache(maxsize=16)
@@ -49,9 +56,10 @@ def _cache() -> Path:
 
 
 @lru_cache(maxsize=16)
-def setting_of(task: Task, batch_size: int) -> Setting:
-    """Return seed 0's setting, with one epoch for a budget."""
+def setup_of(task: Task, batch_size: int) -> RunSetup:
+    """Return seed 0's setup, with one epoch for a budget."""
     dataset = dataset_of(task)
+    protocol = installed().protocol(dataset.spec.protocol)
     run_spec = RunSpec(
         rules=RULES_VERSION,
         task=task.name,
@@ -64,13 +72,13 @@ def setting_of(task: Task, batch_size: int) -> Setting:
         config={},
         seed=0,
         budget_pairs=dataset.spec.train_size,
-        stop="confident",
+        stop=protocol.stop_rules[0],
         salt=PUBLIC_SALT,
         device=DEVICE,
         threads=1,
         engine="auto",
     )
-    return Setting(run_spec, dataset, batch_size)
+    return RunSetup(run_spec, dataset, protocol, batch_size)
 
 
 @dataclass
@@ -102,14 +110,14 @@ class Subject:
         return self.dataset.spec.view()
 
     @property
-    def setting(self) -> Setting:
-        """Seed 0's setting for the model's batch size."""
-        return setting_of(self.task, self.config.batch_size)
+    def setup(self) -> RunSetup:
+        """Seed 0's setup for the model's batch size."""
+        return setup_of(self.task, self.config.batch_size)
 
     @cached_property
     def batches(self) -> list[Tensor]:
         """Input indices of the first batches of the stream, each (B,)."""
-        stream = self.setting.stream.batches(self.config.batch_size, 10**9)
+        stream = self.setup.stream.batches(self.config.batch_size, 10**9)
         return [torch.as_tensor(batch.index) for batch in islice(stream, STEPS)]
 
     def plugin(self) -> Model:
@@ -121,23 +129,23 @@ class Subject:
         with seeded_globals(seed):
             return self.plugin().build(self.view)
 
-    def lesson(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> Lesson:
+    def state(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> TrainState:
         """Return module, optimiser and encoded inputs as a run of that seed has them."""
         with seeded_globals(seed):
-            return self._lesson(dtype)
+            return self._state(dtype)
 
-    def _lesson(self, dtype: torch.dtype = torch.float32) -> Lesson:
-        brief, labels = self.setting.brief(), self.setting.hidden
-        return make_lesson(self.plugin(), self.config, brief, dtype, labels)
+    def _state(self, dtype: torch.dtype = torch.float32) -> TrainState:
+        request, targets = train_request(0, self.setup), self.setup.hidden
+        return make_state(self.plugin(), self.config, request, dtype, targets)
 
-    def trained(self) -> Lesson:
-        """Return a lesson after a short training under seed 0."""
+    def trained(self) -> TrainState:
+        """Return a state after a short training under seed 0."""
         with seeded_globals(0):
-            lesson = self._lesson()
-            step = make_step(lesson)
+            state = self._state()
+            step = make_step(state)
             for index in self.batches:
                 step(index)
-        return lesson
+        return state
 
     def encoder(self, encoding: str) -> Encoder:
         """Return the encoder of an encoding's name."""

@@ -10,9 +10,18 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from codonbench.contracts import Dataset, Name, Task, TaskOptions, TaskSpec, TaskView, Version
+from codonbench.contracts import (
+    Dataset,
+    Name,
+    Sequences,
+    Task,
+    TaskOptions,
+    TaskSpec,
+    TaskView,
+    Version,
+)
 from codonbench.data.encodings import available, make_encoder
-from codonbench.data.stream import Stream
+from codonbench.data.stream import Stream, first_positions
 from codonbench.errors import UsageError
 from codonbench.plugins.source_lines import file_of, place
 from codonbench.testing.checklist import Check, examine, last_line
@@ -101,7 +110,7 @@ def loads(subject: Assignment) -> Verdict:
         return failed("source and checksum must not be empty: they name the data in records")
     if set(first.source) & set("/\\"):
         return failed(f"source is {first.source!r}, a path; expected a short name for tables")
-    return passed(f"{first.source}, {len(first.inputs):,} distinct inputs")
+    return passed(f"{first.source}, {len(first.items):,} distinct inputs")
 
 
 def agrees(subject: Assignment) -> Verdict:
@@ -128,16 +137,17 @@ def has_sound_inputs(subject: Assignment) -> Verdict:
     if len(set(spec.evaluation.inputs)) < len(spec.evaluation.inputs):
         twice = next(w for w in spec.evaluation.inputs if spec.evaluation.inputs.count(w) > 1)
         return failed(f"probe input {twice!r} is there twice; each must be distinct")
-    letters = np.array(list(spec.input.alphabet))
-    for word, row in zip(spec.evaluation.inputs, data.inputs[data.probe], strict=True):
-        if "".join(letters[row]) != word:
+    assert isinstance(data.items, Sequences)
+    texts = data.items.text(spec.input.alphabet)
+    for word, item in zip(spec.evaluation.inputs, data.evaluation.tolist(), strict=True):
+        if texts[item] != word:
             return failed(
-                f"probe input {word!r} is {''.join(letters[row])!r} in inputs; expected letter "
+                f"probe input {word!r} is {texts[item]!r} in items; expected letter "
                 f"indices into {spec.input.alphabet!r}"
             )
-    if len(np.unique(data.inputs, axis=0)) < len(data.inputs):
-        return failed("an input is there twice in inputs; each must be distinct")
-    low, high = int(data.labels.min()), int(data.labels.max())
+    if len(set(texts)) < len(texts):
+        return failed("an item is there twice in items; each must be distinct")
+    low, high = int(data.targets.min()), int(data.targets.max())
     if low < 0 or high >= len(spec.target.names):
         return failed(f"labels lie in {low}..{high}, expected 0..{len(spec.target.names) - 1}")
     return passed()
@@ -175,16 +185,16 @@ def draws_by_seed(subject: Assignment) -> Verdict:
     before = generators()
     first, again, other = (Stream(subject.dataset, seed) for seed in (0, 0, 1))
     if generators() != before:
-        return failed("draw uses a global generator; draw from the one it is given")
-    same = np.array_equal(first.train, again.train) and np.array_equal(first.test, again.test)
-    if not same:
+        return failed("split uses a global generator; draw from the one it is given")
+    one, two = first.split, again.split
+    if not (np.array_equal(one.train, two.train) and np.array_equal(one.test, two.test)):
         return failed("one seed gives other pairs the second time; draw from the generator given")
-    if np.array_equal(first.train, other.train):
+    if np.array_equal(one.train, other.split.train):
         return failed("seeds 0 and 1 give the same pairs; draw from the generator given")
-    missing = subject.spec.input.enumerable and first.all_seen is None
-    if missing:
+    seen = first_positions(first.epoch(0), subject.dataset.evaluation, len(subject.dataset.items))
+    if subject.spec.input.enumerable and not seen.all():
         return warning("an epoch of seed 0 does not show every input; it may be too short")
-    return passed(f"{len(first.train):,} training and {len(first.test):,} held-out pairs")
+    return passed(f"{len(one.train):,} training and {len(one.test):,} held-out pairs")
 
 
 def tells_frequencies(subject: Assignment) -> Verdict:
@@ -193,19 +203,24 @@ def tells_frequencies(subject: Assignment) -> Verdict:
     p = data.frequencies
     if p is None:
         return skipped("the data tell none")
-    if p.shape != data.probe.shape or not np.isfinite(p).all() or p.min() < 0 or p.sum() > 1 + 1e-9:
+    if (
+        p.shape != data.evaluation.shape
+        or not np.isfinite(p).all()
+        or p.min() < 0
+        or p.sum() > 1 + 1e-9
+    ):
         return failed(
             f"frequencies {p.shape} with sum {p.sum():g}; expected a probability for each of "
-            f"{len(data.probe)} probe inputs"
+            f"{len(data.evaluation)} probe inputs"
         )
     if not data.spec.input.enumerable:
         return passed()
-    drawn = np.bincount(Stream(data, 0).train, minlength=len(data.inputs))[data.probe]
+    drawn = np.bincount(Stream(data, 0).split.train, minlength=len(data.items))[data.evaluation]
     apart = float(np.abs(drawn / drawn.sum() - p).sum() / 2)
     if apart > _FAR:
         return failed(
             f"{apart:.0%} of seed 0's pairs are other than the frequencies say; the bound is "
-            "computed from them, so they must be those of draw"
+            "computed from them, so they must be those of split"
         )
     return passed(f"{apart:.1%} away from seed 0's pairs")
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import TaskSpec, Trajectory, TrajectoryFacts
+from codonbench.contracts import (
+    EvaluationSet,
+    Input,
+    Target,
+    TaskSpec,
+    Trajectory,
+    TrajectoryFacts,
+)
 
 TOY = TaskSpec(
     name="toy",
     version="1",
     title="Toy code: four words, three classes",
-    unit="word",
-    symbol="letter",
-    alphabet="ab",
-    length=2,
-    classes=("x", "y", "stop"),
-    enumerable=True,
-    probe_inputs=("aa", "ab", "ba", "bb"),
-    probe_labels=(0, 1, 2, 2),
-    groups={"stop": (2, 3)},
+    input=Input.of_length(2, unit="word", symbol="letter", alphabet="ab", enumerable=True),
+    target=Target(names=("x", "y", "stop")),
+    protocol="decipher",
+    evaluation=EvaluationSet(
+        inputs=("aa", "ab", "ba", "bb"), targets=(0, 1, 2, 2), groups={"stop": (2, 3)}
+    ),
     train_size=640,
     test_size=64,
 )
@@ -64,8 +68,8 @@ def _trajectory(
     """Return the trajectory of a run probed at every batch, its frames where the task has them."""
     pairs = np.arange(len(logits), dtype=np.int64) * _BATCH
     end = int(pairs[-1]) if len(pairs) else 0
-    frames = pairs[1::8] if task.instrument_batches else pairs[:0]
-    n_probes = len(task.evaluation.inputs)
+    frames = pairs[1::8] if task.facts.get("instrument_batches") else pairs[:0]
+    n_items = len(task.evaluation.inputs)
     return Trajectory(
         task=task,
         facts=TrajectoryFacts(
@@ -74,12 +78,15 @@ def _trajectory(
             budget_pairs=end if complete else (_PROBES - 1) * _BATCH,
             pairs=end,
             complete=complete,
-            window_pairs=4 * _BATCH,
+            protocol={"window_pairs": 4 * _BATCH},
         ),
         pairs=pairs,
-        logits=logits,
-        first_seen=np.arange(1, n_probes + 1, dtype=np.int64),
-        test_counts=np.ones(n_probes, dtype=np.int64),
-        frame_pairs=frames,
-        frame_inputs=np.tile(np.arange(_BATCH, dtype=np.int64) % n_probes, (len(frames), 1)),
+        outputs=logits,
+        targets=np.asarray(task.evaluation.targets, dtype=np.int64),
+        arrays={
+            "first_seen": np.arange(1, n_items + 1, dtype=np.int64),
+            "test_counts": np.ones(n_items, dtype=np.int64),
+            "frame_pairs": frames,
+            "frame_inputs": np.tile(np.arange(_BATCH, dtype=np.int64) % n_items, (len(frames), 1)),
+        },
     )

@@ -25,7 +25,7 @@ class HalfRight(Metric):
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the pairs, None or NOT_MEASURED where half never are, and the count."""
         right = trajectory.right.sum(axis=1)
-        enough = 2 * right >= len(task.probe_inputs)
+        enough = 2 * right >= len(task.evaluation.inputs)
         never = None if trajectory.facts.complete else NOT_MEASURED
         return {
             "half_right": int(trajectory.pairs[enough.argmax()]) if enough.any() else never,
