@@ -13,12 +13,15 @@ import statistics
 import subprocess
 import sys
 import time
+from tempfile import TemporaryDirectory
 
 COMMANDS = (
     ("--help",),
     ("run", "--help"),
     ("--version",),
     ("ls", "models"),
+    ("ls", "tasks"),
+    ("new", "model", "x"),
     ("plugins",),
 )
 RUNS = 9
@@ -26,10 +29,11 @@ RUNS = 9
 
 def measure(words: tuple[str, ...]) -> tuple[float, float]:
     """Return CPU and wall seconds of one call."""
-    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [sys.executable, "-m", "codonbench.cli.main", *words]
-    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
-    wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+    with TemporaryDirectory() as folder:  # `bench new` writes into it
+        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True, cwd=folder)
+        wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return cpu, wall
 

@@ -86,7 +86,7 @@ def test_what_lists_or_begins_a_plugin_imports_nothing_that_trains_or_draws(word
     [
         (["show", RECORD.stem, "-r", str(RECORD.parent)], {"pandas", "scipy", "Bio"}),
         (["validate", str(RECORD)], {"pandas", "scipy", "Bio"}),
-        (["leaderboard", "-r", str(RESULTS), "--output", "board.md"], {"Bio"}),
+        (["leaderboard", "-r", str(RESULTS), "--out", "board.md"], {"Bio"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from codonbench.contracts.run_record import RunRecord
-from codonbench.execution.run_all import Outcome
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.execution.run_all import Outcome
 
 
 def outcome_text(outcome: Outcome) -> str:
