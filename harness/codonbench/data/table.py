@@ -120,7 +120,10 @@ class Table:
         """SHA-256 (hex) of the content: letters, offsets, targets, classes, splits and groups."""
         digest = hashlib.sha256()
         arrays = {"letters": self.items.letters, "offsets": self.items.offsets}
-        arrays |= {"targets": self.targets, "groups": np.zeros(0) if self.groups is None else self.groups}
+        arrays |= {
+            "targets": self.targets,
+            "groups": np.zeros(0) if self.groups is None else self.groups,
+        }
         arrays |= {f"split {name}": self.splits[name] for name in sorted(self.splits)}
         for name, array in arrays.items():
             little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
@@ -370,7 +373,7 @@ def _chunks(path: Path, form: TableFormat) -> Iterator[tuple[int, pd.DataFrame]]
 
 def _open(path: Path) -> io.TextIOWrapper:
     """Return a file as text; what a byte-order mark says is taken in."""
-    raw = gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    raw = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 - closed with it
     return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")  # type: ignore[type-var]
 
 

@@ -163,7 +163,9 @@ def gue_tf(number: int) -> GueTf:
 
     class Numbered(GueTf):
         name: ClassVar[str] = task
-        title: ClassVar[str] = f"Binding of a human transcription factor, 101 bp (GUE, set {number})"
+        title: ClassVar[str] = (
+            f"Binding of a human transcription factor, 101 bp (GUE, set {number})"
+        )
         default_data: ClassVar[str] = source.name
         data_names: ClassVar[Mapping[str, str]] = {source.name: source.summary}
         sources: ClassVar[tuple[DataSource, ...]] = (source,)

@@ -17,7 +17,14 @@ class Convolutions(nn.Module):
     """
 
     def __init__(
-        self, letters: int, n_outputs: int, *, channels: int, width: int, blocks: int, dropout: float
+        self,
+        letters: int,
+        n_outputs: int,
+        *,
+        channels: int,
+        width: int,
+        blocks: int,
+        dropout: float,
     ) -> None:
         super().__init__()
         sizes = [(letters, width)] + [(channels, LATER_WIDTH)] * (blocks - 1)

@@ -19,7 +19,9 @@ class CnnConfig(GradientConfig):
 
     batch_size: int = Field(default=128, ge=1, le=1 << 20, description="pairs in a training batch")
     channels: int = Field(default=64, ge=1, le=4096, description="filters in each block")
-    width: int = Field(default=15, ge=1, le=127, description="letters the first block's filters see")
+    width: int = Field(
+        default=15, ge=1, le=127, description="letters the first block's filters see"
+    )
     blocks: int = Field(
         default=2, ge=1, le=8, description="convolution blocks, each at half the scale before"
     )
