@@ -257,7 +257,8 @@ class _Reader:
         codes, (column,) = self._codes, self._form.targets
         for name in dict.fromkeys(cells):
             if not name or (self._form.classes and name not in codes):
-                expected = f"one of {', '.join(self._form.classes)}" if codes else "a class"
+                known = self._form.classes
+                expected = f"one of {', '.join(known)}" if known else "a class"
                 raise place.error(cells.index(name), column, repr(name), expected)
             codes.setdefault(name, len(codes))
         return np.fromiter(map(codes.__getitem__, cells), dtype=np.int64, count=len(cells))
@@ -341,10 +342,6 @@ def _chunks(path: Path, form: TableFormat) -> Iterator[tuple[int, pd.DataFrame]]
             frames = pd.read_csv(
                 file,
                 sep=separator,
-                names=names,
-                header=None,
-                skiprows=1,
-                usecols=list(form.columns),
                 dtype=object,
                 na_filter=False,
                 skip_blank_lines=False,
@@ -352,7 +349,11 @@ def _chunks(path: Path, form: TableFormat) -> Iterator[tuple[int, pd.DataFrame]]
             )
             line = 2
             for frame in frames:
-                yield line, _without_blank_end(frame.fillna("")) if len(frame) < rows else frame
+                if not isinstance(frame.index, pd.RangeIndex):
+                    raise DataError(f"{path}, line {line}: more cells than the header has columns")
+                frame.columns = pd.Index(names)
+                used = frame[list(form.columns)]
+                yield line, _without_blank_end(used) if len(used) < rows else used
                 line += len(frame)
     except FileNotFoundError:
         raise DataError(f"no file {str(path)!r}; give --data a table or a folder") from None
