@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from codonbench.contracts.base import Frozen, MetricName, Name, Version
-from codonbench.errors import UnknownNameError
+from codonbench.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from codonbench.contracts.dataset import Dataset, DataSource
@@ -140,10 +140,13 @@ class TaskView(Frozen):
         """How many classes there are.
 
         Raises:
-            ValueError: The task asks for something else.
+            ConfigError: The task asks for something else, which a model of classes does not serve.
         """
         if self.target != "classes":
-            raise ValueError(f"task {self.task!r} asks for {self.target}; use n_outputs")
+            raise ConfigError(
+                f"the model serves classes, but task {self.task!r} asks for {self.target}; choose "
+                "another, or let it use n_outputs, which every task has"
+            )
         return self.n_outputs
 
 
