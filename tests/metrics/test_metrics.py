@@ -431,7 +431,8 @@ def test_stops_never_right(complete, value):
 
 @pytest.mark.parametrize("groups", [{}, {"stop": ()}])
 def test_stop_metrics_do_not_apply_without_stops(groups):
-    task = TASK.model_copy(update={"groups": groups})
+    evaluation = TASK.evaluation.model_copy(update={"groups": groups})
+    task = TASK.model_copy(update={"evaluation": evaluation})
     values = RareStopAmbiguity().compute(pattern("01", task=task, complete=False), task)
     assert values == {"rare_stop_ambiguity": None, "stops_right_pairs": None}
 
