@@ -42,7 +42,7 @@ def test_the_spec_is_the_papers() -> None:
     assert (spec.evaluation.inputs[0], spec.evaluation.inputs[63]) == ("UUU", "GGG")
     assert "".join(spec.target.names) == "ACDEFGHIKLMNPQRSTVWY*"
     assert (spec.train_size, spec.test_size, spec.default_epochs) == (576_000, 64_000, 40)
-    assert spec.instrument_batches == (3000, 6000, 9000)
+    assert spec.facts["instrument_batches"] == [3000, 6000, 9000]
     assert spec.notes == ()
     assert "10.3389/frai.2023.1128153" in spec.reference
 
@@ -94,9 +94,8 @@ def test_every_genetic_code_runs_and_metrics_of_stops_say_where_there_are_none(
         "count-table", task="human-codon", pairs=6_400, full=True, **asked
     )
     code = genetic_code(number)
-    assert "".join(trajectory.task.target.names[label] for label in trajectory.task.evaluation.targets) == (
-        code.amino_acids
-    )
+    names, targets = trajectory.task.target.names, trajectory.task.evaluation.targets
+    assert "".join(names[target] for target in targets) == code.amino_acids
     assert (record.status, record.metrics["excess_pairs"]) == ("done", 0)
     assert record.run_spec.task_options == {"genetic_code": number, "mean_length": None}
     details = {name for name in record.metrics if name.startswith("stop_") and "_p" in name}
@@ -113,7 +112,7 @@ def test_a_control_of_another_genetic_code_shuffles_that_code(tmp_path: Path) ->
     path.write_text(orfs_of(2))
     data = load(path, tmp_path, genetic_code=2, control="shuffled")
     run = data.for_run(np.random.default_rng(0))
-    assert sorted(run.labels) == sorted(genetic_code(2).labels)
+    assert sorted(run.targets) == sorted(genetic_code(2).labels)
     assert len(run.spec.groups["stop"]) == 4
     assert any("Genetic code 2" in note for note in run.spec.notes)
 
@@ -128,9 +127,9 @@ def test_usage_is_the_default_and_always_called_simulated(tmp_path: Path) -> Non
     data = load(HumanCodon.default_data, tmp_path)
     assert (data.source, data.simulated) == ("usage", True)
     assert any("Simulated" in note for note in data.spec.notes)
-    assert data.inputs.shape == (64, 3)
-    assert np.array_equal(data.probe, np.arange(64))
-    assert data.labels.tolist() == list(data.spec.evaluation.targets)
+    assert data.items.rows().shape == (64, 3)
+    assert np.array_equal(data.evaluation, np.arange(64))
+    assert data.targets.tolist() == list(data.spec.evaluation.targets)
     paper = load("usage", tmp_path, mean_length=400)
     assert (paper.source, paper.simulated) == ("usage-mean400", True)
     assert paper.checksum != data.checksum
@@ -151,8 +150,8 @@ def test_a_fasta_by_path(packed: bool, tmp_path: Path) -> None:
     assert data.frequencies is not None
     expected = {"AUG": 0.4, "CCC": 0.2, "UAA": 0.2, "UGA": 0.2}
     assert {CODONS[i]: p for i, p in enumerate(data.frequencies) if p} == pytest.approx(expected)
-    train, test = data.draw(np.random.default_rng(0))
-    assert (len(train), len(test)) == (576_000, 64_000)
+    split = data.split(np.random.default_rng(0))
+    assert (len(split.train), len(split.test)) == (576_000, 64_000)
     assert data.checksum == load(path, tmp_path / "cache").checksum
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codonbench import Dataset
 from codonbench_datasets.fasta import read_fasta
 from codonbench_datasets.genetic_code import CODONS, genetic_code
 from codonbench_datasets.human_codon import HumanCodon, HumanCodonOptions
@@ -101,10 +102,23 @@ def _distribution() -> tuple[tuple[float, ...], tuple[float, ...]]:
     return usage.length_probabilities, usage.length_quantiles
 
 
+def pairs_of(data: Dataset, rng: np.random.Generator) -> np.ndarray:
+    """All pairs that a generator draws, training and held out."""
+    split = data.split(rng)
+    assert len(split.validation) == 0
+    return np.concatenate([split.train, split.test])
+
+
+def drawn_by(data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A seed's training and held-out pairs."""
+    split = data.split(np.random.default_rng(seed))
+    return split.train, split.test
+
+
 @pytest.mark.parametrize("mean_length", [None, 400])
 def test_draws_have_the_expected_frequencies(mean_length: int | None, tmp_path: Path) -> None:
     data = load(mean_length, tmp_path)
-    drawn = np.concatenate([np.concatenate(data.draw(np.random.default_rng(s))) for s in range(5)])
+    drawn = np.concatenate([pairs_of(data, np.random.default_rng(s)) for s in range(5)])
     observed = np.bincount(drawn, minlength=64) / len(drawn)
     assert data.frequencies is not None
     # 3.2 million codons: six standard errors, doubled for the chance in ORF lengths.
@@ -130,7 +144,7 @@ def test_a_simulated_stretch_is_made_of_orfs() -> None:
     lengths = orf_lengths(usage)
     code = genetic_code(1)
     data = load(None, Path("unused"))
-    codons = np.concatenate(data.draw(Unshuffled(np.random.PCG64(3))))
+    codons = pairs_of(data, Unshuffled(np.random.PCG64(3)))
     assert len(codons) == 640_000
     ends = np.flatnonzero(np.isin(codons, code.stops))
     begins = np.append(0, ends[:-1] + 1)
@@ -144,14 +158,14 @@ def test_a_simulated_stretch_is_made_of_orfs() -> None:
 def test_draws_follow_the_seed_and_are_quick(tmp_path: Path) -> None:
     data = load(None, tmp_path)
     begin = time.process_time()
-    train, test = data.draw(np.random.default_rng(1))
+    train, test = drawn_by(data, 1)
     assert time.process_time() - begin < 0.5  # typically 0.03 s
     assert (train.shape, test.shape) == ((576_000,), (64_000,))
     assert train.dtype == test.dtype == np.int64
-    again = load(None, tmp_path).draw(np.random.default_rng(1))
+    again = drawn_by(load(None, tmp_path), 1)
     assert np.array_equal(train, again[0])
     assert np.array_equal(test, again[1])
-    assert not np.array_equal(train, data.draw(np.random.default_rng(2))[0])
+    assert not np.array_equal(train, drawn_by(data, 2)[0])
 
 
 def test_checksum_follows_the_numbers_and_the_option() -> None:

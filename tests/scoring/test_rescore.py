@@ -154,7 +154,7 @@ def test_values_of_a_metric_that_is_gone_are_dropped(today, path):
     assert "half_right" not in stored(path).metrics
 
 
-def test_a_figure_that_its_trace_does_not_give_is_corrected(today, path, store, finished):
+def test_a_figure_that_its_trajectory_does_not_give_is_corrected(today, path, store, finished):
     metrics = {**finished[0].metrics, "test_accuracy": 0.25}
     store.save(changed(finished[0], metrics=metrics), None)
     done = rescore(path, today())
@@ -239,17 +239,17 @@ def test_a_value_of_another_metrics_is_not_overwritten(today, path):
 # What cannot be scored
 
 
-def damaged_trace(store, record):
+def damaged_trajectory(store, record):
     path = store.trajectory_path(record)
     path.write_bytes(path.read_bytes()[:1000])
 
 
-def another_trace(store, record):
+def another_trajectory(store, record):
     trajectory = store.load_trajectory(record)
-    store.save(record, replace(trajectory, logits=trajectory.outputs + 1))
+    store.save(record, replace(trajectory, outputs=trajectory.outputs + 1))
 
 
-def no_trace(store, record):
+def no_trajectory(store, record):
     store.trajectory_path(record).unlink()
 
 
@@ -261,9 +261,9 @@ def damaged_record(store, record):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (damaged_trace, "cannot be read"),
-        (another_trace, "is not the one its record was made from"),
-        (no_trace, "its trajectory is not in"),
+        (damaged_trajectory, "cannot be read"),
+        (another_trajectory, "is not the one its record was made from"),
+        (no_trajectory, "its trajectory is not in"),
         (damaged_record, "its content does not match its checksum"),
     ],
 )
@@ -276,8 +276,8 @@ def test_what_is_damaged_is_named_and_left_as_it_is(today, path, store, finished
     assert path.read_bytes() == before
 
 
-def test_a_trace_that_is_not_needed_is_not_missed(today, path, store, finished):
-    no_trace(store, finished[0])
+def test_a_trajectory_that_is_not_needed_is_not_missed(today, path, store, finished):
+    no_trajectory(store, finished[0])
     assert rescore(path, today()).outcome == "up to date"
 
 
@@ -301,7 +301,7 @@ def test_a_computed_row_keeps_what_it_knows_in_closed_form(toys, today, store, r
     assert path.read_bytes() == before
 
 
-def test_a_run_that_failed_before_its_first_probe_has_nothing_to_score(today, store, finished):
+def test_a_run_that_failed_before_its_first_evaluation_has_nothing_to_score(today, store, finished):
     failed = changed(finished[0], status="error", trajectory_sha256=None, error="boom", metrics={})
     path = store.save(failed, None)
     assert rescore(path, today(HalfRight())).reason == "its run ended before anything was probed"
@@ -318,5 +318,5 @@ def test_a_record_written_by_another_run_meanwhile_is_not_overwritten(today, pat
     assert stored(path).overrides == {"hidden": 1}
 
 
-def test_what_follows_from_the_trace_are_fields_of_a_record():
+def test_what_follows_from_the_trajectory_are_fields_of_a_record():
     assert set(RESCORED) < set(RunRecord.model_fields)

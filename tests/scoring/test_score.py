@@ -48,8 +48,8 @@ def test_the_order_of_plugins_does_not_matter(trajectory):
     assert list(one.values) == list(other.values)
 
 
-def test_a_trace_without_a_probe_measures_nothing(trajectory):
-    empty = replace(trajectory, pairs=trajectory.pairs[:0], logits=trajectory.outputs[:0])
+def test_a_trajectory_without_a_snapshot_measures_nothing(trajectory):
+    empty = replace(trajectory, pairs=trajectory.pairs[:0], outputs=trajectory.outputs[:0])
     scores = score(empty, [metric({"a": 1, "b": 2})])
     assert scores.values == {"a": None, "b": None}
     assert scores.not_measured == ("a", "b")

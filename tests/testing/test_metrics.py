@@ -5,13 +5,13 @@ import re
 
 import numpy as np
 import pytest
-from codonbench.testing.trajectories import TOY, traces_of
 
 from codonbench import Metric, Output
 from codonbench.errors import UnknownNameError
 from codonbench.testing import check_metric
 from codonbench.testing.checklist import examine
 from codonbench.testing.metrics import METRIC_CHECKS, Yardstick
+from codonbench.testing.trajectories import TOY, trajectories_of
 
 PAIRS = Output(unit="pairs", direction="lower", summary="Pairs")
 
@@ -163,9 +163,9 @@ def test_an_unknown_metric_is_named():
         check_metric("pairs_eaten")
 
 
-def test_the_traces_are_what_they_are_called():
-    trajectories = traces_of(TOY)
-    ends = {what: bool(t.deciphered[-1]) for what, t in trajectories.items() if len(t.pairs)}
+def test_the_trajectories_are_what_they_are_called():
+    trajectories = trajectories_of(TOY)
+    ends = {what: bool(t.solved[-1]) for what, t in trajectories.items() if len(t.pairs)}
     assert ends == {
         "a run that deciphers": True,
         "a run that never deciphers": False,
@@ -173,8 +173,8 @@ def test_the_traces_are_what_they_are_called():
         "a run that diverges": False,
         "a run right from pair 0": True,
     }
-    assert not trajectories["a run that never deciphers"].deciphered.any()
-    assert trajectories["a run right from pair 0"].deciphered.all()
+    assert not trajectories["a run that never deciphers"].solved.any()
+    assert trajectories["a run right from pair 0"].solved.all()
     assert not trajectories["a run that diverges"].finite[-1]
     assert not trajectories["a run stopped early"].facts.complete
     assert not len(trajectories["a run cut short before its first probe"].pairs)

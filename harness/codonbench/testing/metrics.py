@@ -19,7 +19,7 @@ from codonbench.testing.findings import Verdict, failed, insist, passed, warning
 from codonbench.testing.models import DEFAULT_TASK, find_task
 from codonbench.testing.subject import dataset_of, installed
 from codonbench.testing.surroundings import generators
-from codonbench.testing.trajectories import TOY, traces_of
+from codonbench.testing.trajectories import TOY, trajectories_of
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Yardstick:
     def trajectories(self) -> Iterator[tuple[str, Trajectory]]:
         """Yield what happened and the trajectory, for each task."""
         for task in self.tasks:
-            for what, trajectory in traces_of(task).items():
+            for what, trajectory in trajectories_of(task).items():
                 yield f"{what} on {task.name!r}", trajectory
 
     def scores(self, trajectory: Trajectory) -> Scores:
@@ -156,7 +156,7 @@ def tells_runs_apart(subject: Yardstick) -> Verdict:
     task = subject.tasks[-1]
     values = [
         subject.scores(trajectory).values
-        for trajectory in traces_of(task).values()
+        for trajectory in trajectories_of(task).values()
         if trajectory.facts.complete and np.isfinite(trajectory.outputs).all()
     ]
     if all(value == values[0] for value in values):

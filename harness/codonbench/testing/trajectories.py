@@ -32,7 +32,7 @@ _BATCH = 64
 _PROBES = 24
 
 
-def traces_of(task: TaskSpec) -> dict[str, Trajectory]:
+def trajectories_of(task: TaskSpec) -> dict[str, Trajectory]:
     """Return one trajectory of each kind, by what happened in the run."""
     learned, never = _margins(task, 12), _margins(task, 10**6)
     diverged = learned.copy()
