@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codonbench import Dataset, DataSource, Task, TaskOptions, TaskSpec, TaskView
+from codonbench import Column, Dataset, DataSource, Ranking, Task, TaskOptions, TaskSpec, TaskView
 from codonbench.errors import DataError, UnknownNameError
 from codonbench.testing import check_task
 from codonbench.testing.checklist import examine
@@ -45,6 +45,11 @@ class Sides(Task):
     version = "1"
     title = SPEC.title
     default_data = "dice"
+    ranking = Ranking(
+        metric="pairs_consumed",
+        direction="lower",
+        columns=(Column(metric="pairs_consumed", title="pairs"),),
+    )
     data_names = {"dice": "thrown", "book": "a book that must be bought"}  # noqa: RUF012
     kind = Dice
     changes: dict[str, Any] = {}  # noqa: RUF012

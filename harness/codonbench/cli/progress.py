@@ -43,7 +43,7 @@ class RunDisplay:
     def __init__(self, job: Job, *, brief: bool, live: bool) -> None:
         self._job = job
         self._spec = job.dataset.spec
-        self._stops = np.asarray(self._spec.groups.get("stop", ()), dtype=np.int64)
+        self._watched = job.task.watched or ""
         self._console = messages()
         self._brief = brief
         self._bars: dict[int, TaskID] = {}
@@ -91,12 +91,12 @@ class RunDisplay:
             pairs: int, right: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32]
         ) -> None:
             nonlocal shown, since
-            deciphered = right.sum() >= needed
-            since = (pairs if since is None else since) if deciphered else None
+            enough = right.sum() >= needed
+            since = (pairs if since is None else since) if enough else None
             if pairs - shown < _REFRESH_PAIRS:
                 return
             shown = pairs
-            # Once deciphered, what is left is the window that it has to last for.
+            # Once enough are right, what is left is the window that it has to last for.
             window_ends = None if since is None else since + WINDOW_PAIRS
             in_window = (
                 run_spec.stop == "confident" and window_ends is not None and pairs < window_ends
@@ -135,7 +135,7 @@ class RunDisplay:
         if self._brief and not outcome.reused and outcome.record.error is None:
             return
         seed = f"seed {outcome.record.seed:<3}"
-        say(f"{seed} {outcome_text(outcome)}", console=self._console)
+        say(f"{seed} {outcome_text(outcome, self._job.task)}", console=self._console)
 
     def _close_bar(self, seed: int) -> None:
         if seed in self._bars:
@@ -143,9 +143,10 @@ class RunDisplay:
 
     def _right_text(self, right: npt.NDArray[np.bool_]) -> str:
         text = f"{int(right.sum()):>2}/{len(right)} {self._spec.unit}s"
-        if not len(self._stops):
+        members = list(self._spec.groups.get(self._watched, ()))
+        if not members:
             return text
-        return f"{text} {int(right[self._stops].sum())}/{len(self._stops)} stops"
+        return f"{text} {int(right[members].sum())}/{len(members)} {self._watched}"
 
 
 class _TimeLeft(ProgressColumn):

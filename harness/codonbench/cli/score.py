@@ -61,7 +61,7 @@ def score(
     outcomes: Counter[str] = Counter()
     for path in paths:
         with redirect_stdout(sys.stderr):  # metrics may print, and standard output is for results
-            done = rescore(path, known, only, write=not check)
+            done = rescore(path, known, registry.known_tasks, only, write=not check)
         outcomes[done.outcome] += 1
         if as_json:
             typer.echo(done.model_dump_json())

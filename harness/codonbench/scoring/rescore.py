@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Frozen, Metric, Trajectory
+from codonbench.contracts import Frozen, Metric, Task, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import PluginError, StoreError
 from codonbench.records.store import BadRecord, Store, amend_record, read_record
-from codonbench.scoring.score import Number, Scores, comparability_key, flags, score
+from codonbench.scoring.score import Number, Scores, comparability_key, score
 
 RESCORED = ("metrics", "metric_versions", "not_measured", "flags", "comparability_key")
 """The fields of a record that follow from its trajectory and the metrics; no other is touched."""
@@ -50,13 +50,19 @@ class Rescoring(Frozen):
 
 
 def rescore(
-    path: Path, metrics: Mapping[str, Metric], only: Collection[str] = (), *, write: bool = True
+    path: Path,
+    metrics: Mapping[str, Metric],
+    tasks: Mapping[str, Task],
+    only: Collection[str] = (),
+    *,
+    write: bool = True,
 ) -> Rescoring:
     """Score the stored trajectory of one record with today's metrics and replace the record.
 
     Args:
         path: The record's file; its trajectory lies in ``trajectories/`` beside it.
         metrics: All of today's metrics, by name.
+        tasks: All of today's tasks, by name.
         only: Names of those to score with; the record's other values are kept. By default all,
             and what the record has of metrics that are no longer there is dropped, so that the
             record is what `bench run` would give today.
@@ -74,7 +80,11 @@ def rescore(
         trajectory = Store(path.parent).load_trajectory(record)
         if trajectory is None or record.weights_sha256 is None:
             return _without_trace(record, path, due=due)
-        again = _scored_anew(record, trajectory, chosen, metrics, bool(only))
+        if record.task not in tasks:
+            reason = f"task {record.task!r} is not installed, which says how its runs are ranked"
+            return Rescoring(name=record.name, outcome="failed", reason=reason)
+        kept = _kept(record, trajectory, chosen, metrics) if only else None
+        again = _scored_anew(record, trajectory, chosen, tasks[record.task], kept)
     except (PluginError, StoreError) as error:
         return Rescoring(name=record.name, outcome="failed", reason=str(error))
     found = _differences(record, again)
@@ -111,17 +121,17 @@ def _scored_anew(
     record: RunRecord,
     trajectory: Trajectory,
     chosen: Mapping[str, Metric],
-    metrics: Mapping[str, Metric],
-    partly: bool,
+    task: Task,
+    kept: Collection[str] | None,
 ) -> RunRecord:
-    """Return the record with today's values, not yet sealed.
+    """Return the record with today's values, not yet sealed; of its own, those `kept` stay.
 
     Raises:
         PluginError: A metric failed, or gives a name that another metric gives.
     """
     scores = score(trajectory, chosen.values())
-    if partly:
-        scores = _joined(record, scores, _kept(record, trajectory, chosen, metrics))
+    if kept is not None:
+        scores = _joined(record, scores, kept)
     run_spec = record.run_spec
     key = comparability_key(
         task=trajectory.task,
@@ -131,12 +141,13 @@ def _scored_anew(
         stop=run_spec.stop,
         budget_pairs=run_spec.budget_pairs,
         versions=scores.versions,
+        ranking=task.ranking,
     )
     content: dict[str, Any] = record.model_dump(mode="json") | {
         "metrics": scores.values,
         "metric_versions": scores.versions,
         "not_measured": scores.not_measured,
-        "flags": flags(scores.values) if record.info.role == "contestant" else (),
+        "flags": task.flags(scores.values) if record.info.role == "contestant" else (),
         "comparability_key": key,
     }
     return RunRecord.model_validate(content)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from codonbench import Dataset, Task, TaskOptions, TaskSpec, hookimpl
+from codonbench import Column, Dataset, Ranking, Task, TaskOptions, TaskSpec, hookimpl
 from codonbench.contracts.task import IntArray
 from codonbench.errors import DataError
 
@@ -46,6 +46,15 @@ class HydrogenBonds(Task):
     name = "hydrogen-bonds"
     version = "1"
     title = "How many hydrogen bonds hold a dinucleotide to its complement?"
+    ranking = Ranking(
+        metric="pairs_consumed",
+        direction="lower",
+        columns=(
+            Column(metric="pairs_consumed", title="pairs consumed", scale="position"),
+            Column(metric="sustained_pairs", title="sustained", scale="position"),
+        ),
+        success="sustained_pairs",
+    )
     Options = HydrogenBondsOptions
     default_data = "random"
     data_names: ClassVar[Mapping[str, str]] = {"random": "random dinucleotides (no download)"}
