@@ -258,7 +258,7 @@ def damaged_trace(store, record):
 
 def another_trace(store, record):
     trajectory = store.load_trajectory(record)
-    store.save(record, replace(trajectory, logits=trajectory.outputs + 1))
+    store.save(record, replace(trajectory, outputs=trajectory.outputs + 1))
 
 
 def no_trace(store, record):

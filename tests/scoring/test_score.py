@@ -50,7 +50,7 @@ def test_the_order_of_plugins_does_not_matter(trajectory):
 
 
 def test_a_trace_without_a_probe_measures_nothing(trajectory):
-    empty = replace(trajectory, pairs=trajectory.pairs[:0], logits=trajectory.outputs[:0])
+    empty = replace(trajectory, pairs=trajectory.pairs[:0], outputs=trajectory.outputs[:0])
     scores = score(empty, [metric({"a": 1, "b": 2})])
     assert scores.values == {"a": None, "b": None}
     assert scores.not_measured == ("a", "b")

@@ -1,8 +1,8 @@
 """What the fields of an honest record agree on, checked without repeating the run.
 
 What holds for every task's records is checked here, what holds for one task's by the task itself
-(`Task.remarks`). Passing does not prove that a run was made (`codonbench.audit.verify` repeats runs for that); failing one proves that
-a record is not what the harness writes.
+(`Task.remarks`). Passing does not prove that a run was made (`codonbench.audit.verify` repeats
+runs for that); failing proves that a record is not what the harness writes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from pydantic import TypeAdapter, ValidationError
 from codonbench.contracts import MetricName, Task, Version
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import RULES_VERSION, EngineChoice
-from codonbench.protocols.stop_rule import StopRule
 from codonbench.scoring.score import recorded_key
 
 Remark = tuple[str, str]
@@ -25,11 +24,9 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 _NAME: TypeAdapter[str] = TypeAdapter(MetricName)
 _VERSION: TypeAdapter[str] = TypeAdapter(Version)
 
-OFFICIAL_ENGINES: dict[StopRule, tuple[EngineChoice, ...]] = {
-    "confident": ("auto",),
-    "budget": ("auto", "compiled"),  # 23 million pairs repay the compiling
-}
-"""The engines whose rows may be official, by the rule that ended the run."""
+OFFICIAL_ENGINES: tuple[EngineChoice, ...] = ("auto",)
+WHOLE_BUDGET_ENGINES: tuple[EngineChoice, ...] = ("auto", "compiled")
+"""The engines whose rows may be official: a long run repays the compiling."""
 
 
 def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
@@ -43,12 +40,9 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     yield from _run_spec(record)
     yield from _hashes(record)
     yield from _metric_names(record)
-    if record.run_spec.config.get("class_weights", "none") != "none":
-        if "class frequencies" not in record.knowledge:
-            yield (
-                "knowledge",
-                "lacks 'class frequencies', which run_spec.config's class_weights tell",
-            )
+    weighted = record.run_spec.config.get("class_weights", "none") != "none"
+    if weighted and "class frequencies" not in record.knowledge:
+        yield "knowledge", "lacks 'class frequencies', which run_spec.config's class_weights tell"
     if task is not None:
         yield from _ranking(record, task)
         yield from task.remarks(record)
@@ -71,7 +65,7 @@ def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
         )
     if record.run_spec.threads != 1:
         yield "run_spec.threads", f"is {record.run_spec.threads}; official rows use 1"
-    engines = OFFICIAL_ENGINES[record.run_spec.stop]
+    engines = WHOLE_BUDGET_ENGINES if record.run_spec.stop == "budget" else OFFICIAL_ENGINES
     if record.run_spec.engine not in engines:
         allowed = " or ".join(repr(engine) for engine in engines)
         yield "run_spec.engine", f"is {record.run_spec.engine!r}; official rows use {allowed}"
@@ -153,9 +147,10 @@ def _hashes(record: RunRecord) -> Iterator[Remark]:
 
 
 def _metric_names(record: RunRecord) -> Iterator[Remark]:
-    for name in record.metrics:
-        if not _fits(_NAME, name):
-            yield f"metrics.{name}", "is no metric's name"
+    for field in ("metrics", "validation_metrics"):
+        for name in getattr(record, field):
+            if not _fits(_NAME, name):
+                yield f"{field}.{name}", "is no metric's name"
     for name, version in record.metric_versions.items():
         if not _fits(_NAME, name) or not _fits(_VERSION, version):
             yield f"metric_versions.{name}", f"is {version!r}; expected a name and a version"

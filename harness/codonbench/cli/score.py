@@ -122,7 +122,7 @@ def _known(names: Sequence[str], registry: Registry) -> Sequence[str]:
 
 
 def _line(done: Rescoring, check: bool) -> str:
-    """Return what became of a record: ``mlp-64-s0-...: scored anew: half_right 1 is new; ...``."""
+    """Return what became of a record: ``mymodel-s0-...: scored anew: half_right 1 is new; ...``."""
     if done.outcome != "scored anew":
         return f"{done.name}: {done.outcome}{': ' if done.reason else ''}{done.reason}"
     facts = [_version_text(name, *pair) for name, pair in done.versions.items()]

@@ -14,7 +14,7 @@ def show(
     run: Annotated[
         str,
         typer.Argument(
-            help="A record's name (mlp-64-s0), the beginning of it or of a run id, or its file."
+            help="A record's name (mymodel-s0), the beginning of it or of a run id, or its file."
         ),
     ],
     results: ResultsOption = RESULTS,

@@ -321,9 +321,8 @@ class Task(ABC):
     Class attributes:
         name, version, title: As in `TaskSpec`.
         protocol: As in `TaskSpec`.
-        ranking: How its rows are ordered.
+        ranking: How its rows are ordered, and what they show.
         default: True for the task that is meant where none is named; one may be.
-        watched: A group of the probe set whose progress is shown beside that of all of it.
         Options: The options a user may set.
         default_data: What ``--data`` means when it is not given.
         data_names: The data sources known by name, each with a line of explanation; anything
@@ -337,7 +336,6 @@ class Task(ABC):
     protocol: ClassVar[str]
     ranking: ClassVar[Ranking]
     default: ClassVar[bool] = False
-    watched: ClassVar[str | None] = None
     Options: ClassVar[type[TaskOptions]] = TaskOptions
     default_data: ClassVar[str]
     data_names: ClassVar[Mapping[str, str]] = {}

@@ -181,7 +181,7 @@ def figure_text(figure: Median | Mean | None, column: Column, budget: int | None
 
 
 def label(row: Row) -> str:
-    """Return ``lstm-64 (hidden=128; by mylab)``: name, departures from it, and supplier."""
+    """Return ``mymodel (hidden=128; by mylab)``: name, departures from it, and supplier."""
     return name_text(row.model, row.overrides, row.distribution)
 
 

@@ -1,7 +1,7 @@
-"""A stored trajectory scored with today's metrics: nothing is trained, and the run stays what it was.
+"""A stored trajectory scored with today's metrics: nothing is trained, the run stays what it was.
 
-Computed rows (bounds and oracles) are left alone: what they know in closed form is in no trajectory,
-and `bench run` computes them anew in a moment.
+Computed rows (bounds and oracles) are left alone: what they know in closed form is in no
+trajectory, and `bench run` computes them anew in a moment.
 """
 
 from __future__ import annotations
@@ -13,13 +13,20 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Frozen, Metric, Task, Trajectory
+from codonbench.contracts import Frozen, Metric, SplitMetric, Task, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import PluginError, StoreError
 from codonbench.records.store import BadRecord, Store, amend_record, read_record
-from codonbench.scoring.score import Number, Scores, comparability_key, score
+from codonbench.scoring.score import Number, Scores, comparability_key, score, score_validation
 
-RESCORED = ("metrics", "metric_versions", "not_measured", "flags", "comparability_key")
+RESCORED = (
+    "metrics",
+    "validation_metrics",
+    "metric_versions",
+    "not_measured",
+    "flags",
+    "comparability_key",
+)
 """The fields of a record that follow from its trajectory and the metrics; no other is touched."""
 
 
@@ -74,12 +81,12 @@ def rescore(
     record = read_record(path)
     if isinstance(record, BadRecord):
         return Rescoring(name=path.stem, outcome="failed", reason=record.reason)
-    chosen = {name: metrics[name] for name in only} if only else dict(metrics)
-    due = _versions_due(record, chosen, bool(only))
     try:
         trajectory = Store(path.parent).load_trajectory(record)
+        serving = _serving(metrics, record, trajectory, tasks)
+        chosen = {name: m for name, m in serving.items() if not only or name in only}
         if trajectory is None or record.weights_sha256 is None:
-            return _without_trace(record, path, due=due)
+            return _without_trace(record, path, due=_versions_due(record, chosen, bool(only)))
         if record.task not in tasks:
             reason = f"task {record.task!r} is not installed, which says how its runs are ranked"
             return Rescoring(name=record.name, outcome="failed", reason=reason)
@@ -90,8 +97,31 @@ def rescore(
     found = _differences(record, again)
     if found.outcome == "scored anew" and write:
         content = again.model_dump(mode="json")
-        amend_record(path, record, {field: content[field] for field in RESCORED})
+        # A record of an older format gains no field that has nothing to say.
+        changes = {f: content[f] for f in RESCORED if content[f] or getattr(record, f)}
+        amend_record(path, record, changes)
     return found
+
+
+def _serving(
+    metrics: Mapping[str, Metric],
+    record: RunRecord,
+    trajectory: Trajectory | None,
+    tasks: Mapping[str, Task],
+) -> dict[str, Metric]:
+    """Return the metrics that can be computed for a record's task.
+
+    Without its trajectory the target is not known: then a split's metric counts where recorded.
+    """
+    if trajectory is not None:
+        return {name: m for name, m in metrics.items() if m.serves(trajectory.task)}
+    protocol = tasks[record.task].protocol if record.task in tasks else None
+    return {
+        name: m
+        for name, m in metrics.items()
+        if name in record.metric_versions
+        or not (isinstance(m, SplitMetric) or (m.protocols and protocol not in m.protocols))
+    }
 
 
 def _versions_due(record: RunRecord, chosen: Mapping[str, Metric], partly: bool) -> bool:
@@ -130,8 +160,10 @@ def _scored_anew(
         PluginError: A metric failed, or gives a name that another metric gives.
     """
     scores = score(trajectory, chosen.values())
+    validation = score_validation(trajectory, chosen.values())
     if kept is not None:
         scores = _joined(record, scores, kept)
+        validation = record.validation_metrics | validation
     run_spec = record.run_spec
     key = comparability_key(
         task=trajectory.task,
@@ -145,6 +177,7 @@ def _scored_anew(
     )
     content: dict[str, Any] = record.model_dump(mode="json") | {
         "metrics": scores.values,
+        "validation_metrics": validation,
         "metric_versions": scores.versions,
         "not_measured": scores.not_measured,
         "flags": task.flags(scores.values) if record.info.role == "contestant" else (),
@@ -232,8 +265,11 @@ def _differences(record: RunRecord, again: RunRecord) -> Rescoring:
         if record.comparability_key == again.comparability_key
         else (record.comparability_key, again.comparability_key),
     )
-    same_words = (record.not_measured, record.flags) == (again.not_measured, again.flags)
-    if same_words and found == Rescoring(name=record.name, outcome="scored anew"):
+    same = all(
+        getattr(record, field) == getattr(again, field)
+        for field in ("not_measured", "flags", "validation_metrics")
+    )
+    if same and found == Rescoring(name=record.name, outcome="scored anew"):
         return found.model_copy(update={"outcome": "up to date"})
     return found
 

@@ -27,8 +27,8 @@ from codonbench.errors import UsageError
 from codonbench.plugins.source_lines import file_of, place
 from codonbench.testing.checklist import Check, examine, last_line
 from codonbench.testing.findings import Verdict, failed, insist, passed, skipped, warning
-from codonbench.testing.models import find_task, installed
-from codonbench.testing.subject import dataset_of
+from codonbench.testing.models import find_task
+from codonbench.testing.subject import dataset_of, installed
 from codonbench.testing.surroundings import generators
 
 _FAR = 0.1  # total variation between what is drawn and what the frequencies say
@@ -231,7 +231,7 @@ def has_ranking(subject: Assignment) -> Verdict:
     ranking = getattr(subject.task, "ranking", None)
     if not isinstance(ranking, Ranking):
         return failed(f"ranking is {ranking!r}; expected Ranking(metric=..., direction=..., ...)")
-    metrics = [entry.metric for entry in installed().metrics.values()]
+    metrics = installed().metrics_of(subject.spec)
     given = {name for metric in metrics for name in metric.outputs(subject.spec)}
     unknown = [column.metric for column in ranking.columns if column.metric not in given]
     if unknown:

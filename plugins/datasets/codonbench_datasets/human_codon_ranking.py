@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from codonbench import Task
 from codonbench.contracts import Column, Control, Ranking
-from codonbench.protocols.schedule import WINDOW_PAIRS
+from codonbench_datasets.decipher import WINDOW_PAIRS
 
 if TYPE_CHECKING:
     from codonbench.contracts.run_record import RunRecord
@@ -83,7 +83,6 @@ class DecipheredTask(Task):
     """A task whose rows are ranked by the pairs that deciphering a code takes."""
 
     ranking: ClassVar[Ranking] = RANKING
-    watched: ClassVar[str | None] = "stop"
 
     def remarks(self, record: RunRecord) -> tuple[Remark, ...]:
         """Return what a record's positions and counts cannot say of one run."""
