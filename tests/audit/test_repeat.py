@@ -31,12 +31,12 @@ def test_its_module_gives_the_last_probe_once_its_class_ids_are_revealed(toys, r
     again = repeat(record, toys.registry(), CACHE)
     setup, job = again.setup, again.job
     encoding = job.entry.cls(job.config).encoding
-    spec = setting.dataset.spec
-    encode = make_encoder(encoding, spec.view(), setting.dataset.items, torch.device("cpu"))
+    spec = setup.dataset.spec
+    encode = make_encoder(encoding, spec.view(), setup.dataset.items, torch.device("cpu"))
     with torch.no_grad():
-        logits = again.module.eval()(encode(torch.as_tensor(setting.dataset.evaluation))).numpy()
+        logits = again.module.eval()(encode(torch.as_tensor(setup.dataset.evaluation))).numpy()
     assert np.allclose(
-        setting.labels.reveal_columns(logits), again.trajectory.outputs[-1], atol=1e-5
+        setup.labels.reveal_columns(logits), again.trajectory.outputs[-1], atol=1e-5
     )
 
 

@@ -12,9 +12,9 @@ from torch import nn
 from codonbench import Model
 from codonbench.contracts import GradientConfig, ModelInfo
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.in_process import unwatched
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run_one import run
+from codonbench.protocols.referee import unwatched
 from codonbench.ranking import board
 from codonbench.ranking.controls import controlled_key
 from codonbench.report.markdown import render_board
@@ -134,7 +134,7 @@ def build_board(records):
 def train(registry, model, **asked):
     request = RunRequest(model=model, **asked)
     job = prepare(request, registry, Path("no-cache"))
-    return [record for record, _ in run(job.run_specs, job, registry, unwatched)]
+    return [record for record, _ in run(job, registry, unwatched)]
 
 
 @pytest.fixture(scope="module")
