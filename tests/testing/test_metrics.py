@@ -137,7 +137,7 @@ def test_a_sound_metric_passes_every_check():
         (Undeclared, "values", "['extra', 'first_right'], but declares ['first_right']"),
         (Text, "values", "first_right is 'soon'; expected a finite number"),
         (NanOnDivergence, "values", "a run that diverges on 'toy': "),
-        (CrashesOnNever, "values", "a run that never deciphers on 'toy': it raised IndexError"),
+        (CrashesOnNever, "values", "a run that never learns on 'toy': it raised IndexError"),
         (CrashesOnNever, "values", "(test_metrics.py:"),
         (NeedsFrames, "values", "on 'toy': it raised ValueError"),
         (Sorts, "pure", "it changed the trajectory"),
@@ -167,13 +167,13 @@ def test_the_trajectories_are_what_they_are_called():
     trajectories = trajectories_of(TOY)
     ends = {what: bool(t.solved[-1]) for what, t in trajectories.items() if len(t.pairs)}
     assert ends == {
-        "a run that deciphers": True,
-        "a run that never deciphers": False,
+        "a run that learns": True,
+        "a run that never learns": False,
         "a run stopped early": False,
         "a run that diverges": False,
         "a run right from pair 0": True,
     }
-    assert not trajectories["a run that never deciphers"].solved.any()
+    assert not trajectories["a run that never learns"].solved.any()
     assert trajectories["a run right from pair 0"].solved.all()
     assert not trajectories["a run that diverges"].finite[-1]
     assert not trajectories["a run stopped early"].facts.complete

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from codonbench import (
+    Column,
     Dataset,
     DataSource,
     EvaluationSet,
     Input,
+    Ranking,
     Sequences,
     Split,
     Target,
@@ -57,6 +59,11 @@ class Sides(Task):
     title = SPEC.title
     protocol = "decipher"
     default_data = "dice"
+    ranking = Ranking(
+        metric="pairs_consumed",
+        direction="lower",
+        columns=(Column(metric="pairs_consumed", title="pairs"),),
+    )
     data_names = {"dice": "thrown", "book": "a book that must be bought"}  # noqa: RUF012
     kind = Dice
     changes: dict[str, Any] = {}  # noqa: RUF012

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from codonbench.cli.phrases import ending, number
 from codonbench.cli.tables import new_table
-from codonbench.contracts import Trajectory
+from codonbench.contracts import Task, Trajectory
 from codonbench.contracts.run_record import RunRecord
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -16,13 +16,13 @@ _CURVE_COLUMNS = 64
 _VISIBLE = 0.056  # where the colours of the paper's heat map saturate; see docs/scores.md
 
 
-def facts(record: RunRecord) -> Table:
-    """Return what a run was and what it measured, a row each."""
+def facts(record: RunRecord, task: Task | None) -> Table:
+    """Return what a run was and what it measured, a row each; `task` is the run's, if installed."""
     simulated = " (simulated)" if record.dataset.simulated else ""
     config = ", ".join(f"{field}={value}" for field, value in record.run_spec.config.items())
     machine = record.machine
     rows = {
-        "status": _status(record),
+        "status": _status(record, task),
         "run id": record.run_id,
         "model": f"{record.model}, version {record.run_spec.model_version}; {config}",
         "task": f"{record.task} on {record.dataset.source}{simulated}",
@@ -49,9 +49,9 @@ def facts(record: RunRecord) -> Table:
     return table
 
 
-def _status(record: RunRecord) -> str:
+def _status(record: RunRecord, task: Task | None) -> str:
     """Return ``done: deciphered after 5,632 pairs``, ``error after 0 pairs: ...``."""
-    text = ending(record)
+    text = ending(record, task)
     return text if text.startswith(record.status) else f"{record.status}: {text}"
 
 

@@ -67,7 +67,8 @@ def site(
     folder = results.parent / "site" if out is None else out
     store = Store(results)
     found = list(store.scan())
-    board, runs = build_board(found), files.runs_by_id(found)
+    registry = load_plugins(plugin, plugins_dir)
+    board, runs = build_board(found, registry.known_tasks), files.runs_by_id(found)
     say_what_is_not_counted(board)
     old = files.committed_rows(folder)
     pictures = (
@@ -76,7 +77,6 @@ def site(
         else list(files.pictured_rows(board, runs, old, store, anew=redraw))
     )
     if embeddings and not check:
-        registry = load_plugins(plugin, plugins_dir)
         pictures = [_with_embedding(each, runs, registry, data) for each in pictures]
     wanted = files.wanted_files(board, runs, pictures)
     stale = files.stale_files(folder, wanted)

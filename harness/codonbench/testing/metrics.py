@@ -16,7 +16,7 @@ from codonbench.plugins.source_lines import file_of, place
 from codonbench.scoring.score import Scores, score
 from codonbench.testing.checklist import Check, examine, last_line
 from codonbench.testing.findings import Verdict, failed, insist, passed, warning
-from codonbench.testing.models import DEFAULT_TASK, find_task
+from codonbench.testing.models import find_task
 from codonbench.testing.subject import dataset_of, installed
 from codonbench.testing.surroundings import generators
 from codonbench.testing.trajectories import TOY, trajectories_of
@@ -30,8 +30,8 @@ class Yardstick:
 
     @cached_property
     def tasks(self) -> tuple[TaskSpec, ...]:
-        """A toy, which lacks whatever a task may lack, and human codons."""
-        return TOY, dataset_of(find_task(DEFAULT_TASK)).spec
+        """A toy, which lacks whatever a task may lack, and the default task."""
+        return TOY, dataset_of(find_task(None)).spec
 
     def trajectories(self) -> Iterator[tuple[str, Trajectory]]:
         """Yield what happened and the trajectory, for each task."""
@@ -74,7 +74,7 @@ def has_valid_names(subject: Yardstick) -> Verdict:
         except ValidationError:
             return failed(
                 f"{field} is {value!r}; expected letters, digits and underscores for a name such "
-                "as 'pairs_consumed', and a version such as '1' or '1.2.0'"
+                "as 'half_right', and a version such as '1' or '1.2.0'"
             )
     if not str(getattr(metric, "summary", "")).strip():
         return failed("summary is missing; write one line for 'bench ls metrics'")
@@ -161,8 +161,8 @@ def tells_runs_apart(subject: Yardstick) -> Verdict:
     ]
     if all(value == values[0] for value in values):
         return warning(
-            f"it says {values[0]} of a run that deciphers, of one that never does and of one that "
-            f"was right from the start, on {task.name!r}"
+            f"it says {values[0]} of a run that learns, of one that never does and of one that was "
+            f"right from the start, on {task.name!r}"
         )
     return passed()
 

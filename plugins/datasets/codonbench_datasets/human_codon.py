@@ -14,11 +14,12 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
-from codonbench import Dataset, DataSource, Sequences, Task, TaskOptions, hookimpl
+from codonbench import Dataset, DataSource, Sequences, TaskOptions, hookimpl
 from codonbench.errors import ConfigError, DataError, UnknownNameError
 from codonbench_datasets import download
 from codonbench_datasets.fasta import read_fasta, read_table
 from codonbench_datasets.genetic_code import GeneticCode, codon_letters, genetic_code
+from codonbench_datasets.human_codon_ranking import DecipheredTask
 from codonbench_datasets.human_codon_spec import NAME, TITLE, VERSION, human_codon_spec
 from codonbench_datasets.orf_cache import load_orfs
 from codonbench_datasets.orfs import OrfDataset, Orfs
@@ -82,13 +83,14 @@ class HumanCodonOptions(TaskOptions):
         return number
 
 
-class HumanCodon(Task):
+class HumanCodon(DecipheredTask):
     """Translate codons of human open reading frames, or of any species' from a FASTA file."""
 
     name: ClassVar[str] = NAME
     version: ClassVar[str] = VERSION
     title: ClassVar[str] = TITLE
     protocol: ClassVar[str] = "decipher"
+    default: ClassVar[bool] = True
     Options: ClassVar[type[TaskOptions]] = HumanCodonOptions
     default_data: ClassVar[str] = "usage"
     sources: ClassVar[tuple[DataSource, ...]] = (JOIRET2023, ENSEMBL)

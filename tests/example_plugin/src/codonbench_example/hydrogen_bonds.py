@@ -14,9 +14,11 @@ import numpy as np
 from pydantic import Field
 
 from codonbench import (
+    Column,
     Dataset,
     EvaluationSet,
     Input,
+    Ranking,
     Sequences,
     Split,
     Target,
@@ -58,6 +60,15 @@ class HydrogenBonds(Task):
     version = "1"
     title = "How many hydrogen bonds hold a dinucleotide to its complement?"
     protocol = "decipher"
+    ranking = Ranking(
+        metric="pairs_consumed",
+        direction="lower",
+        columns=(
+            Column(metric="pairs_consumed", title="pairs consumed", scale="position"),
+            Column(metric="sustained_pairs", title="sustained", scale="position"),
+        ),
+        success="sustained_pairs",
+    )
     Options = HydrogenBondsOptions
     default_data = "random"
     data_names: ClassVar[Mapping[str, str]] = {"random": "random dinucleotides (no download)"}
