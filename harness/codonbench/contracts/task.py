@@ -25,7 +25,7 @@ class Input(Frozen):
 
     Attributes:
         kind: A sequence of letters, or a vector of numbers.
-        unit: What one item is called: ``sequence``, ``codon``, ``sample``.
+        unit: What one item is called: ``sequence``, ``sample``.
         symbol: What one letter, or one number, is called: ``nucleotide``, ``gene``.
         alphabet: The letters, in index order: ``ACGT``; empty for features.
         min_length, max_length: Letters in one item; for features how many there are.

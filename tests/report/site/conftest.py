@@ -15,6 +15,9 @@ from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.board import build_board
 from codonbench.records.store import Store
 from codonbench.report.site import files
+from codonbench_datasets.human_codon import HumanCodon
+
+TASKS = dict.fromkeys(("human-codon", "dipeptide"), HumanCodon())  # ranked alike
 
 
 def renamed(record, **changes):
@@ -48,7 +51,7 @@ class Shelf:
 
     def read(self):
         found = list(self.store.scan())
-        return build_board(found), files.runs_by_id(found)
+        return build_board(found, TASKS), files.runs_by_id(found)
 
     def make(self):
         """Write the page as `bench site` does; return what it wrote."""
