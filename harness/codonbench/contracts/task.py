@@ -193,6 +193,17 @@ class TaskSpec(Frozen):
         return self
 
     @property
+    def evaluation_set(self) -> EvaluationSet:
+        """The evaluation set, for who needs one.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if self.evaluation is None:
+            raise ValueError(f"task {self.name!r} has no evaluation set")
+        return self.evaluation
+
+    @property
     def groups(self) -> Mapping[str, tuple[int, ...]]:
         """Named subsets of the evaluation set."""
         return {} if self.evaluation is None else self.evaluation.groups
