@@ -316,7 +316,8 @@ def test_a_reference_row_knows_nothing_unless_it_says_so():
 
 
 def test_the_contracts_can_be_imported_without_torch():
-    code = "import sys, codonbench.contracts, codonbench.plugins.hookspecs; print('torch' in sys.modules)"
+    modules = "codonbench.contracts, codonbench.plugins.hookspecs"
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     answer = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
@@ -375,7 +376,9 @@ def test_probabilities_are_the_softmax_in_double_precision():
 
 
 def test_a_target_below_one_forgives_that_many():
-    assert trajectory([TIED], task=spec(evaluation={"target_accuracy": 0.75})).solved.tolist() == [True]
+    assert trajectory([TIED], task=spec(evaluation={"target_accuracy": 0.75})).solved.tolist() == [
+        True
+    ]
 
 
 def test_not_measured_is_one_value_that_equals_nothing_else():
