@@ -62,6 +62,7 @@ TASK_SIDE = (
     contracts.EvaluationSet,
     contracts.Ranking,
     contracts.Column,
+    contracts.Control,
     contracts.Dataset,
     contracts.Sequences,
     contracts.Features,

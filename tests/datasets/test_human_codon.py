@@ -69,7 +69,9 @@ def test_class_weights_are_inverses_of_the_authors_percentages() -> None:
 def test_every_genetic_code_makes_a_task(number: int) -> None:
     code = genetic_code(number)
     spec = human_codon_spec(code)
-    assert "".join(spec.target.names[label] for label in spec.evaluation.targets) == code.amino_acids
+    assert (
+        "".join(spec.target.names[label] for label in spec.evaluation.targets) == code.amino_acids
+    )
     assert spec.groups["stop"] == code.stops
     assert any("do not apply" in note for note in spec.notes) == (not code.stops)
     assert group(spec, "rare") == group(spec, "stop") | {"UCG", "CGU"}

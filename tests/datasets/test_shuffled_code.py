@@ -105,9 +105,7 @@ def test_a_run_is_asked_about_its_own_code(toys):
     registry = toys.registry()
     request = RunRequest(model="oracle", task_overrides={"control": "shuffled"}, seeds=(0, 1))
     job = prepare(request, registry, Path("no-cache"))
-    trajectories = [
-        trajectory for _, trajectory in run(job, registry, lambda run_spec: None)
-    ]
+    trajectories = [trajectory for _, trajectory in run(job, registry, lambda run_spec: None)]
     assert all(trajectory.right.all() for trajectory in trajectories)
     assert trajectories[0].task.evaluation.targets != trajectories[1].task.evaluation.targets
     for run_spec, trajectory in zip(job.run_specs, trajectories, strict=True):
