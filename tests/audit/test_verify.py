@@ -6,7 +6,7 @@ import pytest
 
 from codonbench.audit.verify import _outside_band, same_row, verify
 from codonbench.errors import ConfigError, DataError
-from codonbench.execution.machine import Machine
+from codonbench.contracts.machine import Machine
 
 CACHE = Path("no-cache")
 

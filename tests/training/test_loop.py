@@ -7,7 +7,7 @@ from torch import nn
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.contracts.run_record import hash_weights
 from codonbench.errors import PluginError
-from codonbench.execution.machine import pin_arithmetic
+from codonbench.training.arithmetic import pin_arithmetic
 from codonbench.protocols.referee import Guide, Guides
 from codonbench.protocols.schedule import ProbeSchedule
 from codonbench.protocols.setup import Setting

@@ -159,7 +159,7 @@ def _examine(send: Send, argument: tuple[_Request, float]) -> None:
     from codonbench.cli.loading import load_plugins
     from codonbench.contracts.run_spec import configure
     from codonbench.errors import BenchError
-    from codonbench.execution.machine import pin_arithmetic
+    from codonbench.training.arithmetic import pin_arithmetic
     from codonbench.plugins.discovery import discover, own_points
     from codonbench.plugins.source_lines import place
     from codonbench.testing.apart import CLOCK

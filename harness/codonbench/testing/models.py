@@ -10,7 +10,7 @@ from typing import Any
 from codonbench.contracts import Model, ModelConfig, Reference, Task
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import UnknownNameError
-from codonbench.execution.machine import pin_arithmetic
+from codonbench.training.arithmetic import pin_arithmetic
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
 from codonbench.plugins.source_lines import file_of

@@ -16,7 +16,7 @@ from torch import Tensor
 from codonbench.contracts import BatchLearner, ClassWeights, Model, ModelConfig, TaskView
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.data.encodings import Encoder, make_encoder
-from codonbench.execution.machine import DeviceKind
+from codonbench.contracts.machine import DeviceKind
 from codonbench.protocols.schedule import BatchClock
 from codonbench.training.seeding import Chance
 
