@@ -159,13 +159,13 @@ def _examine(send: Send, argument: tuple[_Request, float]) -> None:
     from codonbench.cli.loading import load_plugins
     from codonbench.contracts.run_spec import configure
     from codonbench.errors import BenchError
-    from codonbench.training.arithmetic import pin_arithmetic
     from codonbench.plugins.discovery import discover, own_points
     from codonbench.plugins.source_lines import place
     from codonbench.testing.apart import CLOCK
     from codonbench.testing.checklist import last_line
     from codonbench.testing.models import examination
     from codonbench.testing.subject import facts_of
+    from codonbench.training.arithmetic import pin_arithmetic
 
     request, timeout = argument
     pin_arithmetic(1)  # this and our own plugins load PyTorch, which is not the plugin's time

@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from codonbench import __version__
 from codonbench.contracts import Frozen, ModelInfo, Trajectory
-from codonbench.contracts.run_spec import RunSpec, canonical_json, content_hash
 from codonbench.contracts.machine import Machine
+from codonbench.contracts.run_spec import RunSpec, canonical_json, content_hash
 from codonbench.plugins.provenance import Origin
 from codonbench.records.printable import MOST_WORDS
 from codonbench.records.untrusted import MAX_NUMBER

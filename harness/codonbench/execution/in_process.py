@@ -1,6 +1,6 @@
 """Learning in this process: guides and learners side by side.
 
-What is to be learned is `Work`; `learn` does it here, `workers.crew.Crew.learn` in others.
+What is to be learned is `Work`; `learn` does it here, `pool.WorkerPool.learn` in others.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from codonbench.contracts import Dataset, Model, ModelConfig
+from codonbench.contracts.machine import TorchFacts
 from codonbench.contracts.run_spec import RunSpec
-from codonbench.execution.machine import pin_arithmetic, subnormals_as_zero
+from codonbench.execution.machine import describe_machine
 from codonbench.plugins.entries import ModelEntry
 from codonbench.protocols.referee import Guide, Guides, OnProbe, Watch
 from codonbench.protocols.setup import Setting
@@ -46,9 +47,21 @@ class Work:
     run_specs: tuple[RunSpec, ...]
     checkpoints: Checkpoints | None = None
 
-    def guides(self, run_specs: tuple[RunSpec, ...], watch: Watch) -> Guides:
-        """Return who leads some of the specs."""
-        kept = self.checkpoints
+    def guides(
+        self, run_specs: tuple[RunSpec, ...], watch: Watch, facts: TorchFacts | None = None
+    ) -> Guides:
+        """Return who leads some of the specs.
+
+        Args:
+            run_specs: The specs.
+            watch: Called as each begins.
+            facts: Of the interpreter that trains, without which no checkpoint fits.
+        """
+        kept = None
+        if self.checkpoints is not None and facts is not None:
+            run_spec = run_specs[0]
+            facts = facts.model_copy(update={"threads": run_spec.threads})
+            kept = self.checkpoints.on(describe_machine(run_spec.device, facts=facts))
         return Guides(
             [
                 Guide(
@@ -76,15 +89,19 @@ def learn(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
     Raises:
         UsageError: The model cannot serve this task.
     """
+    from codonbench.training.arithmetic import pin_arithmetic, torch_facts
+
     pin_arithmetic(work.run_specs[0].threads)
+    facts = torch_facts(work.run_specs[0].device == "cuda")
     model = work.entry.cls
     assert issubclass(model, Model)
     for i in range(0, len(work.run_specs), TOGETHER):
-        guides = work.guides(work.run_specs[i : i + TOGETHER], watch)
+        guides = work.guides(work.run_specs[i : i + TOGETHER], watch, facts)
         interrupted = False
         for run, lab in _by_turns(
             study(model, work.config, assignments(guides), guides, work.every)
         ):
+            lab.facts = facts
             yield guides.guides[run].setting, collected(lab, guides, run)
             interrupted = lab.status == "interrupted"
         if interrupted:
@@ -93,6 +110,8 @@ def learn(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
 
 def _by_turns(runs: Iterator[tuple[int, Lab]]) -> Iterator[tuple[int, Lab]]:
     """Let runs learn by an arithmetic of their own, which whoever takes them in does not share."""
+    from codonbench.training.arithmetic import subnormals_as_zero
+
     while True:
         with subnormals_as_zero():
             ended = next(runs, None)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import platform
 import re
 import subprocess
 import sys
-from ctypes.util import find_library
 from functools import lru_cache
 from pathlib import Path
 
@@ -27,7 +27,13 @@ def cores() -> int:
 
 def nvidia_is_visible() -> bool:
     """Return whether there may be a GPU here that PyTorch can use."""
-    return any(Path("/dev").glob("nvidia*")) or find_library("cuda") is not None
+    if any(Path("/dev").glob("nvidia*")):
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def choose_device(asked: str) -> DeviceKind:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from codonbench.contracts import Reference, Trajectory
+from codonbench.contracts.machine import Circumstances, Machine
 from codonbench.contracts.run_record import (
     Confinement,
     DatasetFacts,
@@ -18,7 +19,7 @@ from codonbench.contracts.run_spec import RunSpec
 from codonbench.execution.computed_rows import compute
 from codonbench.execution.in_process import Work
 from codonbench.execution.in_process import learn as learn_here
-from codonbench.execution.machine import Circumstances, clock_mhz, describe_machine, pin_arithmetic
+from codonbench.execution.machine import clock_mhz, describe_machine
 from codonbench.execution.prepare import Job
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Watch
@@ -28,7 +29,7 @@ from codonbench.scoring.score import Scores, comparability_key, flags, score
 from codonbench.training.result import Lab, make_trajectory
 
 Learn = Callable[[Work, Watch], Iterator[tuple[Setting, Lab]]]
-"""Trains a model: `learning.learn` in this process, `workers.Crew.learn` in others."""
+"""Trains a model: `in_process.learn` in this process, `pool.WorkerPool.learn` in others."""
 
 
 def run(
@@ -62,11 +63,13 @@ def run(
     Raises:
         PluginError: A metric or a hook failed.
     """
-    pin_arithmetic(run_specs[0].threads)
     for run_spec in run_specs:
         registry.tell("run_started", run_spec=run_spec)
 
     if issubclass(job.entry.cls, Reference):
+        from codonbench.training.arithmetic import pin_arithmetic
+
+        pin_arithmetic(run_specs[0].threads)
         labs = compute(job.entry.cls, job.config, job.dataset, run_specs)
     else:
         labs = learn(Work(job.entry, job.config, job.dataset, tuple(run_specs), checkpoints), watch)
@@ -87,6 +90,14 @@ def _with_clock(circumstances: Circumstances | None, run_spec: RunSpec) -> Circu
     if circumstances is None or clock is None:
         return circumstances
     return circumstances.model_copy(update={"clocks_mhz": (*circumstances.clocks_mhz, clock)})
+
+
+def _machine(run_spec: RunSpec, lab: Lab, circumstances: Circumstances | None) -> Machine:
+    """Return what a run was made on; who has trained tells its part, pinned to the spec."""
+    facts = lab.facts
+    if facts is not None:
+        facts = facts.model_copy(update={"threads": run_spec.threads})
+    return describe_machine(run_spec.device, circumstances, facts)
 
 
 def _score(lab: Lab, trajectory: Trajectory, registry: Registry) -> Scores:
@@ -138,7 +149,7 @@ def _make_record(
         plugin=entry.origin,
         info=entry.cls.info,
         harness=describe_harness(),
-        machine=describe_machine(run_spec.device, circumstances),
+        machine=_machine(run_spec, lab, circumstances),
         engine=lab.engine,
         parameters=lab.parameters,
         pairs=lab.probes.position,

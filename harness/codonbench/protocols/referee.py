@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -178,8 +179,8 @@ class Guides:
         self.shares.built([s.run for s in shown])
         return [self.guides[s.run].answer(s.position, s.logits) for s in shown]
 
-    def keep(self, run: int, position: int, state: bytes) -> None:
-        """Keep what a run needs to go on from here.
+    def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
+        """Keep the file, once written, that a run needs to go on from here.
 
         Raises:
             OutOfTurnError: It cannot have come there.
@@ -197,6 +198,5 @@ class Guides:
                 pairs=np.asarray(probes.pairs, dtype=np.int64),
                 logits=np.stack(probes.logits),
                 seconds=(build + before[0], total + before[1]),
-                state=state,
             )
-            self._checkpoints.save(guide.setting.run_spec, progress)
+            self._checkpoints.save(guide.setting.run_spec, progress, write)

@@ -10,7 +10,6 @@ from typing import Any
 from codonbench.contracts import Model, ModelConfig, Reference, Task
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import UnknownNameError
-from codonbench.training.arithmetic import pin_arithmetic
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
 from codonbench.plugins.source_lines import file_of
@@ -20,6 +19,7 @@ from codonbench.testing.findings import Finding, Verdict, insist
 from codonbench.testing.references import REFERENCE_CHECKS, Row
 from codonbench.testing.subject import Subject
 from codonbench.testing.surroundings import kept_settings, listening
+from codonbench.training.arithmetic import pin_arithmetic
 
 DEFAULT_TASK = "human-codon"
 

@@ -8,8 +8,9 @@ but for that one batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -84,8 +85,8 @@ class Leader(Protocol):
     def lead(self, shown: Sequence[Shown]) -> list[Directions]:
         """Take in what some runs show; tell each how to go on."""
 
-    def keep(self, run: int, position: int, state: bytes) -> None:
-        """Keep what a run needs to go on from here, should it be cut short."""
+    def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
+        """Keep the file, once written, that a run needs to go on from here if it is cut short."""
 
 
 class Course:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from codonbench.contracts import Trajectory, TrajectoryFacts
+from codonbench.contracts.machine import TorchFacts
 from codonbench.contracts.run_record import Engine, Status, hash_weights
 from codonbench.engines.errors import CannotCapture
 from codonbench.errors import UsageError
@@ -40,6 +41,7 @@ class Lab:
         build_seconds: Time to build the module and its optimiser.
         train_seconds: Time of the training loop without its probes.
         engine: What executed the training steps.
+        facts: Of the interpreter that trained; None where that is this one.
         known: Metric values that a computed row knows in closed form; None where one was trained.
     """
 
@@ -53,6 +55,7 @@ class Lab:
     build_seconds: float = 0.0
     train_seconds: float = 0.0
     engine: Engine = field(default_factory=lambda: Engine(name=ENGINE, version=ENGINE_VERSION))
+    facts: TorchFacts | None = None
     known: Mapping[str, float | None] | None = None
 
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from codonbench.contracts import BatchLearner, ClassWeights, Model, ModelConfig, TaskView
+from codonbench.contracts.machine import DeviceKind
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.data.encodings import Encoder, make_encoder
-from codonbench.contracts.machine import DeviceKind
 from codonbench.protocols.schedule import BatchClock
 from codonbench.training.seeding import Chance
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from codonbench.engines.rungs import LADDER, Rung
 from codonbench.engines.traced import Traced, most_seeds, train_together
 from codonbench.errors import UsageError
 from codonbench.records.printable import storable
-from codonbench.training.checkpoint import Keeper, restore, unpack
+from codonbench.training.checkpoint import Keeper, read_state, restore
 from codonbench.training.feed import Course, Leader, Probes
 from codonbench.training.loop import ENGINE as EAGER
 from codonbench.training.loop import ENGINE_VERSION as EAGER_VERSION
@@ -39,13 +40,13 @@ class Assignment:
     Attributes:
         run: Its number for the leader.
         brief: What is known before the first pair.
-        start, state: Where it goes on, and what from, where it was cut short.
+        start, state: Where it goes on, and the file it goes on from, where it was cut short.
     """
 
     run: int
     brief: Brief
     start: int = 0
-    state: bytes = b""
+    state: Path | None = None
 
 
 def study(
@@ -114,7 +115,8 @@ class _Class:
         """Train one seed's module in the reference loop, under the seed's own chance."""
         facts = Engine(name=EAGER, version=EAGER_VERSION, reason=reason)
         lab = Lab(Probes(), engine=facts)
-        state = unpack(assignment.state, facts.model_dump()) if assignment.start else None
+        kept = assignment.state
+        state = None if kept is None else read_state(kept, facts.model_dump())
         self.leader.begin(assignment.run)
         with seeded_globals(assignment.brief.chance), last_words(self.model, lab):
             lesson = make_lesson(self.model(self.config), self.config, assignment.brief)
@@ -123,7 +125,7 @@ class _Class:
                 try:
                     restore(lesson, state)
                 except Exception:  # it is of another module: begin anew
-                    return self._alone(replace(assignment, start=0, state=b""), reason)
+                    return self._alone(replace(assignment, start=0, state=None), reason)
                 lab.engine = Engine(**state["facts"])
             start = 0 if state is None else assignment.start
             course = self._course(assignment, lesson, lab, start)
@@ -234,8 +236,9 @@ def _put_back(
     engine: Traced, members: Sequence[Assignment], labs: Sequence[Lab], facts: Engine
 ) -> int:
     """Put an engine's seeds where they were cut short; return where that is."""
-    packed = [unpack(m.state, facts.model_dump()) if m.start else None for m in members]
-    states = [state for state in packed if state is not None]
+    files = [member.state for member in members if member.state is not None]
+    read = [read_state(file, facts.model_dump()) for file in files]
+    states = [state for state in read if state is not None]
     if len(states) < len(members) or not all(engine.fits(i, s) for i, s in enumerate(states)):
         return 0
     for i, (lab, state) in enumerate(zip(labs, states, strict=True)):
