@@ -138,6 +138,11 @@ def launch(
     return Launched(popen, (mine, ours, held), sandbox is not None)
 
 
+def importable() -> list[str]:
+    """Return the folders that modules are imported from here, but for the current one."""
+    return [path for path in sys.path if Path(path).is_absolute() and Path(path) != Path.cwd()]
+
+
 def _environment() -> dict[str, str]:
     """Return ours, without what would import from the current folder."""
     environment = dict(os.environ)

@@ -15,6 +15,7 @@ import numpy as np
 
 from codonbench.contracts import Model, ModelConfig
 from codonbench.execution.in_process import Work, assignments
+from codonbench.execution.launch import importable
 from codonbench.execution.messages import Arrays, File, Given, Order
 from codonbench.plugins.discovery import import_file
 from codonbench.plugins.registry import Registry
@@ -38,7 +39,7 @@ def write_order(
     runs = assignments(guides)
     brief = runs[0].brief
     order = Order(
-        path=tuple(path for path in sys.path if _is_no_current_folder(path)),
+        path=tuple(importable()),
         files=tuple(files),
         origin=work.entry.origin,
         model=work.entry.name,
@@ -67,10 +68,6 @@ def _given(assignment: Assignment, states: Path | None, inside: Path | None) -> 
     (states / name).unlink(missing_ok=True)
     os.link(assignment.state, states / name)
     return given.model_copy(update={"start": assignment.start, "state": inside / name})
-
-
-def _is_no_current_folder(path: str) -> bool:
-    return Path(path).is_absolute() and Path(path) != Path.cwd()
 
 
 def read_order(order: Order, arrays: Arrays) -> tuple[type[Model], ModelConfig, list[Assignment]]:

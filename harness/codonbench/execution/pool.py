@@ -133,10 +133,12 @@ class WorkerPool:
                     group.look_at_the_clock(self._timeout)
                     if group.gone or group.served:
                         busy.remove(group)
+                        if group.served and group.in_order:
+                            self._idle.append(group.worker)
+                        else:
+                            group.worker.end()
                         yield from group.cut_short()
                         waiting.extendleft(reversed(group.left_over()))
-                    if group.served:
-                        self._idle.append(group.worker)
         finally:
             for group in busy:
                 group.worker.end()

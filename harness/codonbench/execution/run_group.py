@@ -55,7 +55,8 @@ class RunGroup:
 
     Attributes:
         worker: The same.
-        served: Whether the worker is done, and may be given more.
+        served: Whether the worker is done.
+        in_order: Whether no run of it failed, so that it may be given more.
         gone: Whether it has ended, or has been ended.
     """
 
@@ -73,6 +74,7 @@ class RunGroup:
         self._asked: float | None = None
         self._why = ""
         self._asked_for_pairs = self.served = self.gone = False
+        self.in_order = True
         self._idle_since = time.monotonic()
         worker.owner = work.entry.origin.distribution
         if worker.facts is not None:
@@ -189,6 +191,7 @@ class RunGroup:
             parameters=message.parameters,
             weights_sha256=message.weights_sha256,
         )
+        self.in_order = self.in_order and status == "done"
         yield self._collected(message.run, lab)
 
     def _collected(self, run: int, lab: Lab) -> tuple[Setting, Lab]:

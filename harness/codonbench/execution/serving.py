@@ -67,10 +67,12 @@ def _train(parent: Parent, order: Order, arrays: Arrays) -> None:
         with subnormals_as_zero():
             for run, lab in study(model, config, assignments, relay, order.every):
                 relay.ended(run, lab)
+                if lab.status == "interrupted":  # all there was to tell is told
+                    os._exit(0)
     except UsageError as error:
         parent.send(Unusable(error=storable(str(error))))
         return
-    except KeyboardInterrupt:  # asked to stop: what there was to tell is told
+    except KeyboardInterrupt:
         os._exit(0)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
