@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from codonbench.audit.verify import _outside_band, same_row, verify
-from codonbench.errors import ConfigError, DataError
 from codonbench.contracts.machine import Machine
+from codonbench.errors import ConfigError, DataError
 
 CACHE = Path("no-cache")
 

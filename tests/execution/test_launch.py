@@ -123,7 +123,7 @@ def test_it_can_be_another_interpreter(begin, tmp_path):
 
 
 def test_an_interpreter_that_is_not_there_is_said_in_words():
-    with pytest.raises(WorkerError, match="no worker process can be started: .*not-there"):
+    with pytest.raises(WorkerError, match=r"no worker process can be started: .*not-there"):
         launch("inside", python="/not-there/python")
 
 

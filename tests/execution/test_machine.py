@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from codonbench.errors import ConfigError
 from codonbench.contracts.machine import Circumstances
+from codonbench.errors import ConfigError
 from codonbench.execution import machine as this_machine
 from codonbench.execution.machine import choose_device, clock_mhz, describe_machine, gpu_uuid
 from codonbench.training.arithmetic import pin_arithmetic, subnormals_as_zero, torch_facts

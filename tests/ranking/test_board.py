@@ -9,10 +9,10 @@ import pytest
 from markdown_it import MarkdownIt
 
 from codonbench.contracts import ModelInfo
+from codonbench.contracts.machine import Machine
 from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRecord, Timings
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.errors import StoreError
-from codonbench.contracts.machine import Machine
 from codonbench.plugins.provenance import Origin
 from codonbench.ranking.board import Board, build_board
 from codonbench.ranking.statistics import (

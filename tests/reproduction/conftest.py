@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from codonbench.contracts import ModelInfo
+from codonbench.contracts.machine import Machine
 from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRecord, Timings
 from codonbench.contracts.run_spec import RunSpec
-from codonbench.contracts.machine import Machine
 from codonbench.plugins.provenance import Origin
 from codonbench.publications import Cell, Instrument, Publication, Quantiles, Reading, ReferenceRow
 

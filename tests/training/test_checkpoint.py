@@ -19,6 +19,7 @@ from codonbench.execution.run_all import run_all
 from codonbench.records.store import Store
 from codonbench.training.checkpoint import Keeper
 
+
 @pytest.fixture(autouse=True)
 def no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr("os.fsync", lambda handle: None)
@@ -175,13 +176,13 @@ def test_what_keeps_state_outside_its_state_dict_begins_anew(toys, tmp_path):
 
 def test_states_of_workers_come_to_lie_beside_the_checkpoints(toys, tmp_path):
     registry = toys.registry()
-    job = toys.job("mlp-64", registry=registry, seeds=(0, 1), pairs=7_000, full=True)
-    expected = runs(job, registry, tmp_path / "whole")
+    job = toys.job("mlp-64", registry=registry, seeds=(0, 1), pairs=300_000, full=True)
+    expected = runs(job, registry, tmp_path / "whole", every=None)
     folder = tmp_path / "cut"
-    with WorkerPool(1, states=folder / "checkpoints") as pool, pytest.raises(Gone):
-        runs(job, registry, folder, ending(3_000), learner=pool.learn)
-    kept = checkpoints(folder)
-    assert [Path(name).suffix for name in kept] == [".ckpt", ".state"] * (len(kept) // 2) != []
+    with WorkerPool(1, states=folder / "checkpoints") as pool, pytest.raises(GoneError):
+        runs(job, registry, folder, ending(folder), learner=pool.learn)
+    kept = {Path(name).suffix for name in checkpoints(folder)}
+    assert kept == {".ckpt", ".state"}
     said = []
     with WorkerPool(1, states=folder / "checkpoints") as pool:
         gone_on = runs(job, registry, folder, learner=pool.learn, say=said.append)
@@ -190,19 +191,19 @@ def test_states_of_workers_come_to_lie_beside_the_checkpoints(toys, tmp_path):
     assert not (folder / "checkpoints").exists()
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The parent comes to its end."""
 
 
-def ending(at):
-    """End the parent at the first probe beyond a position."""
+def ending(folder):
+    """End the parent once there is a checkpoint."""
 
     def watch(run_spec):
-        def cut(pairs, right, logits):
-            if pairs > at:
-                raise Gone
+        def end(pairs, right, logits):
+            if list((folder / "checkpoints").glob("*.ckpt")):
+                raise GoneError
 
-        return cut
+        return end
 
     return watch
 

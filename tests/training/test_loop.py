@@ -7,10 +7,10 @@ from torch import nn
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.contracts.run_record import hash_weights
 from codonbench.errors import PluginError
-from codonbench.training.arithmetic import pin_arithmetic
 from codonbench.protocols.referee import Guide, Guides
 from codonbench.protocols.schedule import ProbeSchedule
 from codonbench.protocols.setup import Setting
+from codonbench.training.arithmetic import pin_arithmetic
 from codonbench.training.checkpoint import Keeper
 from codonbench.training.feed import Course, Probes
 from codonbench.training.loop import cross_entropy, make_step, probe_logits, train

@@ -34,7 +34,8 @@ def write_order(
         work: What to train.
         guides: Who leads its runs.
         files: Name and path of each plugin module that is no installed one.
-        states, inside: Where states of runs are kept, here and as the worker knows it.
+        states: Where states of runs are kept.
+        inside: The same folder, as the worker knows it.
     """
     runs = assignments(guides)
     brief = runs[0].brief

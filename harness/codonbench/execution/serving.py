@@ -42,7 +42,8 @@ def serve(hears: int, speaks: int, *, gpu: bool = False) -> None:
     """Greet, and do what is ordered; this process ends when the parent hangs up.
 
     Args:
-        hears, speaks: Pipes from the parent and to it.
+        hears: The pipe from the parent.
+        speaks: The one to it.
         gpu: Whether to tell of a GPU, which begins to use it.
     """
     pin_arithmetic(1)
