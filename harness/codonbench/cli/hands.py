@@ -35,7 +35,8 @@ class Hands:
         files: Plugin files.
         folders: Folders of them.
         results: The results folder.
-        request: What is to be run first; None where nothing is to be kept in `results`.
+        request: What is to be run first; None where that is not known.
+        keeps: Whether workers keep states of runs, on their way to the results folder.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Hands:
         folders: Sequence[Path],
         results: Path,
         request: RunRequest | None = None,
+        keeps: bool = False,
     ) -> None:
         self._workers = workers
         self._timeout = timeout
         self._results = results
         self._request = request
+        self._keeps = keeps
         self._gpu = request is not None and request.device != "cpu" and nvidia_is_visible()
         self._pool: WorkerPool | None = None
         self.registry = self._load(files, folders)
@@ -102,7 +105,7 @@ class Hands:
         return WorkerPool(
             self._size(threads, self._gpu),
             timeout=self._timeout,
-            states=None if self._request is None else self._results / "checkpoints",
+            states=self._results / "checkpoints" if self._keeps else None,
             gpu=self._gpu,
             sandbox=self._sandbox(),
         )
@@ -126,7 +129,8 @@ class SandboxedHands(Hands):
         files: Plugin files.
         folders: Folders of them.
         results: The results folder, which no plugin gets to see.
-        request: What is to be run first; None where nothing is to be kept in `results`.
+        request: What is to be run first; None where that is not known.
+        keeps: Whether workers keep states of runs, on their way to the results folder.
 
     Raises:
         UsageError: A file or folder is not there.
@@ -140,13 +144,14 @@ class SandboxedHands(Hands):
         folders: Sequence[Path],
         results: Path,
         request: RunRequest | None = None,
+        keeps: bool = False,
     ) -> None:
         insist_on_what_is_there(files, folders)
         # Inside, the working directory is another.
         self._plugin_files = tuple(path.absolute() for path in files)
         self._plugin_folders = tuple(path.absolute() for path in folders)
         self._modules: dict[File, None] = {}
-        super().__init__(workers, timeout, files, folders, results, request)
+        super().__init__(workers, timeout, files, folders, results, request, keeps)
 
     def _load(self, files: Sequence[Path], folders: Sequence[Path]) -> Registry:
         self.registry = load_plugins(own_only=True)  # which says what is hidden

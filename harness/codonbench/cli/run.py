@@ -98,7 +98,7 @@ def run(
             min=0,
             metavar="SECONDS",
             help="How often to keep how far a run has come, so that one cut short goes on from "
-            "there; 0: never.",
+            "there; less often where that takes more than a twentieth of the time; 0: never.",
         ),
     ] = 10.0,
     sandbox: Annotated[
@@ -197,7 +197,7 @@ def run(
     terms = Terms(alone=exclusive, wait=not no_wait)
     store = Store(results)
     hands = (SandboxedHands if sandbox else Hands)(
-        workers, timeout, plugin or [], plugins_dir or [], results, request
+        workers, timeout, plugin or [], plugins_dir or [], results, request, checkpoint_every > 0
     )
     ctx.call_on_close(hands.close)
     printed = sys.stdout
