@@ -254,7 +254,7 @@ def pack(message: Message | Told, arrays: Arrays | None = None) -> bytes:
         for name, array in little.items()
     )
     kind = _FromWorker if isinstance(message, Message) else _ToWorker
-    header = kind(message=message, arrays=told).model_dump_json()  # type: ignore[arg-type]
+    header = kind(message=message, arrays=told).model_dump_json()
     return frames.pack(header.encode(), b"".join(array.tobytes() for array in little.values()))
 
 

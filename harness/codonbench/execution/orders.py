@@ -55,9 +55,9 @@ def write_order(
         states=inside,
     )
     arrays = {"inputs": brief.inputs, "probe": brief.probe}
-    if brief.class_weights is not None:
-        arrays["class_weights"] = np.stack([run.brief.class_weights for run in runs])
-    return order, arrays
+    weights = [run.brief.class_weights for run in runs]
+    told = [each for each in weights if each is not None]
+    return order, {**arrays, **({"class_weights": np.stack(told)} if told else {})}
 
 
 def _given(assignment: Assignment, states: Path | None, inside: Path | None) -> Given:
