@@ -32,9 +32,9 @@ from codonbench.cli import exit_codes
 from codonbench.cli.main import app
 from codonbench.contracts import origin
 from codonbench.contracts import run_record as records
+from codonbench.contracts.machine import DeviceKind, Machine
 from codonbench.contracts.run_spec import EngineChoice, RunSpec
 from codonbench.data import encodings
-from codonbench.execution.machine import DeviceKind, Machine
 from codonbench.plugins import hookspecs
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.selection import Selection

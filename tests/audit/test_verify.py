@@ -7,7 +7,7 @@ import pytest
 from codonbench.audit.verify import _outside_band, same_row, verify
 from codonbench.contracts import Column, Ranking
 from codonbench.errors import ConfigError, DataError
-from codonbench.execution.machine import Machine
+from codonbench.contracts.machine import Machine
 from codonbench_datasets.human_codon_ranking import RANKING
 
 CACHE = Path("no-cache")

@@ -1,20 +1,18 @@
 """A plugin is asked about itself in a sandbox; this process never imports it."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
 from codonbench.errors import PluginError, UnknownNameError, UsageError
-from codonbench.execution.describe import Question, inquire
-from codonbench.execution.sandbox import Limits, unavailable
-from codonbench.plugins.selection import Selection
+from codonbench.execution.describe import inquire
+from codonbench.execution.messages import Question
+from codonbench.execution.sandbox import Sandbox, unavailable
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason=f"no sandbox: {unavailable()}")
 
 ASKED_ABOUT = """
 import os, sys
-from pathlib import Path
 import codonbench
 from torch import nn
 
@@ -33,9 +31,8 @@ def ask(tmp_path):
     def ask(source, model="two-layers", **overrides):
         file = tmp_path / "asked_about.py"
         file.write_text(source)
-        nothing_hidden: list[Path] = []
-        question = Question(model, overrides, (file,), (), Selection())
-        return inquire(question, Limits(), nothing_hidden)
+        question = Question(model=model, overrides=overrides, files=(file,))
+        return inquire(question, Sandbox(readable=(file,)))
 
     return ask
 
@@ -54,20 +51,13 @@ def test_name_facts_and_configuration_are_told_and_nothing_is_imported_here(ask)
 
 
 LIES = """
-import __main__
+from codonbench.execution import serving
 from codonbench.contracts.origin import Origin
 import codonbench
 from torch import nn
 
-class Lying(__main__.Connection):
-    def send_bytes(self, data):
-        super().send_bytes(__main__.Answer.model_validate_json(data).model_copy(
-            update=CHANGE).model_dump_json().encode())
-
-import gc
-for thing in gc.get_objects():
-    if type(thing) is __main__.Connection:
-        thing.__class__ = Lying
+honest = serving.pack
+serving.pack = lambda message, arrays=None: honest(message.model_copy(update=CHANGE), arrays)
 
 @codonbench.model(encoding="codon_onehot")
 def two_layers(task):
@@ -100,20 +90,19 @@ def test_of_a_folder_it_may_name_the_plugins_only(tmp_path, name):
     (folder / "notes.txt").touch()
     change = f"{{'files': (('x', '{folder}/{name}'),)}}"
     (folder / "lying.py").write_text(LIES.replace("CHANGE", change))
-    question = Question("two-layers", {}, (), (folder,), Selection())
-    nothing_hidden: list[Path] = []
+    question = Question(model="two-layers", overrides={}, folders=(folder,))
     with pytest.raises(PluginError, match="nobody asked for"):
-        inquire(question, Limits(), nothing_hidden)
+        inquire(question, Sandbox(readable=(folder,)))
 
 
 def test_half_an_answer_is_waited_for_no_longer_than_a_whole_one(tmp_path):
     file = tmp_path / "halting.py"
     file.write_text(
-        "import os, sys, time\nos.write(int(sys.argv[1]), b'\\0\\0\\3\\xe8')\ntime.sleep(600)"
+        "import os, sys, time\nos.write(int(sys.argv[2]), b'\\0\\0\\1\\0')\ntime.sleep(600)"
     )
-    question = Question("halting", {}, (file,), (), Selection())
+    question = Question(model="halting", overrides={}, files=(file,))
     with pytest.raises(PluginError, match="does not load within 2 s"):
-        inquire(question, Limits(), list[Path](), timeout=2)
+        inquire(question, Sandbox(readable=(file,)), timeout=2)
 
 
 def test_the_stand_in_builds_nothing(ask):

@@ -3,16 +3,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from codonbench.contracts.machine import Circumstances
 from codonbench.errors import ConfigError
-from codonbench.execution.machine import (
-    Circumstances,
-    choose_device,
-    clock_mhz,
-    describe_machine,
-    gpu_uuid,
-    pin_arithmetic,
-    subnormals_as_zero,
-)
+from codonbench.execution import machine as this_machine
+from codonbench.execution.machine import choose_device, clock_mhz, describe_machine, gpu_uuid
+from codonbench.training.arithmetic import pin_arithmetic, subnormals_as_zero, torch_facts
 
 
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):
@@ -26,9 +21,35 @@ def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):
 
 
 def test_with_a_gpu_auto_is_the_gpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    facts = torch_facts(gpu=False).model_copy(update={"gpu_name": "a GPU", "gpu_uuid": "1-2"})
+    monkeypatch.setattr(this_machine, "nvidia_is_visible", lambda: True)
+    monkeypatch.setattr(this_machine, "facts_here", lambda gpu: facts)
     assert choose_device("auto") == choose_device("cuda") == "cuda"
     assert choose_device("cpu") == "cpu"
+    machine = describe_machine("cuda", facts=facts)
+    assert (machine.device_name, len(machine.gpu_id)) == ("a GPU", 16)
+    assert "1-2" not in machine.model_dump_json()
+
+
+def test_where_no_nvidia_driver_is_seen_auto_asks_nobody(monkeypatch):
+    monkeypatch.setattr(this_machine, "nvidia_is_visible", lambda: False)
+    monkeypatch.setattr(this_machine, "facts_here", None)
+    assert choose_device("auto") == "cpu"
+
+
+def test_without_torch_here_a_worker_is_asked_once(monkeypatch):
+    asked = []
+
+    def ask():
+        asked.append(1)
+        return torch_facts(gpu=False)
+
+    monkeypatch.setattr("codonbench.execution.worker_process.ask_for_facts", ask)
+    monkeypatch.setattr(this_machine, "_told", [])
+    monkeypatch.delitem(this_machine.sys.modules, "torch")
+    assert this_machine.facts_here(gpu=True).torch
+    assert this_machine.facts_here(gpu=True).gpu_name is None
+    assert asked == [1]
 
 
 def test_arithmetic_is_pinned_and_the_description_says_so():

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,7 +16,8 @@ import pytest
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import UsageError
 from codonbench.execution.in_process import Work, learn, unwatched
-from codonbench.execution.pool import Crew, _shared_out
+from codonbench.execution.launch import Launched
+from codonbench.execution.pool import WorkerPool, _shared_out
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run_all import run_all
 from codonbench.execution.run_one import run
@@ -25,9 +25,7 @@ from codonbench.plugins.discovery import discover, file_modules
 from codonbench.records.store import Store
 
 PLUGINS = """
-import gc, os, signal, struct, sys, time
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection
+import os, signal, struct, sys, time
 from pathlib import Path
 
 import torch
@@ -84,11 +82,6 @@ def nonsense(here):
             pass
 
 
-def orphan(here):
-    os.kill(os.getppid(), signal.SIGKILL)  # the ancestor of all workers
-    die(here)
-
-
 def signal_without_a_name(here):
     os.kill(os.getpid(), 40)
 
@@ -118,22 +111,28 @@ def fork_and_learn(here):
             time.sleep(600)
 
 
-def unlink_its_ancestor(here):
-    Path(forkserver._forkserver._forkserver_address).unlink(missing_ok=True)
-    leave(here)
-
-
-def orphan_and_hang(here):
-    os.kill(os.getppid(), signal.SIGKILL)
-    hang(here)
-
-
 def drip(here):
-    pipe = next(x for x in gc.get_objects() if type(x) is Connection and not x.closed)
-    os.write(pipe.fileno(), struct.pack("!i", 1 << 20))
+    pipe = int(sys.argv[2])
+    os.write(pipe, struct.pack("<IQ", 1 << 10, 0))
     while True:
-        os.write(pipe.fileno(), b"x")
+        os.write(pipe, b"x")
         time.sleep(0.1)
+
+
+def bracket(here):
+    pipe = int(sys.argv[2])
+    os.write(pipe, struct.pack("<IQ", 1 << 18, 1 << 29) + b"[" * (1 << 18))
+    while True:
+        os.write(pipe, b"[" * (1 << 16))
+
+
+def close_its_pipes(here):
+    for number in range(3, 64):
+        try:
+            os.close(number)
+        except OSError:
+            pass
+    hang(here)
 
 
 class NeverGone(torch.nn.Module):
@@ -161,6 +160,10 @@ def slow(here):
     time.sleep(0.01)
 
 
+def count(here):
+    (here / str(os.getpid())).touch()
+
+
 def make(model_name, learn=None, build=None):
     class Bad(Model):
         info = ModelInfo(name=model_name, version="1", summary="bad")
@@ -181,9 +184,9 @@ def refuse(here):
 
 @hookimpl
 def register_models(register):
-    learners = [die, leave, hang, hang_deaf, fork, nonsense, orphan, once, slow]
+    learners = [die, leave, hang, hang_deaf, fork, nonsense, once, slow]
     learners += [signal_without_a_name, interrupt, end_its_group, refuse_late, drip]
-    learners += [fork_and_die, fork_and_learn, unlink_its_ancestor, orphan_and_hang]
+    learners += [fork_and_die, fork_and_learn, bracket, close_its_pipes, count]
     for learn in learners:
         register(make(learn.__name__.replace("_", "-"), learn))
     register(make("never-gone"))
@@ -203,16 +206,16 @@ def registry(tmp_path_factory):
 
 @pytest.fixture
 def do(registry, tmp_path):
-    """Run a model in a crew; return its records by seed."""
+    """Run a model in a pool of workers; return its records by seed."""
 
     def do(model, *, size=2, timeout=None, watch=unwatched, overrides=None, **request):
         if overrides is None:
             overrides = {"here": f'"{tmp_path}"'}
         asked = {"model": model, "overrides": overrides, "pairs": 640, **request}
         job = prepare(RunRequest(**asked), registry, tmp_path / "cache")
-        crew = Crew(size, file_modules(), timeout)
-        outcomes = run_all(job, registry, Store(tmp_path / "results"), watch, crew.learn)
-        return {outcome.record.seed: outcome.record for outcome in outcomes}
+        with WorkerPool(size, file_modules(), timeout) as pool:
+            outcomes = run_all(job, registry, Store(tmp_path / "results"), watch, pool.learn)
+            return {outcome.record.seed: outcome.record for outcome in outcomes}
 
     return do
 
@@ -241,8 +244,8 @@ def process_tree_of(tmp_path):
             return [pid for pid in found if pid != parent.pid]
 
         deadline = time.monotonic() + 60
-        while len(descendants()) < 4 and time.monotonic() < deadline:
-            time.sleep(0.1)  # the ancestor, its tracker, and two workers
+        while len(descendants()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
         yield parent, descendants
         for pid in [*descendants(), parent.pid]:
             with suppress(ProcessLookupError):
@@ -255,7 +258,7 @@ def process_tree_of(tmp_path):
 @pytest.mark.parametrize(
     ("model", "options"), [("mlp-64", {}), ("count-table", {"control": "shuffled"})]
 )
-def test_a_crew_gives_the_records_that_this_process_gives(registry, tmp_path, model, options):
+def test_a_pool_gives_the_records_that_this_process_gives(registry, tmp_path, model, options):
     request = RunRequest(model=model, seeds=(0, 1, 2), pairs=20_000, task_overrides=options)
     job = prepare(request, registry, tmp_path)
     here = {r.seed: (r, t) for r, t in run(job.run_specs, job, registry, unwatched, learn)}
@@ -266,7 +269,8 @@ def test_a_crew_gives_the_records_that_this_process_gives(registry, tmp_path, mo
             (pairs, int(right.sum()), logits.shape)
         )
 
-    there = {r.seed: (r, t) for r, t in run(job.run_specs, job, registry, watch, Crew(2).learn)}
+    with WorkerPool(2) as pool:
+        there = {r.seed: (r, t) for r, t in run(job.run_specs, job, registry, watch, pool.learn)}
     assert sorted(there) == [0, 1, 2]
     for seed, (record, trajectory) in there.items():
         expected, its_trace = here[seed]
@@ -283,15 +287,14 @@ MISDEEDS = {
     "die": "dies of a segmentation fault",
     "leave": "calls `os._exit`",
     "nonsense": "writes to every descriptor there is",
-    "orphan": "ends what workers are forked from, and dies",
     "signal-without-a-name": "dies of a signal without a name",
     "interrupt": "raises `KeyboardInterrupt`",
     "end-its-group": "signals its process group",
     "refuse-late": "refuses to go on",
     "fork-and-die": "dies and leaves a child with its pipe",
-    "unlink-its-ancestor": "cuts off what workers are forked from",
     "drip": "sends a message byte by byte without end",
-    "orphan-and-hang": "ends what workers are forked from, and hangs",
+    "bracket": "sends brackets without end",
+    "close-its-pipes": "closes its pipes, and hangs",
 }
 
 
@@ -301,23 +304,22 @@ MISDEEDS = {
         ("die", "was killed by SIGSEGV"),
         ("leave", "ended with exit code 3"),
         ("nonsense", "sent"),
-        ("orphan", "the worker process"),
         ("signal-without-a-name", "was killed by signal 40"),
         ("refuse-late", "refuses to go on: not any more"),
         ("fork-and-die", "was killed by SIGSEGV"),
-        ("unlink-its-ancestor", "ended with exit code 3"),
+        ("bracket", "sent what is no message"),
+        ("close-its-pipes", "no longer answers"),
     ],
 )
 def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(
     do, model, words, record_property
 ):
-    records = do(model, seeds=(0, 1, 2), size=2)
-    assert sorted(records) == [0, 1, 2]
+    records = do(model, seeds=(0, 1), size=2)
+    assert sorted(records) == [0, 1]
     for record in records.values():
         assert record.status == "error"
         assert words in record.error
         assert "at 0 pairs" in record.error
-    assert do("mlp-64", overrides={})[0].status == "done"
     record_property(f"runs whose plugin {MISDEEDS[model]}, each with its record", len(records))
 
 
@@ -345,11 +347,10 @@ def test_a_run_that_overruns_ends_in_timeout_and_the_next_ones_go_on(do, tmp_pat
     assert (tmp_path / "hanging").exists()
 
 
-@pytest.mark.parametrize("model", ["drip", "orphan-and-hang"])
-def test_who_neither_speaks_nor_ends_is_ended(do, model, record_property):
-    records = do(model, seeds=(0, 1), size=1, timeout=3)
+def test_who_neither_speaks_nor_ends_is_ended(do, record_property):
+    records = do("drip", seeds=(0, 1), size=1, timeout=3)
     assert [records[seed].status for seed in (0, 1)] == ["timeout"] * 2
-    record_property(f"runs whose plugin {MISDEEDS[model]}, each with its record", len(records))
+    record_property(f"runs whose plugin {MISDEEDS['drip']}, each with its record", len(records))
 
 
 def test_what_a_run_leaves_running_holds_nobody_up(do):
@@ -358,33 +359,25 @@ def test_what_a_run_leaves_running_holds_nobody_up(do):
 
 
 def test_a_worker_that_has_told_all_has_to_end(do, monkeypatch):
-    monkeypatch.setattr("codonbench.execution.worker_process.GRACE", 1.0)
+    monkeypatch.setattr("codonbench.execution.run_group.GRACE", 1.0)
     assert do("never-gone")[0].status == "done"
 
 
-class Silent:
-    """A worker that never says a word."""
-
-    exitcode = None
-
-    def __init__(self, theirs):
-        self.theirs = Connection(os.dup(theirs.fileno()))
-
-    def join(self, timeout=None):
-        pass
-
-    terminate = join
-
-    def kill(self):
-        self.theirs.close()
-
-
 def test_a_worker_in_which_no_run_begins_is_late_in_the_end(registry, tmp_path, monkeypatch):
-    monkeypatch.setattr("codonbench.execution.worker_process.TO_BEGIN", 0.3)
+    monkeypatch.setattr("codonbench.execution.run_group.TO_BEGIN", 0.3)
     job = prepare(RunRequest(model="slow", seeds=(0, 1), pairs=640), registry, tmp_path / "cache")
-    crew = Crew(1, timeout=0.2, start=Silent)
-    outcomes = run_all(job, registry, Store(tmp_path / "results"), unwatched, crew.learn)
-    said = [(outcome.record.seed, outcome.record.status) for outcome in outcomes]
+
+    def silent(states):
+        sleeps = [sys.executable, "-c", "import time; time.sleep(600)"]
+        pipes = os.pipe(), os.pipe(), os.pipe()
+        popen = subprocess.Popen(sleeps, start_new_session=True)
+        (speaks, _), (_, hears), (_, lifeline) = pipes
+        os.set_blocking(speaks, False)
+        return Launched(popen, (speaks, hears, lifeline), sandboxed=False)
+
+    with WorkerPool(1, timeout=0.2, launch=silent) as pool:
+        outcomes = run_all(job, registry, Store(tmp_path / "results"), unwatched, pool.learn)
+        said = [(outcome.record.seed, outcome.record.status) for outcome in outcomes]
     assert said == [(0, "timeout"), (1, "timeout")]
 
 
@@ -412,7 +405,7 @@ def test_a_model_that_cannot_serve_the_task_is_the_askers_error(do):
 
 @pytest.mark.parametrize("model", ["slow", "hang-deaf"])
 def test_ctrl_c_leaves_records_of_what_is_under_way(do, tmp_path, monkeypatch, model):
-    monkeypatch.setattr("codonbench.execution.worker_process.GRACE", 1.0)
+    monkeypatch.setattr("codonbench.execution.run_group.GRACE", 1.0)
     sign = tmp_path / ("learning" if model == "slow" else "hanging")
 
     def press():
@@ -425,8 +418,9 @@ def test_ctrl_c_leaves_records_of_what_is_under_way(do, tmp_path, monkeypatch, m
     records = do(model, seeds=(0, 1), size=2, pairs=576_000)
     assert {record.status for record in records.values()} == {"interrupted"}
     if model == "slow":
-        assert records[0].pairs > 0
-        assert records[0].weights_sha256 is not None
+        first = min(records)  # the other may still have been coming up
+        assert records[first].pairs > 0
+        assert records[first].weights_sha256 is not None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -442,14 +436,15 @@ def test_workers_die_with_their_parent(tmp_path, process_tree_of):
         "from codonbench.execution.prepare import prepare\n"
         "from codonbench.plugins.discovery import load_registry\n"
         "from codonbench.records.store import Store\n"
-        "from codonbench.execution.pool import Crew\n"
+        "from codonbench.execution.pool import WorkerPool\n"
         "registry = load_registry()\n"
         "request = RunRequest(model='lstm-64', seeds=(0, 1), full=True)\n"
         "job = prepare(request, registry, Path('cache'))\n"
-        "list(run_all(job, registry, Store(Path('results')), unwatched, Crew(2).learn))\n"
+        "list(run_all(job, registry, Store(Path('results')), unwatched, "
+        "WorkerPool(2).learn))\n"
     )
     with process_tree_of(script) as (parent, children):
-        assert len(children()) >= 4
+        assert len(children()) >= 2
         parent.kill()
         parent.wait()
         deadline = time.monotonic() + 10
@@ -458,56 +453,80 @@ def test_workers_die_with_their_parent(tmp_path, process_tree_of):
         assert children() == []
 
 
-@pytest.fixture
-def said_by(tmp_path):
-    """Run a script to its end; return what it and its children wrote to standard error."""
-
-    def said(script):
-        (tmp_path / "parent.py").write_text(script)
-        done = subprocess.run(
-            [sys.executable, tmp_path / "parent.py"], stderr=subprocess.PIPE, text=True, timeout=120
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stderr
-
-    return said
+def process_of(path):
+    return {int(file.name) for file in path.iterdir() if file.name.isdigit()}
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signals to block here")
-def test_ctrl_c_does_not_reach_workers_and_their_ancestor_from_their_first_import_on(said_by):
-    script = (
-        "import os, signal, time\n"
-        "from multiprocessing.forkserver import _forkserver\n"
-        "from codonbench.execution.processes import start, warm_up\n"
-        "warm_up()\n"
-        "ancestor = _forkserver._forkserver_pid\n"
-        "for _ in range(20):\n"
-        "    os.kill(ancestor, signal.SIGINT)\n"
-        "    time.sleep(0.02)\n"
-        "worker = start(time.sleep, (0.5,))\n"
-        "os.kill(worker.pid, signal.SIGINT)\n"
-        "worker.join()\n"
-        "assert worker.exitcode == 0\n"
-        "assert _forkserver._forkserver_pid == ancestor\n"
+def test_a_worker_stays_for_more_runs_of_one_author_and_for_no_other(registry, toys, tmp_path):
+    def work(model, seeds):
+        overrides = {"here": f'"{tmp_path}"'} if model == "count" else {}
+        asked = RunRequest(model=model, overrides=overrides, pairs=640, seeds=seeds)
+        job = prepare(asked, registry, tmp_path / "cache")
+        return Work(job.entry, job.config, job.dataset, job.run_specs)
+
+    with WorkerPool(1, file_modules()) as pool:
+        for seeds in ((0, 1), (2,)):
+            assert [lab.status for _, lab in pool.learn(work("count", seeds), unwatched)] == [
+                "done"
+            ] * len(seeds)
+        assert len(process_of(tmp_path)) == 1
+        assert [lab.status for _, lab in pool.learn(work("mlp-64", (0,)), unwatched)] == ["done"]
+        assert [lab.status for _, lab in pool.learn(work("count", (3,)), unwatched)] == ["done"]
+    pids = process_of(tmp_path)
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+SCRIPT = """
+import signal, sys, threading
+from pathlib import Path
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.execution.in_process import unwatched
+from codonbench.execution.pool import WorkerPool
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run_one import run
+from codonbench.plugins.discovery import load_registry
+
+def main():
+    registry = load_registry()
+    job = prepare(RunRequest(model="mlp-64", pairs=640), registry, Path("cache"))
+    with WorkerPool(1) as pool:
+        for record, _ in run(job.run_specs, job, registry, unwatched, pool.learn):
+            print(record.status, record.error or "")
+
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "main()",
+        "thread = threading.Thread(target=main)\nthread.start()\nthread.join()",
+    ],
+    ids=["no main module", "a thread"],
+)
+def test_it_works_from_a_script_without_a_main_module_and_from_a_thread(tmp_path, call):
+    (tmp_path / "script.py").write_text(SCRIPT + call)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=120
     )
-    assert said_by(script) == ""
+    assert (done.stdout, done.stderr) == ("done \n", "")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there, nobody is asked to end")
-@pytest.mark.parametrize("ends", ["worker.terminate()", "ours.close()"])
-def test_a_worker_that_is_not_wanted_any_more_ends_without_a_word(said_by, ends):
-    script = (
-        "from multiprocessing import Pipe\n"
-        "from codonbench.execution.processes import start\n"
-        "from codonbench.execution.worker import serve\n"
-        "ours, theirs = Pipe()\n"
-        "worker = start(serve, (theirs,))\n"
-        "theirs.close()\n"
-        "ours.recv_bytes()\n"
-        f"{ends}\n"
-        "worker.join()\n"
+def test_nothing_is_imported_from_the_current_folder(tmp_path):
+    for name in ("random", "types", "struct", "queue", "copy", "token", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file is no plugin')")
+    command = [Path(sys.executable).with_name("bench"), "run", "--model", "mlp-64"]
+    done = subprocess.run(
+        [*command, "--pairs", "640", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
-    assert said_by(script) == ""
+    assert '"status":"done"' in done.stdout.replace(": ", ":"), done.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ import subprocess
 import sys
 import textwrap
 import time
-from multiprocessing import Pipe
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from codonbench.errors import UsageError
-from codonbench.execution import bubblewrap
-from codonbench.execution.sandbox import Limits, start, unavailable
+from codonbench.execution import bubblewrap, frames
+from codonbench.execution.launch import launch
+from codonbench.execution.sandbox import Limits, Sandbox, unavailable
 
 needs_sandbox = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
 
@@ -24,14 +24,22 @@ MIB = 2**20
 
 PRELUDE = """
 import json, os, signal, socket, sys, time
-from multiprocessing.connection import Connection
 from pathlib import Path
+from codonbench.execution import frames
+from codonbench.execution.lifeline import take_hold
 
-parent = Connection(int(sys.argv[1]))
+pipes = list(map(int, sys.argv[1:4]))
+hears, speaks = take_hold()
+del sys.argv[1:4]
+sys.argv.insert(1, "")
 
 
 def tell(what):
-    parent.send_bytes(json.dumps(what).encode())
+    frames.send_all(speaks, frames.pack(json.dumps(what).encode()))
+
+
+def hear():
+    return frames.receive(hears)[0]
 
 
 def attempt(do):
@@ -53,24 +61,35 @@ def folder(tmp_path, monkeypatch):
     return folder
 
 
+class Inside:
+    """A process in a sandbox, and what it says."""
+
+    def __init__(self, process):
+        self.process = process
+        self._inbox = frames.Inbox(process.speaks)
+
+    def heard(self):
+        return json.loads(self._inbox.wait(60)[0])
+
+    def say(self, words):
+        frames.send(self.process.hears, frames.pack(words), 10)
+
+
 @pytest.fixture
 def begin(folder):
-    """Start a piece of code in a sandbox; return the process and our end of its pipe."""
+    """Start a piece of code in a sandbox; return the process and what it says."""
     begun = []
 
     def begin(code, *arguments, **options):
         (folder / "inside.py").write_text(PRELUDE + textwrap.dedent(code))
-        ours, theirs = Pipe()
-        with theirs:
-            process = start("inside", [str(word) for word in arguments], theirs, **options)
-        begun.append((process, ours))
-        return process, ours
+        sandbox = Sandbox(**{k: tuple(v) if isinstance(v, list) else v for k, v in options.items()})
+        process = launch("inside", [str(word) for word in arguments], sandbox=sandbox)
+        begun.append(process)
+        return process, Inside(process)
 
     yield begin
-    for process, ours in begun:
+    for process in begun:
         process.kill()
-        process.join()
-        ours.close()
 
 
 @pytest.fixture
@@ -78,18 +97,13 @@ def ask(begin):
     """Run a piece of code in a sandbox; return what it tells."""
 
     def ask(code, *arguments, **options):
-        process, ours = begin(code, *arguments, **options)
-        told = heard(ours)
+        process, inside = begin(code, *arguments, **options)
+        told = inside.heard()
         process.join(60)
         assert process.exitcode == 0
         return told
 
     return ask
-
-
-def heard(connection):
-    assert connection.poll(60), "nothing was told"
-    return json.loads(connection.recv_bytes())
 
 
 def marked(mark):
@@ -106,9 +120,11 @@ def marked(mark):
 
 def eventually(happens, seconds=60):
     deadline = time.monotonic() + seconds
-    while not happens() and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        if happens():
+            return True
         time.sleep(0.02)
-    return happens()
+    return False
 
 
 # What it can do
@@ -120,11 +136,11 @@ def test_torch_works_inside_and_the_pipe_goes_both_ways(begin):
         import torch
         import codonbench.contracts
         weight = torch.ones(3, requires_grad=True)
-        (weight * float(parent.recv_bytes())).sum().backward()
+        (weight * float(hear())).sum().backward()
         tell(weight.grad.tolist())
     """)
-    ours.send_bytes(b"2.5")
-    assert heard(ours) == [2.5, 2.5, 2.5]
+    ours.say(b"2.5")
+    assert ours.heard() == [2.5, 2.5, 2.5]
 
 
 @needs_sandbox
@@ -285,6 +301,22 @@ def test_tmp_holds_only_so_much(ask):
     assert told == ["OSError", "OSError"]
 
 
+@needs_sandbox
+def test_states_can_be_written_to_one_folder_and_are_here_then(ask, tmp_path):
+    states = tmp_path / "states"
+    states.mkdir()
+    told = ask(
+        """
+        Path("/states/0.state").write_bytes(bytes(2**20))
+        tell([os.listdir("/states"), attempt(lambda: Path("/states").rmdir())])
+        """,
+        states=states,
+        hidden=[states],
+    )
+    assert told == [["0.state"], "OSError"]
+    assert (states / "0.state").stat().st_size == 2**20
+
+
 # Network, processes, environment, rights
 
 
@@ -334,14 +366,14 @@ def test_tokens_in_the_environment_do_not_get_in(ask, monkeypatch):
 
 
 @needs_sandbox
-def test_it_inherits_its_pipe_and_no_other_file(ask, tmp_path):
+def test_it_inherits_its_pipes_and_no_other_file(ask, tmp_path):
     with (tmp_path / "open-here").open("w") as file:
         os.set_inheritable(file.fileno(), True)
         told = ask(
-            "tell([sys.argv[1], [fd for fd in range(256) if attempt(lambda: os.fstat(fd)) \n"
+            "tell([sorted(pipes), [fd for fd in range(256) if attempt(lambda: os.fstat(fd)) \n"
             "!= 'OSError']])"
         )
-    assert told[1] == [0, 1, 2, int(told[0])]
+    assert told[1] == [0, 1, 2, *told[0]]
 
 
 @needs_sandbox
@@ -435,10 +467,10 @@ def test_two_sandboxes_do_not_share_a_limit(begin):
             if os.fork() == 0:
                 time.sleep(60)
         tell("forked")
-        parent.recv_bytes()
+        hear()
     """
     both = [begin(code, limits=Limits(processes=20)) for _ in range(2)]
-    assert [heard(ours) for _, ours in both] == ["forked"] * 2
+    assert [ours.heard() for _, ours in both] == ["forked"] * 2
 
 
 # Signals and ends
@@ -456,14 +488,12 @@ def test_terminate_is_heard_inside(begin):
         while True:
             time.sleep(1)
     """)
-    assert heard(ours) == "ready"
-    assert process.is_alive()
+    assert ours.heard() == "ready"
     assert process.exitcode is None
     process.terminate()
-    assert heard(ours) == "asked to stop"
+    assert ours.heard() == "asked to stop"
     process.join(60)
     assert process.exitcode == 7
-    assert not process.is_alive()
 
 
 @needs_sandbox
@@ -476,11 +506,11 @@ def test_terminate_ends_what_has_hardly_begun(begin):
 
 @needs_sandbox
 def test_ctrl_c_in_our_terminal_is_not_for_it(begin):
-    process, ours = begin("tell(os.getpgrp()); tell(parent.recv_bytes().decode())")
-    heard(ours)
+    process, ours = begin("tell(os.getpgrp()); tell(hear().decode())")
+    ours.heard()
     assert os.getpgid(process.pid) != os.getpgrp()
-    ours.send_bytes(b"alive")
-    assert heard(ours) == "alive"
+    ours.say(b"alive")
+    assert ours.heard() == "alive"
 
 
 @needs_sandbox
@@ -500,11 +530,10 @@ def test_kill_leaves_nothing_behind(begin):
         """,
         mark,
     )
-    heard(ours)
-    assert eventually(lambda: len(marked(mark)) >= 5)  # its children fork in their own time
+    ours.heard()
+    assert eventually(lambda: len(marked(mark)) >= 6)  # its children fork in their own time
     process.kill()
-    process.join()
-    assert marked(mark) == []
+    assert eventually(lambda: marked(mark) == [])
     assert process.exitcode == -signal.SIGKILL
 
 
@@ -524,9 +553,9 @@ def test_it_dies_with_its_parent(folder, tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys, time\n"
-        "from multiprocessing import Pipe\n"
-        "from codonbench.execution.sandbox import start\n"
-        "process = start('inside', sys.argv[1:], Pipe()[1])\n"
+        "from codonbench.execution.launch import launch\n"
+        "from codonbench.execution.sandbox import Sandbox\n"
+        "process = launch('inside', sys.argv[1:], sandbox=Sandbox())\n"
         "time.sleep(600)\n"
     )
     parent = subprocess.Popen([sys.executable, script, mark])
@@ -551,7 +580,7 @@ def test_it_dies_with_its_parent(folder, tmp_path):
         ("os.abort()", -signal.SIGABRT),
     ],
 )
-def test_how_it_ended_is_told_as_multiprocessing_tells_it(begin, ends, code):
+def test_how_it_ended_is_told(begin, ends, code):
     process, _ = begin(ends)
     process.join(30)
     assert process.exitcode == code
@@ -574,8 +603,8 @@ def test_without_bubblewrap_it_says_how_to_come_by_it(asked_anew, monkeypatch):
     assert unavailable() == (
         "a sandbox needs bubblewrap, and there is no 'bwrap'; try 'apt install bubblewrap'"
     )
-    with Pipe()[1] as connection, pytest.raises(UsageError, match="apt install bubblewrap"):
-        start("inside", [], connection)
+    with pytest.raises(UsageError, match="apt install bubblewrap"):
+        launch("inside", sandbox=Sandbox())
 
 
 def test_on_another_system_it_says_so(asked_anew, monkeypatch):

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from codonbench.records.checkpoint_files import Checkpoints, Progress
-from codonbench.training.checkpoint import pack, unpack
+from codonbench.training.checkpoint import read_state
 
 ORIGIN = "o" * 64
+STATE = hashlib.sha256(b"a state").digest()
 NAMES = ("position", "pairs", "outputs", "seconds", "state")
 FACTS = {"name": "eager", "version": "1", "rows": 0}
 
@@ -23,7 +24,6 @@ PROGRESS = st.integers(1, 5).flatmap(
         pairs=arrays.arrays("<i8", (t,)),
         outputs=arrays.arrays("<f4", (t, 4, 3)),
         seconds=st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)),
-        state=st.binary(max_size=99),
     )
 )
 
@@ -40,6 +40,7 @@ def kept(tmp_path, run_spec):
     checkpoints = Checkpoints(tmp_path, ORIGIN, 1.0, said.append)
     path = tmp_path / "checkpoints" / f"{run_spec.run_id}.ckpt"
     path.parent.mkdir()
+    (path.parent / f"{run_spec.run_id}-{STATE.hex()[:16]}.state").write_bytes(b"a state")
     return checkpoints, path, said
 
 
@@ -61,7 +62,7 @@ def test_any_file_is_a_checkpoint_or_is_set_aside(fuzz, damaged, kept, run_spec)
         "pairs": np.arange(2),
         "outputs": np.zeros((2, 4, 3), dtype=np.float32),
         "seconds": np.ones(2),
-        "state": np.zeros(5, dtype=np.uint8),
+        "state": np.frombuffer(STATE, dtype=np.uint8),
     }
     whole = archive(**fitting)
     other = arrays.arrays(
@@ -98,25 +99,50 @@ def test_any_file_is_a_checkpoint_or_is_set_aside(fuzz, damaged, kept, run_spec)
 def test_what_is_written_reads_back_equal(fuzz, kept, run_spec):
     checkpoints, _, said = kept
 
-    def holds(progress):
-        checkpoints.save(run_spec, progress)
+    def holds(drawn):
+        progress, state = drawn
+        checkpoints.save(run_spec, progress, lambda path: path.write_bytes(state))
         again = checkpoints.load(run_spec)
         assert again.position == progress.position
         assert again.pairs.tobytes() == progress.pairs.tobytes()
         assert again.outputs.tobytes() == progress.outputs.tobytes()
-        assert (again.seconds, again.state) == (progress.seconds, progress.state)
+        assert (again.seconds, again.state.read_bytes()) == (progress.seconds, state)
         assert said == [f"seed 0 goes on from {again.position:,} pairs"] * bool(again.position)
         said.clear()
 
-    fuzz("checkpoints, there and back", PROGRESS, holds, (), examples=30)
+    fuzz(
+        "checkpoints, there and back",
+        st.tuples(PROGRESS, st.binary(max_size=99)),
+        holds,
+        (),
+        examples=30,
+    )
 
 
-def test_any_state_is_an_engines_or_is_none(fuzz, damaged):
-    whole = pack({"facts": FACTS, "module": {"weight": torch.ones(3, 2)}, "rest": [1, 2.0, "a"]})
-    assert unpack(whole, FACTS)["rest"] == [1, 2.0, "a"]
+def test_a_state_that_is_damaged_or_lost_is_gone_on_from_by_no_run(kept, run_spec):
+    checkpoints, path, said = kept
+    pairs, outputs = np.arange(2), np.zeros((2, 4, 3), dtype=np.float32)
+    for spoil in (lambda state: state.write_bytes(b"another"), lambda state: state.unlink()):
+        progress = Progress(3, pairs, outputs, (1.0, 2.0))
+        checkpoints.save(run_spec, progress, lambda path: path.write_bytes(bytes(1 << 20)))
+        (state,) = path.parent.glob("*.state")
+        assert checkpoints.load(run_spec).state == state
+        spoil(state)
+        assert checkpoints.load(run_spec) is None
+        assert state.name in said[-1]
+        assert not path.exists()
+
+
+def test_any_state_is_a_learners_or_is_none(fuzz, damaged, tmp_path):
+    file = tmp_path / "state"
+    state = {"facts": FACTS, "module": {"weight": torch.ones(3, 2)}, "rest": [1, 2.0, "a"]}
+    torch.save(state, file)
+    assert read_state(file, FACTS)["rest"] == [1, 2.0, "a"]
+    whole = file.read_bytes()
 
     def read(content):
-        state = unpack(content, FACTS)
+        file.write_bytes(content)
+        state = read_state(file, FACTS)
         if state is None:
             raise ValueError("no state")
         assert state["facts"]["name"] == FACTS["name"]

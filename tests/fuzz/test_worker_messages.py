@@ -2,12 +2,8 @@
 
 import json
 import os
-import socket
 import threading
-from contextlib import suppress
 from itertools import count
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
@@ -16,86 +12,95 @@ from hypothesis.extra import numpy as arrays
 
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
+from codonbench.execution import frames
 from codonbench.execution.in_process import unwatched
-from codonbench.execution.messages import pack, pack_directions, unpack, unpack_directions
-from codonbench.execution.pool import Crew
-from codonbench.execution.processes import start
+from codonbench.execution.messages import Directions, pack, unpack, unpack_told
+from codonbench.execution.pool import WorkerPool
 from codonbench.execution.run_all import run_all
-from codonbench.execution.worker import serve
+from codonbench.execution.worker_process import launch_worker
 from codonbench.records.store import Store, read_record
-from codonbench.training.feed import Directions
 
 SEEDS = (0, 1)
 
 
 class Overheard:
-    """An honest worker, whose messages are noted on their way."""
+    """An honest worker, whose messages are noted on their way; as `launch` gives it."""
 
-    def __init__(self):
-        self.messages = []
+    def __init__(self, states, messages):
+        self._process = launch_worker(states)
+        self._messages = messages
+        self.hears = self._process.hears
+        self.speaks, self._ours = os.pipe()
+        os.set_blocking(self.speaks, False)
+        os.set_blocking(self._process.speaks, True)
+        threading.Thread(target=self._pass_on, daemon=True).start()
 
-    def start(self, theirs):
-        parent, (ours, worker) = _dup(theirs), Pipe()
-        process = start(serve, (worker,))
-        worker.close()
-        threading.Thread(target=self._pass_on, args=(ours, parent, True), daemon=True).start()
-        threading.Thread(target=self._pass_on, args=(parent, ours, False), daemon=True).start()
-        return process
-
-    def _pass_on(self, source, target, noted):
+    def _pass_on(self):
         try:
             while True:
-                message = source.recv_bytes()
-                if noted:
-                    self.messages.append(message)
-                target.send_bytes(message)
+                header, body = frames.receive(self._process.speaks)
+                self._messages.append(frames.pack(header, bytes(body)))
+                frames.send_all(self._ours, self._messages[-1])
         except (EOFError, OSError):
-            _hang_up(target)
+            os.close(self._ours)
+
+    def __getattr__(self, name):
+        return getattr(self._process, name)
 
 
 class Scripted:
     """A worker that says what it was told to, whatever it is answered, and is gone."""
 
-    def __init__(self, messages):
-        self._messages = messages
+    def __init__(self, messages, states):
         self.exitcode = None
+        self.speaks, speaks = os.pipe()
+        hears, self.hears = os.pipe()
+        os.set_blocking(self.speaks, False)
+        self._threads = [
+            threading.Thread(target=self._speak, args=(speaks, messages, states), daemon=True),
+            threading.Thread(target=self._listen, args=(hears,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
 
-    def start(self, theirs):
-        mine = _dup(theirs)
-        threading.Thread(target=self._speak, args=(mine,), daemon=True).start()
-        threading.Thread(target=self._listen, args=(mine,), daemon=True).start()
-        return self
-
-    def _speak(self, mine):
+    def _speak(self, speaks, messages, states):
         try:
-            for message in self._messages:
-                mine.send_bytes(message)
-            _hang_up(mine)
+            for message in messages:
+                for run in SEEDS:
+                    (states / f"{run}.state").write_bytes(b"a state")
+                frames.send_all(speaks, message)
         except OSError:
             pass  # it was buried
+        os.close(speaks)
         self.exitcode = 0
 
-    def _listen(self, mine):
-        try:
-            while True:
-                mine.recv_bytes()
-        except (EOFError, OSError):
+    def _listen(self, hears):
+        while os.read(hears, 1 << 16):
             pass
+        os.close(hears)
 
     def join(self, timeout=None):
         pass
 
-    terminate = kill = join
+    terminate = join
+
+    def kill(self):
+        if self._threads:
+            os.close(self.speaks)
+            os.close(self.hears)
+            for thread in self._threads:
+                thread.join()
+            self._threads.clear()
 
 
-def _dup(connection):
-    return Connection(os.dup(connection.fileno()))
+def of(frame):
+    """A frame's header and body."""
+    header = int.from_bytes(frame[:4], "little")
+    return frame[12 : 12 + header], memoryview(frame)[12 + header :]
 
 
-def _hang_up(connection):
-    """Say no more; what the other end says is still heard."""
-    with socket.socket(fileno=os.dup(connection.fileno())) as end, suppress(OSError):
-        end.shutdown(socket.SHUT_WR)
+def said(frame):
+    return unpack(of(frame))[0]
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +111,18 @@ def job(toys):
 @pytest.fixture(scope="module")
 def honest(job, toys, tmp_path_factory):
     """The messages of an honest worker that trains both seeds and keeps its progress."""
-    overheard = Overheard()
-    store = Store(tmp_path_factory.mktemp("honest"))
-    crew = Crew(1, start=overheard.start)
-    outcomes = list(run_all(job, toys.registry(), store, unwatched, crew.learn, every=0.0))
+    messages = []
+    folder = tmp_path_factory.mktemp("honest")
+    with WorkerPool(
+        1, states=folder / "states", launch=lambda states: Overheard(states, messages)
+    ) as pool:
+        store = Store(folder)
+        outcomes = list(run_all(job, toys.registry(), store, unwatched, pool.learn, every=1e-9))
     assert [outcome.record.status for outcome in outcomes] == ["done", "done"]
-    kinds = {unpack(message)[0].kind for message in overheard.messages}
-    assert kinds == {"hello", "began", "ask", "kept", "ended"}
-    return tuple(overheard.messages)
+    assert {said(message).kind for message in messages} == {
+        *("hello", "began", "ask", "kept", "ended", "served")
+    }
+    return tuple(messages)
 
 
 @st.composite
@@ -130,12 +139,13 @@ def conversations(draw, honest, edited, damaged):
             st.sampled_from(("edit", "edit", "edit", "damage", "drop", "repeat", "move", "cut"))
         )
         if how == "edit" and message:
+            header, rest = of(message)
             try:
-                said, rest = unpack(message)
+                facts = json.loads(header)
             except ValueError:
                 continue
-            text = json.dumps(draw(edited(said.model_dump(mode="json")))).encode()
-            messages[i] = len(text).to_bytes(4, "little") + text + rest
+            text = json.dumps(draw(edited(facts))).encode()
+            messages[i] = frames.pack(text, bytes(rest))
         elif how == "damage" and message:
             messages[i] = draw(damaged(message))
         elif how == "drop":
@@ -153,8 +163,10 @@ def conversations(draw, honest, edited, damaged):
 def assert_sound(job, toys, store, messages):
     """Run a job whose worker says this; hold that each run has a record that reads back equal."""
     scripts = iter([messages])
-    crew = Crew(1, start=lambda theirs: Scripted(next(scripts, ())).start(theirs))
-    outcomes = list(run_all(job, toys.registry(), store, unwatched, crew.learn, every=0.0))
+    with WorkerPool(
+        1, states=store.folder / "states", launch=lambda states: Scripted(next(scripts, ()), states)
+    ) as pool:
+        outcomes = list(run_all(job, toys.registry(), store, unwatched, pool.learn, every=0.0))
     assert sorted(outcome.record.seed for outcome in outcomes) == list(SEEDS)
     for record in (outcome.record for outcome in outcomes):
         assert read_record(store.folder / f"{record.name}.json") == record
@@ -180,27 +192,25 @@ def test_any_bytes_are_a_message_or_are_refused(fuzz, honest, edited, damaged):
     drawn = st.sampled_from(honest).flatmap(damaged) | st.binary(max_size=60)
 
     def read(content):
-        message, rest = unpack(content)
-        assert unpack(pack(message, rest)) == (message, rest)
+        message, told = unpack(of(content))
+        again, columns = unpack(of(pack(message, told)))
+        assert again == message
+        assert all(np.array_equal(columns[name], told[name], equal_nan=True) for name in told)
 
     fuzz("messages of workers", drawn, read, (ValueError,), examples=100)
 
 
 def test_directions_read_back_equal(fuzz):
-    columns = st.integers(0, 9).flatmap(
-        lambda n: st.tuples(
-            *(arrays.arrays("<i8", (n,), elements=st.integers(0, 2**31 - 1)) for _ in "il")
-        )
-    )
-    answers = st.lists(st.tuples(st.none() | st.integers(0, 2**62), columns), max_size=3)
+    columns = arrays.arrays("<i4", st.integers(0, 9), elements=st.integers(0, 2**31 - 1))
+    answers = st.tuples(st.lists(st.none() | st.integers(0, 2**62), max_size=3), columns, columns)
 
     def holds(drawn):
-        directions = [Directions(probe, *pair) for probe, pair in drawn]
-        again = unpack_directions(pack_directions(directions))
-        for one, other in zip(again, directions, strict=True):
-            assert one.probe == other.probe
-            assert np.array_equal(one.index, other.index)
-            assert np.array_equal(one.labels, other.labels)
+        probes, index, labels = drawn
+        told = Directions(probes=tuple(probes), counts=(len(index),) * len(probes))
+        again, found = unpack_told(of(pack(told, {"index": index, "labels": labels})))
+        assert again == told
+        assert np.array_equal(found["index"], index)
+        assert np.array_equal(found["labels"], labels)
 
     fuzz("directions, there and back", answers, holds, (), examples=30)
 
@@ -226,8 +236,7 @@ LONG = "x" * 300_000
 )
 def test_a_lie_about_a_runs_end_costs_that_run_and_no_other(job, honest, toys, tmp_path, lie):
     messages = list(honest)
-    (first, *_) = (i for i, m in enumerate(messages) if unpack(m)[0].kind == "ended")
-    said = unpack(messages[first])[0].model_dump(mode="json") | lie
-    text = json.dumps(said).encode()
-    messages[first] = len(text).to_bytes(4, "little") + text
+    (first, *_) = (i for i, m in enumerate(messages) if said(m).kind == "ended")
+    facts = said(messages[first]).model_dump(mode="json") | lie
+    messages[first] = frames.pack(json.dumps({"message": facts}).encode())
     assert_sound(job, toys, Store(tmp_path), messages)

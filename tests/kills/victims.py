@@ -12,7 +12,7 @@ from pathlib import Path
 
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.execution.in_process import learn, unwatched
-from codonbench.execution.pool import Crew
+from codonbench.execution.pool import WorkerPool
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run_all import run_all
 from codonbench.plugins.discovery import load_registry
@@ -23,7 +23,8 @@ EVERY = 0.05  # seconds between two checkpoints
 
 def run(registry, folder, request, workers):
     job = prepare(RunRequest(**request), registry, Path("no-cache"))
-    learner = Crew(workers).learn if workers else learn
+    pool = WorkerPool(workers, states=Path(folder) / "checkpoints")
+    learner = pool.learn if workers else learn
     for _ in run_all(job, registry, Store(Path(folder)), unwatched, learner, every=EVERY):
         pass
 

@@ -8,7 +8,7 @@ from codonbench.contracts import ModelInfo
 from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRecord, Timings
 from codonbench.contracts.run_spec import RunSpec
-from codonbench.execution.machine import Machine
+from codonbench.contracts.machine import Machine
 from codonbench.publications import Cell, Instrument, Publication, Quantiles, Reading, ReferenceRow
 
 INSTRUMENT = Instrument(

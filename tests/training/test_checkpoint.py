@@ -2,6 +2,8 @@
 
 import random
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +16,22 @@ from codonbench.engines.rungs import GRAPH, LADDER
 from codonbench.execution.in_process import train
 from codonbench.execution.run_all import run_all
 from codonbench.records.store import Store
+from codonbench.execution.in_process import learn
+from codonbench.execution.pool import WorkerPool
+from codonbench.execution.run_all import run_all
+from codonbench.records.store import Store
+from codonbench.training.checkpoint import Keeper
 
 
 @pytest.fixture(autouse=True)
 def no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr("os.fsync", lambda handle: None)
+
+
+@pytest.fixture
+def unsparing(monkeypatch):
+    """Keep a checkpoint at every chance, whatever that costs."""
+    monkeypatch.setattr("codonbench.training.checkpoint.SPARING", 0)
 
 
 @pytest.fixture
@@ -51,7 +64,7 @@ def runs(job, registry, folder, watch=quiet, every=0.0, trainer=train, **options
 
 
 def checkpoints(folder):
-    return sorted(path.name for path in (folder / "checkpoints").glob("*"))
+    return sorted(path.name for path in (folder / "checkpoints").glob("[!.]*"))
 
 
 def assert_same(one, other):
@@ -80,7 +93,7 @@ def assert_same(one, other):
     ],
 )
 def test_what_was_cut_short_ends_as_if_nothing_had_happened(
-    toys, tmp_path, graph_on_cpu, model, engine
+    toys, tmp_path, graph_on_cpu, unsparing, model, engine
 ):
     registry = toys.registry()
     request = {"seeds": (0, 1, 2), "pairs": 7_000, "full": True, "engine": engine}
@@ -129,7 +142,7 @@ class DreamerModel(Model):
         return torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)
 
 
-def test_chance_buffers_and_momentum_go_on_where_they_were(toys, tmp_path):
+def test_chance_buffers_and_momentum_go_on_where_they_were(toys, tmp_path, unsparing):
     registry = toys.registry(DreamerModel)
     job = toys.job(DreamerModel, registry=registry, pairs=5_000, full=True)
     expected = runs(job, registry, tmp_path / "whole")
@@ -162,3 +175,58 @@ def test_what_keeps_state_outside_its_state_dict_begins_anew(toys, tmp_path):
     runs(job, registry, tmp_path / "cut", interrupting(2_000))
     assert checkpoints(tmp_path / "cut") == []
     assert_same(runs(job, registry, tmp_path / "cut"), expected)
+
+
+def test_states_of_workers_come_to_lie_beside_the_checkpoints(toys, tmp_path):
+    registry = toys.registry()
+    job = toys.job("mlp-64", registry=registry, seeds=(0, 1), pairs=300_000, full=True)
+    expected = runs(job, registry, tmp_path / "whole", every=None)
+    folder = tmp_path / "cut"
+    with WorkerPool(1, states=folder / "checkpoints") as pool, pytest.raises(GoneError):
+        runs(job, registry, folder, ending(folder), learner=pool.learn)
+    kept = {Path(name).suffix for name in checkpoints(folder)}
+    assert kept == {".ckpt", ".state"}
+    said = []
+    with WorkerPool(1, states=folder / "checkpoints") as pool:
+        gone_on = runs(job, registry, folder, learner=pool.learn, say=said.append)
+    assert any("goes on from" in sentence for sentence in said)
+    assert_same(gone_on, expected)
+    assert not (folder / "checkpoints").exists()
+
+
+class GoneError(Exception):
+    """The parent comes to its end."""
+
+
+def ending(folder):
+    """End the parent once there is a checkpoint."""
+
+    def watch(run_spec):
+        def end(pairs, right, logits):
+            if list((folder / "checkpoints").glob("*.ckpt")):
+                raise GoneError
+
+        return end
+
+    return watch
+
+
+@pytest.mark.parametrize(("every", "costs", "wait"), [(10.0, 0.1, 10.0), (10.0, 2.0, 40.0)])
+def test_the_interval_follows_what_a_checkpoint_costs(monkeypatch, every, costs, wait):
+    now = [0.0]
+    kept = []
+
+    class Leader:
+        def keep(self, run, position, write):
+            kept.append(now[0])
+            now[0] += costs
+
+    monkeypatch.setattr("codonbench.training.checkpoint.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("codonbench.training.checkpoint.loose_ends", lambda lesson: "")
+    lesson = SimpleNamespace()
+    course = SimpleNamespace(lesson=lesson, run=0, probes=SimpleNamespace(over=False, position=0))
+    keeper = Keeper(Leader(), every, {}, [lesson])
+    while len(kept) < 3:
+        now[0] += 1.0
+        keeper.offer([course], lambda i: {})
+    assert kept[2] - kept[1] == pytest.approx(wait + costs, abs=1.0)

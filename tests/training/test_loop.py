@@ -6,7 +6,7 @@ from torch import nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.errors import PluginError
-from codonbench.execution.machine import pin_arithmetic
+from codonbench.training.arithmetic import pin_arithmetic
 from codonbench.execution.referees import RefereeGroup
 from codonbench.protocols.setup import RunSetup
 from codonbench.training.checkpoint import Checkpointer

@@ -120,7 +120,7 @@ def _hands(
     from codonbench.execution.sandbox import unavailable
 
     if not sandbox:
-        return Hands(0, None, files or (), folders or ())
+        return Hands(0, None, files or (), folders or (), results)
     if reason := unavailable():
         raise ConfigError(f"--sandbox: {reason}")
     return SandboxedHands(1, None, files or (), folders or (), results)

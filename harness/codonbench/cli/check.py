@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Request:
-    """What the other process needs to know; plain values, so that it can be sent."""
+    """What the other process needs to know; plain values, so that it can be sent as JSON."""
 
     model: str
     task: str | None
@@ -157,20 +157,22 @@ def _watched(request: _Request, timeout: float, show: bool) -> Report:
     return Report(facts=heard.facts, parameters=heard.parameters, findings=tuple(heard.findings))
 
 
-def _examine(send: Send, argument: tuple[_Request, float]) -> None:
+def _examine(send: Send, argument: Any) -> None:
     """Load the plugins and make the checks: in the other process."""
+    from pydantic import TypeAdapter
+
     from codonbench.cli.loading import load_plugins
     from codonbench.contracts.run_spec import configure
     from codonbench.errors import BenchError
-    from codonbench.execution.machine import pin_arithmetic
     from codonbench.plugins.discovery import discover, own_points
     from codonbench.plugins.source_lines import place
     from codonbench.testing.apart import CLOCK
     from codonbench.testing.checklist import last_line
     from codonbench.testing.models import examination
     from codonbench.testing.subject import facts_of
+    from codonbench.training.arithmetic import pin_arithmetic
 
-    request, timeout = argument
+    request, timeout = TypeAdapter(_Request).validate_python(argument[0]), argument[1]
     pin_arithmetic(1)  # this and our own plugins load PyTorch, which is not the plugin's time
     discover(own_points())
     send((CLOCK, timeout))

@@ -101,7 +101,7 @@ def run(
             min=0,
             metavar="SECONDS",
             help="How often to keep how far a run has come, so that one cut short goes on from "
-            "there; 0: never.",
+            "there; less often where that takes more than a twentieth of the time; 0: never.",
         ),
     ] = 10.0,
     sandbox: Annotated[
@@ -182,15 +182,12 @@ def run(
     chosen = None if suite is None else chosen_suite(ctx, suite, request)
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
-    from codonbench.execution.processes import warm_up
     from codonbench.execution.sandbox import unavailable
 
     if sandbox and workers == 0:
         raise ConfigError("--sandbox holds worker processes: leave out --workers 0")
     if sandbox and (reason := unavailable()):
         raise ConfigError(f"--sandbox: {reason}")
-    if workers != 0 and not sandbox:
-        warm_up()
     # PyTorch takes seconds to load: only once what was asked makes sense.
     from codonbench.cli.console import messages, output, say
     from codonbench.cli.hands import Hands, SandboxedHands
@@ -201,8 +198,11 @@ def run(
     from codonbench.records.store import Store
 
     terms = Terms(alone=exclusive, wait=not no_wait)
-    given, store = (workers, timeout, plugin or [], plugins_dir or []), Store(results)
-    hands = SandboxedHands(*given, results) if sandbox else Hands(*given)
+    store = Store(results)
+    hands = (SandboxedHands if sandbox else Hands)(
+        workers, timeout, plugin or [], plugins_dir or [], results, request, checkpoint_every > 0
+    )
+    ctx.call_on_close(hands.close)
     printed = sys.stdout
 
     def run_one(request: RunRequest) -> Iterator[Outcome]:

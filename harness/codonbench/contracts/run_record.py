@@ -16,7 +16,7 @@ from codonbench.contracts import Frozen, ModelInfo, Trajectory
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
 from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_spec import RunSpec, canonical_json, content_hash
-from codonbench.execution.machine import Machine
+from codonbench.contracts.machine import Machine
 
 Status = Literal["done", "timeout", "diverged", "error", "interrupted"]
 
@@ -196,7 +196,7 @@ def seals(content: dict[str, Any]) -> tuple[str, str]:
 def hash_trajectory(trajectory: Trajectory) -> str:
     """Return the SHA-256 (hex) of a trajectory's content, independent of how a file packs it.
 
-    Targets do not enter: they are the data's, which have a checksum of their own.
+    Targets enter where they stand in no evaluation set, which is part of the task.
     """
     digest = hashlib.sha256(
         canonical_json(
@@ -208,6 +208,8 @@ def hash_trajectory(trajectory: Trajectory) -> str:
         "outputs": trajectory.outputs,
         "test_outputs": trajectory.test_outputs,
     }
+    if trajectory.task.evaluation is None:
+        named |= {"targets": trajectory.targets, "test_targets": trajectory.test_targets}
     for name, values in [*named.items(), *sorted(trajectory.arrays.items())]:
         array = np.ascontiguousarray(values)
         little = array.astype(array.dtype.newbyteorder("<"))

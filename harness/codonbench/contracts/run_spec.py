@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from codonbench.contracts.base import Frozen, Name, Version
+from codonbench.contracts.machine import DeviceKind
 from codonbench.errors import ConfigError
 
 RULES_VERSION = "1"
@@ -17,8 +18,6 @@ RULES_VERSION = "1"
 
 PUBLIC_SALT = "codonbench-public-1"
 """Of the permutation of class ids, where none is given; written into every record."""
-
-DeviceKind = Literal["cpu", "cuda"]
 
 EngineChoice = Literal["auto", "eager", "traced", "compiled", "graph"]
 

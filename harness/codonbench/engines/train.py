@@ -21,14 +21,14 @@ from codonbench.engines.rungs import LADDER, Rung
 from codonbench.engines.traced import Traced, most_seeds, train_together
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.records.printable import storable
-from codonbench.training.checkpoint import Checkpointer, restore, unpack
+from codonbench.training.checkpoint import Checkpointer, read_state, restore
 from codonbench.training.feed import Feed, Referees
-from codonbench.training.loop import ENGINE as EAGER
-from codonbench.training.loop import ENGINE_VERSION as EAGER_VERSION
 from codonbench.training.loop import train as train_eagerly
-from codonbench.training.result import TrainResult, last_words, settled
+from codonbench.training.request import TrainRequest
+from codonbench.training.result import ENGINE, ENGINE_VERSION, TrainResult, last_words
 from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import TrainRequest, TrainState, make_state
+from codonbench.training.state import TrainState, make_state
+from codonbench.training.weights import hash_weights
 
 
 def train_runs(
@@ -95,9 +95,10 @@ class _Group:
 
     def _alone(self, request: TrainRequest, reason: str) -> TrainResult:
         """Train one seed's module in the plain loop, under the seed's own chance."""
-        facts = Engine(name=EAGER, version=EAGER_VERSION, reason=reason)
+        facts = Engine(name=ENGINE, version=ENGINE_VERSION, reason=reason)
         result = TrainResult(engine=facts)
-        kept = unpack(request.state, facts.model_dump()) if request.start else None
+        file = request.state
+        kept = None if file is None else read_state(file, facts.model_dump())
         feed: Feed | None = None
         self.referees.begin(request.run)
         with seeded_globals(request.chance), last_words(self.model, result):
@@ -107,7 +108,7 @@ class _Group:
                 try:
                     restore(state, kept)
                 except Exception:  # it is of another module: begin anew
-                    return self._alone(replace(request, start=0, state=b""), reason)
+                    return self._alone(replace(request, start=0, state=None), reason)
                 result.engine = Engine(**kept["facts"])
             start = 0 if kept is None else request.start
             feed = Feed(request.run, state, request.clock, self.referees, start)
@@ -218,8 +219,9 @@ def _put_back(
     facts: Engine,
 ) -> int:
     """Put an engine's seeds where they were cut short; return where that is."""
-    packed = [unpack(m.state, facts.model_dump()) if m.start else None for m in members]
-    states = [state for state in packed if state is not None]
+    files = [member.state for member in members if member.state is not None]
+    read = [read_state(file, facts.model_dump()) for file in files]
+    states = [state for state in read if state is not None]
     if len(states) < len(members) or not all(engine.fits(i, s) for i, s in enumerate(states)):
         return 0
     for i, (result, state) in enumerate(zip(results, states, strict=True)):
@@ -250,4 +252,8 @@ def _ended(result: TrainResult, feed: Feed | None) -> TrainResult:
     """Note what a run ends with."""
     if feed is not None:
         result.position, result.evaluate_seconds = feed.position, feed.seconds
-    return settled(result)
+    if result.module is not None:
+        trained = (p for p in result.module.parameters() if p.requires_grad)
+        result.parameters = sum(p.numel() for p in trained)
+        result.weights_sha256 = hash_weights(result.module.state_dict())
+    return result

@@ -10,6 +10,9 @@ from pathlib import Path
 
 NOBODYS = 0x7000_0000  # user ids from here on are set aside for no purpose, and owned by none
 
+STATES = Path("/states")
+"""Where the states of runs are kept inside."""
+
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SETTINGS = (
     *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"),
@@ -31,7 +34,11 @@ def is_root() -> bool:
 
 
 def surroundings(
-    readable: Sequence[Path], hidden: Sequence[Path], scratch: int, gpu: bool
+    readable: Sequence[Path],
+    hidden: Sequence[Path],
+    scratch: int,
+    gpu: bool,
+    states: Path | None = None,
 ) -> list[str]:
     """Return bubblewrap's part of the command: what there is in the sandbox, and what is not.
 
@@ -40,6 +47,7 @@ def surroundings(
         hidden: Files and folders to show nothing of.
         scratch: Bytes that fit into ``/tmp``, and as many into ``/dev/shm``.
         gpu: Whether NVIDIA's devices are there.
+        states: A folder that may be written to, as `STATES`.
     """
     hidden = _outermost(path.resolve() for path in hidden)
     visible = [path for path in _shown(readable) if not _is_within(path.resolve(), hidden)]
@@ -55,6 +63,7 @@ def surroundings(
     words += ["--ro-bind", "/sys", "/sys"] if gpu else []
     words += [word for path in visible for word in ("--ro-bind", str(path), str(path))]
     words += [word for path in _masked(visible, hidden) for word in _mask(path)]
+    words += [] if states is None else ["--bind", str(states), str(STATES)]
     return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
 
 

@@ -9,7 +9,6 @@ from codonbench.execution.prepare import Job
 from codonbench.protocols.referee import Referee, unwatched
 from codonbench.protocols.setup import RunSetup
 from codonbench.training.result import TrainResult, last_words
-from codonbench.training.seeding import seeded_globals
 
 
 def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:
@@ -28,6 +27,8 @@ def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:
 
 
 def _compute(row: type[Reference], job: Job, setup: RunSetup) -> tuple[Referee, TrainResult]:
+    from codonbench.training.seeding import seeded_globals  # PyTorch
+
     result, outputs = TrainResult(known={}), None
     referee = Referee(setup, unwatched)
     with seeded_globals(setup.run_spec.seed), last_words(row, result):

@@ -1,12 +1,11 @@
 """Inside a sandbox, before anything else runs there: set the limits, give up root, hand over.
 
 Run as a script by a bare interpreter, so it imports the standard library only:
-``confine.py HAIL UID NAME=NUMBER ... -- COMMAND ...``. What it is told comes from `sandbox`.
+``confine.py UID NAME=NUMBER ... -- COMMAND ...``. What it is told comes from `sandbox`.
 """
 
 import os
 import resource
-import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,7 @@ _FIRST_TO_GO = "1000"  # should the machine run out of memory all the same
 
 def main() -> None:
     """Confine this process, and become the command."""
-    hail, uid, *limits = sys.argv[1 : sys.argv.index("--")]
+    uid, *limits = sys.argv[1 : sys.argv.index("--")]
     command = sys.argv[sys.argv.index("--") + 1 :]
     with suppress(OSError):  # not to be had everywhere
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
@@ -25,7 +24,6 @@ def main() -> None:
         name, _, number = limit.partition("=")
         _limit(name, int(number))
     _become(int(uid))
-    _hail(int(hail))
     os.execv(command[0], command)
 
 
@@ -44,12 +42,6 @@ def _become(uid: int) -> None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-
-
-def _hail(number: int) -> None:
-    """Send the parent a hold on this process and on the first of its process namespace."""
-    with socket.socket(fileno=number) as parent:
-        socket.send_fds(parent, [b"!"], [os.pidfd_open(os.getpid()), os.pidfd_open(1)])
 
 
 if __name__ == "__main__":

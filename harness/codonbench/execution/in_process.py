@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from codonbench.contracts import Model
-from codonbench.engines.train import train_runs
-from codonbench.execution.machine import pin_arithmetic, subnormals_as_zero
 from codonbench.execution.prepare import Job
 from codonbench.execution.referees import RefereeGroup
 from codonbench.protocols.referee import Referee, Watch
@@ -29,15 +27,20 @@ def train(
     Raises:
         UsageError: The model cannot serve this task.
     """
+    from codonbench.engines.train import train_runs
+    from codonbench.training.arithmetic import pin_arithmetic, torch_facts
+
     pin_arithmetic(job.run_specs[0].threads)
+    facts = torch_facts(job.run_specs[0].device == "cuda")
     model = job.entry.cls
     assert issubclass(model, Model)
     every = None if checkpoints is None else checkpoints.every
     for i in range(0, len(job.run_specs), TOGETHER):
         part = replace(job, run_specs=job.run_specs[i : i + TOGETHER])
-        group = RefereeGroup(part, watch, checkpoints)
+        group = RefereeGroup(part, watch, checkpoints, facts)
         interrupted = False
         for run, result in _by_turns(train_runs(model, job.config, group.requests(), group, every)):
+            result.facts = facts
             yield group.end(run, result), result
             interrupted = result.status == "interrupted"
         if interrupted:
@@ -46,6 +49,8 @@ def train(
 
 def _by_turns(runs: Iterator[tuple[int, TrainResult]]) -> Iterator[tuple[int, TrainResult]]:
     """Let runs train by an arithmetic of their own, which whoever takes them in does not share."""
+    from codonbench.training.arithmetic import subnormals_as_zero
+
     while True:
         with subnormals_as_zero():
             ended = next(runs, None)

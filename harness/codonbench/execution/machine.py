@@ -1,91 +1,39 @@
-"""Which machine a run was made on, and how arithmetic was pinned down there."""
+"""Which machine this is, as far as that can be told without PyTorch; the rest is asked for."""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
-import numpy as np
-import torch
-
-from codonbench.contracts import Frozen
+from codonbench.contracts.machine import Circumstances, DeviceKind, Machine, TorchFacts
 from codonbench.errors import ConfigError
 
-DeviceKind = Literal["cpu", "cuda"]
+_told: list[TorchFacts] = []  # what a worker has told of the GPU here
 
 
-class Circumstances(Frozen):
-    """What may have touched a run's times, and nothing else of it.
-
-    Attributes:
-        alone: Whether the run had its GPU or its cores to itself, as far as other runs of
-            codonbench go; None where that could not be made sure of.
-        neighbours: How many other runs of codonbench used them when it began.
-        load_average: Processes that wanted a processor in the minute before it began.
-        clocks_mhz: Of the GPU, or the mean of the processors, as it began and as it ended.
-    """
-
-    alone: bool | None = None
-    neighbours: int | None = None
-    load_average: float | None = None
-    clocks_mhz: tuple[int, ...] = ()
+def cores() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-class Machine(Frozen):
-    """Hardware and software identity; no host name, no user, no path.
-
-    Attributes:
-        device: ``cpu`` or ``cuda``.
-        device_name: The processor's or the GPU's own name.
-        cpu_name, cpu_capability: The processor, and the vector instructions PyTorch uses on it.
-        cpu_count: Processors this process may use.
-        driver, cuda: Of the GPU; None on a CPU.
-        system: Operating system and architecture.
-        python, torch, numpy: Versions.
-        threads: CPU threads of the run.
-        deterministic: PyTorch was told to refuse non-deterministic algorithms.
-        tf32: Whether matrix products may be rounded to TF32.
-        gpu_id: 16 hexadecimal digits of the SHA-256 of the GPU's UUID, which tells one GPU from
-            another of its kind and gives no serial number away; None on a CPU.
-        circumstances: Of this run; None in records from before they were noted.
-    """
-
-    device: DeviceKind
-    device_name: str
-    cpu_name: str
-    cpu_capability: str
-    cpu_count: int
-    driver: str | None
-    cuda: str | None
-    system: str
-    python: str
-    torch: str
-    numpy: str
-    threads: int
-    deterministic: bool
-    tf32: bool
-    gpu_id: str | None = None
-    circumstances: Circumstances | None = None
-
-    @property
-    def kind(self) -> tuple[str, ...]:
-        """What must agree for two runs of one spec to give identical weights."""
-        return (
-            self.device_name,
-            self.cpu_name,
-            self.cpu_capability,
-            self.system,
-            self.torch,
-            str(self.threads),
-        )
+def nvidia_is_visible() -> bool:
+    """Return whether there may be a GPU here that PyTorch can use."""
+    if any(Path("/dev").glob("nvidia*")):
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def choose_device(asked: str) -> DeviceKind:
@@ -94,65 +42,58 @@ def choose_device(asked: str) -> DeviceKind:
     Raises:
         ConfigError: ``cuda`` was asked for and there is none.
     """
-    if asked == "cuda" or (asked == "auto" and torch.cuda.is_available()):
-        if not torch.cuda.is_available():
-            raise ConfigError("device 'cuda': PyTorch sees no CUDA device here; use --device cpu")
+    if asked == "cpu" or (asked == "auto" and not nvidia_is_visible()):
+        return "cpu"
+    if facts_here(gpu=True).gpu_name is not None:
         return "cuda"
+    if asked == "cuda":
+        raise ConfigError("device 'cuda': PyTorch sees no CUDA device here; use --device cpu")
     return "cpu"
 
 
-def pin_arithmetic(threads: int) -> None:
-    """Fix the number of threads and refuse algorithms whose result varies from run to run."""
-    # cuBLAS reads this when it is first used; without it PyTorch refuses its matrix products.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(threads)
-    # As torch.use_deterministic_algorithms(True), which imports the whole compiler besides.
-    torch.set_deterministic_debug_mode("error")
-    # Filling every uninitialised buffer costs time and guards against nothing used here.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+def facts_here(*, gpu: bool = False) -> TorchFacts:
+    """Return what PyTorch says here: in this process where it is loaded, else in a worker."""
+    if "torch" in sys.modules:
+        from codonbench.training.arithmetic import torch_facts
+
+        return torch_facts(gpu)
+    if not (_told and gpu):
+        from codonbench.execution.worker_process import ask_for_facts
+
+        note_facts(ask_for_facts())
+    return _told[0]
 
 
-@contextmanager
-def subnormals_as_zero() -> Iterator[None]:
-    """Take numbers too small to be normal (below 1.2e-38) for 0, in this thread.
+def note_facts(facts: TorchFacts) -> None:
+    """Hear what a worker that may use the GPU has told, so that none need be asked again."""
+    _told[:] = [facts]
 
-    Once a loss has all but vanished so have its gradients, and some processors spend 200 times as
-    long on those as on others. Undone on leaving: other libraries count on such numbers.
+
+def describe_machine(
+    device: DeviceKind,
+    circumstances: Circumstances | None = None,
+    facts: TorchFacts | None = None,
+) -> Machine:
+    """Return the identity of this machine.
+
+    Args:
+        device: What runs use.
+        circumstances: Of a run.
+        facts: Of the interpreter that trains; by default as PyTorch is set up here now.
     """
-    before = not float(np.float32(1e-40) * np.float32(1))
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
-
-
-def describe_machine(device: DeviceKind, circumstances: Circumstances | None = None) -> Machine:
-    """Return the identity of this machine as it is set up now."""
-    cpu = _cpu_name()
-    on_gpu = device == "cuda"
+    cpu, on_gpu = _cpu_name(), device == "cuda"
+    facts = facts or facts_here(gpu=on_gpu)
     return Machine(
         device=device,
-        device_name=torch.cuda.get_device_name() if on_gpu else cpu,
+        device_name=(facts.gpu_name or "unknown") if on_gpu else cpu,
         cpu_name=cpu,
-        cpu_capability=torch.backends.cpu.get_cpu_capability(),
-        cpu_count=len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        cpu_count=cores(),
         driver=_driver() if on_gpu else None,
-        cuda=torch.version.cuda if on_gpu else None,
+        cuda=facts.cuda if on_gpu else None,
         system=f"{platform.system()} {platform.machine()}",
-        python=platform.python_version(),
-        torch=torch.__version__,
-        numpy=np.__version__,
-        threads=torch.get_num_threads(),
-        deterministic=torch.are_deterministic_algorithms_enabled(),
-        tf32=torch.backends.cuda.matmul.allow_tf32,
-        gpu_id=_hashed(gpu_uuid()) if on_gpu else None,
+        gpu_id=_hashed(facts.gpu_uuid) if on_gpu else None,
         circumstances=circumstances,
+        **facts.model_dump(exclude={"gpu_name", "gpu_uuid", "cuda"}),
     )
 
 
@@ -176,8 +117,7 @@ def clock_mhz(device: DeviceKind) -> int | None:
 
 def gpu_uuid() -> str | None:
     """Return the UUID of the GPU that runs use, without ``GPU-``; None if PyTorch cannot tell."""
-    uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
-    return None if uuid is None else str(uuid).removeprefix("GPU-")
+    return facts_here(gpu=True).gpu_uuid
 
 
 def _hashed(uuid: str | None) -> str | None:

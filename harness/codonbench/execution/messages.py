@@ -1,37 +1,142 @@
-"""What a worker and its parent tell each other: validated facts, and arrays as bare bytes.
+"""What a worker and its parent tell each other: validated JSON, and arrays as bare bytes.
 
 The worker speaks, and the parent answers where an answer is due: neither ever sends while the
-other does. Nothing is unpickled in the parent: a plugin that writes to the pipe can lie about its
+other does. Nothing is unpickled on either side: a plugin that writes to the pipe can lie about its
 run, which an audit shows, but cannot make the parent run anything.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
-from typing import Annotated, Literal
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, TypeAdapter
+import numpy.typing as npt
+from pydantic import Field, JsonValue, TypeAdapter
 
-from codonbench.contracts import Frozen
-from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
+from codonbench.contracts import Frozen, ModelInfo, Name
+from codonbench.contracts.machine import TorchFacts
 from codonbench.contracts.run_record import Engine, Status
-from codonbench.training.feed import Directions
+from codonbench.contracts.run_spec import EngineChoice
+from codonbench.contracts.task import TaskView
+from codonbench.execution import frames
+from codonbench.contracts.origin import Origin
+from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
 from codonbench.training.result import MOST_DETAILS
 
 Run = Annotated[int, Field(ge=0)]
-"""Which of a worker's specs."""
+"""Which of an order's specs."""
 
-_LENGTH = struct.Struct("<I")
-_MOST = 1 << 18  # bytes of the facts; reading them takes many times as many
-_DIRECTIONS = struct.Struct("<qI")
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+File = tuple[str, Path]
+"""Name and path of a plugin module that is no installed one."""
+
+
+# What the parent says
+
+
+class Given(Frozen):
+    """A run of an order; see `training.request.TrainRequest`.
+
+    Attributes:
+        run: Its number.
+        chance: Where the global generators begin.
+        start, state: Where it goes on, and the file it goes on from, where it was cut short.
+    """
+
+    run: Run
+    chance: tuple[int, int, int]
+    start: int = 0
+    state: Path | None = None
+
+
+class Order(Frozen):
+    """Train a model; what its runs are told of the task follows, see `orders`.
+
+    Attributes:
+        path: Folders to import from, after all others.
+        files: Modules that are no installed ones.
+        origin, model: Where the model comes from, and the name it is registered under.
+        config: Its configuration, as JSON.
+        view, clock, device, engine: As in `training.request.TrainRequest`; `clock` as it is made.
+        threads: CPU threads.
+        runs: One a seed.
+        every: Seconds between two times that a run's state is kept; None for never.
+        states: The folder where it is kept.
+    """
+
+    kind: Literal["order"] = "order"
+    path: tuple[str, ...]
+    files: tuple[File, ...]
+    origin: Origin
+    model: str
+    config: str
+    view: TaskView
+    clock: tuple[int, int, int]
+    device: Literal["cpu", "cuda"]
+    engine: EngineChoice
+    threads: int
+    runs: tuple[Given, ...]
+    every: float | None
+    states: Path | None
+
+
+class Due(Frozen):
+    """An evaluation that is owed; see `protocols.Evaluation`."""
+
+    position: int
+    split: str
+    of_selected: bool
+
+
+class Told(Frozen):
+    """How the runs that asked go on; see `protocols.referee.Instructions`.
+
+    What they are handed follows, run by run: ``index`` and, where they were not known, ``targets``.
+    """
+
+    kind: Literal["told"] = "told"
+    due: tuple[Due | None, ...]
+    keep: tuple[bool, ...]
+    counts: tuple[int, ...]
+
+
+class Taken(Frozen):
+    """What was kept has been taken in."""
+
+    kind: Literal["taken"] = "taken"
+
+
+class Question(Frozen):
+    """Say what there is to know of a plugin.
+
+    Attributes:
+        model: Its name, or a preset's.
+        overrides: Of its configuration, as typed.
+        files, folders: Where plugins are that are not installed.
+        only, off: Which plugins are wanted; see `plugins.selection.Selection`.
+    """
+
+    kind: Literal["question"] = "question"
+    model: str
+    overrides: dict[str, str]
+    files: tuple[Path, ...] = ()
+    folders: tuple[Path, ...] = ()
+    only: tuple[str, ...] | None = None
+    off: tuple[str, ...] = ()
+
+
+# What the worker says
 
 
 class Hello(Frozen):
-    """The worker is there; its orders are to be sent."""
+    """The worker is there, and so is PyTorch; no plugin is yet."""
 
     kind: Literal["hello"] = "hello"
+    facts: TorchFacts
 
 
 class Began(Frozen):
@@ -42,27 +147,27 @@ class Began(Frozen):
 
 
 class Ask(Frozen):
-    """Some runs ask how to go on, to be answered with `pack_directions`.
+    """Some runs ask how to go on, to be answered with `Told`.
 
-    Where probes are shown, their logits, of shape (runs, P, C), follow as float32.
+    Where an evaluation is shown, its ``outputs``, of shape (runs, N, K), follow as float32.
     """
 
     kind: Literal["ask"] = "ask"
     runs: tuple[Run, ...] = Field(min_length=1)
     positions: tuple[int, ...]
-    shown: bool
 
 
 class Kept(Frozen):
-    """What a run needs to go on from here follows; see `keeping`."""
+    """What a run needs to go on from here lies in a file, to be answered with `Taken`."""
 
     kind: Literal["kept"] = "kept"
     run: Run
     position: int
+    file: str = Field(pattern=r"^[0-9]{1,9}\.state$")
 
 
 class Ended(Frozen):
-    """A run is over: what `lab.Lab` holds beside its probes, within what a record can hold."""
+    """A run is over: what `TrainResult` holds, within what a record can hold."""
 
     kind: Literal["ended"] = "ended"
     run: Run
@@ -70,10 +175,16 @@ class Ended(Frozen):
     error: str | None = Field(max_length=MOST_WORDS)
     details: str = Field(max_length=MOST_DETAILS)
     position: int
-    probe_seconds: float
+    evaluate_seconds: float
     engine: Engine
     parameters: int = Field(ge=0, lt=MAX_NUMBER)
     weights_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Served(Frozen):
+    """All that was ordered is done; the worker waits for more."""
+
+    kind: Literal["served"] = "served"
 
 
 class Unusable(Frozen):
@@ -83,50 +194,104 @@ class Unusable(Frozen):
     error: str = Field(max_length=MOST_WORDS)
 
 
-Message = Hello | Began | Ask | Kept | Ended | Unusable
+class Loading(Frozen):
+    """A plugin that is asked about is about to be loaded."""
 
-_READ: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
-
-
-def pack(message: Message, rest: bytes = b"") -> bytes:
-    """Return a message, and what follows it, as bytes."""
-    head = message.model_dump_json().encode()
-    return _LENGTH.pack(len(head)) + head + rest
+    kind: Literal["loading"] = "loading"
 
 
-def unpack(data: bytes) -> tuple[Message, bytes]:
-    """Return a message and what follows it.
+class Answer(Frozen):
+    """What a plugin says of itself.
+
+    Attributes:
+        name: What it is registered under.
+        info, origin: Who it is, and where it comes from.
+        named, values: Its configuration without the overrides, and with them.
+        files: Name and path of each module that is no installed one.
+        error: What is wrong with it, or with what was asked; the rest is empty then.
+        asker: Whether that is for who asked to mend.
+        unknown: Whether there is no such model.
+    """
+
+    kind: Literal["answer"] = "answer"
+    name: Name | None = None
+    info: ModelInfo | None = None
+    origin: Origin | None = None
+    named: dict[str, JsonValue] = Field(default_factory=dict)
+    values: dict[str, JsonValue] = Field(default_factory=dict)
+    files: tuple[File, ...] = ()
+    error: str = ""
+    asker: bool = False
+    unknown: bool = False
+
+
+Spoken = Order | Told | Taken | Question
+"""What a worker hears."""
+
+Message = Hello | Began | Ask | Kept | Ended | Served | Unusable | Loading | Answer
+"""What a parent hears."""
+
+
+class _Array(Frozen):
+    name: str = Field(max_length=40)
+    dtype: Literal["<f4", "<f8", "<i4", "<i8", "|u1"]
+    shape: tuple[Annotated[int, Field(ge=0)], ...] = Field(max_length=4)
+
+
+class _FromWorker(Frozen):
+    message: Message = Field(discriminator="kind")
+    arrays: tuple[_Array, ...] = Field(default=(), max_length=8)
+
+
+class _ToWorker(Frozen):
+    message: Spoken = Field(discriminator="kind")
+    arrays: tuple[_Array, ...] = ()
+
+
+_FROM_WORKER, _TO_WORKER = TypeAdapter(_FromWorker), TypeAdapter(_ToWorker)
+
+
+def pack(message: Message | Spoken, arrays: Arrays | None = None) -> bytes:
+    """Return a message, and the arrays that follow it, as a frame."""
+    little = {
+        name: np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        for name, array in (arrays or {}).items()
+    }
+    told = tuple(
+        _Array(name=name, dtype=array.dtype.str, shape=array.shape)
+        for name, array in little.items()
+    )
+    kind = _FromWorker if isinstance(message, Message) else _ToWorker
+    header = kind(message=message, arrays=told).model_dump_json()
+    return frames.pack(header.encode(), b"".join(array.tobytes() for array in little.values()))
+
+
+def unpack(frame: frames.Frame) -> tuple[Message, dict[str, npt.NDArray[Any]]]:
+    """Return what a worker says, and the arrays that follow.
 
     Raises:
         ValueError: It is no message.
     """
-    try:
-        (length,) = _LENGTH.unpack_from(data)
-    except struct.error as error:
-        raise ValueError("a message is cut short") from error
-    if length > _MOST:
-        raise ValueError(f"a message with {length} bytes of facts")
-    head, rest = data[_LENGTH.size : _LENGTH.size + length], data[_LENGTH.size + length :]
-    return _READ.validate_json(head), rest
+    header = _FROM_WORKER.validate_json(frame[0])
+    return header.message, _arrays(header.arrays, frame[1])
 
 
-def pack_directions(answers: Sequence[Directions]) -> bytes:
-    """Return the answer to an `Ask` as bytes."""
-    parts = []
-    for answer in answers:
-        probe = -1 if answer.probe is None else answer.probe
-        parts.append(_DIRECTIONS.pack(probe, len(answer.index)))
-        parts += [column.astype("<i4").tobytes() for column in (answer.index, answer.labels)]
-    return b"".join(parts)
+def unpack_told(frame: frames.Frame) -> tuple[Spoken, dict[str, npt.NDArray[Any]]]:
+    """Return what a parent says, and the arrays that follow."""
+    header = _TO_WORKER.validate_json(frame[0])
+    return header.message, _arrays(header.arrays, frame[1])
 
 
-def unpack_directions(data: bytes) -> list[Directions]:
-    """Return what `pack_directions` packed."""
-    answers, offset = [], 0
-    while offset < len(data):
-        probe, count = _DIRECTIONS.unpack_from(data, offset)
-        offset += _DIRECTIONS.size
-        columns = np.frombuffer(data, "<i4", 2 * count, offset).astype(np.int64)
-        offset += 8 * count
-        answers.append(Directions(None if probe < 0 else probe, *columns.reshape(2, count)))
-    return answers
+def _arrays(told: tuple[_Array, ...], body: memoryview) -> dict[str, npt.NDArray[Any]]:
+    found, offset = {}, 0
+    for array in told:
+        count = math.prod(array.shape)
+        size = count * np.dtype(array.dtype).itemsize
+        if offset + size > len(body):
+            raise ValueError(f"array {array.name!r} is cut short")
+        flat = np.frombuffer(body, array.dtype, count, offset)
+        found[array.name] = flat.reshape(array.shape).astype(flat.dtype.newbyteorder("="))
+        offset += size
+    if offset != len(body):
+        raise ValueError(f"{len(body) - offset} bytes follow that nothing is said of")
+    return found

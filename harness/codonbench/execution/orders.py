@@ -1,75 +1,156 @@
-"""What a worker is told to do, as it travels from the parent."""
+"""What a worker is told to do, as it travels: between a job's runs here and a trainer's there.
+
+All that a message says of the task is here and in `messages.Order`.
+"""
 
 from __future__ import annotations
 
 import importlib
-import pickle
+import os
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
-from codonbench.contracts import Model, ModelConfig
-from codonbench.contracts.origin import Origin
-from codonbench.execution.in_process import Work, assignments
+import numpy as np
+
+from codonbench.contracts import Features, Items, Model, ModelConfig, Sequences
+from codonbench.data.stream import BatchClock
+from codonbench.execution.launch import importable
+from codonbench.execution.messages import Arrays, File, Given, Order
+from codonbench.execution.prepare import Job
 from codonbench.plugins.discovery import import_file
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.referee import Guides
-from codonbench.training.trainer import Assignment
+from codonbench.training.request import TrainRequest
 
-File = tuple[str, Path]
-"""Name and path of a plugin module that is no installed one."""
+_SPLIT = "split_"  # before the name of a split in the arrays
 
 
-@dataclass(frozen=True)
-class Orders:
-    """A `learning.Work` as it travels: the plugin by name, and of its runs what a learner may know.
+def write_order(
+    job: Job,
+    requests: Sequence[TrainRequest],
+    files: Sequence[File],
+    states: Path | None,
+    inside: Path | None,
+    every: float | None,
+) -> tuple[Order, Arrays]:
+    """Return the order that amounts to some runs of a job, and the arrays that follow it.
 
-    A class may well be made in its module's hook and be unknown to `pickle`. So the worker
-    registers the module as the parent did, and looks the name up.
-
-    Attributes:
-        files: Name and path of each module that is no installed one.
-        origin: Where the model comes from.
-        model: The name it is registered under.
-        config: Its configuration, as JSON.
-        assignments: The runs.
-        threads: CPU threads.
-        every: Seconds between two times that progress is kept; None for never.
+    Args:
+        job: Whose model is trained.
+        requests: What its runs are told; they differ in chance, weights of classes and hidden
+            targets only.
+        files: Name and path of each plugin module that is no installed one.
+        states: Where states of runs are kept.
+        inside: The same folder, as the worker knows it.
+        every: Seconds between two times that a run's state is kept; None for never.
     """
+    first = requests[0]
+    order = Order(
+        path=tuple(importable()),
+        files=tuple(files),
+        origin=job.entry.origin,
+        model=job.entry.name,
+        config=job.config.model_dump_json(),
+        view=first.view,
+        clock=(first.clock.batch_size, first.clock.epoch_pairs, first.clock.budget_pairs),
+        device=first.device,
+        engine=first.engine,
+        threads=first.threads,
+        runs=tuple(_given(request, states, inside) for request in requests),
+        every=None if states is None else every,
+        states=inside,
+    )
+    return order, {**_items(first.items), **_by_run(requests)}
 
-    files: tuple[File, ...]
-    origin: Origin
-    model: str
-    config: str
-    assignments: tuple[Assignment, ...]
-    threads: int
-    every: float | None
 
-    @classmethod
-    def of(cls, work: Work, guides: Guides, files: Sequence[File]) -> Self:
-        """Return the orders that amount to `work`."""
-        return cls(
-            files=tuple(files),
-            origin=work.entry.origin,
-            model=work.entry.name,
-            config=work.config.model_dump_json(),
-            assignments=tuple(assignments(guides)),
-            threads=work.run_specs[0].threads,
-            every=work.every,
-        )
+def _items(items: Items) -> Arrays:
+    if isinstance(items, Features):
+        return {"features": items.values}
+    return {"letters": items.letters, "offsets": items.offsets}
 
-    def packed(self) -> bytes:
-        """Return these orders as bytes, for a worker: the parent itself unpickles nothing."""
-        return pickle.dumps(self)
 
-    def learner(self) -> tuple[type[Model], ModelConfig]:
-        """Return the plugin and its configuration as they are here."""
-        for name, path in self.files:
+def _by_run(requests: Sequence[TrainRequest]) -> Arrays:
+    """Return what differs from run to run, or may: splits, targets, weights of classes."""
+    arrays: dict[str, np.ndarray] = {}
+    for request in requests:
+        for name, index in request.evaluated.items():
+            arrays[f"{_SPLIT}{name}:{request.run}"] = index
+        if len(request.trained):
+            arrays[f"trained:{request.run}"] = request.trained
+            arrays[f"targets:{request.run}"] = request.targets[request.trained]
+        if request.class_weights is not None:
+            arrays[f"class_weights:{request.run}"] = request.class_weights
+    return arrays
+
+
+def _given(request: TrainRequest, states: Path | None, inside: Path | None) -> Given:
+    """Return one run as it travels; what it goes on from is put where the worker sees it."""
+    given = Given(run=request.run, chance=request.chance)
+    if request.state is None or states is None or inside is None:
+        return given
+    name = f"{request.run}.before"
+    (states / name).unlink(missing_ok=True)
+    os.link(request.state, states / name)
+    return given.model_copy(update={"start": request.start, "state": inside / name})
+
+
+def read_order(
+    order: Order, arrays: Arrays
+) -> tuple[type[Model], ModelConfig, list[TrainRequest]]:
+    """Return the plugin, its configuration and its runs, in the worker.
+
+    A class may well be made in its module's hook. So the worker registers the module as the parent
+    did, and looks the name up.
+    """
+    sys.path += [path for path in order.path if path not in sys.path]
+    for name, path in order.files:
+        if name not in sys.modules:
             import_file(name, path)
-        registry = Registry()
-        module = importlib.import_module(self.origin.module)
-        registry.add(module, self.origin.distribution, self.origin.version)
-        model = registry.model(self.model).cls
-        assert issubclass(model, Model)
-        return model, model.Config.model_validate_json(self.config)
+    registry = Registry()
+    module = importlib.import_module(order.origin.module)
+    registry.add(module, order.origin.distribution, order.origin.version)
+    model = registry.model(order.model).cls
+    assert issubclass(model, Model)
+    items: Items
+    if "features" in arrays:
+        items = Features(arrays["features"])
+    else:
+        items = Sequences(arrays["letters"], arrays["offsets"])
+    requests = [_request(order, given, items, arrays) for given in order.runs]
+    return model, model.Config.model_validate_json(order.config), requests
+
+
+def _request(order: Order, given: Given, items: Items, arrays: Arrays) -> TrainRequest:
+    """Return what one run is told."""
+    own = {
+        name.rpartition(":")[0]: array
+        for name, array in arrays.items()
+        if name.endswith(f":{given.run}")
+    }
+    trained = own.get("trained", np.zeros(0, dtype=np.int64))
+    told = own.get("targets")
+    classes = order.view.target == "classes"
+    shape = (len(items),) if classes else (len(items), order.view.n_outputs)
+    targets = np.zeros(shape, dtype=np.int64 if classes else np.float32)
+    if told is not None:
+        targets[trained] = told
+    return TrainRequest(
+        run=given.run,
+        view=order.view,
+        items=items,
+        evaluated={
+            name.removeprefix(_SPLIT): index
+            for name, index in own.items()
+            if name.startswith(_SPLIT)
+        },
+        targets=targets,
+        trained=trained,
+        class_weights=own.get("class_weights"),
+        clock=BatchClock(*order.clock),
+        chance=given.chance,
+        device=order.device,
+        threads=order.threads,
+        engine=order.engine,
+        start=given.start,
+        state=given.state,
+    )

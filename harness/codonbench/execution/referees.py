@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from codonbench.contracts.machine import TorchFacts
 from codonbench.errors import OutOfTurnError
+from codonbench.execution.machine import describe_machine
 from codonbench.execution.prepare import Job
 from codonbench.execution.time_shares import Shares
-from codonbench.protocols.referee import Instructions, Referee, Watch
+from codonbench.protocols.referee import Instructions, Referee, Shown, Watch
 from codonbench.protocols.setup import RunSetup
 from codonbench.records.checkpoint_files import Checkpoints, Progress
-from codonbench.training.feed import Shown
+from codonbench.training.request import TrainRequest, train_request
 from codonbench.training.result import TrainResult
-from codonbench.training.state import TrainRequest, train_request
 
 
 class RefereeGroup:
@@ -25,12 +27,25 @@ class RefereeGroup:
         job: Whose runs.
         watch: Called as each begins.
         checkpoints: Where their progress is kept and looked for; None for nowhere.
+        facts: Of the interpreter that trains, without which no checkpoint fits.
 
     Attributes:
         referees: One a run.
     """
 
-    def __init__(self, job: Job, watch: Watch, checkpoints: Checkpoints | None = None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        watch: Watch,
+        checkpoints: Checkpoints | None = None,
+        facts: TorchFacts | None = None,
+    ) -> None:
+        run_spec = job.run_specs[0]
+        if facts is None:
+            checkpoints = None
+        elif checkpoints is not None:
+            facts = facts.model_copy(update={"threads": run_spec.threads})
+            checkpoints = checkpoints.on(describe_machine(run_spec.device, facts=facts))
         self.referees = tuple(
             Referee(
                 RunSetup(run_spec, job.dataset, job.protocol, job.config.batch_size),
@@ -71,8 +86,8 @@ class RefereeGroup:
         self._shares.built([s.run for s in shown])
         return [self.referees[s.run].answer(s.position, s.outputs) for s in shown]
 
-    def keep(self, run: int, position: int, state: bytes) -> None:
-        """Keep what a run needs to go on from here.
+    def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
+        """Keep the file, once written, that a run needs to go on from here.
 
         Raises:
             OutOfTurnError: It cannot have come there.
@@ -89,9 +104,8 @@ class RefereeGroup:
                 pairs=np.asarray(referee.pairs, dtype=np.int64),
                 outputs=np.stack(referee.outputs),
                 seconds=(build + before[0], total + before[1]),
-                state=state,
             )
-            self._checkpoints.save(referee.setup.run_spec, progress)
+            self._checkpoints.save(referee.setup.run_spec, progress, write)
 
     def end(self, run: int, result: TrainResult) -> Referee:
         """Complete a result by what the referee has seen of its run; return the referee.

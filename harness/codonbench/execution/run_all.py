@@ -14,7 +14,6 @@ from codonbench.errors import BusyError
 from codonbench.execution.device_locks import LOOK_AGAIN, Say, Terms, occupied
 from codonbench.execution.in_process import train as train_here
 from codonbench.execution.locks import Holder, Page
-from codonbench.execution.machine import describe_machine, pin_arithmetic
 from codonbench.execution.prepare import Job
 from codonbench.execution.run_one import Train, run
 from codonbench.plugins.registry import Registry
@@ -123,11 +122,8 @@ def run_all(
 
 def _checkpoints(job: Job, store: Store, every: float | None, say: Say) -> Checkpoints:
     """Return where the progress of a job's runs is kept."""
-    run_spec = job.run_specs[0]
-    pin_arithmetic(run_spec.threads)
-    machine = describe_machine(run_spec.device)
     harness = describe_harness()
-    origin = [harness.version, harness.commit, job.entry.origin.source_sha256, *machine.kind]
+    origin = [harness.version, harness.commit, job.entry.origin.source_sha256]
     return Checkpoints(store.folder, content_hash(origin), every, say)
 
 

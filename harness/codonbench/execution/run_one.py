@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from codonbench.contracts import Reference, Trajectory
+from codonbench.contracts.machine import Circumstances, Machine
 from codonbench.contracts.run_record import (
     Confinement,
     DatasetFacts,
@@ -17,7 +18,7 @@ from codonbench.contracts.run_record import (
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.execution.computed_rows import compute
 from codonbench.execution.in_process import train as train_here
-from codonbench.execution.machine import Circumstances, clock_mhz, describe_machine, pin_arithmetic
+from codonbench.execution.machine import clock_mhz, describe_machine
 from codonbench.execution.prepare import Job
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Referee, Watch
@@ -58,10 +59,13 @@ def run(
     Raises:
         PluginError: A metric or a hook failed.
     """
-    pin_arithmetic(job.run_specs[0].threads)
     for run_spec in job.run_specs:
         registry.tell("run_started", run_spec=run_spec)
     computed = issubclass(job.entry.cls, Reference)
+    if computed:
+        from codonbench.training.arithmetic import pin_arithmetic
+
+        pin_arithmetic(job.run_specs[0].threads)
     for referee, result in compute(job) if computed else train(job, watch, checkpoints):
         trajectory = referee.trajectory()
         started = time.perf_counter()
@@ -87,6 +91,16 @@ def _with_clock(circumstances: Circumstances | None, run_spec: RunSpec) -> Circu
     if circumstances is None or clock is None:
         return circumstances
     return circumstances.model_copy(update={"clocks_mhz": (*circumstances.clocks_mhz, clock)})
+
+
+def _machine(
+    run_spec: RunSpec, result: TrainResult, circumstances: Circumstances | None
+) -> Machine:
+    """Return what a run was made on; who has trained tells its part, pinned to the spec."""
+    facts = result.facts
+    if facts is not None:
+        facts = facts.model_copy(update={"threads": run_spec.threads})
+    return describe_machine(run_spec.device, circumstances, facts)
 
 
 def _score(result: TrainResult, trajectory: Trajectory, registry: Registry) -> Scores:
@@ -139,7 +153,7 @@ def _make_record(
         plugin=entry.origin,
         info=entry.cls.info,
         harness=describe_harness(),
-        machine=describe_machine(run_spec.device, circumstances),
+        machine=_machine(run_spec, result, circumstances),
         engine=result.engine,
         parameters=result.parameters,
         pairs=trajectory.facts.pairs,

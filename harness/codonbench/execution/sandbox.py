@@ -1,8 +1,9 @@
 """A Python process that can reach nothing but us: started by bubblewrap, within limits.
 
 It sees the interpreter, the system's libraries, what is installed, and the files it is shown; all
-of it read-only. ``/tmp`` is its own and empty, and so is its home. It has no network, sees no
-other process, and of the environment only what steers arithmetic and imports.
+of it read-only, but for a folder where states of runs are kept. ``/tmp`` is its own and empty, and
+so is its home. It has no network, sees no other process, and of the environment only what steers
+arithmetic and imports.
 
 What it may use up is limited for each of its processes by ``setrlimit``; how many there are, too.
 Root is given up inside: the kernel holds root to no number of processes.
@@ -13,15 +14,11 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from codonbench.errors import UsageError
@@ -55,7 +52,7 @@ class Limits:
     memory: int = 8 * GIB
     cpu_seconds: int = 24 * 3600
     processes: int = 512
-    file_size: int = GIB
+    file_size: int = 16 * GIB
     open_files: int = 1024
     scratch: int = GIB
 
@@ -75,128 +72,49 @@ class Limits:
         return found
 
 
-class Sandboxed:
-    """A process in a sandbox, with the part of `multiprocessing.Process` that its parent needs.
+@dataclass(frozen=True)
+class Sandbox:
+    """Where to hold a process.
 
-    Args:
-        bwrap: What holds the sandbox; it ends with the process inside.
-        hail: Where the process inside sends a hold on itself.
-    """
-
-    def __init__(self, bwrap: subprocess.Popen[bytes], hail: socket.socket) -> None:
-        self._bwrap = bwrap
-        self._hail: socket.socket | None = hail
-        self._holds: list[int] = []
-
-    @property
-    def pid(self) -> int:
-        """The number of the process that holds the sandbox."""
-        return self._bwrap.pid
-
-    @property
-    def exitcode(self) -> int | None:
-        """None while it runs, the negative number of the signal that ended it, or its exit code.
-
-        What exits with 128 and the number of a signal reads as ended by that signal.
-        """
-        code = self._bwrap.poll()
-        if code is None:
-            return None
-        self._let_go()
-        return _exitcode(code)
-
-    def is_alive(self) -> bool:
-        """Return whether it still runs."""
-        return self.exitcode is None
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until it has ended, or for so many seconds."""
-        with suppress(subprocess.TimeoutExpired):
-            self._bwrap.wait(timeout)
-            self._let_go()
-
-    def terminate(self) -> None:
-        """Send SIGTERM to the process inside."""
-        self._send(signal.SIGTERM, 0)
-
-    def kill(self) -> None:
-        """End everything inside at once; after `join` nothing of it is left."""
-        self._send(signal.SIGKILL, 1)
-
-    def _send(self, number: signal.Signals, whom: int) -> None:
-        """Send a signal to the process inside (0) or to the first one of its namespace (1)."""
-        if not self.is_alive():
-            return
-        if holds := self._held():
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(holds[whom], number)
-        else:  # it never came up; what there is of it dies with bubblewrap
-            self._bwrap.kill()
-
-    def _held(self) -> list[int]:
-        """Return the holds on the two processes, having waited for them to exist."""
-        if self._hail is not None:
-            self._hail.settimeout(_TO_START)
-            with suppress(OSError):
-                _, self._holds, _, _ = socket.recv_fds(self._hail, 1, 2, socket.MSG_CMSG_CLOEXEC)
-            self._hail.close()
-            self._hail = None
-        return self._holds
-
-    def _let_go(self) -> None:
-        if self._hail is not None:
-            self._hail.close()
-            self._hail = None
-        while self._holds:
-            os.close(self._holds.pop())
-
-
-def start(
-    module: str,
-    arguments: Sequence[str],
-    connection: Connection,
-    *,
-    readable: Sequence[Path] = (),
-    hidden: Sequence[Path] = (),
-    limits: Limits | None = None,
-    gpu: bool = False,
-) -> Sandboxed:
-    """Run ``python -m MODULE FD ARGUMENTS`` in a sandbox.
-
-    The sandbox ends with the thread that starts it, however that comes about.
-
-    Args:
-        module: Runs as ``__main__``.
-        arguments: Follow the file descriptor in its ``sys.argv``.
-        connection: Its end of a pipe; ``FD`` is the file descriptor. To be closed here after.
+    Attributes:
         readable: Files and folders to show beside what is installed.
+        states: A folder that it may write to, which it knows as `bubblewrap.STATES`.
         hidden: Files and folders to show nothing of, whatever shows them; `hidden` overrules
             `readable`. They must exist: what is made later below a shown folder is seen.
         limits: What it may use up.
         gpu: Whether to let it at NVIDIA's devices.
-
-    Raises:
-        UsageError: No sandbox can be had here, or it could not read what it is to be shown.
     """
-    if (reason := unavailable()) is not None:
-        raise UsageError(reason)
-    _check_readable(readable)
-    limits = limits or Limits()
-    ours, theirs = socket.socketpair()
-    fd = connection.fileno()
-    with theirs:
-        # -P: the folder it stands in is not one to import from.
-        python = [sys.executable, "-P", "-m", module, str(fd), *arguments]
-        command = _confined(python, theirs.fileno(), limits, gpu)
-        bwrap = subprocess.Popen(
-            [*surroundings(readable, hidden, limits.scratch, gpu), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # standard output is ours, for results
-            env=environment(),
-            pass_fds=(fd, theirs.fileno()),
-            process_group=0,  # what Ctrl-C means is decided here
-        )
-    return Sandboxed(bwrap, ours)
+
+    readable: tuple[Path, ...] = ()
+    states: Path | None = None
+    hidden: tuple[Path, ...] = ()
+    limits: Limits = Limits()
+    gpu: bool = False
+
+    def command(self, python: Sequence[str]) -> list[str]:
+        """Return what runs a command of an interpreter in this sandbox.
+
+        Raises:
+            UsageError: No sandbox can be had here, or it could not read what it is to be shown.
+        """
+        if (reason := unavailable()) is not None:
+            raise UsageError(reason)
+        _check_readable(self.readable)
+        uid = _uid()
+        if self.states is not None and is_root():
+            os.chown(self.states, uid, -1)
+        return self._command(python, uid)
+
+    def _command(self, python: Sequence[str], uid: int) -> list[str]:
+        settings = [f"{name}={n}" for name, n in self.limits.settings(self.gpu).items()]
+        confine = [sys.executable, "-I", "-S", str(_CONFINE), str(uid), *settings, "--", *python]
+        scratch = self.limits.scratch
+        around = surroundings(self.readable, self.hidden, scratch, self.gpu, self.states)
+        return [*around, *confine]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment inside."""
+        return environment()
 
 
 @cache
@@ -212,22 +130,18 @@ def unavailable() -> str | None:
 
 def _tried() -> str | None:
     """Start a sandbox that does nothing; return the last words of one that fails."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        python = [sys.executable, "-P", "-c", "import codonbench"]
-        command = _confined(python, theirs.fileno(), Limits(), gpu=False)
-        try:
-            done = subprocess.run(
-                [*surroundings((), (), Limits().scratch, gpu=False), *command],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                env=environment(),
-                pass_fds=(theirs.fileno(),),
-                timeout=_TO_START,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return str(error)
+    python = [sys.executable, "-P", "-c", "import codonbench"]
+    try:
+        done = subprocess.run(
+            Sandbox()._command(python, _uid()),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=_TO_START,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
     if done.returncode == 0:
         return None
     said = done.stderr.strip().splitlines()
@@ -247,13 +161,9 @@ def _next_step(said: str) -> str:
     return "'bwrap --unshare-all --ro-bind / / true' should work"
 
 
-def _confined(python: Sequence[str], hail: int, limits: Limits, gpu: bool) -> list[str]:
-    """Return the command that sets the limits inside, gives up root, and becomes `python`."""
-    # Each of root's sandboxes has a user of its own, as the kernel counts processes by user.
-    uid = NOBODYS + secrets.randbits(27) if is_root() else NOBODYS
-    settings = [f"{name}={number}" for name, number in limits.settings(gpu).items()]
-    bare = [sys.executable, "-I", "-S", str(_CONFINE)]
-    return [*bare, str(hail), str(uid), *settings, "--", *python]
+def _uid() -> int:
+    """Return who a process inside is: of root's, each somebody else, as processes are counted."""
+    return NOBODYS + secrets.randbits(27) if is_root() else NOBODYS
 
 
 def _check_readable(paths: Iterable[Path]) -> None:
@@ -269,9 +179,3 @@ def _check_readable(paths: Iterable[Path]) -> None:
                 f"{path} can be read by root alone, and nobody is root in a sandbox; "
                 f"try 'chmod o+rX {path}'"
             )
-
-
-def _exitcode(code: int) -> int:
-    """Return the negative number of the signal that bubblewrap tells of, or the exit code."""
-    signals = {int(number) for number in signal.Signals}
-    return 128 - code if code - 128 in signals else code

@@ -41,6 +41,21 @@ def unwatched(run_spec: RunSpec) -> OnSnapshot:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What a run shows as it asks how to go on.
+
+    Attributes:
+        run: Which of the runs that have one referee.
+        position: Pairs presented so far.
+        outputs: Those that are owed here (N, K); None where only pairs are due.
+    """
+
+    run: int
+    position: int
+    outputs: Outputs | None
+
+
+@dataclass(frozen=True)
 class Instructions:
     """How a run goes on.
 

@@ -1,22 +1,27 @@
 """Checkpoints on disk: how far a run has come, so that one cut short goes on where it was.
 
-One file a run, written all or nothing, gone once the run's record is there. A checkpoint is used
+Two files a run, what it has shown and the state it goes on from; the first seals both. Written all
+or nothing, gone once the run's record is there. A checkpoint is used
 by the very run, code and kind of machine that left it, for only those give the same bits.
 """
 
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from hashlib import sha256
+from dataclasses import dataclass, replace
+from hashlib import file_digest, sha256
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts.run_spec import RunSpec
+from codonbench.contracts.machine import Machine
+from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import StoreError
 from codonbench.records.printable import printable
 from codonbench.records.store import sweep, write_atomically
@@ -32,14 +37,14 @@ class Progress:
         position: Pairs presented.
         pairs, outputs: Its probes so far, shapes (T,) and (T, P, C), in the learner's own labels.
         seconds: Spent on building, and in all.
-        state: What the learner itself goes on from; see `keeping`.
+        state: The file that the learner itself goes on from; None while it is not kept.
     """
 
     position: int
     pairs: npt.NDArray[np.int64]
     outputs: npt.NDArray[np.float32]
     seconds: tuple[float, float]
-    state: bytes
+    state: Path | None = None
 
 
 class Checkpoints:
@@ -47,7 +52,7 @@ class Checkpoints:
 
     Args:
         folder: The results folder.
-        origin: Hash of what must be the same for a checkpoint to be used: code and machine.
+        origin: Hash of what must be the same for a checkpoint to be used: the code, see also `on`.
         every: Seconds between two of a run; None for none.
         say: Told in a sentence what is taken up again, is set aside, or cannot be written.
     """
@@ -60,25 +65,49 @@ class Checkpoints:
         self._origin = origin
         self._say = say
 
-    def save(self, run_spec: RunSpec, progress: Progress) -> None:
-        """Keep how far a run has come; where the disk does not let us, say so and go on."""
+    def on(self, machine: Machine) -> Self:
+        """Return those that were made on one kind of machine."""
+        origin = content_hash([self._origin, *machine.kind])
+        return type(self)(self._folder.parent, origin, self.every, self._say)
+
+    def save(self, run_spec: RunSpec, progress: Progress, write: Callable[[Path], None]) -> None:
+        """Keep how far a run has come; where the disk does not let us, say so and go on.
+
+        Args:
+            run_spec: The run's.
+            progress: How far.
+            write: Puts the learner's state into a file of this name.
+        """
         if self.every is None:
             return
-        buffer = io.BytesIO()
-        np.savez(
-            buffer,
-            position=np.int64(progress.position),
-            pairs=progress.pairs,
-            outputs=progress.outputs,
-            seconds=np.asarray(progress.seconds),
-            state=np.frombuffer(progress.state, dtype=np.uint8),
-        )
-        content = buffer.getvalue()
         try:
+            state, digest = self._keep_state(run_spec, write)
+            buffer = io.BytesIO()
+            np.savez(
+                buffer,
+                position=np.int64(progress.position),
+                pairs=progress.pairs,
+                outputs=progress.outputs,
+                seconds=np.asarray(progress.seconds),
+                state=np.frombuffer(digest, dtype=np.uint8),
+            )
+            content = buffer.getvalue()
             write_atomically(self._path(run_spec), self._seal(run_spec, content) + content)
-        except StoreError as error:
+            self._remove_states(run_spec, but=state)
+        except (StoreError, OSError) as error:
             self.every = None
             self._say(f"no more checkpoints: {error}")
+
+    def _keep_state(self, run_spec: RunSpec, write: Callable[[Path], None]) -> tuple[Path, bytes]:
+        """Have the state written and flushed, whatever its size; return its file and checksum."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".state-") as folder:
+            new = Path(folder) / "state"
+            write(new)
+            with new.open("rb") as file:
+                digest = file_digest(file, "sha256").digest()
+                os.fsync(file.fileno())
+            return new.replace(self._state_path(run_spec, digest)), digest
 
     def load(self, run_spec: RunSpec) -> Progress | None:
         """Return how far a run had come; None where that is not known.
@@ -95,22 +124,40 @@ class Checkpoints:
             self._set_aside(path, "is damaged, or of other code or another machine")
             return None
         try:
-            progress = _unpack(content)
+            progress, digest = _unpack(content)
         except Exception as error:  # zip, zlib and numpy each have their own complaints
             self._set_aside(path, f"cannot be read: {printable(str(error))}")
             return None
+        state = self._state_path(run_spec, digest)
+        try:
+            with state.open("rb") as file:
+                whole = file_digest(file, "sha256").digest() == digest
+        except OSError:
+            whole = False
+        if not whole:
+            self._set_aside(path, f"has lost its state, {state.name}, or that is damaged")
+            return None
         if progress.position:
             self._say(f"seed {run_spec.seed} goes on from {progress.position:,} pairs")
-        return progress
+        return replace(progress, state=state)
 
     def drop(self, run_spec: RunSpec) -> None:
         """Forget how far a run had come: its record is there."""
         with suppress(OSError):
             self._path(run_spec).unlink(missing_ok=True)
+            self._remove_states(run_spec)
         sweep(self._path(run_spec))
 
     def _path(self, run_spec: RunSpec) -> Path:
         return self._folder / f"{run_spec.run_id}.ckpt"
+
+    def _state_path(self, run_spec: RunSpec, digest: bytes) -> Path:
+        return self._folder / f"{run_spec.run_id}-{digest.hex()[:16]}.state"
+
+    def _remove_states(self, run_spec: RunSpec, but: Path | None = None) -> None:
+        for path in self._folder.glob(f"{run_spec.run_id}-*.state"):
+            if path != but:
+                path.unlink(missing_ok=True)
 
     def _seal(self, run_spec: RunSpec, content: bytes) -> bytes:
         return sha256(f"{run_spec.run_id}\0{self._origin}\0".encode() + content).digest()
@@ -122,17 +169,19 @@ class Checkpoints:
             self._say(f"checkpoint {path.name} {why}: the run begins anew; it now lies in {target}")
 
 
-def _unpack(content: bytes) -> Progress:
-    """Return the progress that was packed.
+def _unpack(content: bytes) -> tuple[Progress, bytes]:
+    """Return the progress that was packed, and the checksum of the state's file.
 
     Raises:
         ValueError: Its arrays do not fit one another.
         Exception: It is damaged.
     """
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        position, pairs, outputs, seconds, state = (file[name] for name in _ARRAYS)
-    kinds = [(array.dtype.kind, array.ndim) for array in (position, pairs, outputs, seconds)]
-    if kinds != [("i", 0), ("i", 1), ("f", 3), ("f", 1)] or not 0 < len(pairs) == len(outputs):
+        position, pairs, outputs, seconds, digest = (file[name] for name in _ARRAYS)
+    kinds = [(a.dtype.kind, a.ndim) for a in (position, pairs, outputs, seconds, digest)]
+    if kinds != [("i", 0), ("i", 1), ("f", 3), ("f", 1), ("u", 1)]:
+        raise ValueError("its arrays do not fit one another")
+    if not 0 < len(pairs) == len(outputs) or digest.nbytes != sha256().digest_size:
         raise ValueError("its arrays do not fit one another")
     build, total = seconds.tolist()
-    return Progress(int(position), pairs, outputs, (build, total), state.tobytes())
+    return Progress(int(position), pairs, outputs, (build, total)), digest.tobytes()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
+import importlib
+import json
+import sys
 import time
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from typing import Any
 
-from codonbench.execution.interrupts import unheard_by_children
+from pydantic_core import to_json
+
+from codonbench.execution import frames
+from codonbench.execution.launch import importable, launch
+from codonbench.execution.lifeline import take_hold
 
 Message = tuple[str, Any]
 Send = Callable[[Message], None]
@@ -20,6 +23,10 @@ CLOCK = "clock"
 next or until the end. The harness's own loading is nobody's fault and goes before the first."""
 
 
+_TO_START = 600.0  # seconds until the clock is started
+_TO_END = 10.0  # seconds for an end to be known
+
+
 class Stopped(Exception):  # noqa: N818 - it says what happened; the caller knows whose fault it is
     """The process was ended for taking too long, or ended by itself without a last word."""
 
@@ -27,48 +34,50 @@ class Stopped(Exception):  # noqa: N818 - it says what happened; the caller know
 def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[Message]:
     """Yield what `function` sends from a process of its own, until it returns.
 
-    The process is started afresh (spawned), so it holds nothing of this one; it is killed when
-    the iterator is closed.
+    The process is started afresh, so it holds nothing of this one; it is killed when the iterator
+    is closed.
 
     Args:
         function: Takes a function to send with, and `argument`; defined at the top of a module.
-        argument: Anything that can be pickled.
+        argument: Anything that JSON can say, as the function is to be given it.
 
     Raises:
         Stopped: It took longer than it said it would, or the process died.
     """
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(function, argument, sender), daemon=True)
-    with unheard_by_children():
-        process.start()
-    sender.close()  # so that the child's end is the last one
+    process = launch("codonbench.testing.apart", [function.__module__, function.__name__])
     try:
-        seconds, deadline = 0.0, None
-        while True:
-            wait = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if not receiver.poll(wait):
-                raise Stopped(f"did not finish within {seconds:g} s")
-            message: Message | None = receiver.recv()
-            if message is None:
-                return
-            if message[0] == CLOCK:
-                seconds = float(message[1])
+        inbox, seconds = frames.Inbox(process.speaks), _TO_START
+        frames.send(process.hears, frames.pack(to_json([importable(), argument])), _TO_START)
+        deadline = time.monotonic() + seconds
+        while (said := json.loads(inbox.wait(deadline - time.monotonic())[0])) is not None:
+            kind, content = said
+            if kind == CLOCK:
+                seconds = float(content)
                 deadline = time.monotonic() + seconds
             else:
-                yield message
-    except EOFError:
-        process.join()
+                yield kind, content
+    except TimeoutError:
+        raise Stopped(f"did not finish within {seconds:g} s") from None
+    except (EOFError, OSError):
+        process.join(_TO_END)
         raise Stopped(f"ended its process with exit code {process.exitcode}") from None
     finally:
         process.kill()
-        process.join()
-        receiver.close()
 
 
-def _child(function: Callable[[Send, Any], None], argument: Any, sender: Connection) -> None:
-    """Run in the new process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
-    os.dup2(2, 1)  # standard output is for results, whatever a plugin prints and how
-    function(sender.send, argument)
-    sender.send(None)
+def main() -> None:
+    """Run the function, in the new process."""
+    hears, speaks = take_hold()
+    path, argument = json.loads(frames.receive(hears)[0])
+    sys.path += [folder for folder in path if folder not in sys.path]
+
+    def send(message: Message | None) -> None:
+        frames.send_all(speaks, frames.pack(to_json(message)))
+
+    module, name = sys.argv[4:]
+    getattr(importlib.import_module(module), name)(send, argument)
+    send(None)
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,6 @@ from typing import Any
 from codonbench.contracts import Model, ModelConfig, Reference, Task
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import UnknownNameError
-from codonbench.execution.machine import pin_arithmetic
 from codonbench.plugins.source_lines import file_of
 from codonbench.testing import building, identity, learning, outputs, prior, probing
 from codonbench.testing.checklist import Check, examine
@@ -18,6 +17,7 @@ from codonbench.testing.findings import Finding, Verdict, insist
 from codonbench.testing.references import REFERENCE_CHECKS, Row
 from codonbench.testing.subject import Subject, installed
 from codonbench.testing.surroundings import kept_settings, listening
+from codonbench.training.arithmetic import pin_arithmetic
 
 _BUILT = ("device", "fresh", "settings")
 _SOUND = (*_BUILT, "shape", "inputs")

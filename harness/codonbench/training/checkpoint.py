@@ -1,6 +1,6 @@
 """Checkpoints: what a run needs to go on where it was cut short, to the bit.
 
-Module, optimiser and the global generators, packed into bytes that hold numbers and names only.
+Module, optimiser and the global generators, in a file that holds numbers and names only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import pickle
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +25,16 @@ State = dict[str, Any]
 """Tensors, numbers and names, in dicts and lists: what `torch.load` reads with weights only."""
 
 
+SPARING = 20
+"""How many times longer than a checkpoint took it is at least until the next one."""
+
+
 class Checkpointer:
     """Keeps, every so often, how far runs have come.
 
     Args:
         referees: Who are given what is kept.
-        every: Seconds between two times; None for never.
+        every: Seconds between two times, at least; None for never.
         facts: Of what trains; only the same can go on from there.
         states: What is trained.
     """
@@ -38,6 +44,7 @@ class Checkpointer:
     ) -> None:
         self._referees = referees
         self._every = every
+        self._wait = every or 0.0
         self._facts = facts
         self._last = time.monotonic()
         if every is not None:
@@ -50,29 +57,24 @@ class Checkpointer:
             feeds: Of the runs, each between two batches.
             state: Given a run's place among them, what it needs to go on.
         """
-        if self._every is None or time.monotonic() - self._last < self._every:
+        if self._every is None or time.monotonic() - self._last < self._wait:
             return
+        began = time.monotonic()
         for i, feed in enumerate(feeds):
             if not feed.over and loose_ends(feed.state) == self._at_first(feed):
-                packed = pack({"facts": self._facts, **state(i)})
-                self._referees.keep(feed.run, feed.position, packed)
+                write = partial(torch.save, {"facts": self._facts, **state(i)})
+                self._referees.keep(feed.run, feed.position, write)
         self._last = time.monotonic()
+        self._wait = max(self._every, SPARING * (self._last - began))
 
     def _at_first(self, feed: Feed) -> str:
         return self._loose[id(feed.state)]
 
 
-def pack(state: State) -> bytes:
-    """Return a state as bytes."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def unpack(packed: bytes, facts: State) -> State | None:
-    """Return the state that was packed; None where it is unreadable or of another engine."""
+def read_state(path: Path, facts: State) -> State | None:
+    """Return the state in a file; None where it is unreadable or of another engine."""
     try:
-        state = torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:  # zip, pickle and torch each have their own complaints
         return None
     if not isinstance(state, dict) or not isinstance(state.get("facts"), dict):

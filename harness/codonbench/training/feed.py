@@ -9,8 +9,8 @@ process, what it shows cannot rest on targets that it has not been charged for, 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -19,23 +19,8 @@ import torch
 from codonbench.contracts import Outputs
 from codonbench.data.stream import Batch, BatchClock
 from codonbench.protocols.base import Evaluation
-from codonbench.protocols.referee import Instructions
+from codonbench.protocols.referee import Instructions, Shown
 from codonbench.training.state import TrainState
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a run shows as it asks how to go on.
-
-    Attributes:
-        run: Which of the runs that have one referee.
-        position: Pairs presented so far.
-        outputs: Those that are owed here (N, K); None where only pairs are due.
-    """
-
-    run: int
-    position: int
-    outputs: Outputs | None
 
 
 class Referees(Protocol):
@@ -47,8 +32,8 @@ class Referees(Protocol):
     def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
         """Take in what some runs show; tell each how to go on."""
 
-    def keep(self, run: int, position: int, state: bytes) -> None:
-        """Keep what a run needs to go on from here, should it be cut short."""
+    def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
+        """Keep the file, once written, that a run needs to go on from here if it is cut short."""
 
 
 class Feed:

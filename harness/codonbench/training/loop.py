@@ -18,9 +18,6 @@ from codonbench.training.feed import Feed
 from codonbench.training.losses import binary_cross_entropy, cross_entropy, squared_error
 from codonbench.training.state import TrainState
 
-ENGINE = "eager"
-ENGINE_VERSION = "2"
-
 _MOST_LETTERS = 1 << 22
 """Letters or features evaluated at a time; a module's own memory is some hundred times that."""
 

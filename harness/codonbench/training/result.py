@@ -6,15 +6,19 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import torch
-
+from codonbench.contracts.machine import TorchFacts
 from codonbench.contracts.run_record import Engine, Status
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.plugins.source_lines import file_of, place
 from codonbench.records.printable import storable
-from codonbench.training.loop import ENGINE, ENGINE_VERSION
-from codonbench.training.weights import hash_weights
+
+if TYPE_CHECKING:
+    import torch
+
+ENGINE, ENGINE_VERSION = "eager", "2"
+"""The plain loop, by its name in a record."""
 
 MOST_DETAILS = 16_000
 """Characters of a traceback that are kept."""
@@ -36,7 +40,9 @@ class TrainResult:
         build_seconds: Time to build the module and its optimiser.
         train_seconds: Time of the training loop without its evaluations.
         evaluate_seconds: Time of the evaluations.
+        facts: Of the interpreter that trained; None where that is this one.
         engine: What executed the training steps.
+        facts: Of the interpreter that trained; None where that is this one.
         known: Metric values that a computed row knows in closed form; None where one was trained.
     """
 
@@ -51,7 +57,9 @@ class TrainResult:
     build_seconds: float = 0.0
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
+    facts: TorchFacts | None = None
     engine: Engine = field(default_factory=lambda: Engine(name=ENGINE, version=ENGINE_VERSION))
+    facts: TorchFacts | None = None
     known: Mapping[str, float | None] | None = None
 
 
@@ -87,12 +95,3 @@ def _end(
     for result in results:
         if not result.over:
             result.status, result.error, result.details = status, error, details
-
-
-def settled(result: TrainResult) -> TrainResult:
-    """Note what a result ends with."""
-    if result.module is not None:
-        trained = (p for p in result.module.parameters() if p.requires_grad)
-        result.parameters = sum(p.numel() for p in trained)
-        result.weights_sha256 = hash_weights(result.module.state_dict())
-    return result

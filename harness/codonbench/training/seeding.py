@@ -9,20 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from codonbench.data.stream import generator
-
-Chance = tuple[int, int, int]
-"""Where PyTorch's, Python's and NumPy's global generators begin."""
-
-_MODEL = 2  # beside the stream's own uses of the seed
-
-
-def chance_of(seed: int) -> Chance:
-    """Return where a seed's global generators begin; it does not tell the seed."""
-    chance = generator(seed, _MODEL)
-    first, second = int(chance.integers(2**63)), int(chance.integers(2**63))
-    return first, second, int(chance.integers(2**32))
-
+from codonbench.training.request import Chance, chance_of
 
 @contextmanager
 def seeded_globals(seed: int | Chance) -> Iterator[None]:

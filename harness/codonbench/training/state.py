@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -25,71 +24,8 @@ from codonbench.contracts import (
     Targets,
     TaskView,
 )
-from codonbench.contracts.run_spec import DeviceKind, EngineChoice
 from codonbench.data.encodings import Encoder, canonical, make_encoder
-from codonbench.data.stream import BatchClock
-from codonbench.protocols.setup import RunSetup
-from codonbench.training.seeding import Chance, chance_of
-
-IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class TrainRequest:
-    """One run, as whoever trains is given it.
-
-    Attributes:
-        run: Its number for the referees.
-        view: The task, as a model may know it.
-        items: All items that indices may name.
-        evaluated: Items of each split that the model may be asked about, by the split's name.
-        targets: Of the items, as far as they are known from the start, shape (N, ...).
-        trained: Which items those are, shape (n,); empty where each target is told with its pair.
-        class_weights: Loss weight of each class id (C,), permuted as the ids are; or None.
-        clock: Where batches end.
-        chance: Where the global generators begin.
-        device, threads, engine: As in the spec.
-        start, state: Where it goes on, and the file it goes on from, where it was cut short.
-    """
-
-    run: int
-    view: TaskView
-    items: Items
-    evaluated: dict[str, IntArray]
-    targets: Targets
-    trained: IntArray
-    class_weights: npt.NDArray[np.float64] | None
-    clock: BatchClock
-    chance: Chance
-    device: DeviceKind
-    threads: int
-    engine: EngineChoice
-    start: int = 0
-    state: bytes = b""
-
-
-def train_request(run: int, setup: RunSetup) -> TrainRequest:
-    """Return what whoever trains a run is told of it before the first pair."""
-    run_spec, dataset = setup.run_spec, setup.dataset
-    told = setup.protocol.tells_targets
-    trained = np.unique(setup.stream.split.train) if told else np.zeros(0, dtype=np.int64)
-    targets = np.zeros_like(setup.hidden)
-    targets[trained] = setup.hidden[trained]
-    return TrainRequest(
-        run=run,
-        view=dataset.spec.view(),
-        items=dataset.items,
-        evaluated=setup.evaluated(),
-        targets=targets,
-        trained=trained,
-        class_weights=setup.class_weights,
-        clock=setup.clock,
-        chance=chance_of(run_spec.seed),
-        device=run_spec.device,
-        threads=run_spec.threads,
-        engine=run_spec.engine,
-    )
-
+from codonbench.training.request import TrainRequest
 
 class Scale(NamedTuple):
     """What quantities are measured in while they are learned, each of shape (K,).

@@ -1,0 +1,148 @@
+"""A process of its own: asked to stop, ended, and how it ended told."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codonbench.errors import WorkerError
+from codonbench.execution import frames
+from codonbench.execution.launch import launch
+from codonbench.execution.worker_process import WorkerProcess, launch_worker
+
+PRELUDE = """
+import os, signal, sys, time
+from codonbench.execution import frames
+from codonbench.execution.lifeline import take_hold
+hears, speaks = take_hold()
+frames.send_all(speaks, frames.pack(b"there"))
+"""
+
+
+@pytest.fixture
+def begin(tmp_path, monkeypatch):
+    """Start a piece of code; return the process once it is there."""
+    begun = []
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    def begin(code, **options):
+        (tmp_path / "inside.py").write_text(PRELUDE + code)
+        process = launch("inside", **options)
+        begun.append(process)
+        assert frames.Inbox(process.speaks).wait(60)[0] == b"there"
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        ("sys.exit(3)", 3),
+        ("os._exit(200)", 200),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
+        ("os.kill(os.getpid(), 40)", -40),
+    ],
+)
+def test_how_it_ended_is_told(begin, ends, code):
+    process = begin(ends)
+    process.join(60)
+    assert process.exitcode == code
+    process.terminate()  # to no effect
+    process.kill()
+    process.kill()
+    assert process.exitcode == code
+
+
+def test_asked_to_stop_it_hears_sigterm_whatever_it_waits_for(begin):
+    process = begin("signal.signal(signal.SIGTERM, lambda *_: os._exit(7))\ntime.sleep(600)")
+    assert process.exitcode is None
+    process.terminate()
+    process.join(60)
+    assert process.exitcode == 7
+
+
+def test_kill_ends_what_it_has_started_too(begin, tmp_path):
+    process = begin(
+        "child = os.fork()\n"
+        "if child:\n"
+        "    frames.send_all(speaks, frames.pack(str(child).encode()))\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "time.sleep(600)\n"
+    )
+    child = int(frames.Inbox(process.speaks).wait(60)[0])
+    process.kill()
+    assert process.exitcode == -signal.SIGKILL
+    status = Path(f"/proc/{child}/status")
+    assert not status.exists() or "\tZ" in status.read_text() or not _lives(child)
+
+
+def _lives(pid):
+    for _ in range(200):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
+
+
+def test_ctrl_c_in_our_terminal_is_not_for_it(begin):
+    process = begin("os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(600)")
+    assert os.getpgid(process.pid) == os.getsid(process.pid) == process.pid
+    assert process.exitcode is None
+
+
+def test_its_standard_output_is_our_standard_error(begin, capfd):
+    begin("print('not a result', flush=True)").join(60)
+    assert capfd.readouterr() == ("", "not a result\n")
+
+
+def test_it_imports_nothing_from_the_current_folder(begin, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "random.py").write_text("raise SystemExit('a file is no plugin')")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep + os.environ["PYTHONPATH"] + os.pathsep + ".")
+    process = begin("import random\nos._exit(5)")
+    process.join(60)
+    assert process.exitcode == 5
+
+
+def test_it_can_be_another_interpreter(begin, tmp_path):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nANOTHER=1 exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    process = begin("os._exit(9 if 'ANOTHER' in os.environ else 1)", python=str(python))
+    process.join(60)
+    assert process.exitcode == 9
+
+
+def test_an_interpreter_that_is_not_there_is_said_in_words():
+    with pytest.raises(WorkerError, match=r"no worker process can be started: .*not-there"):
+        launch("inside", python="/not-there/python")
+
+
+def test_a_worker_tells_what_pytorch_says_and_ends_without_a_word(capfd):
+    torch = pytest.importorskip("torch")
+    worker = WorkerProcess(launch_worker)
+    try:
+        facts = worker.greeting()
+        assert (facts.torch, facts.gpu_name, facts.deterministic) == (torch.__version__, None, True)
+        worker.process.terminate()
+        worker.process.join(60)
+        assert worker.process.exitcode == -signal.SIGTERM
+    finally:
+        worker.end()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_parent_needs_no_torch():
+    modules = ("frames", "launch", "lifeline", "machine", "sandbox", "worker", "device_locks")
+    names = ", ".join(f"codonbench.execution.{name}" for name in modules)
+    code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
