@@ -137,7 +137,7 @@ def test_a_model_is_shown_shapes_and_never_labels():
 def test_a_model_of_classes_is_stopped_at_a_task_that_has_none():
     view = spec(target={"kind": "quantities"}, evaluation=None, input={"enumerable": False}).view()
     assert view.n_outputs == 3
-    with pytest.raises(ConfigError, match="task 'toy' asks for quantities; .* n_outputs"):
+    with pytest.raises(ConfigError, match=r"task 'toy' asks for quantities; .* n_outputs"):
         view.n_classes  # noqa: B018 - the property is the test
 
 
