@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -28,7 +29,7 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
 class RunRequest(Frozen):
-    """What a person asked for, before names are looked up.
+    """What a person asked for, before names are looked up; each field is an option of `bench run`.
 
     Attributes:
         model: A model's or preset's name.
@@ -41,34 +42,110 @@ class RunRequest(Frozen):
         full: Spend the whole budget.
         device: Where to run.
         threads: CPU threads of each run.
-        engine: ``eager`` is the reference loop; ``traced`` and ``auto`` are faster where they
-            hold, and are the reference loop where they do not; ``compiled`` takes seconds to
+        engine: ``eager`` is the plain loop; ``traced`` and ``auto`` are faster where they
+            hold, and are the plain loop where they do not; ``compiled`` takes seconds to
             begin and is faster still, for long runs; ``graph`` replays many steps on a GPU.
-        salt: Of the relabelling.
+        salt: Of the permutation of class ids.
         offline: Forbid network access.
         force: Run again what is already recorded.
     """
 
-    model: str
-    task: str | None = None
-    data: str | None = None
-    seeds: tuple[int, ...] = (0,)
-    overrides: dict[str, str] = Field(default_factory=dict)
-    task_overrides: dict[str, str] = Field(default_factory=dict)
-    epochs: int | None = Field(default=None, ge=1, le=100_000)
-    pairs: int | None = Field(default=None, ge=1, le=10**12)
-    full: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    threads: int = Field(default=1, ge=1, le=1024)
-    engine: EngineChoice = "auto"
-    salt: str = PUBLIC_SALT
-    offline: bool = False
-    force: bool = False
+    model: str = Field(description="A model or preset.")
+    task: str | None = Field(
+        default=None, description="A task; the default one where none is named."
+    )
+    data: str | None = Field(default=None, description="A data source's name, a file or a folder.")
+    seeds: tuple[int, ...] = Field(default=(0,), description="As in 0-9 or 0,3,5.")
+    overrides: dict[str, str] = Field(
+        default_factory=dict, description="Override a field of the model."
+    )
+    task_overrides: dict[str, str] = Field(
+        default_factory=dict,
+        description="Set an option of the task; its own name does, too: --NAME VALUE.",
+    )
+    epochs: int | None = Field(default=None, ge=1, le=100_000, description="Budget in epochs.")
+    pairs: int | None = Field(
+        default=None, ge=1, le=10**12, description="Budget in training pairs."
+    )
+    full: bool = Field(default=False, description="Spend the whole budget: stop for nothing else.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="auto, cpu or cuda."
+    )
+    threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of each worker.")
+    engine: EngineChoice = Field(
+        default="auto",
+        description="auto, eager (the plain loop), traced, compiled, or graph (GPU).",
+    )
+    salt: str = Field(
+        default=PUBLIC_SALT,
+        description="Of the permutation of class ids; written into the record. fresh: one that "
+        "nobody knows yet.",
+    )
+    offline: bool = Field(default=False, description="Forbid network access.")
+    force: bool = Field(default=False, description="Run again what is already recorded.")
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
         if self.epochs is not None and self.pairs is not None:
             raise ValueError("give the budget in epochs or in pairs, not both")
+        return self
+
+
+class RunOptions(Frozen):
+    """How and where what was asked is run; nothing here decides a result.
+
+    Attributes:
+        workers: Processes that train; 0 for this one, None for one a core.
+        timeout: Seconds that a run may take.
+        checkpoint_every: Seconds between two checkpoints, at least; 0 for none.
+        sandbox: Whether to hold workers in sandboxes.
+        exclusive: Whether to share the processors with no other run.
+        no_wait: Whether to give up rather than wait for what another process has.
+        plugin, plugins_dir: Plugin files, and folders of them.
+        results: The folder of records.
+    """
+
+    workers: int | None = Field(
+        default=None,
+        ge=0,
+        description="Processes that train, one for each core by default; 0: train in this one.",
+    )
+    timeout: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds that a run may take, and with --sandbox its plugin to load.",
+    )
+    checkpoint_every: float = Field(
+        default=10.0,
+        ge=0,
+        description="How often, at most, to keep how far a run has come, so that one cut short "
+        "goes on from there; 0: never.",
+    )
+    sandbox: bool = Field(
+        default=False,
+        description="Let the model's code see no network, no file but its own, and only so much "
+        "memory; needs bubblewrap.",
+    )
+    exclusive: bool = Field(
+        default=False,
+        description="Share the processors with no other run; a GPU is never shared.",
+    )
+    no_wait: bool = Field(
+        default=False, description="Exit 2 rather than wait for what another run has."
+    )
+    plugin: tuple[Path, ...] = Field(
+        default=(), description="A Python file that registers plugins; may be repeated."
+    )
+    plugins_dir: tuple[Path, ...] = Field(
+        default=(),
+        description="A folder of such files, each *.py not beginning with _; may be repeated.",
+    )
+    results: Path = Field(default=Path("leaderboard/results"), description="Folder of records.")
+
+    @model_validator(mode="after")
+    def _sandbox_needs_workers(self) -> Self:
+        if self.sandbox and self.workers == 0:
+            raise ValueError("--sandbox holds worker processes: leave out --workers 0")
         return self
 
 

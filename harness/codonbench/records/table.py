@@ -3,41 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import pandas as pd
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from codonbench.contracts.run_record import RunRecord
+from codonbench.errors import ConfigError, StoreError
+from codonbench.records.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Format = Literal["csv", "parquet", "json"]
 
 
-def runs_frame(records: Iterable[RunRecord]) -> pd.DataFrame:
-    """Return one row a run: what it was, how it ended, and a column for each metric.
+class Records(list[RunRecord]):
+    """Some records, and the same as a table."""
 
-    Never and not applicable are missing values; so is not measured, whose names the column
-    ``not_measured`` lists.
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a run: what it was, how it ended, and a column for each metric.
 
-    >>> frame = runs_frame(store.scan())  # doctest: +SKIP
-    >>> frame.groupby("model")["excess_pairs"].median()  # doctest: +SKIP
+        Never and not applicable are missing values; so is not measured, whose names the column
+        ``not_measured`` lists. Metrics on validation begin with ``validation_``.
+
+        >>> frame = codonbench.load_records("runs").to_frame()  # doctest: +SKIP
+        >>> frame.groupby("model")["mcc"].mean()  # doctest: +SKIP
+        """
+        import pandas as pd  # takes half a second, and most who read records need none
+
+        return pd.DataFrame([_row(record) for record in self])
+
+
+def load_records(folder: str | Path) -> Records:
+    """Return the sound records of a folder, in the order of their names.
+
+    Raises:
+        StoreError: There is no such folder.
     """
-    rows = [
-        {
-            "run_id": record.run_id,
-            "comparability_key": record.comparability_key,
-            "task": record.task,
-            "data": record.dataset.source,
-            "simulated": record.dataset.simulated,
-            "model": record.model,
-            "seed": record.seed,
-            "status": record.status,
-            "parameters": record.parameters,
-            "pairs": record.pairs,
-            "device": record.machine.device_name,
-            "torch": record.machine.torch,
-            "engine": record.engine.name,
-            "train_seconds": record.timings.train,
-            "weights_sha256": record.weights_sha256,
-            "not_measured": " ".join(record.not_measured),
-            **record.metrics,
-        }
-        for record in records
-    ]
-    return pd.DataFrame(rows)
+    if not Path(folder).is_dir():
+        raise StoreError(f"{folder} is no folder of records")
+    return Records(r for r in Store(Path(folder)).scan() if isinstance(r, RunRecord))
+
+
+def export(records: Iterable[RunRecord], path: Path, kind: Format) -> None:
+    """Write the table of some records to a file.
+
+    Raises:
+        ConfigError: Parquet is asked for, and what writes it is not installed.
+        StoreError: The file cannot be written.
+    """
+    frame = Records(records).to_frame()
+    try:
+        if kind == "csv":
+            frame.to_csv(path, index=False)
+        elif kind == "json":
+            frame.to_json(path, orient="records", indent=1)
+        else:
+            frame.to_parquet(path, index=False)
+    except ImportError as error:
+        raise ConfigError(
+            "--format parquet needs pyarrow; try pip install 'codonbench[parquet]'"
+        ) from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _row(record: RunRecord) -> dict[str, object]:
+    validation = {f"validation_{name}": v for name, v in record.validation_metrics.items()}
+    return {
+        "run_id": record.run_id,
+        "comparability_key": record.comparability_key,
+        "task": record.task,
+        "data": record.dataset.source,
+        "simulated": record.dataset.simulated,
+        "model": record.model,
+        "seed": record.seed,
+        "status": record.status,
+        "parameters": record.parameters,
+        "pairs": record.pairs,
+        "selected_pairs": record.selected_pairs,
+        "device": record.machine.device_name,
+        "torch": record.machine.torch,
+        "engine": record.engine.name,
+        "train_seconds": record.timings.train,
+        "weights_sha256": record.weights_sha256,
+        "not_measured": " ".join(record.not_measured),
+        **validation,
+        **record.metrics,
+    }
