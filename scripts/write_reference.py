@@ -22,6 +22,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
+from codonbench.protocols.stop_rule import StopRule
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from typer import Typer
@@ -31,6 +32,7 @@ import codonbench
 from codonbench import contracts, errors, testing
 from codonbench.cli import exit_codes
 from codonbench.cli.main import app
+from codonbench.cli.plugin_commands import plugin_commands
 from codonbench.contracts import origin
 from codonbench.contracts import run_record as records
 from codonbench.contracts.run_spec import EngineChoice, RunSpec
@@ -39,7 +41,6 @@ from codonbench.execution.machine import DeviceKind, Machine
 from codonbench.plugins import hookspecs
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.selection import Selection
-from codonbench.protocols.stop_rule import StopRule
 from codonbench.testing.models import MODEL_CHECKS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
@@ -456,7 +457,7 @@ def commands() -> Iterator[str]:
     )
     assert app.registered_callback is not None
     yield _options(app.registered_callback.callback)
-    for name, function in command_functions(app, "bench"):
+    for name, function in (*command_functions(app, "bench"), *_of_plugins()):
         signature = " ".join([name, *_arguments(function)])
         yield f"### `{name}`"
         yield f"```text\n{signature} [OPTIONS]\n```"
@@ -474,6 +475,13 @@ def command_functions(group: Typer, name: str) -> Iterator[tuple[str, Callable[.
     for inner in group.registered_groups:
         assert inner.typer_instance is not None
         yield from command_functions(inner.typer_instance, f"{name} {inner.name}")
+
+
+def _of_plugins() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield name and function of each command that codonbench's own plugins add."""
+    for name, point in sorted(plugin_commands(None).items()):
+        if point.dist is not None and point.dist.name == "codonbench":
+            yield f"bench {name}", point.load()
 
 
 def _parameters_of(function: Any) -> Iterator[tuple[inspect.Parameter, Any, Any]]:

@@ -48,7 +48,7 @@ OPEN_TO_PLUGINS = {
     "codonbench.ranking",
 }
 
-NEED_PICTURES = ("codonbench.plots", "codonbench.explain")
+NEED_PICTURES = ("codonbench_datasets.human_codon.plots", "codonbench_datasets.human_codon.explain")
 """Parts that need the optional packages of `codonbench[pictures]`."""
 
 CARRIED = {"pydantic_core", "click", "PIL"}

@@ -98,7 +98,7 @@ def _with_embedding(
 ) -> RowPicture:
     """Return a row's pictures with its embedding, of the run whose heat map is shown."""
     from codonbench.errors import UsageError
-    from codonbench.plots.illustrate import draw_embedding, has_embedding
+    from codonbench_datasets.human_codon.plots.illustrate import draw_embedding, has_embedding
 
     if picture.embedding or not picture.heat_map:
         return picture

@@ -1,0 +1,31 @@
+"""The task ``human-codon``, and all that only it needs: data, figures, published table, commands.
+
+Light: the command line imports it to say what commands there are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from codonbench import hookimpl
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from codonbench.contracts import Trajectory
+
+
+@hookimpl
+def register_tasks(register: Any) -> None:
+    """Register the task."""
+    from codonbench_datasets.human_codon.task import HumanCodon
+
+    register(HumanCodon())
+
+
+@hookimpl
+def show_run(trajectory: Trajectory, width: int) -> tuple[RenderableType, ...]:
+    """Show p(class | input) at a run's end, and how many inputs were right on the way."""
+    from codonbench_datasets.human_codon.commands.pictures import curve, matrix
+
+    return matrix(trajectory, width), curve(trajectory)
