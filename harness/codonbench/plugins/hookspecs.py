@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from codonbench.contracts.run_record import RunRecord
     from codonbench.contracts.run_spec import RunSpec
     from codonbench.protocols.base import Protocol
+    from codonbench.report.site.figures import Figures
 
 hookspec = pluggy.HookspecMarker("codonbench")
 hookimpl = pluggy.HookimplMarker("codonbench")
@@ -52,6 +53,14 @@ def snapshot_taken(trajectory: Trajectory, index: int) -> None:
 @hookspec
 def run_finished(record: RunRecord) -> None:
     """After a run is scored and stored. Read-only."""
+
+
+@hookspec
+def row_figures() -> Figures | None:
+    """Return what the page draws of a row. Called when the page is written or checked.
+
+    None: nothing.
+    """
 
 
 @hookspec

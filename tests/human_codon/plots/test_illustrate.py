@@ -7,7 +7,7 @@ import pytest
 
 from codonbench.audit.repeat import repeat
 from codonbench.errors import UsageError
-from codonbench.report.site.reduction import reduce_axes
+from codonbench_datasets.human_codon.page.reduction import reduce_axes
 from codonbench_datasets.human_codon.plots.illustrate import draw_embedding, has_embedding
 
 CACHE = Path("no-cache")
@@ -29,7 +29,7 @@ def test_the_drawing_is_of_the_weights_that_the_record_names(toys):
     (table,) = [w for name, w in weights.items() if w.shape == (25, 2)]
     np.testing.assert_allclose(drawn.xy, table.numpy(), rtol=1e-3)
     assert (drawn.seed, drawn.run_id, drawn.dimensions) == (record.seed, record.run_id, 2)
-    assert drawn.trajectory_sha256 == record.trajectory_sha256
+    assert drawn.trace_sha256 == record.trajectory_sha256
     assert drawn.labels == toys.spec.probe_labels
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from codonbench.contracts import Trajectory
+    from codonbench.report.site.figures import Figures
 
 
 @hookimpl
@@ -21,6 +22,14 @@ def register_tasks(register: Any) -> None:
     from codonbench_datasets.human_codon.task import HumanCodon
 
     register(HumanCodon())
+
+
+@hookimpl
+def row_figures() -> Figures:
+    """Return the figures of a row of the page."""
+    from codonbench_datasets.human_codon.page import CodonFigures
+
+    return CodonFigures()
 
 
 @hookimpl

@@ -11,8 +11,8 @@ from codonbench.contracts import Model, TaskView
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
 from codonbench.plugins.registry import Registry
-from codonbench.report.site.pictures import Axes, EmbeddingPicture
 from codonbench.training.seeding import seeded_globals
+from codonbench_datasets.human_codon.page.pictures import Axes, EmbeddingPicture
 from codonbench_datasets.human_codon.plots.embedding import find_embedding
 
 DIGITS = 4
@@ -72,7 +72,7 @@ def draw_embedding(
     return EmbeddingPicture(
         seed=record.seed,
         run_id=record.run_id,
-        trajectory_sha256=record.trajectory_sha256 or "",
+        trace_sha256=record.trajectory_sha256 or "",
         dimensions=found.dimensions,
         explained=tuple(_rounded(share) for share in found.explained),
         labels=again.trajectory.task.probe_labels,

@@ -9,8 +9,8 @@ from codonbench.contracts import Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray, required_right
 from codonbench.report.site.packing import pack
-from codonbench.report.site.pictures import NEVER, Axes, HeatMap, SeedPicture
 from codonbench.report.site.wording import shown
+from codonbench_datasets.human_codon.page.pictures import NEVER, Axes, HeatMap, SeedPicture
 
 MOST_POINTS = 2_000
 """Probes of a learning curve. Only a run that goes on relapsing has more."""
@@ -45,7 +45,7 @@ def reduce_seed(record: RunRecord, trajectory: Trajectory) -> SeedPicture:
     return SeedPicture(
         seed=record.seed,
         run_id=record.run_id,
-        trajectory_sha256=_source(record),
+        trace_sha256=_source(record),
         complete=trajectory.facts.complete,
         all_seen=trajectory.all_seen,
         probes=len(trajectory.pairs),
@@ -73,7 +73,7 @@ def reduce_heat_map(record: RunRecord, trajectory: Trajectory) -> HeatMap | None
     return HeatMap(
         seed=record.seed,
         run_id=record.run_id,
-        trajectory_sha256=_source(record),
+        trace_sha256=_source(record),
         probes=len(trajectory.pairs),
         labels=trajectory.task.probe_labels,
         pairs=pack(trajectory.pairs[kept], "u4"),

@@ -1,10 +1,14 @@
-"""What a page needs to draw one row: the models of its data. How they are made: `reduction`."""
+"""What a page needs to draw one row: the models of its data. How they are made: `reduction`.
+
+`trace_sha256` is the checksum of a trajectory: what committed rows call it, they go on calling it.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from codonbench.contracts import Frozen
+from codonbench.report.site.figures import RowContent
 from codonbench.report.site.packing import Packed
 
 NEVER = 2**32 - 1
@@ -43,7 +47,7 @@ class SeedPicture(Frozen):
     that small ones, which the paper's instrument shows at full colour, keep their grades.
 
     Attributes:
-        seed, run_id, trajectory_sha256: The run and the trajectory that this was made from.
+        seed, run_id, trace_sha256: The run and the trajectory that this was made from.
         complete: Whether the run spent its whole budget.
         all_seen: Pairs after which its stream has shown every input; None if it never does.
         probes: How many probes the trajectory has; `pairs` has all of them, or `MOST_POINTS`.
@@ -59,7 +63,7 @@ class SeedPicture(Frozen):
 
     seed: int
     run_id: str
-    trajectory_sha256: str
+    trace_sha256: str
     complete: bool
     all_seen: int | None
     probes: int
@@ -77,7 +81,7 @@ class HeatMap(Frozen):
     """The whole code at every probe of one run, and what the paper's instrument saw of it.
 
     Attributes:
-        seed, run_id, trajectory_sha256: The run and its trajectory.
+        seed, run_id, trace_sha256: The run and its trajectory.
         probes: How many probes the trajectory has; `pairs` has all of them, or `MOST_FRAMES`.
         labels: True class of each input in this run, shape (P,).
         pairs: Shape (T,).
@@ -89,7 +93,7 @@ class HeatMap(Frozen):
 
     seed: int
     run_id: str
-    trajectory_sha256: str
+    trace_sha256: str
     probes: int
     labels: tuple[int, ...]
     pairs: Packed
@@ -103,7 +107,7 @@ class EmbeddingPicture(Frozen):
     """A learned embedding of the inputs in two dimensions, at the end of one run.
 
     Attributes:
-        seed, run_id, trajectory_sha256: The run and its trajectory, which its weights went with.
+        seed, run_id, trace_sha256: The run and its trajectory, which its weights went with.
         dimensions: Of the embedding itself; more than two were projected by PCA.
         explained: Share of the variance along each of the two axes.
         labels: True class of each input in this run, shape (P,).
@@ -112,14 +116,14 @@ class EmbeddingPicture(Frozen):
 
     seed: int
     run_id: str
-    trajectory_sha256: str
+    trace_sha256: str
     dimensions: int
     explained: tuple[float, ...]
     labels: tuple[int, ...]
     xy: tuple[tuple[float, float], ...]
 
 
-class RowPicture(Frozen):
+class RowPicture(RowContent):
     """All pictures of one row of the leaderboard.
 
     Attributes:
@@ -132,7 +136,6 @@ class RowPicture(Frozen):
     """
 
     schema_version: Literal[1] = 1
-    row: str
     axes: Axes
     seeds: tuple[SeedPicture, ...]
     heat_map: HeatMap | None

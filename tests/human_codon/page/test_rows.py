@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from codonbench.report.site.files import committed_rows
 from codonbench.report.site.packing import pack
-from codonbench.report.site.pictures import RowPicture
-from codonbench.report.site.rows import kept_part, row_id
+from codonbench.report.site.rows import row_id
 from codonbench.report.site.scripts import from_script
+from codonbench_datasets.human_codon.page.pictures import RowPicture
+from codonbench_datasets.human_codon.page.rows import kept_part
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_a_row_names_each_run_and_the_trace_it_was_made_from(three) -> None:
     _, runs = three.read()
     assert [seed.seed for seed in picture.seeds] == [0, 1, 2]
     for seed in picture.seeds:
-        assert runs[seed.run_id].trajectory_sha256 == seed.trajectory_sha256
+        assert runs[seed.run_id].trajectory_sha256 == seed.trace_sha256
     assert picture.row == row_id(runs[picture.seeds[0].run_id]) == three.row_files[0].stem
 
 
@@ -106,7 +106,7 @@ def test_a_picture_that_contradicts_its_record_is_not_kept(three) -> None:
         {"looks": (10**6,)},
         {"p": pack([1, 2], "u1")},
         {"pairs": pack([], "u4")},
-        {"trajectory_sha256": "0" * 64},
+        {"trace_sha256": "0" * 64},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -121,7 +121,7 @@ def test_a_heat_map_that_the_page_could_not_draw_is_not_kept(three, change) -> N
 def test_a_file_under_another_rows_name_is_not_taken(three) -> None:
     (path,) = three.row_files
     path.rename(path.with_name("0" * 16 + ".js"))
-    assert committed_rows(three.site) == {}
+    assert three.drawn() == {}
 
 
 def test_a_row_takes_far_less_room_than_its_traces(three) -> None:

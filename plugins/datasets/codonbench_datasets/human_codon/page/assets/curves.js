@@ -1,8 +1,14 @@
 // Learning curves: every seed a line over the logarithm of pairs, one seed in front.
 "use strict";
 
-codonbench.curves = (() => {
-  const { probability, NEVER } = codonbench;
+codonbench.codons = {
+  NEVER: 2 ** 32 - 1,
+  // Levels 0..255 are roots of probabilities.
+  probability: (level) => (level / 255) ** 2,
+};
+
+codonbench.codons.curves = (() => {
+  const { probability } = codonbench.codons;
 
   // Plots for the element's width; `stacked` where it is too narrow for columns.
   function draw(holder, picture, table, front) {
@@ -75,5 +81,5 @@ codonbench.curves = (() => {
     });
   }
 
-  return { draw, drawStops, NEVER };
+  return { draw, drawStops };
 })();

@@ -1,7 +1,7 @@
 // Where the model put the codons: letters for amino acids, synonyms tied to their centre.
 "use strict";
 
-codonbench.embedding = (() => {
+codonbench.codons.embedding = (() => {
   // Okabe and Ito's colours, all but black and yellow, which vanish on one of our grounds. There are
   // more classes than colours that can be told apart, so the letter is what counts.
   const HUES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"];

@@ -1,4 +1,4 @@
-"""A trajectory reduced: nothing that a picture shows is lost, by hand and against the trajectory itself."""
+"""A trajectory reduced: nothing that a picture shows is lost, by hand and against itself."""
 
 from dataclasses import replace
 
@@ -7,8 +7,8 @@ import pytest
 
 from codonbench.contracts import Trajectory, TrajectoryFacts
 from codonbench.report.site.packing import unpack
-from codonbench.report.site.pictures import NEVER
-from codonbench.report.site.reduction import (
+from codonbench_datasets.human_codon.page.pictures import NEVER
+from codonbench_datasets.human_codon.page.reduction import (
     MOST_POINTS,
     levels,
     reduce_axes,

@@ -1,8 +1,9 @@
 // After how many pairs each codon is known, on the table of textbooks: a real table, read cell by cell.
 "use strict";
 
-codonbench.codonTable = (() => {
-  const { element, words, NEVER } = codonbench;
+codonbench.codons.table = (() => {
+  const { element, words } = codonbench;
+  const { NEVER } = codonbench.codons;
 
   // which: "right_since" or "first_right"; only: a seed, or null for the median over seeds.
   function build(picture, table, which, only) {

@@ -1,4 +1,4 @@
-"""Folders of records and trajectories that a page can be made from: one small run, under many names."""
+"""Folders of records and trajectories to make a page from: one small run, under many names."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.board import build_board
 from codonbench.records.store import Store
 from codonbench.report.site import files
+from codonbench_datasets.human_codon.page import CodonFigures
+from codonbench_datasets.human_codon.ranking import RANKING
+
+FIGURES = {"codons": CodonFigures()}
+RANKINGS = {"human-codon": RANKING}
 
 
 def renamed(record, **changes):
@@ -53,9 +58,20 @@ class Shelf:
     def make(self):
         """Write the page as `bench site` does; return what it wrote."""
         board, runs = self.read()
-        old = files.committed_rows(self.site)
-        pictures = list(files.pictured_rows(board, runs, old, self.store))
-        return self.write(files.wanted_files(board, runs, pictures))
+        drawn = list(files.drawn_rows(board, runs, self.drawn(), self.store, FIGURES))
+        return self.write(self.wanted(board, runs, drawn))
+
+    def drawn(self):
+        """What the rows in the page's folder are drawn from, by row."""
+        return files.committed_rows(self.site, FIGURES)
+
+    def picture(self):
+        """What the only row is drawn from."""
+        (one,) = self.drawn().values()
+        return one.content
+
+    def wanted(self, board, runs, drawn=()):
+        return files.wanted_files(board, runs, drawn, FIGURES, RANKINGS)
 
     def write(self, wanted):
         for path, content in wanted.items():

@@ -10,8 +10,10 @@ import pytest
 
 from codonbench.ranking.board import build_board
 from codonbench.report.site import files
-from codonbench.report.site.pictures import EmbeddingPicture
+from codonbench.report.site.files import Drawn
 from codonbench.scoring.score import recorded_key
+from codonbench_datasets.human_codon.page import CodonFigures
+from codonbench_datasets.human_codon.page.pictures import EmbeddingPicture
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -109,7 +111,7 @@ def many(base, rename, models, seeds, excess=lambda model, seed: 64 * model, **c
 
 def site_of(shelf, records, pictures=()):
     board, runs = build_board(records), {record.run_id: record for record in records}
-    shelf.write(files.wanted_files(board, runs, pictures))
+    shelf.write(shelf.wanted(board, runs, [Drawn(CodonFigures(), p) for p in pictures]))
     return shelf.site
 
 
@@ -224,8 +226,8 @@ def test_the_slider_shows_each_probe_of_the_trace(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
     seen.open_row("mlp-64")
-    board, runs = codons.read()
-    (picture,) = files.pictured_rows(board, runs, files.committed_rows(codons.site), codons.store)
+    _, runs = codons.read()
+    picture = codons.picture()
     trajectory = codons.store.load_trajectory(runs[picture.heat_map.run_id])
     last = len(trajectory.pairs) - 1
     slider = page.locator("#probe")
@@ -241,10 +243,8 @@ def test_the_slider_shows_each_probe_of_the_trace(visit, codons):
     for t in (1, 2, 3):
         page.keyboard.press("ArrowRight")
         text = page.inner_text("#probe-text")
-        assert (
-            f"Probe {t + 1} of {last + 1}: {trajectory.pairs[t]:,} pairs, {trajectory.right[t].sum()} of 64"
-            in text
-        )
+        probe = f"Probe {t + 1} of {last + 1}: {trajectory.pairs[t]:,} pairs"
+        assert f"{probe}, {trajectory.right[t].sum()} of 64" in text
         assert slider.get_attribute("aria-valuetext") == text
     assert fills(page, 1) != first
     page.keyboard.press("End")
@@ -387,7 +387,7 @@ def test_forty_models_of_ten_seeds_open_in_two_seconds_and_five_megabytes(
 ):
     records = many(base, rename, 40, 10)
     board, runs = build_board(records), {record.run_id: record for record in records}
-    (one,) = files.committed_rows(codons.site).values()
+    one = codons.picture()
     pictures = [
         one.model_copy(
             update={
@@ -452,10 +452,10 @@ def test_a_row_of_too_few_seeds_has_no_tier(visit, shelf, base, rename):
 @pytest.mark.parametrize(
     ("real", "controlled", "text"),
     [
-        (640, None, "deciphered the real code and not one shuffled for each seed"),
-        (None, 640, "deciphered codes shuffled for each seed and not the real one"),
-        (None, None, "deciphered neither the real code nor one shuffled for each seed"),
-        (640, 1280, "needs 0.50 [0.50 to 0.50] of the pairs"),
+        (640, None, "got there without the control and not under it"),
+        (None, 640, "got there under the control and not without it"),
+        (None, None, "got there neither without the control nor under it"),
+        (640, 1280, "needs 0.50 [0.50 to 0.50] of what it needs under the control"),
     ],
 )
 def test_a_ratio_to_the_control_is_said_in_words(
@@ -500,11 +500,11 @@ def test_tiers_and_restricted_means_are_columns_and_a_line_parts_tiers(visit, sh
 
 def test_an_embedding_is_drawn_by_the_letters_of_classes(visit, shelf, codons, base, rename):
     record = rename(base, seed=base.seed)
-    (one,) = files.committed_rows(codons.site).values()
+    one = codons.picture()
     embedding = EmbeddingPicture(
         seed=record.seed,
         run_id=record.run_id,
-        trajectory_sha256=record.trajectory_sha256,
+        trace_sha256=record.trajectory_sha256,
         dimensions=10,
         explained=(0.4, 0.25),
         labels=one.heat_map.labels,
@@ -566,7 +566,7 @@ def test_hostile_words_are_shown_and_do_nothing(visit, shelf, codons, base, rena
             "machine": base.machine.model_copy(update={"device_name": HOSTILE}),
         }
     )
-    (one,) = files.committed_rows(codons.site).values()
+    one = codons.picture()
     board, runs = build_board([record]), {record.run_id: record}
     ((row, _),) = files.rows_of(board, runs)
     names = (HOSTILE[:32], *one.axes.inputs[1:])

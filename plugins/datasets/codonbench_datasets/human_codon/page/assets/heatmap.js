@@ -1,8 +1,9 @@
 // The whole code at every probe, and beside it what the paper's instrument shows at that moment.
 "use strict";
 
-codonbench.heatMap = (() => {
-  const { element, words, probability } = codonbench;
+codonbench.codons.heatMap = (() => {
+  const { element, words } = codonbench;
+  const { probability } = codonbench.codons;
   const SATURATES = 0.056; // where the colours of the paper's map are full
   const colour = d3.interpolateCividis;
   const exactly = Array.from({ length: 256 }, (_, level) => colour(probability(level)));
