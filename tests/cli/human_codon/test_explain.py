@@ -39,9 +39,8 @@ def test_json_is_one_object_with_values_shares_and_means(explain, board):
     assert facts["same_weights"] is True
 
 
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-def test_a_picture_is_drawn_the_same_each_time(explain, tmp_path, ending):
-    path = tmp_path / f"why.{ending}"
+def test_a_picture_is_drawn_the_same_each_time(explain, tmp_path):
+    path = tmp_path / "why.svg"
     contents = []
     for _ in range(2):
         assert explain("mlp-64-s0", "--out", path).code == 0

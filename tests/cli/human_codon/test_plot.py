@@ -28,8 +28,7 @@ def test_all_pictures_of_a_run_are_drawn_and_what_does_not_apply_is_said(plot, b
     assert f"left out {name}-embedding.png: model 'mlp-64' has no embedding" in answer.err
 
 
-@pytest.mark.parametrize("form", ["png", "svg", "pdf"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "form"), [*zip(KINDS, ["png", "svg", "pdf", "png"], strict=True)])
 def test_the_same_record_gives_the_same_bytes(plot, tmp_path, kind, form):
     contents = []
     for _ in range(2):

@@ -22,8 +22,14 @@ def test_which_rows_have_an_embedding_is_seen_without_training(toys, finished, m
     assert has_embedding(record, toys.registry(), reduce_axes(finished[1])) is has_one
 
 
-def test_the_drawing_is_of_the_weights_that_the_record_names(toys):
-    record = toys.run("embedding2-tanh", pairs=1_000, full=True)[0]
+@pytest.fixture(scope="module")
+def embedded(toys):
+    """The record of a model that has an embedding in the plane."""
+    return toys.run("embedding2-tanh", pairs=1_000, full=True)[0]
+
+
+def test_the_drawing_is_of_the_weights_that_the_record_names(toys, embedded):
+    record = embedded
     drawn = draw_embedding(record, toys.registry(), CACHE)
     weights = repeat(record, toys.registry(), CACHE).module.state_dict()
     (table,) = [w for name, w in weights.items() if w.shape == (25, 2)]
@@ -33,9 +39,8 @@ def test_the_drawing_is_of_the_weights_that_the_record_names(toys):
     assert drawn.labels == toys.spec.probe_labels
 
 
-def test_other_weights_than_the_recorded_ones_are_not_drawn(toys):
-    record = toys.run("embedding2-tanh", pairs=1_000, full=True)[0]
-    other = record.model_copy(update={"weights_sha256": "0" * 64})
+def test_other_weights_than_the_recorded_ones_are_not_drawn(toys, embedded):
+    other = embedded.model_copy(update={"weights_sha256": "0" * 64})
     with pytest.raises(UsageError, match="comes to other weights here"):
         draw_embedding(other, toys.registry(), CACHE)
 
