@@ -87,7 +87,7 @@ def facts(record: RunRecord) -> Table:
 
 
 def _status(record: RunRecord) -> str:
-    """Return ``done: deciphered after 5,632 pairs``, ``error after 0 pairs: ...``."""
+    """Return how a run ended: ``error after 0 pairs: ...``."""
     from codonbench.cli.phrases import ending
 
     text = ending(record)
