@@ -33,8 +33,12 @@ def row_figures() -> Figures:
 
 
 @hookimpl
-def show_run(trajectory: Trajectory, width: int) -> tuple[RenderableType, ...]:
+def show_run(trajectory: Trajectory, width: int) -> tuple[RenderableType, ...] | None:
     """Show p(class | input) at a run's end, and how many inputs were right on the way."""
+    from codonbench_datasets.human_codon.asked import serves
+
+    if not serves(trajectory):
+        return None
     from codonbench_datasets.human_codon.commands.pictures import curve, matrix
 
     return matrix(trajectory, width), curve(trajectory)

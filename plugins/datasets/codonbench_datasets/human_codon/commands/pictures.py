@@ -8,6 +8,7 @@ from rich.text import Text
 
 from codonbench.cli.tables import new_table
 from codonbench.contracts import Trajectory
+from codonbench_datasets.human_codon.asked import asked
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _CURVE_COLUMNS = 64
@@ -23,7 +24,7 @@ def matrix(trajectory: Trajectory, width: int) -> Table:
     """
     p = trajectory.probabilities(len(trajectory.pairs) - 1)
     right = trajectory.right[-1]
-    unit, classes = trajectory.task.unit, trajectory.task.classes
+    unit, classes = trajectory.task.input.unit, trajectory.task.target.names
     apart = 4 if width >= 4 * len(classes) + 8 else 3
     table = new_table()
     table.box = None
@@ -33,10 +34,10 @@ def matrix(trajectory: Trajectory, width: int) -> Table:
     table.add_column(unit, no_wrap=True)
     for name in classes:
         table.add_column(name, justify="right", no_wrap=True, min_width=max(apart, len(name) + 1))
-    for i, text in enumerate(trajectory.task.probe_inputs):
+    for i, text in enumerate(asked(trajectory.task).inputs):
         cells = [Text(f"{text} ", style="" if right[i] else "bold red")]
         for c in range(len(classes)):
-            is_true = c == trajectory.labels[i]
+            is_true = c == trajectory.targets[i]
             cells.append(Text(_percent(p[i, c]), style=_style(p[i, c], is_true, bool(right[i]))))
         table.add_row(*cells)
     return table
@@ -50,10 +51,9 @@ def curve(trajectory: Trajectory) -> Text:
     share = trajectory.right.mean(axis=1)[np.maximum(probe, 0)]
     # A block is full only where everything is right.
     bars = "".join(_BLOCKS[int(s * (len(_BLOCKS) - 1))] for s in share)
+    unit, n_inputs = trajectory.task.input.unit, len(trajectory.targets)
     axis = f"1{f'{last:,} pairs':>{_CURVE_COLUMNS - 1}}"
-    return Text(
-        f"\n{trajectory.task.unit}s right of {len(trajectory.labels)}, log scale\n{bars}\n{axis}"
-    )
+    return Text(f"\n{unit}s right of {n_inputs}, log scale\n{bars}\n{axis}")
 
 
 def _percent(p: float) -> str:

@@ -247,7 +247,7 @@ class _Repeater:
 
         record, view, took = run.record, run.trajectory.task.view(), run.record.timings.total
         missing = UsageError(f"model {record.model!r} has no embedding with a row for each input")
-        probe = np.arange(len(run.trajectory.labels))
+        probe = np.arange(len(run.trajectory.targets))
         if find_embedding(build(record, view, self.registry), probe) is None:
             raise missing
         say(f"{record.name}: running it again for its embedding (it took {took:.0f} s)")
@@ -256,7 +256,7 @@ class _Repeater:
             say(f"{record.name}: the repetition's weights are not the recorded ones")
         if repetition.module is None:
             raise UsageError(f"{record.name} cannot be run again: {repetition.record.error}")
-        found = find_embedding(repetition.module, repetition.job.dataset.probe)
+        found = find_embedding(repetition.module, repetition.job.dataset.evaluation)
         if found is None:
             raise missing
         return found

@@ -9,9 +9,10 @@ import torch
 from pydantic import Field
 
 from codonbench.audit.repeat import Repetition
-from codonbench.contracts import BatchLearner, Frozen, Model, TaskSpec
+from codonbench.contracts import BatchLearner, Dataset, Frozen, Model, Sequences, TaskSpec
 from codonbench.data.encodings import canonical, make_encoder
 from codonbench.errors import UsageError
+from codonbench_datasets.human_codon.asked import asked
 from codonbench_datasets.human_codon.explain.gradients import integrated_gradients
 from codonbench_datasets.human_codon.explain.substitution import (
     FloatArray,
@@ -112,33 +113,35 @@ def explain(repetition: Repetition) -> Explanation:
     plugin = repetition.job.entry.cls
     if module is None or not issubclass(plugin, Model):
         raise UsageError(f"{record.name} has no trained module to explain")
-    setting, spec = repetition.setting, repetition.trajectory.task
-    logits = repetition.trajectory.logits[-1].astype(np.float64)
+    setup, spec = repetition.setup, repetition.trajectory.task
+    logits = repetition.trajectory.outputs[-1].astype(np.float64)
     if not np.isfinite(logits).all():
         raise UsageError(f"{record.name} ended in NaN or infinity: there is nothing to explain")
-    letters = setting.dataset.inputs[setting.dataset.probe]
-    labels = repetition.trajectory.labels
+    letters = _letters(setup.dataset)
+    labels = repetition.trajectory.targets.astype(np.int64)
     model = plugin(repetition.job.config)
     encoding = canonical(model.encoding, spec.view())
     attributions = [
-        _by_substitution("the code itself", letters, np.eye(len(spec.classes))[labels], labels),
+        _by_substitution(
+            "the code itself", letters, np.eye(len(spec.target.names))[labels], labels
+        ),
         _by_substitution("substitution", letters, logits, labels),
     ]
     why_not = _no_gradients(encoding, spec, module)
     if not why_not:
         encode = make_encoder(
-            encoding, spec.view(), setting.dataset.inputs, torch.device("cpu"), torch.float64
+            encoding, spec.view(), setup.dataset.items, torch.device("cpu"), torch.float64
         )
-        encoded = encode(torch.as_tensor(setting.dataset.probe))
-        columns = setting.labels.hide(labels)
-        values, off = integrated_gradients(module, encoded, columns, spec.length)
+        encoded = encode(torch.as_tensor(setup.dataset.evaluation))
+        columns = labels if setup.labels is None else setup.labels.hide(labels)
+        values, off = integrated_gradients(module, encoded, columns, spec.input.max_length)
         attributions.append(_attribution("integrated gradients", values, off))
     return Explanation(
         run=record.name,
         same_weights=repetition.same_weights,
         encoding=encoding,
-        inputs=spec.probe_inputs,
-        meanings=tuple(spec.classes[label] for label in labels),
+        inputs=asked(spec).inputs,
+        meanings=tuple(spec.target.names[label] for label in labels),
         right=tuple(repetition.trajectory.right[-1].tolist()),
         silent=tuple(map(tuple, silent_positions(letters, labels).tolist())),
         attributions=tuple(attributions),
@@ -146,19 +149,32 @@ def explain(repetition: Repetition) -> Explanation:
     )
 
 
+def _letters(dataset: Dataset) -> IntArray:
+    """Return the evaluation set as letter indices, shape (P, L).
+
+    Raises:
+        UsageError: It is not made of words of one length.
+    """
+    items, lengths = dataset.items, dataset.spec.input
+    if not isinstance(items, Sequences) or lengths.min_length != lengths.max_length:
+        raise UsageError(f"task {dataset.spec.name!r} does not ask words of one length")
+    return items.take(dataset.evaluation).rows().astype(np.int64)
+
+
 def _no_gradients(encoding: str, spec: TaskSpec, module: torch.nn.Module) -> str:
     """Return why integrated gradients are not defined; nothing where they are."""
     if isinstance(module, BatchLearner):
         return "No integrated gradients: the model does not learn by gradient."
-    if encoding == f"{spec.symbol}_index":
+    unit, symbol = spec.input.unit, spec.input.symbol
+    if encoding == f"{symbol}_index":
         return (
-            f"No integrated gradients: the model is handed {spec.symbol}s as indices, and there "
+            f"No integrated gradients: the model is handed {symbol}s as indices, and there "
             "is no way from one index to another that a gradient could follow."
         )
-    if not encoding.startswith(f"{spec.symbol}_"):
+    if not encoding.startswith(f"{spec.input.symbol}_"):
         return (
-            f"No integrated gradients: the model is handed the {spec.unit} as a whole "
-            f"({encoding}), so its input has no {spec.symbol}s that a gradient could tell apart. "
+            f"No integrated gradients: the model is handed the {unit} as a whole "
+            f"({encoding}), so its input has no {symbol}s that a gradient could tell apart. "
             "What it has learned of them shows in what it does when one is substituted."
         )
     return ""

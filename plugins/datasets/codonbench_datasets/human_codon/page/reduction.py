@@ -10,6 +10,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray, required_right
 from codonbench.report.site.packing import pack
 from codonbench.report.site.wording import shown
+from codonbench_datasets.human_codon.asked import all_seen, asked
 from codonbench_datasets.human_codon.page.pictures import NEVER, Axes, HeatMap, SeedPicture
 
 MOST_POINTS = 2_000
@@ -26,15 +27,23 @@ def reduce_axes(trajectory: Trajectory) -> Axes:
     """Return what was asked, cut to what a page can show."""
     task = trajectory.task
     return Axes(
-        unit=task.unit,
-        symbol=task.symbol,
-        alphabet=shown(task.alphabet),
-        length=task.length,
-        inputs=tuple(shown(text, 32) for text in task.probe_inputs),
-        classes=tuple(shown(name, 32) for name in task.classes),
+        unit=task.input.unit,
+        symbol=task.input.symbol,
+        alphabet=shown(task.input.alphabet),
+        length=task.input.max_length,
+        inputs=tuple(shown(text, 32) for text in asked(task).inputs),
+        classes=tuple(shown(name, 32) for name in task.target.names),
         needed=required_right(task),
-        first_look=min(task.instrument_batches, default=0) * trajectory.facts.batch_size or None,
+        first_look=_first_look(trajectory),
     )
+
+
+def _first_look(trajectory: Trajectory) -> int | None:
+    """Return the pairs at the instrument's first frame; None where the task has no instrument."""
+    batches = trajectory.task.facts.get("instrument_batches")
+    if not isinstance(batches, list) or not batches:
+        return None
+    return min(int(str(batch)) for batch in batches) * trajectory.facts.batch_size
 
 
 def reduce_seed(record: RunRecord, trajectory: Trajectory) -> SeedPicture:
@@ -47,7 +56,7 @@ def reduce_seed(record: RunRecord, trajectory: Trajectory) -> SeedPicture:
         run_id=record.run_id,
         trace_sha256=_source(record),
         complete=trajectory.facts.complete,
-        all_seen=trajectory.all_seen,
+        all_seen=all_seen(trajectory),
         probes=len(trajectory.pairs),
         stops=stops,
         pairs=pack(trajectory.pairs[kept], "u4"),
@@ -62,7 +71,7 @@ def reduce_seed(record: RunRecord, trajectory: Trajectory) -> SeedPicture:
 
 def reduce_heat_map(record: RunRecord, trajectory: Trajectory) -> HeatMap | None:
     """Return the whole code at every probe; None where it is too large to look at."""
-    _, inputs, classes = trajectory.logits.shape
+    _, inputs, classes = trajectory.outputs.shape
     if inputs * classes > MOST_CELLS:
         return None
     looks, redrawn = _looks(trajectory)
@@ -75,7 +84,7 @@ def reduce_heat_map(record: RunRecord, trajectory: Trajectory) -> HeatMap | None
         run_id=record.run_id,
         trace_sha256=_source(record),
         probes=len(trajectory.pairs),
-        labels=trajectory.task.probe_labels,
+        labels=asked(trajectory.task).targets,
         pairs=pack(trajectory.pairs[kept], "u4"),
         p=pack(levels(np.moveaxis(p, 0, -1)), "u1"),
         right=pack(trajectory.right[kept].T, "u1"),
@@ -100,8 +109,8 @@ def _source(record: RunRecord) -> str:
 
 def _true_probabilities(trajectory: Trajectory) -> FloatArray:
     """Return p(true) of each input, shape (T, P); 0 from the first non-finite probe on."""
-    index = np.arange(len(trajectory.labels))
-    p = trajectory.probabilities(slice(None))[:, index, trajectory.labels]
+    index = np.arange(len(trajectory.targets))
+    p = trajectory.probabilities(slice(None))[:, index, trajectory.targets]
     return np.where(trajectory.finite[:, None], p, 0.0)
 
 
@@ -129,10 +138,10 @@ def _looks(trajectory: Trajectory) -> tuple[IntArray, BoolArray]:
 
     Shapes (F,) and (P, F). A frame without a probe of its own is left out.
     """
-    probes = np.searchsorted(trajectory.pairs, trajectory.frame_pairs)
-    there = np.isin(trajectory.frame_pairs, trajectory.pairs)
-    inputs = np.arange(len(trajectory.labels))
-    redrawn = (trajectory.frame_inputs[there][:, :, None] == inputs).any(axis=1)
+    probes = np.searchsorted(trajectory.pairs, trajectory.arrays["frame_pairs"])
+    there = np.isin(trajectory.arrays["frame_pairs"], trajectory.pairs)
+    inputs = np.arange(len(trajectory.targets))
+    redrawn = (trajectory.arrays["frame_inputs"][there][:, :, None] == inputs).any(axis=1)
     return probes[there].astype(np.int64), redrawn.reshape(-1, len(inputs)).T
 
 
@@ -145,7 +154,7 @@ def _kept(trajectory: Trajectory, most: int, always: IntArray | None = None) -> 
     pairs = trajectory.pairs
     if len(pairs) <= most:
         return np.arange(len(pairs))
-    first = int(trajectory.deciphered.argmax())
+    first = int(trajectory.solved.argmax())
     needed = np.array([0, max(first - 1, 0), first, len(pairs) - 1])
     needed = np.union1d(needed, [] if always is None else always).astype(np.int64)
     grid = np.geomspace(1, max(int(pairs[-1]), 2), max(most - len(needed), 0))

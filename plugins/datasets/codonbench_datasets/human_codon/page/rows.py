@@ -12,6 +12,7 @@ from codonbench.errors import StoreError
 from codonbench.records.store import Store
 from codonbench.report.site.packing import Packed, unpack
 from codonbench.report.site.rows import Records, row_id
+from codonbench_datasets.human_codon.asked import serves
 from codonbench_datasets.human_codon.page.pictures import (
     Axes,
     EmbeddingPicture,
@@ -64,7 +65,10 @@ def picture_row(
     seeds, axes = [], old.axes if old and known else None
     for run_id, record in records.items():
         seed = known.get(run_id)
-        if (seed is None or anew) and (trajectory := store.load_trajectory(record)) is not None:
+        missing = seed is None or anew
+        if missing and (trajectory := store.load_trajectory(record)) is not None:
+            if not serves(trajectory):
+                return None
             seed, axes = reduce_seed(record, trajectory), axes or reduce_axes(trajectory)
         if seed is not None:
             seeds.append(seed)

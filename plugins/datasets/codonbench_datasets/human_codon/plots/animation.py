@@ -99,18 +99,18 @@ class _Stage:
         """Return the picture at one probe."""
         trajectory = self.run.trajectory
         self.canvas.restore_region(self.empty)  # type: ignore[no-untyped-call]
-        right, unit = int(trajectory.right[probe].sum()), trajectory.task.unit
+        right, unit = int(trajectory.right[probe].sum()), trajectory.task.input.unit
         pairs = int(trajectory.pairs[probe])
         self._show(
             self.panels[0],
-            colours(p, trajectory.labels),
-            f"exact: {right} of {len(trajectory.labels)} {unit}s right after {pairs:,} pairs",
+            colours(p, trajectory.targets),
+            f"exact: {right} of {len(trajectory.targets)} {unit}s right after {pairs:,} pairs",
         )
         if drawn is not None:
             missing = np.isnan(drawn[:, 0])
-            cells = colours(np.nan_to_num(np.minimum(drawn / SATURATES, 1.0)), trajectory.labels)
+            cells = colours(np.nan_to_num(np.minimum(drawn / SATURATES, 1.0)), trajectory.targets)
             cells[missing] = _UNDRAWN
-            frames = int((trajectory.frame_pairs <= pairs).sum())
+            frames = int((trajectory.arrays["frame_pairs"] <= pairs).sum())
             self._show(
                 self.panels[1],
                 cells,
@@ -129,7 +129,7 @@ class _Stage:
 
 def _make_panel(axes: Axes, run: Run) -> _Panel:
     """Lay out an empty heat map: inputs across, classes down."""
-    n_inputs, n_classes = run.trajectory.logits.shape[1:]
+    n_inputs, n_classes = run.trajectory.outputs.shape[1:]
     image = axes.imshow(
         np.ones((n_classes, n_inputs, 4)), aspect="auto", interpolation="nearest", animated=True
     )

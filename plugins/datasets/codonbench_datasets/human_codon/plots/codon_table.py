@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from codonbench.errors import UsageError
+from codonbench_datasets.human_codon.asked import asked
 from codonbench_datasets.human_codon.plots.passage import settled_pairs
 from codonbench_datasets.human_codon.plots.runs import Run
 from codonbench_datasets.human_codon.plots.style import (
@@ -53,7 +54,7 @@ def draw_codon_table(run: Run) -> Figure:
     axes = figure.subplots()
     for i in range(len(settled)):
         _draw_cell(axes, run, i, float(settled[i]), scale)
-    _draw_letters(axes, run.trajectory.task.alphabet)
+    _draw_letters(axes, run.trajectory.task.input.alphabet)
     bar = figure.colorbar(scale, ax=axes, location="bottom", aspect=50, pad=0.02, fraction=0.03)
     bar.set_label("pairs after which the codon is right for good (log scale; dark is early)")
     bar.ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -65,8 +66,13 @@ def draw_codon_table(run: Run) -> Figure:
 
 def _is_table(run: Run) -> bool:
     task = run.trajectory.task
-    words = [a + b + c for a in task.alphabet for b in task.alphabet for c in task.alphabet]
-    return len(task.alphabet) == _SIZE and list(task.probe_inputs) == words
+    words = [
+        a + b + c
+        for a in task.input.alphabet
+        for b in task.input.alphabet
+        for c in task.input.alphabet
+    ]
+    return len(task.input.alphabet) == _SIZE and list(asked(task).inputs) == words
 
 
 def _corner(i: int) -> tuple[float, float]:
@@ -104,7 +110,7 @@ def _draw_cell(axes: Axes, run: Run, i: int, settled: float, scale: ScalarMappab
     text: dict[str, Any] = {"va": "center", "color": ink, "bbox": plate}
     axes.text(x + 0.04, middle, name, fontsize=8.5, family=mono, **text)
     axes.text(x + 0.70, middle, _when(settled), fontsize=8, ha="right", **text)
-    seen = int(run.trajectory.first_seen[i])
+    seen = int(run.trajectory.arrays["first_seen"][i])
     axes.text(x + 0.96, middle, short(seen) if seen else "-", fontsize=5.8, ha="right", **text)
 
 

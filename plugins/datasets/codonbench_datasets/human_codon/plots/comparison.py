@@ -48,7 +48,7 @@ def draw_comparison(rows: Sequence[Row]) -> Figure:
 
 def _passage(run: Run) -> float | None:
     """Return the pairs at the first deciphered probe; None for never."""
-    deciphered = run.trajectory.deciphered
+    deciphered = run.trajectory.solved
     return float(run.trajectory.pairs[deciphered.argmax()]) if deciphered.any() else None
 
 
@@ -75,7 +75,7 @@ def _draw_curves(axes: Axes, rows: Sequence[Row], first: float, last: float) -> 
     pairs_axis(axes, first, last)
     axes.set_ylim(0, 1.03)
     fixed_ticks(axes, [0, 0.25, 0.5, 0.75, 1])
-    unit = rows[0][0].trajectory.task.unit
+    unit = rows[0][0].trajectory.task.input.unit
     axes.set_ylabel(f"share of {unit}s right")
     axes.set_xlabel("training pairs (log scale)")
     axes.set_title("median over seeds; band: least to most")

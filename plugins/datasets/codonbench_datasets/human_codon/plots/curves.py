@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from codonbench_datasets.human_codon.asked import all_seen
 from codonbench_datasets.human_codon.plots.runs import Run, true_probabilities
 from codonbench_datasets.human_codon.plots.style import (
     BLACK,
@@ -60,7 +61,7 @@ def _seeds(runs: Sequence[Run], chosen: int) -> str:
 
 
 def _draw_right(axes: Axes, runs: Sequence[Run], chosen: int) -> None:
-    n_inputs, unit = len(runs[chosen].trajectory.labels), runs[chosen].trajectory.task.unit
+    n_inputs, unit = len(runs[chosen].trajectory.targets), runs[chosen].trajectory.task.input.unit
     _lines(axes, runs, chosen, [r.trajectory.right.sum(axis=1) for r in runs])
     axes.set_ylim(0, n_inputs * 1.04)
     axes.set_ylabel(f"{unit}s right")
@@ -97,7 +98,7 @@ def _draw_confidence(axes: Axes, runs: Sequence[Run], chosen: int) -> None:
         color="#555555",
     )
     axes.set_ylim(-0.03, 1.04)
-    axes.set_ylabel(f"lowest p(true)\nof any {runs[chosen].trajectory.task.unit}")
+    axes.set_ylabel(f"lowest p(true)\nof any {runs[chosen].trajectory.task.input.unit}")
     fixed_ticks(axes, [0, 0.5, 1])
 
 
@@ -118,18 +119,18 @@ def _lines(axes: Axes, runs: Sequence[Run], chosen: int, values: Sequence[np.nda
 
 
 def _mark_all_seen(axes: Axes, run: Run) -> None:
-    seen = run.trajectory.all_seen
+    seen = all_seen(run.trajectory)
     if seen is not None and seen <= run.trajectory.pairs[-1]:
         axes.axvline(seen, color=BLACK, linewidth=0.8, linestyle=(0, (1, 2)))
 
 
 def _say_all_seen(axes: Axes, run: Run) -> None:
     """Say beside the dotted line what it marks."""
-    seen = run.trajectory.all_seen
+    seen = all_seen(run.trajectory)
     if seen is None or seen > run.trajectory.pairs[-1]:
         return
     axes.annotate(
-        f"all {run.trajectory.task.unit}s seen: {short(seen)}",
+        f"all {run.trajectory.task.input.unit}s seen: {short(seen)}",
         (seen, 0),
         xycoords=("data", "axes fraction"),
         xytext=(-4, 5),

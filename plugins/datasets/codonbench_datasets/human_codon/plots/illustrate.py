@@ -12,6 +12,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
 from codonbench.plugins.registry import Registry
 from codonbench.training.seeding import seeded_globals
+from codonbench_datasets.human_codon.asked import asked
 from codonbench_datasets.human_codon.page.pictures import Axes, EmbeddingPicture
 from codonbench_datasets.human_codon.plots.embedding import find_embedding
 
@@ -33,9 +34,10 @@ def has_embedding(record: RunRecord, registry: Registry, axes: Axes) -> bool:
         unit=axes.unit,
         symbol=axes.symbol,
         alphabet=axes.alphabet,
-        length=axes.length,
+        min_length=axes.length,
+        max_length=axes.length,
         n_inputs=len(axes.inputs),
-        n_classes=len(axes.classes),
+        n_outputs=len(axes.classes),
     )
     with seeded_globals(0):
         module = entry.cls(entry.cls.Config.model_validate(record.run_spec.config)).build(view)
@@ -66,7 +68,7 @@ def draw_embedding(
             f"like its own: {record.machine.device_name}, torch {record.machine.torch}"
         )
     module = again.module
-    found = find_embedding(module, again.job.dataset.probe) if module is not None else None
+    found = find_embedding(module, again.job.dataset.evaluation) if module is not None else None
     if found is None:
         return None
     return EmbeddingPicture(
@@ -75,7 +77,7 @@ def draw_embedding(
         trace_sha256=record.trajectory_sha256 or "",
         dimensions=found.dimensions,
         explained=tuple(_rounded(share) for share in found.explained),
-        labels=again.trajectory.task.probe_labels,
+        labels=asked(again.trajectory.task).targets,
         xy=tuple((_rounded(x), _rounded(y)) for x, y in found.xy),
     )
 

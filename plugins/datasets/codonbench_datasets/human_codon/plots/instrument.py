@@ -30,11 +30,11 @@ def instrument_maps(trajectory: Trajectory, probes: list[int]) -> FloatArray | N
         p as drawn, shape (K, P, C), NaN where no frame has drawn yet; None where the run has no
         frame, or the trajectory lacks the probe of one.
     """
-    at = np.searchsorted(trajectory.pairs, trajectory.frame_pairs)
+    at = np.searchsorted(trajectory.pairs, trajectory.arrays["frame_pairs"])
     if (
         not len(at)
         or at[-1] >= len(trajectory.pairs)
-        or (trajectory.pairs[at] != trajectory.frame_pairs).any()
+        or (trajectory.pairs[at] != trajectory.arrays["frame_pairs"]).any()
     ):
         return None
     p = probabilities(trajectory)
@@ -42,7 +42,7 @@ def instrument_maps(trajectory: Trajectory, probes: list[int]) -> FloatArray | N
     maps, frame = np.empty((len(probes), *shown.shape)), 0
     for k in np.argsort(probes, kind="stable"):
         while frame < len(at) and at[frame] <= probes[k]:
-            drawn = np.unique(trajectory.frame_inputs[frame])
+            drawn = np.unique(trajectory.arrays["frame_inputs"][frame])
             drawn = drawn[drawn >= 0]
             shown[drawn] = p[at[frame], drawn]
             frame += 1

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from codonbench.contracts import Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.report.markdown import name_text
+from codonbench_datasets.human_codon.asked import asked
 from codonbench_datasets.human_codon.plots.style import safe
 
 FloatArray = npt.NDArray[np.float64]
@@ -47,17 +48,17 @@ class Run:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The probe set as text."""
-        return tuple(safe(text, 12) for text in self.trajectory.task.probe_inputs)
+        return tuple(safe(text, 12) for text in asked(self.trajectory.task).inputs)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The classes' names."""
-        return tuple(safe(name, 12) for name in self.trajectory.task.classes)
+        return tuple(safe(name, 12) for name in self.trajectory.task.target.names)
 
     @cached_property
     def meanings(self) -> tuple[str, ...]:
         """The true class of each probe input, by name."""
-        return tuple(self.classes[label] for label in self.trajectory.labels)
+        return tuple(self.classes[label] for label in self.trajectory.targets)
 
     @property
     def first_batch(self) -> float:
@@ -75,5 +76,5 @@ def probabilities(trajectory: Trajectory) -> FloatArray:
 def true_probabilities(trajectory: Trajectory) -> FloatArray:
     """Return p(true class | input) at every probe, shape (T, P)."""
     return np.asarray(
-        probabilities(trajectory)[:, np.arange(len(trajectory.labels)), trajectory.labels]
+        probabilities(trajectory)[:, np.arange(len(trajectory.targets)), trajectory.targets]
     )

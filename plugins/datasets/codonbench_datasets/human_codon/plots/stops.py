@@ -50,11 +50,11 @@ def _draw_probabilities(axes: Axes, run: Run, stops: list[int]) -> None:
     p, pairs, labels = (
         probabilities(run.trajectory),
         run.trajectory.pairs[1:],
-        run.trajectory.labels,
+        run.trajectory.targets,
     )
     others = np.setdiff1d(np.arange(len(labels)), stops)
     falsely = p[1:, others][:, :, np.unique(labels[stops])].max(axis=(1, 2), initial=0.0)
-    sense = f"highest of any other {run.trajectory.task.unit}"
+    sense = f"highest of any other {run.trajectory.task.input.unit}"
     axes.fill_between(pairs, falsely, step="post", color=GREY, alpha=0.35, linewidth=0, label=sense)
     for i, stop in enumerate(stops):
         axes.plot(
@@ -67,7 +67,7 @@ def _draw_probabilities(axes: Axes, run: Run, stops: list[int]) -> None:
             solid_joinstyle="bevel",
         )
     axes.set_ylim(-0.03, 1.04)
-    axes.set_ylabel(f"p(stop | {run.trajectory.task.unit})")
+    axes.set_ylabel(f"p(stop | {run.trajectory.task.input.unit})")
     fixed_ticks(axes, [0, 0.5, 1])
     axes.legend(
         loc="lower left",
@@ -83,7 +83,7 @@ def _draw_waits(axes: Axes, run: Run, stops: list[int]) -> None:
     """Draw a bar for each stop codon, from first seen to right for good."""
     settled, last = settled_pairs(run.trajectory), float(run.trajectory.pairs[-1])
     for i, stop in enumerate(stops):
-        seen = float(run.trajectory.first_seen[stop])
+        seen = float(run.trajectory.arrays["first_seen"][stop])
         if not 0 < seen <= last:
             axes.text(run.first_batch, i, " not seen", va="center", fontsize=7, color=LINES[i])
             continue
