@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.in_process import unwatched
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run_one import run
 from codonbench.plugins.discovery import load_registry
+from codonbench.protocols.referee import unwatched
 from codonbench.ranking.board import build_board
 from codonbench.records.store import Store
 from codonbench.report.site import files
@@ -102,7 +102,7 @@ def codons(tmp_path_factory):
     request = RunRequest(model="mlp-64", seeds=(0, 1), pairs=400_000, full=True)
     job = prepare(request, registry, folder / "cache")
     shelf = Shelf(folder)
-    for record, trajectory in run(job.run_specs, job, registry, unwatched):
+    for record, trajectory in run(job, registry, unwatched):
         shelf.add(record, trajectory)
     shelf.make()
     return shelf

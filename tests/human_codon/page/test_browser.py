@@ -262,12 +262,12 @@ def test_the_second_panel_shows_what_the_instrument_has_drawn(visit, codons):
     _, runs = codons.read()
     (record,) = [r for r in runs.values() if r.seed == 0]
     trajectory = codons.store.load_trajectory(record)
-    assert trajectory.frame_pairs.tolist() == [192_000, 384_000]
+    assert trajectory.arrays["frame_pairs"].tolist() == [192_000, 384_000]
     assert page.inner_text("#row figcaption >> nth=1").count("seed 0") == 1
     for frames, pairs in enumerate([0, 192_000, 384_000]):
         t = int(trajectory.pairs.searchsorted(pairs))
         page.fill("#probe", str(t))
-        drawn = set(trajectory.frame_inputs[:frames].ravel().tolist())
+        drawn = set(trajectory.arrays["frame_inputs"][:frames].ravel().tolist())
         blank = [fill for fill in fills(page, 2) if fill.startswith("url")]
         assert len(blank) == 21 * (64 - len(drawn))
         assert f"{frames} frame" in page.inner_text("#probe-text")
@@ -321,7 +321,7 @@ def test_the_codon_table_shows_the_chosen_seed(visit, codons):
     page.locator("label", has_text="Shown ").locator("select").select_option("first_right")
     for i in (0, 10, 14, 63):
         first = int(trajectory.pairs[trajectory.right[:, i].argmax()])
-        cell = page.locator("td.codon", has_text=trajectory.task.probe_inputs[i])
+        cell = page.locator("td.codon", has_text=trajectory.task.evaluation.inputs[i])
         assert cell.get_attribute("title") == f"{first:,} pairs"
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codonbench.contracts import Trajectory, TrajectoryFacts
+from codonbench.contracts import EvaluationSet, Target, Trajectory, TrajectoryFacts
 from codonbench.report.site.packing import unpack
 from codonbench_datasets.human_codon.page.pictures import NEVER
 from codonbench_datasets.human_codon.page.reduction import (
@@ -21,10 +21,10 @@ def by_hand(spec):
     """Three inputs, two classes, four probes; the second input relapses, the third never comes."""
     task = spec.model_copy(
         update={
-            "classes": ("yes", "no"),
-            "probe_inputs": ("GG", "GA", "GV"),
-            "probe_labels": (0, 1, 1),
-            "groups": {"stop": (1,)},
+            "target": Target(names=("yes", "no")),
+            "evaluation": EvaluationSet(
+                inputs=("GG", "GA", "GV"), targets=(0, 1, 1), groups={"stop": (1,)}
+            ),
         }
     )
     logits = np.zeros((4, 3, 2), dtype=np.float32)
@@ -37,11 +37,14 @@ def by_hand(spec):
             batch_size=64, epoch_pairs=256, budget_pairs=192, pairs=192, complete=True
         ),
         pairs=np.array([0, 64, 128, 192]),
-        logits=logits,
-        first_seen=np.array([3, 70, 9]),
-        test_counts=np.zeros(3, dtype=np.int64),
-        frame_pairs=np.array([64, 192]),
-        frame_inputs=np.array([[0, 0, -1], [1, 0, 1]]),
+        outputs=logits,
+        targets=np.array([0, 1, 1]),
+        arrays={
+            "first_seen": np.array([3, 70, 9]),
+            "test_counts": np.zeros(3, dtype=np.int64),
+            "frame_pairs": np.array([64, 192]),
+            "frame_inputs": np.array([[0, 0, -1], [1, 0, 1]]),
+        },
     )
 
 
@@ -90,7 +93,7 @@ def test_a_real_run_says_what_its_record_says(finished) -> None:
     record, trajectory = finished
     seed = reduce_seed(record, trajectory)
     np.testing.assert_array_equal(unpack(seed.pairs), trajectory.pairs)
-    there = np.flatnonzero(unpack(seed.right) == len(trajectory.labels))
+    there = np.flatnonzero(unpack(seed.right) == len(trajectory.targets))
     assert unpack(seed.pairs)[there[0]] == record.metrics["pairs_consumed"]
 
 
@@ -109,9 +112,9 @@ def test_when_an_input_was_known_is_what_a_loop_over_the_trace_finds(finished) -
 
 def test_from_the_first_infinity_on_nothing_is_known(small) -> None:
     record, trajectory = small
-    logits = trajectory.logits.copy()
+    logits = trajectory.outputs.copy()
     logits[2, 0, 0] = np.inf
-    broken = replace(trajectory, logits=logits)
+    broken = replace(trajectory, outputs=logits)
     assert unpack(reduce_seed(record, broken).p_stop).tolist() == [[180, 255, 0, 0]]
     assert unpack(reduce_heat_map(record, broken).p)[:, :, 2:].max() == 0
 
@@ -126,9 +129,12 @@ def test_a_run_with_very_many_probes_keeps_those_that_say_when_it_deciphered(sma
     long = replace(
         trajectory,
         pairs=np.arange(n) * 64,
-        logits=logits,
-        frame_pairs=frames * 64,
-        frame_inputs=np.zeros((2, 3), dtype=np.int64),
+        outputs=logits,
+        arrays={
+            **trajectory.arrays,
+            "frame_pairs": frames * 64,
+            "frame_inputs": np.zeros((2, 3), dtype=np.int64),
+        },
     )
     seed, heat_map = reduce_seed(record, long), reduce_heat_map(record, long)
     for pairs in (unpack(seed.pairs), unpack(heat_map.pairs)):
@@ -143,16 +149,17 @@ def test_a_task_with_too_many_inputs_has_curves_and_no_heat_map(small) -> None:
     many = 2_100
     task = trajectory.task.model_copy(
         update={
-            "probe_inputs": tuple(f"i{k}" for k in range(many)),
-            "probe_labels": (0,) * many,
-            "groups": {},
+            "evaluation": EvaluationSet(
+                inputs=tuple(f"i{k}" for k in range(many)), targets=(0,) * many
+            )
         }
     )
     wide = replace(
         trajectory,
         task=task,
-        logits=np.zeros((4, many, 2), np.float32),
-        first_seen=np.ones(many, int),
+        outputs=np.zeros((4, many, 2), np.float32),
+        targets=np.zeros(many, int),
+        arrays={**trajectory.arrays, "first_seen": np.ones(many, int)},
     )
     assert reduce_heat_map(record, wide) is None
     assert unpack(reduce_seed(record, wide).p_stop).shape == (0, 4)

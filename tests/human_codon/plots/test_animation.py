@@ -35,9 +35,8 @@ def test_where_there_are_many_the_frames_are_bounded(run):
 
 
 def test_the_instrument_has_a_panel_of_its_own_where_it_looked(run):
-    looked = replace(
-        run.trajectory, frame_pairs=run.trajectory.pairs[[4]], frame_inputs=np.arange(64)[None] % 10
-    )
+    frames = {"frame_pairs": run.trajectory.pairs[[4]], "frame_inputs": np.arange(64)[None] % 10}
+    looked = replace(run.trajectory, arrays={**run.trajectory.arrays, **frames})
     few = {"most": 3}
     with house_style():
         _, (_, low) = frames_of(animate(run, **few))

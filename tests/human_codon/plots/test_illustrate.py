@@ -36,7 +36,7 @@ def test_the_drawing_is_of_the_weights_that_the_record_names(toys, embedded):
     np.testing.assert_allclose(drawn.xy, table.numpy(), rtol=1e-3)
     assert (drawn.seed, drawn.run_id, drawn.dimensions) == (record.seed, record.run_id, 2)
     assert drawn.trace_sha256 == record.trajectory_sha256
-    assert drawn.labels == toys.spec.probe_labels
+    assert drawn.labels == toys.spec.evaluation.targets
 
 
 def test_other_weights_than_the_recorded_ones_are_not_drawn(toys, embedded):

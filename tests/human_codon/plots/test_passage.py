@@ -11,12 +11,10 @@ def with_right(trajectory, right):
     """A trajectory whose inputs are right at these probes, (T, P)."""
     right = np.asarray(right)
     n_probes, n_inputs = right.shape
-    logits = np.zeros(
-        (n_probes, len(trajectory.labels), trajectory.logits.shape[2]), dtype=np.float32
-    )
+    outputs = np.zeros((n_probes, *trajectory.outputs.shape[1:]), dtype=np.float32)
     true = np.broadcast_to(right, (n_probes, n_inputs)).astype(np.float32)
-    logits[:, np.arange(n_inputs), trajectory.labels[:n_inputs]] = 2 * true - 1
-    return replace(trajectory, pairs=64 * np.arange(n_probes), logits=logits)
+    outputs[:, np.arange(n_inputs), trajectory.targets[:n_inputs]] = 2 * true - 1
+    return replace(trajectory, pairs=64 * np.arange(n_probes), outputs=outputs)
 
 
 def test_right_for_good_begins_after_the_last_wrong_probe(finished):

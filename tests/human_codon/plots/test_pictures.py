@@ -110,8 +110,10 @@ def test_hostile_names_are_harmless(svg, runs, name, turn):
         }
     )
     trajectory = runs[0].trajectory
-    classes = (*HOSTILE, *trajectory.task.classes[len(HOSTILE) :])
-    spec = trajectory.task.model_copy(update={"classes": classes})
+    target = trajectory.task.target
+    names = (*HOSTILE, *target.names[len(HOSTILE) :])
+    target = target.model_copy(update={"names": names})
+    spec = trajectory.task.model_copy(update={"target": target})
     page = svg(PICTURES[name], [Run(hostile, replace(trajectory, task=spec))] * 2)
     tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(page).iter()}
     assert not tags & {"script", "a", "foreignObject"}
@@ -152,7 +154,8 @@ def test_a_task_without_stops_or_codons_is_refused_by_name(finished):
     record, trajectory = finished
     with pytest.raises(UsageError, match="task 'dipeptide' has no codon table"):
         draw_codon_table(Run(record, trajectory))
-    no_stops = replace(trajectory, task=trajectory.task.model_copy(update={"groups": {}}))
+    asked = trajectory.task.evaluation.model_copy(update={"groups": {}})
+    no_stops = replace(trajectory, task=trajectory.task.model_copy(update={"evaluation": asked}))
     with pytest.raises(UsageError, match="has 0 stop codons"):
         draw_stops(Run(record, no_stops))
 

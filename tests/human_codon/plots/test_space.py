@@ -31,7 +31,7 @@ def test_a_label_right_of_a_point_and_what_is_in_its_way_by_hand():
 
 
 def test_inputs_that_fall_together_share_a_label_and_none_is_lost(run):
-    middle = np.random.default_rng(4).normal(size=(21, 2))[run.trajectory.labels]
+    middle = np.random.default_rng(4).normal(size=(21, 2))[run.trajectory.targets]
     with house_style():
         page = as_file(draw_space(run, project(middle)), "svg").decode()
     labels = re.findall(r"<!-- ([UCAG]{3}(?: [UCAG]{3})?) -->", page)

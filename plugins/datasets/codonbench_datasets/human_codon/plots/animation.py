@@ -103,12 +103,12 @@ class _Stage:
         pairs = int(trajectory.pairs[probe])
         self._show(
             self.panels[0],
-            colours(p, trajectory.targets),
+            colours(p, self.run.targets),
             f"exact: {right} of {len(trajectory.targets)} {unit}s right after {pairs:,} pairs",
         )
         if drawn is not None:
             missing = np.isnan(drawn[:, 0])
-            cells = colours(np.nan_to_num(np.minimum(drawn / SATURATES, 1.0)), trajectory.targets)
+            cells = colours(np.nan_to_num(np.minimum(drawn / SATURATES, 1.0)), self.run.targets)
             cells[missing] = _UNDRAWN
             frames = int((trajectory.arrays["frame_pairs"] <= pairs).sum())
             self._show(

@@ -34,7 +34,7 @@ def draw_heat_map(run: Run) -> Figure:
     figure = new_figure(7.2, height)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.15])
     _draw_matrix(left, run, p[-1])
-    _draw_course(right, run, p[:, np.arange(n_inputs), run.trajectory.targets])
+    _draw_course(right, run, p[:, np.arange(n_inputs), run.targets])
     _draw_bars(figure, [left, right])
     figure.suptitle(run.title, x=0.01, ha="left", fontsize=9)
     return figure
@@ -69,12 +69,12 @@ def label_rows(axes: Axes, run: Run) -> None:
 def rule_blocks(axes: Axes, run: Run) -> None:
     """Rule off every block of inputs that share all letters but the last."""
     block = len(run.trajectory.task.input.alphabet)
-    for row in range(block, len(run.trajectory.targets), block):
+    for row in range(block, len(run.targets), block):
         axes.axhline(row - 0.5, color=FAINT, linewidth=0.5)
 
 
 def _draw_matrix(axes: Axes, run: Run, p: FloatArray) -> None:
-    axes.imshow(colours(p, run.trajectory.targets), aspect="auto", interpolation="nearest")
+    axes.imshow(colours(p, run.targets), aspect="auto", interpolation="nearest")
     axes.set_xticks(range(p.shape[1]), run.classes, fontsize=6.8, family="DejaVu Sans Mono")
     axes.tick_params(axis="x", length=0, pad=2, top=False, labeltop=True)
     label_rows(axes, run)

@@ -61,6 +61,11 @@ class Run:
         return tuple(self.classes[label] for label in self.trajectory.targets)
 
     @property
+    def targets(self) -> IntArray:
+        """The true class of each probe input, shape (P,)."""
+        return self.trajectory.targets.astype(np.int64)
+
+    @property
     def first_batch(self) -> float:
         """Where an axis in pairs begins: at the end of the first batch."""
         return float(self.trajectory.facts.batch_size)

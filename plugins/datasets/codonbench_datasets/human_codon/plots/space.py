@@ -30,7 +30,7 @@ def draw_space(run: Run, embedding: Embedding) -> Figure:
     figure = new_figure(7.2, 5.6)
     axes = figure.subplots()
     for c, name in enumerate(run.classes):
-        members = np.flatnonzero(run.trajectory.targets == c)
+        members = np.flatnonzero(run.targets == c)
         if len(members):
             _draw_class(axes, xy[members], c, name)
     _name_points(axes, run, xy)
@@ -73,7 +73,7 @@ def _name_points(axes: Axes, run: Run, xy: np.ndarray) -> None:
     axes.set_ylim(low[1], low[1] + (1 + 2 * _MARGIN) * span[1])
     points = (xy - low) / ((1 + 2 * _MARGIN) * span) * _PLOT  # where they come to lie on paper
     taken = [np.array([*point - 3, *point + 3]) for point in points]
-    for members in _clusters(points, run.trajectory.targets, _TOGETHER):
+    for members in _clusters(points, run.targets, _TOGETHER):
         names = [run.inputs[i] for i in members]
         lines = [" ".join(names[i : i + 2]) for i in range(0, len(names), 2)]
         middle = points[members].mean(axis=0)
