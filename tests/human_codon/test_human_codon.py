@@ -22,6 +22,12 @@ DATA = Path(
 SEQUENCES = ">a\nATGCCCTAA\n>b\nATGTGA\n>c\nATGNNNTGA\n"
 
 
+def draw(data: Dataset, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Training and held-out codons of one seed."""
+    split = data.split(rng)
+    return split.train, split.test
+
+
 def load(data: str | Path, cache: Path, offline: bool = False, **options: Any) -> Dataset:
     chosen = HumanCodonOptions(**options)
     return HumanCodon().load(str(data), chosen, cache=cache, offline=offline)
@@ -43,7 +49,7 @@ def test_the_spec_is_the_papers() -> None:
     assert (spec.evaluation.inputs[0], spec.evaluation.inputs[63]) == ("UUU", "GGG")
     assert "".join(spec.target.names) == "ACDEFGHIKLMNPQRSTVWY*"
     assert (spec.train_size, spec.test_size, spec.default_epochs) == (576_000, 64_000, 40)
-    assert spec.instrument_batches == (3000, 6000, 9000)
+    assert spec.facts["instrument_batches"] == [3000, 6000, 9000]
     assert spec.notes == ()
     assert "10.3389/frai.2023.1128153" in spec.reference
 
@@ -116,7 +122,7 @@ def test_a_control_of_another_genetic_code_shuffles_that_code(tmp_path: Path) ->
     path.write_text(orfs_of(2))
     data = load(path, tmp_path, genetic_code=2, control="shuffled")
     run = data.for_run(np.random.default_rng(0))
-    assert sorted(run.labels) == sorted(genetic_code(2).labels)
+    assert sorted(run.targets) == sorted(genetic_code(2).labels)
     assert len(run.spec.groups["stop"]) == 4
     assert any("Genetic code 2" in note for note in run.spec.notes)
 
@@ -131,9 +137,9 @@ def test_usage_is_the_default_and_always_called_simulated(tmp_path: Path) -> Non
     data = load(HumanCodon.default_data, tmp_path)
     assert (data.source, data.simulated) == ("usage", True)
     assert any("Simulated" in note for note in data.spec.notes)
-    assert data.inputs.shape == (64, 3)
-    assert np.array_equal(data.probe, np.arange(64))
-    assert data.labels.tolist() == list(data.spec.evaluation.targets)
+    assert data.items.rows().shape == (64, 3)
+    assert np.array_equal(data.evaluation, np.arange(64))
+    assert data.targets.tolist() == list(data.spec.evaluation.targets)
     paper = load("usage", tmp_path, mean_length=400)
     assert (paper.source, paper.simulated) == ("usage-mean400", True)
     assert paper.checksum != data.checksum
@@ -154,7 +160,7 @@ def test_a_fasta_by_path(packed: bool, tmp_path: Path) -> None:
     assert data.frequencies is not None
     expected = {"AUG": 0.4, "CCC": 0.2, "UAA": 0.2, "UGA": 0.2}
     assert {CODONS[i]: p for i, p in enumerate(data.frequencies) if p} == pytest.approx(expected)
-    train, test = data.draw(np.random.default_rng(0))
+    train, test = draw(data, np.random.default_rng(0))
     assert (len(train), len(test)) == (576_000, 64_000)
     assert data.checksum == load(path, tmp_path / "cache").checksum
 

@@ -2,12 +2,14 @@ import os
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from codonbench import Dataset, Sequences
 from codonbench.data.fasta import read_fasta, read_table
 from codonbench.errors import DataError
 from codonbench_datasets.human_codon import orf_cache
@@ -19,6 +21,12 @@ from codonbench_datasets.human_codon.spec import human_codon_spec
 DATA = Path(
     os.environ.get("CODONBENCH_TEST_DATA", Path(__file__).resolve().parents[3] / "shared/data")
 )
+
+
+def draw(data: Dataset, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Training and held-out codons of one seed."""
+    split = data.split(rng)
+    return split.train, split.test
 
 
 def data_file(name: str) -> Path:
@@ -162,28 +170,28 @@ def make_dataset(orfs: Orfs) -> OrfDataset:
         source="test",
         checksum=orfs.checksum(code),
         simulated=False,
-        inputs=codon_letters(),
-        labels=code.labels,
-        probe=np.arange(64),
+        items=Sequences.of_rows(codon_letters()),
+        targets=code.labels,
+        evaluation=np.arange(64),
         orfs=orfs,
     )
 
 
 def test_draws_have_the_papers_sizes_and_follow_the_seed(tmp_path: Path) -> None:
     data = make_dataset(curated(tmp_path, "ATGCCCCCATAA", "ATGGGGTGA", "ATGTTTTTTTTTTAG"))
-    train, test = data.draw(np.random.default_rng(5))
+    train, test = draw(data, np.random.default_rng(5))
     assert (train.shape, test.shape) == ((576_000,), (64_000,))
     assert train.dtype == test.dtype == np.int64
-    again_train, again_test = data.draw(np.random.default_rng(5))
+    again_train, again_test = draw(data, np.random.default_rng(5))
     assert np.array_equal(train, again_train)
     assert np.array_equal(test, again_test)
-    assert not np.array_equal(train, data.draw(np.random.default_rng(6))[0])
+    assert not np.array_equal(train, draw(data, np.random.default_rng(6))[0])
 
 
 def test_drawn_codons_come_in_whole_orfs_but_the_last() -> None:
     """With one ORF of 7 codons, 640,000 = 7 x 91,428 + 4 codons; the counts are then known."""
     orfs = Orfs(np.array([35, 1, 2, 3, 4, 5, 10], np.uint8), np.array([7]), {})
-    drawn = np.concatenate(make_dataset(orfs).draw(np.random.default_rng(0)))
+    drawn = np.concatenate(draw(make_dataset(orfs), np.random.default_rng(0)))
     expected = np.zeros(64, dtype=np.int64)
     expected[[35, 1, 2, 3]] = 91_429
     expected[[4, 5, 10]] = 91_428
@@ -202,7 +210,7 @@ def test_a_draw_of_real_orfs_is_quick_and_has_their_frequencies() -> None:
     orfs = curate(read_fasta(data_file("human_cds.fa.gz")), genetic_code(1), "human")
     data = make_dataset(orfs)
     begin = time.process_time()
-    drawn = np.concatenate(data.draw(np.random.default_rng(0)))
+    drawn = np.concatenate(draw(data, np.random.default_rng(0)))
     assert time.process_time() - begin < 0.5  # typically 0.015 s
     frequencies = np.bincount(drawn, minlength=64) / len(drawn)
     assert frequencies == pytest.approx(orfs.counts / len(orfs.codons), abs=0.004)

@@ -10,7 +10,8 @@ from codonbench.data.relabelling import hidden_generator
 from codonbench.data.stream import Stream
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run_one import run
-from codonbench.protocols.setup import Setting
+from codonbench.protocols.referee import unwatched
+from codonbench.protocols.setup import RunSetup
 from codonbench_datasets.human_codon.genetic_code import CLASSES, CODONS
 from codonbench_datasets.human_codon.shuffled_code import NOTE, shuffled
 from codonbench_datasets.human_codon.task import HumanCodon, HumanCodonOptions
@@ -47,14 +48,14 @@ def test_a_shuffle_of_four_labels_by_hand():
 
 def test_every_class_keeps_its_number_of_codons(natural, control):
     for seed in range(20):
-        labels = for_run(control, seed).labels
-        assert (np.bincount(labels) == np.bincount(natural.labels)).all()
-        assert (labels != natural.labels).sum() > 40  # 61 of 64 on average
+        labels = for_run(control, seed).targets
+        assert (np.bincount(labels) == np.bincount(natural.targets)).all()
+        assert (labels != natural.targets).sum() > 40  # 61 of 64 on average
 
 
 def test_each_codon_may_come_to_mean_anything(control):
     """2,100 codes: leucine, six codons of 64, takes a codon in 197 of them, give or take 13."""
-    codes = np.array([for_run(control, seed).labels for seed in range(2_100)])
+    codes = np.array([for_run(control, seed).targets for seed in range(2_100)])
     leucine = (codes == CLASSES.index("L")).sum(axis=0)
     assert 140 < leucine.min() < leucine.max() < 255
     chi_squared = ((leucine - 2_100 * 6 / 64) ** 2 / (2_100 * 6 / 64)).sum()
@@ -63,21 +64,21 @@ def test_each_codon_may_come_to_mean_anything(control):
 
 def test_pairs_and_their_order_are_those_without_the_control(natural, control):
     one, other = Stream(natural, 3), Stream(for_run(control, 3), 3)
-    assert np.array_equal(one.train, other.train)
+    assert np.array_equal(one.split.train, other.split.train)
     assert np.array_equal(one.epoch(1), other.epoch(1))
-    assert np.array_equal(one.test, other.test)
+    assert np.array_equal(one.split.test, other.split.test)
     assert control.checksum == natural.checksum
 
 
 def test_seed_and_salt_both_decide_the_code(control):
     chosen = [("a", 0), ("a", 1), ("b", 0)]
-    codes = {tuple(for_run(control, seed, salt).labels.tolist()) for salt, seed in chosen}
+    codes = {tuple(for_run(control, seed, salt).targets.tolist()) for salt, seed in chosen}
     assert len(codes) == 3
-    assert np.array_equal(for_run(control, 0).labels, for_run(control, 0).labels)
+    assert np.array_equal(for_run(control, 0).targets, for_run(control, 0).targets)
 
 
 def test_the_code_of_seed_zero_never_changes(control):
-    labels = for_run(control, 0, "codonbench-public-1").labels
+    labels = for_run(control, 0, "codonbench-public-1").targets
     code = "".join(CLASSES[label] for label in labels)
     assert code == "RDGTFQLFLWDCPPLLIANHV*ARVPSLGGNRSK*PTCVYIRATRSSKGAIERSTSE*HVMLYQ"
 
@@ -96,7 +97,7 @@ def test_groups_follow_the_shuffled_code_and_rare_codons_stay_rare(natural, cont
 
 
 def test_without_a_run_the_code_is_the_natural_one_and_its_stops_are_open(natural, control):
-    assert np.array_equal(control.labels, natural.labels)
+    assert np.array_equal(control.targets, natural.targets)
     assert "stop" not in control.spec.groups
 
 
@@ -105,19 +106,17 @@ def test_a_run_is_asked_about_its_own_code(toys):
     registry = toys.registry()
     request = RunRequest(model="oracle", task_overrides={"control": "shuffled"}, seeds=(0, 1))
     job = prepare(request, registry, Path("no-cache"))
-    trajectories = [
-        trajectory for _, trajectory in run(job.run_specs, job, registry, lambda run_spec: None)
-    ]
+    trajectories = [trajectory for _, trajectory in run(job, registry, unwatched)]
     assert all(trajectory.right.all() for trajectory in trajectories)
     assert trajectories[0].task.evaluation.targets != trajectories[1].task.evaluation.targets
     for run_spec, trajectory in zip(job.run_specs, trajectories, strict=True):
-        assert trajectory.task == Setting(run_spec, job.dataset, 64).dataset.spec
+        assert trajectory.task == RunSetup(run_spec, job.dataset, job.protocol, 64).dataset.spec
 
 
 def test_a_knower_of_the_real_code_is_wrong_under_the_control(natural, control):
     asked = for_run(control, 0).spec
     known = Oracle(Oracle.Config()).logits(natural.spec).argmax(axis=1)
-    assert (known == np.array(asked.probe_labels)).sum() < 12
+    assert (known == np.array(asked.evaluation.targets)).sum() < 12
 
 
 def test_the_records_of_before_are_found_again(toys):

@@ -15,7 +15,7 @@ from codonbench_datasets.human_codon.reproduction.publications import (
     shipped_publications,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 HEAD = """
 [publication]
@@ -171,7 +171,7 @@ def test_the_published_instrument_is_the_tasks_own(toys):
     assert instrument.epoch_pairs == loaded.spec.train_size
     assert found.budget_epochs == loaded.spec.default_epochs
     batches = [pairs // instrument.frame_inputs for pairs in instrument.frames]
-    assert batches == list(loaded.spec.instrument_batches) == [3000, 6000, 9000]
+    assert batches == loaded.spec.facts["instrument_batches"] == [3000, 6000, 9000]
     names = {
         name
         for metric in toys.installed.metrics.values()

@@ -54,7 +54,7 @@ class ShuffledCode(Dataset):
         The groups of the classes follow the code; ``rare`` stays, because a codon is as rare as
         it was. Class weights stay with their classes, and are no longer the data's.
         """
-        targets = shuffled(self.targets, rng)
+        targets = shuffled(self.targets.astype(np.int64), rng)
         asked = targets[self.evaluation]
         spec = self.spec
         evaluation = spec.evaluation
