@@ -20,7 +20,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-import numpy as np
 import torch
 from codonbench.protocols.stop_rule import StopRule
 from pydantic import BaseModel
@@ -29,7 +28,7 @@ from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 
 import codonbench
-from codonbench import contracts, errors, testing
+from codonbench import contracts, errors, protocols, testing
 from codonbench.cli import exit_codes
 from codonbench.cli.main import app
 from codonbench.cli.plugin_commands import plugin_commands
@@ -60,10 +59,25 @@ TASK_SIDE = (
     contracts.Task,
     contracts.TaskOptions,
     contracts.TaskSpec,
+    contracts.Input,
+    contracts.Target,
+    contracts.EvaluationSet,
+    contracts.Ranking,
+    contracts.Column,
     contracts.Dataset,
+    contracts.Sequences,
+    contracts.Features,
+    contracts.Split,
     contracts.DataSource,
 )
-METRIC_SIDE = (contracts.Metric, contracts.Output, contracts.Trajectory, contracts.TrajectoryFacts)
+METRIC_SIDE = (
+    contracts.Metric,
+    contracts.SplitMetric,
+    contracts.Output,
+    contracts.Trajectory,
+    contracts.TrajectoryFacts,
+)
+PROTOCOL_SIDE = (protocols.Protocol, protocols.Schedule, protocols.Evaluation)
 RECORD_PARTS = (
     RunSpec,
     records.DatasetFacts,
@@ -86,7 +100,6 @@ ALIASES = {
     "Version": contracts.Version,
     "ClassWeights": contracts.ClassWeights,
     "EngineChoice": EngineChoice,
-    "StopRule": StopRule,
     "DeviceKind": DeviceKind,
     "Status": records.Status,
 }
@@ -379,11 +392,12 @@ def encoding_table() -> Iterator[str]:
         unit="codon",
         symbol="nucleotide",
         alphabet="UCAG",
-        length=3,
+        min_length=3,
+        max_length=3,
         n_inputs=64,
-        n_classes=21,
+        n_outputs=21,
     )
-    words = np.array(list(itertools.product(range(4), repeat=3)))
+    words = contracts.Sequences.of_rows(list(itertools.product(range(4), repeat=3)))
     cpu = torch.device("cpu")
     rows = []
     for name in encodings.available(view):
@@ -591,6 +605,12 @@ def blocks() -> Iterator[str]:
         "or a bool; None for never within the budget, or not applicable; or "
         "`codonbench.NOT_MEASURED` where the run ended before the question could be answered.",
         METRIC_SIDE,
+    )
+    yield from contract(
+        "Protocols",
+        "What a protocol is made of, for `register_protocols`: what a run is evaluated on and "
+        "when, which state is selected, and when it ends.",
+        PROTOCOL_SIDE,
     )
     yield from checks()
     yield from record()

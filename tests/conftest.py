@@ -22,7 +22,6 @@ from codonbench import (
     Sequences,
     Split,
     Target,
-    Task,
     TaskSpec,
     hookimpl,
 )
@@ -31,6 +30,7 @@ from codonbench.execution.prepare import Job, prepare
 from codonbench.execution.run_one import run
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
+from codonbench_datasets.human_codon.ranking import DecipheredTask
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -82,7 +82,7 @@ class Drawn(Dataset):
         return Split(pairs[: self.spec.train_size], none, pairs[self.spec.train_size :])
 
 
-class DipeptideTask(Task):
+class DipeptideTask(DecipheredTask):
     name = "dipeptide"
     version = "1"
     title = SPEC.title
@@ -106,7 +106,7 @@ GC_INPUTS = np.random.default_rng(20).integers(4, size=(3_000, 12))
 GC_LABELS = (np.isin(GC_INPUTS, (1, 3)).sum(axis=1) > 6).astype(int)  # letters UCAG: C and G
 
 
-class GcRichTask(Task):
+class GcRichTask(DecipheredTask):
     """Inputs that cannot be enumerated: 4 ** 12 sequences, of which 3,000 are ever drawn."""
 
     name = "gc-rich"

@@ -4,6 +4,8 @@ import codonbench
 def test_these_names_are_public_and_no_others():
     assert sorted(codonbench.__all__) == [
         "BatchLearner",
+        "Column",
+        "Control",
         "DataSource",
         "Dataset",
         "GradientConfig",
@@ -13,6 +15,7 @@ def test_these_names_are_public_and_no_others():
         "ModelInfo",
         "NOT_MEASURED",
         "Output",
+        "Ranking",
         "Reference",
         "Task",
         "TaskOptions",

@@ -29,14 +29,14 @@ def test_a_repetition_has_the_recorded_weights_and_the_module_that_holds_them(to
 
 def test_its_module_gives_the_last_probe_once_its_class_ids_are_revealed(toys, record):
     again = repeat(record, toys.registry(), CACHE)
-    setting, job = again.setting, again.job
+    setup, job = again.setup, again.job
     encoding = job.entry.cls(job.config).encoding
-    spec = setting.dataset.spec
-    encode = make_encoder(encoding, spec.view(), setting.dataset.items, torch.device("cpu"))
+    spec = setup.dataset.spec
+    encode = make_encoder(encoding, spec.view(), setup.dataset.items, torch.device("cpu"))
     with torch.no_grad():
-        logits = again.module.eval()(encode(torch.as_tensor(setting.dataset.evaluation))).numpy()
+        logits = again.module.eval()(encode(torch.as_tensor(setup.dataset.evaluation))).numpy()
     assert np.allclose(
-        setting.labels.reveal_columns(logits), again.trajectory.outputs[-1], atol=1e-5
+        setup.labels.reveal_columns(logits), again.trajectory.outputs[-1], atol=1e-5
     )
 
 
@@ -45,7 +45,7 @@ def test_a_repetition_under_a_control_has_its_labels(toys):
     record, trajectory = toys.run("mlp-64", **asked)
     again = repeat(record, toys.registry(), CACHE)
     assert again.same_weights
-    assert tuple(again.setting.dataset.spec.evaluation.targets) == trajectory.task.evaluation.targets
+    assert tuple(again.setup.dataset.spec.evaluation.targets) == trajectory.task.evaluation.targets
 
 
 def test_other_weights_are_told(toys, record):

@@ -7,19 +7,25 @@ from pathlib import Path
 import pytest
 
 from codonbench import errors
-from codonbench.audit.validate import validate
+from codonbench.audit import validate as validation
 from codonbench.contracts.run_spec import content_hash
 from codonbench.records.untrusted import MAX_BYTES, MAX_DEPTH
+from codonbench_datasets.human_codon.task import HumanCodon
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "leaderboard" / "results"
+TASKS = {"human-codon": HumanCodon()}
+
+
+def validate(paths, tasks=TASKS, **options):
+    return validation.validate(paths, tasks, **options)
 
 
 @pytest.fixture(scope="module")
 def contents(toys):
     """The content of a record whose run deciphered, and of one whose run spent its budget."""
-    done, _ = toys.run("mlp-64", seeds=(3,))
-    spent, _ = toys.run("mlp-64", pairs=3_000, full=True)
+    done, _ = toys.run("mlp-64", seeds=(3,), task="human-codon")
+    spent, _ = toys.run("mlp-64", pairs=3_000, full=True, task="human-codon")
     assert done.metrics["success"] is True
     return {name: json.loads(r.to_line()) for name, r in (("done", done), ("spent", spent))}
 
@@ -113,10 +119,10 @@ def test_json_that_is_no_object_is_no_record(tmp_path, text):
 
 
 def test_a_record_of_a_newer_codonbench_says_so(tmp_path, content):
-    put(content, "schema_version", 2)
+    put(content, "schema_version", 9)
     field, message = only_remark(written(tmp_path, content))
     assert field == ""
-    assert message.startswith("was made by a newer codonbench: it has schema version 2")
+    assert message.startswith("was made by a newer codonbench: it has schema version 9")
 
 
 def test_a_file_that_is_not_utf_8_says_where(tmp_path):
@@ -394,6 +400,18 @@ def test_a_run_of_the_whole_budget_may_have_been_compiled(tmp_path, spent):
     ]
 
 
+def test_a_record_of_a_task_that_is_not_installed_is_checked_as_far_as_it_goes(tmp_path, content):
+    content["harness"]["modified"] = False
+    put(content, "metrics.pairs_consumed", -64)
+    put(content, "comparability_key", "0" * 12)
+    path = written(tmp_path, seal(content))
+    report = validate([path], {})
+    assert [(p.field, p.warning) for p in report.problems] == [("task", True)]
+    assert "'human-codon' is not installed" in report.problems[0].message
+    put(content, "pairs", 10**10)
+    assert validate([written(tmp_path, seal(content))], {}).invalid == 1
+
+
 # Records that crowd one another
 
 
@@ -414,7 +432,7 @@ def test_another_seed_model_or_config_is_no_duplicate(tmp_path, content):
     for place, value in (("seed", 4), ("model", "mlp-128"), ("run_spec.config.learning_rate", 0.5)):
         put(content, place, value)
         if place in content:
-            put(content, f"spec.{place}", value)
+            put(content, f"run_spec.{place}", value)
         written(tmp_path, seal(content))
     assert validate([tmp_path]).records == 4
     assert validate([tmp_path]).invalid == 0

@@ -5,18 +5,19 @@ from pathlib import Path
 import pytest
 
 from codonbench.audit.verify import _outside_band, same_row, verify
+from codonbench.contracts import Column, Ranking
 from codonbench.errors import ConfigError, DataError
 from codonbench.execution.machine import Machine
+from codonbench_datasets.human_codon.ranking import RANKING
 
 CACHE = Path("no-cache")
 
 
-def in_pairs(first, sustained=4_000, confident=4_000, half=4_000):
+def in_pairs(first, sustained=4_000, confident=4_000):
     return {
         "pairs_consumed": first,
         "sustained_pairs": sustained,
         "confident_pairs": confident,
-        "confident_pairs_50": half,
     }
 
 
@@ -89,7 +90,29 @@ def test_other_data_are_refused(toys, record):
 )
 def test_the_band_is_what_the_rows_own_seeds_span(row, again, outside):
     recorded = [in_pairs(first) for first in row]
-    assert len(_outside_band(recorded, in_pairs(again))) == outside
+    assert len(_outside_band(recorded, in_pairs(again), RANKING)) == outside
+
+
+@pytest.mark.parametrize(
+    ("row", "again", "outside"),
+    [
+        ([0.5], 0.45, 0),  # a tenth of what one seed shows
+        ([0.5], 0.44, 1),
+        ([0.5, 0.7], 0.89, 0),  # as far beyond the seeds as they lie apart
+        ([0.5, 0.7], 0.91, 1),
+        ([-0.02], -0.022, 0),
+        ([0.5], None, 1),
+        ([None], 0.5, 1),
+    ],
+)
+def test_the_band_of_a_mean_is_as_wide_again_as_its_seeds(row, again, outside):
+    ranking = Ranking(
+        metric="mcc",
+        direction="higher",
+        columns=(Column(metric="mcc", title="MCC", statistic="mean"),),
+    )
+    recorded = [{"mcc": value} for value in row]
+    assert len(_outside_band(recorded, {"mcc": again}, ranking)) == outside
 
 
 def test_a_row_is_one_model_with_one_config_in_one_table(toys, record):

@@ -142,11 +142,12 @@ def test_a_broken_file_is_exit_one_and_named(check):
 
 
 BROKEN_TASK = """
-from codonbench import Task, hookimpl
+from codonbench import Column, Ranking, Task, hookimpl
 
 
 class Broken(Task):
     name, version, title, default_data = "broken", "1", "Broken", "dice"
+    ranking = Ranking(metric="x", direction="lower", columns=(Column(metric="x", title="x"),))
 
     def load(self, data, options, *, cache, offline=False):
         raise KeyError("page 7")
@@ -163,7 +164,7 @@ def test_a_task_that_does_not_load_is_named_with_its_place(bench, tmp_path):
     words = ("--plugin", tmp_path / "task.py", "--task", "broken")
     done = bench("check", "-m", "mlp-64", *words)
     assert done.code == 1
-    assert "checking 'mlp-64' on 'broken': KeyError: 'page 7' (task.py:9)" in done.err
+    assert "checking 'mlp-64' on 'broken': KeyError: 'page 7' (task.py:10)" in done.err
     assert "Traceback" not in done.err
 
 

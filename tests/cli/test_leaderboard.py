@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -161,13 +159,15 @@ def test_the_name_of_a_stray_file_does_nothing_to_the_terminal_or_the_page(bench
     assert not {"\x1b", "\u202e"} & set(page)
 
 
-def test_the_board_needs_no_plugin(folder):
-    script = (
-        "import sys; from codonbench.cli.main import app\n"
-        "app(['leaderboard'], standalone_mode=False)\n"
-        "print([name for name in sys.modules if name.startswith('codonbench_')])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert (folder / "README.md").exists()
+def test_records_of_a_task_that_is_not_there_are_not_counted(bench, folder):
+    answer = bench("-p", "no:codonbench_datasets.human_codon", "leaderboard")
+    assert answer.code == 0
+    assert "rows: 0, tables: 0" in answer.out
+    assert "task human-codon is not installed" in answer.err
+    assert "No results yet." in (folder / "README.md").read_text()
+
+
+def test_the_board_needs_no_model(bench, folder):
+    answer = bench("-p", "no:codonbench_models", "leaderboard")
+    assert answer.code == 0
+    assert "rows: 2, tables: 1" in answer.out

@@ -131,7 +131,7 @@ def test_json_to_a_pipe_leaves_the_bar_on_the_terminal(start, strangers):
     assert out.count("\n") == 1
     assert "seed 0" in shown
     assert "/64 codons" in shown
-    assert "/3 stops" in shown
+    assert "/3 stop" in shown
     assert " left" in shown
 
 

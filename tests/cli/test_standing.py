@@ -35,7 +35,7 @@ def test_the_table_fits_the_terminal_and_no_number_is_cut(run, board, monkeypatc
     answer = run(*MLP, "--against", board)
     assert max(len(line) for line in answer.out.splitlines()) <= width
     (row,) = [words for words in lines(answer) if "mlp-64" in words]
-    assert row[:4] == ["1", "-", "mlp-64", "0/2"]  # two seeds have no tier
+    assert row[:4] == ["-", "-", "mlp-64", "0/2"]  # nobody got there, so nobody is ranked
     # Where there is no room for the budget, "never" says the same.
     figures = 3 if width >= 92 else 2
     assert " ".join(row).count("> 2,000" if width >= 110 else "never") == figures
@@ -47,7 +47,7 @@ def test_what_a_narrow_terminal_leaves_out_is_what_matters_least(run, board, mon
     for width in (80, 100, 120, 200):
         monkeypatch.setenv("COLUMNS", str(width))
         headers[width] = lines(run(*MLP, "--against", board))[1]
-    shared = ["#", "tier", "model", "success", "excess", "pairs", "pairs"]
+    shared = ["#", "tier", "model", "success", "excess", "pairs", "pairs", "consumed"]
     assert headers[80] == shared
-    assert headers[100] == [*shared, "confident"]
-    assert headers[120] == headers[200] == [*shared, "confident", "parameters"]
+    assert headers[100] == [*shared, "confident", "0.9"]
+    assert headers[120] == headers[200] == [*shared, "confident", "0.9", "parameters"]

@@ -1,8 +1,6 @@
 """`bench validate`: what it says of records, and how it ends."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -38,8 +36,8 @@ def test_strict_takes_a_warning_for_a_problem(bench, run):
     (path,) = Path("results").glob("*.json")
     lax, strict = bench("validate", path), bench("validate", "--strict", path)
     assert (lax.code, strict.code) == (0, 1)
-    assert f"{path}: warning: spec.threads is 2; official rows use 1" in lax.out
-    assert f"{path}: spec.threads is 2; official rows use 1" in strict.out
+    assert f"{path}: warning: run_spec.threads is 2; official rows use 1" in lax.out
+    assert f"{path}: run_spec.threads is 2; official rows use 1" in strict.out
 
 
 def test_json_is_one_object_and_nothing_else(bench, record):
@@ -61,12 +59,21 @@ def test_nothing_to_validate_is_exit_code_2(bench, where):
     assert answer.err.startswith("bench: ")
 
 
-def test_no_plugin_is_loaded(record):
-    code = (
-        "import sys\nfrom codonbench.cli.main import main\n"
-        f"sys.argv = ['bench', 'validate', {str(record)!r}]\n"
-        "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code\n"
-        "loaded = [name for name in sys.modules if name.startswith('codonbench_')]\n"
-        "assert not loaded, loaded\n"
+def test_the_plugin_that_a_record_names_is_not_loaded(bench, run):
+    """Tasks that are installed are asked about their records; nothing else is run."""
+    Path("mine.py").write_text(
+        "import codonbench\nfrom torch import nn\n\nprint('loaded')\n\n\n"
+        '@codonbench.model(encoding="input_onehot")\n'
+        "def mine(task):\n    return nn.Linear(task.n_inputs, task.n_classes)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    assert run("--plugin", "mine.py", "--model", "mine", "--pairs", "128").code == 0
+    answer = bench("validate", "results")
+    assert answer.code == 0
+    assert "loaded" not in answer.out + answer.err
+
+
+def test_a_task_of_a_file_is_asked_where_the_file_is_given(bench, record):
+    content = json.loads(record.read_text())
+    content["task"] = content["run_spec"]["task"] = "elsewhere"
+    record.write_text(json.dumps(content))
+    assert "'elsewhere' is not installed" in bench("validate", record).out

@@ -11,13 +11,18 @@ from codonbench.contracts import (
     NOT_MEASURED,
     BatchLearner,
     Dataset,
+    EvaluationSet,
+    Features,
     GradientConfig,
+    Input,
     MetricName,
     Model,
     ModelConfig,
     ModelInfo,
     Name,
     Reference,
+    Sequences,
+    Target,
     Task,
     TaskSpec,
     Trajectory,
@@ -31,15 +36,12 @@ SPEC = TaskSpec(
     name="toy",
     version="1",
     title="Toy",
-    unit="word",
-    symbol="letter",
-    alphabet="ab",
-    length=2,
-    classes=("X", "Y", "Z"),
-    enumerable=True,
-    probe_inputs=("aa", "ab", "ba", "bb"),
-    probe_labels=(0, 1, 2, 2),
-    groups={"stop": (2, 3)},
+    input=Input.of_length(2, unit="word", symbol="letter", alphabet="ab", enumerable=True),
+    target=Target(names=("X", "Y", "Z")),
+    protocol="decipher",
+    evaluation=EvaluationSet(
+        inputs=("aa", "ab", "ba", "bb"), targets=(0, 1, 2, 2), groups={"stop": (2, 3)}
+    ),
     train_size=10,
     test_size=2,
 )
@@ -47,7 +49,11 @@ WORDS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 
 
 def spec(**changes):
-    return TaskSpec.model_validate({**SPEC.model_dump(), **changes})
+    """The spec with some fields changed; those of its parts are given as dictionaries."""
+    content = SPEC.model_dump()
+    for name, value in changes.items():
+        content[name] = {**content[name], **value} if isinstance(value, dict) else value
+    return TaskSpec.model_validate(content)
 
 
 def dataset(**changes):
@@ -56,9 +62,9 @@ def dataset(**changes):
         "source": "toy",
         "checksum": "0",
         "simulated": True,
-        "inputs": WORDS,
-        "labels": np.array([0, 1, 2, 2]),
-        "probe": np.arange(4),
+        "items": Sequences.of_rows(WORDS),
+        "targets": np.array([0, 1, 2, 2]),
+        "evaluation": np.arange(4),
     }
     return Dataset(**{**facts, **changes})
 
@@ -89,18 +95,21 @@ def test_names_are_safe_in_files_tables_and_shells(kind, good, bad):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"probe_labels": (0, 1, 2)}, "3 probe labels for 4 probe inputs"),
-        ({"probe_labels": (0, 1, 2, 3)}, r"probe labels must lie in 0\.\.2"),
-        ({"probe_labels": (0, 1, 2, -1)}, r"probe labels must lie in 0\.\.2"),
-        ({"class_weights": (1.0, 2.0)}, "2 class weights for 3 classes"),
-        ({"groups": {"stop": (4,)}}, r"group 'stop' names a probe outside 0\.\.3"),
-        ({"symbol": "word"}, "unit and symbol are both 'word'"),
-        ({"classes": ("X",)}, "at least 2"),
-        ({"target_accuracy": 0}, "greater than 0"),
-        ({"target_accuracy": 1.01}, "less than or equal to 1"),
+        ({"evaluation": {"targets": (0, 1, 2)}}, "3 targets for 4 inputs"),
+        ({"evaluation": {"targets": (0, 1, 2, 3)}}, r"must lie in 0\.\.2"),
+        ({"evaluation": {"targets": (0, 1, 2, -1)}}, r"must lie in 0\.\.2"),
+        ({"target": {"class_weights": (1.0, 2.0)}}, "2 class weights for 3 classes"),
+        ({"target": {"kind": "quantities", "units": ("kb",)}}, "1 units for 3 quantities"),
+        ({"evaluation": {"groups": {"stop": (4,)}}}, r"'stop' names an input outside 0\.\.3"),
+        ({"evaluation": None}, "enumerable, but there is no evaluation set"),
+        ({"input": {"symbol": "word"}}, "unit and symbol are both 'word'"),
+        ({"input": {"min_length": 3}}, "lengths run from 3 to 2"),
+        ({"target": {"names": ("X",)}}, "one class, 'X'; expected two or more"),
+        ({"evaluation": {"target_accuracy": 0}}, "greater than 0"),
+        ({"evaluation": {"target_accuracy": 1.01}}, "less than or equal to 1"),
         ({"train_size": 0}, "greater than or equal to 1"),
         ({"tittle": "Toy"}, "Extra inputs"),
-        ({"class_weights": (1.0, 2.0, float("inf"))}, "finite number"),
+        ({"target": {"class_weights": (1.0, 2.0, float("inf"))}}, "finite number"),
     ],
 )
 def test_a_spec_that_contradicts_itself_is_refused(changes, message):
@@ -112,14 +121,24 @@ def test_a_model_is_shown_shapes_and_never_labels():
     view = SPEC.view()
     assert view.model_dump() == {
         "task": "toy",
+        "kind": "sequence",
         "unit": "word",
         "symbol": "letter",
         "alphabet": "ab",
-        "length": 2,
+        "min_length": 2,
+        "max_length": 2,
         "n_inputs": 4,
-        "n_classes": 3,
+        "target": "classes",
+        "n_outputs": 3,
     }
-    assert spec(enumerable=False).view().n_inputs is None
+    assert spec(input={"enumerable": False}).view().n_inputs is None
+
+
+def test_a_model_of_classes_is_stopped_at_a_task_that_has_none():
+    view = spec(target={"kind": "quantities"}, evaluation=None, input={"enumerable": False}).view()
+    assert view.n_outputs == 3
+    with pytest.raises(ValueError, match="task 'toy' asks for quantities; use n_outputs"):
+        view.n_classes  # noqa: B018 - the property is the test
 
 
 def test_a_contract_cannot_be_changed():
@@ -133,7 +152,12 @@ def test_a_contract_cannot_be_changed():
 )
 def test_as_many_must_be_right_as_the_target_says_and_no_fewer(target, inputs, needed):
     task = spec(
-        probe_inputs=("aa",) * inputs, probe_labels=(0,) * inputs, target_accuracy=target, groups={}
+        evaluation={
+            "inputs": ("aa",) * inputs,
+            "targets": (0,) * inputs,
+            "target_accuracy": target,
+            "groups": {},
+        }
     )
     assert required_right(task) == needed
 
@@ -141,15 +165,22 @@ def test_as_many_must_be_right_as_the_target_says_and_no_fewer(target, inputs, n
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"inputs": WORDS[:, :1]}, r"inputs \(4, 1\) and labels \(4,\) should be \(N, 2\)"),
-        ({"labels": np.zeros(3, int)}, r"labels \(3,\) should be"),
-        ({"inputs": WORDS + 1}, r"letter indices 0\.\.1"),
-        ({"probe": np.arange(3)}, r"probe \(3,\) should be \(4,\)"),
-        ({"labels": np.array([0, 1, 2, 1])}, "differs from the spec's probe_labels"),
+        ({"items": Sequences.of_rows(WORDS[:, :1])}, "items have 1 to 1 letters, expected 2 to 2"),
+        ({"items": Features(np.zeros((4, 2)))}, "items are features, but .* is 'sequence'"),
+        ({"targets": np.zeros(3, int)}, r"targets \(3,\) should be \(4,\)"),
+        ({"targets": np.array([0, 1, 2, 3])}, r"class ids 0\.\.2"),
+        ({"items": Sequences.of_rows(WORDS + 1)}, r"letter indices 0\.\.1 or 255"),
+        ({"evaluation": np.arange(3)}, r"evaluation \(3,\) should be \(4,\)"),
+        ({"targets": np.array([0, 1, 2, 1])}, r"differs from the spec's evaluation\.targets"),
         (
-            {"inputs": np.vstack([WORDS, WORDS]), "labels": np.array([0, 1, 2, 2] * 2)},
-            "must hold each of 8 inputs once",
+            {
+                "items": Sequences.of_rows(np.vstack([WORDS, WORDS])),
+                "targets": np.array([0, 1, 2, 2] * 2),
+            },
+            "must hold each of 8 items once",
         ),
+        ({"splits": {"dev": np.arange(2)}}, "a split is called 'dev'"),
+        ({"splits": {"test": np.array([4])}}, r"split 'test' names items outside 0\.\.3"),
     ],
 )
 def test_data_that_do_not_fit_their_spec_are_refused(changes, message):
@@ -157,24 +188,54 @@ def test_data_that_do_not_fit_their_spec_are_refused(changes, message):
         dataset(**changes)
 
 
-def test_a_probe_set_may_be_a_sample_of_inputs_that_cannot_be_enumerated():
+def test_an_evaluation_set_may_be_a_sample_of_items_that_cannot_be_enumerated():
     sample = dataset(
-        spec=spec(enumerable=False),
-        inputs=np.vstack([WORDS, WORDS]),
-        labels=np.array([0, 1, 2, 2] * 2),
+        spec=spec(input={"enumerable": False}),
+        items=Sequences.of_rows(np.vstack([WORDS, WORDS])),
+        targets=np.array([0, 1, 2, 2] * 2),
     )
-    assert len(sample.inputs) == 8
+    assert len(sample.items) == 8
 
 
-def test_a_dataset_without_draw_is_named():
-    with pytest.raises(TypeError, match=r"Dataset does not define draw\(\)"):
-        dataset().draw(np.random.default_rng(0))
+def test_a_dataset_that_draws_nothing_gives_its_fixed_split():
+    split = dataset(splits={"train": np.array([2, 0]), "test": np.array([3])}).split(
+        np.random.default_rng(0)
+    )
+    assert [part.tolist() for part in (split.train, split.validation, split.test)] == [
+        [2, 0],
+        [],
+        [3],
+    ]
+
+
+# Items
+
+
+def test_sequences_are_packed_end_to_end_and_come_back_as_text():
+    sequences = Sequences.of(["ACG", "", "tn", "GGAT"], "ACGT")
+    assert sequences.letters.tolist() == [0, 1, 2, 3, 255, 2, 2, 0, 3]
+    assert sequences.offsets.tolist() == [0, 3, 3, 5, 9]
+    assert sequences.lengths.tolist() == [3, 0, 2, 4]
+    assert sequences.text("ACGT") == ["ACG", "", "TN", "GGAT"]
+
+
+def test_sequences_are_taken_in_any_order_and_more_than_once():
+    sequences = Sequences.of(["ACG", "", "T", "GGAT"], "ACGT")
+    taken = sequences.take(np.array([3, 0, 1, 3]))
+    assert taken.text("ACGT") == ["GGAT", "ACG", "", "GGAT"]
+    assert len(sequences.take(np.array([], dtype=int))) == 0
+
+
+def test_rows_of_one_length_come_back_as_they_were():
+    assert Sequences.of_rows(WORDS).rows().tolist() == WORDS.tolist()
+    assert Sequences.of_rows(WORDS).text("ab") == ["aa", "ab", "ba", "bb"]
 
 
 class Plain(Task):
     name = "plain"
     version = "1"
     title = "Plain"
+    protocol = "decipher"
     default_data = "none"
 
     def load(self, data, options, *, cache, offline=False):
@@ -272,11 +333,8 @@ def trajectory(logits, **changes):
         "task": SPEC,
         "facts": facts,
         "pairs": np.arange(len(logits)),
-        "logits": logits,
-        "first_seen": np.array([3, 1, 9, 2]),
-        "test_counts": np.ones(4, int),
-        "frame_pairs": np.zeros(0, int),
-        "frame_inputs": np.zeros((0, 4), int),
+        "outputs": logits,
+        "targets": np.array(SPEC.evaluation.targets),
     }
     return Trajectory(**{**fields, **changes})
 
@@ -290,16 +348,16 @@ def test_right_is_strictly_above_every_rival():
     assert t.true_logit.tolist() == [[2, 2, 3, -1], [2, 2, 3, -1]]
     assert t.best_rival_logit.tolist() == [[0, 1, 0, -2], [0, 2, 0, -2]]
     assert t.right.tolist() == [[True] * 4, [True, False, True, True]]
-    assert t.deciphered.tolist() == [True, False]
+    assert t.solved.tolist() == [True, False]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nothing_is_right_from_the_first_non_finite_probe_on(bad):
+def test_nothing_is_right_from_the_first_non_finite_snapshot_on(bad):
     logits = np.array([RIGHT, RIGHT, RIGHT], dtype=np.float32)
     logits[1, 2, 0] = bad
     t = trajectory(logits)
     assert t.finite.tolist() == [True, False, False]
-    assert t.deciphered.tolist() == [True, False, False]
+    assert t.solved.tolist() == [True, False, False]
 
 
 def test_logits_are_compared_where_probabilities_saturate():
@@ -311,19 +369,13 @@ def test_logits_are_compared_where_probabilities_saturate():
 
 def test_probabilities_are_the_softmax_in_double_precision():
     t = trajectory([RIGHT, TIED])
-    expected = torch.softmax(torch.tensor(t.logits, dtype=torch.float64), dim=-1).numpy()
+    expected = torch.softmax(torch.tensor(t.outputs, dtype=torch.float64), dim=-1).numpy()
     np.testing.assert_allclose(t.probabilities(), expected, rtol=1e-14)
     np.testing.assert_allclose(t.probabilities(1), expected[1], rtol=1e-14)
 
 
-def test_all_seen_is_the_last_first_sight():
-    assert trajectory([RIGHT]).all_seen == 9
-    assert trajectory([RIGHT], first_seen=np.array([3, 1, 0, 2])).all_seen is None
-    assert trajectory([RIGHT], task=spec(enumerable=False)).all_seen is None
-
-
 def test_a_target_below_one_forgives_that_many():
-    assert trajectory([TIED], task=spec(target_accuracy=0.75)).deciphered.tolist() == [True]
+    assert trajectory([TIED], task=spec(evaluation={"target_accuracy": 0.75})).solved.tolist() == [True]
 
 
 def test_not_measured_is_one_value_that_equals_nothing_else():

@@ -82,14 +82,14 @@ def test_a_misspelt_field_is_refused(record):
 
 
 @pytest.mark.parametrize(("field", "value"), [("model", "gru"), ("task", "x"), ("seed", 1)])
-def test_a_copy_of_a_plans_field_must_agree_with_the_plan(record, field, value):
+def test_a_copy_of_a_specs_field_must_agree_with_the_spec(record, field, value):
     with pytest.raises(ValidationError, match=f"{field} differs from the spec's"):
         edited(record, **{field: value})
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("status", "fine"), ("pairs", -1), ("schema_version", 2), ("metrics", {"a": "never"})],
+    [("status", "fine"), ("pairs", -1), ("schema_version", 3), ("metrics", {"a": "never"})],
 )
 def test_a_value_that_cannot_be_is_refused(record, field, value):
     with pytest.raises(ValidationError):
@@ -129,32 +129,47 @@ def test_a_records_name_is_a_file_name(record):
 # Trajectories
 
 
-def test_the_trace_hash_belongs_to_the_record(finished):
+def test_the_trajectory_hash_belongs_to_the_record(finished):
     record, trajectory = finished
     assert record.trajectory_sha256 == hash_trajectory(trajectory)
 
 
-@pytest.mark.parametrize(
-    "name", ["pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs"]
-)
-def test_the_trace_hash_changes_with_every_array(finished, name):
+FIELDS = ("pairs", "outputs")
+ARRAYS = ("first_seen", "test_counts", "frame_pairs", "frame_inputs")
+
+
+def with_array(trajectory, name, array):
+    if name in FIELDS:
+        return replace(trajectory, **{name: array})
+    return replace(trajectory, arrays={**trajectory.arrays, name: array})
+
+
+@pytest.mark.parametrize("name", [*FIELDS, *ARRAYS])
+def test_the_trajectory_hash_changes_with_every_array(finished, name):
     _, trajectory = finished
-    array = getattr(trajectory, name).copy()
+    as_it_was = getattr(trajectory, name) if name in FIELDS else trajectory.arrays[name]
+    array = as_it_was.copy()
     array.flat[-1] += 1
-    assert hash_trajectory(replace(trajectory, **{name: array})) != hash_trajectory(trajectory)
-    wider = getattr(trajectory, name)
-    wider = wider.astype(np.float64 if name == "logits" else np.int32)
-    assert hash_trajectory(replace(trajectory, **{name: wider})) != hash_trajectory(trajectory)
+    wider = as_it_was.astype(np.float64 if name == "outputs" else np.int32)
+    for changed in (array, wider):
+        other = with_array(trajectory, name, changed)
+        assert hash_trajectory(other) != hash_trajectory(trajectory)
 
 
-def test_the_trace_hash_changes_with_task_and_facts_but_not_with_the_layout(finished):
+def test_the_trajectory_hash_changes_with_the_outputs_of_the_test_split(finished):
+    _, trajectory = finished
+    tested = replace(trajectory, test_outputs=np.zeros((1, 4), dtype=np.float32))
+    assert hash_trajectory(tested) != hash_trajectory(trajectory)
+
+
+def test_the_trajectory_hash_changes_with_task_and_facts_but_not_with_the_layout(finished):
     _, trajectory = finished
     facts = trajectory.facts.model_copy(update={"complete": not trajectory.facts.complete})
     task = trajectory.task.model_copy(update={"title": "Another"})
     assert hash_trajectory(replace(trajectory, facts=facts)) != hash_trajectory(trajectory)
     assert hash_trajectory(replace(trajectory, task=task)) != hash_trajectory(trajectory)
     assert hash_trajectory(
-        replace(trajectory, logits=np.asfortranarray(trajectory.outputs))
+        replace(trajectory, outputs=np.asfortranarray(trajectory.outputs))
     ) == hash_trajectory(trajectory)
     swapped = trajectory.pairs.astype(">i8")
     assert hash_trajectory(replace(trajectory, pairs=swapped)) == hash_trajectory(trajectory)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from codonbench.contracts import TaskView
+from codonbench.contracts import Features, Sequences, TaskView
 from codonbench.data import encodings
 from codonbench.data.encodings import available, canonical, make_encoder
 from codonbench.errors import ConfigError
@@ -14,9 +14,10 @@ CODONS = TaskView(
     unit="codon",
     symbol="nucleotide",
     alphabet="UCAG",
-    length=3,
+    min_length=3,
+    max_length=3,
     n_inputs=64,
-    n_classes=21,
+    n_outputs=21,
 )
 LETTERS = np.array(list(product(range(4), repeat=3)))
 SEQUENCES = CODONS.model_copy(update={"n_inputs": None, "unit": "sequence"})
@@ -32,7 +33,7 @@ SHAPES = {
 
 
 def encode(name, index, view=CODONS, letters=LETTERS):
-    return make_encoder(name, view, letters, CPU)(torch.as_tensor(index))
+    return make_encoder(name, view, Sequences.of_rows(letters), CPU)(torch.as_tensor(index))
 
 
 def by_hand(name, index):
@@ -101,7 +102,7 @@ def test_a_onehot_of_a_hundred_thousand_inputs_needs_no_square_table():
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_module_that_works_in_place_spoils_neither_stream_nor_table(name):
-    encoder = make_encoder(name, CODONS, LETTERS, CPU)
+    encoder = make_encoder(name, CODONS, Sequences.of_rows(LETTERS), CPU)
     index = torch.tensor([3, 4])
     before = encoder(index).clone()
     encoder(index).zero_()
@@ -130,10 +131,38 @@ def test_an_unknown_encoding_lists_those_on_offer(name):
 
 
 def test_another_alphabet_gives_other_widths():
-    view = CODONS.model_copy(update={"alphabet": "GAVLI", "length": 2, "n_inputs": 25})
+    view = CODONS.model_copy(update={"alphabet": "GAVLI", "min_length": 2, "max_length": 2, "n_inputs": 25})
     letters = np.array(list(product(range(5), repeat=2)))
     assert letters[7].tolist() == [1, 2]
     assert encode("symbol_onehot", [7], view, letters).tolist() == [
         [[0, 1, 0, 0, 0], [0, 0, 1, 0, 0]]
     ]
     assert encode("symbol_onehot_flat", [7], view, letters).shape == (1, 10)
+
+
+# Items of several lengths, unknown letters, features
+
+READS = CODONS.model_copy(
+    update={"unit": "read", "alphabet": "ACGT", "min_length": 1, "max_length": 4, "n_inputs": None}
+)
+
+
+def test_items_of_several_lengths_are_not_offered_flat():
+    assert available(READS) == ("nucleotide_index", "nucleotide_onehot")
+
+
+def test_behind_a_shorter_item_and_for_an_unknown_letter_there_is_nothing():
+    reads = Sequences.of(["AC", "G", "NTGA"], "ACGT")
+    index = make_encoder("symbol_index", READS, reads, CPU)(torch.tensor([1, 0, 2]))
+    assert index.tolist() == [[2, 4, 4, 4], [0, 1, 4, 4], [4, 3, 2, 0]]
+    onehot = make_encoder("symbol_onehot", READS, reads, CPU)(torch.tensor([1, 0, 2]))
+    by_letter = torch.eye(5)[index][..., :4]
+    assert torch.equal(onehot, by_letter)
+
+
+def test_features_are_handed_over_as_they_are():
+    view = READS.model_copy(update={"kind": "features", "min_length": 2, "max_length": 2})
+    values = np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32)
+    assert available(view) == ("features",)
+    encoded = make_encoder("features", view, Features(values), CPU)(torch.tensor([2, 0]))
+    assert encoded.tolist() == [[5, 6], [1, 2]]

@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codonbench.data.relabelling import PUBLIC_SALT, Relabelling, relabelling
+from codonbench.contracts.run_spec import PUBLIC_SALT
+from codonbench.data.relabelling import Relabelling, relabelling
 
-CYCLE = Relabelling(np.array([1, 2, 0]))  # a learner sees class 0 as 1, 1 as 2, 2 as 0
+CYCLE = Relabelling(np.array([1, 2, 0]))  # a model sees class 0 as 1, 1 as 2, 2 as 0
 
 PERMUTATIONS = st.integers(2, 30).flatmap(lambda n: st.permutations(range(n)))
 
@@ -14,13 +15,13 @@ def test_labels_are_hidden_by_looking_them_up():
     assert CYCLE.hide(np.array([0, 1, 2, 0])).tolist() == [1, 2, 0, 1]
 
 
-def test_columns_are_hidden_where_the_learner_looks_for_them():
-    """True class 0 of weight 10 is the learner's class 1, and so on round the cycle."""
+def test_columns_are_hidden_where_the_model_looks_for_them():
+    """True class 0 of weight 10 is the model's class 1, and so on round the cycle."""
     assert CYCLE.hide_columns(np.array([10.0, 20.0, 30.0])).tolist() == [30.0, 10.0, 20.0]
 
 
 def test_columns_are_revealed_in_true_order():
-    logits = np.array([[[0.3, 0.1, 0.2]]], dtype=np.float32)  # learner's classes 0, 1, 2
+    logits = np.array([[[0.3, 0.1, 0.2]]], dtype=np.float32)  # model's classes 0, 1, 2
     assert CYCLE.reveal_columns(logits).tolist() == np.float32([[[0.1, 0.2, 0.3]]]).tolist()
 
 
@@ -34,7 +35,7 @@ def test_hiding_and_revealing_undo_each_other(forward, chance):
 
 @given(PERMUTATIONS, st.integers(0, 2**32 - 1))
 def test_the_right_column_stays_right(forward, chance):
-    """A learner that is right about a hidden label is right about the true one once revealed."""
+    """A model that is right about a hidden label is right about the true one once revealed."""
     permutation = Relabelling(np.array(forward))
     labels = np.random.default_rng(chance).integers(len(forward), size=9)
     logits = np.eye(len(forward), dtype=np.float32)[permutation.hide(labels)]

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codonbench.contracts import Dataset, TaskSpec
-from codonbench.data.stream import Stream, generator
+from codonbench.contracts import Dataset, EvaluationSet, Input, Sequences, Split, Target, TaskSpec
+from codonbench.data.stream import Stream, first_positions, generator
 from codonbench.errors import PluginError
 
 
@@ -16,9 +16,10 @@ class Cards(Dataset):
 
     pack: tuple[int, ...]
 
-    def draw(self, rng):
+    def split(self, rng):
         drawn = rng.permutation(np.array(self.pack))
-        return drawn[: self.spec.train_size], drawn[self.spec.train_size :]
+        none = np.zeros(0, dtype=np.int64)
+        return Split(drawn[: self.spec.train_size], none, drawn[self.spec.train_size :])
 
 
 def cards(pack=tuple("aaaaaabbbbccd"), train=10, enumerable=True):
@@ -28,23 +29,21 @@ def cards(pack=tuple("aaaaaabbbbccd"), train=10, enumerable=True):
             name="cards",
             version="1",
             title="Cards",
-            unit="card",
-            symbol="letter",
-            alphabet="abcd",
-            length=1,
-            classes=("X", "Y"),
-            enumerable=enumerable,
-            probe_inputs=tuple("abcd"),
-            probe_labels=(0, 1, 0, 1),
+            input=Input.of_length(
+                1, unit="card", symbol="letter", alphabet="abcd", enumerable=enumerable
+            ),
+            target=Target(names=("X", "Y")),
+            protocol="decipher",
+            evaluation=EvaluationSet(inputs=tuple("abcd"), targets=(0, 1, 0, 1)),
             train_size=train,
             test_size=len(pack) - train,
         ),
         source="cards",
         checksum="0",
         simulated=True,
-        inputs=np.arange(4)[:, None],
-        labels=np.array([0, 1, 0, 1]),
-        probe=np.arange(4),
+        items=Sequences.of_rows(np.arange(4)[:, None]),
+        targets=np.array([0, 1, 0, 1]),
+        evaluation=np.arange(4),
         pack=tuple("abcd".index(card) for card in pack),
     )
 
@@ -96,18 +95,16 @@ def test_train_and_test_pairs_share_out_the_draw(pack, seed, train):
     train = min(train, len(pack))
     dataset = cards(pack, train)
     stream = Stream(dataset, seed)
-    assert (len(stream.train), len(stream.test)) == (train, len(pack) - train)
+    assert (len(stream.split.train), len(stream.split.test)) == (train, len(pack) - train)
     assert stream.epoch_pairs == train
-    assert sorted([*stream.train, *stream.test]) == sorted(dataset.pack)
-    by_hand = [stream.test.tolist().count(card) for card in range(4)]
-    assert stream.test_counts.tolist() == by_hand
+    assert sorted([*stream.split.train, *stream.split.test]) == sorted(dataset.pack)
 
 
 @given(PACKS, SEEDS)
 def test_every_epoch_holds_the_training_pairs(pack, seed):
     stream = Stream(cards(pack, len(pack) - 1), seed)
     for number in (0, 1, 2, 100, 0):
-        assert sorted(stream.epoch(number)) == sorted(stream.train)
+        assert sorted(stream.epoch(number)) == sorted(stream.split.train)
 
 
 def test_every_epoch_is_shuffled_afresh_and_can_be_asked_for_again():
@@ -117,35 +114,36 @@ def test_every_epoch_is_shuffled_afresh_and_can_be_asked_for_again():
     assert len(set(orders)) == 20
     assert tuple(stream.epoch(7)) == orders[7]
     assert tuple(Stream(dataset, 3).epoch(7)) == orders[7]
-    assert orders[0] != tuple(stream.train)
+    assert orders[0] != tuple(stream.split.train)
+
+
+def first_seen(dataset, seed):
+    epoch = Stream(dataset, seed).epoch(0)
+    return first_positions(epoch, dataset.evaluation, len(dataset.items)).tolist()
 
 
 @given(PACKS, SEEDS)
-def test_first_seen_agrees_with_a_loop_over_the_first_epoch(pack, seed):
-    stream = Stream(cards(pack, len(pack) - 1), seed)
+def test_first_positions_agree_with_a_loop_over_the_first_epoch(pack, seed):
+    dataset = cards(pack, len(pack) - 1)
     first = [0, 0, 0, 0]
-    for position, card in enumerate(stream.epoch(0).tolist(), start=1):
+    for position, card in enumerate(Stream(dataset, seed).epoch(0).tolist(), start=1):
         first[card] = first[card] or position
-    assert stream.first_seen.tolist() == first
-    assert stream.all_seen == (max(first) if all(first) else None)
+    assert first_seen(dataset, seed) == first
 
 
-def test_all_seen_is_null_where_inputs_cannot_be_enumerated():
-    stream = Stream(cards(enumerable=False, train=13), 0)
-    assert stream.first_seen.all()
-    assert stream.all_seen is None
-    assert stream.test_counts.tolist() == [1, 1, 1, 1]
-
-
-def test_first_seen_follows_the_order_of_the_probe_set():
+def test_first_positions_follow_the_order_of_the_evaluation_set():
     dataset = cards()
-    spec = dataset.spec.model_copy(
-        update={"probe_inputs": tuple("dcba"), "probe_labels": (1, 0, 1, 0)}
-    )
-    backwards = replace(dataset, spec=spec, probe=np.array([3, 2, 1, 0]))
-    assert Stream(backwards, 5).first_seen.tolist() == Stream(dataset, 5).first_seen[::-1].tolist()
-    counts = Stream(dataset, 5).test_counts
-    assert Stream(backwards, 5).test_counts.tolist() == counts[::-1].tolist()
+    backwards = EvaluationSet(inputs=tuple("dcba"), targets=(1, 0, 1, 0))
+    spec = dataset.spec.model_copy(update={"evaluation": backwards})
+    reversed_ = replace(dataset, spec=spec, evaluation=np.array([3, 2, 1, 0]))
+    assert first_seen(reversed_, 5) == first_seen(dataset, 5)[::-1]
+
+
+@given(PACKS, SEEDS, st.integers(0, 60), st.integers(0, 60))
+def test_pairs_between_two_positions_are_those_of_the_batches(pack, seed, start, more):
+    dataset = cards(pack, len(pack) - 1)
+    joined, _ = everything(Stream(dataset, seed), 1, start + more)
+    assert Stream(dataset, seed).between(start, start + more).tolist() == joined[start:]
 
 
 def test_seeds_are_independent_and_repeat():
@@ -168,16 +166,20 @@ def test_no_global_generator_is_used():
     assert np.random.get_state()[1].tolist() == before
 
 
+NONE = np.zeros(0, int)
+
+
 @pytest.mark.parametrize(
-    ("draw", "message"),
+    ("split", "message"),
     [
-        (lambda rng: (np.zeros(9, int), np.zeros(3, int)), "drew 9 training and 3 held-out pairs"),
-        (lambda rng: (np.full(10, 4), np.zeros(3, int)), "outside its inputs 0..3"),
-        (lambda rng: (np.zeros(10, int), np.full(3, -1)), "outside its inputs 0..3"),
+        (Split(np.zeros(9, int), NONE, np.zeros(3, int)), "9 training, 0 validation and 3 test"),
+        (Split(np.zeros(10, int), np.zeros(1, int), np.zeros(3, int)), "1 validation and 3 test"),
+        (Split(np.full(10, 4), NONE, np.zeros(3, int)), r"outside its 0\.\.3"),
+        (Split(np.zeros(10, int), NONE, np.full(3, -1)), r"outside its 0\.\.3"),
     ],
 )
-def test_a_draw_that_breaks_its_promise_is_named(draw, message):
+def test_a_split_that_breaks_its_promise_is_named(split, message):
     dataset = cards()
-    object.__setattr__(dataset, "draw", draw)
+    object.__setattr__(dataset, "split", lambda rng: split)
     with pytest.raises(PluginError, match=message):
-        Stream(dataset, 0)
+        Stream(dataset, 0).split  # noqa: B018 - it is drawn when first asked for

@@ -6,23 +6,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from codonbench.engines.errors import CannotCapture
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.data.stream import Batch
-from codonbench.engines.batches import feeds, rows_of
+from codonbench.engines.batches import rows_of, step_inputs
 from codonbench.engines.blocks import Blocks
 from codonbench.engines.capture import captured, recorded
 from codonbench.engines.check import check_against_reference, same_alone
 from codonbench.engines.rungs import COMPILED, GRAPH, LADDER
 from codonbench.engines.traced import Traced
+from codonbench.errors import CannotCapture
 from codonbench.execution.run_all import run_all
 from codonbench.execution.run_one import run
-from codonbench.protocols.setup import Setting
+from codonbench.protocols.setup import RunSetup
 from codonbench.records.store import Store
 from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import make_lesson
+from codonbench.training.state import make_state, train_request
 from codonbench.training.weights import hash_weights
 
 PRESETS = [
@@ -39,33 +39,35 @@ PRESETS = [
 ]
 
 
-def settings_of(job):
-    return [Setting(run_spec, job.dataset, job.config.batch_size) for run_spec in job.run_specs]
+def setups_of(job):
+    protocol, batch_size = job.protocol, job.config.batch_size
+    return [RunSetup(spec, job.dataset, protocol, batch_size) for spec in job.run_specs]
 
 
-def lesson_of(job, setting, dtype=torch.float32):
-    with seeded_globals(setting.run_spec.seed):
-        plugin, brief = job.entry.cls(job.config), setting.brief()
-        return make_lesson(plugin, job.config, brief, dtype, setting.hidden)
+def state_of(job, setup, dtype=torch.float32):
+    """A state that knows all targets."""
+    with seeded_globals(setup.run_spec.seed):
+        plugin, request = job.entry.cls(job.config), train_request(0, setup)
+        return make_state(plugin, job.config, request, dtype, setup.hidden)
 
 
-def first_batches(setting, n):
-    batches = setting.stream.batches(setting.clock.batch_size, 10**9)
+def first_batches(setup, n):
+    batches = setup.stream.batches(setup.clock.batch_size, 10**9)
     return [batch.index for _, batch in zip(range(n), batches, strict=False)]
 
 
 def quiet(run_spec):
-    return lambda pairs, right, logits: None
+    return lambda pairs, progress: None
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_twenty_steps_in_float64_are_the_references(toys, preset):
     job = toys.job(preset, task="human-codon")
-    (setting,) = settings_of(job)
+    (setup,) = setups_of(job)
     check_against_reference(
-        lesson_of(job, setting, torch.float64),
-        Traced([lesson_of(job, setting, torch.float64)]),
-        first_batches(setting, 20),
+        state_of(job, setup, torch.float64),
+        Traced([state_of(job, setup, torch.float64)]),
+        first_batches(setup, 20),
     )
 
 
@@ -81,31 +83,31 @@ def test_twenty_steps_in_float64_are_the_references(toys, preset):
 )
 def test_weighting_optimiser_and_batch_size_are_the_references(toys, overrides):
     job = toys.job("mlp-64", overrides=overrides)
-    (setting,) = settings_of(job)
+    (setup,) = setups_of(job)
     check_against_reference(
-        lesson_of(job, setting, torch.float64),
-        Traced([lesson_of(job, setting, torch.float64)]),
-        first_batches(setting, 20),
+        state_of(job, setup, torch.float64),
+        Traced([state_of(job, setup, torch.float64)]),
+        first_batches(setup, 20),
     )
 
 
 def test_the_check_sees_a_step_that_is_not_the_references(toys):
     job = toys.job("mlp-64")
     other = toys.job("mlp-64", overrides={"learning_rate": "0.0501"})
-    (setting,) = settings_of(job)
+    (setup,) = setups_of(job)
     with pytest.raises(CannotCapture, match="away from the reference"):
         check_against_reference(
-            lesson_of(other, setting, torch.float64),
-            Traced([lesson_of(job, setting, torch.float64)]),
-            first_batches(setting, 3),
+            state_of(other, setup, torch.float64),
+            Traced([state_of(job, setup, torch.float64)]),
+            first_batches(setup, 3),
         )
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_seeds_gradient_is_the_same_to_the_bit_beside_others(toys, preset):
     job = toys.job(preset, task="human-codon", seeds=(0, 1, 2))
-    lessons = [lesson_of(job, setting) for setting in settings_of(job)]
-    assert same_alone(lessons, Traced(lessons))
+    states = [state_of(job, setup) for setup in setups_of(job)]
+    assert same_alone(states, Traced(states))
 
 
 @pytest.mark.parametrize("model", ["mlp-64", "gru-64"])
@@ -114,7 +116,7 @@ def test_a_seeds_record_does_not_depend_on_the_seeds_beside_it(toys, model):
     request = {"overrides": {"learning_rate": "0.01"}, "epochs": 60}
     registry = toys.registry()
     job = toys.job(model, registry=registry, seeds=(0, 1, 2, 3, 4), **request)
-    together = {r.seed: r for r, _ in run(job.run_specs, job, registry, quiet)}
+    together = {r.seed: r for r, _ in run(job, registry, quiet)}
     assert len({record.pairs for record in together.values()}) > 1
     assert all(record.engine.name == "traced" for record in together.values())
     assert together[3].engine.seeds_together == 5
@@ -126,17 +128,17 @@ def test_a_seeds_record_does_not_depend_on_the_seeds_beside_it(toys, model):
         assert alone.metrics == together[seed].metrics
 
 
-def test_both_engines_probe_at_the_same_positions_and_see_nearly_the_same(toys):
-    eager, eager_trace = toys.run("mlp-64", engine="eager", pairs=3_000, full=True)
-    traced, traced_trace = toys.run("mlp-64", engine="traced", pairs=3_000, full=True)
+def test_both_engines_evaluate_at_the_same_positions_and_see_nearly_the_same(toys):
+    eager, eager_trajectory = toys.run("mlp-64", engine="eager", pairs=3_000, full=True)
+    traced, traced_trajectory = toys.run("mlp-64", engine="traced", pairs=3_000, full=True)
     assert (eager.engine.name, traced.engine.name) == ("eager", "traced")
-    assert np.array_equal(eager_trace.pairs, traced_trace.pairs)
-    assert np.allclose(eager_trace.logits, traced_trace.logits, atol=1e-2)
-    assert np.array_equal(eager_trace.frame_inputs, traced_trace.frame_inputs)
+    assert np.array_equal(eager_trajectory.pairs, traced_trajectory.pairs)
+    assert np.allclose(eager_trajectory.outputs, traced_trajectory.outputs, atol=1e-2)
+    assert np.array_equal(eager_trajectory.arrays["frame_inputs"], traced_trajectory.arrays["frame_inputs"])
     assert eager.metrics["pairs_consumed"] == traced.metrics["pairs_consumed"]
 
 
-def test_the_same_plan_twice_gives_the_same_weights(toys):
+def test_the_same_spec_twice_gives_the_same_weights(toys):
     first, _ = toys.run("lstm-64", pairs=2_000)
     again, _ = toys.run("lstm-64", pairs=2_000)
     assert first.engine.name == "traced"
@@ -227,7 +229,7 @@ def test_the_reference_on_request_gives_no_reason(toys):
 
 def test_ctrl_c_keeps_what_every_seed_of_the_group_learned(toys, tmp_path):
     def watch(run_spec):
-        def interrupt(pairs, right, logits):
+        def interrupt(pairs, progress):
             if run_spec.seed == 1 and pairs > 640:
                 raise KeyboardInterrupt
 
@@ -238,7 +240,7 @@ def test_ctrl_c_keeps_what_every_seed_of_the_group_learned(toys, tmp_path):
     made = list(run_all(job, registry, store, watch))
     assert [o.record.status for o in made] == ["interrupted"] * 3
     assert all(640 < o.record.pairs < 3_000 for o in made)
-    untouched = hash_weights(lesson_of(job, settings_of(job)[0]).module.state_dict())
+    untouched = hash_weights(state_of(job, setups_of(job)[0]).module.state_dict())
     assert made[0].record.weights_sha256 != untouched
     again = list(run_all(job, registry, store, quiet))
     assert [(o.reused, o.record.status) for o in again] == [(False, "done")] * 3
@@ -254,7 +256,7 @@ def test_a_diverging_seed_ends_alone(toys):
         full=True,
         overrides={"optimizer": "sgd", "learning_rate": "100"},
     )
-    records = [record for record, _ in run(job.run_specs, job, registry, quiet)]
+    records = [record for record, _ in run(job, registry, quiet)]
     assert {record.engine.name for record in records} == {"traced"}
     assert all(record.status == "diverged" for record in records)
 
@@ -267,8 +269,8 @@ WIDE = ["mlp-1024", "mlp-64x1024", "embedding10-relu", "embedding2-tanh-weighted
 def test_wide_networks_compute_the_distinct_rows_and_others_all_of_them(toys):
     def rows(preset, **overrides):
         job = toys.job(preset, task="human-codon", overrides=overrides)
-        (setting,) = settings_of(job)
-        return rows_of(lesson_of(job, setting))
+        (setup,) = setups_of(job)
+        return rows_of(state_of(job, setup))
 
     assert [rows(preset) for preset in WIDE] == [48] * 4
     assert rows("mlp-1024", batch_size="32") == 24
@@ -279,25 +281,25 @@ def test_wide_networks_compute_the_distinct_rows_and_others_all_of_them(toys):
 @pytest.mark.parametrize("preset", WIDE)
 def test_batches_with_more_distinct_inputs_than_rows_are_the_references(toys, preset):
     job = toys.job(preset, task="human-codon")
-    (setting,) = settings_of(job)
+    (setup,) = setups_of(job)
     crowded = [np.arange(64), np.arange(64)[::-1].copy(), np.arange(60).repeat(2)[:64]]
     check_against_reference(
-        lesson_of(job, setting, torch.float64),
-        Traced([lesson_of(job, setting, torch.float64)]),
-        [*crowded, *first_batches(setting, 3)],
+        state_of(job, setup, torch.float64),
+        Traced([state_of(job, setup, torch.float64)]),
+        [*crowded, *first_batches(setup, 3)],
     )
 
 
 def test_a_second_pass_for_one_seed_leaves_the_others_bits_as_they_are(toys):
     job = toys.job("mlp-1024", task="human-codon", seeds=(0, 1))
-    settings = settings_of(job)
-    crowded, plain = Batch(np.arange(64), 64), Batch(first_batches(settings[0], 1)[0], 64)
-    lessons = [lesson_of(job, setting) for setting in settings]
-    (both,) = feeds(lessons, [[plain], [crowded]], torch.float32)
-    (alone,) = feeds(lessons[:1], [[plain]], torch.float32)
+    setups = setups_of(job)
+    crowded, plain = Batch(np.arange(64), 64), Batch(first_batches(setups[0], 1)[0], 64)
+    states = [state_of(job, setup) for setup in setups]
+    (both,) = step_inputs(states, [[plain], [crowded]], torch.float32)
+    (alone,) = step_inputs(states[:1], [[plain]], torch.float32)
     assert (len(both), len(alone)) == (2, 1)
-    beside, _ = Traced(lessons).gradients(both)
-    by_itself, _ = Traced(lessons[:1]).gradients(alone)
+    beside, _ = Traced(states).gradients(both)
+    by_itself, _ = Traced(states[:1]).gradients(alone)
     assert torch.equal(beside[:1], by_itself)
 
 
@@ -306,7 +308,7 @@ def test_a_wide_networks_record_says_its_rows_and_repeats_to_the_bit(toys):
     first, _ = toys.run("mlp-1024", seeds=(1,), **request)
     registry = toys.registry()
     job = toys.job("mlp-1024", registry=registry, seeds=(0, 1, 2), **request)
-    beside = {r.seed: r for r, _ in run(job.run_specs, job, registry, quiet)}[1]
+    beside = {r.seed: r for r, _ in run(job, registry, quiet)}[1]
     assert (first.engine.rows, beside.engine.rows) == (48, 48)
     assert first.result() == beside.result()
 
@@ -346,11 +348,11 @@ def compiler():
 @pytest.mark.parametrize("preset", ["mlp-64", "mlp-1024", "rnn-64"])
 def test_compiled_steps_in_float64_are_the_references(toys, compiler, preset):
     job = toys.job(preset, task="human-codon")
-    (setting,) = settings_of(job)
+    (setup,) = setups_of(job)
     check_against_reference(
-        lesson_of(job, setting, torch.float64),
-        Traced([lesson_of(job, setting, torch.float64)], COMPILED),
-        first_batches(setting, 20),
+        state_of(job, setup, torch.float64),
+        Traced([state_of(job, setup, torch.float64)], COMPILED),
+        first_batches(setup, 20),
     )
 
 
@@ -358,7 +360,7 @@ def test_a_compiled_run_repeats_to_the_bit_alone_or_beside_others(toys, compiler
     request = {"task": "human-codon", "pairs": 12_800, "engine": "compiled"}
     registry = toys.registry()
     job = toys.job("mlp-64", registry=registry, seeds=(0, 1, 2), **request)
-    together = {record.seed: record for record, _ in run(job.run_specs, job, registry, quiet)}
+    together = {record.seed: record for record, _ in run(job, registry, quiet)}
     assert together[1].engine.name == "compiled"
     assert together[1].engine.reason == ""
     alone, _ = toys.run("mlp-64", seeds=(1,), **request)
@@ -395,7 +397,7 @@ def test_blocks_give_every_seed_what_single_steps_give_it(toys, graph_on_cpu, mo
     for engine in ("traced", "graph"):
         registry = toys.registry()
         job = toys.job(model, registry=registry, engine=engine, **request)
-        results[engine] = {r.seed: r for r, _ in run(job.run_specs, job, registry, quiet)}
+        results[engine] = {r.seed: r for r, _ in run(job, registry, quiet)}
     assert len({record.pairs for record in results["graph"].values()}) > 1
     for seed, record in results["graph"].items():
         expected = results["traced"][seed]
@@ -408,10 +410,10 @@ def test_blocks_give_every_seed_what_single_steps_give_it(toys, graph_on_cpu, mo
 @pytest.mark.parametrize("pairs", [64, 640, 64 * 64, 64 * 64 + 64, 10_000])
 def test_blocks_end_with_the_budget(toys, graph_on_cpu, pairs):
     request = {"pairs": pairs, "full": True}
-    expected, its_trace = toys.run("mlp-64", engine="traced", **request)
+    expected, its_trajectory = toys.run("mlp-64", engine="traced", **request)
     record, trajectory = toys.run("mlp-64", engine="graph", **request)
     assert record.engine.name == "graph"
-    assert trajectory.pairs.tolist() == its_trace.pairs.tolist()
+    assert trajectory.pairs.tolist() == its_trajectory.pairs.tolist()
     assert record.weights_sha256 == expected.weights_sha256
     assert record.trajectory_sha256 == expected.trajectory_sha256
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from codonbench.engines.errors import CannotCapture
 from torch import nn
 
 from codonbench.engines.recurrent import unrolled
+from codonbench.errors import CannotCapture
 
 CODONS = torch.stack(
     [torch.eye(4, dtype=torch.float64)[[i // 16, i // 4 % 4, i % 4]] for i in range(64)]

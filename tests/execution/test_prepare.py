@@ -3,7 +3,7 @@ import pytest
 from codonbench.errors import ConfigError, UnknownNameError
 
 
-def test_a_job_has_one_plan_a_seed_alike_in_all_else(toys):
+def test_a_job_has_one_spec_a_seed_alike_in_all_else(toys):
     job = toys.job("gru-64", seeds=(4, 2))
     assert [run_spec.seed for run_spec in job.run_specs] == [4, 2]
     first, second = (run_spec.model_dump(exclude={"seed"}) for run_spec in job.run_specs)
@@ -25,7 +25,7 @@ def test_the_whole_budget_is_spent_when_asked(toys):
     assert toys.job(full=True).run_specs[0].stop == "budget"
 
 
-def test_a_plan_spells_out_the_whole_configuration_and_a_job_what_departs_from_the_name(toys):
+def test_a_spec_spells_out_the_whole_configuration_and_a_job_what_departs_from_the_name(toys):
     plain = toys.job("mlp-64")
     assert plain.overrides == {}
     assert plain.run_specs[0].config["hidden"] == [64]

@@ -20,7 +20,7 @@ def store(tmp_path):
 
 
 def quiet(run_spec):
-    return lambda pairs, right, logits: None
+    return lambda pairs, progress: None
 
 
 def outcomes(
@@ -81,7 +81,7 @@ def test_each_record_is_stored_before_the_next_run_begins(toys, store):
 
 def test_ctrl_c_ends_the_job_and_the_run_is_made_again_next_time(toys, store):
     def watch(run_spec):
-        def interrupt(pairs, right, logits):
+        def interrupt(pairs, progress):
             if run_spec.seed == 1 and pairs > 0:
                 raise KeyboardInterrupt
 
@@ -188,7 +188,7 @@ def another_process(toys, store, ending):
     """
     job = toys.job(seeds=(1,), pairs=200, engine="eager")
     (run_spec,), registry = job.run_specs, toys.registry()
-    ((record, _),) = run(job.run_specs, job, registry, quiet)
+    ((record, _),) = run(job, registry, quiet)
     claimed, seen = Event(), Event()
 
     def work():
@@ -241,7 +241,7 @@ def test_without_waiting_a_run_that_another_process_makes_is_refused(toys, store
 
 def test_after_ctrl_c_nobody_is_waited_for(toys, store):
     def watch(run_spec):
-        def interrupt(pairs, right, logits):
+        def interrupt(pairs, progress):
             raise KeyboardInterrupt
 
         return interrupt
@@ -279,7 +279,7 @@ def test_a_folder_that_cannot_be_made_is_known_before_anything_is_run(toys, tmp_
     assert Path(tmp_path / "file").read_text() == ""
 
 
-def test_the_lifecycle_hooks_see_plan_probes_and_record(toys, store):
+def test_the_lifecycle_hooks_see_spec_snapshots_and_record(toys, store):
     told = []
 
     class Listener:
@@ -289,7 +289,7 @@ def test_the_lifecycle_hooks_see_plan_probes_and_record(toys, store):
 
         @hookimpl
         def snapshot_taken(self, trajectory, index):
-            told.append(("probe", int(trajectory.pairs[index])))
+            told.append(("snapshot", int(trajectory.pairs[index])))
 
         @hookimpl
         def run_finished(self, record):
@@ -301,7 +301,7 @@ def test_the_lifecycle_hooks_see_plan_probes_and_record(toys, store):
     record = made.record
     assert told == [
         ("started", record.run_id),
-        *(("probe", pairs) for pairs in (0, 64, 128, 192, 200)),
+        *(("snapshot", pairs) for pairs in (0, 64, 128, 192, 200)),
         ("finished", record.checksum),
     ]
 

@@ -180,7 +180,7 @@ def test_a_run_of_another_alphabet_is_deciphered_and_stops_when_sure(toys):
     assert record.error is None
 
 
-def test_pairs_consumed_is_where_a_loop_over_the_trace_finds_every_input_right(toys, finished):
+def test_pairs_consumed_is_where_a_loop_over_the_trajectory_finds_every_input_right(toys, finished):
     record, trajectory = finished
     right_at = [
         pairs
@@ -226,7 +226,7 @@ def test_class_weights_are_knowledge_and_change_what_is_learned(toys):
     assert weighted.weights_sha256 != plain.weights_sha256
 
 
-def test_the_trace_holds_what_metrics_need(toys, finished):
+def test_the_trajectory_holds_what_metrics_need(toys, finished):
     _, trajectory = finished
     job = toys.job(pairs=3_000)
     assert trajectory.pairs[0] == 0
@@ -260,16 +260,16 @@ def state_of_chance():
 
 
 @pytest.mark.parametrize("model", ["mlp-64", "gru-64", "embedding10-relu", Gambler, Normalised])
-def test_one_plan_has_one_result_whatever_ran_before(toys, model):
-    first, first_trace = toys.run(model, pairs=1_000)
+def test_one_spec_has_one_result_whatever_ran_before(toys, model):
+    first, first_trajectory = toys.run(model, pairs=1_000)
     random.seed(7)
     np.random.seed(7)
     torch.manual_seed(7)
     toys.run("lstm-64", pairs=200, seeds=(5,))
-    again, again_trace = toys.run(model, pairs=1_000)
+    again, again_trajectory = toys.run(model, pairs=1_000)
     assert first.weights_sha256 == again.weights_sha256
     assert first.result() == again.result()
-    assert np.array_equal(first_trace.logits, again_trace.logits)
+    assert np.array_equal(first_trajectory.outputs, again_trajectory.outputs)
     other, _ = toys.run(model, pairs=1_000, seeds=(1,))
     assert other.weights_sha256 != first.weights_sha256
 
@@ -277,7 +277,7 @@ def test_one_plan_has_one_result_whatever_ran_before(toys, model):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("model", ["mlp-64", "lstm-64", "embedding10-relu", "count-table"])
-def test_one_plan_has_one_result_on_a_gpu_too(toys, model):
+def test_one_spec_has_one_result_on_a_gpu_too(toys, model):
     first, _ = toys.run(model, pairs=1_000, device="cuda")
     again, _ = toys.run(model, pairs=1_000, device="cuda")
     on_cpu, _ = toys.run(model, pairs=1_000, device="cpu")
@@ -300,7 +300,7 @@ def test_a_run_leaves_the_global_generators_as_they_were(toys, model):
 
 def has_last_words(record, words):
     """Whether an error is told in these words, and with the line of this file it arose in."""
-    return re.fullmatch(rf"{re.escape(words)} \(test_runner\.py:\d+\)", record.error)
+    return re.fullmatch(rf"{re.escape(words)} \(test_run_one\.py:\d+\)", record.error)
 
 
 def test_a_model_that_fails_leaves_its_last_words_and_what_was_seen(toys):
@@ -346,7 +346,7 @@ def test_last_words_beyond_what_a_record_holds_are_cut_and_the_record_is_sound(t
 def test_a_model_with_a_class_too_many_is_an_error(toys):
     record, _ = toys.run(Verbose, pairs=1_000)
     assert record.status == "error"
-    assert record.error.endswith("logits (25, 5), expected (25, 4)")  # raised in no line of its own
+    assert record.error.endswith("outputs (25, 5), expected (25, 4)")  # raised in no line of its own
 
 
 def test_logits_that_overflow_end_the_run_as_diverged(toys):
@@ -363,33 +363,35 @@ def test_logits_that_overflow_end_the_run_as_diverged(toys):
 
 
 def test_an_interrupted_run_keeps_what_was_seen(toys):
-    def interrupt(pairs, right, logits):
+    def interrupt(pairs, progress):
         if pairs >= 192:
             raise KeyboardInterrupt
 
-    record, trajectory = toys.run("mlp-64", on_probe=interrupt)
+    record, trajectory = toys.run("mlp-64", on_snapshot=interrupt)
     assert record.status == "interrupted"
     assert record.error is None
     assert record.pairs == 192
     assert trajectory.pairs.tolist() == [0, 64, 128, 192]
     assert trajectory.outputs.shape == (4, 25, 4)
     assert not trajectory.facts.complete
-    whole, whole_trace = toys.run("mlp-64", pairs=1_000)
+    whole, whole_trajectory = toys.run("mlp-64", pairs=1_000)
     assert record.run_id != whole.run_id
-    assert np.array_equal(trajectory.outputs, whole_trace.logits[:4])
+    assert np.array_equal(trajectory.outputs, whole_trajectory.outputs[:4])
     assert "sustained_pairs" in record.not_measured
 
 
 # Who is told
 
 
-def test_whoever_watches_is_told_every_probe(toys):
+def test_whoever_watches_is_told_of_every_evaluation(toys):
     told = []
     _, trajectory = toys.run(
-        "mlp-64", lambda pairs, right, logits: told.append((pairs, right)), pairs=500
+        "mlp-64", lambda pairs, progress: told.append((pairs, progress)), pairs=500
     )
     assert [pairs for pairs, _ in told] == trajectory.pairs.tolist()
-    assert [right.tolist() for _, right in told] == trajectory.right.tolist()
+    stops = toys.spec.groups["stop"]
+    for (_, progress), right in zip(told, trajectory.right, strict=True):
+        assert progress == f"{right.sum():>2}/25 dipeptides {right[list(stops)].sum()}/2 stops"
 
 
 # The reference rows
@@ -421,8 +423,8 @@ def test_the_oracle_needs_no_pair(toys):
 def test_the_frames_of_a_computed_row_are_those_of_a_trained_one(toys):
     _, computed = toys.run("oracle", pairs=4_000, full=True)
     _, learned = toys.run("untrained", pairs=4_000, full=True)
-    assert np.array_equal(computed.frame_pairs, learned.frame_pairs)
-    assert np.array_equal(computed.frame_inputs, learned.frame_inputs)
+    assert np.array_equal(computed.arrays["frame_pairs"], learned.arrays["frame_pairs"])
+    assert np.array_equal(computed.arrays["frame_inputs"], learned.arrays["frame_inputs"])
 
 
 def test_the_bound_is_computed_and_nothing_else_is(toys):
@@ -451,7 +453,7 @@ def test_what_does_not_learn_does_not_decipher(toys, model):
 # Relabelling
 
 
-def test_an_honest_learner_cannot_tell_one_relabelling_from_another(toys):
+def test_an_honest_model_cannot_tell_one_relabelling_from_another(toys):
     results = set()
     for salt in ("codonbench-public-1", "private", ""):
         record, _ = toys.run("count-table", pairs=3_000, full=True, salt=salt)
@@ -463,7 +465,7 @@ def test_a_relabelling_permutes_what_a_softmax_table_learns_and_changes_nothing_
     """Zero-initialised, each class alike: logits in true order are equal whatever the salt."""
     _, one = toys.run("softmax-table", pairs=2_000, full=True, salt="one")
     _, two = toys.run("softmax-table", pairs=2_000, full=True, salt="two")
-    np.testing.assert_allclose(one.logits, two.logits, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(one.outputs, two.outputs, rtol=1e-3, atol=1e-4)
     forwards = [relabelling(4, salt, 0).forward.tolist() for salt in ("one", "two")]
     assert forwards[0] != forwards[1]
 

@@ -13,7 +13,7 @@ from codonbench.records.checkpoint_files import Checkpoints, Progress
 from codonbench.training.checkpoint import pack, unpack
 
 ORIGIN = "o" * 64
-NAMES = ("position", "pairs", "logits", "seconds", "state")
+NAMES = ("position", "pairs", "outputs", "seconds", "state")
 FACTS = {"name": "eager", "version": "1", "rows": 0}
 
 PROGRESS = st.integers(1, 5).flatmap(
@@ -21,7 +21,7 @@ PROGRESS = st.integers(1, 5).flatmap(
         Progress,
         position=st.integers(0, 2**62),
         pairs=arrays.arrays("<i8", (t,)),
-        logits=arrays.arrays("<f4", (t, 4, 3)),
+        outputs=arrays.arrays("<f4", (t, 4, 3)),
         seconds=st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)),
         state=st.binary(max_size=99),
     )
@@ -59,7 +59,7 @@ def test_any_file_is_a_checkpoint_or_is_set_aside(fuzz, damaged, kept, run_spec)
     fitting = {
         "position": np.int64(3),
         "pairs": np.arange(2),
-        "logits": np.zeros((2, 4, 3), dtype=np.float32),
+        "outputs": np.zeros((2, 4, 3), dtype=np.float32),
         "seconds": np.ones(2),
         "state": np.zeros(5, dtype=np.uint8),
     }
@@ -87,8 +87,8 @@ def test_any_file_is_a_checkpoint_or_is_set_aside(fuzz, damaged, kept, run_spec)
             assert not path.exists()
             assert len(said) == told + 1
             raise ValueError(said[-1])
-        assert progress.logits.ndim == 3
-        assert len(progress.pairs) == len(progress.logits)
+        assert progress.outputs.ndim == 3
+        assert len(progress.pairs) == len(progress.outputs)
         assert len(progress.seconds) == 2
 
     whole_file = sealed(run_spec, whole)
@@ -103,7 +103,7 @@ def test_what_is_written_reads_back_equal(fuzz, kept, run_spec):
         again = checkpoints.load(run_spec)
         assert again.position == progress.position
         assert again.pairs.tobytes() == progress.pairs.tobytes()
-        assert again.logits.tobytes() == progress.logits.tobytes()
+        assert again.outputs.tobytes() == progress.outputs.tobytes()
         assert (again.seconds, again.state) == (progress.seconds, progress.state)
         assert said == [f"seed 0 goes on from {again.position:,} pairs"] * bool(again.position)
         said.clear()
@@ -111,7 +111,7 @@ def test_what_is_written_reads_back_equal(fuzz, kept, run_spec):
     fuzz("checkpoints, there and back", PROGRESS, holds, (), examples=30)
 
 
-def test_any_state_is_a_learners_or_is_none(fuzz, damaged):
+def test_any_state_is_an_engines_or_is_none(fuzz, damaged):
     whole = pack({"facts": FACTS, "module": {"weight": torch.ones(3, 2)}, "rest": [1, 2.0, "a"]})
     assert unpack(whole, FACTS)["rest"] == [1, 2.0, "a"]
 
@@ -121,4 +121,4 @@ def test_any_state_is_a_learners_or_is_none(fuzz, damaged):
             raise ValueError("no state")
         assert state["facts"]["name"] == FACTS["name"]
 
-    fuzz("states of learners", damaged(whole) | st.binary(max_size=60), read, (ValueError,), 40)
+    fuzz("states of engines", damaged(whole) | st.binary(max_size=60), read, (ValueError,), 40)

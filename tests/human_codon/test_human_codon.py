@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from codonbench import Dataset, DataSource, TaskSpec
 from codonbench.errors import ConfigError, DataError, DownloadError, UnknownNameError
-from codonbench_datasets.human_codon import register_tasks
 from codonbench_datasets.human_codon import task as human_codon
 from codonbench_datasets.human_codon.genetic_code import CODONS, genetic_code, genetic_codes
 from codonbench_datasets.human_codon.spec import PROTEOME_PERCENT, human_codon_spec
@@ -20,12 +19,6 @@ DATA = Path(
     os.environ.get("CODONBENCH_TEST_DATA", Path(__file__).resolve().parents[3] / "shared/data")
 )
 SEQUENCES = ">a\nATGCCCTAA\n>b\nATGTGA\n>c\nATGNNNTGA\n"
-
-
-def draw(data: Dataset, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Training and held-out codons of one seed."""
-    split = data.split(rng)
-    return split.train, split.test
 
 
 def load(data: str | Path, cache: Path, offline: bool = False, **options: Any) -> Dataset:
@@ -103,9 +96,8 @@ def test_every_genetic_code_runs_and_metrics_of_stops_say_where_there_are_none(
         "count-table", task="human-codon", pairs=6_400, full=True, **asked
     )
     code = genetic_code(number)
-    assert "".join(
-        trajectory.task.target.names[label] for label in trajectory.task.evaluation.targets
-    ) == (code.amino_acids)
+    names, targets = trajectory.task.target.names, trajectory.task.evaluation.targets
+    assert "".join(names[target] for target in targets) == code.amino_acids
     assert (record.status, record.metrics["excess_pairs"]) == ("done", 0)
     assert record.run_spec.task_options == {"genetic_code": number, "mean_length": None}
     details = {name for name in record.metrics if name.startswith("stop_") and "_p" in name}
@@ -160,8 +152,8 @@ def test_a_fasta_by_path(packed: bool, tmp_path: Path) -> None:
     assert data.frequencies is not None
     expected = {"AUG": 0.4, "CCC": 0.2, "UAA": 0.2, "UGA": 0.2}
     assert {CODONS[i]: p for i, p in enumerate(data.frequencies) if p} == pytest.approx(expected)
-    train, test = draw(data, np.random.default_rng(0))
-    assert (len(train), len(test)) == (576_000, 64_000)
+    split = data.split(np.random.default_rng(0))
+    assert (len(split.train), len(split.test)) == (576_000, 64_000)
     assert data.checksum == load(path, tmp_path / "cache").checksum
 
 
@@ -269,5 +261,5 @@ def test_downloads_say_that_they_are_untested() -> None:
 
 def test_the_hook_registers_the_task() -> None:
     registered: list[Any] = []
-    register_tasks(registered.append)
+    human_codon.register_tasks(registered.append)
     assert [type(task) for task in registered] == [HumanCodon]

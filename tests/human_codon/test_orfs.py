@@ -2,7 +2,6 @@ import os
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +20,6 @@ from codonbench_datasets.human_codon.spec import human_codon_spec
 DATA = Path(
     os.environ.get("CODONBENCH_TEST_DATA", Path(__file__).resolve().parents[3] / "shared/data")
 )
-
-
-def draw(data: Dataset, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Training and held-out codons of one seed."""
-    split = data.split(rng)
-    return split.train, split.test
 
 
 def data_file(name: str) -> Path:
@@ -177,21 +170,34 @@ def make_dataset(orfs: Orfs) -> OrfDataset:
     )
 
 
+def pairs_of(data: Dataset, rng: np.random.Generator) -> np.ndarray:
+    """All pairs that a generator draws, training and held out."""
+    split = data.split(rng)
+    assert len(split.validation) == 0
+    return np.concatenate([split.train, split.test])
+
+
+def drawn_by(data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A seed's training and held-out pairs."""
+    split = data.split(np.random.default_rng(seed))
+    return split.train, split.test
+
+
 def test_draws_have_the_papers_sizes_and_follow_the_seed(tmp_path: Path) -> None:
     data = make_dataset(curated(tmp_path, "ATGCCCCCATAA", "ATGGGGTGA", "ATGTTTTTTTTTTAG"))
-    train, test = draw(data, np.random.default_rng(5))
+    train, test = drawn_by(data, 5)
     assert (train.shape, test.shape) == ((576_000,), (64_000,))
     assert train.dtype == test.dtype == np.int64
-    again_train, again_test = draw(data, np.random.default_rng(5))
+    again_train, again_test = drawn_by(data, 5)
     assert np.array_equal(train, again_train)
     assert np.array_equal(test, again_test)
-    assert not np.array_equal(train, draw(data, np.random.default_rng(6))[0])
+    assert not np.array_equal(train, drawn_by(data, 6)[0])
 
 
 def test_drawn_codons_come_in_whole_orfs_but_the_last() -> None:
     """With one ORF of 7 codons, 640,000 = 7 x 91,428 + 4 codons; the counts are then known."""
     orfs = Orfs(np.array([35, 1, 2, 3, 4, 5, 10], np.uint8), np.array([7]), {})
-    drawn = np.concatenate(draw(make_dataset(orfs), np.random.default_rng(0)))
+    drawn = pairs_of(make_dataset(orfs), np.random.default_rng(0))
     expected = np.zeros(64, dtype=np.int64)
     expected[[35, 1, 2, 3]] = 91_429
     expected[[4, 5, 10]] = 91_428
@@ -210,7 +216,7 @@ def test_a_draw_of_real_orfs_is_quick_and_has_their_frequencies() -> None:
     orfs = curate(read_fasta(data_file("human_cds.fa.gz")), genetic_code(1), "human")
     data = make_dataset(orfs)
     begin = time.process_time()
-    drawn = np.concatenate(draw(data, np.random.default_rng(0)))
+    drawn = pairs_of(data, np.random.default_rng(0))
     assert time.process_time() - begin < 0.5  # typically 0.015 s
     frequencies = np.bincount(drawn, minlength=64) / len(drawn)
     assert frequencies == pytest.approx(orfs.counts / len(orfs.codons), abs=0.004)

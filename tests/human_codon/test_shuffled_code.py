@@ -10,7 +10,6 @@ from codonbench.data.relabelling import hidden_generator
 from codonbench.data.stream import Stream
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run_one import run
-from codonbench.protocols.referee import unwatched
 from codonbench.protocols.setup import RunSetup
 from codonbench_datasets.human_codon.genetic_code import CLASSES, CODONS
 from codonbench_datasets.human_codon.shuffled_code import NOTE, shuffled
@@ -48,9 +47,9 @@ def test_a_shuffle_of_four_labels_by_hand():
 
 def test_every_class_keeps_its_number_of_codons(natural, control):
     for seed in range(20):
-        labels = for_run(control, seed).targets
-        assert (np.bincount(labels) == np.bincount(natural.targets)).all()
-        assert (labels != natural.targets).sum() > 40  # 61 of 64 on average
+        targets = for_run(control, seed).targets
+        assert (np.bincount(targets) == np.bincount(natural.targets)).all()
+        assert (targets != natural.targets).sum() > 40  # 61 of 64 on average
 
 
 def test_each_codon_may_come_to_mean_anything(control):
@@ -78,8 +77,8 @@ def test_seed_and_salt_both_decide_the_code(control):
 
 
 def test_the_code_of_seed_zero_never_changes(control):
-    labels = for_run(control, 0, "codonbench-public-1").targets
-    code = "".join(CLASSES[label] for label in labels)
+    targets = for_run(control, 0, "codonbench-public-1").targets
+    code = "".join(CLASSES[target] for target in targets)
     assert code == "RDGTFQLFLWDCPPLLIANHV*ARVPSLGGNRSK*PTCVYIRATRSSKGAIERSTSE*HVMLYQ"
 
 
@@ -106,7 +105,7 @@ def test_a_run_is_asked_about_its_own_code(toys):
     registry = toys.registry()
     request = RunRequest(model="oracle", task_overrides={"control": "shuffled"}, seeds=(0, 1))
     job = prepare(request, registry, Path("no-cache"))
-    trajectories = [trajectory for _, trajectory in run(job, registry, unwatched)]
+    trajectories = [trajectory for _, trajectory in run(job, registry, lambda run_spec: None)]
     assert all(trajectory.right.all() for trajectory in trajectories)
     assert trajectories[0].task.evaluation.targets != trajectories[1].task.evaluation.targets
     for run_spec, trajectory in zip(job.run_specs, trajectories, strict=True):

@@ -3,7 +3,6 @@ import os
 import runpy
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,12 +22,6 @@ from codonbench_datasets.human_codon.usage import (
 )
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "measure_usage.py"
-
-
-def draw(data: Dataset, rng: np.random.Generator) -> tuple[Any, Any]:
-    """Training and held-out codons of one seed."""
-    split = data.split(rng)
-    return split.train, split.test
 
 
 def toy_usage() -> HumanUsage:
@@ -109,10 +102,23 @@ def _distribution() -> tuple[tuple[float, ...], tuple[float, ...]]:
     return usage.length_probabilities, usage.length_quantiles
 
 
+def pairs_of(data: Dataset, rng: np.random.Generator) -> np.ndarray:
+    """All pairs that a generator draws, training and held out."""
+    split = data.split(rng)
+    assert len(split.validation) == 0
+    return np.concatenate([split.train, split.test])
+
+
+def drawn_by(data: Dataset, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A seed's training and held-out pairs."""
+    split = data.split(np.random.default_rng(seed))
+    return split.train, split.test
+
+
 @pytest.mark.parametrize("mean_length", [None, 400])
 def test_draws_have_the_expected_frequencies(mean_length: int | None, tmp_path: Path) -> None:
     data = load(mean_length, tmp_path)
-    drawn = np.concatenate([np.concatenate(draw(data, np.random.default_rng(s))) for s in range(5)])
+    drawn = np.concatenate([pairs_of(data, np.random.default_rng(s)) for s in range(5)])
     observed = np.bincount(drawn, minlength=64) / len(drawn)
     assert data.frequencies is not None
     # 3.2 million codons: six standard errors, doubled for the chance in ORF lengths.
@@ -138,7 +144,7 @@ def test_a_simulated_stretch_is_made_of_orfs() -> None:
     lengths = orf_lengths(usage)
     code = genetic_code(1)
     data = load(None, Path("unused"))
-    codons = np.concatenate(draw(data, Unshuffled(np.random.PCG64(3))))
+    codons = pairs_of(data, Unshuffled(np.random.PCG64(3)))
     assert len(codons) == 640_000
     ends = np.flatnonzero(np.isin(codons, code.stops))
     begins = np.append(0, ends[:-1] + 1)
@@ -152,14 +158,14 @@ def test_a_simulated_stretch_is_made_of_orfs() -> None:
 def test_draws_follow_the_seed_and_are_quick(tmp_path: Path) -> None:
     data = load(None, tmp_path)
     begin = time.process_time()
-    train, test = draw(data, np.random.default_rng(1))
+    train, test = drawn_by(data, 1)
     assert time.process_time() - begin < 0.5  # typically 0.03 s
     assert (train.shape, test.shape) == ((576_000,), (64_000,))
     assert train.dtype == test.dtype == np.int64
-    again = draw(load(None, tmp_path), np.random.default_rng(1))
+    again = drawn_by(load(None, tmp_path), 1)
     assert np.array_equal(train, again[0])
     assert np.array_equal(test, again[1])
-    assert not np.array_equal(train, draw(data, np.random.default_rng(2))[0])
+    assert not np.array_equal(train, drawn_by(data, 2)[0])
 
 
 def test_checksum_follows_the_numbers_and_the_option() -> None:

@@ -17,7 +17,7 @@ from scipy.stats import entropy
 
 import codonbench_metrics
 from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory
-from codonbench.contracts import TrajectoryFacts
+from codonbench.contracts import EvaluationSet, Input, Target, TrajectoryFacts
 from codonbench_metrics.confident_pairs import ConfidentPairs
 from codonbench_metrics.decipher_epoch import DecipherEpoch
 from codonbench_metrics.excess_pairs import ExcessPairs, batch_end
@@ -30,15 +30,12 @@ TASK = TaskSpec(
     name="toy",
     version="1",
     title="Toy code",
-    unit="word",
-    symbol="letter",
-    alphabet="ab",
-    length=2,
-    classes=("X", "Y", "stop"),
-    enumerable=True,
-    probe_inputs=("aa", "ab", "ba", "bb"),
-    probe_labels=(0, 1, 2, 2),
-    groups={"stop": (2, 3)},
+    input=Input.of_length(2, unit="word", symbol="letter", alphabet="ab", enumerable=True),
+    target=Target(names=("X", "Y", "stop")),
+    protocol="decipher",
+    evaluation=EvaluationSet(
+        inputs=("aa", "ab", "ba", "bb"), targets=(0, 1, 2, 2), groups={"stop": (2, 3)}
+    ),
     train_size=10,
     test_size=10,
 )
@@ -47,15 +44,14 @@ SAMPLED = TaskSpec(
     name="sampled",
     version="1",
     title="Ten of the words that cannot be enumerated, four classes, nine of ten to get right",
-    unit="word",
-    symbol="letter",
-    alphabet="ACGT",
-    length=40,
-    classes=("p", "q", "r", "s"),
-    enumerable=False,
-    probe_inputs=tuple("ACGT"[i % 4] * (30 + i) for i in range(10)),
-    probe_labels=tuple(i % 4 for i in range(10)),
-    target_accuracy=0.9,
+    input=Input.of_length(40, unit="word", symbol="letter", alphabet="ACGT"),
+    target=Target(names=("p", "q", "r", "s")),
+    protocol="decipher",
+    evaluation=EvaluationSet(
+        inputs=tuple("ACGT"[i % 4] * (30 + i) for i in range(10)),
+        targets=tuple(i % 4 for i in range(10)),
+        target_accuracy=0.9,
+    ),
     train_size=100,
     test_size=0,
 )
@@ -73,18 +69,22 @@ def trajectory(table, pairs=None, *, task=TASK, first_seen=None, test_counts=Non
     """A trajectory of these logits (T, P, C), by default at 0, 10, 20, ... pairs in one epoch."""
     table = np.asarray(table, dtype=np.float32)
     pairs = np.arange(len(table)) * 10 if pairs is None else np.asarray(pairs)
-    n_probes = len(task.evaluation.inputs)
+    n_items = len(task.evaluation.inputs)
     end = int(pairs[-1])
     known = {"batch_size": 4, "epoch_pairs": 100, "budget_pairs": end, "pairs": end}
+    protocol = {"window_pairs": facts.pop("window_pairs", 20)}
     return Trajectory(
         task=task,
-        facts=TrajectoryFacts(**{**known, "complete": True, "window_pairs": 20, **facts}),
+        facts=TrajectoryFacts(**{**known, "complete": True, "protocol": protocol, **facts}),
         pairs=pairs,
-        logits=table,
-        first_seen=np.arange(1, n_probes + 1) if first_seen is None else np.asarray(first_seen),
-        test_counts=np.zeros(n_probes, int) if test_counts is None else np.asarray(test_counts),
-        frame_pairs=np.zeros(0, int),
-        frame_inputs=np.zeros((0, 64), int),
+        outputs=table,
+        targets=np.array(task.evaluation.targets),
+        arrays={
+            "first_seen": np.arange(1, n_items + 1) if first_seen is None else np.array(first_seen),
+            "test_counts": np.zeros(n_items, int) if test_counts is None else np.array(test_counts),
+            "frame_pairs": np.zeros(0, int),
+            "frame_inputs": np.zeros((0, 64), int),
+        },
     )
 
 
@@ -102,7 +102,7 @@ def pattern(rights, **options):
     ("rights", "consumed", "failing"),
     [("0011", 20, 10), ("1111", 0, None), ("0101", 10, 0), ("0000", None, None)],
 )
-def test_pairs_consumed_is_the_first_probe_that_is_right_throughout(rights, consumed, failing):
+def test_pairs_consumed_is_the_first_snapshot_that_is_right_throughout(rights, consumed, failing):
     values = PairsConsumed().compute(pattern(rights), TASK)
     assert values == {"pairs_consumed": consumed, "last_failing_pairs": failing}
 
@@ -148,7 +148,7 @@ def test_pairs_consumed_agrees_with_a_plain_loop(margins):
     assert values["last_failing_pairs"] == (None if consumed is None else failing)
 
 
-def test_target_accuracy_counts_inputs_of_a_sampled_probe_set():
+def test_target_accuracy_counts_inputs_of_a_sampled_evaluation_set():
     margins = np.ones((3, 10))
     margins[0, :2] = -1  # 8 of 10 right
     margins[1, :1] = -1  # 9 of 10 right
@@ -349,7 +349,7 @@ def test_confident_pairs_agrees_with_scipy_and_a_loop(seed, bad):
         expected = None
         for probe in range(6 if bad is None else bad):
             p = np.exp(log_softmax(table[probe].astype(np.float64), axis=1))
-            if min(p[i, TASK.probe_labels[i]] for i in range(4)) >= tau:
+            if min(p[i, TASK.evaluation.targets[i]] for i in range(4)) >= tau:
                 expected = 10 * probe
                 break
         assert values[name] == expected
@@ -431,7 +431,8 @@ def test_stops_never_right(complete, value):
 
 @pytest.mark.parametrize("groups", [{}, {"stop": ()}])
 def test_stop_metrics_do_not_apply_without_stops(groups):
-    task = TASK.model_copy(update={"groups": groups})
+    evaluation = TASK.evaluation.model_copy(update={"groups": groups})
+    task = TASK.model_copy(update={"evaluation": evaluation})
     values = RareStopAmbiguity().compute(pattern("01", task=task, complete=False), task)
     assert values == {"rare_stop_ambiguity": None, "stops_right_pairs": None}
 
@@ -456,7 +457,7 @@ def test_accuracy_agrees_with_asking_every_held_out_pair(seed):
     table = rng.normal(size=(2, 4, 3)).astype(np.float32)
     held_out = rng.integers(0, 4, size=50)
     run = trajectory(table, test_counts=np.bincount(held_out, minlength=4))
-    hits = sum(int(np.argmax(table[-1, i])) == TASK.probe_labels[i] for i in held_out)
+    hits = sum(int(np.argmax(table[-1, i])) == TASK.evaluation.targets[i] for i in held_out)
     assert HeldOutAccuracy().compute(run, TASK)["test_accuracy"] == pytest.approx(hits / 50)
 
 

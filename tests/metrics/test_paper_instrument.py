@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codonbench import NOT_MEASURED, TaskSpec, Trajectory
-from codonbench.contracts import TrajectoryFacts
+from codonbench.contracts import EvaluationSet, Input, Target, TrajectoryFacts
 from codonbench_metrics.paper_instrument import (
     PaperInstrument,
     first_settled_frame,
@@ -22,17 +22,13 @@ TASK = TaskSpec(
     name="toy",
     version="1",
     title="Toy code",
-    unit="word",
-    symbol="letter",
-    alphabet="ab",
-    length=1,
-    classes=tuple("ABCDEFGHIJKLMNOPQRST"),
-    enumerable=True,
-    probe_inputs=("a", "b"),
-    probe_labels=(0, 1),
+    input=Input.of_length(1, unit="word", symbol="letter", alphabet="ab", enumerable=True),
+    target=Target(names=tuple("ABCDEFGHIJKLMNOPQRST")),
+    protocol="decipher",
+    evaluation=EvaluationSet(inputs=("a", "b"), targets=(0, 1)),
     train_size=EPOCH,
     test_size=0,
-    instrument_batches=BATCHES,
+    facts={"instrument_batches": list(BATCHES)},
 )
 
 
@@ -44,7 +40,7 @@ def frames(n):
 def table(p_true, *p_rivals):
     """Logits (2, 20) with these probabilities in both columns; what is left is shared."""
     p = np.full((2, 20), 0.0)
-    for column, label in enumerate(TASK.probe_labels):
+    for column, label in enumerate(TASK.evaluation.targets):
         rivals = [k for k in range(20) if k != label]
         p[column, rivals] = (1 - p_true - sum(p_rivals)) / (19 - len(p_rivals))
         p[column, label] = p_true
@@ -53,7 +49,7 @@ def table(p_true, *p_rivals):
 
 
 def run(logits, frame_inputs, *, task=TASK, drop=(), **facts):
-    """A trajectory whose probe k + 1 is that of frame k; probe 0 is blank."""
+    """A trajectory whose snapshot k + 1 is that of frame k; snapshot 0 is blank."""
     n = len(logits)
     pairs = np.concatenate([[0], frames(n)])
     blank = np.zeros((1, *np.shape(logits)[1:]))
@@ -63,11 +59,14 @@ def run(logits, frame_inputs, *, task=TASK, drop=(), **facts):
         task=task,
         facts=TrajectoryFacts(**{**known, "pairs": int(pairs[-1]), "complete": True, **facts}),
         pairs=pairs[keep],
-        logits=np.concatenate([blank, logits]).astype(np.float32)[keep],
-        first_seen=np.arange(1, len(task.evaluation.inputs) + 1),
-        test_counts=np.zeros(len(task.evaluation.inputs), int),
-        frame_pairs=frames(n),
-        frame_inputs=np.asarray(frame_inputs),
+        outputs=np.concatenate([blank, logits]).astype(np.float32)[keep],
+        targets=np.array(task.evaluation.targets),
+        arrays={
+            "first_seen": np.arange(1, len(task.evaluation.inputs) + 1),
+            "test_counts": np.zeros(len(task.evaluation.inputs), int),
+            "frame_pairs": frames(n),
+            "frame_inputs": np.asarray(frame_inputs),
+        },
     )
 
 
@@ -247,7 +246,7 @@ def test_other_batch_sizes_have_no_instrument():
 
 
 def test_tasks_without_frames_have_no_instrument():
-    task = TASK.model_copy(update={"instrument_batches": ()})
+    task = TASK.model_copy(update={"facts": {}})
     assert set(compute(run([table(0.95)], [batch(0, 1)], task=task)).values()) == {None}
 
 
@@ -275,7 +274,7 @@ def oracle_readings(seeds, n_frames):
     frequencies = np.array([STOPS.get(codon, 0.0) for codon in codons])
     frequencies[frequencies == 0] = (1 - frequencies.sum()) / 61
     labels = tuple(k % 20 for k in range(64))
-    task = TASK.model_copy(update={"probe_inputs": codons, "probe_labels": labels})
+    task = TASK.model_copy(update={"evaluation": EvaluationSet(inputs=codons, targets=labels)})
     logits = np.zeros((n_frames, 64, 20))
     logits[:, np.arange(64), labels] = 20
     for seed in seeds:

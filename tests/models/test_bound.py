@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from codonbench.contracts import TaskSpec
+from codonbench.contracts import EvaluationSet, Input, Target, TaskSpec
 from codonbench.errors import DataError
 from codonbench_models.bound import Bound, expected_pairs, quantile_pairs
 
@@ -21,14 +21,12 @@ def toy_spec(enumerable: bool = True) -> TaskSpec:
         name="toy",
         version="1",
         title="Four letters, two classes",
-        unit="word",
-        symbol="letter",
-        alphabet="ABCD",
-        length=1,
-        classes=("x", "y"),
-        enumerable=enumerable,
-        probe_inputs=("A", "B", "C", "D"),
-        probe_labels=(0, 1, 1, 0),
+        input=Input.of_length(
+            1, unit="word", symbol="letter", alphabet="ABCD", enumerable=enumerable
+        ),
+        target=Target(names=("x", "y")),
+        protocol="decipher",
+        evaluation=EvaluationSet(inputs=("A", "B", "C", "D"), targets=(0, 1, 1, 0)),
         train_size=100,
         test_size=10,
     )
@@ -173,7 +171,7 @@ def test_reference_row_is_empty_where_there_is_no_bound(
     assert set(values.values()) == {None}
 
 
-def test_a_sampled_probe_set_has_no_bound() -> None:
+def test_a_sampled_evaluation_set_has_no_bound() -> None:
     values = Bound(Bound.Config()).values(toy_spec(enumerable=False), np.full(4, 0.25))
     assert set(values.values()) == {None}
 

@@ -13,7 +13,17 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from codonbench.contracts import BatchLearner, Model, Reference, TaskSpec, TaskView
+from codonbench.contracts import (
+    BatchLearner,
+    EvaluationSet,
+    Input,
+    Model,
+    Reference,
+    Sequences,
+    Target,
+    TaskSpec,
+    TaskView,
+)
 from codonbench.data.encodings import make_encoder
 from codonbench.errors import ConfigError
 from codonbench_models import (
@@ -37,18 +47,20 @@ CODONS = TaskView(
     unit="codon",
     symbol="nucleotide",
     alphabet="UCAG",
-    length=3,
+    min_length=3,
+    max_length=3,
     n_inputs=64,
-    n_classes=21,
+    n_outputs=21,
 )
 PEPTIDES = TaskView(
     task="toy-peptides",
     unit="peptide",
     symbol="residue",
     alphabet="ACDEFGHIKLMNPQRSTVWY",
-    length=2,
+    min_length=2,
+    max_length=2,
     n_inputs=400,
-    n_classes=5,
+    n_outputs=5,
 )
 UNLISTED = PEPTIDES.model_copy(update={"task": "toy-unlisted", "n_inputs": None})
 
@@ -99,8 +111,8 @@ def parameters(module: nn.Module) -> int:
 
 def encode(model: Model, view: TaskView, index: Tensor, dtype: torch.dtype = torch.float32) -> Any:
     letters = itertools.product(range(len(view.alphabet)), repeat=view.length)
-    symbols = np.array(list(letters), dtype=np.int64)
-    return make_encoder(model.encoding, view, symbols, torch.device("cpu"), dtype)(index)
+    items = Sequences.of_rows(list(letters))
+    return make_encoder(model.encoding, view, items, torch.device("cpu"), dtype)(index)
 
 
 @pytest.fixture(autouse=True)
@@ -601,19 +613,15 @@ def test_untrained_learns_nothing_and_is_mlp_64_at_its_start() -> None:
     assert not right(module(inputs), LABELS).all()
 
 
-def test_oracle_is_right_and_confident_about_every_probe() -> None:
+def test_oracle_is_right_and_confident_about_the_whole_evaluation_set() -> None:
     spec = TaskSpec(
         name="toy",
         version="1",
         title="Two letters, three classes",
-        unit="word",
-        symbol="letter",
-        alphabet="AB",
-        length=1,
-        classes=("x", "y", "z"),
-        enumerable=True,
-        probe_inputs=("A", "B"),
-        probe_labels=(2, 0),
+        input=Input.of_length(1, unit="word", symbol="letter", alphabet="AB", enumerable=True),
+        target=Target(names=("x", "y", "z")),
+        protocol="decipher",
+        evaluation=EvaluationSet(inputs=("A", "B"), targets=(2, 0)),
         train_size=10,
         test_size=1,
     )

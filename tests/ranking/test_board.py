@@ -14,7 +14,8 @@ from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRe
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.errors import StoreError
 from codonbench.execution.machine import Machine
-from codonbench.ranking.board import Board, build_board
+from codonbench.ranking import board as boards
+from codonbench.ranking.board import Board
 from codonbench.ranking.statistics import (
     Median,
     RestrictedMean,
@@ -27,7 +28,6 @@ from codonbench.records.table import runs_frame
 from codonbench.report.markdown import (
     BEGIN,
     END,
-    HEADERS,
     NEW_PAGE,
     insert_between_markers,
     mean_text,
@@ -35,8 +35,14 @@ from codonbench.report.markdown import (
     ratio_text,
     render_board,
 )
+from codonbench_datasets.human_codon.task import HumanCodon
 
 BUDGET = 23_040_000
+TASKS = {"human-codon": HumanCodon()}
+
+
+def build_board(found: list[RunRecord | BadRecord]) -> Board:
+    return boards.build_board(found, TASKS)
 
 
 def make_record(
@@ -348,10 +354,12 @@ def test_one_row_of_one_seed_is_a_board() -> None:
     assert "| mlp-64" in render_board(board)
 
 
-def test_a_board_on_which_nobody_ever_got_there_has_one_tier() -> None:
+def test_a_board_on_which_nobody_ever_got_there_ranks_nobody_and_says_so() -> None:
     records = [r for name in ("a", "b", "c") for r in row_seeds(name, [None] * 10)]
     board = build_board(records)
-    assert [row.tier for row in board.tables[0].rows] == [1, 1, 1]
+    assert [(row.rank, row.tier) for row in board.tables[0].rows] == [(None, None)] * 3
+    assert "Not ranked: no run has a value of excess pairs" in render_board(board)
+    assert "Tiers" not in render_board(board)
     means = [row.restricted_mean for row in board.tables[0].rows]
     assert [mean and (mean.value, mean.never) for mean in means] == [(BUDGET, 10)] * 3
     assert render_board(board).count("23,040,000") >= 12
@@ -456,7 +464,7 @@ def test_a_hostile_record_shows_as_harmless_text(text: str) -> None:
     assert tags.comments == 2
     assert insert_between_markers(page, render_board(board)) == page
     (row,) = [line for line in page.splitlines() if line.startswith("|   1 |")]
-    assert row.count("|") == len(HEADERS) + 3
+    assert row.count("|") == len(board.tables[0].rows[0].medians) + 10
     assert not {c for c in page if unicodedata.category(c)[0] == "C"} - {"\n"}
     assert max(len(line) for line in page.splitlines()) < 20_000
     assert "://" not in page

@@ -12,13 +12,16 @@ from torch import nn
 from codonbench import Model
 from codonbench.contracts import GradientConfig, ModelInfo
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.in_process import unwatched
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run_one import run
-from codonbench.ranking.board import build_board
-from codonbench.ranking.controls import FASTER, controlled_key
+from codonbench.protocols.referee import unwatched
+from codonbench.ranking import board
+from codonbench.ranking.controls import controlled_key
 from codonbench.report.markdown import render_board
+from codonbench_datasets.human_codon.task import HumanCodon
+from codonbench_datasets.human_codon.ranking import RANKING, SHUFFLED
 
+FASTER = SHUFFLED.flag
 SEEDS = (1, 2, 3, 4, 5, 6)  # all of their codons are shown within 6,400 pairs
 PAIRS = 25_600
 
@@ -124,10 +127,14 @@ MAKERS = {
 }
 
 
+def build_board(records):
+    return board.build_board(records, {"human-codon": HumanCodon()})
+
+
 def train(registry, model, **asked):
     request = RunRequest(model=model, **asked)
     job = prepare(request, registry, Path("no-cache"))
-    return [record for record, _ in run(job.run_specs, job, registry, unwatched)]
+    return [record for record, _ in run(job, registry, unwatched)]
 
 
 @pytest.fixture(scope="module")
@@ -222,8 +229,8 @@ def test_the_control_is_a_table_of_its_own_that_names_what_it_controls(records):
         next(r for r in records if r.run_spec.task_options.get("control") == c)
         for c in (None, "shuffled")
     )
-    assert controlled_key(real) is None
-    assert controlled_key(control) == real.comparability_key != control.comparability_key
+    assert controlled_key(real, RANKING) is None
+    assert controlled_key(control, RANKING) == real.comparability_key != control.comparability_key
 
 
 def test_too_few_seeds_flag_nothing(records):

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.stats import CensoredData, bootstrap, ecdf, norm
 
 from codonbench.ranking.statistics import (
     censored_median,
-    is_chance,
+    mean,
     paired_ratio,
     restricted_mean,
     wilson_interval,
@@ -275,8 +276,23 @@ def test_noise_is_hardly_ever_taken_for_a_gain():
     assert sum(false) < 12
 
 
-@pytest.mark.parametrize("n", [6, 10])
-def test_chance_is_a_binomial_tail(n):
-    for successes in range(n + 1):
-        tail = sum(math.comb(n, k) * 0.25**k * 0.75 ** (n - k) for k in range(successes, n + 1))
-        assert is_chance(successes, n, 0.25) == (tail >= 0.01)
+# Means
+
+
+def test_a_mean_of_four_by_hand_and_of_none_and_one():
+    found = mean([0.5, 0.75, 0.25, 1.0])
+    assert (found.value, found.n) == (0.625, 4)
+    assert 0.25 <= found.low < 0.625 < found.high <= 1
+    assert mean([]) is None
+    assert mean([0.3]).model_dump() == {"value": 0.3, "low": 0.3, "high": 0.3, "n": 1}
+    assert (mean([0.5] * 6).low, mean([0.5] * 6).high) == (0.5, 0.5)
+
+
+def test_the_interval_of_a_mean_is_the_percentiles_of_all_resamples():
+    """Five values have 3,125 resamples; the witness draws each of them."""
+    values = [0.1, 0.4, 0.45, 0.7, 0.9]
+    every = np.sort([np.mean(drawn) for drawn in itertools.product(values, repeat=5)])
+    low, high = np.quantile(every, [0.025, 0.975])
+    assert mean(values).low == pytest.approx(low, abs=0.025)
+    assert mean(values).high == pytest.approx(high, abs=0.025)
+    assert mean(values) == mean(values)

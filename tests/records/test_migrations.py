@@ -36,7 +36,17 @@ def test_the_oldest_record_is_valid_as_a_stranger_hands_it_in(tmp_path, oldest):
 
 
 def test_todays_format_is_left_as_it_is(oldest):
-    assert upgrade(oldest) == oldest
+    today = upgrade(oldest)
+    assert today["schema_version"] == CURRENT
+    assert upgrade(today) == today
+
+
+def test_version_1_called_a_spec_its_plan_and_a_trajectory_its_trace(oldest):
+    today = upgrade(oldest)
+    assert today["run_spec"] == oldest["plan"]
+    assert today["trajectory_sha256"] == oldest["trace_sha256"]
+    assert today.keys() - oldest.keys() == {"run_spec", "trajectory_sha256", "trajectory_format"}
+    assert oldest.keys() - today.keys() == {"plan", "trace_sha256"}
 
 
 def test_an_older_format_is_brought_up_step_by_step():
@@ -59,7 +69,8 @@ def test_a_newer_version_says_to_upgrade():
     with pytest.raises(StoreError) as caught:
         upgrade({"schema_version": CURRENT + 1})
     assert str(caught.value) == (
-        "was made by a newer codonbench: it has schema version 2, this one reads up to 1; "
+        f"was made by a newer codonbench: it has schema version {CURRENT + 1}, this one reads "
+        f"up to {CURRENT}; "
         "upgrade codonbench"
     )
 

@@ -13,6 +13,7 @@ import pytest
 
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
+from codonbench.records.migrations import CURRENT
 from codonbench.records.store import BadRecord, Store, amend_record, read_record, write_atomically
 
 
@@ -119,12 +120,13 @@ def test_a_number_that_is_not_finite_is_named(store, record, number):
 
 
 def test_a_record_of_a_newer_codonbench_is_named_and_not_guessed_at(store, record):
+    newer = f'"schema_version": {CURRENT + 1}'
     reason = damaged(
-        store, record, lambda text: text.replace('"schema_version": 1', '"schema_version": 2')
+        store, record, lambda text: text.replace(f'"schema_version": {CURRENT}', newer)
     )
     assert reason == (
-        "was made by a newer codonbench: it has schema version 2, this one reads up to 1; "
-        "upgrade codonbench"
+        f"was made by a newer codonbench: it has schema version {CURRENT + 1}, this one reads up "
+        f"to {CURRENT}; upgrade codonbench"
     )
 
 
@@ -201,7 +203,7 @@ def test_a_record_whose_run_is_being_made_again_is_not_amended(store, record):
         (lambda text: text.replace('"pairs": 3000', '"pairs": 3001'), "its content does not match"),
     ],
 )
-def test_a_bad_record_makes_room_and_is_kept_with_its_trace(store, record, trajectory, change, why):
+def test_a_bad_record_makes_room_and_is_kept_with_its_trajectory(store, record, trajectory, change, why):
     path = store.save(record, trajectory)
     damaged = change(path.read_text())
     path.write_text(damaged)
@@ -292,56 +294,62 @@ def test_twenty_processes_write_a_hundred_records_into_one_folder(
 # Trajectories
 
 
-def test_a_trace_comes_back_as_it_was(store, record, trajectory):
+def test_a_trajectory_comes_back_as_it_was(store, record, trajectory):
     store.save(record, trajectory)
     again = store.load_trajectory(record)
     for field in fields(trajectory):
         before, after = getattr(trajectory, field.name), getattr(again, field.name)
-        if isinstance(before, np.ndarray):
-            assert before.dtype == after.dtype
-            np.testing.assert_array_equal(before, after)
+        if field.name == "arrays":
+            assert before.keys() == after.keys()
+            same = [(before[name], after[name]) for name in before]
+        elif isinstance(before, np.ndarray):
+            same = [(before, after)]
         else:
             assert before == after
+            continue
+        for one, other in same:
+            assert one.dtype == other.dtype
+            np.testing.assert_array_equal(one, other, strict=True)
 
 
-def test_a_trace_comes_back_in_the_order_of_memory_it_was_scored_in(store, record, trajectory):
+def test_a_trajectory_comes_back_in_the_order_of_memory_it_was_scored_in(store, record, trajectory):
     """Sums of floats depend on it in their last digit, and with them metrics."""
     store.save(record, trajectory)
     again = store.load_trajectory(record)
-    assert again.logits.strides == trajectory.outputs.strides
+    assert again.outputs.strides == trajectory.outputs.strides
     np.testing.assert_array_equal(again.probabilities(), trajectory.probabilities(), strict=True)
 
 
-def test_a_trace_that_was_not_kept_is_none(store, record):
+def test_a_trajectory_that_was_not_kept_is_none(store, record):
     store.save(record, None)
     assert store.load_trajectory(record) is None
 
 
-def test_a_record_without_a_trace_ignores_one_left_by_an_earlier_try(store, record, trajectory):
+def test_a_record_without_a_trajectory_ignores_one_left_by_an_earlier_try(store, record, trajectory):
     store.save(record, trajectory)
     failed = record.model_copy(update={"trajectory_sha256": None, "status": "error"}).sealed()
     store.save(failed, None)
     assert store.load_trajectory(failed) is None
 
 
-def test_another_runs_trace_is_refused(store, record, trajectory):
-    logits = trajectory.outputs.copy()
-    logits[-1, 0, 0] += 1e-6
-    store.save(record, replace(trajectory, logits=logits))
+def test_another_runs_trajectory_is_refused(store, record, trajectory):
+    outputs = trajectory.outputs.copy()
+    outputs[-1, 0, 0] += 1e-6
+    store.save(record, replace(trajectory, outputs=outputs))
     with pytest.raises(StoreError, match=r"\.npz is not the one its record was made from"):
         store.load_trajectory(record)
 
 
-def test_a_trace_is_put_beside_its_record_later_and_another_runs_is_not(store, record, trajectory):
+def test_a_trajectory_is_put_beside_its_record_later_and_another_runs_is_not(store, record, trajectory):
     store.save(record, None)
     with pytest.raises(StoreError, match=r"not the one .* was made from"):
         store.save_trajectory(record, replace(trajectory, pairs=trajectory.pairs + 1))
     assert store.load_trajectory(record) is None
     assert store.save_trajectory(record, trajectory) == store.trajectory_path(record)
-    assert np.array_equal(store.load_trajectory(record).logits, trajectory.outputs)
+    assert np.array_equal(store.load_trajectory(record).outputs, trajectory.outputs)
 
 
-def test_a_trace_damaged_anywhere_is_refused(store, record, trajectory):
+def test_a_trajectory_damaged_anywhere_is_refused(store, record, trajectory):
     """Each of 300 flipped bytes and 20 cuts is noticed; none ends in another exception."""
     store.save(record, trajectory)
     path = store.trajectory_path(record)
@@ -420,7 +428,7 @@ def test_a_written_file_is_readable_by_others(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-def test_the_trace_is_written_before_its_record(store, record, trajectory, monkeypatch):
+def test_the_trajectory_is_written_before_its_record(store, record, trajectory, monkeypatch):
     order = []
     monkeypatch.setattr(
         "codonbench.records.store.write_atomically", lambda path, _: order.append(path)

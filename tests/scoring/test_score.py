@@ -5,7 +5,8 @@ import pytest
 
 from codonbench import NOT_MEASURED, Metric, Output
 from codonbench.errors import PluginError
-from codonbench.scoring.score import RANKING_METRICS, comparability_key, flags, score
+from codonbench.scoring.score import comparability_key, score
+from codonbench_datasets.human_codon.ranking import RANKING
 
 ANY = Output(unit="pairs", direction="none", summary="Anything.")
 
@@ -48,8 +49,8 @@ def test_the_order_of_plugins_does_not_matter(trajectory):
     assert list(one.values) == list(other.values)
 
 
-def test_a_trace_without_a_probe_measures_nothing(trajectory):
-    empty = replace(trajectory, pairs=trajectory.pairs[:0], logits=trajectory.outputs[:0])
+def test_a_trajectory_without_a_snapshot_measures_nothing(trajectory):
+    empty = replace(trajectory, pairs=trajectory.pairs[:0], outputs=trajectory.outputs[:0])
     scores = score(empty, [metric({"a": 1, "b": 2})])
     assert scores.values == {"a": None, "b": None}
     assert scores.not_measured == ("a", "b")
@@ -104,7 +105,8 @@ def key(toys, **changes):
         "rules": "1",
         "stop": "confident",
         "budget_pairs": 1_000,
-        "versions": dict.fromkeys(RANKING_METRICS, "1"),
+        "ranking": RANKING,
+        "versions": dict.fromkeys(RANKING.key_metrics, "1"),
     }
     return comparability_key(**{**facts, **changes})
 
@@ -124,30 +126,17 @@ def test_another_task_data_rule_budget_or_ranking_metric_is_another_table(toys):
         key(toys, stop="budget"),
         key(toys, budget_pairs=1_001),
         *(
-            key(toys, versions={**dict.fromkeys(RANKING_METRICS, "1"), name: "2"})
-            for name in RANKING_METRICS
+            key(toys, versions={**dict.fromkeys(RANKING.key_metrics, "1"), name: "2"})
+            for name in RANKING.key_metrics
         ),
     ]
     assert len(set(others)) == len(others)
 
 
 def test_a_metric_that_ranks_nothing_divides_no_table(toys):
-    versions = {**dict.fromkeys(RANKING_METRICS, "1"), "paper_instrument": "9"}
+    versions = {**dict.fromkeys(RANKING.key_metrics, "1"), "paper_instrument": "9"}
     assert key(toys, versions=versions) == key(toys)
 
 
 def test_every_ranking_metric_is_installed(toys):
-    assert set(RANKING_METRICS) <= set(toys.installed.metrics)
-
-
-# Flags
-
-
-@pytest.mark.parametrize("values", [{}, {"excess_pairs": None}, {"excess_pairs": 0}])
-def test_a_run_at_or_above_the_bound_has_no_flag(values):
-    assert flags(values) == ()
-
-
-def test_a_run_below_the_bound_is_flagged():
-    (flag,) = flags({"excess_pairs": -64})
-    assert flag.startswith("below the bound")
+    assert set(RANKING.key_metrics) <= set(toys.installed.metrics)

@@ -5,13 +5,13 @@ import re
 
 import numpy as np
 import pytest
-from codonbench.testing.trajectories import TOY, traces_of
 
 from codonbench import Metric, Output
 from codonbench.errors import UnknownNameError
 from codonbench.testing import check_metric
 from codonbench.testing.checklist import examine
 from codonbench.testing.metrics import METRIC_CHECKS, Yardstick
+from codonbench.testing.trajectories import TOY, trajectories_of
 
 PAIRS = Output(unit="pairs", direction="lower", summary="Pairs")
 
@@ -137,7 +137,7 @@ def test_a_sound_metric_passes_every_check():
         (Undeclared, "values", "['extra', 'first_right'], but declares ['first_right']"),
         (Text, "values", "first_right is 'soon'; expected a finite number"),
         (NanOnDivergence, "values", "a run that diverges on 'toy': "),
-        (CrashesOnNever, "values", "a run that never deciphers on 'toy': it raised IndexError"),
+        (CrashesOnNever, "values", "a run that never learns on 'toy': it raised IndexError"),
         (CrashesOnNever, "values", "(test_metrics.py:"),
         (NeedsFrames, "values", "on 'toy': it raised ValueError"),
         (Sorts, "pure", "it changed the trajectory"),
@@ -163,18 +163,18 @@ def test_an_unknown_metric_is_named():
         check_metric("pairs_eaten")
 
 
-def test_the_traces_are_what_they_are_called():
-    trajectories = traces_of(TOY)
-    ends = {what: bool(t.deciphered[-1]) for what, t in trajectories.items() if len(t.pairs)}
+def test_the_trajectories_are_what_they_are_called():
+    trajectories = trajectories_of(TOY)
+    ends = {what: bool(t.solved[-1]) for what, t in trajectories.items() if len(t.pairs)}
     assert ends == {
-        "a run that deciphers": True,
-        "a run that never deciphers": False,
+        "a run that learns": True,
+        "a run that never learns": False,
         "a run stopped early": False,
         "a run that diverges": False,
         "a run right from pair 0": True,
     }
-    assert not trajectories["a run that never deciphers"].deciphered.any()
-    assert trajectories["a run right from pair 0"].deciphered.all()
+    assert not trajectories["a run that never learns"].solved.any()
+    assert trajectories["a run right from pair 0"].solved.all()
     assert not trajectories["a run that diverges"].finite[-1]
     assert not trajectories["a run stopped early"].facts.complete
     assert not len(trajectories["a run cut short before its first probe"].pairs)

@@ -13,8 +13,8 @@ from pydantic import Field
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo, Reference
-from codonbench.contracts.run_spec import configure
-from codonbench.data.relabelling import PUBLIC_SALT, relabelling
+from codonbench.contracts.run_spec import PUBLIC_SALT, configure
+from codonbench.data.relabelling import relabelling
 from codonbench.data.stream import generator
 from codonbench.errors import ConfigError, UnknownNameError
 from codonbench.testing import check_model

@@ -7,7 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from codonbench import Dataset, DataSource, Task, TaskOptions, TaskSpec, TaskView
+from codonbench import (
+    Column,
+    Dataset,
+    DataSource,
+    EvaluationSet,
+    Input,
+    Ranking,
+    Sequences,
+    Split,
+    Target,
+    Task,
+    TaskOptions,
+    TaskSpec,
+    TaskView,
+)
 from codonbench.errors import DataError, UnknownNameError
 from codonbench.testing import check_task
 from codonbench.testing.checklist import examine
@@ -17,25 +31,24 @@ SPEC = TaskSpec(
     name="sides",
     version="1",
     title="Which side of the alphabet a word begins on",
-    unit="word",
-    symbol="letter",
-    alphabet="ab",
-    length=2,
-    classes=("left", "right"),
-    enumerable=True,
-    probe_inputs=("aa", "ab", "ba", "bb"),
-    probe_labels=(0, 0, 1, 1),
+    input=Input.of_length(2, unit="word", symbol="letter", alphabet="ab", enumerable=True),
+    target=Target(names=("left", "right")),
+    protocol="decipher",
+    evaluation=EvaluationSet(inputs=("aa", "ab", "ba", "bb"), targets=(0, 0, 1, 1)),
     train_size=500,
     test_size=20,
 )
 WORDS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 
 
+def split_of(pairs, n_train=500):
+    return Split(pairs[:n_train], np.zeros(0, dtype=np.int64), pairs[n_train:])
+
+
 @dataclass(frozen=True, eq=False)
 class Dice(Dataset):
-    def draw(self, rng):
-        pairs = rng.integers(4, size=520)
-        return pairs[:500], pairs[500:]
+    def split(self, rng):
+        return split_of(rng.integers(4, size=520))
 
 
 class Sides(Task):
@@ -44,7 +57,13 @@ class Sides(Task):
     name = "sides"
     version = "1"
     title = SPEC.title
+    protocol = "decipher"
     default_data = "dice"
+    ranking = Ranking(
+        metric="pairs_consumed",
+        direction="lower",
+        columns=(Column(metric="pairs_consumed", title="pairs"),),
+    )
     data_names = {"dice": "thrown", "book": "a book that must be bought"}  # noqa: RUF012
     kind = Dice
     changes: dict[str, Any] = {}  # noqa: RUF012
@@ -58,9 +77,9 @@ class Sides(Task):
             "source": "dice",
             "checksum": "d" * 64,
             "simulated": True,
-            "inputs": WORDS,
-            "labels": np.array([0, 0, 1, 1]),
-            "probe": np.arange(4),
+            "items": Sequences.of_rows(WORDS),
+            "targets": np.array([0, 0, 1, 1]),
+            "evaluation": np.arange(4),
             "frequencies": np.full(4, 0.25),
         }
         return self.kind(**facts | self.changes)
@@ -103,16 +122,20 @@ class OtherName(Sides):
     spec_changes = {"version": "2"}  # noqa: RUF012
 
 
+def asking(*inputs):
+    return SPEC.evaluation.model_copy(update={"inputs": inputs})
+
+
 class Twins(Sides):
-    spec_changes = {"classes": ("left", "left")}  # noqa: RUF012
+    spec_changes = {"target": Target(names=("left", "left"))}  # noqa: RUF012
 
 
 class Twice(Sides):
-    spec_changes = {"probe_inputs": ("aa", "ab", "ba", "ba")}  # noqa: RUF012
+    spec_changes = {"evaluation": asking("aa", "ab", "ba", "ba")}  # noqa: RUF012
 
 
 class Misspelt(Sides):
-    spec_changes = {"probe_inputs": ("aa", "ba", "ab", "bb")}  # noqa: RUF012
+    spec_changes = {"evaluation": asking("aa", "ba", "ab", "bb")}  # noqa: RUF012
 
 
 class Telling(TaskSpec):
@@ -126,27 +149,26 @@ class Leaky(Sides):
 
 @dataclass(frozen=True, eq=False)
 class Short(Dice):
-    def draw(self, rng):
-        return rng.integers(4, size=400), rng.integers(4, size=20)
+    def split(self, rng):
+        return split_of(rng.integers(4, size=420), 400)
 
 
 @dataclass(frozen=True, eq=False)
 class Fixed(Dice):
-    def draw(self, rng):
-        return super().draw(np.random.default_rng(0))
+    def split(self, rng):
+        return super().split(np.random.default_rng(0))
 
 
 @dataclass(frozen=True, eq=False)
 class OwnChance(Dice):
-    def draw(self, rng):
-        return super().draw(np.random.default_rng())
+    def split(self, rng):
+        return super().split(np.random.default_rng())
 
 
 @dataclass(frozen=True, eq=False)
 class GlobalChance(Dice):
-    def draw(self, rng):
-        pairs = np.random.randint(4, size=520)
-        return pairs[:500], pairs[500:]
+    def split(self, rng):
+        return split_of(np.random.randint(4, size=520))
 
 
 class DrawsShort(Sides):
@@ -209,9 +231,9 @@ def test_a_sound_task_passes_every_check():
         (OtherName, "spec", "its spec is 'sides' 2, but the task is 'sides' 1"),
         (Twins, "spec", "left, left"),
         (Twice, "inputs", "'ba' is there twice"),
-        (Misspelt, "inputs", "'ba' is 'ab' in inputs"),
+        (Misspelt, "inputs", "'ba' is 'ab' in items"),
         (Leaky, "view", "view() tells the class 'left'"),
-        (DrawsShort, "draw", "drew 400 training and 20 held-out pairs"),
+        (DrawsShort, "draw", "splits into 400 training, 0 validation and 20 test items"),
         (DrawsFixed, "draw", "seeds 0 and 1 give the same pairs"),
         (DrawsOwn, "draw", "other pairs the second time"),
         (DrawsGlobal, "draw", "uses a global generator"),

@@ -11,12 +11,9 @@ from torch import nn
 from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.engines.capture import captured
 from codonbench.engines.rungs import GRAPH, LADDER
-from codonbench.execution.in_process import learn
-from codonbench.execution.pool import Crew
+from codonbench.execution.in_process import train
 from codonbench.execution.run_all import run_all
 from codonbench.records.store import Store
-
-LEARNERS = {"here": learn, "workers": Crew(1).learn}
 
 
 @pytest.fixture(autouse=True)
@@ -30,14 +27,14 @@ def graph_on_cpu(monkeypatch):
 
 
 def quiet(run_spec):
-    return lambda pairs, right, logits: None
+    return lambda pairs, progress: None
 
 
 def interrupting(at, seed=0):
-    """Press Ctrl-C at the first probe beyond a position."""
+    """Press Ctrl-C at the first evaluation beyond a position."""
 
     def watch(run_spec):
-        def interrupt(pairs, right, logits):
+        def interrupt(pairs, progress):
             if run_spec.seed == seed and pairs > at:
                 raise KeyboardInterrupt
 
@@ -46,10 +43,10 @@ def interrupting(at, seed=0):
     return watch
 
 
-def runs(job, registry, folder, watch=quiet, every=0.0, learner=learn, **options):
+def runs(job, registry, folder, watch=quiet, every=0.0, trainer=train, **options):
     """Run a job with a checkpoint at every chance; return its records and trajectories by seed."""
     store = Store(folder)
-    outcomes = run_all(job, registry, store, watch, learner, every=every, **options)
+    outcomes = run_all(job, registry, store, watch, trainer, every=every, **options)
     return {o.record.seed: (o.record, store.load_trajectory(o.record)) for o in outcomes}
 
 
@@ -61,13 +58,13 @@ def assert_same(one, other):
     """Hold that two runs of the same seeds ended alike, to the bit, times aside."""
     assert one.keys() == other.keys()
     for seed, (record, trajectory) in one.items():
-        expected, its_trace = other[seed]
+        expected, its_trajectory = other[seed]
         assert record.status == "done", record.error
         assert record.result() == expected.result()
         assert record.engine == expected.engine
         assert record.weights_sha256 == expected.weights_sha256
-        assert np.array_equal(trajectory.pairs, its_trace.pairs)
-        assert trajectory.outputs.tobytes() == its_trace.logits.tobytes()
+        assert np.array_equal(trajectory.pairs, its_trajectory.pairs)
+        assert trajectory.outputs.tobytes() == its_trajectory.outputs.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +95,7 @@ def test_what_was_cut_short_ends_as_if_nothing_had_happened(
     seen = {}
 
     def watch(run_spec):
-        return lambda pairs, right, logits: seen.setdefault(run_spec.seed, pairs)
+        return lambda pairs, progress: seen.setdefault(run_spec.seed, pairs)
 
     assert_same(runs(job, registry, tmp_path / "cut", watch), expected)
     assert seen[1] > 0  # it did not begin anew

@@ -2,20 +2,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from codonbench.protocols.schedule import ProbeSchedule
 from torch import nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.errors import PluginError
 from codonbench.execution.machine import pin_arithmetic
-from codonbench.protocols.referee import Guide, Guides
-from codonbench.protocols.setup import Setting
-from codonbench.training.checkpoint import Keeper
-from codonbench.training.feed import Course, Probes
-from codonbench.training.loop import cross_entropy, make_step, probe_logits, train
+from codonbench.execution.referees import RefereeGroup
+from codonbench.protocols.setup import RunSetup
+from codonbench.training.checkpoint import Checkpointer
+from codonbench.training.feed import Feed
+from codonbench.training.loop import evaluate, make_step, train
+from codonbench.training.losses import binary_cross_entropy, cross_entropy, squared_error
 from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import make_lesson
+from codonbench.training.state import make_state, train_request
 from codonbench.training.weights import hash_weights
+from codonbench_datasets.decipher import Positions
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5], [0.0, 3.0, 1.0]])
 LABELS = torch.tensor([0, 2, 2])
@@ -55,6 +56,30 @@ def test_n_divides_by_the_number_of_pairs_as_one_hot_float_targets_do():
     assert cross_entropy(LOGITS, LABELS, WEIGHTS, "n").item() == pytest.approx(built_in.item())
 
 
+MISSING = torch.tensor([[1.0, float("nan"), 0.0], [float("nan"), 1.0, 1.0]])
+OUTPUTS = torch.tensor([[2.0, 9.0, -1.0], [-9.0, 0.5, 3.0]])
+KNOWN = [(2.0, 1.0), (-1.0, 0.0), (0.5, 1.0), (3.0, 1.0)]  # outputs whose targets are there
+
+
+def test_labels_that_are_missing_do_not_count():
+    by_hand = [np.log1p(np.exp(-x if target else x)) for x, target in KNOWN]
+    assert binary_cross_entropy(OUTPUTS, MISSING).item() == pytest.approx(np.mean(by_hand))
+
+
+def test_quantities_that_are_missing_do_not_count():
+    by_hand = [(x - target) ** 2 for x, target in KNOWN]
+    assert squared_error(OUTPUTS, MISSING).item() == pytest.approx(np.mean(by_hand))
+
+
+@pytest.mark.parametrize("loss", [binary_cross_entropy, squared_error])
+def test_a_missing_target_sends_no_gradient_and_no_nan(loss):
+    outputs = OUTPUTS.clone().requires_grad_()
+    loss(outputs, MISSING).backward()
+    assert torch.isfinite(outputs.grad).all()
+    assert (outputs.grad == 0).tolist() == torch.isnan(MISSING).tolist()
+    assert loss(OUTPUTS, torch.full_like(OUTPUTS, float("nan"))).item() == 0
+
+
 # One step
 
 
@@ -77,14 +102,21 @@ class SoftmaxRegression(Model):
         return layer
 
 
-def lesson_of(toys, model, **config):
-    """A lesson on the dipeptides, and its setting."""
-    job = toys.job(model, pairs=3_000, overrides={k: str(v) for k, v in config.items()})
-    setting = Setting(job.run_specs[0], job.dataset, job.config.batch_size)
+def setup_of(toys, model, **config):
+    """The setup of a run on the dipeptides, and its job."""
+    job = toys.job(
+        model, pairs=3_000, full=True, overrides={k: str(v) for k, v in config.items()}
+    )
+    return RunSetup(job.run_specs[0], job.dataset, job.protocol, job.config.batch_size), job
+
+
+def state_of(toys, model, **config):
+    """A state that knows all targets, and its run's setup."""
+    setup, job = setup_of(toys, model, **config)
     pin_arithmetic(1)
     with seeded_globals(0):
-        lesson = make_lesson(model(job.config), job.config, setting.brief(), labels=setting.hidden)
-        return lesson, setting
+        request = train_request(0, setup)
+        return make_state(model(job.config), job.config, request, targets=setup.hidden), setup
 
 
 def sgd_by_hand(weight, bias, inputs, labels, class_weights, rate, weighting):
@@ -104,21 +136,21 @@ def sgd_by_hand(weight, bias, inputs, labels, class_weights, rate, weighting):
 @pytest.mark.parametrize("weighting", ["none", "sum", "n"])
 def test_five_steps_agree_with_gradient_descent_by_hand(toys, weighting):
     rate = 0.5
-    lesson, setting = lesson_of(
+    state, setup = state_of(
         toys, SoftmaxRegression, optimizer="sgd", learning_rate=rate, class_weights=weighting
     )
-    weight, bias = (p.detach().double().numpy() for p in lesson.module.parameters())
-    forward = setting.labels.forward
+    weight, bias = (p.detach().double().numpy() for p in state.module.parameters())
+    forward = setup.labels.forward
     class_weights = np.empty(4)
-    class_weights[forward] = setting.dataset.spec.target.class_weights
-    step = make_step(lesson)
-    for batch in setting.stream.batches(64, 5 * 64):
+    class_weights[forward] = setup.dataset.spec.target.class_weights
+    step = make_step(state)
+    for batch in setup.stream.batches(64, 5 * 64):
         step(torch.as_tensor(batch.index))
-        labels = forward[setting.dataset.targets[batch.index]]
+        labels = forward[setup.dataset.targets[batch.index]]
         weight, bias = sgd_by_hand(
             weight, bias, batch.index, labels, class_weights, rate, weighting
         )
-    learned_weight, learned_bias = (p.detach().numpy() for p in lesson.module.parameters())
+    learned_weight, learned_bias = (p.detach().numpy() for p in state.module.parameters())
     np.testing.assert_allclose(learned_weight, weight, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(learned_bias, bias, rtol=1e-4, atol=1e-6)
 
@@ -149,20 +181,20 @@ class TallyModel(Model):
         return Tally(task.n_inputs, task.n_classes)
 
 
-def test_a_batch_learner_is_shown_each_batch_once_without_gradients(toys):
-    lesson, setting = lesson_of(toys, TallyModel)
-    assert lesson.optimizer is None
-    step = make_step(lesson)
-    for batch in setting.stream.batches(64, 1_500):
+def test_a_batch_learner_is_given_each_batch_once_without_gradients(toys):
+    state, setup = state_of(toys, TallyModel)
+    assert state.optimizer is None
+    step = make_step(state)
+    for batch in setup.stream.batches(64, 1_500):
         step(torch.as_tensor(batch.index))
-    assert not any(lesson.module.with_gradient)
-    counts = np.bincount(setting.stream.train, minlength=25)
-    assert lesson.module.counts.sum(dim=1).tolist() == counts.tolist()
-    hidden = setting.labels.hide(setting.dataset.targets)
-    assert (lesson.module.counts.argmax(dim=1).numpy() == hidden)[counts > 0].all()
+    assert not any(state.module.with_gradient)
+    counts = np.bincount(setup.stream.split.train, minlength=25)
+    assert state.module.counts.sum(dim=1).tolist() == counts.tolist()
+    hidden = setup.labels.hide(setup.dataset.targets)
+    assert (state.module.counts.argmax(dim=1).numpy() == hidden)[counts > 0].all()
 
 
-# Probes
+# Evaluations
 
 
 class Restless(nn.Module):
@@ -187,96 +219,85 @@ class RestlessModel(Model):
         return Restless(task.n_inputs, task.n_classes)
 
 
-class EveryBatch(ProbeSchedule):
-    def next_after(self, position, window_start):
-        return self.clock.step(position)
+def every_batch(self, position, window_start):
+    return self.clock.step(position)
 
 
-class OnlyTheEnd(ProbeSchedule):
-    def next_after(self, position, window_start):
-        return self.clock.budget_pairs
+def only_the_end(self, position, window_start):
+    return self.clock.budget_pairs
 
 
-def trained(toys, schedule_class, model=RestlessModel, frames=()):
-    """Train to the end of the budget; return lesson, the guide's probes, what it told, setting."""
-    lesson, setting = lesson_of(toys, model)
-    setting = Setting(
-        setting.run_spec.model_copy(update={"stop": "budget"}),
-        setting.dataset,
-        setting.clock.batch_size,
-    )
-    setting.frame_set = frozenset(frames)
+def trained(toys, monkeypatch, after, model=RestlessModel):
+    """Train to the end of the budget; return the state, its referee and what it told."""
+    monkeypatch.setattr(Positions, "after", after)
+    _, job = setup_of(toys, model)
     told = []
-    guide = Guide(
-        setting, lambda run_spec: lambda pairs, right, logits: told.append((pairs, right.copy()))
-    )
-    guide._schedule = schedule_class(setting.clock, setting.dataset.spec, setting.stream.all_seen)
-    leader = Guides([guide])
+    referees = RefereeGroup(job, lambda run_spec: lambda *words: told.append(words))
+    (request,) = referees.requests()
+    pin_arithmetic(1)
     with seeded_globals(0):
-        leader.begin(0)
-        course = Course(0, lesson, setting.clock, leader, Probes())
-        train(course, Keeper(leader, None, {}, [lesson]))
-    return lesson, guide.probes, told, setting
+        state = make_state(model(job.config), job.config, request)
+        referees.begin(0)
+        feed = Feed(0, state, request.clock, referees)
+        train(feed, Checkpointer(referees, None, {}, [state]))
+    assert feed.over
+    return state, referees.referees[0], told
 
 
-def test_probing_more_often_changes_no_weight(toys):
-    seldom, few, _, _ = trained(toys, OnlyTheEnd)
-    often, many, _, _ = trained(toys, EveryBatch)
-    assert len(few.pairs) == 2
+def test_evaluating_more_often_changes_no_weight(toys, monkeypatch):
+    seldom, few, _ = trained(toys, monkeypatch, only_the_end)
+    often, many, _ = trained(toys, monkeypatch, every_batch)
+    assert few.pairs == [0, 3_000]
     assert len(many.pairs) == 49  # epochs of 1,500 pairs: 24 batches each
     assert hash_weights(seldom.module.state_dict()) == hash_weights(often.module.state_dict())
-    assert np.array_equal(few.logits[-1], many.logits[-1])
+    assert np.array_equal(few.outputs[-1], many.outputs[-1])
 
 
-def test_a_probe_is_in_evaluation_mode_and_leaves_training_mode_behind(toys):
-    lesson, _ = lesson_of(toys, RestlessModel)
-    lesson.module.train()
+def test_an_evaluation_is_in_evaluation_mode_and_leaves_training_mode_behind(toys):
+    state, _ = state_of(toys, RestlessModel)
+    state.module.train()
     modes = []
-    lesson.module.layers[2].register_forward_hook(lambda m, *_: modes.append(m.training))
+    state.module.layers[2].register_forward_hook(lambda m, *_: modes.append(m.training))
     before = torch.get_rng_state()
-    first, second = probe_logits(lesson), probe_logits(lesson)
+    first, second = evaluate(state, "evaluation"), evaluate(state, "evaluation")
     assert np.array_equal(first, second)
     assert modes == [False, False]
-    assert all(part.training for part in lesson.module.modules())
+    assert all(part.training for part in state.module.modules())
     assert torch.equal(torch.get_rng_state(), before)
-    lesson.module.eval()
-    probe_logits(lesson)
-    assert not lesson.module.training
+    state.module.eval()
+    evaluate(state, "evaluation")
+    assert not state.module.training
 
 
-def test_a_probe_is_the_whole_probe_set_in_float32_and_in_memory_of_its_own(toys):
-    lesson, _ = lesson_of(toys, SoftmaxRegression)
-    lesson.module.double()
-    doubled = lesson.encode
-    object.__setattr__(lesson, "encode", lambda index: doubled(index).double())
-    logits = probe_logits(lesson)
+def test_an_evaluation_is_of_the_whole_set_in_float32_and_in_memory_of_its_own(toys):
+    state, _ = state_of(toys, SoftmaxRegression)
+    state.module.double()
+    doubled = state.encode
+    object.__setattr__(state, "encode", lambda index: doubled(index).double())
+    logits = evaluate(state, "evaluation")
     assert logits.shape == (25, 4)
     assert logits.dtype == np.float32
-    weight = lesson.module.weight.detach().numpy()
+    weight = state.module.weight.detach().numpy()
     np.testing.assert_allclose(
-        logits[7], weight[:, 7] + lesson.module.bias.detach().numpy(), rtol=1e-6
+        logits[7], weight[:, 7] + state.module.bias.detach().numpy(), rtol=1e-6
     )
     kept = logits.copy()
     with torch.no_grad():
-        lesson.module.weight.zero_()
+        state.module.weight.zero_()
     assert np.array_equal(logits, kept)
 
 
-def test_the_loop_reports_position_right_answers_and_frames(toys):
-    frames = (64, 1_500, 1_564)
-    _, probes, told, setting = trained(toys, EveryBatch, SoftmaxRegression, frames)
-    assert probes.position == 3_000
-    assert probes.pairs == [pairs for pairs, _ in told]
-    hidden = setting.labels.hide(setting.dataset.targets)
-    for logits, (_, right) in zip(probes.logits, told, strict=True):
-        for i in range(25):
-            rivals = [logits[i, c] for c in range(4) if c != hidden[i]]
-            assert right[i] == (logits[i, hidden[i]] > max(rivals))
-    assert probes.frame_pairs == [64, 1_500, 1_564]
-    whole = [*setting.stream.epoch(0), *setting.stream.epoch(1)]
-    assert probes.frame_inputs[0].tolist() == whole[:64]
-    assert probes.frame_inputs[1].tolist() == whole[23 * 64 : 1_500]
-    assert probes.frame_inputs[2].tolist() == whole[1_500:1_564]
+def test_the_loop_is_told_no_target_before_its_pair(toys, monkeypatch):
+    """But for those of the batch after the next evaluation; those of its pairs are the setup's."""
+    state, referee, told = trained(toys, monkeypatch, every_batch, TallyModel)
+    assert [pairs for pairs, _ in told] == referee.pairs
+    assert told[0][1] == " 0/25 dipeptides 0/2 stops"
+    assert referee.position == 3_000
+    setup = referee.setup
+    seen = np.unique(setup.stream.epoch(0))
+    assert state.targets.numpy()[seen].tolist() == setup.hidden[seen].tolist()
+    unseen = np.setdiff1d(np.arange(25), seen)
+    assert (state.targets.numpy()[unseen] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -288,9 +309,9 @@ def test_the_loop_reports_position_right_answers_and_frames(toys):
         (lambda x: (torch.zeros(len(x), 4), None), "tuple"),
     ],
 )
-def test_logits_of_another_shape_are_refused(toys, output, given):
+def test_outputs_of_another_shape_are_refused(toys, output, given):
     """A fifth column would otherwise vanish when columns are put back in true order."""
-    lesson, _ = lesson_of(toys, SoftmaxRegression)
-    lesson.module.forward = output
-    with pytest.raises(PluginError, match=rf"gives logits {given}, expected \(25, 4\)"):
-        probe_logits(lesson)
+    state, _ = state_of(toys, SoftmaxRegression)
+    state.module.forward = output
+    with pytest.raises(PluginError, match=rf"gives outputs {given}, expected \(25, 4\)"):
+        evaluate(state, "evaluation")

@@ -1,20 +1,20 @@
 """Records that strangers hand in: is each of them what the harness would have written?
 
-Read as untrusted input: nothing in them is run, no plugin is loaded, and whatever a file holds
-ends in words.
+Read as untrusted input: nothing in them is run, the plugin they name is not loaded, and whatever
+a file holds ends in words.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
 from codonbench.audit.consistency import contradictions, doubts
-from codonbench.contracts import Frozen
+from codonbench.contracts import Frozen, Task
 from codonbench.contracts.run_record import RunRecord, seals
 from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import SignatureError, StoreError
@@ -72,11 +72,18 @@ class Report(Frozen):
         return sum(problem.warning for problem in self.problems)
 
 
-def validate(paths: Iterable[Path], *, strict: bool = False, keys: Keys | None = None) -> Report:
+def validate(
+    paths: Iterable[Path],
+    tasks: Mapping[str, Task],
+    *,
+    strict: bool = False,
+    keys: Keys | None = None,
+) -> Report:
     """Return what is wrong with record files, or with every ``*.json`` of folders.
 
     Args:
         paths: Files and folders. A folder's own folders are not looked into.
+        tasks: By name, those that say what their records cannot say.
         strict: Take what would be a warning for a problem.
         keys: Whose signatures to accept; None leaves signatures alone.
 
@@ -88,7 +95,7 @@ def validate(paths: Iterable[Path], *, strict: bool = False, keys: Keys | None =
     signers: dict[str, str] = {}
     counted: dict[tuple[object, ...], str] = {}
     for path in files:
-        record, found = _look_at(path, strict)
+        record, found = _look_at(path, tasks, strict)
         problems += found
         if record is not None and keys is not None:
             signer, remarks = _signer(path, record, found, keys, strict)
@@ -119,7 +126,9 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
         seen.update(inside)
 
 
-def _look_at(path: Path, strict: bool) -> tuple[RunRecord | None, list[Problem]]:
+def _look_at(
+    path: Path, tasks: Mapping[str, Task], strict: bool
+) -> tuple[RunRecord | None, list[Problem]]:
     """Return the record, where it can be read as one, and what is wrong with it."""
     try:
         content = read_json(path)
@@ -130,8 +139,9 @@ def _look_at(path: Path, strict: bool) -> tuple[RunRecord | None, list[Problem]]
     except ValidationError as error:
         return None, _misfits(path, error)
     problems = [_problem(path, *remark) for remark in _seal(record, content, path)]
-    problems += [_problem(path, *remark) for remark in contradictions(record)]
-    problems += [_problem(path, *remark, warning=not strict) for remark in doubts(record)]
+    task = tasks.get(record.task)
+    problems += [_problem(path, *remark) for remark in contradictions(record, task)]
+    problems += [_problem(path, *remark, warning=not strict) for remark in doubts(record, task)]
     return record, problems
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from codonbench.audit.repeat import repeat
-from codonbench.contracts import Frozen
+from codonbench.contracts import Column, Frozen, Ranking
 from codonbench.contracts.run_record import Engine, RunRecord
 from codonbench.plugins.registry import Registry
 from codonbench.records.printable import printable
@@ -20,7 +21,10 @@ then lie between a quarter of the least and four times the greatest that the row
 show, and "never" is in the band where one of them never got there.
 `benchmarks/reproducibility.md` shows what was measured."""
 
-_IN_PAIRS = ("pairs_consumed", "sustained_pairs", "confident_pairs", "confident_pairs_50")
+MEAN_MARGIN = 0.1
+"""A metric of which a table shows means must lie within the range of the row's own seeds, widened
+on each side by that range, or by this share of its greatest value where that is more: one seed's
+range is nothing, and says nothing of chance."""
 
 
 class Verdict(Frozen):
@@ -57,10 +61,13 @@ def verify(
     Raises:
         UsageError: The model or the data are not to be had here, or the rules have changed.
     """
-    return compare(record, repeat(record, registry, cache, data).record, peers)
+    again = repeat(record, registry, cache, data).record
+    return compare(record, again, registry.task(record.task).task.ranking, peers)
 
 
-def compare(record: RunRecord, again: RunRecord, peers: Sequence[RunRecord] = ()) -> Verdict:
+def compare(
+    record: RunRecord, again: RunRecord, ranking: Ranking, peers: Sequence[RunRecord] = ()
+) -> Verdict:
     """Return what a repetition says of a record.
 
     On the same kind of machine (processor, torch, threads) weights and metrics must be
@@ -69,12 +76,13 @@ def compare(record: RunRecord, again: RunRecord, peers: Sequence[RunRecord] = ()
     Args:
         record: What was recorded.
         again: The record of its repetition.
+        ranking: The task's: what its columns show must lie in the band.
         peers: Other seeds of the same row, for the band.
     """
     if again.machine.kind == record.machine.kind and _same_engine(again.engine, record.engine):
         return _verdict(record, again, _unequal(record, again), "identical")
     row = [peer.metrics for peer in peers if same_row(peer, record)]
-    outside = _outside_band([record.metrics, *row], again.metrics)
+    outside = _outside_band([record.metrics, *row], again.metrics, ranking)
     return _verdict(record, again, outside, "within band")
 
 
@@ -128,18 +136,30 @@ def _unequal(record: RunRecord, again: RunRecord) -> list[str]:
     return differences
 
 
-def _outside_band(row: Sequence[Mapping[str, Number]], again: Mapping[str, Number]) -> list[str]:
+def _outside_band(
+    row: Sequence[Mapping[str, Number]], again: Mapping[str, Number], ranking: Ranking
+) -> list[str]:
     """Return what lies outside the band that a row's recorded metrics span."""
     differences = []
-    for name in _IN_PAIRS:
-        recorded, now = [metrics.get(name) for metrics in row], again.get(name)
-        reached = [value for value in recorded if value is not None]
+    for column in ranking.columns:
+        if column.statistic != "mean" and column.scale != "position":
+            continue
+        recorded, now = [m.get(column.metric) for m in row], again.get(column.metric)
+        reached = [float(value) for value in recorded if value is not None]
         if now is None:
             inside = None in recorded
         else:
-            inside = bool(reached) and (
-                min(reached) / BAND_FACTOR <= now <= max(reached) * BAND_FACTOR
-            )
+            low, high = _band(reached, column) if reached else (math.inf, -math.inf)
+            inside = low <= now <= high
         if not inside:
-            differences.append(f"{name}: {recorded[0]} was recorded, now {now}")
+            differences.append(f"{column.metric}: {recorded[0]} was recorded, now {now}")
     return differences
+
+
+def _band(values: Sequence[float], column: Column) -> tuple[float, float]:
+    """Return the ends of the band around recorded values."""
+    low, high = min(values), max(values)
+    if column.statistic != "mean":
+        return low / BAND_FACTOR, high * BAND_FACTOR
+    margin = max(high - low, MEAN_MARGIN * max(abs(low), abs(high)))
+    return low - margin, high + margin

@@ -172,7 +172,8 @@ def _compare(
             hands.get_ready(_request(record))
         learner = hands.learn(record.run_spec)
         repetition = repeat(record, hands.registry, cache_folder(), data, learner)
-        verdict = compare(record, repetition.record, peers)
+        ranking = hands.registry.task(record.task).task.ranking
+        verdict = compare(record, repetition.record, ranking, peers)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:
             typer.echo(f"  {difference}")

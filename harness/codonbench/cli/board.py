@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.folders import RESULTS, ResultsOption
+from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
 
 if TYPE_CHECKING:
     from codonbench.ranking.board import Board
@@ -21,6 +21,8 @@ def leaderboard(
         Path | None,
         typer.Option(help="Folder of README.md and leaderboard.json.  [default: above --results]"),
     ] = None,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit 3 where a file is out of date.")
     ] = False,
@@ -28,16 +30,18 @@ def leaderboard(
     """Write the board as Markdown, between markers of README.md, and as leaderboard.json.
 
     A README.md that is not there is made; one without the markers is left
-    alone. The same records give the same bytes. Nothing but the records is
-    needed.
+    alone. The same records give the same bytes. Each task says how its rows
+    are ranked: records of a task that is not installed are not counted.
     """
+    from codonbench.cli.loading import load_plugins
     from codonbench.errors import StaleError, StoreError
     from codonbench.ranking.board import build_board
     from codonbench.records.store import Store, write_atomically
 
     if not results.is_dir():
         raise StoreError(f"no results folder {results}; 'bench run' makes one")
-    board = build_board(Store(results).scan())
+    tasks = load_plugins(plugin, plugins_dir).known_tasks
+    board = build_board(Store(results).scan(), tasks)
     wanted = _files(board, results.parent if out is None else out)
     stale = [path for path, content in wanted.items() if _content(path) != content]
     say_what_is_not_counted(board)

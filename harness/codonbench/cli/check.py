@@ -24,7 +24,7 @@ class _Request:
     """What the other process needs to know; plain values, so that it can be sent."""
 
     model: str
-    task: str
+    task: str | None
     overrides: dict[str, str]
     files: tuple[Path, ...]
     folders: tuple[Path, ...]
@@ -35,7 +35,10 @@ def check(
     model: Annotated[str, typer.Option("--model", "-m", help="A model or preset.")],
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
-    task: Annotated[str, typer.Option("--task", "-t", help="A task.")] = "human-codon",
+    task: Annotated[
+        str | None,
+        typer.Option("--task", "-t", help="A task; without it, the one that is the default."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the model."),
@@ -214,7 +217,7 @@ def _write(path: Path, report: Report, command: str) -> None:
 def _command(request: _Request) -> str:
     """Return the command that makes the report again; files by their names alone."""
     words = ["bench", "check", "--model", request.model]
-    if request.task != "human-codon":
+    if request.task is not None:
         words += ["--task", request.task]
     for file in request.files:
         words += ["--plugin", file.name]

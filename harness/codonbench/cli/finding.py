@@ -152,9 +152,9 @@ def _without_id(name: str) -> str:
 
 
 def _begins(wanted: str, name: str) -> bool:
-    """Return whether `wanted` begins a run's id, or its name: mlp-64-s1 does not begin mlp-64-s10.
+    """Return whether `wanted` begins a run's id, or its name: net-8-s1 does not begin net-8-s10.
 
-    >>> _begins("mlp-64-s1", "mlp-64-s1-0ad"), _begins("mlp-64-s1", "mlp-64-s10-0ad")
+    >>> _begins("net-8-s1", "net-8-s1-0ad"), _begins("net-8-s1", "net-8-s10-0ad")
     (True, False)
     """
     rest = name.removeprefix(wanted)

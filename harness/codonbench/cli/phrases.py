@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from codonbench.contracts.run_record import RunRecord
-from codonbench.execution.run_all import Outcome
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from codonbench.contracts import Ranking, Task
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.execution.run_all import Outcome
 
 
-def outcome_text(outcome: Outcome) -> str:
+def outcome_text(outcome: Outcome, task: Task) -> str:
     """Return how a run went, and that it was there already where it was."""
-    text = ending(outcome.record)
+    text = ending(outcome.record, task)
     return f"{text} (already recorded; --force runs it again)" if outcome.reused else text
 
 
-def ending(record: RunRecord) -> str:
-    """Return how a run ended: ``deciphered after 5,632 pairs, excess 0``."""
+def ending(record: RunRecord, task: Task | None) -> str:
+    """Return how a run ended: in its task's words, or with the figures that it is ranked by.
+
+    Args:
+        record: Of the run.
+        task: Its task; None where that is not installed.
+    """
     after = f"after {record.pairs:,} pairs"
     if record.status == "error":
         return f"error {after}: {record.error}"
@@ -23,14 +32,16 @@ def ending(record: RunRecord) -> str:
         return f"{record.status} {after}"
     if record.trajectory_sha256 is None:
         return "computed, not trained"
-    if "pairs_consumed" not in record.metrics:
-        return f"done {after}"
-    consumed, excess = record.metrics["pairs_consumed"], record.metrics.get("excess_pairs")
-    if consumed is None:
-        return f"not deciphered within {record.pairs:,} pairs"
-    beyond = "" if excess is None else f", excess {excess:,.0f}"
-    lasting = "" if record.metrics.get("sustained_pairs") is not None else ", not sustained"
-    return f"deciphered after {consumed:,.0f} pairs{beyond}{lasting}"
+    words = "" if task is None else task.ending(record) or _figures(record, task.ranking)
+    return words or f"done {after}"
+
+
+def _figures(record: RunRecord, ranking: Ranking) -> str:
+    """Return ``done after 5,120 pairs: MCC 0.573``; nothing where there is no figure."""
+    columns = map(ranking.column, ranking.brief or (ranking.metric,))
+    values = [(column.title, record.metrics.get(column.metric)) for column in columns]
+    shown = [f"{title} {number(value)}" for title, value in values if value is not None]
+    return f"done after {record.pairs:,} pairs: {', '.join(shown)}" if shown else ""
 
 
 def number(value: bool | int | float) -> str:

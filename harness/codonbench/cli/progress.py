@@ -10,25 +10,21 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import numpy.typing as npt
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
 from codonbench.cli.console import messages, say
 from codonbench.cli.phrases import outcome_text
 from codonbench.contracts.run_spec import RunSpec
-from codonbench.execution.in_process import Work
 from codonbench.execution.prepare import Job
 from codonbench.execution.run_all import Outcome
-from codonbench.execution.run_one import Learn
-from codonbench.protocols.referee import OnProbe, Watch
-from codonbench.protocols.schedule import WINDOW_PAIRS
-from codonbench.protocols.setup import Setting
+from codonbench.execution.run_one import Train
+from codonbench.protocols.referee import OnSnapshot, Referee, Watch
+from codonbench.records.checkpoint_files import Checkpoints
 from codonbench.records.printable import printable
-from codonbench.training.result import Lab
+from codonbench.training.result import TrainResult
 
-_REFRESH_PAIRS = 2_048  # probes come by the hundred; a bar need not follow each
+_REFRESH_PAIRS = 2_048  # evaluations come by the hundred; a bar need not follow each
 
 
 class RunDisplay:
@@ -42,8 +38,6 @@ class RunDisplay:
 
     def __init__(self, job: Job, *, brief: bool, live: bool) -> None:
         self._job = job
-        self._spec = job.dataset.spec
-        self._stops = np.asarray(self._spec.groups.get("stop", ()), dtype=np.int64)
         self._console = messages()
         self._brief = brief
         self._bars: dict[int, TaskID] = {}
@@ -51,7 +45,7 @@ class RunDisplay:
             TextColumn("{task.description}"),
             BarColumn(bar_width=12 if self._console.width < 100 else 30),
             TextColumn("{task.fields[pairs]:>10,} pairs"),
-            TextColumn("{task.fields[right]}"),
+            TextColumn("{task.fields[words]}"),
             _TimeLeft(),
             console=self._console,
             disable=not (live and self._console.is_terminal),
@@ -77,38 +71,23 @@ class RunDisplay:
             self._close_bar(seed)
         self._progress.stop()
 
-    def watch(self, run_spec: RunSpec) -> OnProbe:
-        """Open a bar for a run; return what follows its probes."""
+    def watch(self, run_spec: RunSpec) -> OnSnapshot:
+        """Open a bar for a run; return what follows its evaluations."""
         self._close_bar(run_spec.seed)
         bar = self._bars[run_spec.seed] = self._progress.add_task(
-            f"seed {run_spec.seed}", total=run_spec.budget_pairs, pairs=0, right="", early=False
+            f"seed {run_spec.seed}",
+            total=run_spec.budget_pairs,
+            pairs=0,
+            words="",
+            early=run_spec.stop != "budget",
         )
         shown = -_REFRESH_PAIRS
-        since: int | None = None
-        needed = len(self._spec.probe_inputs) * self._spec.target_accuracy
 
-        def follow(
-            pairs: int, right: npt.NDArray[np.bool_], logits: npt.NDArray[np.float32]
-        ) -> None:
-            nonlocal shown, since
-            deciphered = right.sum() >= needed
-            since = (pairs if since is None else since) if deciphered else None
-            if pairs - shown < _REFRESH_PAIRS:
-                return
-            shown = pairs
-            # Once deciphered, what is left is the window that it has to last for.
-            window_ends = None if since is None else since + WINDOW_PAIRS
-            in_window = (
-                run_spec.stop == "confident" and window_ends is not None and pairs < window_ends
-            )
-            self._progress.update(
-                bar,
-                completed=pairs,
-                total=window_ends if in_window else run_spec.budget_pairs,
-                pairs=pairs,
-                right=self._right_text(right),
-                early=run_spec.stop == "confident" and not in_window,
-            )
+        def follow(pairs: int, progress: str) -> None:
+            nonlocal shown
+            if pairs - shown >= _REFRESH_PAIRS:
+                shown = pairs
+                self._progress.update(bar, completed=pairs, pairs=pairs, words=progress)
 
         return follow
 
@@ -116,18 +95,20 @@ class RunDisplay:
         """Say something above the bars."""
         say(sentence, style="yellow", console=self._console)
 
-    def with_tracebacks(self, learn: Learn) -> Learn:
-        """Return `learn`, which then also shows what traceback has ended a run."""
+    def with_tracebacks(self, train: Train) -> Train:
+        """Return `train`, which then also shows what traceback has ended a run."""
 
-        def learn_and_show(work: Work, watch: Watch) -> Iterator[tuple[Setting, Lab]]:
+        def train_and_show(
+            job: Job, watch: Watch, checkpoints: Checkpoints | None
+        ) -> Iterator[tuple[Referee, TrainResult]]:
             shown = ""
-            for setting, lab in learn(work, watch):
-                if lab.details not in ("", shown):  # seeds trained together end together
-                    shown = lab.details
+            for referee, result in train(job, watch, checkpoints):
+                if result.details not in ("", shown):  # seeds trained together end together
+                    shown = result.details
                     say("\n".join(map(printable, shown.splitlines())), console=self._console)
-                yield setting, lab
+                yield referee, result
 
-        return learn_and_show
+        return train_and_show
 
     def finished(self, outcome: Outcome) -> None:
         """Close a run's bar and say how it went, or that its record was there already."""
@@ -135,17 +116,11 @@ class RunDisplay:
         if self._brief and not outcome.reused and outcome.record.error is None:
             return
         seed = f"seed {outcome.record.seed:<3}"
-        say(f"{seed} {outcome_text(outcome)}", console=self._console)
+        say(f"{seed} {outcome_text(outcome, self._job.task)}", console=self._console)
 
     def _close_bar(self, seed: int) -> None:
         if seed in self._bars:
             self._progress.remove_task(self._bars.pop(seed))
-
-    def _right_text(self, right: npt.NDArray[np.bool_]) -> str:
-        text = f"{int(right.sum()):>2}/{len(right)} {self._spec.unit}s"
-        if not len(self._stops):
-            return text
-        return f"{text} {int(right[self._stops].sum())}/{len(self._stops)} stops"
 
 
 class _TimeLeft(ProgressColumn):

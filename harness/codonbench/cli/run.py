@@ -42,7 +42,10 @@ def run(
             "its defaults; what one of its runs sets itself stays."
         ),
     ] = None,
-    task: Annotated[str, typer.Option("--task", "-t", help="A task.")] = "human-codon",
+    task: Annotated[
+        str | None,
+        typer.Option("--task", "-t", help="A task; without it, the one that is the default."),
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option("--data", "-d", help="A data source's name or a FASTA file."),
@@ -222,7 +225,8 @@ def run(
             entries = run_suite(chosen, run_one)
             records = records_of(entries)
     if records and not as_json:
-        print_standing(records, store, Store(against) if against else None)
+        tasks = hands.registry.known_tasks
+        print_standing(records, store, Store(against) if against else None, tasks)
         where = "" if results == RESULTS else f" --results {results}"
         say(f"\nrecords are in {results}; to see one: bench show {records[0].run_id[:8]}{where}")
     if chosen is not None:

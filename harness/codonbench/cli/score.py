@@ -61,7 +61,7 @@ def score(
     outcomes: Counter[str] = Counter()
     for path in paths:
         with redirect_stdout(sys.stderr):  # metrics may print, and standard output is for results
-            done = rescore(path, known, only, write=not check)
+            done = rescore(path, known, registry.known_tasks, only, write=not check)
         outcomes[done.outcome] += 1
         if as_json:
             typer.echo(done.model_dump_json())
@@ -122,7 +122,7 @@ def _known(names: Sequence[str], registry: Registry) -> Sequence[str]:
 
 
 def _line(done: Rescoring, check: bool) -> str:
-    """Return what became of a record: ``mlp-64-s0-...: scored anew: half_right 1 is new; ...``."""
+    """Return what became of a record: ``mymodel-s0-...: scored anew: half_right 1 is new; ...``."""
     if done.outcome != "scored anew":
         return f"{done.name}: {done.outcome}{': ' if done.reason else ''}{done.reason}"
     facts = [_version_text(name, *pair) for name, pair in done.versions.items()]

@@ -12,6 +12,7 @@ from codonbench.cli.folders import RESULTS, ResultsOption
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from codonbench.contracts import Task
     from codonbench.contracts.run_record import RunRecord
 
 
@@ -19,7 +20,7 @@ def show(
     run: Annotated[
         str,
         typer.Argument(
-            help="A record's name (mlp-64-s0), the beginning of it or of a run id, or its file."
+            help="A record's name (mymodel-s0), the beginning of it or of a run id, or its file."
         ),
     ],
     results: ResultsOption = RESULTS,
@@ -32,7 +33,8 @@ def show(
     found = find_run(run, results)
     record, console = found.record, output()
     console.print(record.name, style="bold")
-    console.print(facts(record))
+    registry = load_plugins()
+    console.print(facts(record, registry.known_tasks.get(record.task)))
     if record.trajectory_sha256 is None:
         console.print("No trajectory: nothing was probed, so there is no matrix and no curve.")
         return
@@ -41,15 +43,14 @@ def show(
     except StoreError as error:
         say(f"No matrix and no curve: {error}", console=console)
         return
-    for shown in load_plugins().ask(
-        "show_run", record=record, trajectory=trajectory, width=console.width
-    ):
+    run_facts = {"record": record, "trajectory": trajectory, "width": console.width}
+    for shown in registry.ask("show_run", **run_facts):
         for part in shown:
             console.print(part)
 
 
-def facts(record: RunRecord) -> Table:
-    """Return what a run was and what it measured, a row each."""
+def facts(record: RunRecord, task: Task | None) -> Table:
+    """Return what a run was and what it measured, a row each; `task` is the run's, if installed."""
     from rich.text import Text
 
     from codonbench.cli.phrases import number
@@ -59,7 +60,7 @@ def facts(record: RunRecord) -> Table:
     config = ", ".join(f"{field}={value}" for field, value in record.run_spec.config.items())
     machine = record.machine
     rows = {
-        "status": _status(record),
+        "status": _status(record, task),
         "run id": record.run_id,
         "model": f"{record.model}, version {record.run_spec.model_version}; {config}",
         "task": f"{record.task} on {record.dataset.source}{simulated}",
@@ -86,9 +87,9 @@ def facts(record: RunRecord) -> Table:
     return table
 
 
-def _status(record: RunRecord) -> str:
+def _status(record: RunRecord, task: Task | None) -> str:
     """Return how a run ended: ``error after 0 pairs: ...``."""
     from codonbench.cli.phrases import ending
 
-    text = ending(record)
+    text = ending(record, task)
     return text if text.startswith(record.status) else f"{record.status}: {text}"

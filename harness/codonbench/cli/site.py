@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import PurePosixPath
 
-    from codonbench.contracts import Ranking
     from codonbench.contracts.run_record import RunRecord
     from codonbench.plugins.registry import Registry
     from codonbench.report.site.files import Drawn, Files
@@ -69,9 +68,9 @@ def site(
     folder = results.parent / "site" if out is None else out
     store = Store(results)
     found = list(store.scan())
-    board, runs = build_board(found), files.runs_by_id(found)
-    say_what_is_not_counted(board)
     registry = load_plugins(plugin, plugins_dir)
+    board, runs = build_board(found, registry.known_tasks), files.runs_by_id(found)
+    say_what_is_not_counted(board)
     figures = all_figures(registry)
     old = files.committed_rows(folder, figures)
     drawn = (
@@ -81,7 +80,7 @@ def site(
     )
     if embeddings and not check:
         drawn = [_with_embedding(each, runs, registry, data) for each in drawn]
-    wanted = files.wanted_files(board, runs, drawn, figures, _rankings(registry))
+    wanted = files.wanted_files(board, runs, drawn, figures)
     stale = files.stale_files(folder, wanted)
     if check and stale:
         raise StaleError(
@@ -92,12 +91,6 @@ def site(
     rows = sum(len(table.rows) + len(table.references) for table in board.tables)
     done = _done(stale, wanted) if stale else "everything is up to date"
     typer.echo(f"{done}; rows: {rows}, with pictures: {len(drawn)}; open {folder / 'index.html'}")
-
-
-def _rankings(registry: Registry) -> dict[str, Ranking]:
-    """Return how each task that is installed ranks its rows."""
-    rankings = {n: getattr(entry.task, "ranking", None) for n, entry in registry.tasks.items()}
-    return {name: ranking for name, ranking in rankings.items() if ranking is not None}
 
 
 def _with_embedding(

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.text import Text
 
 from codonbench.cli.console import output, say
 from codonbench.cli.tables import new_table
+from codonbench.contracts import Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.board import Row, Table, build_board
-from codonbench.ranking.controls import FASTER
+from codonbench.ranking.statistics import Mean, Median
 from codonbench.records.printable import visible
 from codonbench.records.store import Store
 from codonbench.report.markdown import (
+    NONE,
+    figure_text,
     label,
-    median_text,
     name_text,
+    rank_text,
     ratio_text,
     success_text,
 )
 
 _Column = tuple[str, Callable[[Row], str]]
 
-_WITH_CONFIDENT, _WITH_PARAMETERS, _WITH_INTERVALS = 92, 110, 170
+_WITH_WHOLE_HEADINGS = 72
+_WITH_THIRD, _WITH_PARAMETERS, _WITH_INTERVALS = 92, 110, 170
 """Columns that a terminal must have for the wider tables."""
 
 
-def print_standing(records: Sequence[RunRecord], store: Store, against: Store | None) -> None:
+def print_standing(
+    records: Sequence[RunRecord],
+    store: Store,
+    against: Store | None,
+    tasks: Mapping[str, Task],
+) -> None:
     """Print the tables in which `records` count, their own rows in bold.
 
     Args:
         records: The runs just made or reused.
         store: The folder they are in; what else is there is ranked with them.
         against: A folder of other records to rank them with, read only.
+        tasks: By name, those that say how their rows are ranked.
     """
     finished = [r for r in records if r.status in FINISHED]
     mine = {_row_key(r) for r in finished}
@@ -44,7 +54,7 @@ def print_standing(records: Sequence[RunRecord], store: Store, against: Store | 
         others = (r for r in against.scan() if isinstance(r, RunRecord))
         found += [r for r in others if _row_key(r) not in own]
     tables = {(r.comparability_key, r.machine.device) for r in finished}
-    board = build_board(found)
+    board = build_board(found, tasks)
     for table in board.tables:
         if (table.key, table.device) in tables:
             _print_table(table, mine)
@@ -67,7 +77,9 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
         if header == "model":
             grid.add_column(header, overflow="fold")
         else:
-            grid.add_column(header, justify="right", no_wrap=True)
+            narrow = console.width < _WITH_WHOLE_HEADINGS
+            heading = header.replace(" ", "\n") if narrow else header
+            grid.add_column(heading, justify="right", no_wrap=True)
     own_notes = []
     for row in (*table.rows, *table.references):
         key = (table.key, table.device, row.model, row.config_sha256, row.distribution)
@@ -77,7 +89,9 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
     simulated = " (simulated)" if table.simulated else ""
     control = f", control {table.control}" if table.control else ""
     where = f"{table.task} on {table.data}{simulated}{control}, {table.device}"
-    console.print(f"\n{visible(where)}; medians over seeds")
+    console.print(
+        f"\n{visible(where)}; {table.ranking.primary.statistic.split('_')[-1]}s over seeds"
+    )
     console.print(grid)
     for note in own_notes:
         say(note, console=console)
@@ -85,14 +99,15 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
 
 def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
     """Say how own rows stand beside their controls."""
-    for contrast in table.contrasts:
+    control = table.ranking.control
+    for contrast in () if control is None else table.contrasts:
         row = (table.device, contrast.model, contrast.config_sha256, contrast.distribution)
         if mine & {(table.key, *row), (contrast.key, *row)}:
             name = visible(name_text(contrast.model, contrast.overrides, contrast.distribution))
             ratio, seeds = ratio_text(contrast.ratio), len(contrast.seeds)
-            flag = f"; {FASTER}" if contrast.faster else ""
+            flag = f"; {control.flag}" if contrast.faster else ""
             say(
-                f"{name}: pairs on the real code / under control {visible(contrast.control)}, "
+                f"{name}: {control.headings[2]} {visible(contrast.control)}, "
                 f"over {seeds} seeds: {ratio}{flag}",
                 console=output(),
             )
@@ -100,31 +115,39 @@ def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
 
 def _columns(table: Table, width: int) -> list[_Column]:
     """Return the columns that fit into `width`, most important first."""
-    intervals = width >= _WITH_INTERVALS
+    ranking, intervals = table.ranking, width >= _WITH_INTERVALS
     # "never" where there is no room for "> 23,040,000"
     budget = table.budget_pairs if width >= _WITH_PARAMETERS else None
 
-    def median(name: str) -> Callable[[Row], str]:
+    def success(row: Row) -> str:
+        text = success_text(row, ranking)
+        return text if intervals else text.split()[0]
+
+    def declared(name: str) -> _Column:
+        column = ranking.column(name)
+
         def cell(row: Row) -> str:
-            found = row.medians[name]
-            bare = found and found.model_copy(update={"low": found.value, "high": found.value})
-            return median_text(found if intervals else bare, budget)
+            figure = row.figure(name)
+            return figure_text(figure if intervals else _bare(figure), column, budget)
 
-        return cell
+        return column.title, cell
 
+    brief = [declared(name) for name in ranking.brief or (ranking.metric,)]
     columns: list[_Column] = [
-        ("#", lambda row: "ref" if row.rank is None else str(row.rank)),
-        ("tier", lambda row: "-" if row.tier is None else str(row.tier)),
+        ("#", lambda row: "ref" if row.role == "reference" else rank_text(row)),
+        ("tier", lambda row: NONE if row.tier is None else str(row.tier)),
         ("model", _name),
-        ("success", lambda row: success_text(row) if intervals else success_text(row).split()[0]),
-        ("excess pairs", median("excess_pairs")),
-        ("pairs", median("pairs_consumed")),
+        *([] if ranking.success is None else [("success", success)]),
+        *brief[: 2 if width < _WITH_THIRD else 3],
     ]
-    if width >= _WITH_CONFIDENT:
-        columns.append(("confident", median("confident_pairs")))
     if width >= _WITH_PARAMETERS:
         columns.append(("parameters", lambda row: f"{row.parameters:,}"))
     return columns
+
+
+def _bare(figure: Median | Mean | None) -> Median | Mean | None:
+    """Return a figure without its interval."""
+    return figure and figure.model_copy(update={"low": figure.value, "high": figure.value})
 
 
 def _name(row: Row) -> str:

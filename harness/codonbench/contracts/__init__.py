@@ -30,6 +30,7 @@ from codonbench.contracts.model import (
 )
 from codonbench.contracts.task import (
     Column,
+    Control,
     EvaluationSet,
     Input,
     Ranking,
@@ -52,6 +53,7 @@ __all__ = [
     "BatchLearner",
     "ClassWeights",
     "Column",
+    "Control",
     "DataSource",
     "Dataset",
     "EvaluationSet",

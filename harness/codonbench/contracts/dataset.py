@@ -245,6 +245,8 @@ class DataSource(Frozen):
         sha256: SHA-256 of the content, where that is known; where neither is, the sum seen
             on first download is kept beside the file and held from then on.
         tested: False where the download has never been tried against the real server.
+        files: Where it is a folder of several, each of them; `url` and `filename` are then the
+            folders', and the others' names lie below.
     """
 
     name: Name
@@ -254,3 +256,4 @@ class DataSource(Frozen):
     git_blob: str | None = None
     sha256: str | None = None
     tested: bool = True
+    files: tuple[DataSource, ...] = ()

@@ -18,7 +18,7 @@ class Origin(Frozen):
         module: The Python module that registered it.
         source_sha256: Of the source files that define its class and the bases it inherits
             from, in the order Python looks them up, each followed by the files beside it whose
-            names begin with ``_`` and that it imports.
+            names begin with ``_`` and that it names.
     """
 
     distribution: str

@@ -33,7 +33,7 @@ class RunRequest(Frozen):
 
     Attributes:
         model: A model's or preset's name.
-        task: A task's name.
+        task: A task's name; None for the one that declares itself the default.
         data: A data source's name or a path; None for the task's default.
         seeds: One run each.
         overrides: Model fields to set, ``{"hidden": "128"}``.
@@ -51,7 +51,7 @@ class RunRequest(Frozen):
     """
 
     model: str
-    task: str = "human-codon"
+    task: str | None = None
     data: str | None = None
     seeds: tuple[int, ...] = (0,)
     overrides: dict[str, str] = Field(default_factory=dict)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from codonbench.contracts.base import Frozen, MetricName, Name, Version
-from codonbench.errors import UnknownNameError
+from codonbench.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from codonbench.contracts.dataset import Dataset, DataSource
@@ -140,10 +140,13 @@ class TaskView(Frozen):
         """How many classes there are.
 
         Raises:
-            ValueError: The task asks for something else.
+            ConfigError: The task asks for something else, which a model of classes does not serve.
         """
         if self.target != "classes":
-            raise ValueError(f"task {self.task!r} asks for {self.target}; use n_outputs")
+            raise ConfigError(
+                f"the model serves classes, but task {self.task!r} asks for {self.target}; choose "
+                "another, or let it use n_outputs, which every task has"
+            )
         return self.n_outputs
 
 
@@ -221,12 +224,40 @@ class Column(Frozen):
         statistic: ``censored_median``: null means never, and counts as longer than any.
             ``mean``: over the seeds that have a value.
         counts: True where null means that there is nothing to count, not "never".
+        scale: ``position`` in the stream, from 0 to the budget; ``difference`` of two of them,
+            which may be 0 or negative; or ``other``. Never is beyond the budget in the first two.
+        window: How long what is measured must last to count, as a position: of a run that ended
+            without a value, no more is known than that it began within the last window or never.
+        digits: Shown behind the point of a mean.
     """
 
     metric: MetricName
     title: str
     statistic: Literal["censored_median", "mean"] = "censored_median"
     counts: bool = False
+    scale: Literal["position", "difference", "other"] = "other"
+    window: int = Field(default=0, ge=0)
+    digits: int = Field(default=3, ge=0, le=9)
+
+
+class Control(Frozen):
+    """A task option under which the same seeds are run again, to be held against those without it.
+
+    Attributes:
+        option: The task's option; a run without it leaves it out or has it null.
+        metric: What is compared, as a ratio: a position in the stream, where null is never.
+        flagged_below: A row is flagged where the whole interval of its ratio lies below.
+        flag: What a flagged row's notes say.
+        headings: Of the metric without and with the control, of their ratio, and of the flag.
+        explanation: Stands above the table of ratios.
+    """
+
+    option: str
+    metric: MetricName
+    flagged_below: float = Field(gt=0)
+    flag: str
+    headings: tuple[str, str, str, str]
+    explanation: str
 
 
 class Ranking(Frozen):
@@ -236,21 +267,46 @@ class Ranking(Frozen):
         metric: The primary one.
         direction: Which way of it is better.
         columns: The table's, the primary one among them.
+        brief: The columns to show where there is room for few, the most important first; the
+            primary one where it is empty.
         tie_breakers: Metrics among the columns that order rows of equal primary value; lower is
             better, as in first-passage positions.
         success: A metric that is null where a run did not succeed; None where every run does.
-        restricted_mean: A metric whose mean up to the budget is shown; None for none.
+        restricted_mean: A column whose mean up to the budget is shown too; None for none.
         versions_of: Metrics whose versions decide who is comparable with whom; the columns'
             where it is empty. Others may come and go without dividing a table.
+        endings: What a table says of what ended its runs, by the stop rule of their specs.
+        control: The control that rows may be held against, if the task has one.
     """
 
     metric: MetricName
     direction: Literal["lower", "higher"]
     columns: tuple[Column, ...] = Field(min_length=1)
+    brief: tuple[MetricName, ...] = ()
     tie_breakers: tuple[MetricName, ...] = ()
     success: MetricName | None = None
     restricted_mean: MetricName | None = None
     versions_of: tuple[MetricName, ...] = ()
+    endings: dict[str, str] = Field(default_factory=dict)
+    control: Control | None = None
+
+    @model_validator(mode="after")
+    def _columns_are_there(self) -> Self:
+        shown = {column.metric for column in self.columns}
+        mean = () if self.restricted_mean is None else (self.restricted_mean,)
+        for name in (self.metric, *self.brief, *self.tie_breakers, *mean):
+            if name not in shown:
+                raise ValueError(f"{name!r} is no column; the columns are {sorted(shown)}")
+        return self
+
+    def column(self, metric: str) -> Column:
+        """Return the column that shows a metric; raises StopIteration where there is none."""
+        return next(column for column in self.columns if column.metric == metric)
+
+    @property
+    def primary(self) -> Column:
+        """The column that rows are ranked by."""
+        return self.column(self.metric)
 
     @property
     def key_metrics(self) -> tuple[str, ...]:
@@ -268,7 +324,7 @@ class Task(ABC):
     Class attributes:
         name, version, title: As in `TaskSpec`.
         protocol: As in `TaskSpec`.
-        ranking: How its rows are ordered.
+        ranking: How its rows are ordered, and what they show.
         default: True for the task that is meant where none is named; one may be.
         Options: The options a user may set.
         default_data: What ``--data`` means when it is not given.
@@ -316,6 +372,10 @@ class Task(ABC):
     def flags(self, metrics: Mapping[str, float | int | bool | None]) -> tuple[str, ...]:
         """Return what a reader must be told about a run's figures."""
         return ()
+
+    def ending(self, record: RunRecord) -> str:
+        """Return in words how a run ended that was trained to its end; empty for the usual ones."""
+        return ""
 
     def row_notes(self, records: tuple[RunRecord, ...]) -> tuple[str, ...]:
         """Return what a reader must be told about a row, from its records, one a seed."""

@@ -32,7 +32,7 @@ _ABSENT = "is not in the cache; 'bench data fetch {name}' downloads it"
 def fetch(
     source: DataSource, cache: Path, *, offline: bool = False, progress: Progress | None = None
 ) -> Path:
-    """Return the downloaded file, getting it first where it is missing or damaged.
+    """Return the downloaded file or folder, getting it first where it is missing or damaged.
 
     Args:
         source: What to get.
@@ -45,6 +45,10 @@ def fetch(
             or offline and not there; nothing is left under the final name.
     """
     path = cache / source.filename
+    if source.files:
+        for file in source.files:
+            fetch(file, path, offline=offline, progress=progress)
+        return path
     try:
         problem = _problem(source, path) if path.is_file() else _ABSENT.format(name=source.name)
         if problem is None:
@@ -80,6 +84,9 @@ def verify(source: DataSource, cache: Path) -> tuple[bool, str]:
         Whether it is there and right, and a sentence that says so or what is wrong.
     """
     path = cache / source.filename
+    if source.files:
+        found = [(f.filename, *verify(f, path)) for f in source.files]
+        return all(f[1] for f in found), "; ".join(f"{f[0]}: {f[2]}" for f in found)
     if not path.is_file():
         return False, f"{source.name!r} {_ABSENT.format(name=source.name)}"
     problem = _problem(source, path)
@@ -97,6 +104,11 @@ def verify(source: DataSource, cache: Path) -> tuple[bool, str]:
 def status(source: DataSource, cache: Path) -> str:
     """Return ``absent`` or ``present, 97.1 MB``; nothing is read, so nothing is verified."""
     path = cache / source.filename
+    if source.files:
+        paths = [path / file.filename for file in source.files]
+        if not all(file.is_file() for file in paths):
+            return "absent"
+        return f"present, {sum(file.stat().st_size for file in paths) / 1e6:.1f} MB"
     if not path.is_file():
         return "absent"
     return f"present, {path.stat().st_size / 1e6:.1f} MB"
@@ -160,7 +172,7 @@ def _download(source: DataSource, part: Path, progress: Progress | None) -> None
             raise DownloadError(f"{what} was cut short after {got}; run it again") from error
         raise DownloadError(
             f"{what} failed: the server cannot be reached; check the network, or give --data a "
-            "FASTA file that you already have"
+            "file that you already have"
         ) from error
     if reporter.total and part.stat().st_size < reporter.total:
         got = f"{part.stat().st_size:,} of {reporter.total:,} bytes"

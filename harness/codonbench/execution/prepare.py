@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codonbench.contracts import Dataset, ModelConfig, TaskOptions
+from codonbench.contracts import Dataset, ModelConfig, Task, TaskOptions
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, RunSpec, configure
 from codonbench.errors import BenchError, ConfigError, PluginError
 from codonbench.execution.machine import choose_device
@@ -23,6 +23,7 @@ class Job:
         entry: The plugin.
         config: Its validated configuration.
         overrides: Where that departs from the configuration of the name asked for.
+        task: Says how its runs are ranked.
         dataset: The data.
         protocol: By which protocol the task is run.
         run_specs: One a seed.
@@ -31,6 +32,7 @@ class Job:
     entry: ModelEntry
     config: ModelConfig
     overrides: dict[str, Any]
+    task: Task
     dataset: Dataset
     protocol: Protocol
     run_specs: tuple[RunSpec, ...]
@@ -43,16 +45,17 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         UsageError: Something in the request is unknown, out of range or unusable.
     """
     entry = registry.model(request.model)
-    task = registry.task(request.task).task
+    chosen = registry.task(request.task)
+    task = chosen.task
     owner = f"model {request.model!r}"
     config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
     named = configure(entry.cls.Config, dict(entry.preset), {}, owner).model_dump(mode="json")
     values = config.model_dump(mode="json")
     overrides = {field: value for field, value in values.items() if value != named[field]}
-    options = configure(task.Options, {}, request.task_overrides, f"task {request.task!r}")
+    options = configure(task.Options, {}, request.task_overrides, f"task {task.name!r}")
     device = choose_device(request.device)
     data = task.default_data if request.data is None else request.data
-    dataset = _load(registry.task(request.task), data, options, cache, request.offline)
+    dataset = _load(chosen, data, options, cache, request.offline)
     if config.class_weights != "none" and dataset.spec.target.class_weights is None:
         raise ConfigError(
             f"model {request.model!r} asks for class weights, but task {task.name!r} has none; "
@@ -79,7 +82,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         engine=request.engine,
     )
     run_specs = tuple(run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
-    return Job(entry, config, overrides, dataset, protocol, run_specs)
+    return Job(entry, config, overrides, task, dataset, protocol, run_specs)
 
 
 def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offline: bool) -> Dataset:

@@ -22,13 +22,7 @@ from codonbench.execution.prepare import Job
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Referee, Watch
 from codonbench.records.checkpoint_files import Checkpoints
-from codonbench.scoring.score import (
-    Scores,
-    comparability_key,
-    flags,
-    score,
-    score_validation,
-)
+from codonbench.scoring.score import Scores, comparability_key, score, score_validation
 from codonbench.training.result import TrainResult
 
 Train = Callable[[Job, Watch, Checkpoints | None], Iterator[tuple[Referee, TrainResult]]]
@@ -127,6 +121,7 @@ def _make_record(
             stop=run_spec.stop,
             budget_pairs=run_spec.budget_pairs,
             versions=scores.versions,
+            ranking=job.task.ranking,
         ),
         model=run_spec.model,
         task=run_spec.task,
@@ -153,7 +148,7 @@ def _make_record(
         not_measured=scores.not_measured,
         metric_versions=scores.versions,
         knowledge=("class frequencies",) if weighted else (),
-        flags=flags(scores.values) if contestant else (),
+        flags=job.task.flags(scores.values) if contestant else (),
         weights_sha256=result.weights_sha256,
         trajectory_sha256=hash_trajectory(trajectory) if len(trajectory.pairs) else None,
         error=result.error,

@@ -18,6 +18,7 @@ from codonbench.contracts import (
     ModelConfig,
     ModelInfo,
     Name,
+    Ranking,
     Reference,
     Task,
     TaskOptions,
@@ -129,7 +130,7 @@ def task_entries(
     """Return the entry of a task.
 
     Raises:
-        PluginError: It is no task, or has no valid name, version, title or options.
+        PluginError: It is no task, or has no valid name, version, title, options or ranking.
     """
     if not isinstance(task, Task):
         raise _unfit(task, "an instance of a subclass of Task")
@@ -138,6 +139,12 @@ def task_entries(
         raise PluginError(
             f"task {task.name!r}: Options is {_shown(task.Options)}; "
             "expected a subclass of TaskOptions"
+        )
+    ranking = getattr(task, "ranking", None)
+    if not isinstance(ranking, Ranking):
+        raise PluginError(
+            f"task {task.name!r}: ranking is {_shown(ranking)}; expected "
+            "ranking = Ranking(metric=..., direction=..., columns=(Column(...),))"
         )
     origin, file = describe_origin(type(task), module, distribution, version)
     return [TaskEntry(task.name, origin, file, task)]

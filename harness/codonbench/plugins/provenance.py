@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -36,10 +36,8 @@ def describe_origin(
 
 
 def _private_files(file: Path) -> Iterator[str]:
-    """Yield the files beside `file` that it imports and whose names begin with ``_``."""
-    for node in ast.walk(ast.parse(file.read_bytes())) if file.is_file() else ():
-        if isinstance(node, ast.ImportFrom):
-            for name in ((node.module or "").rpartition(".")[2], *(a.name for a in node.names)):
-                beside = file.parent / f"{name}.py"
-                if name.startswith("_") and not name.startswith("__") and beside.is_file():
-                    yield str(beside)
+    """Yield the files beside `file` that it names and whose names begin with ``_``."""
+    beside = sorted(file.parent.glob("_[!_]*.py")) if file.is_file() else ()
+    for private in beside:
+        if re.search(rf"\b{re.escape(private.stem)}\b".encode(), file.read_bytes()):
+            yield str(private)

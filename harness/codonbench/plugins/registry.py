@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from codonbench.contracts import Metric, TaskSpec
+from codonbench.contracts import Metric, Task, TaskSpec
 from codonbench.contracts.from_function import FunctionModel
 from codonbench.errors import NameClashError, PluginError, UnknownNameError
 from codonbench.plugins import hookspecs
@@ -146,9 +146,31 @@ class Registry:
         """
         return self._find(self.models, name, "model", "models")
 
-    def task(self, name: str) -> TaskEntry:
-        """Return the task called `name`; raises as `model` does."""
-        return self._find(self.tasks, name, "task", "tasks")
+    def task(self, name: str | None) -> TaskEntry:
+        """Return the task called `name`, None for the default; raises as `model` does."""
+        return (
+            self.default_task() if name is None else self._find(self.tasks, name, "task", "tasks")
+        )
+
+    def default_task(self) -> TaskEntry:
+        """Return the task that is meant where none is named.
+
+        Raises:
+            UnknownNameError: No task declares itself the default, or more than one.
+        """
+        declared = [entry for entry in self.tasks.values() if entry.task.default]
+        if len(declared) == 1:
+            return declared[0]
+        names = " and ".join(repr(entry.name) for entry in declared) or "no task"
+        raise UnknownNameError(
+            f"{names} declare{'' if declared[1:] else 's'} itself the default; "
+            f"name one with --task: {', '.join(sorted(self.tasks)) or 'none is installed'}"
+        )
+
+    @property
+    def known_tasks(self) -> dict[str, Task]:
+        """The tasks themselves, by name."""
+        return {name: entry.task for name, entry in self.tasks.items()}
 
     def metric(self, name: str) -> MetricEntry:
         """Return the metric called `name`; raises as `model` does."""

@@ -11,17 +11,27 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import Outputs, TaskSpec
+from codonbench.data.stream import BatchClock
 from codonbench.protocols.base import Evaluation, Protocol, Schedule
 from codonbench.protocols.setup import RunSetup
 
+LEAST = 0.5
+"""Between two looks at the validation split in the long run: epochs, at least, ..."""
+
+MOST_LOOKS = 50
+"""... a share of the budget, at least one in so many, ..."""
+
+COST = 6
+"""... and times as many pairs as it has items. A pair costs about three times as much to train on
+as an item to look at, so looks and test take less than a tenth of a run's time."""
+
+FIRST = 1 / 8
+"""The first look after the beginning, in such distances; each next one comes twice as late until
+they are one apart. So a run is looked at often early and seldom later."""
+
 PATIENCE = 8
-"""Evaluations without an improvement after which a run is stopped early."""
-
-FIRST = 0.05
-"""The first evaluation, in epochs; each next one comes `GROWTH` times as late, until they are
-half an epoch apart. So a run is looked at often early and seldom later."""
-
-GROWTH = 1.5
+"""Such distances without an improvement after which a run is stopped early. In pairs and not in
+looks, for early looks are close and a loss may stand still at first."""
 
 
 class Supervised(Protocol):
@@ -54,8 +64,8 @@ class SupervisedSchedule(Schedule):
         self._task = setup.dataset.spec
         self._targets = setup.dataset.targets[setup.stream.split.validation]
         self._patient = setup.run_spec.stop == "patience"
+        self._distance = distance(self._clock, len(self._targets))
         self._best = np.inf
-        self._since = 0
         self._loss = np.inf
 
     def first(self) -> Evaluation:
@@ -74,11 +84,10 @@ class SupervisedSchedule(Schedule):
             self._loss = loss(outputs, self._targets, self._task)
             self.keep = self._loss < self._best
             if self.keep:
-                self._best, self._since, self.selected = self._loss, 0, position
-            else:
-                self._since += 1
+                self._best, self.selected = self._loss, position
         spent = position >= self._clock.budget_pairs
-        stopped = self._patient and self._since >= PATIENCE
+        waited = position - (self.selected or 0)
+        stopped = self._patient and waited >= PATIENCE * self._distance
         if spent or stopped or not self.finite:
             if self.selected is None:
                 return None
@@ -86,13 +95,18 @@ class SupervisedSchedule(Schedule):
         return Evaluation(self._after(position), "validation")
 
     def _after(self, position: int) -> int:
-        epoch = self._clock.epoch_pairs
-        step = min(max(FIRST * epoch, (GROWTH - 1) * position), epoch / 2)
+        step = min(max(FIRST * self._distance, position), self._distance)
         return max(self._clock.end_of(position + int(step)), self._clock.step(position))
 
     def progress(self) -> str:
         """Return the validation loss and the best so far."""
         return f"validation loss {self._loss:.4f}, best {self._best:.4f}"
+
+
+def distance(clock: BatchClock, n_validation: int) -> float:
+    """Return how many pairs lie between two looks in the long run."""
+    rare = max(LEAST * clock.epoch_pairs, clock.budget_pairs / MOST_LOOKS)
+    return max(rare, COST * n_validation)
 
 
 def loss(outputs: Outputs, targets: npt.NDArray[np.generic], task: TaskSpec) -> float:

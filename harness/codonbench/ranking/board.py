@@ -1,8 +1,8 @@
 """Records to a ranked board: who is comparable with whom, and in what order.
 
-One table for each comparability key and kind of device. Rows are ranked by the median over
-seeds of ``excess_pairs``, runs that never deciphered counting as longer than any. Everything
-here is a pure function of the records, so the same records give the same bytes.
+One table for each comparability key and kind of device. Its task says what rows are ranked by;
+runs that never got there within the budget count as longer than any. Everything here is a pure
+function of the records and of what their tasks declare, so the same records give the same bytes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from codonbench.contracts import Frozen
+from pydantic import Field
+
+from codonbench.contracts import Frozen, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
-from codonbench.ranking.controls import OPTION, Contrast, RowKey, contrasts, controlled_key, row_key
+from codonbench.ranking.controls import Contrast, RowKey, contrasts, controlled_key, row_key
 from codonbench.ranking.rows import Row, answers, build_row, with_differences
+from codonbench.ranking.statistics import Mean
 from codonbench.ranking.tiers import tiers
 from codonbench.records.printable import printable
 from codonbench.records.store import BadRecord
@@ -49,11 +52,18 @@ class Table(Frozen):
     rows: tuple[Row, ...]
     references: tuple[Row, ...]
     contrasts: tuple[Contrast, ...] = ()
+    ranking: Ranking = Field(exclude=True)  # the task's, for who shows the table
 
     @property
     def control(self) -> str:
         """Which control these rows were run under; empty for none, which comes first."""
-        return str(self.task_options.get(OPTION) or "")
+        control = self.ranking.control
+        return "" if control is None else str(self.task_options.get(control.option) or "")
+
+    @property
+    def ranked(self) -> bool:
+        """Whether a row has a value to be ranked by."""
+        return any(row.rank is not None for row in self.rows)
 
 
 class Excluded(Frozen):
@@ -71,19 +81,27 @@ class Board(Frozen):
     excluded: tuple[Excluded, ...]
 
 
-def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
-    """Return the board that a folder's records give."""
+def build_board(found: Iterable[RunRecord | BadRecord], tasks: Mapping[str, Task]) -> Board:
+    """Return the board that a folder's records give.
+
+    Args:
+        found: The records, and the files that are none.
+        tasks: By name, those that say how their rows are ranked; records of others do not count.
+    """
     excluded: list[Excluded] = []
     groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
     for item in found:
         if isinstance(item, BadRecord):
             excluded.append(Excluded(name=printable(item.path.name), reason=item.reason))
-        elif reason := _unfit(item):
+        elif reason := _unfit(item, tasks):
             excluded.append(Excluded(name=item.name, reason=reason))
         else:
             groups[item.comparability_key, item.machine.device].append(item)
     counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
-    tables = [_build_table(rows, _contrasts(place, counted)) for place, rows in counted.items()]
+    tables = [
+        _build_table(rows, _contrasts(place, counted, tasks), tasks[_first(rows).task])
+        for place, rows in counted.items()
+    ]
     tables.sort(
         key=lambda t: (
             *(t.task, t.simulated, t.data, t.stop == "budget"),
@@ -94,10 +112,12 @@ def build_board(found: Iterable[RunRecord | BadRecord]) -> Board:
     return Board(tables=tuple(tables), excluded=tuple(excluded))
 
 
-def _unfit(record: RunRecord) -> str | None:
+def _unfit(record: RunRecord, tasks: Mapping[str, Task]) -> str | None:
     """Return why a record cannot count, whatever the others are."""
     if record.status not in FINISHED:
         return f"status {record.status}"
+    if record.task not in tasks:
+        return f"task {record.task} is not installed, which says how its rows are ranked"
     values = record.metrics.items()
     huge = sorted(name for name, value in values if value and abs(value) > sys.float_info.max)
     return f"{', '.join(huge)}: larger than any number that can be reckoned with" if huge else None
@@ -114,14 +134,19 @@ def _count(records: Sequence[RunRecord], excluded: list[Excluded]) -> _Rows:
     return by_row
 
 
-def _contrasts(place: _Place, counted: Mapping[_Place, _Rows]) -> dict[RowKey, list[Contrast]]:
+def _contrasts(
+    place: _Place, counted: Mapping[_Place, _Rows], tasks: Mapping[str, Task]
+) -> dict[RowKey, list[Contrast]]:
     """Return, for the rows of one table, how they stand beside their controls."""
     key, device = place
     found: dict[RowKey, list[Contrast]] = defaultdict(list)
     for (_, other_device), controlled in counted.items():
         first = _first(controlled)
-        if other_device == device and controlled_key(first) == key:
-            for row, contrast in contrasts(counted[place], controlled):
+        ranking = tasks[first.task].ranking
+        if ranking.control is None or other_device != device:
+            continue
+        if controlled_key(first, ranking) == key:
+            for row, contrast in contrasts(counted[place], controlled, ranking.control):
                 found[row].append(contrast)
     return found
 
@@ -131,12 +156,14 @@ def _first(rows: _Rows) -> RunRecord:
     return next(iter(next(iter(rows.values())).values()))
 
 
-def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]]) -> Table:
+def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]], task: Task) -> Table:
     runs = [list(seeds.values()) for seeds in by_row.values()]
-    built = [build_row(own, found.get(key, [])) for key, own in zip(by_row, runs, strict=True)]
+    built = [
+        build_row(own, found.get(key, []), task) for key, own in zip(by_row, runs, strict=True)
+    ]
     named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])
     rows = list(zip(named, runs, strict=True))
-    rows.sort(key=lambda row: _order(row[0]))
+    rows.sort(key=lambda row: _order(row[0], task.ranking))
     records = [record for own in runs for record in own]
     first = _first(by_row)
     return Table(
@@ -153,37 +180,61 @@ def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]]) -> Table
         torch=tuple(sorted({r.machine.torch for r in records})),
         engines=tuple(sorted({r.engine.name for r in records})),
         notes=first.dataset.notes,
-        rows=_ranked([(row, runs) for row, runs in rows if row.role == "contestant"]),
+        rows=_ranked([(row, own) for row, own in rows if row.role == "contestant"], task.ranking),
         references=tuple(row for row, _ in rows if row.role == "reference"),
         contrasts=tuple(contrast for key in sorted(found) for contrast in found[key]),
+        ranking=task.ranking,
     )
 
 
-def _ranked(rows: Sequence[tuple[Row, Sequence[RunRecord]]]) -> tuple[Row, ...]:
-    """Return rows in the order of their ranks, with rank and tier."""
-    found = tiers([_excesses(records) for _, records in rows])
-    return tuple(
-        row.model_copy(update={"rank": rank, "tier": tier})
-        for rank, ((row, _), tier) in enumerate(zip(rows, found, strict=True), 1)
+def _ranked(rows: Sequence[tuple[Row, Sequence[RunRecord]]], ranking: Ranking) -> tuple[Row, ...]:
+    """Return rows in the order of their ranks, with rank and tier.
+
+    A row whose runs could not answer has neither and comes last; nor has any row where none of
+    them has a value, since the order of "never" and "never" is that of their names.
+    """
+    if not any(_has_value(row, ranking.metric) for row, _ in rows):
+        return tuple(row for row, _ in rows)
+    answered = [(row, own) for row, own in rows if row.figure(ranking.metric) is not None]
+    silent = [row for row, _ in rows if row.figure(ranking.metric) is None]
+    found = tiers([_costs(records, ranking) for _, records in answered])
+    return (
+        *(
+            row.model_copy(update={"rank": rank, "tier": tier})
+            for rank, ((row, _), tier) in enumerate(zip(answered, found, strict=True), 1)
+        ),
+        *silent,
     )
 
 
-def _excesses(records: Sequence[RunRecord]) -> dict[int, float]:
-    """Return what a row is ranked by, by seed; infinity for "never"."""
-    values = answers(records, "excess_pairs")
-    return {seed: math.inf if value is None else value for seed, value in values.items()}
+def _has_value(row: Row, metric: str) -> bool:
+    """Return whether a run of a row has a number that the row can be ranked by."""
+    figure = row.figure(metric)
+    return figure is not None and (isinstance(figure, Mean) or figure.never < figure.n)
 
 
-def _order(row: Row) -> tuple[float, float, float, str, str]:
-    """Return the key rows are ranked by: excess, then pairs, then success, then name."""
+def _costs(records: Sequence[RunRecord], ranking: Ranking) -> dict[int, float]:
+    """Return what a row is ranked by, by seed, lower is better; infinity for "never"."""
+    sign = -1 if ranking.direction == "higher" else 1
+    never = ranking.primary.statistic == "censored_median"
+    values = answers(records, ranking.metric)
+    return {
+        seed: math.inf if value is None else sign * value
+        for seed, value in values.items()
+        if never or value is not None
+    }
 
-    def position(name: str) -> float:
-        median = row.medians[name]
-        return math.inf if median is None or median.value is None else median.value
+
+def _order(row: Row, ranking: Ranking) -> tuple[float, tuple[float, ...], float, str, str]:
+    """Return the key rows are ranked by: primary metric, tie breakers, success, then name."""
+
+    def cost(metric: str, sign: int = 1) -> float:
+        figure = row.figure(metric)
+        return math.inf if figure is None or figure.value is None else sign * figure.value
 
     return (
-        position("excess_pairs"),
-        position("pairs_consumed"),
+        cost(ranking.metric, -1 if ranking.direction == "higher" else 1),
+        tuple(cost(metric) for metric in ranking.tie_breakers),
         -row.successes / len(row.seeds),
         row.model,
         row.config_sha256,

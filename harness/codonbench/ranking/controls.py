@@ -1,8 +1,6 @@
-"""A row held against its control: is it faster on the real code than on shuffled ones?
+"""A row held against its control: the same seeds under an option that the task declares one.
 
-The control presents the same pairs in the same order; only what the inputs mean is shuffled,
-anew for each seed. So a seed with the control and the same seed without it wait for the same
-rare codons, and what is left between them is what the model makes of the real code's order.
+What is compared, when a row is flagged and in which words, the task's `Control` says.
 """
 
 from __future__ import annotations
@@ -10,28 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from codonbench.contracts import Frozen
+from codonbench.contracts import Control, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.statistics import Median, censored_median, paired_ratio
 from codonbench.scoring.score import recorded_key
 
-OPTION = "control"
-"""The task option that makes a control of a task."""
-
-METRIC = "pairs_consumed"
-"""What is compared. Not the excess: it is 0 in half of the good rows, and 0 has no ratio."""
-
-FASTER_BELOW = 0.8
-"""A row is flagged where the whole interval of its ratio lies below. What takes each codon as it
-comes is no faster on the real code, rather slower: its stops are a class of rare codons only,
-which no shuffled code has. So honest ratios lie at 1 (`mlp-64`) or above (`embedding10-relu`);
-0.8 leaves room for chance, and what stays unflagged has gained a fifth of its pairs at most."""
-
 FEWEST_SEEDS = 6
 """Seeds without which nothing is flagged: one in 64 times all six are the faster by chance."""
-
-FASTER = "faster on the real code than on shuffled ones: structured input or prior knowledge"
 
 RowKey = tuple[str, ...]
 """Model, its version, the hash of its configuration, and who supplies it."""
@@ -44,10 +28,10 @@ class Contrast(Frozen):
 
     Attributes:
         key: The control's comparability key.
-        control: Which one: ``shuffled``.
+        control: The value of the task's option.
         model, overrides, distribution, config_sha256, role: As in `leaderboard.Row`.
         seeds: In both.
-        real, controlled: Median pairs consumed over these seeds.
+        real, controlled: Median of what is compared over these seeds, without and with it.
         ratio: Median over seeds of real / controlled, beyond all bounds where only the
             control got there; None where neither ever did.
         faster: Whether the row is flagged.
@@ -67,13 +51,13 @@ class Contrast(Frozen):
     faster: bool
 
 
-def controlled_key(record: RunRecord) -> str | None:
+def controlled_key(record: RunRecord, ranking: Ranking) -> str | None:
     """Return the comparability key of what a record is a control of; None where it is none."""
     options = dict(record.run_spec.task_options)
-    if options.pop(OPTION, None) is None:
+    if ranking.control is None or options.pop(ranking.control.option, None) is None:
         return None
     run_spec = record.run_spec.model_copy(update={"task_options": options})
-    return recorded_key(run_spec, record.metric_versions)
+    return recorded_key(run_spec, record.metric_versions, ranking)
 
 
 def row_key(record: RunRecord) -> RowKey:
@@ -92,47 +76,46 @@ def row_key(record: RunRecord) -> RowKey:
 
 
 def contrasts(
-    real: Mapping[RowKey, Seeds], controlled: Mapping[RowKey, Seeds]
+    real: Mapping[RowKey, Seeds], controlled: Mapping[RowKey, Seeds], control: Control
 ) -> Iterator[tuple[RowKey, Contrast]]:
     """Yield each row that was trained both with and without the control, by model's name."""
     for key in sorted(real.keys() & controlled.keys()):
         seeds = sorted(real[key].keys() & controlled[key].keys())
-        trained = [s for s in seeds if METRIC not in _unanswered(real[key][s], controlled[key][s])]
+        both = (real[key], controlled[key])
+        trained = [s for s in seeds if all(_answers(rows[s], control.metric) for rows in both)]
         if trained:
-            yield key, _contrast(real[key], controlled[key], trained)
+            yield key, _contrast(*both, trained, control)
 
 
-def _unanswered(*records: RunRecord) -> set[str]:
-    """Return the metrics that a run could not answer, and all of a row that was computed."""
-    computed = any(record.trajectory_sha256 is None for record in records)
-    return {METRIC} if computed else {name for r in records for name in r.not_measured}
+def _answers(record: RunRecord, metric: str) -> bool:
+    """Return whether a run was trained and could answer."""
+    return record.trajectory_sha256 is not None and metric not in record.not_measured
 
 
-def _contrast(real: Seeds, controlled: Seeds, seeds: list[int]) -> Contrast:
+def _contrast(real: Seeds, controlled: Seeds, seeds: list[int], control: Control) -> Contrast:
     first = controlled[seeds[0]]
-    with_order, without = ([_pairs(rows[s]) for s in seeds] for rows in (real, controlled))
-    ratio = paired_ratio(with_order, without)
-    faster = len(seeds) >= FEWEST_SEEDS and ratio is not None and _is_below(ratio, FASTER_BELOW)
+    values, under_control = (
+        [_value(rows[s], control.metric) for s in seeds] for rows in (real, controlled)
+    )
+    ratio = paired_ratio(values, under_control)
+    below = ratio is not None and ratio.high is not None and ratio.high < control.flagged_below
+    faster = below and len(seeds) >= FEWEST_SEEDS
     return Contrast(
         key=first.comparability_key,
-        control=str(first.run_spec.task_options[OPTION]),
+        control=str(first.run_spec.task_options[control.option]),
         model=first.model,
         overrides=first.overrides,
         distribution=first.plugin.distribution,
         config_sha256=content_hash(first.run_spec.config),
         role=first.info.role,
         seeds=tuple(seeds),
-        real=censored_median(with_order),
-        controlled=censored_median(without),
+        real=censored_median(values),
+        controlled=censored_median(under_control),
         ratio=ratio,
         faster=faster and first.info.role == "contestant",
     )
 
 
-def _pairs(record: RunRecord) -> float | None:
-    value = record.metrics.get(METRIC)
+def _value(record: RunRecord, metric: str) -> float | None:
+    value = record.metrics.get(metric)
     return None if value is None else float(value)
-
-
-def _is_below(ratio: Median, limit: float) -> bool:
-    return ratio.high is not None and ratio.high < limit

@@ -9,60 +9,44 @@ from typing import Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Frozen
+from codonbench.contracts import Column, Frozen, Task
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
-from codonbench.protocols.schedule import WINDOW_PAIRS
-from codonbench.ranking.controls import FASTER, Contrast
+from codonbench.ranking.controls import Contrast
 from codonbench.ranking.statistics import (
+    Mean,
     Median,
     RestrictedMean,
     censored_median,
-    is_chance,
+    mean,
     restricted_mean,
     wilson_interval,
 )
 
 OFFICIAL_SEEDS = 10
 
-LUCK = 0.25
-"""Share of runs that an honest learner may well decipher below the bound: when a single codon
-is left to be seen, a guess at it is right now and then. Far above one in 21, because an untrained
-guess at the rarest codon may be a good one; more often than that is not luck."""
-
-MEDIANS = (
-    "excess_pairs",
-    "pairs_consumed",
-    "sustained_pairs",
-    "confident_pairs",
-    "rare_stop_ambiguity",
-    "decipher_epoch",
-)
-
-COUNTS = ("rare_stop_ambiguity",)
-"""Those of `MEDIANS` that are counts: null means that there is nothing to count, not "never"."""
-
 
 class Row(Frozen):
     """One model in one table.
 
     Attributes:
-        rank: From 1; None in the reference part.
-        tier: From 1; None in the reference part. Ranks that the paired test of `tiers` cannot
-            tell from the row that opened a tier share it.
+        rank: From 1; None in the reference part, and where there is nothing to rank it by.
+        tier: From 1; None where there is no rank, and of a row that was not tested. Ranks that
+            the paired test of `tiers` cannot tell from the row that opened a tier share it.
         model, model_version, config: What ran.
         config_sha256: Of `config`, to tell rows of one name apart.
         overrides: Where `config` departs from the model's or preset's own.
         distribution: Who supplies it.
         role: ``contestant`` or ``reference``.
-        successes, success_low, success_high: Runs whose deciphering was sustained, and the
-            Wilson interval of their share.
+        successes, success_low, success_high: Runs that succeeded, and the Wilson interval of
+            their share.
         seeds: The seeds counted.
         run_ids: Their runs, in the same order. For who goes on from the row to its records; not
             written out, since records say themselves which run they are.
-        medians: Over seeds, by metric name; None where the metric does not apply.
-        restricted_mean: Of `pairs_consumed`, over seeds and up to the budget; None where the
-            metric does not apply or the row was computed, not run.
+        medians, means: Over seeds, by the names of the columns that show one or the other; None
+            where the metric does not apply or no run could answer.
+        restricted_mean: Of the metric that the ranking names, over seeds and up to the budget;
+            None where there is none or the row was computed, not run.
         parameters: Trainable parameters.
         devices: Device names.
         seconds: Median training time of a run; None where devices differ.
@@ -84,17 +68,23 @@ class Row(Frozen):
     seeds: tuple[int, ...]
     run_ids: tuple[str, ...] = Field(default=(), exclude=True)
     medians: dict[str, Median | None]
+    means: dict[str, Mean | None] = Field(default_factory=dict, exclude_if=lambda means: not means)
     restricted_mean: RestrictedMean | None
     parameters: int
     devices: tuple[str, ...]
     seconds: float | None
     notes: tuple[str, ...]
 
+    def figure(self, metric: str) -> Median | Mean | None:
+        """Return what a column shows."""
+        return self.means[metric] if metric in self.means else self.medians[metric]
 
-def build_row(records: Sequence[RunRecord], found: Sequence[Contrast]) -> Row:
+
+def build_row(records: Sequence[RunRecord], found: Sequence[Contrast], task: Task) -> Row:
     """Return the row of one model's records, one a seed, and of its contrasts; not yet ranked."""
-    first, n = records[0], len(records)
-    successes = sum(r.metrics.get("sustained_pairs") is not None for r in records)
+    first, n, ranking = records[0], len(records), task.ranking
+    medians = [column for column in ranking.columns if column.statistic == "censored_median"]
+    successes = sum(_succeeded(record, ranking.success) for record in records)
     low, high = wilson_interval(successes, n)
     devices = tuple(sorted({r.machine.device_name for r in records}))
     return Row(
@@ -112,12 +102,13 @@ def build_row(records: Sequence[RunRecord], found: Sequence[Contrast]) -> Row:
         success_high=high,
         seeds=tuple(r.seed for r in records),
         run_ids=tuple(r.run_id for r in records),
-        medians={name: _median(records, name) for name in MEDIANS},
-        restricted_mean=_restricted_mean(records),
+        medians={column.metric: _median(records, column) for column in medians},
+        means={c.metric: _mean(records, c.metric) for c in ranking.columns if c not in medians},
+        restricted_mean=_restricted_mean(records, ranking.restricted_mean),
         parameters=first.parameters,
         devices=devices,
         seconds=_seconds(records) if len(devices) == 1 else None,
-        notes=_notes(records) + ((FASTER,) if any(c.faster for c in found) else ()),
+        notes=_notes(records, found, task),
     )
 
 
@@ -153,30 +144,41 @@ def answers(records: Sequence[RunRecord], name: str) -> dict[int, float | None]:
     return {seed: None if value is None else float(value) for seed, value in values.items()}
 
 
-def _median(records: Sequence[RunRecord], name: str) -> Median | None:
+def _succeeded(record: RunRecord, metric: str | None) -> bool:
+    return metric is None or record.metrics.get(metric) is not None
+
+
+def _median(records: Sequence[RunRecord], column: Column) -> Median | None:
     """Return the median of a metric; None where no run could answer or it does not apply."""
-    values = answers(records, name)
-    if (_computed(records) or name in COUNTS) and all(v is None for v in values.values()):
+    values = answers(records, column.metric)
+    if (_computed(records) or column.counts) and all(v is None for v in values.values()):
         return None
-    ends = {r.seed: _followed(r, name) for r in records}
+    ends = {r.seed: _followed(r, column.window) for r in records}
     return censored_median(list(values.values()), [ends[seed] for seed in values])
 
 
-def _followed(record: RunRecord, name: str) -> float:
+def _mean(records: Sequence[RunRecord], name: str) -> Mean | None:
+    """Return the mean of a metric over the runs that have a value; None where none has."""
+    return mean([value for value in answers(records, name).values() if value is not None])
+
+
+def _followed(record: RunRecord, window: int) -> float:
     """Return until when a metric that is null is known not to have been reached.
 
-    For ever, as far as one budget's table can tell, but for a run that the budget ended within
-    its last sustained window: how long that had been open is all that is known. Not so where a
-    run diverged: it never recovers.
+    For ever, as far as one budget's table can tell, but where it must last for a window: the
+    budget may have ended one that was open, and how long it had been is all that is known. Not
+    so where a run diverged: it never recovers.
     """
-    if name == "sustained_pairs" and record.status != "diverged":
-        return max(0.0, record.pairs - WINDOW_PAIRS)
+    if window and record.status != "diverged":
+        return max(0.0, record.pairs - window)
     return math.inf
 
 
-def _restricted_mean(records: Sequence[RunRecord]) -> RestrictedMean | None:
-    values = list(answers(records, "pairs_consumed").values())
-    return None if _computed(records) else restricted_mean(values, records[0].run_spec.budget_pairs)
+def _restricted_mean(records: Sequence[RunRecord], name: str | None) -> RestrictedMean | None:
+    if name is None or _computed(records):
+        return None
+    values = list(answers(records, name).values())
+    return restricted_mean(values, records[0].run_spec.budget_pairs)
 
 
 def _computed(records: Sequence[RunRecord]) -> bool:
@@ -189,24 +191,22 @@ def _seconds(records: Sequence[RunRecord]) -> float:
     return sorted(r.timings.train for r in records)[(len(records) - 1) // 2]
 
 
-def _notes(records: Sequence[RunRecord]) -> tuple[str, ...]:
-    n = len(records)
+def _notes(records: Sequence[RunRecord], found: Sequence[Contrast], task: Task) -> tuple[str, ...]:
+    n, control = len(records), task.ranking.control
     notes = [f"knows {fact}" for fact in sorted({fact for r in records for fact in r.knowledge})]
     pretrained = records[0].info.pretrained_on
     if pretrained:
         notes.append(f"pretrained on {pretrained}")
-    below = sum(any(f.startswith("below the bound") for f in r.flags) for r in records)
-    if below:
-        notes.append(f"below the bound in {below} of {n} ({_reason(below, n)})")
+    notes += task.row_notes(tuple(records))
     diverged = sum(r.status == "diverged" for r in records)
     if diverged:
         notes.append(f"diverged in {diverged} of {n}")
+    primary = task.ranking.primary
+    silent = sum(r.metrics.get(primary.metric) is None for r in records)
+    if silent and primary.statistic == "mean":  # a mean of the others may flatter
+        notes.append(f"no {primary.title} in {silent} of {n}")
     if n < OFFICIAL_SEEDS and records[0].info.role == "contestant":
         notes.append(f"fewer than {OFFICIAL_SEEDS} seeds")
+    if control is not None and any(contrast.faster for contrast in found):
+        notes.append(control.flag)
     return tuple(notes)
-
-
-def _reason(below: int, n: int) -> str:
-    """Return what can make a row decipher codons that its streams had not shown."""
-    rest = "structured input or prior knowledge"
-    return f"luck, {rest}" if is_chance(below, n, LUCK) else f"too often for luck: {rest}"

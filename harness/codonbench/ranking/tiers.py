@@ -38,7 +38,7 @@ _Values = npt.NDArray[np.float64]
 """One row a model, one column a seed; NaN where a model has not run a seed."""
 
 
-def tiers(excesses: Sequence[Mapping[int, float]]) -> tuple[int | None, ...]:
+def tiers(costs: Sequence[Mapping[int, float]]) -> tuple[int | None, ...]:
     """Return the tier of each row, from 1, ascending; None for a row that was not tested.
 
     Rows are compared over the seeds that at least half of the rows have run. A row that has not
@@ -47,12 +47,12 @@ def tiers(excesses: Sequence[Mapping[int, float]]) -> tuple[int | None, ...]:
     shares fewer than six with the row that opened the one it stands in.
 
     Args:
-        excesses: For each row, in the order of ranks, what it is ranked by: a value for each
-            seed, lower is better, infinity for "never".
+        costs: For each row, in the order of ranks, what it is ranked by: a value for each seed,
+            lower is better (so the negative of what is better higher), infinity for "never".
     """
-    values = _values(excesses)
+    values = _values(costs)
     waiting = np.flatnonzero((~np.isnan(values)).sum(axis=1) >= FEWEST_SEEDS)
-    found: list[int | None] = [None] * len(excesses)
+    found: list[int | None] = [None] * len(costs)
     tier = 0
     while len(waiting):
         tier += 1
@@ -65,16 +65,16 @@ def tiers(excesses: Sequence[Mapping[int, float]]) -> tuple[int | None, ...]:
     return tuple(found)
 
 
-def _values(excesses: Sequence[Mapping[int, float]]) -> _Values:
+def _values(costs: Sequence[Mapping[int, float]]) -> _Values:
     """Return the rows' values for the seeds that at least half of them have.
 
     Half of those rows that have as many seeds as a comparison takes.
     """
-    enough = [row for row in excesses if len(row) >= FEWEST_SEEDS]
+    enough = [row for row in costs if len(row) >= FEWEST_SEEDS]
     ran = Counter(seed for row in enough for seed in row)
     seeds = sorted(seed for seed, rows in ran.items() if 2 * rows >= len(enough))
-    values = np.full((len(excesses), len(seeds)), np.nan)
-    for i, row in enumerate(excesses):
+    values = np.full((len(costs), len(seeds)), np.nan)
+    for i, row in enumerate(costs):
         values[i] = [row.get(seed, np.nan) for seed in seeds]
     return values
 

@@ -1,7 +1,7 @@
-"""A stored trajectory scored with today's metrics: nothing is trained, and the run stays what it was.
+"""A stored trajectory scored with today's metrics: nothing is trained, the run stays what it was.
 
-Computed rows (bounds and oracles) are left alone: what they know in closed form is in no trajectory,
-and `bench run` computes them anew in a moment.
+Computed rows (bounds and oracles) are left alone: what they know in closed form is in no
+trajectory, and `bench run` computes them anew in a moment.
 """
 
 from __future__ import annotations
@@ -13,13 +13,20 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Frozen, Metric, Trajectory
+from codonbench.contracts import Frozen, Metric, SplitMetric, Task, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import PluginError, StoreError
 from codonbench.records.store import BadRecord, Store, amend_record, read_record
-from codonbench.scoring.score import Number, Scores, comparability_key, flags, score
+from codonbench.scoring.score import Number, Scores, comparability_key, score, score_validation
 
-RESCORED = ("metrics", "metric_versions", "not_measured", "flags", "comparability_key")
+RESCORED = (
+    "metrics",
+    "validation_metrics",
+    "metric_versions",
+    "not_measured",
+    "flags",
+    "comparability_key",
+)
 """The fields of a record that follow from its trajectory and the metrics; no other is touched."""
 
 
@@ -50,13 +57,19 @@ class Rescoring(Frozen):
 
 
 def rescore(
-    path: Path, metrics: Mapping[str, Metric], only: Collection[str] = (), *, write: bool = True
+    path: Path,
+    metrics: Mapping[str, Metric],
+    tasks: Mapping[str, Task],
+    only: Collection[str] = (),
+    *,
+    write: bool = True,
 ) -> Rescoring:
     """Score the stored trajectory of one record with today's metrics and replace the record.
 
     Args:
         path: The record's file; its trajectory lies in ``trajectories/`` beside it.
         metrics: All of today's metrics, by name.
+        tasks: All of today's tasks, by name.
         only: Names of those to score with; the record's other values are kept. By default all,
             and what the record has of metrics that are no longer there is dropped, so that the
             record is what `bench run` would give today.
@@ -68,20 +81,47 @@ def rescore(
     record = read_record(path)
     if isinstance(record, BadRecord):
         return Rescoring(name=path.stem, outcome="failed", reason=record.reason)
-    chosen = {name: metrics[name] for name in only} if only else dict(metrics)
-    due = _versions_due(record, chosen, bool(only))
     try:
         trajectory = Store(path.parent).load_trajectory(record)
+        serving = _serving(metrics, record, trajectory, tasks)
+        chosen = {name: m for name, m in serving.items() if not only or name in only}
         if trajectory is None or record.weights_sha256 is None:
-            return _without_trace(record, path, due=due)
-        again = _scored_anew(record, trajectory, chosen, metrics, bool(only))
+            return _without_trace(record, path, due=_versions_due(record, chosen, bool(only)))
+        if record.task not in tasks:
+            reason = f"task {record.task!r} is not installed, which says how its runs are ranked"
+            return Rescoring(name=record.name, outcome="failed", reason=reason)
+        kept = _kept(record, trajectory, chosen, metrics) if only else None
+        again = _scored_anew(record, trajectory, chosen, tasks[record.task], kept)
     except (PluginError, StoreError) as error:
         return Rescoring(name=record.name, outcome="failed", reason=str(error))
     found = _differences(record, again)
     if found.outcome == "scored anew" and write:
         content = again.model_dump(mode="json")
-        amend_record(path, record, {field: content[field] for field in RESCORED})
+        # A record of an older format gains no field that has nothing to say.
+        changes = {f: content[f] for f in RESCORED if content[f] or getattr(record, f)}
+        amend_record(path, record, changes)
     return found
+
+
+def _serving(
+    metrics: Mapping[str, Metric],
+    record: RunRecord,
+    trajectory: Trajectory | None,
+    tasks: Mapping[str, Task],
+) -> dict[str, Metric]:
+    """Return the metrics that can be computed for a record's task.
+
+    Without its trajectory the target is not known: then a split's metric counts where recorded.
+    """
+    if trajectory is not None:
+        return {name: m for name, m in metrics.items() if m.serves(trajectory.task)}
+    protocol = tasks[record.task].protocol if record.task in tasks else None
+    return {
+        name: m
+        for name, m in metrics.items()
+        if name in record.metric_versions
+        or not (isinstance(m, SplitMetric) or (m.protocols and protocol not in m.protocols))
+    }
 
 
 def _versions_due(record: RunRecord, chosen: Mapping[str, Metric], partly: bool) -> bool:
@@ -111,17 +151,19 @@ def _scored_anew(
     record: RunRecord,
     trajectory: Trajectory,
     chosen: Mapping[str, Metric],
-    metrics: Mapping[str, Metric],
-    partly: bool,
+    task: Task,
+    kept: Collection[str] | None,
 ) -> RunRecord:
-    """Return the record with today's values, not yet sealed.
+    """Return the record with today's values, not yet sealed; of its own, those `kept` stay.
 
     Raises:
         PluginError: A metric failed, or gives a name that another metric gives.
     """
     scores = score(trajectory, chosen.values())
-    if partly:
-        scores = _joined(record, scores, _kept(record, trajectory, chosen, metrics))
+    validation = score_validation(trajectory, chosen.values())
+    if kept is not None:
+        scores = _joined(record, scores, kept)
+        validation = record.validation_metrics | validation
     run_spec = record.run_spec
     key = comparability_key(
         task=trajectory.task,
@@ -131,12 +173,14 @@ def _scored_anew(
         stop=run_spec.stop,
         budget_pairs=run_spec.budget_pairs,
         versions=scores.versions,
+        ranking=task.ranking,
     )
     content: dict[str, Any] = record.model_dump(mode="json") | {
         "metrics": scores.values,
+        "validation_metrics": validation,
         "metric_versions": scores.versions,
         "not_measured": scores.not_measured,
-        "flags": flags(scores.values) if record.info.role == "contestant" else (),
+        "flags": task.flags(scores.values) if record.info.role == "contestant" else (),
         "comparability_key": key,
     }
     return RunRecord.model_validate(content)
@@ -221,8 +265,11 @@ def _differences(record: RunRecord, again: RunRecord) -> Rescoring:
         if record.comparability_key == again.comparability_key
         else (record.comparability_key, again.comparability_key),
     )
-    same_words = (record.not_measured, record.flags) == (again.not_measured, again.flags)
-    if same_words and found == Rescoring(name=record.name, outcome="scored anew"):
+    same = all(
+        getattr(record, field) == getattr(again, field)
+        for field in ("not_measured", "flags", "validation_metrics")
+    )
+    if same and found == Rescoring(name=record.name, outcome="scored anew"):
         return found.model_copy(update={"outcome": "up to date"})
     return found
 

@@ -12,6 +12,7 @@ from codonbench.contracts import (
     NOT_MEASURED,
     Metric,
     MetricValue,
+    Ranking,
     SplitMetric,
     TaskSpec,
     Trajectory,
@@ -20,17 +21,6 @@ from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import PluginError
 
 Number = bool | int | float | None
-
-RANKING_METRICS = (
-    "pairs_consumed",
-    "excess_pairs",
-    "sustained_pairs",
-    "confident_pairs",
-    "rare_stop_ambiguity",
-    "decipher_epoch",
-)
-"""The metrics that the leaderboard's columns come from; their versions decide who is
-comparable with whom. Other metrics may come and go without dividing a table."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +109,7 @@ def comparability_key(
     stop: str,
     budget_pairs: int,
     versions: Mapping[str, str],
+    ranking: Ranking,
 ) -> str:
     """Return 12 hexadecimal digits; runs with equal keys may be ranked in one table."""
     return _key(
@@ -127,16 +118,25 @@ def comparability_key(
         rules,
         stop,
         budget_pairs,
-        versions,
+        _ranking_versions(versions, ranking),
     )
 
 
-def recorded_key(run_spec: RunSpec, versions: Mapping[str, str]) -> str:
+def recorded_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: Ranking) -> str:
     """Return the comparability key that a recorded spec and its metrics' versions call for."""
     task = [run_spec.task, run_spec.task_version, run_spec.task_options]
     return _key(
-        task, run_spec.data_checksum, run_spec.rules, run_spec.stop, run_spec.budget_pairs, versions
+        task,
+        run_spec.data_checksum,
+        run_spec.rules,
+        run_spec.stop,
+        run_spec.budget_pairs,
+        _ranking_versions(versions, ranking),
     )
+
+
+def _ranking_versions(versions: Mapping[str, str], ranking: Ranking) -> dict[str, str | None]:
+    return {name: versions.get(name) for name in ranking.key_metrics}
 
 
 def _key(
@@ -145,7 +145,7 @@ def _key(
     rules: str,
     stop: str,
     budget_pairs: int,
-    versions: Mapping[str, str],
+    versions: Mapping[str, str | None],
 ) -> str:
     return content_hash(
         {
@@ -154,17 +154,6 @@ def _key(
             "rules": rules,
             "stop": stop,
             "budget_pairs": budget_pairs,
-            "metrics": {name: versions.get(name) for name in RANKING_METRICS},
+            "metrics": versions,
         }
     )[:12]
-
-
-def flags(values: Mapping[str, Number]) -> tuple[str, ...]:
-    """Return what a reader must be told about a run's figures."""
-    excess = values.get("excess_pairs")
-    if excess is not None and excess < 0:
-        return (
-            "below the bound: deciphered before its stream had shown every codon "
-            "(lucky initialisation, structured input or prior knowledge)",
-        )
-    return ()

@@ -16,10 +16,10 @@ from codonbench.plugins.source_lines import file_of, place
 from codonbench.scoring.score import Scores, score
 from codonbench.testing.checklist import Check, examine, last_line
 from codonbench.testing.findings import Verdict, failed, insist, passed, warning
-from codonbench.testing.models import DEFAULT_TASK, find_task
+from codonbench.testing.models import find_task
 from codonbench.testing.subject import dataset_of, installed
 from codonbench.testing.surroundings import generators
-from codonbench.testing.trajectories import TOY, traces_of
+from codonbench.testing.trajectories import TOY, trajectories_of
 
 
 @dataclass
@@ -30,13 +30,13 @@ class Yardstick:
 
     @cached_property
     def tasks(self) -> tuple[TaskSpec, ...]:
-        """A toy, which lacks whatever a task may lack, and human codons."""
-        return TOY, dataset_of(find_task(DEFAULT_TASK)).spec
+        """A toy, which lacks whatever a task may lack, and the default task."""
+        return TOY, dataset_of(find_task(None)).spec
 
     def trajectories(self) -> Iterator[tuple[str, Trajectory]]:
         """Yield what happened and the trajectory, for each task."""
         for task in self.tasks:
-            for what, trajectory in traces_of(task).items():
+            for what, trajectory in trajectories_of(task).items():
                 yield f"{what} on {task.name!r}", trajectory
 
     def scores(self, trajectory: Trajectory) -> Scores:
@@ -74,7 +74,7 @@ def has_valid_names(subject: Yardstick) -> Verdict:
         except ValidationError:
             return failed(
                 f"{field} is {value!r}; expected letters, digits and underscores for a name such "
-                "as 'pairs_consumed', and a version such as '1' or '1.2.0'"
+                "as 'half_right', and a version such as '1' or '1.2.0'"
             )
     if not str(getattr(metric, "summary", "")).strip():
         return failed("summary is missing; write one line for 'bench ls metrics'")
@@ -156,13 +156,13 @@ def tells_runs_apart(subject: Yardstick) -> Verdict:
     task = subject.tasks[-1]
     values = [
         subject.scores(trajectory).values
-        for trajectory in traces_of(task).values()
+        for trajectory in trajectories_of(task).values()
         if trajectory.facts.complete and np.isfinite(trajectory.outputs).all()
     ]
     if all(value == values[0] for value in values):
         return warning(
-            f"it says {values[0]} of a run that deciphers, of one that never does and of one that "
-            f"was right from the start, on {task.name!r}"
+            f"it says {values[0]} of a run that learns, of one that never does and of one that was "
+            f"right from the start, on {task.name!r}"
         )
     return passed()
 

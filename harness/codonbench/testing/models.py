@@ -19,8 +19,6 @@ from codonbench.testing.references import REFERENCE_CHECKS, Row
 from codonbench.testing.subject import Subject, installed
 from codonbench.testing.surroundings import kept_settings, listening
 
-DEFAULT_TASK = "human-codon"
-
 _BUILT = ("device", "fresh", "settings")
 _SOUND = (*_BUILT, "shape", "inputs")
 _TRAINED = (*_SOUND, "optimiser", "finite")
@@ -101,7 +99,7 @@ def check_model(
     Args:
         model: A class, or the name of an installed model or preset.
         preset: One of the class's presets; its defaults otherwise.
-        task: A task or its name; ``human-codon`` by default.
+        task: A task or its name; the default task otherwise.
 
     Raises:
         AssertionError: Lists every check that failed, in words.
@@ -167,5 +165,5 @@ def examination(cls: type[Model] | type[Reference], config: ModelConfig, task: T
 
 
 def find_task(task: str | Task | None) -> Task:
-    """Return a task, by its name where it is one."""
-    return task if isinstance(task, Task) else installed().task(task or DEFAULT_TASK).task
+    """Return a task, by its name where it is one, the default for None."""
+    return task if isinstance(task, Task) else installed().task(task).task

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from codonbench.contracts import (
     Dataset,
     Name,
+    Ranking,
     Sequences,
     Task,
     TaskOptions,
@@ -27,7 +28,7 @@ from codonbench.plugins.source_lines import file_of, place
 from codonbench.testing.checklist import Check, examine, last_line
 from codonbench.testing.findings import Verdict, failed, insist, passed, skipped, warning
 from codonbench.testing.models import find_task
-from codonbench.testing.subject import dataset_of
+from codonbench.testing.subject import dataset_of, installed
 from codonbench.testing.surroundings import generators
 
 _FAR = 0.1  # total variation between what is drawn and what the frequencies say
@@ -74,7 +75,7 @@ def has_valid_names(subject: Assignment) -> Verdict:
             TypeAdapter(kind).validate_python(value)
         except ValidationError:
             return failed(
-                f"{field} is {value!r}; expected a name such as 'human-codon', of small letters, "
+                f"{field} is {value!r}; expected a name such as 'my-task', of small letters, "
                 "digits, '.', '_' and '-', and a version such as '1' or '1.2.0'"
             )
     if not str(getattr(task, "title", "")).strip():
@@ -184,12 +185,12 @@ def draws_by_seed(subject: Assignment) -> Verdict:
     """Hold that a seed fixes the pairs, that another draws others, and sizes are as promised."""
     before = generators()
     first, again, other = (Stream(subject.dataset, seed) for seed in (0, 0, 1))
+    one, two, third = first.split, again.split, other.split
     if generators() != before:
         return failed("split uses a global generator; draw from the one it is given")
-    one, two = first.split, again.split
     if not (np.array_equal(one.train, two.train) and np.array_equal(one.test, two.test)):
         return failed("one seed gives other pairs the second time; draw from the generator given")
-    if np.array_equal(one.train, other.split.train):
+    if np.array_equal(one.train, third.train):
         return failed("seeds 0 and 1 give the same pairs; draw from the generator given")
     seen = first_positions(first.epoch(0), subject.dataset.evaluation, len(subject.dataset.items))
     if subject.spec.input.enumerable and not seen.all():
@@ -223,6 +224,19 @@ def tells_frequencies(subject: Assignment) -> Verdict:
             "computed from them, so they must be those of split"
         )
     return passed(f"{apart:.1%} away from seed 0's pairs")
+
+
+def has_ranking(subject: Assignment) -> Verdict:
+    """Hold that it says how its rows are ranked, and look whether the metrics are installed."""
+    ranking = getattr(subject.task, "ranking", None)
+    if not isinstance(ranking, Ranking):
+        return failed(f"ranking is {ranking!r}; expected Ranking(metric=..., direction=..., ...)")
+    metrics = installed().metrics_of(subject.spec)
+    given = {name for metric in metrics for name in metric.outputs(subject.spec)}
+    unknown = [column.metric for column in ranking.columns if column.metric not in given]
+    if unknown:
+        return warning(f"no installed metric gives {' or '.join(map(repr, unknown))}")
+    return passed(f"ranked by {ranking.metric}, {ranking.direction} is better")
 
 
 def names_its_data(subject: Assignment) -> Verdict:
@@ -267,6 +281,7 @@ TASK_CHECKS: tuple[Check[Assignment], ...] = (
     Check("encodings", "each encoding can be made", encodes, (*_LOADED, "inputs")),
     Check("draw", "one seed gives one stream of pairs", draws_by_seed, (*_LOADED, "inputs")),
     Check("frequencies", "they are those of the pairs", tells_frequencies, (*_LOADED, "draw")),
+    Check("ranking", "its table shows metrics that there are", has_ranking, _LOADED),
     Check("names", "each name of data loads or is refused in words", names_its_data, _NAMED),
 )
 """What every task must pass."""

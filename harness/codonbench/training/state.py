@@ -26,7 +26,7 @@ from codonbench.contracts import (
     TaskView,
 )
 from codonbench.contracts.run_spec import DeviceKind, EngineChoice
-from codonbench.data.encodings import Encoder, make_encoder
+from codonbench.data.encodings import Encoder, canonical, make_encoder
 from codonbench.data.stream import BatchClock
 from codonbench.protocols.setup import RunSetup
 from codonbench.training.seeding import Chance, chance_of
@@ -150,8 +150,13 @@ def make_state(
         request: What it is told.
         dtype: Of its parameters and inputs.
         targets: Targets (N, ...) that it knows from the start; those of the request by default.
+
+    Raises:
+        ConfigError: The task does not offer the encoding that the plugin asks for.
     """
     view, device = request.view, torch.device(request.device)
+    if view.kind == "features":  # which a model of sequences need not expect as it builds
+        canonical(plugin.encoding, view)
     module = plugin.build(view).to(device)
     if dtype != torch.float32:
         module = module.to(dtype)

@@ -49,3 +49,35 @@ class ClassCounts(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the same logits for each row, (B, n_classes): softmax gives class shares."""
         return log_counts(self.counts).expand(len(inputs), -1)
+
+
+class Means(nn.Module):
+    """The mean of each quantity, or the share of each label, as far as it was seen.
+
+    Attributes:
+        seen, sums: How often each was known, and the sum of its values, shape (n_outputs,).
+    """
+
+    seen: Tensor
+    sums: Tensor
+
+    def __init__(self, n_outputs: int, *, log_odds: bool) -> None:
+        super().__init__()
+        self.log_odds = log_odds
+        self.register_buffer("seen", torch.zeros(n_outputs, dtype=torch.int64))
+        self.register_buffer("sums", torch.zeros(n_outputs, dtype=torch.float64))
+
+    def update(self, inputs: Tensor, labels: Tensor) -> None:
+        """Take in a batch of targets (B, n_outputs), NaN where one is missing."""
+        known = ~labels.isnan()
+        self.seen += known.sum(0)
+        self.sums += torch.where(known, labels, 0).double().sum(0)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the same for each row, (B, n_outputs): means, or the log odds of labels."""
+        sums, seen = self.sums, self.seen.double()
+        if self.log_odds:
+            row = ((sums + PSEUDO_COUNT) / (seen - sums + PSEUDO_COUNT)).log()
+        else:
+            row = sums / seen.clamp(min=1)
+        return row.float().expand(len(inputs), -1)

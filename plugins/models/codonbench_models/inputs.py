@@ -23,6 +23,24 @@ def whole_width(task: TaskView, model: str) -> int:
     return task.n_inputs
 
 
+def one_length(task: TaskView, model: str) -> None:
+    """Refuse a task whose items differ in length.
+
+    Args:
+        task: The task.
+        model: Who asks, for the message.
+
+    Raises:
+        ConfigError: They do.
+    """
+    if task.min_length != task.max_length:
+        raise ConfigError(
+            f"model {model!r} reads items of one length, but those of {task.task!r} have "
+            f"{task.min_length} to {task.max_length} letters; choose a model that serves any, "
+            "such as 'cnn'"
+        )
+
+
 def flat_width(task: TaskView) -> int:
     """Return the length of an input's letters as one-hots end to end: 3 x 4 = 12 for codons."""
     return task.length * len(task.alphabet)

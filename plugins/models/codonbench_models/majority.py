@@ -1,4 +1,4 @@
-"""The learner that ignores its input and answers with the class it has seen most."""
+"""The learner that ignores its input: the class it has seen most, or the mean of quantities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Majority(Model):
-    """Right about one class and never about two: the floor for accuracy."""
+    """Right about one class and never about two: the floor for accuracy; or the mean, for R2."""
 
     info: ClassVar[ModelInfo] = ModelInfo(
         name="majority",
@@ -27,13 +27,15 @@ class Majority(Model):
 
     @property
     def encoding(self) -> str:
-        """Letter indices (B, length), which every task offers; only their number B is used."""
+        """Letter indices (B, length), which every task of sequences offers; B alone is used."""
         return "symbol_index"
 
     def build(self, task: TaskView) -> nn.Module:
-        """Return empty counts for `task`."""
-        from codonbench_models._counts import ClassCounts
+        """Return empty counts for `task`, or empty means of its quantities or labels."""
+        from codonbench_models._counts import ClassCounts, Means
 
+        if task.target != "classes":
+            return Means(task.n_outputs, log_odds=task.target == "labels")
         return ClassCounts(task.n_classes)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, TaskView
+from codonbench_models.inputs import one_length
 
 if TYPE_CHECKING:
     from torch import nn
@@ -49,11 +50,16 @@ class Recurrent(Model):
         return self.config.initial_state == "zero"
 
     def build(self, task: TaskView) -> nn.Module:
-        """Return the stacked recurrence and its bias-free output layer for `task`."""
+        """Return the stacked recurrence and its bias-free output layer for `task`.
+
+        Raises:
+            ConfigError: The task's items differ in length, so that the last step of most is none.
+        """
         from torch import nn
 
         from codonbench_models._last_step import LastStep
 
+        one_length(task, self.cell.lower())
         cell = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}[self.cell]
         recurrence = cell(
             len(task.alphabet), self.config.hidden, self.config.layers, batch_first=True

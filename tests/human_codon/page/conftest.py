@@ -16,10 +16,10 @@ from codonbench.ranking.board import build_board
 from codonbench.records.store import Store
 from codonbench.report.site import files
 from codonbench_datasets.human_codon.page import CodonFigures
-from codonbench_datasets.human_codon.ranking import RANKING
+from codonbench_datasets.human_codon.task import HumanCodon
 
 FIGURES = {"codons": CodonFigures()}
-RANKINGS = {"human-codon": RANKING}
+TASKS = dict.fromkeys(("human-codon", "dipeptide"), HumanCodon())  # ranked alike
 
 
 def renamed(record, **changes):
@@ -53,7 +53,7 @@ class Shelf:
 
     def read(self):
         found = list(self.store.scan())
-        return build_board(found), files.runs_by_id(found)
+        return build_board(found, TASKS), files.runs_by_id(found)
 
     def make(self):
         """Write the page as `bench site` does; return what it wrote."""
@@ -71,7 +71,7 @@ class Shelf:
         return one.content
 
     def wanted(self, board, runs, drawn=()):
-        return files.wanted_files(board, runs, drawn, FIGURES, RANKINGS)
+        return files.wanted_files(board, runs, drawn, FIGURES)
 
     def write(self, wanted):
         for path, content in wanted.items():

@@ -14,6 +14,9 @@ from codonbench.report.site.files import Drawn
 from codonbench.scoring.score import recorded_key
 from codonbench_datasets.human_codon.page import CodonFigures
 from codonbench_datasets.human_codon.page.pictures import EmbeddingPicture
+from codonbench_datasets.human_codon.task import HumanCodon
+
+TASKS = dict.fromkeys(("human-codon", "dipeptide"), HumanCodon())  # ranked alike
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -110,7 +113,7 @@ def many(base, rename, models, seeds, excess=lambda model, seed: 64 * model, **c
 
 
 def site_of(shelf, records, pictures=()):
-    board, runs = build_board(records), {record.run_id: record for record in records}
+    board, runs = build_board(records, TASKS), {record.run_id: record for record in records}
     shelf.write(shelf.wanted(board, runs, [Drawn(CodonFigures(), p) for p in pictures]))
     return shelf.site
 
@@ -386,7 +389,7 @@ def test_forty_models_of_ten_seeds_open_in_two_seconds_and_five_megabytes(
     visit, shelf, codons, base, rename
 ):
     records = many(base, rename, 40, 10)
-    board, runs = build_board(records), {record.run_id: record for record in records}
+    board, runs = build_board(records, TASKS), {record.run_id: record for record in records}
     one = codons.picture()
     pictures = [
         one.model_copy(
@@ -467,7 +470,7 @@ def test_a_ratio_to_the_control_is_said_in_words(
         update={
             "run_spec": run_spec,
             "run_id": run_spec.run_id,
-            "comparability_key": recorded_key(run_spec, base.metric_versions),
+            "comparability_key": recorded_key(run_spec, base.metric_versions, HumanCodon.ranking),
         }
     )
     pairs = ((base, real), (beside, controlled))
@@ -483,7 +486,7 @@ def test_a_ratio_to_the_control_is_said_in_words(
 
 def test_tiers_and_restricted_means_are_columns_and_a_line_parts_tiers(visit, shelf, base, rename):
     records = many(base, rename, 3, 10, lambda m, s: 64 * (s % 3) + 100_000 * (m // 2))
-    board = build_board(records)
+    board = build_board(records, TASKS)
     page = visit(site_of(shelf, records)).open()
     assert (
         column(page, "tier") == [str(row.tier) for row in board.tables[0].rows] == ["1", "1", "2"]
@@ -567,7 +570,7 @@ def test_hostile_words_are_shown_and_do_nothing(visit, shelf, codons, base, rena
         }
     )
     one = codons.picture()
-    board, runs = build_board([record]), {record.run_id: record}
+    board, runs = build_board([record], TASKS), {record.run_id: record}
     ((row, _),) = files.rows_of(board, runs)
     names = (HOSTILE[:32], *one.axes.inputs[1:])
     hostile = one.model_copy(

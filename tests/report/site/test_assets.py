@@ -11,7 +11,7 @@ from codonbench.report.site.figures import all_figures
 from codonbench.report.site.files import wanted_files
 
 FIGURES = all_figures(load_registry())
-WANTED = wanted_files(Board(tables=(), excluded=()), {}, (), FIGURES, {})
+WANTED = wanted_files(Board(tables=(), excluded=()), {}, (), FIGURES)
 VENDOR = files("codonbench.report.site") / "assets" / "vendor"
 OWN = {
     str(path): content.decode()

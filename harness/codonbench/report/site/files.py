@@ -21,7 +21,6 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from codonbench.contracts import Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
 from codonbench.ranking.board import Board
@@ -115,7 +114,6 @@ def wanted_files(
     runs: Records,
     drawn: Iterable[Drawn],
     figures: AllFigures,
-    rankings: Mapping[str, Ranking],
 ) -> Files:
     """Return all that the page's folder should hold.
 
@@ -124,7 +122,6 @@ def wanted_files(
         runs: The records that its rows count.
         drawn: What rows are drawn from.
         figures: Those of all plugins.
-        rankings: How tasks rank their rows, by the task's name.
     """
     content: Files = {PurePosixPath(_INDEX): _index(figures), **dict(_assets(figures))}
     drawn_by = {}
@@ -133,7 +130,7 @@ def wanted_files(
         content[PurePosixPath("rows", f"{row}.js")] = as_script("row", one.content)
         drawn_by[row] = one.figures.name
     more = tuple(name for own in figures.values() for name in own.metrics)
-    page = build_page(board, runs, drawn_by, rankings, more)
+    page = build_page(board, runs, drawn_by, more)
     return content | {PurePosixPath("data", "board.js"): as_script("board", page)}
 
 

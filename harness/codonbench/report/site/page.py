@@ -10,7 +10,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.ranking.board import Board, Excluded, Table
 from codonbench.ranking.controls import Contrast
 from codonbench.ranking.rows import Row
-from codonbench.ranking.statistics import Median, RestrictedMean
+from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.report.site.rows import row_id
 from codonbench.report.site.wording import shown, shown_facts
 
@@ -72,7 +72,7 @@ class PageRow(Frozen):
     successes: int
     success_low: float
     success_high: float
-    medians: dict[str, Median | None]
+    medians: dict[str, Median | Mean | None]
     restricted_mean: RestrictedMean | None
     parameters: int
     devices: tuple[str, ...]
@@ -129,7 +129,6 @@ def build_page(
     board: Board,
     runs: Runs,
     drawn_by: Mapping[str, str],
-    rankings: Mapping[str, Ranking],
     more: tuple[str, ...] = (),
 ) -> Page:
     """Return the page's data.
@@ -138,13 +137,10 @@ def build_page(
         board: The leaderboard.
         runs: The records that its rows count.
         drawn_by: Whose figures a row has, by its id.
-        rankings: How tasks rank their rows, by the task's name.
         more: Metrics to give of each seed, beside those of columns.
     """
     return Page(
-        tables=_explained(
-            tuple(_table(table, runs, drawn_by, rankings, more) for table in board.tables)
-        ),
+        tables=_explained(tuple(_table(table, runs, drawn_by, more) for table in board.tables)),
         excluded=tuple(
             Excluded(name=shown(e.name), reason=shown(e.reason, 400)) for e in board.excluded
         ),
@@ -155,12 +151,11 @@ def _table(
     table: Table,
     runs: Runs,
     drawn_by: Mapping[str, str],
-    rankings: Mapping[str, Ranking],
     more: tuple[str, ...],
 ) -> PageTable:
     chosen = {k: v for k, v in table.task_options.items() if v is not None}
-    ranking = rankings.get(table.task)
-    columns = _columns(table, ranking)
+    ranking = table.ranking
+    columns = _columns(ranking)
     metrics = tuple(dict.fromkeys((*more, *(column.metric for column in columns))))
     rows = tuple(
         _row(row, table.contrasts, runs, drawn_by, metrics)
@@ -183,9 +178,9 @@ def _table(
         notes=tuple(shown(note, 400) for note in table.notes),
         figures=next((row.figures for row in rows if row.figures), ""),
         columns=columns,
-        leading=1 if ranking is None else 1 + len(ranking.tie_breakers),
-        success=(ranking and ranking.success) or "",
-        span=(ranking and ranking.restricted_mean) or "",
+        leading=1 + len(ranking.tie_breakers),
+        success=ranking.success or "",
+        span=ranking.restricted_mean or "",
         rows=rows,
     )
 
@@ -196,15 +191,13 @@ def _explained(tables: tuple[PageTable, ...]) -> tuple[PageTable, ...]:
     return tuple(t.model_copy(update={"figures": known.get(t.task, "")}) for t in tables)
 
 
-def _columns(table: Table, ranking: Ranking | None) -> tuple[PageColumn, ...]:
-    """Return the columns that a task asks for; without its plugin, what its rows have."""
-    if ranking is None:
-        names = dict.fromkeys(n for row in (*table.rows, *table.references) for n in row.medians)
-        return tuple(PageColumn(metric=n, title=n.replace("_", " "), limited=False) for n in names)
+def _columns(ranking: Ranking) -> tuple[PageColumn, ...]:
+    """Return a task's columns: the primary one, those that break ties, and the others."""
     first = (ranking.metric, *ranking.tie_breakers)
     columns = sorted(ranking.columns, key=lambda c: (c.metric not in first, c.metric != first[0]))
     return tuple(
-        PageColumn(metric=c.metric, title=shown(c.title), limited=not c.counts) for c in columns
+        PageColumn(metric=c.metric, title=shown(c.title), limited=c.scale != "other")
+        for c in columns
     )
 
 
@@ -236,7 +229,7 @@ def _row(
         successes=row.successes,
         success_low=row.success_low,
         success_high=row.success_high,
-        medians=row.medians,
+        medians={**row.medians, **row.means},
         restricted_mean=row.restricted_mean,
         parameters=row.parameters,
         devices=tuple(shown(device) for device in row.devices),

@@ -14,15 +14,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
-from codonbench import Dataset, DataSource, Sequences, Task, TaskOptions
-from codonbench.contracts import Ranking
+from codonbench import Dataset, DataSource, Sequences, TaskOptions
 from codonbench.data import download
 from codonbench.data.fasta import read_fasta, read_table
 from codonbench.errors import ConfigError, DataError, UnknownNameError
 from codonbench_datasets.human_codon.genetic_code import GeneticCode, codon_letters, genetic_code
 from codonbench_datasets.human_codon.orf_cache import load_orfs
 from codonbench_datasets.human_codon.orfs import OrfDataset, Orfs
-from codonbench_datasets.human_codon.ranking import RANKING
+from codonbench_datasets.human_codon.ranking import DecipheredTask
 from codonbench_datasets.human_codon.shuffled_code import shuffled_code
 from codonbench_datasets.human_codon.spec import NAME, TITLE, VERSION, human_codon_spec
 from codonbench_datasets.human_codon.usage import (
@@ -84,14 +83,14 @@ class HumanCodonOptions(TaskOptions):
         return number
 
 
-class HumanCodon(Task):
+class HumanCodon(DecipheredTask):
     """Translate codons of human open reading frames, or of any species' from a FASTA file."""
 
     name: ClassVar[str] = NAME
     version: ClassVar[str] = VERSION
     title: ClassVar[str] = TITLE
     protocol: ClassVar[str] = "decipher"
-    ranking: ClassVar[Ranking] = RANKING
+    default: ClassVar[bool] = True
     Options: ClassVar[type[TaskOptions]] = HumanCodonOptions
     default_data: ClassVar[str] = "usage"
     sources: ClassVar[tuple[DataSource, ...]] = (JOIRET2023, ENSEMBL)

@@ -7,7 +7,7 @@ from codonbench.contracts import MetricValue
 
 
 class HalfRight(Metric):
-    """Pairs at the first probe with half of the inputs right, and the most ever right."""
+    """Pairs at the first snapshot with half of the inputs right, and the most ever right."""
 
     name = "half_right"
     version = "1"
@@ -18,7 +18,7 @@ class HalfRight(Metric):
         return {
             "half_right": Output(unit="pairs", direction="lower", summary=self.summary),
             "most_right": Output(
-                unit="count", direction="higher", summary="Inputs right at the best probe."
+                unit="count", direction="higher", summary="Inputs right at the best snapshot."
             ),
         }
 

@@ -13,14 +13,26 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from codonbench import Dataset, Task, TaskOptions, TaskSpec, hookimpl
-from codonbench.contracts.task import IntArray
+from codonbench import (
+    Column,
+    Dataset,
+    EvaluationSet,
+    Input,
+    Ranking,
+    Sequences,
+    Split,
+    Target,
+    Task,
+    TaskOptions,
+    TaskSpec,
+    hookimpl,
+)
 from codonbench.errors import DataError
 
 ALPHABET = "UCAG"
 BONDS = {"U": 2, "C": 3, "A": 2, "G": 3}
 DINUCLEOTIDES = tuple(first + second for first, second in product(ALPHABET, repeat=2))
-LABELS = tuple(sum(BONDS[letter] for letter in word) - 4 for word in DINUCLEOTIDES)
+TARGETS = tuple(sum(BONDS[letter] for letter in word) - 4 for word in DINUCLEOTIDES)
 
 
 class HydrogenBondsOptions(TaskOptions):
@@ -33,11 +45,12 @@ class HydrogenBondsOptions(TaskOptions):
 class Letters(Dataset):
     """Dinucleotides of letters drawn independently."""
 
-    def draw(self, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-        """Return training pairs (train_size,) and held-out pairs (test_size,)."""
+    def split(self, rng: np.random.Generator) -> Split:
+        """Return training items (train_size,) and held-out items (test_size,), all drawn."""
         size = self.spec.train_size + self.spec.test_size
-        pairs = rng.choice(len(self.inputs), size=size, p=self.frequencies)
-        return pairs[: self.spec.train_size], pairs[self.spec.train_size :]
+        drawn = rng.choice(len(self.items), size=size, p=self.frequencies)
+        train, test = np.split(drawn, [self.spec.train_size])
+        return Split(train, validation=np.zeros(0, dtype=np.int64), test=test)
 
 
 class HydrogenBonds(Task):
@@ -46,6 +59,16 @@ class HydrogenBonds(Task):
     name = "hydrogen-bonds"
     version = "1"
     title = "How many hydrogen bonds hold a dinucleotide to its complement?"
+    protocol = "decipher"
+    ranking = Ranking(
+        metric="pairs_consumed",
+        direction="lower",
+        columns=(
+            Column(metric="pairs_consumed", title="pairs consumed", scale="position"),
+            Column(metric="sustained_pairs", title="sustained", scale="position"),
+        ),
+        success="sustained_pairs",
+    )
     Options = HydrogenBondsOptions
     default_data = "random"
     data_names: ClassVar[Mapping[str, str]] = {"random": "random dinucleotides (no download)"}
@@ -58,15 +81,15 @@ class HydrogenBonds(Task):
             raise DataError(f"task {self.name!r} has no data {data!r}; --data random is all")
         letter = {"U": 1 - options.gc, "A": 1 - options.gc, "C": options.gc, "G": options.gc}
         p = np.array([letter[first] * letter[second] for first, second in DINUCLEOTIDES]) / 4
-        content = f"{data} {DINUCLEOTIDES} {LABELS} {options.gc!r}"
+        content = f"{data} {DINUCLEOTIDES} {TARGETS} {options.gc!r}"
         return Letters(
             spec=self.spec(),
             source=data,
             checksum=hashlib.sha256(content.encode()).hexdigest(),
             simulated=True,
-            inputs=np.array([[ALPHABET.index(letter) for letter in w] for w in DINUCLEOTIDES]),
-            labels=np.array(LABELS),
-            probe=np.arange(16),
+            items=Sequences.of(DINUCLEOTIDES, ALPHABET),
+            targets=np.array(TARGETS),
+            evaluation=np.arange(16),
             frequencies=p,
         )
 
@@ -76,14 +99,10 @@ class HydrogenBonds(Task):
             name=self.name,
             version=self.version,
             title=self.title,
-            unit="dinucleotide",
-            symbol="nucleotide",
-            alphabet=ALPHABET,
-            length=2,
-            classes=("four", "five", "six"),
-            enumerable=True,
-            probe_inputs=DINUCLEOTIDES,
-            probe_labels=LABELS,
+            input=Input.of_length(2, unit="dinucleotide", alphabet=ALPHABET, enumerable=True),
+            target=Target(names=("four", "five", "six")),
+            protocol=self.protocol,
+            evaluation=EvaluationSet(inputs=DINUCLEOTIDES, targets=TARGETS),
             train_size=20_000,
             test_size=2_000,
         )

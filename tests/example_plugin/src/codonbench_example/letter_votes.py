@@ -35,7 +35,7 @@ class LetterVotes(Model):
 
     def build(self, task: TaskView) -> nn.Module:
         """Return one linear layer, (B, length * letters) to (B, n_classes)."""
-        return nn.Linear(task.input.max_length * len(task.input.alphabet), task.n_classes)
+        return nn.Linear(task.length * len(task.alphabet), task.n_classes)
 
     def configure_optimizer(self, module: nn.Module) -> torch.optim.Optimizer:
         """Return AdamW."""

@@ -1,16 +1,15 @@
 import numpy as np
 import pytest
-from codonbench.protocols.schedule import WINDOW_PAIRS
-from codonbench.protocols.stop_rule import Watcher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codonbench import NOT_MEASURED, Trajectory
 from codonbench.contracts import TrajectoryFacts
+from codonbench_datasets.decipher import WINDOW_PAIRS, Watcher, right_rows
 from codonbench_metrics.confident_pairs import ConfidentPairs
 from codonbench_metrics.sustained_pairs import SustainedPairs
 
-LABELS = np.array([0, 1, 1])
+TARGETS = np.array([0, 1, 1])
 
 SURE = np.array([[9, 0], [0, 9], [0, 9]], dtype=np.float32)
 RIGHT = np.array([[1, 0], [0, 1], [0, 1]], dtype=np.float32)
@@ -19,7 +18,7 @@ WRONG = np.array([[1, 0], [0, 1], [1, 0]], dtype=np.float32)
 
 
 def watcher(needed=3, rule="confident"):
-    return Watcher(LABELS, needed, rule)
+    return Watcher(TARGETS, needed, rule)
 
 
 def followed(*seen, **options):
@@ -36,7 +35,13 @@ def test_right_is_strictly_greater_than_every_rival():
     assert followed((0, RIGHT)).right.tolist() == [True, True, True]
 
 
-def test_a_window_opens_at_the_first_right_probe_and_closes_at_the_first_wrong_one():
+def test_a_row_that_is_not_finite_is_wrong():
+    broken = RIGHT.copy()
+    broken[0, 1] = -np.inf
+    assert right_rows(broken, TARGETS).tolist() == [False, True, True]
+
+
+def test_a_window_opens_at_the_first_right_evaluation_and_closes_at_the_first_wrong_one():
     w = followed((0, WRONG), (64, RIGHT), (128, RIGHT))
     assert w.window_start == 64
     w.see(192, TIED)
@@ -115,16 +120,17 @@ STEPS = st.lists(st.sampled_from([64, 1_024, 20_000, 63_999, 64_000]), min_size=
 def test_the_watcher_agrees_with_the_metrics(toys, steps, chance, target, breaks, size):
     """On random trajectories full of ties, with a NaN here and there."""
     rng = np.random.default_rng(chance)
-    spec = toys.spec.model_copy(update={"target_accuracy": target})
-    labels = np.array(spec.evaluation.targets)
+    evaluation = toys.spec.evaluation.model_copy(update={"target_accuracy": target})
+    spec = toys.spec.model_copy(update={"evaluation": evaluation})
+    targets = np.array(spec.evaluation.targets)
     pairs = np.cumsum([0, *steps])
     logits = size * rng.integers(0, 2, size=(len(pairs), 25, 4)).astype(np.float32)
     # Right more often than not, so that windows open and last.
     for probe in np.flatnonzero(rng.random(len(pairs)) < 0.8):
-        logits[probe, np.arange(25), labels] = size * rng.integers(1, 3)
+        logits[probe, np.arange(25), targets] = size * rng.integers(1, 3)
         logits[probe][rng.random((25, 4)) < 0.02] += 1
     logits[rng.random(logits.shape) < breaks / 100] = np.nan
-    w = Watcher(labels, int(np.ceil(target * 25)), "confident")
+    w = Watcher(targets, int(np.ceil(target * 25)), "confident")
     for n in range(1, len(pairs) + 1):
         w.see(int(pairs[n - 1]), logits[n - 1])
         trajectory = Trajectory(
@@ -135,14 +141,11 @@ def test_the_watcher_agrees_with_the_metrics(toys, steps, chance, target, breaks
                 budget_pairs=10**6,
                 pairs=int(pairs[n - 1]),
                 complete=False,
-                window_pairs=WINDOW_PAIRS,
+                protocol={"window_pairs": WINDOW_PAIRS},
             ),
             pairs=pairs[:n],
-            logits=logits[:n],
-            first_seen=np.ones(25, int),
-            test_counts=np.ones(25, int),
-            frame_pairs=np.zeros(0, int),
-            frame_inputs=np.zeros((0, 64), int),
+            outputs=logits[:n],
+            targets=targets,
         )
         assert w.right.tolist() == trajectory.right[-1].tolist()
         sustained = SustainedPairs().compute(trajectory, spec)["sustained_pairs"]

@@ -2,11 +2,12 @@ from itertools import pairwise
 from unittest.mock import patch
 
 import pytest
-from codonbench.protocols.schedule import BatchClock, ProbeSchedule, frame_positions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codonbench.protocols import schedule as probes
+from codonbench.data.stream import BatchClock
+from codonbench_datasets import decipher
+from codonbench_datasets.decipher import Positions, frame_positions
 
 
 def batch_ends(batch_size, epoch_pairs, budget):
@@ -18,8 +19,8 @@ def batch_ends(batch_size, epoch_pairs, budget):
     return ends
 
 
-def probes_by_rule(clock, frames, all_seen, is_right, window):
-    """The protocol once more, asked at each batch in turn: must there be a probe here?
+def positions_by_rule(clock, frames, all_seen, is_right, window):
+    """The protocol once more, asked at each batch in turn: is there an evaluation here?
 
     Independent of the implementation: whole numbers only, one batch at a time.
     """
@@ -50,9 +51,9 @@ def probes_by_rule(clock, frames, all_seen, is_right, window):
     return taken
 
 
-def probes_by_schedule(clock, task, all_seen, is_right, window):
+def positions_by_schedule(clock, task, all_seen, is_right, window):
     """What the schedule says, with the window opened and closed as the watcher does."""
-    schedule = ProbeSchedule(clock, task, all_seen)
+    positions = Positions(clock, task, all_seen)
     taken, opened, sustained = [0], None, False
     while True:
         position = taken[-1]
@@ -64,15 +65,15 @@ def probes_by_schedule(clock, task, all_seen, is_right, window):
             opened, sustained = None, True
         if position >= clock.budget_pairs:
             return taken
-        taken.append(schedule.next_after(position, opened))
+        taken.append(positions.after(position, opened))
 
 
 def spec(toys, frames):
-    return toys.spec.model_copy(update={"instrument_batches": tuple(sorted(frames))})
+    return toys.spec.model_copy(update={"facts": {"instrument_batches": sorted(frames)}})
 
 
 def schedule(toys, clock, all_seen=None, is_right=lambda pairs: False, frames=()):
-    return probes_by_schedule(clock, spec(toys, frames), all_seen, is_right, 64_000)
+    return positions_by_schedule(clock, spec(toys, frames), all_seen, is_right, 64_000)
 
 
 # The clock
@@ -122,10 +123,10 @@ def test_the_schedule_is_the_protocols(
     def is_right(pairs):
         return luck and (pairs * 2654435761 + chance) % 101 >= 101 // (luck + 1)
 
-    with patch.object(probes, "WINDOW_PAIRS", 5_000):
-        planned = probes_by_schedule(clock, spec(toys, frames), all_seen, is_right, 5_000)
+    with patch.object(decipher, "WINDOW_PAIRS", 5_000):
+        planned = positions_by_schedule(clock, spec(toys, frames), all_seen, is_right, 5_000)
     frames = [frame for frame in frames if 64 * frame <= epoch_pairs]
-    assert planned == probes_by_rule(clock, frames, all_seen, is_right, 5_000)
+    assert planned == positions_by_rule(clock, frames, all_seen, is_right, 5_000)
 
 
 @pytest.mark.parametrize("all_seen", [None, 100, 20_000, 66_000, 99_990, 200_000])
@@ -136,10 +137,10 @@ def test_the_schedule_is_the_protocols(
 def test_the_schedule_is_the_protocols_with_its_own_window(toys, all_seen, is_right):
     clock, frames = BatchClock(64, 37_001, 100_003), (100, 300, 578)
     planned = schedule(toys, clock, all_seen, is_right, frames)
-    assert planned == probes_by_rule(clock, frames, all_seen, is_right, 64_000)
+    assert planned == positions_by_rule(clock, frames, all_seen, is_right, 64_000)
 
 
-def test_a_run_of_the_published_size_is_probed_at_the_start_densely_then_by_growth(toys):
+def test_a_run_of_the_published_size_is_evaluated_at_the_start_densely_then_by_growth(toys):
     clock = BatchClock(64, 576_000, 40 * 576_000)
     taken = schedule(toys, clock, all_seen=100_000, frames=(3000, 6000, 9000))
     assert taken[:257] == [64 * batch for batch in range(257)]
@@ -155,7 +156,7 @@ def test_a_run_of_the_published_size_is_probed_at_the_start_densely_then_by_grow
     assert len(taken) < 700  # sparse: 360,000 batches
 
 
-def test_an_open_window_is_probed_every_1024_pairs_and_at_its_end(toys):
+def test_an_open_window_is_evaluated_every_1024_pairs_and_at_its_end(toys):
     clock = BatchClock(64, 576_000, 1_000_000)
     taken = schedule(toys, clock, is_right=lambda pairs: pairs >= 300_000)
     opened = next(pairs for pairs in taken if pairs >= 300_000)
@@ -166,7 +167,7 @@ def test_an_open_window_is_probed_every_1024_pairs_and_at_its_end(toys):
     assert after - inside[-1] > 1_024  # closed: back to growth
 
 
-def test_a_window_that_ends_inside_a_batch_is_probed_at_the_batchs_end(toys):
+def test_a_window_that_ends_inside_a_batch_is_evaluated_at_the_batchs_end(toys):
     clock = BatchClock(1_000, 576_000, 576_000)
     taken = schedule(toys, clock, is_right=lambda pairs: pairs >= 300_000)
     opened = next(pairs for pairs in taken if pairs >= 300_000)
@@ -188,7 +189,7 @@ def test_a_window_that_ends_inside_a_batch_is_probed_at_the_batchs_end(toys):
         (100, 100, 100, [0, 100]),
     ],
 )
-def test_odd_sizes_are_probed_at_every_batchs_end(toys, batch_size, epoch_pairs, budget, taken):
+def test_odd_sizes_are_evaluated_at_every_batchs_end(toys, batch_size, epoch_pairs, budget, taken):
     assert schedule(toys, BatchClock(batch_size, epoch_pairs, budget), all_seen=5) == taken
 
 
@@ -200,7 +201,7 @@ def test_growth_never_waits_less_than_a_batch(toys):
     assert taken[1:257] == [10_000 * batch for batch in range(1, 257)]
 
 
-def test_an_all_seen_beyond_the_budget_adds_no_probe(toys):
+def test_an_all_seen_beyond_the_budget_adds_no_evaluation(toys):
     clock = BatchClock(64, 10**6, 100_000)
     assert schedule(toys, clock, all_seen=100_001) == schedule(toys, clock, all_seen=None)
 
@@ -208,7 +209,7 @@ def test_an_all_seen_beyond_the_budget_adds_no_probe(toys):
 # Frames
 
 
-def test_frames_are_where_the_paper_looked(toys):
+def test_frames_are_where_the_instrument_looks(toys):
     clock = BatchClock(64, 576_000, 1_200_000)
     assert frame_positions(clock, spec(toys, (3000, 6000, 9000))) == [
         *(192_000, 384_000, 576_000),
@@ -220,5 +221,5 @@ def test_frames_beyond_the_epoch_or_the_budget_are_none(toys):
     assert frame_positions(BatchClock(64, 640, 1_000), spec(toys, (5, 10, 11))) == [320, 640, 960]
 
 
-def test_frames_are_defined_for_the_papers_batches_only(toys):
+def test_frames_are_defined_for_the_instruments_batches_only(toys):
     assert frame_positions(BatchClock(32, 576_000, 10**6), spec(toys, (3000,))) == []

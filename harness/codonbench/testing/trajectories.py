@@ -1,4 +1,4 @@
-"""Runs as metrics may meet them: finished, never deciphered, stopped early, diverged, empty."""
+"""Runs as metrics may meet them: finished, never right, stopped early, diverged, empty."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _BATCH = 64
 _PROBES = 24
 
 
-def traces_of(task: TaskSpec) -> dict[str, Trajectory]:
+def trajectories_of(task: TaskSpec) -> dict[str, Trajectory]:
     """Return one trajectory of each kind, by what happened in the run."""
     learned, never = _margins(task, 12), _margins(task, 10**6)
     diverged = learned.copy()
     diverged[6:] = np.nan
     return {
-        "a run that deciphers": _trajectory(task, _logits(task, learned)),
-        "a run that never deciphers": _trajectory(task, _logits(task, never)),
+        "a run that learns": _trajectory(task, _logits(task, learned)),
+        "a run that never learns": _trajectory(task, _logits(task, never)),
         "a run stopped early": _trajectory(task, _logits(task, learned[:5]), complete=False),
         "a run that diverges": _trajectory(task, _logits(task, diverged)),
         "a run right from pair 0": _trajectory(task, _logits(task, np.abs(learned) + 9)),

@@ -1,4 +1,4 @@
-"""Traces: damaged archives, pickles, arrays that claim to be huge, shapes that do not fit."""
+"""Trajectories: damaged archives, pickles, arrays that claim to be huge, shapes that do not fit."""
 
 import io
 import json
@@ -16,11 +16,12 @@ from hypothesis.extra import numpy as arrays
 from codonbench.contracts.run_record import hash_trajectory
 from codonbench.errors import StoreError
 from codonbench.records import store as store_module
-from codonbench.records import trajectory_files as trace_files
+from codonbench.records import trajectory_files
 from codonbench.records.store import Store
 from codonbench.scoring.score import score
 
-MEMBERS = ("header", "pairs", "logits", "first_seen", "test_counts", "frame_pairs", "frame_inputs")
+ARRAYS = ("first_seen", "test_counts", "frame_pairs", "frame_inputs")
+MEMBERS = ("header", "pairs", "outputs", "test_outputs", *(f"array_{name}" for name in ARRAYS))
 DTYPES = st.sampled_from(("<f4", ">f4", "<i8", "u1", "?", "<c16", "<U3", "S2", "<M8[s]", "<f2"))
 SHAPES = arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
 HUGE = st.sampled_from(((2**40,), (2**31, 2**31), (2**62, 4), (-1,), (2**63,), (10**30,)))
@@ -106,7 +107,7 @@ def files(kept, damaged, edited):
     return st.one_of(damaged(whole), swapped, fewer, st.binary(max_size=100), st.just(b"PK"))
 
 
-def test_any_file_is_the_trace_of_its_record_or_is_refused(fuzz, files, kept):
+def test_any_file_is_the_trajectory_of_its_record_or_is_refused(fuzz, files, kept):
     store, record, trajectory, path, _ = kept
 
     def read(content):
@@ -117,7 +118,7 @@ def test_any_file_is_the_trace_of_its_record_or_is_refused(fuzz, files, kept):
     assert Marked.unpickled == 0
 
 
-def test_a_forged_trace_that_its_forged_record_vouches_for_can_be_scored(
+def test_a_forged_trajectory_that_its_forged_record_vouches_for_can_be_scored(
     fuzz, files, kept, toys, monkeypatch
 ):
     """As by somebody who seals both: what is no trajectory in its shapes is refused all the same."""
@@ -140,9 +141,9 @@ def test_a_forged_trace_that_its_forged_record_vouches_for_can_be_scored(
 
 def test_a_zip_bomb_is_refused_before_it_fills_the_memory(kept, monkeypatch):
     store, record, _, path, members = kept
-    path.write_bytes(archive(members | {"logits": array(np.zeros(1 << 25, dtype=np.float32))}))
+    path.write_bytes(archive(members | {"outputs": array(np.zeros(1 << 25, dtype=np.float32))}))
     assert path.stat().st_size < 1 << 20
-    monkeypatch.setattr(trace_files, "_MOST", 1 << 26)
+    monkeypatch.setattr(trajectory_files, "_MOST", 1 << 26)
     tracemalloc.start()
     try:
         with pytest.raises(StoreError, match="unpacked"):
@@ -155,7 +156,7 @@ def test_a_zip_bomb_is_refused_before_it_fills_the_memory(kept, monkeypatch):
 
 def test_a_pickle_is_refused_and_not_loaded(kept):
     store, record, _, path, members = kept
-    path.write_bytes(archive(members | {"logits": pickled(2)}))
+    path.write_bytes(archive(members | {"outputs": pickled(2)}))
     with pytest.raises(StoreError, match="cannot be read"):
         store.load_trajectory(record)
     path.write_bytes(pickle.dumps(Marked()))
@@ -178,12 +179,12 @@ def test_what_is_written_reads_back_equal(fuzz, kept):
     )
 
     def holds(drawn):
-        logits, pairs = drawn
-        made = replace(trajectory, logits=logits, pairs=pairs)
+        outputs, pairs = drawn
+        made = replace(trajectory, outputs=outputs, pairs=pairs)
         its = record.model_copy(update={"trajectory_sha256": hash_trajectory(made)})
         store.save(its, made)
         again = store.load_trajectory(its)
-        assert again.logits.tobytes() == logits.tobytes()
+        assert again.outputs.tobytes() == outputs.tobytes()
         assert np.array_equal(again.pairs, pairs)
         assert hash_trajectory(again) == its.trajectory_sha256
 

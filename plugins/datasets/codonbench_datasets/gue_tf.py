@@ -1,0 +1,180 @@
+"""The tasks ``gue-tf-0`` to ``gue-tf-4``: does a human transcription factor bind this sequence?
+
+Five sets of the benchmark GUE, each of one factor's ChIP-seq peaks and as many sequences beside
+them, split by its authors: Zhou et al., "DNABERT-2", ICLR 2024, arXiv 2306.15006.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from codonbench import Dataset, DataSource, Task, TaskSpec, hookimpl
+from codonbench.contracts import Column, Input, Ranking, Target
+from codonbench.data import download
+from codonbench.data.table import TableFormat, read_table
+from codonbench.errors import UnknownNameError
+
+COMMIT = "486343e5212361d6cd7ed03c624f430ed3d5f02e"
+FOLDER = f"https://raw.githubusercontent.com/wds-seu/DeepGene/{COMMIT}/data/GUE/tf"
+
+SHA256 = {
+    0: (
+        "930080e019fb92961cbd71998839466c2fc4c34da8fc174999a2ed04ef46822f",
+        "17ff638046d146102a86b727adc9ddead9f1f1793577a38961e1f3319da7f738",
+        "d29934d0df424a91ef70f6a62671d9d1c4661b485d7010983b49c8bcfba6aeab",
+    ),
+    1: (
+        "29dc3c962cc4e4d7161238bb4d0b84583f7794b246a622f81bf30e83e3ae8685",
+        "fbffd591300e9ef192d131c139322cbe8e3fb87fae4f52236f64588d3975b8d1",
+        "8995d9d9176d56aa6e3a7014dfcf61ad45bc25a59fba1faca9864250ce42008a",
+    ),
+    2: (
+        "7f7483c2179242b6f42dd3578640e1496478e56e627e8fabd2ac79e088b1cbaa",
+        "002168deb50cebb8dc94a9268e220d0ffa49068e4d9ae28b5873b74ba287c4a1",
+        "78de7c31aea4393b98387f6768cc9144fc912c9391c6b20d27028e355a95c4f1",
+    ),
+    3: (
+        "c4191038363919af593d4f68428e00e6320e3a35902575f1c5c0828954e25a88",
+        "b878776f73bd503a371d1d8c0a77058da409ff3f3799901e017f764b07a0d0ef",
+        "56d8d76fdcf98c8a444b26794099ef26185872371f62a7565f602181dd533903",
+    ),
+    4: (
+        "7b43fcec55a8ae0f44e826566be776984c37200a175c684ec2e68650aebd483c",
+        "4a18b9d9a6a4f77f6978d251b784ab554c127aca89c9fdb4546d81c20a47c436",
+        "55f4ad82c52c7ced861c5df835e5b11e3b2b15d53f4d7743f47bda6b2844b980",
+    ),
+}
+"""Of train, dev and test of each set."""
+
+REFERENCE = "Zhou et al., DNABERT-2, ICLR 2024, arXiv 2306.15006"
+LICENCE = "Apache-2.0 (the public copy); sequences of the human genome, peaks of ENCODE"
+LENGTH = 101
+
+
+class GueTf(Task):
+    """Bound or not, from 101 bases around a peak or beside one; one subclass a set."""
+
+    version: ClassVar[str] = "1"
+    protocol: ClassVar[str] = "supervised"
+    ranking: ClassVar[Ranking] = Ranking(
+        metric="mcc",
+        direction="higher",
+        columns=tuple(
+            Column(metric=metric, title=title, statistic="mean")
+            for metric, title in (("mcc", "MCC"), ("auroc", "AUROC"), ("accuracy", "accuracy"))
+        ),
+    )
+
+    def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:
+        """Load the three files, from the cache or from a folder.
+
+        Args:
+            data: The task's own name for the download, or a folder with ``train``, ``dev`` and
+                ``test`` as CSV, plain or gzip, each with the columns sequence and label.
+            options: None that matter.
+            cache: A folder for the download; it may not exist yet.
+            offline: True forbids any network access.
+
+        Raises:
+            DataError: The files are missing, unreadable or unusable.
+            DownloadError: The download failed, did not verify, or is missing while offline.
+        """
+        named = data in self.data_names
+        folder = self.fetch(data, cache=cache, offline=offline) if named else Path(data)
+        table = read_table(folder, TableFormat(classes=("0", "1")))
+        sizes = {split: len(rows) for split, rows in table.splits.items()}
+        spec = TaskSpec(
+            name=self.name,
+            version=self.version,
+            title=self.title,
+            input=Input.of_length(LENGTH),
+            target=Target(names=("unbound", "bound")),
+            protocol=self.protocol,
+            train_size=sizes["train"],
+            validation_size=sizes.get("validation", 0),
+            test_size=sizes["test"],
+            default_epochs=10,
+            reference=REFERENCE,
+            licence=LICENCE,
+        )
+        return Dataset(
+            spec=spec,
+            source=data if named else "folder",
+            checksum=table.checksum,
+            simulated=False,
+            items=table.items,
+            targets=table.targets,
+            splits=table.splits,
+            report=table.report(),
+            provenance={"url": self.sources[0].url} if named else {},
+        )
+
+    def fetch(
+        self,
+        name: str,
+        *,
+        cache: Path,
+        offline: bool = False,
+        progress: download.Progress | None = None,
+    ) -> Path:
+        """Return the folder of the download, getting what is missing or damaged."""
+        return download.fetch(self._source(name), cache, offline=offline, progress=progress)
+
+    def verify(self, name: str, *, cache: Path) -> tuple[bool, str]:
+        """Return whether the download is there and intact, and a sentence about it."""
+        return download.verify(self._source(name), cache)
+
+    def status(self, name: str, *, cache: Path) -> str:
+        """Return ``absent`` or ``present, 3.6 MB``."""
+        return download.status(self._source(name), cache)
+
+    def _source(self, name: str) -> DataSource:
+        if name != self.sources[0].name:
+            raise UnknownNameError(
+                f"no download is called {name!r}; {self.name} has {self.sources[0].name}"
+            )
+        return self.sources[0]
+
+
+def gue_tf(number: int) -> GueTf:
+    """Return the task of set `number`, 0 to 4."""
+    task = f"gue-tf-{number}"
+    files = tuple(
+        DataSource(
+            name=task,
+            summary=f"{split} of {task}",
+            url=f"{FOLDER}/{number}/{split}.csv",
+            filename=f"{split}.csv",
+            sha256=sha256,
+            tested=False,
+        )
+        for split, sha256 in zip(("train", "dev", "test"), SHA256[number], strict=True)
+    )
+    source = DataSource(
+        name=task,
+        summary="the three files of a public copy of GUE, pinned to a commit",
+        url=f"{FOLDER}/{number}",
+        filename=task,
+        tested=False,
+        files=files,
+    )
+
+    class Numbered(GueTf):
+        name: ClassVar[str] = task
+        title: ClassVar[str] = (
+            f"Binding of a human transcription factor, 101 bp (GUE, set {number})"
+        )
+        default_data: ClassVar[str] = source.name
+        data_names: ClassVar[Mapping[str, str]] = {source.name: source.summary}
+        sources: ClassVar[tuple[DataSource, ...]] = (source,)
+
+    return Numbered()
+
+
+@hookimpl
+def register_tasks(register: Callable[[Task], None]) -> None:
+    """Register the five tasks."""
+    for number in SHA256:
+        register(gue_tf(number))

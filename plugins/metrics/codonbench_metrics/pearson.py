@@ -1,0 +1,32 @@
+"""Pearson correlation of what is given and what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from codonbench import Metric, hookimpl
+from codonbench_metrics._split_scores import FloatArray, QuantityScore
+
+
+class Pearson(QuantityScore):
+    """Pearson's r; None where targets or outputs do not vary."""
+
+    name = "pearson"
+    unit = "correlation"
+    summary = "Pearson correlation with the test items' quantities, mean over quantities"
+
+    def of_one(self, targets: FloatArray, outputs: FloatArray) -> float | None:
+        """Return the score of one quantity."""
+        from scipy.stats import pearsonr
+
+        if np.ptp(targets) == 0 or np.ptp(outputs) == 0:
+            return None
+        return float(pearsonr(targets, outputs).statistic)
+
+
+@hookimpl
+def register_metrics(register: Callable[[Metric], None]) -> None:
+    """Register the metric."""
+    register(Pearson())

@@ -1,0 +1,67 @@
+"""A convolutional network for sequences of any length: one convolution block a scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from codonbench import hookimpl
+from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo, TaskView
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class CnnConfig(GradientConfig):
+    """Hyperparameters of `Cnn`."""
+
+    batch_size: int = Field(default=128, ge=1, le=1 << 20, description="pairs in a training batch")
+    channels: int = Field(default=64, ge=1, le=4096, description="filters in each block")
+    width: int = Field(
+        default=15, ge=1, le=127, description="letters the first block's filters see"
+    )
+    blocks: int = Field(
+        default=2, ge=1, le=8, description="convolution blocks, each at half the scale before"
+    )
+    dropout: float = Field(default=0.2, ge=0, lt=1, description="of pooled features, in training")
+
+
+class Cnn(Model):
+    """Convolution, ReLU and pooling at each scale; the maximum over places; a linear output."""
+
+    info: ClassVar[ModelInfo] = ModelInfo(
+        name="cnn",
+        version="1",
+        summary="Convolution blocks on one-hot letters, pooled over the length",
+        authors=("codonbench",),
+        licence="Apache-2.0",
+    )
+    Config: ClassVar[type[ModelConfig]] = CnnConfig
+    config: CnnConfig
+
+    @property
+    def encoding(self) -> str:
+        """The letters in order, each a one-hot: (B, length, alphabet)."""
+        return "symbol_onehot"
+
+    def build(self, task: TaskView) -> nn.Module:
+        """Return the network for `task`."""
+        from codonbench_models._cnn import Convolutions
+
+        config = self.config
+        return Convolutions(
+            len(task.alphabet),
+            task.n_outputs,
+            channels=config.channels,
+            width=config.width,
+            blocks=config.blocks,
+            dropout=config.dropout,
+        )
+
+
+@hookimpl
+def register_models(register: Callable[[type[Model]], None]) -> None:
+    """Register `Cnn`."""
+    register(Cnn)

@@ -1,0 +1,183 @@
+"""Tables read: what they hold, and each way they can be wrong, named by file, line and column."""
+
+import gzip
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codonbench.contracts import UNKNOWN
+from codonbench.data import table
+from codonbench.data.table import TableFormat, read_table
+from codonbench.errors import DataError
+
+CLASSES = TableFormat()
+QUANTITIES = TableFormat(targets=("level",), kind="quantities")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="data.csv"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        raw = text.encode() if isinstance(text, str) else text
+        path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+        return path
+
+    return write
+
+
+def test_sequences_of_any_length_and_classes_in_order(write):
+    found = read_table(write("label,sequence\nten,acGT\n9,AN\nten,U\n"), CLASSES)
+    assert found.items.letters.tolist() == [0, 1, 2, 3, 0, UNKNOWN, 3]
+    assert found.items.offsets.tolist() == [0, 4, 6, 7]
+    assert found.items.text("ACGT") == ["ACGT", "AN", "T"]
+    assert found.classes == ("9", "ten")
+    assert found.targets.tolist() == [1, 0, 1]
+    assert found.report() == (
+        "3 sequences",
+        "1 to 4 letters, median 2",
+        "classes: 9 1, ten 2",
+    )
+
+
+def test_numbers_are_classes_in_the_order_of_their_values(write):
+    found = read_table(write("sequence,label\nA,10\nC,9\nG,-1\n"), CLASSES)
+    assert found.classes == ("-1", "9", "10")
+    assert found.targets.tolist() == [2, 1, 0]
+
+
+def test_rna_is_read_with_its_own_alphabet(write):
+    found = read_table(write("sequence,label\nGAUT,0\nA,1\n"), TableFormat(alphabet="ACGU"))
+    assert found.items.letters.tolist() == [2, 0, 3, 3, 0]
+
+
+def test_quantities_may_be_missing(write):
+    form = TableFormat(targets=("x", "y"), kind="quantities")
+    found = read_table(write("x,sequence,y\n1.5,A,\n,C,-2e3\n"), form)
+    np.testing.assert_array_equal(found.targets, np.float32([[1.5, np.nan], [np.nan, -2000]]))
+
+
+def test_a_folder_has_one_file_a_split(write, tmp_path):
+    write("sequence,label\nA,0\nC,1\n", "set/train.csv.gz")
+    write("sequence\tlabel\nG\t1\n", "set/valid.tsv")
+    write("sequence,label\r\nT,0\r\n\r\n", "set/test.csv")
+    found = read_table(tmp_path / "set", CLASSES)
+    splits = {name: rows.tolist() for name, rows in found.splits.items()}
+    assert splits == {"train": [0, 1], "validation": [2], "test": [3]}
+    assert found.items.text("ACGT") == list("ACGT")
+
+
+def test_a_column_names_splits_groups_and_ids(write):
+    form = TableFormat(split="part", group="family", id="name")
+    text = "name,sequence,label,part,family\na,A,0,Test,f\nb,C,1,train,g\nc,G,1,dev,f\n"
+    found = read_table(write(text), form)
+    splits = {name: rows.tolist() for name, rows in found.splits.items()}
+    assert splits == {"train": [1], "validation": [2], "test": [0]}
+    assert found.groups.tolist() == [0, 1, 0]
+    assert found.ids == ("a", "b", "c")
+
+
+def test_byte_order_mark_quotes_and_semicolons_are_read(write):
+    found = read_table(write(b'\xef\xbb\xbf"sequence";"label"\n"A";"x;y"\nC;z\n'), CLASSES)
+    assert found.classes == ("x;y", "z")
+
+
+@pytest.mark.parametrize(
+    ("text", "form", "words"),
+    [
+        ("sequence,class\nA,0\n", CLASSES, ["data.csv", "line 1", "'label'", "class"]),
+        ("ACGT,0\nAC,1\n", CLASSES, ["data.csv", "'sequence'", "ACGT", "header"]),
+        ("sequence label\nA 0\n", CLASSES, ["data.csv", "'sequence'", "sequence label"]),
+        ("sequence,sequence,label\n", CLASSES, ["more than one", "'sequence'"]),
+        ("", CLASSES, ["data.csv", "empty"]),
+        ("sequence,label\n", CLASSES, ["data.csv", "no rows"]),
+        ("sequence,label\nA,0\n,1\n", CLASSES, ["data.csv", "line 3", "'sequence'", "empty"]),
+        ("sequence,label\nA,0\n\nC,1\n", CLASSES, ["data.csv", "line 3", "empty"]),
+        ("sequence,label\nA,0\nACJT,1\n", CLASSES, ["line 3", "'J'", "letter 3", "ACGT"]),
+        ("sequence,label\nA,0\nAC\N{SNOWMAN},1\n", CLASSES, ["line 3", "'\N{SNOWMAN}'"]),
+        ("sequence,label\nA,0\nC,\n", CLASSES, ["line 3", "'label'", "a class"]),
+        ("sequence,label\nA,0\nC\n", CLASSES, ["line 3", "'label'", "a class"]),
+        ("sequence,label\nA,0,\nC,1,\n", CLASSES, ["data.csv", "line 2", "more cells"]),
+        ("sequence,label\nA,0\nC,1,2\n", CLASSES, ["data.csv", "line 3", "3"]),
+        (
+            "sequence,label\nA,0\nC,2\n",
+            TableFormat(classes=("0", "1")),
+            ["line 3", "'label'", "'2'", "0, 1"],
+        ),
+        ("sequence,level\nA,1\nC,high\n", QUANTITIES, ["line 3", "'level'", "'high'", "number"]),
+        ("sequence,level\nA,1\nC,inf\n", QUANTITIES, ["line 3", "'level'", "'inf'", "finite"]),
+        (
+            "sequence,label\nA,1\nC,0.5\n",
+            TableFormat(kind="labels"),
+            ["line 3", "'label'", "'0.5'", "0, 1"],
+        ),
+        (
+            "sequence,label,split\nA,1,train\nC,0,holdout\n",
+            TableFormat(split="split"),
+            ["line 3", "'split'", "'holdout'", "train", "test"],
+        ),
+        (b"sequence,label\nA,\xff\xfe\n", CLASSES, ["data.csv", "UTF-8"]),
+    ],
+)
+def test_what_is_wrong_is_named(write, text, form, words):
+    with pytest.raises(DataError) as caught:
+        read_table(write(text), form)
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_lines_are_counted_across_chunks(write, monkeypatch):
+    monkeypatch.setattr(table, "_MOST_ROWS", 2)
+    with pytest.raises(DataError, match="line 6, column 'sequence': got 'X' as letter 2"):
+        read_table(write("sequence,label\nA,0\nC,1\nG,1\nT,0\nAX,1\n"), CLASSES)
+
+
+def test_a_truncated_archive_is_named(write, tmp_path):
+    whole = write("sequence,label\n" + "ACGT,0\n" * 1000, "whole.csv.gz").read_bytes()
+    path = tmp_path / "cut.csv.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"cut\.csv\.gz: damaged or cut short"):
+        read_table(path, CLASSES)
+    path.write_bytes(b"no archive")
+    with pytest.raises(DataError, match=r"cut\.csv\.gz: damaged or cut short"):
+        read_table(path, CLASSES)
+
+
+def test_a_folder_without_a_split_or_with_two_is_named(write, tmp_path):
+    write("sequence,label\nA,0\n", "set/train.csv")
+    with pytest.raises(DataError, match=r"no file of the test split.*found train\.csv"):
+        read_table(tmp_path / "set", CLASSES)
+    write("sequence,label\nA,0\n", "set/test.csv")
+    write("sequence,label\nA,0\n", "set/dev.csv")
+    write("sequence,label\nA,0\n", "set/val.csv")
+    with pytest.raises(DataError, match=r"both 'dev\.csv' and 'val\.csv'"):
+        read_table(tmp_path / "set", CLASSES)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"nothing\.csv"):
+        read_table(tmp_path / "nothing.csv", CLASSES)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.text("ACGTN", min_size=1), st.integers(0, 3)), min_size=1))
+def test_what_was_written_is_read_back_whatever_the_chunks(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("rows") / "data.csv"
+    path.write_text("sequence,label\n" + "".join(f"{s},{c}\n" for s, c in rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "_MOST_ROWS", 3)
+        found = read_table(path, CLASSES)
+    whole = read_table(path, CLASSES)
+    assert found.items.text("ACGT") == [s for s, _ in rows]
+    assert [found.classes[c] for c in found.targets] == [str(c) for _, c in rows]
+    assert found.checksum == whole.checksum
+
+
+def test_the_checksum_is_of_content_not_of_files(write, tmp_path):
+    plain = read_table(write("sequence,label\nACGT,0\nAC,1\n"), CLASSES)
+    packed = read_table(write("label\tsequence\n0\tacgt\n1\tac\n", "other.tsv.gz"), CLASSES)
+    assert plain.checksum == packed.checksum
+    for text in ("ACGA,0\nAC,1", "ACG,0\nTAC,1", "ACGT,1\nAC,0", "ACGT,0\nAC,2"):
+        other = read_table(write(f"sequence,label\n{text}\n"), CLASSES)
+        assert other.checksum != plain.checksum

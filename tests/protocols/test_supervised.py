@@ -1,0 +1,379 @@
+"""Supervised tasks, end to end: what is trained on, looked at, selected, and asked once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import codonbench
+from codonbench import Dataset, Input, Sequences, Target, Task, TaskSpec
+from codonbench.contracts import Column, Features, Ranking
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.data.stream import BatchClock
+from codonbench.errors import ConfigError
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run_one import run
+from codonbench.plugins.registry import Registry
+from codonbench.protocols.referee import unwatched
+from codonbench.protocols.setup import RunSetup
+from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss
+from codonbench.training.state import train_request
+
+ranked_by = lambda metric: Ranking(  # noqa: E731
+    metric=metric, direction="higher", columns=(Column(metric=metric, title=metric),)
+)
+
+
+class GcRich(Task):
+    """Sequences of five to twelve letters: is more than half of one G or C?"""
+
+    name, version, title, protocol = "gc-any-length", "1", "GC-rich?", "supervised"
+    default_data, ranking = "dice", ranked_by("mcc")
+    validation = 100
+
+    def load(self, data, options, *, cache, offline=False):
+        chance = np.random.default_rng(1)
+        texts = ["".join(chance.choice(list("ACGT"), size=n)) for n in chance.integers(5, 13, 800)]
+        ends = {"train": (0, 600 - self.validation), "validation": (600 - self.validation, 600)}
+        ends["test"] = (600, 800)
+        return Dataset(
+            spec=TaskSpec(
+                name=self.name,
+                version="1",
+                title=self.title,
+                input=Input(min_length=5, max_length=12),
+                target=Target(names=("poor", "rich")),
+                protocol=self.protocol,
+                train_size=600 - self.validation,
+                validation_size=self.validation,
+                test_size=200,
+                default_epochs=30,
+            ),
+            source="dice",
+            checksum="c" * 64,
+            simulated=True,
+            items=Sequences.of(texts, "ACGT"),
+            targets=np.array(
+                [2 * sum(t.count(x) for x in "GC") > len(t) for t in texts], dtype=int
+            ),
+            splits={name: np.arange(*span) for name, span in ends.items()},
+            groups=np.arange(800) // 4,
+        )
+
+
+class GcUncut(GcRich):
+    """The same, its validation split to be cut from training."""
+
+    name, validation = "gc-uncut", 0
+
+
+class Melting(Task):
+    """Two quantities of sequences of eight letters, some of them missing."""
+
+    name, version, title, protocol = "melting", "1", "Melting", "supervised"
+    default_data, ranking = "dice", ranked_by("spearman")
+
+    def load(self, data, options, *, cache, offline=False):
+        rows = np.random.default_rng(2).integers(4, size=(500, 8))
+        gc = np.isin(rows, (1, 2)).sum(axis=1)
+        targets = np.stack([300 + 4.0 * gc, 1e-3 * rows[:, 0]], axis=1).astype(np.float32)
+        targets[::7, 1] = np.nan
+        spec = TaskSpec(
+            name=self.name,
+            version="1",
+            title=self.title,
+            input=Input.of_length(8),
+            target=Target(kind="quantities", names=("point", "first"), units=("K", "")),
+            protocol=self.protocol,
+            train_size=400,
+            test_size=100,
+            default_epochs=40,
+        )
+        items, splits = (
+            Sequences.of_rows(rows),
+            {"train": np.arange(400), "test": np.arange(400, 500)},
+        )
+        return Dataset(spec, "dice", "m" * 64, True, items, targets, splits=splits)
+
+
+class Levels(Task):
+    """Classes of vectors of numbers."""
+
+    name, version, title, protocol = "levels", "1", "Levels", "supervised"
+    default_data, ranking = "dice", ranked_by("mcc")
+
+    def load(self, data, options, *, cache, offline=False):
+        values = np.random.default_rng(3).normal(size=(300, 6)).astype(np.float32)
+        spec = TaskSpec(
+            name=self.name,
+            version="1",
+            title=self.title,
+            input=Input.of_length(6, kind="features", unit="sample", symbol="gene", alphabet=""),
+            target=Target(names=("low", "high")),
+            protocol=self.protocol,
+            train_size=200,
+            test_size=100,
+        )
+        splits = {"train": np.arange(200), "test": np.arange(200, 300)}
+        targets = (values[:, 0] > values[:, 1]).astype(int)
+        return Dataset(spec, "dice", "l" * 64, True, Features(values), targets, splits=splits)
+
+
+@codonbench.model(encoding="symbol_onehot_flat", learning_rate=0.02)
+def one_layer(task):
+    """A linear layer on the letters."""
+    return nn.Linear(task.length * len(task.alphabet), task.n_outputs)
+
+
+@codonbench.model(encoding="features", learning_rate=0.02)
+def weighted_sum(task):
+    """A linear layer on numbers."""
+    return nn.Linear(task.length, task.n_outputs)
+
+
+@pytest.fixture(scope="module")
+def registry(toys):
+    registry = Registry()
+    for kind in ("models", "metrics", "tasks", "protocols"):
+        getattr(registry, kind).update(getattr(toys.installed, kind))
+    models, tasks = (one_layer, weighted_sum), (GcRich(), GcUncut(), Melting(), Levels())
+    registry.add(toys.module("supervised-toys", models=models, tasks=tasks), "toy-shop", "1.0")
+    assert not registry.failures
+    return registry
+
+
+@pytest.fixture(scope="module")
+def train(registry):
+    def train(model, task, **asked):
+        job = prepare(RunRequest(model=model, task=task, **asked), registry, Path("no-cache"))
+        return list(run(job, registry, unwatched))
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def rich(train):
+    """Two seeds of a network on sequences of different lengths."""
+    return train("cnn", "gc-any-length", seeds=(0, 1), overrides={"width": "5", "channels": "16"})
+
+
+def test_sequences_of_different_lengths_are_learned(rich):
+    for record, trajectory in rich:
+        assert record.status == "done"
+        assert record.metrics["mcc"] > 0.8
+        assert record.metrics["auroc"] > 0.9
+        assert set(record.validation_metrics) >= {"mcc", "auroc", "accuracy"}
+        assert "pearson" not in record.metrics
+        assert trajectory.test_outputs.shape == (200, 2)
+        assert trajectory.outputs.shape[1:] == (100, 2)
+        assert trajectory.pairs[0] == 0
+
+
+@pytest.mark.parametrize("task", ["gc-uncut", "melting"])
+def test_a_validation_split_is_cut_where_there_is_none(train, task):
+    ((record, trajectory),) = train("cnn", task, epochs=2)
+    assert record.status == "done"
+    n_train = trajectory.task.train_size
+    assert 0.1 <= trajectory.outputs.shape[1] / n_train <= 0.12
+
+
+def test_quantities_are_learned_in_their_own_units(train):
+    ((record, trajectory),) = train("one-layer", "melting")
+    assert record.metrics["r2"] > 0.95
+    assert record.metrics["spearman"] > 0.95
+    assert trajectory.test_outputs[:, 0].mean() == pytest.approx(316, abs=2)
+    assert "mcc" not in record.metrics
+
+
+def test_features_are_learned(train):
+    ((record, _),) = train("weighted-sum", "levels", epochs=60)
+    assert record.metrics["mcc"] > 0.8
+
+
+def test_majority_gives_the_mean_of_quantities(train):
+    ((record, trajectory),) = train("majority", "melting", epochs=1)
+    assert np.ptp(trajectory.test_outputs, axis=0).tolist() == [0, 0]
+    assert trajectory.test_outputs[0, 0] == pytest.approx(316, abs=1)
+    assert record.metrics["r2"] == pytest.approx(0, abs=0.05)
+    assert record.metrics["pearson"] is None
+
+
+def test_majority_gives_the_class_seen_most(train):
+    ((record, _),) = train("majority", "gc-any-length", epochs=1)
+    assert record.metrics["mcc"] == 0
+    assert record.metrics["auroc"] == 0.5
+
+
+def test_two_runs_are_the_same_to_the_bit(train, rich):
+    again = train("cnn", "gc-any-length", seeds=(1, 0), overrides={"width": "5", "channels": "16"})
+    hashes = {record.seed: record.weights_sha256 for record, _ in again}
+    assert hashes == {record.seed: record.weights_sha256 for record, _ in rich}
+    assert len(set(hashes.values())) == 2
+
+
+def test_what_is_tested_is_the_selected_state(train):
+    """Selected after 9 of 30 epochs or so, it is the state of a run that was given no more."""
+    ((record, trajectory),) = train("one-layer", "melting", overrides={"learning_rate": "0.3"})
+    selected = record.selected_pairs
+    assert 0 < selected < record.pairs
+    losses = [loss(outputs, trajectory.targets, trajectory.task) for outputs in trajectory.outputs]
+    assert trajectory.pairs[int(np.argmin(losses))] == selected
+    ((short, tested),) = train(
+        "one-layer", "melting", overrides={"learning_rate": "0.3"}, pairs=selected, full=True
+    )
+    assert short.selected_pairs == selected
+    assert short.weights_sha256 == record.weights_sha256
+    np.testing.assert_array_equal(tested.test_outputs, trajectory.test_outputs)
+
+
+def test_outputs_of_an_item_do_not_depend_on_its_neighbours_lengths(registry):
+    module = registry.model("cnn").cls(registry.model("cnn").cls.Config())
+    job = prepare(RunRequest(model="cnn", task="gc-any-length"), registry, Path("no-cache"))
+    network = module.build(job.dataset.spec.view()).eval()
+    short = torch.eye(4)[torch.tensor([[0, 3, 2, 1, 1]])]
+    padded = torch.cat([short, torch.zeros(1, 6, 4)], dim=1)
+    with torch.no_grad():
+        torch.testing.assert_close(network(short), network(padded))
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "words"),
+    [
+        ("mlp-64", "gc-any-length", ["mlp", "gc-any-length", "enumerated"]),
+        ("softmax-table", "gc-any-length", ["gc-any-length"]),
+        ("lstm-64", "gc-any-length", ["lstm", "gc-any-length", "5 to 12", "one length"]),
+        ("lstm-64", "melting", ["melting", "quantities", "classes"]),
+        ("cnn", "levels", ["levels", "features"]),
+    ],
+)
+def test_a_model_that_does_not_serve_a_task_says_so(train, model, task, words):
+    with pytest.raises(ConfigError) as caught:
+        train(model, task, epochs=1)
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_a_run_that_diverges_is_tested_on_what_was_selected_before(train):
+    ((record, trajectory),) = train(
+        "one-layer", "melting", overrides={"optimizer": "sgd", "learning_rate": "100"}
+    )
+    assert record.status == "diverged"
+    assert record.selected_pairs < record.pairs
+    assert np.isfinite(trajectory.test_outputs).all()
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**31 - 1), st.sampled_from(["gc-any-length", "gc-uncut", "melting"]))
+def test_no_target_but_those_trained_on_is_told(registry, seed, task):
+    job = prepare(RunRequest(model="cnn", task=task, seeds=(seed,)), registry, Path("no-cache"))
+    setup = RunSetup(job.run_specs[0], job.dataset, job.protocol, 128)
+    request, split = train_request(0, setup), setup.stream.split
+    told = np.flatnonzero(request.targets.reshape(len(request.targets), -1).any(axis=1))
+    assert set(request.trained) == set(split.train)
+    assert set(told) <= set(split.train)
+    assert not set(split.train) & (set(split.validation) | set(split.test))
+    assert not set(split.validation) & set(split.test)
+    np.testing.assert_array_equal(request.targets[split.train], job.dataset.targets[split.train])
+    if job.dataset.groups is not None:
+        groups = job.dataset.groups
+        assert not set(groups[split.train]) & set(groups[split.validation])
+
+
+SIZES = st.integers(2, 500)
+
+
+class Walk:
+    """A run of made-up losses, taken where the schedule says.
+
+    Args:
+        sizes: Training, validation and test items.
+        losses: Of each look, the last one for ever.
+    """
+
+    def __init__(self, sizes, batch_size, epochs, losses, stop="patience"):
+        n_train, n_validation, n_test = sizes
+        self.clock = BatchClock(batch_size, n_train, epochs * n_train)
+        spec = TaskSpec(
+            name="walk",
+            version="1",
+            title="Walk",
+            input=Input.of_length(3),
+            target=Target(kind="quantities", names=("x",)),
+            protocol="supervised",
+            train_size=n_train,
+            validation_size=n_validation,
+            test_size=n_test,
+        )
+        self.setup = type("Setup", (), {})()
+        self.setup.clock = self.clock
+        self.setup.dataset = type(
+            "Data", (), {"spec": spec, "targets": np.zeros((n_validation, 1))}
+        )
+        split = type("Split", (), {"validation": np.arange(n_validation)})
+        self.setup.stream = type("Stream", (), {"split": split})
+        self.setup.run_spec = type("Spec", (), {"stop": stop})
+        self.setup.dataset.targets[0] = 1  # so that there is a variance
+        schedule = Supervised().schedule(self.setup)
+        self.schedule, self.looks, self.kept = schedule, [schedule.first()], []
+        while self.looks[-1] is not None and len(self.looks) < 2000:
+            place = len(self.looks) - 1
+            value = losses[min(place, len(losses) - 1)]
+            outputs = np.full((n_validation, 1), value, dtype=np.float32)
+            asked = self.looks[-1]
+            self.looks.append(schedule.next(asked, outputs))
+            if schedule.keep:
+                self.kept.append(asked.position)
+        self.looks.pop()
+
+
+@given(
+    st.tuples(SIZES, SIZES, SIZES),
+    st.integers(1, 64),
+    st.integers(1, 60),
+    st.lists(st.sampled_from([2, 3, 5, 9, np.nan]), min_size=1, max_size=30),
+    st.sampled_from(["patience", "budget"]),
+)
+def test_a_schedule_asks_about_the_test_split_once_and_last(sizes, batch, epochs, losses, stop):
+    walk = Walk(sizes, batch, epochs, losses, stop)
+    *validation, last = walk.looks
+    if np.isnan(losses[0]):  # there is nothing to select
+        assert [look.split for look in walk.looks] == ["validation"]
+        return
+    assert {look.split for look in validation} == {"validation"}
+    assert last.split == "test"
+    assert last.of_selected
+    places = [look.position for look in validation]
+    assert places == sorted(set(places))
+    assert all(place == walk.clock.end_of(place) for place in places)
+    finite = next((i for i, v in enumerate(losses) if np.isnan(v)), len(places))
+    assert walk.schedule.selected == walk.kept[-1]
+    assert (
+        walk.kept[-1]
+        == places[int(np.argmin([*losses, *losses[-1:] * 2000][:finite][: len(places)]))]
+    )
+    if stop == "budget" and walk.schedule.finite:
+        assert places[-1] == walk.clock.budget_pairs
+
+
+def test_a_run_stops_once_it_has_waited_long_enough():
+    walk = Walk((1000, 50, 50), 10, 100, [9, 5, 3, 4])
+    far = distance(walk.clock, 50)
+    assert walk.schedule.selected == walk.looks[2].position
+    waited = walk.looks[-1].position - walk.looks[2].position
+    assert PATIENCE * far <= waited < (PATIENCE + 1) * far
+
+
+@given(st.integers(20, 100_000), st.floats(0.001, 3), st.floats(0.001, 1), st.integers(1, 200))
+def test_looks_take_less_than_a_tenth_of_a_run(n_train, validation, test, epochs):
+    """A third of a training pair an item; unless the budget itself is but a few looks long."""
+    n_validation = max(2, int(validation * n_train))
+    n_test = max(1, int(test * n_validation))
+    walk = Walk((n_train, n_validation, n_test), 16, epochs, [1])
+    position = walk.looks[-1].position
+    if position < PATIENCE * distance(walk.clock, n_validation):
+        return
+    cost = ((len(walk.looks) - 1) * n_validation + n_test) / 3
+    assert cost < 0.1 * position

@@ -1,0 +1,156 @@
+"""A table ranked by the mean of a score that is better higher, beside one of positions."""
+
+import json
+
+import numpy as np
+import pytest
+
+from codonbench import Column, Ranking, Task
+from codonbench.ranking.board import build_board
+from codonbench.ranking.statistics import mean
+from codonbench.report.markdown import render_board, render_table
+from codonbench_datasets.human_codon.ranking import DecipheredTask
+
+
+class Promoters(Task):
+    """Made-up records stand in for its runs."""
+
+    name = "promoters"
+    ranking = Ranking(
+        metric="mcc",
+        direction="higher",
+        columns=(
+            Column(metric="mcc", title="MCC", statistic="mean"),
+            Column(metric="log_loss", title="log loss", statistic="mean", digits=2),
+        ),
+        tie_breakers=("log_loss",),
+    )
+
+    def load(self, data, options, *, cache, offline=False):
+        raise NotImplementedError
+
+    def row_notes(self, records):
+        return ("short inputs only",) if records[0].model == "good" else ()
+
+
+class Dipeptides(DecipheredTask):
+    name = "dipeptide"
+    load = Promoters.load
+
+
+TASKS = {"promoters": Promoters(), "dipeptide": Dipeptides()}
+NOISE = np.array([-0.03, -0.02, -0.01, 0.0, 0.0, 0.01, 0.02, 0.03, -0.01, 0.01])
+
+
+@pytest.fixture
+def made(finished):
+    """Records of one model on promoters, one a seed, with these scores; None is no value."""
+
+    def make(model, scores, log_loss=0.5, **changes):
+        return [one(model, seed, score, log_loss, changes) for seed, score in enumerate(scores)]
+
+    def one(model, seed, score, log_loss, changes):
+        asked = {"task": "promoters", "model": model, "seed": seed, "task_options": {}}
+        run_spec = finished[0].run_spec.model_copy(update=asked)
+        metrics = {"mcc": score, "log_loss": None if score is None else log_loss}
+        content = {
+            **{"run_spec": run_spec, "run_id": run_spec.run_id, "comparability_key": "k"},
+            **{"task": "promoters", "model": model, "seed": seed, "metrics": metrics},
+            **{"not_measured": tuple(n for n, v in metrics.items() if v is None), "flags": ()},
+        }
+        return finished[0].model_copy(update=content | changes).sealed()
+
+    return make
+
+
+def table(records):
+    (found,) = build_board(records, TASKS).tables
+    return found
+
+
+def test_rows_are_ranked_by_the_mean_and_higher_is_better(made):
+    records = made("good", 0.6 + NOISE) + made("noise", NOISE) + made("best", 0.8 + NOISE)
+    rows = table(records).rows
+    assert [(row.rank, row.tier, row.model) for row in rows] == [
+        (1, 1, "best"),
+        (2, 2, "good"),
+        (3, 3, "noise"),
+    ]
+    assert rows[1].means["mcc"] == mean([0.6 + noise for noise in NOISE])
+    assert rows[1].means["mcc"].value == 0.6
+    assert rows[1].notes == ("short inputs only",)
+    assert rows[0].medians == {}
+
+
+def test_what_no_seed_tells_apart_shares_a_tier_in_either_direction(made):
+    alike = made("a", 0.6 + NOISE) + made("b", 0.6 - NOISE)
+    assert {row.tier for row in table(alike).rows} == {1}
+
+
+def test_rows_of_equal_means_are_ordered_by_the_tie_breaker(made):
+    records = made("a", [0.5] * 6, log_loss=0.7) + made("b", [0.5] * 6, log_loss=0.6)
+    assert [row.model for row in table(records).rows] == ["b", "a"]
+
+
+def test_a_row_without_a_value_has_no_rank_and_comes_last(made):
+    """Not even above noise below zero, whatever its name."""
+    records = made("aaa", [None] * 10) + made("noise", NOISE - 0.007) + made("good", 0.573 + NOISE)
+    rows = table(records).rows
+    assert [(row.rank, row.model) for row in rows] == [(1, "good"), (2, "noise"), (None, "aaa")]
+    assert rows[2].means["mcc"] is None
+    assert "no MCC in 10 of 10" in rows[2].notes
+    line = next(x for x in render_table(table(records)).splitlines() if "| aaa" in x)
+    assert [cell.strip() for cell in line.split("|")[1:5]] == ["-", "-", "aaa", "-"]
+
+
+def test_a_table_without_any_value_ranks_nobody_and_says_so(made):
+    found = table(made("a", [None] * 3) + made("b", [None] * 3))
+    assert [row.rank for row in found.rows] == [None, None]
+    assert "Not ranked: no run has a value of MCC" in render_table(found)
+
+
+def test_seeds_without_a_value_are_left_out_of_the_mean_and_noted(made):
+    (row,) = table(made("some", [0.5, None, 0.7])).rows
+    assert (row.means["mcc"].value, row.means["mcc"].n) == (0.6, 2)
+    assert "no MCC in 1 of 3" in row.notes
+
+
+def test_the_board_shows_each_task_under_its_own_headings(made, finished):
+    records = made("good", 0.6 + NOISE) + made("noise", NOISE)
+    board = build_board([*records, finished[0]], TASKS)
+    assert [found.task for found in board.tables] == ["dipeptide", "promoters"]
+    positions, scores = (
+        next(line for line in render_table(found).splitlines() if line.startswith("|   #"))
+        for found in board.tables
+    )
+    assert "excess pairs" in positions
+    assert "success" in positions
+    headings = [cell.strip() for cell in scores.split("|")[1:-1]]
+    assert headings[:5] == ["#", "tier", "model", "MCC", "log loss"]
+    assert headings[5:] == ["parameters", "seeds", "s a run", "notes"]
+    page = render_board(board)
+    assert "(MCC; exact signed-rank test" in page
+    low, high = (getattr(mean(list(0.6 + NOISE)), end) for end in ("low", "high"))
+    assert f"0.600 [{low:.3f} to {high:.3f}]" in page
+    assert "0.50 |" in page  # log loss: two digits, no interval where all seeds agree
+
+
+def test_the_board_of_such_records_is_json_and_the_same_in_any_order(made):
+    records = made("good", 0.6 + NOISE) + made("noise", NOISE)
+    board = build_board(records, TASKS)
+    assert board == build_board(records[::-1], TASKS)
+    (found,) = json.loads(json.dumps(board.model_dump(mode="json"), allow_nan=False))["tables"]
+    assert found["rows"][0]["means"]["mcc"]["n"] == 10
+
+
+def test_records_of_a_task_that_is_not_installed_are_left_out_with_that_reason(made, finished):
+    board = build_board([*made("good", [0.6]), finished[0]], {"dipeptide": Dipeptides()})
+    assert [found.task for found in board.tables] == ["dipeptide"]
+    (left_out,) = board.excluded
+    assert "task promoters is not installed" in left_out.reason
+
+
+def test_a_ranking_by_what_is_no_column_is_refused():
+    columns = (Column(metric="mcc", title="MCC", statistic="mean"),)
+    with pytest.raises(ValueError, match="'auroc' is no column"):
+        Ranking(metric="auroc", direction="higher", columns=columns)
