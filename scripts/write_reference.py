@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
-from codonbench.protocols.stop_rule import StopRule
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from typer import Typer
@@ -64,6 +63,7 @@ TASK_SIDE = (
     contracts.EvaluationSet,
     contracts.Ranking,
     contracts.Column,
+    contracts.Control,
     contracts.Dataset,
     contracts.Sequences,
     contracts.Features,

@@ -35,9 +35,7 @@ def test_its_module_gives_the_last_probe_once_its_class_ids_are_revealed(toys, r
     encode = make_encoder(encoding, spec.view(), setup.dataset.items, torch.device("cpu"))
     with torch.no_grad():
         logits = again.module.eval()(encode(torch.as_tensor(setup.dataset.evaluation))).numpy()
-    assert np.allclose(
-        setup.labels.reveal_columns(logits), again.trajectory.outputs[-1], atol=1e-5
-    )
+    assert np.allclose(setup.labels.reveal_columns(logits), again.trajectory.outputs[-1], atol=1e-5)
 
 
 def test_a_repetition_under_a_control_has_its_labels(toys):

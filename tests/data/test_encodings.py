@@ -131,7 +131,9 @@ def test_an_unknown_encoding_lists_those_on_offer(name):
 
 
 def test_another_alphabet_gives_other_widths():
-    view = CODONS.model_copy(update={"alphabet": "GAVLI", "min_length": 2, "max_length": 2, "n_inputs": 25})
+    view = CODONS.model_copy(
+        update={"alphabet": "GAVLI", "min_length": 2, "max_length": 2, "n_inputs": 25}
+    )
     letters = np.array(list(product(range(5), repeat=2)))
     assert letters[7].tolist() == [1, 2]
     assert encode("symbol_onehot", [7], view, letters).tolist() == [

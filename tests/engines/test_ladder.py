@@ -134,7 +134,9 @@ def test_both_engines_evaluate_at_the_same_positions_and_see_nearly_the_same(toy
     assert (eager.engine.name, traced.engine.name) == ("eager", "traced")
     assert np.array_equal(eager_trajectory.pairs, traced_trajectory.pairs)
     assert np.allclose(eager_trajectory.outputs, traced_trajectory.outputs, atol=1e-2)
-    assert np.array_equal(eager_trajectory.arrays["frame_inputs"], traced_trajectory.arrays["frame_inputs"])
+    assert np.array_equal(
+        eager_trajectory.arrays["frame_inputs"], traced_trajectory.arrays["frame_inputs"]
+    )
     assert eager.metrics["pairs_consumed"] == traced.metrics["pairs_consumed"]
 
 

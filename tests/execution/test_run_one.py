@@ -346,7 +346,9 @@ def test_last_words_beyond_what_a_record_holds_are_cut_and_the_record_is_sound(t
 def test_a_model_with_a_class_too_many_is_an_error(toys):
     record, _ = toys.run(Verbose, pairs=1_000)
     assert record.status == "error"
-    assert record.error.endswith("outputs (25, 5), expected (25, 4)")  # raised in no line of its own
+    assert record.error.endswith(
+        "outputs (25, 5), expected (25, 4)"
+    )  # raised in no line of its own
 
 
 def test_logits_that_overflow_end_the_run_as_diverged(toys):

@@ -23,6 +23,9 @@ from codonbench.records.signing import (
 from codonbench.records.store import BadRecord, Store, read_record
 from codonbench.records.untrusted import check_numbers_and_depth, read_json
 from codonbench.report.markdown import render_board
+from codonbench_datasets.human_codon.task import HumanCodon
+
+TASKS = dict.fromkeys(("human-codon", "dipeptide"), HumanCodon())  # ranked alike
 
 NAMES = st.sampled_from(
     (b"drawn.json", b"dr\xffwn.json", b"a\nb.json", b"\x1b[2J.json", b"-.json", b"a`|.json")
@@ -88,7 +91,7 @@ def test_any_folder_makes_a_leaderboard(fuzz, record_texts, fresh):
         folder = fresh()
         for drawn in files:
             written(folder, drawn)
-        board = build_board(Store(folder).scan())
+        board = build_board(Store(folder).scan(), TASKS)
         page = render_board(board)
         assert len(board.excluded) <= len(list(folder.iterdir()))
         assert "\x1b" not in page

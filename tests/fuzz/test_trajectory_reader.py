@@ -121,7 +121,7 @@ def test_any_file_is_the_trajectory_of_its_record_or_is_refused(fuzz, files, kep
 def test_a_forged_trajectory_that_its_forged_record_vouches_for_can_be_scored(
     fuzz, files, kept, toys, monkeypatch
 ):
-    """As by somebody who seals both: what is no trajectory in its shapes is refused all the same."""
+    """As by somebody who seals both: what is no trajectory in its shapes is refused even so."""
     store, record, _, path, _ = kept
     metrics = [entry.metric for entry in toys.installed.metrics.values()]
 

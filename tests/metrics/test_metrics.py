@@ -184,7 +184,7 @@ def test_no_epoch_where_nothing_is_deciphered(complete, value):
 # all_seen, excess_pairs
 
 
-def test_a_learner_that_needs_each_input_once_has_no_excess():
+def test_a_model_that_needs_each_input_once_has_no_excess():
     # The last input appears at position 7, in the batch of 4 that ends at 8.
     table = logits([[1, 1, 1, -1], [1, 1, 1, -1], [1, 1, 1, 1]])
     run = trajectory(table, pairs=[0, 4, 8], first_seen=[1, 2, 5, 7])

@@ -546,9 +546,9 @@ def right(logits: Tensor, labels: Tensor) -> Tensor:
 LABELS = torch.arange(64) * 7 % 21
 
 
-def test_learners_without_gradient_are_recognised() -> None:
-    learners = {n for n in models() if isinstance(make(n).build(CODONS), BatchLearner)}
-    assert learners == {"count-table", "majority", "untrained"}
+def test_models_without_gradient_are_recognised() -> None:
+    found = {n for n in models() if isinstance(make(n).build(CODONS), BatchLearner)}
+    assert found == {"count-table", "majority", "untrained"}
 
 
 def test_count_table_is_right_about_exactly_what_it_has_seen() -> None:

@@ -64,7 +64,9 @@ def test_its_task_is_what_the_double_helix_says(registry):
     spec = dataset.spec
     bonds = {"AU": "four", "UU": "four", "AC": "five", "GU": "five", "CG": "six"}
     for word, answer in bonds.items():
-        assert spec.target.names[spec.evaluation.targets[spec.evaluation.inputs.index(word)]] == answer
+        assert (
+            spec.target.names[spec.evaluation.targets[spec.evaluation.inputs.index(word)]] == answer
+        )
     assert dataset.frequencies.tolist() == [1 / 16] * 16
 
 

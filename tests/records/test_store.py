@@ -203,7 +203,9 @@ def test_a_record_whose_run_is_being_made_again_is_not_amended(store, record):
         (lambda text: text.replace('"pairs": 3000', '"pairs": 3001'), "its content does not match"),
     ],
 )
-def test_a_bad_record_makes_room_and_is_kept_with_its_trajectory(store, record, trajectory, change, why):
+def test_a_bad_record_makes_room_and_is_kept_with_its_trajectory(
+    store, record, trajectory, change, why
+):
     path = store.save(record, trajectory)
     damaged = change(path.read_text())
     path.write_text(damaged)
@@ -260,7 +262,8 @@ store = Store(Path(folder))
 store.prepare()
 for n in range(int(first), int(first) + 5):
     run_spec = record.run_spec.model_copy(update={"seed": n // 2})
-    made = record.model_copy(update={"run_spec": run_spec, "seed": n // 2, "run_id": run_spec.run_id})
+    update = {"run_spec": run_spec, "seed": n // 2, "run_id": run_spec.run_id}
+    made = record.model_copy(update=update)
     with store.claims() as claims:
         while not claims.take_free([made.run_id])[0]:
             pass
@@ -325,7 +328,9 @@ def test_a_trajectory_that_was_not_kept_is_none(store, record):
     assert store.load_trajectory(record) is None
 
 
-def test_a_record_without_a_trajectory_ignores_one_left_by_an_earlier_try(store, record, trajectory):
+def test_a_record_without_a_trajectory_ignores_one_left_by_an_earlier_try(
+    store, record, trajectory
+):
     store.save(record, trajectory)
     failed = record.model_copy(update={"trajectory_sha256": None, "status": "error"}).sealed()
     store.save(failed, None)
@@ -340,7 +345,9 @@ def test_another_runs_trajectory_is_refused(store, record, trajectory):
         store.load_trajectory(record)
 
 
-def test_a_trajectory_is_put_beside_its_record_later_and_another_runs_is_not(store, record, trajectory):
+def test_a_trajectory_is_put_beside_its_record_later_and_another_runs_is_not(
+    store, record, trajectory
+):
     store.save(record, None)
     with pytest.raises(StoreError, match=r"not the one .* was made from"):
         store.save_trajectory(record, replace(trajectory, pairs=trajectory.pairs + 1))
@@ -448,7 +455,8 @@ def test_a_full_disk_says_so_and_what_to_do(store, record, trajectory, monkeypat
     with pytest.raises(StoreError) as caught:
         store.save(record, trajectory)
     assert str(caught.value) == (
-        f"file {store.trajectory_path(record)}: no space left; free some or choose another --results"
+        f"file {store.trajectory_path(record)}: no space left; "
+        "free some or choose another --results"
     )
     assert files_in(store.folder) == []
 

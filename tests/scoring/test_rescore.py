@@ -166,7 +166,9 @@ def test_values_of_a_metric_that_is_gone_are_dropped(today, path, rescore):
     assert "half_right" not in stored(path).metrics
 
 
-def test_a_figure_that_its_trajectory_does_not_give_is_corrected(today, path, store, finished, rescore):
+def test_a_figure_that_its_trajectory_does_not_give_is_corrected(
+    today, path, store, finished, rescore
+):
     metrics = {**finished[0].metrics, "test_accuracy": 0.25}
     store.save(changed(finished[0], metrics=metrics), None)
     done = rescore(path, today())

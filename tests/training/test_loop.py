@@ -104,9 +104,7 @@ class SoftmaxRegression(Model):
 
 def setup_of(toys, model, **config):
     """The setup of a run on the dipeptides, and its job."""
-    job = toys.job(
-        model, pairs=3_000, full=True, overrides={k: str(v) for k, v in config.items()}
-    )
+    job = toys.job(model, pairs=3_000, full=True, overrides={k: str(v) for k, v in config.items()})
     return RunSetup(job.run_specs[0], job.dataset, job.protocol, job.config.batch_size), job
 
 

@@ -73,7 +73,7 @@ def run(
     epochs: Annotated[int | None, typer.Option(help="Budget in epochs.")] = None,
     pairs: Annotated[int | None, typer.Option(help="Budget in training pairs.")] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Spend the whole budget, as the paper did.")
+        bool, typer.Option("--full", help="Spend the whole budget, with no early stop.")
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads of each worker.")] = 1,
@@ -145,8 +145,8 @@ def run(
 ) -> None:
     """Train a model, probe it, score it, and show where it stands.
 
-    A run stops once all codons are right for 64,000 pairs on end and each
-    has p >= 0.9, or at the budget; --full spends the whole budget. Records
+    A run stops as its task's protocol says, at the latest at the budget;
+    --full spends the whole budget. Records
     go to --results; what is recorded there already is not run again. A suite
     is a list of such runs; one that fails is named at the end, and the rest go on.
     """

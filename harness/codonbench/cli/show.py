@@ -88,7 +88,7 @@ def facts(record: RunRecord, task: Task | None) -> Table:
 
 
 def _status(record: RunRecord, task: Task | None) -> str:
-    """Return how a run ended: ``error after 0 pairs: ...``."""
+    """Return ``done after 5,120 pairs: MCC 0.573``, ``error after 0 pairs: ...``."""
     from codonbench.cli.phrases import ending
 
     text = ending(record, task)

@@ -100,7 +100,9 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
 def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
     """Say how own rows stand beside their controls."""
     control = table.ranking.control
-    for contrast in () if control is None else table.contrasts:
+    if control is None:
+        return
+    for contrast in table.contrasts:
         row = (table.device, contrast.model, contrast.config_sha256, contrast.distribution)
         if mine & {(table.key, *row), (contrast.key, *row)}:
             name = visible(name_text(contrast.model, contrast.overrides, contrast.distribution))

@@ -25,7 +25,7 @@ class Input(Frozen):
 
     Attributes:
         kind: A sequence of letters, or a vector of numbers.
-        unit: What one item is called: ``sequence``, ``codon``, ``sample``.
+        unit: What one item is called: ``sequence``, ``sample``.
         symbol: What one letter, or one number, is called: ``nucleotide``, ``gene``.
         alphabet: The letters, in index order: ``ACGT``; empty for features.
         min_length, max_length: Letters in one item; for features how many there are.
@@ -191,6 +191,17 @@ class TaskSpec(Frozen):
         if not all(0 <= target < n_classes for target in self.evaluation.targets):
             raise ValueError(f"targets of the evaluation set must lie in 0..{n_classes - 1}")
         return self
+
+    @property
+    def evaluation_set(self) -> EvaluationSet:
+        """The evaluation set, for who needs one.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if self.evaluation is None:
+            raise ValueError(f"task {self.name!r} has no evaluation set")
+        return self.evaluation
 
     @property
     def groups(self) -> Mapping[str, tuple[int, ...]]:

@@ -116,7 +116,5 @@ class Trajectory:
 
 def required_right(task: TaskSpec) -> int:
     """How many items of the evaluation set must be right for the task to count as solved."""
-    if task.evaluation is None:
-        raise ValueError(f"task {task.name!r} has no evaluation set")
-    asked = task.evaluation
+    asked = task.evaluation_set
     return int(np.ceil(asked.target_accuracy * len(asked.inputs) - 1e-9))

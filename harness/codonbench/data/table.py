@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -119,8 +119,9 @@ class Table:
     def checksum(self) -> str:
         """SHA-256 (hex) of the content: letters, offsets, targets, classes, splits and groups."""
         digest = hashlib.sha256()
-        arrays = {"letters": self.items.letters, "offsets": self.items.offsets}
-        arrays |= {
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "letters": self.items.letters,
+            "offsets": self.items.offsets,
             "targets": self.targets,
             "groups": np.zeros(0) if self.groups is None else self.groups,
         }
@@ -375,7 +376,7 @@ def _chunks(path: Path, form: TableFormat) -> Iterator[tuple[int, pd.DataFrame]]
 def _open(path: Path) -> io.TextIOWrapper:
     """Return a file as text; what a byte-order mark says is taken in."""
     raw = gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115 - closed with it
-    return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")  # type: ignore[type-var]
+    return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
 
 
 def _header(path: Path, file: io.TextIOWrapper, form: TableFormat) -> tuple[str, list[str]]:

@@ -77,7 +77,8 @@ def _template() -> jinja2.Template:
 
 def _ending(table: Table) -> str:
     """Return what ended a table's runs."""
-    usual = "no early stop:" if table.stop == "budget" else "at the latest"
+    early = f"early stop by the rule {plain(table.stop)}, at the latest"
+    usual = "no early stop:" if table.stop == "budget" else early
     return table.ranking.endings.get(table.stop, usual)
 
 

@@ -35,7 +35,7 @@ def knows_nothing(subject: Subject) -> Verdict:
     gives inputs of one class one output, and others another, has the code without its names.
     """
     spec = subject.dataset.spec
-    truth = np.asarray(spec.evaluation.targets)
+    truth = np.asarray(spec.evaluation_set.targets)
     logits = [_untrained(subject, seed) for seed in range(_SEEDS)]
     answers = [_answers(table) for table in logits]
     hidden = [

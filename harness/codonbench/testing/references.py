@@ -39,7 +39,7 @@ def gives_logits(row: Row) -> Verdict:
     logits = row.cls(row.config).logits(spec)
     if logits is None:
         return passed("none: its values are known in closed form")
-    expected = (len(spec.evaluation.inputs), len(spec.target.names))
+    expected = (len(spec.evaluation_set.inputs), len(spec.target.names))
     if not isinstance(logits, np.ndarray) or logits.shape != expected:
         given = logits.shape if isinstance(logits, np.ndarray) else type(logits).__name__
         return failed(f"logits gave {given}, expected an array {expected}: (probe inputs, classes)")

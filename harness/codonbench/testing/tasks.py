@@ -129,18 +129,22 @@ def agrees(subject: Assignment) -> Verdict:
     weights = spec.target.class_weights
     if weights is not None and not min(weights) > 0:
         return failed(f"class weights must be above zero; the smallest is {min(weights)}")
-    return passed(f"{len(spec.target.names)} classes, {len(spec.evaluation.inputs)} probe inputs")
+    asked = 0 if spec.evaluation is None else len(spec.evaluation.inputs)
+    return passed(f"{len(spec.target.names)} {spec.target.kind}, {asked} probe inputs")
 
 
 def has_sound_inputs(subject: Assignment) -> Verdict:
     """Hold that probe inputs are distinct words of the alphabet, and the arrays hold them."""
     spec, data = subject.spec, subject.dataset
-    if len(set(spec.evaluation.inputs)) < len(spec.evaluation.inputs):
-        twice = next(w for w in spec.evaluation.inputs if spec.evaluation.inputs.count(w) > 1)
+    if spec.evaluation is None:
+        return skipped("it has no evaluation set")
+    inputs = spec.evaluation.inputs
+    if len(set(inputs)) < len(inputs):
+        twice = next(word for word in inputs if inputs.count(word) > 1)
         return failed(f"probe input {twice!r} is there twice; each must be distinct")
     assert isinstance(data.items, Sequences)
     texts = data.items.text(spec.input.alphabet)
-    for word, item in zip(spec.evaluation.inputs, data.evaluation.tolist(), strict=True):
+    for word, item in zip(inputs, data.evaluation.tolist(), strict=True):
         if texts[item] != word:
             return failed(
                 f"probe input {word!r} is {texts[item]!r} in items; expected letter "

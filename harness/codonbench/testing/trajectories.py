@@ -52,13 +52,13 @@ def trajectories_of(task: TaskSpec) -> dict[str, Trajectory]:
 def _margins(task: TaskSpec, half_way: int) -> npt.NDArray[np.float32]:
     """Return by how much the true class leads, (T, P): rising, through zero at `half_way`."""
     rise = np.arange(_PROBES, dtype=np.float32)[:, None] - min(half_way, 2 * _PROBES)
-    return rise + np.linspace(0, 3, len(task.evaluation.inputs), dtype=np.float32)
+    return rise + np.linspace(0, 3, len(task.evaluation_set.inputs)).astype(np.float32)
 
 
 def _logits(task: TaskSpec, margins: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return logits (T, P, C) whose true class leads every rival by these margins."""
     logits = np.zeros((*margins.shape, len(task.target.names)), dtype=np.float32)
-    logits[:, np.arange(margins.shape[1]), list(task.evaluation.targets)] = margins
+    logits[:, np.arange(margins.shape[1]), list(task.evaluation_set.targets)] = margins
     return logits
 
 
@@ -69,7 +69,7 @@ def _trajectory(
     pairs = np.arange(len(logits), dtype=np.int64) * _BATCH
     end = int(pairs[-1]) if len(pairs) else 0
     frames = pairs[1::8] if task.facts.get("instrument_batches") else pairs[:0]
-    n_items = len(task.evaluation.inputs)
+    n_items = len(task.evaluation_set.inputs)
     return Trajectory(
         task=task,
         facts=TrajectoryFacts(
@@ -82,7 +82,7 @@ def _trajectory(
         ),
         pairs=pairs,
         outputs=logits,
-        targets=np.asarray(task.evaluation.targets, dtype=np.int64),
+        targets=np.asarray(task.evaluation_set.targets, dtype=np.int64),
         arrays={
             "first_seen": np.arange(1, n_items + 1, dtype=np.int64),
             "test_counts": np.ones(n_items, dtype=np.int64),

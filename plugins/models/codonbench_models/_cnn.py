@@ -5,15 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-LATER_WIDTH = 7
-"""Places that the filters of the second block and the later ones see."""
-
 
 class Convolutions(nn.Module):
-    """Blocks of convolution, ReLU and pooling by two, each block's maxima over the length, linear.
+    """Blocks of convolution and ReLU, each at half the scale of the one before.
 
-    What lies behind the end of a shorter item is kept at zero, as convolution pads its edges, so
-    that no item's outputs depend on how long its neighbours in the batch are.
+    What a linear layer reads is the maximum and the mean over places of each block. What lies
+    behind the end of a shorter item is kept at zero, as convolution pads its edges, so that no
+    item's outputs depend on how long its neighbours in the batch are.
     """
 
     def __init__(
@@ -27,25 +25,24 @@ class Convolutions(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        sizes = [(letters, width)] + [(channels, LATER_WIDTH)] * (blocks - 1)
         self.blocks = nn.ModuleList(
-            nn.Conv1d(n_in, channels, size, padding="same") for n_in, size in sizes
+            nn.Conv1d(n_in, channels, width, padding="same")
+            for n_in in [letters] + [channels] * (blocks - 1)
         )
         self.halve = nn.MaxPool1d(2, ceil_mode=True)
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(2 * channels, n_outputs)
+        self.output = nn.Linear(2 * channels * blocks, n_outputs)
 
     def forward(self, letters: Tensor) -> Tensor:
         """Map one-hot letters (B, length, alphabet) to outputs (B, n_outputs)."""
         inside = up_to_the_end(letters)
-        places = letters.transpose(1, 2)
+        places, pooled = letters.transpose(1, 2), []
         for i, block in enumerate(self.blocks):
             if i:
                 places, inside = self.halve(places), self.halve(inside)
             places = torch.relu(block(places)) * inside
-        mean = places.sum(2) / inside.sum(2).clamp(min=1)
-        pooled = torch.cat([places.amax(2), mean], dim=1)
-        outputs: Tensor = self.output(self.dropout(pooled))
+            pooled += [places.amax(2), places.sum(2) / inside.sum(2).clamp(min=1)]
+        outputs: Tensor = self.output(self.dropout(torch.cat(pooled, dim=1)))
         return outputs
 
 

@@ -18,18 +18,17 @@ class CnnConfig(GradientConfig):
     """Hyperparameters of `Cnn`."""
 
     batch_size: int = Field(default=128, ge=1, le=1 << 20, description="pairs in a training batch")
-    channels: int = Field(default=64, ge=1, le=4096, description="filters in each block")
-    width: int = Field(
-        default=15, ge=1, le=127, description="letters the first block's filters see"
-    )
+    channels: int = Field(default=128, ge=1, le=4096, description="filters in each block")
+    width: int = Field(default=11, ge=1, le=127, description="places that a filter sees")
     blocks: int = Field(
-        default=2, ge=1, le=8, description="convolution blocks, each at half the scale before"
+        default=1, ge=1, le=8, description="convolution blocks, each at half the scale before"
     )
     dropout: float = Field(default=0.2, ge=0, lt=1, description="of pooled features, in training")
+    learning_rate: float = Field(default=0.003, gt=0, le=100, description="step size")
 
 
 class Cnn(Model):
-    """Convolution, ReLU and pooling at each scale; the maximum over places; a linear output."""
+    """Convolution and ReLU at each scale; maximum and mean over places; a linear output."""
 
     info: ClassVar[ModelInfo] = ModelInfo(
         name="cnn",
