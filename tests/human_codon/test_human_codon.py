@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from codonbench import Dataset, DataSource, TaskSpec
 from codonbench.errors import ConfigError, DataError, DownloadError, UnknownNameError
+from codonbench_datasets.human_codon import register_tasks
 from codonbench_datasets.human_codon import task as human_codon
 from codonbench_datasets.human_codon.genetic_code import CODONS, genetic_code, genetic_codes
 from codonbench_datasets.human_codon.spec import PROTEOME_PERCENT, human_codon_spec
@@ -261,5 +262,5 @@ def test_downloads_say_that_they_are_untested() -> None:
 
 def test_the_hook_registers_the_task() -> None:
     registered: list[Any] = []
-    human_codon.register_tasks(registered.append)
+    register_tasks(registered.append)
     assert [type(task) for task in registered] == [HumanCodon]
