@@ -24,10 +24,14 @@ import numpy as np
 from Bio import SeqIO
 from Bio.Seq import Seq
 
-from codonbench_datasets.fasta import read_fasta
-from codonbench_datasets.genetic_code import CODONS, START, genetic_code
-from codonbench_datasets.orfs import REASONS, curate
-from codonbench_datasets.usage import human_usage, orf_lengths, sense_and_stop_frequencies
+from codonbench.data.fasta import read_fasta
+from codonbench_datasets.human_codon.genetic_code import CODONS, START, genetic_code
+from codonbench_datasets.human_codon.orfs import REASONS, curate
+from codonbench_datasets.human_codon.usage import (
+    human_usage,
+    orf_lengths,
+    sense_and_stop_frequencies,
+)
 
 
 def write_fasta(path: Path, megabytes: float) -> None:

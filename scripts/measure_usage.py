@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from codonbench_datasets.fasta import read_fasta
-from codonbench_datasets.genetic_code import CODONS, genetic_code
-from codonbench_datasets.orfs import Orfs, curate
-from codonbench_datasets.usage import HumanUsage
+from codonbench.data.fasta import read_fasta
+from codonbench_datasets.human_codon.genetic_code import CODONS, genetic_code
+from codonbench_datasets.human_codon.orfs import Orfs, curate
+from codonbench_datasets.human_codon.usage import HumanUsage
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_OUTPUT = ROOT / "plugins/datasets/codonbench_datasets/human_usage.json"
+DEFAULT_OUTPUT = ROOT / "plugins/datasets/codonbench_datasets/human_codon/human_usage.json"
 
 # Every percent, then every permille: few ORFs are long, but they set the mean.
 PROBABILITIES = (*np.arange(0, 0.99, 0.01), *np.linspace(0.99, 1, 11))

@@ -30,6 +30,7 @@ import codonbench
 from codonbench import contracts, errors, protocols, testing
 from codonbench.cli import exit_codes
 from codonbench.cli.main import app
+from codonbench.cli.plugin_commands import plugin_commands
 from codonbench.contracts import origin
 from codonbench.contracts import run_record as records
 from codonbench.contracts.machine import DeviceKind, Machine
@@ -470,7 +471,7 @@ def commands() -> Iterator[str]:
     )
     assert app.registered_callback is not None
     yield _options(app.registered_callback.callback)
-    for name, function in command_functions(app, "bench"):
+    for name, function in (*command_functions(app, "bench"), *_of_plugins()):
         signature = " ".join([name, *_arguments(function)])
         yield f"### `{name}`"
         yield f"```text\n{signature} [OPTIONS]\n```"
@@ -488,6 +489,13 @@ def command_functions(group: Typer, name: str) -> Iterator[tuple[str, Callable[.
     for inner in group.registered_groups:
         assert inner.typer_instance is not None
         yield from command_functions(inner.typer_instance, f"{name} {inner.name}")
+
+
+def _of_plugins() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield name and function of each command that codonbench's own plugins add."""
+    for name, point in sorted(plugin_commands(None).items()):
+        if point.dist is not None and point.dist.name == "codonbench":
+            yield f"bench {name}", point.load()
 
 
 def _parameters_of(function: Any) -> Iterator[tuple[inspect.Parameter, Any, Any]]:

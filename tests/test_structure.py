@@ -46,9 +46,15 @@ OPEN_TO_PLUGINS = {
     "codonbench.data",
     "codonbench.report",
     "codonbench.ranking",
+    # for the commands that it adds to `bench`, which run models again from their records
+    "codonbench.audit",
+    "codonbench.cli",
+    "codonbench.plugins",
+    "codonbench.records",
+    "codonbench.training",
 }
 
-NEED_PICTURES = ("codonbench.plots", "codonbench.explain")
+NEED_PICTURES = ("codonbench_datasets.human_codon.plots", "codonbench_datasets.human_codon.explain")
 """Parts that need the optional packages of `codonbench[pictures]`."""
 
 CARRIED = {"pydantic_core", "click", "PIL"}

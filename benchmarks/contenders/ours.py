@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from codonbench.protocols.schedule import ProbeSchedule
 from torch import Tensor
 
 from codonbench.data.stream import Batch
@@ -17,7 +18,6 @@ from codonbench.engines.batches import Feed, feeds
 from codonbench.engines.rungs import COMPILED, TRACED, Rung
 from codonbench.engines.traced import Traced, most_seeds, train_together
 from codonbench.protocols.referee import Guide, Guides
-from codonbench.protocols.schedule import ProbeSchedule
 from codonbench.training.checkpoint import Keeper
 from codonbench.training.feed import Course, Probes
 from codonbench.training.loop import train

@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 CODE = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
 CODONS = ["".join(letters) for letters in product("UCAG", repeat=3)]
-USAGE = Path(__file__).parents[2] / "plugins/datasets/codonbench_datasets/human_usage.json"
+DATASETS = Path(__file__).parents[2] / "plugins/datasets/codonbench_datasets"
+USAGE = DATASETS / "human_codon/human_usage.json"
 EPOCH, BATCH = 576_000, 64
 
 

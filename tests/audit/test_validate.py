@@ -10,7 +10,7 @@ from codonbench import errors
 from codonbench.audit import validate as validation
 from codonbench.contracts.run_spec import content_hash
 from codonbench.records.untrusted import MAX_BYTES, MAX_DEPTH
-from codonbench_datasets.human_codon import HumanCodon
+from codonbench_datasets.human_codon.task import HumanCodon
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "leaderboard" / "results"

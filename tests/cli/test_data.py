@@ -2,7 +2,7 @@
 
 import pytest
 
-from codonbench_datasets.human_codon import HumanCodon
+from codonbench_datasets.human_codon.task import HumanCodon
 
 NAME, FILE = "joiret2023", "humanORFs.txt"
 

@@ -1,8 +1,6 @@
 """`bench site`: pictures made from trajectories, kept without them, checked without either."""
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -30,7 +28,7 @@ def test_the_page_is_written_beside_the_results(bench, folder):
     assert (folder / "site" / "index.html").read_text().startswith("<!doctype html>")
     assert len(list((folder / "site" / "rows").glob("*.js"))) == 2
     assert (folder / "site" / "data" / "board.js").read_text().startswith("codonbench.board({")
-    assert (folder / "site" / "assets" / "vendor" / "LICENSES.txt").exists()
+    assert (folder / "site" / "assets" / "core" / "vendor" / "LICENSES.txt").exists()
 
 
 def test_the_same_records_give_the_same_bytes_with_and_without_traces(bench, folder):
@@ -75,7 +73,7 @@ def test_check_fails_where_anything_is_stale_and_writes_nothing(bench, folder, c
     if change == "page":
         (site / "index.html").write_text("<!doctype html>")
     elif change == "asset":
-        (site / "assets" / "vendor" / "d3.min.js").write_text("alert(1)")
+        (site / "assets" / "core" / "vendor" / "d3.min.js").write_text("alert(1)")
     elif change == "board":
         (site / "data" / "board.js").unlink()
     elif change == "no row":
@@ -122,7 +120,7 @@ def test_what_somebody_put_among_the_files_is_named_and_left(bench, folder):
     ("path", "why"),
     [
         ("index.html", "was not written by 'bench site'"),
-        ("assets/style.css", "was not written by 'bench site'"),
+        ("assets/core/style.css", "was not written by 'bench site'"),
         ("data/board.js", "was not written by 'bench site'"),
         ("data/mine.json", "is no part of the page"),
         ("rows/mine.js", "is no part of the page"),
@@ -143,7 +141,7 @@ def test_what_somebody_else_wrote_is_refused_before_anything_is_written(bench, f
 def test_a_page_of_another_version_is_written_anew(bench, folder):
     bench("site")
     first = generated(folder)
-    for path in ("index.html", "assets/style.css", "data/board.js"):
+    for path in ("index.html", "assets/core/style.css", "data/board.js"):
         with (folder / "site" / path).open("a") as file:
             file.write("of an older version")
     assert "wrote 3 of" in bench("site").out
@@ -179,12 +177,20 @@ def test_a_trace_that_is_not_its_records_is_an_error(bench, folder):
     assert "is not the one its record was made from" in answer.err
 
 
-def test_the_page_needs_no_plugin(folder):
-    script = (
-        "import sys; from codonbench.cli.main import app\n"
-        "app(['site'], standalone_mode=False)\n"
-        "print([name for name in sys.modules if name.startswith('codonbench_')])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]"
+def test_without_the_plugin_that_draws_rows_the_board_is_there(bench, folder):
+    answer = bench("site", "-p", "no:codonbench_datasets.human_codon")
+    assert answer.code == 0
+    assert "rows: 2, with pictures: 0" in answer.out
+    assert '"title":"excess pairs"' in (folder / "site" / "data" / "board.js").read_text()
+    assert "figures.js" not in (folder / "site" / "index.html").read_text()
+
+
+def test_assets_that_are_a_link_to_where_they_lie_are_left_alone(bench, folder, tmp_path):
+    bench("site")
+    assets, elsewhere = folder / "site" / "assets" / "core", tmp_path / "elsewhere"
+    assets.rename(elsewhere)
+    assets.symlink_to(elsewhere)
+    (elsewhere / "words.js").write_text("of another version")
+    assert bench("site", "--check").code == 0
+    assert "everything is up to date" in bench("site").out
+    assert (elsewhere / "words.js").read_text() == "of another version"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from codonbench.contracts import TaskOptions
+from codonbench.data import download
 from codonbench.errors import DataError, DownloadError, UnknownNameError
-from codonbench_datasets import download
 from codonbench_datasets.gue_tf import COMMIT, SHA256, gue_tf
 
 ROOT = Path(__file__).resolve().parents[2]

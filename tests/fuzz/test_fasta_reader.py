@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from codonbench.data import fasta
+from codonbench.data.fasta import read_fasta, read_table
 from codonbench.errors import DataError
-from codonbench_datasets import fasta
-from codonbench_datasets.fasta import read_fasta, read_table
-from codonbench_datasets.genetic_code import genetic_code
-from codonbench_datasets.orfs import curate
+from codonbench_datasets.human_codon.genetic_code import genetic_code
+from codonbench_datasets.human_codon.orfs import curate
 
 BASES = "UCAG"
 LINE_ENDS = st.sampled_from(("\n", "\r\n", "\r"))

@@ -23,7 +23,7 @@ from codonbench.records.signing import (
 from codonbench.records.store import BadRecord, Store, read_record
 from codonbench.records.untrusted import check_numbers_and_depth, read_json
 from codonbench.report.markdown import render_board
-from codonbench_datasets.human_codon import HumanCodon
+from codonbench_datasets.human_codon.task import HumanCodon
 
 TASKS = dict.fromkeys(("human-codon", "dipeptide"), HumanCodon())  # ranked alike
 

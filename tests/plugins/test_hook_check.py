@@ -24,6 +24,8 @@ def test_the_hooks_are_those_of_hookspecs_with_their_arguments():
         "run_started": ("run_spec",),
         "snapshot_taken": ("trajectory", "index"),
         "run_finished": ("record",),
+        "row_figures": (),
+        "show_run": ("record", "trajectory", "width"),
     }
     assert all(getattr(hookspecs, name).__doc__ for name in hooks())
 

@@ -35,7 +35,7 @@ from codonbench.report.markdown import (
     ratio_text,
     render_board,
 )
-from codonbench_datasets.human_codon import HumanCodon
+from codonbench_datasets.human_codon.task import HumanCodon
 
 BUDGET = 23_040_000
 TASKS = {"human-codon": HumanCodon()}

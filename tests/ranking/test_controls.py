@@ -18,8 +18,8 @@ from codonbench.protocols.referee import unwatched
 from codonbench.ranking import board
 from codonbench.ranking.controls import controlled_key
 from codonbench.report.markdown import render_board
-from codonbench_datasets.human_codon import HumanCodon
-from codonbench_datasets.human_codon_ranking import RANKING, SHUFFLED
+from codonbench_datasets.human_codon.ranking import RANKING, SHUFFLED
+from codonbench_datasets.human_codon.task import HumanCodon
 
 FASTER = SHUFFLED.flag
 SEEDS = (1, 2, 3, 4, 5, 6)  # all of their codons are shown within 6,400 pairs

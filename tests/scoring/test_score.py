@@ -6,7 +6,7 @@ import pytest
 from codonbench import NOT_MEASURED, Metric, Output
 from codonbench.errors import PluginError
 from codonbench.scoring.score import comparability_key, score
-from codonbench_datasets.human_codon_ranking import RANKING
+from codonbench_datasets.human_codon.ranking import RANKING
 
 ANY = Output(unit="pairs", direction="none", summary="Anything.")
 

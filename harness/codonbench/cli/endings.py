@@ -14,7 +14,8 @@ import typer
 from typer.core import TyperGroup
 
 from codonbench.cli.exit_codes import DONE, INTERRUPTED, UNUSABLE
-from codonbench.errors import BenchError
+from codonbench.cli.plugin_commands import broken_command, load_command, plugin_commands
+from codonbench.errors import BenchError, PluginError
 
 _THE_DISK = (
     errno.ENOSPC,
@@ -28,7 +29,28 @@ _THE_DISK = (
 
 
 class BenchGroup(TyperGroup):
-    """The commands of `bench`. Their exceptions end here, before Typer has a say in them."""
+    """The commands of `bench`, and those of plugins, which are loaded when they are called.
+
+    Their exceptions end here, before Typer has a say in them.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands: ours in their order, then those of plugins."""
+        ours = super().list_commands(ctx)
+        return [*ours, *(n for n in plugin_commands(ctx.params.get("switches")) if n not in ours)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; None where there is none of that name."""
+        ours = super().get_command(ctx, cmd_name)
+        if ours is not None:
+            return ours
+        point = plugin_commands(ctx.params.get("switches")).get(cmd_name)
+        if point is None:
+            return None
+        try:
+            return load_command(point)
+        except PluginError as error:
+            return broken_command(cmd_name, error)
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the options that come before the command; answer --help and --version."""

@@ -15,12 +15,9 @@ from codonbench.cli import (
     check,
     data,
     exit_codes,
-    explain,
     listing,
     new,
-    plot,
     plugins,
-    reproduce,
     run,
     score,
     show,
@@ -42,12 +39,9 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("show")(show.show)
-app.command("plot")(plot.plot)
-app.command("explain")(explain.explain)
 app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
 app.command("site")(site.site)
-app.command("reproduce")(reproduce.reproduce)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
 app.command("validate")(validate.validate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
     from codonbench.contracts.run_record import RunRecord
     from codonbench.plugins.registry import Registry
-    from codonbench.report.site.files import Files
-    from codonbench.report.site.pictures import RowPicture
+    from codonbench.report.site.files import Drawn, Files
 
 
 def site(
@@ -53,14 +53,15 @@ def site(
 ) -> None:
     """Write the board as a page with pictures: site/index.html opens in any browser, from disk.
 
-    Pictures are made from trajectories, where these are at hand, and kept from then on: one file a row,
-    for as long as it belongs to the records. --check needs committed files only.
+    Pictures are made from trajectories, where these are at hand, and kept from then on: one file
+    a row, for as long as it belongs to the records. --check needs committed files only.
     """
     from codonbench.cli.loading import load_plugins
     from codonbench.errors import StaleError, StoreError
     from codonbench.ranking.board import build_board
     from codonbench.records.store import Store
     from codonbench.report.site import files
+    from codonbench.report.site.figures import all_figures
 
     if not results.is_dir():
         raise StoreError(f"no results folder {results}; 'bench run' makes one")
@@ -70,15 +71,16 @@ def site(
     registry = load_plugins(plugin, plugins_dir)
     board, runs = build_board(found, registry.known_tasks), files.runs_by_id(found)
     say_what_is_not_counted(board)
-    old = files.committed_rows(folder)
-    pictures = (
+    figures = all_figures(registry)
+    old = files.committed_rows(folder, figures)
+    drawn = (
         files.fitting_rows(board, runs, old)
         if check
-        else list(files.pictured_rows(board, runs, old, store, anew=redraw))
+        else list(files.drawn_rows(board, runs, old, store, figures, anew=redraw))
     )
     if embeddings and not check:
-        pictures = [_with_embedding(each, runs, registry, data) for each in pictures]
-    wanted = files.wanted_files(board, runs, pictures)
+        drawn = [_with_embedding(each, runs, registry, data) for each in drawn]
+    wanted = files.wanted_files(board, runs, drawn, figures)
     stale = files.stale_files(folder, wanted)
     if check and stale:
         raise StaleError(
@@ -88,30 +90,21 @@ def site(
     _write(folder, wanted, stale)
     rows = sum(len(table.rows) + len(table.references) for table in board.tables)
     done = _done(stale, wanted) if stale else "everything is up to date"
-    typer.echo(
-        f"{done}; rows: {rows}, with pictures: {len(pictures)}; open {folder / 'index.html'}"
-    )
+    typer.echo(f"{done}; rows: {rows}, with pictures: {len(drawn)}; open {folder / 'index.html'}")
 
 
 def _with_embedding(
-    picture: RowPicture, runs: Mapping[str, RunRecord], registry: Registry, data: str | None
-) -> RowPicture:
-    """Return a row's pictures with its embedding, of the run whose heat map is shown."""
+    drawn: Drawn, runs: Mapping[str, RunRecord], registry: Registry, data: str | None
+) -> Drawn:
+    """Return what a row is drawn from with what only a run made again can tell."""
     from codonbench.errors import UsageError
-    from codonbench.plots.illustrate import draw_embedding, has_embedding
 
-    if picture.embedding or not picture.heat_map:
-        return picture
-    record = runs[picture.heat_map.run_id]
     try:
-        if not has_embedding(record, registry, picture.axes):
-            return picture
-        is_file = record.run_spec.data not in registry.task(record.task).task.data_names
-        drawn = draw_embedding(record, registry, cache_folder(), data if is_file else None)
+        content = drawn.figures.add_embedding(drawn.content, runs, registry, cache_folder(), data)
     except UsageError as error:
         typer.echo(f"no embedding: {error}", err=True)
-        return picture
-    return picture.model_copy(update={"embedding": drawn})
+        return drawn
+    return replace(drawn, content=content)
 
 
 def _write(folder: Path, wanted: Files, stale: Iterable[PurePosixPath]) -> None:

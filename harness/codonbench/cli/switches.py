@@ -23,6 +23,7 @@ SwitchOption = Annotated[
     typer.Option(
         "-p",
         metavar="no:NAME",
+        is_eager=True,  # what --help lists depends on it
         help="Do not load the entry point, module or distribution NAME; may be repeated.",
     ),
 ]

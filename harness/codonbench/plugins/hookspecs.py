@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from codonbench.contracts import Metric, Model, Reference, Task, Trajectory
     from codonbench.contracts.run_record import RunRecord
     from codonbench.contracts.run_spec import RunSpec
     from codonbench.protocols.base import Protocol
+    from codonbench.report.site.figures import Figures
 
 hookspec = pluggy.HookspecMarker("codonbench")
 hookimpl = pluggy.HookimplMarker("codonbench")
@@ -50,3 +53,21 @@ def snapshot_taken(trajectory: Trajectory, index: int) -> None:
 @hookspec
 def run_finished(record: RunRecord) -> None:
     """After a run is scored and stored. Read-only."""
+
+
+@hookspec
+def row_figures() -> Figures | None:
+    """Return what the page draws of a row. Called when the page is written or checked.
+
+    None: nothing.
+    """
+
+
+@hookspec
+def show_run(
+    record: RunRecord, trajectory: Trajectory, width: int
+) -> Iterable[RenderableType] | None:
+    """Return what `bench show` prints below a run's facts, for rich, `width` columns at most.
+
+    Called when a run that has a trajectory is shown. None: nothing to show of this task.
+    """

@@ -201,13 +201,23 @@ class Registry:
         Raises:
             PluginError: One of them failed; names it.
         """
+        self.ask(hook, **facts)
+
+    def ask(self, hook: str, **facts: object) -> list[Any]:
+        """Call a hook of every plugin that has it; return their answers, less those None.
+
+        Raises:
+            PluginError: One of them failed; names it.
+        """
+        answers = []
         for impl in getattr(self.manager.hook, hook).get_hookimpls():
             try:
-                impl.function(*(facts[name] for name in impl.argnames))
+                answers.append(impl.function(*(facts[name] for name in impl.argnames)))
             except Exception as error:
                 raise PluginError(
                     f"plugin {impl.plugin_name} failed in {hook}: {error!r}"
                 ) from error
+        return [answer for answer in answers if answer is not None]
 
     def _claim(self, table: dict[str, Any], entry: Entry, kind: str) -> None:
         taken = table.setdefault(entry.name, entry)

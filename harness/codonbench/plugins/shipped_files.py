@@ -1,7 +1,7 @@
 """TOML files that installed plugin packages ship, found without importing the packages.
 
 A package that an entry point of the group ``codonbench`` names ships suites in its folder
-``suites`` and publications in its folder ``publications``.
+``suites``, or in the folder ``suites`` of a package in it; and likewise what else plugins read.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def _beside(module: str, folder: str) -> list[Path]:
     except (ImportError, ValueError):  # a broken plugin; the registry is who says so
         return []
     places = (spec.submodule_search_locations if spec else None) or []
-    return sorted(path for place in places for path in Path(place, folder).glob("*.toml"))
+    patterns = (f"{folder}/*.toml", f"*/{folder}/*.toml")
+    return sorted(path for place in places for p in patterns for path in Path(place).glob(p))
 
 
 def find_file(name: str, folder: str, kind: str) -> Path:

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 from codonbench import Dataset, DataSource, Task, TaskSpec, hookimpl
 from codonbench.contracts import Column, Input, Ranking, Target
+from codonbench.data import download
 from codonbench.data.table import TableFormat, read_table
 from codonbench.errors import UnknownNameError
-from codonbench_datasets import download
 
 COMMIT = "486343e5212361d6cd7ed03c624f430ed3d5f02e"
 FOLDER = f"https://raw.githubusercontent.com/wds-seu/DeepGene/{COMMIT}/data/GUE/tf"

@@ -5,12 +5,18 @@ import json
 import re
 from importlib.resources import files
 
-ASSETS = files("codonbench.report.site") / "assets"
-VENDOR = ASSETS / "vendor"
+from codonbench.plugins.discovery import load_registry
+from codonbench.ranking.board import Board
+from codonbench.report.site.figures import all_figures
+from codonbench.report.site.files import wanted_files
+
+FIGURES = all_figures(load_registry())
+WANTED = wanted_files(Board(tables=(), excluded=()), {}, (), FIGURES)
+VENDOR = files("codonbench.report.site") / "assets" / "vendor"
 OWN = {
-    item.name: item.read_text(encoding="utf-8")
-    for item in ASSETS.iterdir()
-    if item.is_file() and not item.name.startswith(".")
+    str(path): content.decode()
+    for path, content in WANTED.items()
+    if path.parts[0] in ("assets", "index.html") and "vendor" not in path.parts
 }
 
 
@@ -29,11 +35,8 @@ def test_what_is_vendored_is_what_its_package_holds():
 
 def test_the_page_names_every_script_and_they_are_there():
     named = re.findall(r'<script[^>]* src="([^"]+)"></script>', OWN["index.html"])
-    scripts = {f"assets/{name}" for name in OWN if name.endswith(".js")}
-    vendored = {
-        f"assets/vendor/{item.name}" for item in VENDOR.iterdir() if item.name[-3:] == ".js"
-    }
-    assert set(named) == scripts | vendored | {"data/board.js"}
+    assert len(named) == len(set(named))
+    assert set(named) == {str(path) for path in WANTED if path.suffix == ".js"}
     assert named[-1] == "data/board.js"  # it calls what the others define
 
 

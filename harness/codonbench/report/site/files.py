@@ -3,15 +3,19 @@
 ::
 
     site/index.html        the page
-    site/assets/           its code, its style and the plotting library, as they lie in the wheel
+    site/assets/core/      its code, its style and the plotting library, as they lie in the wheel
+    site/assets/<figures>/ likewise those of each plugin that draws figures of a row
     site/data/board.js     the board
-    site/rows/<row id>.js  one row's pictures, loaded when the row is opened
+    site/rows/<row id>.js  what one row's figures are drawn from, loaded when the row is opened
+
+A folder of assets may be a link to where they lie in a checkout, which need not hold them twice.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -21,9 +25,9 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
 from codonbench.ranking.board import Board
 from codonbench.records.store import Store
+from codonbench.report.site.figures import Figures, RowContent
 from codonbench.report.site.page import build_page
-from codonbench.report.site.pictures import RowPicture
-from codonbench.report.site.rows import Records, kept_part, picture_row, row_id
+from codonbench.report.site.rows import Records, row_id
 from codonbench.report.site.scripts import as_script, from_script
 
 Files = dict[PurePosixPath, bytes]
@@ -37,63 +41,96 @@ _MARKS = MappingProxyType({"data": b"codonbench.board(", "rows": b"codonbench.ro
 """What each file of ours has held in every version, by folder; the page has its title."""
 
 
-def committed_rows(folder: Path) -> dict[str, RowPicture]:
-    """Return the pictures in a page's folder, by row; what is none of ours is left out."""
+@dataclass(frozen=True)
+class Drawn:
+    """What a row's file holds, and whose figures are drawn from it."""
+
+    figures: Figures
+    content: RowContent
+
+
+AllFigures = Mapping[str, Figures]
+"""Those of all plugins, by name."""
+
+
+def committed_rows(folder: Path, figures: AllFigures) -> dict[str, Drawn]:
+    """Return the rows in a page's folder by id; what is none of ours is left out."""
     found = {}
     for path in sorted((folder / "rows").glob("*.js")):
-        try:
-            picture = from_script("row", path.read_bytes(), RowPicture)
-        except (OSError, StoreError):
-            continue
-        if picture.row == path.stem:
-            found[path.stem] = picture
+        for own in figures.values():
+            try:
+                content = from_script("row", path.read_bytes(), own.Content)
+            except (OSError, StoreError):
+                continue
+            if content.row == path.stem:
+                found[path.stem] = Drawn(own, content)
     return found
 
 
-def fitting_rows(board: Board, runs: Records, old: Mapping[str, RowPicture]) -> list[RowPicture]:
-    """Return the committed pictures that belong, whole, to the board's rows."""
+def fitting_rows(board: Board, runs: Records, old: Mapping[str, Drawn]) -> list[Drawn]:
+    """Return what was committed and belongs, whole, to the board's rows."""
     return [
         old[row]
         for row, records in rows_of(board, runs)
-        if row in old and kept_part(old[row], records) == old[row]
+        if row in old and old[row].figures.kept(old[row].content, records) == old[row].content
     ]
 
 
-def pictured_rows(
+def drawn_rows(
     board: Board,
     runs: Records,
-    old: Mapping[str, RowPicture],
+    old: Mapping[str, Drawn],
     store: Store,
+    figures: AllFigures,
     *,
     anew: bool = False,
-) -> Iterator[RowPicture]:
-    """Yield the pictures of each row that has any: kept where they fit, made where trajectories are.
+) -> Iterator[Drawn]:
+    """Yield what each row is drawn from: kept where it fits, made where trajectories are.
 
     Args:
         board: The leaderboard.
         runs: The records that its rows count.
         old: What was made before.
         store: Where trajectories lie, if anywhere.
+        figures: Whose turn it is, in this order; the first that has something draws the row.
         anew: Make what trajectories are at hand for again, though it was made before.
 
     Raises:
         StoreError: A trajectory is unreadable, or is not its record's.
     """
     for row, records in rows_of(board, runs):
-        kept = kept_part(old[row], records) if row in old else None
-        picture = picture_row(records, store, kept, anew=anew)
-        if picture is not None:
-            yield picture
+        for own in figures.values():
+            kept = None
+            if row in old and old[row].figures is own:
+                kept = own.kept(old[row].content, records)
+            content = own.make(records, store, kept, anew=anew)
+            if content is not None:
+                yield Drawn(own, content)
+                break
 
 
-def wanted_files(board: Board, runs: Records, pictures: Iterable[RowPicture]) -> Files:
-    """Return all that the page's folder should hold."""
-    content: Files = dict(_assets())
-    drawn = set()
-    for picture in pictures:
-        content[PurePosixPath("rows", f"{picture.row}.js")] = as_script("row", picture)
-        drawn.add(picture.row)
-    page = build_page(board, runs, frozenset(drawn))
+def wanted_files(
+    board: Board,
+    runs: Records,
+    drawn: Iterable[Drawn],
+    figures: AllFigures,
+) -> Files:
+    """Return all that the page's folder should hold.
+
+    Args:
+        board: The leaderboard.
+        runs: The records that its rows count.
+        drawn: What rows are drawn from.
+        figures: Those of all plugins.
+    """
+    content: Files = {PurePosixPath(_INDEX): _index(figures), **dict(_assets(figures))}
+    drawn_by = {}
+    for one in drawn:
+        row = one.content.row
+        content[PurePosixPath("rows", f"{row}.js")] = as_script("row", one.content)
+        drawn_by[row] = one.figures.name
+    more = tuple(name for own in figures.values() for name in own.metrics)
+    page = build_page(board, runs, drawn_by, more)
     return content | {PurePosixPath("data", "board.js"): as_script("board", page)}
 
 
@@ -105,7 +142,11 @@ def stale_files(folder: Path, wanted: Files) -> list[PurePosixPath]:
         for path in (folder / part).rglob("*")
         if path.is_file()
     }
-    differ = {path for path, content in wanted.items() if _content(folder / path) != content}
+    differ = {
+        path
+        for path, content in wanted.items()
+        if _content(folder / path) != content and not _is_linked(folder, path)
+    }
     return sorted(differ | (there - wanted.keys()))
 
 
@@ -153,11 +194,21 @@ def rows_of(board: Board, runs: Records) -> Iterator[tuple[str, Records]]:
             yield row_id(next(iter(records.values()))), records
 
 
-def _assets() -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Yield the page itself and what it is made of."""
-    root = files("codonbench.report.site") / "assets"
-    for path, content in _walk(root, PurePosixPath("assets")):
-        yield (PurePosixPath(_INDEX) if path.name == _INDEX else path), content
+def _index(figures: AllFigures) -> bytes:
+    """Return the page itself, with a line for each script and style of the figures."""
+    page = (files("codonbench.report.site") / _INDEX).read_text(encoding="utf-8")
+    lines = []
+    for name, own in figures.items():
+        lines += [f'<link rel="stylesheet" href="assets/{name}/{file}">' for file in own.styles]
+        lines += [f'<script defer src="assets/{name}/{file}"></script>' for file in own.scripts]
+    return page.replace("<!-- figures -->", "\n".join(lines)).encode()
+
+
+def _assets(figures: AllFigures) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Yield what the page and its figures are made of."""
+    yield from _walk(files("codonbench.report.site") / "assets", PurePosixPath("assets", "core"))
+    for name, own in figures.items():
+        yield from _walk(own.assets, PurePosixPath("assets", name))
 
 
 def _walk(folder: Traversable, at: PurePosixPath) -> Iterator[tuple[PurePosixPath, bytes]]:
@@ -166,6 +217,11 @@ def _walk(folder: Traversable, at: PurePosixPath) -> Iterator[tuple[PurePosixPat
             yield from _walk(item, at / item.name)
         elif not item.name.startswith("."):
             yield at / item.name, item.read_bytes()
+
+
+def _is_linked(folder: Path, path: PurePosixPath) -> bool:
+    """Return whether an asset lies in a folder that is a link to where it comes from."""
+    return path.parts[0] == "assets" and (folder / "assets" / path.parts[1]).is_symlink()
 
 
 def _content(path: Path) -> bytes | None:

@@ -5,24 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from codonbench.contracts import Frozen
+from codonbench.contracts import Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.ranking.board import Board, Excluded, Table
 from codonbench.ranking.controls import Contrast
 from codonbench.ranking.rows import Row
-from codonbench.ranking.statistics import Median, RestrictedMean
+from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.report.site.rows import row_id
 from codonbench.report.site.wording import shown, shown_facts
 
-RUN_METRICS = (
-    "pairs_consumed",
-    "all_seen",
-    "excess_pairs",
-    "sustained_pairs",
-    "confident_pairs",
-    "rare_stop_ambiguity",
-)
-"""What the page says of each seed, in numbers."""
+
+class PageColumn(Frozen):
+    """A column that shows a metric over a row's seeds.
+
+    Attributes:
+        metric, title: As in `Column`.
+        limited: Whether null, "never", is beyond the budget.
+    """
+
+    metric: str
+    title: str
+    limited: bool
 
 
 class Beside(Frozen):
@@ -38,8 +41,8 @@ class PageRow(Frozen):
     """A row of the page's table.
 
     Attributes:
-        id: Of its pictures' file, and of links to it.
-        pictures: Whether there is such a file.
+        id: Of its figures' file, and of links to it.
+        figures: Whose figures they are; empty where there is no such file.
         model, supplier, version: Who; `supplier` is empty for what comes with codonbench.
         changes: Where the configuration departs from the name's own.
         config: The whole configuration.
@@ -52,7 +55,7 @@ class PageRow(Frozen):
     """
 
     id: str
-    pictures: bool
+    figures: str
     model: str
     supplier: str
     version: str
@@ -69,7 +72,7 @@ class PageRow(Frozen):
     successes: int
     success_low: float
     success_high: float
-    medians: dict[str, Median | None]
+    medians: dict[str, Median | Mean | None]
     restricted_mean: RestrictedMean | None
     parameters: int
     devices: tuple[str, ...]
@@ -78,7 +81,15 @@ class PageRow(Frozen):
 
 
 class PageTable(Frozen):
-    """A table of the page; see `codonbench.ranking.board.Table`."""
+    """A table of the page; see `codonbench.ranking.board.Table`.
+
+    Attributes:
+        figures: Whose figures its rows have, and who explains its columns; empty for nobody.
+        columns: Its metrics: the primary one, those that break ties, and the others.
+        leading: How many of them stand beside the model's name.
+        success: The metric that is null where a run did not succeed; empty where every run does.
+        span: The metric that is also drawn on an axis, and has a restricted mean; empty for none.
+    """
 
     key: str
     task: str
@@ -87,6 +98,11 @@ class PageTable(Frozen):
     data: str
     data_checksum: str
     simulated: bool
+    figures: str
+    columns: tuple[PageColumn, ...]
+    leading: int
+    success: str
+    span: str
     control: str
     device: str
     stop: str
@@ -109,25 +125,42 @@ Runs = Mapping[str, RunRecord]
 """All records by run_id."""
 
 
-def build_page(board: Board, runs: Runs, pictured: frozenset[str]) -> Page:
+def build_page(
+    board: Board,
+    runs: Runs,
+    drawn_by: Mapping[str, str],
+    more: tuple[str, ...] = (),
+) -> Page:
     """Return the page's data.
 
     Args:
         board: The leaderboard.
         runs: The records that its rows count.
-        pictured: Ids of the rows that have pictures.
+        drawn_by: Whose figures a row has, by its id.
+        more: Metrics to give of each seed, beside those of columns.
     """
     return Page(
-        tables=tuple(_table(table, runs, pictured) for table in board.tables),
+        tables=_explained(tuple(_table(table, runs, drawn_by, more) for table in board.tables)),
         excluded=tuple(
             Excluded(name=shown(e.name), reason=shown(e.reason, 400)) for e in board.excluded
         ),
     )
 
 
-def _table(table: Table, runs: Runs, pictured: frozenset[str]) -> PageTable:
+def _table(
+    table: Table,
+    runs: Runs,
+    drawn_by: Mapping[str, str],
+    more: tuple[str, ...],
+) -> PageTable:
     chosen = {k: v for k, v in table.task_options.items() if v is not None}
-    everyone = (*table.rows, *table.references)
+    ranking = table.ranking
+    columns = _columns(ranking)
+    metrics = tuple(dict.fromkeys((*more, *(column.metric for column in columns))))
+    rows = tuple(
+        _row(row, table.contrasts, runs, drawn_by, metrics)
+        for row in (*table.rows, *table.references)
+    )
     return PageTable(
         key=shown(table.key),
         task=shown(table.task),
@@ -143,18 +176,43 @@ def _table(table: Table, runs: Runs, pictured: frozenset[str]) -> PageTable:
         torch=shown(", ".join(table.torch)),
         engines=shown(", ".join(table.engines)),
         notes=tuple(shown(note, 400) for note in table.notes),
-        rows=tuple(_row(row, table.contrasts, runs, pictured) for row in everyone),
+        figures=next((row.figures for row in rows if row.figures), ""),
+        columns=columns,
+        leading=1 + len(ranking.tie_breakers),
+        success=ranking.success or "",
+        span=ranking.restricted_mean or "",
+        rows=rows,
+    )
+
+
+def _explained(tables: tuple[PageTable, ...]) -> tuple[PageTable, ...]:
+    """Return tables, those without figures explained as others of their task are."""
+    known = {table.task: table.figures for table in reversed(tables) if table.figures}
+    return tuple(t.model_copy(update={"figures": known.get(t.task, "")}) for t in tables)
+
+
+def _columns(ranking: Ranking) -> tuple[PageColumn, ...]:
+    """Return a task's columns: the primary one, those that break ties, and the others."""
+    first = (ranking.metric, *ranking.tie_breakers)
+    columns = sorted(ranking.columns, key=lambda c: (c.metric not in first, c.metric != first[0]))
+    return tuple(
+        PageColumn(metric=c.metric, title=shown(c.title), limited=c.scale != "other")
+        for c in columns
     )
 
 
 def _row(
-    row: Row, contrasts: tuple[Contrast, ...], runs: Runs, pictured: frozenset[str]
+    row: Row,
+    contrasts: tuple[Contrast, ...],
+    runs: Runs,
+    drawn_by: Mapping[str, str],
+    metrics: tuple[str, ...],
 ) -> PageRow:
     records = [runs[run_id] for run_id in row.run_ids]
     name = row_id(records[0])
     return PageRow(
         id=name,
-        pictures=name in pictured,
+        figures=drawn_by.get(name, ""),
         model=shown(row.model),
         supplier="" if row.distribution == "codonbench" else shown(row.distribution or "nobody"),
         version=shown(row.model_version),
@@ -162,8 +220,8 @@ def _row(
         config=shown(shown_facts(row.config), 600),
         about=_about(records[0]),
         seeds=row.seeds,
-        values={m: tuple(r.metrics.get(m) for r in records) for m in RUN_METRICS},
-        unanswered=tuple(m for m in RUN_METRICS if any(m in r.not_measured for r in records)),
+        values={m: tuple(r.metrics.get(m) for r in records) for m in metrics},
+        unanswered=tuple(m for m in metrics if any(m in r.not_measured for r in records)),
         beside=tuple(_beside(c) for c in contrasts if _same(c, row)),
         rank=row.rank,
         tier=row.tier,
@@ -171,7 +229,7 @@ def _row(
         successes=row.successes,
         success_low=row.success_low,
         success_high=row.success_high,
-        medians=row.medians,
+        medians={**row.medians, **row.means},
         restricted_mean=row.restricted_mean,
         parameters=row.parameters,
         devices=tuple(shown(device) for device in row.devices),

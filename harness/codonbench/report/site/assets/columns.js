@@ -5,28 +5,26 @@
 codonbench.columns = (table) => {
   const { element, words } = codonbench;
   const has = (field) => table.rows.some((row) => row[field] != null);
-  const budget = table.budget_pairs;
+  const hints = codonbench.figures[table.figures]?.hints ?? {};
+  const title = (metric) => table.columns.find((c) => c.metric === metric)?.title ?? metric;
 
-  const median = (name, title, hint, limit = budget) => ({
-    name, title, hint, kind: "number",
+  const metric = ({ metric: name, title: text, limited }) => ({
+    name, title: upper(text), hint: hints[name] ?? upper(text), kind: "number",
     value: (row) => sortable(row.medians[name]),
-    cell: (row) => figure(row.medians[name], limit),
+    cell: (row) => figure(row.medians[name], limited ? table.budget_pairs : null),
   });
 
   return [
-    { name: "rank", title: "#", hint: "Rank by median excess pairs", kind: "number", value: (row) => row.rank ?? null, cell: (row) => [row.rank ?? ""] },
+    { name: "rank", title: "#", hint: `Rank by ${title(table.columns[0]?.metric)}`, kind: "number", value: (row) => row.rank ?? null, cell: (row) => [row.rank ?? ""] },
     has("tier") && { name: "tier", title: "Tier", hint: "Not told apart from the first row of the tier by a paired test; a dash: too few seeds to test", kind: "number", value: (row) => row.tier, cell: (row) => [row.rank == null ? "" : row.tier ?? "–"] },
     { name: "model", title: "Model", hint: "Name, changes to it, supplier; opens its pictures", kind: "text", head: true, value: (row) => codonbench.label(row), cell: name },
-    median("excess_pairs", "Excess pairs", "Pairs beyond the point at which every codon has been seen"),
-    median("pairs_consumed", "Pairs consumed", "Pairs until all are right for the first time"),
-    { name: "span", title: "", label: "Pairs consumed, drawn", kind: "picture", cell: (row) => [bar(row.medians.pairs_consumed, table)] },
-    { name: "success", title: "Success", hint: "Runs that stayed right, with the 95 % interval of their share", kind: "number", value: (row) => (row.medians.sustained_pairs ? row.successes / row.seeds.length : null), cell: success },
+    ...table.columns.slice(0, table.leading).map(metric),
+    table.span && { name: "span", title: "", label: `${upper(title(table.span))}, drawn`, kind: "picture", cell: (row) => [bar(row.medians[table.span], table)] },
+    table.success && { name: "success", title: "Success", hint: "Runs that succeeded, with the 95 % interval of their share", kind: "number", value: (row) => (row.medians[table.success] ? row.successes / row.seeds.length : null), cell: success },
     { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
     { name: "notes", title: "Notes", hint: "What a reader must know", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [element("div", { title: row.notes.join("; ") }, row.notes.join("; "))] },
-    median("sustained_pairs", "Sustained", "Pairs until all are right, and stay so for 64,000 pairs"),
-    median("confident_pairs", "Confident 0.9", "Pairs until every p(true) is at least 0.9"),
-    has("restricted_mean") && { name: "restricted_mean", title: "Restricted mean", hint: "Mean pairs, runs that never got there counted at the budget", kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), null) },
-    median("rare_stop_ambiguity", "Unsure stops", "Stop codons with p(stop) below 0.9 at the end", null),
+    ...table.columns.slice(table.leading).map(metric),
+    has("restricted_mean") && { name: "restricted_mean", title: "Restricted mean", hint: `Mean of ${title(table.span)}, runs that never got there counted at the budget`, kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), null) },
     { name: "parameters", title: "Parameters", hint: "Trainable parameters", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
     { name: "seconds", title: "s a run", hint: "Median training time, where all ran on one device", kind: "number", value: (row) => row.seconds, cell: (row) => [row.seconds == null ? "" : d3.format(".2~f")(row.seconds)] },
   ].filter(Boolean);
@@ -38,7 +36,7 @@ codonbench.columns = (table) => {
   }
 
   function success(row) {
-    if (!row.medians.sustained_pairs) return ["–"];
+    if (!row.medians[table.success]) return ["–"];
     const interval = `${words.percent(row.success_low)}–${words.percent(row.success_high)} %`;
     return [`${row.successes}/${row.seeds.length}`, element("small", {}, interval)];
   }
@@ -48,6 +46,10 @@ codonbench.columns = (table) => {
     const point = words.censored(value.value, limit);
     const single = value.low === value.high || value.n === 1;
     return [point, !single && element("small", {}, words.range(value.low, value.high, limit))].filter(Boolean);
+  }
+
+  function upper(text) {
+    return text.charAt(0).toUpperCase() + text.slice(1);
   }
 
   // A mean of pairs has decimals that no seed has.
@@ -77,8 +79,8 @@ codonbench.columns = (table) => {
 codonbench.label = (row) => [row.model, row.changes && `(${row.changes})`, row.supplier && `by ${row.supplier}`].filter(Boolean).join(" ");
 
 // Pairs to a share of the width, on a log axis; what lies beyond the budget is at its end.
-codonbench.pairsScale = (rows) => {
-  const found = rows.flatMap((row) => { const m = row.medians.pairs_consumed; return m ? [m.low, m.value, m.high] : []; }).filter((x) => x != null && x > 0);
+codonbench.pairsScale = (rows, metric) => {
+  const found = rows.flatMap((row) => { const m = row.medians[metric]; return m ? [m.low, m.value, m.high] : []; }).filter((x) => x != null && x > 0);
   if (!found.length) return null;
   const log = d3.scaleLog([d3.min(found), d3.max(found) * 1.0001], [0.04, 0.9]).clamp(true);
   return (x) => (x === Infinity ? 1 : log(x));

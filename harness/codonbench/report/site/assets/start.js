@@ -3,7 +3,7 @@
 
 codonbench.board = (board) => {
   const rows = new Map(board.tables.flatMap((table) => table.rows.map((row) => [row.id, { row, table }])));
-  const leaderboard = codonbench.ranking.board(board);
+  const leaderboard = codonbench.ranking(board);
   let opened = null; // the row that is open
 
   function follow() {
@@ -13,12 +13,12 @@ codonbench.board = (board) => {
     opened = id;
     leaderboard.show(found.table);
     leaderboard.mark(id);
-    codonbench.ranking.rows.open(found.row, found.table);
+    codonbench.rows.open(found.row, found.table);
   }
 
   // Whoever closes a row goes on from where it was opened.
   function shut() {
-    codonbench.ranking.rows.close();
+    codonbench.rows.close();
     leaderboard.mark(null);
     if (opened) document.querySelector(`#table a[href="#row=${opened}"]`)?.focus();
     opened = null;

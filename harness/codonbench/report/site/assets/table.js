@@ -1,7 +1,7 @@
 // The leaderboard: one table at a time, sorted by any column, filtered by text and device.
 "use strict";
 
-codonbench.ranking.board = (board) => {
+codonbench.ranking = (board) => {
   const { element, words } = codonbench;
   const find = (id) => document.getElementById(id);
   const [pickTable, pickText, pickDevice, pickReferences] = ["pick-table", "pick-text", "pick-device", "pick-references"].map(find);
@@ -32,12 +32,13 @@ codonbench.ranking.board = (board) => {
   function show(chosen) {
     if (chosen === table) return;
     table = chosen;
-    table.scale = codonbench.pairsScale(table.rows);
+    table.scale = codonbench.pairsScale(table.rows, table.span);
     pickTable.value = board.tables.indexOf(table);
     columns = codonbench.columns(table);
     const devices = [...new Set(table.rows.flatMap((row) => row.devices))].sort();
     pickDevice.replaceChildren(element("option", { value: "" }, "All devices"), ...devices.map((d) => element("option", { value: d }, d)));
     find("about-table").textContent = about();
+    find("explain-task").replaceChildren(...[codonbench.figures[table.figures]?.explain()].filter(Boolean));
     lines = table.rows.map((row) => ({ row, tr: line(row), text: [codonbench.label(row), row.config, ...row.notes, ...row.devices].join(" ").toLowerCase() }));
     sorting = { name: "rank", descending: false };
     head();
@@ -45,7 +46,7 @@ codonbench.ranking.board = (board) => {
   }
 
   function about() {
-    const stop = table.stop === "confident" ? "a run stops once its deciphering has lasted and every codon has had p ≥ 0.9, at the latest" : "a run stops";
+    const stop = codonbench.figures[table.figures]?.endings[table.stop] ?? "a run stops";
     return [
       `Task version ${table.version}${table.options && ` (${table.options})`}; ${stop} at ${words.whole(table.budget_pairs)} pairs; data ${table.data_checksum}; torch ${table.torch}; engine ${table.engines}.`,
       ...table.notes,

@@ -19,18 +19,4 @@ codonbench.unpack = async (packed) => {
   }
 };
 
-// Levels 0..255 are roots of probabilities.
-codonbench.probability = (level) => (level / 255) ** 2;
-
 codonbench.canUnpack = () => typeof DecompressionStream === "function";
-
-codonbench.unpackAll = async (picture) => {
-  const seeds = await Promise.all(picture.seeds.map(async (seed) => ({ ...seed, ...(await fields(seed, ["pairs", "right", "stops_right", "lowest", "p_stop", "first_right", "right_since"])) })));
-  const heat = picture.heat_map && { ...picture.heat_map, ...(await fields(picture.heat_map, ["pairs", "p", "right", "redrawn"])) };
-  return { ...picture, seeds, heat_map: heat };
-
-  async function fields(from, names) {
-    const arrays = await Promise.all(names.map((name) => codonbench.unpack(from[name])));
-    return Object.fromEntries(names.map((name, i) => [name, arrays[i]]));
-  }
-};

@@ -13,8 +13,6 @@ codonbench.element = (tag, attributes = {}, ...children) => {
   return made;
 };
 
-codonbench.NEVER = 2 ** 32 - 1;
-
 codonbench.words = (() => {
   const whole = d3.format(",.0f");
   const number = (value) => (Number.isInteger(value) || Math.abs(value) >= 100 ? whole(value) : d3.format(".3~g")(value));
@@ -27,3 +25,15 @@ codonbench.words = (() => {
   const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
   return { whole, number, short, percent, censored, range, plural };
 })();
+
+// A labelled choice among [value, text].
+codonbench.choice = (text, options, value) => {
+  const { element } = codonbench;
+  const select = element("select", {}, ...options.map(([v, label]) => element("option", { value: v, selected: String(v) === String(value) }, label)));
+  return { select, label: element("label", { class: "choice" }, `${text} `, select), value: () => select.value };
+};
+
+codonbench.note = (text) => codonbench.element("p", { class: "muted note" }, text);
+
+// What plugins draw of a row, by name; figures.py says what each has.
+codonbench.figures = {};

@@ -1,0 +1,121 @@
+"""What a plugin draws of a row on the page: the contract, and the plugins that meet it."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import ClassVar
+
+from codonbench.contracts import Frozen
+from codonbench.errors import NameClashError, PluginError
+from codonbench.plugins.registry import Registry
+from codonbench.records.store import Store
+from codonbench.report.site.rows import Records
+
+
+class RowContent(Frozen):
+    """What a row's file holds: base of what figures are drawn from, in full.
+
+    Attributes:
+        row: The row's id.
+    """
+
+    row: str
+
+
+class Figures(ABC):
+    """Figures of a row; the hook ``row_figures`` returns them.
+
+    The last of `scripts` sets ``codonbench.figures.NAME`` to an object with
+
+    - ``unpack(content)``: a promise of what ``draw`` is given, from a row file's content;
+    - ``draw(body, content, table)``: fills the element `body`; returns ``{draw, stop}``, of which
+      ``draw()`` is called when width or theme change, ``stop()`` when the row is closed;
+    - ``hints``: an explanation of a column by its metric's name; ``endings``: what ended a run by
+      its stop rule; ``explain()``: an element that says how a table is to be read.
+
+    Class attributes:
+        name: Of the object and of the folder of assets.
+        scripts, styles: Files among the assets, in the order they are loaded.
+        metrics: Metrics that the page gives of each seed, beside those that tables have columns of.
+        Content: What a row's file holds.
+    """
+
+    name: ClassVar[str]
+    scripts: ClassVar[tuple[str, ...]]
+    styles: ClassVar[tuple[str, ...]] = ()
+    metrics: ClassVar[tuple[str, ...]] = ()
+    Content: ClassVar[type[RowContent]]
+
+    @property
+    @abstractmethod
+    def assets(self) -> Traversable:
+        """The folder of scripts and styles, as it lies in the plugin's package."""
+
+    @abstractmethod
+    def kept(self, old: RowContent, records: Records) -> RowContent:
+        """Return what of a committed row belongs to its records and agrees with them.
+
+        Nobody vouches for `old`: what a script relies on is to be checked here.
+        """
+
+    @abstractmethod
+    def make(
+        self, records: Records, store: Store, old: RowContent | None, *, anew: bool
+    ) -> RowContent | None:
+        """Return a row's content: what was made before, and what trajectories at hand add to it.
+
+        Args:
+            records: The row's.
+            store: Where their trajectories lie, if anywhere.
+            old: What is kept of what was made before.
+            anew: Make again what was made before, where the trajectory is at hand.
+
+        Returns:
+            None where there is nothing to draw of this row, or nothing to draw it from.
+
+        Raises:
+            StoreError: A trajectory is unreadable, or is not its record's.
+        """
+
+    def add_embedding(
+        self,
+        content: RowContent,
+        records: Records,
+        registry: Registry,
+        cache: Path,
+        data: str | None,
+    ) -> RowContent:
+        """Return `content` with what only a run made again can tell, for ``--embeddings``.
+
+        Raises:
+            UsageError: The run cannot be made again here.
+        """
+        return content
+
+
+def all_figures(registry: Registry) -> Mapping[str, Figures]:
+    """Return the figures of all plugins by name.
+
+    Raises:
+        PluginError: A plugin fails, or gives its figures no usable name.
+        NameClashError: Two have one name.
+    """
+    found: dict[str, Figures] = {}
+    for figures in registry.ask("row_figures"):
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", figures.name) or figures.name == "core":
+            raise PluginError(
+                f"figures {figures.name!r} of {type(figures).__module__}: expected a name of "
+                "lower-case letters, digits and _, other than 'core'"
+            )
+        if figures.name in found:
+            first = type(found[figures.name]).__module__
+            raise NameClashError(
+                f"figures {figures.name!r} are registered twice: by {first} and by "
+                f"{type(figures).__module__}; switch one off: -p no:NAME"
+            )
+        found[figures.name] = figures
+    return dict(sorted(found.items()))

@@ -1,0 +1,245 @@
+"""Open reading frames: which records are kept, and how a seed's codons are drawn from them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench import Dataset, Split
+from codonbench.data.fasta import Sequences
+from codonbench.errors import DataError
+from codonbench_datasets.human_codon.genetic_code import START, GeneticCode
+
+IntArray = npt.NDArray[np.int64]
+
+TRAIN_PAIRS = 576_000
+TEST_PAIRS = 64_000
+
+REASONS = (
+    "no sequence",
+    "ambiguous base",
+    "length not divisible by three",
+    "does not start with AUG",
+    "does not end in a stop codon",
+    "internal stop codon",
+    "duplicate of an earlier sequence",
+)
+"""Why a record is dropped. They are tried in this order and a record counts under the first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Orfs:
+    """Curated open reading frames, AUG and stop codon included.
+
+    Attributes:
+        codons: Codon indices of all ORFs end to end, shape (sum of lengths,).
+        lengths: Codons in each ORF, shape (n,), each at least 2.
+        dropped: How many records were dropped for each of `REASONS`.
+    """
+
+    codons: npt.NDArray[np.uint8]
+    lengths: IntArray
+    dropped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def counts(self) -> IntArray:
+        """How often each codon occurs, shape (64,)."""
+        # In blocks: bincount would turn all codons into 8-byte integers at once.
+        blocks = range(0, len(self.codons), 1 << 20)
+        per_block = [np.bincount(self.codons[i : i + (1 << 20)], minlength=64) for i in blocks]
+        return np.asarray(np.sum(per_block, axis=0), dtype=np.int64)
+
+    @property
+    def report(self) -> tuple[str, ...]:
+        """One line for what was kept and one for each reason that dropped anything."""
+        kept = f"{len(self):,} {_plural('ORF', len(self))} kept ({len(self.codons):,} codons)"
+        return kept, *_drop_lines(self.dropped)
+
+    def checksum(self, code: GeneticCode) -> str:
+        """Return the SHA-256 (hex) of codons, lengths and genetic code."""
+        digest = hashlib.sha256(f"orfs 1 genetic code {code.number} n {len(self)}\n".encode())
+        digest.update(self.lengths.astype("<i8").tobytes())
+        digest.update(self.codons.data)
+        return digest.hexdigest()
+
+
+def curate(records: Sequences, code: GeneticCode, name: str) -> Orfs:
+    """Keep the records that are open reading frames, each sequence once.
+
+    Kept: starts with AUG, ends in one of the code's stop codons, length divisible by three, no
+    codon labelled ``*`` before the last, only A, C, G, T, U, not equal to an earlier sequence.
+    This is the paper's curation (doi 10.3389/frai.2023.1128153).
+
+    Args:
+        records: The records; their `bases` are overwritten, to save memory.
+        code: Says which codons are stops.
+        name: What messages call the file.
+
+    Raises:
+        DataError: Nothing is left; the message gives the reasons.
+    """
+    reason = np.full(len(records), -1, dtype=np.int8)
+
+    def drop(which: npt.NDArray[np.bool_], index: int) -> None:
+        reason[which & (reason < 0)] = index
+
+    drop(records.lengths == 0, 0)
+    drop(records.unclear, 1)
+    drop(records.lengths % 3 != 0, 2)
+    drop(_codon_at(records, records.starts, reason) != START, 3)
+    last = _codon_at(records, records.starts + records.lengths - 3, reason)
+    drop(~np.isin(last, code.ends), 4)
+
+    codons, lengths = _pack_codons(records, reason < 0)
+    candidates = np.flatnonzero(reason < 0)
+    reason[candidates[_stopped(codons, lengths, code)]] = 5
+    repeats = _repeats(codons, lengths, reason[candidates] < 0)
+    reason[candidates[repeats]] = 6
+    keep = reason[candidates] < 0
+    codons, lengths = codons[np.repeat(keep, lengths)], lengths[keep]
+
+    dropped = {text: int(np.count_nonzero(reason == i)) for i, text in enumerate(REASONS)}
+    if not len(lengths):
+        why = "; ".join((*_drop_lines(dropped), *_hints(dropped)))
+        raise DataError(
+            f"{name!r} holds no usable open reading frame under genetic code {code.number}: {why}"
+        )
+    return Orfs(codons, lengths, dropped)
+
+
+def _codon_at(records: Sequences, where: IntArray, reason: npt.NDArray[np.int8]) -> IntArray:
+    """Return the codon that begins at `where` in each record not yet dropped, -1 in others."""
+    codons = np.full(len(records), -1, dtype=np.int64)
+    alive = np.flatnonzero(reason < 0)
+    letters = records.bases[where[alive][:, None] + np.arange(3)].astype(np.int64)
+    codons[alive] = letters @ (16, 4, 1)
+    return codons
+
+
+def _pack_codons(
+    records: Sequences, keep: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.uint8], IntArray]:
+    """Return the codons of the kept records end to end, and their lengths in codons."""
+    starts, lengths = records.starts[keep], records.lengths[keep]
+    bases, written = records.bases, 0
+    for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+        bases[written : written + length] = bases[start : start + length]
+        written += length
+    triplets = bases[:written].reshape(-1, 3)
+    codons = triplets[:, 0] * np.uint8(16)
+    codons += triplets[:, 1] * np.uint8(4)
+    codons += triplets[:, 2]
+    return codons, lengths // 3
+
+
+def _stopped(
+    codons: npt.NDArray[np.uint8], lengths: IntArray, code: GeneticCode
+) -> npt.NDArray[np.bool_]:
+    """Return which ORFs hold a codon labelled ``*`` before their last, shape (n,)."""
+    is_stop = np.zeros(len(codons), dtype=np.bool_)
+    for stop in code.stops:  # three passes of comparison beat one of np.isin
+        is_stop |= codons == stop
+    ends = np.cumsum(lengths)
+    is_stop[ends - 1] = False
+    return np.asarray(np.logical_or.reduceat(is_stop, ends - lengths), dtype=np.bool_)
+
+
+def _repeats(
+    codons: npt.NDArray[np.uint8], lengths: IntArray, among: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Return which of the ORFs in `among` equal an earlier one of them, shape (n,)."""
+    seen: set[bytes] = set()
+    repeats = np.zeros(len(lengths), dtype=np.bool_)
+    ends = np.cumsum(lengths)
+    text = codons.data
+    for i in np.flatnonzero(among).tolist():
+        orf = bytes(text[ends[i] - lengths[i] : ends[i]])
+        if orf in seen:
+            repeats[i] = True
+        seen.add(orf)
+    return repeats
+
+
+def _plural(noun: str, count: int) -> str:
+    return noun if count == 1 else f"{noun}s"
+
+
+def _drop_lines(dropped: dict[str, int]) -> tuple[str, ...]:
+    """Return one line for each reason that dropped anything."""
+    counted = [(reason, n) for reason, n in dropped.items() if n]
+    return tuple(f"{n:,} {_plural('record', n)} dropped: {reason}" for reason, n in counted)
+
+
+def _hints(dropped: dict[str, int]) -> tuple[str, ...]:
+    """Return what commonly is the matter with a file of which nothing can be used."""
+    whole = dropped[REASONS[2]] or dropped[REASONS[3]]
+    return (
+        *(["coding sequences are needed, from AUG to stop, without UTRs"] if whole else []),
+        *(["another --genetic-code may fit"] if dropped[REASONS[5]] else []),
+    )
+
+
+def pick_orfs(lengths: IntArray, needed: int, rng: np.random.Generator) -> IntArray:
+    """Pick ORFs at random with replacement until they hold at least `needed` codons.
+
+    Args:
+        lengths: Codons in each ORF, shape (n,).
+        needed: How many codons are wanted.
+        rng: The only source of chance.
+
+    Returns:
+        Indices into `lengths`, in the order of picking; a few more than needed.
+    """
+    batch = int(1.1 * needed / lengths.mean()) + 1
+    picked = np.empty(0, dtype=np.int64)
+    while lengths[picked].sum() < needed:
+        picked = np.concatenate((picked, rng.integers(len(lengths), size=batch)))
+    return picked
+
+
+def split_of(train: IntArray, test: IntArray) -> Split:
+    """Return a split without validation items."""
+    return Split(train, np.zeros(0, dtype=np.int64), test)
+
+
+def shuffle_and_split(codons: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Return the codons in random order: `TRAIN_PAIRS` to train on, the rest held out."""
+    shuffled = rng.permutation(codons)
+    return shuffled[:TRAIN_PAIRS], shuffled[TRAIN_PAIRS:]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class OrfDataset(Dataset):
+    """Codons of real ORFs.
+
+    Attributes:
+        orfs: What is drawn from.
+    """
+
+    orfs: Orfs
+
+    def split(self, rng: np.random.Generator) -> Split:
+        """Draw one seed's pairs as the paper does.
+
+        ORFs are picked at random with replacement and laid end to end until there are 640,000
+        codons; the last ORF is cut off there. Then the codons are shuffled and split.
+
+        Args:
+            rng: The seed's own generator.
+
+        Returns:
+            Codon indices: training pairs (576000,), held-out pairs (64000,) as the test split.
+        """
+        needed = TRAIN_PAIRS + TEST_PAIRS
+        lengths = self.orfs.lengths
+        picked = pick_orfs(lengths, needed, rng)
+        begins = np.cumsum(lengths)[picked] - lengths[picked]
+        offsets = np.cumsum(lengths[picked]) - lengths[picked]
+        where = np.repeat(begins - offsets, lengths[picked])[:needed] + np.arange(needed)
+        return split_of(*shuffle_and_split(self.orfs.codons[where].astype(np.int64), rng))

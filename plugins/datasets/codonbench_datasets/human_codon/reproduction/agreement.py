@@ -1,0 +1,195 @@
+"""Does a published figure agree with our runs? The rules, stated so that they can be wrong.
+
+A published figure rests on one run of unknown seed. If ours repeat its protocol, it is one more
+draw beside our n: all n + 1 places in the order are equally likely, so it falls outside our range
+with probability 2 / (n + 1) at most (ties and "never" make that less). With three seeds that is
+one half, and outside no more than a hint; a figure is said to differ from nine seeds on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from codonbench.contracts import Frozen
+from codonbench_datasets.human_codon.reproduction.publications import Cell, Instrument
+
+Standing = Literal["inside", "earlier", "later"]
+"""Where a published figure lies beside ours: inside their range, before all, or after all."""
+
+Standings = Mapping[str, Mapping[str, Standing]]
+"""By protocol and, within it, by criterion."""
+
+Kind = Literal["agrees", "differs", "unknown", "too few", "partly run", "not run"]
+
+MOST_LUCK = 0.2
+"""How often luck alone may put a figure outside our range, where that is to say that it differs."""
+
+
+class Verdict(Frozen):
+    """What becomes of one published figure, and why."""
+
+    kind: Kind
+    reason: str
+
+
+class Look(Frozen):
+    """The look at a run that a published figure was read off at.
+
+    Attributes:
+        frame: Which look of the run, from 1.
+        printed: Pairs as the publication counts them then.
+        presented: Pairs presented by then.
+        inputs: Inputs that all looks so far have seen.
+        honest: Whether the published pairs fit what was presented, too.
+    """
+
+    frame: int
+    printed: int
+    presented: int
+    inputs: int
+    honest: bool
+
+
+def standing(published: float | None, ours: Sequence[float | None]) -> Standing:
+    """Return where a figure lies beside ours; None is "never", which is later than any number.
+
+    >>> standing(22, [11, 33, None]), standing(2, [6, 11, 33]), standing(None, [6, 11, 33])
+    ('inside', 'earlier', 'later')
+    >>> standing(None, [6, 11, None])
+    'inside'
+
+    Args:
+        published: The figure.
+        ours: One value a seed, at least one.
+    """
+    figure, times = _time(published), [_time(value) for value in ours]
+    if figure < min(times):
+        return "earlier"
+    return "later" if figure > max(times) else "inside"
+
+
+def _time(value: float | None) -> float:
+    return math.inf if value is None else float(value)
+
+
+def chance_outside(n: int) -> float:
+    """Return how likely one more draw lies outside the range of n others, at most: 2 / (n + 1)."""
+    return min(1.0, 2 / (n + 1))
+
+
+def read_off(cell: Cell, instrument: Instrument) -> Look | None:
+    """Return the look in the published epoch whose printed pairs round to the published ones.
+
+    In epochs of 576,000 with three looks, the second look of epoch 22 has seen 12,480,000 pairs
+    presented and prints 576,000 fewer: 11,904,000, which is the published 11.90 million.
+
+    Returns:
+        The look; None where nothing was published that could be one, or no look fits.
+    """
+    if cell.epoch is None or cell.pairs is None:
+        return None
+    looks = [_look(cell, instrument, number) for number in range(len(instrument.frames))]
+    fitting = [look for look in looks if _fits(cell, look.printed)]
+    if not fitting:
+        return None
+    honest = any(_fits(cell, look.presented) for look in looks)
+    return fitting[0].model_copy(update={"honest": honest})
+
+
+def _look(cell: Cell, instrument: Instrument, number: int) -> Look:
+    """Return a look of the cell's epoch, numbered within it from 0."""
+    epochs_before = (cell.epoch or 1) - 1
+    presented = epochs_before * instrument.epoch_pairs + instrument.frames[number]
+    frame = epochs_before * len(instrument.frames) + number + 1
+    return Look(
+        frame=frame,
+        printed=presented - (instrument.printed_short if epochs_before else 0),
+        presented=presented,
+        inputs=frame * instrument.frame_inputs,
+        honest=False,
+    )
+
+
+def _fits(cell: Cell, pairs: int) -> bool:
+    return cell.pairs is not None and abs(pairs - cell.pairs) <= cell.rounded_to / 2
+
+
+def too_early(look: Look | None, cell: Cell, fewest: float | None) -> str:
+    """Return why a figure is too early for its own instrument; empty where it is not.
+
+    Args:
+        look: What it was read off at.
+        cell: The figure.
+        fewest: Inputs that must be looked at in 95 of 100 streams until each has been seen once,
+            None where unknown. Even an oracle waits for that.
+    """
+    if look is None or cell.censored or fewest is None or look.inputs >= fewest:
+        return ""
+    return (
+        f"read off after {look.inputs:,} inputs were looked at, where even a model that knows "
+        f"everything needs more than {fewest:,.0f} in 95 streams of 100"
+    )
+
+
+def judge(standings: Standings, early: str, readings: int, seeds: int) -> Verdict:
+    """Return what becomes of a figure.
+
+    It agrees where it lies inside our range in every reading, that is under each protocol and
+    criterion; it differs where it lies on one and the same side outside in every one. Where that
+    depends on what the publication leaves open, and where the figure is too early for its own
+    instrument, it cannot be known. None of this is said before all protocols were run, nor that a
+    figure is outside anywhere before there are seeds enough (`MOST_LUCK`).
+
+    Args:
+        standings: Of the protocols that were run.
+        early: Why the figure is too early; empty where it is not.
+        readings: How many protocols there are to run.
+        seeds: How many seeds the protocol with the fewest has. Whichever protocol is the true one,
+            luck alone puts a figure outside its range no more often than outside that one's.
+    """
+    if not standings:
+        return Verdict(kind="not run", reason="no run with the whole budget is recorded")
+    if early:
+        return Verdict(kind="unknown", reason=early)
+    kind, reason = _reading(standings)
+    if len(standings) < readings:
+        return Verdict(
+            kind="partly run", reason=f"{len(standings)} of {readings} protocols run: {reason}"
+        )
+    chance = chance_outside(seeds)
+    if kind != "agrees":
+        reason += f"; outside a range luck alone lies up to {100 * chance:.0f} times in 100"
+        kind = kind if chance <= MOST_LUCK else "too few"
+    return Verdict(kind=kind, reason=reason)
+
+
+def _reading(standings: Standings) -> tuple[Kind, str]:
+    """Return what the readings come to, however many seeds they rest on, and why."""
+    found = {place for row in standings.values() for place in row.values()}
+    if len(found) > 1:
+        return "unknown", _what_decides(standings)
+    (place,) = found
+    if place == "inside":
+        return "agrees", "inside our range in every reading"
+    return "differs", f"{place} than all our runs in every reading"
+
+
+def _what_decides(standings: Standings) -> str:
+    """Return ``depends on the protocol: inside with SGD``."""
+    rows = [tuple(sorted(row.items())) for row in standings.values()]
+    by_criterion = any(len(set(row.values())) > 1 for row in standings.values())
+    by_protocol = len(set(rows)) > 1
+    what = " and ".join(
+        name
+        for name, matters in (("protocol", by_protocol), ("criterion", by_criterion))
+        if matters
+    )
+    inside = [
+        protocol if set(row.values()) == {"inside"} else f"{protocol} ({', '.join(within)})"
+        for protocol, row in standings.items()
+        if (within := [criterion for criterion, place in row.items() if place == "inside"])
+    ]
+    where = f"inside with {'; '.join(inside)}" if inside else "inside with none, on either side"
+    return f"depends on the {what}: {where}"

@@ -1,0 +1,257 @@
+"""The task ``human-codon``: which of 21 classes does each of the 64 codons mean?
+
+Joiret et al., "Cracking the genetic code with neural networks", Frontiers in Artificial
+Intelligence 6 (2023), doi 10.3389/frai.2023.1128153.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+
+from codonbench import Dataset, DataSource, Sequences, TaskOptions
+from codonbench.data import download
+from codonbench.data.fasta import read_fasta, read_table
+from codonbench.errors import ConfigError, DataError, UnknownNameError
+from codonbench_datasets.human_codon.genetic_code import GeneticCode, codon_letters, genetic_code
+from codonbench_datasets.human_codon.orf_cache import load_orfs
+from codonbench_datasets.human_codon.orfs import OrfDataset, Orfs
+from codonbench_datasets.human_codon.ranking import DecipheredTask
+from codonbench_datasets.human_codon.shuffled_code import shuffled_code
+from codonbench_datasets.human_codon.spec import NAME, TITLE, VERSION, human_codon_spec
+from codonbench_datasets.human_codon.usage import (
+    SimulatedDataset,
+    expected_frequencies,
+    human_usage,
+    orf_lengths,
+)
+
+JOIRET2023 = DataSource(
+    name="joiret2023",
+    summary="the paper's 69,768 human ORFs, from its authors' public repository (97 MB)",
+    url="https://raw.githubusercontent.com/MasterCube/"
+    "deep-learning-project-cracking-the-genetic-code/5f7f271/DATA/humanORFs.txt",
+    filename="humanORFs.txt",
+    git_blob="1482c633f04a2fe8b79426195d2500f0a2c86126",
+    tested=False,
+)
+ENSEMBL = DataSource(
+    name="ensembl",
+    summary="human coding sequences of Ensembl release 112 (GRCh38)",
+    url="https://ftp.ensembl.org/pub/release-112/fasta/homo_sapiens/cds/"
+    "Homo_sapiens.GRCh38.cds.all.fa.gz",
+    filename="ensembl-112.Homo_sapiens.GRCh38.cds.all.fa.gz",
+    tested=False,
+)
+
+
+class HumanCodonOptions(TaskOptions):
+    """Options of ``human-codon``."""
+
+    genetic_code: int = Field(default=1, description="NCBI translation table")
+    mean_length: int | None = Field(
+        default=None,
+        ge=50,
+        le=20_000,
+        description="codons in a simulated ORF on average (the paper's ORFs have 400); "
+        "only for --data usage",
+    )
+    control: Literal["shuffled"] | None = Field(
+        default=None, description="shuffled gives the codons other meanings in each run"
+    )
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave a control out where there is none: a run's id is the hash of what is written."""
+        written: dict[str, Any] = write(self)
+        if self.control is None:
+            del written["control"]
+        return written
+
+    @field_validator("genetic_code")
+    @classmethod
+    def _exists(cls, number: int) -> int:
+        try:
+            genetic_code(number)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return number
+
+
+class HumanCodon(DecipheredTask):
+    """Translate codons of human open reading frames, or of any species' from a FASTA file."""
+
+    name: ClassVar[str] = NAME
+    version: ClassVar[str] = VERSION
+    title: ClassVar[str] = TITLE
+    protocol: ClassVar[str] = "decipher"
+    default: ClassVar[bool] = True
+    Options: ClassVar[type[TaskOptions]] = HumanCodonOptions
+    default_data: ClassVar[str] = "usage"
+    sources: ClassVar[tuple[DataSource, ...]] = (JOIRET2023, ENSEMBL)
+    data_names: ClassVar[Mapping[str, str]] = {
+        "usage": "simulated ORFs with human codon usage and lengths (no download)",
+        **{source.name: source.summary for source in sources},
+    }
+
+    def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:
+        """Load simulated ORFs, a download or a FASTA file.
+
+        Args:
+            data: A name from `data_names`, or the path of a FASTA file, plain or gzip.
+            options: A `HumanCodonOptions`.
+            cache: A folder for downloads and curated ORFs; it may not exist yet.
+            offline: True forbids any network access.
+
+        Returns:
+            The dataset. `inputs` are the 64 codons, shape (64, 3).
+
+        Raises:
+            ConfigError: The options do not fit the data.
+            DataError: The data are missing, unreadable or unusable.
+            DownloadError: A download failed, did not verify, or is missing while offline.
+        """
+        natural = self._load(data, options, cache, offline)
+        return shuffled_code(natural) if options.control == "shuffled" else natural
+
+    def _load(self, data: str, options: Any, cache: Path, offline: bool) -> Dataset:
+        """Load the data under their own genetic code."""
+        code = genetic_code(options.genetic_code)
+        if data == "usage":
+            return _load_usage(code, options.mean_length)
+        if options.mean_length is not None:
+            raise ConfigError(
+                f"mean_length={options.mean_length} scales simulated ORFs and applies to "
+                f"--data usage only, not to {data!r}"
+            )
+        if data in self.data_names:
+            source = self._source(data)
+            path: str | Path = self.fetch(data, cache=cache, offline=offline)
+            return _load_orfs(path, code, cache, name=data, url=source.url)
+        if not _may_exist(data):
+            near = get_close_matches(data, self.data_names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "--data takes a FASTA file or one of "
+            names = "" if near else ", ".join(self.data_names)
+            raise DataError(f"no file {data!r}; {hint}{names}")
+        return _load_orfs(data, code, cache, name=Path(data).name)
+
+    def fetch(
+        self,
+        name: str,
+        *,
+        cache: Path,
+        offline: bool = False,
+        progress: download.Progress | None = None,
+    ) -> Path:
+        """Return a named download, getting it first where it is missing or damaged.
+
+        Args:
+            name: The name of one of `sources`.
+            cache: The folder it lives in.
+            offline: True forbids any network access.
+            progress: Told the bytes received, and those expected or None.
+
+        Raises:
+            UnknownNameError: No download has that name.
+            DownloadError: It cannot be had; says why and what to do.
+        """
+        return download.fetch(self._source(name), cache, offline=offline, progress=progress)
+
+    def verify(self, name: str, *, cache: Path) -> tuple[bool, str]:
+        """Return whether a named download is there and intact, and a sentence about it."""
+        return download.verify(self._source(name), cache)
+
+    def status(self, name: str, *, cache: Path) -> str:
+        """Return ``absent`` or ``present, 97.1 MB`` for a named download."""
+        return download.status(self._source(name), cache)
+
+    def _source(self, name: str) -> DataSource:
+        """Return the download called `name`."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        names = ", ".join(source.name for source in self.sources)
+        raise UnknownNameError(f"no download is called {name!r}; {self.name} has {names}")
+
+
+def _may_exist(path: str) -> bool:
+    """Return False where there is surely no such file."""
+    try:
+        return Path(path).exists()
+    except OSError:  # reading it will say what is wrong
+        return True
+
+
+def _load_usage(code: GeneticCode, mean_length: int | None) -> Dataset:
+    """Return simulated ORFs."""
+    if code.number != 1:
+        raise ConfigError(
+            f"--data usage simulates human nuclear genes, whose genetic code is 1, not "
+            f"{code.number}; give --data a FASTA file for other codes"
+        )
+    usage = human_usage()
+    lengths = orf_lengths(usage, mean_length)
+    return SimulatedDataset(
+        spec=human_codon_spec(code, simulated=True),
+        source="usage" if mean_length is None else f"usage-mean{mean_length}",
+        checksum=usage.checksum(mean_length),
+        simulated=True,
+        items=Sequences.of_rows(codon_letters()),
+        targets=code.labels,
+        evaluation=np.arange(64),
+        frequencies=expected_frequencies(usage, lengths),
+        report=(f"simulated ORFs, {lengths.mean():.1f} codons on average; no real sequence",),
+        provenance={
+            "measured_on": usage.source,
+            "measured_on_sha256": usage.source_sha256,
+            "measured_orfs": usage.n_orfs,
+            "measured_codons": usage.n_codons,
+            "mean_length": float(lengths.mean()),
+            "genetic_code": code.number,
+        },
+        usage=usage,
+        lengths=lengths,
+    )
+
+
+def _load_orfs(
+    path: str | Path, code: GeneticCode, cache: Path, *, name: str, url: str = ""
+) -> Dataset:
+    """Return the curated ORFs of a file, `name` being what records call it."""
+    read = read_table if name == JOIRET2023.name else read_fasta
+    orfs, sha256 = load_orfs(path, code, cache, read)
+    provenance: dict[str, str | int | float] = {
+        "file_sha256": sha256,
+        "orfs": len(orfs),
+        "codons": len(orfs.codons),
+        "mean_length": float(orfs.lengths.mean()),
+        "records_dropped": sum(orfs.dropped.values()),
+        "genetic_code": code.number,
+    }
+    spec, gaps = human_codon_spec(code), _gaps(orfs)
+    return OrfDataset(
+        spec=spec.model_copy(update={"notes": (*spec.notes, *gaps)}),
+        source=name,
+        checksum=orfs.checksum(code),
+        simulated=False,
+        items=Sequences.of_rows(codon_letters()),
+        targets=code.labels,
+        evaluation=np.arange(64),
+        frequencies=orfs.counts / len(orfs.codons),
+        report=(*orfs.report, *gaps),
+        provenance={**provenance, "url": url} if url else provenance,
+        orfs=orfs,
+    )
+
+
+def _gaps(orfs: Orfs) -> tuple[str, ...]:
+    """Return a warning where not all codons occur."""
+    there = int((orfs.counts > 0).sum())
+    if there == 64:
+        return ()
+    return (f"Only {there} of the 64 codons occur: nobody can learn the rest from them.",)

@@ -1,0 +1,107 @@
+"""`bench plot`: which files it writes, and what it says where it cannot."""
+
+import io
+import shutil
+
+import pytest
+from PIL import Image
+
+KINDS = ("curves", "heat-map", "codon-table", "stops")
+
+
+@pytest.fixture
+def plot(bench, board, tmp_path):
+    return lambda *words: bench("plot", *words, "--results", board, "--out", tmp_path / "out")
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_all_pictures_of_a_run_are_drawn_and_what_does_not_apply_is_said(plot, board, tmp_path):
+    answer = plot("mlp-64-s1")
+    assert answer.code == 0
+    (name,) = (path.stem for path in board.glob("mlp-64-s1-*.json"))
+    wanted = sorted([*(f"{name}-{kind}.png" for kind in KINDS), f"{name}-animation.gif"])
+    assert files(tmp_path / "out") == wanted
+    assert sorted(answer.out.split()) == [str(tmp_path / "out" / file) for file in wanted]
+    assert f"left out {name}-embedding.png: model 'mlp-64' has no embedding" in answer.err
+
+
+@pytest.mark.parametrize(("kind", "form"), [*zip(KINDS, ["png", "svg", "pdf", "png"], strict=True)])
+def test_the_same_record_gives_the_same_bytes(plot, tmp_path, kind, form):
+    contents = []
+    for _ in range(2):
+        assert plot("mlp-64-s1", "--kind", kind, "--format", form).code == 0
+        (path,) = (tmp_path / "out").iterdir()
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1]
+    if form == "png":
+        with Image.open(io.BytesIO(contents[0])) as image:
+            assert image.size[0] >= 1_200  # 6 inches or more, at 200 dots
+
+
+def test_several_runs_are_compared_by_their_models(plot, tmp_path):
+    answer = plot("mlp-64-s0", "untrained-s1", "mlp-64-s1", "--kind", "comparison")
+    assert (answer.code, files(tmp_path / "out")) == (0, ["comparison.png"])
+
+
+def test_runs_may_be_given_as_a_folder(bench, board, tmp_path):
+    answer = bench("plot", board, "--kind", "comparison", "--out", tmp_path / "out")
+    assert (answer.code, files(tmp_path / "out")) == (0, ["comparison.png"])
+
+
+def test_one_run_is_no_comparison(plot):
+    answer = plot("mlp-64-s0", "--kind", "comparison")
+    assert answer.code == 2
+    assert "a comparison needs two runs or more" in answer.err
+
+
+def test_runs_that_were_not_asked_the_same_are_not_compared(bench, tmp_path):
+    for model, pairs in (("mlp-64", 640), ("untrained", 1_280)):
+        assert bench("run", "-m", model, "--pairs", pairs, "--results", "r").code == 0
+    answer = bench("plot", "mlp-64-s0", "untrained-s0", "--kind", "comparison", "--results", "r")
+    assert answer.code == 2
+    assert "cannot be compared: task, data, rules, budget or stop rule differ" in answer.err
+
+
+def test_the_embedding_is_drawn_from_the_run_made_again(bench, tmp_path):
+    words = ("run", "-m", "embedding2-tanh", "--pairs", "640", "--results", "r")
+    assert bench(*words).code == 0
+    answer = bench("plot", "embedding2-tanh-s0", "--kind", "embedding", "--results", "r")
+    assert answer.code == 0
+    assert "running it again for its embedding (it took " in answer.err
+    assert "not the recorded ones" not in answer.err
+    (picture,) = (tmp_path / "pictures").iterdir()
+    assert picture.name.endswith("-embedding.png")
+
+
+def test_without_a_trace_what_makes_one_is_said(bench, board, tmp_path):
+    folder = shutil.copytree(board, tmp_path / "results")
+    shutil.rmtree(folder / "trajectories")
+    answer = bench("plot", "mlp-64-s0", "--kind", "curves", "--results", folder)
+    assert answer.code == 2
+    (path,) = folder.glob("mlp-64-s0-*.json")
+    assert f"'bench verify {path} --keep-trajectory' makes it again" in answer.err
+    assert bench("verify", path, "--keep-trajectory").code == 0
+    assert bench("plot", path, "--kind", "curves").code == 0
+    (folder / "trajectories" / f"{path.stem}.npz").write_bytes(b"")
+    answer = bench("plot", path, "--kind", "curves")
+    assert answer.code == 2
+    assert f"cannot be read: File is not a zip file; 'bench verify {path} --keep-" in answer.err
+
+
+def test_a_bound_has_no_pictures_and_that_is_no_success(bench):
+    assert bench("run", "-m", "bound", "--pairs", "2000", "--results", "r").code == 0
+    answer = bench("plot", "bound-s0", "--results", "r")
+    assert answer.code == 2
+    assert "it was computed, not trained" in answer.err
+    assert answer.err.endswith("bench: nothing was drawn\n")
+
+
+def test_without_the_extra_how_to_install_it_is_said(plot, bench, board, monkeypatch):
+    monkeypatch.setattr("codonbench.cli.extras.find_spec", lambda module: None)
+    for answer in (plot("mlp-64-s0"), bench("explain", "mlp-64-s0", "--results", board)):
+        assert answer.code == 2
+        assert "which is not installed: pip install 'codonbench[pictures]'" in answer.err
+        assert answer.err.count("\n") == 1

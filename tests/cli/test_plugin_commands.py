@@ -1,0 +1,69 @@
+"""Commands that plugins add: listed, loaded when called, switched off, and named where broken."""
+
+import sys
+
+import pytest
+
+SOURCE = """
+import typer
+
+def greet(name: str = "you") -> None:
+    \"\"\"Say hello.\"\"\"
+    typer.echo(f"hello {name}")
+"""
+
+
+@pytest.fixture
+def add(tmp_path, monkeypatch):
+    """Install a distribution that adds a command, from the source of its module."""
+
+    def add(source=SOURCE, name="greet"):
+        info = tmp_path / "site" / "greeter-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greeter\nVersion: 1.0\n")
+        points = f"[codonbench.commands]\n{name} = greeter:greet\n"
+        (info / "entry_points.txt").write_text(points)
+        (tmp_path / "site" / "greeter.py").write_text(source)
+        monkeypatch.syspath_prepend(tmp_path / "site")
+        monkeypatch.delitem(sys.modules, "greeter", raising=False)
+
+    yield add
+    sys.modules.pop("greeter", None)
+
+
+def test_a_plugins_command_is_listed_helped_and_run(bench, add):
+    add()
+    assert "Say hello." in bench("--help").out
+    assert "--name" in bench("greet", "-h").out
+    assert bench("greet", "--name", "codon").out == "hello codon\n"
+
+
+def test_a_command_is_not_loaded_for_another(bench, add):
+    add("raise SystemExit(9)")
+    assert bench("--version").code == 0
+    assert bench("ls", "models").code == 0
+
+
+@pytest.mark.parametrize("broken", ["import nowhere", "greet = 3"])
+def test_a_broken_command_is_named_and_the_others_go_on(bench, add, broken):
+    add(broken)
+    assert "Did not load" in bench("--help").out
+    answer = bench("greet")
+    assert answer.code == 1
+    assert "command 'greet' of greeter (greeter:greet) did not load" in answer.err
+    assert "-p no:greet" in answer.err
+
+
+def test_a_command_that_is_switched_off_is_none(bench, add, monkeypatch):
+    add()
+    assert bench("-p", "no:greeter", "greet").code == 2
+    assert "greet" not in bench("--help", "-p", "no:greet").out
+    monkeypatch.setenv("CODONBENCH_PLUGINS", "")
+    assert bench("greet").code == 2
+    assert bench("plot", "--help").code == 0
+
+
+@pytest.mark.parametrize("name", ["run", "plot"])
+def test_a_stranger_takes_the_place_of_no_command_of_ours(bench, add, name):
+    add(name=name)
+    assert "Say hello." not in bench(name, "--help").out

@@ -1,0 +1,193 @@
+"""The page: sections between markers, figures as text, hostile text as itself."""
+
+import pytest
+
+from codonbench.errors import StoreError
+from codonbench_datasets.human_codon.reproduction.building import build_report
+from codonbench_datasets.human_codon.reproduction.page import SECTIONS, render_page
+from codonbench_datasets.human_codon.reproduction.report import Spread
+from codonbench_datasets.human_codon.reproduction.texts import fraction, spread_text
+
+SGD = {"optimizer": "sgd"}
+
+
+@pytest.fixture
+def report(publication):
+    return lambda *records: build_report(publication, records)
+
+
+@pytest.fixture
+def section(report):
+    """The text of one section."""
+
+    def section(name, *records):
+        return SECTIONS[name][1](report(*records))
+
+    return section
+
+
+def cells(text):
+    """The body of a page's first table, line by line."""
+    lines = [line for line in text.splitlines() if line.startswith("|")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def spread(*values):
+    numbers = sorted(v for v in values if v is not None)
+    never = len(values) - len(numbers)
+    order = [*numbers, *[None] * never]
+    middle = order[(len(order) - 1) // 2]
+    low, high = order[0], order[-1]
+    return Spread(median=middle, low=low, high=high, n=len(values), never=never, values=values)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((4_000,), "4,000"),
+        ((11, 6, 33), "11 [6 to 33]"),
+        ((11, 6, None), "11 [6 to never]"),
+        ((6, None, None), "never [6 to never]"),
+        ((None, None), "never"),
+        ((5, 5), "5"),
+    ],
+)
+def test_a_spread_shows_median_and_range(values, expected):
+    assert spread_text(spread(*values)) == expected
+
+
+def test_a_spread_shows_in_the_digits_it_is_given():
+    assert spread_text(spread(0.5, 0.98765), fraction) == "0.5000 [0.5000 to 0.9877]"
+    assert spread_text(None) == "-"
+    assert spread_text(spread(None), never="&gt; 40") == "&gt; 40"
+
+
+def test_a_new_page_has_every_section_and_writing_it_again_changes_nothing(report, run):
+    found = report(run())
+    page = render_page(found, None)
+    for name, (heading, _) in SECTIONS.items():
+        assert f"## {heading}" in page
+        assert page.count(f"<!-- reproduce:{name}:begin -->") == 1
+    assert render_page(found, page) == page
+
+
+def test_what_people_wrote_stays_and_what_was_generated_goes(report, run):
+    page = (
+        "# Title\n\nBefore.\n\n<!-- reproduce:runs:begin -->\nold figures\n"
+        "<!-- reproduce:runs:end -->\n\nAfter \\1.\n"
+    )
+    written = render_page(report(run()), page)
+    assert written.startswith("# Title\n\nBefore.\n\n<!-- reproduce:runs:begin -->\n\n- Data:")
+    assert written.endswith("<!-- reproduce:runs:end -->\n\nAfter \\1.\n")
+    assert "old figures" not in written
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ("nothing\n", "it has no marker such as"),
+        (
+            "<!-- reproduce:nonsense:begin --><!-- reproduce:nonsense:end -->",
+            "no section 'nonsense'; there are runs, table",
+        ),
+        ("<!-- reproduce:runs:begin -->", "lacks its partner"),
+        ("<!-- reproduce:runs:end --><!-- reproduce:runs:begin -->", "lacks its partner"),
+        ("<!-- reproduce:runs:begin --><!-- reproduce:runs:end -->" * 2, "'runs' occurs twice"),
+    ],
+)
+def test_markers_that_are_wrong_are_named(report, page, sentence):
+    with pytest.raises(StoreError, match=sentence):
+        render_page(report(), page)
+
+
+def test_an_empty_folder_gives_an_honest_page(report):
+    page = render_page(report(), None)
+    assert "No run that spent the whole budget is recorded yet" in page
+    assert "Published figures: 2 (not run yet: 2)." in page
+    assert "Every record of such a run counts." in page
+
+
+def test_each_row_says_how_many_seeds_it_rests_on(section, run):
+    oracle = [run("oracle", seed=s, epoch=4) for s in range(3)]
+    runs = [run(seed=s, epoch=e) for s, e in enumerate([8, None, 9])]
+    first, second, third = cells(section("table", *oracle, *runs))
+    assert first == [
+        *("RNN", "no weights", "7 epochs, 1,700", "Adam"),
+        *("3", "9 [8 to &gt; 10]", "2,300 [2,000 to never]", "1 of 3"),
+        *("+5 [4 to never]", "earlier", "50 %"),
+    ]
+    assert second[3:6] == ["SGD", "0", "-"]
+    assert third[0] == "MLP"
+
+
+def test_the_look_behind_a_published_count_is_shown(section, run):
+    """1,700 = 6 x 300 + 200 - 300."""
+    text = section("printing", run())
+    assert cells(text) == [["RNN", "no weights", "7 epochs, 1,700", "20", "1,700", "2,000", "200"]]
+    assert "1 of the 1 published counts" in text
+    assert "0 of them are what had been presented" in text
+
+
+def test_the_oracle_explains_a_share_of_each_figure(section, run):
+    """At the second look of epoch 4 it prints 3 x 300 + 200 - 300 = 800 of 1,700: 47 %."""
+    text = section("instrument", run("oracle", epoch=4), run()).partition("as a share")[2]
+    assert cells(text) == [["RNN", "no weights", "47 %, 0 of 1"]]
+    assert "Inside the range of the oracle's 1 seeds on orfs.fa" in text
+    assert "as late: 0 of these 1 figures." in text
+    never = [run("oracle", seed=s, epoch=e) for s, e in enumerate([4, None, 9])]
+    text = section("instrument", *never, run()).partition("as a share")[2]
+    assert cells(text) == [["RNN", "no weights", "135 %, 2 of 3"]]  # 2,300 of 1,700
+    assert "as late: 1 of these 1 figures." in text
+
+
+def test_an_oracle_that_is_seldom_as_late_does_not_explain_a_figure(section, run):
+    """Epoch 7 is inside [4 to 9] and as late as one seed of six, where one in five is asked."""
+    seldom = [run("oracle", seed=s, epoch=e) for s, e in enumerate([4, 4, 4, 4, 4, 9])]
+    text = section("instrument", *seldom, run()).partition("as a share")[2]
+    assert cells(text) == [["RNN", "no weights", "47 %, 1 of 6"]]
+    assert "as late: 0 of these 1 figures." in text
+
+
+def test_a_bound_is_shown_in_inputs_and_in_epochs(section, run, bound):
+    """95 inputs are ten looks of 10, which the fourth epoch of three completes."""
+    (row,) = cells(section("instrument", run(), bound()))
+    assert row == ["counts", "orfs.fa", "40 (2)", "95 (4)", "100 (4)", "250 (9)"]
+
+
+def test_each_criterion_has_its_own_epoch_and_standing(section, run):
+    (row,) = cells(section("criteria", run(epoch=7, argmax=3)))
+    assert row == ["RNN", "no weights", "Adam", "1", "7, inside", "3, later"]
+
+
+def test_exact_figures_stand_beside_and_the_instruments_ratio_below(section, run):
+    text = section("exact", run(epoch=7, overrides=SGD))
+    assert cells(text) == [
+        [
+            *("RNN", "no weights", "SGD", "rnn-64 (optimizer=sgd)", "1"),
+            *("90", "100", "10", "120", "1", "2", "0.5000", "0"),
+        ]
+    ]
+    assert "Rows that have both: 1." in text
+    assert "17 to 17 times" in text  # 1,700 / 100
+
+
+def test_a_verdict_stands_beside_its_reason(section, run):
+    both = [run(epoch=7), run(epoch=7, overrides=SGD)]
+    text = section("verdicts", *both)
+    assert "Published figures: 2 (agrees: 1, not run yet: 1)." in text
+    assert cells(text)[0][3:] == ["agrees", "inside our range in every reading"]
+
+
+def test_hostile_text_shows_as_itself(report, publication, run):
+    nasty = "<img src=x>|[a](b)\u202e\n# x -->"
+    record = run(data=nasty)
+    broken = run(seed=1, status="error", run_id="0" * 16)
+    cell = publication.cells[0].model_copy(update={"configuration": nasty, "printed": nasty})
+    hostile = publication.model_copy(update={"cells": (cell, publication.cells[1])})
+    page = render_page(build_report(hostile, [record, broken]), None)
+    assert "<img" not in page
+    assert "\u202e" not in page
+    assert "\n# x" not in page
+    table = SECTIONS["table"][1](build_report(hostile, [record, broken]))
+    assert {line.count("|") for line in table.splitlines()} == {12}
+    assert render_page(build_report(hostile, [record, broken]), page) == page
