@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from codonbench.contracts import Model
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure, parse_seeds
-from codonbench.data.cache import cache_folder, is_offline
+from codonbench.data.cache import is_offline
 from codonbench.errors import ConfigError
 from codonbench.execution.device_locks import Terms
 from codonbench.execution.executor import Executor
-from codonbench.execution.prepare import Job, prepare
+from codonbench.execution.prepare import Job
 from codonbench.execution.run_all import Outcome, run_all
 from codonbench.execution.run_one import Train
-from codonbench.plugins.discovery import discover, insist_on_file, insist_on_unique_names, own_points
+from codonbench.plugins.discovery import (
+    discover,
+    insist_on_file,
+    insist_on_unique_names,
+    own_points,
+)
 from codonbench.plugins.registry import Registry
 from codonbench.plugins.selection import selection_from_environment
 from codonbench.protocols.referee import Watch, unwatched
@@ -69,18 +74,20 @@ Follow = Callable[[Job], AbstractContextManager[Follower]]
 
 
 def outcomes(
+    job: Job,
     request: RunRequest,
     options: RunOptions,
     executor: Executor,
     follow: Follow = lambda job: nullcontext(Silent()),
 ) -> Iterator[Outcome]:
-    """Run what is asked for: the line that `run` and the command line share.
+    """Run a job: the line that `run` and the command line share.
 
     Args:
-        request: What.
+        job: What; see `Executor.prepare`.
+        request: What was asked.
         options: How and where.
         executor: With what.
-        follow: Called once the job is known; who follows its runs.
+        follow: Called with the job; who follows its runs.
 
     Yields:
         One outcome a seed; those that are recorded already come first.
@@ -89,8 +96,6 @@ def outcomes(
         UsageError: What was asked cannot be done.
         PluginError: A plugin failed outside of a run.
     """
-    executor.get_ready(request)
-    job = prepare(request, executor.registry, cache_folder())
     with follow(job) as follower:
         for outcome in run_all(
             job,
@@ -147,18 +152,22 @@ def run(
     given = isinstance(model, type)
     if not given and (isinstance(model, Path) or str(model).endswith(".py")):
         files.append(model)
-    name = model.info.name if given else _model_of_file(model) if files and model in files else model
+    name = (
+        model.info.name if given else _model_of_file(model) if files and model in files else model
+    )
     request = configure(
         RunRequest,
         {
             "model": str(name),
-            "task": task or "",
+            "task": task,
             "data": None if data is None else str(data),
             "seeds": _seeds(seeds),
             "overrides": _texts(config),
             "task_overrides": _texts(task_options),
             "offline": is_offline(bool(asked.pop("offline", False))),
-            **{field: asked.pop(field) for field in list(asked) if field in RunRequest.model_fields},
+            **{
+                field: asked.pop(field) for field in list(asked) if field in RunRequest.model_fields
+            },
         },
         {},
         "codonbench.run",
@@ -178,7 +187,8 @@ def run(
         if given:
             executor.registry.add_model(model)
         with redirect_stdout(sys.stderr):  # a plugin may print
-            return Records(o.record for o in outcomes(request, options, executor))
+            job = executor.prepare(request)
+            return Records(o.record for o in outcomes(job, request, options, executor))
 
 
 def _model_of_file(model: str | Path) -> str:
@@ -235,4 +245,4 @@ def board(*folders: str | Path) -> Board:
     from codonbench.ranking.board import build_board
 
     found = [item for folder in folders or ("runs",) for item in load_records(folder)]
-    return build_board(found, _load((), (), False).rankings())
+    return build_board(found, _load((), (), False).known_tasks)

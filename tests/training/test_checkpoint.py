@@ -14,9 +14,6 @@ from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.engines.capture import captured
 from codonbench.engines.rungs import GRAPH, LADDER
 from codonbench.execution.in_process import train
-from codonbench.execution.run_all import run_all
-from codonbench.records.store import Store
-from codonbench.execution.in_process import learn
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.run_all import run_all
 from codonbench.records.store import Store

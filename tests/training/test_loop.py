@@ -6,9 +6,9 @@ from torch import nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.errors import PluginError
-from codonbench.training.arithmetic import pin_arithmetic
 from codonbench.execution.referees import RefereeGroup
 from codonbench.protocols.setup import RunSetup
+from codonbench.training.arithmetic import pin_arithmetic
 from codonbench.training.checkpoint import Checkpointer
 from codonbench.training.feed import Feed
 from codonbench.training.loop import evaluate, make_step, train

@@ -10,18 +10,13 @@ import typer
 
 from codonbench.cli.exit_codes import FAILED
 from codonbench.cli.finding import find_runs
-from codonbench.cli.folders import (
-    RESULTS,
-    PluginOption,
-    PluginsDirOption,
-    ResultsOption,
-    cache_folder,
-)
+from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:
-    from codonbench.cli.hands import Hands
     from codonbench.contracts.run_record import RunRecord
     from codonbench.contracts.run_spec import RunRequest
+    from codonbench.execution.executor import Executor
     from codonbench.plugins.registry import Registry
     from codonbench.records.store import Store
 
@@ -64,8 +59,8 @@ def verify(
     found = find_runs(runs, results)
     chosen = [each.record for each in found]
     keep = [each.store for each in found] if keep_trace else ()
-    hands = _hands(plugin, plugins_dir, sandbox, found[0].path.parent)
-    _compare(chosen, hands, data, chosen, keep)
+    executor = _executor(plugin, plugins_dir, sandbox, found[0].path.parent)
+    _compare(chosen, executor, data, chosen, keep)
 
 
 def audit(
@@ -95,35 +90,41 @@ def audit(
     from codonbench.errors import StoreError
     from codonbench.records.store import Store
 
-    hands = _hands(plugin, plugins_dir, sandbox, results)
+    executor = _executor(plugin, plugins_dir, sandbox, results)
     chosen_seed = secrets.randbelow(2**31) if seed is None else seed
     finished = [
         record
         for record in Store(results).scan()
         if isinstance(record, RunRecord)
         and record.status in FINISHED
-        and (record.dataset.source == data or (data is None and _is_named(record, hands.registry)))
+        and (
+            record.dataset.source == data or (data is None and _is_named(record, executor.registry))
+        )
     ]
     if not finished:
         raise StoreError(f"no finished run to repeat in {results}")
     chosen = random.Random(chosen_seed).sample(finished, min(sample, len(finished)))
     typer.echo(f"{len(chosen)} of {len(finished)} runs, chosen with --seed {chosen_seed}")
-    _compare(chosen, hands, file, finished)
+    _compare(chosen, executor, file, finished)
 
 
-def _hands(
+def _executor(
     files: list[Path] | None, folders: list[Path] | None, sandbox: bool, results: Path
-) -> Hands:
+) -> Executor:
     """Return what trains: this process, or one in a sandbox, which sees nothing of `results`."""
-    from codonbench.cli.hands import Hands, SandboxedHands
-    from codonbench.errors import ConfigError
-    from codonbench.execution.sandbox import unavailable
+    from codonbench.cli.loading import load_plugins
+    from codonbench.cli.switches import selection
+    from codonbench.contracts.run_spec import RunOptions
+    from codonbench.execution.executor import Executor
 
-    if not sandbox:
-        return Hands(0, None, files or (), folders or (), results)
-    if reason := unavailable():
-        raise ConfigError(f"--sandbox: {reason}")
-    return SandboxedHands(1, None, files or (), folders or (), results)
+    options = RunOptions(
+        workers=1 if sandbox else 0,
+        sandbox=sandbox,
+        plugin=tuple(files or ()),
+        plugins_dir=tuple(folders or ()),
+        results=results,
+    )
+    return Executor(options, None, load_plugins, selection())
 
 
 def _request(record: RunRecord) -> RunRequest:
@@ -147,7 +148,7 @@ def _is_named(record: RunRecord, registry: Registry) -> bool:
 
 def _compare(
     records: list[RunRecord],
-    hands: Hands,
+    executor: Executor,
     data: str | None,
     peers: list[RunRecord],
     keep: Sequence[Store] = (),
@@ -156,7 +157,7 @@ def _compare(
 
     Args:
         records: What to repeat.
-        hands: The plugins, and what trains.
+        executor: The plugins, and what trains.
         data: As in `verification.verify`.
         peers: As there.
         keep: For each record, where its trajectory goes if the repetition is identical; or nothing.
@@ -169,10 +170,10 @@ def _compare(
         seconds = record.timings.total
         typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
         with naming_its_file(record):
-            hands.get_ready(_request(record))
-        learner = hands.learn(record.run_spec)
-        repetition = repeat(record, hands.registry, cache_folder(), data, learner)
-        ranking = hands.registry.task(record.task).task.ranking
+            executor.get_ready(_request(record))
+        train = executor.train(record.run_spec)
+        repetition = repeat(record, executor.registry, cache_folder(), data, train)
+        ranking = executor.registry.task(record.task).task.ranking
         verdict = compare(record, repetition.record, ranking, peers)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:

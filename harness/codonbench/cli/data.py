@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codonbench.cli.exit_codes import FAILED
-from codonbench.cli.folders import PluginOption, PluginsDirOption, cache_folder, is_offline
+from codonbench.cli.folders import PluginOption, PluginsDirOption
+from codonbench.data.cache import cache_folder, is_offline
 
 if TYPE_CHECKING:
     from codonbench.contracts import DataSource, Task

@@ -21,8 +21,8 @@ def export(
     """Write the records as a table: one row a run, a column a metric."""
     from codonbench.cli.console import say
     from codonbench.errors import ConfigError
-    from codonbench.records.table import load_records
     from codonbench.records.table import export as write
+    from codonbench.records.table import load_records
 
     chosen = kind or file.suffix.removeprefix(".")
     if chosen not in ("csv", "parquet", "json"):

@@ -15,6 +15,7 @@ from codonbench.cli import (
     check,
     data,
     exit_codes,
+    export,
     listing,
     new,
     plugins,
@@ -31,19 +32,21 @@ from codonbench.cli.switches import SWITCHES_HELP, SwitchOption, hoist, switch_o
 app = typer.Typer(
     name="bench",
     cls=BenchGroup,
-    help="How many training pairs does a model need to decipher the genetic code?",
+    help="Benchmarks of genomic sequence models: train, score, rank, repeat.",
     epilog=f"{exit_codes.as_help()}\n\n{SWITCHES_HELP}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
+_OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}  # a task has options, too
+app.command("run", context_settings=_OPEN)(run.run)
 app.command("show")(show.show)
 app.command("score")(score.score)
 app.command("leaderboard")(board.leaderboard)
 app.command("site")(site.site)
 app.command("verify")(audit.verify)
 app.command("audit")(audit.audit)
+app.command("export")(export.export)
 app.command("validate")(validate.validate)
 app.command("keygen")(sign.keygen)
 app.command("sign")(sign.sign)

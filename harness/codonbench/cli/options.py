@@ -1,14 +1,17 @@
-"""Command-line options made from the fields of a schema, so that neither lacks what the other has."""
+"""Command-line options made from the fields of a schema."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, get_args
+from difflib import get_close_matches
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+from codonbench.errors import ConfigError
 
 
 class Flag:
@@ -51,8 +54,9 @@ def with_options_of(
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        own = list(inspect.signature(command).parameters.values())
-        kept = [p for p in own if p.name != "values"]
+        hints = get_type_hints(command, include_extras=True)
+        own = inspect.signature(command).parameters.values()
+        kept = [p.replace(annotation=hints[p.name]) for p in own if p.name != "values"]
         asked = [
             _parameter(name, field, flags.get(name, Flag()))
             for schema in schemas
@@ -81,7 +85,10 @@ def _parameter(name: str, field: FieldInfo, flag: Flag) -> inspect.Parameter:
     kind = flag.kind or _plain(field.annotation)
     names = flag.names or (f"--{name.replace('_', '-')}",)
     option = typer.Option(
-        *names, help=field.description, metavar=flag.metavar, envvar=flag.envvar,
+        *names,
+        help=field.description,
+        metavar=flag.metavar,
+        envvar=flag.envvar,
         show_default=default not in (None, False),
     )
     return inspect.Parameter(
@@ -102,17 +109,30 @@ def _plain(annotation: Any) -> Any:
     return annotation
 
 
-def extra_options(arguments: Iterable[str]) -> dict[str, str]:
+def extra_options(arguments: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     """Return options of a task that were given by their own names: ``--genetic-code 2``.
 
+    Whether the task has such options is for the task to say.
+
+    Args:
+        arguments: What the command's own options leave.
+        known: The command's own options, for those who have mistyped one.
+
     Raises:
-        ValueError: Names the argument that is no such option, or lacks its value.
+        ConfigError: Names an argument that is no option, or is nearly one of the command's.
     """
     found: dict[str, str] = {}
     words = iter(arguments)
     for word in words:
-        if not word.startswith("--"):
-            raise ValueError(word)
-        name, separator, value = word[2:].partition("=")
-        found[name.replace("-", "_")] = value if separator else next(words, "")
+        name, separator, value = word.removeprefix("--").partition("=")
+        close = get_close_matches(f"--{name}", known, n=1)
+        if not word.startswith("--") or not name or close:
+            hint = (
+                f"; did you mean {close[0]!r}?" if close else "; 'bench run --help' lists options"
+            )
+            raise ConfigError(f"no option {word!r}{hint}")
+        value = value if separator else next(words, "")
+        if not value or value.startswith("--"):
+            raise ConfigError(f"option {word!r} lacks its value")
+        found[name.replace("-", "_")] = value
     return found

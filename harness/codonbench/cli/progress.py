@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
@@ -32,14 +32,17 @@ class RunDisplay:
 
     Args:
         job: What is run.
-        brief: Leave out what is not news: introduction, finished seeds.
+        lines: Where to print each record as a line of JSON; what is no news, introduction and
+            finished seeds, is then left out. None for nowhere.
         live: Draw a bar, if standard error is a terminal.
+        debug: Show what traceback has ended a run.
     """
 
-    def __init__(self, job: Job, *, brief: bool, live: bool) -> None:
+    def __init__(self, job: Job, *, lines: TextIO | None, live: bool, debug: bool = False) -> None:
         self._job = job
         self._console = messages()
-        self._brief = brief
+        self._lines = lines
+        self._debug = debug
         self._bars: dict[int, TaskID] = {}
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -55,7 +58,7 @@ class RunDisplay:
         )
 
     def __enter__(self) -> Self:
-        if not self._brief:
+        if self._lines is None:
             for line in _introduction(self._job):
                 say(line, console=self._console)
         self._progress.start()
@@ -95,8 +98,10 @@ class RunDisplay:
         """Say something above the bars."""
         say(sentence, style="yellow", console=self._console)
 
-    def with_tracebacks(self, train: Train) -> Train:
-        """Return `train`, which then also shows what traceback has ended a run."""
+    def around(self, train: Train) -> Train:
+        """Return `train`, which then also shows what traceback has ended a run, where asked to."""
+        if not self._debug:
+            return train
 
         def train_and_show(
             job: Job, watch: Watch, checkpoints: Checkpoints | None
@@ -113,8 +118,10 @@ class RunDisplay:
     def finished(self, outcome: Outcome) -> None:
         """Close a run's bar and say how it went, or that its record was there already."""
         self._close_bar(outcome.record.seed)
-        if self._brief and not outcome.reused and outcome.record.error is None:
-            return
+        if self._lines is not None:
+            print(outcome.record.to_line(), file=self._lines, flush=True)
+            if not outcome.reused and outcome.record.error is None:
+                return
         seed = f"seed {outcome.record.seed:<3}"
         say(f"{seed} {outcome_text(outcome, self._job.task)}", console=self._console)
 

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codonbench.cli.board import say_what_is_not_counted
-from codonbench.cli.folders import (
-    RESULTS,
-    PluginOption,
-    PluginsDirOption,
-    ResultsOption,
-    cache_folder,
-)
+from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

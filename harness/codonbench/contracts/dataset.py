@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -76,7 +77,7 @@ class Sequences:
         table[: len(alphabet)] = np.frombuffer(alphabet.encode(), dtype=np.uint8)
         whole = table[self.letters].tobytes().decode("latin-1")
         ends = self.offsets.tolist()
-        return [whole[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        return [whole[a:b] for a, b in pairwise(ends)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,8 +94,8 @@ def model(
 
     Args:
         without_parentheses: Nothing: what a forgotten ``(encoding=...)`` puts here is refused.
-        encoding: What the module is handed, one of the names in `codonbench.data.encodings`; it must
-            be given.
+        encoding: What the module is handed, one of the names in `codonbench.data.encodings`;
+            it must be given.
         name: As in ``--model NAME``; the function's name by default, ``-`` for ``_``.
         version: Changes whenever a score could.
         summary: One line; the first of the docstring by default.

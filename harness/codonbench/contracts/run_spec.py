@@ -68,9 +68,7 @@ class RunRequest(Frozen):
         default=None, ge=1, le=10**12, description="Budget in training pairs."
     )
     full: bool = Field(default=False, description="Spend the whole budget: stop for nothing else.")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="auto, cpu or cuda."
-    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda.")
     threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of each worker.")
     engine: EngineChoice = Field(
         default="auto",

@@ -1,1 +1,1 @@
-"""From sequences and targets to the fixed order of training examples, encoded on a device. Imports contracts."""
+"""From items and targets to the fixed order of training examples; tables, FASTA, downloads."""

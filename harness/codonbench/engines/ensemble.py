@@ -117,7 +117,7 @@ class Ensemble:
     def summed(
         self, gradients: Gradients, flat: Tensor, step_input: StepInput
     ) -> tuple[Tensor, Tensor | None]:
-        """Return the gradient over all passes of a step_input, and the logits where they are of all.
+        """Return the gradient over all passes of a step, and the logits where they are of all.
 
         Args:
             gradients: `self.gradients`, or a recording of it.

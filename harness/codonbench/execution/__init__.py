@@ -1,1 +1,1 @@
-"""Where a run happens: in this process, in worker processes, in a sandbox; and who has the device."""
+"""Where a run happens: in this process, in worker processes, in a sandbox; device locks."""

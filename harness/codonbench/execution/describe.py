@@ -15,7 +15,6 @@ from typing import Any
 from pydantic import ConfigDict, model_validator
 
 from codonbench.contracts import Model, ModelConfig, ModelInfo, Reference, TaskView
-from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import BenchError, PluginError, UnknownNameError, UsageError
 from codonbench.execution.messages import Answer, File, Loading, Message, Question

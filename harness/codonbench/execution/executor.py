@@ -11,12 +11,13 @@ from typing import Self
 from codonbench.contracts import Reference
 from codonbench.contracts.run_record import Confinement
 from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec
+from codonbench.data.cache import cache_folder
 from codonbench.errors import ConfigError
 from codonbench.execution.describe import inquire
 from codonbench.execution.machine import cores, note_facts, nvidia_is_visible
 from codonbench.execution.messages import File, Question
 from codonbench.execution.pool import WorkerPool
-from codonbench.execution.prepare import Job
+from codonbench.execution.prepare import Job, prepare
 from codonbench.execution.run_one import Train
 from codonbench.execution.sandbox import Sandbox, unavailable
 from codonbench.plugins.discovery import file_modules, insist_on_what_is_there
@@ -92,7 +93,9 @@ class Executor:
         if self._pool is not None and self._gpu:
             note_facts(self._pool.facts())
         own = self.registry.models.get(request.model)
-        if not self._options.sandbox or (own is not None and own.origin.built_in):
+        if not self._options.sandbox or (
+            own is not None and own.origin.distribution == "codonbench"
+        ):
             return
         question = Question(
             model=request.model,
@@ -109,6 +112,16 @@ class Executor:
     @staticmethod
     def _absolute(paths: tuple[Path, ...]) -> tuple[Path, ...]:
         return tuple(path.absolute() for path in paths)  # inside, the working folder is another
+
+    def prepare(self, request: RunRequest) -> Job:
+        """Return the job that a request comes to.
+
+        Raises:
+            UsageError: Something is wrong with what was asked.
+            PluginError: A plugin does not load, or fails to load its data.
+        """
+        self.get_ready(request)
+        return prepare(request, self.registry, cache_folder())
 
     def confinement(self, job: Job) -> Confinement:
         """Return how far a job's runs are kept apart, for the record."""
@@ -145,10 +158,15 @@ class Executor:
         return WorkerPool(
             self._size(threads, self._gpu),
             timeout=self._options.timeout,
-            states=None if self._request is None else self._options.results / "checkpoints",
+            states=self._states(),
             gpu=self._gpu,
             sandbox=self._sandbox() if self._options.sandbox else None,
         )
+
+    def _states(self) -> Path | None:
+        """Return where workers keep states of runs, on their way to the results folder."""
+        keeps = self._request is not None and self._options.checkpoint_every > 0
+        return self._options.results / "checkpoints" if keeps else None
 
     def _size(self, threads: int, gpu: bool) -> int:
         if self._options.workers is not None:

@@ -17,13 +17,13 @@ import numpy.typing as npt
 from pydantic import Field, JsonValue, TypeAdapter
 
 from codonbench.contracts import Frozen, ModelInfo, Name
+from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
 from codonbench.contracts.machine import TorchFacts
+from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_record import Engine, Status
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.contracts.task import TaskView
 from codonbench.execution import frames
-from codonbench.contracts.origin import Origin
-from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
 from codonbench.training.result import MOST_DETAILS
 
 Run = Annotated[int, Field(ge=0)]

@@ -94,9 +94,7 @@ def _given(request: TrainRequest, states: Path | None, inside: Path | None) -> G
     return given.model_copy(update={"start": request.start, "state": inside / name})
 
 
-def read_order(
-    order: Order, arrays: Arrays
-) -> tuple[type[Model], ModelConfig, list[TrainRequest]]:
+def read_order(order: Order, arrays: Arrays) -> tuple[type[Model], ModelConfig, list[TrainRequest]]:
     """Return the plugin, its configuration and its runs, in the worker.
 
     A class may well be made in its module's hook. So the worker registers the module as the parent

@@ -272,8 +272,7 @@ class RunGroup:
     def left_over(self) -> list[Job]:
         """Return what is to be handed to other workers: each run that may be no culprit."""
         return [
-            replace(self.job, run_specs=(self.job.run_specs[run],))
-            for run in self._begun_anew()
+            replace(self.job, run_specs=(self.job.run_specs[run],)) for run in self._begun_anew()
         ]
 
     def _unfinished(self) -> list[int]:

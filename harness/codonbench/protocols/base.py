@@ -1,4 +1,4 @@
-"""What a protocol is: what a run is evaluated on and when, which state is selected, when it ends."""
+"""What a protocol is: what is evaluated and when, which state is selected, when a run ends."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Who ran it: Ed25519 signatures of records.
 
-A signature covers a record's name and checksum, and so its metrics and the hash of its trajectory. It
+A signature covers a record's name and checksum, and so its metrics and its trajectory's hash. It
 lies beside the record, in ``<name>.json.sig``, since a record is sealed. It says who ran it;
 whether it is true, an audit says.
 """

@@ -1,4 +1,4 @@
-"""Records and trajectories on disk: one JSON and one trajectory a run, each written all or nothing."""
+"""Records and trajectories on disk: a file of each a run, each written all or nothing."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Store:
             yield page
 
     def save(self, record: RunRecord, trajectory: Trajectory | None) -> Path:
-        """Write a record and its trajectory; the record last, so that it never lacks its trajectory.
+        """Write a record and its trajectory; the record last, so that it never lacks the other.
 
         Raises:
             StoreError: The folder cannot be written, or the disk is full.
@@ -125,7 +125,7 @@ class Store:
             StoreError: The trajectory is unreadable or is not the one the record was made from.
         """
         path = self.trajectory_path(record)
-        # An earlier, interrupted try of the same spec may have left a trajectory that is not this one's.
+        # An earlier, interrupted try of the same spec may have left one that is not this record's.
         if record.trajectory_sha256 is None or not path.is_file():
             return None
         try:
@@ -152,7 +152,7 @@ class Store:
     ) -> list[SetAside]:
         """Move away what lies where this run's record belongs and is no sound record, or outdated.
 
-        To ``set-aside/``, with the trajectory beside it, under a name that is still free; nothing is
+        To ``set-aside/``, with its trajectory beside it, under a name that is still free; nothing is
         deleted or overwritten. To be called by who has claimed the run.
 
         Args:

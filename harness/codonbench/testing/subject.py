@@ -28,7 +28,8 @@ from codonbench.testing.findings import Facts
 from codonbench.testing.surroundings import Printed
 from codonbench.training.loop import make_step
 from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import TrainState, make_state, train_request
+from codonbench.training.request import train_request
+from codonbench.training.state import TrainState, make_state
 
 DEVICE = "cpu"
 STEPS = 8

@@ -11,6 +11,7 @@ import torch
 
 from codonbench.training.request import Chance, chance_of
 
+
 @contextmanager
 def seeded_globals(seed: int | Chance) -> Iterator[None]:
     """Seed Python's, NumPy's and PyTorch's global generators; restore them on leaving.

@@ -27,6 +27,7 @@ from codonbench.contracts import (
 from codonbench.data.encodings import Encoder, canonical, make_encoder
 from codonbench.training.request import TrainRequest
 
+
 class Scale(NamedTuple):
     """What quantities are measured in while they are learned, each of shape (K,).
 

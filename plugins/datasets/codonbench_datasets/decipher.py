@@ -99,7 +99,7 @@ class DecipherSchedule(Schedule):
         return Evaluation(self._positions.after(position, watcher.window_start), "evaluation")
 
     def progress(self) -> str:
-        """Return ``62/64 codons 2/3 stop``: how much is right, of the set and of its first group."""
+        """Return ``62/64 codons 2/3 stops``: how much is right, of the set and of groups."""
         right, task = self._watcher.right, self._task
         words = [f"{int(right.sum()):>2}/{len(right)} {task.input.unit}s"]
         for name in task.facts.get("watched_groups", ()) or ():  # type: ignore[union-attr]

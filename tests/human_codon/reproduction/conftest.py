@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from codonbench.contracts import ModelInfo
+from codonbench.contracts.machine import Machine
 from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRecord, Timings
 from codonbench.contracts.run_spec import RunSpec
-from codonbench.contracts.machine import Machine
 from codonbench_datasets.human_codon.reproduction.publications import (
     Cell,
     Instrument,

@@ -11,13 +11,8 @@ from codonbench.cli.audit import DataOption
 from codonbench.cli.console import say
 from codonbench.cli.extras import insist_on
 from codonbench.cli.finding import find_run
-from codonbench.cli.folders import (
-    RESULTS,
-    PluginOption,
-    PluginsDirOption,
-    ResultsOption,
-    cache_folder,
-)
+from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:
     from codonbench_datasets.human_codon.explain.explanation import Explanation

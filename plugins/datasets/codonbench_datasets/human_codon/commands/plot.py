@@ -15,13 +15,8 @@ from codonbench.cli.audit import DataOption
 from codonbench.cli.console import say
 from codonbench.cli.extras import insist_on
 from codonbench.cli.finding import Found, find_runs
-from codonbench.cli.folders import (
-    RESULTS,
-    PluginOption,
-    PluginsDirOption,
-    ResultsOption,
-    cache_folder,
-)
+from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:
     from codonbench.plugins.registry import Registry
