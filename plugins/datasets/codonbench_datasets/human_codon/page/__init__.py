@@ -13,7 +13,6 @@ from codonbench.report.site.figures import Figures, RowContent
 from codonbench.report.site.rows import Records
 from codonbench_datasets.human_codon.page.pictures import RowPicture
 from codonbench_datasets.human_codon.page.rows import kept_part, picture_row
-from codonbench_datasets.human_codon.plots.illustrate import draw_embedding, has_embedding
 
 
 class CodonFigures(Figures):
@@ -57,6 +56,9 @@ class CodonFigures(Figures):
         data: str | None,
     ) -> RowContent:
         """Return the pictures with the embedding of the run whose heat map is shown."""
+        # here, because it needs PyTorch, which the page itself does not
+        from codonbench_datasets.human_codon.plots.illustrate import draw_embedding, has_embedding
+
         assert isinstance(content, RowPicture)
         if content.embedding or not content.heat_map:
             return content
