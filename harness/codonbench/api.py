@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -197,7 +197,7 @@ def _model_of_file(model: str | Path) -> str:
     Raises:
         ConfigError: It registers none or several.
     """
-    registry = _load((Path(model),), (), False)
+    registry = _load((Path(model),), (), own_only=False)
     own = sorted(
         {e.cls.info.name for e in registry.models.values() if e.origin.file == Path(model).name}
     )
@@ -209,7 +209,7 @@ def _model_of_file(model: str | Path) -> str:
     return own[0]
 
 
-def _load(files: tuple[Path, ...], folders: tuple[Path, ...], own_only: bool) -> Registry:
+def _load(files: Sequence[Path], folders: Sequence[Path], *, own_only: bool) -> Registry:
     """Load plugins; warn of those that do not load."""
     registry = discover(own_points() if own_only else None, None, files, folders)
     for file in files:
@@ -245,4 +245,4 @@ def board(*folders: str | Path) -> Board:
     from codonbench.ranking.board import build_board
 
     found = [item for folder in folders or ("runs",) for item in load_records(folder)]
-    return build_board(found, _load((), (), False).known_tasks)
+    return build_board(found, _load((), (), own_only=False).known_tasks)

@@ -76,7 +76,7 @@ def victims(tmp_path_factory):
 
 
 def records(folder):
-    """The sound records of a folder by seed, with their trajectories; no other file may be there."""
+    """The sound records of a folder by seed, with trajectories; no other file may be there."""
     store = Store(folder)
     found = list(store.scan())
     assert all(isinstance(record, RunRecord) for record in found), found

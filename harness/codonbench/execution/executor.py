@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from codonbench.contracts import Reference
 from codonbench.contracts.run_record import Confinement
@@ -24,8 +24,14 @@ from codonbench.plugins.discovery import file_modules, insist_on_what_is_there
 from codonbench.plugins.registry import Registry
 from codonbench.plugins.selection import Selection
 
-Load = Callable[[tuple[Path, ...], tuple[Path, ...], bool], Registry]
-"""Loads plugins: given files, folders, and whether nothing but codonbench's own is wanted."""
+
+class Load(Protocol):
+    """Loads plugins."""
+
+    def __call__(
+        self, files: Sequence[Path], folders: Sequence[Path], *, own_only: bool
+    ) -> Registry:
+        """Return the registry of files, folders and what is installed, or of our own alone."""
 
 
 class Executor:
@@ -65,11 +71,11 @@ class Executor:
             if (reason := unavailable()) is not None:
                 raise ConfigError(f"--sandbox: {reason}")
             insist_on_what_is_there(files, folders)
-            self.registry = load((), (), True)  # which says what is hidden
+            self.registry = load((), (), own_only=True)  # which says what is hidden
             self._start()
         else:
             self._start()
-            self.registry = load(files, folders, False)
+            self.registry = load(files, folders, own_only=False)
 
     def __enter__(self) -> Self:
         return self

@@ -1,1 +1,1 @@
-"""Over seeds and rows: survival, intervals, paired tests, tiers, tables. Imports contracts and records."""
+"""Over seeds and rows: survival, intervals, paired tests, tiers, tables."""

@@ -150,9 +150,9 @@ class Store:
     def make_room(
         self, run_spec: RunSpec, outdated: Callable[[RunRecord], str] | None = None
     ) -> list[SetAside]:
-        """Move away what lies where this run's record belongs and is no sound record, or outdated.
+        """Move away what lies in this run's record's place and is no sound record, or outdated.
 
-        To ``set-aside/``, with its trajectory beside it, under a name that is still free; nothing is
+        To ``set-aside/``, its trajectory beside it, under a name that is still free; nothing is
         deleted or overwritten. To be called by who has claimed the run.
 
         Args:

@@ -16,8 +16,8 @@ from codonbench.engines.traced import Traced
 from codonbench.errors import CannotCapture
 from codonbench.testing.findings import Verdict, failed, passed, skipped, warning
 from codonbench.testing.subject import DEVICE, STEPS, Subject
-from codonbench.training.loop import ENGINE as EAGER
 from codonbench.training.loop import evaluate, loss_of, make_step
+from codonbench.training.result import ENGINE as EAGER
 from codonbench.training.seeding import seeded_globals
 from codonbench.training.state import TrainState
 from codonbench.training.weights import hash_weights

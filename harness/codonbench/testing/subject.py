@@ -27,8 +27,8 @@ from codonbench.protocols.setup import RunSetup
 from codonbench.testing.findings import Facts
 from codonbench.testing.surroundings import Printed
 from codonbench.training.loop import make_step
-from codonbench.training.seeding import seeded_globals
 from codonbench.training.request import train_request
+from codonbench.training.seeding import seeded_globals
 from codonbench.training.state import TrainState, make_state
 
 DEVICE = "cpu"
