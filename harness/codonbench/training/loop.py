@@ -21,8 +21,11 @@ from codonbench.training.state import TrainState
 ENGINE = "eager"
 ENGINE_VERSION = "2"
 
-_MOST_LETTERS = 1 << 22
-"""Letters or features evaluated at a time; a module's own memory is some hundred times that."""
+_MOST_LETTERS = {"cpu": 1 << 14, "cuda": 1 << 22}
+"""Letters or features evaluated at a time, but no fewer items than are trained on at a time.
+
+A module's own memory is some hundred times that; on a CPU it had better fit the cache.
+"""
 
 
 def train(feed: Feed, checkpointer: Checkpointer, selected: dict[str, Any] | None = None) -> None:
@@ -102,7 +105,7 @@ def evaluate(state: TrainState, split: str) -> Outputs:
     items, module = state.evaluated[split], state.module
     was_training = module.training
     module.eval()
-    at_once = max(1, _MOST_LETTERS // state.view.length)
+    at_once = max(state.batch_size, _MOST_LETTERS[items.device.type] // state.view.length)
     with torch.random.fork_rng(devices=_cuda_devices(items.device)):
         parts = [_outputs(state, part) for part in items.split(at_once)]
     module.train(was_training)
