@@ -107,7 +107,7 @@ def evaluate(state: TrainState, split: str) -> Outputs:
     module.eval()
     at_once = max(state.batch_size, _MOST_LETTERS[items.device.type] // state.view.length)
     with torch.random.fork_rng(devices=_cuda_devices(items.device)):
-        parts = [_outputs(state, part) for part in items.split(at_once)]
+        parts = [_outputs(state, part) for part in torch.split(items, at_once)]
     module.train(was_training)
     outputs = torch.cat(parts) if len(parts) > 1 else parts[0]
     if state.scale is not None:
