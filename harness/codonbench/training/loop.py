@@ -18,8 +18,11 @@ from codonbench.training.feed import Feed
 from codonbench.training.losses import binary_cross_entropy, cross_entropy, squared_error
 from codonbench.training.state import TrainState
 
-_MOST_LETTERS = 1 << 22
-"""Letters or features evaluated at a time; a module's own memory is some hundred times that."""
+_MOST_LETTERS = {"cpu": 1 << 14, "cuda": 1 << 22}
+"""Letters or features evaluated at a time, but no fewer items than are trained on at a time.
+
+A module's own memory is some hundred times that; on a CPU it had better fit the cache.
+"""
 
 
 def train(feed: Feed, checkpointer: Checkpointer, selected: dict[str, Any] | None = None) -> None:
@@ -99,9 +102,9 @@ def evaluate(state: TrainState, split: str) -> Outputs:
     items, module = state.evaluated[split], state.module
     was_training = module.training
     module.eval()
-    at_once = max(1, _MOST_LETTERS // state.view.length)
+    at_once = max(state.batch_size, _MOST_LETTERS[items.device.type] // state.view.length)
     with torch.random.fork_rng(devices=_cuda_devices(items.device)):
-        parts = [_outputs(state, part) for part in items.split(at_once)]
+        parts = [_outputs(state, part) for part in torch.split(items, at_once)]
     module.train(was_training)
     outputs = torch.cat(parts) if len(parts) > 1 else parts[0]
     if state.scale is not None:
