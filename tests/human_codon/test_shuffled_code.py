@@ -14,7 +14,7 @@ from codonbench.protocols.setup import RunSetup
 from codonbench_datasets.human_codon.genetic_code import CLASSES, CODONS
 from codonbench_datasets.human_codon.shuffled_code import NOTE, shuffled
 from codonbench_datasets.human_codon.task import HumanCodon, HumanCodonOptions
-from codonbench_models.oracle import Oracle
+from codonbench_models.baselines import Oracle
 
 RESULTS = Path(__file__).resolve().parents[2] / "leaderboard" / "results"
 

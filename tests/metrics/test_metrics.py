@@ -5,8 +5,6 @@ The toy task has four inputs and three classes: aa -> X, ab -> Y, ba and bb -> s
 
 import json
 import math
-import pkgutil
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -15,16 +13,18 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 from scipy.stats import entropy
 
-import codonbench_metrics
 from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory
 from codonbench.contracts import EvaluationSet, Input, Target, TrajectoryFacts
-from codonbench_metrics.confident_pairs import ConfidentPairs
-from codonbench_metrics.decipher_epoch import DecipherEpoch
-from codonbench_metrics.excess_pairs import ExcessPairs, batch_end
-from codonbench_metrics.pairs_consumed import PairsConsumed
-from codonbench_metrics.rare_stop_ambiguity import RareStopAmbiguity
-from codonbench_metrics.sustained_pairs import SustainedPairs
-from codonbench_metrics.test_accuracy import HeldOutAccuracy
+from codonbench.plugins.discovery import load_registry
+from codonbench_metrics.first_passage import (
+    ConfidentPairs,
+    DecipherEpoch,
+    ExcessPairs,
+    PairsConsumed,
+    SustainedPairs,
+    batch_end,
+)
+from codonbench_metrics.last_snapshot import HeldOutAccuracy, RareStopAmbiguity
 
 TASK = TaskSpec(
     name="toy",
@@ -465,13 +465,9 @@ def test_accuracy_agrees_with_asking_every_held_out_pair(seed):
 
 
 def registered():
-    """Every metric that the package registers."""
-    metrics = []
-    for module in pkgutil.iter_modules(codonbench_metrics.__path__, "codonbench_metrics."):
-        register = getattr(import_module(module.name), "register_metrics", None)
-        if register is not None:
-            register(metrics.append)
-    return metrics
+    """Every metric of the package that reads trajectories of this protocol."""
+    metrics = [entry.metric for entry in load_registry().metrics.values()]
+    return [metric for metric in metrics if metric.serves(TASK)]
 
 
 def awkward_traces():

@@ -26,21 +26,10 @@ from codonbench.contracts import (
 )
 from codonbench.data.encodings import make_encoder
 from codonbench.errors import ConfigError
-from codonbench_models import (
-    bound,
-    count_table,
-    embedding_mlp,
-    gru,
-    lstm,
-    majority,
-    mlp,
-    oracle,
-    rnn,
-    softmax_table,
-    untrained,
-)
-from codonbench_models._counts import CountTable
+from codonbench.plugins.discovery import load_registry
+from codonbench_models._baselines import CountTable
 from codonbench_models._last_step import LastStep
+from codonbench_models.baselines import Oracle
 
 CODONS = TaskView(
     task="toy-codons",
@@ -64,27 +53,11 @@ PEPTIDES = TaskView(
 )
 UNLISTED = PEPTIDES.model_copy(update={"task": "toy-unlisted", "n_inputs": None})
 
-FILES = (
-    mlp,
-    embedding_mlp,
-    rnn,
-    gru,
-    lstm,
-    count_table,
-    softmax_table,
-    majority,
-    untrained,
-    bound,
-    oracle,
-)
-
 
 def registered() -> dict[str, Any]:
-    """Everything the files register, by name."""
-    found: list[Any] = []
-    for file in FILES:
-        file.register_models(found.append)
-    return {cls.info.name: cls for cls in found}
+    """Every built-in model, by name."""
+    entries = load_registry().models.values()
+    return {entry.cls.info.name: entry.cls for entry in entries}
 
 
 def models() -> dict[str, type[Model]]:
@@ -126,7 +99,7 @@ def _seeded() -> Iterator[None]:
 
 
 def test_every_model_registers_under_its_name() -> None:
-    assert list(registered()) == [
+    assert set(registered()) == {
         "mlp",
         "embedding-mlp",
         "rnn",
@@ -138,7 +111,8 @@ def test_every_model_registers_under_its_name() -> None:
         "untrained",
         "bound",
         "oracle",
-    ]
+        "cnn",
+    }
 
 
 def test_published_configurations_have_presets_and_weighted_twins() -> None:
@@ -168,7 +142,7 @@ def test_a_twin_differs_in_the_weights_of_the_loss_alone(name: str) -> None:
 def test_reference_rows_are_set_apart() -> None:
     roles = {name: cls.info.role for name, cls in registered().items()}
     contestants = {name for name, role in roles.items() if role == "contestant"}
-    assert contestants == {"mlp", "embedding-mlp", "rnn", "gru", "lstm"}
+    assert contestants == {"cnn", "mlp", "embedding-mlp", "rnn", "gru", "lstm"}
 
 
 @pytest.mark.parametrize("name", registered())
@@ -625,7 +599,7 @@ def test_oracle_is_right_and_confident_about_the_whole_evaluation_set() -> None:
         train_size=10,
         test_size=1,
     )
-    row = oracle.Oracle(oracle.Oracle.Config())
+    row = Oracle(Oracle.Config())
     assert isinstance(row, Reference)
     logits = row.logits(spec)
     assert logits.dtype == np.float32

@@ -184,6 +184,118 @@ def test_the_built_in_plugins_come_in_by_the_same_door(toys):
     assert "pairs_consumed" in toys.installed.metrics
 
 
+# What needs no hook
+
+
+BARE = """
+    from abc import abstractmethod
+    import codonbench
+    from codonbench import Column, Metric, Model, ModelInfo, Ranking, Reference, Task, hookimpl
+    from codonbench.protocols import Protocol
+
+    class Base(Model):
+        encoding = "input_index"
+        def build(self, task):
+            raise NotImplementedError
+
+    class Bare(Base):
+        info = ModelInfo(name="bare", version="1", summary="Toy")
+
+    class _Draft(Base):
+        info = ModelInfo(name="draft", version="1", summary="Toy")
+
+    class Known(Reference):
+        info = ModelInfo(name="known", version="1", summary="Toy", role="reference")
+
+    @codonbench.model(encoding="input_index")
+    def made(task):
+        raise NotImplementedError
+
+    class BareTask(Task):
+        name, version, title, protocol, default_data = "bare-task", "1", "Toy", "toys", "dice"
+        ranking = Ranking(metric="m", direction="lower", columns=(Column(metric="m", title="m"),))
+        def load(self, data, options, *, cache, offline=False):
+            raise NotImplementedError
+
+    class Score(Metric):
+        name, version, summary = "score", "1", "Toy"
+        def outputs(self, task):
+            return {}
+        @abstractmethod
+        def formula(self): ...
+
+    class BareMetric(Score):
+        name = "bare_metric"
+        def formula(self): ...
+        def compute(self, trajectory, task):
+            return {}
+
+    class Toys(Protocol):
+        name, summary, split, tells_targets = "toys", "Toy", "validation", True
+        def schedule(self, setup):
+            raise NotImplementedError
+"""
+
+
+def offered(registry):
+    return [
+        list(registry.models),
+        list(registry.tasks),
+        list(registry.metrics),
+        [name for name in registry.protocols if name != "supervised"],
+    ]
+
+
+def test_each_class_of_a_contract_is_registered_but_bases_and_private_ones(install):
+    heir = "from shop_bare import Bare, BareMetric\nclass Heir(Bare):\n    info = Bare.info\n"
+    registry = discover([install({"shop_bare.py": BARE})])
+    assert registry.failures == []
+    assert offered(registry) == [
+        ["bare", "known", "made"],
+        ["bare-task"],
+        ["bare_metric"],
+        ["toys"],
+    ]
+    imports = install({"shop_heir.py": heir.replace("Bare.info", "Bare.info.model_copy()")})
+    registry = discover([imports])
+    assert (offered(registry)[0], offered(registry)[2]) == (["bare"], [])
+    assert registry.model("bare").origin.module == "shop_heir"
+
+
+def test_of_a_kind_that_has_a_hook_only_the_hook_speaks(install):
+    hook = """
+    @hookimpl
+    def register_models(register):
+        register(Known)
+"""
+    registry = discover([install({"shop_hook.py": BARE + hook})])
+    assert offered(registry) == [["known"], ["bare-task"], ["bare_metric"], ["toys"]]
+
+
+def test_a_class_that_cannot_be_made_is_named_and_the_others_go_on(install):
+    broken = """
+    class Broken(BareTask):
+        def __init__(self, path):
+            self.path = path
+"""
+    registry = discover([install({"shop_made.py": BARE + broken})])
+    assert offered(registry)[1] == ["bare-task"]
+    (failure,) = registry.failures
+    assert "Broken.__init__() missing 1 required positional argument" in failure.error
+
+
+def test_a_class_that_lacks_something_is_told_where_nothing_else_is_offered(install):
+    base = BARE[: BARE.index("    class Bare(")]
+    base += "    class Half(Base):\n        build = Model.build\n"
+    registry = discover([install({"shop_half.py": base})])
+    (failure,) = registry.failures
+    assert "class Base lacks info; class Half lacks build and info" in failure.error
+
+
+def test_the_protocols_of_the_core_need_no_plugin():
+    assert list(discover([]).protocols) == ["supervised"]
+
+
 # What does not
 
 

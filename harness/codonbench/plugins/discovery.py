@@ -13,11 +13,21 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
+from codonbench import __version__
 from codonbench.errors import NameClashError, PluginError, UsageError
+from codonbench.plugins.entries import KINDS
 from codonbench.plugins.registry import Registry
-from codonbench.plugins.selection import Candidate, Selection, selection_from_environment
+from codonbench.plugins.selection import (
+    BUILT_IN,
+    Candidate,
+    Selection,
+    selection_from_environment,
+)
 
 GROUP = "codonbench"
+
+_OWN = ("codonbench.protocols.supervised",)
+"""What the core registers itself, whichever plugins there are."""
 
 _FILE = "codonbench_file_"
 
@@ -63,6 +73,8 @@ def discover(
         UsageError: One of `files` is no file, or one of `folders` no folder.
     """
     registry = Registry(begun)
+    for name in _OWN:
+        registry.add(importlib.import_module(name), BUILT_IN, __version__)
     wanted = selection_from_environment() if selection is None else selection
     chosen = entry_points(group=GROUP) if points is None else points
     seen = []
@@ -209,13 +221,17 @@ def _load_point(
             offers |= _add(registry, module, inner, version)
     if not offers and failures == len(registry.failures):
         with registry.contain(candidate, version, getattr(root, "__file__", None) or ""):
-            raise PluginError(f"registers nothing; {_EXPECTED}")
+            raise _nothing(root)
 
 
-_EXPECTED = (
-    "expected a function register_models(register), register_tasks or register_metrics marked "
-    "with @hookimpl, or a function that builds a module marked with @codonbench.model(...)"
-)
+def _nothing(module: ModuleType) -> PluginError:
+    """Return what to raise of a module that offers nothing."""
+    lacks = [reason for kind in KINDS for reason in kind.bases_in(module)]
+    return PluginError(
+        f"registers nothing{''.join(f'; {reason}' for reason in lacks)}; expected a class that "
+        "extends codonbench.Model, Reference, Task or Metric, a function that builds a module "
+        "marked with @codonbench.model(...), or a hook marked with @hookimpl"
+    )
 
 
 def _add(registry: Registry, module: ModuleType, candidate: Candidate, version: str) -> bool:
@@ -273,4 +289,4 @@ def _load_file(registry: Registry, path: Path, candidate: Candidate) -> None:
     with registry.contain(candidate, file=file):
         module = import_file(name, Path(file))
         if not _add(registry, module, candidate, "") and failures == len(registry.failures):
-            raise PluginError(f"registers nothing; {_EXPECTED}")
+            raise _nothing(module)

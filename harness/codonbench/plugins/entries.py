@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import FunctionType, MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -46,12 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ModelEntry(Entry):
-    """A model, or one of its presets.
-
-    Attributes:
-        cls: The plugin's class.
-        preset: Configuration values the name stands for.
-    """
+    """A model, or one of its presets, which stands for the values `preset`."""
 
     cls: ModelClass
     preset: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -93,45 +88,81 @@ class ProtocolEntry(Entry):
     protocol: Protocol
 
 
-def protocol_entries(
-    protocol: Any, module: ModuleType, distribution: str, version: str
-) -> list[ProtocolEntry]:
-    """Return the entry of a protocol.
+@dataclass(frozen=True)
+class Kind:
+    """A kind of plugin.
 
-    Raises:
-        PluginError: It has no valid name or summary, or no schedule.
+    Attributes:
+        name: ``model``, ``task``, ``metric`` or ``protocol``.
+        contract: Whether a class extends the contract of this kind.
+        mark: The attribute without which a class is a base of others.
+        check: Raises PluginError where something registered could not be used.
+        entry: What holds one.
     """
+
+    name: str
+    contract: Callable[[type], bool]
+    mark: str
+    check: Callable[[Any], None]
+    entry: Callable[..., Entry]
+
+    @property
+    def hook(self) -> str:
+        """The hook that registers it, instead of `classes_of`."""
+        return f"register_{self.name}s"
+
+    def classes_of(self, module: ModuleType) -> Iterator[type]:
+        """Return the classes of this kind that a module defines and that are meant to be used.
+
+        Bases are not: names that begin with ``_``, abstract classes, and those without `mark`.
+        """
+        return (c for c in self._defined_in(module) if not _lacking(c, self.mark))
+
+    def bases_in(self, module: ModuleType) -> Iterator[str]:
+        """Yield what keeps each other class from being used: ``class Mine lacks build``."""
+        for cls in self._defined_in(module):
+            if lacking := _lacking(cls, self.mark):
+                yield f"class {cls.__name__} lacks {' and '.join(lacking)}"
+
+    def _defined_in(self, module: ModuleType) -> Iterator[type]:
+        for name, value in list(vars(module).items()):
+            own = isinstance(value, type) and value.__module__ == module.__name__
+            if own and not name.startswith("_") and self.contract(value):
+                yield value
+
+    def plugin(self, cls: type) -> object:
+        """Return what is registered of a class: a model itself, of all else an instance."""
+        return cls if self.name == "model" else cls()
+
+    def entries(
+        self, plugin: Any, module: ModuleType, distribution: str, version: str
+    ) -> Iterator[Entry]:
+        """Yield the entry of a plugin, then one for each preset of a model.
+
+        Raises:
+            PluginError: It could not be used.
+        """
+        self.check(plugin)
+        cls = plugin if isinstance(plugin, type) else type(plugin)
+        origin, file = describe_origin(cls, module, distribution, version)
+        named = plugin.info.name if self.name == "model" else plugin.name
+        yield self.entry(named, origin, file, plugin)
+        for preset, values in plugin.presets.items() if self.name == "model" else ():
+            yield self.entry(preset, origin, file, plugin, MappingProxyType(dict(values)))
+
+
+def _lacking(cls: type, mark: str) -> list[str]:
+    """Return the abstract methods that a class does not define, and `mark` where it has none."""
+    return sorted(getattr(cls, "__abstractmethods__", ())) + [mark] * (not hasattr(cls, mark))
+
+
+def _check_protocol(protocol: Any) -> None:
     _check_words(protocol, {"name": Name, "summary": str, "split": str, "tells_targets": bool})
     if not callable(getattr(protocol, "schedule", None)):
         raise _unfit(protocol, "an instance of a subclass of Protocol")
-    origin, file = describe_origin(type(protocol), module, distribution, version)
-    return [ProtocolEntry(protocol.name, origin, file, protocol)]
 
 
-def model_entries(
-    cls: object, module: ModuleType, distribution: str, version: str
-) -> list[ModelEntry]:
-    """Return the entry of a model and of each of its presets.
-
-    Raises:
-        PluginError: It is no model, or one that could never be run.
-    """
-    model = _check_model(cls)
-    origin, file = describe_origin(model, module, distribution, version)
-    entries = [ModelEntry(model.info.name, origin, file, model)]
-    for preset, values in model.presets.items():
-        entries.append(ModelEntry(preset, origin, file, model, MappingProxyType(dict(values))))
-    return entries
-
-
-def task_entries(
-    task: object, module: ModuleType, distribution: str, version: str
-) -> list[TaskEntry]:
-    """Return the entry of a task.
-
-    Raises:
-        PluginError: It is no task, or has no valid name, version, title, options or ranking.
-    """
+def _check_task(task: object) -> None:
     if not isinstance(task, Task):
         raise _unfit(task, "an instance of a subclass of Task")
     _check_words(task, {"name": Name, "version": Version, "title": str, "default_data": str})
@@ -146,27 +177,16 @@ def task_entries(
             f"task {task.name!r}: ranking is {_shown(ranking)}; expected "
             "ranking = Ranking(metric=..., direction=..., columns=(Column(...),))"
         )
-    origin, file = describe_origin(type(task), module, distribution, version)
-    return [TaskEntry(task.name, origin, file, task)]
 
 
-def metric_entries(
-    metric: object, module: ModuleType, distribution: str, version: str
-) -> list[MetricEntry]:
-    """Return the entry of a metric.
-
-    Raises:
-        PluginError: It is no metric, or has no valid name, version or summary.
-    """
+def _check_metric(metric: object) -> None:
     if not isinstance(metric, Metric):
         raise _unfit(metric, "an instance of a subclass of Metric")
     _check_words(metric, {"name": MetricName, "version": Version, "summary": str})
-    origin, file = describe_origin(type(metric), module, distribution, version)
-    return [MetricEntry(metric.name, origin, file, metric)]
 
 
-def _check_model(cls: object) -> ModelClass:
-    """Return `cls` if it is a model class that could be run."""
+def _check_model(cls: object) -> None:
+    """Check that `cls` is a model class that could be run."""
     if not (isinstance(cls, type) and issubclass(cls, Model | Reference)):
         raise _unfit(cls, "a subclass of Model or Reference")
     owner = f"model class {cls.__qualname__}"
@@ -176,8 +196,7 @@ def _check_model(cls: object) -> ModelClass:
             f"{owner}: info is {_shown(info)}; "
             "expected info = ModelInfo(name=..., version=..., summary=...)"
         )
-    missing = sorted(getattr(cls, "__abstractmethods__", ()))
-    if missing:
+    if missing := _lacking(cls, "info"):
         raise PluginError(f"{owner} lacks {' and '.join(missing)}, which every Model must define")
     _check_call(cls, "__init__", "config")
     if issubclass(cls, Model):
@@ -191,7 +210,6 @@ def _check_model(cls: object) -> ModelClass:
     for preset, values in cls.presets.items():
         _check_word(preset, Name, f"model {info.name!r}, preset")
         _check_config(cls.Config, values, f"preset {preset!r} of model {info.name!r}")
-    return cls
 
 
 def _check_call(cls: type, method: str, argument: str) -> None:
@@ -271,3 +289,17 @@ def _unfit(plugin: object, expected: str) -> PluginError:
     elif isinstance(plugin, FunctionType):
         remedy = "; a function that builds a module needs @codonbench.model(encoding=...) above it"
     return PluginError(f"register() was given {_shown(plugin)}; expected {expected}{remedy}")
+
+
+def _is_protocol(cls: type) -> bool:
+    """Return whether a class looks like a protocol, whose contract lies above this folder."""
+    return hasattr(cls, "schedule") and hasattr(cls, "tells_targets")
+
+
+KINDS = (
+    Kind("model", lambda c: issubclass(c, Model | Reference), "info", _check_model, ModelEntry),
+    Kind("task", lambda c: issubclass(c, Task), "name", _check_task, TaskEntry),
+    Kind("metric", lambda c: issubclass(c, Metric), "name", _check_metric, MetricEntry),
+    Kind("protocol", _is_protocol, "name", _check_protocol, ProtocolEntry),
+)
+"""In the order in which they are registered."""

@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pluggy
 
 from codonbench.contracts import Metric, Task, TaskSpec
-from codonbench.contracts.from_function import FunctionModel
 from codonbench.errors import NameClashError, PluginError, UnknownNameError
 from codonbench.plugins import hookspecs
 from codonbench.plugins.entries import (
+    KINDS,
     Entry,
+    Kind,
     MetricEntry,
     ModelEntry,
     ProtocolEntry,
     TaskEntry,
-    metric_entries,
-    model_entries,
-    protocol_entries,
-    task_entries,
 )
 from codonbench.plugins.failures import Failure, describe_failure
 from codonbench.plugins.hook_check import check_hooks
@@ -64,10 +61,10 @@ class Registry:
         self.manager.add_hookspecs(hookspecs)
 
     def add(self, module: ModuleType, distribution: str, version: str, *, point: str = "") -> None:
-        """Register everything that a module's hooks offer; contain its failure.
+        """Register all that a module offers; contain its failure.
 
-        A model made by `codonbench.model` needs no hook. A module that two entry points name is
-        registered once.
+        That is what its hooks register, and of each kind that it has no hook of the classes
+        that it defines. A module that two entry points name is registered once.
 
         Args:
             module: The module.
@@ -82,8 +79,7 @@ class Registry:
             return
         candidate = Candidate(point, distribution, module.__name__)
         file = getattr(module, "__file__", None) or ""
-        clashes = len(self.clashes)
-        failures = len(self.failures)
+        clashes, failures = len(self.clashes), len(self.failures)
         with self.contain(candidate, version, file):
             check_hooks(module)
             self.manager.register(module, name=module.__name__)
@@ -93,28 +89,20 @@ class Registry:
             if self.manager.is_registered(module):
                 self.manager.unregister(module)
             return
+        others = self.manager.get_plugins() - {module}
+        for kind in KINDS:
 
-        def add_to(kind: str, table: dict[str, Any], make: Callable[..., Any]) -> Any:
-            def register(plugin: Any) -> None:
-                for entry in make(plugin, module, distribution, version):
-                    self._claim(table, entry, kind)
+            def register(plugin: object, kind: Kind = kind) -> None:
+                for entry in kind.entries(plugin, module, distribution, version):
+                    self._claim(getattr(self, f"{kind.name}s"), entry, kind.name)
 
-            return register
-
-        add_model = add_to("model", self.models, model_entries)
-        for hook, register in (
-            ("register_models", add_model),
-            ("register_tasks", add_to("task", self.tasks, task_entries)),
-            ("register_metrics", add_to("metric", self.metrics, metric_entries)),
-            ("register_protocols", add_to("protocol", self.protocols, protocol_entries)),
-        ):
-            others = [p for p in self.manager.get_plugins() if p is not module]
-            with self.contain(candidate, version, file):
-                self.manager.subset_hook_caller(hook, others)(register=register)
-        for value in list(vars(module).values()):
-            if _is_made_here(value, module):
+            if hasattr(module, kind.hook):
                 with self.contain(candidate, version, file):
-                    add_model(value)
+                    self.manager.subset_hook_caller(kind.hook, others)(register=register)
+                continue
+            for cls in kind.classes_of(module):
+                with self.contain(candidate, version, file):
+                    register(kind.plugin(cls))
         if len(self.clashes) > clashes:
             raise self.clashes[clashes]
 
@@ -133,9 +121,9 @@ class Registry:
             self.failures.append(describe_failure(error, candidate, version, file))
 
     def offers(self, module: ModuleType) -> bool:
-        """Return whether a registered module has a hook or a model without one."""
-        made = any(_is_made_here(value, module) for value in vars(module).values())
-        return made or bool(self.manager.get_hookcallers(module))
+        """Return whether a registered module has a hook, or a class that needs none."""
+        own = any(True for kind in KINDS for _ in kind.classes_of(module))
+        return own or bool(self.manager.get_hookcallers(module))
 
     def model(self, name: str) -> ModelEntry:
         """Return the model or preset called `name`.
@@ -221,7 +209,7 @@ class Registry:
 
     def _claim(self, table: dict[str, Any], entry: Entry, kind: str) -> None:
         taken = table.setdefault(entry.name, entry)
-        if taken == entry:  # new, or registered by hook and by mark
+        if taken == entry:
             return
         self.clashes.append(
             NameClashError(
@@ -247,15 +235,6 @@ class Registry:
         raise UnknownNameError(
             f"unknown {kind} {name!r}; {hint}'bench ls {kinds}' lists all {len(table)}{off}"
         )
-
-
-def _is_made_here(value: object, module: ModuleType) -> bool:
-    """Return whether `value` is a model that `codonbench.model` made in this very module."""
-    return (
-        isinstance(value, type)
-        and issubclass(value, FunctionModel)
-        and value.__module__ == module.__name__
-    )
 
 
 def _whose(entry: Entry) -> str:

@@ -10,7 +10,7 @@ publication's instrument; the end of the budget. An evaluation always falls on t
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
-from codonbench import hookimpl
 from codonbench.contracts import Outputs, TaskSpec, required_right
 from codonbench.data.stream import BatchClock, first_positions
 from codonbench.protocols import Evaluation, Protocol, RunSetup, Schedule
@@ -264,9 +263,3 @@ class Watcher:
         if not self.finite:
             return True
         return self._rule == "confident" and self.sustained and self.confident
-
-
-@hookimpl
-def register_protocols(register: Callable[[Protocol], None]) -> None:
-    """Register the protocol."""
-    register(Decipher())

@@ -1,1 +1,1 @@
-"""Built-in metrics; each module registers its own."""
+"""Built-in metrics; each class with a name is one."""

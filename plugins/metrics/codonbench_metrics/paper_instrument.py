@@ -10,11 +10,11 @@ thousand (open reading frames of 400 codons) that takes about 14 epochs on avera
 Reference: Frontiers in Artificial Intelligence 6 (2023), doi 10.3389/frai.2023.1128153.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory, hookimpl
+from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory
 from codonbench.contracts import MetricValue
 from codonbench.contracts.trajectory import BoolArray, IntArray
 
@@ -166,9 +166,3 @@ def _reading(criterion: str, settled: BoolArray, trajectory: Trajectory) -> dict
         epoch_name: (pairs - 1) // epoch_pairs + 1,
         pairs_name: printed_pairs(pairs, epoch_pairs),
     }
-
-
-@hookimpl
-def register_metrics(register: Callable[[Metric], None]) -> None:
-    """Register the metric."""
-    register(PaperInstrument())

@@ -19,15 +19,15 @@ and self-organizing search", Discrete Applied Mathematics 39 (1992), 207-229.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from codonbench import hookimpl
 from codonbench.contracts import ModelInfo, Reference, TaskSpec
 from codonbench.errors import DataError
+from codonbench_models.presets import ours
 
 Frequencies = npt.NDArray[np.float64]
 
@@ -121,12 +121,9 @@ class Bound(Reference):
     beats it on average; one that exploits structure in the inputs can.
     """
 
-    info: ClassVar[ModelInfo] = ModelInfo(
-        name="bound",
-        version="1",
-        summary="Closed-form lower bound: pairs until every input has been seen, computed",
-        authors=("codonbench",),
-        licence="Apache-2.0",
+    info: ClassVar[ModelInfo] = ours(
+        "bound",
+        "Closed-form lower bound: pairs until every input has been seen, computed",
         role="reference",
     )
 
@@ -152,9 +149,3 @@ class Bound(Reference):
 def _finite(value: float) -> float | None:
     """Return `value`, or None for never."""
     return value if math.isfinite(value) else None
-
-
-@hookimpl
-def register_models(register: Callable[[type[Reference]], None]) -> None:
-    """Register `Bound`."""
-    register(Bound)

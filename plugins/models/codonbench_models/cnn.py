@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from codonbench import hookimpl
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo, TaskView
+from codonbench_models.presets import ours
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,20 +29,15 @@ class CnnConfig(GradientConfig):
 class Cnn(Model):
     """Convolution and ReLU at each scale; maximum and mean over places; a linear output."""
 
-    info: ClassVar[ModelInfo] = ModelInfo(
-        name="cnn",
-        version="1",
-        summary="Convolution blocks on one-hot letters, pooled over the length",
-        authors=("codonbench",),
-        licence="Apache-2.0",
+    info: ClassVar[ModelInfo] = ours(
+        "cnn",
+        "Convolution blocks on one-hot letters, pooled over the length",
     )
     Config: ClassVar[type[ModelConfig]] = CnnConfig
     config: CnnConfig
 
-    @property
-    def encoding(self) -> str:
-        """The letters in order, each a one-hot: (B, length, alphabet)."""
-        return "symbol_onehot"
+    encoding = "symbol_onehot"
+    """The letters in order, each a one-hot: (B, length, alphabet)."""
 
     def build(self, task: TaskView) -> nn.Module:
         """Return the network for `task`."""
@@ -58,9 +52,3 @@ class Cnn(Model):
             blocks=config.blocks,
             dropout=config.dropout,
         )
-
-
-@hookimpl
-def register_models(register: Callable[[type[Model]], None]) -> None:
-    """Register `Cnn`."""
-    register(Cnn)

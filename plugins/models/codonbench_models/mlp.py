@@ -1,20 +1,46 @@
-"""The multilayer perceptron without hidden activations: a product of matrices."""
+"""Multilayer perceptrons: products of matrices, or activated above a learned embedding."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
-from codonbench import hookimpl
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo, TaskView
-from codonbench_models.inputs import flat_width, whole_width
-from codonbench_models.presets import PAPER, Presets, with_weighted_twins
-from codonbench_models.widths import OneOrTwoWidths
+from codonbench.errors import ConfigError
+from codonbench_models.presets import PAPER, Presets, ours, with_weighted_twins
 
 if TYPE_CHECKING:
     from torch import nn
+
+Width = Annotated[int, Field(ge=1, le=8192)]
+"""Units in one hidden layer."""
+
+
+def _split(value: Any) -> Any:
+    """Return a lone number or a text of numbers as a sequence; leave anything else alone."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.strip("[]() ").replace("x", ",").split(","))
+    return value
+
+
+# Not Field(min_length=1): where a width is out of range, pydantic then adds that none was given.
+def _one_or_two(widths: tuple[int, ...]) -> tuple[int, ...]:
+    if len(widths) not in (1, 2):
+        raise PydanticCustomError(
+            "one_or_two", "give one width or two, not {given}", {"given": len(widths)}
+        )
+    return widths
+
+
+OneOrTwoWidths = Annotated[tuple[Width, ...], BeforeValidator(_split), AfterValidator(_one_or_two)]
+"""Units in each of one or two hidden layers, first to last."""
+
+TwoWidths = Annotated[tuple[Width, Width], BeforeValidator(_split)]
+"""Units in each of two hidden layers, first to last."""
 
 Input = Literal["64-bit", "12-bit"]
 """What an MLP reads, in the paper's words for codons: the one-hot of the whole input, or its
@@ -41,12 +67,9 @@ class MlpConfig(GradientConfig):
 class Mlp(Model):
     """One or two hidden layers, no activation between them."""
 
-    info: ClassVar[ModelInfo] = ModelInfo(
-        name="mlp",
-        version="1",
-        summary="Linear perceptron with one or two hidden layers on one-hot input",
-        authors=("codonbench",),
-        licence="Apache-2.0",
+    info: ClassVar[ModelInfo] = ours(
+        "mlp",
+        "Linear perceptron with one or two hidden layers on one-hot input",
         reference=PAPER,
         row_independent=True,
     )
@@ -95,7 +118,80 @@ def linear_layers(n_in: int, hidden: tuple[int, ...], task: TaskView) -> nn.Sequ
     return nn.Sequential(*steps, nn.Linear(hidden[-1], task.n_classes, bias=False))
 
 
-@hookimpl
-def register_models(register: Callable[[type[Model]], None]) -> None:
-    """Register `Mlp`."""
-    register(Mlp)
+class EmbeddingMlpConfig(GradientConfig):
+    """Hyperparameters of `EmbeddingMlp`."""
+
+    d: int = Field(default=10, ge=1, le=1024, description="length of an embedding vector")
+    activation: Literal["relu", "tanh"] = Field(
+        default="relu", description="what follows each hidden layer"
+    )
+    hidden: TwoWidths = Field(
+        default=(64, 1024),
+        description="units in the two hidden layers, each 1 to 8192",
+    )
+    learning_rate: float = Field(default=0.05, gt=0, le=100, description="step size")
+
+
+class EmbeddingMlp(Model):
+    """Embedding of d, then d -> 64 -> activation -> 1024 -> activation -> classes, no biases."""
+
+    info: ClassVar[ModelInfo] = ours(
+        "embedding-mlp",
+        "Perceptron with two activated hidden layers above a learned embedding",
+        reference=PAPER,
+        row_independent=True,
+    )
+    Config: ClassVar[type[ModelConfig]] = EmbeddingMlpConfig
+    presets: ClassVar[Presets] = with_weighted_twins(
+        {
+            "embedding10-relu": {"d": 10, "activation": "relu"},
+            "embedding2-tanh": {"d": 2, "activation": "tanh"},
+        }
+    )
+    config: EmbeddingMlpConfig
+
+    encoding = "input_index"
+    """Index of the input (B,)."""
+
+    def build(self, task: TaskView) -> nn.Module:
+        """Return the layers for `task`.
+
+        Raises:
+            ConfigError: The task's inputs cannot be enumerated.
+        """
+        from torch import nn
+
+        first, second = self.config.hidden
+        activation = {"relu": nn.ReLU, "tanh": nn.Tanh}[self.config.activation]
+        return nn.Sequential(
+            nn.Embedding(whole_width(task, self.info.name), self.config.d),
+            nn.Linear(self.config.d, first, bias=False),
+            activation(),
+            nn.Linear(first, second, bias=False),
+            activation(),
+            nn.Linear(second, task.n_classes, bias=False),
+        )
+
+
+def whole_width(task: TaskView, model: str) -> int:
+    """Return how many distinct inputs `task` has: 64 for codons.
+
+    Args:
+        task: The task.
+        model: Who asks, for the message.
+
+    Raises:
+        ConfigError: The task's inputs cannot be enumerated.
+    """
+    if task.n_inputs is None:
+        raise ConfigError(
+            f"model {model!r} needs a task whose inputs can be enumerated, but {task.task!r} "
+            f"has {len(task.alphabet)} letters by {task.length} positions and no list of inputs; "
+            "choose a model that reads letter by letter, such as 'mlp' with input=12-bit or 'lstm'"
+        )
+    return task.n_inputs
+
+
+def flat_width(task: TaskView) -> int:
+    """Return the length of an input's letters as one-hots end to end: 3 x 4 = 12 for codons."""
+    return task.length * len(task.alphabet)

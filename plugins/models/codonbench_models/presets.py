@@ -1,7 +1,9 @@
-"""The publication behind the published baselines, and the twins of its configurations."""
+"""What our models' descriptions share, the published ones' presets among it."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from codonbench.contracts import ModelInfo
 
 PAPER = "Joiret et al. 2023, Frontiers in Artificial Intelligence 6, doi 10.3389/frai.2023.1128153"
 
@@ -19,3 +21,9 @@ def with_weighted_twins(presets: Presets) -> Presets:
         twins[name] = fields
         twins[f"{name}-weighted"] = {**fields, "class_weights": "n"}
     return twins
+
+
+def ours(name: str, summary: str, **fields: Any) -> ModelInfo:
+    """Return who a model of ours is, in its first version."""
+    by: dict[str, Any] = {"authors": ("codonbench",), "licence": "Apache-2.0"}
+    return ModelInfo(name=name, version="1", summary=summary, **by, **fields)

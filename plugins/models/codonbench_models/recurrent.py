@@ -1,4 +1,8 @@
-"""What the recurrent networks share: letters in, last step out, and the initial state."""
+"""Recurrent networks over the letters of the input: plain (Elman), GRU and LSTM.
+
+Plain: h' = tanh(W x + b + U h + c). GRU: h' = (1 - z) n + z h. LSTM: c' = f c + i g,
+h' = o tanh(c').
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from codonbench.contracts import GradientConfig, Model, ModelConfig, TaskView
-from codonbench_models.inputs import one_length
+from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo, TaskView
+from codonbench.errors import ConfigError
+from codonbench_models.presets import PAPER, Presets, ours, with_weighted_twins
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,10 +44,8 @@ class Recurrent(Model):
     cell: ClassVar[Literal["RNN", "GRU", "LSTM"]]
     config: RecurrentConfig
 
-    @property
-    def encoding(self) -> str:
-        """The letters in order, each a one-hot: (B, 3, 4) for codons."""
-        return "symbol_onehot"
+    encoding = "symbol_onehot"
+    """The letters in order, each a one-hot: (B, 3, 4) for codons."""
 
     @property
     def row_independent(self) -> bool:
@@ -65,3 +68,59 @@ class Recurrent(Model):
             len(task.alphabet), self.config.hidden, self.config.layers, batch_first=True
         )
         return LastStep(recurrence, task.n_classes, self.config.initial_state)
+
+
+class Rnn(Recurrent):
+    """Stacked plain recurrent network over the letters of the input."""
+
+    info: ClassVar[ModelInfo] = ours(
+        "rnn",
+        "Stacked plain recurrent network over the letters of the input",
+        reference=PAPER,
+    )
+    presets: ClassVar[Presets] = with_weighted_twins(
+        {"rnn-64": {"layers": 2, "hidden": 64}, "rnn-256": {"layers": 2, "hidden": 256}}
+    )
+    cell = "RNN"
+
+
+class Gru(Recurrent):
+    """Stacked gated recurrent units over the letters of the input."""
+
+    info: ClassVar[ModelInfo] = ours(
+        "gru",
+        "Stacked gated recurrent units over the letters of the input",
+        reference=PAPER,
+    )
+    presets: ClassVar[Presets] = with_weighted_twins({"gru-64": {"layers": 2, "hidden": 64}})
+    cell = "GRU"
+
+
+class Lstm(Recurrent):
+    """Stacked long short-term memory over the letters of the input."""
+
+    info: ClassVar[ModelInfo] = ours(
+        "lstm",
+        "Stacked long short-term memory over the letters of the input",
+        reference=PAPER,
+    )
+    presets: ClassVar[Presets] = with_weighted_twins({"lstm-64": {"layers": 2, "hidden": 64}})
+    cell = "LSTM"
+
+
+def one_length(task: TaskView, model: str) -> None:
+    """Refuse a task whose items differ in length.
+
+    Args:
+        task: The task.
+        model: Who asks, for the message.
+
+    Raises:
+        ConfigError: They do.
+    """
+    if task.min_length != task.max_length:
+        raise ConfigError(
+            f"model {model!r} reads items of one length, but those of {task.task!r} have "
+            f"{task.min_length} to {task.max_length} letters; choose a model that serves any, "
+            "such as 'cnn'"
+        )

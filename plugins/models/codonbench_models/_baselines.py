@@ -1,4 +1,4 @@
-"""Modules that count classes, of each input or of all inputs together."""
+"""Modules of the baselines: that count classes or take means, and one that learns nothing."""
 
 from __future__ import annotations
 
@@ -81,3 +81,19 @@ class Means(nn.Module):
         else:
             row = sums / seen.clamp(min=1)
         return row.float().expand(len(inputs), -1)
+
+
+class Unmoved(nn.Module):
+    """A network that is shown pairs and learns nothing from them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def update(self, inputs: Tensor, labels: Tensor) -> None:
+        """Do nothing."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Map an encoded batch (B, ...) to logits (B, n_classes)."""
+        logits: Tensor = self.network(inputs)
+        return logits

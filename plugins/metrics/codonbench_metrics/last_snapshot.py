@@ -1,10 +1,10 @@
-"""How sure the model is of the stop codons when its run ends."""
+"""How a run stands at its last snapshot: the rarest inputs, and the pairs held out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
-from codonbench import Metric, Output, TaskSpec, Trajectory, hookimpl
+from codonbench import Metric, Output, TaskSpec, Trajectory
 from codonbench.contracts import MetricValue
 from codonbench_metrics.first_passage import first_passage
 
@@ -97,7 +97,29 @@ def _values_of(stop: int, trajectory: Trajectory) -> dict[str, MetricValue]:
     }
 
 
-@hookimpl
-def register_metrics(register: Callable[[Metric], None]) -> None:
-    """Register the metric."""
-    register(RareStopAmbiguity())
+class HeldOutAccuracy(Metric):
+    """Share of the held-out pairs that the last probe has right.
+
+    A held-out pair is a probe input, so the accuracy follows from the probe and from how
+    often each input is held out; no second pass over data is needed. None where no pair is
+    held out. A tie is wrong, and a non-finite last probe has 0.
+    """
+
+    name = "test_accuracy"
+    version = "1"
+    summary = "Share of the held-out pairs that are right at the last probe."
+    protocols = ("decipher",)
+
+    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
+        """Return the one output."""
+        return {"test_accuracy": Output(unit="share", direction="higher", summary=self.summary)}
+
+    def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
+        """Return the share, 0 to 1."""
+        held_out = int(trajectory.arrays["test_counts"].sum())
+        if held_out == 0:
+            return {"test_accuracy": None}
+        return {
+            "test_accuracy": int(trajectory.arrays["test_counts"][trajectory.right[-1]].sum())
+            / held_out
+        }

@@ -1,0 +1,243 @@
+"""Scores of classes, from the answers or the probabilities given to the items of one split.
+
+An item is answered with the class of the largest logit; of equal ones the first, as
+`numpy.argmax` has it.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench import Output, SplitMetric, TaskSpec
+from codonbench.contracts import MetricValue, Outputs, Targets
+from codonbench.contracts.task import TargetKind
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+class OneScore(SplitMetric):
+    """A score of one value. None: no items, outputs that are not finite, or it is undefined.
+
+    Class attributes:
+        unit, direction: Of the value.
+    """
+
+    version: ClassVar[str] = "1"
+    unit: ClassVar[str] = "share"
+    direction: ClassVar[Literal["lower", "higher"]] = "higher"
+
+    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
+        """Return the one output, under the metric's name."""
+        return {self.name: Output(unit=self.unit, direction=self.direction, summary=self.summary)}
+
+    def score(
+        self, targets: Targets, outputs: Outputs, task: TaskSpec
+    ) -> Mapping[str, MetricValue]:
+        """Return the value, or None where it is undefined."""
+        value = None
+        if len(outputs) and np.isfinite(outputs).all():
+            with warnings.catch_warnings():  # of what is undefined, which null says
+                warnings.simplefilter("ignore")
+                value = self.value(targets, outputs.astype(np.float64))
+        return {self.name: None if value is None or not math.isfinite(value) else float(value)}
+
+    @abstractmethod
+    def value(self, targets: Targets, outputs: FloatArray) -> float | None:
+        """Return the value; None or NaN where it is undefined.
+
+        Args:
+            targets: Class ids (N,), or quantities (N, K), NaN where one is missing; N >= 1.
+            outputs: Logits (N, C), or quantities (N, K); all finite.
+        """
+
+
+class ClassScore(OneScore):
+    """A score of one class an item. The class that is answered has the largest logit.
+
+    Where several are largest it is the first of them, as `numpy.argmax` has it.
+    """
+
+    serves_targets: ClassVar[frozenset[TargetKind]] = frozenset({"classes"})
+
+
+def log_probabilities(logits: FloatArray) -> FloatArray:
+    """Return the logarithm of the softmax over classes (N, C)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def one_against_rest(targets: Targets, logits: FloatArray) -> list[tuple[IntArray, FloatArray]]:
+    """Return whether each item is of a class and how much it looks so, for each class to rank.
+
+    Two classes are one question: how far the second's logit leads. Of more, each class that some
+    item is of is asked for by its log-probability. Nothing where all items are of one class.
+    """
+    present = np.unique(targets)
+    if len(present) < 2:
+        return []
+    if logits.shape[1] == 2:
+        return [((targets == 1).astype(np.int64), logits[:, 1] - logits[:, 0])]
+    scores = log_probabilities(logits)
+    return [((targets == c).astype(np.int64), scores[:, c]) for c in present]
+
+
+class Accuracy(ClassScore):
+    """The share of items whose largest logit is their class's; of equal ones the first counts."""
+
+    name = "accuracy"
+    summary = "Share of the test items that are answered with their class"
+
+    def value(self, targets: Targets, outputs: FloatArray) -> float:
+        """Return the score."""
+        from sklearn.metrics import accuracy_score
+
+        return float(accuracy_score(targets, outputs.argmax(axis=1)))
+
+
+class BalancedAccuracy(ClassScore):
+    """The mean recall of the classes that some item is of."""
+
+    name = "balanced_accuracy"
+    summary = "Mean over classes of the share of their test items that are answered right"
+
+    def value(self, targets: Targets, outputs: FloatArray) -> float:
+        """Return the score."""
+        from sklearn.metrics import recall_score
+
+        return float(
+            recall_score(
+                targets,
+                outputs.argmax(axis=1),
+                labels=np.unique(targets),
+                average="macro",
+                zero_division=0,
+            )
+        )
+
+
+class Mcc(ClassScore):
+    """Correlation of answers and classes, -1 to 1; 0 where all answers are one class.
+
+    That is scikit-learn's convention. A null would drop a failed seed from a row's mean.
+    """
+
+    name = "mcc"
+    unit = "correlation"
+    summary = "Matthews correlation coefficient of answers and classes of the test items"
+
+    def value(self, targets: Targets, outputs: FloatArray) -> float | None:
+        """Return the coefficient; None where all items are of one class."""
+        from sklearn.metrics import matthews_corrcoef
+
+        if len(np.unique(targets)) < 2:
+            return None
+        return float(matthews_corrcoef(targets, outputs.argmax(axis=1)))
+
+
+class MacroF1(ClassScore):
+    """The mean F1 of the classes that some item or some answer is of; 0 for one never right."""
+
+    name = "macro_f1"
+    unit = "F1"
+    summary = "Mean over classes of the F1 score on the test items"
+
+    def value(self, targets: Targets, outputs: FloatArray) -> float:
+        """Return the score."""
+        from sklearn.metrics import f1_score
+
+        return float(f1_score(targets, outputs.argmax(axis=1), average="macro", zero_division=0))
+
+
+class Auroc(ClassScore):
+    """The chance that an item of a class is ranked above one of the rest, ties counting half."""
+
+    name = "auroc"
+    unit = "area"
+    summary = "Area under the ROC curve on the test items; of several classes, mean of one-vs-rest"
+
+    def value(self, targets: Targets, outputs: FloatArray) -> float | None:
+        """Return the area; None where all items are of one class."""
+        from sklearn.metrics import roc_auc_score
+
+        asked = one_against_rest(targets, outputs)
+        return float(np.mean([roc_auc_score(*pair) for pair in asked])) if asked else None
+
+
+class Auprc(ClassScore):
+    """The mean precision over the ranks at which an item of the class is found."""
+
+    name = "auprc"
+    unit = "area"
+    summary = (
+        "Average precision on the test items; of several classes the mean, each against the rest"
+    )
+
+    def value(self, targets: Targets, outputs: FloatArray) -> float | None:
+        """Return the area; None where all items are of one class."""
+        from sklearn.metrics import average_precision_score
+
+        asked = one_against_rest(targets, outputs)
+        return float(np.mean([average_precision_score(*pair) for pair in asked])) if asked else None
+
+
+class LogLoss(ClassScore):
+    """The mean of -log p(class of the item), in nats; no probability is clipped."""
+
+    name = "log_loss"
+    unit = "nats"
+    direction = "lower"
+    summary = "Mean negative log-probability of the test items' classes"
+
+    def value(self, targets: Targets, outputs: FloatArray) -> float:
+        """Return the score."""
+        return float(-log_probabilities(outputs)[np.arange(len(targets)), targets].mean())
+
+
+class Brier(ClassScore):
+    """The mean of (p - y)^2: of two classes for the second, 0 to 1; of more in sum, 0 to 2."""
+
+    name = "brier"
+    unit = "squared probability"
+    direction = "lower"
+    summary = "Mean squared error of the probabilities given to the test items' classes"
+
+    def value(self, targets: Targets, outputs: FloatArray) -> float:
+        """Return the score."""
+        from sklearn.metrics import brier_score_loss
+
+        n_classes = outputs.shape[1]
+        p = np.exp(log_probabilities(outputs))
+        if n_classes == 2:
+            return float(brier_score_loss(targets, p[:, 1], labels=[0, 1]))
+        return float(brier_score_loss(targets, p, labels=list(range(n_classes))))
+
+
+BINS = 15
+"""Of equal width, each with its upper edge, as in Guo et al., ICML 2017."""
+
+
+class Ece(ClassScore):
+    """The mean over items of the gap, in their bin, between accuracy and mean probability.
+
+    Items lie in 15 bins of equal width, by the probability of their answer.
+    """
+
+    name = "ece"
+    unit = "probability"
+    direction = "lower"
+    summary = "Expected calibration error of the answers on the test items, 15 bins"
+
+    def value(self, targets: Targets, outputs: FloatArray) -> float:
+        """Return the score."""
+        answers, confidence = outputs.argmax(axis=1), np.exp(log_probabilities(outputs).max(axis=1))
+        bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
+        gap = np.bincount(bins, weights=(answers == targets) - confidence, minlength=BINS)
+        return float(np.abs(gap).sum() / len(targets))

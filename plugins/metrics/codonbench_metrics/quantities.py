@@ -1,0 +1,100 @@
+"""Scores of quantities, each over the items of one split whose value is known."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+
+from codonbench.contracts import Targets
+from codonbench.contracts.task import TargetKind
+from codonbench_metrics.classification import FloatArray, OneScore
+
+
+class QuantityScore(OneScore):
+    """A score of quantities: the mean of each quantity's own, over its items that are known.
+
+    None where that of any quantity is undefined: a mean of the others would flatter.
+    """
+
+    serves_targets: ClassVar[frozenset[TargetKind]] = frozenset({"quantities"})
+
+    def value(self, targets: Targets, outputs: FloatArray) -> float | None:
+        """Return the mean over quantities."""
+        values = []
+        for known, given in zip(targets.astype(np.float64).T, outputs.T, strict=True):
+            there = ~np.isnan(known)
+            value = self.of_one(known[there], given[there]) if there.any() else None
+            if value is None:
+                return None
+            values.append(value)
+        return float(np.mean(values))
+
+    @abstractmethod
+    def of_one(self, targets: FloatArray, outputs: FloatArray) -> float | None:
+        """Return the score of one quantity, targets and outputs (n,), n >= 1; or None."""
+
+
+class Pearson(QuantityScore):
+    """Pearson's r; None where targets or outputs do not vary."""
+
+    name = "pearson"
+    unit = "correlation"
+    summary = "Pearson correlation with the test items' quantities, mean over quantities"
+
+    def of_one(self, targets: FloatArray, outputs: FloatArray) -> float | None:
+        """Return the score of one quantity."""
+        from scipy.stats import pearsonr
+
+        if np.ptp(targets) == 0 or np.ptp(outputs) == 0:
+            return None
+        return float(pearsonr(targets, outputs).statistic)
+
+
+class Spearman(QuantityScore):
+    """Pearson's r of ranks, ties sharing their mean rank; None where either does not vary."""
+
+    name = "spearman"
+    unit = "correlation"
+    summary = "Spearman rank correlation with the test items' quantities, mean over quantities"
+
+    def of_one(self, targets: FloatArray, outputs: FloatArray) -> float | None:
+        """Return the score of one quantity."""
+        from scipy.stats import spearmanr
+
+        if np.ptp(targets) == 0 or np.ptp(outputs) == 0:
+            return None
+        return float(spearmanr(targets, outputs).statistic)
+
+
+class R2(QuantityScore):
+    """1 - squared error / squared deviation of the targets from their mean.
+
+    Negative where it is worse than their mean; None where they do not vary.
+    """
+
+    name = "r2"
+    unit = "share"
+    summary = "Coefficient of determination on the test items, mean over quantities"
+
+    def of_one(self, targets: FloatArray, outputs: FloatArray) -> float | None:
+        """Return the score of one quantity."""
+        from sklearn.metrics import r2_score
+
+        return None if np.ptp(targets) == 0 else float(r2_score(targets, outputs))
+
+
+class Rmse(QuantityScore):
+    """The root of the mean squared error; of several quantities the mean, whatever their units."""
+
+    name = "rmse"
+    unit = "the quantity's own"
+    direction = "lower"
+    summary = "Root mean squared error on the test items, mean over quantities"
+
+    def of_one(self, targets: FloatArray, outputs: FloatArray) -> float:
+        """Return the score of one quantity."""
+        from sklearn.metrics import root_mean_squared_error
+
+        return float(root_mean_squared_error(targets, outputs))
