@@ -28,8 +28,8 @@ FOLDERS = (
     "training",
     "protocols",
     "data",
-    "records",
     "plugins",
+    "records",
     "contracts",
     "errors",
 )

@@ -11,7 +11,7 @@ DONE, FAILED, UNUSABLE, STALE, INTERRUPTED = 0, 1, 2, 3, 130
 
 MEANINGS = MappingProxyType(
     {
-        DONE: "all went well; never deciphering is a result, not a failure",
+        DONE: "all went well; never succeeding is a result, not a failure",
         FAILED: "a run ended in error, a plugin failed, or what was checked is not sound",
         UNUSABLE: "what was asked for cannot be done as asked",
         STALE: "--check of bench leaderboard, reproduce or score: something is out of date",

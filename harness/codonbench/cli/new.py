@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
     from codonbench.plugins.entries import Entry
+    from codonbench.plugins.registry import Registry
 
 _ENDING = ".template"
 """Of every template, so that no tool takes one for a file of ours."""
 
 _TRY = {
     "model": "bench run --model {name} --seeds 0-2",
-    "metric": "bench run --model mlp-64 --results runs",
-    "task": "bench run --task {name} --model mlp-64 --seeds 0-2",
+    "metric": "bench ls metrics",
+    "task": "bench run --task {name} --model {model} --seeds 0-2",
 }
 
 
@@ -39,12 +40,14 @@ def new(
     a module that works, its tests, a README and a workflow for GitHub.
     """
     from codonbench.cli.console import output, say
+    from codonbench.cli.loading import load_plugins
     from codonbench.errors import UsageError
 
     if kind not in _TRY:
         raise UsageError(f"cannot make a {kind!r}; choose model, metric or task")
-    values = _values(kind, name)
-    _refuse_taken(kind, name, values["package"])
+    registry = load_plugins()
+    values = _values(kind, name) | _neighbours(registry)
+    _refuse_taken(registry, kind, name, values["package"])
     folder = into / values["distribution"]
     if folder.exists():
         raise UsageError(f"{folder} exists already; remove it or choose another name or --into")
@@ -54,7 +57,7 @@ def new(
     say(f"wrote the {kind} {name}: {folder}/src/{values['package']}/__init__.py", console=console)
     say("\nnext:", console=console)
     place = f"cd {shlex.quote(str(folder))}"
-    for command in (f"{place} && pip install -e '.[test]'", "pytest", _TRY[kind].format(name=name)):
+    for command in (f"{place} && pip install -e '.[test]'", "pytest", _TRY[kind].format(**values)):
         say(f"  {command}", console=console)
 
 
@@ -102,12 +105,27 @@ def _check(kind: str, name: str) -> None:
         ) from error
 
 
-def _refuse_taken(kind: str, name: str, package: str) -> None:
+def _neighbours(registry: Registry) -> dict[str, str]:
+    """Return a model and a score of classes that are there to go with a new task."""
+    from codonbench.contracts import SplitMetric
+
+    models = (
+        name
+        for name, entry in sorted(registry.models.items())
+        if str(getattr(entry.cls, "encoding", "")).startswith("symbol_")
+    )
+    scores = (
+        name
+        for name, entry in sorted(registry.metrics.items())
+        if isinstance(entry.metric, SplitMetric) and "classes" in entry.metric.serves_targets
+    )
+    return {"model": next(models, "MODEL"), "metric": next(scores, "METRIC")}
+
+
+def _refuse_taken(registry: Registry, kind: str, name: str, package: str) -> None:
     """Raise UsageError where a plugin or a package of that name is installed already."""
-    from codonbench.cli.loading import load_plugins
     from codonbench.errors import UsageError
 
-    registry = load_plugins()
     tables: dict[str, Mapping[str, Entry]] = {
         "model": registry.models,
         "metric": registry.metrics,

@@ -5,9 +5,9 @@ A complete plugin, as one file or as a module of an installed distribution::
     import codonbench
     from torch import nn
 
-    @codonbench.model(encoding="codon_onehot", learning_rate=0.05)
+    @codonbench.model(encoding="input_onehot", learning_rate=0.05)
     def two_layers(task, hidden: int = 64):
-        \"\"\"Two linear layers on the one-hot codon.\"\"\"
+        \"\"\"Two linear layers on the one-hot input.\"\"\"
         return nn.Sequential(
             nn.Linear(task.n_inputs, hidden),
             nn.Linear(hidden, task.n_classes),
@@ -121,7 +121,7 @@ def model(
     if without_parentheses is not None or encoding is None:
         raise PluginError(
             "@codonbench.model lacks an encoding; expected one by its name, as in "
-            '@codonbench.model(encoding="codon_onehot")'
+            '@codonbench.model(encoding="input_onehot")'
         )
     defaults = {
         "optimizer": optimizer,

@@ -82,7 +82,7 @@ class RunRecord(Frozen):
         run_id: Hash of `run_spec`.
         comparability_key: Runs that share it may be ranked in one table.
         model, task, seed: As in `run_spec`, where an outside checker expects them.
-        status: How the run ended; ``done`` includes never deciphering within the budget.
+        status: How the run ended; ``done`` includes never succeeding within the budget.
         run_spec: Everything that decides the result.
         overrides: Where the spec's config departs from that of the name asked for.
         dataset, plugin, info, harness, machine, engine: What it was made with.

@@ -1,6 +1,6 @@
 """Class ids permuted, so that a table learned elsewhere is worth nothing here.
 
-An honest learner cannot tell; a hard-coded genetic code fails. The permutation derives from
+An honest learner cannot tell; one with the answers built in fails. The permutation derives from
 (salt, seed). The salt is public by default and written into every record.
 """
 

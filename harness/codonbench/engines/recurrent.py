@@ -4,8 +4,8 @@
 three letters, so the same arithmetic written out is short, and faster where it is captured.
 
 Where all inputs are presented at once in lexicographic order, what they share is computed once:
-of 64 codons there are 4 first letters and 16 first pairs, so three letters cost 84 rows and not
-192. Whether a module hands its layer the letters in their order is for the float64 check to say.
+of 64 words of three letters there are 4 first letters and 16 first pairs: 84 rows and not 192.
+Whether a module hands its layer the letters in their order is for the float64 check to say.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from platformdirs import user_cache_path
 
 from codonbench.contracts.machine import Circumstances, DeviceKind
 from codonbench.errors import BusyError, StoreError
-from codonbench.execution.locks import Holder, Ledger, Page
+from codonbench.records.locks import Holder, Ledger, Page
 from codonbench.execution.machine import clock_mhz, gpu_uuid, load_average
 
 Say = Callable[[str], None]

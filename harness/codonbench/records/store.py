@@ -20,7 +20,7 @@ from codonbench.contracts import Trajectory
 from codonbench.contracts.run_record import RunRecord, hash_trajectory, seals
 from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import StoreError
-from codonbench.execution.locks import Ledger, Page
+from codonbench.records.locks import Ledger, Page
 from codonbench.records.migrations import upgrade
 from codonbench.records.printable import printable
 from codonbench.records.trajectory_files import pack, unpack

@@ -9,7 +9,15 @@ from functools import cached_property
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from codonbench.contracts import Metric, MetricName, Output, TaskSpec, Trajectory, Version
+from codonbench.contracts import (
+    Metric,
+    MetricName,
+    Output,
+    SplitMetric,
+    TaskSpec,
+    Trajectory,
+    Version,
+)
 from codonbench.contracts.run_record import hash_trajectory
 from codonbench.errors import PluginError, UnknownNameError
 from codonbench.plugins.source_lines import file_of, place
@@ -19,7 +27,7 @@ from codonbench.testing.findings import Verdict, failed, insist, passed, warning
 from codonbench.testing.models import find_task
 from codonbench.testing.subject import dataset_of, installed
 from codonbench.testing.surroundings import generators
-from codonbench.testing.trajectories import TOY, trajectories_of
+from codonbench.testing.trajectories import SPLIT_TOYS, TOY, trajectories_of
 
 
 @dataclass
@@ -30,7 +38,12 @@ class Yardstick:
 
     @cached_property
     def tasks(self) -> tuple[TaskSpec, ...]:
-        """A toy, which lacks whatever a task may lack, and the default task."""
+        """A toy, which lacks whatever a task may lack, and the default task.
+
+        Of scores of a split: a toy for each kind of target they serve.
+        """
+        if isinstance(self.metric, SplitMetric):
+            return tuple(toy for toy in SPLIT_TOYS if self.metric.serves(toy))
         return TOY, dataset_of(find_task(None)).spec
 
     def trajectories(self) -> Iterator[tuple[str, Trajectory]]:
@@ -83,6 +96,8 @@ def has_valid_names(subject: Yardstick) -> Verdict:
 
 def declares_outputs(subject: Yardstick) -> Verdict:
     """Hold that each value is declared under a valid name with unit, direction and summary."""
+    if not subject.tasks:
+        return failed("it serves no kind of target; expected serves_targets = {'classes'}, ...")
     for task in subject.tasks:
         outputs = subject.metric.outputs(task)
         if not outputs:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import (
     EvaluationSet,
     Input,
+    Outputs,
     Target,
+    Targets,
     TaskSpec,
     Trajectory,
     TrajectoryFacts,
 )
+from codonbench.contracts.task import TargetKind
 
 TOY = TaskSpec(
     name="toy",
@@ -20,13 +25,29 @@ TOY = TaskSpec(
     title="Toy code: four words, three classes",
     input=Input.of_length(2, unit="word", symbol="letter", alphabet="ab", enumerable=True),
     target=Target(names=("x", "y", "stop")),
-    protocol="decipher",
+    protocol="toy",
     evaluation=EvaluationSet(
         inputs=("aa", "ab", "ba", "bb"), targets=(0, 1, 2, 2), groups={"stop": (2, 3)}
     ),
     train_size=640,
     test_size=64,
 )
+
+SPLIT_TOYS = tuple(
+    TaskSpec(
+        name=f"toy-{kind}",
+        version="1",
+        title=f"Toy with a test split: three {kind}",
+        input=Input.of_length(2, unit="word", symbol="letter", alphabet="ab"),
+        target=Target(kind=kind, names=("x", "y", "z")),
+        protocol="supervised",
+        train_size=640,
+        validation_size=8,
+        test_size=8,
+    )
+    for kind in get_args(TargetKind)
+)
+"""One for each kind of target."""
 
 _BATCH = 64
 _PROBES = 24
@@ -38,38 +59,51 @@ def trajectories_of(task: TaskSpec) -> dict[str, Trajectory]:
     diverged = learned.copy()
     diverged[6:] = np.nan
     return {
-        "a run that learns": _trajectory(task, _logits(task, learned)),
-        "a run that never learns": _trajectory(task, _logits(task, never)),
-        "a run stopped early": _trajectory(task, _logits(task, learned[:5]), complete=False),
-        "a run that diverges": _trajectory(task, _logits(task, diverged)),
-        "a run right from pair 0": _trajectory(task, _logits(task, np.abs(learned) + 9)),
+        "a run that learns": _trajectory(task, _outputs(task, learned)),
+        "a run that never learns": _trajectory(task, _outputs(task, never)),
+        "a run stopped early": _trajectory(task, _outputs(task, learned[:5]), complete=False),
+        "a run that diverges": _trajectory(task, _outputs(task, diverged)),
+        "a run right from pair 0": _trajectory(task, _outputs(task, np.abs(learned) + 9)),
         "a run cut short before its first probe": _trajectory(
-            task, _logits(task, learned[:0]), complete=False
+            task, _outputs(task, learned[:0]), complete=False
         ),
     }
 
 
+def _targets(task: TaskSpec) -> Targets:
+    """Return what is right for the items looked at: class ids (N,), or (N, K)."""
+    if task.evaluation is not None:
+        return np.asarray(task.evaluation.targets, dtype=np.int64)
+    items, names = np.arange(8), len(task.target.names)
+    if task.target.kind == "classes":
+        return items % names
+    there = (items[:, None] + np.arange(names)) % 3
+    return (there if task.target.kind == "quantities" else there == 0).astype(np.float32)
+
+
 def _margins(task: TaskSpec, half_way: int) -> npt.NDArray[np.float32]:
-    """Return by how much the true class leads, (T, P): rising, through zero at `half_way`."""
+    """Return by how much what is right leads, (T, N): rising, through zero at `half_way`."""
     rise = np.arange(_PROBES, dtype=np.float32)[:, None] - min(half_way, 2 * _PROBES)
-    return rise + np.linspace(0, 3, len(task.evaluation_set.inputs)).astype(np.float32)
+    return rise + np.linspace(0, 3, len(_targets(task))).astype(np.float32)
 
 
-def _logits(task: TaskSpec, margins: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return logits (T, P, C) whose true class leads every rival by these margins."""
+def _outputs(task: TaskSpec, margins: npt.NDArray[np.float32]) -> Outputs:
+    """Return outputs (T, N, K) in which what is right leads by these margins."""
+    targets = _targets(task)
+    if task.target.kind != "classes":
+        return margins[..., None] * (targets - targets.mean())
     logits = np.zeros((*margins.shape, len(task.target.names)), dtype=np.float32)
-    logits[:, np.arange(margins.shape[1]), list(task.evaluation_set.targets)] = margins
+    logits[:, np.arange(margins.shape[1]), targets] = margins
     return logits
 
 
-def _trajectory(
-    task: TaskSpec, logits: npt.NDArray[np.float32], *, complete: bool = True
-) -> Trajectory:
+def _trajectory(task: TaskSpec, outputs: Outputs, *, complete: bool = True) -> Trajectory:
     """Return the trajectory of a run probed at every batch, its frames where the task has them."""
-    pairs = np.arange(len(logits), dtype=np.int64) * _BATCH
+    pairs = np.arange(len(outputs), dtype=np.int64) * _BATCH
     end = int(pairs[-1]) if len(pairs) else 0
     frames = pairs[1::8] if task.facts.get("instrument_batches") else pairs[:0]
-    n_items = len(task.evaluation_set.inputs)
+    targets = _targets(task)
+    n_items, asked = len(targets), bool(task.test_size and task.evaluation is None and len(pairs))
     return Trajectory(
         task=task,
         facts=TrajectoryFacts(
@@ -81,8 +115,10 @@ def _trajectory(
             protocol={"window_pairs": 4 * _BATCH},
         ),
         pairs=pairs,
-        outputs=logits,
-        targets=np.asarray(task.evaluation_set.targets, dtype=np.int64),
+        outputs=outputs,
+        targets=targets,
+        test_outputs=outputs[-1] if asked else np.zeros((0, 0), dtype=np.float32),
+        test_targets=targets if asked else targets[:0],
         arrays={
             "first_seen": np.arange(1, n_items + 1, dtype=np.int64),
             "test_counts": np.ones(n_items, dtype=np.int64),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from codonbench.execution.locks import Ledger
+from codonbench.records.locks import Ledger
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def names(holders):
 _HOLDER = """
 import sys
 from pathlib import Path
-from codonbench.execution.locks import Ledger
+from codonbench.records.locks import Ledger
 
 with Ledger(Path(sys.argv[1])).opened() as page:
     page.take_free(["apple", "pear"])
