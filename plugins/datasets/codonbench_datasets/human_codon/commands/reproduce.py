@@ -87,7 +87,7 @@ def reproduce(
         )
     # What follows loads numpy and more: only once what was asked makes sense.
     from codonbench.records.store import Store, write_atomically
-    from codonbench_datasets.human_codon.reproduction.building import build_report
+    from codonbench_datasets.human_codon.reproduction.report import build_report
 
     if code == INTERRUPTED:
         raise typer.Exit(code)
