@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cache, partial
 
 import jinja2
@@ -65,14 +65,20 @@ def render_table(table: Table) -> str:
 @cache
 def _template() -> jinja2.Template:
     """Return the text of a table, with what is to be filled in."""
+    return markdown_template("codonbench.report", "table.md.j2")
+
+
+def markdown_template(package: str, name: str, **filters: Callable[..., object]) -> jinja2.Template:
+    """Return a template of Markdown in a package, with these filters and `plain`."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("codonbench.report", ""),
+        loader=jinja2.PackageLoader(package, ""),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
+        keep_trailing_newline=True,
         autoescape=False,  # `plain` escapes for Markdown
     )
-    environment.filters["plain"] = plain
-    return environment.get_template("table.md.j2")
+    environment.filters.update(filters, plain=plain)
+    return environment.get_template(name)
 
 
 def _ending(table: Table) -> str:
@@ -160,6 +166,13 @@ def _pipe_table(headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
         i for i, heading in enumerate(headings) if heading in ("model", "control", "device")
     }
     words -= {i for i in words if headings[i] == "#"}
+    return pipe_table(headings, body, words)
+
+
+def pipe_table(
+    headings: Sequence[str], body: Sequence[Sequence[str]], words: Container[int]
+) -> str:
+    """Return cells, all of them Markdown, as a table; columns of `words` to the left."""
     alignment = ["left" if i in words else "right" for i in range(len(headings))]
     # pandas hands the frame to tabulate.
     return pd.DataFrame(body, columns=list(headings)).to_markdown(

@@ -9,7 +9,6 @@ import typer
 
 from codonbench.cli.exit_codes import DONE, INTERRUPTED
 from codonbench.cli.folders import RESULTS, ResultsOption
-from codonbench.cli.run import run as run_command
 
 if TYPE_CHECKING:
     from codonbench_datasets.human_codon.reproduction.report import Report
@@ -71,23 +70,10 @@ def reproduce(
 
     source = find_publication(name)
     publication = read_publication(source)
-    code = DONE
-    if not (no_run or check):
-        code = _run_suite(
-            ctx,
-            _suite(source, publication.suite),
-            data=data,
-            seeds=seeds,
-            device=device,
-            threads=threads,
-            engine=engine,
-            workers=workers,
-            results=results,
-            offline=offline,
-        )
+    code = DONE if no_run or check else _run_suite(ctx, _suite(source, publication.suite))
     # What follows loads numpy and more: only once what was asked makes sense.
     from codonbench.records.store import Store, write_atomically
-    from codonbench_datasets.human_codon.reproduction.building import build_report
+    from codonbench_datasets.human_codon.reproduction.report import build_report
 
     if code == INTERRUPTED:
         raise typer.Exit(code)
@@ -113,36 +99,18 @@ def _suite(publication: Path, suite: str) -> str:
     return str(beside) if beside.is_file() else suite
 
 
-def _run_suite(
-    ctx: typer.Context,
-    suite: str,
-    *,
-    data: str | None,
-    seeds: str,
-    device: str,
-    threads: int,
-    engine: str,
-    workers: int | None,
-    results: Path,
-    offline: bool,
-) -> int:
-    """Run a suite as `bench run --suite` would and return its exit code."""
-    try:
-        run_command(
-            ctx,
-            suite=suite,
-            data=data,
-            seeds=seeds,
-            device=device,
-            threads=threads,
-            engine=engine,
-            workers=workers,
-            results=results,
-            offline=offline,
-        )
-    except typer.Exit as end:
-        return end.exit_code
-    return DONE
+def _run_suite(ctx: typer.Context, suite: str) -> int:
+    """Run a suite as `bench run --suite` with the same options would; return its exit code."""
+    from typer.main import get_command
+
+    from codonbench.cli.main import app
+
+    words = ["run", "--suite", suite]
+    for name in ("data", "seeds", "device", "threads", "engine", "workers", "results", "offline"):
+        source, value = ctx.get_parameter_source(name), ctx.params[name]
+        if source is not None and source.name != "DEFAULT":
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return int(get_command(app).main(words, prog_name="bench", standalone_mode=False) or DONE)
 
 
 def _recorded_name(data: str | None) -> str | None:

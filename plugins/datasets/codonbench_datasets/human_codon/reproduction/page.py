@@ -1,40 +1,31 @@
-"""A reproduction's page: generated sections between markers, and whatever people write around."""
+"""A reproduction's page: generated sections between markers, and whatever people write around.
+
+The text is in ``page.md.j2``, whose blocks are the sections.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections import Counter
+from functools import cache
+from statistics import median
+
+import jinja2
 
 from codonbench.errors import StoreError
-from codonbench.report.markdown import plain
-from codonbench_datasets.human_codon.reproduction.method_sections import (
-    instrument_section,
-    left_out_section,
-    printing_section,
-    runs_section,
-)
-from codonbench_datasets.human_codon.reproduction.report import Report
-from codonbench_datasets.human_codon.reproduction.result_sections import (
-    criteria_section,
-    exact_section,
-    table_section,
-    verdicts_section,
-)
+from codonbench.report.markdown import NONE, markdown_template, name_text, pipe_table
+from codonbench_datasets.human_codon.reproduction.agreement import MOST_LUCK, chance_outside
+from codonbench_datasets.human_codon.reproduction.report import EXACT, Report, Spread
 
-SECTIONS: Mapping[str, tuple[str, Callable[[Report], str]]] = MappingProxyType(
-    {
-        "runs": ("What the figures rest on", runs_section),
-        "table": ("The published figures, and the same instrument on our runs", table_section),
-        "verdicts": ("What agrees, what does not, what cannot be known", verdicts_section),
-        "exact": ("The same runs, measured exactly", exact_section),
-        "instrument": ("What the instrument alone costs", instrument_section),
-        "criteria": ("What counts as deciphered", criteria_section),
-        "printing": ("How the published pairs were counted", printing_section),
-        "left-out": ("Not counted", left_out_section),
-    }
-)
-"""By name, a heading for pages that nobody has written yet, and what is generated."""
+KINDS = {
+    "agrees": "agrees",
+    "differs": "does not agree",
+    "unknown": "cannot be known",
+    "too few": "too few seeds to say",
+    "partly run": "not all run yet",
+    "not run": "not run yet",
+}
 
 _BLOCK = re.compile(r"<!-- reproduce:([a-z-]+):begin -->.*?<!-- reproduce:\1:end -->", re.S)
 _MARKER = re.compile(r"<!-- reproduce:[^>]*-->")
@@ -50,11 +41,11 @@ def render_page(report: Report, page: str | None) -> str:
     Raises:
         StoreError: A marker is unknown or lacks its partner, or a section occurs twice or never.
     """
-    page = _new_page(report) if page is None else page
+    page = _template().render(_facts(report)) if page is None else page
     names = [match[1] for match in _BLOCK.finditer(page)]
-    unknown = sorted(set(names) - set(SECTIONS))
+    unknown = sorted(set(names) - set(sections()))
     if unknown:
-        raise StoreError(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+        raise StoreError(f"no section {unknown[0]!r}; there are {', '.join(sections())}")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise StoreError(f"section {twice[0]!r} occurs twice")
@@ -62,22 +53,105 @@ def render_page(report: Report, page: str | None) -> str:
     if stray:
         raise StoreError(f"the marker {stray[0]!r} lacks its partner")
     if not names:
-        raise StoreError(f"it has no marker such as {_block('table', '')!r}")
-    return _BLOCK.sub(lambda match: _block(match[1], SECTIONS[match[1]][1](report)), page)
+        raise StoreError(f"it has no marker such as {_between('table', '')!r}")
+    return _BLOCK.sub(lambda match: _between(match[1], render_section(report, match[1])), page)
 
 
-def _block(name: str, content: str) -> str:
-    inner = f"\n\n{content}\n\n" if content else "\n"
-    return f"<!-- reproduce:{name}:begin -->{inner}<!-- reproduce:{name}:end -->"
+def sections() -> tuple[str, ...]:
+    """Return the names of all sections, in the order of a new page."""
+    return tuple(name.replace("_", "-") for name in _template().blocks)
 
 
-def _new_page(report: Report) -> str:
-    """Return a title and, under a heading each, the markers of every section."""
-    publication = report.publication
-    parts = [
-        f"# {plain(publication.title)}, reproduced",
-        f"{plain(publication.reference)}, doi {plain(publication.doi)}.",
-    ]
-    for name, (heading, _) in SECTIONS.items():
-        parts += [f"## {heading}", _block(name, "")]
-    return "\n\n".join(parts) + "\n"
+def render_section(report: Report, name: str) -> str:
+    """Return a section's Markdown, without markers."""
+    template = _template()
+    block = template.blocks[name.replace("-", "_")]
+    text = "".join(block(template.new_context(_facts(report))))
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def _between(name: str, content: str) -> str:
+    return f"<!-- reproduce:{name}:begin -->\n\n{content}\n\n<!-- reproduce:{name}:end -->"
+
+
+@cache
+def _template() -> jinja2.Template:
+    return markdown_template(
+        __package__,
+        "page.md.j2",
+        spread=spread_text,
+        grid=_grid,
+        whole="{:,.0f}".format,
+        percent=lambda share: f"{100 * share:.0f} %",
+    )
+
+
+def _facts(report: Report) -> dict[str, object]:
+    """Return what the template is filled in with."""
+    instrument = report.publication.instrument
+    criterion = instrument.criteria[0]
+
+    def inputs(count: float | None) -> str:
+        """Return ``2,982 (16)``: inputs, and the epoch of the look that completes them."""
+        if count is None:
+            return "never"
+        looks = math.ceil(count / instrument.frame_inputs)
+        return f"{count:,.0f} ({math.ceil(looks / len(instrument.frames))})"
+
+    rows = [(found.cell, reading) for found in report.cells for reading in found.readings]
+    run = [(cell, reading) for cell, reading in rows if reading.runs.seeds]
+    return {
+        "report": report,
+        "publication": report.publication,
+        "criterion": criterion,
+        "rows": rows,
+        "run": run,
+        "kinds": KINDS,
+        "exact": EXACT,
+        "name_text": name_text,
+        "chance_outside": chance_outside,
+        "beyond": f"&gt; {report.publication.budget_epochs}",
+        "most_luck": MOST_LUCK,
+        "verdicts": Counter(found.verdict.kind for found in report.cells),
+        "median": median,
+        "ratios": [
+            printed.median / consumed.median
+            for _, reading in run
+            if (printed := reading.runs.pairs[criterion]).median
+            and (consumed := reading.runs.exact["pairs_consumed"])
+            and consumed.median
+        ],
+        "inputs": inputs,
+        "reached": [
+            c.cell for c in report.cells if c.cell.pairs is not None and not c.cell.censored
+        ],
+    }
+
+
+def spread_text(spread: Spread | None, form: str = "{:,.0f}", never: str = "never") -> str:
+    """Return ``11 [6 to 33]``, ``> 40`` where none got there, ``-`` for none.
+
+    Args:
+        spread: Median and range.
+        form: How one value shows.
+        never: How one that never got there shows.
+    """
+    if spread is None:
+        return NONE
+    middle, low, high = (
+        never if value is None else form.format(value)
+        for value in (spread.median, spread.low, spread.high)
+    )
+    return middle if spread.n == 1 or low == high else f"{middle} [{low} to {high}]"
+
+
+def _grid(text: str, words: int) -> str:
+    """Return an aligned table of a template's lines, headings first, their cells between bars.
+
+    Args:
+        text: The lines; cells are escaped already.
+        words: How many columns, from the first, hold words; the others hold figures.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    heads, *body = [[cell.strip() for cell in line.split("|")] for line in lines]
+    return pipe_table(heads, body, range(words)) + "\n"

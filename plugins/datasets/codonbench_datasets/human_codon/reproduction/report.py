@@ -1,13 +1,35 @@
-"""What a reproduction comes to: the published figures, our runs, and how they stand."""
+"""A publication and records to a report: each published figure beside what our runs give.
+
+A pure function of the two. Only runs that spent the whole budget of the publication count, and
+only those of one comparability key, so that a cell is never mixed from two kinds of data.
+"""
 
 from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from pydantic import Field
 
 from codonbench.contracts import Frozen
-from codonbench.contracts.run_record import DatasetFacts
+from codonbench.contracts.run_record import FINISHED, DatasetFacts, RunRecord
+from codonbench.contracts.run_spec import canonical_json
 from codonbench.ranking.board import Excluded
-from codonbench_datasets.human_codon.reproduction.agreement import Look, Standing, Verdict, standing
+from codonbench.ranking.controls import RowKey, row_key
+from codonbench.ranking.statistics import censored_median
+from codonbench.records.store import BadRecord
+from codonbench_datasets.human_codon.reproduction.agreement import (
+    Look,
+    Standing,
+    Verdict,
+    chance_outside,
+    judge,
+    read_off,
+    standing,
+    too_early,
+)
 from codonbench_datasets.human_codon.reproduction.publications import (
     Cell,
     Publication,
@@ -15,15 +37,16 @@ from codonbench_datasets.human_codon.reproduction.publications import (
     ReferenceRow,
 )
 
-EXACT = (
-    "all_seen",
-    "pairs_consumed",
-    "excess_pairs",
-    "sustained_pairs",
-    "relapses",
-    "rare_stop_ambiguity",
-    "test_accuracy",
-)
+EXACT = {
+    "all_seen": "all codons seen",
+    "pairs_consumed": "pairs consumed",
+    "excess_pairs": "excess",
+    "sustained_pairs": "sustained",
+    "relapses": "relapses",
+    "rare_stop_ambiguity": "ambiguous stops at the end",
+    "test_accuracy": "test accuracy",
+}
+"""Metrics of the same runs, and what the page calls them."""
 
 
 class Spread(Frozen):
@@ -44,10 +67,13 @@ class Spread(Frozen):
     never: int
     values: tuple[float | None, ...]
 
+    def beside(self, published: float | None) -> Standing:
+        """Return where a figure lies beside these; see `agreement.standing`."""
+        return standing(published, [self.low, self.high])
 
-def beside(published: float | None, spread: Spread) -> Standing:
-    """Return where a figure lies beside a spread; see `agreement.standing`."""
-    return standing(published, [spread.low, spread.high])
+    def as_late(self, epoch: int | None) -> int:
+        """Return how many seeds are at an epoch or later; never is later."""
+        return sum(v is None or v >= (epoch or math.inf) for v in self.values)
 
 
 class Runs(Frozen):
@@ -96,13 +122,9 @@ class ReferenceReport(Frozen):
 
 
 class Tally(Frozen):
-    """How many figures lie inside our range under one protocol and criterion.
+    """How many of `cells` figures lie inside our range under one protocol and criterion.
 
-    Attributes:
-        protocol, criterion: Which.
-        inside: Figures inside.
-        cells: Figures compared.
-        expected: Figures that would lie inside, on average, were the protocols the same; at least.
+    `expected` would on average, at least, were the protocols the same.
     """
 
     protocol: str
@@ -136,3 +158,238 @@ class Report(Frozen):
     tallies: tuple[Tally, ...]
     others: tuple[tuple[str, int], ...]
     excluded: tuple[Excluded, ...]
+
+
+def build_report(
+    publication: Publication, found: Iterable[RunRecord | BadRecord], data: str | None = None
+) -> Report:
+    """Return the report that a folder's records give.
+
+    Args:
+        publication: What was published.
+        found: Records; those of other runs are passed over.
+        data: The recorded name of the data to report on; by default the data with most runs, real
+            ones before simulated ones.
+    """
+    builder = _Builder(publication, found, data)
+    runs, excluded = builder.runs, builder.excluded
+    references = tuple(builder.reference(reference) for reference in publication.references)
+    lows = [low for r in references if (low := r.quantiles.get("low")) is not None]
+    cells = tuple(builder.cell(cell, min(lows, default=None)) for cell in publication.cells)
+    return Report(
+        publication=publication,
+        dataset=runs[0].dataset if runs else None,
+        key=builder.key,
+        devices=tuple(sorted({r.machine.device_name for r in runs})),
+        engines=tuple(sorted({r.engine.name for r in runs})),
+        torch=tuple(sorted({r.machine.torch for r in runs})),
+        cells=cells,
+        references=references,
+        tallies=tuple(_tallies(cells, publication.instrument.criteria)),
+        others=tuple(sorted(builder.others.items())),
+        excluded=tuple(sorted(set(excluded), key=lambda e: (e.name, e.reason))),
+    )
+
+
+class _Builder:
+    """The records that count, by row; and, in `excluded`, those that do not."""
+
+    def __init__(
+        self, publication: Publication, found: Iterable[RunRecord | BadRecord], data: str | None
+    ) -> None:
+        self.publication = publication
+        self.criteria = publication.instrument.criteria
+        self.epoch = f"{publication.instrument.epoch}_{self.criteria[0]}"
+        self.excluded: list[Excluded] = []
+        self.candidates = self._whole_runs(found)
+        own = [r for r in self.candidates if _options(r) == publication.task_options]
+        self.key = self._key([r for r in own if data is None or r.dataset.source == data])
+        self.runs = [r for r in own if r.comparability_key == self.key]
+        self.others = Counter(r.dataset.source for r in own if r.comparability_key != self.key)
+        self.rows: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+        for record in self.runs:
+            self.rows[_row(record.model, record.overrides)].append(record)
+        self.oracle = self._oracle_epochs()
+
+    def _whole_runs(self, found: Iterable[RunRecord | BadRecord]) -> list[RunRecord]:
+        """Return the finished runs of the publication's task and models that spent its budget."""
+        publication, kept = self.publication, []
+        models = {reading.model for cell in publication.cells for reading in cell.readings}
+        models |= {reference.model for reference in publication.references}
+        for item in found:
+            if isinstance(item, BadRecord):
+                self._exclude(item.path.name, item.reason)
+            elif (
+                item.task == publication.task
+                and item.model in models
+                and item.run_spec.stop == "budget"
+                and item.run_spec.budget_pairs == publication.budget_pairs
+            ):
+                if item.status in FINISHED:
+                    kept.append(item)
+                else:
+                    self._exclude(item.name, f"status {item.status}")
+        return sorted(kept, key=lambda record: record.name)
+
+    def _exclude(self, name: str, reason: str) -> None:
+        self.excluded.append(Excluded(name=name, reason=reason))
+
+    def _key(self, records: Sequence[RunRecord]) -> str:
+        """Return the comparability key to report on: real data first, then most runs of cells."""
+        cells = {_row(r.model, r.overrides) for c in self.publication.cells for r in c.readings}
+        counts: dict[tuple[bool, str, str], int] = defaultdict(int)
+        for record in records:
+            place = (record.dataset.simulated, record.dataset.source, record.comparability_key)
+            counts[place] += _row(record.model, record.overrides) in cells
+        if not counts:
+            return ""
+        return min(counts, key=lambda at: (counts[at] == 0, at[0], -counts[at], at))[2]
+
+    def _oracle_epochs(self) -> dict[int, float | None]:
+        """Return the epoch that the oracle needs on the stream of each seed."""
+        for reference in self.publication.references:
+            if reference.role == "oracle" and reference.task_options is None:
+                records = self._counted(self._records_of(reference), note=False)
+                return {record.seed: record.metrics[self.epoch] for record in records}
+        return {}
+
+    def _records_of(self, reference: ReferenceRow) -> list[RunRecord]:
+        """Return a reference row's records: of the rows reported, or by its own task options."""
+        if reference.task_options is None:
+            return self.rows.get(_row(reference.model, {}), [])
+        matching = [
+            record
+            for record in self.candidates
+            if record.model == reference.model and _options(record) == reference.task_options
+        ]
+        keys = Counter(record.comparability_key for record in matching)
+        key = min(keys, key=lambda k: (-keys[k], k), default="")
+        return [record for record in matching if record.comparability_key == key]
+
+    def _counted(self, records: Sequence[RunRecord], note: bool = True) -> list[RunRecord]:
+        """Return one record a seed, all of one version and source of the model, by seed."""
+        left_out: list[tuple[str, str]] = []
+        by_source: dict[RowKey, dict[int, RunRecord]] = defaultdict(dict)
+        for record in records:
+            if self.epoch in record.not_measured or self.epoch not in record.metrics:
+                left_out.append((record.name, f"{self.epoch} was not measured"))
+                continue
+            first = by_source[row_key(record)].setdefault(record.seed, record)
+            if first is not record:
+                reason = f"seed {record.seed} is already counted from {first.name}"
+                left_out.append((record.name, reason))
+        chosen = min(by_source, key=lambda key: (-len(by_source[key]), key), default=None)
+        for key, seeds in by_source.items():
+            if key != chosen:
+                reason = "another version or source of its model has more seeds"
+                left_out += [(record.name, reason) for record in seeds.values()]
+        for name, reason in left_out if note else ():
+            self._exclude(name, reason)
+        return [] if chosen is None else [r for _, r in sorted(by_source[chosen].items())]
+
+    def cell(self, cell: Cell, fewest: float | None) -> CellReport:
+        """Return a published figure's report; `fewest` as in `agreement.too_early`."""
+        readings = tuple(self._reading(cell, reading) for reading in cell.readings)
+        look = read_off(cell, self.publication.instrument)
+        run = [reading for reading in readings if reading.standings]
+        verdict = judge(
+            {r.reading.protocol: r.standings for r in run},
+            too_early(look, cell, fewest),
+            len(readings),
+            min((len(r.runs.seeds) for r in run), default=0),
+        )
+        return CellReport(cell=cell, look=look, readings=readings, verdict=verdict)
+
+    def _reading(self, cell: Cell, reading: Reading) -> ReadingReport:
+        runs = self._summary(
+            self._counted(self.rows.get(_row(reading.model, reading.overrides), [])), self.oracle
+        )
+        standings = {c: standing(cell.figure, spread.values) for c, spread in runs.epochs.items()}
+        return ReadingReport(reading=reading, runs=runs, standings=standings)
+
+    def reference(self, reference: ReferenceRow) -> ReferenceReport:
+        """Return a reference row, on the report's data or on those that its options name."""
+        records = self._counted(self._records_of(reference))
+        quantiles = reference.quantiles.model_dump() if reference.quantiles and records else {}
+        return ReferenceReport(
+            reference=reference,
+            dataset=records[0].dataset if records else None,
+            runs=self._summary(records, {}),
+            quantiles={part: records[0].metrics.get(name) for part, name in quantiles.items()},
+        )
+
+    def _summary(self, records: Sequence[RunRecord], oracle: Mapping[int, float | None]) -> Runs:
+        """Return what the seeds of one row came to."""
+        if not records:
+            return Runs()
+        instrument = self.publication.instrument
+
+        def spreads(name: str) -> dict[str, Spread]:
+            return {
+                c: _spread([r.metrics.get(f"{name}_{c}") for r in records]) for c in self.criteria
+            }
+
+        known = [
+            None if (value := r.metrics[self.epoch]) is None else value - floor
+            for r in records
+            if (floor := oracle.get(r.seed)) is not None
+        ]
+        return Runs(
+            seeds=tuple(r.seed for r in records),
+            epochs=spreads(instrument.epoch),
+            pairs=spreads(instrument.pairs),
+            exact={name: _exact(records, name) for name in EXACT},
+            beyond=_spread(known) if known else None,
+            diverged=sum(r.status == "diverged" for r in records),
+        )
+
+
+def _options(record: RunRecord) -> dict[str, Any]:
+    """Return a run's task options without those that are None."""
+    return {k: v for k, v in record.run_spec.task_options.items() if v is not None}
+
+
+def _row(model: str, overrides: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what makes two runs belong to one reading."""
+    return model, canonical_json(dict(overrides))
+
+
+def _exact(records: Sequence[RunRecord], name: str) -> Spread | None:
+    """Return the spread of a metric over the seeds that could answer; None where none could."""
+    if all(r.trajectory_sha256 is None for r in records):
+        return None  # computed: it has no run to measure
+    values = [r.metrics.get(name) for r in records if name not in r.not_measured]
+    return _spread(values) if values else None
+
+
+def _spread(values: Sequence[float | None]) -> Spread:
+    """Return median and range of at least one value."""
+    middle = censored_median(values)
+    numbers = [float(value) for value in values if value is not None]
+    never = len(values) - len(numbers)
+    return Spread(
+        median=middle.value if middle else None,
+        low=min(numbers) if numbers else None,
+        high=None if never else max(numbers),
+        n=len(values),
+        never=never,
+        values=tuple(values),
+    )
+
+
+def _tallies(cells: Sequence[CellReport], criteria: Sequence[str]) -> Iterable[Tally]:
+    """Yield how many figures lie inside, for each protocol and criterion that was run."""
+    run: dict[str, list[ReadingReport]] = defaultdict(list)
+    for report in cells:
+        for reading in report.readings:
+            if reading.standings:
+                run[reading.reading.protocol].append(reading)
+    for protocol, readings in run.items():
+        for criterion in criteria:
+            yield Tally(
+                protocol=protocol,
+                criterion=criterion,
+                inside=sum(r.standings[criterion] == "inside" for r in readings),
+                cells=len(readings),
+                expected=sum(1 - chance_outside(len(r.runs.seeds)) for r in readings),
+            )

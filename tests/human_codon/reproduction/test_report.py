@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from codonbench.records.store import BadRecord
-from codonbench_datasets.human_codon.reproduction.building import build_report
+from codonbench_datasets.human_codon.reproduction.report import build_report
 
 SGD = {"optimizer": "sgd"}
 
