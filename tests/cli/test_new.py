@@ -102,7 +102,7 @@ def installed(project, monkeypatch):
             f"Metadata-Version: 2.1\nName: {folder.name}\nVersion: 0.1.0\n"
         )
         (info / "entry_points.txt").write_text(f"[codonbench]\n{package} = {package}\n")
-        monkeypatch.setenv("PYTHONPATH", str(folder / "src"))
+        monkeypatch.setenv("PYTHONPATH", str(folder / "src"), prepend=os.pathsep)
         return folder
 
     return install

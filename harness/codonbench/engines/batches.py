@@ -1,9 +1,10 @@
 """Batches as the captured step takes them: how much each input weighs in each seed's batch.
 
-A batch of 64 pairs holds fewer distinct inputs. Where overhead dominates, a step is given
-all inputs: it costs no more, and its logits are a probe for nothing. Where arithmetic dominates, it
-is given the distinct ones, as many rows in every step so that one recording serves all. A batch with more of them takes a second pass, in which the rows of the seeds that had room
-weigh nothing and add exactly zero: so a seed's result does not depend on the batches beside it.
+A batch of 64 pairs holds fewer distinct inputs. Where overhead dominates, a step is given all
+inputs: it costs no more, and its logits are a probe for nothing. Where arithmetic dominates, it is
+given the distinct ones, as many rows in every step so that one recording serves all. A batch with
+more of them takes a second pass, in which the rows of the seeds that had room weigh nothing and add
+exactly zero: so a seed's result does not depend on the batches beside it.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from platformdirs import user_cache_path
 
 from codonbench.contracts.machine import Circumstances, DeviceKind
 from codonbench.errors import BusyError, StoreError
-from codonbench.records.locks import Holder, Ledger, Page
 from codonbench.execution.machine import clock_mhz, gpu_uuid, load_average
+from codonbench.records.locks import Holder, Ledger, Page
 
 Say = Callable[[str], None]
 

@@ -13,12 +13,12 @@ from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import BusyError
 from codonbench.execution.device_locks import LOOK_AGAIN, Say, Terms, occupied
 from codonbench.execution.in_process import train as train_here
-from codonbench.records.locks import Holder, Page
 from codonbench.execution.prepare import Job
 from codonbench.execution.run_one import Train, run
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Watch
 from codonbench.records.checkpoint_files import Checkpoints
+from codonbench.records.locks import Holder, Page
 from codonbench.records.store import Store
 
 SHARED = Terms()

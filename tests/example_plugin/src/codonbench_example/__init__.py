@@ -1,1 +1,1 @@
-"""A model, a metric and a task for codonbench; each module registers its own."""
+"""A model, a metric and a task for codonbench, a module each; no hook is needed."""

@@ -1,8 +1,8 @@
 """The metric ``half_right``: training pairs until half of the inputs are right."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory, hookimpl
+from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory
 from codonbench.contracts import MetricValue
 
 
@@ -31,9 +31,3 @@ class HalfRight(Metric):
             "half_right": int(trajectory.pairs[enough.argmax()]) if enough.any() else never,
             "most_right": int(right.max()),
         }
-
-
-@hookimpl
-def register_metrics(register: Callable[[Metric], None]) -> None:
-    """Register the metric."""
-    register(HalfRight())

@@ -4,7 +4,7 @@ A pairs with U by two bonds and C with G by three, so a dinucleotide has four, f
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -25,7 +25,6 @@ from codonbench import (
     Task,
     TaskOptions,
     TaskSpec,
-    hookimpl,
 )
 from codonbench.errors import DataError
 
@@ -106,9 +105,3 @@ class HydrogenBonds(Task):
             train_size=20_000,
             test_size=2_000,
         )
-
-
-@hookimpl
-def register_tasks(register: Callable[[Task], None]) -> None:
-    """Register the task."""
-    register(HydrogenBonds())

@@ -1,12 +1,10 @@
 """The model ``letter-votes``: each letter, by its place, votes for classes."""
 
-from collections.abc import Callable
-
 import torch
 from pydantic import Field
 from torch import nn
 
-from codonbench import Model, ModelConfig, ModelInfo, TaskView, hookimpl
+from codonbench import Model, ModelConfig, ModelInfo, TaskView
 
 
 class LetterVotesConfig(ModelConfig):
@@ -43,9 +41,3 @@ class LetterVotes(Model):
         return torch.optim.AdamW(
             module.parameters(), lr=config.learning_rate, weight_decay=config.decay
         )
-
-
-@hookimpl
-def register_models(register: Callable[[type[Model]], None]) -> None:
-    """Register the model and its preset."""
-    register(LetterVotes)
