@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.exit_codes import FAILED
+from codonbench.cli.endings import FAILED
 from codonbench.cli.finding import find_runs
-from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.cli.options import (
+    RESULTS,
+    DataOption,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+)
 from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -19,11 +25,6 @@ if TYPE_CHECKING:
     from codonbench.execution.executor import Executor
     from codonbench.plugins.registry import Registry
     from codonbench.records.store import Store
-
-DataOption = Annotated[
-    str | None,
-    typer.Option("--data", "-d", help="Where the data are, if their recorded name is no path."),
-]
 
 SandboxOption = Annotated[
     bool,
@@ -112,8 +113,7 @@ def _executor(
     files: list[Path] | None, folders: list[Path] | None, sandbox: bool, results: Path
 ) -> Executor:
     """Return what trains: this process, or one in a sandbox, which sees nothing of `results`."""
-    from codonbench.cli.loading import load_plugins
-    from codonbench.cli.switches import selection
+    from codonbench.cli.loading import load_plugins, selection
     from codonbench.contracts.run_spec import RunOptions
     from codonbench.execution.executor import Executor
 

@@ -118,14 +118,14 @@ def _read(path: Path) -> Found:
 def _named(wanted: str, results: Path) -> Found:
     """Return the one sound record that a name or the beginning of one fits."""
     from codonbench.contracts.run_record import RunRecord
-    from codonbench.errors import StoreError, UnknownNameError
+    from codonbench.errors import UnknownNameError
     from codonbench.records.store import Store
 
-    if not results.is_dir():
-        raise StoreError(f"no results folder {results}; 'bench run' makes one")
+    store = Store(results)
+    store.insist_on_folder()
     files = [
         (item.name if isinstance(item, RunRecord) else path.stem, path, item)
-        for path, item in Store(results).files()
+        for path, item in store.files()
     ]
     whole = [file for file in files if wanted in (file[0], _without_id(file[0]))]
     fitting = whole or [file for file in files if _begins(wanted, file[0])]

@@ -9,51 +9,35 @@ from typing import Annotated
 import typer
 
 from codonbench import __version__
-from codonbench.cli import (
-    audit,
-    board,
-    check,
-    data,
-    exit_codes,
-    export,
-    listing,
-    new,
-    plugins,
-    run,
-    score,
-    show,
-    sign,
-    site,
-    validate,
-)
-from codonbench.cli.endings import BenchGroup
-from codonbench.cli.switches import SWITCHES_HELP, SwitchOption, hoist, switch_off
+from codonbench.cli import audit, board, check, data, listing, new, records, score
+from codonbench.cli.endings import EXIT_CODES_HELP, open_standard_streams
+from codonbench.cli.group import BenchGroup
+from codonbench.cli.loading import switch_off
+from codonbench.cli.options import SWITCHES_HELP, SwitchOption, hoist
 
 app = typer.Typer(
     name="bench",
     cls=BenchGroup,
     help="Benchmarks of genomic sequence models: train, score, rank, repeat.",
-    epilog=f"{exit_codes.as_help()}\n\n{SWITCHES_HELP}",
+    epilog=f"{EXIT_CODES_HELP}\n\n{SWITCHES_HELP}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}  # a task has options, too
-app.command("run", context_settings=_OPEN)(run.run)
-app.command("show")(show.show)
-app.command("score")(score.score)
-app.command("leaderboard")(board.leaderboard)
-app.command("site")(site.site)
-app.command("verify")(audit.verify)
-app.command("audit")(audit.audit)
-app.command("export")(export.export)
-app.command("validate")(validate.validate)
-app.command("keygen")(sign.keygen)
-app.command("sign")(sign.sign)
-app.command("new")(new.new)
-app.command("check")(check.check)
-app.command("ls")(listing.ls)
-app.command("plugins")(plugins.plugins)
+
+
+@app.command("run")
+def _run() -> None:
+    """Train a model, score it, and show where it stands."""
+    # BenchGroup calls codonbench.cli.run instead, which takes long to import.
+
+
+for command in (
+    *(records.show, score.score, board.leaderboard, board.site, audit.verify, audit.audit),
+    *(records.export, records.validate, records.keygen, records.sign),
+    *(new.new, check.check, listing.ls, listing.plugins),
+):
+    app.command(command.__name__)(command)
 app.add_typer(data.app, name="data")
 
 
@@ -78,6 +62,7 @@ def options(
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    open_standard_streams()
     arguments = hoist(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # bars and dots on a terminal without Unicode

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from codonbench.cli.exit_codes import FAILED, INTERRUPTED
-from codonbench.cli.folders import RESULTS
-from codonbench.cli.options import Flag, extra_options, with_options_of
+from codonbench.cli.endings import FAILED, INTERRUPTED
+from codonbench.cli.options import RESULTS, extra_options, with_options_of
 from codonbench.contracts.run_spec import (
     RunOptions,
     RunRequest,
@@ -32,18 +31,20 @@ if TYPE_CHECKING:
 @with_options_of(
     RunRequest,
     RunOptions,
-    model=Flag("--model", "-m", kind=str, default=None),
-    task=Flag("--task", "-t"),
-    data=Flag("--data", "-d"),
-    seeds=Flag("--seeds", "-s", kind=str, default="0"),
-    overrides=Flag("--set", kind=list[str], metavar="FIELD=VALUE", default=None),
-    task_overrides=Flag("--task-set", kind=list[str], metavar="FIELD=VALUE", default=None),
-    salt=Flag("--salt", kind=str, default=None),
-    workers=Flag("--workers", envvar="CODONBENCH_WORKERS"),
-    checkpoint_every=Flag("--checkpoint-every", metavar="SECONDS"),
-    plugin=Flag("--plugin", kind=list[Path], default=None),
-    plugins_dir=Flag("--plugins-dir", kind=list[Path], default=None),
-    results=Flag("--results", "-r", kind=Path, default=RESULTS),
+    names={
+        "model": ("--model", "-m"),
+        "task": ("--task", "-t"),
+        "data": ("--data", "-d"),
+        "seeds": ("--seeds", "-s"),
+        "overrides": ("--set",),
+        "task_overrides": ("--task-set",),
+        "results": ("--results", "-r"),
+    },
+    defaults={"seeds": "0"},
+    more={
+        "workers": {"envvar": "CODONBENCH_WORKERS"},
+        "checkpoint_every": {"metavar": "SECONDS"},
+    },
 )
 def run(
     ctx: typer.Context,
@@ -68,6 +69,7 @@ def run(
     A run stops as its task's protocol says, at the latest at the budget; --full spends the
     whole budget. Records go to --results; what is recorded there already is not run again. A
     suite is a list of such runs; one that fails is named at the end, and the rest go on.
+    Options of the task are given by their own names, --NAME VALUE, or by --task-set.
     """
     from codonbench.cli.suite import check_model_or_suite, chosen_suite
     from codonbench.errors import StoreError
@@ -80,10 +82,9 @@ def run(
     # What takes long to load: only once what was asked makes sense.
     from codonbench.api import outcomes
     from codonbench.cli.console import messages, output, say
-    from codonbench.cli.loading import load_plugins
+    from codonbench.cli.loading import load_plugins, selection
     from codonbench.cli.standing import print_standing
     from codonbench.cli.suite import print_summary, records_of, run_suite
-    from codonbench.cli.switches import selection
     from codonbench.execution.executor import Executor
     from codonbench.records.store import Store
 
@@ -136,18 +137,12 @@ def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
             "seeds": parse_seeds(asked["seeds"]),
             "overrides": parse_settings(asked["overrides"] or [], "--set"),
             "task_overrides": parse_settings(asked["task_overrides"] or [], "--task-set") | own,
-            "salt": _salt(asked["salt"]),
+            "salt": secrets.token_hex(16) if asked["salt"] == "fresh" else asked["salt"],
             "offline": is_offline(asked["offline"]),
         },
         {},
         "run",
     )
-
-
-def _salt(given: str | None) -> str:
-    if given is None:
-        return str(RunRequest.model_fields["salt"].default)
-    return secrets.token_hex(16) if given == "fresh" else given
 
 
 def _options(values: dict[str, Any]) -> RunOptions:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.exit_codes import FAILED
-from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.cli.endings import FAILED
+from codonbench.cli.options import RESULTS, PluginOption, PluginsDirOption, ResultsOption
 
 if TYPE_CHECKING:
     from codonbench.plugins.registry import Registry
@@ -89,9 +89,9 @@ def _all_in(results: Path) -> list[Path]:
         StoreError: There is no such folder, or no record in it.
     """
     from codonbench.errors import StoreError
+    from codonbench.records.store import Store
 
-    if not results.is_dir():
-        raise StoreError(f"no results folder {results}; 'bench run' makes one")
+    Store(results).insist_on_folder()
     found = sorted(results.glob("*.json"))
     if not found:
         raise StoreError(f"no record in {results}; 'bench run --results {results}' makes them")
@@ -146,7 +146,7 @@ def _values_text(values: Mapping[str, Number | tuple[Number, Number]]) -> str:
 
 
 def _value_text(value: Number) -> str:
-    from codonbench.cli.phrases import number
+    from codonbench.cli.console import number
 
     return "null" if value is None else number(value)
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rich.text import Text
 
-from codonbench.cli.console import output, say
-from codonbench.cli.tables import new_table
+from codonbench.cli.console import new_table, output, say
 from codonbench.contracts import Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash

@@ -12,8 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from codonbench.cli.console import messages, say
-from codonbench.cli.tables import new_table
+from codonbench.cli.console import messages, new_table, say
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import BenchError, ConfigError, StoreError
 from codonbench.execution.suites import FIELDS, Suite, find_suite, read_suite
@@ -73,14 +72,12 @@ def chosen_suite(ctx: typer.Context, name: str, request: RunRequest) -> Suite:
     Raises:
         UsageError: There is no such suite, or its file is wrong.
     """
-    options = {"overrides": "settings", "task_overrides": "task_settings"}
     typed = {
         field: getattr(request, field)
         for field in FIELDS
-        if field != "model" and _is_typed(ctx, options.get(field, field))
+        if field != "model" and _is_typed(ctx, field)
     }
-    if _is_typed(ctx, "genetic_code") or _is_typed(ctx, "control"):
-        typed["task_overrides"] = request.task_overrides
+    typed["task_overrides"] = request.task_overrides  # by --task-set or by their own names
     typed["offline"] = request.offline  # from the environment too, and not a suite's to say
     return read_suite(find_suite(name), typed)
 
