@@ -51,7 +51,9 @@ def test_help_imports_neither_torch_nor_numpy_nor_pydantic_nor_a_model():
 def test_help_of_any_command_imports_neither_torch_nor_a_model():
     assert {"run", "show", "leaderboard", "ls", "plugins", "plot"} <= set(COMMANDS)
     # Some versions of Typer read a command's options with pydantic.
-    assert not imported_by_help_of(LINES) & HEAVY
+    assert not imported_by_help_of([words for words in LINES if words != ["run"]]) & HEAVY
+    # Its options are made from the contracts, which speak of arrays.
+    assert not imported_by_help_of([["run"]]) & (HEAVY - {"numpy"})
 
 
 IMPORTED_BY = """

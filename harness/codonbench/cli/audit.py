@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +22,6 @@ from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:
     from codonbench.contracts.run_record import RunRecord
-    from codonbench.contracts.run_spec import RunRequest
     from codonbench.execution.executor import Executor
     from codonbench.plugins.registry import Registry
     from codonbench.records.store import Store
@@ -127,19 +127,6 @@ def _executor(
     return Executor(options, None, load_plugins, selection())
 
 
-def _request(record: RunRecord) -> RunRequest:
-    """Return the request that a record's model can be asked about with."""
-    import json
-
-    from codonbench.contracts.run_spec import RunRequest
-
-    typed = {
-        field: value if isinstance(value, str) else json.dumps(value)
-        for field, value in record.overrides.items()
-    }
-    return RunRequest(model=record.model, task=record.task, overrides=typed)
-
-
 def _is_named(record: RunRecord, registry: Registry) -> bool:
     """Return whether a record's data need no path."""
     task = registry.tasks.get(record.task)
@@ -158,19 +145,26 @@ def _compare(
     Args:
         records: What to repeat.
         executor: The plugins, and what trains.
-        data: As in `verification.verify`.
-        peers: As there.
+        data: Where the data are; see `codonbench.audit.repeat.repeat`.
+        peers: Runs to measure the band from; see `codonbench.audit.verify.compare`.
         keep: For each record, where its trajectory goes if the repetition is identical; or nothing.
     """
     from codonbench.audit.repeat import naming_its_file, repeat
     from codonbench.audit.verify import compare
+    from codonbench.contracts.run_spec import RunRequest
 
     differ = False
     for i, record in enumerate(records):
         seconds = record.timings.total
         typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
+        overrides = {
+            field: value if isinstance(value, str) else json.dumps(value)
+            for field, value in record.overrides.items()
+        }
         with naming_its_file(record):
-            executor.get_ready(_request(record))
+            executor.get_ready(
+                RunRequest(model=record.model, task=record.task, overrides=overrides)
+            )
         train = executor.train(record.run_spec)
         repetition = repeat(record, executor.registry, cache_folder(), data, train)
         ranking = executor.registry.task(record.task).task.ranking

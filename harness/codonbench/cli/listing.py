@@ -14,10 +14,8 @@ from codonbench.cli.endings import FAILED
 from codonbench.cli.options import PluginOption, PluginsDirOption
 
 if TYPE_CHECKING:
-    from codonbench.plugins.failures import Failure
     from codonbench.plugins.registry import Registry
 
-_Cells = Iterator[tuple[str, ...]]
 _Row = dict[str, Any]
 
 
@@ -27,23 +25,29 @@ def ls(
     plugins_dir: PluginsDirOption = None,
 ) -> None:
     """List models, tasks or metrics."""
-    from codonbench.errors import UnknownNameError
-
-    kinds = {
-        "models": (("model", "what it is, or where its settings differ"), _models),
-        "tasks": (("task", "version", "data", "title"), _tasks),
-        "metrics": (("metric", "version", "summary"), _metrics),
-    }
-    if kind not in kinds:
-        raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks or metrics")
     from codonbench.cli.console import print_table
     from codonbench.cli.loading import load_plugins
+    from codonbench.errors import UnknownNameError
 
-    headers, rows = kinds[kind]
-    print_table(headers, rows(load_plugins(plugin, plugins_dir)))
+    if kind not in ("models", "tasks", "metrics"):
+        raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks or metrics")
+    registry = load_plugins(plugin, plugins_dir)
+    if kind == "models":
+        print_table(("model", "what it is, or where its settings differ"), _models(registry))
+    elif kind == "tasks":
+        tasks = [(name, entry.task) for name, entry in sorted(registry.tasks.items())]
+        rows = (
+            (name, task.version, ", ".join(task.data_names), task.title) for name, task in tasks
+        )
+        print_table(("task", "version", "data", "title"), rows)
+    else:
+        metrics = [(name, entry.metric) for name, entry in sorted(registry.metrics.items())]
+        print_table(
+            ("metric", "version", "summary"), ((n, m.version, m.summary) for n, m in metrics)
+        )
 
 
-def _models(registry: Registry) -> _Cells:
+def _models(registry: Registry) -> Iterator[tuple[str, str]]:
     """Yield each model with its presets below it; the reference rows last."""
     roots = [e for name, e in registry.models.items() if name == e.cls.info.name]
     for root in sorted(roots, key=lambda e: (e.cls.info.role == "reference", e.name)):
@@ -52,16 +56,6 @@ def _models(registry: Registry) -> _Cells:
         yield root.name, reference + info.summary
         for preset, fields in root.cls.presets.items():
             yield f"  {preset}", ", ".join(f"{f}={_short(v)}" for f, v in fields.items())
-
-
-def _tasks(registry: Registry) -> _Cells:
-    for name, entry in sorted(registry.tasks.items()):
-        yield name, entry.task.version, ", ".join(entry.task.data_names), entry.task.title
-
-
-def _metrics(registry: Registry) -> _Cells:
-    for name, entry in sorted(registry.metrics.items()):
-        yield name, entry.metric.version, entry.metric.summary
 
 
 def _short(value: object) -> str:
@@ -123,17 +117,9 @@ def _root(entry: Any) -> str | None:
 
 def _document(registry: Registry) -> dict[str, Any]:
     failures = [
-        {
-            "point": failure.point,
-            "module": failure.module,
-            "distribution": failure.distribution,
-            "distribution_version": failure.version,
-            "file": failure.file,
-            "line": failure.line,
-            "error": failure.error,
-            "hint": failure.hint,
-            "traceback": failure.details,
-        }
+        {name: getattr(failure, name) for name in ("point", "module", "distribution", "file")}
+        | {"distribution_version": failure.version, "line": failure.line, "error": failure.error}
+        | {"hint": failure.hint, "traceback": failure.details}
         for failure in registry.failures
     ]
     return {
@@ -185,16 +171,10 @@ def _print_missing(registry: Registry, *, debug: bool) -> None:
     for clash in registry.clashes:
         say(f"name given twice: {clash}", style="red", console=console)
     for failure in registry.failures:
-        for line, style in _lines(failure):
-            say(line, style=style, console=console)
+        say(f"did not load: {failure.whose}", style="bold red", console=console)
+        if failure.place:
+            say(f"  {failure.place}", console=console)
+        say(f"  {failure.error}", style="red", console=console)
+        say(f"  {failure.hint}", console=console)
         if debug:
             say(failure.details, console=console)
-
-
-def _lines(failure: Failure) -> Iterator[tuple[str, str]]:
-    """Yield what there is to say of a failure, and how to colour it."""
-    yield f"did not load: {failure.whose}", "bold red"
-    if failure.place:
-        yield f"  {failure.place}", ""
-    yield f"  {failure.error}", "red"
-    yield f"  {failure.hint}", ""
