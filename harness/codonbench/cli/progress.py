@@ -149,11 +149,8 @@ def _introduction(job: Job) -> list[str]:
     run_spec, dataset = job.run_specs[0], job.dataset
     kind = " (simulated)" if dataset.simulated else ""
     budget = f"{'' if run_spec.stop == 'budget' else 'at most '}{run_spec.budget_pairs:,} pairs"
-    seeds = (
-        f"{len(job.run_specs)} seeds, {budget} each"
-        if len(job.run_specs) > 1
-        else f"1 seed, {budget}"
-    )
+    n = len(job.run_specs)
+    seeds = f"{n} seeds, {budget} each" if n > 1 else f"1 seed, {budget}"
     return [
         f"{run_spec.model} on {run_spec.task}, data {dataset.source}{kind}, on {run_spec.device}",
         *(f"  {line}" for line in dataset.report),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,8 +24,6 @@ from codonbench.contracts.run_spec import (
 from codonbench.data.cache import is_offline
 
 if TYPE_CHECKING:
-    from codonbench.cli.progress import RunDisplay
-    from codonbench.execution.prepare import Job
     from codonbench.execution.run_all import Outcome
 
 
@@ -83,14 +82,18 @@ def run(
     from codonbench.api import outcomes
     from codonbench.cli.console import messages, output, say
     from codonbench.cli.loading import load_plugins, selection
+    from codonbench.cli.progress import RunDisplay
     from codonbench.cli.standing import print_standing
-    from codonbench.cli.suite import print_summary, records_of, run_suite
+    from codonbench.cli.suite import print_summary, run_suite
     from codonbench.execution.executor import Executor
     from codonbench.records.store import Store
 
     executor = Executor(options, request, load_plugins, selection())
     ctx.call_on_close(executor.close)
-    follow = _Follow(sys.stdout if as_json else None, bool(ctx.find_root().params.get("debug")))
+    lines = sys.stdout if as_json else None
+    live = lines is None or not lines.isatty()  # a bar would run through the lines
+    debug = bool(ctx.find_root().params.get("debug"))
+    follow = partial(RunDisplay, lines=lines, live=live, debug=debug)
 
     def run_one(request: RunRequest) -> Iterator[Outcome]:
         with messages().status("reading the data"):
@@ -103,7 +106,7 @@ def run(
             records = [outcome.record for outcome in run_one(request)]
         else:
             entries = run_suite(chosen, run_one)
-            records = records_of(entries)
+            records = [outcome.record for entry in entries for outcome in entry.outcomes]
     if records and not as_json:
         others = Store(against) if against else None
         print_standing(records, Store(options.results), others, executor.registry.known_tasks)
@@ -128,7 +131,7 @@ def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
         ConfigError: A field is wrong, or an option is no one's.
     """
     asked = {name: values[name] for name in RunRequest.model_fields}
-    own = extra_options(ctx.args, [f"--{name.replace('_', '-')}" for name in values])
+    own = extra_options(ctx.args, [name for option in ctx.command.params for name in option.opts])
     return configure(
         RunRequest,
         asked
@@ -149,25 +152,3 @@ def _options(values: dict[str, Any]) -> RunOptions:
     asked = {name: values[name] for name in RunOptions.model_fields}
     lists = {name: tuple(asked[name] or ()) for name in ("plugin", "plugins_dir")}
     return configure(RunOptions, asked | lists, {}, "run")
-
-
-class _Follow:
-    """Shows what runs are doing, and prints records as lines of JSON where that is asked for.
-
-    Args:
-        lines: Where; None where it is not.
-        debug: Whether the traceback of an exception in a plugin is shown.
-    """
-
-    def __init__(self, lines: TextIO | None, debug: bool) -> None:
-        self._lines = lines
-        self._debug = debug
-
-    @contextmanager
-    def __call__(self, job: Job) -> Iterator[RunDisplay]:
-        from codonbench.cli.progress import RunDisplay
-
-        lines = self._lines
-        live = lines is None or not lines.isatty()  # a bar would run through the lines
-        with RunDisplay(job, lines=lines, live=live, debug=self._debug) as display:
-            yield display
