@@ -29,8 +29,7 @@ from typer.models import ArgumentInfo, OptionInfo
 import codonbench
 from codonbench import contracts, errors, protocols, testing
 from codonbench.cli import endings
-from codonbench.cli.group import plugin_commands
-from codonbench.cli.main import app
+from codonbench.cli.main import app, plugin_commands
 from codonbench.cli.run import run
 from codonbench.contracts import origin
 from codonbench.contracts import run_record as records

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from codonbench.cli.data import app as data_app
-from codonbench.cli.group import plugin_commands
-from codonbench.cli.main import app
+from codonbench.cli.main import app, plugin_commands
 
 SECONDS = 0.5
 COMMANDS = [*(c.name for c in app.registered_commands), *plugin_commands(None)]

@@ -66,7 +66,7 @@ def test_a_file_system_without_locks_is_said_so_and_not_waited_for(ledger, monke
 
 
 def test_who_holds_the_ledger_too_long_is_not_waited_for(ledger, monkeypatch):
-    monkeypatch.setattr("codonbench.execution.locks._LONGEST_WAIT", 0.1)
+    monkeypatch.setattr("codonbench.records.locks._LONGEST_WAIT", 0.1)
     ledger.folder.mkdir()
     with (
         FileLock(ledger.folder / "ledger.lock"),

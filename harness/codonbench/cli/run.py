@@ -22,6 +22,7 @@ from codonbench.contracts.run_spec import (
     parse_settings,
 )
 from codonbench.data.cache import is_offline
+from codonbench.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from codonbench.execution.run_all import Outcome
@@ -70,10 +71,12 @@ def run(
     suite is a list of such runs; one that fails is named at the end, and the rest go on.
     Options of the task are given by their own names, --NAME VALUE, or by --task-set.
     """
-    from codonbench.cli.suite import check_model_or_suite, chosen_suite
-    from codonbench.errors import StoreError
+    from codonbench.cli.suite import chosen_suite, print_summary, run_suite
 
-    check_model_or_suite(values["model"], suite)
+    if values["model"] is None and suite is None:
+        raise ConfigError("give --model NAME, or --suite NAME; 'bench ls models' lists models")
+    if values["model"] is not None and suite is not None:
+        raise ConfigError("give --model or --suite, not both: a suite names its own models")
     request, options = _request(ctx, values), _options(values)
     chosen = None if suite is None else chosen_suite(ctx, suite, request)
     if against is not None and not against.is_dir():
@@ -84,7 +87,6 @@ def run(
     from codonbench.cli.loading import load_plugins, selection
     from codonbench.cli.progress import RunDisplay
     from codonbench.cli.standing import print_standing
-    from codonbench.cli.suite import print_summary, run_suite
     from codonbench.execution.executor import Executor
     from codonbench.records.store import Store
 

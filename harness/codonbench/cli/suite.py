@@ -14,7 +14,7 @@ from rich.text import Text
 
 from codonbench.cli.console import messages, new_table, say
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.errors import BenchError, ConfigError, StoreError
+from codonbench.errors import BenchError, StoreError
 from codonbench.execution.suites import FIELDS, Suite, find_suite, read_suite
 
 if TYPE_CHECKING:
@@ -75,14 +75,6 @@ def chosen_suite(ctx: typer.Context, name: str, request: RunRequest) -> Suite:
     typed["task_overrides"] = request.task_overrides  # by --task-set or by their own names
     typed["offline"] = request.offline  # from the environment too, and not a suite's to say
     return read_suite(find_suite(name), typed)
-
-
-def check_model_or_suite(model: str | None, suite: str | None) -> None:
-    """Raise ConfigError unless exactly one of the two is given."""
-    if model is None and suite is None:
-        raise ConfigError("give --model NAME, or --suite NAME; 'bench ls models' lists models")
-    if model is not None and suite is not None:
-        raise ConfigError("give --model or --suite, not both: a suite names its own models")
 
 
 def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
