@@ -28,9 +28,9 @@ from typer.models import ArgumentInfo, OptionInfo
 
 import codonbench
 from codonbench import contracts, errors, protocols, testing
-from codonbench.cli import exit_codes
-from codonbench.cli.main import app
-from codonbench.cli.plugin_commands import plugin_commands
+from codonbench.cli import endings
+from codonbench.cli.main import app, plugin_commands
+from codonbench.cli.run import run
 from codonbench.contracts import origin
 from codonbench.contracts import run_record as records
 from codonbench.contracts.machine import DeviceKind, Machine
@@ -43,7 +43,7 @@ from codonbench.testing.models import MODEL_CHECKS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 
-STALE = exit_codes.STALE
+STALE = endings.STALE
 
 MODEL_SIDE = (
     contracts.Model,
@@ -485,7 +485,8 @@ def command_functions(group: Typer, name: str) -> Iterator[tuple[str, Callable[.
     """Yield every command's full name and function, those of groups within groups among them."""
     for command in group.registered_commands:
         assert command.callback is not None
-        yield f"{name} {command.name or command.callback.__name__}", command.callback
+        function = run if command.name == "run" else command.callback
+        yield f"{name} {command.name or function.__name__}", function
     for inner in group.registered_groups:
         assert inner.typer_instance is not None
         yield from command_functions(inner.typer_instance, f"{name} {inner.name}")
@@ -577,7 +578,7 @@ def _spelt_out(alias: Any) -> str:
 def endings() -> Iterator[str]:
     """Yield exit codes, environment variables and the tree of errors."""
     yield "## Exit codes"
-    meanings = exit_codes.MEANINGS.items()
+    meanings = endings.MEANINGS.items()
     yield table(("code", "meaning"), ((str(c), escape(meaning)) for c, meaning in meanings))
     yield "## Environment variables"
     yield table(("name", "meaning"), ((code(n), text) for n, text in VARIABLES.items()))
@@ -637,9 +638,9 @@ def main(arguments: list[str]) -> int:
     text = page()
     if "--check" not in arguments:
         PAGE.write_text(text, encoding="utf-8")
-        return exit_codes.DONE
+        return endings.DONE
     if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return exit_codes.DONE
+        return endings.DONE
     print(f"docs/{PAGE.name} is out of date; write it with: python scripts/{Path(__file__).name}")
     return STALE
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from codonbench.cli.folders import cache_folder
 from codonbench.contracts.run_spec import RunRequest
+from codonbench.data.cache import cache_folder
 from codonbench.execution.prepare import prepare
 from codonbench.plugins.discovery import load_registry
 from codonbench.protocols.setup import Setting

@@ -134,6 +134,31 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_file(run, monkeypat
     assert left == ["ledger.lock"]
 
 
+def test_a_results_folder_without_locks_is_one_sentence(run, monkeypatch, tmp_path):
+    def refuse(*args):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    (tmp_path / "results" / ".locks").mkdir(parents=True)
+    (tmp_path / "results" / ".locks" / "ledger.lock").touch()
+    monkeypatch.setattr("fcntl.flock", refuse)
+    answer = run("--model", "untrained")
+    assert answer.code == 2
+    assert "locks no files" in answer.err.splitlines()[-1]
+    assert "choose another --results" in answer.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("closed", [(1,), (0, 1, 2)], ids=str)
+def test_what_is_closed_hinders_no_command(process, tmp_path, board, closed):
+    def close():
+        for number in closed:
+            os.close(number)
+
+    answer = process("leaderboard", "-r", board, "--out", tmp_path, preexec_fn=close)
+    assert (answer.code, answer.out) == (0, "")
+    assert (tmp_path / "README.md").exists()
+    assert "Traceback" not in answer.err
+
+
 @pytest.mark.slow
 def test_a_disk_that_is_really_full_is_one_sentence(process, tmp_path):
     disk = tmp_path / "disk"

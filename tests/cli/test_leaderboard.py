@@ -103,7 +103,7 @@ def test_a_page_without_markers_is_left_alone_until_they_are_added(bench, folder
     answer = bench("leaderboard")
     assert answer.code == 2
     begin, end = re.findall(r"<!-- .*? -->", answer.err)
-    assert "add them where the board should stand, or give another folder with --out" in answer.err
+    assert "where the board should stand, or give another folder with --out" in answer.err
     assert path.read_text() == "# My project\n"
     assert not (folder / "leaderboard.json").exists()
     path.write_text(f"# My project\n\n{begin}\n{end}\n\nafter\n")

@@ -51,3 +51,12 @@ def test_what_a_narrow_terminal_leaves_out_is_what_matters_least(run, board, mon
     assert headers[80] == shared
     assert headers[100] == [*shared, "confident", "0.9"]
     assert headers[120] == headers[200] == [*shared, "confident", "0.9", "parameters"]
+
+
+@pytest.mark.parametrize("width", [36, 40, 46])
+def test_the_narrowest_terminal_keeps_the_models_name_and_a_figure(run, board, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    answer = run(*MLP, "--against", board)
+    assert {"model", "excess"} <= set(answer.out.split())
+    (row,) = [words for words in lines(answer) if "mlp-64" in words]
+    assert row[-1] == "never"

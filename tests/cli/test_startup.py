@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from codonbench.cli.data import app as data_app
-from codonbench.cli.main import app
-from codonbench.cli.plugin_commands import plugin_commands
+from codonbench.cli.main import app, plugin_commands
 
 SECONDS = 0.5
 COMMANDS = [*(c.name for c in app.registered_commands), *plugin_commands(None)]
@@ -51,7 +50,9 @@ def test_help_imports_neither_torch_nor_numpy_nor_pydantic_nor_a_model():
 def test_help_of_any_command_imports_neither_torch_nor_a_model():
     assert {"run", "show", "leaderboard", "ls", "plugins", "plot"} <= set(COMMANDS)
     # Some versions of Typer read a command's options with pydantic.
-    assert not imported_by_help_of(LINES) & HEAVY
+    assert not imported_by_help_of([words for words in LINES if words != ["run"]]) & HEAVY
+    # Its options are made from the contracts, which speak of arrays.
+    assert not imported_by_help_of([["run"]]) & (HEAVY - {"numpy"})
 
 
 IMPORTED_BY = """

@@ -1,8 +1,11 @@
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from codonbench.records.locks import Ledger
 
@@ -46,6 +49,31 @@ def test_what_one_has_taken_another_does_not_get(ledger):
         free, others = two.take_free(["pear", "plum"])
         assert free == {"plum"}
         assert names(others) == [("apple", "pear")]
+
+
+@pytest.mark.parametrize("missing", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_said_so_and_not_waited_for(ledger, monkeypatch, missing):
+    ledger.folder.mkdir()
+    (ledger.folder / "ledger.lock").touch()  # as somebody left it who could lock it
+
+    def refuse(*args):
+        raise OSError(missing, os.strerror(missing))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OSError, match="locks no files") as caught, ledger.opened():
+        pass
+    assert caught.value.errno == missing
+
+
+def test_who_holds_the_ledger_too_long_is_not_waited_for(ledger, monkeypatch):
+    monkeypatch.setattr("codonbench.records.locks._LONGEST_WAIT", 0.1)
+    ledger.folder.mkdir()
+    with (
+        FileLock(ledger.folder / "ledger.lock"),
+        pytest.raises(OSError, match=r"ledger\.lock"),
+        ledger.opened(),
+    ):
+        pass
 
 
 def test_what_is_given_back_is_free_and_the_rest_is_not(ledger):

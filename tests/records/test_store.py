@@ -428,11 +428,38 @@ def test_the_folder_is_flushed_too_so_that_the_new_name_outlasts_a_power_cut(tmp
     assert len(flushed) == 2
 
 
-def test_a_written_file_is_readable_by_others(tmp_path):
-    path = tmp_path / "record.json"
-    write_atomically(path, b"text")
-    assert path.read_bytes() == b"text"
-    assert path.stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize("refused", [errno.EINVAL, errno.EPERM, errno.ENOTSUP])
+def test_a_file_system_that_flushes_nothing_is_put_up_with(tmp_path, monkeypatch, refused):
+    def refuse(handle):
+        raise OSError(refused, os.strerror(refused))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    write_atomically(tmp_path / "record.json", b"text")
+    assert (tmp_path / "record.json").read_bytes() == b"text"
+    assert files_in(tmp_path) == ["record.json"]
+
+
+def test_a_file_system_without_permissions_is_put_up_with(tmp_path, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    for name in ("chmod", "fchmod"):
+        monkeypatch.setattr(os, name, refuse)
+    write_atomically(tmp_path / "record.json", b"text")
+    assert (tmp_path / "record.json").read_bytes() == b"text"
+
+
+@pytest.mark.parametrize(
+    ("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)], ids=oct
+)
+def test_a_written_file_has_the_permissions_that_umask_leaves(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "record.json", b"text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "record.json").read_bytes() == b"text"
+    assert (tmp_path / "record.json").stat().st_mode & 0o777 == mode
 
 
 def test_the_trajectory_is_written_before_its_record(store, record, trajectory, monkeypatch):

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.exit_codes import FAILED
+from codonbench.cli.endings import FAILED
 from codonbench.cli.finding import find_runs
-from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.cli.options import (
+    RESULTS,
+    DataOption,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+)
 from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:
     from codonbench.contracts.run_record import RunRecord
-    from codonbench.contracts.run_spec import RunRequest
     from codonbench.execution.executor import Executor
     from codonbench.plugins.registry import Registry
     from codonbench.records.store import Store
-
-DataOption = Annotated[
-    str | None,
-    typer.Option("--data", "-d", help="Where the data are, if their recorded name is no path."),
-]
 
 SandboxOption = Annotated[
     bool,
@@ -112,8 +113,7 @@ def _executor(
     files: list[Path] | None, folders: list[Path] | None, sandbox: bool, results: Path
 ) -> Executor:
     """Return what trains: this process, or one in a sandbox, which sees nothing of `results`."""
-    from codonbench.cli.loading import load_plugins
-    from codonbench.cli.switches import selection
+    from codonbench.cli.loading import load_plugins, selection
     from codonbench.contracts.run_spec import RunOptions
     from codonbench.execution.executor import Executor
 
@@ -125,19 +125,6 @@ def _executor(
         results=results,
     )
     return Executor(options, None, load_plugins, selection())
-
-
-def _request(record: RunRecord) -> RunRequest:
-    """Return the request that a record's model can be asked about with."""
-    import json
-
-    from codonbench.contracts.run_spec import RunRequest
-
-    typed = {
-        field: value if isinstance(value, str) else json.dumps(value)
-        for field, value in record.overrides.items()
-    }
-    return RunRequest(model=record.model, task=record.task, overrides=typed)
 
 
 def _is_named(record: RunRecord, registry: Registry) -> bool:
@@ -158,19 +145,26 @@ def _compare(
     Args:
         records: What to repeat.
         executor: The plugins, and what trains.
-        data: As in `verification.verify`.
-        peers: As there.
+        data: Where the data are; see `codonbench.audit.repeat.repeat`.
+        peers: Runs to measure the band from; see `codonbench.audit.verify.compare`.
         keep: For each record, where its trajectory goes if the repetition is identical; or nothing.
     """
     from codonbench.audit.repeat import naming_its_file, repeat
     from codonbench.audit.verify import compare
+    from codonbench.contracts.run_spec import RunRequest
 
     differ = False
     for i, record in enumerate(records):
         seconds = record.timings.total
         typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
+        overrides = {
+            field: value if isinstance(value, str) else json.dumps(value)
+            for field, value in record.overrides.items()
+        }
         with naming_its_file(record):
-            executor.get_ready(_request(record))
+            executor.get_ready(
+                RunRequest(model=record.model, task=record.task, overrides=overrides)
+            )
         train = executor.train(record.run_spec)
         repetition = repeat(record, executor.registry, cache_folder(), data, train)
         ranking = executor.registry.task(record.task).task.ranking

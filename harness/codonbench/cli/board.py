@@ -1,18 +1,30 @@
-"""`bench leaderboard`: the board from the records, written or checked."""
+"""`bench leaderboard` and `bench site`: the board as Markdown and JSON, and as a page."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.cli.options import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.plugins.registry import Registry
     from codonbench.ranking.board import Board
+    from codonbench.records.store import BadRecord
+    from codonbench.report.site.files import Drawn
 
 _LONGEST_REASON = 400
+
+CheckOption = Annotated[
+    bool, typer.Option("--check", help="Write nothing; exit 3 where a file is out of date.")
+]
 
 
 def leaderboard(
@@ -23,9 +35,7 @@ def leaderboard(
     ] = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit 3 where a file is out of date.")
-    ] = False,
+    check: CheckOption = False,
 ) -> None:
     """Write the board as Markdown, between markers of README.md, and as leaderboard.json.
 
@@ -33,41 +43,113 @@ def leaderboard(
     alone. The same records give the same bytes. Each task says how its rows
     are ranked: records of a task that is not installed are not counted.
     """
-    from codonbench.cli.loading import load_plugins
-    from codonbench.errors import StaleError, StoreError
-    from codonbench.ranking.board import build_board
-    from codonbench.records.store import Store, write_atomically
+    from codonbench.records.store import write_atomically
 
-    if not results.is_dir():
-        raise StoreError(f"no results folder {results}; 'bench run' makes one")
-    tasks = load_plugins(plugin, plugins_dir).known_tasks
-    board = build_board(Store(results).scan(), tasks)
+    _, _, board = _board(results, plugin, plugins_dir)
     wanted = _files(board, results.parent if out is None else out)
     stale = [path for path, content in wanted.items() if _content(path) != content]
-    say_what_is_not_counted(board)
-    if check and stale:
-        names = " and ".join(str(path) for path in stale)
-        raise StaleError(f"{names} out of date; run 'bench leaderboard' and commit what it writes")
+    _refuse_stale(stale, "leaderboard", check)
     for path in stale:
         write_atomically(path, wanted[path])
-    rows = sum(len(table.rows) + len(table.references) for table in board.tables)
-    done = f"wrote {' and '.join(map(str, stale))}" if stale else "everything is up to date"
-    typer.echo(f"{done}; rows: {rows}, tables: {len(board.tables)}")
+    _say_done(board, f"wrote {' and '.join(map(str, stale))}" if stale else "")
 
 
-def say_what_is_not_counted(board: Board) -> None:
-    """Print a line on standard error for each file or run that the board leaves out."""
+def site(
+    results: ResultsOption = RESULTS,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the page.  [default: site, above --results]"),
+    ] = None,
+    check: CheckOption = False,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Make the pictures of every trajectory at hand anew.")
+    ] = False,
+    embeddings: Annotated[
+        bool,
+        typer.Option(
+            "--embeddings", help="Make a run of each row that has an embedding again, to draw it."
+        ),
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(help="For --embeddings: where the sequences are that records name by a file."),
+    ] = None,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+) -> None:
+    """Write the board as a page with pictures: site/index.html opens in any browser, from disk.
+
+    Pictures are made from trajectories, where these are at hand, and kept from then on: one file
+    a row, for as long as it belongs to the records. --check needs committed files only.
+    """
+    from codonbench.records.store import Store, write_atomically
+    from codonbench.report.site import files
+    from codonbench.report.site.figures import all_figures
+
+    folder = results.parent / "site" if out is None else out
+    found, registry, board = _board(results, plugin, plugins_dir)
+    runs, figures = files.runs_by_id(found), all_figures(registry)
+    old = files.committed_rows(folder, figures)
+    if check:
+        drawn = files.fitting_rows(board, runs, old)
+    else:
+        rows = files.drawn_rows(board, runs, old, Store(results), figures, anew=redraw)
+        drawn = [_with_embedding(row, runs, registry, data) if embeddings else row for row in rows]
+    wanted = files.wanted_files(board, runs, drawn, figures)
+    stale = files.stale_files(folder, wanted)
+    _refuse_stale([folder / path for path in stale], "site", check)
+    files.insist_on_ours(folder, stale, wanted)
+    written = [path for path in stale if path in wanted]
+    for path in written:
+        write_atomically(folder / path, wanted[path])
+    for path in set(stale) - set(written):  # pictures of rows that are no more
+        (folder / path).unlink()
+    deleted = f", deleted {len(stale) - len(written)}" if written != stale else ""
+    _say_done(
+        board,
+        f"wrote {len(written)} of {len(wanted)} files{deleted}" if stale else "",
+        f"with pictures: {len(drawn)}; open {folder / 'index.html'}",
+    )
+
+
+def _board(
+    results: Path, files: list[Path] | None, folders: list[Path] | None
+) -> tuple[list[RunRecord | BadRecord], Registry, Board]:
+    """Return what is in a results folder, the plugins, and the board; say what is not counted."""
+    from codonbench.cli.loading import load_plugins
+    from codonbench.ranking.board import build_board
     from codonbench.records.printable import visible
+    from codonbench.records.store import Store
 
+    store = Store(results)
+    store.insist_on_folder()
+    found, registry = list(store.scan()), load_plugins(files, folders)
+    board = build_board(found, registry.known_tasks)
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
+    return found, registry, board
+
+
+def _refuse_stale(stale: Sequence[Path], command: str, check: bool) -> None:
+    from codonbench.errors import StaleError
+
+    if check and stale:
+        more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
+        raise StaleError(
+            f"{', '.join(map(str, stale[:3]))}{more} out of date; run 'bench {command}' and "
+            "commit what it writes"
+        )
+
+
+def _say_done(board: Board, done: str, *more: str) -> None:
+    rows = sum(len(table.rows) + len(table.references) for table in board.tables)
+    facts = (f"rows: {rows}", f"tables: {len(board.tables)}", *more)
+    typer.echo(f"{done or 'everything is up to date'}; {', '.join(facts)}")
 
 
 def _files(board: Board, folder: Path) -> dict[Path, bytes]:
     """Return what the board's two files should hold."""
-    import json
-
     from codonbench.errors import StoreError
     from codonbench.report.markdown import NEW_PAGE, insert_between_markers, render_board
 
@@ -75,11 +157,9 @@ def _files(board: Board, folder: Path) -> dict[Path, bytes]:
     try:
         page = (_content(page_path) or NEW_PAGE.encode()).decode()
         page = insert_between_markers(page, render_board(board))
-    except UnicodeDecodeError as error:
-        raise StoreError(f"{page_path}: {error}; give another folder with --out") from error
-    except StoreError as error:
+    except (UnicodeDecodeError, StoreError) as error:
         raise StoreError(
-            f"{page_path}: {error}; add them where the board should stand, "
+            f"{page_path}: {error}; add the markers where the board should stand, "
             "or give another folder with --out"
         ) from error
     board_json = json.dumps(board.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
@@ -88,3 +168,17 @@ def _files(board: Board, folder: Path) -> dict[Path, bytes]:
 
 def _content(path: Path) -> bytes | None:
     return path.read_bytes() if path.is_file() else None
+
+
+def _with_embedding(
+    drawn: Drawn, runs: Mapping[str, RunRecord], registry: Registry, data: str | None
+) -> Drawn:
+    """Return what a row is drawn from with what only a run made again can tell."""
+    from codonbench.errors import UsageError
+
+    try:
+        content = drawn.figures.add_embedding(drawn.content, runs, registry, cache_folder(), data)
+    except UsageError as error:
+        typer.echo(f"no embedding: {error}", err=True)
+        return drawn
+    return replace(drawn, content=content)

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codonbench.cli.exit_codes import FAILED
-from codonbench.cli.folders import PluginOption, PluginsDirOption
-from codonbench.cli.switches import switch_off, switched_off
+from codonbench.cli.endings import FAILED
+from codonbench.cli.loading import load_plugins, selection, switch_off
+from codonbench.cli.options import PluginOption, PluginsDirOption
 
 if TYPE_CHECKING:
-    from codonbench.cli.findings import Display
     from codonbench.testing.apart import Send
     from codonbench.testing.findings import Facts, Finding, Report
+
+_MARKS = MappingProxyType(
+    {
+        "passed": ("✓", "green"),
+        "failed": ("✗", "bold red"),
+        "warning": ("!", "yellow"),
+        "skipped": ("–", "dim"),
+    }
+)
+_WIDTH = 15  # of the column of names
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,9 @@ def check(
         raise UsageError(f"--report {report}: give a file's name in a folder that exists")
     overrides = parse_settings(settings or [], "--set")
     files, folders = tuple(plugin or ()), tuple(plugins_dir or ())
-    request = _Request(model, task, overrides, files, folders, tuple(switched_off()))
+    request = _Request(
+        model, task, overrides, files, folders, tuple(f"no:{name}" for name in selection().off)
+    )
     found = _watched(request, timeout, show=not as_json)
     if as_json:
         typer.echo(found.model_dump_json())
@@ -75,23 +87,28 @@ def check(
         raise typer.Exit(FAILED)
 
 
-@dataclass
 class _Heard:
-    """What the other process has told so far.
+    """What the other process has told so far, shown as it comes: a line a finding.
+
+    Args:
+        model: The name that is checked.
+        show: Whether anything is to be shown.
 
     Attributes:
-        display: Shows it as it comes.
-        titles: Of all checks, by id.
         facts, parameters, findings: As in a `Report`.
-        begun: What was begun last.
     """
 
-    display: Display
-    titles: dict[str, str] = field(default_factory=dict)
-    facts: Facts | None = None
-    parameters: int | None = None
-    findings: list[Finding] = field(default_factory=list)
-    begun: str = "loading the plugins"
+    def __init__(self, model: str, show: bool) -> None:
+        from codonbench.cli.console import messages
+
+        self.status = messages().status("loading the plugins")
+        self.facts: Facts | None = None
+        self.parameters: int | None = None
+        self.findings: list[Finding] = []
+        self._model = model
+        self._show = show
+        self._titles: dict[str, str] = {}
+        self._begun = "loading the plugins"
 
     def take(self, kind: str, content: Any) -> None:
         """Take in one message.
@@ -99,69 +116,102 @@ class _Heard:
         Raises:
             BenchError: The message is that the checks cannot be made.
         """
+        from codonbench import errors
         from codonbench.testing.findings import Facts, Finding
 
         match kind:
             case "error":
-                raise _error(*content)
+                name, message = content
+                raise getattr(errors, name, errors.PluginError)(message)
             case "checks":
-                self.titles = dict(content)
+                self._titles = dict(content)
             case "facts":
                 self.facts = Facts.model_validate_json(content)
-                self.display.begin(self.facts)
+                self._print(_heading(self.facts), "bold")
             case "begun":
-                self.begun = content
-                self.display.working(content)
+                self._begun = content
+                self.status.update(f"checking: {content}")
             case "finding":
-                self.add(Finding.model_validate_json(content))
+                self._add(Finding.model_validate_json(content))
             case "parameters":
                 self.parameters = content
 
-    def add(self, finding: Finding) -> None:
-        """Keep and show a finding."""
-        self.findings.append(finding)
-        self.display.show(finding)
+    def give_up(self, how: str) -> None:
+        """Fail the check that was begun, and skip those after it.
 
-    def give_up(self, words: str) -> None:
-        """Fail the check that was begun, and skip those after it."""
+        Raises:
+            PluginError: None was, or all is told.
+        """
+        from codonbench.errors import PluginError
         from codonbench.testing.findings import Finding
 
+        words = f"{how}; last check begun: {self._begun}"
         # The checks come in order, so the one at fault is the first that is missing.
-        at_fault, *later = list(self.titles)[len(self.findings) :]
-        title = self.titles
-        self.add(Finding(id=at_fault, title=title[at_fault], status="failed", words=words))
-        why = f"{at_fault!r} did not finish"
-        for check in later:
-            self.add(Finding(id=check, title=title[check], status="skipped", words=why))
+        missing = list(self._titles.items())[len(self.findings) :]
+        if not missing:
+            raise PluginError(f"checking {self._model!r} {words}")
+        (at_fault, title), *later = missing
+        self._add(Finding(id=at_fault, title=title, status="failed", words=words))
+        for check, title in later:
+            why = f"{at_fault!r} did not finish"
+            self._add(Finding(id=check, title=title, status="skipped", words=why))
+
+    def report(self) -> Report:
+        """Print the summary and return all that was found."""
+        from codonbench.testing.findings import Report, summary
+
+        assert self.facts is not None
+        self._print(summary(self.findings), "bold")
+        return Report(facts=self.facts, parameters=self.parameters, findings=tuple(self.findings))
+
+    def _add(self, finding: Finding) -> None:
+        """Keep a finding and print it: what is wrong on a line below it."""
+        self.findings.append(finding)
+        mark, style = _MARKS[finding.status]
+        brief = finding.status in ("passed", "skipped")
+        words = f": {finding.words}" if brief and finding.words else ""
+        self._print(f"{mark} {finding.id:<{_WIDTH}}", style, finding.title, words)
+        if finding.words and not brief:
+            self._print(finding.words, style, indent=4)
+
+    def _print(
+        self, text: str, style: str, plain: str = "", dim: str = "", indent: int = 0
+    ) -> None:
+        from rich.padding import Padding
+        from rich.text import Text
+
+        from codonbench.cli.console import output
+
+        if self._show:
+            line = Text.assemble((text, style), plain, (dim, "dim"))
+            output().print(Padding(line, (0, 0, 0, indent), expand=False) if indent else line)
+
+
+def _heading(facts: Facts) -> str:
+    of = f" of {facts.distribution} {facts.distribution_version}".rstrip()
+    version = f"version {facts.version}{of if facts.distribution else ''}"
+    own = f" ({facts.name}, {version})" if facts.name != facts.model else f", {version},"
+    return f"{facts.model}{own} on {facts.task}, data {facts.data}"
 
 
 def _watched(request: _Request, timeout: float, show: bool) -> Report:
     """Have the checks made in another process; show each finding as it comes."""
-    from codonbench.cli.findings import Display
-    from codonbench.errors import PluginError
     from codonbench.testing.apart import Stopped, run_apart
-    from codonbench.testing.findings import Report
 
-    with Display(show) as display:
-        heard = _Heard(display)
+    heard = _Heard(request.model, show)
+    with heard.status:
         try:
             for kind, content in run_apart(_examine, (request, timeout)):
                 heard.take(kind, content)
         except Stopped as how:
-            words = f"{how}; last check begun: {heard.begun}"
-            if len(heard.findings) == len(heard.titles):  # nothing yet, or all is told
-                raise PluginError(f"checking {request.model!r} {words}") from None
-            heard.give_up(words)
-        assert heard.facts is not None
-        display.end(heard.findings)
-    return Report(facts=heard.facts, parameters=heard.parameters, findings=tuple(heard.findings))
+            heard.give_up(str(how))
+    return heard.report()
 
 
 def _examine(send: Send, argument: Any) -> None:
     """Load the plugins and make the checks: in the other process."""
     from pydantic import TypeAdapter
 
-    from codonbench.cli.loading import load_plugins
     from codonbench.contracts.run_spec import configure
     from codonbench.errors import BenchError
     from codonbench.plugins.discovery import discover, own_points
@@ -198,14 +248,6 @@ def _examine(send: Send, argument: Any) -> None:
     for finding in examined.findings(lambda check: send(("begun", check))):
         send(("finding", finding.model_dump_json()))
     send(("parameters", examined.subject.parameters))
-
-
-def _error(name: str, message: str) -> Exception:
-    """Return the exception that ended the other process."""
-    from codonbench import errors
-
-    kind: type[Exception] = getattr(errors, name, errors.PluginError)
-    return kind(message)
 
 
 def _write(path: Path, report: Report, command: str) -> None:

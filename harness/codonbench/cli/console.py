@@ -1,10 +1,19 @@
-"""The consoles that commands write to: results to standard output, the rest to standard error."""
+"""What commands print: results to standard output, the rest to standard error; tables, words."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from codonbench.contracts import Ranking, Task
+    from codonbench.contracts.run_record import RunRecord
 
 _UNWATCHED_WIDTH = 200  # for files and pipes: no cell of a table should wrap there
 
@@ -38,3 +47,53 @@ def _console(*, stderr: bool) -> Console:
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _UNWATCHED_WIDTH
     return console
+
+
+def new_table(show_header: bool = True) -> Table:
+    """Return an empty table in the style of all our tables: no frame, one rule."""
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=show_header)
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows of text; the first column is never wrapped."""
+    table = new_table()
+    for i, header in enumerate(headers):
+        table.add_column(header, no_wrap=i == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    output().print(table)
+
+
+def number(value: bool | int | float) -> str:
+    """Return a metric's value as a person writes it: ``yes``, ``5,632``, ``0.9876``."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+
+
+def ending(record: RunRecord, task: Task | None) -> str:
+    """Return how a run ended: in its task's words, or with the figures that it is ranked by.
+
+    Args:
+        record: Of the run.
+        task: Its task; None where that is not installed.
+    """
+    after = f"after {record.pairs:,} pairs"
+    if record.status == "error":
+        return f"error {after}: {record.error}"
+    if record.status == "interrupted":
+        return f"interrupted {after}; the same command takes it up again"
+    if record.status != "done":
+        return f"{record.status} {after}"
+    if record.trajectory_sha256 is None:
+        return "computed, not trained"
+    words = "" if task is None else task.ending(record) or _figures(record, task.ranking)
+    return words or f"done {after}"
+
+
+def _figures(record: RunRecord, ranking: Ranking) -> str:
+    """Return ``done after 5,120 pairs: MCC 0.573``; nothing where there is no figure."""
+    columns = map(ranking.column, ranking.brief or (ranking.metric,))
+    values = [(column.title, record.metrics.get(column.metric)) for column in columns]
+    shown = [f"{title} {number(value)}" for title, value in values if value is not None]
+    return f"done after {record.pairs:,} pairs: {', '.join(shown)}" if shown else ""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.exit_codes import FAILED
-from codonbench.cli.folders import PluginOption, PluginsDirOption
+from codonbench.cli.endings import FAILED
+from codonbench.cli.options import PluginOption, PluginsDirOption
 from codonbench.data.cache import cache_folder, is_offline
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ def fetch(
 @app.command("ls")
 def list_sources(plugin: PluginOption = None, plugins_dir: PluginsDirOption = None) -> None:
     """List the data sources of every task, and what of them is here."""
+    from codonbench.cli.console import print_table
     from codonbench.cli.loading import load_plugins
-    from codonbench.cli.tables import print_table
 
     rows = []
     for entry in load_plugins(plugin, plugins_dir).tasks.values():

@@ -1,4 +1,7 @@
-"""How a command ends: exceptions turned into one sentence and an exit code."""
+"""How a command ends: exit codes, and exceptions turned into one sentence and such a code.
+
+Codes 1, 2 and 3 are also those of the exceptions in `codonbench.errors`.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,25 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from types import MappingProxyType
 
 import typer
-from typer.core import TyperGroup
 
-from codonbench.cli.exit_codes import DONE, INTERRUPTED, UNUSABLE
-from codonbench.cli.plugin_commands import broken_command, load_command, plugin_commands
-from codonbench.errors import BenchError, PluginError
+from codonbench.errors import BenchError
+
+DONE, FAILED, UNUSABLE, STALE, INTERRUPTED = 0, 1, 2, 3, 130
+
+MEANINGS = MappingProxyType(
+    {
+        DONE: "all went well; never succeeding is a result, not a failure",
+        FAILED: "a run ended in error, a plugin failed, or what was checked is not sound",
+        UNUSABLE: "what was asked for cannot be done as asked",
+        STALE: "--check of bench leaderboard, reproduce or score: something is out of date",
+        INTERRUPTED: "Ctrl-C; the run in progress left a record with status interrupted",
+    }
+)
+
+EXIT_CODES_HELP = "\n".join(["Exit codes:", *(f"{k:>3}  {v}" for k, v in MEANINGS.items())])
 
 _THE_DISK = (
     errno.ENOSPC,
@@ -28,51 +42,14 @@ _THE_DISK = (
 )
 
 
-class BenchGroup(TyperGroup):
-    """The commands of `bench`, and those of plugins, which are loaded when they are called.
-
-    Their exceptions end here, before Typer has a say in them.
-    """
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Return the names of all commands: ours in their order, then those of plugins."""
-        ours = super().list_commands(ctx)
-        return [*ours, *(n for n in plugin_commands(ctx.params.get("switches")) if n not in ours)]
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; None where there is none of that name."""
-        ours = super().get_command(ctx, cmd_name)
-        if ours is not None:
-            return ours
-        point = plugin_commands(ctx.params.get("switches")).get(cmd_name)
-        if point is None:
-            return None
-        try:
-            return load_command(point)
-        except PluginError as error:
-            return broken_command(cmd_name, error)
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Read the options that come before the command; answer --help and --version."""
-        with _endings(debug=False):
-            return super().make_context(*args, **kwargs)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command; raise typer.Exit where it does not end well."""
-        with _endings(debug=bool(ctx.params.get("debug"))):
-            return super().invoke(ctx)
-
-
 @contextmanager
-def _endings(*, debug: bool) -> Iterator[None]:
+def endings(*, debug: bool) -> Iterator[None]:
     """Say in one sentence what went wrong, after its traceback where `debug`."""
     try:
         try:
             yield
-        except typer.Exit:
-            sys.stdout.flush()
-            raise
-        sys.stdout.flush()  # here, where a full disk or a reader gone can still be told of
+        finally:
+            sys.stdout.flush()  # here, where a full disk or a reader gone can still be told of
     except BrokenPipeError:  # as in `bench ls models | head`
         _discard_output()
         raise typer.Exit(DONE) from None
@@ -87,6 +64,17 @@ def _endings(*, debug: bool) -> Iterator[None]:
             _discard_output()
         sentence = f"{error.filename or 'standard output'}: {error.strerror}"
         raise _end(error, sentence, UNUSABLE, debug) from error
+
+
+def open_standard_streams() -> None:
+    """Open what of standard input, output and error is closed, so that no file takes its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 def _end(error: BaseException, sentence: str, code: int, debug: bool) -> typer.Exit:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from codonbench.errors import StoreError, UnknownNameError
 
 if TYPE_CHECKING:
     from codonbench.contracts import Trajectory
@@ -34,8 +36,6 @@ class Found:
         Raises:
             StoreError: It has none here or a damaged one; says what makes it again.
         """
-        from codonbench.errors import StoreError
-
         record, folder = self.record, self.path.parent / "trajectories"
         if record.trajectory_sha256 is None:
             raise StoreError(
@@ -59,7 +59,13 @@ def find_runs(words: Sequence[str], results: Path) -> list[Found]:
         UnknownNameError: A word names no run, or more than one.
         StoreError: A file is no sound record, or a folder holds none.
     """
-    found = {each.path: each for word in words for each in _all(word, results)}
+    found: dict[Path, Found] = {}
+    for word in words:
+        place = _place(word, results)
+        files = sorted(place.glob("*.json")) if place.is_dir() else [place]
+        if not files:
+            raise StoreError(f"folder {place} holds no record, no file ending in .json")
+        found |= {path: _read(path) for path in files}
     return list(found.values())
 
 
@@ -74,39 +80,21 @@ def find_run(word: str, results: Path) -> Found:
         UnknownNameError: It names no run, or more than one.
         StoreError: The file is no sound record.
     """
-    from codonbench.errors import StoreError
-
     place = _place(word, results)
-    if place is None:
-        return _named(word, results)
     if place.is_dir():
         raise StoreError(f"{place} is a folder; give one record in it")
     return _read(place)
 
 
-def _all(word: str, results: Path) -> Iterator[Found]:
-    from codonbench.errors import StoreError
-
-    place = _place(word, results)
-    if place is None or not place.is_dir():
-        yield find_run(word, results)
-        return
-    files = sorted(place.glob("*.json"))
-    if not files:
-        raise StoreError(f"folder {place} holds no record, no file ending in .json")
-    yield from map(_read, files)
-
-
-def _place(word: str, results: Path) -> Path | None:
-    """Return the file or folder that a word means; None where it is a name."""
+def _place(word: str, results: Path) -> Path:
+    """Return the file or folder that a word means."""
     path = Path(word)
     if path.suffix == ".json" or len(path.parts) > 1:
         return results / path if (results / path).exists() and not path.exists() else path
-    return path if word and any(path.glob("*.json")) else None
+    return path if word and any(path.glob("*.json")) else _named(word, results)
 
 
 def _read(path: Path) -> Found:
-    from codonbench.errors import StoreError
     from codonbench.records.store import BadRecord, read_record
 
     record = read_record(path)
@@ -115,36 +103,26 @@ def _read(path: Path) -> Found:
     return Found(path, record)
 
 
-def _named(wanted: str, results: Path) -> Found:
-    """Return the one sound record that a name or the beginning of one fits."""
-    from codonbench.contracts.run_record import RunRecord
-    from codonbench.errors import StoreError, UnknownNameError
-    from codonbench.records.store import Store
-
+def _named(wanted: str, results: Path) -> Path:
+    """Return the one file that a name or the beginning of one fits; none of them is read."""
     if not results.is_dir():
         raise StoreError(f"no results folder {results}; 'bench run' makes one")
-    files = [
-        (item.name if isinstance(item, RunRecord) else path.stem, path, item)
-        for path, item in Store(results).files()
-    ]
-    whole = [file for file in files if wanted in (file[0], _without_id(file[0]))]
-    fitting = whole or [file for file in files if _begins(wanted, file[0])]
-    found = [Found(path, item) for _, path, item in fitting if isinstance(item, RunRecord)]
-    if len(found) == 1:
-        return found[0]
-    if not fitting:
-        names = [name for name, _, _ in files]
-        close = get_close_matches(wanted, {*names, *map(_without_id, names)})
-        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    names = [path.stem for path in sorted(results.glob("*.json"))]
+    whole = [name for name in names if wanted in (name, _without_id(name))]
+    fitting = whole or [name for name in names if _begins(wanted, name)]
+    if len(fitting) == 1:
+        return results / f"{fitting[0]}.json"
+    if fitting:
+        first, more = ", ".join(fitting[:5]), ", ..." if len(fitting) > 5 else ""
         raise UnknownNameError(
-            f"no run {wanted!r} in {results}; {hint}"
-            "give a record's file, its name, or the beginning of its id"
+            f"{wanted!r} fits {len(fitting)} runs, give more of it: {first}{more}"
         )
-    if not found:
-        return _read(fitting[0][1])
-    first = ", ".join(each.record.name for each in found[:5])
-    more = ", ..." if len(found) > 5 else ""
-    raise UnknownNameError(f"{wanted!r} fits {len(found)} runs, give more of it: {first}{more}")
+    close = get_close_matches(wanted, {*names, *map(_without_id, names)})
+    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    raise UnknownNameError(
+        f"no run {wanted!r} in {results}; {hint}"
+        "give a record's file, its name, or the beginning of its id"
+    )
 
 
 def _without_id(name: str) -> str:
@@ -157,8 +135,7 @@ def _begins(wanted: str, name: str) -> bool:
     >>> _begins("net-8-s1", "net-8-s1-0ad"), _begins("net-8-s1", "net-8-s10-0ad")
     (True, False)
     """
-    rest = name.removeprefix(wanted)
-    cuts_number = wanted[-1:].isdigit() and rest[:1].isdigit()
+    cuts_number = wanted[-1:].isdigit() and name.removeprefix(wanted)[:1].isdigit()
     in_id = len(wanted) > len(_without_id(name))
     begins_name = name.startswith(wanted) and (in_id or not cuts_number)
     return begins_name or name.rpartition("-")[2].startswith(wanted)

@@ -1,18 +1,22 @@
-"""`bench ls`: the models, tasks and metrics there are."""
+"""`bench ls` and `bench plugins`: what there is, where it comes from, and what did not load."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+import json
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codonbench.cli.folders import PluginOption, PluginsDirOption
+from codonbench.cli.endings import FAILED
+from codonbench.cli.options import PluginOption, PluginsDirOption
 
 if TYPE_CHECKING:
     from codonbench.plugins.registry import Registry
 
-_Cells = Iterator[tuple[str, ...]]
+_Row = dict[str, Any]
 
 
 def ls(
@@ -21,23 +25,29 @@ def ls(
     plugins_dir: PluginsDirOption = None,
 ) -> None:
     """List models, tasks or metrics."""
+    from codonbench.cli.console import print_table
+    from codonbench.cli.loading import load_plugins
     from codonbench.errors import UnknownNameError
 
-    kinds = {
-        "models": (("model", "what it is, or where its settings differ"), _models),
-        "tasks": (("task", "version", "data", "title"), _tasks),
-        "metrics": (("metric", "version", "summary"), _metrics),
-    }
-    if kind not in kinds:
+    if kind not in ("models", "tasks", "metrics"):
         raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks or metrics")
-    from codonbench.cli.loading import load_plugins
-    from codonbench.cli.tables import print_table
+    registry = load_plugins(plugin, plugins_dir)
+    if kind == "models":
+        print_table(("model", "what it is, or where its settings differ"), _models(registry))
+    elif kind == "tasks":
+        tasks = [(name, entry.task) for name, entry in sorted(registry.tasks.items())]
+        rows = (
+            (name, task.version, ", ".join(task.data_names), task.title) for name, task in tasks
+        )
+        print_table(("task", "version", "data", "title"), rows)
+    else:
+        metrics = [(name, entry.metric) for name, entry in sorted(registry.metrics.items())]
+        print_table(
+            ("metric", "version", "summary"), ((n, m.version, m.summary) for n, m in metrics)
+        )
 
-    headers, rows = kinds[kind]
-    print_table(headers, rows(load_plugins(plugin, plugins_dir)))
 
-
-def _models(registry: Registry) -> _Cells:
+def _models(registry: Registry) -> Iterator[tuple[str, str]]:
     """Yield each model with its presets below it; the reference rows last."""
     roots = [e for name, e in registry.models.items() if name == e.cls.info.name]
     for root in sorted(roots, key=lambda e: (e.cls.info.role == "reference", e.name)):
@@ -48,16 +58,123 @@ def _models(registry: Registry) -> _Cells:
             yield f"  {preset}", ", ".join(f"{f}={_short(v)}" for f, v in fields.items())
 
 
-def _tasks(registry: Registry) -> _Cells:
-    for name, entry in sorted(registry.tasks.items()):
-        yield name, entry.task.version, ", ".join(entry.task.data_names), entry.task.title
-
-
-def _metrics(registry: Registry) -> _Cells:
-    for name, entry in sorted(registry.metrics.items()):
-        yield name, entry.metric.version, entry.metric.summary
-
-
 def _short(value: object) -> str:
     """Return a setting as it is typed after --set: ``[64,1024]`` for ``(64, 1024)``."""
     return f"[{','.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
+
+
+def plugins(
+    ctx: typer.Context,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document, presets and all.")
+    ] = False,
+) -> None:
+    """List every plugin that loaded and every one that did not; exit 1 if any did not.
+
+    A plugin belongs to a distribution and bears a version of its own. --debug adds the
+    traceback of each failure.
+    """
+    from codonbench.cli.loading import survey_plugins
+
+    registry = survey_plugins(plugin, plugins_dir)
+    if as_json:
+        typer.echo(json.dumps(_document(registry), indent=1))
+    else:
+        debug = ctx.parent is not None and bool(ctx.parent.params.get("debug"))
+        _print_loaded(registry)
+        _print_missing(registry, debug=debug)
+    if registry.failures or registry.clashes:
+        raise typer.Exit(FAILED)
+
+
+def _rows(registry: Registry) -> list[_Row]:
+    """Return what loaded, a preset below its model, by distribution and folder."""
+    tables = (("task", registry.tasks), ("model", registry.models), ("metric", registry.metrics))
+    rows = [
+        {
+            "name": entry.name,
+            "kind": kind,
+            "version": entry.version,
+            "preset_of": _root(entry),
+            "distribution": entry.origin.distribution,
+            "distribution_version": entry.origin.version,
+            "module": entry.origin.module,
+            "file": entry.file,
+        }
+        for kind, table in tables
+        for entry in table.values()
+    ]
+    return sorted(rows, key=lambda row: (row["distribution"], Path(row["file"]).parent))
+
+
+def _root(entry: Any) -> str | None:
+    """Return the model that `entry` is a preset of."""
+    root = entry.cls.info.name if hasattr(entry, "preset") else entry.name
+    return None if root == entry.name else str(root)
+
+
+def _document(registry: Registry) -> dict[str, Any]:
+    failures = [
+        {name: getattr(failure, name) for name in ("point", "module", "distribution", "file")}
+        | {"distribution_version": failure.version, "line": failure.line, "error": failure.error}
+        | {"hint": failure.hint, "traceback": failure.details}
+        for failure in registry.failures
+    ]
+    return {
+        "schema_version": 1,
+        "plugins": _rows(registry),
+        "failures": failures,
+        "clashes": [str(clash) for clash in registry.clashes],
+        "switched_off": registry.switched_off,
+    }
+
+
+def _print_loaded(registry: Registry) -> None:
+    """Print a table for each folder of plugins, headed by its distribution."""
+    from codonbench.cli.console import output, print_table, say
+
+    rows = _rows(registry)
+    names = [_name(row, rows) for row in rows if not row["preset_of"]]
+    width = max(map(len, names), default=0)
+    for heading, group in groupby(rows, key=_heading):
+        say(heading, style="bold", console=output())
+        cells = (
+            (_name(row, rows).ljust(width), row["kind"], row["version"], Path(row["file"]).name)
+            for row in group
+            if not row["preset_of"]
+        )
+        print_table(("name", "kind", "version", "file"), cells)
+        output().print()
+
+
+def _heading(row: _Row) -> str:
+    """Return the distribution of a plugin, its version and the folder of its file."""
+    owner = f"{row['distribution'] or 'no distribution'} {row['distribution_version']}".strip()
+    return f"{owner}, in {Path(row['file']).parent}" if row["file"] else owner
+
+
+def _name(row: _Row, rows: Sequence[_Row]) -> str:
+    """Return a plugin's name and the count of its presets, which 'bench ls models' spells out."""
+    presets = sum(other["preset_of"] == row["name"] for other in rows)
+    return str(row["name"]) + (f" + {presets} preset{'s' * (presets > 1)}" if presets else "")
+
+
+def _print_missing(registry: Registry, *, debug: bool) -> None:
+    """Print what is not in the tables, and why."""
+    from codonbench.cli.console import output, say
+
+    console = output()
+    for off in registry.switched_off:
+        say(f"switched off: {off}", console=console)
+    for clash in registry.clashes:
+        say(f"name given twice: {clash}", style="red", console=console)
+    for failure in registry.failures:
+        say(f"did not load: {failure.whose}", style="bold red", console=console)
+        if failure.place:
+            say(f"  {failure.place}", console=console)
+        say(f"  {failure.error}", style="red", console=console)
+        say(f"  {failure.hint}", console=console)
+        if debug:
+            say(failure.details, console=console)

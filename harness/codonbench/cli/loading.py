@@ -6,20 +6,36 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from codonbench.cli.console import say
-from codonbench.cli.switches import selection
-from codonbench.plugins.discovery import (
-    discover,
-    insist_on_file,
-    insist_on_unique_names,
-    own_points,
-)
-from codonbench.plugins.registry import Registry
-from codonbench.plugins.selection import Candidate
+from codonbench.errors import UsageError
+from codonbench.plugins.selection import Candidate, Selection, selection_from_environment
+
+if TYPE_CHECKING:
+    from codonbench.plugins.registry import Registry
 
 _LONG = 10.0  # seconds after which a plugin that still loads is named
+_off: ContextVar[tuple[str, ...]] = ContextVar("off", default=())
+
+
+def switch_off(switches: Sequence[str]) -> None:
+    """Note what ``-p`` switches off, for `selection`.
+
+    Raises:
+        UsageError: One of them is not ``no:NAME``.
+    """
+    for switch in switches:
+        if not switch.removeprefix("no:") or not switch.startswith("no:"):
+            raise UsageError(f"-p {switch!r}: expected no:NAME, which switches a plugin off")
+    _off.set(tuple(switch.removeprefix("no:") for switch in switches))
+
+
+def selection() -> Selection:
+    """Return what this line and its environment select."""
+    return selection_from_environment(_off.get())
 
 
 def load_plugins(
@@ -40,6 +56,9 @@ def load_plugins(
         NameClashError: Two plugins register one name.
         PluginError: One of `files` does not load.
     """
+    from codonbench.cli.console import say
+    from codonbench.plugins.discovery import insist_on_file, insist_on_unique_names
+
     registry = survey_plugins(files, folders, own_only=own_only)
     for file in files or ():
         insist_on_file(registry, file)
@@ -65,6 +84,9 @@ def survey_plugins(
     Raises:
         UsageError: A file or folder is not there.
     """
+    from codonbench.cli.console import say
+    from codonbench.plugins.discovery import discover, own_points
+
     # What a plugin prints on loading is no result.
     with redirect_stdout(sys.stderr), _what_takes_long_named() as begun:
         points = own_points() if own_only else None
@@ -77,6 +99,8 @@ def survey_plugins(
 @contextmanager
 def _what_takes_long_named() -> Iterator[Callable[[Candidate], None]]:
     """Yield who is to be told of each plugin; one that hangs is named, as it cannot be ended."""
+    from codonbench.cli.console import say
+
     latest: list[Candidate] = []
     over = threading.Event()
 
@@ -95,3 +119,16 @@ def _what_takes_long_named() -> Iterator[Callable[[Candidate], None]]:
         yield latest.append
     finally:
         over.set()
+
+
+def insist_on(extra: str, *modules: str) -> None:
+    """Make sure that the modules of an optional extra are installed.
+
+    Raises:
+        UsageError: One is not; the message says how to install it.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise UsageError(
+                f"this needs {module}, which is not installed: pip install 'codonbench[{extra}]'"
+            )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
     from codonbench.plugins.entries import Entry
     from codonbench.plugins.registry import Registry
 
+_TEMPLATES = Path(__file__).parents[1] / "templates"
 _ENDING = ".template"
 """Of every template, so that no tool takes one for a file of ours."""
 
@@ -41,7 +39,7 @@ def new(
     """
     from codonbench.cli.console import output, say
     from codonbench.cli.loading import load_plugins
-    from codonbench.errors import UsageError
+    from codonbench.errors import StoreError, UsageError
 
     if kind not in _TRY:
         raise UsageError(f"cannot make a {kind!r}; choose model, metric or task")
@@ -52,7 +50,13 @@ def new(
     if folder.exists():
         raise UsageError(f"{folder} exists already; remove it or choose another name or --into")
     for path, content in _rendered(kind, values):
-        _write(folder / path, content)
+        try:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(content, encoding="utf-8")
+        except OSError as error:
+            raise StoreError(
+                f"{folder / path} cannot be written: {error.strerror}; choose --into"
+            ) from error
     console = output()
     say(f"wrote the {kind} {name}: {folder}/src/{values['package']}/__init__.py", console=console)
     say("\nnext:", console=console)
@@ -141,25 +145,8 @@ def _refuse_taken(registry: Registry, kind: str, name: str, package: str) -> Non
 def _rendered(kind: str, values: dict[str, str]) -> Iterator[tuple[str, str]]:
     """Yield the path of each file of the project, and its content."""
     for part in ("project", kind):
-        for path, text in _templates(files("codonbench") / "templates" / part):
-            name = path.removesuffix(_ENDING).replace("PACKAGE", values["package"])
-            yield name, Template(text).substitute(values)
-
-
-def _templates(folder: Traversable, above: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the path below `folder` of each template in it, and its text."""
-    for item in sorted(folder.iterdir(), key=lambda item: item.name):
-        if item.is_dir():
-            yield from _templates(item, f"{above}{item.name}/")
-        elif item.name.endswith(_ENDING):
-            yield above + item.name, item.read_text(encoding="utf-8")
-
-
-def _write(path: Path, content: str) -> None:
-    from codonbench.errors import StoreError
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}; choose --into") from error
+        folder = _TEMPLATES / part
+        for path in sorted(folder.rglob(f"*{_ENDING}")):
+            name = str(path.relative_to(folder)).removesuffix(_ENDING)
+            text = Template(path.read_text(encoding="utf-8")).substitute(values)
+            yield name.replace("PACKAGE", values["package"]), text

@@ -13,8 +13,7 @@ from typing import Self, TextIO
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from codonbench.cli.console import messages, say
-from codonbench.cli.phrases import outcome_text
+from codonbench.cli.console import ending, messages, say
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.execution.prepare import Job
 from codonbench.execution.run_all import Outcome
@@ -122,8 +121,10 @@ class RunDisplay:
             print(outcome.record.to_line(), file=self._lines, flush=True)
             if not outcome.reused and outcome.record.error is None:
                 return
-        seed = f"seed {outcome.record.seed:<3}"
-        say(f"{seed} {outcome_text(outcome, self._job.task)}", console=self._console)
+        text = f"seed {outcome.record.seed:<3} {ending(outcome.record, self._job.task)}"
+        if outcome.reused:
+            text += " (already recorded; --force runs it again)"
+        say(text, console=self._console)
 
     def _close_bar(self, seed: int) -> None:
         if seed in self._bars:
@@ -148,11 +149,8 @@ def _introduction(job: Job) -> list[str]:
     run_spec, dataset = job.run_specs[0], job.dataset
     kind = " (simulated)" if dataset.simulated else ""
     budget = f"{'' if run_spec.stop == 'budget' else 'at most '}{run_spec.budget_pairs:,} pairs"
-    seeds = (
-        f"{len(job.run_specs)} seeds, {budget} each"
-        if len(job.run_specs) > 1
-        else f"1 seed, {budget}"
-    )
+    n = len(job.run_specs)
+    seeds = f"{n} seeds, {budget} each" if n > 1 else f"1 seed, {budget}"
     return [
         f"{run_spec.model} on {run_spec.task}, data {dataset.source}{kind}, on {run_spec.device}",
         *(f"  {line}" for line in dataset.report),

@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codonbench.cli.exit_codes import FAILED, INTERRUPTED
-from codonbench.cli.folders import RESULTS
-from codonbench.cli.options import Flag, extra_options, with_options_of
+from codonbench.cli.endings import FAILED, INTERRUPTED
+from codonbench.cli.options import RESULTS, extra_options, with_options_of
 from codonbench.contracts.run_spec import (
     RunOptions,
     RunRequest,
@@ -22,28 +22,29 @@ from codonbench.contracts.run_spec import (
     parse_settings,
 )
 from codonbench.data.cache import is_offline
+from codonbench.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from codonbench.cli.progress import RunDisplay
-    from codonbench.execution.prepare import Job
     from codonbench.execution.run_all import Outcome
 
 
 @with_options_of(
     RunRequest,
     RunOptions,
-    model=Flag("--model", "-m", kind=str, default=None),
-    task=Flag("--task", "-t"),
-    data=Flag("--data", "-d"),
-    seeds=Flag("--seeds", "-s", kind=str, default="0"),
-    overrides=Flag("--set", kind=list[str], metavar="FIELD=VALUE", default=None),
-    task_overrides=Flag("--task-set", kind=list[str], metavar="FIELD=VALUE", default=None),
-    salt=Flag("--salt", kind=str, default=None),
-    workers=Flag("--workers", envvar="CODONBENCH_WORKERS"),
-    checkpoint_every=Flag("--checkpoint-every", metavar="SECONDS"),
-    plugin=Flag("--plugin", kind=list[Path], default=None),
-    plugins_dir=Flag("--plugins-dir", kind=list[Path], default=None),
-    results=Flag("--results", "-r", kind=Path, default=RESULTS),
+    names={
+        "model": ("--model", "-m"),
+        "task": ("--task", "-t"),
+        "data": ("--data", "-d"),
+        "seeds": ("--seeds", "-s"),
+        "overrides": ("--set",),
+        "task_overrides": ("--task-set",),
+        "results": ("--results", "-r"),
+    },
+    defaults={"seeds": "0"},
+    more={
+        "workers": {"envvar": "CODONBENCH_WORKERS"},
+        "checkpoint_every": {"metavar": "SECONDS"},
+    },
 )
 def run(
     ctx: typer.Context,
@@ -68,11 +69,14 @@ def run(
     A run stops as its task's protocol says, at the latest at the budget; --full spends the
     whole budget. Records go to --results; what is recorded there already is not run again. A
     suite is a list of such runs; one that fails is named at the end, and the rest go on.
+    Options of the task are given by their own names, --NAME VALUE, or by --task-set.
     """
-    from codonbench.cli.suite import check_model_or_suite, chosen_suite
-    from codonbench.errors import StoreError
+    from codonbench.cli.suite import chosen_suite, print_summary, run_suite
 
-    check_model_or_suite(values["model"], suite)
+    if values["model"] is None and suite is None:
+        raise ConfigError("give --model NAME, or --suite NAME; 'bench ls models' lists models")
+    if values["model"] is not None and suite is not None:
+        raise ConfigError("give --model or --suite, not both: a suite names its own models")
     request, options = _request(ctx, values), _options(values)
     chosen = None if suite is None else chosen_suite(ctx, suite, request)
     if against is not None and not against.is_dir():
@@ -80,16 +84,18 @@ def run(
     # What takes long to load: only once what was asked makes sense.
     from codonbench.api import outcomes
     from codonbench.cli.console import messages, output, say
-    from codonbench.cli.loading import load_plugins
+    from codonbench.cli.loading import load_plugins, selection
+    from codonbench.cli.progress import RunDisplay
     from codonbench.cli.standing import print_standing
-    from codonbench.cli.suite import print_summary, records_of, run_suite
-    from codonbench.cli.switches import selection
     from codonbench.execution.executor import Executor
     from codonbench.records.store import Store
 
     executor = Executor(options, request, load_plugins, selection())
     ctx.call_on_close(executor.close)
-    follow = _Follow(sys.stdout if as_json else None, bool(ctx.find_root().params.get("debug")))
+    lines = sys.stdout if as_json else None
+    live = lines is None or not lines.isatty()  # a bar would run through the lines
+    debug = bool(ctx.find_root().params.get("debug"))
+    follow = partial(RunDisplay, lines=lines, live=live, debug=debug)
 
     def run_one(request: RunRequest) -> Iterator[Outcome]:
         with messages().status("reading the data"):
@@ -102,7 +108,7 @@ def run(
             records = [outcome.record for outcome in run_one(request)]
         else:
             entries = run_suite(chosen, run_one)
-            records = records_of(entries)
+            records = [outcome.record for entry in entries for outcome in entry.outcomes]
     if records and not as_json:
         others = Store(against) if against else None
         print_standing(records, Store(options.results), others, executor.registry.known_tasks)
@@ -127,7 +133,7 @@ def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
         ConfigError: A field is wrong, or an option is no one's.
     """
     asked = {name: values[name] for name in RunRequest.model_fields}
-    own = extra_options(ctx.args, [f"--{name.replace('_', '-')}" for name in values])
+    own = extra_options(ctx.args, [name for option in ctx.command.params for name in option.opts])
     return configure(
         RunRequest,
         asked
@@ -136,7 +142,7 @@ def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
             "seeds": parse_seeds(asked["seeds"]),
             "overrides": parse_settings(asked["overrides"] or [], "--set"),
             "task_overrides": parse_settings(asked["task_overrides"] or [], "--task-set") | own,
-            "salt": _salt(asked["salt"]),
+            "salt": secrets.token_hex(16) if asked["salt"] == "fresh" else asked["salt"],
             "offline": is_offline(asked["offline"]),
         },
         {},
@@ -144,35 +150,7 @@ def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
     )
 
 
-def _salt(given: str | None) -> str:
-    if given is None:
-        return str(RunRequest.model_fields["salt"].default)
-    return secrets.token_hex(16) if given == "fresh" else given
-
-
 def _options(values: dict[str, Any]) -> RunOptions:
     asked = {name: values[name] for name in RunOptions.model_fields}
     lists = {name: tuple(asked[name] or ()) for name in ("plugin", "plugins_dir")}
     return configure(RunOptions, asked | lists, {}, "run")
-
-
-class _Follow:
-    """Shows what runs are doing, and prints records as lines of JSON where that is asked for.
-
-    Args:
-        lines: Where; None where it is not.
-        debug: Whether the traceback of an exception in a plugin is shown.
-    """
-
-    def __init__(self, lines: TextIO | None, debug: bool) -> None:
-        self._lines = lines
-        self._debug = debug
-
-    @contextmanager
-    def __call__(self, job: Job) -> Iterator[RunDisplay]:
-        from codonbench.cli.progress import RunDisplay
-
-        lines = self._lines
-        live = lines is None or not lines.isatty()  # a bar would run through the lines
-        with RunDisplay(job, lines=lines, live=live, debug=self._debug) as display:
-            yield display

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.exit_codes import FAILED
-from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.cli.endings import FAILED
+from codonbench.cli.options import RESULTS, PluginOption, PluginsDirOption, ResultsOption
 
 if TYPE_CHECKING:
     from codonbench.plugins.registry import Registry
@@ -51,10 +51,15 @@ def score(
     """
     from codonbench.cli.console import output, say
     from codonbench.cli.loading import load_plugins
-    from codonbench.errors import StaleError
+    from codonbench.errors import StaleError, StoreError
+    from codonbench.records.store import Store
     from codonbench.scoring.rescore import rescore
 
-    paths = records or _all_in(results)
+    if not records:
+        Store(results).insist_on_folder()
+    paths = records or sorted(results.glob("*.json"))
+    if not paths:
+        raise StoreError(f"no record in {results}; 'bench run --results {results}' makes them")
     registry = load_plugins(plugin, plugins_dir)
     only = _known(metrics or [], registry)
     known = {name: entry.metric for name, entry in registry.metrics.items()}
@@ -66,7 +71,8 @@ def score(
         if as_json:
             typer.echo(done.model_dump_json())
         else:
-            say(_line(done, check), style=_STYLES.get(done.outcome, ""), console=output())
+            style = {"failed": "red", "scored anew": ""}.get(done.outcome, "dim")
+            say(_line(done, check), style=style, console=output())
     if not as_json:
         say(_summary(outcomes, check))
     if outcomes["failed"]:
@@ -79,23 +85,6 @@ def score(
 
 
 _SHOWN = 3  # values of a kind; a metric has a few, all metrics have thirty
-_STYLES = {"failed": "red", "left alone": "dim", "up to date": "dim"}
-
-
-def _all_in(results: Path) -> list[Path]:
-    """Return the record files of a results folder, in the order of their names.
-
-    Raises:
-        StoreError: There is no such folder, or no record in it.
-    """
-    from codonbench.errors import StoreError
-
-    if not results.is_dir():
-        raise StoreError(f"no results folder {results}; 'bench run' makes one")
-    found = sorted(results.glob("*.json"))
-    if not found:
-        raise StoreError(f"no record in {results}; 'bench run --results {results}' makes them")
-    return found
 
 
 def _known(names: Sequence[str], registry: Registry) -> Sequence[str]:
@@ -139,16 +128,13 @@ def _line(done: Rescoring, check: bool) -> str:
 
 def _values_text(values: Mapping[str, Number | tuple[Number, Number]]) -> str:
     """Return a few values in full, ``half_right 1,984, all_seen 64 -> 128``, more as a count."""
+    from codonbench.cli.console import number
+
     if len(values) > _SHOWN:
         return f"{len(values)} values"
     pairs = {k: v if isinstance(v, tuple) else (v,) for k, v in values.items()}
-    return ", ".join(f"{name} {' -> '.join(map(_value_text, v))}" for name, v in pairs.items())
-
-
-def _value_text(value: Number) -> str:
-    from codonbench.cli.phrases import number
-
-    return "null" if value is None else number(value)
+    texts = {k: ["null" if v is None else number(v) for v in pair] for k, pair in pairs.items()}
+    return ", ".join(f"{name} {' -> '.join(text)}" for name, text in texts.items())
 
 
 def _version_text(name: str, recorded: str | None, today: str | None) -> str:

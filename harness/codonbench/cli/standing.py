@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rich.text import Text
 
-from codonbench.cli.console import output, say
-from codonbench.cli.tables import new_table
+from codonbench.cli.console import new_table, output, say
 from codonbench.contracts import Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
@@ -30,6 +29,7 @@ _Column = tuple[str, Callable[[Row], str]]
 _WITH_WHOLE_HEADINGS = 72
 _WITH_THIRD, _WITH_PARAMETERS, _WITH_INTERVALS = 92, 110, 170
 """Columns that a terminal must have for the wider tables."""
+_SHORTEST_NAME, _GAP = 12, 2
 
 
 def print_standing(
@@ -71,13 +71,13 @@ def _row_key(record: RunRecord) -> tuple[str, ...]:
 
 def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
     console = output()
-    columns = _columns(table, console.width)
+    narrow = console.width < _WITH_WHOLE_HEADINGS
+    columns = _fitting(_columns(table, console.width), table, console.width)
     grid = new_table()
     for header, _ in columns:
         if header == "model":
-            grid.add_column(header, overflow="fold")
+            grid.add_column(header, overflow="fold", min_width=_SHORTEST_NAME)
         else:
-            narrow = console.width < _WITH_WHOLE_HEADINGS
             heading = header.replace(" ", "\n") if narrow else header
             grid.add_column(heading, justify="right", no_wrap=True)
     own_notes = []
@@ -145,6 +145,25 @@ def _columns(table: Table, width: int) -> list[_Column]:
     if width >= _WITH_PARAMETERS:
         columns.append(("parameters", lambda row: f"{row.parameters:,}"))
     return columns
+
+
+def _fitting(columns: list[_Column], table: Table, width: int) -> list[_Column]:
+    """Return the columns that leave room for the model's name; the first figure always stays."""
+    rows = (*table.rows, *table.references)
+
+    def needed(column: _Column) -> int:
+        heading, cell = column
+        words = max(map(len, heading.split()))
+        return _GAP + (
+            _SHORTEST_NAME if heading == "model" else max(words, *(len(cell(row)) for row in rows))
+        )
+
+    first = next(i for i in range(3, len(columns)) if columns[i][0] != "success")
+    spare = [*reversed(columns[first + 1 :]), columns[1], *columns[3:first]]
+    kept = list(columns)
+    while spare and sum(map(needed, kept)) > width:
+        kept.remove(spare.pop(0))
+    return kept
 
 
 def _bare(figure: Median | Mean | None) -> Median | Mean | None:

@@ -12,14 +12,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from codonbench.cli.console import messages, say
-from codonbench.cli.tables import new_table
+from codonbench.cli.console import messages, new_table, say
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.errors import BenchError, ConfigError, StoreError
+from codonbench.errors import BenchError, StoreError
 from codonbench.execution.suites import FIELDS, Suite, find_suite, read_suite
 
 if TYPE_CHECKING:
-    from codonbench.contracts.run_record import RunRecord
     from codonbench.execution.run_all import Outcome
 
 RunOne = Callable[[RunRequest], "Iterator[Outcome]"]
@@ -40,31 +38,26 @@ class Entry:
     problem: str = ""
 
     @property
-    def record(self) -> RunRecord | None:
-        """The last seed's record."""
-        return self.outcomes[-1].record if self.outcomes else None
-
-    @property
     def why(self) -> str:
         """The first thing that went wrong, or nothing."""
-        errors = (o.record.error for o in self.outcomes if o.record.status == "error")
-        cut = (o.record.status for o in self.outcomes if o.record.status in _CUT_SHORT)
+        records = [outcome.record for outcome in self.outcomes]
+        errors = (record.error for record in records if record.status == "error")
+        cut = (record.status for record in records if record.status in _CUT_SHORT)
         return next(errors, None) or self.problem or next(cut, "")
 
     def counts(self) -> Counter[str]:
         """Return how many seeds are done, reused and failed; those that never began failed."""
-        found = Counter(_kind(outcome) for outcome in self.outcomes)
+        found = Counter(
+            "failed"
+            if outcome.record.status in ("error", *_CUT_SHORT)
+            else ("reused" if outcome.reused else "done")
+            for outcome in self.outcomes
+        )
         found["failed"] += len(self.request.seeds) - len(self.outcomes)
         return found
 
 
 _CUT_SHORT = ("timeout", "interrupted")
-
-
-def _kind(outcome: Outcome) -> str:
-    if outcome.record.status in ("error", *_CUT_SHORT):
-        return "failed"
-    return "reused" if outcome.reused else "done"
 
 
 def chosen_suite(ctx: typer.Context, name: str, request: RunRequest) -> Suite:
@@ -73,29 +66,15 @@ def chosen_suite(ctx: typer.Context, name: str, request: RunRequest) -> Suite:
     Raises:
         UsageError: There is no such suite, or its file is wrong.
     """
-    options = {"overrides": "settings", "task_overrides": "task_settings"}
+    sources = {field: ctx.get_parameter_source(field) for field in FIELDS if field != "model"}
     typed = {
         field: getattr(request, field)
-        for field in FIELDS
-        if field != "model" and _is_typed(ctx, options.get(field, field))
+        for field, source in sources.items()
+        if source is not None and source.name == "COMMANDLINE"
     }
-    if _is_typed(ctx, "genetic_code") or _is_typed(ctx, "control"):
-        typed["task_overrides"] = request.task_overrides
+    typed["task_overrides"] = request.task_overrides  # by --task-set or by their own names
     typed["offline"] = request.offline  # from the environment too, and not a suite's to say
     return read_suite(find_suite(name), typed)
-
-
-def check_model_or_suite(model: str | None, suite: str | None) -> None:
-    """Raise ConfigError unless exactly one of the two is given."""
-    if model is None and suite is None:
-        raise ConfigError("give --model NAME, or --suite NAME; 'bench ls models' lists models")
-    if model is not None and suite is not None:
-        raise ConfigError("give --model or --suite, not both: a suite names its own models")
-
-
-def _is_typed(ctx: typer.Context, option: str) -> bool:
-    source = ctx.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
@@ -120,7 +99,7 @@ def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
             entry.problem = f"{type(error).__name__}: {error}"
         if entry.problem:
             say(f"failed: {entry.problem}", style="red")
-        if entry.record is not None and entry.record.status == "interrupted":
+        if entry.outcomes and entry.outcomes[-1].record.status == "interrupted":
             break
     return entries
 
@@ -156,8 +135,3 @@ def _label(request: RunRequest) -> str:
     if request.data is not None:
         parts.append(f"on {Path(request.data).name}")
     return ", ".join(parts)
-
-
-def records_of(entries: Sequence[Entry]) -> list[RunRecord]:
-    """Return every record that a suite left or found."""
-    return [outcome.record for entry in entries for outcome in entry.outcomes]

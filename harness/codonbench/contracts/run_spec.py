@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -277,7 +278,9 @@ def _explain(cls: type[BaseModel], detail: Any) -> str:
         return message
     field = str(detail["loc"][0])
     if detail["type"] == "extra_forbidden":
-        return f"no field {field!r}; it has {', '.join(sorted(cls.model_fields)) or 'none'}"
+        close = get_close_matches(field, cls.model_fields, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"no field {field!r}; {hint}it has {', '.join(sorted(cls.model_fields)) or 'none'}"
     known = cls.model_fields.get(field)
     about = f" ({known.description})" if known is not None and known.description else ""
-    return f"field {field!r}{about}: got {detail['input']!r}; {message}"
+    return f"field {field!r}: got {detail['input']!r}; {message}{about}"

@@ -8,7 +8,6 @@ by the very run, code and kind of machine that left it, for only those give the 
 from __future__ import annotations
 
 import io
-import os
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,7 +23,7 @@ from codonbench.contracts.machine import Machine
 from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import StoreError
 from codonbench.records.printable import printable
-from codonbench.records.store import sweep, write_atomically
+from codonbench.records.store import flush_to_disk, sweep, write_atomically
 
 _ARRAYS = ("position", "pairs", "outputs", "seconds", "state")
 
@@ -106,7 +105,7 @@ class Checkpoints:
             write(new)
             with new.open("rb") as file:
                 digest = file_digest(file, "sha256").digest()
-                os.fsync(file.fileno())
+                flush_to_disk(file.fileno())
             return new.replace(self._state_path(run_spec, digest)), digest
 
     def load(self, run_spec: RunSpec) -> Progress | None:

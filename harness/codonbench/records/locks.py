@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, Timeout, has_fcntl
 from pydantic import ValidationError
 
 from codonbench.contracts import Frozen
+
+_LONGEST_WAIT = 60.0
+"""Seconds that a look at the ledger may be waited for; it takes others a moment."""
 
 
 class Holder(Frozen):
@@ -52,9 +56,10 @@ class Ledger:
         """Give this process a page, which is torn out when the context ends.
 
         Raises:
-            OSError: The folder cannot be made or written.
+            OSError: The folder cannot be made or written, or its file system has no locks.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        _insist_on_locks(self.folder)
         name = f"{os.getpid()}-{token_hex(4)}"
         own = _lock(self.folder / f"{name}.lock")
         with self._one_at_a_time():
@@ -83,7 +88,7 @@ class Ledger:
 
     def _one_at_a_time(self) -> FileLock:
         """Return what keeps others from the ledger for the moment that a look or a line takes."""
-        return _lock(self.folder / "ledger.lock")
+        return _lock(self.folder / "ledger.lock", timeout=_LONGEST_WAIT)
 
 
 class Page:
@@ -132,9 +137,25 @@ class Page:
         self._file.write_text(holder.model_dump_json())
 
 
-def _lock(path: Path) -> FileLock:
+def _lock(path: Path, timeout: float = -1) -> FileLock:
     # A context may be left in another thread than it was entered in, where a generator holds it.
-    return FileLock(path, thread_local=False)
+    return FileLock(path, timeout, thread_local=False)
+
+
+def _insist_on_locks(folder: Path) -> None:
+    """Raise OSError where files of a folder cannot be locked.
+
+    filelock would take any lock file that is there for one that is held, and wait for ever.
+    """
+    if has_fcntl:
+        import fcntl
+
+        with tempfile.TemporaryFile(dir=folder) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                why = f"its file system locks no files ({error.strerror})"
+                raise OSError(error.errno, why) from error
 
 
 def _is_held(path: Path) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -57,10 +57,6 @@ class Signature(Frozen):
     signature: str = Field(pattern=r"^[0-9a-f]{128}$")
 
 
-_NO_KEY = (ValueError, UnsupportedAlgorithm, InternalError)
-"""What reading a damaged key comes to; the last is OpenSSL's own confusion."""
-
-
 def make_key(path: Path) -> str:
     """Write a new private key to `path` and its public key to ``path.pub``; return its fingerprint.
 
@@ -97,14 +93,7 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     Raises:
         KeyFileError: It cannot be read, is encrypted, or is no Ed25519 key.
     """
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise KeyFileError(f"key {path} cannot be read: {error.strerror}") from error
-    except (TypeError, *_NO_KEY) as error:  # TypeError: it asks for a password
-        raise KeyFileError(
-            f"{path} is no private key as 'bench keygen' writes it: {error}"
-        ) from error
+    key = _read_key(path, lambda pem: load_pem_private_key(pem, password=None), "private")
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyFileError(f"key {path} is no Ed25519 key; 'bench keygen FILE' makes one")
     return key
@@ -121,16 +110,23 @@ def read_public_keys(folder: Path) -> Keys:
         raise KeyFileError(f"folder {folder} holds no public key, no file ending in .pub")
     keys = {}
     for path in paths:
-        try:
-            key = load_pem_public_key(path.read_bytes())
-        except OSError as error:
-            raise KeyFileError(f"key {path} cannot be read: {error.strerror}") from error
-        except _NO_KEY as error:
-            raise KeyFileError(f"{path} is no public key: {error}") from error
+        key = _read_key(path, load_pem_public_key, "public")
         if not isinstance(key, Ed25519PublicKey):
             raise KeyFileError(f"key {path} is no Ed25519 key")
         keys[fingerprint(key)] = (path.stem, key)
     return keys
+
+
+def _read_key(path: Path, load: Callable[[bytes], object], kind: str) -> object:
+    try:
+        return load(path.read_bytes())
+    except OSError as error:
+        raise KeyFileError(f"key {path} cannot be read: {error.strerror}") from error
+    except (TypeError, ValueError, UnsupportedAlgorithm, InternalError) as error:
+        # TypeError: it asks for a password. InternalError: OpenSSL's own confusion.
+        raise KeyFileError(
+            f"{path} is no {kind} key as 'bench keygen' writes it: {error}"
+        ) from error
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from glob import escape
 from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from pydantic import ValidationError
@@ -69,6 +70,15 @@ class Store:
                 pass
         except OSError as error:
             raise _store_error("results folder", self.folder, error) from error
+
+    def insist_on_folder(self) -> None:
+        """Make sure that there is such a folder, where nothing is to be written.
+
+        Raises:
+            StoreError: There is none.
+        """
+        if not self.folder.is_dir():
+            raise StoreError(f"no results folder {self.folder}; 'bench run' makes one")
 
     @contextmanager
     def claims(self) -> Iterator[Page]:
@@ -268,22 +278,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoreError: The folder cannot be written, or the disk is full.
     """
+    temporary = path.with_name(f"{_temporary_prefix(path)}{token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=_temporary_prefix(path), suffix=".tmp"
-        )
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
-            # mkstemp makes files private; a record is as readable as any other file.
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
+                flush_to_disk(file.fileno())
+            temporary.replace(path)
             _flush_folder(path.parent)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise _store_error("file", path, error) from error
@@ -309,9 +315,22 @@ def _flush_folder(folder: Path) -> None:
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        flush_to_disk(handle)
     finally:
         os.close(handle)
+
+
+def flush_to_disk(handle: int) -> None:
+    """Have an open file or folder outlast a power cut, where its file system knows how to.
+
+    Network and FUSE mounts may refuse, of folders above all; what was written is there all the
+    same.
+    """
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def _store_error(what: str, path: Path, error: OSError) -> StoreError:

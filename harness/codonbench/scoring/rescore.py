@@ -29,6 +29,8 @@ RESCORED = (
 )
 """The fields of a record that follow from its trajectory and the metrics; no other is touched."""
 
+Outcome = Literal["scored anew", "up to date", "left alone", "failed"]
+
 
 class Rescoring(Frozen):
     """What re-scoring makes of one record.
@@ -47,7 +49,7 @@ class Rescoring(Frozen):
     """
 
     name: str
-    outcome: Literal["scored anew", "up to date", "left alone", "failed"]
+    outcome: Outcome
     reason: str = ""
     versions: dict[str, tuple[str | None, str | None]] = Field(default_factory=dict)
     added: dict[str, Number] = Field(default_factory=dict)
@@ -86,7 +88,7 @@ def rescore(
         serving = _serving(metrics, record, trajectory, tasks)
         chosen = {name: m for name, m in serving.items() if not only or name in only}
         if trajectory is None or record.weights_sha256 is None:
-            return _without_trace(record, path, due=_versions_due(record, chosen, bool(only)))
+            return _without_trajectory(record, path, due=_versions_due(record, chosen, bool(only)))
         if record.task not in tasks:
             reason = f"task {record.task!r} is not installed, which says how its runs are ranked"
             return Rescoring(name=record.name, outcome="failed", reason=reason)
@@ -126,25 +128,28 @@ def _serving(
 
 def _versions_due(record: RunRecord, chosen: Mapping[str, Metric], partly: bool) -> bool:
     """Return whether the record's metrics are other ones than those to score with."""
-    versions = {name: metric.version for name, metric in chosen.items()}
     recorded = record.metric_versions
     if partly:
         recorded = {name: version for name, version in recorded.items() if name in chosen}
-    return versions != recorded
+    return recorded != {name: metric.version for name, metric in chosen.items()}
 
 
-def _without_trace(record: RunRecord, path: Path, *, due: bool) -> Rescoring:
+def _without_trajectory(record: RunRecord, path: Path, *, due: bool) -> Rescoring:
     """Return what becomes of a record that has no trajectory of a trained module."""
+    outcome: Outcome = "left alone"
     if not due:
-        return Rescoring(name=record.name, outcome="up to date")
-    if record.weights_sha256 is None and record.status == "done":
+        outcome, reason = "up to date", ""
+    elif record.weights_sha256 is None and record.status == "done":
         reason = f"computed, not trained; 'bench run --model {record.model}' computes it anew"
-        return Rescoring(name=record.name, outcome="left alone", reason=reason)
-    if record.trajectory_sha256 is None:
+    elif record.trajectory_sha256 is None:
         reason = "its run ended before anything was probed"
-        return Rescoring(name=record.name, outcome="left alone", reason=reason)
-    reason = f"its trajectory is not in {path.parent / 'trajectories'}; 'bench run' trains it again"
-    return Rescoring(name=record.name, outcome="failed", reason=reason)
+    else:
+        folder = path.parent / "trajectories"
+        outcome, reason = (
+            "failed",
+            f"its trajectory is not in {folder}; 'bench run' trains it again",
+        )
+    return Rescoring(name=record.name, outcome=outcome, reason=reason)
 
 
 def _scored_anew(
@@ -245,15 +250,13 @@ def _joined(record: RunRecord, scores: Scores, kept: Collection[str]) -> Scores:
 def _differences(record: RunRecord, again: RunRecord) -> Rescoring:
     """Return what is different in the record scored anew; nothing, where only rounding is."""
     was, now = record.metrics, again.metrics
-    versions = {
-        name: (record.metric_versions.get(name), again.metric_versions.get(name))
-        for name in sorted({*record.metric_versions, *again.metric_versions})
-        if record.metric_versions.get(name) != again.metric_versions.get(name)
-    }
+    before, after = record.metric_versions, again.metric_versions
+    pairs = {n: (before.get(n), after.get(n)) for n in sorted({*before, *after})}
+    keys = (record.comparability_key, again.comparability_key)
     found = Rescoring(
         name=record.name,
         outcome="scored anew",
-        versions=versions,
+        versions={name: pair for name, pair in pairs.items() if pair[0] != pair[1]},
         added={name: value for name, value in now.items() if name not in was},
         dropped={name: value for name, value in was.items() if name not in now},
         changed={
@@ -261,9 +264,7 @@ def _differences(record: RunRecord, again: RunRecord) -> Rescoring:
             for name, value in now.items()
             if name in was and not _agree(was[name], value)
         },
-        comparability_key=None
-        if record.comparability_key == again.comparability_key
-        else (record.comparability_key, again.comparability_key),
+        comparability_key=None if keys[0] == keys[1] else keys,
     )
     same = all(
         getattr(record, field) == getattr(again, field)

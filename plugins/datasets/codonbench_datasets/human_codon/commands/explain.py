@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.audit import DataOption
 from codonbench.cli.console import say
-from codonbench.cli.extras import insist_on
 from codonbench.cli.finding import find_run
-from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.cli.loading import insist_on
+from codonbench.cli.options import (
+    RESULTS,
+    DataOption,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+)
 from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -94,7 +99,7 @@ def _as_json(explanation: Explanation) -> str:
 
 def _print(explanation: Explanation) -> None:
     """Print a row for each input, then the means, then what they rest on."""
-    from codonbench.cli.tables import print_table
+    from codonbench.cli.console import print_table
     from codonbench_datasets.human_codon.explain.explanation import summaries
 
     positions = range(1, len(explanation.silent[0]) + 1)

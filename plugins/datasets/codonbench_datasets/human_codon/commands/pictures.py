@@ -6,7 +6,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from codonbench.cli.tables import new_table
+from codonbench.cli.console import new_table
 from codonbench.contracts import Trajectory
 from codonbench_datasets.human_codon.asked import asked
 

@@ -11,11 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.audit import DataOption
 from codonbench.cli.console import say
-from codonbench.cli.extras import insist_on
 from codonbench.cli.finding import Found, find_runs
-from codonbench.cli.folders import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.cli.loading import insist_on
+from codonbench.cli.options import (
+    RESULTS,
+    DataOption,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+)
 from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from codonbench.cli.exit_codes import DONE, INTERRUPTED
-from codonbench.cli.folders import RESULTS, ResultsOption
+from codonbench.cli.endings import DONE, INTERRUPTED
+from codonbench.cli.options import RESULTS, ResultsOption
 
 if TYPE_CHECKING:
     from codonbench_datasets.human_codon.reproduction.report import Report

@@ -1,0 +1,201 @@
+"""Commands on records: `bench show`, `export`, `validate`, `keygen` and `sign`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codonbench.cli.endings import FAILED
+from codonbench.cli.finding import find_run, find_runs
+from codonbench.cli.options import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from codonbench.contracts import Task
+    from codonbench.contracts.run_record import RunRecord
+
+
+def show(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A record's name (mymodel-s0), the beginning of it or of a run id, or its file."
+        ),
+    ],
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Show a run: what it was, its metrics, p(class | input) at its end, and how it learned."""
+    from codonbench.cli.console import output, say
+    from codonbench.cli.loading import load_plugins
+    from codonbench.errors import StoreError
+
+    found = find_run(run, results)
+    record, console = found.record, output()
+    console.print(record.name, style="bold")
+    registry = load_plugins()
+    console.print(facts(record, registry.known_tasks.get(record.task)))
+    if record.trajectory_sha256 is None:
+        console.print("No trajectory: nothing was probed, so there is no matrix and no curve.")
+        return
+    try:
+        trajectory = found.trajectory()
+    except StoreError as error:
+        say(f"No matrix and no curve: {error}", console=console)
+        return
+    run_facts = {"record": record, "trajectory": trajectory, "width": console.width}
+    for shown in registry.ask("show_run", **run_facts):
+        for part in shown:
+            console.print(part)
+
+
+def facts(record: RunRecord, task: Task | None) -> Table:
+    """Return what a run was and what it measured, a row each; `task` is the run's, if installed."""
+    from rich.text import Text
+
+    from codonbench.cli.console import new_table, number
+
+    simulated = " (simulated)" if record.dataset.simulated else ""
+    config = ", ".join(f"{field}={value}" for field, value in record.run_spec.config.items())
+    machine = record.machine
+    rows = {
+        "status": _status(record, task),
+        "run id": record.run_id,
+        "model": f"{record.model}, version {record.run_spec.model_version}; {config}",
+        "task": f"{record.task} on {record.dataset.source}{simulated}",
+        **({"about it": " ".join(record.dataset.notes)} if record.dataset.notes else {}),
+        "seed": str(record.seed),
+        "parameters": f"{record.parameters:,}",
+        "pairs": f"{record.pairs:,} of {record.run_spec.budget_pairs:,}",
+        "machine": f"{machine.device_name}; torch {machine.torch}; threads: {machine.threads}",
+        "weights": record.weights_sha256 or "none",
+        "engine": record.engine.name
+        + (f" ({record.engine.reason})" if record.engine.reason else ""),
+        "notes": "; ".join((*record.flags, *(f"knows {k}" for k in record.knowledge))) or "none",
+    }
+    for name, value in record.metrics.items():
+        if name not in record.not_measured:
+            rows[name] = "never, or not applicable" if value is None else number(value)
+    if record.not_measured:
+        rows["not measured"] = ", ".join(record.not_measured)
+    table = new_table(show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, fact in rows.items():
+        table.add_row(Text(name), Text(fact))
+    return table
+
+
+def _status(record: RunRecord, task: Task | None) -> str:
+    """Return ``done after 5,120 pairs: MCC 0.573``, ``error after 0 pairs: ...``."""
+    from codonbench.cli.console import ending
+
+    text = ending(record, task)
+    return text if text.startswith(record.status) else f"{record.status}: {text}"
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="The file to write.")],
+    kind: Annotated[
+        str | None,
+        typer.Option("--format", help="csv, parquet or json; by the file's ending by default."),
+    ] = None,
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Write the records as a table: one row a run, a column a metric."""
+    from codonbench.cli.console import say
+    from codonbench.errors import ConfigError
+    from codonbench.records.table import export as write
+    from codonbench.records.table import load_records
+
+    chosen = kind or file.suffix.removeprefix(".")
+    if chosen not in ("csv", "parquet", "json"):
+        raise ConfigError(f"--format {chosen!r}: expected csv, parquet or json")
+    records = load_records(results)
+    write(records, file, chosen)  # type: ignore[arg-type]
+    say(f"{len(records)} records are in {file}")
+
+
+def validate(
+    records: Annotated[list[Path], typer.Argument(help="Record files, and folders of them.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Take warnings for problems.")] = False,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of public keys, NAME.pub: check signatures, too, and say whose they are."
+        ),
+    ] = None,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object and nothing else.")
+    ] = False,
+) -> None:
+    """Check records against format, checksum and rules; exit 1 where one is invalid.
+
+    Reads them as untrusted input; of plugins, it asks the tasks that are
+    installed here, and loads nothing that a record names. That a run can be
+    repeated is checked by 'bench verify': a signature says who ran it, not
+    that it is true.
+    """
+    import json
+    from collections import Counter
+
+    from codonbench.audit.validate import validate as look_at
+    from codonbench.cli.loading import load_plugins
+    from codonbench.records.signing import read_public_keys
+
+    tasks = load_plugins(plugin, plugins_dir).known_tasks
+    report = look_at(
+        records, tasks, strict=strict, keys=None if keys is None else read_public_keys(keys)
+    )
+    if as_json:
+        facts = report.model_dump(mode="json") | {"invalid": report.invalid}
+        typer.echo(json.dumps(facts))
+    else:
+        for problem in report.problems:
+            typer.echo(problem)
+        for name, count in sorted(Counter(report.signers.values()).items()):
+            typer.echo(f"signed by {name}: {count:,}")
+        typer.echo(
+            f"records: {report.records:,}, invalid: {report.invalid:,}, "
+            f"warnings: {report.warnings:,}"
+        )
+    if report.invalid:
+        raise typer.Exit(FAILED)
+
+
+def keygen(
+    file: Annotated[Path, typer.Argument(help="The private key; the public one is FILE.pub.")],
+) -> None:
+    """Make a pair of Ed25519 keys for 'bench sign'.
+
+    FILE is secret and not encrypted: keep it out of any repository. FILE.pub
+    is for everybody, in a folder for 'bench validate --keys', named for you.
+    """
+    from codonbench.records.signing import make_key
+
+    found = make_key(file)
+    typer.echo(f"wrote {file} (secret) and {file}.pub, fingerprint {found[:16]}")
+
+
+def sign(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs, as for 'bench show', and folders of them."),
+    ],
+    key: Annotated[Path, typer.Option(help="A private key, as 'bench keygen' writes it.")],
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Sign records: each gets a signature beside it, RECORD.sig.
+
+    A signature says who ran it; whether it is true, 'bench audit' says. A
+    record that is scored anew has to be signed anew.
+    """
+    from codonbench.records.signing import read_private_key, sign
+
+    secret = read_private_key(key)
+    for found in find_runs(runs, results):
+        typer.echo(f"wrote {sign(found.path, secret)}")
