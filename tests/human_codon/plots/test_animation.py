@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from codonbench_datasets.human_codon.plots.animation import MOST_FRAMES, animate, thinned
+from codonbench_datasets.human_codon.plots.matrices import MOST_FRAMES, animate, thinned
 from codonbench_datasets.human_codon.plots.runs import Run
 from codonbench_datasets.human_codon.plots.style import house_style
 

@@ -7,8 +7,7 @@ import pytest
 
 from codonbench.audit.repeat import repeat
 from codonbench.errors import UsageError
-from codonbench_datasets.human_codon.page.reduction import reduce_axes
-from codonbench_datasets.human_codon.plots.illustrate import draw_embedding, has_embedding
+from codonbench_datasets.human_codon.plots.embedding import draw_embedding, has_embedding
 
 CACHE = Path("no-cache")
 
@@ -19,7 +18,7 @@ CACHE = Path("no-cache")
 )
 def test_which_rows_have_an_embedding_is_seen_without_training(toys, finished, model, has_one):
     record = toys.run(model, pairs=200, full=True)[0]
-    assert has_embedding(record, toys.registry(), reduce_axes(finished[1])) is has_one
+    assert has_embedding(record, toys.registry(), finished[1].task.view()) is has_one
 
 
 @pytest.fixture(scope="module")

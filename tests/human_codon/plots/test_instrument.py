@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from codonbench_datasets.human_codon.plots.instrument import instrument_maps
-from codonbench_datasets.human_codon.plots.runs import probabilities
+from codonbench_datasets.human_codon.plots.runs import instrument_maps, probabilities
 from codonbench_metrics.paper_instrument import first_settled_frame
 
 

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from codonbench.errors import UsageError
-from codonbench_datasets.human_codon.plots.codon_table import draw_codon_table
-from codonbench_datasets.human_codon.plots.comparison import draw_comparison
-from codonbench_datasets.human_codon.plots.curves import draw_curves
 from codonbench_datasets.human_codon.plots.embedding import project
-from codonbench_datasets.human_codon.plots.heat_map import colours, draw_heat_map
+from codonbench_datasets.human_codon.plots.matrices import colours, draw_codon_table, draw_heat_map
+from codonbench_datasets.human_codon.plots.over_pairs import (
+    draw_comparison,
+    draw_curves,
+    draw_stops,
+)
 from codonbench_datasets.human_codon.plots.runs import Run
 from codonbench_datasets.human_codon.plots.space import draw_space
-from codonbench_datasets.human_codon.plots.stops import draw_stops
 from codonbench_datasets.human_codon.plots.style import (
     RIGHT_MAP,
     WRONG_MAP,

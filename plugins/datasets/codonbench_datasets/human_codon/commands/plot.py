@@ -112,12 +112,9 @@ def plot(
         raise UsageError("nothing was drawn")
 
 
-Draw = Callable[[], bytes]
-
-
 def _wanted(
     chosen: Sequence[Found], kind: Kind, form: Form, repeater: _Repeater
-) -> Iterator[tuple[str, Draw]]:
+) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Yield the name of each picture's file, and what draws it.
 
     Raises:
@@ -148,13 +145,14 @@ def _draw(kind: Kind, found: Found, form: Form, repeater: _Repeater) -> bytes:
     Raises:
         UsageError: It has no trajectory, or what it was asked has no such picture.
     """
-    from codonbench_datasets.human_codon.plots.animation import animate
-    from codonbench_datasets.human_codon.plots.codon_table import draw_codon_table
-    from codonbench_datasets.human_codon.plots.curves import draw_curves
-    from codonbench_datasets.human_codon.plots.heat_map import draw_heat_map
+    from codonbench_datasets.human_codon.plots.matrices import (
+        animate,
+        draw_codon_table,
+        draw_heat_map,
+    )
+    from codonbench_datasets.human_codon.plots.over_pairs import draw_curves, draw_stops
     from codonbench_datasets.human_codon.plots.runs import Run
     from codonbench_datasets.human_codon.plots.space import draw_space
-    from codonbench_datasets.human_codon.plots.stops import draw_stops
     from codonbench_datasets.human_codon.plots.style import as_file, house_style
 
     with house_style():
@@ -164,15 +162,14 @@ def _draw(kind: Kind, found: Found, form: Form, repeater: _Repeater) -> bytes:
         if kind == Kind.CURVES:
             row = _row(found)
             seeds = [one.record.seed for one in row]
-            return as_file(draw_curves(row, seeds.index(run.record.seed)), form)
-        if kind == Kind.EMBEDDING:
-            return as_file(draw_space(run, repeater.embedding(run)), form)
-        stills = {
-            Kind.HEAT_MAP: draw_heat_map,
-            Kind.CODON_TABLE: draw_codon_table,
-            Kind.STOPS: draw_stops,
-        }
-        return as_file(stills[kind](run), form)
+            figure = draw_curves(row, seeds.index(run.record.seed))
+        elif kind == Kind.EMBEDDING:
+            figure = draw_space(run, repeater.embedding(run))
+        elif kind == Kind.HEAT_MAP:
+            figure = draw_heat_map(run)
+        else:
+            figure = draw_stops(run) if kind == Kind.STOPS else draw_codon_table(run)
+        return as_file(figure, form)
 
 
 def _compare(chosen: Sequence[Found], form: Form) -> bytes:
@@ -183,7 +180,7 @@ def _compare(chosen: Sequence[Found], form: Form) -> bytes:
     """
     from codonbench.audit.verify import same_row
     from codonbench.errors import UsageError
-    from codonbench_datasets.human_codon.plots.comparison import draw_comparison
+    from codonbench_datasets.human_codon.plots.over_pairs import draw_comparison
     from codonbench_datasets.human_codon.plots.style import as_file, house_style
 
     first = chosen[0].record
@@ -223,15 +220,14 @@ class _Repeater:
     def __init__(
         self, data: str | None, plugin: list[Path] | None, plugins_dir: list[Path] | None
     ) -> None:
-        self.data = data
-        self.plugin = plugin
-        self.plugins_dir = plugins_dir
+        self._data = data
+        self._plugins = plugin, plugins_dir
 
     @cached_property
-    def registry(self) -> Registry:
+    def _registry(self) -> Registry:
         from codonbench.cli.loading import load_plugins
 
-        return load_plugins(self.plugin, self.plugins_dir)
+        return load_plugins(*self._plugins)
 
     def embedding(self, run: Run) -> Embedding:
         """Return the embedding that a run has learned, from its repetition.
@@ -239,19 +235,17 @@ class _Repeater:
         Raises:
             UsageError: The model has none, or cannot be run again here.
         """
-        import numpy as np
-
-        from codonbench.audit.repeat import build, repeat
+        from codonbench.audit.repeat import repeat
         from codonbench.errors import UsageError
-        from codonbench_datasets.human_codon.plots.embedding import find_embedding
+        from codonbench_datasets.human_codon.plots.embedding import find_embedding, has_embedding
 
-        record, view, took = run.record, run.trajectory.task.view(), run.record.timings.total
+        record = run.record
         missing = UsageError(f"model {record.model!r} has no embedding with a row for each input")
-        probe = np.arange(len(run.trajectory.targets))
-        if find_embedding(build(record, view, self.registry), probe) is None:
+        if not has_embedding(record, self._registry, run.trajectory.task.view()):
             raise missing
+        took = record.timings.total
         say(f"{record.name}: running it again for its embedding (it took {took:.0f} s)")
-        repetition = repeat(record, self.registry, cache_folder(), self.data)
+        repetition = repeat(record, self._registry, cache_folder(), self._data)
         if not repetition.same_weights:
             say(f"{record.name}: the repetition's weights are not the recorded ones")
         if repetition.module is None:

@@ -57,13 +57,13 @@ class CodonFigures(Figures):
     ) -> RowContent:
         """Return the pictures with the embedding of the run whose heat map is shown."""
         # here, because it needs PyTorch, which the page itself does not
-        from codonbench_datasets.human_codon.plots.illustrate import draw_embedding, has_embedding
+        from codonbench_datasets.human_codon.plots.embedding import draw_embedding, has_embedding
 
         assert isinstance(content, RowPicture)
         if content.embedding or not content.heat_map:
             return content
         record = records[content.heat_map.run_id]
-        if not has_embedding(record, registry, content.axes):
+        if not has_embedding(record, registry, content.axes.view(record.task)):
             return content
         is_file = record.run_spec.data not in registry.task(record.task).task.data_names
         drawn = draw_embedding(record, registry, cache, data if is_file else None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from codonbench.contracts import Frozen
+from codonbench.contracts import Frozen, TaskView
 from codonbench.report.site.figures import RowContent
 from codonbench.report.site.packing import Packed
 
@@ -38,6 +38,19 @@ class Axes(Frozen):
     classes: tuple[str, ...]
     needed: int
     first_look: int | None
+
+    def view(self, task: str) -> TaskView:
+        """Return the task as its models see it."""
+        return TaskView(
+            task=task,
+            unit=self.unit,
+            symbol=self.symbol,
+            alphabet=self.alphabet,
+            min_length=self.length,
+            max_length=self.length,
+            n_inputs=len(self.inputs),
+            n_outputs=len(self.classes),
+        )
 
 
 class SeedPicture(Frozen):

@@ -1,8 +1,12 @@
-"""What a model has learned to stand for each input: its embedding, seen in two dimensions."""
+"""What a model has learned to stand for each input: its embedding, seen in two dimensions.
+
+No record keeps weights: the run is made again for them.
+"""
 
 from __future__ import annotations
 
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +14,19 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from codonbench.contracts import Frozen
+from codonbench.audit.repeat import build, model_of, repeat
+from codonbench.contracts import Frozen, Model, TaskView
+from codonbench.contracts.run_record import RunRecord
+from codonbench.errors import UsageError
+from codonbench.plugins.registry import Registry
+from codonbench_datasets.human_codon.asked import asked
+from codonbench_datasets.human_codon.page.pictures import EmbeddingPicture
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+DIGITS = 4
+"""Significant digits of a place on the page: more than any screen shows."""
 
 
 class Embedding(Frozen):
@@ -89,3 +102,56 @@ def project(rows: FloatArray) -> Embedding:
         dimensions=dimensions,
         explained=(float(along[0]), float(along[1])),
     )
+
+
+def has_embedding(record: RunRecord, registry: Registry, view: TaskView) -> bool:
+    """Return whether the module of a run, built and not trained, has an embedding of its inputs.
+
+    Raises:
+        UsageError: The model is not to be had here, or has no such configuration.
+    """
+    if not issubclass(model_of(record, registry).cls, Model):
+        return False
+    return find_embedding(build(record, view, registry), np.arange(view.n_inputs or 0)) is not None
+
+
+def draw_embedding(
+    record: RunRecord, registry: Registry, cache: Path, data: str | None = None
+) -> EmbeddingPicture | None:
+    """Make a run again and return where its module has put each input at the end.
+
+    Args:
+        record: The run.
+        registry: The plugins.
+        cache: As in `repetition.repeat`.
+        data: As in `repetition.repeat`.
+
+    Returns:
+        None where its module turns out to have no embedding.
+
+    Raises:
+        UsageError: It cannot be made again here, or comes to other weights, as on another machine.
+    """
+    again = repeat(record, registry, cache, data)
+    if not again.same_weights:
+        raise UsageError(
+            f"{record.name} comes to other weights here; its embedding can be drawn on a machine "
+            f"like its own: {record.machine.device_name}, torch {record.machine.torch}"
+        )
+    module = again.module
+    found = find_embedding(module, again.job.dataset.evaluation) if module is not None else None
+    if found is None:
+        return None
+    return EmbeddingPicture(
+        seed=record.seed,
+        run_id=record.run_id,
+        trace_sha256=record.trajectory_sha256 or "",
+        dimensions=found.dimensions,
+        explained=tuple(_rounded(share) for share in found.explained),
+        labels=asked(again.trajectory.task).targets,
+        xy=tuple((_rounded(x), _rounded(y)) for x, y in found.xy),
+    )
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")

@@ -14,12 +14,12 @@ from codonbench_datasets.human_codon.plots.style import (
     ORANGE,
     SKY,
     VERMILLION,
+    name_rows,
     new_figure,
     safe,
 )
 
 _TITLES = {
-    "the code itself": "the code itself",
     "substitution": "the model, by substitution",
     "integrated gradients": "by integrated gradients",
 }
@@ -37,12 +37,17 @@ def draw_leaning(explanation: Explanation, title: str) -> Figure:
     """
     n_inputs, n_positions = len(explanation.inputs), len(explanation.silent[0])
     shown = explanation.attributions
-    figure = new_figure(2.0 + 1.85 * len(shown), max(3.0, 0.128 * n_inputs + 1.6))
+    title = (
+        f"{title}\ndots: position {n_positions} is silent, any letter there gives the same class"
+    )
+    figure = new_figure(2.0 + 1.85 * len(shown), max(3.0, 0.128 * n_inputs + 1.6), title)
     grid = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     colours = _colours(n_positions)
     for axes, attribution in zip(grid, shown, strict=True):
         _draw_bars(axes, attribution, explanation, colours)
-    _name_inputs(grid[0], explanation)
+    words = zip(explanation.inputs, explanation.meanings, strict=True)
+    names = [f"{safe(text, 12)} {safe(meaning, 12)}" for text, meaning in words]
+    name_rows(grid[0], names, explanation.right)
     figure.legend(
         handles=grid[0].containers,
         labels=[f"position {p + 1}" for p in range(n_positions)],
@@ -51,10 +56,6 @@ def draw_leaning(explanation: Explanation, title: str) -> Figure:
         frameon=False,
         fontsize=7.5,
     )
-    title = (
-        f"{title}\ndots: position {n_positions} is silent, any letter there gives the same class"
-    )
-    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
     return figure
 
 
@@ -77,18 +78,7 @@ def _draw_bars(
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set_ylim(len(shares) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, pad=2)
-    axes.set_title(_TITLES[attribution.method], fontsize=7.5)
+    axes.set_title(_TITLES.get(attribution.method, attribution.method), fontsize=7.5)
     means = [s for s in summaries(explanation) if s.method == attribution.method]
     lines = [f"{s.over} ({s.n}): " + " · ".join(f"{x:.2f}" for x in s.shares) for s in means]
     axes.set_xlabel("share\n" + "\n".join(lines), fontsize=6.2)
-
-
-def _name_inputs(axes: Axes, explanation: Explanation) -> None:
-    names = [
-        f"{safe(text, 12)} {safe(meaning, 12)}"
-        for text, meaning in zip(explanation.inputs, explanation.meanings, strict=True)
-    ]
-    size = 6.4 if len(names) > 40 else 7.0
-    axes.set_yticks(range(len(names)), names, fontsize=size, family="DejaVu Sans Mono")
-    for label, is_right in zip(axes.get_yticklabels(), explanation.right, strict=True):
-        label.set_color(BLACK if is_right else VERMILLION)

@@ -1,4 +1,4 @@
-"""What a picture is drawn from: a run's record and its trajectory, and what to call them."""
+"""What a picture is drawn from: a run's record and trajectory, what to call them, what they say."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from codonbench.contracts import Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.report.markdown import name_text
 from codonbench_datasets.human_codon.asked import asked
-from codonbench_datasets.human_codon.plots.style import safe
+from codonbench_datasets.human_codon.plots.style import FloatArray, IntArray, safe
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+SATURATES = 0.056
+"""The p at which the scale of colour of the paper's heat map is at its end; see docs/scores.md."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,21 @@ class Run:
         return tuple(self.classes[label] for label in self.trajectory.targets)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """``UUU F``: each probe input and its class."""
+        return tuple(map(" ".join, zip(self.inputs, self.meanings, strict=True)))
+
+    @property
+    def unit(self) -> str:
+        """What one input is: ``codon``."""
+        return self.trajectory.task.input.unit
+
+    @property
+    def last(self) -> float:
+        """Pairs at the last probe."""
+        return float(self.trajectory.pairs[-1])
+
+    @property
     def targets(self) -> IntArray:
         """The true class of each probe input, shape (P,)."""
         return self.trajectory.targets.astype(np.int64)
@@ -83,3 +97,53 @@ def true_probabilities(trajectory: Trajectory) -> FloatArray:
     return np.asarray(
         probabilities(trajectory)[:, np.arange(len(trajectory.targets)), trajectory.targets]
     )
+
+
+def settled_pairs(trajectory: Trajectory) -> FloatArray:
+    """Return for each input the pairs from which it is right at every later probe, shape (P,).
+
+    An input that is wrong, right, wrong, right, right at 0, 64, 128, 192 and 256 pairs has
+    settled at 192. Infinity where it is wrong at the last probe.
+    """
+    wrong = ~trajectory.right
+    n_probes = len(trajectory.pairs)
+    last_wrong = np.where(wrong.any(axis=0), n_probes - 1 - wrong[::-1].argmax(axis=0), -1)
+    settled = np.append(trajectory.pairs.astype(np.float64), np.inf)
+    return np.asarray(settled[last_wrong + 1])
+
+
+def instrument_maps(trajectory: Trajectory, probes: list[int]) -> FloatArray | None:
+    """Return what the heat map of Joiret et al. (2023) would show at some probes.
+
+    Three times an epoch they redraw the columns of those codons that happen to be in one batch of
+    64; the others keep what an earlier frame drew. See doi 10.3389/frai.2023.1128153.
+
+    With two codons, frames that redraw {0}, {0} and {1}: after the second the map shows codon 0
+    as the second frame saw it and nothing of codon 1; after the third, both, codon 0 as before.
+
+    Args:
+        trajectory: The run's.
+        probes: Indices of probes, K of them.
+
+    Returns:
+        p as drawn, shape (K, P, C), NaN where no frame has drawn yet; None where the run has no
+        frame, or the trajectory lacks the probe of one.
+    """
+    at = np.searchsorted(trajectory.pairs, trajectory.arrays["frame_pairs"])
+    if (
+        not len(at)
+        or at[-1] >= len(trajectory.pairs)
+        or (trajectory.pairs[at] != trajectory.arrays["frame_pairs"]).any()
+    ):
+        return None
+    p = probabilities(trajectory)
+    shown = np.full(p.shape[1:], np.nan)
+    maps, frame = np.empty((len(probes), *shown.shape)), 0
+    for k in np.argsort(probes, kind="stable"):
+        while frame < len(at) and at[frame] <= probes[k]:
+            drawn = np.unique(trajectory.arrays["frame_inputs"][frame])
+            drawn = drawn[drawn >= 0]
+            shown[drawn] = p[at[frame], drawn]
+            frame += 1
+        maps[k] = shown
+    return maps

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.sparse.csgraph import connected_components
 
 from codonbench_datasets.human_codon.plots.embedding import Embedding
-from codonbench_datasets.human_codon.plots.runs import IntArray, Run
-from codonbench_datasets.human_codon.plots.style import BLACK, LINES, new_figure
+from codonbench_datasets.human_codon.plots.runs import Run
+from codonbench_datasets.human_codon.plots.style import BLACK, LINES, IntArray, new_figure, note
 
 _MARKERS = "os^D"
 _PLOT = np.array([425.0, 335.0])
@@ -27,12 +29,13 @@ def draw_space(run: Run, embedding: Embedding) -> Figure:
     class's name in the legend and the input's beside its point say the rest.
     """
     xy = np.asarray(embedding.xy)
-    figure = new_figure(7.2, 5.6)
+    figure = new_figure(7.2, 5.6, run.title)
     axes = figure.subplots()
     for c, name in enumerate(run.classes):
-        members = np.flatnonzero(run.targets == c)
-        if len(members):
-            _draw_class(axes, xy[members], c, name)
+        if len(points := xy[run.targets == c]):
+            colour, marker = LINES[c % len(LINES)], _MARKERS[c // len(LINES) % len(_MARKERS)]
+            edge: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.4}
+            axes.scatter(*points.T, s=26, color=colour, marker=marker, label=name, zorder=3, **edge)
     _name_points(axes, run, xy)
     _name_axes(axes, embedding)
     axes.legend(
@@ -44,22 +47,7 @@ def draw_space(run: Run, embedding: Embedding) -> Figure:
         title_fontsize=8,
         ncols=1 if len(run.classes) <= 24 else 2,
     )
-    figure.suptitle(run.title, x=0.01, ha="left", fontsize=9)
     return figure
-
-
-def _draw_class(axes: Axes, points: np.ndarray, c: int, name: str) -> None:
-    axes.scatter(
-        points[:, 0],
-        points[:, 1],
-        s=26,
-        color=LINES[c % len(LINES)],
-        marker=_MARKERS[c // len(LINES) % len(_MARKERS)],
-        edgecolors="white",
-        linewidths=0.4,
-        label=name,
-        zorder=3,
-    )
 
 
 def _name_points(axes: Axes, run: Run, xy: np.ndarray) -> None:
@@ -83,18 +71,9 @@ def _name_points(axes: Axes, run: Run, xy: np.ndarray) -> None:
         best = min(range(len(boxes)), key=lambda k: (_in_the_way(boxes[k], taken), k))
         taken.append(boxes[best])
         centre = (boxes[best][:2] + boxes[best][2:]) / 2
-        axes.annotate(
-            "\n".join(lines),
-            xy[members].mean(axis=0),
-            xytext=centre - middle,
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=5.8,
-            color=BLACK,
-            linespacing=0.95,
-            zorder=4,
-        )
+        how: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 0.95, "zorder": 4}
+        at, offset = xy[members].mean(axis=0), centre - middle
+        note(axes, "\n".join(lines), at, offset, fontsize=5.8, color=BLACK, **how)
 
 
 def _box(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
+import numpy.typing as npt
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -22,6 +23,9 @@ from codonbench.records.printable import visible
 
 Format = Literal["png", "svg", "pdf"]
 
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 """Colours that people with any of the usual colour blindnesses can tell apart: M. Okabe and
@@ -29,6 +33,8 @@ K. Ito, Color Universal Design (2008)."""
 
 LINES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 """In the order they are given out; yellow is too pale for a line on white."""
+
+MONO = "DejaVu Sans Mono"
 
 GREY = "#8a8a8a"
 FAINT = "#dcdcdc"
@@ -81,10 +87,11 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float, title: str) -> Figure:
     """Return an empty figure, in inches, laid out to hold its labels and unknown to pyplot."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
     return figure
 
 
@@ -119,13 +126,14 @@ def short(pairs: float) -> str:
     return f"{pairs:.0f}"
 
 
-def pairs_axis(axes: Axes, first: float, last: float) -> None:
-    """Give an axes a logarithmic x axis in training pairs.
+def pairs_axis(axes: Axes, first: float, last: float, label: str = "") -> None:
+    """Give an axes a logarithmic x axis in pairs.
 
     Args:
         axes: Whose.
         first: Its beginning, above 0: a logarithm has no place for the probe before any pair.
         last: Its end.
+        label: What is counted; no label where empty.
     """
     axes.set_xscale("log")
     axes.set_xlim(first, max(last, first * 2))
@@ -135,8 +143,32 @@ def pairs_axis(axes: Axes, first: float, last: float) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short(x)))
     axes.xaxis.set_minor_locator(LogLocator(subs=tuple(range(2, 10))))
     axes.xaxis.set_minor_formatter(NullFormatter())
+    if label:
+        axes.set_xlabel(f"{label} (log scale)")
 
 
-def fixed_ticks(axes: Axes, ticks: list[float]) -> None:
+def steps(axes: Axes, pairs: FloatArray, values: FloatArray, **style: Any) -> None:
+    """Draw a line that holds each probe's value, shape (T,), until the next; but for the first."""
+    axes.plot(pairs[1:], values[1:], drawstyle="steps-post", solid_joinstyle="bevel", **style)
+
+
+def note(
+    axes: Axes, text: str, at: tuple[float, float], offset: tuple[int, int], **how: Any
+) -> None:
+    """Write a small text some points away from a place."""
+    how = {"fontsize": 7, **how}
+    axes.annotate(text, at, xytext=offset, textcoords="offset points", **how)
+
+
+def name_rows(axes: Axes, names: Sequence[str], right: Sequence[bool]) -> None:
+    """Name each row, in vermillion where it is not right."""
+    size = 6.4 if len(names) > 40 else 7.0
+    axes.set_yticks(range(len(names)), names, fontsize=size, family=MONO)
+    axes.tick_params(axis="y", length=0, pad=2)
+    for label, is_right in zip(axes.get_yticklabels(), right, strict=True):
+        label.set_color(BLACK if is_right else VERMILLION)
+
+
+def fixed_ticks(axes: Axes, ticks: Sequence[float]) -> None:
     """Give an axes these ticks along y and no others."""
-    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_major_locator(FixedLocator(list(ticks)))
