@@ -136,9 +136,7 @@ def test_a_plugin_of_the_first_pages_learns(
     registry.add(import_module(name.removesuffix(".py")), "my-distribution", "0.1.0")
     model = min(set(registry.models) - built_in, key=len)
     job = prepare(RunRequest(model=model, pairs=12_800), registry, Path("no-cache"))
-    ((record, _),) = run(
-        job.run_specs, job, registry, lambda run_spec: lambda pairs, right, logits: None
-    )
+    ((record, _),) = run(job, registry, lambda run_spec: lambda *evaluation: None)
     assert record.status == "done"
     assert record.metrics["test_accuracy"] > 0.5  # the largest class has a tenth of the pairs
 
