@@ -2,7 +2,7 @@
 
 import pytest
 
-from codonbench_datasets.human_codon.task import HumanCodon
+from codonbench.data import download
 
 NAME, FILE = "joiret2023", "humanORFs.txt"
 
@@ -37,11 +37,11 @@ def test_offline_forbids_a_download_and_says_what_to_do(bench, monkeypatch, how)
 def test_offline_set_to_zero_means_online(bench, monkeypatch, cache):
     seen = []
 
-    def fetch(self, name, *, cache, offline=False, progress=None):
+    def fetch(source, cache, *, offline=False, progress=None):
         seen.append(offline)
-        return cache / name
+        return cache / source.name
 
-    monkeypatch.setattr(HumanCodon, "fetch", fetch)
+    monkeypatch.setattr(download, "fetch", fetch)
     monkeypatch.setenv("CODONBENCH_OFFLINE", "0")
     assert bench("data", "fetch", NAME).code == 0
     assert seen == [False]
@@ -51,12 +51,12 @@ def test_offline_set_to_zero_means_online(bench, monkeypatch, cache):
 def test_fetch_prints_where_the_file_is_and_a_bar_only_in_a_terminal(
     bench, monkeypatch, cache, terminal
 ):
-    def fetch(self, name, *, cache, offline=False, progress=None):
+    def fetch(source, cache, *, offline=False, progress=None):
         progress(500_000, 1_000_000)
         progress(1_000_000, 1_000_000)
-        return cache / name
+        return cache / source.name
 
-    monkeypatch.setattr(HumanCodon, "fetch", fetch)
+    monkeypatch.setattr(download, "fetch", fetch)
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")
     answer = bench("data", "fetch", NAME)

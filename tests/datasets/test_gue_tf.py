@@ -67,30 +67,30 @@ def server(monkeypatch):
 
 def test_the_download_is_three_files_of_one_commit(server, tmp_path):
     task = gue_tf(0)
-    assert task.status("gue-tf-0", cache=tmp_path) == "absent"
-    assert not task.verify("gue-tf-0", cache=tmp_path)[0]
+    assert download.status(task.source("gue-tf-0"), tmp_path) == "absent"
+    assert not download.verify(task.source("gue-tf-0"), tmp_path)[0]
     found = task.load("gue-tf-0", TaskOptions(), cache=tmp_path)
     assert found.items.text("ACGT")[0] == ROW
     assert found.source == "gue-tf-0"
     assert [url.rsplit("/", 1)[1] for url in server] == ["train.csv", "dev.csv", "test.csv"]
     assert all(f"/{COMMIT}/data/GUE/tf/0/" in url for url in server)
-    assert task.status("gue-tf-0", cache=tmp_path) == "present, 0.0 MB"
-    assert task.verify("gue-tf-0", cache=tmp_path)[0]
+    assert download.status(task.source("gue-tf-0"), tmp_path) == "present, 0.0 MB"
+    assert download.verify(task.source("gue-tf-0"), tmp_path)[0]
     task.load("gue-tf-0", TaskOptions(), cache=tmp_path, offline=True)
     assert len(server) == 3
 
 
 def test_a_file_that_is_damaged_is_named_and_replaced(server, tmp_path):
     task = gue_tf(0)
-    folder = task.fetch("gue-tf-0", cache=tmp_path)
+    folder = download.fetch(task.source("gue-tf-0"), tmp_path)
     (folder / "dev.csv").write_text("sequence,label\n")
-    sound, words = task.verify("gue-tf-0", cache=tmp_path)
+    sound, words = download.verify(task.source("gue-tf-0"), tmp_path)
     assert not sound
     assert "dev.csv: 'gue-tf-0' is damaged" in words
     with pytest.raises(DownloadError, match="'gue-tf-0' is damaged"):
-        task.fetch("gue-tf-0", cache=tmp_path, offline=True)
-    task.fetch("gue-tf-0", cache=tmp_path)
-    assert task.verify("gue-tf-0", cache=tmp_path)[0]
+        download.fetch(task.source("gue-tf-0"), tmp_path, offline=True)
+    download.fetch(task.source("gue-tf-0"), tmp_path)
+    assert download.verify(task.source("gue-tf-0"), tmp_path)[0]
     assert len(server) == 4
 
 
@@ -104,7 +104,7 @@ def test_a_file_of_other_content_is_not_kept(server, tmp_path, monkeypatch):
 def test_what_is_wrong_with_a_folder_is_named(tmp_path):
     task = gue_tf(1)
     with pytest.raises(UnknownNameError, match=r"gue-tf-2.*gue-tf-1"):
-        task.fetch("gue-tf-2", cache=tmp_path)
+        task.source("gue-tf-2")
     with pytest.raises(DataError, match="nowhere"):
         task.load(str(tmp_path / "nowhere"), TaskOptions(), cache=tmp_path)
     for name, text in files(train=2, dev=2, test=2).items():

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from codonbench import Dataset, DataSource, TaskSpec
+from codonbench.data import download
 from codonbench.errors import ConfigError, DataError, DownloadError, UnknownNameError
 from codonbench_datasets.human_codon import register_tasks
 from codonbench_datasets.human_codon import task as human_codon
@@ -239,19 +240,20 @@ def test_the_papers_table_and_ensembl_load_from_the_cache(
     assert ensembl.source == "ensembl"
     assert ensembl.checksum == paper.checksum  # the same ORFs
     task = HumanCodon()
-    assert task.status("ensembl", cache=tmp_path) == "present, 0.0 MB"
-    assert task.verify("ensembl", cache=tmp_path)[0]
-    assert task.fetch("joiret2023", cache=tmp_path, offline=True).read_bytes() == table
+    assert download.status(task.source("ensembl"), tmp_path) == "present, 0.0 MB"
+    assert download.verify(task.source("ensembl"), tmp_path)[0]
+    path = download.fetch(task.source("joiret2023"), tmp_path, offline=True)
+    assert path.read_bytes() == table
 
 
 def test_downloads_that_cannot_be_had(tmp_path: Path) -> None:
     for name in ("joiret2023", "ensembl"):
         with pytest.raises(DownloadError, match=f"'bench data fetch {name}' once without"):
             load(name, tmp_path, offline=True)
-        assert HumanCodon().status(name, cache=tmp_path) == "absent"
-        assert HumanCodon().verify(name, cache=tmp_path)[0] is False
+        assert download.status(HumanCodon().source(name), tmp_path) == "absent"
+        assert download.verify(HumanCodon().source(name), tmp_path)[0] is False
     with pytest.raises(UnknownNameError, match="'usage'; human-codon has joiret2023, ensembl"):
-        HumanCodon().fetch("usage", cache=tmp_path)
+        HumanCodon().source("usage")
 
 
 def test_downloads_say_that_they_are_untested() -> None:

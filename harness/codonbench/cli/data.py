@@ -11,7 +11,7 @@ from codonbench.cli.options import PluginOption, PluginsDirOption
 from codonbench.data.cache import cache_folder, is_offline
 
 if TYPE_CHECKING:
-    from codonbench.contracts import DataSource, Task
+    from codonbench.contracts import DataSource
     from codonbench.plugins.registry import Registry
 
 app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
@@ -29,8 +29,9 @@ def fetch(
 
     from codonbench.cli.console import messages
     from codonbench.cli.loading import load_plugins
+    from codonbench.data import download
 
-    task, source = _find(name, load_plugins(plugin, plugins_dir))
+    source = _find(name, load_plugins(plugin, plugins_dir))
     console = messages()
     with Progress(
         TextColumn("{task.description}"),
@@ -45,8 +46,8 @@ def fetch(
         def progress(done: int, size: int | None) -> None:
             bar.update(shown, completed=done, total=size)
 
-        path = task.fetch(
-            name, cache=cache_folder(), offline=is_offline(offline), progress=progress
+        path = download.fetch(
+            source, cache_folder(), offline=is_offline(offline), progress=progress
         )
     typer.echo(f"{name}: {path}")
 
@@ -56,15 +57,15 @@ def list_sources(plugin: PluginOption = None, plugins_dir: PluginsDirOption = No
     """List the data sources of every task, and what of them is here."""
     from codonbench.cli.console import print_table
     from codonbench.cli.loading import load_plugins
+    from codonbench.data import download
 
     rows = []
     for entry in load_plugins(plugin, plugins_dir).tasks.values():
         downloads = {source.name: source for source in entry.task.sources}
         for name, summary in entry.task.data_names.items():
-            state = (
-                entry.task.status(name, cache=cache_folder()) if name in downloads else "built in"
-            )
-            if name in downloads and not downloads[name].tested:
+            source = downloads.get(name)
+            state = "built in" if source is None else download.status(source, cache_folder())
+            if source is not None and not source.tested:
                 summary += "; never tried against the real server"
             rows.append((entry.name, name, state, summary))
     print_table(("task", "data", "here", "what"), rows)
@@ -78,35 +79,34 @@ def verify(
 ) -> None:
     """Check downloaded files against their checksums; exit 1 where one is not sound."""
     from codonbench.cli.loading import load_plugins
+    from codonbench.data import download
 
     registry = load_plugins(plugin, plugins_dir)
     if name is None:
-        tasks = [entry.task for entry in registry.tasks.values()]
-        chosen = [(task, source) for task in tasks for source in task.sources]
-        present = [(t, s) for t, s in chosen if t.status(s.name, cache=cache_folder()) != "absent"]
-        if not present:
+        known = [source for entry in registry.tasks.values() for source in entry.task.sources]
+        chosen = [s for s in known if download.status(s, cache_folder()) != "absent"]
+        if not chosen:
             typer.echo("nothing downloaded yet")
-        chosen = present
     else:
         chosen = [_find(name, registry)]
     sound = True
-    for task, source in chosen:
-        ok, sentence = task.verify(source.name, cache=cache_folder())
+    for source in chosen:
+        ok, sentence = download.verify(source, cache_folder())
         typer.echo(f"{source.name}: {sentence}")
         sound = sound and ok
     if not sound:
         raise typer.Exit(FAILED)
 
 
-def _find(name: str, registry: Registry) -> tuple[Task, DataSource]:
-    """Return the download called `name` and the task it belongs to."""
+def _find(name: str, registry: Registry) -> DataSource:
+    """Return the download called `name`."""
     from codonbench.errors import UnknownNameError
 
     known: list[str] = []
     for entry in registry.tasks.values():
         for source in entry.task.sources:
             if source.name == name:
-                return entry.task, source
+                return source
             known.append(source.name)
     raise UnknownNameError(
         f"no download called {name!r}; there are {', '.join(known)} ('bench data ls' says more)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -392,31 +392,14 @@ class Task(ABC):
         """Return what a reader must be told about a row, from its records, one a seed."""
         return ()
 
-    def fetch(
-        self,
-        name: str,
-        *,
-        cache: Path,
-        offline: bool = False,
-        progress: Callable[[int, int | None], None] | None = None,
-    ) -> Path:
-        """Download the source called `name` into `cache`, verified; return the file.
-
-        Args:
-            name: One of `sources`.
-            cache: Where files are kept.
-            offline: True forbids any network access: only what is there already will do.
-            progress: Called with bytes so far and bytes in all (None where unknown).
+    def source(self, name: str) -> DataSource:
+        """Return the download called `name`.
 
         Raises:
-            DownloadError: No network, a failed or truncated transfer, or a wrong checksum.
+            UnknownNameError: No download of this task has that name.
         """
-        raise UnknownNameError(f"task {self.name!r} has no download called {name!r}")
-
-    def verify(self, name: str, *, cache: Path) -> tuple[bool, str]:
-        """Return whether the cached file of source `name` is sound, and a sentence on it."""
-        raise UnknownNameError(f"task {self.name!r} has no download called {name!r}")
-
-    def status(self, name: str, *, cache: Path) -> str:
-        """Return what is in the cache for source `name`: ``absent`` or ``97.1 MB``."""
-        raise UnknownNameError(f"task {self.name!r} has no download called {name!r}")
+        for source in self.sources:
+            if source.name == name:
+                return source
+        names = ", ".join(source.name for source in self.sources) or "none"
+        raise UnknownNameError(f"no download is called {name!r}; {self.name} has {names}")

@@ -14,7 +14,6 @@ from codonbench import Dataset, DataSource, Task, TaskSpec, hookimpl
 from codonbench.contracts import Column, Input, Ranking, Target
 from codonbench.data import download
 from codonbench.data.table import TableFormat, read_table
-from codonbench.errors import UnknownNameError
 
 COMMIT = "486343e5212361d6cd7ed03c624f430ed3d5f02e"
 FOLDER = f"https://raw.githubusercontent.com/wds-seu/DeepGene/{COMMIT}/data/GUE/tf"
@@ -82,7 +81,9 @@ class GueTf(Task):
             DownloadError: The download failed, did not verify, or is missing while offline.
         """
         named = data in self.data_names
-        folder = self.fetch(data, cache=cache, offline=offline) if named else Path(data)
+        folder = Path(data)
+        if named:
+            folder = download.fetch(self.source(data), cache, offline=offline)
         table = read_table(folder, TableFormat(classes=("0", "1")))
         sizes = {split: len(rows) for split, rows in table.splits.items()}
         spec = TaskSpec(
@@ -110,32 +111,6 @@ class GueTf(Task):
             report=table.report(),
             provenance={"url": self.sources[0].url} if named else {},
         )
-
-    def fetch(
-        self,
-        name: str,
-        *,
-        cache: Path,
-        offline: bool = False,
-        progress: download.Progress | None = None,
-    ) -> Path:
-        """Return the folder of the download, getting what is missing or damaged."""
-        return download.fetch(self._source(name), cache, offline=offline, progress=progress)
-
-    def verify(self, name: str, *, cache: Path) -> tuple[bool, str]:
-        """Return whether the download is there and intact, and a sentence about it."""
-        return download.verify(self._source(name), cache)
-
-    def status(self, name: str, *, cache: Path) -> str:
-        """Return ``absent`` or ``present, 3.6 MB``."""
-        return download.status(self._source(name), cache)
-
-    def _source(self, name: str) -> DataSource:
-        if name != self.sources[0].name:
-            raise UnknownNameError(
-                f"no download is called {name!r}; {self.name} has {self.sources[0].name}"
-            )
-        return self.sources[0]
 
 
 def gue_tf(number: int) -> GueTf:

@@ -17,7 +17,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from codonbench import Dataset, DataSource, Sequences, TaskOptions
 from codonbench.data import download
 from codonbench.data.fasta import read_fasta, read_table
-from codonbench.errors import ConfigError, DataError, UnknownNameError
+from codonbench.errors import ConfigError, DataError
 from codonbench_datasets.human_codon.genetic_code import GeneticCode, codon_letters, genetic_code
 from codonbench_datasets.human_codon.orf_cache import load_orfs
 from codonbench_datasets.human_codon.orfs import OrfDataset, Orfs
@@ -130,8 +130,8 @@ class HumanCodon(DecipheredTask):
                 f"--data usage only, not to {data!r}"
             )
         if data in self.data_names:
-            source = self._source(data)
-            path: str | Path = self.fetch(data, cache=cache, offline=offline)
+            source = self.source(data)
+            path = download.fetch(source, cache, offline=offline)
             return _load_orfs(path, code, cache, name=data, url=source.url)
         if not _may_exist(data):
             near = get_close_matches(data, self.data_names, n=1)
@@ -139,44 +139,6 @@ class HumanCodon(DecipheredTask):
             names = "" if near else ", ".join(self.data_names)
             raise DataError(f"no file {data!r}; {hint}{names}")
         return _load_orfs(data, code, cache, name=Path(data).name)
-
-    def fetch(
-        self,
-        name: str,
-        *,
-        cache: Path,
-        offline: bool = False,
-        progress: download.Progress | None = None,
-    ) -> Path:
-        """Return a named download, getting it first where it is missing or damaged.
-
-        Args:
-            name: The name of one of `sources`.
-            cache: The folder it lives in.
-            offline: True forbids any network access.
-            progress: Told the bytes received, and those expected or None.
-
-        Raises:
-            UnknownNameError: No download has that name.
-            DownloadError: It cannot be had; says why and what to do.
-        """
-        return download.fetch(self._source(name), cache, offline=offline, progress=progress)
-
-    def verify(self, name: str, *, cache: Path) -> tuple[bool, str]:
-        """Return whether a named download is there and intact, and a sentence about it."""
-        return download.verify(self._source(name), cache)
-
-    def status(self, name: str, *, cache: Path) -> str:
-        """Return ``absent`` or ``present, 97.1 MB`` for a named download."""
-        return download.status(self._source(name), cache)
-
-    def _source(self, name: str) -> DataSource:
-        """Return the download called `name`."""
-        for source in self.sources:
-            if source.name == name:
-                return source
-        names = ", ".join(source.name for source in self.sources)
-        raise UnknownNameError(f"no download is called {name!r}; {self.name} has {names}")
 
 
 def _may_exist(path: str) -> bool:
