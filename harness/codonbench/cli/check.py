@@ -215,7 +215,7 @@ def _examine(send: Send, argument: Any) -> None:
     from codonbench.contracts.run_spec import configure
     from codonbench.errors import BenchError
     from codonbench.plugins.discovery import discover, own_points
-    from codonbench.plugins.source_lines import place
+    from codonbench.plugins.failures import place
     from codonbench.testing.apart import CLOCK
     from codonbench.testing.checklist import last_line
     from codonbench.testing.models import examination

@@ -30,26 +30,7 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
 class RunRequest(Frozen):
-    """What a person asked for, before names are looked up; each field is an option of `bench run`.
-
-    Attributes:
-        model: A model's or preset's name.
-        task: A task's name; None for the one that declares itself the default.
-        data: A data source's name or a path; None for the task's default.
-        seeds: One run each.
-        overrides: Model fields to set, ``{"hidden": "128"}``.
-        task_overrides: Task options to set.
-        epochs, pairs: The budget; at most one of them.
-        full: Spend the whole budget.
-        device: Where to run.
-        threads: CPU threads of each run.
-        engine: ``eager`` is the plain loop; ``traced`` and ``auto`` are faster where they
-            hold, and are the plain loop where they do not; ``compiled`` takes seconds to
-            begin and is faster still, for long runs; ``graph`` replays many steps on a GPU.
-        salt: Of the permutation of class ids.
-        offline: Forbid network access.
-        force: Run again what is already recorded.
-    """
+    """What a person asked for, before names are looked up; as options of `bench run`."""
 
     model: str = Field(description="A model or preset.")
     task: str | None = Field(
@@ -91,18 +72,7 @@ class RunRequest(Frozen):
 
 
 class RunOptions(Frozen):
-    """How and where what was asked is run; nothing here decides a result.
-
-    Attributes:
-        workers: Processes that train; 0 for this one, None for one a core.
-        timeout: Seconds that a run may take.
-        checkpoint_every: Seconds between two checkpoints, at least; 0 for none.
-        sandbox: Whether to hold workers in sandboxes.
-        exclusive: Whether to share the processors with no other run.
-        no_wait: Whether to give up rather than wait for what another process has.
-        plugin, plugins_dir: Plugin files, and folders of them.
-        results: The folder of records.
-    """
+    """How and where what was asked is run; nothing here decides a result."""
 
     workers: int | None = Field(
         default=None,

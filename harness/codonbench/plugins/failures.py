@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import traceback
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
+from types import TracebackType
 
 from pydantic import ValidationError
 
 from codonbench.errors import BenchError
 from codonbench.plugins.selection import Candidate, plain
+
+_NOT_THE_PLUGINS = tuple(
+    str(Path(spec.origin).parent)
+    for spec in map(find_spec, ("codonbench", "torch"))  # found, not imported
+    if spec and spec.origin
+)
 
 
 @dataclass(frozen=True)
@@ -127,3 +136,27 @@ def _hint(error: BaseException, candidate: Candidate) -> str:
             )
         return f"install {error.name.partition('.')[0]!r} beside codonbench, or reinstall {owner}"
     return f"mend it, or switch it off with -p no:{candidate.point or candidate.module}"
+
+
+def place(raised: TracebackType | None, file: str) -> str:
+    """Return `` (mine.py:12)``: the last line of the plugin's that was reached, or nothing.
+
+    Args:
+        raised: The traceback.
+        file: The plugin's file; a frame elsewhere counts where none is in it and it is neither
+            PyTorch's nor ours.
+    """
+    frames = traceback.extract_tb(raised)
+    mine = [frame for frame in frames if frame.filename == file]
+    other = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_PLUGINS)]
+    for frame in (mine or other)[-1:]:
+        return f" ({Path(frame.filename).name}:{frame.lineno})"
+    return ""
+
+
+def file_of(thing: type) -> str:
+    """Return the file that defines a class, or nothing."""
+    try:
+        return inspect.getsourcefile(thing) or ""
+    except (OSError, TypeError):
+        return ""

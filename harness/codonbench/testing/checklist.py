@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from codonbench.plugins.source_lines import place
+from codonbench.plugins.failures import place
 from codonbench.testing.findings import Finding, Verdict, failed, skipped
 
 SubjectT = TypeVar("SubjectT")

@@ -20,7 +20,7 @@ from codonbench.contracts import (
 )
 from codonbench.contracts.run_record import hash_trajectory
 from codonbench.errors import PluginError, UnknownNameError
-from codonbench.plugins.source_lines import file_of, place
+from codonbench.plugins.failures import file_of, place
 from codonbench.scoring.score import Scores, score
 from codonbench.testing.checklist import Check, examine, last_line
 from codonbench.testing.findings import Verdict, failed, insist, passed, warning

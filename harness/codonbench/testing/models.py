@@ -10,7 +10,7 @@ from typing import Any
 from codonbench.contracts import Model, ModelConfig, Reference, Task
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import UnknownNameError
-from codonbench.plugins.source_lines import file_of
+from codonbench.plugins.failures import file_of
 from codonbench.testing import building, identity, learning, outputs, prior, probing
 from codonbench.testing.checklist import Check, examine
 from codonbench.testing.findings import Finding, Verdict, insist

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from codonbench.contracts.machine import TorchFacts
 from codonbench.contracts.run_record import Engine, Status
 from codonbench.errors import CannotCapture, UsageError
-from codonbench.plugins.source_lines import file_of, place
+from codonbench.plugins.failures import file_of, place
 from codonbench.records.printable import storable
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """How many training pairs it takes until something holds of the evaluation set."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -8,8 +9,26 @@ from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory
 from codonbench.contracts import MetricValue, NotMeasured, required_right
 from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray, TrajectoryFacts
 
+_TAUS = {"confident_pairs": 0.9, "confident_pairs_50": 0.5}  # the first is the headline
 
-class PairsConsumed(Metric):
+
+class OfDeciphering(Metric):
+    """A metric of a run under the protocol ``decipher``; subclasses define `compute`.
+
+    Class attributes:
+        gives: Its values, where they do not depend on the task.
+    """
+
+    version: ClassVar[str] = "1"
+    protocols: ClassVar[tuple[str, ...]] = ("decipher",)
+    gives: ClassVar[Mapping[str, Output]] = {}
+
+    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
+        """Return the values it gives, by name."""
+        return self.gives
+
+
+class PairsConsumed(OfDeciphering):
     """Pairs at the first deciphered probe, and at the failing probe just before it.
 
     The true value lies above `last_failing_pairs` and at or below `pairs_consumed`.
@@ -17,22 +36,18 @@ class PairsConsumed(Metric):
     """
 
     name = "pairs_consumed"
-    version = "1"
     summary = "Training pairs until the task is deciphered for the first time."
-    protocols = ("decipher",)
 
-    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
-        """Return the two ends of the bracket."""
-        return {
-            "pairs_consumed": Output(
-                unit="pairs", direction="lower", summary="Pairs at the first deciphered probe."
-            ),
-            "last_failing_pairs": Output(
-                unit="pairs",
-                direction="none",
-                summary="Pairs at the last failing probe before the first deciphered one.",
-            ),
-        }
+    gives: ClassVar = {
+        "pairs_consumed": Output(
+            unit="pairs", direction="lower", summary="Pairs at the first deciphered probe."
+        ),
+        "last_failing_pairs": Output(
+            unit="pairs",
+            direction="none",
+            summary="Pairs at the last failing probe before the first deciphered one.",
+        ),
+    }
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the bracket; None or NOT_MEASURED where no probe is deciphered."""
@@ -50,7 +65,7 @@ def _last_failing(trajectory: Trajectory) -> MetricValue:
     return int(trajectory.pairs[first - 1]) if first > 0 else None
 
 
-class DecipherEpoch(Metric):
+class DecipherEpoch(OfDeciphering):
     """``ceil(pairs_consumed / epoch_pairs)``, counted from 1.
 
     Right on the last pair of epoch 1 is epoch 1; one pair later is epoch 2. A model that is
@@ -58,13 +73,9 @@ class DecipherEpoch(Metric):
     """
 
     name = "decipher_epoch"
-    version = "1"
     summary = "Epoch, from 1, in which the task is deciphered for the first time."
-    protocols = ("decipher",)
 
-    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
-        """Return the one output."""
-        return {"decipher_epoch": Output(unit="epochs", direction="lower", summary=self.summary)}
+    gives: ClassVar = {"decipher_epoch": Output(unit="epochs", direction="lower", summary=summary)}
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the epoch; None or NOT_MEASURED where no probe is deciphered."""
@@ -74,7 +85,7 @@ class DecipherEpoch(Metric):
         return {"decipher_epoch": max(1, -(-pairs // trajectory.facts.epoch_pairs))}
 
 
-class ExcessPairs(Metric):
+class ExcessPairs(OfDeciphering):
     """`pairs_consumed` minus `all_seen` rounded up to the end of its batch.
 
     A learner that needs to see each input once has exactly 0, whatever the luck of its
@@ -85,20 +96,16 @@ class ExcessPairs(Metric):
     """
 
     name = "excess_pairs"
-    version = "1"
     summary = "Pairs consumed beyond the batch in which the stream has shown every input."
-    protocols = ("decipher",)
 
-    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
-        """Return the bound and the excess over it."""
-        return {
-            "all_seen": Output(
-                unit="pairs",
-                direction="none",
-                summary="Position in this seed's stream at which every input has appeared.",
-            ),
-            "excess_pairs": Output(unit="pairs", direction="lower", summary=self.summary),
-        }
+    gives: ClassVar = {
+        "all_seen": Output(
+            unit="pairs",
+            direction="none",
+            summary="Position in this seed's stream at which every input has appeared.",
+        ),
+        "excess_pairs": Output(unit="pairs", direction="lower", summary=summary),
+    }
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return both; the excess is None where either of its terms is."""
@@ -139,7 +146,7 @@ def batch_end(position: int, facts: TrajectoryFacts) -> int:
     return min(end, facts.pairs) if position <= facts.pairs else end
 
 
-class SustainedPairs(Metric):
+class SustainedPairs(OfDeciphering):
     """The first probe from which all probes stay right for the next `window_pairs` pairs.
 
     That is the start of the first unbroken stretch of deciphered probes whose last probe
@@ -153,27 +160,23 @@ class SustainedPairs(Metric):
     """
 
     name = "sustained_pairs"
-    version = "1"
     summary = "Training pairs until the task is deciphered and stays so for a whole window."
-    protocols = ("decipher",)
 
-    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
-        """Return when, after how many relapses, and whether."""
-        return {
-            "sustained_pairs": Output(
-                unit="pairs",
-                direction="lower",
-                summary="Pairs at the first probe from which deciphering lasts a window.",
-            ),
-            "relapses": Output(
-                unit="count",
-                direction="lower",
-                summary="Times the task was deciphered and lost again before it was sustained.",
-            ),
-            "success": Output(
-                unit="bool", direction="higher", summary="Whether deciphering was sustained."
-            ),
-        }
+    gives: ClassVar = {
+        "sustained_pairs": Output(
+            unit="pairs",
+            direction="lower",
+            summary="Pairs at the first probe from which deciphering lasts a window.",
+        ),
+        "relapses": Output(
+            unit="count",
+            direction="lower",
+            summary="Times the task was deciphered and lost again before it was sustained.",
+        ),
+        "success": Output(
+            unit="bool", direction="higher", summary="Whether deciphering was sustained."
+        ),
+    }
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the three values; see the class for None and NOT_MEASURED."""
@@ -208,7 +211,7 @@ def _relapses(right: BoolArray) -> int:
     return int(np.count_nonzero(right[:-1] & ~right[1:]))
 
 
-class ConfidentPairs(Metric):
+class ConfidentPairs(OfDeciphering):
     """The first probe at which every true class has probability tau or more.
 
     For a task with a target accuracy below 1, as many probe inputs must be that sure as
@@ -217,28 +220,21 @@ class ConfidentPairs(Metric):
     """
 
     name = "confident_pairs"
-    version = "1"
     summary = "Training pairs until every true class has at least a given probability."
-    protocols = ("decipher",)
 
-    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
-        """Return one output for each tau; 0.9 is the headline."""
-        return {
-            name: Output(
-                unit="pairs",
-                direction="lower",
-                summary=f"Pairs at the first probe with p(true class) >= {tau} throughout.",
-            )
-            for name, tau in _TAUS.items()
-        }
+    gives: ClassVar = {
+        name: Output(
+            unit="pairs",
+            direction="lower",
+            summary=f"Pairs at the first probe with p(true class) >= {tau} throughout.",
+        )
+        for name, tau in _TAUS.items()
+    }
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return pairs for each tau; None or NOT_MEASURED where no probe is that sure."""
         surest = _required_confidence(trajectory, required_right(task))
         return {name: first_passage(surest >= tau, trajectory) for name, tau in _TAUS.items()}
-
-
-_TAUS = {"confident_pairs": 0.9, "confident_pairs_50": 0.5}
 
 
 def _required_confidence(trajectory: Trajectory, needed: int) -> FloatArray:

@@ -1,18 +1,19 @@
 """How a run stands at its last snapshot: the rarest inputs, and the pairs held out."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
-from codonbench import Metric, Output, TaskSpec, Trajectory
+from codonbench import Output, TaskSpec, Trajectory
 from codonbench.contracts import MetricValue
-from codonbench_metrics.first_passage import first_passage
+from codonbench_metrics.first_passage import OfDeciphering, first_passage
 
 _SURE = 0.9
 _VISIBLE = 0.056  # where the reference publication's colour scale saturates
 
 
-class RareStopAmbiguity(Metric):
+class RareStopAmbiguity(OfDeciphering):
     """How many stop codons are left ambiguous, and how each of them stands.
 
     Stop codons end one open reading frame each, so they are the rarest inputs and the last
@@ -22,9 +23,7 @@ class RareStopAmbiguity(Metric):
     """
 
     name = "rare_stop_ambiguity"
-    version = "1"
     summary = "Stop codons that the model is not sure of at the end, and how each stands."
-    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return the count, the pairs until all are right, and four values a stop codon."""
@@ -97,7 +96,7 @@ def _values_of(stop: int, trajectory: Trajectory) -> dict[str, MetricValue]:
     }
 
 
-class HeldOutAccuracy(Metric):
+class HeldOutAccuracy(OfDeciphering):
     """Share of the held-out pairs that the last probe has right.
 
     A held-out pair is a probe input, so the accuracy follows from the probe and from how
@@ -106,13 +105,9 @@ class HeldOutAccuracy(Metric):
     """
 
     name = "test_accuracy"
-    version = "1"
     summary = "Share of the held-out pairs that are right at the last probe."
-    protocols = ("decipher",)
 
-    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
-        """Return the one output."""
-        return {"test_accuracy": Output(unit="share", direction="higher", summary=self.summary)}
+    gives: ClassVar = {"test_accuracy": Output(unit="share", direction="higher", summary=summary)}
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the share, 0 to 1."""

@@ -14,9 +14,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory
+from codonbench import NOT_MEASURED, Output, TaskSpec, Trajectory
 from codonbench.contracts import MetricValue
 from codonbench.contracts.trajectory import BoolArray, IntArray
+from codonbench_metrics.first_passage import OfDeciphering
 
 _BATCH = 64
 _VISIBLE = 0.056  # p at which the map's colour scale saturates: brighter looks the same
@@ -29,7 +30,7 @@ _CRITERIA = {
 _PUBLISHED = "unique"
 
 
-class PaperInstrument(Metric):
+class PaperInstrument(OfDeciphering):
     """The epoch and the pairs that the paper's heat map and its counting would give.
 
     What "unequivocal" means is not spelt out in the paper, so three readings are given:
@@ -47,9 +48,7 @@ class PaperInstrument(Metric):
     """
 
     name = "paper_instrument"
-    version = "1"
     summary = "Epoch and pairs as the heat maps of Joiret et al. (2023) would report them."
-    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return epoch and pairs, under the published criterion and under each of three."""
