@@ -3,6 +3,7 @@
 import pickle
 import re
 import textwrap
+from types import ModuleType
 
 import pytest
 from pydantic import ValidationError
@@ -100,8 +101,7 @@ def test_the_same_as_a_class_gives_the_same_weights(toys):
 
 
 def test_it_is_registered_without_a_hook_and_once_with_one(toys):
-    for models in ((), (two_layers,)):
-        module = toys.module(__name__, models=models)
+    for module in (ModuleType(__name__), toys.module(__name__, models=(two_layers,))):
         module.two_layers = two_layers
         registry = registry_of(module)
         assert list(registry.models) == ["two-layers", "two-layers-8"]
@@ -115,8 +115,8 @@ def registry_of(module):
     return registry
 
 
-def test_one_that_is_only_imported_is_not_registered_again(toys):
-    module = toys.module("another")
+def test_one_that_is_only_imported_is_not_registered_again():
+    module = ModuleType("another")
     module.two_layers = two_layers
     assert registry_of(module).models == {}
 
@@ -136,7 +136,7 @@ def test_a_function_that_cannot_be_called_is_refused_in_words(function, message)
 
 @pytest.mark.parametrize("mark", [codonbench.model, lambda function: codonbench.model()(function)])
 def test_a_mark_without_its_encoding_is_refused_in_words(mark):
-    with pytest.raises(PluginError, match=r'expected one by its name.*encoding="codon_onehot"'):
+    with pytest.raises(PluginError, match=r'expected one by its name.*encoding="input_onehot"'):
         mark(lambda task: None)
 
 
