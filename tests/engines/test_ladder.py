@@ -17,8 +17,8 @@ from codonbench.engines.check import check_against_reference, same_alone
 from codonbench.engines.rungs import COMPILED, GRAPH, LADDER
 from codonbench.engines.traced import Traced
 from codonbench.errors import CannotCapture
-from codonbench.execution.run_all import run_all
-from codonbench.execution.run_one import run
+from codonbench.execution.run import run_all
+from codonbench.execution.run import run
 from codonbench.protocols.setup import RunSetup
 from codonbench.records.store import Store
 from codonbench.training.seeding import seeded_globals

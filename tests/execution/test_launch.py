@@ -9,16 +9,14 @@ from pathlib import Path
 import pytest
 
 from codonbench.errors import WorkerError
-from codonbench.execution import frames
-from codonbench.execution.launch import launch
+from codonbench.execution.process import Inbox, launch
 from codonbench.execution.worker_process import WorkerProcess, launch_worker
 
 PRELUDE = """
 import os, signal, sys, time
-from codonbench.execution import frames
-from codonbench.execution.lifeline import take_hold
+from codonbench.execution.process import framed, send_all, take_hold
 hears, speaks = take_hold()
-frames.send_all(speaks, frames.pack(b"there"))
+send_all(speaks, framed(b"there"))
 """
 
 
@@ -32,7 +30,7 @@ def begin(tmp_path, monkeypatch):
         (tmp_path / "inside.py").write_text(PRELUDE + code)
         process = launch("inside", **options)
         begun.append(process)
-        assert frames.Inbox(process.speaks).wait(60)[0] == b"there"
+        assert Inbox(process.speaks).wait(60)[0] == b"there"
         return process
 
     yield begin
@@ -71,11 +69,11 @@ def test_kill_ends_what_it_has_started_too(begin, tmp_path):
     process = begin(
         "child = os.fork()\n"
         "if child:\n"
-        "    frames.send_all(speaks, frames.pack(str(child).encode()))\n"
+        "    send_all(speaks, framed(str(child).encode()))\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "time.sleep(600)\n"
     )
-    child = int(frames.Inbox(process.speaks).wait(60)[0])
+    child = int(Inbox(process.speaks).wait(60)[0])
     process.kill()
     assert process.exitcode == -signal.SIGKILL
     status = Path(f"/proc/{child}/status")
@@ -142,7 +140,7 @@ def test_a_worker_tells_what_pytorch_says_and_ends_without_a_word(capfd):
 
 
 def test_the_parent_needs_no_torch():
-    modules = ("frames", "launch", "lifeline", "machine", "sandbox", "worker", "device_locks")
+    modules = ("process", "pool", "run", "executor", "machine", "sandbox", "worker", "device_locks")
     names = ", ".join(f"codonbench.execution.{name}" for name in modules)
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

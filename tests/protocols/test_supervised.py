@@ -16,7 +16,7 @@ from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.stream import BatchClock
 from codonbench.errors import ConfigError
 from codonbench.execution.prepare import prepare
-from codonbench.execution.run_one import run
+from codonbench.execution.run import run
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import unwatched
 from codonbench.protocols.setup import RunSetup

@@ -15,7 +15,7 @@ from codonbench.engines.capture import captured
 from codonbench.engines.rungs import GRAPH, LADDER
 from codonbench.execution.in_process import train
 from codonbench.execution.pool import WorkerPool
-from codonbench.execution.run_all import run_all
+from codonbench.execution.run import run_all
 from codonbench.records.store import Store
 from codonbench.training.checkpoint import Keeper
 
@@ -180,12 +180,12 @@ def test_states_of_workers_come_to_lie_beside_the_checkpoints(toys, tmp_path):
     expected = runs(job, registry, tmp_path / "whole", every=None)
     folder = tmp_path / "cut"
     with WorkerPool(1, states=folder / "checkpoints") as pool, pytest.raises(GoneError):
-        runs(job, registry, folder, ending(folder), learner=pool.learn)
+        runs(job, registry, folder, ending(folder), learner=pool.train)
     kept = {Path(name).suffix for name in checkpoints(folder)}
     assert kept == {".ckpt", ".state"}
     said = []
     with WorkerPool(1, states=folder / "checkpoints") as pool:
-        gone_on = runs(job, registry, folder, learner=pool.learn, say=said.append)
+        gone_on = runs(job, registry, folder, learner=pool.train, say=said.append)
     assert any("goes on from" in sentence for sentence in said)
     assert_same(gone_on, expected)
     assert not (folder / "checkpoints").exists()

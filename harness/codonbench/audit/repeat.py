@@ -15,7 +15,7 @@ from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
 from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
 from codonbench.execution.in_process import train
 from codonbench.execution.prepare import Job, prepare
-from codonbench.execution.run_one import Train, run
+from codonbench.execution.run import Train, run
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Referee, Watch, unwatched

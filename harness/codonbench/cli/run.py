@@ -25,7 +25,7 @@ from codonbench.data.cache import is_offline
 from codonbench.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from codonbench.execution.run_all import Outcome
+    from codonbench.execution.run import Outcome
 
 
 @with_options_of(

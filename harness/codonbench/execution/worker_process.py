@@ -13,11 +13,9 @@ from pathlib import Path
 
 from codonbench.contracts.machine import TorchFacts
 from codonbench.errors import OutOfTurnError, WorkerError
-from codonbench.execution import frames
-from codonbench.execution.bubblewrap import STATES
-from codonbench.execution.launch import Process, launch
 from codonbench.execution.messages import Arrays, Hello, Message, Spoken, pack, unpack
-from codonbench.execution.sandbox import Sandbox
+from codonbench.execution.process import Frame, Inbox, Process, launch, send
+from codonbench.execution.sandbox import STATES, Sandbox
 
 _PATIENCE = 10.0  # seconds for an answer to be taken off our hands
 _TO_GREET = 600.0  # seconds for a worker to come up, which it does once it has imported PyTorch
@@ -68,7 +66,7 @@ class WorkerProcess:
                 self.states = Path(tempfile.mkdtemp(dir=beside, prefix=".worker-")).absolute()
         self.states_inside = STATES if sandboxed and self.states else self.states
         self.process = launch(self.states)
-        self._inbox = frames.Inbox(self.process.speaks)
+        self._inbox = Inbox(self.process.speaks)
 
     @property
     def fd(self) -> int:
@@ -86,7 +84,7 @@ class WorkerProcess:
         Raises:
             OSError: It does not listen.
         """
-        frames.send(self.process.hears, pack(message, arrays), _PATIENCE)
+        send(self.process.hears, pack(message, arrays), _PATIENCE)
 
     def heard(self) -> Iterator[tuple[Message, Arrays]]:
         """Yield what it has said by now, its greeting noted.
@@ -122,7 +120,7 @@ class WorkerProcess:
             raise WorkerError(f"a worker process {self.how_it_ended()} before it came up")
         return self.facts
 
-    def _noted(self, frame: frames.Frame) -> tuple[Message, Arrays]:
+    def _noted(self, frame: Frame) -> tuple[Message, Arrays]:
         message, arrays = unpack(frame)
         if isinstance(message, Hello):
             if self.facts is not None:
