@@ -17,12 +17,12 @@ from codonbench.engines.check import check_against_reference, same_alone
 from codonbench.engines.rungs import COMPILED, GRAPH, LADDER
 from codonbench.engines.traced import Traced
 from codonbench.errors import CannotCapture
-from codonbench.execution.run import run_all
-from codonbench.execution.run import run
+from codonbench.execution.run import run, run_all
 from codonbench.protocols.setup import RunSetup
 from codonbench.records.store import Store
+from codonbench.training.request import train_request
 from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import make_state, train_request
+from codonbench.training.state import make_state
 from codonbench.training.weights import hash_weights
 
 PRESETS = [

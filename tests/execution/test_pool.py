@@ -21,6 +21,7 @@ from codonbench.execution.prepare import prepare
 from codonbench.execution.process import Process
 from codonbench.execution.run import run, run_all
 from codonbench.plugins.discovery import discover, file_modules
+from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
 
 PLUGINS = """
@@ -461,11 +462,12 @@ def test_a_worker_stays_for_more_runs_of_one_author_and_for_no_other(registry, t
         asked = RunRequest(model=model, overrides=overrides, pairs=640, seeds=seeds)
         return prepare(asked, registry, tmp_path / "cache")
 
+    def statuses(job):
+        return [result.status for _, result in pool.train(job, unwatched)]
+
     with WorkerPool(1, file_modules()) as pool:
         for seeds in ((0, 1), (2,)):
-            assert [result.status for _, result in pool.train(work("count", seeds), unwatched)] == [
-                "done"
-            ] * len(seeds)
+            assert statuses(work("count", seeds)) == ["done"] * len(seeds)
         assert len(process_of(tmp_path)) == 1
         assert [result.status for _, result in pool.train(work("mlp-64", (0,)), unwatched)] == [
             "done"

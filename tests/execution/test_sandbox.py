@@ -15,7 +15,7 @@ import pytest
 
 from codonbench.errors import UsageError
 from codonbench.execution import bubblewrap
-from codonbench.execution.process import launch
+from codonbench.execution.process import Inbox, framed, launch, send
 from codonbench.execution.sandbox import Limits, Sandbox, unavailable
 
 needs_sandbox = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))

@@ -21,7 +21,7 @@ from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import unwatched
 from codonbench.protocols.setup import RunSetup
 from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss
-from codonbench.training.state import train_request
+from codonbench.training.request import train_request
 
 ranked_by = lambda metric: Ranking(  # noqa: E731
     metric=metric, direction="higher", columns=(Column(metric=metric, title=metric),)

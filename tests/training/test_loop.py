@@ -11,10 +11,17 @@ from codonbench.protocols.setup import RunSetup
 from codonbench.training.arithmetic import pin_arithmetic
 from codonbench.training.checkpoint import Checkpointer
 from codonbench.training.feed import Feed
-from codonbench.training.loop import evaluate, make_step, train
-from codonbench.training.losses import binary_cross_entropy, cross_entropy, squared_error
+from codonbench.training.loop import (
+    binary_cross_entropy,
+    cross_entropy,
+    evaluate,
+    make_step,
+    squared_error,
+    train,
+)
+from codonbench.training.request import train_request
 from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import make_state, train_request
+from codonbench.training.state import make_state
 from codonbench.training.weights import hash_weights
 from codonbench_datasets.decipher import Positions
 
