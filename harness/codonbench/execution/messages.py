@@ -40,6 +40,8 @@ from codonbench.execution.prepare import Job
 from codonbench.execution.process import Frame, framed, importable
 from codonbench.plugins.discovery import import_file
 from codonbench.plugins.registry import Registry
+from codonbench.protocols.base import Evaluation
+from codonbench.protocols.referee import Instructions
 from codonbench.training.request import TrainRequest
 from codonbench.training.result import MOST_DETAILS
 
@@ -71,7 +73,7 @@ class Given(Frozen):
 
 
 class Order(Frozen):
-    """Train a model; what its runs are told of the task follows, see `orders`.
+    """Train a model; what its runs are told of the task follows, see `write_order`.
 
     Attributes:
         path: Folders to import from, after all others.
@@ -198,6 +200,10 @@ class Ended(Frozen):
     weights_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+OF_RESULT = tuple(name for name in Ended.model_fields if name not in ("kind", "run"))
+"""The fields that `Ended` and `TrainResult` have in common."""
+
+
 class Served(Frozen):
     """All that was ordered is done; the worker waits for more."""
 
@@ -314,7 +320,29 @@ def _arrays(told: tuple[_Array, ...], body: memoryview) -> dict[str, npt.NDArray
     return found
 
 
-_SPLIT = "split_"  # before the name of a split in the arrays
+def told(instructions: Sequence[Instructions]) -> tuple[Told, Arrays]:
+    """Return how some runs go on, as it travels."""
+    message = Told(
+        due=tuple(
+            None if i.evaluation is None else Due(**vars(i.evaluation)) for i in instructions
+        ),
+        keep=tuple(i.keep for i in instructions),
+        counts=tuple(len(i.index) for i in instructions),
+    )
+    arrays = {"index": np.concatenate([i.index for i in instructions]).astype(np.int32)}
+    targets = np.concatenate([i.targets for i in instructions])
+    return message, arrays | ({"targets": targets.astype(np.int32)} if len(targets) else {})
+
+
+def read_told(message: Told, arrays: Arrays) -> list[Instructions]:
+    """Return how some runs go on, in the worker."""
+    ends = np.cumsum(message.counts)[:-1]
+    index = np.split(arrays["index"].astype(np.int64), ends)
+    targets = [np.zeros(0, dtype=np.int64)] * len(index)
+    if "targets" in arrays:
+        targets = np.split(arrays["targets"].astype(np.int64), ends)
+    due = [d and Evaluation(**d.model_dump()) for d in message.due]
+    return list(map(Instructions, due, message.keep, index, targets))
 
 
 def write_order(
@@ -329,8 +357,8 @@ def write_order(
 
     Args:
         job: Whose model is trained.
-        requests: What its runs are told; they differ in chance, weights of classes and hidden
-            targets only.
+        requests: What its runs are told; they differ in chance, splits, known targets and weights
+            of classes only.
         files: Name and path of each plugin module that is no installed one.
         states: Where states of runs are kept.
         inside: The same folder, as the worker knows it.
@@ -352,27 +380,19 @@ def write_order(
         every=None if states is None else every,
         states=inside,
     )
-    return order, {**_items(first.items), **_by_run(requests)}
-
-
-def _items(items: Items) -> Arrays:
-    if isinstance(items, Features):
-        return {"features": items.values}
-    return {"letters": items.letters, "offsets": items.offsets}
-
-
-def _by_run(requests: Sequence[TrainRequest]) -> Arrays:
-    """Return what differs from run to run, or may: splits, targets, weights of classes."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    if isinstance(first.items, Features):
+        arrays["features"] = first.items.values
+    else:
+        arrays |= {"letters": first.items.letters, "offsets": first.items.offsets}
     for request in requests:
-        for name, index in request.evaluated.items():
-            arrays[f"{_SPLIT}{name}:{request.run}"] = index
+        own = {f"split {name}": index for name, index in request.evaluated.items()}
         if len(request.trained):
-            arrays[f"trained:{request.run}"] = request.trained
-            arrays[f"targets:{request.run}"] = request.targets[request.trained]
+            own |= {"trained": request.trained, "targets": request.targets[request.trained]}
         if request.class_weights is not None:
-            arrays[f"class_weights:{request.run}"] = request.class_weights
-    return arrays
+            own["class_weights"] = request.class_weights
+        arrays |= {f"{request.run}:{name}": array for name, array in own.items()}
+    return order, arrays
 
 
 def _given(request: TrainRequest, states: Path | None, inside: Path | None) -> Given:
@@ -412,26 +432,22 @@ def read_order(order: Order, arrays: Arrays) -> tuple[type[Model], ModelConfig, 
 
 def _request(order: Order, given: Given, items: Items, arrays: Arrays) -> TrainRequest:
     """Return what one run is told."""
-    own = {
-        name.rpartition(":")[0]: array
-        for name, array in arrays.items()
-        if name.endswith(f":{given.run}")
-    }
+    mark = f"{given.run}:"
+    own = {name.removeprefix(mark): a for name, a in arrays.items() if name.startswith(mark)}
     trained = own.get("trained", np.zeros(0, dtype=np.int64))
-    told = own.get("targets")
     classes = order.view.target == "classes"
     shape = (len(items),) if classes else (len(items), order.view.n_outputs)
     targets = np.zeros(shape, dtype=np.int64 if classes else np.float32)
-    if told is not None:
-        targets[trained] = told
+    if "targets" in own:
+        targets[trained] = own["targets"]
     return TrainRequest(
         run=given.run,
         view=order.view,
         items=items,
         evaluated={
-            name.removeprefix(_SPLIT): index
+            name.removeprefix("split "): index
             for name, index in own.items()
-            if name.startswith(_SPLIT)
+            if name.startswith("split ")
         },
         targets=targets,
         trained=trained,

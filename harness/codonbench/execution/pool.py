@@ -1,4 +1,4 @@
-"""Work shared out to worker processes, which stay for more: led, timed, and taken in as it ends."""
+"""Work shared out to worker processes, which stay for more; results taken in as they come."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -25,10 +25,10 @@ from codonbench.contracts.machine import TorchFacts
 from codonbench.errors import OutOfTurnError, UsageError
 from codonbench.execution.in_process import TOGETHER
 from codonbench.execution.messages import (
+    OF_RESULT,
     Arrays,
     Ask,
     Began,
-    Due,
     Ended,
     File,
     Hello,
@@ -36,15 +36,15 @@ from codonbench.execution.messages import (
     Message,
     Served,
     Taken,
-    Told,
     Unusable,
+    told,
     write_order,
 )
 from codonbench.execution.prepare import Job
 from codonbench.execution.referees import RefereeGroup
 from codonbench.execution.sandbox import Sandbox
 from codonbench.execution.worker_process import Launch, WorkerProcess, launch_worker
-from codonbench.protocols.referee import Instructions, Referee, Shown, Watch
+from codonbench.protocols.referee import Referee, Shown, Watch
 from codonbench.records.checkpoint_files import Checkpoints
 from codonbench.records.printable import harmless, visible
 from codonbench.training.result import TrainResult
@@ -56,17 +56,18 @@ TO_BEGIN = 60.0
 """Seconds beyond a run's own that a worker has until the run begins, where those are limited."""
 
 _PATIENCE = 10.0  # seconds for an end to be known
+_TICK = 0.2  # seconds between two looks at the clock
 
 
 class RunGroup:
-    """Some runs of one model in one worker.
+    """Some runs of one model in one worker, which is idle or still coming up.
 
     Args:
         job: What the worker is to do.
         watch: Called as each run begins.
         checkpoints: Where their progress is kept and looked for; None for nowhere.
         files: Name and path of each plugin module that is no installed one.
-        worker: Who trains; it is idle, or still coming up.
+        worker: Who trains.
 
     Attributes:
         worker: The same.
@@ -99,7 +100,10 @@ class RunGroup:
         self._idle_since = time.monotonic()
         worker.owner = job.entry.origin.distribution
         if worker.facts is not None:
-            self._attempt(self._order)
+            try:
+                self._order()
+            except OSError:
+                self._end_worker(patience=_PATIENCE)
 
     def hear(self) -> Iterator[tuple[Referee, TrainResult]]:
         """Take in what has come, and answer it; yield the runs it ends.
@@ -112,15 +116,15 @@ class RunGroup:
                 if self.gone:
                     return
                 if isinstance(message, Ended):
-                    yield from self._end(message)
+                    yield self._run_ended(message)
                 else:
                     self._answer(message, arrays)
         except OutOfTurnError as error:
-            self._bury(f"sent a message out of turn: {error}")
+            self._end_worker(f"sent a message out of turn: {error}")
         except ValueError:
-            self._bury("sent what is no message")
+            self._end_worker("sent what is no message")
         except (EOFError, OSError):  # it is ending, which on a busy machine takes a while
-            self._bury(patience=_PATIENCE)
+            self._end_worker(patience=_PATIENCE)
 
     @property
     def _referees(self) -> RefereeGroup:
@@ -133,9 +137,9 @@ class RunGroup:
         assert self.worker.facts is not None
         worker, kept = self.worker, self._checkpoints
         self._group = group = RefereeGroup(self.job, self._watch, kept, worker.facts)
-        places = (worker.states, worker.states_inside)
+        folders = (worker.states, worker.states_inside)
         every = None if kept is None else kept.every
-        worker.send(*write_order(self.job, group.requests(), self._files, *places, every))
+        worker.send(*write_order(self.job, group.requests(), self._files, *folders, every))
         group.prepare()  # while it builds its modules
 
     def _answer(self, message: Message, arrays: Arrays) -> None:
@@ -144,7 +148,7 @@ class RunGroup:
         elif isinstance(message, Unusable):
             if not self._asked_for_pairs:
                 raise UsageError(harmless(message.error))
-            self._bury(f"refuses to go on: {visible(message.error)}")
+            self._end_worker(f"refuses to go on: {visible(message.error)}")
         elif isinstance(message, Began):
             self._referees.begin(self._known(message.run))
             self._began.setdefault(message.run, time.monotonic())
@@ -152,8 +156,8 @@ class RunGroup:
             self._keep(message)
         elif isinstance(message, Ask):
             self._asked_for_pairs = True
-            told = self._referees.answer(self._shown(message, arrays))
-            self.worker.send(*_told(told))
+            instructions = self._referees.answer(self._shown(message, arrays))
+            self.worker.send(*told(instructions))
         elif isinstance(message, Served) and not self._unfinished():
             self.served = True
         else:
@@ -197,7 +201,7 @@ class RunGroup:
             raise OutOfTurnError(f"speaks of run {run}")
         return run
 
-    def _end(self, message: Ended) -> Iterator[tuple[Referee, TrainResult]]:
+    def _run_ended(self, message: Ended) -> tuple[Referee, TrainResult]:
         referee = self._referees.referees[self._known(message.run)]
         status, error = message.status, message.error
         if status == "done" and not referee.over:
@@ -206,18 +210,11 @@ class RunGroup:
             raise OutOfTurnError(f"says {status}")
         if status == "interrupted" and self._asked is None:
             status, error = "error", "interrupted itself"
-        result = TrainResult(
-            position=message.position,
-            evaluate_seconds=message.evaluate_seconds,
-            status=status,
-            error=error,
-            details=message.details,
-            engine=message.engine,
-            parameters=message.parameters,
-            weights_sha256=message.weights_sha256,
-        )
         self.in_order = self.in_order and status == "done"
-        yield self._collected(message.run, result)
+        facts = {name: getattr(message, name) for name in OF_RESULT}
+        return self._collected(
+            message.run, TrainResult(**facts | {"status": status, "error": error})
+        )
 
     def _collected(self, run: int, result: TrainResult) -> tuple[Referee, TrainResult]:
         self._ended.add(run)
@@ -235,16 +232,16 @@ class RunGroup:
         idle = 0.0 if running else now - self._idle_since
         asked = 0.0 if self._asked is None else now - self._asked
         if asked > GRACE or (not unfinished and idle > GRACE):
-            self._bury()
+            self._end_worker()
         elif timeout is not None and any(now - t > timeout for t in running):
             self._overdue = timeout
-            self._bury()
+            self._end_worker()
         elif timeout is not None and unfinished and idle > timeout + TO_BEGIN:
             self._overdue = timeout + TO_BEGIN
             self._began[unfinished[0]] = self._idle_since  # it is that one's turn
-            self._bury()
+            self._end_worker()
         elif self.worker.ended_unheard:
-            self._bury()
+            self._end_worker()
 
     def ask_to_stop(self) -> None:
         """Let the worker tell what it has so far."""
@@ -252,13 +249,7 @@ class RunGroup:
             self._asked = time.monotonic()
             self.worker.process.terminate()
 
-    def _attempt(self, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except OSError:
-            self._bury(patience=_PATIENCE)
-
-    def _bury(self, why: str | None = None, patience: float = 1.0) -> None:
+    def _end_worker(self, why: str = "", patience: float = 1.0) -> None:
         if not self.gone:
             self.gone = True
             self.worker.process.join(patience)
@@ -270,17 +261,16 @@ class RunGroup:
         for run in self._unfinished():
             if run in self._begun_anew() or (self._asked is not None and run not in self._began):
                 continue
-            result = TrainResult()
             at = 0 if self._group is None else self._group.referees[run].position
             where = f"at {at:,} pairs"
             if self._asked is not None:
-                result.status, result.error = "interrupted", None
+                result = TrainResult(status="interrupted")
             elif self._overdue is not None:
-                result.status = "timeout"
-                result.error = f"not over after {self._overdue:g} seconds, {where}"
+                error = f"not over after {self._overdue:g} seconds, {where}"
+                result = TrainResult(status="timeout", error=error)
             else:
-                result.status = "error"
-                result.error = f"the worker process {self._why}, {where}"
+                error = f"the worker process {self._why}, {where}"
+                result = TrainResult(status="error", error=error)
             yield self._collected(run, result)
 
     def left_over(self) -> list[Job]:
@@ -300,24 +290,6 @@ class RunGroup:
         if self._overdue is not None:
             return [run for run in unfinished if run not in self._began]
         return unfinished
-
-
-def _told(instructions: Sequence[Instructions]) -> tuple[Told, Arrays]:
-    """Return how some runs go on, as it travels."""
-    told = Told(
-        due=tuple(
-            None if each.evaluation is None else Due(**vars(each.evaluation))
-            for each in instructions
-        ),
-        keep=tuple(each.keep for each in instructions),
-        counts=tuple(len(each.index) for each in instructions),
-    )
-    arrays = {"index": np.concatenate([each.index for each in instructions]).astype(np.int32)}
-    targets = np.concatenate([each.targets for each in instructions])
-    return told, arrays | ({"targets": targets.astype(np.int32)} if len(targets) else {})
-
-
-_TICK = 0.2  # seconds between two looks at the clock
 
 
 class WorkerPool:
@@ -398,12 +370,12 @@ class WorkerPool:
         Raises:
             UsageError: The model cannot serve this task.
         """
-        told = False
+        recorded = False
         with self._ctrl_c_noted():
             for referee, result in self._trained(job, watch, checkpoints):
-                told = told or result.status == "interrupted"
+                recorded = recorded or result.status == "interrupted"
                 yield referee, result
-        if self.interrupted and not told:  # else the records tell
+        if self.interrupted and not recorded:
             raise KeyboardInterrupt
 
     def _trained(

@@ -108,6 +108,7 @@ def run_all(
         return
     checkpoints = _checkpoints(job, store, every, say)
     with store.claims() as claims:
+        checkpoints.sweep()
         while waiting:
             mine, waiting = _claimed(waiting, claims, terms, say)
             due = []

@@ -17,6 +17,7 @@ import numpy as np
 
 from codonbench.errors import UsageError
 from codonbench.execution.messages import (
+    OF_RESULT,
     Arrays,
     Ask,
     Began,
@@ -32,10 +33,10 @@ from codonbench.execution.messages import (
     Unusable,
     pack,
     read_order,
+    read_told,
     unpack_told,
 )
 from codonbench.execution.process import receive, send_all, take_hold
-from codonbench.protocols.base import Evaluation
 from codonbench.protocols.referee import Instructions, Shown
 from codonbench.records.printable import storable
 from codonbench.training.result import TrainResult
@@ -160,13 +161,7 @@ class Relay:
         self._parent.send(Ask(runs=runs, positions=positions), arrays)
         told, columns = self._parent.hear()
         assert isinstance(told, Told)
-        ends = np.cumsum(told.counts)[:-1]
-        index = np.split(columns["index"].astype(np.int64), ends)
-        targets = [columns.get("targets", np.zeros(0, dtype=np.int64))] * len(index)
-        if len(targets[0]):
-            targets = np.split(targets[0].astype(np.int64), ends)
-        due = [None if d is None else Evaluation(**d.model_dump()) for d in told.due]
-        return list(map(Instructions, due, told.keep, index, targets))
+        return read_told(told, columns)
 
     def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
         """Leave what a run needs to go on from here where the parent takes it from."""
@@ -178,19 +173,8 @@ class Relay:
 
     def ended(self, run: int, result: TrainResult) -> None:
         """Tell how a run ended."""
-        self._parent.send(
-            Ended(
-                run=run,
-                status=result.status,
-                error=result.error,
-                details=result.details,
-                position=result.position,
-                evaluate_seconds=result.evaluate_seconds,
-                engine=result.engine,
-                parameters=result.parameters,
-                weights_sha256=result.weights_sha256,
-            )
-        )
+        facts = {name: getattr(result, name) for name in OF_RESULT}
+        self._parent.send(Ended(run=run, **facts))
 
 
 @contextmanager
