@@ -22,10 +22,7 @@ from codonbench.errors import BusyError
 from codonbench.execution.device_locks import LOOK_AGAIN, Say, Terms, occupied
 from codonbench.execution.in_process import compute
 from codonbench.execution.in_process import train as train_here
-<<<<<<< HEAD:harness/codonbench/execution/run_all.py
-=======
 from codonbench.execution.machine import clock_mhz, describe_machine
->>>>>>> 39fc1b4 (Merge the files of execution that are always used together):harness/codonbench/execution/run.py
 from codonbench.execution.prepare import Job
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Referee, Watch
