@@ -18,8 +18,8 @@ from codonbench.errors import ConfigError
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run import run
 from codonbench.plugins.registry import Registry
+from codonbench.protocols.base import RunSetup
 from codonbench.protocols.referee import unwatched
-from codonbench.protocols.setup import RunSetup
 from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss
 from codonbench.training.request import train_request
 

@@ -11,8 +11,7 @@ import torch
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
-from codonbench.engines.capture import captured
-from codonbench.engines.rungs import GRAPH, LADDER
+from codonbench.engines.rungs import GRAPH, LADDER, captured
 from codonbench.execution.in_process import train
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.run import run_all

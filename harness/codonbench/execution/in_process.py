@@ -11,8 +11,8 @@ from dataclasses import replace
 from codonbench.contracts import Model, Reference
 from codonbench.execution.prepare import Job
 from codonbench.execution.referees import RefereeGroup
+from codonbench.protocols.base import RunSetup
 from codonbench.protocols.referee import Referee, Watch, unwatched
-from codonbench.protocols.setup import RunSetup
 from codonbench.records.checkpoint_files import Checkpoints
 from codonbench.training.result import TrainResult, last_words
 
@@ -32,7 +32,7 @@ def train(
         UsageError: The model cannot serve this task.
     """
     from codonbench.engines.train import train_runs
-    from codonbench.training.arithmetic import pin_arithmetic, torch_facts
+    from codonbench.training.determinism import pin_arithmetic, torch_facts
 
     pin_arithmetic(job.run_specs[0].threads)
     facts = torch_facts(job.run_specs[0].device == "cuda")
@@ -53,7 +53,7 @@ def train(
 
 def _by_turns(runs: Iterator[tuple[int, TrainResult]]) -> Iterator[tuple[int, TrainResult]]:
     """Let runs train by an arithmetic of their own, which whoever takes them in does not share."""
-    from codonbench.training.arithmetic import subnormals_as_zero
+    from codonbench.training.determinism import subnormals_as_zero
 
     while True:
         with subnormals_as_zero():
@@ -71,8 +71,7 @@ def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:
     Raises:
         UsageError: The row cannot serve this task.
     """
-    from codonbench.training.arithmetic import pin_arithmetic
-    from codonbench.training.seeding import seeded_globals
+    from codonbench.training.determinism import pin_arithmetic, seeded_globals
 
     row = job.entry.cls
     assert issubclass(row, Reference)

@@ -13,8 +13,8 @@ from codonbench.contracts.machine import TorchFacts
 from codonbench.errors import OutOfTurnError
 from codonbench.execution.machine import describe_machine
 from codonbench.execution.prepare import Job
+from codonbench.protocols.base import RunSetup
 from codonbench.protocols.referee import Instructions, Referee, Shown, Watch
-from codonbench.protocols.setup import RunSetup
 from codonbench.records.checkpoint_files import Checkpoints, Progress
 from codonbench.training.request import TrainRequest, train_request
 from codonbench.training.result import TrainResult

@@ -55,7 +55,7 @@ def serve(hears: int, speaks: int, *, gpu: bool = False) -> None:
         speaks: The one to it.
         gpu: Whether to tell of a GPU, which begins to use it.
     """
-    from codonbench.training.arithmetic import (  # takes a second: PyTorch
+    from codonbench.training.determinism import (  # takes a second: PyTorch
         pin_arithmetic,
         torch_facts,
     )
@@ -76,7 +76,7 @@ def serve(hears: int, speaks: int, *, gpu: bool = False) -> None:
 def _train(parent: Parent, order: Order, arrays: Arrays) -> None:
     """Train what is ordered, and tell of it."""
     from codonbench.engines.train import train_runs
-    from codonbench.training.arithmetic import pin_arithmetic, subnormals_as_zero
+    from codonbench.training.determinism import pin_arithmetic, subnormals_as_zero
 
     relay = Relay(parent, order.states)
     pin_arithmetic(order.threads)
