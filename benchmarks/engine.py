@@ -56,7 +56,7 @@ from typing import Any
 
 from codonbench.engines.check import TOLERANCE
 from codonbench.execution.machine import describe_machine
-from codonbench.training.arithmetic import pin_arithmetic
+from codonbench.training.determinism import pin_arithmetic
 from contenders.check import CHECKED, differences
 from contenders.ground import Ground
 from contenders.ours import ENGINES

@@ -12,7 +12,7 @@ from statistics import median
 import torch
 
 from codonbench.execution.machine import describe_machine
-from codonbench.training.arithmetic import pin_arithmetic, subnormals_as_zero
+from codonbench.training.determinism import pin_arithmetic, subnormals_as_zero
 
 ROWS, WIDTH = 84, 256  # a step of rnn-256
 REPEATS, ROUNDS = 50, 5

@@ -27,7 +27,7 @@ from codonbench import (
 )
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.execution.prepare import Job, prepare
-from codonbench.execution.run_one import run
+from codonbench.execution.run import run
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
 from codonbench_datasets.human_codon.ranking import DecipheredTask

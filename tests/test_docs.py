@@ -15,7 +15,7 @@ import pytest
 from codonbench.cli import main as cli
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.execution.prepare import prepare
-from codonbench.execution.run_one import run
+from codonbench.execution.run import run
 from codonbench.plugins.discovery import load_registry
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,7 +9,7 @@ from importlib import import_module
 import torch
 from torch import Tensor
 
-from codonbench.training.arithmetic import pin_arithmetic
+from codonbench.training.determinism import pin_arithmetic
 from codonbench.training.loop import make_step
 from contenders.ground import SEEDS, Ground
 

@@ -13,8 +13,8 @@ from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.cache import cache_folder
 from codonbench.execution.prepare import prepare
 from codonbench.plugins.discovery import load_registry
-from codonbench.protocols.setup import Setting
-from codonbench.training.seeding import seeded_globals
+from codonbench.protocols.base import Setting
+from codonbench.training.determinism import seeded_globals
 from codonbench.training.state import Lesson, make_lesson
 
 BATCH, SEEDS = 64, 8

@@ -16,8 +16,7 @@ from codonbench.errors import ConfigError
 from codonbench.execution.device_locks import Terms
 from codonbench.execution.executor import Executor
 from codonbench.execution.prepare import Job
-from codonbench.execution.run_all import Outcome, run_all
-from codonbench.execution.run_one import Train
+from codonbench.execution.run import Outcome, Train, run_all
 from codonbench.plugins.discovery import (
     discover,
     insist_on_file,

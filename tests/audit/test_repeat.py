@@ -10,7 +10,7 @@ from codonbench.audit.repeat import repeat
 from codonbench.contracts.run_record import hash_trajectory
 from codonbench.data.encodings import make_encoder
 from codonbench.errors import ConfigError, DataError
-from codonbench.training.weights import hash_weights
+from codonbench.training.determinism import hash_weights
 
 CACHE = Path("no-cache")
 

@@ -12,18 +12,16 @@ from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.data.stream import Batch
 from codonbench.engines.batches import rows_of, step_inputs
 from codonbench.engines.blocks import Blocks
-from codonbench.engines.capture import captured, recorded
 from codonbench.engines.check import check_against_reference, same_alone
-from codonbench.engines.rungs import COMPILED, GRAPH, LADDER
+from codonbench.engines.rungs import COMPILED, GRAPH, LADDER, captured, recorded
 from codonbench.engines.traced import Traced
 from codonbench.errors import CannotCapture
-from codonbench.execution.run_all import run_all
-from codonbench.execution.run_one import run
-from codonbench.protocols.setup import RunSetup
+from codonbench.execution.run import run, run_all
+from codonbench.protocols.base import RunSetup
 from codonbench.records.store import Store
-from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import make_state, train_request
-from codonbench.training.weights import hash_weights
+from codonbench.training.determinism import hash_weights, seeded_globals
+from codonbench.training.request import train_request
+from codonbench.training.state import make_state
 
 PRESETS = [
     "mlp-64",

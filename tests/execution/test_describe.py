@@ -51,13 +51,13 @@ def test_name_facts_and_configuration_are_told_and_nothing_is_imported_here(ask)
 
 
 LIES = """
-from codonbench.execution import serving
+from codonbench.execution import worker
 from codonbench.contracts.origin import Origin
 import codonbench
 from torch import nn
 
-honest = serving.pack
-serving.pack = lambda message, arrays=None: honest(message.model_copy(update=CHANGE), arrays)
+honest = worker.pack
+worker.pack = lambda message, arrays=None: honest(message.model_copy(update=CHANGE), arrays)
 
 @codonbench.model(encoding="codon_onehot")
 def two_layers(task):

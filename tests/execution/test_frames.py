@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from codonbench.execution import frames
+from codonbench.execution import process
 from codonbench.execution.messages import Ask, pack, unpack
 
 MOST = 1_000
@@ -26,7 +26,7 @@ def pipe():
 
 @pytest.fixture
 def inbox(pipe):
-    return frames.Inbox(pipe[0], MOST, MOST)
+    return process.Inbox(pipe[0], MOST, MOST)
 
 
 def come(inbox):
@@ -36,13 +36,13 @@ def come(inbox):
 def test_frames_come_as_they_are_sent(pipe, inbox):
     sent = [(b"", b""), (b"one", b"two"), (b"x" * (MOST - 1), b"y")]
     for header, body in sent:
-        frames.send_all(pipe[1], frames.pack(header, body))
+        process.send_all(pipe[1], process.framed(header, body))
     assert come(inbox) == sent
     assert come(inbox) == []
 
 
 def test_a_part_of_a_frame_waits_here_for_the_rest(pipe, inbox):
-    data = frames.pack(b"abcd", b"ef")
+    data = process.framed(b"abcd", b"ef")
     for i in range(len(data)):
         assert come(inbox) == []
         os.write(pipe[1], data[i : i + 1])
@@ -50,7 +50,7 @@ def test_a_part_of_a_frame_waits_here_for_the_rest(pipe, inbox):
 
 
 def test_what_came_whole_is_heard_before_the_end(pipe, inbox):
-    os.write(pipe[1], frames.pack(b"last words") + b"\0\0")
+    os.write(pipe[1], process.framed(b"last words") + b"\0\0")
     os.close(pipe[1])
     assert come(inbox) == [(b"last words", b"")]
     with pytest.raises(EOFError):
@@ -65,7 +65,7 @@ def test_an_impossible_length_is_refused_before_anything_of_it_came(pipe, inbox,
 
 
 def test_waiting_ends_in_time_whoever_keeps_writing(pipe, inbox):
-    data = frames.pack(b"abcd") + frames.pack(b"")
+    data = process.framed(b"abcd") + process.framed(b"")
     os.write(pipe[1], data[:15])
     started = time.monotonic()
     with pytest.raises(TimeoutError):
@@ -79,14 +79,14 @@ def test_who_does_not_take_in_what_it_is_sent_holds_nobody_up(pipe):
     os.set_blocking(pipe[1], False)
     started = time.monotonic()
     with pytest.raises(OSError, match="not taken"):
-        frames.send(pipe[1], bytes(1 << 20), 0.2)
+        process.send(pipe[1], bytes(1 << 20), 0.2)
     assert time.monotonic() - started < 30
 
 
 def test_a_header_that_would_take_up_all_memory_is_not_read(pipe):
-    os.write(pipe[1], struct.pack("<IQ", frames.MOST_HEADER + 1, 0))
+    os.write(pipe[1], struct.pack("<IQ", process.MOST_HEADER + 1, 0))
     with pytest.raises(ValueError, match="a message of"):
-        come(frames.Inbox(pipe[0]))
+        come(process.Inbox(pipe[0]))
 
 
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<i8", "=f8", ">i4"])

@@ -7,7 +7,7 @@ from codonbench.contracts.machine import Circumstances
 from codonbench.errors import ConfigError
 from codonbench.execution import machine as this_machine
 from codonbench.execution.machine import choose_device, clock_mhz, describe_machine, gpu_uuid
-from codonbench.training.arithmetic import pin_arithmetic, subnormals_as_zero, torch_facts
+from codonbench.training.determinism import pin_arithmetic, subnormals_as_zero, torch_facts
 
 
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_is_refused(monkeypatch):

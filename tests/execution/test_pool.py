@@ -15,13 +15,13 @@ import pytest
 
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import UsageError
-from codonbench.execution.in_process import Work, learn, unwatched
-from codonbench.execution.launch import Launched
+from codonbench.execution.in_process import train
 from codonbench.execution.pool import WorkerPool, _shared_out
 from codonbench.execution.prepare import prepare
-from codonbench.execution.run_all import run_all
-from codonbench.execution.run_one import run
+from codonbench.execution.process import Process
+from codonbench.execution.run import run, run_all
 from codonbench.plugins.discovery import discover, file_modules
+from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
 
 PLUGINS = """
@@ -214,7 +214,7 @@ def do(registry, tmp_path):
         asked = {"model": model, "overrides": overrides, "pairs": 640, **request}
         job = prepare(RunRequest(**asked), registry, tmp_path / "cache")
         with WorkerPool(size, file_modules(), timeout) as pool:
-            outcomes = run_all(job, registry, Store(tmp_path / "results"), watch, pool.learn)
+            outcomes = run_all(job, registry, Store(tmp_path / "results"), watch, pool.train)
             return {outcome.record.seed: outcome.record for outcome in outcomes}
 
     return do
@@ -261,26 +261,25 @@ def process_tree_of(tmp_path):
 def test_a_pool_gives_the_records_that_this_process_gives(registry, tmp_path, model, options):
     request = RunRequest(model=model, seeds=(0, 1, 2), pairs=20_000, task_overrides=options)
     job = prepare(request, registry, tmp_path)
-    here = {r.seed: (r, t) for r, t in run(job.run_specs, job, registry, unwatched, learn)}
+    here = {r.seed: (r, t) for r, t in run(job, registry, unwatched, train)}
     told = {}
 
     def watch(run_spec):
-        return lambda pairs, right, logits: told.setdefault(run_spec.seed, []).append(
-            (pairs, int(right.sum()), logits.shape)
-        )
+        return lambda pairs, progress: told.setdefault(run_spec.seed, []).append((pairs, progress))
 
     with WorkerPool(2) as pool:
-        there = {r.seed: (r, t) for r, t in run(job.run_specs, job, registry, watch, pool.learn)}
+        there = {r.seed: (r, t) for r, t in run(job, registry, watch, pool.train)}
     assert sorted(there) == [0, 1, 2]
     for seed, (record, trajectory) in there.items():
-        expected, its_trace = here[seed]
+        expected, its_trajectory = here[seed]
         assert record.result() == expected.result()
         assert record.weights_sha256 == expected.weights_sha256
         assert record.parameters == expected.parameters
         assert record.trajectory_sha256 == expected.trajectory_sha256
-        assert [pairs for pairs, _, _ in told[seed]] == trajectory.pairs.tolist()
-        assert [right for _, right, _ in told[seed]] == its_trace.right.sum(axis=1).tolist()
-        assert np.array_equal(trajectory.outputs, its_trace.logits)
+        assert [pairs for pairs, _ in told[seed]] == trajectory.pairs.tolist()
+        right = trajectory.right.sum(axis=1).tolist()
+        assert all(str(n) in words for n, (_, words) in zip(right, told[seed], strict=True))
+        assert np.array_equal(trajectory.outputs, its_trajectory.outputs)
 
 
 MISDEEDS = {
@@ -359,12 +358,12 @@ def test_what_a_run_leaves_running_holds_nobody_up(do):
 
 
 def test_a_worker_that_has_told_all_has_to_end(do, monkeypatch):
-    monkeypatch.setattr("codonbench.execution.run_group.GRACE", 1.0)
+    monkeypatch.setattr("codonbench.execution.pool.GRACE", 1.0)
     assert do("never-gone")[0].status == "done"
 
 
 def test_a_worker_in_which_no_run_begins_is_late_in_the_end(registry, tmp_path, monkeypatch):
-    monkeypatch.setattr("codonbench.execution.run_group.TO_BEGIN", 0.3)
+    monkeypatch.setattr("codonbench.execution.pool.TO_BEGIN", 0.3)
     job = prepare(RunRequest(model="slow", seeds=(0, 1), pairs=640), registry, tmp_path / "cache")
 
     def silent(states):
@@ -373,10 +372,10 @@ def test_a_worker_in_which_no_run_begins_is_late_in_the_end(registry, tmp_path, 
         popen = subprocess.Popen(sleeps, start_new_session=True)
         (speaks, _), (_, hears), (_, lifeline) = pipes
         os.set_blocking(speaks, False)
-        return Launched(popen, (speaks, hears, lifeline), sandboxed=False)
+        return Process(popen, (speaks, hears, lifeline), sandboxed=False)
 
     with WorkerPool(1, timeout=0.2, launch=silent) as pool:
-        outcomes = run_all(job, registry, Store(tmp_path / "results"), unwatched, pool.learn)
+        outcomes = run_all(job, registry, Store(tmp_path / "results"), unwatched, pool.train)
         said = [(outcome.record.seed, outcome.record.status) for outcome in outcomes]
     assert said == [(0, "timeout"), (1, "timeout")]
 
@@ -405,7 +404,7 @@ def test_a_model_that_cannot_serve_the_task_is_the_askers_error(do):
 
 @pytest.mark.parametrize("model", ["slow", "hang-deaf"])
 def test_ctrl_c_leaves_records_of_what_is_under_way(do, tmp_path, monkeypatch, model):
-    monkeypatch.setattr("codonbench.execution.run_group.GRACE", 1.0)
+    monkeypatch.setattr("codonbench.execution.pool.GRACE", 1.0)
     sign = tmp_path / ("learning" if model == "slow" else "hanging")
 
     def press():
@@ -431,8 +430,8 @@ def test_workers_die_with_their_parent(tmp_path, process_tree_of):
     script.write_text(
         "from pathlib import Path\n"
         "from codonbench.contracts.run_spec import RunRequest\n"
-        "from codonbench.execution.run_all import run_all\n"
-        "from codonbench.execution.in_process import unwatched\n"
+        "from codonbench.execution.run import run_all\n"
+        "from codonbench.protocols.referee import unwatched\n"
         "from codonbench.execution.prepare import prepare\n"
         "from codonbench.plugins.discovery import load_registry\n"
         "from codonbench.records.store import Store\n"
@@ -441,7 +440,7 @@ def test_workers_die_with_their_parent(tmp_path, process_tree_of):
         "request = RunRequest(model='lstm-64', seeds=(0, 1), full=True)\n"
         "job = prepare(request, registry, Path('cache'))\n"
         "list(run_all(job, registry, Store(Path('results')), unwatched, "
-        "WorkerPool(2).learn))\n"
+        "WorkerPool(2).train))\n"
     )
     with process_tree_of(script) as (parent, children):
         assert len(children()) >= 2
@@ -461,17 +460,21 @@ def test_a_worker_stays_for_more_runs_of_one_author_and_for_no_other(registry, t
     def work(model, seeds):
         overrides = {"here": f'"{tmp_path}"'} if model == "count" else {}
         asked = RunRequest(model=model, overrides=overrides, pairs=640, seeds=seeds)
-        job = prepare(asked, registry, tmp_path / "cache")
-        return Work(job.entry, job.config, job.dataset, job.run_specs)
+        return prepare(asked, registry, tmp_path / "cache")
+
+    def statuses(job):
+        return [result.status for _, result in pool.train(job, unwatched)]
 
     with WorkerPool(1, file_modules()) as pool:
         for seeds in ((0, 1), (2,)):
-            assert [lab.status for _, lab in pool.learn(work("count", seeds), unwatched)] == [
-                "done"
-            ] * len(seeds)
+            assert statuses(work("count", seeds)) == ["done"] * len(seeds)
         assert len(process_of(tmp_path)) == 1
-        assert [lab.status for _, lab in pool.learn(work("mlp-64", (0,)), unwatched)] == ["done"]
-        assert [lab.status for _, lab in pool.learn(work("count", (3,)), unwatched)] == ["done"]
+        assert [result.status for _, result in pool.train(work("mlp-64", (0,)), unwatched)] == [
+            "done"
+        ]
+        assert [result.status for _, result in pool.train(work("count", (3,)), unwatched)] == [
+            "done"
+        ]
     pids = process_of(tmp_path)
     assert len(pids) == 2
     for pid in pids:
@@ -483,17 +486,17 @@ SCRIPT = """
 import signal, sys, threading
 from pathlib import Path
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.in_process import unwatched
+from codonbench.protocols.referee import unwatched
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.prepare import prepare
-from codonbench.execution.run_one import run
+from codonbench.execution.run import run
 from codonbench.plugins.discovery import load_registry
 
 def main():
     registry = load_registry()
     job = prepare(RunRequest(model="mlp-64", pairs=640), registry, Path("cache"))
     with WorkerPool(1) as pool:
-        for record, _ in run(job.run_specs, job, registry, unwatched, pool.learn):
+        for record, _ in run(job, registry, unwatched, pool.train):
             print(record.status, record.error or "")
 
 """
@@ -535,7 +538,6 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path):
 )
 def test_plans_are_shared_out_evenly_ten_at_most_to_a_worker(toys, seeds, size, expected):
     job = toys.job("mlp-64", seeds=tuple(range(seeds)))
-    work = Work(job.entry, job.config, job.dataset, job.run_specs)
-    parts = _shared_out(work, size)
+    parts = _shared_out(job, size)
     assert [len(part.run_specs) for part in parts] == expected
     assert sum((part.run_specs for part in parts), ()) == job.run_specs

@@ -14,8 +14,8 @@ from uuid import uuid4
 import pytest
 
 from codonbench.errors import UsageError
-from codonbench.execution import bubblewrap, frames
-from codonbench.execution.launch import launch
+from codonbench.execution import bubblewrap
+from codonbench.execution.process import Inbox, framed, launch, send
 from codonbench.execution.sandbox import Limits, Sandbox, unavailable
 
 needs_sandbox = pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
@@ -25,8 +25,7 @@ MIB = 2**20
 PRELUDE = """
 import json, os, signal, socket, sys, time
 from pathlib import Path
-from codonbench.execution import frames
-from codonbench.execution.lifeline import take_hold
+from codonbench.execution.process import framed, receive, send_all, take_hold
 
 pipes = list(map(int, sys.argv[1:4]))
 hears, speaks = take_hold()
@@ -35,11 +34,11 @@ sys.argv.insert(1, "")
 
 
 def tell(what):
-    frames.send_all(speaks, frames.pack(json.dumps(what).encode()))
+    send_all(speaks, framed(json.dumps(what).encode()))
 
 
 def hear():
-    return frames.receive(hears)[0]
+    return receive(hears)[0]
 
 
 def attempt(do):
@@ -66,13 +65,13 @@ class Inside:
 
     def __init__(self, process):
         self.process = process
-        self._inbox = frames.Inbox(process.speaks)
+        self._inbox = Inbox(process.speaks)
 
     def heard(self):
         return json.loads(self._inbox.wait(60)[0])
 
     def say(self, words):
-        frames.send(self.process.hears, frames.pack(words), 10)
+        send(self.process.hears, framed(words), 10)
 
 
 @pytest.fixture
@@ -553,7 +552,7 @@ def test_it_dies_with_its_parent(folder, tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys, time\n"
-        "from codonbench.execution.launch import launch\n"
+        "from codonbench.execution.process import launch\n"
         "from codonbench.execution.sandbox import Sandbox\n"
         "process = launch('inside', sys.argv[1:], sandbox=Sandbox())\n"
         "time.sleep(600)\n"

@@ -12,12 +12,12 @@ from hypothesis.extra import numpy as arrays
 
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
-from codonbench.execution import frames
-from codonbench.execution.in_process import unwatched
-from codonbench.execution.messages import Directions, pack, unpack, unpack_told
+from codonbench.execution import process
+from codonbench.execution.messages import Due, Told, pack, unpack, unpack_told
 from codonbench.execution.pool import WorkerPool
-from codonbench.execution.run_all import run_all
+from codonbench.execution.run import run_all
 from codonbench.execution.worker_process import launch_worker
+from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store, read_record
 
 SEEDS = (0, 1)
@@ -38,9 +38,9 @@ class Overheard:
     def _pass_on(self):
         try:
             while True:
-                header, body = frames.receive(self._process.speaks)
-                self._messages.append(frames.pack(header, bytes(body)))
-                frames.send_all(self._ours, self._messages[-1])
+                header, body = process.receive(self._process.speaks)
+                self._messages.append(process.framed(header, bytes(body)))
+                process.send_all(self._ours, self._messages[-1])
         except (EOFError, OSError):
             os.close(self._ours)
 
@@ -68,7 +68,7 @@ class Scripted:
             for message in messages:
                 for run in SEEDS:
                     (states / f"{run}.state").write_bytes(b"a state")
-                frames.send_all(speaks, message)
+                process.send_all(speaks, message)
         except OSError:
             pass  # it was buried
         os.close(speaks)
@@ -117,7 +117,7 @@ def honest(job, toys, tmp_path_factory):
         1, states=folder / "states", launch=lambda states: Overheard(states, messages)
     ) as pool:
         store = Store(folder)
-        outcomes = list(run_all(job, toys.registry(), store, unwatched, pool.learn, every=1e-9))
+        outcomes = list(run_all(job, toys.registry(), store, unwatched, pool.train, every=1e-9))
     assert [outcome.record.status for outcome in outcomes] == ["done", "done"]
     assert {said(message).kind for message in messages} == {
         *("hello", "began", "ask", "kept", "ended", "served")
@@ -145,7 +145,7 @@ def conversations(draw, honest, edited, damaged):
             except ValueError:
                 continue
             text = json.dumps(draw(edited(facts))).encode()
-            messages[i] = frames.pack(text, bytes(rest))
+            messages[i] = process.framed(text, bytes(rest))
         elif how == "damage" and message:
             messages[i] = draw(damaged(message))
         elif how == "drop":
@@ -166,7 +166,7 @@ def assert_sound(job, toys, store, messages):
     with WorkerPool(
         1, states=store.folder / "states", launch=lambda states: Scripted(next(scripts, ()), states)
     ) as pool:
-        outcomes = list(run_all(job, toys.registry(), store, unwatched, pool.learn, every=0.0))
+        outcomes = list(run_all(job, toys.registry(), store, unwatched, pool.train, every=0.0))
     assert sorted(outcome.record.seed for outcome in outcomes) == list(SEEDS)
     for record in (outcome.record for outcome in outcomes):
         assert read_record(store.folder / f"{record.name}.json") == record
@@ -200,19 +200,22 @@ def test_any_bytes_are_a_message_or_are_refused(fuzz, honest, edited, damaged):
     fuzz("messages of workers", drawn, read, (ValueError,), examples=100)
 
 
-def test_directions_read_back_equal(fuzz):
+def test_instructions_read_back_equal(fuzz):
     columns = arrays.arrays("<i4", st.integers(0, 9), elements=st.integers(0, 2**31 - 1))
-    answers = st.tuples(st.lists(st.none() | st.integers(0, 2**62), max_size=3), columns, columns)
+    due = st.builds(
+        Due, position=st.integers(0, 2**62), split=st.just("test"), of_selected=st.booleans()
+    )
+    answers = st.tuples(st.lists(st.none() | due, max_size=3), columns, columns)
 
     def holds(drawn):
-        probes, index, labels = drawn
-        told = Directions(probes=tuple(probes), counts=(len(index),) * len(probes))
-        again, found = unpack_told(of(pack(told, {"index": index, "labels": labels})))
+        owed, index, targets = drawn
+        told = Told(due=tuple(owed), keep=(True,) * len(owed), counts=(len(index),) * len(owed))
+        again, found = unpack_told(of(pack(told, {"index": index, "targets": targets})))
         assert again == told
         assert np.array_equal(found["index"], index)
-        assert np.array_equal(found["labels"], labels)
+        assert np.array_equal(found["targets"], targets)
 
-    fuzz("directions, there and back", answers, holds, (), examples=30)
+    fuzz("instructions, there and back", answers, holds, (), examples=30)
 
 
 LONG = "x" * 300_000
@@ -224,8 +227,8 @@ LONG = "x" * 300_000
         {"parameters": -1},
         {"parameters": 2**63},
         {"position": 2**70},
-        {"probe_seconds": -1e308},
-        {"probe_seconds": 1e308},
+        {"evaluate_seconds": -1e308},
+        {"evaluate_seconds": 1e308},
         {"error": LONG, "status": "error"},
         {"weights_sha256": LONG},
         {"engine": {"name": LONG, "version": "1"}},
@@ -238,5 +241,5 @@ def test_a_lie_about_a_runs_end_costs_that_run_and_no_other(job, honest, toys, t
     messages = list(honest)
     (first, *_) = (i for i, m in enumerate(messages) if said(m).kind == "ended")
     facts = said(messages[first]).model_dump(mode="json") | lie
-    messages[first] = frames.pack(json.dumps({"message": facts}).encode())
+    messages[first] = process.framed(json.dumps({"message": facts}).encode())
     assert_sound(job, toys, Store(tmp_path), messages)

@@ -9,8 +9,8 @@ from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.relabelling import hidden_generator
 from codonbench.data.stream import Stream
 from codonbench.execution.prepare import prepare
-from codonbench.execution.run_one import run
-from codonbench.protocols.setup import RunSetup
+from codonbench.execution.run import run
+from codonbench.protocols.base import RunSetup
 from codonbench_datasets.human_codon.genetic_code import CLASSES, CODONS
 from codonbench_datasets.human_codon.shuffled_code import NOTE, shuffled
 from codonbench_datasets.human_codon.task import HumanCodon, HumanCodonOptions

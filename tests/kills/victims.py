@@ -11,11 +11,12 @@ import sys
 from pathlib import Path
 
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.in_process import learn, unwatched
+from codonbench.execution.in_process import train
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.prepare import prepare
-from codonbench.execution.run_all import run_all
+from codonbench.execution.run import run_all
 from codonbench.plugins.discovery import load_registry
+from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
 
 EVERY = 0.05  # seconds between two checkpoints
@@ -24,8 +25,8 @@ EVERY = 0.05  # seconds between two checkpoints
 def run(registry, folder, request, workers):
     job = prepare(RunRequest(**request), registry, Path("no-cache"))
     pool = WorkerPool(workers, states=Path(folder) / "checkpoints")
-    learner = pool.learn if workers else learn
-    for _ in run_all(job, registry, Store(Path(folder)), unwatched, learner, every=EVERY):
+    trainer = pool.train if workers else train
+    for _ in run_all(job, registry, Store(Path(folder)), unwatched, trainer, every=EVERY):
         pass
 
 

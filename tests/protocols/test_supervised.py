@@ -16,12 +16,12 @@ from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.stream import BatchClock
 from codonbench.errors import ConfigError
 from codonbench.execution.prepare import prepare
-from codonbench.execution.run_one import run
+from codonbench.execution.run import run
 from codonbench.plugins.registry import Registry
+from codonbench.protocols.base import RunSetup
 from codonbench.protocols.referee import unwatched
-from codonbench.protocols.setup import RunSetup
 from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss
-from codonbench.training.state import train_request
+from codonbench.training.request import train_request
 
 ranked_by = lambda metric: Ranking(  # noqa: E731
     metric=metric, direction="higher", columns=(Column(metric=metric, title=metric),)

@@ -24,7 +24,7 @@ from codonbench.ranking.statistics import (
     restricted_mean,
 )
 from codonbench.records.store import BadRecord
-from codonbench.records.table import runs_frame
+from codonbench.records.table import Records
 from codonbench.report.markdown import (
     BEGIN,
     END,
@@ -520,7 +520,7 @@ def test_a_lost_marker_is_an_error() -> None:
 
 
 def test_runs_as_a_frame_have_a_row_a_run_and_a_column_a_metric() -> None:
-    frame = runs_frame([make_record(seed=0, excess=64), make_record(seed=1, excess=None)])
+    frame = Records([make_record(seed=0, excess=64), make_record(seed=1, excess=None)]).to_frame()
     assert list(frame["seed"]) == [0, 1]
     assert frame.groupby("model")["excess_pairs"].median()["mlp-64"] == 64
     assert frame["excess_pairs"].isna().tolist() == [False, True]

@@ -13,7 +13,7 @@ from codonbench import Model
 from codonbench.contracts import GradientConfig, ModelInfo
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.execution.prepare import prepare
-from codonbench.execution.run_one import run
+from codonbench.execution.run import run
 from codonbench.protocols.referee import unwatched
 from codonbench.ranking import board
 from codonbench.ranking.controls import controlled_key

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from codonbench.records.locks import Ledger
+from codonbench.records.locks import Ledger, OwnFolder, sweep_folders
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def names(holders):
 _HOLDER = """
 import sys
 from pathlib import Path
-from codonbench.records.locks import Ledger
+from codonbench.records.locks import Ledger, OwnFolder, sweep_folders
 
 with Ledger(Path(sys.argv[1])).opened() as page:
     page.take_free(["apple", "pear"])
@@ -152,3 +152,19 @@ def test_a_folder_that_cannot_be_made_is_an_os_error(tmp_path):
     Path(tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"), Ledger(tmp_path / "file" / "ledger").opened():
         pass
+
+
+def test_a_folder_of_a_process_that_was_killed_is_swept_and_no_other(tmp_path):
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from codonbench.records.locks import OwnFolder\n"
+        "(OwnFolder(Path(sys.argv[1])).path / '0.state').touch()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path], check=False)
+    own = OwnFolder(tmp_path)
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
+    sweep_folders(tmp_path)
+    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [own.path]
+    own.remove()
+    assert not tmp_path.exists()

@@ -9,7 +9,7 @@ from codonbench import NOT_MEASURED, Metric, Output
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import StoreError
-from codonbench.execution.run_all import reusable
+from codonbench.execution.run import reusable
 from codonbench.records.store import Store, read_record
 from codonbench.scoring import rescore as rescoring
 from codonbench.scoring.rescore import RESCORED

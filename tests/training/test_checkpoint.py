@@ -11,13 +11,12 @@ import torch
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
-from codonbench.engines.capture import captured
-from codonbench.engines.rungs import GRAPH, LADDER
+from codonbench.engines.rungs import GRAPH, LADDER, captured
 from codonbench.execution.in_process import train
 from codonbench.execution.pool import WorkerPool
-from codonbench.execution.run_all import run_all
+from codonbench.execution.run import run_all
 from codonbench.records.store import Store
-from codonbench.training.checkpoint import Keeper
+from codonbench.training.checkpoint import Checkpointer
 
 
 @pytest.fixture(autouse=True)
@@ -180,12 +179,12 @@ def test_states_of_workers_come_to_lie_beside_the_checkpoints(toys, tmp_path):
     expected = runs(job, registry, tmp_path / "whole", every=None)
     folder = tmp_path / "cut"
     with WorkerPool(1, states=folder / "checkpoints") as pool, pytest.raises(GoneError):
-        runs(job, registry, folder, ending(folder), learner=pool.learn)
+        runs(job, registry, folder, ending(folder), trainer=pool.train)
     kept = {Path(name).suffix for name in checkpoints(folder)}
     assert kept == {".ckpt", ".state"}
     said = []
     with WorkerPool(1, states=folder / "checkpoints") as pool:
-        gone_on = runs(job, registry, folder, learner=pool.learn, say=said.append)
+        gone_on = runs(job, registry, folder, trainer=pool.train, say=said.append)
     assert any("goes on from" in sentence for sentence in said)
     assert_same(gone_on, expected)
     assert not (folder / "checkpoints").exists()
@@ -199,7 +198,7 @@ def ending(folder):
     """End the parent once there is a checkpoint."""
 
     def watch(run_spec):
-        def end(pairs, right, logits):
+        def end(pairs, progress):
             if list((folder / "checkpoints").glob("*.ckpt")):
                 raise GoneError
 
@@ -213,17 +212,17 @@ def test_the_interval_follows_what_a_checkpoint_costs(monkeypatch, every, costs,
     now = [0.0]
     kept = []
 
-    class Leader:
+    class Referees:
         def keep(self, run, position, write):
             kept.append(now[0])
             now[0] += costs
 
     monkeypatch.setattr("codonbench.training.checkpoint.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("codonbench.training.checkpoint.loose_ends", lambda lesson: "")
-    lesson = SimpleNamespace()
-    course = SimpleNamespace(lesson=lesson, run=0, probes=SimpleNamespace(over=False, position=0))
-    keeper = Keeper(Leader(), every, {}, [lesson])
+    monkeypatch.setattr("codonbench.training.checkpoint.loose_ends", lambda state: "")
+    state = SimpleNamespace()
+    feed = SimpleNamespace(state=state, run=0, over=False, position=0)
+    checkpointer = Checkpointer(Referees(), every, {}, [state])
     while len(kept) < 3:
         now[0] += 1.0
-        keeper.offer([course], lambda i: {})
+        checkpointer.offer([feed], lambda i: {})
     assert kept[2] - kept[1] == pytest.approx(wait + costs, abs=1.0)

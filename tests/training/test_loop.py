@@ -7,15 +7,20 @@ from torch import nn
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.errors import PluginError
 from codonbench.execution.referees import RefereeGroup
-from codonbench.protocols.setup import RunSetup
-from codonbench.training.arithmetic import pin_arithmetic
+from codonbench.protocols.base import RunSetup
 from codonbench.training.checkpoint import Checkpointer
+from codonbench.training.determinism import hash_weights, pin_arithmetic, seeded_globals
 from codonbench.training.feed import Feed
-from codonbench.training.loop import evaluate, make_step, train
-from codonbench.training.losses import binary_cross_entropy, cross_entropy, squared_error
-from codonbench.training.seeding import seeded_globals
-from codonbench.training.state import make_state, train_request
-from codonbench.training.weights import hash_weights
+from codonbench.training.loop import (
+    binary_cross_entropy,
+    cross_entropy,
+    evaluate,
+    make_step,
+    squared_error,
+    train,
+)
+from codonbench.training.request import train_request
+from codonbench.training.state import make_state
 from codonbench_datasets.decipher import Positions
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.5], [0.0, 3.0, 1.0]])

@@ -6,7 +6,7 @@ import struct
 import torch
 from torch import nn
 
-from codonbench.training.weights import hash_weights
+from codonbench.training.determinism import hash_weights
 
 
 def by_hand(*entries):

@@ -15,14 +15,14 @@ from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
 from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
 from codonbench.execution.in_process import train
 from codonbench.execution.prepare import Job, prepare
-from codonbench.execution.run_one import Train, run
+from codonbench.execution.run import Train, run
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
+from codonbench.protocols.base import RunSetup
 from codonbench.protocols.referee import Referee, Watch, unwatched
-from codonbench.protocols.setup import RunSetup
 from codonbench.records.checkpoint_files import Checkpoints
+from codonbench.training.determinism import seeded_globals
 from codonbench.training.result import TrainResult
-from codonbench.training.seeding import seeded_globals
 
 
 @dataclass(frozen=True)

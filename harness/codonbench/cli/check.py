@@ -220,7 +220,7 @@ def _examine(send: Send, argument: Any) -> None:
     from codonbench.testing.checklist import last_line
     from codonbench.testing.models import examination
     from codonbench.testing.subject import facts_of
-    from codonbench.training.arithmetic import pin_arithmetic
+    from codonbench.training.determinism import pin_arithmetic
 
     request, timeout = TypeAdapter(_Request).validate_python(argument[0]), argument[1]
     pin_arithmetic(1)  # this and our own plugins load PyTorch, which is not the plugin's time

@@ -16,8 +16,7 @@ from rich.text import Text
 from codonbench.cli.console import ending, messages, say
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.execution.prepare import Job
-from codonbench.execution.run_all import Outcome
-from codonbench.execution.run_one import Train
+from codonbench.execution.run import Outcome, Train
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
 from codonbench.records.checkpoint_files import Checkpoints
 from codonbench.records.printable import printable

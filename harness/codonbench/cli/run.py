@@ -25,7 +25,7 @@ from codonbench.data.cache import is_offline
 from codonbench.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
-    from codonbench.execution.run_all import Outcome
+    from codonbench.execution.run import Outcome
 
 
 @with_options_of(
@@ -71,27 +71,28 @@ def run(
     suite is a list of such runs; one that fails is named at the end, and the rest go on.
     Options of the task are given by their own names, --NAME VALUE, or by --task-set.
     """
-    from codonbench.cli.suite import chosen_suite, print_summary, run_suite
-
     if values["model"] is None and suite is None:
         raise ConfigError("give --model NAME, or --suite NAME; 'bench ls models' lists models")
     if values["model"] is not None and suite is not None:
         raise ConfigError("give --model or --suite, not both: a suite names its own models")
     request, options = _request(ctx, values), _options(values)
-    chosen = None if suite is None else chosen_suite(ctx, suite, request)
+    chosen = None
+    if suite is not None:
+        from codonbench.cli.suite import chosen_suite, print_summary, run_suite
+
+        chosen = chosen_suite(ctx, suite, request)
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
-    # What takes long to load: only once what was asked makes sense.
-    from codonbench.api import outcomes
-    from codonbench.cli.console import messages, output, say
+    # Workers come up while this process reads plugins and data; the rest is loaded in that time.
     from codonbench.cli.loading import load_plugins, selection
-    from codonbench.cli.progress import RunDisplay
-    from codonbench.cli.standing import print_standing
     from codonbench.execution.executor import Executor
-    from codonbench.records.store import Store
 
     executor = Executor(options, request, load_plugins, selection())
     ctx.call_on_close(executor.close)
+    from codonbench.api import outcomes
+    from codonbench.cli.console import messages, output, say
+    from codonbench.cli.progress import RunDisplay
+
     lines = sys.stdout if as_json else None
     live = lines is None or not lines.isatty()  # a bar would run through the lines
     debug = bool(ctx.find_root().params.get("debug"))
@@ -110,6 +111,9 @@ def run(
             entries = run_suite(chosen, run_one)
             records = [outcome.record for entry in entries for outcome in entry.outcomes]
     if records and not as_json:
+        from codonbench.cli.standing import print_standing  # takes a second: SciPy
+        from codonbench.records.store import Store
+
         others = Store(against) if against else None
         print_standing(records, Store(options.results), others, executor.registry.known_tasks)
         where = "" if options.results == RESULTS else f" --results {options.results}"

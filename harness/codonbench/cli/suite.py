@@ -18,7 +18,7 @@ from codonbench.errors import BenchError, StoreError
 from codonbench.execution.suites import FIELDS, Suite, find_suite, read_suite
 
 if TYPE_CHECKING:
-    from codonbench.execution.run_all import Outcome
+    from codonbench.execution.run import Outcome
 
 RunOne = Callable[[RunRequest], "Iterator[Outcome]"]
 

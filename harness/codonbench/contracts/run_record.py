@@ -95,8 +95,7 @@ class RunRecord(Frozen):
         metric_versions: By metric name.
         knowledge: What the model was told beyond the pairs.
         flags: What a reader must be warned of.
-        weights_sha256: Of the final weights, by `codonbench.training.weights`. Null for computed
-            rows.
+        weights_sha256: Of the final weights, by `hash_weights`. Null for computed rows.
         trajectory_sha256: Of the trajectory's content; see `hash_trajectory`.
         trajectory_format: What that is a hash of; only hashes of one format can be compared.
         error: The last words of a failed run.

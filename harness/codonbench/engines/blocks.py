@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 
 from codonbench.engines.batches import Ahead
-from codonbench.engines.stepping import positions, positions_due, show_due, supplied, trained
-from codonbench.engines.traced import Traced
+from codonbench.engines.traced import Traced, positions, positions_due, show_due, supplied, trained
 from codonbench.errors import CannotCapture
 from codonbench.training.checkpoint import Checkpointer
 from codonbench.training.feed import Feed, ask

@@ -22,13 +22,12 @@ from codonbench.engines.traced import Traced, most_seeds, train_together
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.records.printable import storable
 from codonbench.training.checkpoint import Checkpointer, read_state, restore
+from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.feed import Feed, Referees
 from codonbench.training.loop import train as train_eagerly
 from codonbench.training.request import TrainRequest
 from codonbench.training.result import ENGINE, ENGINE_VERSION, TrainResult, last_words
-from codonbench.training.seeding import seeded_globals
 from codonbench.training.state import TrainState, make_state
-from codonbench.training.weights import hash_weights
 
 
 def train_runs(

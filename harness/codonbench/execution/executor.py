@@ -18,7 +18,7 @@ from codonbench.execution.machine import cores, note_facts, nvidia_is_visible
 from codonbench.execution.messages import File, Question
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.prepare import Job, prepare
-from codonbench.execution.run_one import Train
+from codonbench.execution.run import Train
 from codonbench.execution.sandbox import Sandbox, unavailable
 from codonbench.plugins.discovery import file_modules, insist_on_what_is_there
 from codonbench.plugins.registry import Registry

@@ -1,16 +1,20 @@
-"""Training in this process: referees and trainer side by side; `pool` does it in others."""
+"""Runs in this process: trained, referees and trainer side by side, or computed.
+
+`pool` trains in other processes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from codonbench.contracts import Model
+from codonbench.contracts import Model, Reference
 from codonbench.execution.prepare import Job
 from codonbench.execution.referees import RefereeGroup
-from codonbench.protocols.referee import Referee, Watch
+from codonbench.protocols.base import RunSetup
+from codonbench.protocols.referee import Referee, Watch, unwatched
 from codonbench.records.checkpoint_files import Checkpoints
-from codonbench.training.result import TrainResult
+from codonbench.training.result import TrainResult, last_words
 
 TOGETHER = 10
 """Seeds trained together: what more would share of a step's overhead is little."""
@@ -28,7 +32,7 @@ def train(
         UsageError: The model cannot serve this task.
     """
     from codonbench.engines.train import train_runs
-    from codonbench.training.arithmetic import pin_arithmetic, torch_facts
+    from codonbench.training.determinism import pin_arithmetic, torch_facts
 
     pin_arithmetic(job.run_specs[0].threads)
     facts = torch_facts(job.run_specs[0].device == "cuda")
@@ -49,7 +53,7 @@ def train(
 
 def _by_turns(runs: Iterator[tuple[int, TrainResult]]) -> Iterator[tuple[int, TrainResult]]:
     """Let runs train by an arithmetic of their own, which whoever takes them in does not share."""
-    from codonbench.training.arithmetic import subnormals_as_zero
+    from codonbench.training.determinism import subnormals_as_zero
 
     while True:
         with subnormals_as_zero():
@@ -57,3 +61,28 @@ def _by_turns(runs: Iterator[tuple[int, TrainResult]]) -> Iterator[tuple[int, Tr
         if ended is None:
             return
         yield ended
+
+
+def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:
+    """Lay out a computed row's constant outputs as if it had been evaluated all through each run.
+
+    An exception of the plugin ends in status ``error``.
+
+    Raises:
+        UsageError: The row cannot serve this task.
+    """
+    from codonbench.training.determinism import pin_arithmetic, seeded_globals
+
+    row = job.entry.cls
+    assert issubclass(row, Reference)
+    pin_arithmetic(job.run_specs[0].threads)
+    for run_spec in job.run_specs:
+        setup = RunSetup(run_spec, job.dataset, job.protocol, job.config.batch_size)
+        referee, result, outputs = Referee(setup, unwatched), TrainResult(known={}), None
+        with seeded_globals(run_spec.seed), last_words(row, result):
+            plugin = row(job.config)
+            result.known = dict(plugin.values(setup.dataset.spec, setup.dataset.frequencies))
+            outputs = plugin.logits(setup.dataset.spec)
+        if outputs is not None:
+            referee.take_constant(outputs)
+        yield referee, result

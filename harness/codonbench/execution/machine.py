@@ -54,7 +54,7 @@ def choose_device(asked: str) -> DeviceKind:
 def facts_here(*, gpu: bool = False) -> TorchFacts:
     """Return what PyTorch says here: in this process where it is loaded, else in a worker."""
     if "torch" in sys.modules:
-        from codonbench.training.arithmetic import torch_facts
+        from codonbench.training.determinism import torch_facts
 
         return torch_facts(gpu)
     if not (_told and gpu):

@@ -7,8 +7,11 @@ run, which an audit shows, but cannot make the parent run anything.
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,14 +19,30 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, JsonValue, TypeAdapter
 
-from codonbench.contracts import Frozen, ModelInfo, Name
+from codonbench.contracts import (
+    Features,
+    Frozen,
+    Items,
+    Model,
+    ModelConfig,
+    ModelInfo,
+    Name,
+    Sequences,
+)
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
 from codonbench.contracts.machine import TorchFacts
 from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_record import Engine, Status
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.contracts.task import TaskView
-from codonbench.execution import frames
+from codonbench.data.stream import BatchClock
+from codonbench.execution.prepare import Job
+from codonbench.execution.process import Frame, framed, importable
+from codonbench.plugins.discovery import import_file
+from codonbench.plugins.registry import Registry
+from codonbench.protocols.base import Evaluation
+from codonbench.protocols.referee import Instructions
+from codonbench.training.request import TrainRequest
 from codonbench.training.result import MOST_DETAILS
 
 Run = Annotated[int, Field(ge=0)]
@@ -54,7 +73,7 @@ class Given(Frozen):
 
 
 class Order(Frozen):
-    """Train a model; what its runs are told of the task follows, see `orders`.
+    """Train a model; what its runs are told of the task follows, see `write_order`.
 
     Attributes:
         path: Folders to import from, after all others.
@@ -181,6 +200,10 @@ class Ended(Frozen):
     weights_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+OF_RESULT = tuple(name for name in Ended.model_fields if name not in ("kind", "run"))
+"""The fields that `Ended` and `TrainResult` have in common."""
+
+
 class Served(Frozen):
     """All that was ordered is done; the worker waits for more."""
 
@@ -263,10 +286,10 @@ def pack(message: Message | Spoken, arrays: Arrays | None = None) -> bytes:
     )
     kind = _FromWorker if isinstance(message, Message) else _ToWorker
     header = kind(message=message, arrays=told).model_dump_json()
-    return frames.pack(header.encode(), b"".join(array.tobytes() for array in little.values()))
+    return framed(header.encode(), b"".join(array.tobytes() for array in little.values()))
 
 
-def unpack(frame: frames.Frame) -> tuple[Message, dict[str, npt.NDArray[Any]]]:
+def unpack(frame: Frame) -> tuple[Message, dict[str, npt.NDArray[Any]]]:
     """Return what a worker says, and the arrays that follow.
 
     Raises:
@@ -276,7 +299,7 @@ def unpack(frame: frames.Frame) -> tuple[Message, dict[str, npt.NDArray[Any]]]:
     return header.message, _arrays(header.arrays, frame[1])
 
 
-def unpack_told(frame: frames.Frame) -> tuple[Spoken, dict[str, npt.NDArray[Any]]]:
+def unpack_told(frame: Frame) -> tuple[Spoken, dict[str, npt.NDArray[Any]]]:
     """Return what a parent says, and the arrays that follow."""
     header = _TO_WORKER.validate_json(frame[0])
     return header.message, _arrays(header.arrays, frame[1])
@@ -295,3 +318,145 @@ def _arrays(told: tuple[_Array, ...], body: memoryview) -> dict[str, npt.NDArray
     if offset != len(body):
         raise ValueError(f"{len(body) - offset} bytes follow that nothing is said of")
     return found
+
+
+def told(instructions: Sequence[Instructions]) -> tuple[Told, Arrays]:
+    """Return how some runs go on, as it travels."""
+    message = Told(
+        due=tuple(
+            None if i.evaluation is None else Due(**vars(i.evaluation)) for i in instructions
+        ),
+        keep=tuple(i.keep for i in instructions),
+        counts=tuple(len(i.index) for i in instructions),
+    )
+    arrays = {"index": np.concatenate([i.index for i in instructions]).astype(np.int32)}
+    targets = np.concatenate([i.targets for i in instructions])
+    return message, arrays | ({"targets": targets.astype(np.int32)} if len(targets) else {})
+
+
+def read_told(message: Told, arrays: Arrays) -> list[Instructions]:
+    """Return how some runs go on, in the worker."""
+    ends = np.cumsum(message.counts)[:-1]
+    index = np.split(arrays["index"].astype(np.int64), ends)
+    targets = [np.zeros(0, dtype=np.int64)] * len(index)
+    if "targets" in arrays:
+        targets = np.split(arrays["targets"].astype(np.int64), ends)
+    due = [d and Evaluation(**d.model_dump()) for d in message.due]
+    return list(map(Instructions, due, message.keep, index, targets))
+
+
+def write_order(
+    job: Job,
+    requests: Sequence[TrainRequest],
+    files: Sequence[File],
+    states: Path | None,
+    inside: Path | None,
+    every: float | None,
+) -> tuple[Order, Arrays]:
+    """Return the order that amounts to some runs of a job, and the arrays that follow it.
+
+    Args:
+        job: Whose model is trained.
+        requests: What its runs are told; they differ in chance, splits, known targets and weights
+            of classes only.
+        files: Name and path of each plugin module that is no installed one.
+        states: Where states of runs are kept.
+        inside: The same folder, as the worker knows it.
+        every: Seconds between two times that a run's state is kept; None for never.
+    """
+    first = requests[0]
+    order = Order(
+        path=tuple(importable()),
+        files=tuple(files),
+        origin=job.entry.origin,
+        model=job.entry.name,
+        config=job.config.model_dump_json(),
+        view=first.view,
+        clock=(first.clock.batch_size, first.clock.epoch_pairs, first.clock.budget_pairs),
+        device=first.device,
+        engine=first.engine,
+        threads=first.threads,
+        runs=tuple(_given(request, states, inside) for request in requests),
+        every=None if states is None else every,
+        states=inside,
+    )
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    if isinstance(first.items, Features):
+        arrays["features"] = first.items.values
+    else:
+        arrays |= {"letters": first.items.letters, "offsets": first.items.offsets}
+    for request in requests:
+        own = {f"split {name}": index for name, index in request.evaluated.items()}
+        if len(request.trained):
+            own |= {"trained": request.trained, "targets": request.targets[request.trained]}
+        if request.class_weights is not None:
+            own["class_weights"] = request.class_weights
+        arrays |= {f"{request.run}:{name}": array for name, array in own.items()}
+    return order, arrays
+
+
+def _given(request: TrainRequest, states: Path | None, inside: Path | None) -> Given:
+    """Return one run as it travels; what it goes on from is put where the worker sees it."""
+    given = Given(run=request.run, chance=request.chance)
+    if request.state is None or states is None or inside is None:
+        return given
+    name = f"{request.run}.before"
+    (states / name).unlink(missing_ok=True)
+    os.link(request.state, states / name)
+    return given.model_copy(update={"start": request.start, "state": inside / name})
+
+
+def read_order(order: Order, arrays: Arrays) -> tuple[type[Model], ModelConfig, list[TrainRequest]]:
+    """Return the plugin, its configuration and its runs, in the worker.
+
+    A class may well be made in its module's hook. So the worker registers the module as the parent
+    did, and looks the name up.
+    """
+    sys.path += [path for path in order.path if path not in sys.path]
+    for name, path in order.files:
+        if name not in sys.modules:
+            import_file(name, path)
+    registry = Registry()
+    module = importlib.import_module(order.origin.module)
+    registry.add(module, order.origin.distribution, order.origin.version)
+    model = registry.model(order.model).cls
+    assert issubclass(model, Model)
+    items: Items
+    if "features" in arrays:
+        items = Features(arrays["features"])
+    else:
+        items = Sequences(arrays["letters"], arrays["offsets"])
+    requests = [_request(order, given, items, arrays) for given in order.runs]
+    return model, model.Config.model_validate_json(order.config), requests
+
+
+def _request(order: Order, given: Given, items: Items, arrays: Arrays) -> TrainRequest:
+    """Return what one run is told."""
+    mark = f"{given.run}:"
+    own = {name.removeprefix(mark): a for name, a in arrays.items() if name.startswith(mark)}
+    trained = own.get("trained", np.zeros(0, dtype=np.int64))
+    classes = order.view.target == "classes"
+    shape = (len(items),) if classes else (len(items), order.view.n_outputs)
+    targets = np.zeros(shape, dtype=np.int64 if classes else np.float32)
+    if "targets" in own:
+        targets[trained] = own["targets"]
+    return TrainRequest(
+        run=given.run,
+        view=order.view,
+        items=items,
+        evaluated={
+            name.removeprefix("split "): index
+            for name, index in own.items()
+            if name.startswith("split ")
+        },
+        targets=targets,
+        trained=trained,
+        class_weights=own.get("class_weights"),
+        clock=BatchClock(*order.clock),
+        chance=given.chance,
+        device=order.device,
+        threads=order.threads,
+        engine=order.engine,
+        start=given.start,
+        state=given.state,
+    )

@@ -1,11 +1,13 @@
-"""Work shared out to worker processes, which stay for more."""
+"""Work shared out to worker processes, which stay for more; results taken in as they come."""
 
 from __future__ import annotations
 
 import math
 import selectors
 import signal
+import stat
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,18 +19,277 @@ from pathlib import Path
 from types import FrameType
 from typing import Self
 
+import numpy as np
+
 from codonbench.contracts.machine import TorchFacts
+from codonbench.errors import OutOfTurnError, UsageError
 from codonbench.execution.in_process import TOGETHER
-from codonbench.execution.messages import File
+from codonbench.execution.messages import (
+    OF_RESULT,
+    Arrays,
+    Ask,
+    Began,
+    Ended,
+    File,
+    Hello,
+    Kept,
+    Message,
+    Served,
+    Taken,
+    Unusable,
+    told,
+    write_order,
+)
 from codonbench.execution.prepare import Job
-from codonbench.execution.run_group import RunGroup
+from codonbench.execution.referees import RefereeGroup
 from codonbench.execution.sandbox import Sandbox
 from codonbench.execution.worker_process import Launch, WorkerProcess, launch_worker
-from codonbench.protocols.referee import Referee, Watch
+from codonbench.protocols.referee import Referee, Shown, Watch
 from codonbench.records.checkpoint_files import Checkpoints
+from codonbench.records.printable import harmless, visible
 from codonbench.training.result import TrainResult
 
+GRACE = 10.0
+"""Seconds a worker has to tell what it has once asked to stop, and to be done once all is told."""
+
+TO_BEGIN = 60.0
+"""Seconds beyond a run's own that a worker has until the run begins, where those are limited."""
+
+_PATIENCE = 10.0  # seconds for an end to be known
 _TICK = 0.2  # seconds between two looks at the clock
+
+
+class RunGroup:
+    """Some runs of one model in one worker, which is idle or still coming up.
+
+    Args:
+        job: What the worker is to do.
+        watch: Called as each run begins.
+        checkpoints: Where their progress is kept and looked for; None for nowhere.
+        files: Name and path of each plugin module that is no installed one.
+        worker: Who trains.
+
+    Attributes:
+        worker: The same.
+        served: Whether the worker is done.
+        in_order: Whether no run of it failed, so that it may be given more.
+        gone: Whether it has ended, or has been ended.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        watch: Watch,
+        checkpoints: Checkpoints | None,
+        files: Sequence[File],
+        worker: WorkerProcess,
+    ) -> None:
+        self.worker = worker
+        self.job = job
+        self._checkpoints = checkpoints
+        self._files = files
+        self._watch = watch
+        self._group: RefereeGroup | None = None
+        self._began: dict[int, float] = {}
+        self._ended: set[int] = set()
+        self._overdue: float | None = None
+        self._asked: float | None = None
+        self._why = ""
+        self._asked_for_pairs = self.served = self.gone = False
+        self.in_order = True
+        self._idle_since = time.monotonic()
+        worker.owner = job.entry.origin.distribution
+        if worker.facts is not None:
+            try:
+                self._order()
+            except OSError:
+                self._end_worker(patience=_PATIENCE)
+
+    def hear(self) -> Iterator[tuple[Referee, TrainResult]]:
+        """Take in what has come, and answer it; yield the runs it ends.
+
+        Raises:
+            UsageError: The model cannot serve this task.
+        """
+        try:
+            for message, arrays in self.worker.heard():
+                if self.gone:
+                    return
+                if isinstance(message, Ended):
+                    yield self._run_ended(message)
+                else:
+                    self._answer(message, arrays)
+        except OutOfTurnError as error:
+            self._end_worker(f"sent a message out of turn: {error}")
+        except ValueError:
+            self._end_worker("sent what is no message")
+        except (EOFError, OSError):  # it is ending, which on a busy machine takes a while
+            self._end_worker(patience=_PATIENCE)
+
+    @property
+    def _referees(self) -> RefereeGroup:
+        if self._group is None:
+            raise OutOfTurnError("speaks before it is spoken to")
+        return self._group
+
+    def _order(self) -> None:
+        """Send the order, now that it is known which machine the runs are made on."""
+        assert self.worker.facts is not None
+        worker, kept = self.worker, self._checkpoints
+        self._group = group = RefereeGroup(self.job, self._watch, kept, worker.facts)
+        folders = (worker.states, worker.states_inside)
+        every = None if kept is None else kept.every
+        worker.send(*write_order(self.job, group.requests(), self._files, *folders, every))
+        group.prepare()  # while it builds its modules
+
+    def _answer(self, message: Message, arrays: Arrays) -> None:
+        if isinstance(message, Hello):
+            self._order()
+        elif isinstance(message, Unusable):
+            if not self._asked_for_pairs:
+                raise UsageError(harmless(message.error))
+            self._end_worker(f"refuses to go on: {visible(message.error)}")
+        elif isinstance(message, Began):
+            self._referees.begin(self._known(message.run))
+            self._began.setdefault(message.run, time.monotonic())
+        elif isinstance(message, Kept):
+            self._keep(message)
+        elif isinstance(message, Ask):
+            self._asked_for_pairs = True
+            instructions = self._referees.answer(self._shown(message, arrays))
+            self.worker.send(*told(instructions))
+        elif isinstance(message, Served) and not self._unfinished():
+            self.served = True
+        else:
+            raise OutOfTurnError(f"says {message.kind!r}")
+
+    def _keep(self, message: Kept) -> None:
+        if self.worker.states is None:
+            raise OutOfTurnError("keeps what nobody asked for")
+        source = self.worker.states / message.file
+
+        def move(target: Path) -> None:
+            source.replace(target)
+            found = target.lstat()  # out of its reach now
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+                raise OutOfTurnError(f"keeps {message.file}, which is no file of its own")
+
+        if not source.is_file():
+            raise OutOfTurnError(f"keeps {message.file}, which is not there")
+        self._referees.keep(self._known(message.run), message.position, move)
+        self.worker.send(Taken())
+
+    def _shown(self, message: Ask, arrays: Arrays) -> list[Shown]:
+        """Return what the runs of a message show."""
+        runs = message.runs
+        if len(set(runs)) != len(runs) or len(message.positions) != len(runs):
+            raise OutOfTurnError("asks for one run twice")
+        shown = [self._known(run) for run in runs]
+        outputs = arrays.get("outputs")
+        if outputs is not None:
+            shape = (len(runs), *self._referees.referees[shown[0]].shape_due())
+            if outputs.shape != shape or outputs.dtype != np.float32:
+                raise OutOfTurnError(f"shows {outputs.dtype} of {outputs.shape}, not {shape}")
+        return [
+            Shown(run, position, None if outputs is None else outputs[i])
+            for i, (run, position) in enumerate(zip(shown, message.positions, strict=True))
+        ]
+
+    def _known(self, run: int) -> int:
+        """Return the number of a run that is still to come or under way."""
+        if run >= len(self.job.run_specs) or run in self._ended:
+            raise OutOfTurnError(f"speaks of run {run}")
+        return run
+
+    def _run_ended(self, message: Ended) -> tuple[Referee, TrainResult]:
+        referee = self._referees.referees[self._known(message.run)]
+        status, error = message.status, message.error
+        if status == "done" and not referee.over:
+            raise OutOfTurnError("ends before its end")
+        if status in ("timeout", "diverged"):  # which are for us to see
+            raise OutOfTurnError(f"says {status}")
+        if status == "interrupted" and self._asked is None:
+            status, error = "error", "interrupted itself"
+        self.in_order = self.in_order and status == "done"
+        facts = {name: getattr(message, name) for name in OF_RESULT}
+        return self._collected(
+            message.run, TrainResult(**facts | {"status": status, "error": error})
+        )
+
+    def _collected(self, run: int, result: TrainResult) -> tuple[Referee, TrainResult]:
+        self._ended.add(run)
+        self._idle_since = time.monotonic()
+        group = self._group or RefereeGroup(self.job, self._watch)
+        result.facts = self.worker.facts
+        return group.end(run, result), result
+
+    def look_at_the_clock(self, timeout: float | None) -> None:
+        """End the worker if a run has been going on for too long, or if it ended unheard."""
+        if self.gone or self.served:
+            return
+        now, unfinished = time.monotonic(), self._unfinished()
+        running = [t for run, t in self._began.items() if run not in self._ended]
+        idle = 0.0 if running else now - self._idle_since
+        asked = 0.0 if self._asked is None else now - self._asked
+        if asked > GRACE or (not unfinished and idle > GRACE):
+            self._end_worker()
+        elif timeout is not None and any(now - t > timeout for t in running):
+            self._overdue = timeout
+            self._end_worker()
+        elif timeout is not None and unfinished and idle > timeout + TO_BEGIN:
+            self._overdue = timeout + TO_BEGIN
+            self._began[unfinished[0]] = self._idle_since  # it is that one's turn
+            self._end_worker()
+        elif self.worker.ended_unheard:
+            self._end_worker()
+
+    def ask_to_stop(self) -> None:
+        """Let the worker tell what it has so far."""
+        if self._asked is None and not self.gone:
+            self._asked = time.monotonic()
+            self.worker.process.terminate()
+
+    def _end_worker(self, why: str = "", patience: float = 1.0) -> None:
+        if not self.gone:
+            self.gone = True
+            self.worker.process.join(patience)
+            self._why = why or self.worker.how_it_ended()
+            self.worker.end()
+
+    def cut_short(self) -> Iterator[tuple[Referee, TrainResult]]:
+        """Yield the runs that the worker's end cut short, unless they are left over."""
+        for run in self._unfinished():
+            if run in self._begun_anew() or (self._asked is not None and run not in self._began):
+                continue
+            at = 0 if self._group is None else self._group.referees[run].position
+            where = f"at {at:,} pairs"
+            if self._asked is not None:
+                result = TrainResult(status="interrupted")
+            elif self._overdue is not None:
+                error = f"not over after {self._overdue:g} seconds, {where}"
+                result = TrainResult(status="timeout", error=error)
+            else:
+                error = f"the worker process {self._why}, {where}"
+                result = TrainResult(status="error", error=error)
+            yield self._collected(run, result)
+
+    def left_over(self) -> list[Job]:
+        """Return what is to be handed to other workers: each run that may be no culprit."""
+        return [
+            replace(self.job, run_specs=(self.job.run_specs[run],)) for run in self._begun_anew()
+        ]
+
+    def _unfinished(self) -> list[int]:
+        return [run for run in range(len(self.job.run_specs)) if run not in self._ended]
+
+    def _begun_anew(self) -> list[int]:
+        """Return the runs that are tried again: none alone, none asked to stop, none overdue."""
+        unfinished = self._unfinished()
+        if self._asked is not None or len(self.job.run_specs) == 1:
+            return []
+        if self._overdue is not None:
+            return [run for run in unfinished if run not in self._began]
+        return unfinished
 
 
 class WorkerPool:
@@ -109,12 +370,12 @@ class WorkerPool:
         Raises:
             UsageError: The model cannot serve this task.
         """
-        told = False
+        recorded = False
         with self._ctrl_c_noted():
             for referee, result in self._trained(job, watch, checkpoints):
-                told = told or result.status == "interrupted"
+                recorded = recorded or result.status == "interrupted"
                 yield referee, result
-        if self.interrupted and not told:  # else the records tell
+        if self.interrupted and not recorded:
             raise KeyboardInterrupt
 
     def _trained(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -13,11 +11,10 @@ from pathlib import Path
 
 from codonbench.contracts.machine import TorchFacts
 from codonbench.errors import OutOfTurnError, WorkerError
-from codonbench.execution import frames
-from codonbench.execution.bubblewrap import STATES
-from codonbench.execution.launch import Process, launch
 from codonbench.execution.messages import Arrays, Hello, Message, Spoken, pack, unpack
-from codonbench.execution.sandbox import Sandbox
+from codonbench.execution.process import Frame, Inbox, Process, launch, send
+from codonbench.execution.sandbox import STATES, Sandbox
+from codonbench.records.locks import OwnFolder
 
 _PATIENCE = 10.0  # seconds for an answer to be taken off our hands
 _TO_GREET = 600.0  # seconds for a worker to come up, which it does once it has imported PyTorch
@@ -37,8 +34,7 @@ def launch_worker(
         sandbox: Where to hold it; None for nowhere.
     """
     held = None if sandbox is None else replace(sandbox, states=states, gpu=gpu)
-    words = ["gpu"] if gpu else []
-    return launch("codonbench.execution.worker", words, sandbox=held)
+    return launch("codonbench.execution.worker", ["gpu"] if gpu else [], sandbox=held)
 
 
 class WorkerProcess:
@@ -61,14 +57,14 @@ class WorkerProcess:
     ) -> None:
         self.facts: TorchFacts | None = None
         self.owner: str | None = None
-        self.states: Path | None = None
+        self._folder: OwnFolder | None = None
         if beside is not None:
             with suppress(OSError):  # who cannot write there cannot keep records either
-                beside.mkdir(parents=True, exist_ok=True)
-                self.states = Path(tempfile.mkdtemp(dir=beside, prefix=".worker-")).absolute()
+                self._folder = OwnFolder(beside)
+        self.states = None if self._folder is None else self._folder.path
         self.states_inside = STATES if sandboxed and self.states else self.states
         self.process = launch(self.states)
-        self._inbox = frames.Inbox(self.process.speaks)
+        self._inbox = Inbox(self.process.speaks)
 
     @property
     def fd(self) -> int:
@@ -86,7 +82,7 @@ class WorkerProcess:
         Raises:
             OSError: It does not listen.
         """
-        frames.send(self.process.hears, pack(message, arrays), _PATIENCE)
+        send(self.process.hears, pack(message, arrays), _PATIENCE)
 
     def heard(self) -> Iterator[tuple[Message, Arrays]]:
         """Yield what it has said by now, its greeting noted.
@@ -96,8 +92,7 @@ class WorkerProcess:
             ValueError: It said what is no message.
             EOFError, OSError: It has hung up.
         """
-        for frame in self._inbox.frames():
-            yield self._noted(frame)
+        yield from map(self._noted, self._inbox.frames())
 
     def wait(self, seconds: float) -> Message:
         """Return what it says next.
@@ -122,7 +117,7 @@ class WorkerProcess:
             raise WorkerError(f"a worker process {self.how_it_ended()} before it came up")
         return self.facts
 
-    def _noted(self, frame: frames.Frame) -> tuple[Message, Arrays]:
+    def _noted(self, frame: Frame) -> tuple[Message, Arrays]:
         message, arrays = unpack(frame)
         if isinstance(message, Hello):
             if self.facts is not None:
@@ -133,10 +128,8 @@ class WorkerProcess:
     def end(self) -> None:
         """End it at once, and remove what it has kept."""
         self.process.kill()
-        if self.states is not None:
-            shutil.rmtree(self.states, ignore_errors=True)
-            with suppress(OSError):  # others keep something there
-                self.states.parent.rmdir()
+        if self._folder is not None:
+            self._folder.remove()
 
     def how_it_ended(self) -> str:
         """Return ``was killed by SIGSEGV`` or ``ended with exit code 3``."""

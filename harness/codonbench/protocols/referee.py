@@ -16,8 +16,7 @@ import numpy.typing as npt
 from codonbench.contracts import Outputs, Targets, Trajectory, TrajectoryFacts
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.errors import OutOfTurnError
-from codonbench.protocols.base import Evaluation, Schedule
-from codonbench.protocols.setup import RunSetup
+from codonbench.protocols.base import Evaluation, RunSetup, Schedule
 from codonbench.records.checkpoint_files import Progress
 
 IntArray = npt.NDArray[np.int64]

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
+from shutil import rmtree
 from typing import Self
 
 import numpy as np
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from codonbench.contracts.machine import Machine
 from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import StoreError
+from codonbench.records.locks import sweep_folders
 from codonbench.records.printable import printable
 from codonbench.records.store import flush_to_disk, sweep, write_atomically
 
@@ -69,6 +71,10 @@ class Checkpoints:
         origin = content_hash([self._origin, *machine.kind])
         return type(self)(self._folder.parent, origin, self.every, self._say)
 
+    def sweep(self) -> None:
+        """Remove what workers of processes that were killed had on its way here."""
+        sweep_folders(self._folder)
+
     def save(self, run_spec: RunSpec, progress: Progress, write: Callable[[Path], None]) -> None:
         """Keep how far a run has come; where the disk does not let us, say so and go on.
 
@@ -100,7 +106,7 @@ class Checkpoints:
     def _keep_state(self, run_spec: RunSpec, write: Callable[[Path], None]) -> tuple[Path, bytes]:
         """Have the state written and flushed, whatever its size; return its file and checksum."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._folder, prefix=".state-") as folder:
+        with tempfile.TemporaryDirectory(dir=self._folder, prefix=f".{run_spec.run_id}-") as folder:
             new = Path(folder) / "state"
             write(new)
             with new.open("rb") as file:
@@ -157,6 +163,8 @@ class Checkpoints:
         for path in self._folder.glob(f"{run_spec.run_id}-*.state"):
             if path != but:
                 path.unlink(missing_ok=True)
+        for left in self._folder.glob(f".{run_spec.run_id}-*"):  # by a process that was killed
+            rmtree(left, ignore_errors=True)
 
     def _seal(self, run_spec: RunSpec, content: bytes) -> bytes:
         return sha256(f"{run_spec.run_id}\0{self._origin}\0".encode() + content).digest()

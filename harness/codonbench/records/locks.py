@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from secrets import token_hex
+from shutil import rmtree
 
 from filelock import FileLock, Timeout, has_fcntl
 from pydantic import ValidationError
@@ -23,6 +24,44 @@ from codonbench.contracts import Frozen
 
 _LONGEST_WAIT = 60.0
 """Seconds that a look at the ledger may be waited for; it takes others a moment."""
+
+
+class OwnFolder:
+    """A folder of this process, which nobody else removes while it is there.
+
+    Args:
+        beside: Where to make it.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+
+    def __init__(self, beside: Path) -> None:
+        beside.mkdir(parents=True, exist_ok=True)
+        self.path = beside.absolute() / f".worker-{token_hex(8)}"
+        self._lock = _lock(self.path.with_suffix(".lock"))
+        self._lock.acquire()
+        self.path.mkdir(mode=0o700)
+
+    def remove(self) -> None:
+        """Remove it, and where it lies if nothing else is there."""
+        rmtree(self.path, ignore_errors=True)
+        self._lock.release()
+        _remove_lock(self.path)
+
+
+def sweep_folders(beside: Path) -> None:
+    """Remove each `OwnFolder` of a process that has ended, however it did."""
+    for path in beside.glob(".worker-*"):
+        if path.is_dir() and not _is_held(path.with_suffix(".lock")):
+            rmtree(path, ignore_errors=True)
+            _remove_lock(path)
+
+
+def _remove_lock(folder: Path) -> None:
+    with suppress(OSError):  # others have something there
+        folder.with_suffix(".lock").unlink(missing_ok=True)
+        folder.parent.rmdir()
 
 
 class Holder(Frozen):

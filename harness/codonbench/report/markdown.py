@@ -8,7 +8,6 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cache, partial
 
 import jinja2
-import pandas as pd
 
 from codonbench.contracts import Column, Ranking
 from codonbench.errors import StoreError
@@ -175,6 +174,8 @@ def pipe_table(
     """Return cells, all of them Markdown, as a table; columns of `words` to the left."""
     alignment = ["left" if i in words else "right" for i in range(len(headings))]
     # pandas hands the frame to tabulate.
+    import pandas as pd  # here, because most who import this render no table
+
     return pd.DataFrame(body, columns=list(headings)).to_markdown(
         index=False, tablefmt="pipe", colalign=alignment, disable_numparse=True
     )

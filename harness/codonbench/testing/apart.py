@@ -11,9 +11,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from codonbench.execution import frames
-from codonbench.execution.launch import importable, launch
-from codonbench.execution.lifeline import take_hold
+from codonbench.execution import process
+from codonbench.execution.process import importable, launch, take_hold
 
 Message = tuple[str, Any]
 Send = Callable[[Message], None]
@@ -44,10 +43,10 @@ def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[
     Raises:
         Stopped: It took longer than it said it would, or the process died.
     """
-    process = launch("codonbench.testing.apart", [function.__module__, function.__name__])
+    other = launch("codonbench.testing.apart", [function.__module__, function.__name__])
     try:
-        inbox, seconds = frames.Inbox(process.speaks), _TO_START
-        frames.send(process.hears, frames.pack(to_json([importable(), argument])), _TO_START)
+        inbox, seconds = process.Inbox(other.speaks), _TO_START
+        process.send(other.hears, process.framed(to_json([importable(), argument])), _TO_START)
         deadline = time.monotonic() + seconds
         while (said := json.loads(inbox.wait(deadline - time.monotonic())[0])) is not None:
             kind, content = said
@@ -59,20 +58,20 @@ def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[
     except TimeoutError:
         raise Stopped(f"did not finish within {seconds:g} s") from None
     except (EOFError, OSError):
-        process.join(_TO_END)
-        raise Stopped(f"ended its process with exit code {process.exitcode}") from None
+        other.join(_TO_END)
+        raise Stopped(f"ended its process with exit code {other.exitcode}") from None
     finally:
-        process.kill()
+        other.kill()
 
 
 def main() -> None:
     """Run the function, in the new process."""
     hears, speaks = take_hold()
-    path, argument = json.loads(frames.receive(hears)[0])
+    path, argument = json.loads(process.receive(hears)[0])
     sys.path += [folder for folder in path if folder not in sys.path]
 
     def send(message: Message | None) -> None:
-        frames.send_all(speaks, frames.pack(to_json(message)))
+        process.send_all(speaks, process.framed(to_json(message)))
 
     module, name = sys.argv[4:]
     getattr(importlib.import_module(module), name)(send, argument)

@@ -9,7 +9,7 @@ import torch
 from codonbench.testing.findings import Verdict, failed, passed, warning
 from codonbench.testing.subject import DEVICE, Subject
 from codonbench.testing.surroundings import Printed, generators, settings
-from codonbench.training.seeding import seeded_globals
+from codonbench.training.determinism import seeded_globals
 
 _MUCH = 2_000  # characters; a line at each of some hundred steps is more
 

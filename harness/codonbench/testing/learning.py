@@ -16,11 +16,10 @@ from codonbench.engines.traced import Traced
 from codonbench.errors import CannotCapture
 from codonbench.testing.findings import Verdict, failed, passed, skipped, warning
 from codonbench.testing.subject import DEVICE, STEPS, Subject
+from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.loop import evaluate, loss_of, make_step
 from codonbench.training.result import ENGINE as EAGER
-from codonbench.training.seeding import seeded_globals
 from codonbench.training.state import TrainState
-from codonbench.training.weights import hash_weights
 
 _LEARNING_BATCHES = 300
 _LEARNING_SECONDS = 1.5

@@ -17,7 +17,7 @@ from codonbench.testing.findings import Finding, Verdict, insist
 from codonbench.testing.references import REFERENCE_CHECKS, Row
 from codonbench.testing.subject import Subject, installed
 from codonbench.testing.surroundings import kept_settings, listening
-from codonbench.training.arithmetic import pin_arithmetic
+from codonbench.training.determinism import pin_arithmetic
 
 _BUILT = ("device", "fresh", "settings")
 _SOUND = (*_BUILT, "shape", "inputs")

@@ -10,7 +10,7 @@ from codonbench.contracts.run_spec import PUBLIC_SALT
 from codonbench.data.relabelling import relabelling
 from codonbench.testing.findings import Verdict, failed, passed
 from codonbench.testing.subject import DEVICE, Subject
-from codonbench.training.seeding import seeded_globals
+from codonbench.training.determinism import seeded_globals
 
 _SEEDS = 5
 _DRAWS = 2_000

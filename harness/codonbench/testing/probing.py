@@ -13,10 +13,9 @@ from codonbench.testing.checklist import last_line
 from codonbench.testing.findings import Verdict, failed, passed
 from codonbench.testing.subject import Subject
 from codonbench.testing.surroundings import generators
+from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.loop import evaluate, make_step
-from codonbench.training.seeding import seeded_globals
 from codonbench.training.state import TrainState
-from codonbench.training.weights import hash_weights
 
 
 def draws_nothing(subject: Subject) -> Verdict:

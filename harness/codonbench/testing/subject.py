@@ -23,12 +23,12 @@ from codonbench.contracts.run_spec import PUBLIC_SALT, RULES_VERSION, RunSpec
 from codonbench.data.encodings import Encoder, make_encoder
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.setup import RunSetup
+from codonbench.protocols.base import RunSetup
 from codonbench.testing.findings import Facts
 from codonbench.testing.surroundings import Printed
+from codonbench.training.determinism import seeded_globals
 from codonbench.training.loop import make_step
 from codonbench.training.request import train_request
-from codonbench.training.seeding import seeded_globals
 from codonbench.training.state import TrainState, make_state
 
 DEVICE = "cpu"

@@ -12,7 +12,7 @@ from codonbench.contracts import Items, Targets, TaskView
 from codonbench.contracts.machine import DeviceKind
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.data.stream import BatchClock, generator
-from codonbench.protocols.setup import RunSetup
+from codonbench.protocols.base import RunSetup
 
 IntArray = npt.NDArray[np.int64]
 

@@ -1,16 +1,20 @@
-"""How arithmetic is pinned down where a run trains, and what PyTorch says of it."""
+"""What makes a run repeat: arithmetic pinned down, chance under control, weights as one number."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 
 from codonbench.contracts.machine import TorchFacts
+from codonbench.training.request import Chance, chance_of
 
 
 def pin_arithmetic(threads: int) -> None:
@@ -67,3 +71,44 @@ def _gpu_uuid() -> str | None:
     """Return the UUID of the GPU that runs use, without ``GPU-``; None if PyTorch cannot tell."""
     uuid = getattr(torch.cuda.get_device_properties(torch.cuda.current_device()), "uuid", None)
     return None if uuid is None else str(uuid).removeprefix("GPU-")
+
+
+@contextmanager
+def seeded_globals(seed: int | Chance) -> Iterator[None]:
+    """Seed Python's, NumPy's and PyTorch's global generators; restore them on leaving.
+
+    So that a run's result depends neither on what ran before it nor on what it leaves behind.
+
+    Args:
+        seed: A seed, or where it lets the generators begin.
+    """
+    for_torch, for_python, for_numpy = chance_of(seed) if isinstance(seed, int) else seed
+    python, numpy = random.getstate(), np.random.get_state()
+    cuda = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(for_torch)
+        random.seed(for_python)
+        np.random.seed(for_numpy)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+def hash_weights(state: dict[str, Any]) -> str:
+    """Return the SHA-256 (hex) of a state_dict.
+
+    Over the sorted names and, for each, dtype, shape and little-endian bytes, so that neither
+    the order of modules nor a file format enters.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = torch.as_tensor(state[name]).detach().cpu().contiguous()
+        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0)
+        if np.little_endian or tensor.element_size() == 1:
+            digest.update(raw.tobytes())
+        else:
+            digest.update(raw.reshape(-1, tensor.element_size())[:, ::-1].tobytes())
+    return digest.hexdigest()

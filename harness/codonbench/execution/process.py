@@ -1,0 +1,302 @@
+"""A Python process that speaks over pipes: by this interpreter or another, sandboxed or not.
+
+The process gets three file descriptors: to hear by, to speak by, and its lifeline. A byte on that
+one asks it to stop, its end says that the parent has gone.
+
+What travels are frames: the header's length, the body's length, and both. The parent reads without
+waiting and writes no longer than it has to, for nobody vouches for what is at the other end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import selectors
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from codonbench.errors import WorkerError
+from codonbench.execution.sandbox import Sandbox, environment
+
+Frame = tuple[bytes, memoryview]
+"""A header and a body."""
+
+MOST_HEADER = 1 << 18
+"""Bytes of a header; reading it takes many times as many."""
+
+MOST = 1 << 30
+"""Bytes of a frame."""
+
+_LENGTHS = struct.Struct("<IQ")
+_AT_ONCE = 1 << 16  # bytes; room for as many is made each time, whatever has come
+_BYTES_A_SECOND = 1e7  # that whoever is sent something takes in at least
+_PR_SET_PDEATHSIG = 1
+
+
+class Process:
+    """A process that `launch` has started.
+
+    Attributes:
+        speaks, hears: Pipes that are not waited for: what it says is read from the one, what it
+            is told is written to the other.
+    """
+
+    def __init__(self, popen: subprocess.Popen[bytes], fds: Sequence[int], sandboxed: bool) -> None:
+        self._popen = popen
+        self._sandboxed = sandboxed
+        self.speaks, self.hears, self._lifeline = fds
+        self._open = True
+
+    @property
+    def pid(self) -> int:
+        """Its number, and that of its group; or of what holds its sandbox."""
+        return self._popen.pid
+
+    @property
+    def exitcode(self) -> int | None:
+        """None while it runs; then its exit code, or the negative number of a signal."""
+        code = self._popen.poll()
+        # bubblewrap exits with 128 and the number of the signal that ended what is inside.
+        if self._sandboxed and code is not None and code - 128 in set(signal.Signals):
+            return 128 - code
+        return code
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, or for so many seconds."""
+        with suppress(subprocess.TimeoutExpired):
+            self._popen.wait(timeout)
+
+    def terminate(self) -> None:
+        """Ask it to stop, which it hears once it has come up."""
+        if self._open:
+            with suppress(OSError):
+                os.write(self._lifeline, b"!")
+
+    def kill(self) -> None:
+        """End it at once, and what it has started; let go of it."""
+        if self._open:
+            self._open = False
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._popen.wait()
+            for fd in (self.speaks, self.hears, self._lifeline):
+                os.close(fd)
+
+
+def launch(
+    module: str,
+    arguments: Sequence[str] = (),
+    *,
+    python: str = sys.executable,
+    sandbox: Sandbox | None = None,
+) -> Process:
+    """Run ``python -P -m MODULE HEARS SPEAKS LIFELINE ARGUMENTS``, which ends with its parent.
+
+    It is deaf to this terminal's Ctrl-C, imports nothing from the current folder, and has its
+    standard output on our standard error, as ours is for results.
+
+    Args:
+        module: Runs as ``__main__``; it calls `take_hold` first.
+        arguments: Follow the three file descriptors in its ``sys.argv``.
+        python: The interpreter; codonbench must be installed there, too.
+        sandbox: Where to hold it; it ends with the thread that starts it then. None for nowhere.
+
+    Raises:
+        WorkerError: It cannot be started.
+        UsageError: No sandbox can be had here, or it could not read what it is to be shown.
+    """
+    if os.name == "nt":
+        raise WorkerError("worker processes need pipes that Windows lacks; use --workers 0")
+    (hears, ours), (mine, speaks), (life, held) = (os.pipe() for _ in range(3))
+    theirs = (hears, speaks, life)
+    command = [python, "-P", "-m", module, *map(str, theirs), *arguments]
+    try:
+        popen = subprocess.Popen(
+            command if sandbox is None else sandbox.command(command),
+            stdin=subprocess.DEVNULL,
+            stdout=2,
+            env=_environment() if sandbox is None else environment(),
+            pass_fds=theirs,
+            start_new_session=True,
+        )
+    except BaseException as error:
+        for fd in (ours, mine, held):
+            os.close(fd)
+        if isinstance(error, OSError):
+            raise WorkerError(f"no worker process can be started: {error}") from error
+        raise
+    finally:
+        for fd in theirs:
+            os.close(fd)
+    os.set_blocking(mine, False)
+    os.set_blocking(ours, False)
+    return Process(popen, (mine, ours, held), sandbox is not None)
+
+
+def importable() -> list[str]:
+    """Return the folders that modules are imported from here, but for the current one."""
+    return [path for path in sys.path if Path(path).is_absolute() and Path(path) != Path.cwd()]
+
+
+def _environment() -> dict[str, str]:
+    """Return ours, without what would import from the current folder."""
+    environment = dict(os.environ)
+    if "PYTHONPATH" in environment:
+        path = environment["PYTHONPATH"].split(os.pathsep)
+        absolute = [folder for folder in path if folder and Path(folder).is_absolute()]
+        environment["PYTHONPATH"] = os.pathsep.join(absolute)
+    return environment
+
+
+def take_hold() -> tuple[int, int]:
+    """In the new process: end with the parent, and let that ask for a stop by SIGTERM.
+
+    Returns:
+        The pipes it hears and speaks by.
+    """
+    hears, speaks, lifeline = fds = [int(word) for word in sys.argv[1:4]]
+    for fd in fds:
+        os.set_inheritable(fd, False)  # what a plugin starts has no part in this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    if sys.platform == "linux":  # even while something here lets no other thread run
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_hold, args=(lifeline,), daemon=True).start()
+    return hears, speaks
+
+
+def _hold(lifeline: int) -> None:
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+    while os.read(lifeline, 1):
+        signal.pthread_kill(main_thread, signal.SIGTERM)  # which wakes it, whatever it waits for
+    os._exit(1)
+
+
+def framed(header: bytes, body: bytes = b"") -> bytes:
+    """Return a frame as bytes."""
+    return _LENGTHS.pack(len(header), len(body)) + header + body
+
+
+class Inbox:
+    """The frames that come through a pipe from a process that nobody vouches for.
+
+    Args:
+        fd: The pipe, which is not waited for and which nobody else reads from.
+        most_header, most: Bytes of the longest header and the longest frame that may come.
+    """
+
+    def __init__(self, fd: int, most_header: int = MOST_HEADER, most: int = MOST) -> None:
+        self.fd = fd
+        self._most_header = most_header
+        self._most = most
+        self._come = bytearray()
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames that are whole by now.
+
+        Raises:
+            EOFError: The other end is closed, and all that came whole has been yielded.
+            OSError: The pipe is broken.
+            ValueError: What came is no frame, or too long a one.
+        """
+        self._take_in()
+        while (frame := self._whole()) is not None:
+            yield frame
+
+    def wait(self, seconds: float) -> Frame:
+        """Return the next frame.
+
+        Raises:
+            TimeoutError: It was not whole in time.
+            EOFError, OSError, ValueError: As `frames` does.
+        """
+        deadline = time.monotonic() + seconds
+        while (frame := self._whole()) is None:
+            if not _ready(self.fd, selectors.EVENT_READ, deadline - time.monotonic()):
+                raise TimeoutError(f"nothing whole within {seconds:g} s")
+            self._take_in()
+        return frame
+
+    def is_silent(self) -> bool:
+        """Return whether there is nothing to be read, not even the end."""
+        return not _ready(self.fd, selectors.EVENT_READ, 0)
+
+    def _take_in(self) -> None:
+        try:
+            part = os.read(self.fd, _AT_ONCE)
+        except BlockingIOError:
+            return
+        if not part:
+            raise EOFError
+        self._come += part
+
+    def _whole(self) -> Frame | None:
+        """Take the first frame out, if all of it is there."""
+        if len(self._come) < _LENGTHS.size:
+            return None
+        header, body = _LENGTHS.unpack_from(self._come)
+        if header > self._most_header or header + body > self._most:
+            raise ValueError(f"a message of {header} bytes, and {body} bytes of arrays")
+        start, end = _LENGTHS.size + header, _LENGTHS.size + header + body
+        if len(self._come) < end:
+            return None
+        taken = bytes(memoryview(self._come)[_LENGTHS.size : end])
+        del self._come[:end]
+        return taken[: start - _LENGTHS.size], memoryview(taken)[start - _LENGTHS.size :]
+
+
+def send(fd: int, data: bytes, patience: float) -> None:
+    """Send bytes through a pipe that is not waited for, within some seconds beside their own.
+
+    Raises:
+        TimeoutError: Nobody takes them in.
+        OSError: The other end is closed.
+    """
+    rest, deadline = memoryview(data), time.monotonic() + patience + len(data) / _BYTES_A_SECOND
+    while rest:
+        if not _ready(fd, selectors.EVENT_WRITE, deadline - time.monotonic()):
+            raise TimeoutError(f"{len(rest)} bytes were not taken off our hands")
+        with suppress(BlockingIOError):
+            rest = rest[os.write(fd, rest) :]
+
+
+def send_all(fd: int, data: bytes) -> None:
+    """Send bytes through a pipe, however long it takes."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def receive(fd: int) -> Frame:
+    """Wait for a frame and return it; for who trusts the other end.
+
+    Raises:
+        EOFError: The other end is closed.
+    """
+    header, body = _LENGTHS.unpack(_read(fd, _LENGTHS.size))
+    return bytes(_read(fd, header)), memoryview(_read(fd, body))
+
+
+def _read(fd: int, size: int) -> bytearray:
+    data = bytearray(size)
+    view, come = memoryview(data), 0
+    while come < size:
+        count = os.readv(fd, [view[come:]])
+        if not count:
+            raise EOFError
+        come += count
+    return data
+
+
+def _ready(fd: int, event: int, seconds: float) -> bool:
+    """Return whether a file is ready to be read or written within some seconds."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(fd, event)
+        return bool(selector.select(max(0.0, seconds)))
