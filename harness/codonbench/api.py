@@ -95,11 +95,13 @@ def outcomes(
         UsageError: What was asked cannot be done.
         PluginError: A plugin failed outside of a run.
     """
+    store = Store(options.results)
+    store.prepare()
     with follow(job) as follower:
         for outcome in run_all(
             job,
             executor.registry,
-            Store(options.results),
+            store,
             follower.watch,
             follower.around(executor.train(job.run_specs[0])),
             force=request.force,

@@ -29,7 +29,7 @@ _Column = tuple[str, Callable[[Row], str]]
 _WITH_WHOLE_HEADINGS = 72
 _WITH_THIRD, _WITH_PARAMETERS, _WITH_INTERVALS = 92, 110, 170
 """Columns that a terminal must have for the wider tables."""
-_SHORTEST_NAME, _GAP = 12, 2
+_SHORTEST_NAME, _GAP = 12, 3
 
 
 def print_standing(
@@ -161,7 +161,7 @@ def _fitting(columns: list[_Column], table: Table, width: int) -> list[_Column]:
     first = next(i for i in range(3, len(columns)) if columns[i][0] != "success")
     spare = [*reversed(columns[first + 1 :]), columns[1], *columns[3:first]]
     kept = list(columns)
-    while spare and sum(map(needed, kept)) > width:
+    while spare and sum(map(needed, kept)) > width + _GAP:
         kept.remove(spare.pop(0))
     return kept
 
