@@ -1,90 +1,41 @@
 """The contracts between the harness and its plugins."""
 
-from codonbench.contracts.base import Frozen, MetricName, Name, Version
-from codonbench.contracts.dataset import (
-    UNKNOWN,
-    Dataset,
-    DataSource,
-    Features,
-    Items,
-    Sequences,
-    Split,
-    Targets,
-)
-from codonbench.contracts.metric import (
-    NOT_MEASURED,
-    Metric,
-    MetricValue,
-    NotMeasured,
-    Output,
-    SplitMetric,
-)
-from codonbench.contracts.model import (
-    BatchLearner,
-    ClassWeights,
-    GradientConfig,
-    Model,
-    ModelConfig,
-    ModelInfo,
-    Reference,
-)
-from codonbench.contracts.task import (
-    Column,
-    Control,
-    EvaluationSet,
-    Input,
-    Ranking,
-    Target,
-    Task,
-    TaskOptions,
-    TaskSpec,
-    TaskView,
-)
-from codonbench.contracts.trajectory import (
-    Outputs,
-    Trajectory,
-    TrajectoryFacts,
-    required_right,
-)
-
-__all__ = [
-    "NOT_MEASURED",
-    "UNKNOWN",
-    "BatchLearner",
-    "ClassWeights",
-    "Column",
-    "Control",
-    "DataSource",
-    "Dataset",
-    "EvaluationSet",
-    "Features",
-    "Frozen",
-    "GradientConfig",
-    "Input",
-    "Items",
-    "Metric",
-    "MetricName",
-    "MetricValue",
-    "Model",
-    "ModelConfig",
-    "ModelInfo",
-    "Name",
-    "NotMeasured",
-    "Output",
-    "Outputs",
-    "Ranking",
-    "Reference",
-    "Sequences",
-    "Split",
-    "SplitMetric",
-    "Target",
-    "Targets",
-    "Task",
-    "TaskOptions",
-    "TaskSpec",
-    "TaskView",
-    "Trajectory",
-    "TrajectoryFacts",
-    "Version",
-    "required_right",
-]
+from codonbench.contracts.base import Frozen as Frozen
+from codonbench.contracts.base import MetricName as MetricName
+from codonbench.contracts.base import Name as Name
+from codonbench.contracts.base import Version as Version
+from codonbench.contracts.dataset import UNKNOWN as UNKNOWN
+from codonbench.contracts.dataset import Dataset as Dataset
+from codonbench.contracts.dataset import DataSource as DataSource
+from codonbench.contracts.dataset import Features as Features
+from codonbench.contracts.dataset import Items as Items
+from codonbench.contracts.dataset import Sequences as Sequences
+from codonbench.contracts.dataset import Split as Split
+from codonbench.contracts.dataset import Targets as Targets
+from codonbench.contracts.metric import NOT_MEASURED as NOT_MEASURED
+from codonbench.contracts.metric import Metric as Metric
+from codonbench.contracts.metric import MetricValue as MetricValue
+from codonbench.contracts.metric import NotMeasured as NotMeasured
+from codonbench.contracts.metric import Output as Output
+from codonbench.contracts.metric import SplitMetric as SplitMetric
+from codonbench.contracts.model import BatchLearner as BatchLearner
+from codonbench.contracts.model import ClassWeights as ClassWeights
+from codonbench.contracts.model import GradientConfig as GradientConfig
+from codonbench.contracts.model import Model as Model
+from codonbench.contracts.model import ModelConfig as ModelConfig
+from codonbench.contracts.model import ModelInfo as ModelInfo
+from codonbench.contracts.model import Reference as Reference
+from codonbench.contracts.task import Column as Column
+from codonbench.contracts.task import Control as Control
+from codonbench.contracts.task import EvaluationSet as EvaluationSet
+from codonbench.contracts.task import Input as Input
+from codonbench.contracts.task import Ranking as Ranking
+from codonbench.contracts.task import Target as Target
+from codonbench.contracts.task import Task as Task
+from codonbench.contracts.task import TaskOptions as TaskOptions
+from codonbench.contracts.task import TaskSpec as TaskSpec
+from codonbench.contracts.task import TaskView as TaskView
+from codonbench.contracts.trajectory import Outputs as Outputs
+from codonbench.contracts.trajectory import Trajectory as Trajectory
+from codonbench.contracts.trajectory import TrajectoryFacts as TrajectoryFacts
+from codonbench.contracts.trajectory import required_right as required_right

@@ -1,11 +1,14 @@
-"""What a plugin registers: checked at the door, and entered under its names."""
+"""What a plugin registers: checked at the door, entered under its names with where it is from."""
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FunctionType, MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +30,13 @@ from codonbench.contracts import (
 from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import ConfigError, PluginError
-from codonbench.plugins.provenance import describe_origin
 
 if TYPE_CHECKING:
     from codonbench.protocols.base import Protocol
 
 ModelClass = type[Model] | type[Reference]
+
+_NOT_THE_PLUGINS = frozenset({"abc", "builtins", "codonbench", "typing"})
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,35 @@ class Kind:
         yield self.entry(named, origin, file, plugin)
         for preset, values in plugin.presets.items() if self.name == "model" else ():
             yield self.entry(preset, origin, file, plugin, MappingProxyType(dict(values)))
+
+
+def describe_origin(
+    cls: type, module: ModuleType, distribution: str, version: str
+) -> tuple[Origin, str]:
+    """Return where `cls`, registered by `module`, comes from, and the file that defines it."""
+    files: dict[str, None] = {}
+    for base in cls.__mro__:
+        if base.__module__.partition(".")[0] not in _NOT_THE_PLUGINS:
+            file = inspect.getsourcefile(base) or base.__module__
+            files |= dict.fromkeys((file, *_private_files(Path(file))))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(Path(file).read_bytes() if Path(file).is_file() else file.encode())
+    origin = Origin(
+        distribution=distribution,
+        version=version,
+        module=module.__name__,
+        source_sha256=digest.hexdigest(),
+    )
+    return origin, next(iter(files), "")
+
+
+def _private_files(file: Path) -> Iterator[str]:
+    """Yield the files beside `file` that it names and whose names begin with ``_``."""
+    beside = sorted(file.parent.glob("_[!_]*.py")) if file.is_file() else ()
+    for private in beside:
+        if re.search(rf"\b{re.escape(private.stem)}\b".encode(), file.read_bytes()):
+            yield str(private)
 
 
 def _lacking(cls: type, mark: str) -> list[str]:

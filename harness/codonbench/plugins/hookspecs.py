@@ -1,4 +1,9 @@
-"""The hooks a plugin can implement (pluggy project name ``codonbench``)."""
+"""The hooks a plugin can implement (pluggy project name ``codonbench``).
+
+A module needs no `register_...`: the classes of a contract that it defines are registered by
+themselves, but for abstract ones and those whose names begin with ``_``. Of a kind that it has the
+hook of, it registers what the hook says and nothing else.
+"""
 
 from __future__ import annotations
 
