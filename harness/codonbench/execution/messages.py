@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -36,13 +36,15 @@ from codonbench.contracts.run_record import Engine, Status
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.contracts.task import TaskView
 from codonbench.data.stream import BatchClock
-from codonbench.execution.prepare import Job
 from codonbench.execution.process import Frame, framed, importable
 from codonbench.plugins.discovery import import_file
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.base import Evaluation
 from codonbench.protocols.referee import Instructions
 from codonbench.training.request import TrainRequest
+
+if TYPE_CHECKING:
+    from codonbench.execution.prepare import Job
 from codonbench.training.result import MOST_DETAILS
 
 Run = Annotated[int, Field(ge=0)]
