@@ -42,10 +42,10 @@ from codonbench.plugins.registry import Registry
 from codonbench.protocols.base import Evaluation
 from codonbench.protocols.referee import Instructions
 from codonbench.training.request import TrainRequest
+from codonbench.training.result import MOST_DETAILS
 
 if TYPE_CHECKING:
     from codonbench.execution.prepare import Job
-from codonbench.training.result import MOST_DETAILS
 
 Run = Annotated[int, Field(ge=0)]
 """Which of an order's specs."""
