@@ -32,7 +32,9 @@ def check_hooks(module: ModuleType) -> None:
         PluginError: One lacks its mark, has a name of no hook, or asks for what it will not get.
     """
     known = hooks()
-    for name, function in _functions(module):
+    for name, function in vars(module).items():
+        if not isinstance(function, FunctionType):
+            continue
         where = f"line {function.__code__.co_firstlineno}: {name}{inspect.signature(function)}"
         marked = hasattr(function, _MARK)
         if name in known and not marked and function.__module__ == module.__name__:
@@ -48,12 +50,12 @@ def check_hooks(module: ModuleType) -> None:
             raise PluginError(
                 f"{where}: unknown hook {name!r}; {guess}the hooks are {', '.join(known)}"
             )
-        unknown = [wanted for wanted in _demands(function) if wanted not in known[name]]
-        if unknown:
-            raise PluginError(
-                f"{where}: no argument {unknown[0]!r}; "
-                f"expected def {name}({', '.join(known[name])})"
-            )
+        for wanted in _demands(function):
+            if wanted not in known[name]:
+                raise PluginError(
+                    f"{where}: no argument {wanted!r}; "
+                    f"expected def {name}({', '.join(known[name])})"
+                )
 
 
 def _demands(function: FunctionType) -> Iterator[str]:
@@ -62,9 +64,3 @@ def _demands(function: FunctionType) -> Iterator[str]:
         variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if parameter.default is parameter.empty and not variable:
             yield parameter.name
-
-
-def _functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
-    for name, value in vars(module).items():
-        if isinstance(value, FunctionType):
-            yield name, value
