@@ -111,7 +111,13 @@ def test_a_broken_file_is_shown_like_a_broken_distribution(bench, tmp_path):
 
 
 def test_a_name_given_twice_is_shown_and_not_raised(bench, strangers):
-    strangers("from codonbench_models.mlp import register_models\n")
+    strangers(
+        "from codonbench import hookimpl\n"
+        "from codonbench_models.mlp import Mlp\n\n"
+        "@hookimpl\n"
+        "def register_models(register):\n"
+        "    register(Mlp)\n"
+    )
     answer = bench("plugins")
     assert answer.code == 1
     assert answer.out.count("name given twice: model 'mlp") == 11  # with its ten presets
