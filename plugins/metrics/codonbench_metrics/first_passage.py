@@ -1,7 +1,7 @@
 """How many training pairs it takes until something holds of the evaluation set."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -10,6 +10,10 @@ from codonbench.contracts import MetricValue, NotMeasured, required_right
 from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray, TrajectoryFacts
 
 _TAUS = {"confident_pairs": 0.9, "confident_pairs_50": 0.5}  # the first is the headline
+
+
+def _pairs(summary: str, direction: Literal["lower", "none"] = "lower") -> Output:
+    return Output(unit="pairs", direction=direction, summary=summary)
 
 
 class OfDeciphering(Metric):
@@ -37,15 +41,10 @@ class PairsConsumed(OfDeciphering):
 
     name = "pairs_consumed"
     summary = "Training pairs until the task is deciphered for the first time."
-
     gives: ClassVar = {
-        "pairs_consumed": Output(
-            unit="pairs", direction="lower", summary="Pairs at the first deciphered probe."
-        ),
-        "last_failing_pairs": Output(
-            unit="pairs",
-            direction="none",
-            summary="Pairs at the last failing probe before the first deciphered one.",
+        "pairs_consumed": _pairs("Pairs at the first deciphered probe."),
+        "last_failing_pairs": _pairs(
+            "Pairs at the last failing probe before the first deciphered one.", "none"
         ),
     }
 
@@ -74,7 +73,6 @@ class DecipherEpoch(OfDeciphering):
 
     name = "decipher_epoch"
     summary = "Epoch, from 1, in which the task is deciphered for the first time."
-
     gives: ClassVar = {"decipher_epoch": Output(unit="epochs", direction="lower", summary=summary)}
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
@@ -97,14 +95,11 @@ class ExcessPairs(OfDeciphering):
 
     name = "excess_pairs"
     summary = "Pairs consumed beyond the batch in which the stream has shown every input."
-
     gives: ClassVar = {
-        "all_seen": Output(
-            unit="pairs",
-            direction="none",
-            summary="Position in this seed's stream at which every input has appeared.",
+        "all_seen": _pairs(
+            "Position in this seed's stream at which every input has appeared.", "none"
         ),
-        "excess_pairs": Output(unit="pairs", direction="lower", summary=summary),
+        "excess_pairs": _pairs(summary),
     }
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
@@ -161,12 +156,9 @@ class SustainedPairs(OfDeciphering):
 
     name = "sustained_pairs"
     summary = "Training pairs until the task is deciphered and stays so for a whole window."
-
     gives: ClassVar = {
-        "sustained_pairs": Output(
-            unit="pairs",
-            direction="lower",
-            summary="Pairs at the first probe from which deciphering lasts a window.",
+        "sustained_pairs": _pairs(
+            "Pairs at the first probe from which deciphering lasts a window."
         ),
         "relapses": Output(
             unit="count",
@@ -221,13 +213,8 @@ class ConfidentPairs(OfDeciphering):
 
     name = "confident_pairs"
     summary = "Training pairs until every true class has at least a given probability."
-
     gives: ClassVar = {
-        name: Output(
-            unit="pairs",
-            direction="lower",
-            summary=f"Pairs at the first probe with p(true class) >= {tau} throughout.",
-        )
+        name: _pairs(f"Pairs at the first probe with p(true class) >= {tau} throughout.")
         for name, tau in _TAUS.items()
     }
 
