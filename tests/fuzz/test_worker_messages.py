@@ -17,6 +17,7 @@ from codonbench.execution.messages import Told, pack, unpack, unpack_told
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.run import run_all
 from codonbench.execution.worker_process import launch_worker
+from codonbench.protocols import Evaluation
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store, read_record
 
