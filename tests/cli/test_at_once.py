@@ -49,7 +49,7 @@ def test_after_a_kill_another_takes_over_what_was_not_made(start, strangers):
     words = ("run", "--model", "stuck", "--pairs", "6400", "--results", "results")
     words += ("--workers", "0", "--engine", "eager")
     with start(*words) as first, start_when(Path("learning"), start, words) as second:
-        line = next((line for line in second.stderr if "waiting for its record" in line), "")
+        line = next((line for line in second.stderr if line.endswith("; waiting\n")), "")
         assert f"being run by process {first.pid} (since " in line
         first.kill()
         Path("hurry").touch()

@@ -49,7 +49,7 @@ def test_an_exclusive_run_and_another_keep_out_of_each_others_way(there, comes):
         with pytest.raises(BusyError) as caught, occupied("cpu", comes, quiet):
             pytest.fail("both have the processors")
         assert "the processors are used by process " in str(caught.value)
-        assert str(caught.value).endswith("; without --no-wait this run waits")
+        assert str(caught.value).endswith("; without --no-wait this is waited for")
     with occupied("cpu", comes, quiet) as circumstances:
         assert circumstances.neighbours == 0
         assert circumstances.alone is comes.alone

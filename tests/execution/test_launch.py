@@ -31,7 +31,8 @@ def begin(tmp_path, monkeypatch):
         (tmp_path / "inside.py").write_text(PRELUDE + code)
         process = launch("inside", **options)
         begun.append(process)
-        assert Inbox(process.speaks).wait(60)[0] == b"there"
+        process.inbox = Inbox(process.speaks)
+        assert process.inbox.wait(60)[0] == b"there"
         return process
 
     yield begin
@@ -74,7 +75,7 @@ def test_kill_ends_what_it_has_started_too(begin, tmp_path):
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "time.sleep(600)\n"
     )
-    child = int(Inbox(process.speaks).wait(60)[0])
+    child = int(process.inbox.wait(60)[0])
     process.kill()
     assert process.exitcode == -signal.SIGKILL
     deadline = time.monotonic() + 10

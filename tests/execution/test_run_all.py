@@ -215,7 +215,7 @@ def test_a_run_that_another_process_makes_is_left_to_it_and_its_record_reused(to
     assert [(o.record.seed, o.reused) for o in made] == [(0, False), (2, False), (1, True)]
     (sentence,) = told
     assert sentence.startswith("seed 1: being run by process ")
-    assert sentence.endswith("; waiting for its record")
+    assert sentence.endswith("; waiting")
 
 
 def test_a_run_that_another_process_gave_up_is_made_here(toys, store):
@@ -235,7 +235,7 @@ def test_without_waiting_a_run_that_another_process_makes_is_refused(toys, store
     with another_process(toys, store, lambda record: None), pytest.raises(BusyError) as caught:
         list(run_all(job, toys.registry(), store, quiet, terms=Terms(wait=False)))
     assert str(caught.value).startswith("mlp-64, seed 1: being run by process ")
-    assert str(caught.value).endswith("; without --no-wait its record is waited for")
+    assert str(caught.value).endswith("; without --no-wait this is waited for")
 
 
 def test_after_ctrl_c_nobody_is_waited_for(toys, store):

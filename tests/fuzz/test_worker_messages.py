@@ -13,10 +13,11 @@ from hypothesis.extra import numpy as arrays
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
 from codonbench.execution import process
-from codonbench.execution.messages import Due, Told, pack, unpack, unpack_told
+from codonbench.execution.messages import Told, pack, unpack, unpack_told
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.run import run_all
 from codonbench.execution.worker_process import launch_worker
+from codonbench.protocols import Evaluation
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store, read_record
 
@@ -203,7 +204,7 @@ def test_any_bytes_are_a_message_or_are_refused(fuzz, honest, edited, damaged):
 def test_instructions_read_back_equal(fuzz):
     columns = arrays.arrays("<i4", st.integers(0, 9), elements=st.integers(0, 2**31 - 1))
     due = st.builds(
-        Due, position=st.integers(0, 2**62), split=st.just("test"), of_selected=st.booleans()
+        Evaluation, position=st.integers(0, 2**62), split=st.just("test"), of_selected=st.booleans()
     )
     answers = st.tuples(st.lists(st.none() | due, max_size=3), columns, columns)
 

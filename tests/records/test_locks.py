@@ -22,7 +22,7 @@ def names(holders):
 _HOLDER = """
 import sys
 from pathlib import Path
-from codonbench.records.locks import Ledger, OwnFolder, sweep_folders
+from codonbench.records.locks import Ledger
 
 with Ledger(Path(sys.argv[1])).opened() as page:
     page.take_free(["apple", "pear"])

@@ -18,15 +18,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from platformdirs import user_cache_path
 
 from codonbench.contracts.machine import Circumstances, DeviceKind
 from codonbench.errors import BusyError, StoreError
 from codonbench.execution.machine import clock_mhz, gpu_uuid, load_average
-from codonbench.records.locks import Holder, Ledger, Page
+from codonbench.records.locks import Holder, Ledger
 
 Say = Callable[[str], None]
+
+T = TypeVar("T")
 
 LOOK_AGAIN = 0.5
 """Seconds between two looks at whether what is waited for is free."""
@@ -83,27 +86,43 @@ def occupied(device: DeviceKind, terms: Terms, say: Say) -> Iterator[Circumstanc
             say(f"other runs go unseen: {locks_folder()} cannot be written: {error.strerror}")
             yield _circumstances(device, None, None)
             return
-        others = _take(page, things, device, alone=alone, wait=terms.wait, say=say)
+
+        def used(others: list[Holder]) -> str:
+            what = "the GPU is" if device == "cuda" else "the processors are"
+            return f"{what} used by {names(others)}"
+
+        _, others = wait_until(lambda: page.take_all(things, alone=alone), used, terms, say)
         if others:
-            say(f"{_named(device)} used by {_list(others)} too, which times suffer from")
+            say(f"{used(others)} too, which times suffer from")
         yield _circumstances(device, alone, len(others))
 
 
-def _take(
-    page: Page, things: list[str], device: DeviceKind, *, alone: bool, wait: bool, say: Say
-) -> list[Holder]:
-    """Take all of `things`, as soon as nobody is in the way; return who uses them too."""
+def wait_until(
+    look: Callable[[], tuple[T, list[Holder]]],
+    busy: Callable[[list[Holder]], str],
+    terms: Terms,
+    say: Say,
+) -> tuple[T, list[Holder]]:
+    """Look again and again until there is something to take; return it, and who else is there.
+
+    Args:
+        look: Returns what could be taken, nothing or False where others are in the way, and them.
+        busy: Says in a sentence who is in the way.
+        terms: Whether to wait.
+        say: Told who is waited for.
+
+    Raises:
+        BusyError: Others are in the way, and are not to be waited for.
+    """
     told: list[Holder] = []
     while True:
-        taken, others = page.take_all(things, alone=alone)
+        taken, others = look()
         if taken:
-            return others
-        if not wait:
-            raise BusyError(
-                f"{_named(device)} used by {_list(others)}; without --no-wait this run waits"
-            )
+            return taken, others
+        if not terms.wait:
+            raise BusyError(f"{busy(others)}; without --no-wait this is waited for")
         if others != told:
-            say(f"{_named(device)} used by {_list(others)}; waiting")
+            say(f"{busy(others)}; waiting")
             told = others
         time.sleep(LOOK_AGAIN)
 
@@ -126,9 +145,6 @@ def _circumstances(device: DeviceKind, alone: bool | None, neighbours: int | Non
     )
 
 
-def _named(device: DeviceKind) -> str:
-    return "the GPU is" if device == "cuda" else "the processors are"
-
-
-def _list(others: list[Holder]) -> str:
-    return " and ".join(map(str, others))
+def names(holders: list[Holder]) -> str:
+    """Return ``process 4711 (since 17:20:05) and process 4712 (since 17:20:09)``."""
+    return " and ".join(map(str, holders))

@@ -105,14 +105,6 @@ class Order(Frozen):
     states: Path | None
 
 
-class Due(Frozen):
-    """An evaluation that is owed; see `protocols.Evaluation`."""
-
-    position: int
-    split: str
-    of_selected: bool
-
-
 class Told(Frozen):
     """How the runs that asked go on; see `protocols.referee.Instructions`.
 
@@ -120,7 +112,7 @@ class Told(Frozen):
     """
 
     kind: Literal["told"] = "told"
-    due: tuple[Due | None, ...]
+    due: tuple[Evaluation | None, ...]
     keep: tuple[bool, ...]
     counts: tuple[int, ...]
 
@@ -325,9 +317,7 @@ def _arrays(told: tuple[_Array, ...], body: memoryview) -> dict[str, npt.NDArray
 def told(instructions: Sequence[Instructions]) -> tuple[Told, Arrays]:
     """Return how some runs go on, as it travels."""
     message = Told(
-        due=tuple(
-            None if i.evaluation is None else Due(**vars(i.evaluation)) for i in instructions
-        ),
+        due=tuple(i.evaluation for i in instructions),
         keep=tuple(i.keep for i in instructions),
         counts=tuple(len(i.index) for i in instructions),
     )
@@ -343,8 +333,7 @@ def read_told(message: Told, arrays: Arrays) -> list[Instructions]:
     targets = [np.zeros(0, dtype=np.int64)] * len(index)
     if "targets" in arrays:
         targets = np.split(arrays["targets"].astype(np.int64), ends)
-    due = [d and Evaluation(**d.model_dump()) for d in message.due]
-    return list(map(Instructions, due, message.keep, index, targets))
+    return list(map(Instructions, message.due, message.keep, index, targets))
 
 
 def write_order(

@@ -18,8 +18,7 @@ from codonbench.contracts.run_record import (
     hash_trajectory,
 )
 from codonbench.contracts.run_spec import RunSpec, content_hash
-from codonbench.errors import BusyError
-from codonbench.execution.device_locks import LOOK_AGAIN, Say, Terms, occupied
+from codonbench.execution.device_locks import Say, Terms, names, occupied, wait_until
 from codonbench.execution.in_process import compute
 from codonbench.execution.in_process import train as train_here
 from codonbench.execution.machine import clock_mhz, describe_machine
@@ -308,23 +307,15 @@ def _claimed(
     Raises:
         BusyError: Somebody is making all of them, and `terms` say not to wait.
     """
-    told: list[Holder] = []
-    while True:
-        free, others = claims.take_free(run_spec.run_id for run_spec in run_specs)
-        if free:
-            mine = [run_spec for run_spec in run_specs if run_spec.run_id in free]
-            return mine, [run_spec for run_spec in run_specs if run_spec.run_id not in free]
-        who = " and ".join(map(str, others))
+
+    def made(others: list[Holder]) -> str:
         seeds = ", ".join(str(run_spec.seed) for run_spec in run_specs)
-        if not terms.wait:
-            raise BusyError(
-                f"{run_specs[0].model}, seed {seeds}: being run by {who}; without --no-wait its "
-                "record is waited for"
-            )
-        if told != others:
-            say(f"seed {seeds}: being run by {who}; waiting for its record")
-            told = others
-        time.sleep(LOOK_AGAIN)
+        return f"{run_specs[0].model}, seed {seeds}: being run by {names(others)}"
+
+    run_ids = [run_spec.run_id for run_spec in run_specs]
+    free, _ = wait_until(lambda: claims.take_free(run_ids), made, terms, say)
+    mine = [run_spec for run_spec in run_specs if run_spec.run_id in free]
+    return mine, [run_spec for run_spec in run_specs if run_spec.run_id not in free]
 
 
 def _tell(registry: Registry, record: RunRecord, trajectory: Trajectory) -> None:
