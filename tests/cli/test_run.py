@@ -233,7 +233,7 @@ def test_ctrl_c_before_the_first_pair_is_quiet(bench, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("codonbench.execution.prepare.prepare", interrupt)
+    monkeypatch.setattr("codonbench.execution.executor.prepare", interrupt)
     answer = bench("run", *UNTRAINED, "--results", "results")
     assert (answer.code, answer.out, answer.err) == (130, "", "bench: interrupted\n")
 
@@ -276,10 +276,10 @@ def test_the_control_has_an_option_of_its_own_and_says_what_it_does(run):
 
 def test_a_run_under_a_control_is_held_against_the_one_without(run):
     plain = run(*CONTROL[:4])
-    assert "under control" not in plain.out
+    assert "control shuffled" not in plain.out
     answer = run(*CONTROL)
     said = " ".join(answer.out.split())
-    assert "mlp-64: pairs on the real code / under control shuffled, over 2 seeds: -" in said
+    assert "mlp-64: real / control shuffled, over 2 seeds: -" in said
 
 
 def test_a_worker_and_this_process_shuffle_alike(run):

@@ -83,12 +83,13 @@ def verify(
 
     registry = load_plugins(plugin, plugins_dir)
     if name is None:
-        known = [source for entry in registry.tasks.values() for source in entry.task.sources]
-        chosen = [s for s in known if download.status(s, cache_folder()) != "absent"]
-        if not chosen:
-            typer.echo("nothing downloaded yet")
+        tasks = [entry.task for entry in registry.tasks.values()]
+        known = [(task, source) for task in tasks for source in task.sources]
+        chosen = [(t, s) for t, s in known if t.status(s.name, cache=cache_folder()) != "absent"]
     else:
         chosen = [_find(name, registry)]
+    if not chosen:
+        typer.echo("nothing downloaded yet")
     sound = True
     for source in chosen:
         ok, sentence = download.verify(source, cache_folder())
@@ -102,12 +103,9 @@ def _find(name: str, registry: Registry) -> DataSource:
     """Return the download called `name`."""
     from codonbench.errors import UnknownNameError
 
-    known: list[str] = []
-    for entry in registry.tasks.values():
-        for source in entry.task.sources:
-            if source.name == name:
-                return source
-            known.append(source.name)
+    known = {s.name: (e.task, s) for e in registry.tasks.values() for s in e.task.sources}
+    if name in known:
+        return known[name]
     raise UnknownNameError(
         f"no download called {name!r}; there are {', '.join(known)} ('bench data ls' says more)"
     )

@@ -76,7 +76,7 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
     grid = new_table()
     for header, _ in columns:
         if header == "model":
-            grid.add_column(header, overflow="fold", min_width=_SHORTEST_NAME)
+            grid.add_column(header, overflow="fold", min_width=_SHORTEST_NAME if narrow else None)
         else:
             heading = header.replace(" ", "\n") if narrow else header
             grid.add_column(heading, justify="right", no_wrap=True)
