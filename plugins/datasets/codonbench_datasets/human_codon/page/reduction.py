@@ -8,8 +8,7 @@ import numpy.typing as npt
 from codonbench.contracts import Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray, required_right
-from codonbench.report.site.packing import pack
-from codonbench.report.site.wording import shown
+from codonbench.report.site.scripts import pack, shown
 from codonbench_datasets.human_codon.asked import all_seen, asked
 from codonbench_datasets.human_codon.page.pictures import NEVER, Axes, HeatMap, SeedPicture
 
