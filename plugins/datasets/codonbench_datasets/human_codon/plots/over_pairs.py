@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from codonbench.errors import UsageError
 from codonbench.ranking.statistics import censored_median
-from codonbench_datasets.human_codon.asked import all_seen
-from codonbench_datasets.human_codon.plots.runs import (
-    Run,
+from codonbench_datasets.human_codon.asked import (
+    all_seen,
     probabilities,
     settled_pairs,
     true_probabilities,
 )
+from codonbench_datasets.human_codon.plots.runs import Run
 from codonbench_datasets.human_codon.plots.style import (
     BLACK,
     BLUE,
