@@ -11,10 +11,16 @@ from hypothesis import strategies as st
 from codonbench import Dataset, Sequences
 from codonbench.data.fasta import read_fasta, read_table
 from codonbench.errors import DataError
-from codonbench_datasets.human_codon import orf_cache
+from codonbench_datasets.human_codon import orfs as orfs_module
 from codonbench_datasets.human_codon.genetic_code import CODONS, codon_letters, genetic_code
-from codonbench_datasets.human_codon.orf_cache import load_orfs
-from codonbench_datasets.human_codon.orfs import REASONS, OrfDataset, Orfs, curate, pick_orfs
+from codonbench_datasets.human_codon.orfs import (
+    REASONS,
+    OrfDataset,
+    Orfs,
+    curate,
+    load_orfs,
+    pick_orfs,
+)
 from codonbench_datasets.human_codon.spec import human_codon_spec
 
 DATA = Path(
@@ -247,7 +253,7 @@ def test_curated_orfs_come_back_from_the_cache(
 ) -> None:
     path, cache = write(tmp_path, "ATGCCCTAA", "CCC"), tmp_path / "new" / "cache"
     first, sha256 = load_orfs(path, genetic_code(1), cache)
-    monkeypatch.setattr(orf_cache, "curate", no_reading)
+    monkeypatch.setattr(orfs_module, "curate", no_reading)
     moved = path.rename(tmp_path / "moved.fa")
     again, same = load_orfs(moved, genetic_code(1), cache)
     assert sha256 == same

@@ -12,7 +12,7 @@ from codonbench.execution.prepare import prepare
 from codonbench.execution.run import run
 from codonbench.protocols.base import RunSetup
 from codonbench_datasets.human_codon.genetic_code import CLASSES, CODONS
-from codonbench_datasets.human_codon.shuffled_code import NOTE, shuffled
+from codonbench_datasets.human_codon.spec import NOTE, shuffled
 from codonbench_datasets.human_codon.task import HumanCodon, HumanCodonOptions
 from codonbench_models.baselines import Oracle
 

@@ -52,7 +52,10 @@ def render_table(table: Table) -> str:
         one_device=len(devices) == 1,
         grid=partial(_grid, table=table, one_device=len(devices) == 1),
         means=any(column.statistic == "mean" for column in ranking.columns),
-        contrasts=_contrast_grid(table),
+        contrasts=sorted(table.contrasts, key=_by_ratio),
+        name_text=name_text,
+        median_text=median_text,
+        ratio_text=ratio_text,
         level=LEVEL,
         fewest_seeds=FEWEST_SEEDS,
         longest_notes=_LONGEST_NOTES,
@@ -68,7 +71,12 @@ def _template() -> jinja2.Template:
 
 
 def markdown_template(package: str, name: str, **filters: Callable[..., object]) -> jinja2.Template:
-    """Return a template of Markdown in a package, with these filters and `plain`."""
+    """Return a template of Markdown in a package, with these filters, `plain` and `grid`.
+
+    What stands between ``{% filter grid(range(2)) %}`` and its end becomes a table, a line each,
+    headings first; bars stand between cells, which `plain` has left none in. The first two columns
+    hold words, and go left.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(package, ""),
         undefined=jinja2.StrictUndefined,
@@ -76,8 +84,14 @@ def markdown_template(package: str, name: str, **filters: Callable[..., object])
         keep_trailing_newline=True,
         autoescape=False,  # `plain` escapes for Markdown
     )
-    environment.filters.update(filters, plain=plain)
+    environment.filters.update(filters, plain=plain, grid=_aligned)
     return environment.get_template(name)
+
+
+def _aligned(text: str, words: Container[int]) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    headings, *body = [[cell.strip() for cell in line.split("|")] for line in lines]
+    return pipe_table(headings, body, words) + "\n"
 
 
 def _ending(table: Table) -> str:
@@ -85,27 +99,6 @@ def _ending(table: Table) -> str:
     early = f"early stop by the rule {plain(table.stop)}, at the latest"
     usual = "no early stop:" if table.stop == "budget" else early
     return table.ranking.endings.get(table.stop, usual)
-
-
-def _contrast_grid(table: Table) -> str:
-    """Return how rows stand beside their controls, the lowest ratio first; empty for none."""
-    control = table.ranking.control
-    if control is None or not table.contrasts:
-        return ""
-    body = [
-        [
-            plain(name_text(contrast.model, contrast.overrides, contrast.distribution)),
-            plain(contrast.control),
-            median_text(contrast.real, table.budget_pairs),
-            median_text(contrast.controlled, table.budget_pairs),
-            ratio_text(contrast.ratio),
-            str(len(contrast.seeds)),
-            "yes" if contrast.faster else "",
-        ]
-        for contrast in sorted(table.contrasts, key=_by_ratio)
-    ]
-    *three, flagged = map(plain, control.headings)
-    return _pipe_table(["model", "control", *three, "seeds", flagged], body)
 
 
 def _by_ratio(contrast: Contrast) -> tuple[float, str, str]:

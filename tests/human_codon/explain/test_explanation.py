@@ -13,6 +13,8 @@ from codonbench_datasets.human_codon.explain.explanation import (
     silent_positions,
     summaries,
 )
+from codonbench_datasets.human_codon.plots.leaning import draw_leaning
+from codonbench_datasets.human_codon.plots.style import as_file, house_style
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def explained(toys):
 
 
 def test_in_the_standard_code_the_third_position_of_32_codons_is_silent(explained):
-    silent = np.array(explained("mlp-64", pairs=6_400).silent)
+    silent = np.array(explained("untrained", pairs=640).silent)
     assert silent.sum(axis=0).tolist() == [0, 0, 32]
 
 
@@ -73,6 +75,13 @@ def test_a_model_handed_whole_codons_has_substitution_only_and_is_told_why(expla
 def test_a_learner_without_gradients_is_told_so(explained):
     (remark,) = explained("untrained", pairs=640).remarks
     assert "does not learn by gradient" in remark
+
+
+def test_its_picture_has_the_same_bytes_each_time(explained):
+    explanation = explained("untrained", pairs=640)
+    with house_style():
+        one, other = (as_file(draw_leaning(explanation, "title"), "svg") for _ in range(2))
+    assert one == other
 
 
 def test_shares_are_parts_of_the_absolute_values_and_even_where_all_are_nothing():

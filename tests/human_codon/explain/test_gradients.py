@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from codonbench_datasets.human_codon.explain.gradients import integrated_gradients
-from codonbench_datasets.human_codon.explain.substitution import advantage, shapley
+from codonbench_datasets.human_codon.explain.attribution import (
+    advantage,
+    integrated_gradients,
+    shapley,
+)
 
 CODONS = np.array(list(product(range(4), repeat=3)))
 ONE_HOT = torch.eye(4)[torch.as_tensor(CODONS)]

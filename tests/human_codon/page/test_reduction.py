@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codonbench.contracts import EvaluationSet, Target, Trajectory, TrajectoryFacts
-from codonbench.report.site.packing import unpack
+from codonbench.report.site.scripts import unpack
 from codonbench_datasets.human_codon.page.pictures import NEVER
 from codonbench_datasets.human_codon.page.reduction import (
     MOST_POINTS,

@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from codonbench.report.site.packing import pack
-from codonbench.report.site.rows import row_id
-from codonbench.report.site.scripts import from_script
+from codonbench.report.site.figures import row_id
+from codonbench.report.site.scripts import from_script, pack
 from codonbench_datasets.human_codon.page.pictures import RowPicture
 from codonbench_datasets.human_codon.page.rows import kept_part
 

@@ -22,25 +22,29 @@ def frames_of(content):
         return image.n_frames, image.size
 
 
-def test_every_probe_is_a_frame_where_there_are_few_and_again_the_same_bytes(run):
+@pytest.fixture(scope="module")
+def short(run):
     with house_style():
-        content = animate(run)
-        assert animate(run) == content
-    assert frames_of(content)[0] == len(run.trajectory.pairs) == 21
+        return animate(run, most=3)
 
 
-def test_where_there_are_many_the_frames_are_bounded(run):
+def test_every_probe_is_a_frame_where_there_are_few(run):
     with house_style():
-        assert frames_of(animate(run, most=7))[0] == 7
+        assert frames_of(animate(run))[0] == len(run.trajectory.pairs) == 21
 
 
-def test_the_instrument_has_a_panel_of_its_own_where_it_looked(run):
+def test_where_there_are_many_the_frames_are_bounded_and_again_the_same_bytes(run, short):
+    assert frames_of(short)[0] == 3
+    with house_style():
+        assert animate(run, most=3) == short
+
+
+def test_the_instrument_has_a_panel_of_its_own_where_it_looked(run, short):
     frames = {"frame_pairs": run.trajectory.pairs[[4]], "frame_inputs": np.arange(64)[None] % 10}
     looked = replace(run.trajectory, arrays={**run.trajectory.arrays, **frames})
-    few = {"most": 3}
     with house_style():
-        _, (_, low) = frames_of(animate(run, **few))
-        _, (_, high) = frames_of(animate(Run(run.record, looked), **few))
+        _, (_, high) = frames_of(animate(Run(run.record, looked), most=3))
+    _, (_, low) = frames_of(short)
     assert high > 1.5 * low
 
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from codonbench_datasets.human_codon.plots.runs import instrument_maps, probabilities
+from codonbench_datasets.human_codon.asked import probabilities
+from codonbench_datasets.human_codon.plots.runs import instrument_maps
 from codonbench_metrics.paper_instrument import first_settled_frame
 
 

@@ -6,8 +6,7 @@ import pytest
 
 from codonbench.contracts import Frozen
 from codonbench.errors import StoreError
-from codonbench.report.site.scripts import as_script, from_script
-from codonbench.report.site.wording import shown, shown_facts
+from codonbench.report.site.scripts import as_script, from_script, shown, shown_facts
 
 
 class Word(Frozen):

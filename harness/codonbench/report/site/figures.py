@@ -10,10 +10,21 @@ from pathlib import Path
 from typing import ClassVar
 
 from codonbench.contracts import Frozen
+from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import NameClashError, PluginError
 from codonbench.plugins.registry import Registry
+from codonbench.ranking.controls import row_key
 from codonbench.records.store import Store
-from codonbench.report.site.rows import Records
+
+Records = Mapping[str, RunRecord]
+"""A row's records by run_id."""
+
+
+def row_id(record: RunRecord) -> str:
+    """Return the id of the row that a record counts in: a name for its file, and for links."""
+    place = (record.comparability_key, record.machine.device)
+    return content_hash([*place, *row_key(record)])[:16]
 
 
 class RowContent(Frozen):

@@ -25,9 +25,8 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
 from codonbench.ranking.board import Board
 from codonbench.records.store import Store
-from codonbench.report.site.figures import Figures, RowContent
+from codonbench.report.site.figures import Figures, Records, RowContent, row_id
 from codonbench.report.site.page import build_page
-from codonbench.report.site.rows import Records, row_id
 from codonbench.report.site.scripts import as_script, from_script
 
 Files = dict[PurePosixPath, bytes]

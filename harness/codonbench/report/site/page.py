@@ -11,8 +11,8 @@ from codonbench.ranking.board import Board, Excluded, Table
 from codonbench.ranking.controls import Contrast
 from codonbench.ranking.rows import Row
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
-from codonbench.report.site.rows import row_id
-from codonbench.report.site.wording import shown, shown_facts
+from codonbench.report.site.figures import Records, row_id
+from codonbench.report.site.scripts import shown, shown_facts
 
 
 class PageColumn(Frozen):
@@ -121,15 +121,8 @@ class Page(Frozen):
     excluded: tuple[Excluded, ...]
 
 
-Runs = Mapping[str, RunRecord]
-"""All records by run_id."""
-
-
 def build_page(
-    board: Board,
-    runs: Runs,
-    drawn_by: Mapping[str, str],
-    more: tuple[str, ...] = (),
+    board: Board, runs: Records, drawn_by: Mapping[str, str], more: tuple[str, ...] = ()
 ) -> Page:
     """Return the page's data.
 
@@ -148,10 +141,7 @@ def build_page(
 
 
 def _table(
-    table: Table,
-    runs: Runs,
-    drawn_by: Mapping[str, str],
-    more: tuple[str, ...],
+    table: Table, runs: Records, drawn_by: Mapping[str, str], more: tuple[str, ...]
 ) -> PageTable:
     chosen = {k: v for k, v in table.task_options.items() if v is not None}
     ranking = table.ranking
@@ -161,17 +151,13 @@ def _table(
         _row(row, table.contrasts, runs, drawn_by, metrics)
         for row in (*table.rows, *table.references)
     )
+    texts = ("key", "task", "data", "control", "device", "stop")
     return PageTable(
-        key=shown(table.key),
-        task=shown(table.task),
+        **{name: shown(getattr(table, name)) for name in texts},
         version=shown(table.task_version),
         options=shown(shown_facts(chosen)),
-        data=shown(table.data),
         data_checksum=shown(table.data_checksum[:12]),
         simulated=table.simulated,
-        control=shown(table.control),
-        device=shown(table.device),
-        stop=shown(table.stop),
         budget_pairs=table.budget_pairs,
         torch=shown(", ".join(table.torch)),
         engines=shown(", ".join(table.engines)),
@@ -201,16 +187,24 @@ def _columns(ranking: Ranking) -> tuple[PageColumn, ...]:
     )
 
 
+_AS_THEY_ARE = (
+    *("rank", "tier", "role", "successes", "success_low", "success_high"),
+    *("restricted_mean", "parameters", "seconds"),
+)
+"""Fields of a row that the page shows without a change."""
+
+
 def _row(
     row: Row,
     contrasts: tuple[Contrast, ...],
-    runs: Runs,
+    runs: Records,
     drawn_by: Mapping[str, str],
     metrics: tuple[str, ...],
 ) -> PageRow:
     records = [runs[run_id] for run_id in row.run_ids]
     name = row_id(records[0])
     return PageRow(
+        **{field: getattr(row, field) for field in _AS_THEY_ARE},
         id=name,
         figures=drawn_by.get(name, ""),
         model=shown(row.model),
@@ -222,28 +216,16 @@ def _row(
         seeds=row.seeds,
         values={m: tuple(r.metrics.get(m) for r in records) for m in metrics},
         unanswered=tuple(m for m in metrics if any(m in r.not_measured for r in records)),
-        beside=tuple(_beside(c) for c in contrasts if _same(c, row)),
-        rank=row.rank,
-        tier=row.tier,
-        role=row.role,
-        successes=row.successes,
-        success_low=row.success_low,
-        success_high=row.success_high,
+        beside=tuple(
+            Beside(
+                control=shown(c.control), ratio=c.ratio, controlled=c.controlled, faster=c.faster
+            )
+            for c in contrasts
+            if _same(c, row)
+        ),
         medians={**row.medians, **row.means},
-        restricted_mean=row.restricted_mean,
-        parameters=row.parameters,
         devices=tuple(shown(device) for device in row.devices),
-        seconds=row.seconds,
         notes=tuple(shown(note, 400) for note in row.notes),
-    )
-
-
-def _beside(contrast: Contrast) -> Beside:
-    return Beside(
-        control=shown(contrast.control),
-        ratio=contrast.ratio,
-        controlled=contrast.controlled,
-        faster=contrast.faster,
     )
 
 

@@ -1,8 +1,11 @@
-"""What a trajectory was asked about, for figures of tasks that ask a fixed set all along."""
+"""What a trajectory was asked and what it answered, where a fixed set is asked all along."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from codonbench.contracts import EvaluationSet, TaskSpec, Trajectory
+from codonbench.contracts.trajectory import FloatArray
 from codonbench.errors import UsageError
 
 
@@ -30,3 +33,30 @@ def all_seen(trajectory: Trajectory) -> int | None:
     if not trajectory.task.input.enumerable or not first_seen.all():
         return None
     return int(first_seen.max())
+
+
+def probabilities(trajectory: Trajectory) -> FloatArray:
+    """Return p(class | input) at every probe, (T, P, C); 0 from the first non-finite probe on."""
+    p = trajectory.probabilities(slice(None))
+    p[~trajectory.finite] = 0.0
+    return p
+
+
+def true_probabilities(trajectory: Trajectory) -> FloatArray:
+    """Return p(true class | input) at every probe, shape (T, P)."""
+    return np.asarray(
+        probabilities(trajectory)[:, np.arange(len(trajectory.targets)), trajectory.targets]
+    )
+
+
+def settled_pairs(trajectory: Trajectory) -> FloatArray:
+    """Return for each input the pairs from which it is right at every later probe, shape (P,).
+
+    An input that is wrong, right, wrong, right, right at 0, 64, 128, 192 and 256 pairs has
+    settled at 192. Infinity where it is wrong at the last probe.
+    """
+    wrong = ~trajectory.right
+    n_probes = len(trajectory.pairs)
+    last_wrong = np.where(wrong.any(axis=0), n_probes - 1 - wrong[::-1].argmax(axis=0), -1)
+    settled = np.append(trajectory.pairs.astype(np.float64), np.inf)
+    return np.asarray(settled[last_wrong + 1])

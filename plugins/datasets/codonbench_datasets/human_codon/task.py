@@ -19,11 +19,15 @@ from codonbench.data import download
 from codonbench.data.fasta import read_fasta, read_table
 from codonbench.errors import ConfigError, DataError
 from codonbench_datasets.human_codon.genetic_code import GeneticCode, codon_letters, genetic_code
-from codonbench_datasets.human_codon.orf_cache import load_orfs
-from codonbench_datasets.human_codon.orfs import OrfDataset, Orfs
+from codonbench_datasets.human_codon.orfs import OrfDataset, Orfs, load_orfs
 from codonbench_datasets.human_codon.ranking import DecipheredTask
-from codonbench_datasets.human_codon.shuffled_code import shuffled_code
-from codonbench_datasets.human_codon.spec import NAME, TITLE, VERSION, human_codon_spec
+from codonbench_datasets.human_codon.spec import (
+    NAME,
+    TITLE,
+    VERSION,
+    human_codon_spec,
+    shuffled_code,
+)
 from codonbench_datasets.human_codon.usage import (
     SimulatedDataset,
     expected_frequencies,

@@ -13,13 +13,8 @@ import numpy.typing as npt
 from codonbench import Dataset, Split
 from codonbench.contracts import Frozen
 from codonbench_datasets.human_codon.genetic_code import CODONS, START, genetic_code
-from codonbench_datasets.human_codon.orfs import (
-    TEST_PAIRS,
-    TRAIN_PAIRS,
-    pick_orfs,
-    shuffle_and_split,
-    split_of,
-)
+from codonbench_datasets.human_codon.orfs import pick_orfs, shuffle_and_split, split_of
+from codonbench_datasets.human_codon.spec import TEST_PAIRS, TRAIN_PAIRS
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

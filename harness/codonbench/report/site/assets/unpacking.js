@@ -1,4 +1,4 @@
-// Packed arrays (packing.py) back to numbers: base64, inflate, running sum along the last axis.
+// Packed arrays (scripts.py) back to numbers: base64, inflate, running sum along the last axis.
 "use strict";
 
 codonbench.unpack = async (packed) => {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, partial
 from pathlib import Path
@@ -214,20 +215,19 @@ def _row(found: Found) -> list[Run]:
     return [seeds[seed] for seed in sorted(seeds)]
 
 
+@dataclass(frozen=True)
 class _Repeater:
     """Makes runs again for what only a trained module can tell."""
 
-    def __init__(
-        self, data: str | None, plugin: list[Path] | None, plugins_dir: list[Path] | None
-    ) -> None:
-        self._data = data
-        self._plugins = plugin, plugins_dir
+    data: str | None
+    plugin: list[Path] | None
+    plugins_dir: list[Path] | None
 
     @cached_property
     def _registry(self) -> Registry:
         from codonbench.cli.loading import load_plugins
 
-        return load_plugins(*self._plugins)
+        return load_plugins(self.plugin, self.plugins_dir)
 
     def embedding(self, run: Run) -> Embedding:
         """Return the embedding that a run has learned, from its repetition.
@@ -245,7 +245,7 @@ class _Repeater:
             raise missing
         took = record.timings.total
         say(f"{record.name}: running it again for its embedding (it took {took:.0f} s)")
-        repetition = repeat(record, self._registry, cache_folder(), self._data)
+        repetition = repeat(record, self._registry, cache_folder(), self.data)
         if not repetition.same_weights:
             say(f"{record.name}: the repetition's weights are not the recorded ones")
         if repetition.module is None:

@@ -13,11 +13,11 @@ from codonbench.contracts import BatchLearner, Dataset, Frozen, Model, Sequences
 from codonbench.data.encodings import canonical, make_encoder
 from codonbench.errors import UsageError
 from codonbench_datasets.human_codon.asked import asked
-from codonbench_datasets.human_codon.explain.gradients import integrated_gradients
-from codonbench_datasets.human_codon.explain.substitution import (
+from codonbench_datasets.human_codon.explain.attribution import (
     FloatArray,
     IntArray,
     advantage,
+    integrated_gradients,
     shapley,
 )
 

@@ -9,8 +9,7 @@ from typing import ClassVar
 
 from codonbench.plugins.registry import Registry
 from codonbench.records.store import Store
-from codonbench.report.site.figures import Figures, RowContent
-from codonbench.report.site.rows import Records
+from codonbench.report.site.figures import Figures, Records, RowContent
 from codonbench_datasets.human_codon.page.pictures import RowPicture
 from codonbench_datasets.human_codon.page.rows import kept_part, picture_row
 

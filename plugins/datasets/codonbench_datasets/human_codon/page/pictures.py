@@ -9,7 +9,7 @@ from typing import Literal
 
 from codonbench.contracts import Frozen, TaskView
 from codonbench.report.site.figures import RowContent
-from codonbench.report.site.packing import Packed
+from codonbench.report.site.scripts import Packed
 
 NEVER = 2**32 - 1
 """Stands for "not within this run" in arrays of pairs."""

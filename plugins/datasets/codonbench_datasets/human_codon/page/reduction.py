@@ -8,9 +8,14 @@ import numpy.typing as npt
 from codonbench.contracts import Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray, required_right
-from codonbench.report.site.packing import pack
-from codonbench.report.site.wording import shown
-from codonbench_datasets.human_codon.asked import all_seen, asked
+from codonbench.report.site.scripts import pack, shown
+from codonbench_datasets.human_codon.asked import (
+    all_seen,
+    asked,
+    probabilities,
+    settled_pairs,
+    true_probabilities,
+)
 from codonbench_datasets.human_codon.page.pictures import NEVER, Axes, HeatMap, SeedPicture
 
 MOST_POINTS = 2_000
@@ -49,8 +54,8 @@ def _first_look(trajectory: Trajectory) -> int | None:
 def reduce_seed(record: RunRecord, trajectory: Trajectory) -> SeedPicture:
     """Return how a run learned, from its trajectory."""
     stops = trajectory.task.groups.get("stop", ())
-    p_true = _true_probabilities(trajectory)
-    kept = _kept(trajectory, MOST_POINTS)
+    p_true = true_probabilities(trajectory)
+    kept, since = _kept(trajectory, MOST_POINTS), settled_pairs(trajectory)
     return SeedPicture(
         seed=record.seed,
         run_id=record.run_id,
@@ -65,7 +70,7 @@ def reduce_seed(record: RunRecord, trajectory: Trajectory) -> SeedPicture:
         lowest=pack(levels(p_true.min(axis=1)[kept]), "u1"),
         p_stop=pack(levels(p_true[:, list(stops)][kept].T), "u1"),
         first_right=pack(_first_right(trajectory.right, trajectory.pairs), "u4"),
-        right_since=pack(_right_since(trajectory.right, trajectory.pairs), "u4"),
+        right_since=pack(np.where(np.isinf(since), NEVER, since), "u4"),
     )
 
 
@@ -76,9 +81,7 @@ def reduce_heat_map(record: RunRecord, trajectory: Trajectory) -> HeatMap | None
         return None
     looks, redrawn = _looks(trajectory)
     kept = _kept(trajectory, MOST_FRAMES, looks)
-    p = np.where(
-        trajectory.finite[kept, None, None], trajectory.probabilities(slice(None))[kept], 0.0
-    )
+    p = probabilities(trajectory)[kept]
     return HeatMap(
         seed=record.seed,
         run_id=record.run_id,
@@ -107,13 +110,6 @@ def _source(record: RunRecord) -> str:
     return record.trajectory_sha256 or ""
 
 
-def _true_probabilities(trajectory: Trajectory) -> FloatArray:
-    """Return p(true) of each input, shape (T, P); 0 from the first non-finite probe on."""
-    index = np.arange(len(trajectory.targets))
-    p = trajectory.probabilities(slice(None))[:, index, trajectory.targets]
-    return np.where(trajectory.finite[:, None], p, 0.0)
-
-
 def _first_right(right: BoolArray, pairs: IntArray) -> IntArray:
     """Return the pairs at which each input was first right, or `NEVER`, shape (P,).
 
@@ -121,16 +117,6 @@ def _first_right(right: BoolArray, pairs: IntArray) -> IntArray:
     [64, 4294967295]
     """
     return np.where(right.any(axis=0), pairs[right.argmax(axis=0)], NEVER)
-
-
-def _right_since(right: BoolArray, pairs: IntArray) -> IntArray:
-    """Return the pairs from which each input was right to the end, or `NEVER`, shape (P,).
-
-    >>> _right_since(np.array([[1, 1], [0, 1], [1, 0]], bool), np.array([0, 64, 128])).tolist()
-    [128, 4294967295]
-    """
-    lasting = np.logical_and.accumulate(right[::-1], axis=0)[::-1]
-    return _first_right(lasting, pairs)
 
 
 def _looks(trajectory: Trajectory) -> tuple[IntArray, BoolArray]:

@@ -10,8 +10,8 @@ import numpy as np
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
 from codonbench.records.store import Store
-from codonbench.report.site.packing import Packed, unpack
-from codonbench.report.site.rows import Records, row_id
+from codonbench.report.site.figures import Records, row_id
+from codonbench.report.site.scripts import Packed, unpack
 from codonbench_datasets.human_codon.asked import serves
 from codonbench_datasets.human_codon.page.pictures import (
     Axes,

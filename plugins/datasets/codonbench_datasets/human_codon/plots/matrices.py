@@ -21,14 +21,16 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
 from codonbench.errors import UsageError
-from codonbench_datasets.human_codon.asked import asked
+from codonbench_datasets.human_codon.asked import (
+    asked,
+    probabilities,
+    settled_pairs,
+    true_probabilities,
+)
 from codonbench_datasets.human_codon.plots.runs import (
     SATURATES,
     Run,
     instrument_maps,
-    probabilities,
-    settled_pairs,
-    true_probabilities,
 )
 from codonbench_datasets.human_codon.plots.style import (
     BLACK,

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from codonbench.errors import UsageError
 from codonbench.ranking.statistics import censored_median
-from codonbench_datasets.human_codon.asked import all_seen
-from codonbench_datasets.human_codon.plots.runs import (
-    Run,
+from codonbench_datasets.human_codon.asked import (
+    all_seen,
     probabilities,
     settled_pairs,
     true_probabilities,
 )
+from codonbench_datasets.human_codon.plots.runs import Run
 from codonbench_datasets.human_codon.plots.style import (
     BLACK,
     BLUE,
@@ -94,7 +94,7 @@ def _draw_confidence(axes: Axes, runs: Row, chosen: int) -> None:
     fixed_ticks(axes, [0, 0.5, 1])
 
 
-def _lines(axes: Axes, runs: Row, chosen: int, values: Sequence[FloatArray]) -> None:
+def _lines(axes: Axes, runs: Row, chosen: int, values: Sequence[Any]) -> None:
     """Draw a line for each run, the chosen one last and in blue."""
     others: dict[str, Any] = {"color": GREY, "linewidth": 0.7, "alpha": 0.55}
     ours: dict[str, Any] = {"color": BLUE, "linewidth": 1.4, "alpha": 1.0}

@@ -10,7 +10,7 @@ import numpy as np
 from codonbench.contracts import Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.report.markdown import name_text
-from codonbench_datasets.human_codon.asked import asked
+from codonbench_datasets.human_codon.asked import asked, probabilities
 from codonbench_datasets.human_codon.plots.style import FloatArray, IntArray, safe
 
 SATURATES = 0.056
@@ -83,33 +83,6 @@ class Run:
     def first_batch(self) -> float:
         """Where an axis in pairs begins: at the end of the first batch."""
         return float(self.trajectory.facts.batch_size)
-
-
-def probabilities(trajectory: Trajectory) -> FloatArray:
-    """Return p(class | input) at every probe, (T, P, C); 0 from the first non-finite probe on."""
-    p = trajectory.probabilities(slice(None))
-    p[~trajectory.finite] = 0.0
-    return p
-
-
-def true_probabilities(trajectory: Trajectory) -> FloatArray:
-    """Return p(true class | input) at every probe, shape (T, P)."""
-    return np.asarray(
-        probabilities(trajectory)[:, np.arange(len(trajectory.targets)), trajectory.targets]
-    )
-
-
-def settled_pairs(trajectory: Trajectory) -> FloatArray:
-    """Return for each input the pairs from which it is right at every later probe, shape (P,).
-
-    An input that is wrong, right, wrong, right, right at 0, 64, 128, 192 and 256 pairs has
-    settled at 192. Infinity where it is wrong at the last probe.
-    """
-    wrong = ~trajectory.right
-    n_probes = len(trajectory.pairs)
-    last_wrong = np.where(wrong.any(axis=0), n_probes - 1 - wrong[::-1].argmax(axis=0), -1)
-    settled = np.append(trajectory.pairs.astype(np.float64), np.inf)
-    return np.asarray(settled[last_wrong + 1])
 
 
 def instrument_maps(trajectory: Trajectory, probes: list[int]) -> FloatArray | None:

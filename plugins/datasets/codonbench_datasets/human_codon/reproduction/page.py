@@ -14,7 +14,7 @@ from statistics import median
 import jinja2
 
 from codonbench.errors import StoreError
-from codonbench.report.markdown import NONE, markdown_template, name_text, pipe_table
+from codonbench.report.markdown import NONE, markdown_template, name_text
 from codonbench_datasets.human_codon.reproduction.agreement import MOST_LUCK, chance_outside
 from codonbench_datasets.human_codon.reproduction.report import EXACT, Report, Spread
 
@@ -80,7 +80,6 @@ def _template() -> jinja2.Template:
         __package__,
         "page.md.j2",
         spread=spread_text,
-        grid=_grid,
         whole="{:,.0f}".format,
         percent=lambda share: f"{100 * share:.0f} %",
     )
@@ -143,15 +142,3 @@ def spread_text(spread: Spread | None, form: str = "{:,.0f}", never: str = "neve
         for value in (spread.median, spread.low, spread.high)
     )
     return middle if spread.n == 1 or low == high else f"{middle} [{low} to {high}]"
-
-
-def _grid(text: str, words: int) -> str:
-    """Return an aligned table of a template's lines, headings first, their cells between bars.
-
-    Args:
-        text: The lines; cells are escaped already.
-        words: How many columns, from the first, hold words; the others hold figures.
-    """
-    lines = [line for line in text.splitlines() if line.strip()]
-    heads, *body = [[cell.strip() for cell in line.split("|")] for line in lines]
-    return pipe_table(heads, body, range(words)) + "\n"

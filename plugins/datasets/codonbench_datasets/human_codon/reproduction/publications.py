@@ -1,42 +1,7 @@
 """A published table as data: its cells, how its figures were read off, and what would repeat them.
 
-    [publication]
-    name = "joiret2023"
-    title = "Cracking the genetic code with neural networks"
-    reference = "Joiret et al., Frontiers in Artificial Intelligence 6 (2023)"
-    doi = "10.3389/frai.2023.1128153"
-    suite = "joiret2023"
-    task = "human-codon"
-    task_options = { genetic_code = 1 }
-    budget_epochs = 40
-
-    [instrument]
-    epoch = "paper_epoch"
-    pairs = "paper_pairs"
-    criteria = ["unique", "argmax"]
-    epoch_pairs = 576000
-    frames = [192000, 384000, 576000]
-    frame_inputs = 64
-    printed_short = 576000
-
-    [[cell]]
-    configuration = "RNN, 2 layers of 64"
-    condition = "no class weights"
-    printed = "22 epochs, 12.10 M"
-    epoch = 22
-    pairs = 12_100_000
-    rounded_to = 10_000
-    readings = [
-        { protocol = "Adam", model = "rnn-64" },
-        { protocol = "SGD", model = "rnn-64", overrides = { optimizer = "sgd" } },
-    ]
-
-    [[reference]]
-    label = "knows the code from the start"
-    role = "oracle"
-    model = "oracle"
-
-A package ships its publications in its folder ``publications`` as it ships suites.
+``docs/publications.md`` shows a file. A package ships its publications in its folder
+``publications`` as it ships suites.
 """
 
 from __future__ import annotations
@@ -52,9 +17,6 @@ from codonbench.contracts import Frozen, MetricName, Name
 from codonbench.errors import ConfigError
 from codonbench.plugins.shipped_files import find_file, read_tables, shipped_files
 
-Line = str
-"""A line of text; whoever shows it escapes it."""
-
 
 class Reading(Frozen):
     """One way to repeat a cell, where the publication leaves more than one.
@@ -65,7 +27,7 @@ class Reading(Frozen):
         overrides: Where their configuration departs from the model's own.
     """
 
-    protocol: Line = Field(min_length=1, max_length=60)
+    protocol: str = Field(min_length=1, max_length=60)
     model: Name
     overrides: dict[str, Any] = Field(default_factory=dict)
 
@@ -84,14 +46,14 @@ class Cell(Frozen):
         readings: How to repeat it.
     """
 
-    configuration: Line = Field(min_length=1, max_length=120)
-    condition: Line = Field(max_length=60)
-    printed: Line = Field(max_length=120)
+    configuration: str = Field(min_length=1, max_length=120)
+    condition: str = Field(max_length=60)
+    printed: str = Field(max_length=120)
     epoch: PositiveInt | None = None
     pairs: PositiveInt | None = None
     rounded_to: PositiveInt = 1
     censored: bool = False
-    remark: Line = Field(default="", max_length=400)
+    remark: str = Field(default="", max_length=400)
     readings: tuple[Reading, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -159,7 +121,7 @@ class ReferenceRow(Frozen):
         quantiles: For a bound.
     """
 
-    label: Line = Field(min_length=1, max_length=160)
+    label: str = Field(min_length=1, max_length=160)
     role: Literal["oracle", "bound", "learner"]
     model: Name
     task_options: dict[str, Any] | None = None
@@ -187,10 +149,10 @@ class Publication(Frozen):
     """
 
     name: Name
-    title: Line = Field(max_length=200)
-    reference: Line = Field(max_length=200)
-    doi: Line = Field(max_length=100)
-    suite: Line = Field(min_length=1, max_length=200)
+    title: str = Field(max_length=200)
+    reference: str = Field(max_length=200)
+    doi: str = Field(max_length=100)
+    suite: str = Field(min_length=1, max_length=200)
     task: Name
     task_options: dict[str, Any] = Field(default_factory=dict)
     budget_epochs: PositiveInt
@@ -226,8 +188,7 @@ def read_publication(path: Path) -> Publication:
         StoreError: The file cannot be read.
     """
     tables = read_tables(path, "publication")
-    known = {"publication", "instrument", "cell", "reference"}
-    unknown = set(tables) - known
+    unknown = set(tables) - {"publication", "instrument", "cell", "reference"}
     if unknown:
         raise ConfigError(
             f"publication {path}: no table {min(unknown)!r}; it has [publication], [instrument], "

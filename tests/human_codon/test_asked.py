@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from codonbench_datasets.human_codon.plots.runs import settled_pairs
+from codonbench_datasets.human_codon.asked import settled_pairs
 
 
 def with_right(trajectory, right):
