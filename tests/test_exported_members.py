@@ -20,6 +20,7 @@ def test_these_names_are_public_and_no_others():
         "Output",
         "Ranking",
         "Reference",
+        "RunRecord",
         "Sequences",
         "Split",
         "SplitMetric",
@@ -30,8 +31,11 @@ def test_these_names_are_public_and_no_others():
         "TaskView",
         "Trajectory",
         "__version__",
+        "board",
         "hookimpl",
+        "load_records",
         "model",
+        "run",
     ]
 
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from codonbench.api import board, run
     from codonbench.contracts import (
         NOT_MEASURED,
         BatchLearner,
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
         Trajectory,
     )
     from codonbench.contracts.from_function import model
+    from codonbench.contracts.run_record import RunRecord
     from codonbench.plugins.hookspecs import hookimpl
+    from codonbench.records.table import load_records
 
 __version__ = "0.1.0"
 
@@ -61,6 +64,7 @@ __all__ = [
     "Output",
     "Ranking",
     "Reference",
+    "RunRecord",
     "Sequences",
     "Split",
     "SplitMetric",
@@ -71,11 +75,21 @@ __all__ = [
     "TaskView",
     "Trajectory",
     "__version__",
+    "board",
     "hookimpl",
+    "load_records",
     "model",
+    "run",
 ]
 
-_HOMES = {"hookimpl": "plugins.hookspecs", "model": "contracts.from_function"}
+_HOMES = {
+    "RunRecord": "contracts.run_record",
+    "board": "api",
+    "hookimpl": "plugins.hookspecs",
+    "load_records": "records.table",
+    "model": "contracts.from_function",
+    "run": "api",
+}
 """Where a public name lives, if not in `codonbench.contracts`."""
 
 

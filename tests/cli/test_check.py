@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from codonbench.testing.findings import Report
+from codonbench.testing.checks import Report
 
 SOUND = """
 import torch
@@ -58,7 +58,7 @@ def test_a_failure_is_told_with_got_and_expected_and_written_for_a_pull_request(
     words = ("--set", "learning_rate=0.01", "--report", tmp_path / "report.md")
     done = check(with_build("return torch.nn.Linear(task.n_inputs, 20)"), *words)
     assert done.code == 1
-    assert "✗ shape          one row of logits for each input" in done.out
+    assert "✗ shape          one row of outputs for each input" in done.out
     assert "gave shape (64, 20), expected logits (64, 21)" in done.out
     assert "– gradient" in done.out
     assert "it needs 'shape', which did not pass" in done.out
@@ -68,7 +68,7 @@ def test_a_failure_is_told_with_got_and_expected_and_written_for_a_pull_request(
     assert "| model | `single`, version 1 |" in page
     assert "learning\\_rate 0.01" in page
     assert re.search(r"\| source \(SHA-256\) \| `[0-9a-f]{64}` \|", page)
-    assert "| ✗ | shape | one row of logits for each input | " in page
+    assert "| ✗ | shape | one row of outputs for each input | " in page
     assert "expected logits (64, 21): one row an input, one column a class |" in page
     command = "bench check --model single --plugin mine.py --set learning_rate=0.01"
     assert f"Made by `{command}`." in page
@@ -179,3 +179,21 @@ def test_a_computed_row_is_checked_too(bench):
     done = bench("check", "-m", "oracle")
     assert done.code == 0, done.err
     assert "✓ logits" in done.out
+
+
+def test_a_model_is_checked_on_a_task_whose_data_are_given(bench, tmp_path):
+    folder = tmp_path / "factor"
+    folder.mkdir()
+    rows = [f"{'ACGT'[i % 4] * 101},{i % 2}" for i in range(130)]
+    for split in ("train", "dev", "test"):
+        (folder / f"{split}.csv").write_text("\n".join(["sequence,label", *rows]) + "\n")
+    words = ("-m", "cnn", "-t", "gue-tf-0")
+    done = bench("check", *words, "--data", "factor", "--report", "report.md")
+    assert done.code == 0, done.out + done.err
+    assert "on gue-tf-0, data folder" in done.out.splitlines()[0]
+    assert re.search(r"✓ engine .*eager, the plain loop: ", done.out)
+    page = (tmp_path / "report.md").read_text()
+    assert "Made by `bench check --model cnn --task gue-tf-0 --data factor`." in page
+    done = bench("check", *words)
+    assert done.code != 0
+    assert "bench data fetch gue-tf-0" in done.err

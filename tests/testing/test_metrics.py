@@ -9,9 +9,8 @@ import pytest
 from codonbench import Metric, Output
 from codonbench.errors import UnknownNameError
 from codonbench.testing import check_metric
-from codonbench.testing.checklist import examine
-from codonbench.testing.metrics import METRIC_CHECKS, Yardstick
-from codonbench.testing.trajectories import TOY, trajectories_of
+from codonbench.testing.checks import examine
+from codonbench.testing.metrics import METRIC_CHECKS, MetricSubject, toys, trajectories_of
 
 PAIRS = Output(unit="pairs", direction="lower", summary="Pairs")
 
@@ -21,7 +20,8 @@ class Last(Metric):
 
     name = "first_right"
     version = "1"
-    summary = "First probe that is right"
+    summary = "First snapshot that is right"
+    protocols = ("decipher",)
 
     def outputs(self, task):
         return {"first_right": PAIRS}
@@ -115,7 +115,9 @@ class Constant(Last):
 
 
 def findings(metric):
-    return {finding.id: finding for finding in examine(METRIC_CHECKS, Yardstick(metric), __file__)}
+    return {
+        finding.id: finding for finding in examine(METRIC_CHECKS, MetricSubject(metric), __file__)
+    }
 
 
 def test_a_sound_metric_passes_every_check():
@@ -164,7 +166,7 @@ def test_an_unknown_metric_is_named():
 
 
 def test_the_trajectories_are_what_they_are_called():
-    trajectories = trajectories_of(TOY)
+    trajectories = trajectories_of(toys()[0])
     ends = {what: bool(t.solved[-1]) for what, t in trajectories.items() if len(t.pairs)}
     assert ends == {
         "a run that learns": True,
@@ -177,4 +179,4 @@ def test_the_trajectories_are_what_they_are_called():
     assert trajectories["a run right from pair 0"].solved.all()
     assert not trajectories["a run that diverges"].finite[-1]
     assert not trajectories["a run stopped early"].facts.complete
-    assert not len(trajectories["a run cut short before its first probe"].pairs)
+    assert not len(trajectories["a run cut short before its first evaluation"].pairs)

@@ -18,10 +18,11 @@ from codonbench.data.relabelling import relabelling
 from codonbench.data.stream import generator
 from codonbench.errors import ConfigError, UnknownNameError
 from codonbench.testing import check_model
-from codonbench.testing.findings import insist
-from codonbench.testing.models import examination, find_task
-from codonbench.testing.subject import dataset_of
-from codonbench.testing.surroundings import settings
+from codonbench.testing.checks import insist
+from codonbench.testing.environment import settings
+from codonbench.testing.models import findings as found_in
+from codonbench.testing.models import subject_of
+from codonbench.testing.subject import dataset_of, find_task
 
 
 class Sound(Model):
@@ -65,7 +66,7 @@ TOYS: list[type[Model]] = []
 
 def findings(cls, **fields):
     config = configure(cls.Config, fields, {}, "toy")
-    return list(examination(cls, config, find_task(None)).findings())
+    return list(found_in(subject_of(cls, config, find_task(None))))
 
 
 def wrong(found, status="failed"):
@@ -391,9 +392,9 @@ CASES = [
     (Unseeded, "deterministic", ["first in 'layer.", "which are seeded"]),
     (Jitters, "evaluation", ["random numbers from random:"]),
     (TorchJitters, "evaluation", ["random numbers from torch:"]),
-    (Drifts, "evaluation", ["give different logits"]),
-    (CountsProbes, "probing", ["evaluation changed 'seen'"]),
-    (Hidden, "weights", ["gives other logits", "register_buffer"]),
+    (Drifts, "evaluation", ["give different outputs"]),
+    (CountsProbes, "undisturbed", ["evaluation changed 'seen'"]),
+    (Hidden, "weights", ["gives other outputs", "register_buffer"]),
     (Closed, "pickle", ["cannot be pickled", "lambda"]),
     (Normed, "rows", ["claims row_independent", "in training it cannot take a row alone"]),
     (DropsOut, "rows", ["claims row_independent", "in training", "draws random numbers"]),
@@ -474,7 +475,7 @@ def test_a_megabyte_printed_is_told_by_its_amount_and_not_shown(capsys):
     [
         (Unclaimed, "not claimed, but true as far as was seen"),
         (NormedHonestly, "not claimed, rightly: in training it cannot take a row alone"),
-        (DropsOutHonestly, "not claimed, rightly: in training one batch gives other logits"),
+        (DropsOutHonestly, "not claimed, rightly: in training one batch gives other outputs"),
     ],
 )
 def test_a_claim_that_is_not_made_is_looked_at_all_the_same(cls, words):

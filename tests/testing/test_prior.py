@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from codonbench.testing.prior import _answers, _chance, _grouping
+from codonbench.testing.outputs import _answers, _chance, _grouping
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from codonbench.testing.findings import Facts, Finding, Report, insist, summary
-from codonbench.testing.report import render_report
+from codonbench.testing.checks import Facts, Finding, Report, insist, summary
 
 FACTS = Facts(
     model="mylstm",
@@ -26,7 +25,7 @@ def finding(status, words="", id="shape"):
 
 def test_a_report_in_full():
     found = (finding("passed", "all well", "build"), finding("failed", "got 20, expected 21"))
-    assert render_report(Report(facts=FACTS, parameters=1365, findings=found), "bench check") == (
+    assert Report(facts=FACTS, parameters=1365, findings=found).markdown("bench check") == (
         "# mylstm: 2 checks: 1 passed, 1 failed\n"
         "\n"
         "| | |\n"
@@ -51,14 +50,14 @@ def test_a_report_in_full():
 
 def test_what_a_plugin_says_stays_in_its_cell_and_is_not_cut():
     words = "a | b\n\n# <script>" + " long" * 60
-    page = render_report(Report(facts=FACTS, findings=(finding("failed", words),)), "bench check")
+    page = Report(facts=FACTS, findings=(finding("failed", words),)).markdown("bench check")
     (row,) = [line for line in page.splitlines() if "✗" in line]
     assert "a &#124; b # &lt;script&gt;" in row
     assert row.count(" long") == 60
 
 
 def test_an_unbuilt_model_has_unknown_parameters():
-    assert "| parameters | unknown |" in render_report(Report(facts=FACTS), "bench check")
+    assert "| parameters | unknown |" in Report(facts=FACTS).markdown("bench check")
 
 
 def test_warnings_do_not_fail_a_report():

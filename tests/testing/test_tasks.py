@@ -24,8 +24,8 @@ from codonbench import (
 )
 from codonbench.errors import DataError, UnknownNameError
 from codonbench.testing import check_task
-from codonbench.testing.checklist import examine
-from codonbench.testing.tasks import TASK_CHECKS, Assignment
+from codonbench.testing.checks import examine
+from codonbench.testing.tasks import TASK_CHECKS, TaskSubject
 
 SPEC = TaskSpec(
     name="sides",
@@ -208,7 +208,7 @@ class TakesAnything(Sides):
 
 
 def findings(task):
-    return {finding.id: finding for finding in examine(TASK_CHECKS, Assignment(task), __file__)}
+    return {finding.id: finding for finding in examine(TASK_CHECKS, TaskSubject(task), __file__)}
 
 
 def test_a_sound_task_passes_every_check():

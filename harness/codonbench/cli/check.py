@@ -16,7 +16,7 @@ from codonbench.cli.options import PluginOption, PluginsDirOption
 
 if TYPE_CHECKING:
     from codonbench.testing.apart import Send
-    from codonbench.testing.findings import Facts, Finding, Report
+    from codonbench.testing.checks import Facts, Finding, Report
 
 _MARKS = MappingProxyType(
     {
@@ -35,6 +35,7 @@ class _Request:
 
     model: str
     task: str | None
+    data: str | None
     overrides: dict[str, str]
     files: tuple[Path, ...]
     folders: tuple[Path, ...]
@@ -48,6 +49,10 @@ def check(
     task: Annotated[
         str | None,
         typer.Option("--task", "-t", help="A task; without it, the one that is the default."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Its data, a name or a path; without it, its default, offline."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -75,9 +80,10 @@ def check(
         raise UsageError(f"--report {report}: give a file's name in a folder that exists")
     overrides = parse_settings(settings or [], "--set")
     files, folders = tuple(plugin or ()), tuple(plugins_dir or ())
-    request = _Request(
-        model, task, overrides, files, folders, tuple(f"no:{name}" for name in selection().off)
-    )
+    if data is not None and Path(data).exists():
+        data = str(Path(data).absolute())
+    switches = tuple(f"no:{name}" for name in selection().off)
+    request = _Request(model, task, data, overrides, files, folders, switches)
     found = _watched(request, timeout, show=not as_json)
     if as_json:
         typer.echo(found.model_dump_json())
@@ -117,7 +123,7 @@ class _Heard:
             BenchError: The message is that the checks cannot be made.
         """
         from codonbench import errors
-        from codonbench.testing.findings import Facts, Finding
+        from codonbench.testing.checks import Facts, Finding
 
         match kind:
             case "error":
@@ -143,7 +149,7 @@ class _Heard:
             PluginError: None was, or all is told.
         """
         from codonbench.errors import PluginError
-        from codonbench.testing.findings import Finding
+        from codonbench.testing.checks import Finding
 
         words = f"{how}; last check begun: {self._begun}"
         # The checks come in order, so the one at fault is the first that is missing.
@@ -158,7 +164,7 @@ class _Heard:
 
     def report(self) -> Report:
         """Print the summary and return all that was found."""
-        from codonbench.testing.findings import Report, summary
+        from codonbench.testing.checks import Report, summary
 
         assert self.facts is not None
         self._print(summary(self.findings), "bold")
@@ -217,8 +223,8 @@ def _examine(send: Send, argument: Any) -> None:
     from codonbench.plugins.discovery import discover, own_points
     from codonbench.plugins.failures import place
     from codonbench.testing.apart import CLOCK
-    from codonbench.testing.checklist import last_line
-    from codonbench.testing.models import examination
+    from codonbench.testing.checks import last_line
+    from codonbench.testing.models import checks_of, findings, subject_of
     from codonbench.testing.subject import facts_of
     from codonbench.training.determinism import pin_arithmetic
 
@@ -232,8 +238,8 @@ def _examine(send: Send, argument: Any) -> None:
         entry, task = registry.model(request.model), registry.task(request.task).task
         owner = f"model {request.model!r}"
         config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
-        facts = facts_of(request.model, entry.cls, config, task, entry.origin)
-        examined = examination(entry.cls, config, task)
+        subject = subject_of(entry.cls, config, task, request.data)
+        facts = facts_of(request.model, subject, entry.origin)
     except BenchError as error:
         send(("error", (type(error).__name__, str(error))))
         return
@@ -243,18 +249,17 @@ def _examine(send: Send, argument: Any) -> None:
         send(("error", ("PluginError", words)))
         return
     send(("facts", facts.model_dump_json()))
-    send(("checks", [(each.id, each.title) for each in examined.checks]))
+    send(("checks", [(each.id, each.title) for each in checks_of(subject)]))
     send((CLOCK, timeout))
-    for finding in examined.findings(lambda check: send(("begun", check))):
+    for finding in findings(subject, lambda check: send(("begun", check))):
         send(("finding", finding.model_dump_json()))
-    send(("parameters", examined.subject.parameters))
+    send(("parameters", subject.parameters))
 
 
 def _write(path: Path, report: Report, command: str) -> None:
     from codonbench.cli.console import say
-    from codonbench.testing.report import render_report
 
-    path.write_text(render_report(report, command), encoding="utf-8")
+    path.write_text(report.markdown(command), encoding="utf-8")
     say(f"report written to {path}")
 
 
@@ -263,6 +268,8 @@ def _command(request: _Request) -> str:
     words = ["bench", "check", "--model", request.model]
     if request.task is not None:
         words += ["--task", request.task]
+    if request.data is not None:
+        words += ["--data", Path(request.data).name]
     for file in request.files:
         words += ["--plugin", file.name]
     for folder in request.folders:

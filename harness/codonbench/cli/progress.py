@@ -13,6 +13,7 @@ from typing import Self, TextIO
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from codonbench.api import Follower
 from codonbench.cli.console import ending, messages, say
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.execution.prepare import Job
@@ -25,7 +26,7 @@ from codonbench.training.result import TrainResult
 _REFRESH_PAIRS = 2_048  # evaluations come by the hundred; a bar need not follow each
 
 
-class RunDisplay:
+class RunDisplay(Follower):
     """A context in which runs show what they are doing.
 
     Args:

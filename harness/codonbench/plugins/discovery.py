@@ -33,22 +33,31 @@ _FILE = "codonbench_file_"
 
 
 def load_registry(
-    points: Iterable[EntryPoint] | None = None, selection: Selection | None = None
+    points: Iterable[EntryPoint] | None = None,
+    selection: Selection | None = None,
+    files: Sequence[Path] = (),
+    folders: Sequence[Path] = (),
 ) -> Registry:
-    """Return the registry of all installed plugins that are wanted.
+    """Return the registry of all installed plugins that are wanted, and of files.
 
     An entry point that names a package loads each module in it whose name does not begin with
     ``_``, so that adding a plugin to the built-in packages is adding a file, and what need not
     be loaded to list a plugin (PyTorch and what is made of it) can stand beside it.
 
     Args:
-        points: Entry points to load; those of the group ``codonbench`` by default.
-        selection: Which of them are wanted; what ``CODONBENCH_PLUGINS`` says by default.
+        points: As for `discover`, like the rest.
+        selection: Likewise.
+        files: Likewise.
+        folders: Likewise.
 
     Raises:
+        UsageError: A file or folder is not there.
+        PluginError: One of `files` does not load.
         NameClashError: Two plugins register one name.
     """
-    registry = discover(points, selection)
+    registry = discover(points, selection, files, folders)
+    for file in files:
+        insist_on_file(registry, file)
     insist_on_unique_names(registry)
     return registry
 

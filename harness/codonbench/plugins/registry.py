@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
 from codonbench.contracts import Metric, Task, TaskSpec
-from codonbench.errors import NameClashError, PluginError, UnknownNameError
+from codonbench.errors import ConfigError, NameClashError, PluginError, UnknownNameError
 from codonbench.plugins import hookspecs
 from codonbench.plugins.entries import (
     KINDS,
@@ -105,6 +106,37 @@ class Registry:
                     register(kind.plugin(cls))
         if len(self.clashes) > clashes:
             raise self.clashes[clashes]
+
+    def add_model(self, cls: object) -> str:
+        """Register a class that no module registers; return its model's name.
+
+        Raises:
+            PluginError: It is no model, or one that could never be run.
+            NameClashError: Its name is taken by another.
+        """
+        module = ModuleType(str(getattr(cls, "__module__", "")))
+        entries = [e for e in KINDS[0].entries(cls, module, "", "") if isinstance(e, ModelEntry)]
+        for entry in entries:
+            taken = self.models.get(entry.name)
+            if taken is None or taken.cls is not entry.cls:
+                self._claim(self.models, entry, "model")
+        if self.clashes:
+            raise self.clashes[0]
+        return entries[0].name
+
+    def model_of_file(self, file: Path) -> str:
+        """Return the name of the one model that a plugin file registers.
+
+        Raises:
+            ConfigError: It registers none or several.
+        """
+        own = {e.cls.info.name for e in self.models.values() if e.origin.distribution == file.name}
+        if len(own) != 1:
+            raise ConfigError(
+                f"{file} registers {', '.join(sorted(own)) or 'none'}; expected one model: name "
+                "one, and give the file as plugin="
+            )
+        return own.pop()
 
     @contextmanager
     def contain(self, candidate: Candidate, version: str = "", file: str = "") -> Iterator[None]:

@@ -1,17 +1,100 @@
-"""What ``build`` returns, and what it leaves behind."""
+"""Who a model says it is, what its configuration and ``build`` give, and what they leave behind."""
 
 from __future__ import annotations
 
+import json
+import pickle
+from collections.abc import Callable
 from itertools import chain
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 
-from codonbench.testing.findings import Verdict, failed, passed, warning
+from codonbench.contracts import ModelConfig, ModelInfo, Name
+from codonbench.data.encodings import canonical
+from codonbench.errors import ConfigError
+from codonbench.testing.checks import Verdict, failed, last_line, passed, warning
+from codonbench.testing.environment import generators, settings
 from codonbench.testing.subject import DEVICE, Subject
-from codonbench.testing.surroundings import Printed, generators, settings
 from codonbench.training.determinism import seeded_globals
 
 _MUCH = 2_000  # characters; a line at each of some hundred steps is more
+
+
+def has_valid_names(subject: Subject) -> Verdict:
+    """Hold that name, version and presets are what records and tables can carry."""
+    cls, info = subject.cls, subject.cls.info
+    if not isinstance(info, ModelInfo):
+        return failed(f"info is {type(info).__name__}; expected a ModelInfo")
+    try:
+        ModelInfo.model_validate(info.model_dump())
+        for preset in cls.presets:
+            TypeAdapter(Name).validate_python(preset)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        where = ".".join(map(str, detail["loc"])) or "a preset's name"
+        return failed(
+            f"{where} is {detail['input']!r}: {detail['msg']}; names are of small letters, "
+            "digits, '.', '_' and '-', versions such as 1 or 1.2.0"
+        )
+    for preset, values in cls.presets.items():
+        try:
+            cls.Config.model_validate(dict(values))
+        except ValidationError as error:
+            detail = error.errors()[0]
+            field = ".".join(map(str, detail["loc"]))
+            return failed(
+                f"preset {preset!r}: {field} is {detail['input']!r}, but Config says: "
+                f"{detail['msg']}; change the preset or the field's bounds"
+            )
+    if not info.summary.strip():
+        return warning("its summary is empty; write one line for 'bench ls models'")
+    return passed(f"{info.name}, version {info.version}")
+
+
+def survives_json(subject: Subject) -> Verdict:
+    """Hold that a configuration read back from a record is the one that was written."""
+    config = subject.config
+    if not isinstance(config, ModelConfig):
+        return failed(f"Config is {type(config).__name__}; expected a subclass of ModelConfig")
+    written = json.dumps(config.model_dump(mode="json"), allow_nan=False)
+    read = type(config).model_validate(json.loads(written))
+    for field in type(config).model_fields:
+        before, after = getattr(config, field), getattr(read, field)
+        if before != after or type(before) is not type(after):
+            return failed(
+                f"field {field!r} is {before!r}, and {after!r} once written to JSON and read "
+                "back; give it a type that JSON can carry, such as int, float, str or a tuple, and "
+                "a default of that type"
+            )
+    return passed()
+
+
+def is_offered(subject: Subject) -> Verdict:
+    """Hold that the task offers each encoding that the model may ask for."""
+    try:
+        asked = [canonical(encoding, subject.view) for encoding in subject.variants()]
+    except ConfigError as error:
+        return failed(f"{error}; let encoding be one of those")
+    return passed(" or ".join(asked))
+
+
+def class_pickles(subject: Subject) -> Verdict:
+    """Hold that the class is found again in another process."""
+    cls = subject.cls
+    try:
+        found = pickle.loads(pickle.dumps(cls))
+    except Exception as error:
+        return warning(
+            f"the class cannot be sent to another process: {last_line(error)}; define it at the "
+            "top of its module, under its own name"
+        )
+    if found is not cls:
+        return warning(
+            f"{cls.__module__}.{cls.__qualname__} is another class than the one registered; "
+            "give the two different names"
+        )
+    return passed()
 
 
 def returns_a_module(subject: Subject) -> Verdict:
@@ -79,18 +162,8 @@ def leaves_seeding(subject: Subject) -> Verdict:
 def is_on_device(subject: Subject) -> Verdict:
     """Hold that all tensors are where they are asked to be."""
     module = subject.build()
-    away = [
-        (name, tensor.device)
-        for name, tensor in chain(module.named_parameters(), module.named_buffers())
-        if tensor.device.type == "meta"
-    ]
-    if not away:
-        module = module.to(DEVICE)
-        away = [
-            (name, tensor.device)
-            for name, tensor in chain(module.named_parameters(), module.named_buffers())
-            if tensor.device.type != DEVICE
-        ]
+    away = _elsewhere(module, lambda kind: kind == "meta")
+    away = away or _elsewhere(module.to(DEVICE), lambda kind: kind != DEVICE)
     if away:
         name, device = away[0]
         return failed(
@@ -98,6 +171,14 @@ def is_on_device(subject: Subject) -> Verdict:
             "others are not either; build on the CPU with no device=, the harness moves the module"
         )
     return passed(DEVICE)
+
+
+def _elsewhere(
+    module: torch.nn.Module, wrong: Callable[[str], bool]
+) -> list[tuple[str, torch.device]]:
+    """Return name and device of each tensor on a wrong kind of device."""
+    tensors = chain(module.named_parameters(), module.named_buffers())
+    return [(name, tensor.device) for name, tensor in tensors if wrong(tensor.device.type)]
 
 
 def is_counted(subject: Subject) -> Verdict:
@@ -109,8 +190,9 @@ def is_counted(subject: Subject) -> Verdict:
     return passed(f"{subject.parameters:,} trainable parameters{more}")
 
 
-def printed_little(printed: Printed) -> Verdict:
+def printed_little(subject: Subject) -> Verdict:
     """Hold that a plugin does not fill the terminal; asked last."""
+    printed = subject.printed
     amount = printed.characters
     if amount > _MUCH:
         return warning(

@@ -1,56 +1,208 @@
-"""Is a metric what the contract asks: a pure function of a trajectory?"""
+"""Is a metric what the contract asks: a pure function of a trajectory?
+
+It is held to runs of every kind (finished, never right, stopped early, diverged, empty) on the
+default task and on toys of each kind of target, in so far as it serves them. A run's outputs are
+made up; when they are asked for, and what the trajectory notes beside them, the protocol says.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
 from codonbench.contracts import (
+    Dataset,
+    EvaluationSet,
+    Input,
     Metric,
     MetricName,
     Output,
-    SplitMetric,
+    Outputs,
+    Sequences,
+    Target,
+    Targets,
     TaskSpec,
     Trajectory,
     Version,
 )
 from codonbench.contracts.run_record import hash_trajectory
+from codonbench.contracts.task import TargetKind
 from codonbench.errors import PluginError, UnknownNameError
 from codonbench.plugins.failures import file_of, place
+from codonbench.protocols.referee import Referee, unwatched
+from codonbench.protocols.supervised import Supervised
 from codonbench.scoring.score import Scores, score
-from codonbench.testing.checklist import Check, examine, last_line
-from codonbench.testing.findings import Verdict, failed, insist, passed, warning
-from codonbench.testing.models import find_task
-from codonbench.testing.subject import dataset_of, installed
-from codonbench.testing.surroundings import generators
-from codonbench.testing.trajectories import SPLIT_TOYS, TOY, trajectories_of
+from codonbench.testing.checks import (
+    Check,
+    Verdict,
+    examine,
+    failed,
+    insist,
+    last_line,
+    passed,
+    warning,
+)
+from codonbench.testing.environment import generators
+from codonbench.testing.subject import dataset_of, find_task, installed, make_setup
+
+_BATCH = 64
+_HALF_WAY = 12  # snapshots
+
+
+@cache
+def toys() -> tuple[Dataset, ...]:
+    """Return data to try metrics on: toys that lack whatever a task may lack, the default last."""
+    default = dataset_of(find_task(None))
+    supervised = (_supervised(kind) for kind in ("classes", "labels", "quantities"))
+    return (_enumerable(default.spec.protocol), *supervised, default)
+
+
+def _enumerable(protocol: str) -> Dataset:
+    """Return all words of two letters, in three classes."""
+    evaluation = EvaluationSet(inputs=("aa", "ab", "ba", "bb"), targets=(0, 1, 2, 2))
+    spec = TaskSpec(
+        name="toy",
+        version="1",
+        title="Four words, three classes",
+        input=Input.of_length(2, unit="word", symbol="letter", alphabet="ab", enumerable=True),
+        target=Target(names=("x", "y", "z")),
+        protocol=protocol,
+        evaluation=evaluation,
+        train_size=640,
+        test_size=64,
+    )
+    items = Sequences.of(evaluation.inputs, "ab")
+    splits = {"train": np.arange(640) % 4, "test": np.arange(64) % 4}
+    return _dataset(spec, items, np.array(evaluation.targets), splits, np.arange(4))
+
+
+def _supervised(kind: TargetKind) -> Dataset:
+    """Return ninety sequences with a target of some kind; quantities lack one value."""
+    n, rng = 30, np.random.default_rng(0)
+    spec = TaskSpec(
+        name=f"toy-{kind}",
+        version="1",
+        title=f"Ninety sequences and their {kind}",
+        input=Input.of_length(8),
+        target=Target(kind=kind, names=("x", "y")),
+        protocol=Supervised.name,
+        train_size=n,
+        validation_size=n,
+        test_size=n,
+    )
+    targets: Targets = rng.integers(2, size=3 * n)
+    if kind != "classes":
+        targets = rng.integers(2, size=(3 * n, 2)).astype(np.float32)
+    if kind == "quantities":
+        targets = rng.normal(size=(3 * n, 2)).astype(np.float32)
+        targets[-1, 0] = np.nan
+    parts = np.split(np.arange(3 * n), 3)
+    splits = dict(zip(("train", "validation", "test"), parts, strict=True))
+    return _dataset(spec, Sequences.of_rows(rng.integers(4, size=(3 * n, 8))), targets, splits)
+
+
+def _dataset(
+    spec: TaskSpec,
+    items: Sequences,
+    targets: Targets,
+    splits: dict[str, npt.NDArray[np.int64]],
+    evaluation: npt.NDArray[np.int64] | None = None,
+) -> Dataset:
+    asked = np.zeros(0, dtype=np.int64) if evaluation is None else evaluation
+    return Dataset(spec, "toy", "0" * 64, True, items, targets, asked, splits)
+
+
+def trajectories_of(dataset: Dataset) -> dict[str, Trajectory]:
+    """Return one trajectory of each kind, by what happened in the run; a metric may spoil them."""
+    return deepcopy(_trajectories_of(dataset))
+
+
+@cache
+def _trajectories_of(dataset: Dataset) -> dict[str, Trajectory]:
+    return {
+        "a run that learns": _run(dataset),
+        "a run that never learns": _run(dataset, half_way=10**6),
+        "a run stopped early": _run(dataset, last=5),
+        "a run that diverges": _run(dataset, diverges=6),
+        "a run right from pair 0": _run(dataset, half_way=-_HALF_WAY),
+        "a run cut short before its first evaluation": _run(dataset, last=0),
+    }
+
+
+def _run(
+    dataset: Dataset, *, half_way: int = _HALF_WAY, last: int = 10**9, diverges: int = 10**9
+) -> Trajectory:
+    """Return the trajectory of a run whose outputs are made up.
+
+    Args:
+        dataset: On what.
+        half_way: The snapshot at which the first item is right.
+        last: Snapshots after which it is cut short.
+        diverges: The snapshot from which on outputs are not numbers.
+    """
+    setup = make_setup(dataset, _BATCH, max(dataset.spec.train_size, 40 * _BATCH))
+    referee = Referee(setup, unwatched)
+    referee.begin()
+    said = referee.answer(0, None)
+    handed = len(said.index)
+    for snapshot in itertools.count():
+        if snapshot == last or said.evaluation is None:
+            return referee.trajectory()
+        due = said.evaluation
+        while due.position > handed:
+            handed += len(referee.answer(handed, None).index)
+        targets = dataset.targets[setup.evaluated()[due.split]]
+        outputs = _outputs(dataset.spec, targets, snapshot - half_way)
+        if snapshot >= diverges:
+            outputs[:] = np.nan
+        if setup.labels is not None:
+            outputs = setup.labels.hide_columns(outputs.astype(np.float64)).astype(np.float32)
+        said = referee.answer(due.position, outputs)
+        handed += len(said.index)
+    raise AssertionError("counting ended")
+
+
+def _outputs(task: TaskSpec, targets: Targets, progress: int) -> Outputs:
+    """Return outputs (N, K) that lead for the truth by `progress` and a little more an item."""
+    leads = (max(progress, -50) + np.linspace(0, 3, len(targets))).astype(np.float32)
+    if task.target.kind == "quantities":
+        learned = 1 / (1 + np.exp(-leads[:, None]))
+        return np.asarray(np.nan_to_num(targets) * learned + leads[:, None] / 9, dtype=np.float32)
+    if task.target.kind == "labels":
+        return np.asarray((2 * targets.astype(np.float32) - 1) * leads[:, None], dtype=np.float32)
+    outputs = np.zeros((len(targets), len(task.target.names)), dtype=np.float32)
+    outputs[np.arange(len(targets)), targets.astype(np.int64)] = leads
+    return outputs
 
 
 @dataclass
-class Yardstick:
+class MetricSubject:
     """A metric to be checked, and what to check it on."""
 
     metric: Metric
 
     @cached_property
-    def tasks(self) -> tuple[TaskSpec, ...]:
-        """A toy, which lacks whatever a task may lack, and the default task.
+    def served(self) -> tuple[Dataset, ...]:
+        """The data whose task it serves."""
+        return tuple(dataset for dataset in toys() if self.metric.serves(dataset.spec))
 
-        Of scores of a split: a toy for each kind of target they serve.
-        """
-        if isinstance(self.metric, SplitMetric):
-            return tuple(toy for toy in SPLIT_TOYS if self.metric.serves(toy))
-        return TOY, dataset_of(find_task(None)).spec
+    @property
+    def tasks(self) -> tuple[TaskSpec, ...]:
+        """Their tasks."""
+        return tuple(dataset.spec for dataset in self.served)
 
     def trajectories(self) -> Iterator[tuple[str, Trajectory]]:
         """Yield what happened and the trajectory, for each task."""
-        for task in self.tasks:
-            for what, trajectory in trajectories_of(task).items():
-                yield f"{what} on {task.name!r}", trajectory
+        for dataset in self.served:
+            for what, trajectory in trajectories_of(dataset).items():
+                yield f"{what} on {dataset.spec.name!r}", trajectory
 
     def scores(self, trajectory: Trajectory) -> Scores:
         """Return the metric's values as the harness takes them."""
@@ -74,10 +226,10 @@ def check_metric(metric: str | Metric) -> None:
         metric = metrics[metric].metric
     name = getattr(metric, "name", type(metric).__name__)
     file = file_of(type(metric))
-    insist(examine(METRIC_CHECKS, Yardstick(metric), file), f"metric {name!r}")
+    insist(examine(METRIC_CHECKS, MetricSubject(metric), file), f"metric {name!r}")
 
 
-def has_valid_names(subject: Yardstick) -> Verdict:
+def has_valid_names(subject: MetricSubject) -> Verdict:
     """Hold name, version and summary."""
     metric = subject.metric
     for field, kind in (("name", MetricName), ("version", Version)):
@@ -94,10 +246,12 @@ def has_valid_names(subject: Yardstick) -> Verdict:
     return passed()
 
 
-def declares_outputs(subject: Yardstick) -> Verdict:
+def declares_outputs(subject: MetricSubject) -> Verdict:
     """Hold that each value is declared under a valid name with unit, direction and summary."""
     if not subject.tasks:
-        return failed("it serves no kind of target; expected serves_targets = {'classes'}, ...")
+        return failed(
+            "serves() says no to every kind of target; expected classes, labels or quantities"
+        )
     for task in subject.tasks:
         outputs = subject.metric.outputs(task)
         if not outputs:
@@ -118,7 +272,7 @@ def declares_outputs(subject: Yardstick) -> Verdict:
     return passed()
 
 
-def answers(subject: Yardstick) -> Verdict:
+def answers(subject: MetricSubject) -> Verdict:
     """Hold that every kind of run is answered, with the declared names and with numbers."""
     for what, trajectory in subject.trajectories():
         try:
@@ -129,11 +283,11 @@ def answers(subject: Yardstick) -> Verdict:
                 "" if cause is None else place(cause.__traceback__, file_of(type(subject.metric)))
             )
             said = str(error) if cause is None else f"it raised {last_line(cause)}"
-            return failed(f"{what}: {said}{where}")
+            return failed(f"{what}: {said}{where}; protocols= says which runs it reads")
     return passed()
 
 
-def is_pure(subject: Yardstick) -> Verdict:
+def is_pure(subject: MetricSubject) -> Verdict:
     """Hold that no trajectory is changed by being scored."""
     for what, trajectory in subject.trajectories():
         if not len(trajectory.pairs):
@@ -147,7 +301,7 @@ def is_pure(subject: Yardstick) -> Verdict:
     return passed()
 
 
-def is_steady(subject: Yardstick) -> Verdict:
+def is_steady(subject: MetricSubject) -> Verdict:
     """Hold that one trajectory gives one answer, without chance."""
     for what, trajectory in subject.trajectories():
         before = generators()
@@ -166,23 +320,22 @@ def is_steady(subject: Yardstick) -> Verdict:
     return passed()
 
 
-def tells_runs_apart(subject: Yardstick) -> Verdict:
+def tells_runs_apart(subject: MetricSubject) -> Verdict:
     """Look whether the metric says the same of every finished run."""
-    task = subject.tasks[-1]
     values = [
         subject.scores(trajectory).values
-        for trajectory in trajectories_of(task).values()
+        for trajectory in trajectories_of(subject.served[-1]).values()
         if trajectory.facts.complete and np.isfinite(trajectory.outputs).all()
     ]
     if all(value == values[0] for value in values):
         return warning(
             f"it says {values[0]} of a run that learns, of one that never does and of one that was "
-            f"right from the start, on {task.name!r}"
+            f"right from the start, on {subject.tasks[-1].name!r}"
         )
     return passed()
 
 
-METRIC_CHECKS: tuple[Check[Yardstick], ...] = (
+METRIC_CHECKS: tuple[Check[MetricSubject], ...] = (
     Check("identity", "name, version and summary are valid", has_valid_names),
     Check("outputs", "each value has a name, a unit and a direction", declares_outputs),
     Check("values", "every kind of run is answered in numbers", answers, ("outputs",)),

@@ -1,23 +1,40 @@
-"""What a module makes of its inputs: one row of logits for each, and nothing else."""
+"""What a module makes of its inputs: one row of outputs for each, and nothing known before."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from codonbench.contracts import BatchLearner
-from codonbench.testing.checklist import last_line
-from codonbench.testing.findings import Verdict, failed, passed, skipped, warning
+from codonbench.contracts.run_spec import PUBLIC_SALT
+from codonbench.data.relabelling import relabelling
+from codonbench.testing.checks import Verdict, failed, last_line, passed, skipped, warning
 from codonbench.testing.subject import DEVICE, Subject
+from codonbench.training.determinism import seeded_globals
 
 _ROWS = 16  # rows held one by one
 
+_SEEDS = 5
+_DRAWS = 2_000
+_SPREADS = 6  # standard deviations above chance: no accident, and a known code is at 40 or more
+_MOSTLY = 0.95  # of the inputs treated alike, that belong together
+_MANY = 0.5  # of those that belong together, treated alike
+
+_RULE = (
+    "what it knows must come from the pairs it is shown; class ids are permuted from seed to "
+    "seed, so a built-in code is worth nothing in a run and is not allowed in one"
+)
+
+IntArray = npt.NDArray[np.int64]
+
 
 def has_shape(subject: Subject) -> Verdict:
-    """Hold shape, dtype and device of the logits, in every encoding the model may ask for."""
-    words = ""
+    """Hold shape, dtype and device of the outputs, in every encoding the model may ask for."""
+    words, name = "", _name(subject)
     for encoding, variant in subject.variants().items():
         module = variant.build().to(DEVICE)
         encode = variant.encoder(encoding)
@@ -25,36 +42,44 @@ def has_shape(subject: Subject) -> Verdict:
             module.train(training)
             inputs = encode(variant.sample(rows))
             with torch.set_grad_enabled(training):
-                logits = module(inputs)
-            expected = (rows, variant.view.n_classes)
-            shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+                outputs = module(inputs)
+            expected = (rows, variant.view.n_outputs)
+            shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             if shape != expected:
                 return failed(
                     f"for {rows} inputs of {encoding} {tuple(inputs.shape)} it gave "
-                    f"{_shown(shape)}, expected logits {expected}: one row an input, "
-                    "one column a class"
+                    f"{_shown(shape)}, expected {name} {expected}: one row an input, "
+                    f"one column a {_COLUMN[variant.view.target]}"
                 )
-            if not logits.dtype.is_floating_point:
-                return failed(f"its logits are {logits.dtype}, expected torch.float32")
-            if logits.device.type != DEVICE:
-                return failed(f"its logits are on {logits.device}, expected {DEVICE}")
-            if logits.dtype != torch.float32:
-                words = f"its logits are {logits.dtype}; probes round them to torch.float32"
+            if not outputs.dtype.is_floating_point:
+                return failed(f"its {name} are {outputs.dtype}, expected torch.float32")
+            if outputs.device.type != DEVICE:
+                return failed(f"its {name} are on {outputs.device}, expected {DEVICE}")
+            if outputs.dtype != torch.float32:
+                words = f"its {name} are {outputs.dtype}; evaluations round them to torch.float32"
     if words:
         return warning(words)
-    shapes = f"({subject.config.batch_size}, {subject.view.n_classes}) torch.float32"
+    shapes = f"({subject.config.batch_size}, {subject.view.n_outputs}) torch.float32"
     return passed(f"{shapes} in {' and in '.join(subject.variants())}")
 
 
+_COLUMN = {"classes": "class", "labels": "label", "quantities": "quantity"}
+
+
+def _name(subject: Subject) -> str:
+    """Return what the task calls what a module returns."""
+    return "outputs" if subject.view.target == "quantities" else "logits"
+
+
 def _occasions(subject: Subject, module: torch.nn.Module) -> Iterator[tuple[bool, int]]:
-    """Yield (training, rows) as a run has them: batches, an epoch's last one, the probe set."""
+    """Yield (training, rows) as a run has them: batches, an epoch's last one, an evaluation."""
     size, rest = subject.config.batch_size, subject.setup.stream.epoch_pairs
     if not isinstance(module, BatchLearner):
         yield True, min(size, rest)
         if rest % size:
             yield True, rest % size
     yield False, 1
-    yield False, len(subject.dataset.evaluation)
+    yield False, len(subject.asked)
 
 
 def _shown(shape: tuple[int, ...] | str) -> str:
@@ -62,16 +87,23 @@ def _shown(shape: tuple[int, ...] | str) -> str:
 
 
 def are_logits(subject: Subject) -> Verdict:
-    """Look whether the outputs are probabilities, of which the loss takes a softmax again."""
+    """Look whether the outputs are probabilities, of which the loss makes some again."""
+    if subject.view.target == "quantities":
+        return skipped("of quantities, the module returns the quantities themselves")
     if isinstance(module := subject.build(), BatchLearner):
         return skipped("the model learns without gradients")
     with torch.no_grad():
-        rows = module.eval()(subject.encoder(subject.plugin().encoding)(subject.sample(_ROWS)))
-    sums = rows.sum(dim=1)
-    if bool((rows >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
+        rows = module.eval()(subject.encoder()(subject.sample(_ROWS)))
+    sums, ones = rows.sum(dim=1), rows.new_ones(len(rows))
+    if subject.view.target == "labels":
+        function, likely = "sigmoid", bool(((rows >= 0) & (rows <= 1)).all())
+    else:
+        function = "softmax"
+        likely = bool((rows >= 0).all()) and torch.allclose(sums, ones, atol=1e-4)
+    if likely:
         return warning(
-            "its rows are not negative and sum to 1, as after a softmax; the loss takes logits "
-            "and applies the softmax itself, so twice: leave out the last one"
+            f"its outputs are such as come of a {function}; the loss takes logits and applies the "
+            f"{function} itself, so twice: leave out the last one"
         )
     return passed()
 
@@ -81,7 +113,7 @@ def follows_inputs(subject: Subject) -> Verdict:
 
     PyTorch's ``meta`` device, which every machine has, stands for the GPU.
     """
-    inputs = subject.encoder(subject.plugin().encoding)(subject.sample(4)).to("meta")
+    inputs = subject.encoder()(subject.sample(4)).to("meta")
     for training in (True, False):
         module = subject.build().to("meta").train(training)
         try:
@@ -98,21 +130,21 @@ def follows_inputs(subject: Subject) -> Verdict:
 
 
 def leaves_inputs(subject: Subject) -> Verdict:
-    """Hold that inputs and labels come back as they were handed over."""
+    """Hold that inputs and targets come back as they were handed over."""
     state = subject.state()
     index = subject.batches[0]
-    inputs, labels = state.encode(index), state.targets[index]
-    before = inputs.clone(), labels.clone()
+    inputs, targets = state.encode(index), state.targets[index]
+    before = inputs.clone(), targets.clone()
     for training in (False, True):
         state.module.train(training)
         with torch.no_grad():
             state.module(inputs)
     if isinstance(state.module, BatchLearner):
         with torch.no_grad():
-            state.module.update(inputs, labels)
-    for what, now, then in (("inputs", inputs, before[0]), ("labels", labels, before[1])):
-        if not torch.equal(now, then):
-            changed = int((now != then).sum())
+            state.module.update(inputs, targets)
+    for what, now, then in (("inputs", inputs, before[0]), ("targets", targets, before[1])):
+        changed = int((~torch.isclose(now, then, rtol=0, atol=0, equal_nan=True)).sum())
+        if changed:
             return failed(
                 f"it changed {changed:,} of {then.numel():,} values of its {what} in place; work "
                 "on a copy, and mind operations that end in an underscore"
@@ -121,7 +153,7 @@ def leaves_inputs(subject: Subject) -> Verdict:
 
 
 def keeps_rows_apart(subject: Subject) -> Verdict:
-    """Hold the claim that a row's logits depend on that row alone; hint where it is not made."""
+    """Hold the claim that a row's outputs depend on that row alone; hint where it is not made."""
     claimed = subject.plugin().row_independent
     module = subject.build()
     if isinstance(module, BatchLearner):
@@ -156,10 +188,10 @@ def _mixing(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
         with torch.no_grad():
             whole = state.module(inputs)
             if not _close(state.module(inputs), whole, tolerance):
-                return f"{when} one batch gives other logits each time: it draws random numbers"
+                return f"{when} one batch gives other outputs each time: it draws random numbers"
             order = torch.arange(len(inputs)).flip(0)
             if not _close(state.module(inputs[order]), whole[order], tolerance):
-                return f"{when} the batch in another order gives rows other logits"
+                return f"{when} the batch in another order gives rows other outputs"
             for row in range(len(inputs)):
                 try:
                     alone = state.module(inputs[row : row + 1])
@@ -168,10 +200,77 @@ def _mixing(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
                 if not _close(alone, whole[row : row + 1], tolerance):
                     worst = float((alone - whole[row]).abs().max())
                     return (
-                        f"{when} a row alone gives logits {worst:.1g} away from its own in a batch"
+                        f"{when} a row alone gives outputs {worst:.1g} away from its own in a batch"
                     )
     return ""
 
 
 def _close(these: Tensor, those: Tensor, tolerance: float) -> bool:
     return torch.allclose(these, those, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def knows_nothing(subject: Subject) -> Verdict:
+    """Hold that an untrained module is right as often as chance is.
+
+    It is asked for five seeds, once against the true class ids and once against those of the
+    run. Chance is what the same answers get under class ids permuted at random. A module that
+    gives inputs of one class one output, and others another, has the code without its names.
+    """
+    if subject.setup.labels is None:
+        return skipped("the task tells its targets from the start")
+    unit, names = subject.dataset.spec.input.unit, subject.dataset.spec.target.names
+    truth = subject.dataset.targets[subject.asked.numpy()].astype(np.int64)
+    logits = [_untrained(subject, seed) for seed in range(_SEEDS)]
+    answers = [_answers(table) for table in logits]
+    hidden = [relabelling(len(names), PUBLIC_SALT, seed).hide(truth) for seed in range(_SEEDS)]
+    mean, spread = _chance(answers, truth, len(names))
+    asked = _SEEDS * len(truth)
+    for labels, whose in (([truth] * _SEEDS, "by true class id"), (hidden, "as a run counts them")):
+        right = sum(int((a == b).sum()) for a, b in zip(answers, labels, strict=True))
+        if right > mean + _SPREADS * spread and right > mean + 1:
+            return failed(
+                f"untrained, it has {right} of {asked} {unit}s right {whose} ({_SEEDS} "
+                f"seeds), where chance gives {mean:.0f}, hardly ever more than "
+                f"{mean + _SPREADS * spread:.0f}: it knows the answers already; {_RULE}"
+            )
+    alike, together, of = _grouping(logits[0], truth)
+    if of and together >= _MOSTLY * alike and together >= _MANY * of:
+        return failed(
+            f"untrained, it gives the same output to {alike} pairs of {unit}s, of which "
+            f"{together} belong to one class, of {of} such pairs in all: the classes are built in, "
+            f"without their names; {_RULE}"
+        )
+    return passed(f"{right} of {asked} right untrained; chance gives {mean:.0f}")
+
+
+def _untrained(subject: Subject, seed: int) -> npt.NDArray[np.float64]:
+    """Return the outputs for the items asked (N, C) before any training."""
+    module = subject.build(seed).to(DEVICE).eval()
+    with seeded_globals(seed), torch.no_grad():
+        logits = module(subject.encoder()(subject.asked))
+    return np.asarray(logits.double().numpy())
+
+
+def _answers(logits: npt.NDArray[np.float64]) -> IntArray:
+    """Return the class that beats every other for each input (P,); -1 where there is a tie."""
+    best = logits.argmax(axis=1)
+    tied = (logits == logits.max(axis=1, keepdims=True)).sum(axis=1) != 1
+    return np.where(tied, -1, best).astype(np.int64)
+
+
+def _chance(answers: list[IntArray], truth: IntArray, n_classes: int) -> tuple[float, float]:
+    """Return mean and standard deviation of how many answers are right under random class ids."""
+    rng = np.random.default_rng(0)
+    ids = np.stack([rng.permutation(n_classes) for _ in range(_DRAWS)])
+    hits = np.stack([(ids[:, truth] == answer).sum(axis=1) for answer in answers])
+    return float(hits.mean(axis=1).sum()), float(np.sqrt(hits.var(axis=1).sum()))
+
+
+def _grouping(logits: npt.NDArray[np.float64], truth: IntArray) -> tuple[int, int, int]:
+    """Return pairs of inputs with the same output, those of one class among them, and all those."""
+    above = np.triu_indices(len(truth), k=1)
+    same_class = (truth[:, None] == truth[None])[above]
+    scale = np.abs(logits).max() or 1.0
+    apart = np.abs(logits[:, None] - logits[None]).max(axis=2)[above]
+    same_output = apart < 1e-6 * scale
+    return int(same_output.sum()), int((same_output & same_class).sum()), int(same_class.sum())

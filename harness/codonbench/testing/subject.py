@@ -1,4 +1,4 @@
-"""A model on the examiner's table: its configuration, its task, and modules made as in a run."""
+"""A model to be checked: its configuration, its task and data, and modules made as in a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import atexit
 import platform
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
@@ -20,20 +21,29 @@ from codonbench import __version__
 from codonbench.contracts import Dataset, Model, ModelConfig, Reference, Task, TaskView
 from codonbench.contracts.origin import Origin
 from codonbench.contracts.run_spec import PUBLIC_SALT, RULES_VERSION, RunSpec
+from codonbench.data.cache import cache_folder
 from codonbench.data.encodings import Encoder, make_encoder
+from codonbench.errors import DownloadError
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.base import RunSetup
-from codonbench.testing.findings import Facts
-from codonbench.testing.surroundings import Printed
+from codonbench.testing.checks import Facts
+from codonbench.testing.environment import Printed
 from codonbench.training.determinism import seeded_globals
-from codonbench.training.loop import make_step
+from codonbench.training.loop import evaluate, loss_of, make_step
 from codonbench.training.request import train_request
 from codonbench.training.state import TrainState, make_state
 
 DEVICE = "cpu"
+
 STEPS = 8
 """Batches in a short training: enough for an optimiser's state to matter."""
+
+_MOST_ITEMS = 256
+"""Items of a split that a check asks a model about, ..."""
+
+_MOST_LETTERS = 1 << 16
+"""... fewer where they are long."""
 
 
 @cache
@@ -42,25 +52,37 @@ def installed() -> Registry:
     return load_registry()
 
 
+def find_task(task: str | Task | None) -> Task:
+    """Return a task, by its name where it is one, the default for None."""
+    return task if isinstance(task, Task) else installed().task(task).task
+
+
 @lru_cache(maxsize=16)
-def dataset_of(task: Task) -> Dataset:
-    """Return a task's default data, which need no network."""
-    return task.load(task.default_data, task.Options(), cache=_cache(), offline=True)
+def dataset_of(task: Task, data: str | None = None) -> Dataset:
+    """Return a task's data without network; its default data where none are named.
+
+    Raises:
+        DataError: They are missing, unreadable or unusable.
+        DownloadError: They are a download that was never made.
+    """
+    name = task.default_data if data is None else data
+    try:
+        return task.load(name, task.Options(), cache=_empty_cache(), offline=True)
+    except DownloadError:  # it may have been made for runs
+        return task.load(name, task.Options(), cache=cache_folder(), offline=True)
 
 
-@lru_cache
-def _cache() -> Path:
+@cache
+def _empty_cache() -> Path:
     """Return a folder that goes when this process does, so that no check finds another's files."""
     folder = Path(tempfile.mkdtemp(prefix="codonbench-check-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-@lru_cache(maxsize=16)
-def setup_of(task: Task, batch_size: int) -> RunSetup:
-    """Return seed 0's setup, with one epoch for a budget."""
-    dataset = dataset_of(task)
-    protocol = installed().protocol(dataset.spec.protocol)
+def make_setup(dataset: Dataset, batch_size: int, budget_pairs: int, seed: int = 0) -> RunSetup:
+    """Return what is fixed about a run on some data."""
+    task = dataset.spec
     run_spec = RunSpec(
         rules=RULES_VERSION,
         task=task.name,
@@ -71,59 +93,66 @@ def setup_of(task: Task, batch_size: int) -> RunSetup:
         model="checked",
         model_version="0",
         config={},
-        seed=0,
-        budget_pairs=dataset.spec.train_size,
-        stop=protocol.stop_rules[0],
+        seed=seed,
+        budget_pairs=budget_pairs,
+        stop="budget",
         salt=PUBLIC_SALT,
         device=DEVICE,
         threads=1,
         engine="auto",
     )
-    return RunSetup(run_spec, dataset, protocol, batch_size)
+    return RunSetup(run_spec, dataset, installed().protocol(task.protocol), batch_size)
 
 
 @dataclass
 class Subject:
-    """A model to be checked.
+    """A model or computed row to be checked.
 
     Attributes:
         cls: The plugin.
         config: The configuration to check it in.
-        task: What it is checked on.
+        dataset: The data to check it on.
         printed: Counts what the model prints.
         parameters: Trainable parameters, once a module was built.
     """
 
-    cls: type[Model]
+    cls: type[Any]
     config: ModelConfig
-    task: Task
+    dataset: Dataset
     printed: Printed = field(default_factory=Printed)
     parameters: int | None = None
-
-    @property
-    def dataset(self) -> Dataset:
-        """The task's default data."""
-        return dataset_of(self.task)
 
     @property
     def view(self) -> TaskView:
         """What the model may know of the task."""
         return self.dataset.spec.view()
 
-    @property
+    @cached_property
     def setup(self) -> RunSetup:
-        """Seed 0's setup for the model's batch size."""
-        return setup_of(self.task, self.config.batch_size)
+        """Seed 0's setup for the model's batch size, with one epoch for a budget."""
+        return make_setup(self.dataset, self.config.batch_size, self.dataset.spec.train_size)
+
+    @property
+    def split(self) -> str:
+        """The split that is asked along the way."""
+        return self.setup.protocol.split
+
+    @cached_property
+    def asked(self) -> Tensor:
+        """Items of that split, as many as a check takes, shape (N,)."""
+        most = max(1, min(_MOST_ITEMS, _MOST_LETTERS // self.view.length))
+        return torch.as_tensor(self.setup.evaluated()[self.split][:most])
 
     @cached_property
     def batches(self) -> list[Tensor]:
-        """Input indices of the first batches of the stream, each (B,)."""
+        """Items of the first batches of the stream, each (B,)."""
         stream = self.setup.stream.batches(self.config.batch_size, 10**9)
         return [torch.as_tensor(batch.index) for batch in islice(stream, STEPS)]
 
     def plugin(self) -> Model:
         """Return a new instance."""
-        return self.cls(self.config)
+        plugin: Model = self.cls(self.config)
+        return plugin
 
     def build(self, seed: int = 0) -> torch.nn.Module:
         """Return what ``build`` returns under the seed's own chance."""
@@ -131,26 +160,40 @@ class Subject:
             return self.plugin().build(self.view)
 
     def state(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> TrainState:
-        """Return module, optimiser and encoded inputs as a run of that seed has them."""
+        """Return module, optimiser and encoded items as a run of that seed has them."""
         with seeded_globals(seed):
             return self._state(dtype)
 
     def _state(self, dtype: torch.dtype = torch.float32) -> TrainState:
-        request, targets = train_request(0, self.setup), self.setup.hidden
-        return make_state(self.plugin(), self.config, request, dtype, targets)
+        request = train_request(0, self.setup)
+        state = make_state(self.plugin(), self.config, request, dtype, self.setup.hidden)
+        return replace(state, evaluated={self.split: self.asked})
 
-    def trained(self) -> TrainState:
-        """Return a state after a short training under seed 0."""
+    def trained(self, after: Callable[[TrainState], object] = lambda state: None) -> TrainState:
+        """Return a state after a short training under seed 0; `after` is called after each step."""
         with seeded_globals(0):
             state = self._state()
             step = make_step(state)
             for index in self.batches:
                 step(index)
+                after(state)
         return state
 
-    def encoder(self, encoding: str) -> Encoder:
-        """Return the encoder of an encoding's name."""
-        return make_encoder(encoding, self.view, self.dataset.items, torch.device(DEVICE))
+    def evaluate(self, state: TrainState) -> Any:
+        """Return a state's outputs for `asked` (N, K)."""
+        return evaluate(state, self.split)
+
+    def loss(self, state: TrainState) -> float:
+        """Return the mean loss over the items of `batches`, in evaluation mode."""
+        index = torch.cat(self.batches)
+        shown = replace(state, evaluated={"": index}, scale=None)
+        outputs = torch.as_tensor(evaluate(shown, ""))
+        return float(loss_of(state, outputs, state.targets[index]))
+
+    def encoder(self, encoding: str | None = None) -> Encoder:
+        """Return the encoder of an encoding's name, the model's own for None."""
+        name = self.plugin().encoding if encoding is None else encoding
+        return make_encoder(name, self.view, self.dataset.items, torch.device(DEVICE))
 
     def variants(self) -> dict[str, Subject]:
         """Return this subject, and one for each other encoding that one field can choose.
@@ -170,13 +213,12 @@ class Subject:
                 encoding = self.cls(config).encoding
             except Exception:  # values that do not fit each other
                 continue
-            found.setdefault(encoding, Subject(self.cls, config, self.task, self.printed))
+            found.setdefault(encoding, replace(self, config=config))
         return found
 
     def sample(self, size: int) -> Tensor:
-        """Return `size` input indices of the probe set, over and over if need be."""
-        probe = torch.as_tensor(self.dataset.evaluation)
-        return probe[torch.arange(size) % len(probe)]
+        """Return `size` of the items asked, over and over if need be."""
+        return self.asked[torch.arange(size) % len(self.asked)]
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:
@@ -189,14 +231,14 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
     return args if all(isinstance(arg, str | int) for arg in args) else ()
 
 
-def facts_of(
-    name: str, cls: type[Model] | type[Reference], config: ModelConfig, task: Task, origin: Origin
-) -> Facts:
+def facts_of(name: str, subject: Subject, origin: Origin) -> Facts:
     """Return what a report begins with."""
+    cls, config, encoding, written = subject.cls, subject.config, "", {}
     try:
+        written = config.model_dump(mode="json")
         encoding = "" if issubclass(cls, Reference) else str(cls(config).encoding)
     except Exception:  # the check of it will say
-        encoding = ""
+        pass
     return Facts(
         model=name,
         name=cls.info.name,
@@ -204,10 +246,10 @@ def facts_of(
         distribution=origin.distribution,
         distribution_version=origin.version,
         source_sha256=origin.source_sha256,
-        config=_as_json(config),
+        config=written,
         encoding=encoding,
-        task=task.name,
-        data=dataset_of(task).source,
+        task=subject.dataset.spec.name,
+        data=subject.dataset.source,
         environment={
             "codonbench": __version__,
             "python": platform.python_version(),
@@ -216,10 +258,3 @@ def facts_of(
             "system": f"{platform.system()} {platform.machine()}",
         },
     )
-
-
-def _as_json(config: ModelConfig) -> dict[str, Any]:
-    try:
-        return config.model_dump(mode="json")
-    except Exception:  # the check of it will say
-        return {}

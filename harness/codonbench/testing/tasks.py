@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,39 +24,56 @@ from codonbench.contracts import (
 )
 from codonbench.data.encodings import available, make_encoder
 from codonbench.data.stream import Stream, first_positions
-from codonbench.errors import UsageError
+from codonbench.errors import DownloadError, UsageError
 from codonbench.plugins.failures import file_of, place
-from codonbench.testing.checklist import Check, examine, last_line
-from codonbench.testing.findings import Verdict, failed, insist, passed, skipped, warning
-from codonbench.testing.models import find_task
-from codonbench.testing.subject import dataset_of, installed
-from codonbench.testing.surroundings import generators
+from codonbench.testing.checks import (
+    Check,
+    Verdict,
+    examine,
+    failed,
+    insist,
+    last_line,
+    passed,
+    skipped,
+    warning,
+)
+from codonbench.testing.environment import generators
+from codonbench.testing.subject import dataset_of, find_task, installed
 
 _FAR = 0.1  # total variation between what is drawn and what the frequencies say
 
 
 @dataclass
-class Assignment:
-    """A task to be checked."""
+class TaskSubject:
+    """A task to be checked, on its default data where none are named."""
 
     task: Task
+    data: str | None = None
 
     @property
     def dataset(self) -> Dataset:
-        """Its default data."""
-        return dataset_of(self.task)
+        """The data."""
+        return dataset_of(self.task, self.data)
 
     @property
     def spec(self) -> TaskSpec:
-        """What its default data come with."""
+        """What they come with."""
         return self.dataset.spec
 
+    @property
+    def asked(self) -> npt.NDArray[np.int64]:
+        """Items that are asked along the way in a run of seed 0."""
+        if self.spec.evaluation is not None:
+            return self.dataset.evaluation
+        return Stream(self.dataset, 0).split.validation
 
-def check_task(task: str | Task) -> None:
-    """Hold a task to the contract, on its default data and without network.
+
+def check_task(task: str | Task, data: str | None = None) -> None:
+    """Hold a task to the contract, without network.
 
     Args:
         task: A task, or the name of an installed one.
+        data: A name or a path; its default data otherwise.
 
     Raises:
         AssertionError: Lists every check that failed, in words.
@@ -63,10 +81,10 @@ def check_task(task: str | Task) -> None:
     """
     task = find_task(task)
     name = getattr(task, "name", type(task).__name__)
-    insist(examine(TASK_CHECKS, Assignment(task), file_of(type(task))), f"task {name!r}")
+    insist(examine(TASK_CHECKS, TaskSubject(task, data), file_of(type(task))), f"task {name!r}")
 
 
-def has_valid_names(subject: Assignment) -> Verdict:
+def has_valid_names(subject: TaskSubject) -> Verdict:
     """Hold name, version, title, and the names of data and downloads."""
     task = subject.task
     for field, kind in (("name", Name), ("version", Version)):
@@ -86,7 +104,7 @@ def has_valid_names(subject: Assignment) -> Verdict:
     return passed()
 
 
-def has_options(subject: Assignment) -> Verdict:
+def has_options(subject: TaskSubject) -> Verdict:
     """Hold that options have defaults and survive JSON."""
     options = subject.task.Options()
     if not isinstance(options, TaskOptions):
@@ -97,24 +115,26 @@ def has_options(subject: Assignment) -> Verdict:
     return passed()
 
 
-def loads(subject: Assignment) -> Verdict:
+def loads(subject: TaskSubject) -> Verdict:
     """Hold that the default data load without network, and alike twice."""
-    first = subject.dataset
+    try:
+        first = subject.dataset
+    except DownloadError as error:
+        return failed(f"{error}; or name other data: check_task(..., data=...)")
     if not isinstance(first, Dataset):
         return failed(f"load returned {type(first).__name__}; expected a Dataset")
-    with tempfile.TemporaryDirectory() as cache:
-        task = subject.task
-        second = task.load(task.default_data, task.Options(), cache=Path(cache), offline=True)
+    dataset_of.cache_clear()
+    second = subject.dataset
     if (first.checksum, first.spec) != (second.checksum, second.spec):
         return failed("load gives another checksum or specification the second time")
     if not first.checksum or not first.source:
         return failed("source and checksum must not be empty: they name the data in records")
     if set(first.source) & set("/\\"):
         return failed(f"source is {first.source!r}, a path; expected a short name for tables")
-    return passed(f"{first.source}, {len(first.items):,} distinct inputs")
+    return passed(f"{first.source}, {len(first.items):,} items")
 
 
-def agrees(subject: Assignment) -> Verdict:
+def agrees(subject: TaskSubject) -> Verdict:
     """Hold that specification and task agree, and that the specification survives JSON."""
     task, spec = subject.task, subject.spec
     if (spec.name, spec.version) != (task.name, task.version):
@@ -130,54 +150,52 @@ def agrees(subject: Assignment) -> Verdict:
     if weights is not None and not min(weights) > 0:
         return failed(f"class weights must be above zero; the smallest is {min(weights)}")
     asked = 0 if spec.evaluation is None else len(spec.evaluation.inputs)
-    return passed(f"{len(spec.target.names)} {spec.target.kind}, {asked} probe inputs")
+    return passed(f"{len(spec.target.names)} {spec.target.kind}, {asked} evaluation items")
 
 
-def has_sound_inputs(subject: Assignment) -> Verdict:
-    """Hold that probe inputs are distinct words of the alphabet, and the arrays hold them."""
+def has_sound_inputs(subject: TaskSubject) -> Verdict:
+    """Hold that items are distinct words of the alphabet, and the arrays hold them."""
     spec, data = subject.spec, subject.dataset
     if spec.evaluation is None:
         return skipped("it has no evaluation set")
     inputs = spec.evaluation.inputs
     if len(set(inputs)) < len(inputs):
         twice = next(word for word in inputs if inputs.count(word) > 1)
-        return failed(f"probe input {twice!r} is there twice; each must be distinct")
+        return failed(f"item {twice!r} is there twice; each must be distinct")
     assert isinstance(data.items, Sequences)
     texts = data.items.text(spec.input.alphabet)
     for word, item in zip(inputs, data.evaluation.tolist(), strict=True):
         if texts[item] != word:
             return failed(
-                f"probe input {word!r} is {texts[item]!r} in items; expected letter "
+                f"item {word!r} is {texts[item]!r} in items; expected letter "
                 f"indices into {spec.input.alphabet!r}"
             )
     if len(set(texts)) < len(texts):
         return failed("an item is there twice in items; each must be distinct")
     low, high = int(data.targets.min()), int(data.targets.max())
     if low < 0 or high >= len(spec.target.names):
-        return failed(f"labels lie in {low}..{high}, expected 0..{len(spec.target.names) - 1}")
+        return failed(f"targets lie in {low}..{high}, expected 0..{len(spec.target.names) - 1}")
     return passed()
 
 
-def hides_classes(subject: Assignment) -> Verdict:
+def hides_classes(subject: TaskSubject) -> Verdict:
     """Hold that a model is told shapes and letters, and no class."""
     view = subject.spec.view()
     if type(view) is not TaskView:
         return failed(f"view() returns {type(view).__name__}; expected a TaskView and no more")
-    if (view.n_classes, view.length) != (
-        len(subject.spec.target.names),
-        subject.spec.input.max_length,
-    ):
-        return failed("view() tells other numbers of classes or letters than the spec")
+    spec = subject.spec
+    if (view.n_outputs, view.length) != (len(spec.target.names), spec.input.max_length):
+        return failed("view() tells other numbers of outputs or letters than the spec")
     told = {value for value in view.model_dump().values() if isinstance(value, str)}
-    named = told & {name for name in subject.spec.target.names if len(name) > 1}
+    named = (told - {spec.name}) & {name for name in spec.target.names if len(name) > 1}
     if named:
         return failed(f"view() tells the class {named.pop()!r}; a model may not know its name")
     return passed()
 
 
-def encodes(subject: Assignment) -> Verdict:
+def encodes(subject: TaskSubject) -> Verdict:
     """Hold that every encoding the task offers can be made."""
-    view, index = subject.spec.view(), torch.as_tensor(subject.dataset.evaluation[:4])
+    view, index = subject.spec.view(), torch.as_tensor(subject.asked[:4])
     for name in available(view):
         encode = make_encoder(name, view, subject.dataset.items, torch.device("cpu"))
         if len(encode(index)) != len(index):
@@ -185,24 +203,30 @@ def encodes(subject: Assignment) -> Verdict:
     return passed(", ".join(available(view)))
 
 
-def draws_by_seed(subject: Assignment) -> Verdict:
+def draws_by_seed(subject: TaskSubject) -> Verdict:
     """Hold that a seed fixes the pairs, that another draws others, and sizes are as promised."""
-    before = generators()
-    first, again, other = (Stream(subject.dataset, seed) for seed in (0, 0, 1))
+    before, data = generators(), subject.dataset
+    first, again, other = (Stream(data, seed) for seed in (0, 0, 1))
     one, two, third = first.split, again.split, other.split
     if generators() != before:
         return failed("split uses a global generator; draw from the one it is given")
     if not (np.array_equal(one.train, two.train) and np.array_equal(one.test, two.test)):
         return failed("one seed gives other pairs the second time; draw from the generator given")
-    if not subject.dataset.splits and np.array_equal(one.train, third.train):
+    if not data.splits and np.array_equal(one.train, third.train):
         return failed("seeds 0 and 1 give the same pairs; draw from the generator given")
-    seen = first_positions(first.epoch(0), subject.dataset.evaluation, len(subject.dataset.items))
-    if subject.spec.input.enumerable and not seen.all():
-        return warning("an epoch of seed 0 does not show every input; it may be too short")
-    return passed(f"{len(one.train):,} training and {len(one.test):,} held-out pairs")
+    sizes = f"{len(one.train):,} training, {len(one.validation):,} validation and {len(one.test):,}"
+    if subject.spec.evaluation is None:
+        held_out = np.concatenate([one.validation, one.test])
+        if shared := np.intersect1d(one.train, held_out).tolist():
+            return failed(f"{len(shared)} items are trained on and held out, the first {shared[0]}")
+    elif subject.spec.input.enumerable:
+        seen = first_positions(first.epoch(0), data.evaluation, len(data.items))
+        if not seen.all():
+            return warning("an epoch of seed 0 does not show every item; it may be too short")
+    return passed(f"{sizes} test pairs")
 
 
-def tells_frequencies(subject: Assignment) -> Verdict:
+def tells_frequencies(subject: TaskSubject) -> Verdict:
     """Hold that the frequencies are those of the pairs, roughly."""
     data = subject.dataset
     p = data.frequencies
@@ -216,7 +240,7 @@ def tells_frequencies(subject: Assignment) -> Verdict:
     ):
         return failed(
             f"frequencies {p.shape} with sum {p.sum():g}; expected a probability for each of "
-            f"{len(data.evaluation)} probe inputs"
+            f"{len(data.evaluation)} evaluation items"
         )
     if not data.spec.input.enumerable:
         return passed()
@@ -230,7 +254,7 @@ def tells_frequencies(subject: Assignment) -> Verdict:
     return passed(f"{apart:.1%} away from seed 0's pairs")
 
 
-def has_ranking(subject: Assignment) -> Verdict:
+def has_ranking(subject: TaskSubject) -> Verdict:
     """Hold that it says how its rows are ranked, and look whether the metrics are installed."""
     ranking = getattr(subject.task, "ranking", None)
     if not isinstance(ranking, Ranking):
@@ -243,7 +267,7 @@ def has_ranking(subject: Assignment) -> Verdict:
     return passed(f"ranked by {ranking.metric}, {ranking.direction} is better")
 
 
-def names_its_data(subject: Assignment) -> Verdict:
+def names_its_data(subject: TaskSubject) -> Verdict:
     """Hold that each data name loads offline or is refused in words, an unknown one too."""
     task = subject.task
     absent = []
@@ -270,7 +294,7 @@ def names_its_data(subject: Assignment) -> Verdict:
 _LOADED = ("options", "data")
 _NAMED = ("identity", *_LOADED)
 
-TASK_CHECKS: tuple[Check[Assignment], ...] = (
+TASK_CHECKS: tuple[Check[TaskSubject], ...] = (
     Check("identity", "name, version and title are valid", has_valid_names),
     Check("options", "its options survive JSON", has_options),
     Check("data", "its default data load", loads, ("options",)),

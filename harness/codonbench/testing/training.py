@@ -1,23 +1,27 @@
-"""How a model learns: gradients, loss, chance, and the engine that will run it."""
+"""How a model learns and is evaluated: gradients, loss, chance, state, and its engine."""
 
 from __future__ import annotations
 
+import io
 import math
+import pickle
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
-import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
 from codonbench.contracts import BatchLearner
 from codonbench.engines.check import check_against_reference, check_claims, same_alone
 from codonbench.engines.rungs import TRACED
 from codonbench.engines.traced import Traced
 from codonbench.errors import CannotCapture
-from codonbench.testing.findings import Verdict, failed, passed, skipped, warning
+from codonbench.testing.checks import Verdict, failed, last_line, passed, skipped, warning
+from codonbench.testing.environment import generators
 from codonbench.testing.subject import DEVICE, STEPS, Subject
 from codonbench.training.determinism import hash_weights, seeded_globals
-from codonbench.training.loop import evaluate, loss_of, make_step
+from codonbench.training.loop import loss_of, make_step
 from codonbench.training.result import ENGINE as EAGER
 from codonbench.training.state import TrainState
 
@@ -95,7 +99,9 @@ def is_finite(subject: Subject) -> Verdict:
             step(index)
             hook.remove()
             losses.append(
-                _loss(state, seen[-1].detach(), index) if seen else _probe_loss(subject, state)
+                float(loss_of(state, seen[-1].detach(), state.targets[index]))
+                if seen
+                else subject.loss(state)
             )
             if not math.isfinite(losses[-1]):
                 return failed(
@@ -106,34 +112,15 @@ def is_finite(subject: Subject) -> Verdict:
     return passed(f"{losses[0]:.2f} at first, {losses[-1]:.2f} after {STEPS} batches")
 
 
-def _loss(state: TrainState, logits: torch.Tensor, index: torch.Tensor) -> float:
-    return float(loss_of(state, logits, state.targets[index]))
-
-
-def _probe_loss(subject: Subject, state: TrainState) -> float:
-    """Return the mean cross-entropy over the probe set, each input as frequent as in the data."""
-    logits = torch.as_tensor(evaluate(state, "evaluation")).double()
-    each = F.cross_entropy(
-        logits, state.targets[state.evaluated["evaluation"]], reduction="none"
-    ).numpy()
-    frequencies = subject.dataset.frequencies
-    return float(each.mean() if frequencies is None else np.average(each, weights=frequencies))
-
-
 def is_deterministic(subject: Subject) -> Verdict:
     """Hold that one seed gives one result, to the bit."""
-    first, second = subject.trained().module.state_dict(), subject.trained().module.state_dict()
-    if hash_weights(first) == hash_weights(second):
+    changed = _changed(*(subject.trained().module.state_dict() for _ in range(2)))
+    if not changed:
         return passed()
-    differ = [
-        name
-        for name in first
-        if name not in second or hash_weights({"": first[name]}) != hash_weights({"": second[name]})
-    ]
     return failed(
         f"two trainings under one seed end in different weights after {STEPS} batches, first in "
-        f"{(differ or ['the names of parameters'])[0]!r}; draw chance from torch, numpy or random, "
-        "which are seeded for each run, not from the clock or a generator of its own"
+        f"{changed!r}; draw chance from torch, numpy or random, which are seeded for each run, not "
+        "from the clock or a generator of its own"
     )
 
 
@@ -142,7 +129,7 @@ def learns(subject: Subject) -> Verdict:
     if subject.cls.info.role == "reference":
         return skipped("a reference row need not learn")
     state = subject.state()
-    before, batches = _probe_loss(subject, state), 0
+    before, batches = subject.loss(state), 0
     stop = time.perf_counter() + _LEARNING_SECONDS
     with seeded_globals(0):
         step = make_step(state)
@@ -151,13 +138,11 @@ def learns(subject: Subject) -> Verdict:
             batches += 1
             if batches >= _LEARNING_BATCHES or time.perf_counter() > stop:
                 break
-        after = _probe_loss(subject, state)
-    course = f"{before:.3f} at first and {after:.3f} after {batches} batches, over all probe inputs"
+        after = subject.loss(state)
+    fall = f"{before:.3f} at first and {after:.3f} after {batches} batches, over the first {STEPS}"
     if not after < before * (1 - _LEARNED):
-        return warning(
-            f"the loss is {course}: it does not seem to learn; try another learning rate"
-        )
-    return passed(course)
+        return warning(f"the loss is {fall}: it does not seem to learn; try another learning rate")
+    return passed(fall)
 
 
 def engine(subject: Subject) -> Verdict:
@@ -176,3 +161,99 @@ def engine(subject: Subject) -> Verdict:
     except RuntimeError as error:
         return passed(f"{EAGER}, the plain loop: {str(error).splitlines()[0]}")
     return passed(f"{TRACED.name}, {'several seeds at a time' if together else 'seed by seed'}")
+
+
+def draws_nothing(subject: Subject) -> Verdict:
+    """Hold that evaluation uses no chance: neither a global generator's nor any other."""
+    with seeded_globals(0):
+        state = subject.state()
+        state.module.eval()
+        before = generators()
+        with torch.no_grad():
+            outputs = [state.module(state.encode(subject.asked)) for _ in range(2)]
+        after = generators()
+    for name in before:
+        if before[name] != after[name]:
+            return failed(
+                f"in evaluation it draws random numbers from {name}: it would neither repeat nor "
+                "leave training alone; draw only where self.training is true"
+            )
+    if outputs[0].numpy().tobytes() != outputs[1].numpy().tobytes():
+        return failed(
+            "two evaluations of the same weights give different outputs; in evaluation, let the "
+            "output depend on inputs and weights alone"
+        )
+    return passed()
+
+
+def leaves_training(subject: Subject) -> Verdict:
+    """Hold that training goes the same way whether or not it is looked at."""
+    changed: list[str] = []
+
+    def look(state: TrainState) -> None:
+        before = {n: torch.as_tensor(v).clone() for n, v in state.module.state_dict().items()}
+        subject.evaluate(state)
+        changed.append(_changed(before, state.module.state_dict()))
+
+    seen, unseen = subject.trained(look), subject.trained()
+    if name := next(filter(None, changed), ""):
+        return failed(
+            f"evaluation changed {name!r}; let buffers move only where self.training is "
+            "true, and parameters by the optimiser alone"
+        )
+    if name := _changed(unseen.module.state_dict(), seen.module.state_dict()):
+        return failed(
+            f"training that was evaluated after each batch ends with another {name!r} than "
+            "training that was not; let evaluation keep nothing on the module"
+        )
+    return passed()
+
+
+def weights_survive(subject: Subject) -> Verdict:
+    """Hold that a saved state_dict is all of a trained module."""
+    trained = subject.trained()
+    file = io.BytesIO()
+    torch.save(trained.module.state_dict(), file)
+    file.seek(0)
+    other = subject.state(seed=1)
+    other.module.load_state_dict(torch.load(file, weights_only=True))
+    changed = _changed(trained.module.state_dict(), other.module.state_dict())
+    if changed:
+        return failed(f"{changed!r} is another once saved and loaded into a new module")
+    if not _alike(subject, trained, other):
+        return failed(
+            "a new module with the trained one's state_dict gives other outputs: something it has "
+            "learned or drawn is kept outside; make it a parameter or register_buffer it"
+        )
+    return passed()
+
+
+def module_pickles(subject: Subject) -> Verdict:
+    """Hold that a trained module can be sent to another process and is the same there."""
+    trained = subject.trained()
+    try:
+        copy = pickle.loads(pickle.dumps(trained.module))
+    except Exception as error:
+        return failed(
+            f"the module cannot be pickled: {last_line(error)}; keep lambdas, open files and "
+            "classes defined inside functions off it"
+        )
+    restored = subject.state(seed=1)
+    restored = replace(restored, module=copy, optimizer=None)
+    if not _alike(subject, trained, restored):
+        return failed("a pickled and restored module gives other outputs; see its __getstate__")
+    return passed()
+
+
+def _alike(subject: Subject, one: TrainState, other: TrainState) -> bool:
+    """Return whether two modules give the same outputs to the bit."""
+    first, second = subject.evaluate(one), subject.evaluate(other)
+    return bool(first.tobytes() == second.tobytes())
+
+
+def _changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> str:
+    """Return the name of the first tensor that is not the same to the bit, or nothing."""
+    for name in before:
+        if name not in after or hash_weights({"": before[name]}) != hash_weights({"": after[name]}):
+            return name
+    return "" if len(before) == len(after) else next(iter(after.keys() - before.keys()))

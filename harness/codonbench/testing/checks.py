@@ -1,0 +1,216 @@
+"""Checks in order, what each comes to, and the report of all of them."""
+
+from __future__ import annotations
+
+import textwrap
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+from codonbench.contracts import Frozen
+from codonbench.plugins.failures import place
+
+Status = Literal["passed", "failed", "warning", "skipped"]
+SubjectT = TypeVar("SubjectT")
+
+
+class Verdict(Frozen):
+    """What a check has to say.
+
+    Attributes:
+        status: How it ended.
+        words: For all but ``passed`` a sentence with what was got, what was expected and what
+            to do; for ``passed`` what is worth knowing, or nothing.
+    """
+
+    status: Status
+    words: str = ""
+
+
+def passed(words: str = "") -> Verdict:
+    """Return that all is well; `words` for what is worth knowing."""
+    return Verdict(status="passed", words=words)
+
+
+def failed(words: str) -> Verdict:
+    """Return that something must be mended."""
+    return Verdict(status="failed", words=words)
+
+
+def warning(words: str) -> Verdict:
+    """Return that something is to be looked at."""
+    return Verdict(status="warning", words=words)
+
+
+def skipped(words: str) -> Verdict:
+    """Return that the check does not apply, and why."""
+    return Verdict(status="skipped", words=words)
+
+
+class Finding(Verdict):
+    """The verdict of one check.
+
+    Attributes:
+        id: The check's short name: ``shape``.
+        title: What it holds, as a sentence without its subject.
+    """
+
+    id: str
+    title: str
+
+
+class Facts(Frozen):
+    """What a report is about.
+
+    Attributes:
+        model: The name that was asked for, a model's or a preset's.
+        name, version: The model's own.
+        distribution, distribution_version, source_sha256: As in
+            `codonbench.contracts.origin.Origin`.
+        config: The configuration that was checked.
+        encoding: What the module is handed.
+        task, data: What it was checked on.
+        environment: Versions by name: Python, PyTorch, NumPy, codonbench, the system.
+    """
+
+    model: str
+    name: str
+    version: str
+    distribution: str
+    distribution_version: str
+    source_sha256: str
+    config: dict[str, Any]
+    encoding: str
+    task: str
+    data: str
+    environment: dict[str, str]
+
+
+class Report(Frozen):
+    """All findings on one model.
+
+    Attributes:
+        facts: What was checked.
+        parameters: Trainable parameters; None where no module could be built.
+        findings: One a check, in order.
+    """
+
+    facts: Facts
+    parameters: int | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether no check failed; warnings do not count."""
+        return not _failures(self.findings)
+
+    def markdown(self, command: str) -> str:
+        """Return the report fit for a pull request: no time, no path, no host.
+
+        Args:
+            command: What makes it again.
+        """
+        import jinja2
+
+        from codonbench.report.markdown import plain  # which loads more than a terminal needs
+
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("codonbench.testing", ""),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            keep_trailing_newline=True,
+            autoescape=False,  # `plain` escapes for Markdown
+        )
+        environment.filters["plain"] = plain
+        environment.filters["sentence"] = lambda words: " ".join(
+            plain(line)
+            for line in textwrap.wrap(words, 100)  # `plain` cuts what is longer
+        )
+        return environment.get_template("report.md.j2").render(
+            report=self,
+            facts=self.facts,
+            summary=summary(self.findings),
+            marks=MARKS,
+            command=command,
+        )
+
+
+MARKS: dict[Status, str] = {"passed": "✓", "failed": "✗", "warning": "!", "skipped": "–"}
+
+
+@dataclass(frozen=True)
+class Check(Generic[SubjectT]):
+    """One thing to hold.
+
+    Attributes:
+        id: Its short name.
+        title: What it holds, as a sentence without its subject.
+        examine: Looks at the subject; what it raises is a failure of the subject's.
+        needs: Checks that must not have failed for this one to mean anything.
+        advisory: It informs or warns, and never fails of itself.
+    """
+
+    id: str
+    title: str
+    examine: Callable[[SubjectT], Verdict]
+    needs: tuple[str, ...] = ()
+    advisory: bool = False
+
+
+def examine(
+    checks: Sequence[Check[SubjectT]],
+    subject: SubjectT,
+    file: str = "",
+    begun: Callable[[str], None] = lambda check: None,
+) -> Iterator[Finding]:
+    """Yield the finding of each check, as it comes; one that raises has failed.
+
+    Args:
+        checks: In an order in which each comes after those it needs.
+        subject: What is checked.
+        file: The file that defines it, for telling where it crashed.
+        begun: Told the name of each check before it begins.
+    """
+    blocked: set[str] = set()
+    for check in checks:
+        begun(check.id)
+        missing = [need for need in check.needs if need in blocked]
+        if missing:
+            verdict = skipped(f"it needs {missing[0]!r}, which did not pass")
+        else:
+            try:
+                verdict = check.examine(subject)
+            except (Exception, SystemExit) as error:  # a plugin may do anything
+                where = place(error.__traceback__, file)
+                verdict = failed(f"it raised {last_line(error)}{where}")
+        if missing or verdict.status == "failed":
+            blocked.add(check.id)
+        yield Finding(id=check.id, title=check.title, **verdict.model_dump())
+
+
+def last_line(error: BaseException) -> str:
+    """Return what the traceback ends with, on one line."""
+    line = " ".join(traceback.format_exception_only(error)[-1].split())
+    return line.encode("utf-8", "backslashreplace").decode()
+
+
+def summary(findings: Iterable[Finding]) -> str:
+    """Return ``24 checks: 21 passed, 1 failed, 2 skipped``."""
+    found = [finding.status for finding in findings]
+    words = {"passed": "passed", "failed": "failed", "warning": "with a warning"}
+    words["skipped"] = "skipped"
+    counts = (f"{found.count(s)} {word}" for s, word in words.items() if s in found)
+    return f"{len(found)} checks: {', '.join(counts)}"
+
+
+def insist(findings: Iterable[Finding], whose: str) -> None:
+    """Raise AssertionError with every failure in words, if there is one."""
+    if wrong := _failures(findings):
+        lines = [f"{whose}: {len(wrong)} of its checks failed"]
+        lines += [f"  {finding.id} ({finding.title}): {finding.words}" for finding in wrong]
+        raise AssertionError("\n".join(lines))
+
+
+def _failures(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.status == "failed"]
