@@ -1,5 +1,6 @@
 """Every command in the README and in docs/ runs, as written; every name and link in them holds."""
 
+import random
 import re
 import shlex
 import shutil
@@ -7,16 +8,12 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+import codonbench
 from codonbench.cli import main as cli
-from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.prepare import prepare
-from codonbench.execution.run import run
-from codonbench.plugins.discovery import load_registry
 
 ROOT = Path(__file__).resolve().parent.parent
 README, FIRST_MODEL = ROOT / "README.md", ROOT / "docs" / "first-model.md"
@@ -25,19 +22,31 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))
 ELSEWHERE = {
     "make run": "tests/test_clean_install.py",
     "make test": "the suite itself",
-    "bench run --suite official": "too long here; tests/test_suites.py reads it",
+    "bench run --suite official": "too long here; tests/execution/test_suites.py reads it",
     "bench reproduce joiret2023 --data human_cds.fa.gz --seeds 0-2": "hours; "
-    "tests/cli/test_reproduce.py runs a publication of its own",
-    "bench run --model lstm --data joiret2023": "needs the network; tests/test_download.py",
-    "bench run --model two-layers --plugin two_layers.py --sandbox": "needs bubblewrap; "
+    "tests/cli/human_codon/test_reproduce.py runs a publication of its own",
+    "bench run --model motif-scan --plugin motif_scan.py --sandbox": "needs bubblewrap; "
     "tests/cli/test_sandbox.py",
-    "bench data fetch joiret2023": "needs the network; tests/test_download.py",
+    "bench check --model mlp-64": "tests/testing checks every built-in model",
 }
 """Commands that are run by something else than this file."""
+
+LITTLE = {"bench run": ("--pairs", "640"), "bench plot": ("--kind", "curves")}
+"""What keeps a command short, unless it says itself how long it is."""
+
+NAMES = {"my_model": "page_model", "my-model": "page-model", "mylstm": "pagelstm"}
+"""Names of the pages' models, and what stands for them here: a reader may have sent in theirs."""
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 SAVED = re.compile(r"[Ss]ave this as\s`(\w+\.py)`:\n\n```python\n(.*?)^```$", re.M | re.S)
 """A plugin that a page has its reader save, and the name of its file."""
+
+
+def renamed(text: str) -> str:
+    """Return text with other names for the pages' models."""
+    for name, other in NAMES.items():
+        text = text.replace(name, other)
+    return text
 
 
 def blocks(page: Path, *languages: str) -> list[str]:
@@ -64,42 +73,56 @@ def commands(page: Path) -> list[str]:
 
 def saved(page: Path) -> dict[str, str]:
     """Return the plugins that a page has its reader save, by file name."""
-    return dict(SAVED.findall(page.read_text()))
+    return {renamed(name): renamed(code) for name, code in SAVED.findall(page.read_text())}
 
 
 def test_the_readme_opens_with_its_two_commands() -> None:
     assert commands(README)[:2] == ["make run", "make test"]
 
 
+def table(path: Path, rows: int, split: str = "", classes: tuple[str, str] = ("0", "1")) -> str:
+    """Return a table of random sequences, half of them rich in G."""
+    rng = random.Random(str(path))
+    lines = ["sequence,label" + (",split" if split else "")]
+    for i in range(rows):
+        letters = "".join(rng.choices("ACGT", weights=(1, 1, 1 + 4 * (i % 2), 1), k=101))
+        lines.append(f"{letters},{classes[i % 2]}" + (f",{split}" if split else ""))
+    return "\n".join(lines) + "\n"
+
+
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a small FASTA and one finished run, as a reader may have it."""
-    folder = tmp_path_factory.mktemp("recorded")
+def workplaces(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
+    """Return a folder for each page: the files it speaks of, those it has saved, and a run."""
+    place = tmp_path_factory.mktemp("recorded")
     codons = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"]
     sense = [c for c in codons if c not in ("TAA", "TAG", "TGA")]
     stops = ("TAA", "TAG", "TGA")
     orfs = [f">orf{i}\nATG{''.join(sense)}{'GCA' * i}{stops[i % 3]}\n" for i in range(30)]
-    (folder / "my_orfs.fa").write_text("".join(orfs))
+    (place / "my_orfs.fa").write_text("".join(orfs))
+    (place / "gue_tf_0").mkdir()
+    for split, rows in (("train", 200), ("dev", 40), ("test", 40)):
+        file = place / "gue_tf_0" / f"{split}.csv"
+        file.write_text(table(file, rows))
+    parts = [table(place, 40, split, ("other", "promoter")) for split in ("train", "test")]
+    (place / "promoters.csv").write_text(parts[0] + parts[1].partition("\n")[2])
     with pytest.MonkeyPatch.context() as patch:
-        assert bench("bench run --model mlp-64", folder, patch) == 0
-    return folder
-
-
-@pytest.fixture(scope="module")
-def workplaces(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
-    """Return a folder for each page, with the files that the page has its reader save."""
+        assert bench("bench run --model mlp-64", place, patch) == 0
+    shutil.copytree(place / "runs", place / "leaderboard" / "results")
     places = {page: tmp_path_factory.mktemp(page.stem) / "place" for page in PAGES}
-    for page, place in places.items():
-        shutil.copytree(recorded, place)
+    for page, copy in places.items():
+        shutil.copytree(place, copy)
         for name, code in saved(page).items():
-            (place / name).write_text(code)
+            (copy / name).write_text(code)
     return places
 
 
 def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | None:
-    """Return the exit code of a `bench` command in a folder."""
+    """Return the exit code of a `bench` command in a folder, made short."""
     words = shlex.split(command)
     assert words[0] == "bench", f"{command!r}: say in ELSEWHERE what runs it"
+    option, value = LITTLE.get(" ".join(words[:2]), ("", ""))
+    if option and option not in words:
+        words += [option, value]
     patch.chdir(place)
     patch.setenv("CODONBENCH_CACHE", str(place / "cache"))
     patch.setenv("CODONBENCH_WORKERS", "0")
@@ -109,34 +132,42 @@ def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | N
     return ended.value.code
 
 
-@pytest.mark.parametrize(
-    ("page", "command"),
-    [(page, c) for page in PAGES for c in commands(page) if c not in ELSEWHERE],
-    ids=lambda value: value.stem if isinstance(value, Path) else value,
-)
+def once() -> dict[str, Path]:
+    """Return each command of the pages, and the first page that it is on."""
+    found: dict[str, Path] = {}
+    for page in PAGES:
+        for command in commands(page):
+            if command not in ELSEWHERE:
+                found.setdefault(command, page)
+    return found
+
+
+@pytest.mark.parametrize(("command", "page"), once().items(), ids=list(once()))
 def test_command_in_the_docs_runs(
-    page: Path,
     command: str,
+    page: Path,
     workplaces: dict[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    code = bench(command, workplaces[page], monkeypatch)
+    code = bench(renamed(command), workplaces[page], monkeypatch)
     assert code == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", saved(FIRST_MODEL))
-def test_a_plugin_of_the_first_pages_learns(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_the_readme_does_in_python_works(
+    workplaces: dict[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    *_, code = blocks(README, "python")
+    assert "codonbench.run(" in code
+    monkeypatch.chdir(workplaces[README])
+    exec(code.replace('seeds="0-4"', "seeds=0, pairs=640, workers=0"), {})
+    assert "cnn" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", saved(FIRST_MODEL))
+def test_a_plugin_of_the_first_pages_learns(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(saved(FIRST_MODEL)[name])
-    monkeypatch.syspath_prepend(tmp_path)
-    registry = load_registry()
-    built_in = set(registry.models)
-    registry.add(import_module(name.removesuffix(".py")), "my-distribution", "0.1.0")
-    model = min(set(registry.models) - built_in, key=len)
-    job = prepare(RunRequest(model=model, pairs=12_800), registry, Path("no-cache"))
-    ((record, _),) = run(job, registry, lambda run_spec: lambda *evaluation: None)
+    (record,) = codonbench.run(tmp_path / name, pairs=12_800, results=tmp_path / "runs", workers=0)
     assert record.status == "done"
     assert record.metrics["test_accuracy"] > 0.5  # the largest class has a tenth of the pairs
 
