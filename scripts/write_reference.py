@@ -305,6 +305,16 @@ def values() -> str:
     return table(("name", "unit", "better", "meaning", "metric"), rows)
 
 
+def task_options() -> str:
+    """Return every option of the built-in tasks."""
+    rows = [
+        (code(f"--{option.replace('_', '-')}"), code(name), code(_default(field)), escape(field.description or ""))
+        for name, entry in load_registry(selection=Selection(only=())).tasks.items()
+        for option, field in entry.task.Options.model_fields.items()
+    ]
+    return table(("option", "task", "default", "meaning"), rows)
+
+
 def types() -> str:
     """Return what the short names among the types stand for."""
     return table(("name", "is"), ((code(name), _spelt_out(t)) for name, t in ALIASES.items()))
@@ -436,6 +446,7 @@ def page() -> str:
         encodings=encoding_table,
         model_checks=model_checks,
         values=values,
+        task_options=task_options,
         types=types,
         commands=commands,
         exit_codes=exit_code_table,

@@ -199,7 +199,7 @@ def test_the_encodings_shown_are_those_of_the_reference() -> None:
 def test_the_plugins_shown_can_be_sent_as_they_are(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a pull request of that one file does: lint, types, tests, check, run, records in order."""
+    """What a pull request of that one file does: lint, types, tests, check, run, sound records."""
     left_out = shutil.ignore_patterns(".*", "__pycache__", "runs", "site")
     shutil.copytree(ROOT, tmp_path / "clone", ignore=left_out)
     monkeypatch.chdir(tmp_path / "clone")
@@ -269,6 +269,7 @@ def named_commands(page: Path) -> Iterator[str]:
 def test_a_command_named_in_passing_exists_with_its_options(page: Path) -> None:
     reference = (ROOT / "docs" / "reference.md").read_text()
     sections = dict(re.findall(r"^### `bench (.+?)`\n(.*?)(?=^##)", reference, re.M | re.S))
+    sections["run"] += reference.partition("### Options of tasks")[2].partition("\n## ")[0]
     for line in named_commands(page):
         words = line.split()
         options = {word for word in words if word.startswith("-")} - {"-p", "--debug", "--help"}
