@@ -308,7 +308,12 @@ def values() -> str:
 def task_options() -> str:
     """Return every option of the built-in tasks."""
     rows = [
-        (code(f"--{option.replace('_', '-')}"), code(name), code(_default(field)), escape(field.description or ""))
+        (
+            code(f"--{option.replace('_', '-')}"),
+            code(name),
+            code(_default(field)),
+            escape(field.description or ""),
+        )
         for name, entry in load_registry(selection=Selection(only=())).tasks.items()
         for option, field in entry.task.Options.model_fields.items()
     ]
