@@ -80,9 +80,9 @@ def test_the_readme_opens_with_its_two_commands() -> None:
     assert commands(README)[:2] == ["make run", "make test"]
 
 
-def table(path: Path, rows: int, split: str = "", classes: tuple[str, str] = ("0", "1")) -> str:
+def table(rows: int, split: str = "", classes: tuple[str, str] = ("0", "1")) -> str:
     """Return a table of random sequences, half of them rich in G."""
-    rng = random.Random(str(path))
+    rng = random.Random(rows)
     lines = ["sequence,label" + (",split" if split else "")]
     for i in range(rows):
         letters = "".join(rng.choices("ACGT", weights=(1, 1, 1 + 4 * (i % 2), 1), k=101))
@@ -90,30 +90,22 @@ def table(path: Path, rows: int, split: str = "", classes: tuple[str, str] = ("0
     return "\n".join(lines) + "\n"
 
 
-@pytest.fixture(scope="module")
-def workplaces(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
-    """Return a folder for each page: the files it speaks of, those it has saved, and a run."""
-    place = tmp_path_factory.mktemp("recorded")
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with the files that the pages speak of, and a run."""
     codons = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"]
     sense = [c for c in codons if c not in ("TAA", "TAG", "TGA")]
     stops = ("TAA", "TAG", "TGA")
     orfs = [f">orf{i}\nATG{''.join(sense)}{'GCA' * i}{stops[i % 3]}\n" for i in range(30)]
-    (place / "my_orfs.fa").write_text("".join(orfs))
-    (place / "gue_tf_0").mkdir()
+    (tmp_path / "my_orfs.fa").write_text("".join(orfs))
+    (tmp_path / "gue_tf_0").mkdir()
     for split, rows in (("train", 200), ("dev", 40), ("test", 40)):
-        file = place / "gue_tf_0" / f"{split}.csv"
-        file.write_text(table(file, rows))
-    parts = [table(place, 40, split, ("other", "promoter")) for split in ("train", "test")]
-    (place / "promoters.csv").write_text(parts[0] + parts[1].partition("\n")[2])
-    with pytest.MonkeyPatch.context() as patch:
-        assert bench("bench run --model mlp-64", place, patch) == 0
-    shutil.copytree(place / "runs", place / "leaderboard" / "results")
-    places = {page: tmp_path_factory.mktemp(page.stem) / "place" for page in PAGES}
-    for page, copy in places.items():
-        shutil.copytree(place, copy)
-        for name, code in saved(page).items():
-            (copy / name).write_text(code)
-    return places
+        (tmp_path / "gue_tf_0" / f"{split}.csv").write_text(table(rows))
+    parts = [table(40, split, ("other", "promoter")) for split in ("train", "test")]
+    (tmp_path / "promoters.csv").write_text(parts[0] + parts[1].partition("\n")[2])
+    assert bench("bench run --model mlp-64", tmp_path, monkeypatch) == 0
+    shutil.copytree(tmp_path / "runs", tmp_path / "leaderboard" / "results")
+    return tmp_path
 
 
 def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | None:
@@ -130,34 +122,26 @@ def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | N
     return ended.value.code
 
 
-def once() -> dict[str, Path]:
-    """Return each command of the pages, and the first page that it is on."""
-    found: dict[str, Path] = {}
-    for page in PAGES:
-        for command in commands(page):
-            if command not in ELSEWHERE:
-                found.setdefault(command, page)
-    return found
-
-
-@pytest.mark.parametrize(("command", "page"), once().items(), ids=list(once()))
-def test_command_in_the_docs_runs(
-    command: str,
-    page: Path,
-    workplaces: dict[Path, Path],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture,
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem
+)
+def test_the_commands_of_a_page_run_one_after_another(
+    page: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    code = bench(renamed(command), workplaces[page], monkeypatch)
-    assert code == 0, capsys.readouterr().err
+    for name, code in saved(page).items():
+        (place / name).write_text(code)
+    for command in commands(page):
+        if command not in ELSEWHERE:
+            code = bench(renamed(command), place, monkeypatch)
+            assert code == 0, f"{command}\n{capsys.readouterr().err}"
 
 
 def test_what_the_readme_does_in_python_works(
-    workplaces: dict[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     *_, code = blocks(README, "python")
     assert "codonbench.run(" in code
-    monkeypatch.chdir(workplaces[README])
+    monkeypatch.chdir(place)
     exec(code.replace('seeds="0-4"', "seeds=0, pairs=640, workers=0"), {})
     assert "cnn" in capsys.readouterr().out
 
