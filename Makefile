@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+OFFICIAL := --results leaderboard/results
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ $(VENV)/.dev: $(BIN)/bench
 	@touch $@
 
 run: $(BIN)/bench ## Train mlp-64 with ten seeds, score it, show where it stands
-	$(BIN)/bench run --model mlp-64 --seeds 0-9 --results runs \
+	$(BIN)/bench run --model mlp-64 --seeds 0-9 \
 	  $(if $(wildcard leaderboard/results),--against leaderboard/results)
 
 test: lint ## Lint, check types, run the tests (a few minutes)
@@ -43,22 +44,22 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 	$(BIN)/ruff format .
 
 leaderboard: $(BIN)/bench ## Write the leaderboard, its page, and the published table beside ours, from the records
-	$(BIN)/bench leaderboard
-	$(BIN)/bench site
-	$(BIN)/bench reproduce joiret2023 --no-run
+	$(BIN)/bench leaderboard $(OFFICIAL)
+	$(BIN)/bench site $(OFFICIAL)
+	$(BIN)/bench reproduce joiret2023 --no-run $(OFFICIAL)
 
 check-leaderboard: $(BIN)/bench ## Fail where either is not what the records give
-	$(BIN)/bench leaderboard --check
-	$(BIN)/bench site --check
-	$(BIN)/bench reproduce joiret2023 --check
+	$(BIN)/bench leaderboard --check $(OFFICIAL)
+	$(BIN)/bench site --check $(OFFICIAL)
+	$(BIN)/bench reproduce joiret2023 --check $(OFFICIAL)
 
 audit: $(BIN)/bench ## Run three committed records again and compare; SEED=1: the same three each time
-	$(BIN)/bench audit --sample 3 --data usage $(if $(SEED),--seed $(SEED))
+	$(BIN)/bench audit --sample 3 --data usage $(OFFICIAL) $(if $(SEED),--seed $(SEED))
 
 official: $(BIN)/bench ## Make every official row: DATA=path/to/human_cds.fa.gz adds the real ORFs
-	$(BIN)/bench run --exclusive --suite official
-	$(if $(DATA),$(BIN)/bench run --exclusive --suite official --data $(DATA))
-	$(BIN)/bench leaderboard
+	$(BIN)/bench run --exclusive --suite official $(OFFICIAL)
+	$(if $(DATA),$(BIN)/bench run --exclusive --suite official $(OFFICIAL) --data $(DATA))
+	$(BIN)/bench leaderboard $(OFFICIAL)
 
 clean: ## Remove the virtual environment and what was built
 	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

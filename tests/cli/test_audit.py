@@ -82,7 +82,7 @@ def test_an_audit_names_the_seed_of_its_choice_and_can_be_repeated(bench, board)
     ("words", "named"),
     [
         (["verify", "absent.json"], "absent.json: cannot be read: No such file"),
-        (["verify", "."], "no results folder leaderboard/results"),
+        (["verify", "."], "no results folder runs"),
         (["verify", "no/folder"], "no/folder: cannot be read: No such file"),
         (["audit", "--results", "nowhere"], "no finished run to repeat in nowhere"),
     ],

@@ -206,7 +206,7 @@ def test_output_that_cannot_be_written_is_one_sentence(process, words):
     ("words", "named"),
     [
         (["ls", "nonsense"], "'nonsense'; choose models, tasks or metrics"),
-        (["show", "nonsense"], "no results folder leaderboard/results"),
+        (["show", "nonsense"], "no results folder runs"),
         (["leaderboard", "--results", "nowhere"], "no results folder nowhere"),
         (["data", "fetch", "nonsense"], "'nonsense'; there are"),
         (["data", "verify", "nonsense"], "'nonsense'; there are"),

@@ -3,10 +3,12 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 END = "<!-- leaderboard:end -->"
+BOARD = ("leaderboard", "--results", "leaderboard/results")
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def generated(folder):
 
 
 def test_the_board_is_written_above_the_results(bench, folder):
-    answer = bench("leaderboard")
+    answer = bench(*BOARD)
     assert answer.code == 0
     assert "wrote leaderboard/README.md and leaderboard/leaderboard.json" in answer.out
     assert "rows: 2, tables: 1" in answer.out
@@ -32,10 +34,23 @@ def test_the_board_is_written_above_the_results(bench, folder):
     assert [row["model"] for row in board["tables"][0]["rows"]] == ["mlp-64"]
 
 
+def test_by_default_a_readers_runs_get_a_board_of_their_own(bench, board):
+    shutil.copytree(board, "runs")
+    assert bench("leaderboard").code == 0
+    assert bench("site").code == 0
+    assert sorted(p.name for p in Path("runs/board").iterdir()) == [
+        "README.md",
+        "leaderboard.json",
+        "site",
+    ]
+    assert "up to date" in bench("leaderboard", "--check").out
+    assert not Path("leaderboard").exists()
+
+
 def test_the_same_records_give_the_same_bytes(bench, folder, tmp_path):
-    bench("leaderboard")
+    bench(*BOARD)
     first = generated(folder)
-    assert "up to date" in bench("leaderboard").out
+    assert "up to date" in bench(*BOARD).out
     assert generated(folder) == first
     other = tmp_path / "other"
     (other / "results").mkdir(parents=True)
@@ -47,7 +62,7 @@ def test_the_same_records_give_the_same_bytes(bench, folder, tmp_path):
 
 def test_out_puts_the_board_elsewhere(bench, folder, tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    assert bench("leaderboard", "--out", "elsewhere").code == 0
+    assert bench(*BOARD, "--out", "elsewhere").code == 0
     assert sorted(p.name for p in (tmp_path / "elsewhere").iterdir()) == [
         "README.md",
         "leaderboard.json",
@@ -56,15 +71,15 @@ def test_out_puts_the_board_elsewhere(bench, folder, tmp_path):
 
 
 def test_check_passes_while_the_files_are_up_to_date(bench, folder):
-    bench("leaderboard")
+    bench(*BOARD)
     before = generated(folder)
-    assert bench("leaderboard", "--check").code == 0
+    assert bench(*BOARD, "--check").code == 0
     assert generated(folder) == before
 
 
 @pytest.mark.parametrize("change", ["missing", "page", "json", "record gone"])
 def test_check_fails_when_a_file_is_stale_and_writes_nothing(bench, folder, change):
-    bench("leaderboard")
+    bench(*BOARD)
     if change == "missing":
         (folder / "leaderboard.json").unlink()
     elif change == "page":
@@ -75,22 +90,22 @@ def test_check_fails_when_a_file_is_stale_and_writes_nothing(bench, folder, chan
     else:
         next((folder / "results").glob("mlp-64-s1-*.json")).unlink()
     before = {p: p.read_bytes() for p in folder.iterdir() if p.is_file()}
-    answer = bench("leaderboard", "--check")
+    answer = bench(*BOARD, "--check")
     assert answer.code == 3
-    assert "out of date; run 'bench leaderboard'" in answer.err
+    assert "out of date; run 'bench leaderboard --results leaderboard/results'" in answer.err
     assert "Traceback" not in answer.err
     assert {p: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
-    assert bench("leaderboard").code == 0
-    assert bench("leaderboard", "--check").code == 0
+    assert bench(*BOARD).code == 0
+    assert bench(*BOARD, "--check").code == 0
 
 
 def test_what_people_write_around_the_board_stays_to_the_byte(bench, folder):
-    bench("leaderboard")
+    bench(*BOARD)
     page = folder / "README.md"
     board = page.read_bytes()
     page.write_bytes(b"# Mine\r\n\xc3\xa9\r\n" + board + b"\r\nno newline at its end")
     next((folder / "results").glob("mlp-64-s1-*.json")).unlink()
-    assert bench("leaderboard").code == 0
+    assert bench(*BOARD).code == 0
     content = page.read_bytes()
     assert content != board
     assert content.startswith(b"# Mine\r\n\xc3\xa9\r\n# Leaderboard\n")
@@ -100,14 +115,14 @@ def test_what_people_write_around_the_board_stays_to_the_byte(bench, folder):
 def test_a_page_without_markers_is_left_alone_until_they_are_added(bench, folder):
     path = folder / "README.md"
     path.write_text("# My project\n")
-    answer = bench("leaderboard")
+    answer = bench(*BOARD)
     assert answer.code == 2
     begin, end = re.findall(r"<!-- .*? -->", answer.err)
     assert "where the board should stand, or give another folder with --out" in answer.err
     assert path.read_text() == "# My project\n"
     assert not (folder / "leaderboard.json").exists()
     path.write_text(f"# My project\n\n{begin}\n{end}\n\nafter\n")
-    assert bench("leaderboard").code == 0
+    assert bench(*BOARD).code == 0
     page = path.read_text()
     assert page.startswith(f"# My project\n\n{begin}\n\n### human-codon")
     assert page.endswith(f"\n\n{end}\n\nafter\n")
@@ -117,7 +132,7 @@ def test_a_page_without_markers_is_left_alone_until_they_are_added(bench, folder
 def test_a_page_that_cannot_be_written_into_is_left_alone(bench, folder, page):
     path = folder / "README.md"
     path.write_bytes(page.encode("latin-1"))
-    answer = bench("leaderboard")
+    answer = bench(*BOARD)
     assert answer.code == 2
     assert "leaderboard/README.md" in answer.err
     assert answer.err.count("\n") == 1
@@ -127,13 +142,13 @@ def test_a_page_that_cannot_be_written_into_is_left_alone(bench, folder, page):
 
 def test_an_empty_results_folder_gives_an_empty_board(bench, tmp_path):
     (tmp_path / "leaderboard" / "results").mkdir(parents=True)
-    assert bench("leaderboard").code == 0
+    assert bench(*BOARD).code == 0
     assert "No results yet." in (tmp_path / "leaderboard" / "README.md").read_text()
 
 
 def test_files_that_are_no_records_are_listed_as_not_counted(bench, folder):
     (folder / "results" / "stray.json").write_text("{}")
-    answer = bench("leaderboard")
+    answer = bench(*BOARD)
     assert answer.code == 0
     assert "not counted: stray.json" in answer.err
     assert "Not counted" in (folder / "README.md").read_text()
@@ -143,14 +158,14 @@ def test_files_that_are_no_records_are_listed_as_not_counted(bench, folder):
 def test_a_copy_of_a_record_is_named_by_its_file(bench, folder):
     (path,) = (folder / "results").glob("mlp-64-s0-*.json")
     shutil.copy(path, folder / "results" / "copy.json")
-    answer = bench("leaderboard")
+    answer = bench(*BOARD)
     assert answer.err == f"not counted: copy.json: holds the same run as {path.name}\n"
 
 
 def test_the_name_of_a_stray_file_does_nothing_to_the_terminal_or_the_page(bench, folder):
     (folder / "results" / "stray\x1b[2J\u202e<!-- leaderboard:end -->.json").write_text("{}")
     for _ in range(2):
-        answer = bench("leaderboard")
+        answer = bench(*BOARD)
         assert "not counted: stray\ufffd[2J\ufffd<!--" in answer.err
         assert not {"\x1b", "\u202e"} & set(answer.err)
     assert "up to date" in answer.out
@@ -160,7 +175,7 @@ def test_the_name_of_a_stray_file_does_nothing_to_the_terminal_or_the_page(bench
 
 
 def test_records_of_a_task_that_is_not_there_are_not_counted(bench, folder):
-    answer = bench("-p", "no:codonbench_datasets.human_codon", "leaderboard")
+    answer = bench("-p", "no:codonbench_datasets.human_codon", *BOARD)
     assert answer.code == 0
     assert "rows: 0, tables: 0" in answer.out
     assert "task human-codon is not installed" in answer.err
@@ -168,6 +183,6 @@ def test_records_of_a_task_that_is_not_there_are_not_counted(bench, folder):
 
 
 def test_the_board_needs_no_model(bench, folder):
-    answer = bench("-p", "no:codonbench_models", "leaderboard")
+    answer = bench("-p", "no:codonbench_models", *BOARD)
     assert answer.code == 0
     assert "rows: 2, tables: 1" in answer.out

@@ -4,6 +4,9 @@ import shutil
 
 import pytest
 
+OFFICIAL = ("--results", "leaderboard/results")
+SITE = ("site", *OFFICIAL)
+
 
 @pytest.fixture
 def folder(board, tmp_path):
@@ -22,7 +25,7 @@ def forget_traces(folder):
 
 
 def test_the_page_is_written_beside_the_results(bench, folder):
-    answer = bench("site")
+    answer = bench(*SITE)
     assert answer.code == 0, answer.err
     assert "rows: 2, " in answer.out
     assert "with pictures: 2; open leaderboard/site/index.html" in answer.out
@@ -33,32 +36,32 @@ def test_the_page_is_written_beside_the_results(bench, folder):
 
 
 def test_the_same_records_give_the_same_bytes_with_and_without_traces(bench, folder):
-    bench("site")
+    bench(*SITE)
     first = generated(folder)
-    assert "everything is up to date" in bench("site").out
-    assert bench("site", "--redraw").code == 0
+    assert "everything is up to date" in bench(*SITE).out
+    assert bench(*SITE, "--redraw").code == 0
     assert generated(folder) == first
     forget_traces(folder)
-    assert bench("site", "--check").code == 0
-    assert "everything is up to date" in bench("site").out
+    assert bench(*SITE, "--check").code == 0
+    assert "everything is up to date" in bench(*SITE).out
     assert generated(folder) == first
 
 
 def test_what_has_no_trace_is_kept_when_everything_is_drawn_anew(bench, folder):
-    bench("site")
+    bench(*SITE)
     first = generated(folder)
     forget_traces(folder)
-    assert "everything is up to date" in bench("site", "--redraw").out
+    assert "everything is up to date" in bench(*SITE, "--redraw").out
     assert generated(folder) == first
 
 
 def test_an_embedding_is_kept_when_everything_is_drawn_anew(bench, folder):
     words = ("--seeds", "0", "--pairs", "2000", "--results", folder / "results")
     assert bench("run", "-m", "embedding2-tanh", *words).code == 0
-    assert bench("site", "--embeddings").code == 0
+    assert bench(*SITE, "--embeddings").code == 0
     first = generated(folder)
     assert sum(b'"dimensions":2' in content for content in first.values()) == 1
-    assert "everything is up to date" in bench("site", "--redraw").out
+    assert "everything is up to date" in bench(*SITE, "--redraw").out
     assert generated(folder) == first
 
 
@@ -67,7 +70,7 @@ def test_an_embedding_is_kept_when_everything_is_drawn_anew(bench, folder):
     ["page", "asset", "board", "no row", "row", "script", "stranger", "foreign row", "record gone"],
 )
 def test_check_fails_where_anything_is_stale_and_writes_nothing(bench, folder, change):
-    bench("site")
+    bench(*SITE)
     forget_traces(folder)
     site = folder / "site"
     row = sorted((site / "rows").glob("*.js"))[0]
@@ -90,28 +93,28 @@ def test_check_fails_where_anything_is_stale_and_writes_nothing(bench, folder, c
     else:
         next((folder / "results").glob("mlp-64-s1-*.json")).unlink()
     before = generated(folder)
-    answer = bench("site", "--check")
+    answer = bench(*SITE, "--check")
     assert answer.code == 3
-    assert "out of date; run 'bench site'" in answer.err
+    assert "out of date; run 'bench site --results leaderboard/results'" in answer.err
     assert generated(folder) == before
 
 
 def test_pictures_of_a_row_that_has_gone_go_with_it(bench, folder):
-    bench("site")
+    bench(*SITE)
     for path in (folder / "results").glob("mlp-64-*.json"):
         path.unlink()
-    answer = bench("site")
+    answer = bench(*SITE)
     assert answer.code == 0
     assert "files, deleted 1;" in answer.out
     assert len(list((folder / "site" / "rows").glob("*.js"))) == 1
-    assert bench("site", "--check").code == 0
+    assert bench(*SITE, "--check").code == 0
 
 
 def test_what_somebody_put_among_the_files_is_named_and_left(bench, folder):
-    bench("site")
+    bench(*SITE)
     mine = folder / "site" / "data" / "mine.txt"
     mine.write_text("mine")
-    answer = bench("site")
+    answer = bench(*SITE)
     assert answer.code == 2
     assert "mine.txt is no part of the page; move it elsewhere" in answer.err
     assert mine.read_text() == "mine"
@@ -133,32 +136,32 @@ def test_what_somebody_else_wrote_is_refused_before_anything_is_written(bench, f
     precious = folder / "site" / path
     precious.parent.mkdir(parents=True, exist_ok=True)
     precious.write_text("precious")
-    answer = bench("site")
+    answer = bench(*SITE)
     assert answer.code == 2
     assert f"leaderboard/site/{path} {why}; move it elsewhere" in answer.err
     assert list(generated(folder).values()) == [b"precious"]
 
 
 def test_a_page_of_another_version_is_written_anew(bench, folder):
-    bench("site")
+    bench(*SITE)
     first = generated(folder)
     for path in ("index.html", "assets/core/style.css", "data/board.js"):
         with (folder / "site" / path).open("a") as file:
             file.write("of an older version")
-    assert "wrote 3 of" in bench("site").out
+    assert "wrote 3 of" in bench(*SITE).out
     assert generated(folder) == first
 
 
 def test_what_is_not_counted_is_said_as_on_the_board(bench, folder):
     (folder / "results" / "stray.json").write_text("{}")
-    answer = bench("site")
+    answer = bench(*SITE)
     assert answer.code == 0
     assert answer.err.startswith("not counted: stray.json: is not a record")
-    assert answer.err == bench("leaderboard").err
+    assert answer.err == bench("leaderboard", *OFFICIAL).err
 
 
 def test_out_puts_the_page_elsewhere(bench, folder, tmp_path):
-    assert bench("site", "--out", "page").code == 0
+    assert bench(*SITE, "--out", "page").code == 0
     assert (tmp_path / "page" / "index.html").exists()
     assert not (folder / "site").exists()
 
@@ -166,21 +169,21 @@ def test_out_puts_the_page_elsewhere(bench, folder, tmp_path):
 def test_no_results_is_an_error_and_an_empty_folder_an_empty_page(bench, tmp_path):
     assert bench("site", "--results", "nowhere").code == 2
     (tmp_path / "leaderboard" / "results").mkdir(parents=True)
-    assert "rows: 0, tables: 0, with pictures: 0" in bench("site").out
-    assert bench("site", "--check").code == 0
+    assert "rows: 0, tables: 0, with pictures: 0" in bench(*SITE).out
+    assert bench(*SITE, "--check").code == 0
 
 
 def test_a_trace_that_is_not_its_records_is_an_error(bench, folder):
     trajectories = sorted((folder / "results" / "trajectories").glob("mlp-64-*.npz"))
     shutil.copy(trajectories[1], trajectories[0])
-    answer = bench("site")
+    answer = bench(*SITE)
     assert answer.code == 2
     assert "is not the one its record was made from" in answer.err
 
 
 def test_without_a_plugin_that_draws_rows_the_board_is_there(bench, folder, monkeypatch):
     monkeypatch.setattr("codonbench.report.site.figures.all_figures", lambda registry: {})
-    answer = bench("site")
+    answer = bench(*SITE)
     assert answer.code == 0
     assert "rows: 2, tables: 1, with pictures: 0" in answer.out
     assert '"title":"excess pairs"' in (folder / "site" / "data" / "board.js").read_text()
@@ -188,11 +191,11 @@ def test_without_a_plugin_that_draws_rows_the_board_is_there(bench, folder, monk
 
 
 def test_assets_that_are_a_link_to_where_they_lie_are_left_alone(bench, folder, tmp_path):
-    bench("site")
+    bench(*SITE)
     assets, elsewhere = folder / "site" / "assets" / "core", tmp_path / "elsewhere"
     assets.rename(elsewhere)
     assets.symlink_to(elsewhere)
     (elsewhere / "words.js").write_text("of another version")
-    assert bench("site", "--check").code == 0
-    assert "everything is up to date" in bench("site").out
+    assert bench(*SITE, "--check").code == 0
+    assert "everything is up to date" in bench(*SITE).out
     assert (elsewhere / "words.js").read_text() == "of another version"

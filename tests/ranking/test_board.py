@@ -277,7 +277,8 @@ def test_flags_and_knowledge_become_notes() -> None:
     notes = build_board([record]).tables[0].rows[0].notes
     assert notes == (
         "knows class frequencies",
-        "below the bound in 1 of 1 (luck, structured input or prior knowledge)",
+        "below the bound in 1 of 1 "
+        "(luck, guessing by class frequency, structured input or prior knowledge)",
         "fewer than 10 seeds",
     )
 

@@ -185,10 +185,7 @@ def test_a_hard_coded_table_never_deciphers(records, table):
 def test_hard_coded_blocks_are_far_below_the_bound_and_flagged_twice(records, table):
     assert max(excesses(records, "blocks")) < -1_000
     notes = row(table, "blocks").notes
-    assert (
-        "below the bound in 6 of 6 (too often for luck: structured input or prior knowledge)"
-        in notes
-    )
+    assert any(note.startswith("below the bound in 6 of 6 (too often for luck: ") for note in notes)
     assert FASTER in notes
     assert excesses(records, "blocks", "shuffled") == [None] * len(SEEDS)
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from codonbench.cli.options import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.cli.options import (
+    RESULTS,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+    board_folder,
+)
 from codonbench.data.cache import cache_folder
 
 if TYPE_CHECKING:
@@ -31,7 +37,10 @@ def leaderboard(
     results: ResultsOption = RESULTS,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of README.md and leaderboard.json.  [default: above --results]"),
+        typer.Option(
+            help="Folder of README.md and leaderboard.json.  "
+            "[default: board, in --results; above it where that is called results]"
+        ),
     ] = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
@@ -46,9 +55,9 @@ def leaderboard(
     from codonbench.records.store import write_atomically
 
     _, _, board = _board(results, plugin, plugins_dir)
-    wanted = _files(board, results.parent if out is None else out)
+    wanted = _files(board, board_folder(results) if out is None else out)
     stale = [path for path, content in wanted.items() if _content(path) != content]
-    _refuse_stale(stale, "leaderboard", check)
+    _refuse_stale(stale, f"leaderboard --results {results}", check)
     for path in stale:
         write_atomically(path, wanted[path])
     _say_done(board, f"wrote {' and '.join(map(str, stale))}" if stale else "")
@@ -58,7 +67,7 @@ def site(
     results: ResultsOption = RESULTS,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the page.  [default: site, above --results]"),
+        typer.Option(help="Folder of the page.  [default: site, beside the board]"),
     ] = None,
     check: CheckOption = False,
     redraw: Annotated[
@@ -86,7 +95,7 @@ def site(
     from codonbench.report.site import files
     from codonbench.report.site.figures import all_figures
 
-    folder = results.parent / "site" if out is None else out
+    folder = board_folder(results) / "site" if out is None else out
     found, registry, board = _board(results, plugin, plugins_dir)
     runs, figures = files.runs_by_id(found), all_figures(registry)
     old = files.committed_rows(folder, figures)
@@ -97,7 +106,7 @@ def site(
         drawn = [_with_embedding(row, runs, registry, data) if embeddings else row for row in rows]
     wanted = files.wanted_files(board, runs, drawn, figures)
     stale = files.stale_files(folder, wanted)
-    _refuse_stale([folder / path for path in stale], "site", check)
+    _refuse_stale([folder / path for path in stale], f"site --results {results}", check)
     files.insist_on_ours(folder, stale, wanted)
     written = [path for path in stale if path in wanted]
     for path in written:

@@ -17,7 +17,18 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-RESULTS = Path("leaderboard/results")
+RESULTS = Path("runs")
+"""Where runs go unless told otherwise; official records are in a folder that has to be named."""
+
+
+def board_folder(results: Path) -> Path:
+    """Return where the board of a folder of records goes by default.
+
+    Above a folder called ``results``, as in ``leaderboard/results``; else in a folder ``board``
+    within it.
+    """
+    return results.parent if results.name == "results" else results / "board"
+
 
 ResultsOption = Annotated[Path, typer.Option("--results", "-r", help="Folder of records.")]
 

@@ -109,7 +109,7 @@ class RunOptions(Frozen):
         default=(),
         description="A folder of such files, each *.py not beginning with _; may be repeated.",
     )
-    results: Path = Field(default=Path("leaderboard/results"), description="Folder of records.")
+    results: Path = Field(default=Path("runs"), description="Folder of records.")
 
     @model_validator(mode="after")
     def _sandbox_needs_workers(self) -> Self:

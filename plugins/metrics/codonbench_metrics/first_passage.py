@@ -86,11 +86,11 @@ class DecipherEpoch(OfDeciphering):
 class ExcessPairs(OfDeciphering):
     """`pairs_consumed` minus `all_seen` rounded up to the end of its batch.
 
-    A learner that needs to see each input once has exactly 0, whatever the luck of its
-    stream, so this is what the ranking uses. Below 0 needs lucky initialisation, structured
-    input or prior knowledge. `all_seen` is a bound for any learner without prior knowledge;
-    it is None where the inputs cannot be enumerated or the stream never shows one of them,
-    and the excess is then None too.
+    A learner that is right only about inputs it has been shown, and at once, has exactly 0,
+    whatever the luck of its stream, so this is what the ranking uses. `all_seen` is a bound for
+    such learners only: luck, guessing by class frequency, structured input and prior knowledge
+    go below it. It is None where the inputs cannot be enumerated or the stream never shows one
+    of them, and the excess is then None too.
     """
 
     name = "excess_pairs"

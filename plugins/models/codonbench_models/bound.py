@@ -1,4 +1,4 @@
-"""The fewest pairs a learner without prior knowledge can need: collecting every input once.
+"""How many pairs it takes to be shown every input once: the coupon collector's law.
 
 The coupon collector with unequal frequencies. Let pairs arrive as a Poisson process of one a
 unit of time, input i with probability p_i. The inputs then arrive independently, and
@@ -118,7 +118,7 @@ class Bound(Reference):
 
     ``pairs_consumed`` is the median, `bound_q50`, because it stands among medians over seeds;
     the mean is `bound_mean`. No learner that must see an input to know it
-    beats it on average; one that exploits structure in the inputs can.
+    beats it on average; one that guesses or exploits structure in the inputs can.
     """
 
     info: ClassVar[ModelInfo] = ours(

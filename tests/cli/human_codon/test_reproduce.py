@@ -66,7 +66,7 @@ def reproduce(bench, folder):
 
 
 def recorded():
-    return sorted((r.model, r.seed) for r in Store(Path("leaderboard/results")).scan())
+    return sorted((r.model, r.seed) for r in Store(Path("runs")).scan())
 
 
 def test_what_is_missing_is_run_and_the_page_is_written(reproduce):
@@ -84,16 +84,16 @@ def test_what_is_missing_is_run_and_the_page_is_written(reproduce):
 
 def test_what_is_recorded_is_not_run_again(reproduce):
     reproduce("--seeds", "0")
-    before = {p.name: p.stat().st_mtime_ns for p in Path("leaderboard/results").glob("*.json")}
+    before = {p.name: p.stat().st_mtime_ns for p in Path("runs").glob("*.json")}
     answer = reproduce("--seeds", "0")
     assert answer.code == 0
     assert "docs/mine.md is up to date" in answer.out
-    after = {p.name: p.stat().st_mtime_ns for p in Path("leaderboard/results").glob("*.json")}
+    after = {p.name: p.stat().st_mtime_ns for p in Path("runs").glob("*.json")}
     assert before == after
 
 
 def test_no_run_only_writes_and_keeps_what_people_wrote(reproduce):
-    Path("leaderboard/results").mkdir(parents=True)
+    Path("runs").mkdir()
     Path("docs").mkdir()
     page = Path("docs/mine.md")
     page.write_text(
@@ -119,7 +119,7 @@ def test_check_passes_then_fails_with_3_and_writes_nothing(reproduce):
 
 def test_check_fails_where_a_record_is_gone_or_there_is_no_page(reproduce):
     reproduce("--seeds", "0-1")
-    next(Path("leaderboard/results").glob("untrained-s1-*.json")).unlink()
+    next(Path("runs").glob("untrained-s1-*.json")).unlink()
     assert reproduce("--check").code == 3
     Path("docs/mine.md").unlink()
     assert reproduce("--check").code == 3
@@ -127,7 +127,7 @@ def test_check_fails_where_a_record_is_gone_or_there_is_no_page(reproduce):
 
 
 def test_out_puts_the_page_elsewhere_and_a_page_with_wrong_markers_is_named(reproduce):
-    Path("leaderboard/results").mkdir(parents=True)
+    Path("runs").mkdir()
     assert reproduce("--no-run", "--out", "here.md").code == 0
     assert not Path("docs").exists()
     Path("here.md").write_text("no markers\n")
@@ -150,7 +150,7 @@ def test_what_cannot_be_asked_ends_with_2(bench, reproduce):
     assert "did you mean 'joiret2023'?" in answer.err
     answer = reproduce("--no-run")
     assert answer.code == 2
-    assert "no results folder leaderboard/results" in answer.err
+    assert "no results folder runs" in answer.err
 
 
 def test_data_choose_what_the_page_is_about(reproduce):

@@ -61,6 +61,7 @@ is left to be seen, a guess at it is right now and then. Far above one in 21, be
 guess at the rarest codon may be a good one; more often than that is not luck."""
 
 _BELOW = "below the bound"
+_CAUSES = "guessing by class frequency, structured input or prior knowledge"
 
 _POSITIONS = (
     "pairs_consumed",
@@ -96,10 +97,7 @@ class DecipheredTask(Task):
         excess = metrics.get("excess_pairs")
         if excess is None or excess >= 0:
             return ()
-        return (
-            f"{_BELOW}: deciphered before its stream had shown every codon "
-            "(lucky initialisation, structured input or prior knowledge)",
-        )
+        return (f"{_BELOW}: deciphered before its stream had shown every codon (luck, {_CAUSES})",)
 
     def ending(self, record: RunRecord) -> str:
         """Return ``deciphered after 5,632 pairs, excess 0``; empty where it was not measured."""
@@ -118,8 +116,8 @@ class DecipheredTask(Task):
         below = sum(any(flag.startswith(_BELOW) for flag in r.flags) for r in records)
         if not below:
             return ()
-        rest = "structured input or prior knowledge"
-        why = f"luck, {rest}" if is_chance(below, n, LUCK) else f"too often for luck: {rest}"
+        chance = is_chance(below, n, LUCK)
+        why = f"luck, {_CAUSES}" if chance else f"too often for luck: {_CAUSES}"
         return (f"{_BELOW} in {below} of {n} ({why})",)
 
 

@@ -84,7 +84,7 @@ def reproduce(
     wanted = _page(report, path)
     stale = not path.is_file() or path.read_bytes() != wanted
     if check and stale:
-        command = f"bench reproduce {name} --no-run"
+        command = f"bench reproduce {name} --no-run --results {results}"
         raise StaleError(f"{path} is out of date; run '{command}' and commit what it writes")
     if stale:
         write_atomically(path, wanted)
