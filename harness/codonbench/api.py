@@ -150,16 +150,18 @@ def run(
         PluginError: A plugin failed outside of a run.
     """
     files = [plugin] if isinstance(plugin, str | Path) else list(plugin)
-    given = isinstance(model, type)
-    if not given and (isinstance(model, Path) or str(model).endswith(".py")):
+    given = model if isinstance(model, type) else None
+    if isinstance(model, type):
+        name = model.info.name
+    elif isinstance(model, Path) or model.endswith(".py"):
         files.append(model)
-    name = (
-        model.info.name if given else _model_of_file(model) if files and model in files else model
-    )
+        name = _model_of_file(model)
+    else:
+        name = model
     request = configure(
         RunRequest,
         {
-            "model": str(name),
+            "model": name,
             "task": task,
             "data": None if data is None else str(data),
             "seeds": _seeds(seeds),
@@ -186,7 +188,7 @@ def run(
     )
     with Executor(options, request, _load, selection_from_environment()) as executor:
         if given:
-            executor.registry.add_model(model)
+            executor.registry.add_model(given)
         with redirect_stdout(sys.stderr):  # a plugin may print
             job = executor.prepare(request)
             return Records(o.record for o in outcomes(job, request, options, executor))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from codonbench.contracts import Metric, Task, TaskSpec
+from codonbench.contracts import Metric, Model, Task, TaskSpec
 from codonbench.errors import NameClashError, PluginError, UnknownNameError
 from codonbench.plugins import hookspecs
 from codonbench.plugins.entries import (
@@ -103,6 +104,19 @@ class Registry:
             for cls in kind.classes_of(module):
                 with self.contain(candidate, version, file):
                     register(kind.plugin(cls))
+        if len(self.clashes) > clashes:
+            raise self.clashes[clashes]
+
+    def add_model(self, cls: type[Model]) -> None:
+        """Register a model by its class, without a hook.
+
+        Raises:
+            NameClashError: Its name is taken.
+            PluginError: It could never be run.
+        """
+        clashes = len(self.clashes)
+        for entry in model_entries(cls, sys.modules[cls.__module__], "", ""):
+            self._claim(self.models, entry, "model")
         if len(self.clashes) > clashes:
             raise self.clashes[clashes]
 

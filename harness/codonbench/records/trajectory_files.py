@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +28,11 @@ def pack(trajectory: Trajectory) -> bytes:
         "facts": trajectory.facts.model_dump(),
     }
     names = _ARRAYS if trajectory.task.evaluation is not None else (*_ARRAYS, *_TARGETS)
+    arrays: dict[str, Any] = {name: getattr(trajectory, name) for name in names}
+    arrays |= {_EXTRA + name: array for name, array in trajectory.arrays.items()}
+    text = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        header=np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8),
-        **{name: getattr(trajectory, name) for name in names},
-        **{_EXTRA + name: array for name, array in trajectory.arrays.items()},
-    )
+    np.savez_compressed(buffer, header=text, **arrays)
     return buffer.getvalue()
 
 

@@ -68,7 +68,7 @@ class DecipherSchedule(Schedule):
         self._setup = setup
         self._task = task = setup.dataset.spec
         self._frames = frame_positions(setup.clock, task)
-        self._targets = setup.hidden[setup.dataset.evaluation]
+        self._targets = setup.hidden[setup.dataset.evaluation].astype(np.int64)
         self._watcher = Watcher(self._targets, required_right(task), setup.run_spec.stop)
         self._reached: list[int] = []
 
