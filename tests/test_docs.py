@@ -164,7 +164,7 @@ def test_the_encodings_shown_are_those_of_the_reference() -> None:
     assert shown == row.findall((ROOT / "docs" / "reference.md").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly("types the whole code again for each; the first pages' plugins run above")
 @pytest.mark.parametrize("name", saved(FIRST_MODEL))
 def test_the_plugins_shown_can_be_sent_as_they_are(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
