@@ -115,7 +115,8 @@ class Registry:
             PluginError: It could never be run.
         """
         clashes = len(self.clashes)
-        for entry in model_entries(cls, sys.modules[cls.__module__], "", ""):
+        (kind,) = (kind for kind in KINDS if kind.name == "model")
+        for entry in kind.entries(cls, sys.modules[cls.__module__], "", ""):
             self._claim(self.models, entry, "model")
         if len(self.clashes) > clashes:
             raise self.clashes[clashes]

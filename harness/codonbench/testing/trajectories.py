@@ -91,7 +91,8 @@ def _outputs(task: TaskSpec, margins: npt.NDArray[np.float32]) -> Outputs:
     """Return outputs (T, N, K) in which what is right leads by these margins."""
     targets = _targets(task)
     if task.target.kind != "classes":
-        return margins[..., None] * (targets - targets.mean())
+        centred = (targets - targets.mean()).astype(np.float32)
+        return np.asarray(margins[..., None] * centred)
     logits = np.zeros((*margins.shape, len(task.target.names)), dtype=np.float32)
     logits[:, np.arange(margins.shape[1]), targets] = margins
     return logits

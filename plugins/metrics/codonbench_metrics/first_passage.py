@@ -1,7 +1,7 @@
 """How many training pairs it takes until something holds of the evaluation set."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 
@@ -180,9 +180,8 @@ class SustainedPairs(OfDeciphering):
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the three values; see the class for None and NOT_MEASURED."""
-        start = _sustained_from(
-            trajectory.solved, trajectory.pairs, trajectory.facts.protocol["window_pairs"]
-        )
+        window = cast(int, trajectory.facts.protocol["window_pairs"])
+        start = _sustained_from(trajectory.solved, trajectory.pairs, window)
         if start is None and never(trajectory) is NOT_MEASURED:
             return dict.fromkeys(("sustained_pairs", "relapses", "success"), NOT_MEASURED)
         return {

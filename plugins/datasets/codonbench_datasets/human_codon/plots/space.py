@@ -35,7 +35,16 @@ def draw_space(run: Run, embedding: Embedding) -> Figure:
         if len(points := xy[run.targets == c]):
             colour, marker = LINES[c % len(LINES)], _MARKERS[c // len(LINES) % len(_MARKERS)]
             edge: dict[str, Any] = {"edgecolors": "white", "linewidths": 0.4}
-            axes.scatter(*points.T, s=26, color=colour, marker=marker, label=name, zorder=3, **edge)
+            axes.scatter(
+                points[:, 0],
+                points[:, 1],
+                s=26,
+                color=colour,
+                marker=marker,
+                label=name,
+                zorder=3,
+                **edge,
+            )
     _name_points(axes, run, xy)
     _name_axes(axes, embedding)
     axes.legend(

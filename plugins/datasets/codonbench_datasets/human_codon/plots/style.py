@@ -147,7 +147,7 @@ def pairs_axis(axes: Axes, first: float, last: float, label: str = "") -> None:
         axes.set_xlabel(f"{label} (log scale)")
 
 
-def steps(axes: Axes, pairs: FloatArray, values: FloatArray, **style: Any) -> None:
+def steps(axes: Axes, pairs: IntArray, values: FloatArray, **style: Any) -> None:
     """Draw a line that holds each probe's value, shape (T,), until the next; but for the first."""
     axes.plot(pairs[1:], values[1:], drawstyle="steps-post", solid_joinstyle="bevel", **style)
 
