@@ -35,6 +35,9 @@ ELSEWHERE = {
 }
 """Commands that are run by something else than this file."""
 
+BUDGET = "12800"
+"""Pairs that each run of the pages gets here: what is held is that the command works."""
+
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 SAVED = re.compile(r"[Ss]ave this as\s`(\w+\.py)`:\n\n```python\n(.*?)^```$", re.M | re.S)
 """A plugin that a page has its reader save, and the name of its file."""
@@ -85,21 +88,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def workplaces(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
-    """Return a folder for each page, with the files that the page has its reader save."""
-    places = {page: tmp_path_factory.mktemp(page.stem) / "place" for page in PAGES}
-    for page, place in places.items():
-        shutil.copytree(recorded, place)
-        for name, code in saved(page).items():
-            (place / name).write_text(code)
-    return places
-
-
 def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | None:
-    """Return the exit code of a `bench` command in a folder."""
+    """Return the exit code of a `bench` command in a folder; a run is cut to some seconds."""
     words = shlex.split(command)
     assert words[0] == "bench", f"{command!r}: say in ELSEWHERE what runs it"
+    if words[1] == "run" and "--pairs" not in words:
+        words += ["--pairs", BUDGET]
     patch.chdir(place)
     patch.setenv("CODONBENCH_CACHE", str(place / "cache"))
     patch.setenv("CODONBENCH_WORKERS", "0")
@@ -109,20 +103,22 @@ def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | N
     return ended.value.code
 
 
-@pytest.mark.parametrize(
-    ("page", "command"),
-    [(page, c) for page in PAGES for c in commands(page) if c not in ELSEWHERE],
-    ids=lambda value: value.stem if isinstance(value, Path) else value,
-)
-def test_command_in_the_docs_runs(
+@pytest.mark.parametrize("page", filter(commands, PAGES), ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run_one_after_another(
     page: Path,
-    command: str,
-    workplaces: dict[Path, Path],
+    recorded: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture,
 ) -> None:
-    code = bench(command, workplaces[page], monkeypatch)
-    assert code == 0, capsys.readouterr().err
+    place = tmp_path / "place"
+    shutil.copytree(recorded, place)
+    for name, code in saved(page).items():  # the plugins that the page has its reader save
+        (place / name).write_text(code)
+    for command in commands(page):
+        if command not in ELSEWHERE:
+            code = bench(command, place, monkeypatch)
+            assert code == 0, f"{command}\n{capsys.readouterr().err}"
 
 
 @pytest.mark.parametrize("name", saved(FIRST_MODEL))

@@ -24,7 +24,6 @@ from codonbench.training.request import train_request
 from codonbench.training.state import make_state
 
 
-
 def by_night(*values):
     """More of what the values beside them hold, in minutes."""
     mark = pytest.mark.nightly("another model stands for it")
