@@ -103,7 +103,7 @@ def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | N
     return ended.value.code
 
 
-@pytest.mark.parametrize("page", filter(commands, PAGES), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", list(filter(commands, PAGES)), ids=lambda page: page.stem)
 def test_the_commands_of_a_page_run_one_after_another(
     page: Path,
     recorded: Path,

@@ -341,8 +341,9 @@ def read_told(message: Told, arrays: Arrays) -> list[Instructions]:
     targets = [np.zeros(0, dtype=np.int64)] * len(index)
     if "targets" in arrays:
         targets = np.split(arrays["targets"].astype(np.int64), ends)
-    due = [d and Evaluation(**d.model_dump()) for d in message.due]
-    return list(map(Instructions, due, message.keep, index, targets))
+    due = [None if d is None else Evaluation(**d.model_dump()) for d in message.due]
+    each = zip(due, message.keep, index, targets, strict=True)
+    return [Instructions(*instructions) for instructions in each]
 
 
 def write_order(
@@ -386,7 +387,9 @@ def write_order(
     else:
         arrays |= {"letters": first.items.letters, "offsets": first.items.offsets}
     for request in requests:
-        own = {f"split {name}": index for name, index in request.evaluated.items()}
+        own: dict[str, npt.NDArray[Any]] = {
+            f"split {name}": index for name, index in request.evaluated.items()
+        }
         if len(request.trained):
             own |= {"trained": request.trained, "targets": request.targets[request.trained]}
         if request.class_weights is not None:
