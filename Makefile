@@ -5,34 +5,37 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 OFFICIAL := --results leaderboard/results
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet install -c constraints.txt
+INSTALL := $(PYTHON) scripts/install.py $(VENV)
+PYTEST := $(BIN)/pytest -q --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint format leaderboard check-leaderboard audit official clean
+.PHONY: help run test test-slow test-nightly lint format leaderboard check-leaderboard audit official clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(BIN)/bench: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (once) ..."
-	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) -e .
+	@$(INSTALL) -e .
 	@touch $@
 
-$(VENV)/.dev: $(BIN)/bench
+$(VENV)/.dev: pyproject.toml constraints.txt
 	@echo "Installing what the tests need (once) ..."
-	@$(PIP) -e '.[dev]'
-	@touch $@
+	@$(INSTALL) -e '.[dev]'
+	@touch $(BIN)/bench $@
 
 run: $(BIN)/bench ## Train mlp-64 with ten seeds, score it, show where it stands
 	$(BIN)/bench run --model mlp-64 --seeds 0-9 \
 	  $(if $(wildcard leaderboard/results),--against leaderboard/results)
 
 test: lint ## Lint, check types, run the tests (a few minutes)
-	$(BIN)/pytest -q -m "not slow" --numprocesses auto --dist loadfile
+	$(PYTEST) -m "not slow and not nightly"
 
-test-slow: $(VENV)/.dev ## Run the tests that are slow by nature: clean environments, kills, full disks
-	$(BIN)/pytest -q -m slow --numprocesses auto --dist loadgroup
+test-slow: $(VENV)/.dev ## Run one test of each kind that is slow by nature: clean environments, kills, full disks
+	$(PYTEST) -m "slow and not nightly"
+
+test-nightly: $(VENV)/.dev ## Run all tests, those that run nightly too (an hour)
+	$(PYTEST)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .

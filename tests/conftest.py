@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import venv
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -208,13 +207,11 @@ class Toys:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Give slow tests their time, and let those that share what is dear to make share a process."""
+    """Give slow tests their time."""
     for item in items:
-        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+        slow = item.get_closest_marker("slow") or item.get_closest_marker("nightly")
+        if slow and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(1200))
-        for dear in ("browser", "clean_environment"):
-            if dear in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(dear))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -267,8 +264,7 @@ class CleanEnvironment:
 
     def install(self, *what):
         """Install distributions beside what is there."""
-        pip = ["python", "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-        self.call([*pip, "-c", ROOT / "constraints.txt", *what], self.folder)
+        self.call([sys.executable, ROOT / "scripts" / "install.py", self.folder, *what], ROOT)
 
     def build(self, project, into):
         """Build the wheel of a project; return it."""
@@ -280,8 +276,6 @@ class CleanEnvironment:
 @pytest.fixture(scope="session")
 def clean_environment(tmp_path_factory):
     """The environment of a stranger who has installed codonbench's wheel; built once."""
-    folder = tmp_path_factory.mktemp("clean")
-    environment = CleanEnvironment(folder / "env")
-    venv.create(environment.folder, with_pip=True)
+    environment = CleanEnvironment(tmp_path_factory.mktemp("clean") / "env")
     environment.install(environment.build(ROOT, tmp_path_factory.mktemp("dist")))
     return environment

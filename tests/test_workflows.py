@@ -14,6 +14,7 @@ from codonbench.records.untrusted import MAX_BYTES
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".github" / "workflows"
 FILES = sorted(FOLDER.glob("*.yml"))
+PYTHONS = ["3.11", "3.12", "3.13"]
 
 
 def workflow(name):
@@ -30,8 +31,9 @@ def scripts(name):
     return [step["run"] for job in jobs(name) for step in job["steps"] if "run" in step]
 
 
-def test_the_four_workflows_are_there():
-    assert [path.stem for path in FILES] == ["leaderboard", "official", "test", "validate-results"]
+def test_the_five_workflows_are_there():
+    names = ["leaderboard", "nightly", "official", "test", "validate-results"]
+    assert [path.stem for path in FILES] == names
 
 
 def test_the_linter_finds_nothing():
@@ -96,14 +98,24 @@ def test_scripts_are_sound_shell_and_take_what_others_typed_as_data(path):
         assert "${{" not in script
 
 
-def test_tests_run_on_both_pythons_on_push_and_on_pull_requests():
+def test_tests_run_on_each_python_on_push_and_on_pull_requests():
     found = workflow("test")
     assert set(found["on"]) == {"push", "pull_request"}
     (job,) = jobs("test")
-    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
+    assert job["strategy"]["matrix"]["python"] == PYTHONS
     sandbox, test = scripts("test")
     assert "bubblewrap" in sandbox
     assert test == "make test PYTHON=python"
+
+
+def test_all_tests_run_each_night_on_each_python_and_on_the_oldest_and_newest_requirements():
+    found = workflow("nightly")
+    assert found["on"]["schedule"]
+    every, requirements = found["jobs"].values()
+    assert every["strategy"]["matrix"]["python"] == PYTHONS
+    assert every["steps"][-1]["run"] == "make lint test-nightly PYTHON=python"
+    resolutions = [each["resolution"] for each in requirements["strategy"]["matrix"]["include"]]
+    assert resolutions == ["lowest-direct", "highest"]
 
 
 def test_validation_runs_the_base_branchs_code_without_a_token():

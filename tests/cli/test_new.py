@@ -189,9 +189,15 @@ def test_a_folder_with_a_space_can_be_pasted_into_a_shell(bench, tmp_path):
 # In a clean environment
 
 
+NIGHTLY = pytest.mark.nightly("one more project, built and installed as a model's is")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("kind", PROJECTS)
+@pytest.mark.parametrize(
+    "kind",
+    ["model", *(pytest.param(kind, marks=NIGHTLY) for kind in ("metric", "task"))],
+)
 def test_the_three_commands_it_names_work_where_only_the_wheel_is(
     clean_environment, tmp_path, kind
 ):

@@ -304,7 +304,7 @@ def test_computed_rows_say_that_nothing_was_trained(run):
     assert "computed, not trained" in run("--model", "bound").err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly("tests/kills kills a run of each engine")
 def test_kill_dash_nine_leaves_no_half_file_and_the_run_is_made_again(tmp_path):
     command = [sys.executable, "-m", "codonbench.cli.main", "run", "--model", "lstm-64"]
     command += ["--seeds", "0-1", "--pairs", "30000", "--results", str(tmp_path), "--json"]

@@ -250,7 +250,7 @@ def test_a_shipped_suite_is_found_by_its_name(bench):
     assert answer.out.count("no file 'nowhere.fa'") == 28
 
 
-@pytest.mark.slow
+@pytest.mark.nightly("28 rows; other tests run small suites")
 def test_a_shipped_suite_runs_to_its_end(bench):
     words = ("--seeds", "0", "--pairs", "640", "--results", "results", "--json")
     answer = bench("run", "--suite", "official", *words)

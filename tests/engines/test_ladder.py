@@ -23,17 +23,17 @@ from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.request import train_request
 from codonbench.training.state import make_state
 
+
+def by_night(*values):
+    """More of what the values beside them hold, in minutes."""
+    mark = pytest.mark.nightly("another model stands for it")
+    return [pytest.param(value, marks=mark) for value in values]
+
+
 PRESETS = [
-    "mlp-64",
-    "mlp-64-12bit",
-    "mlp-64x1024",
-    "embedding10-relu",
-    "embedding2-tanh",
-    "rnn-64",
-    "gru-64",
-    "lstm-64",
-    "softmax-table",
-    "lstm-64-weighted",
+    *("mlp-64", "embedding10-relu", "gru-64"),
+    *by_night("mlp-64-12bit", "mlp-64x1024", "embedding2-tanh", "rnn-64", "lstm-64"),
+    *by_night("softmax-table", "lstm-64-weighted"),
 ]
 
 
@@ -108,7 +108,7 @@ def test_a_seeds_gradient_is_the_same_to_the_bit_beside_others(toys, preset):
     assert same_alone(states, Traced(states))
 
 
-@pytest.mark.parametrize("model", ["mlp-64", "gru-64"])
+@pytest.mark.parametrize("model", ["mlp-64", *by_night("gru-64")])
 def test_a_seeds_record_does_not_depend_on_the_seeds_beside_it(toys, model):
     # Seeds end at different positions, so the ensemble shrinks on the way.
     request = {"overrides": {"learning_rate": "0.01"}, "epochs": 60}
@@ -345,7 +345,7 @@ def compiler():
         pytest.skip("no C++ compiler here")
 
 
-@pytest.mark.parametrize("preset", ["mlp-64", "mlp-1024", "rnn-64"])
+@pytest.mark.parametrize("preset", ["mlp-64", *by_night("mlp-1024", "rnn-64")])
 def test_compiled_steps_in_float64_are_the_references(toys, compiler, preset):
     job = toys.job(preset, task="human-codon")
     (setup,) = setups_of(job)
@@ -389,7 +389,7 @@ def graph_on_cpu(monkeypatch):
     monkeypatch.setitem(LADDER, "graph", (ON_CPU,))
 
 
-@pytest.mark.parametrize("model", ["mlp-64", "gru-64"])
+@pytest.mark.parametrize("model", ["mlp-64", *by_night("gru-64")])
 def test_blocks_give_every_seed_what_single_steps_give_it(toys, graph_on_cpu, model):
     # Seeds end inside blocks at different steps, and the others go on from the block's end.
     request = {"overrides": {"learning_rate": "0.01"}, "epochs": 60, "seeds": (0, 1, 2, 3)}
@@ -407,7 +407,7 @@ def test_blocks_give_every_seed_what_single_steps_give_it(toys, graph_on_cpu, mo
         assert record.pairs == expected.pairs
 
 
-@pytest.mark.parametrize("pairs", [64, 640, 64 * 64, 64 * 64 + 64, 10_000])
+@pytest.mark.parametrize("pairs", [64, 64 * 64, 64 * 64 + 64, *by_night(640, 10_000)])
 def test_blocks_end_with_the_budget(toys, graph_on_cpu, pairs):
     request = {"pairs": pairs, "full": True}
     expected, its_trajectory = toys.run("mlp-64", engine="traced", **request)

@@ -75,7 +75,10 @@ class Fuzz:
         self.record_property("inputs refused", ended["refused"])
 
 
-@pytest.fixture(params=[1, pytest.param(LONG, marks=pytest.mark.slow)], ids=["short", "long"])
+LONGER = pytest.param(LONG, marks=pytest.mark.nightly("the short run, with more inputs"))
+
+
+@pytest.fixture(params=[1, LONGER], ids=["short", "long"])
 def fuzz(request, record_property):
     return Fuzz(record_property, request.param)
 

@@ -147,7 +147,7 @@ def test_its_row_is_on_the_leaderboard(bench, records, place):
     assert "letter-votes" in (place / "leaderboard" / "README.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly("its model is run and on the board on each push")
 @pytest.mark.timeout(1500)
 def test_its_task_is_run_with_its_model_and_with_ours(bench):
     for model in ("letter-votes", "mlp-64"):
@@ -159,7 +159,7 @@ def test_its_task_is_run_with_its_model_and_with_ours(bench):
         assert record.metrics["half_right"] <= record.metrics["pairs_consumed"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly("its model is run and on the board on each push")
 @pytest.mark.timeout(1500)
 def test_its_metric_scores_what_was_run_before_it_was_there(bench, records, place):
     """As if the example had come later: its values taken out of the records, then scored."""

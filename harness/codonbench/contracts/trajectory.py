@@ -81,7 +81,7 @@ class Trajectory:
     @cached_property
     def true_logit(self) -> FloatArray:
         """Logit of the true class, shape (T, N)."""
-        index = np.broadcast_to(self.targets[None, :, None], (*self.outputs.shape[:2], 1))
+        index = self.targets.astype(np.int64)[None, :, None]
         return np.take_along_axis(self.outputs, index, axis=2)[..., 0].astype(np.float64)
 
     @cached_property

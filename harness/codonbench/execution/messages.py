@@ -377,7 +377,9 @@ def write_order(
     else:
         arrays |= {"letters": first.items.letters, "offsets": first.items.offsets}
     for request in requests:
-        own = {f"split {name}": index for name, index in request.evaluated.items()}
+        own: dict[str, npt.NDArray[Any]] = {
+            f"split {name}": index for name, index in request.evaluated.items()
+        }
         if len(request.trained):
             own |= {"trained": request.trained, "targets": request.targets[request.trained]}
         if request.class_weights is not None:

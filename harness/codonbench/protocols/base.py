@@ -50,7 +50,7 @@ class RunSetup:
         self.hidden: Targets = dataset.targets
         if not protocol.tells_targets:
             self.labels = relabelling(len(dataset.spec.target.names), salt, seed)
-            self.hidden = self.labels.hide(dataset.targets)
+            self.hidden = self.labels.hide(dataset.targets.astype(np.int64, copy=False))
 
     @cached_property
     def clock(self) -> BatchClock:

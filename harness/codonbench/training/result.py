@@ -40,7 +40,6 @@ class TrainResult:
         build_seconds: Time to build the module and its optimiser.
         train_seconds: Time of the training loop without its evaluations.
         evaluate_seconds: Time of the evaluations.
-        facts: Of the interpreter that trained; None where that is this one.
         engine: What executed the training steps.
         facts: Of the interpreter that trained; None where that is this one.
         known: Metric values that a computed row knows in closed form; None where one was trained.
@@ -57,7 +56,6 @@ class TrainResult:
     build_seconds: float = 0.0
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
-    facts: TorchFacts | None = None
     engine: Engine = field(default_factory=lambda: Engine(name=ENGINE, version=ENGINE_VERSION))
     facts: TorchFacts | None = None
     known: Mapping[str, float | None] | None = None

@@ -172,9 +172,8 @@ class SustainedPairs(OfDeciphering):
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
         """Return the three values; see the class for None and NOT_MEASURED."""
-        start = _sustained_from(
-            trajectory.solved, trajectory.pairs, trajectory.facts.protocol["window_pairs"]
-        )
+        window = cast(int, trajectory.facts.protocol["window_pairs"])
+        start = _sustained_from(trajectory.solved, trajectory.pairs, window)
         if start is None and never(trajectory) is NOT_MEASURED:
             return dict.fromkeys(("sustained_pairs", "relapses", "success"), NOT_MEASURED)
         return {

@@ -39,7 +39,7 @@ class RareStopAmbiguity(OfDeciphering):
                 summary="Pairs at the first probe with every stop codon right.",
             ),
         }
-        for codon in (task.evaluation.inputs[member] for member in task.groups.get("stop", ())):
+        for codon in (task.evaluation_set.inputs[member] for member in task.groups.get("stop", ())):
             outputs |= _outputs_of(codon)
         return outputs
 
@@ -51,7 +51,9 @@ class RareStopAmbiguity(OfDeciphering):
         all_right = np.asarray(trajectory.right[:, stops].all(axis=1))
         values: dict[str, MetricValue] = {"stops_right_pairs": first_passage(all_right, trajectory)}
         if not trajectory.finite[-1]:
-            details = [name for stop in stops for name in _outputs_of(task.evaluation.inputs[stop])]
+            details = [
+                name for stop in stops for name in _outputs_of(task.evaluation_set.inputs[stop])
+            ]
             return values | {"rare_stop_ambiguity": len(stops)} | dict.fromkeys(details)
         for stop in stops:
             values |= _values_of(stop, trajectory)
@@ -83,7 +85,7 @@ def _outputs_of(codon: str) -> dict[str, Output]:
 
 def _values_of(stop: int, trajectory: Trajectory) -> dict[str, MetricValue]:
     """Return the four values of one stop codon, a probe index, at the last probe."""
-    codon, label = trajectory.task.evaluation.inputs[stop], trajectory.targets[stop]
+    codon, label = trajectory.task.evaluation_set.inputs[stop], trajectory.targets[stop]
     p = trajectory.probabilities(-1)[stop]
     nats = p * -np.log(np.maximum(p, np.finfo(np.float64).tiny))
     return {

@@ -158,8 +158,7 @@ class Oracle(Reference):
 
     def logits(self, task: TaskSpec) -> npt.NDArray[np.float32]:
         """Return 20 for each probe input's true class and 0 elsewhere, shape (P, C)."""
-        logits = np.zeros((len(task.evaluation.targets), len(task.target.names)), dtype=np.float32)
-        logits[np.arange(len(task.evaluation.targets)), list(task.evaluation.targets)] = (
-            CONFIDENT_LOGIT
-        )
+        targets = list(task.evaluation_set.targets)
+        logits = np.zeros((len(targets), len(task.target.names)), dtype=np.float32)
+        logits[np.arange(len(targets)), targets] = CONFIDENT_LOGIT
         return logits

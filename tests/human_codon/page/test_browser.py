@@ -25,6 +25,8 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium"),
 ]
 
+nightly = pytest.mark.nightly("a page opened, sorted and slid through stands for it")
+
 expect = playwright.expect  # waits for what the browser does in its own time, `toggle` for one
 expect.set_options(timeout=60_000)
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 812}
@@ -160,6 +162,7 @@ def test_sorting_by_a_column_goes_up_then_down_and_never_is_last(visit, shelf, b
     assert page.locator("[aria-sort]").count() == 1
 
 
+@nightly
 def test_filters_hide_rows_and_count_them(visit, shelf, base, rename):
     old = many(base, rename, 12, 1)
     gpu = base.machine.model_copy(update={"device_name": "another processor"})
@@ -176,6 +179,7 @@ def test_filters_hide_rows_and_count_them(visit, shelf, base, rename):
     assert page.inner_text("#count") == "2 of 14 rows"
 
 
+@nightly
 def test_tables_are_chosen_and_references_are_hidden(visit, shelf, base, rename):
     reference = base.info.model_copy(update={"role": "reference"})
     records = [
@@ -196,6 +200,7 @@ def test_tables_are_chosen_and_references_are_hidden(visit, shelf, base, rename)
     assert page.inner_text("#count") == "2 of 3 rows"
 
 
+@nightly
 def test_a_row_opens_by_link_and_by_address_and_closes(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
@@ -258,6 +263,7 @@ def test_the_slider_shows_each_probe_of_the_trace(visit, codons):
     assert len(bright) == 64  # cividis at p = 1: the whole code, and nothing else
 
 
+@nightly
 def test_the_second_panel_shows_what_the_instrument_has_drawn(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
@@ -277,6 +283,7 @@ def test_the_second_panel_shows_what_the_instrument_has_drawn(visit, codons):
         assert f"{len(drawn)} of 64 drawn" in page.inner_text("#probe-text")
 
 
+@nightly
 def test_play_runs_through_training_and_stops_when_the_slider_is_moved(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
@@ -295,6 +302,7 @@ def test_play_runs_through_training_and_stops_when_the_slider_is_moved(visit, co
     assert page.input_value("#probe") == held
 
 
+@nightly
 def test_numbers_stand_beside_the_pictures(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
@@ -313,6 +321,7 @@ def test_numbers_stand_beside_the_pictures(visit, codons):
         assert svg.get_attribute("aria-description")
 
 
+@nightly
 def test_the_codon_table_shows_the_chosen_seed(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
@@ -328,6 +337,7 @@ def test_the_codon_table_shows_the_chosen_seed(visit, codons):
         assert cell.get_attribute("title") == f"{first:,} pairs"
 
 
+@nightly
 def test_dark_follows_the_system_until_the_reader_chooses(visit, codons):
     page = visit(codons.site, color_scheme="dark").open()
     ground = "getComputedStyle(document.body).backgroundColor"
@@ -357,6 +367,7 @@ def contrast(page, selector):
     return (high + 0.05) / (low + 0.05)
 
 
+@nightly
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_the_contrast_that_wcag_asks_for(visit, codons, scheme):
     page = visit(codons.site, color_scheme=scheme).open()
@@ -370,6 +381,7 @@ def test_text_has_the_contrast_that_wcag_asks_for(visit, codons, scheme):
         assert contrast(page, selector) >= 4.5, selector
 
 
+@nightly
 def test_every_control_has_a_name_and_is_reached_by_tab(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
@@ -385,6 +397,7 @@ def test_every_control_has_a_name_and_is_reached_by_tab(visit, codons):
     assert {"theme", "pick-table", "pick-text", "pick-device", "probe", "play", "close"} <= reached
 
 
+@nightly
 def test_forty_models_of_ten_seeds_open_in_two_seconds_and_five_megabytes(
     visit, shelf, codons, base, rename
 ):
@@ -419,6 +432,7 @@ def test_forty_models_of_ten_seeds_open_in_two_seconds_and_five_megabytes(
     assert seen.bytes < 5_000_000
 
 
+@nightly
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_names_stay_in_sight_when_the_table_scrolls_sideways(visit, codons, viewport):
     page = visit(codons.site, viewport).open()
@@ -431,6 +445,7 @@ def test_names_stay_in_sight_when_the_table_scrolls_sideways(visit, codons, view
         assert page.locator(cell).first.evaluate(on_top)
 
 
+@nightly
 @pytest.mark.parametrize("way", ["close", "back"])
 def test_who_closes_a_row_goes_on_from_its_link(visit, codons, way):
     seen = visit(codons.site)
@@ -445,6 +460,7 @@ def test_who_closes_a_row_goes_on_from_its_link(visit, codons, way):
     expect(page.get_by_role("link", name="mlp-64", exact=True).first).to_be_focused()
 
 
+@nightly
 def test_a_row_of_too_few_seeds_has_no_tier(visit, shelf, base, rename):
     records = [*many(base, rename, 2, 6), rename(base, model="one-seed", seed=0)]
     page = visit(site_of(shelf, records)).open()
@@ -452,6 +468,7 @@ def test_a_row_of_too_few_seeds_has_no_tier(visit, shelf, base, rename):
     assert tiers == {"model-0000": "1", "model-0001": "2", "one-seed": "–"}
 
 
+@nightly
 @pytest.mark.parametrize(
     ("real", "controlled", "text"),
     [
@@ -484,6 +501,7 @@ def test_a_ratio_to_the_control_is_said_in_words(
     expect(page.locator("#row .facts")).to_contain_text(text)
 
 
+@nightly
 def test_tiers_and_restricted_means_are_columns_and_a_line_parts_tiers(visit, shelf, base, rename):
     records = many(base, rename, 3, 10, lambda m, s: 64 * (s % 3) + 100_000 * (m // 2))
     board = build_board(records, TASKS)
@@ -501,6 +519,7 @@ def test_tiers_and_restricted_means_are_columns_and_a_line_parts_tiers(visit, sh
     assert page.locator("tr.tier-begins").count() == 0
 
 
+@nightly
 def test_an_embedding_is_drawn_by_the_letters_of_classes(visit, shelf, codons, base, rename):
     record = rename(base, seed=base.seed)
     one = codons.picture()
@@ -525,6 +544,7 @@ def test_an_embedding_is_drawn_by_the_letters_of_classes(visit, shelf, codons, b
     assert "its 10 dimensions projected" in page.inner_text("figure:has(.plane) figcaption")
 
 
+@nightly
 def test_two_thousand_rows_are_sorted_and_filtered(visit, shelf, base, rename):
     seen = visit(site_of(shelf, many(base, rename, 2_000, 1)))
     page = seen.open()
@@ -536,11 +556,13 @@ def test_two_thousand_rows_are_sorted_and_filtered(visit, shelf, base, rename):
     assert seen.bytes < 5_000_000
 
 
+@nightly
 def test_no_rows_say_so(visit, shelf):
     page = visit(site_of(shelf, [])).open()
     assert page.inner_text("#count") == "No results yet."
 
 
+@nightly
 def test_a_board_on_which_nobody_ever_got_there(visit, shelf, base, rename):
     page = visit(site_of(shelf, many(base, rename, 3, 2, lambda m, s: None))).open()
     assert column(page, "pairs_consumed") == ["> 400,000"] * 3
@@ -596,6 +618,7 @@ def test_hostile_words_are_shown_and_do_nothing(visit, shelf, codons, base, rena
         assert region.query_selector("script") is None
 
 
+@nightly
 def test_the_policy_forbids_inline_scripts_and_other_origins(visit, codons, browser):
     """The witness: what the page never does is tried on it, and does not happen."""
     seen = visit(codons.site)
