@@ -83,9 +83,8 @@ def verify(
 
     registry = load_plugins(plugin, plugins_dir)
     if name is None:
-        tasks = [entry.task for entry in registry.tasks.values()]
-        known = [(task, source) for task in tasks for source in task.sources]
-        chosen = [(t, s) for t, s in known if t.status(s.name, cache=cache_folder()) != "absent"]
+        known = [source for entry in registry.tasks.values() for source in entry.task.sources]
+        chosen = [s for s in known if download.status(s, cache_folder()) != "absent"]
     else:
         chosen = [_find(name, registry)]
     if not chosen:
@@ -103,7 +102,7 @@ def _find(name: str, registry: Registry) -> DataSource:
     """Return the download called `name`."""
     from codonbench.errors import UnknownNameError
 
-    known = {s.name: (e.task, s) for e in registry.tasks.values() for s in e.task.sources}
+    known = {s.name: s for entry in registry.tasks.values() for s in entry.task.sources}
     if name in known:
         return known[name]
     raise UnknownNameError(

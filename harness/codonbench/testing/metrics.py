@@ -174,7 +174,10 @@ def _outputs(task: TaskSpec, targets: Targets, progress: int) -> Outputs:
     leads = (max(progress, -50) + np.linspace(0, 3, len(targets))).astype(np.float32)
     if task.target.kind == "quantities":
         learned = 1 / (1 + np.exp(-leads[:, None]))
-        return np.asarray(np.nan_to_num(targets) * learned + leads[:, None] / 9, dtype=np.float32)
+        return np.asarray(
+            np.nan_to_num(targets.astype(np.float64)) * learned + leads[:, None] / 9,
+            dtype=np.float32,
+        )
     if task.target.kind == "labels":
         return np.asarray((2 * targets.astype(np.float32) - 1) * leads[:, None], dtype=np.float32)
     outputs = np.zeros((len(targets), len(task.target.names)), dtype=np.float32)

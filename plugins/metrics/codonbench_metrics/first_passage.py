@@ -1,7 +1,7 @@
 """How many training pairs it takes until something holds of the evaluation set."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 
