@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from codonbench.errors import UsageError
-from codonbench.execution import bubblewrap
+from codonbench.execution import sandbox as sandboxes
 from codonbench.execution.process import Inbox, framed, launch, send
 from codonbench.execution.sandbox import Limits, Sandbox, unavailable
 
@@ -382,7 +382,7 @@ def test_it_has_no_rights_and_can_gain_none(ask):
         status = dict(line.split(":\\t", 1) for line in lines)
         tell([status[key].split()[0] for key in ("Uid", "CapEff", "CapPrm", "NoNewPrivs")])
     """)
-    assert int(told[0]) >= bubblewrap.NOBODYS
+    assert int(told[0]) >= sandboxes.NOBODYS
     assert (int(told[1], 16), int(told[2], 16), told[3]) == (0, 0, "1")
 
 
@@ -632,7 +632,7 @@ def test_where_bubblewrap_fails_its_own_words_are_given(
 
 
 @needs_sandbox
-@pytest.mark.skipif(sys.platform != "linux" or not bubblewrap.is_root(), reason="is for root")
+@pytest.mark.skipif(sys.platform != "linux" or not sandboxes.is_root(), reason="is for root")
 def test_root_is_told_of_what_it_alone_can_read(begin, tmp_path):
     file = tmp_path / "plugin.py"
     file.touch(0o600)
@@ -642,12 +642,12 @@ def test_root_is_told_of_what_it_alone_can_read(begin, tmp_path):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux only")
 def test_a_gpu_adds_its_devices_and_leaves_addresses_unlimited(monkeypatch):
-    monkeypatch.setattr(bubblewrap, "_gpu_devices", lambda: ["/dev/nvidia0", "/dev/nvidiactl"])
-    words = bubblewrap.surroundings((), (), 0, gpu=True)
+    monkeypatch.setattr(sandboxes, "_gpu_devices", lambda: ["/dev/nvidia0", "/dev/nvidiactl"])
+    words = sandboxes.surroundings((), (), 0, gpu=True)
     bound = [words[i + 1] for i, word in enumerate(words) if word == "--dev-bind"]
     assert bound == ["/dev/nvidia0", "/dev/nvidiactl"]
     assert words[words.index("/sys") - 1] == "--ro-bind"
-    assert "/sys" not in bubblewrap.surroundings((), (), 0, gpu=False)
+    assert "/sys" not in sandboxes.surroundings((), (), 0, gpu=False)
     assert words.index("/dev/nvidia0") > words.index("--dev")
     assert "RLIMIT_AS" in Limits().settings(gpu=False)
     assert "RLIMIT_AS" not in Limits().settings(gpu=True)

@@ -107,13 +107,13 @@ def assert_same(found, expected):
     """Hold that runs ended alike, to the bit, times aside."""
     assert found.keys() == expected.keys()
     for seed, (record, trajectory) in found.items():
-        its_record, its_trace = expected[seed]
+        its_record, its_trajectory = expected[seed]
         assert record.status == "done", record.error
         # All but times and how many seeds shared a step: those left by a kill may be fewer.
         assert record.result() == its_record.result()
         assert record.weights_sha256 == its_record.weights_sha256
-        assert np.array_equal(trajectory.pairs, its_trace.pairs)
-        assert trajectory.outputs.tobytes() == its_trace.logits.tobytes()
+        assert np.array_equal(trajectory.pairs, its_trajectory.pairs)
+        assert trajectory.outputs.tobytes() == its_trajectory.outputs.tobytes()
 
 
 @pytest.mark.slow

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from codonbench.contracts import Targets
+
 IntArray = npt.NDArray[np.int64]
 
 
@@ -23,9 +25,9 @@ class Relabelling:
 
     forward: IntArray
 
-    def hide(self, labels: IntArray) -> IntArray:
-        """Return the ids a learner sees for true class ids, any shape."""
-        return self.forward[labels]
+    def hide(self, targets: Targets) -> Targets:
+        """Return the ids a model sees for true class ids, any shape."""
+        return self.forward[targets.astype(np.int64)]
 
     def reveal_columns(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return logits (..., C) with their columns in true class order."""
