@@ -118,7 +118,7 @@ def test_whatever_fails_is_named_with_its_reason_and_the_rest_goes_on(suite):
         "ValueError: no build today",
         "SystemExit: 3",
         "no config today",
-        "model 'mlp-64': no field 'hiden'; it has",
+        "model 'mlp-64': no field 'hiden'; did you mean 'hidden'? it has",
         "no file 'nowhere.fa'",
         "unknown task 'protein-folding'",
     ):

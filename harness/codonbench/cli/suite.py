@@ -73,7 +73,8 @@ def chosen_suite(ctx: typer.Context, name: str, request: RunRequest) -> Suite:
         if source is not None and source.name == "COMMANDLINE"
     }
     typed["task_overrides"] = request.task_overrides  # by --task-set or by their own names
-    typed["offline"] = request.offline  # from the environment too, and not a suite's to say
+    # Not a suite's to say; the first is from the environment, too.
+    typed |= {"offline": request.offline, "force": request.force}
     return read_suite(find_suite(name), typed)
 
 
