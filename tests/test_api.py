@@ -118,8 +118,7 @@ def test_a_file_is_a_model_by_its_path(tmp_path):
 
 
 def test_a_file_with_several_models_or_none_is_refused(tmp_path):
-    hook = "\n@codonbench.hookimpl\ndef register_models(register):\n    register(Typed)\n"
-    (tmp_path / "two.py").write_text(CODE + hook)
+    (tmp_path / "two.py").write_text(CODE)
     with pytest.raises(ConfigError, match=r"two.py registers marked, typed; expected one model"):
         codonbench.run("two.py", **FAST)
     (record,) = codonbench.run("typed", plugin="two.py", workers=0, **FAST)

@@ -162,7 +162,7 @@ def describe_origin(
     files: dict[str, None] = {}
     for base in cls.__mro__:
         if base.__module__.partition(".")[0] not in _NOT_THE_PLUGINS:
-            file = inspect.getsourcefile(base) or base.__module__
+            file = _source_of(base)
             files |= dict.fromkeys((file, *_private_files(Path(file))))
     digest = hashlib.sha256()
     for file in files:
@@ -174,6 +174,24 @@ def describe_origin(
         source_sha256=digest.hexdigest(),
     )
     return origin, next(iter(files), "")
+
+
+def _source_of(cls: type) -> str:
+    """Return the file that defines a class, or what tells it apart where it was typed."""
+    if cls.__module__ == "__main__":  # whose file need not be where this class was typed
+        functions = (getattr(value, "__func__", value) for value in vars(cls).values())
+        files = {f.__code__.co_filename for f in functions if isinstance(f, FunctionType)}
+        source = next((file for file in files if Path(file).is_file()), None)
+    else:
+        try:
+            source = inspect.getsourcefile(cls) or cls.__module__
+        except (OSError, TypeError):
+            source = None
+    if source is None:
+        from codonbench.plugins.typed import hash_of_code
+
+        return hash_of_code(cls)
+    return source
 
 
 def _private_files(file: Path) -> Iterator[str]:
