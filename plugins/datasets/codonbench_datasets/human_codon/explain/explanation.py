@@ -133,7 +133,7 @@ def explain(repetition: Repetition) -> Explanation:
             encoding, spec.view(), setup.dataset.items, torch.device("cpu"), torch.float64
         )
         encoded = encode(torch.as_tensor(setup.dataset.evaluation))
-        columns = labels if setup.labels is None else setup.labels.hide(labels)
+        columns = setup.hidden[setup.dataset.evaluation].astype(np.int64)
         values, off = integrated_gradients(module, encoded, columns, spec.input.max_length)
         attributions.append(_attribution("integrated gradients", values, off))
     return Explanation(
