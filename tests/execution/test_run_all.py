@@ -214,7 +214,7 @@ def test_a_run_that_another_process_makes_is_left_to_it_and_its_record_reused(to
         made = outcomes(toys, store, told=told, waited=waited)
     assert [(o.record.seed, o.reused) for o in made] == [(0, False), (2, False), (1, True)]
     (sentence,) = told
-    assert sentence.startswith("seed 1: being run by process ")
+    assert sentence.startswith("mlp-64, seed 1: being run by process ")
     assert sentence.endswith("; waiting")
 
 

@@ -12,6 +12,7 @@ class HalfRight(Metric):
     name = "half_right"
     version = "1"
     summary = "Training pairs until half of the inputs are right."
+    protocols = ("decipher",)
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return the two values' units and directions."""
