@@ -139,12 +139,12 @@ def test_its_model_is_run_and_its_metric_is_in_the_record(records):
 @pytest.mark.timeout(1500)
 def test_its_row_is_on_the_leaderboard(bench, records, place):
     bench("leaderboard")
-    board = json.loads((place / "leaderboard" / "leaderboard.json").read_text())
+    board = json.loads((place / "runs" / "board" / "leaderboard.json").read_text())
     (table,) = [table for table in board["tables"] if table["task"] == "human-codon"]
     assert table["key"] == records[0].comparability_key
     (row,) = table["rows"]
     assert (row["model"], row["distribution"]) == ("letter-votes", PROJECT["name"])
-    assert "letter-votes" in (place / "leaderboard" / "README.md").read_text()
+    assert "letter-votes" in (place / "runs" / "board" / "README.md").read_text()
 
 
 @pytest.mark.nightly("its model is run and on the board on each push")
@@ -163,7 +163,7 @@ def test_its_task_is_run_with_its_model_and_with_ours(bench):
 @pytest.mark.timeout(1500)
 def test_its_metric_scores_what_was_run_before_it_was_there(bench, records, place):
     """As if the example had come later: its values taken out of the records, then scored."""
-    folder = place / "leaderboard" / "results"
+    folder = place / "runs"
     path = folder / f"{records[0].name}.json"
     old = records[0].model_copy(
         update={
