@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codonbench.training.state import Lesson
+from codonbench.training.state import TrainState
 from contenders.ground import SEEDS, Ground, timed
 from contenders.ours import captured_step
 
@@ -14,13 +14,13 @@ from contenders.ours import captured_step
 def alone(ground: Ground) -> float:
     """One seed: the engine's captured step in a loop, or what the reference does, by hand."""
     if ground.engine == "eager":
-        return by_hand(ground, lesson := ground.lesson(), lesson.optimizer)
+        return by_hand(ground, state := ground.state(), state.optimizer)
     return timed(*captured_step(ground, 1), ground)
 
 
-def by_hand(ground: Ground, lesson: Lesson, optimizer: torch.optim.Optimizer) -> float:
+def by_hand(ground: Ground, state: TrainState, optimizer: torch.optim.Optimizer) -> float:
     """A loop as one writes it down: encode, forward, loss, backward, update."""
-    module, encode, labels = lesson.module, lesson.encode, lesson.labels
+    module, encode, labels = state.module, state.encode, state.targets
 
     def step(index: Tensor) -> None:
         optimizer.zero_grad()

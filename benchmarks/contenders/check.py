@@ -32,19 +32,19 @@ def learner(name: str) -> Callable[[Ground], Weights]:
 
 def reference(ground: Ground) -> Weights:
     """Return every seed's weights after the reference's own steps."""
-    lessons = [ground.lesson(seed) for seed in range(SEEDS)]
-    for seed, lesson in enumerate(lessons):
-        step = make_step(lesson)
+    states = [ground.state(seed) for seed in range(SEEDS)]
+    for seed, state in enumerate(states):
+        step = make_step(state)
         for index in ground.batches(seed):
             step(index)
-    return [lesson.module.state_dict() for lesson in lessons]
+    return [state.module.state_dict() for state in states]
 
 
 def differences(name: str, model: str, engine: str) -> tuple[float, float]:
     """Return the largest difference from the reference's weights, and how far those moved."""
     ground = Ground(model, STEPS, engine, warm=WARM, dtype=torch.float64)
     pin_arithmetic(1)
-    start = [ground.lesson(seed).module.state_dict() for seed in range(SEEDS)]
+    start = [ground.state(seed).module.state_dict() for seed in range(SEEDS)]
     expected = reference(ground)
     return _largest(learner(name)(ground), expected), _largest(start, expected)
 

@@ -11,7 +11,7 @@ from contenders.ground import Ground
 def alone(ground: Ground) -> float:
     """One seed."""
     torch.use_deterministic_algorithms(False)  # which nobody asks for unless there is a reason
-    lesson = ground.lesson()
-    lr = lesson.optimizer.param_groups[0]["lr"]
-    adam = torch.optim.Adam(lesson.module.parameters(), lr=lr, fused=True)
-    return by_hand(ground, lesson, adam)
+    state = ground.state()
+    lr = state.optimizer.param_groups[0]["lr"]
+    adam = torch.optim.Adam(state.module.parameters(), lr=lr, fused=True)
+    return by_hand(ground, state, adam)

@@ -13,9 +13,10 @@ from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.cache import cache_folder
 from codonbench.execution.prepare import prepare
 from codonbench.plugins.discovery import load_registry
-from codonbench.protocols.base import Setting
+from codonbench.protocols.base import RunSetup
 from codonbench.training.determinism import seeded_globals
-from codonbench.training.state import Lesson, make_lesson
+from codonbench.training.request import train_request
+from codonbench.training.state import TrainState, make_state
 
 BATCH, SEEDS = 64, 8
 WARM = 128  # steps not counted; our engines draw up this many batches at a time
@@ -46,21 +47,22 @@ class Ground:
         asked = {"overrides": {"batch_size": str(BATCH)}, "pairs": self.pairs, "device": "cpu"}
         request = RunRequest(model=model, seeds=tuple(range(SEEDS)), full=True, **asked)
         self._job = prepare(request, load_registry(), cache_folder())
-        self.settings = [
-            Setting(run_spec, self._job.dataset, BATCH) for run_spec in self._job.run_specs
+        self.setups = [
+            RunSetup(run_spec, self._job.dataset, self._job.protocol, BATCH)
+            for run_spec in self._job.run_specs
         ]
 
-    def lesson(self, seed: int = 0) -> Lesson:
-        """Return a seed's lesson before its first pair."""
+    def state(self, seed: int = 0) -> TrainState:
+        """Return a seed's training state before its first pair."""
         config, entry = self._job.config, self._job.entry
         with seeded_globals(seed):
-            setting = self.settings[seed]
-            brief, labels = setting.brief(), setting.hidden
-            return make_lesson(entry.cls(config), config, brief, self.dtype, labels)
+            setup = self.setups[seed]
+            request = train_request(seed, setup)
+            return make_state(entry.cls(config), config, request, self.dtype, setup.hidden)
 
     def order(self, seed: int = 0) -> Tensor:
         """Return a seed's pairs, as input indices."""
-        return torch.as_tensor(self.settings[seed].stream.epoch(0)[: self.pairs])
+        return torch.as_tensor(self.setups[seed].stream.epoch(0)[: self.pairs])
 
     def batches(self, seed: int = 0) -> list[Tensor]:
         """Return a seed's pairs, batch by batch."""

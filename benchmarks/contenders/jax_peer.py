@@ -61,14 +61,14 @@ class Program:
     def __init__(self, ground: Ground, form: str) -> None:
         if ground.dtype == torch.float64:
             jax.config.update("jax_enable_x64", True)
-        lessons = [ground.lesson(seed) for seed in range(SEEDS)]
-        first = lessons[0]
+        states = [ground.state(seed) for seed in range(SEEDS)]
+        first = states[0]
         self._forward = FORWARD[ground.model]
         self._inputs = _array(first.encode(torch.arange(len(first.labels))))
-        self._labels = _array(torch.stack([lesson.labels for lesson in lessons]))
+        self._labels = _array(torch.stack([state.targets for state in states]))
         self._n_classes = first.n_classes
         self._learning_rate: float = first.optimizer.param_groups[0]["lr"]
-        seeds = [dict(lesson.module.named_parameters()) for lesson in lessons]
+        seeds = [dict(state.module.named_parameters()) for state in states]
         weights = {name: _array(torch.stack([s[name] for s in seeds])) for name in seeds[0]}
         zeros, dtype = jax.tree.map(jnp.zeros_like, weights), next(iter(weights.values())).dtype
         self.start: State = (weights, zeros, zeros, jnp.zeros((), dtype))

@@ -16,17 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from codonbench.training.state import Lesson
+from codonbench.training.state import TrainState
 from contenders.ground import BATCH, SEEDS, Ground
 
 
 class Learner(lightning.LightningModule):
     """A seed's module, its loss and its optimiser."""
 
-    def __init__(self, lesson: Lesson) -> None:
+    def __init__(self, state: TrainState) -> None:
         super().__init__()
-        self.module = lesson.module
-        self._optimizer = lesson.optimizer
+        self.module = state.module
+        self._optimizer = state.optimizer
 
     def training_step(self, batch: list[Tensor], batch_index: int) -> Tensor:
         """Return the loss of a batch."""
@@ -55,10 +55,10 @@ class Stopwatch(lightning.Callback):
             self.seconds = (time.process_time() - self._started) / self._ground.steps
 
 
-def _fit(ground: Ground, seed: int, shuffle: bool = True) -> tuple[float, Lesson]:
-    """Train one seed; return CPU seconds a step, and the lesson learned."""
-    lesson, order, watch = ground.lesson(seed), ground.order(seed), Stopwatch(ground)
-    data = TensorDataset(lesson.encode(order), lesson.labels[order])
+def _fit(ground: Ground, seed: int, shuffle: bool = True) -> tuple[float, TrainState]:
+    """Train one seed; return CPU seconds a step, and the state learned."""
+    state, order, watch = ground.state(seed), ground.order(seed), Stopwatch(ground)
+    data = TensorDataset(state.encode(order), state.targets[order])
     loader = DataLoader(data, batch_size=BATCH, shuffle=shuffle)
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar"), False)
     trainer = lightning.Trainer(
@@ -69,8 +69,8 @@ def _fit(ground: Ground, seed: int, shuffle: bool = True) -> tuple[float, Lesson
         enable_model_summary=False,
         **quiet,
     )
-    trainer.fit(Learner(lesson), loader)
-    return watch.seconds, lesson
+    trainer.fit(Learner(state), loader)
+    return watch.seconds, state
 
 
 def _hush() -> None:
@@ -89,5 +89,5 @@ def one_by_one(ground: Ground) -> float:
 def weights_after(ground: Ground) -> list[dict[str, Tensor]]:
     """Return every seed's weights, by name, at the end of the ground, its pairs in order."""
     _hush()
-    lessons = [_fit(ground, seed, shuffle=False)[1] for seed in range(SEEDS)]
-    return [lesson.module.state_dict() for lesson in lessons]
+    states = [_fit(ground, seed, shuffle=False)[1] for seed in range(SEEDS)]
+    return [state.module.state_dict() for state in states]

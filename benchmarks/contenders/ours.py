@@ -8,37 +8,38 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
-from codonbench.protocols.schedule import ProbeSchedule
 from torch import Tensor
 
-from codonbench.data.stream import Batch
-from codonbench.engines.batches import Feed, feeds
+from codonbench.contracts import Outputs
+from codonbench.data.stream import Batch, first_positions
+from codonbench.engines.batches import StepInput, step_inputs
 from codonbench.engines.rungs import COMPILED, TRACED, Rung
 from codonbench.engines.traced import Traced, most_seeds, train_together
-from codonbench.protocols.referee import Guide, Guides
-from codonbench.training.checkpoint import Keeper
-from codonbench.training.feed import Course, Probes
+from codonbench.protocols.base import Evaluation, Schedule
+from codonbench.protocols.referee import Instructions, Referee, Shown, unwatched
+from codonbench.training.checkpoint import Checkpointer
+from codonbench.training.feed import Feed
 from codonbench.training.loop import train
+from codonbench_datasets.decipher import Positions
 from contenders.ground import SEEDS, WARM, Ground
 
-Trainer = Callable[[Sequence[Course], Keeper], Iterator[Course]]
+Trainer = Callable[[Sequence[Feed], Checkpointer], Iterator[Feed]]
 
 
-def _one_by_one(courses: Sequence[Course], keeper: Keeper) -> Iterator[Course]:
-    """Train in the reference loop; as iterators of courses go, each when it is over."""
-    for course in courses:
-        train(course, keeper)
-        yield course
+def _one_by_one(feeds: Sequence[Feed], checkpointer: Checkpointer) -> Iterator[Feed]:
+    """Train in the plain loop, one after another."""
+    for feed in feeds:
+        train(feed, checkpointer)
+        yield feed
 
 
 def _in_step(rung: Rung) -> Trainer:
-    """Return what trains courses together on a rung."""
+    """Return what trains runs together on a rung."""
 
-    def trainer(courses: Sequence[Course], keeper: Keeper) -> Iterator[Course]:
-        engine = Traced([course.lesson for course in courses], rung)
-        return train_together(courses, engine, keeper)
+    def trainer(feeds: Sequence[Feed], checkpointer: Checkpointer) -> Iterator[Feed]:
+        engine = Traced([feed.state for feed in feeds], rung)
+        return train_together(feeds, engine, checkpointer)
 
     return trainer
 
@@ -48,60 +49,56 @@ ENGINES: dict[str, tuple[Trainer, bool]] = {
     "traced": (_in_step(TRACED), True),
     "compiled": (_in_step(COMPILED), True),
 }
-"""By name: what trains some courses, and whether it takes several at once."""
+"""By name: what trains some runs, and whether it takes several at once."""
 
 
-class Schedule(Protocol):
-    """What says where to probe next: the harness's own `ProbeSchedule`, or one of these."""
-
-    def next_after(self, position: int, window_start: int | None) -> int:
-        """Return where to probe next."""
+After = Callable[[int], int]
+"""Where to evaluate next, after a position."""
 
 
-class Never:
-    """A schedule without a probe."""
-
-    def __init__(self, ground: Ground) -> None:
-        self._end = ground.pairs
-
-    def next_after(self, position: int, window_start: int | None) -> int:
-        """Return the end of the run, which no run goes without."""
-        return self._end
+def never(ground: Ground) -> After:
+    """Return a schedule without an evaluation but at the end, which no run goes without."""
+    return lambda position: ground.pairs
 
 
-class Always:
-    """A schedule that probes after every step."""
-
-    def __init__(self, ground: Ground) -> None:
-        self._clock = ground.settings[0].clock
-
-    def next_after(self, position: int, window_start: int | None) -> int:
-        """Return the end of the next batch."""
-        return self._clock.step(position)
+def always(ground: Ground) -> After:
+    """Return a schedule that evaluates after every step."""
+    return lambda position: ground.setups[0].clock.step(position)
 
 
-def scheduled(ground: Ground) -> ProbeSchedule:
+def scheduled(ground: Ground) -> After:
     """Return the schedule of `bench run`, for the first seed."""
-    setting = ground.settings[0]
-    return ProbeSchedule(setting.clock, setting.dataset.spec, setting.stream.all_seen)
+    setup = ground.setups[0]
+    dataset = setup.dataset
+    seen = first_positions(setup.stream.epoch(0), dataset.evaluation, len(dataset.items))
+    positions = Positions(setup.clock, dataset.spec, int(seen.max()))
+    return lambda position: positions.after(position, None)
 
 
-class Stopwatch:
-    """A schedule with a probe at either end of the counted steps, which it times."""
+class Stopwatch(Schedule):
+    """A schedule with an evaluation at either end of the counted steps, which it times."""
 
-    def __init__(self, ground: Ground, schedule: Schedule) -> None:
-        self._steps, self._schedule = ground.steps, schedule
+    def __init__(self, ground: Ground, after: After) -> None:
+        self._steps, self._after, self._end = ground.steps, after, ground.pairs
         self._seen: dict[int, list[float]] = {ground.warm_pairs: [], ground.pairs: []}
 
-    def next_after(self, position: int, window_start: int | None) -> int:
-        """Return where to probe next."""
-        stop = next(stop for stop in self._seen if stop > position)
-        return min(stop, self._schedule.next_after(position, window_start))
+    def first(self) -> Evaluation:
+        """Return the evaluation before the first pair."""
+        return Evaluation(position=0, split="evaluation")
 
-    def probed(self, pairs: int, right: object, logits: object) -> None:
-        """Note when a seed's probe was done."""
-        if pairs in self._seen:
-            self._seen[pairs].append(time.process_time())
+    def next(self, evaluation: Evaluation, outputs: Outputs) -> Evaluation | None:
+        """Note when a seed's evaluation was done; return the next."""
+        position = evaluation.position
+        if position in self._seen:
+            self._seen[position].append(time.process_time())
+        if position >= self._end:
+            return None
+        stop = next(stop for stop in self._seen if stop > position)
+        return Evaluation(position=min(stop, self._after(position)), split="evaluation")
+
+    def progress(self) -> str:
+        """Return nothing: nobody waits."""
+        return ""
 
     def seconds(self) -> float:
         """Return CPU seconds a step, from the last seed's first stop to the first seed's last."""
@@ -109,28 +106,38 @@ class Stopwatch:
         return (min(ended) - max(started)) / self._steps
 
 
-def _train(
-    ground: Ground, trainer: Trainer, seeds: Sequence[int], watch: Stopwatch
-) -> list[Course]:
-    """Train some seeds, led as `bench run` leads them but probed as the stopwatch says."""
-    leader = Guides([Guide(ground.settings[seed], lambda run_spec: watch.probed) for seed in seeds])
-    courses = []
-    for run, (seed, guide) in enumerate(zip(seeds, leader.guides, strict=True)):
-        guide._schedule = watch
-        leader.begin(run)
-        setting = ground.settings[seed]
-        courses.append(Course(run, ground.lesson(seed), setting.clock, leader, Probes()))
-    deque(trainer(courses, Keeper(leader, None, {}, [])), maxlen=0)
-    return courses
+class Timed:
+    """The referees of some runs, who go by a stopwatch."""
+
+    def __init__(self, ground: Ground, seeds: Sequence[int], watch: Stopwatch) -> None:
+        self.referees = [Referee(ground.setups[seed], unwatched) for seed in seeds]
+        for referee in self.referees:
+            referee.schedule = watch
+            referee.begin()
+
+    def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
+        """Tell each run how to go on."""
+        return [self.referees[s.run].answer(s.position, s.outputs) for s in shown]
 
 
-def _measure(ground: Ground, seeds: int, schedule: Schedule) -> float:
+def _train(ground: Ground, trainer: Trainer, seeds: Sequence[int], watch: Stopwatch) -> list[Feed]:
+    """Train some seeds as `bench run` does, but evaluated as the stopwatch says."""
+    referees = Timed(ground, seeds, watch)
+    feeds = [
+        Feed(run, ground.state(seed), ground.setups[seed].clock, referees)
+        for run, seed in enumerate(seeds)
+    ]
+    deque(trainer(feeds, Checkpointer(referees, None, {}, [])), maxlen=0)
+    return feeds
+
+
+def _measure(ground: Ground, seeds: int, after: After) -> float:
     trainer, shares_steps = ENGINES[ground.engine]
     everyone = list(range(seeds))
     seconds = 0.0
-    size = most_seeds(ground.lesson()) if shares_steps else 1
+    size = most_seeds(ground.state()) if shares_steps else 1
     for group in (everyone[i : i + size] for i in range(0, seeds, size)):
-        watch = Stopwatch(ground, schedule)
+        watch = Stopwatch(ground, after)
         _train(ground, trainer, group, watch)
         seconds += watch.seconds()
     return seconds / seeds
@@ -138,12 +145,12 @@ def _measure(ground: Ground, seeds: int, schedule: Schedule) -> float:
 
 def alone(ground: Ground) -> float:
     """One seed, no probes."""
-    return _measure(ground, 1, Never(ground))
+    return _measure(ground, 1, never(ground))
 
 
 def together(ground: Ground) -> float:
     """Eight seeds, no probes."""
-    return _measure(ground, SEEDS, Never(ground))
+    return _measure(ground, SEEDS, never(ground))
 
 
 def alone_on_schedule(ground: Ground) -> float:
@@ -153,26 +160,28 @@ def alone_on_schedule(ground: Ground) -> float:
 
 def alone_probing(ground: Ground) -> float:
     """One seed, probed after every step."""
-    return _measure(ground, 1, Always(ground))
+    return _measure(ground, 1, always(ground))
 
 
-def captured_step(ground: Ground, seeds: int) -> tuple[Callable[[Feed], None], Iterator[Feed]]:
+def captured_step(
+    ground: Ground, seeds: int
+) -> tuple[Callable[[StepInput], None], Iterator[StepInput]]:
     """Return the captured step of some seeds, and what to feed it: their batches, counted.
 
     Counting is part of the step's price, so it happens as the iterator is drawn from.
     """
-    lessons = [ground.lesson(seed) for seed in range(seeds)]
+    states = [ground.state(seed) for seed in range(seeds)]
     batches = [[Batch(index.numpy(), 0) for index in ground.batches(s)] for s in range(seeds)]
 
-    def counted() -> Iterator[Feed]:
+    def counted() -> Iterator[StepInput]:
         for first in range(0, len(batches[0]), WARM):
             chunk = [mine[first : first + WARM] for mine in batches]
-            yield from feeds(lessons, chunk, ground.dtype)
+            yield from step_inputs(states, chunk, ground.dtype)
 
-    engine = Traced(lessons, COMPILED if ground.engine == "compiled" else TRACED)
+    engine = Traced(states, COMPILED if ground.engine == "compiled" else TRACED)
 
-    def step(feed: Feed) -> None:
-        gradients, _ = engine.gradients(feed)
+    def step(step_input: StepInput) -> None:
+        gradients, _ = engine.gradients(step_input)
         engine.update(gradients)
 
     return step, counted()
@@ -181,6 +190,6 @@ def captured_step(ground: Ground, seeds: int) -> tuple[Callable[[Feed], None], I
 def weights_after(ground: Ground) -> list[dict[str, Tensor]]:
     """Return every seed's weights, by name, at the end of the ground."""
     trainer, _ = ENGINES[ground.engine]
-    watch = Stopwatch(ground, Never(ground))
-    courses = _train(ground, trainer, range(SEEDS), watch)
-    return [course.lesson.module.state_dict() for course in courses]
+    watch = Stopwatch(ground, never(ground))
+    feeds = _train(ground, trainer, range(SEEDS), watch)
+    return [feed.state.module.state_dict() for feed in feeds]

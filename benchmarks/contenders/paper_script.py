@@ -13,9 +13,9 @@ from contenders.ground import BATCH, Ground, timed
 def alone(ground: Ground) -> float:
     """One seed."""
     torch.use_deterministic_algorithms(False)
-    lesson, order, loss_of = ground.lesson(), ground.order(), nn.CrossEntropyLoss()
-    module, optimizer, labels = lesson.module, lesson.optimizer, lesson.labels[order]
-    data = TensorDataset(lesson.encode(order), F.one_hot(labels, lesson.n_classes).float())
+    state, order, loss_of = ground.state(), ground.order(), nn.CrossEntropyLoss()
+    module, optimizer, labels = state.module, state.optimizer, state.targets[order]
+    data = TensorDataset(state.encode(order), F.one_hot(labels, state.view.n_outputs).float())
 
     def step(batch: list[Tensor]) -> None:
         optimizer.zero_grad()
