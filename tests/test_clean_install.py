@@ -38,9 +38,7 @@ def test_the_built_wheel_runs_from_another_folder(clean_environment, tmp_path: P
     assert record.status == "done"
     assert record.plugin.distribution == "codonbench"
     assert record.harness.commit is None  # not a checkout, whatever folder it is called from
-    assert [p.name for p in (tmp_path / "leaderboard" / "results").glob("*.json")] == [
-        f"{record.name}.json"
-    ]
+    assert [p.name for p in (tmp_path / "runs").glob("*.json")] == [f"{record.name}.json"]
     assert "human-codon" in clean_environment.call(["bench", "ls", "tasks"], tmp_path)
 
 

@@ -182,7 +182,7 @@ def test_the_plugins_shown_can_be_sent_as_they_are(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a pull request of that one file does: lint, types, tests, check, run, sound records."""
-    left_out = shutil.ignore_patterns(".*", "__pycache__", "runs", "site")
+    left_out = shutil.ignore_patterns(".*", "__pycache__", "runs")
     shutil.copytree(ROOT, tmp_path / "clone", ignore=left_out)
     monkeypatch.chdir(tmp_path / "clone")
     file = Path("plugins/models/codonbench_models") / name

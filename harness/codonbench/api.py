@@ -141,7 +141,8 @@ def run(
             name = registry.model_of_file(file) if file else registry.add_model(model)
             request = request.model_copy(update={"model": name})
         job = executor.prepare(request)
-        return Records(o.record for o in outcomes(job, request, options, executor))
+        records = (o.record for o in outcomes(job, request, options, executor))
+        return Records(sorted(records, key=lambda record: request.seeds.index(record.seed)))
 
 
 def board(*folders: str | Path) -> Board:
