@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from codonbench import NOT_MEASURED, Metric, Output
+from codonbench.contracts.run_spec import RunSpec
 from codonbench.errors import PluginError
 from codonbench.scoring.score import comparability_key, score
 from codonbench_datasets.human_codon.ranking import RANKING
@@ -97,18 +98,19 @@ def test_a_metric_that_raises_is_named_and_its_exception_kept(trajectory):
 # Who is comparable with whom
 
 
-def key(toys, **changes):
+def key(toys, task=None, versions=None, **changes):
+    task = task or toys.spec
     facts = {
-        "task": toys.spec,
+        "task": task.name,
+        "task_version": task.version,
         "task_options": {"genetic_code": 1},
         "data_checksum": "d" * 64,
         "rules": "1",
         "stop": "confident",
         "budget_pairs": 1_000,
-        "ranking": RANKING,
-        "versions": dict.fromkeys(RANKING.key_metrics, "1"),
     }
-    return comparability_key(**{**facts, **changes})
+    run_spec = RunSpec.model_construct(**{**facts, **changes})
+    return comparability_key(run_spec, versions or dict.fromkeys(RANKING.key_metrics, "1"), RANKING)
 
 
 def test_a_comparability_key_is_twelve_hexadecimal_digits_and_never_changes(toys):

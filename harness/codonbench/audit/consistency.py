@@ -15,7 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from codonbench.contracts import MetricName, Task, Version
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import RULES_VERSION, EngineChoice
-from codonbench.scoring.score import recorded_key
+from codonbench.scoring.score import comparability_key
 
 Remark = tuple[str, str]
 """A field's dotted name, and what is wrong with it."""
@@ -119,7 +119,7 @@ def _run_spec(record: RunRecord) -> Iterator[Remark]:
 
 def _ranking(record: RunRecord, task: Task) -> Iterator[Remark]:
     """Yield what is amiss with what a table needs: its key, its metrics, its warnings."""
-    key = recorded_key(record.run_spec, record.metric_versions, task.ranking)
+    key = comparability_key(record.run_spec, record.metric_versions, task.ranking)
     if record.comparability_key != key:
         yield "comparability_key", f"is {record.comparability_key!r}; the spec gives {key!r}"
     for name in task.ranking.key_metrics:

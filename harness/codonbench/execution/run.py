@@ -199,16 +199,7 @@ def _record(
         facts = facts.model_copy(update={"threads": run_spec.threads})
     return RunRecord(
         run_id=run_spec.run_id,
-        comparability_key=comparability_key(
-            task=dataset.spec,
-            task_options=run_spec.task_options,
-            data_checksum=dataset.checksum,
-            rules=run_spec.rules,
-            stop=run_spec.stop,
-            budget_pairs=run_spec.budget_pairs,
-            versions=scores.versions,
-            ranking=job.task.ranking,
-        ),
+        comparability_key=comparability_key(run_spec, scores.versions, job.task.ranking),
         model=run_spec.model,
         task=run_spec.task,
         seed=run_spec.seed,

@@ -12,7 +12,7 @@ from codonbench.contracts import Control, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.statistics import Median, censored_median, paired_ratio
-from codonbench.scoring.score import recorded_key
+from codonbench.scoring.score import comparability_key
 
 FEWEST_SEEDS = 6
 """Seeds without which nothing is flagged: one in 64 times all six are the faster by chance."""
@@ -57,7 +57,7 @@ def controlled_key(record: RunRecord, ranking: Ranking) -> str | None:
     if ranking.control is None or options.pop(ranking.control.option, None) is None:
         return None
     run_spec = record.run_spec.model_copy(update={"task_options": options})
-    return recorded_key(run_spec, record.metric_versions, ranking)
+    return comparability_key(run_spec, record.metric_versions, ranking)
 
 
 def row_key(record: RunRecord) -> RowKey:

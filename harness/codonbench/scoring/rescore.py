@@ -169,17 +169,7 @@ def _scored_anew(
     if kept is not None:
         scores = _joined(record, scores, kept)
         validation = record.validation_metrics | validation
-    run_spec = record.run_spec
-    key = comparability_key(
-        task=trajectory.task,
-        task_options=run_spec.task_options,
-        data_checksum=run_spec.data_checksum,
-        rules=run_spec.rules,
-        stop=run_spec.stop,
-        budget_pairs=run_spec.budget_pairs,
-        versions=scores.versions,
-        ranking=task.ranking,
-    )
+    key = comparability_key(record.run_spec, scores.versions, task.ranking)
     content: dict[str, Any] = record.model_dump(mode="json") | {
         "metrics": scores.values,
         "validation_metrics": validation,

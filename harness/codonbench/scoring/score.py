@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,6 @@ from codonbench.contracts import (
     MetricValue,
     Ranking,
     SplitMetric,
-    TaskSpec,
     Trajectory,
 )
 from codonbench.contracts.run_spec import RunSpec, content_hash
@@ -100,60 +99,21 @@ def _compute(metric: Metric, trajectory: Trajectory) -> Mapping[str, MetricValue
     return values
 
 
-def comparability_key(
-    *,
-    task: TaskSpec,
-    task_options: Mapping[str, object],
-    data_checksum: str,
-    rules: str,
-    stop: str,
-    budget_pairs: int,
-    versions: Mapping[str, str],
-    ranking: Ranking,
-) -> str:
-    """Return 12 hexadecimal digits; runs with equal keys may be ranked in one table."""
-    return _key(
-        [task.name, task.version, dict(task_options)],
-        data_checksum,
-        rules,
-        stop,
-        budget_pairs,
-        _ranking_versions(versions, ranking),
-    )
+def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: Ranking) -> str:
+    """Return 12 hexadecimal digits; runs with equal keys may be ranked in one table.
 
-
-def recorded_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: Ranking) -> str:
-    """Return the comparability key that a recorded spec and its metrics' versions call for."""
-    task = [run_spec.task, run_spec.task_version, run_spec.task_options]
-    return _key(
-        task,
-        run_spec.data_checksum,
-        run_spec.rules,
-        run_spec.stop,
-        run_spec.budget_pairs,
-        _ranking_versions(versions, ranking),
-    )
-
-
-def _ranking_versions(versions: Mapping[str, str], ranking: Ranking) -> dict[str, str | None]:
-    return {name: versions.get(name) for name in ranking.key_metrics}
-
-
-def _key(
-    task: Sequence[object],
-    data_checksum: str,
-    rules: str,
-    stop: str,
-    budget_pairs: int,
-    versions: Mapping[str, str | None],
-) -> str:
+    Args:
+        run_spec: What was run.
+        versions: Of the metrics that scored it, by name; those that rank nothing do not count.
+        ranking: The task's.
+    """
     return content_hash(
         {
-            "task": task,
-            "data": data_checksum,
-            "rules": rules,
-            "stop": stop,
-            "budget_pairs": budget_pairs,
-            "metrics": versions,
+            "task": [run_spec.task, run_spec.task_version, run_spec.task_options],
+            "data": run_spec.data_checksum,
+            "rules": run_spec.rules,
+            "stop": run_spec.stop,
+            "budget_pairs": run_spec.budget_pairs,
+            "metrics": {name: versions.get(name) for name in ranking.key_metrics},
         }
     )[:12]

@@ -11,7 +11,7 @@ import pytest
 from codonbench.ranking.board import build_board
 from codonbench.report.site import files
 from codonbench.report.site.files import Drawn
-from codonbench.scoring.score import recorded_key
+from codonbench.scoring.score import comparability_key
 from codonbench_datasets.human_codon.page import CodonFigures
 from codonbench_datasets.human_codon.page.pictures import EmbeddingPicture
 from codonbench_datasets.human_codon.task import HumanCodon
@@ -487,7 +487,9 @@ def test_a_ratio_to_the_control_is_said_in_words(
         update={
             "run_spec": run_spec,
             "run_id": run_spec.run_id,
-            "comparability_key": recorded_key(run_spec, base.metric_versions, HumanCodon.ranking),
+            "comparability_key": comparability_key(
+                run_spec, base.metric_versions, HumanCodon.ranking
+            ),
         }
     )
     pairs = ((base, real), (beside, controlled))
