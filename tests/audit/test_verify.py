@@ -6,7 +6,7 @@ import pytest
 
 from codonbench.audit.verify import _outside_band, same_row, verify
 from codonbench.contracts import Column, Ranking
-from codonbench.contracts.machine import Machine
+from codonbench.contracts.provenance import Machine
 from codonbench.errors import ConfigError, DataError
 from codonbench_datasets.human_codon.ranking import RANKING
 

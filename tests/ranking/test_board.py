@@ -9,8 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from codonbench.contracts import ModelInfo
-from codonbench.contracts.machine import Machine
-from codonbench.contracts.origin import Origin
+from codonbench.contracts.provenance import Machine, Origin
 from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRecord, Timings
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.errors import StoreError

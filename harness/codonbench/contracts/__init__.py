@@ -12,12 +12,6 @@ from codonbench.contracts.dataset import Items as Items
 from codonbench.contracts.dataset import Sequences as Sequences
 from codonbench.contracts.dataset import Split as Split
 from codonbench.contracts.dataset import Targets as Targets
-from codonbench.contracts.metric import NOT_MEASURED as NOT_MEASURED
-from codonbench.contracts.metric import Metric as Metric
-from codonbench.contracts.metric import MetricValue as MetricValue
-from codonbench.contracts.metric import NotMeasured as NotMeasured
-from codonbench.contracts.metric import Output as Output
-from codonbench.contracts.metric import SplitMetric as SplitMetric
 from codonbench.contracts.model import BatchLearner as BatchLearner
 from codonbench.contracts.model import ClassWeights as ClassWeights
 from codonbench.contracts.model import GradientConfig as GradientConfig
@@ -35,7 +29,13 @@ from codonbench.contracts.task import Task as Task
 from codonbench.contracts.task import TaskOptions as TaskOptions
 from codonbench.contracts.task import TaskSpec as TaskSpec
 from codonbench.contracts.task import TaskView as TaskView
+from codonbench.contracts.trajectory import NOT_MEASURED as NOT_MEASURED
+from codonbench.contracts.trajectory import Metric as Metric
+from codonbench.contracts.trajectory import MetricValue as MetricValue
+from codonbench.contracts.trajectory import NotMeasured as NotMeasured
+from codonbench.contracts.trajectory import Output as Output
 from codonbench.contracts.trajectory import Outputs as Outputs
+from codonbench.contracts.trajectory import SplitMetric as SplitMetric
 from codonbench.contracts.trajectory import Trajectory as Trajectory
 from codonbench.contracts.trajectory import TrajectoryFacts as TrajectoryFacts
 from codonbench.contracts.trajectory import required_right as required_right

@@ -14,8 +14,7 @@ from pydantic import Field, model_validator
 from codonbench import __version__
 from codonbench.contracts import Frozen, ModelInfo, Trajectory
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
-from codonbench.contracts.machine import Machine
-from codonbench.contracts.origin import Origin
+from codonbench.contracts.provenance import Machine, Origin
 from codonbench.contracts.run_spec import RunSpec, canonical_json, content_hash
 
 Status = Literal["done", "timeout", "diverged", "error", "interrupted"]

@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from codonbench.contracts.base import Frozen, Name, Version
-from codonbench.contracts.machine import DeviceKind
+from codonbench.contracts.provenance import DeviceKind
 from codonbench.errors import ConfigError
 
 RULES_VERSION = "1"

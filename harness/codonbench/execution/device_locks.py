@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from platformdirs import user_cache_path
 
-from codonbench.contracts.machine import Circumstances, DeviceKind
+from codonbench.contracts.provenance import Circumstances, DeviceKind
 from codonbench.errors import BusyError, StoreError
 from codonbench.execution.machine import clock_mhz, gpu_uuid, load_average
 from codonbench.records.locks import Holder, Ledger

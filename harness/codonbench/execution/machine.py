@@ -12,7 +12,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from codonbench.contracts.machine import Circumstances, DeviceKind, Machine, TorchFacts
+from codonbench.contracts.provenance import Circumstances, DeviceKind, Machine, TorchFacts
 from codonbench.errors import ConfigError
 
 _told: list[TorchFacts] = []  # what a worker has told of the GPU here

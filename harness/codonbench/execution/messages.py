@@ -30,8 +30,7 @@ from codonbench.contracts import (
     Sequences,
 )
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
-from codonbench.contracts.machine import TorchFacts
-from codonbench.contracts.origin import Origin
+from codonbench.contracts.provenance import Origin, TorchFacts
 from codonbench.contracts.run_record import Engine, Status
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.contracts.task import TaskView

@@ -21,7 +21,7 @@ from typing import Self
 
 import numpy as np
 
-from codonbench.contracts.machine import TorchFacts
+from codonbench.contracts.provenance import TorchFacts
 from codonbench.errors import OutOfTurnError, UsageError
 from codonbench.execution.in_process import TOGETHER
 from codonbench.execution.messages import (

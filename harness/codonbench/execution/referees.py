@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codonbench.contracts.machine import TorchFacts
+from codonbench.contracts.provenance import TorchFacts
 from codonbench.errors import OutOfTurnError
 from codonbench.execution.machine import describe_machine
 from codonbench.execution.prepare import Job

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from codonbench.contracts import Reference, Trajectory
-from codonbench.contracts.machine import Circumstances
+from codonbench.contracts.provenance import Circumstances
 from codonbench.contracts.run_record import (
     FINISHED,
     Confinement,

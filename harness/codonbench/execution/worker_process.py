@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from codonbench.contracts.machine import TorchFacts
+from codonbench.contracts.provenance import TorchFacts
 from codonbench.errors import OutOfTurnError, WorkerError
 from codonbench.execution.messages import Arrays, Hello, Message, Spoken, pack, unpack
 from codonbench.execution.process import Frame, Inbox, Process, launch, send

@@ -27,7 +27,7 @@ from codonbench.contracts import (
     TaskOptions,
     Version,
 )
-from codonbench.contracts.origin import Origin
+from codonbench.contracts.provenance import Origin
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import ConfigError, PluginError
 

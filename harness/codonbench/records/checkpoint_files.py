@@ -20,7 +20,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts.machine import Machine
+from codonbench.contracts.provenance import Machine
 from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import StoreError
 from codonbench.records.locks import sweep_folders

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from codonbench import __version__
 from codonbench.contracts import Dataset, Model, ModelConfig, Reference, Task, TaskView
-from codonbench.contracts.origin import Origin
+from codonbench.contracts.provenance import Origin
 from codonbench.contracts.run_spec import PUBLIC_SALT, RULES_VERSION, RunSpec
 from codonbench.data.cache import cache_folder
 from codonbench.data.encodings import Encoder, make_encoder

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from codonbench.contracts.machine import TorchFacts
+from codonbench.contracts.provenance import TorchFacts
 from codonbench.training.request import Chance, chance_of
 
 

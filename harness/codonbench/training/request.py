@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import Items, Targets, TaskView
-from codonbench.contracts.machine import DeviceKind
+from codonbench.contracts.provenance import DeviceKind
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.data.stream import BatchClock, generator
 from codonbench.protocols.base import RunSetup

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from codonbench.contracts.machine import TorchFacts
+from codonbench.contracts.provenance import TorchFacts
 from codonbench.contracts.run_record import Engine, Status
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.plugins.failures import file_of, place
