@@ -71,11 +71,11 @@ def test_a_folder_has_one_file_a_split(write, tmp_path):
 
 def test_a_column_names_splits_groups_and_ids(write):
     form = TableFormat(split="part", group="family", id="name")
-    text = "name,sequence,label,part,family\na,A,0,Test,f\nb,C,1,train,g\nc,G,1,dev,f\n"
+    text = "name,sequence,label,part,family\na,A,0,Test,f\nb,C,1,train,g\nc,G,1,dev,h\n"
     found = read_table(write(text), form)
     splits = {name: rows.tolist() for name, rows in found.splits.items()}
     assert splits == {"train": [1], "validation": [2], "test": [0]}
-    assert found.groups.tolist() == [0, 1, 0]
+    assert found.groups.tolist() == [0, 1, 2]
     assert found.ids == ("a", "b", "c")
 
 
@@ -128,7 +128,7 @@ def test_what_is_wrong_is_named(write, text, form, words):
 
 
 def test_lines_are_counted_across_chunks(write, monkeypatch):
-    monkeypatch.setattr(table, "_MOST_ROWS", 2)
+    monkeypatch.setattr(table, "MOST_ROWS", 2)
     with pytest.raises(DataError, match="line 6, column 'sequence': got 'X' as letter 2"):
         read_table(write("sequence,label\nA,0\nC,1\nG,1\nT,0\nAX,1\n"), CLASSES)
 
@@ -166,7 +166,7 @@ def test_what_was_written_is_read_back_whatever_the_chunks(tmp_path_factory, row
     path = tmp_path_factory.mktemp("rows") / "data.csv"
     path.write_text("sequence,label\n" + "".join(f"{s},{c}\n" for s, c in rows))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(table, "_MOST_ROWS", 3)
+        patch.setattr(table, "MOST_ROWS", 3)
         found = read_table(path, CLASSES)
     whole = read_table(path, CLASSES)
     assert found.items.text("ACGT") == [s for s, _ in rows]

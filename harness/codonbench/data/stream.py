@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import Dataset, Split
-from codonbench.data.splits import with_validation
+from codonbench.data.splits import completed
 from codonbench.errors import PluginError
 
 IntArray = npt.NDArray[np.int64]
@@ -90,11 +90,11 @@ class Stream:
 
     @cached_property
     def split(self) -> Split:
-        """The seed's split; where the data have no validation items, some are cut from training."""
+        """The seed's split; what the data lack of validation and test is cut from training."""
         split = self._dataset.split(generator(self.seed, _SPLIT))
         _check_split(split, self._dataset)
         if self._dataset.spec.evaluation is None:
-            split = with_validation(split, self._dataset.groups, self.seed)
+            split = completed(split, self._dataset, self.seed)
         return split
 
     @property
