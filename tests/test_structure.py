@@ -57,6 +57,9 @@ OPEN_TO_PLUGINS = {
 NEED_PICTURES = ("codonbench_datasets.human_codon.plots", "codonbench_datasets.human_codon.explain")
 """Parts that need the optional packages of `codonbench[pictures]`."""
 
+NEEDS_PARQUET = "codonbench.data.table_files"
+"""The file that needs the optional package of `codonbench[parquet]`, and says so without it."""
+
 CARRIED = {"pydantic_core", "click", "PIL"}
 """These come with pydantic, typer and matplotlib, which promise them."""
 
@@ -178,11 +181,11 @@ def test_a_plugin_imports_what_a_stranger_may_use_and_no_sibling(package):
     assert not wrong, "\n" + "\n".join(wrong)
 
 
-def declared(*, pictures):
-    """The distributions that pyproject.toml requires, with those of `codonbench[pictures]`."""
+def declared(*extras):
+    """The distributions that pyproject.toml requires, with those of some `codonbench[extra]`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extra = project["optional-dependencies"]["pictures"] if pictures else []
-    return {re.match(r"[\w.-]+", line)[0].lower() for line in [*project["dependencies"], *extra]}
+    more = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    return {re.match(r"[\w.-]+", line)[0].lower() for line in [*project["dependencies"], *more]}
 
 
 @pytest.mark.parametrize("package", ["codonbench", *PLUGINS])
@@ -193,7 +196,9 @@ def test_every_third_party_is_a_declared_dependency(package):
         top = target.partition(".")[0]
         if top in sys.stdlib_module_names or top.startswith("codonbench") or top in CARRIED:
             continue
-        allowed = declared(pictures=is_within(name, NEED_PICTURES))
+        extras = ["pictures"] * is_within(name, NEED_PICTURES)
+        extras += ["parquet"] * (name == NEEDS_PARQUET)
+        allowed = declared(*extras)
         if not allowed & {owner.lower() for owner in owners.get(top, [])}:
             wrong.append(f"{name} imports {target}")
     assert not wrong, "\n" + "\n".join(wrong)

@@ -127,11 +127,11 @@ class TableFiles:
         known = _by_name(self.labels, columns, columns_of(path))
         own = list(dict.fromkeys(["id", *(c for c in columns if c not in known.columns)]))
         for chunk in read_chunks(path, own, (), rows):
-            names = chunk.frame["id"].tolist()
-            found = known.index.get_indexer(names)
+            found = known.index.get_indexer(chunk.frame["id"])
             if (found < 0).any():
                 row = int(np.flatnonzero(found < 0)[0])
-                raise chunk.error(row, "id", repr(names[row]), f"a name of {self.labels.name}")
+                name = chunk.frame["id"].iloc[row]
+                raise chunk.error(row, "id", repr(name), f"a name of {self.labels.name}")
             more = known.iloc[found].set_axis(chunk.frame.index)
             both = chunk.frame.assign(**{name: more[name] for name in known.columns})
             yield replace(chunk, frame=both[list(columns)])
