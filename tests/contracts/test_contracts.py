@@ -127,6 +127,8 @@ def test_a_model_is_shown_shapes_and_never_labels():
         "alphabet": "ab",
         "min_length": 2,
         "max_length": 2,
+        "ambiguous": "zeros",
+        "parts": (),
         "n_inputs": 4,
         "target": "classes",
         "n_outputs": 3,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from codonbench.contracts import Features, Sequences, TaskView
+from codonbench.contracts import Input, Sequences, SequenceTuples, Target, TaskSpec, TaskView
 from codonbench.data import encodings
 from codonbench.data.encodings import available, canonical, make_encoder
 from codonbench.errors import ConfigError
@@ -28,7 +28,9 @@ SHAPES = {
     "codon_onehot": ((64,), torch.float32),
     "nucleotide_index": ((3,), torch.int64),
     "nucleotide_onehot": ((3, 4), torch.float32),
+    "nucleotide_onehot_mask": ((3, 5), torch.float32),
     "nucleotide_onehot_flat": ((12,), torch.float32),
+    "none": ((0,), torch.float32),
 }
 
 
@@ -48,7 +50,9 @@ def by_hand(name, index):
                 "codon_onehot": [float(i == k) for k in range(64)],
                 "nucleotide_index": word,
                 "nucleotide_onehot": onehots,
+                "nucleotide_onehot_mask": [[*onehot, 1.0] for onehot in onehots],
                 "nucleotide_onehot_flat": [x for onehot in onehots for x in onehot],
+                "none": [],
             }[name]
         )
     return torch.tensor(rows)
@@ -111,16 +115,13 @@ def test_a_module_that_works_in_place_spoils_neither_stream_nor_table(name):
 
 
 def test_inputs_that_cannot_be_enumerated_are_offered_letter_by_letter_only():
-    assert available(SEQUENCES) == (
-        "nucleotide_index",
-        "nucleotide_onehot",
-        "nucleotide_onehot_flat",
-    )
+    offered = ("index", "onehot", "onehot_mask", "onehot_flat")
+    names = (*(f"nucleotide_{kind}" for kind in offered), "none")
+    assert available(SEQUENCES) == names
     with pytest.raises(ConfigError) as caught:
         canonical("input_onehot", SEQUENCES)
     assert str(caught.value) == (
-        "encoding 'input_onehot' is not offered by task 'codons'; it offers nucleotide_index, "
-        "nucleotide_onehot, nucleotide_onehot_flat"
+        f"encoding 'input_onehot' is not offered by task 'codons'; it offers {', '.join(names)}"
     )
 
 
@@ -150,21 +151,56 @@ READS = CODONS.model_copy(
 
 
 def test_items_of_several_lengths_are_not_offered_flat():
-    assert available(READS) == ("nucleotide_index", "nucleotide_onehot")
+    assert available(READS) == (
+        "nucleotide_index",
+        "nucleotide_onehot",
+        "nucleotide_onehot_mask",
+        "none",
+    )
 
 
-def test_behind_a_shorter_item_and_for_an_unknown_letter_there_is_nothing():
+@pytest.mark.parametrize(("ambiguous", "of_n"), [("zeros", [0] * 4), ("channel", [0] * 4 + [1])])
+def test_an_end_and_an_unknown_letter_are_told_apart(ambiguous, of_n):
+    """Of AC, G and NTGA the second, first and third: N is 4, what lies behind an end is 5."""
     reads = Sequences.of(["AC", "G", "NTGA"], "ACGT")
-    index = make_encoder("symbol_index", READS, reads, CPU)(torch.tensor([1, 0, 2]))
-    assert index.tolist() == [[2, 4, 4, 4], [0, 1, 4, 4], [4, 3, 2, 0]]
-    onehot = make_encoder("symbol_onehot", READS, reads, CPU)(torch.tensor([1, 0, 2]))
-    by_letter = torch.eye(5)[index][..., :4]
-    assert torch.equal(onehot, by_letter)
+    view, asked = READS.model_copy(update={"ambiguous": ambiguous}), torch.tensor([1, 0, 2])
+    [sequence] = view.sequences
+    assert (sequence.channels, sequence.padding_index) == (len(of_n), 5)
+    index = make_encoder("symbol_index", view, reads, CPU)(asked)
+    assert index.tolist() == [[2, 5, 5, 5], [0, 1, 5, 5], [4, 3, 2, 0]]
+    onehot = make_encoder("symbol_onehot", view, reads, CPU)(asked)
+    width = len(of_n)
+    rows = [*np.eye(4, width).tolist(), of_n, [0] * width]
+    assert onehot.tolist() == [[rows[letter] for letter in item] for item in index.tolist()]
+    masked = make_encoder("symbol_onehot_mask", view, reads, CPU)(asked)
+    assert torch.equal(masked[..., :-1], onehot)
+    assert masked[..., -1].tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
 
 
-def test_features_are_handed_over_as_they_are():
-    view = READS.model_copy(update={"kind": "features", "min_length": 2, "max_length": 2})
-    values = np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32)
-    assert available(view) == ("features",)
-    encoded = make_encoder("features", view, Features(values), CPU)(torch.tensor([2, 0]))
-    assert encoded.tolist() == [[5, 6], [1, 2]]
+PAIRS = TaskSpec(
+    name="pairs",
+    version="1",
+    title="Does a miRNA bind its target?",
+    input=Input.of_parts(
+        Input.of_length(2, unit="mirna", alphabet="ACGU"),
+        Input(unit="target", min_length=1, max_length=3, ambiguous="channel"),
+    ),
+    target=Target(names=("no", "yes")),
+    protocol="supervised",
+    train_size=2,
+).view()
+
+
+def test_items_of_several_sequences_are_handed_over_as_a_tuple():
+    items = SequenceTuples((Sequences.of(["AT", "GU"], "ACGU"), Sequences.of(["N", "ACG"], "ACGT")))
+    assert [part.unit for part in PAIRS.sequences] == ["mirna", "target"]
+    first, second = make_encoder("symbol_index", PAIRS, items, CPU)(torch.tensor([1, 0]))
+    assert first.tolist() == [[2, 3], [0, 3]]
+    assert second.tolist() == [[0, 1, 2], [4, 5, 5]]
+    first, second = make_encoder("symbol_onehot", PAIRS, items, CPU)(torch.tensor([1, 0]))
+    assert (first.shape, second.shape) == ((2, 2, 4), (2, 3, 5))
+    taken = items.take(np.array([1]))
+    assert taken.parts[0].text("ACGU") == ["GU"]
+    assert taken.parts[1].text("ACGT") == ["ACG"]
+    with pytest.raises(ConfigError, match="symbol_onehot_flat"):
+        make_encoder("symbol_onehot_flat", PAIRS, items, CPU)

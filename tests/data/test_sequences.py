@@ -6,10 +6,23 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codonbench.contracts import UNKNOWN, Features, Sequences, TaskView
+from codonbench.contracts import (
+    DNA,
+    IUPAC,
+    PROTEIN,
+    RNA,
+    UNKNOWN,
+    Dataset,
+    Features,
+    Input,
+    Sequences,
+    Target,
+    TaskSpec,
+    TaskView,
+)
 from codonbench.data import encodings
 from codonbench.data.encodings import available, make_encoder
-from codonbench.errors import ConfigError
+from codonbench.errors import ConfigError, PluginError
 
 CPU = torch.device("cpu")
 TEXTS = st.lists(st.text("ACGTN", min_size=1, max_size=9), min_size=1, max_size=12)
@@ -43,12 +56,38 @@ def test_case_does_not_matter_and_other_letters_are_unknown():
     assert items.letters.tolist() == [0, 1, 2, 3, UNKNOWN, UNKNOWN, UNKNOWN]
 
 
+def test_t_and_u_are_one_letter_of_bases_but_not_of_proteins():
+    assert Sequences.of(["TtUu"], DNA).letters.tolist() == [3, 3, 3, 3]
+    assert Sequences.of(["TtUu"], RNA).letters.tolist() == [3, 3, 3, 3]
+    assert Sequences.of(["NU"], IUPAC).letters.tolist() == [14, 3]
+    assert Sequences.of(["TU"], PROTEIN).letters.tolist() == [16, UNKNOWN]
+    assert Sequences.of(["TU"], PROTEIN).text(PROTEIN) == ["TX"]
+
+
+def test_data_that_may_not_hold_other_letters_are_refused_by_item():
+    fields = {"min_length": 1, "max_length": 3, "ambiguous": "refuse"}
+    spec = TaskSpec(
+        name="strict",
+        version="1",
+        title="No N",
+        input=Input(**fields),
+        target=Target(names=("a", "b")),
+        protocol="supervised",
+        train_size=2,
+    )
+    targets = np.zeros(2, dtype=np.int64)
+    fine = Sequences.of(["AC", "GTT"], "ACGT")
+    assert Dataset(spec, "mine", "0", False, fine, targets).items is fine
+    with pytest.raises(PluginError, match=r"task 'strict'.*sequence 2 holds.*ACGT.*zeros"):
+        Dataset(spec, "mine", "0", False, Sequences.of(["AC", "GNT"], "ACGT"), targets)
+
+
 @given(TEXTS, st.data())
 def test_shorter_items_are_padded_to_the_longest_of_their_batch(texts, data):
     index = data.draw(st.lists(st.integers(0, len(texts) - 1), min_size=1, max_size=6))
     longest = max(len(texts[i]) for i in index)
     by_hand = [
-        ["ACGT".find(letter) % 5 for letter in texts[i]] + [4] * (longest - len(texts[i]))
+        ["ACGT".find(letter) % 5 for letter in texts[i]] + [5] * (longest - len(texts[i]))
         for i in index
     ]
     found = encode("symbol_index", texts, index)
@@ -84,7 +123,7 @@ def test_items_that_differ_in_length_have_nothing_flat():
 def test_features_are_given_as_they_are():
     items = Features(np.arange(6, dtype=np.float32).reshape(3, 2))
     asked = view(["AC"], kind="features", alphabet="")
-    assert available(asked) == ("features",)
+    assert available(asked) == ("features", "none")
     taken = make_encoder("features", asked, items, CPU)(torch.tensor([2, 0]))
     assert taken.tolist() == [[4, 5], [0, 1]]
     assert items.take(np.array([2, 0])).values.tolist() == [[4, 5], [0, 1]]

@@ -10,8 +10,10 @@ from codonbench.contracts.dataset import DataSource as DataSource
 from codonbench.contracts.dataset import Features as Features
 from codonbench.contracts.dataset import Items as Items
 from codonbench.contracts.dataset import Sequences as Sequences
+from codonbench.contracts.dataset import SequenceTuples as SequenceTuples
 from codonbench.contracts.dataset import Split as Split
 from codonbench.contracts.dataset import Targets as Targets
+from codonbench.contracts.dataset import letter_table as letter_table
 from codonbench.contracts.model import BatchLearner as BatchLearner
 from codonbench.contracts.model import ClassWeights as ClassWeights
 from codonbench.contracts.model import GradientConfig as GradientConfig
@@ -19,6 +21,10 @@ from codonbench.contracts.model import Model as Model
 from codonbench.contracts.model import ModelConfig as ModelConfig
 from codonbench.contracts.model import ModelInfo as ModelInfo
 from codonbench.contracts.model import Reference as Reference
+from codonbench.contracts.task import DNA as DNA
+from codonbench.contracts.task import IUPAC as IUPAC
+from codonbench.contracts.task import PROTEIN as PROTEIN
+from codonbench.contracts.task import RNA as RNA
 from codonbench.contracts.task import Column as Column
 from codonbench.contracts.task import Control as Control
 from codonbench.contracts.task import EvaluationSet as EvaluationSet

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts.base import Frozen, Name
-from codonbench.contracts.task import TaskSpec
+from codonbench.contracts.task import Input, TaskSpec
 from codonbench.errors import PluginError
 
 FloatArray = npt.NDArray[np.float32]
@@ -20,7 +20,10 @@ Targets = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 """Class ids (N,) int64; or labels or quantities (N, K) float32, NaN where one is missing."""
 
 UNKNOWN = 255
-"""The index of a letter that the alphabet lacks, such as N: encoded as nothing."""
+"""The index of a letter that the alphabet lacks, such as N; see `Input.ambiguous`."""
+
+_BASES = frozenset("ACGTURYSWKMBDHVN")
+_AT_ONCE = 1 << 22  # letters looked at in one go, so that no second array of all of them is made
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +40,8 @@ class Sequences:
 
     @classmethod
     def of(cls, texts: Sequence[str], alphabet: str) -> Self:
-        """Return sequences given as text; a letter's case does not matter."""
-        table = np.full(256, UNKNOWN, dtype=np.uint8)
-        for index, letter in enumerate(alphabet):
-            table[ord(letter.lower())] = table[ord(letter)] = index
+        """Return sequences given as text; see `letter_table`."""
+        table = letter_table(alphabet)
         offsets = np.zeros(len(texts) + 1, dtype=np.int64)
         np.cumsum([len(text) for text in texts], out=offsets[1:])
         packed = np.frombuffer("".join(texts).encode("latin-1", "replace"), dtype=np.uint8)
@@ -66,18 +67,54 @@ class Sequences:
 
     def take(self, index: IntArray) -> Sequences:
         """Return some of the sequences, in the order of `index`."""
-        lengths = self.lengths[index]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        return Sequences(self.letters[np.repeat(self.offsets[index], lengths) + within], offsets)
+        offsets = np.zeros(len(index) + 1, dtype=np.int64)
+        np.cumsum(self.lengths[index], out=offsets[1:])
+        ends = zip(self.offsets[index].tolist(), self.offsets[index + 1].tolist(), strict=True)
+        parts = [self.letters[start:end] for start, end in ends]
+        return Sequences(np.concatenate([self.letters[:0], *parts]), offsets)
 
     def text(self, alphabet: str) -> list[str]:
-        """Return the sequences as text, ``N`` for an unknown letter."""
-        table = np.full(256, ord("N"), dtype=np.uint8)
+        """Return the sequences as text; ``N``, or ``X`` where that is a letter, for an unknown."""
+        unknown = next(letter for letter in "NX?" if letter not in alphabet)
+        table = np.full(256, ord(unknown), dtype=np.uint8)
         table[: len(alphabet)] = np.frombuffer(alphabet.encode(), dtype=np.uint8)
         whole = table[self.letters].tobytes().decode("latin-1")
         ends = self.offsets.tolist()
         return [whole[a:b] for a, b in pairwise(ends)]
+
+
+def letter_table(alphabet: str) -> npt.NDArray[np.uint8]:
+    """Return the letter index of each byte of text, shape (256,), `UNKNOWN` for other letters.
+
+    Case does not matter, nor whether T or U is written where only one of them is a letter and all
+    letters are bases.
+    """
+    table = np.full(256, UNKNOWN, dtype=np.uint8)
+    for index, letter in enumerate(alphabet):
+        same = {letter, letter.lower(), letter.upper()}
+        if letter in "TU" and not set("TU") <= set(alphabet) and set(alphabet) <= _BASES:
+            same |= set("TUtu")
+        for each in same:
+            table[ord(each)] = index
+    return table
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceTuples:
+    """Items that are several sequences each, such as a miRNA and its target.
+
+    Attributes:
+        parts: First sequences of all items, then second ones, and so on, each N of them.
+    """
+
+    parts: tuple[Sequences, ...]
+
+    def __len__(self) -> int:
+        return len(self.parts[0])
+
+    def take(self, index: IntArray) -> SequenceTuples:
+        """Return some of the items, in the order of `index`."""
+        return SequenceTuples(tuple(part.take(index) for part in self.parts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +135,7 @@ class Features:
         return Features(self.values[index])
 
 
-Items = Sequences | Features
+Items = Sequences | SequenceTuples | Features
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,21 +205,14 @@ class Dataset:
             if items.values.shape[1] != expected:
                 return f"items have {items.values.shape[1]} features, expected {expected}"
             return None
-        if asked.kind != "sequence":
-            return f"items are sequences, but the task's input is {asked.kind!r}"
-        lengths = items.lengths
-        if (
-            len(items)
-            and not asked.min_length <= lengths.min() <= lengths.max() <= asked.max_length
-        ):
-            return (
-                f"items have {lengths.min()} to {lengths.max()} letters, "
-                f"expected {asked.min_length} to {asked.max_length}"
-            )
-        unknown = items.letters[items.letters >= len(asked.alphabet)]
-        if len(unknown) and (unknown != UNKNOWN).any():
-            return f"items must hold letter indices 0..{len(asked.alphabet) - 1} or {UNKNOWN}"
-        return None
+        parts = (items,) if isinstance(items, Sequences) else items.parts
+        if len(parts) != len(asked.sequences):
+            many = "one sequence" if len(parts) == 1 else f"{len(parts)} sequences"
+            return f"items are {many} each, but the task's input is {asked.kind!r}"
+        if any(len(part) != len(items) for part in parts):
+            return f"there are {[len(part) for part in parts]} sequences; expected as many of each"
+        wrong = (_wrong_sequences(*each) for each in zip(parts, asked.sequences, strict=True))
+        return next((each for each in wrong if each is not None), None)
 
     def _wrong_targets(self) -> str | None:
         target, found = self.spec.target, self.targets
@@ -232,6 +262,29 @@ class Dataset:
             rng: From the spec's salt and seed: what a control does is as secret as the salt.
         """
         return self
+
+
+def _wrong_sequences(items: Sequences, asked: Input) -> str | None:
+    lengths, size = items.lengths, len(asked.alphabet)
+    if len(items) and not asked.min_length <= lengths.min() <= lengths.max() <= asked.max_length:
+        return (
+            f"items have {lengths.min()} to {lengths.max()} letters, "
+            f"expected {asked.min_length} to {asked.max_length}"
+        )
+    for start in range(0, len(items.letters), _AT_ONCE):
+        part = items.letters[start : start + _AT_ONCE]
+        if part.max() < size:
+            continue
+        if (part[part >= size] != UNKNOWN).any():
+            return f"items must hold letter indices 0..{size - 1} or {UNKNOWN}"
+        if asked.ambiguous == "refuse":
+            at = start + int(np.argmax(part >= size))
+            item = int(np.searchsorted(items.offsets, at, side="right")) - 1
+            return (
+                f"{asked.unit} {item + 1} holds a letter beside {asked.alphabet}, which the task's "
+                "input refuses; leave it out, or set ambiguous to 'zeros' or 'channel'"
+            )
+    return None
 
 
 class DataSource(Frozen):

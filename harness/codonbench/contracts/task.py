@@ -16,34 +16,81 @@ if TYPE_CHECKING:
     from codonbench.contracts.dataset import Dataset, DataSource
     from codonbench.contracts.run_record import RunRecord
 
-InputKind = Literal["sequence", "features"]
+InputKind = Literal["sequence", "sequences", "features"]
 TargetKind = Literal["classes", "labels", "quantities"]
+
+DNA = "ACGT"
+RNA = "ACGU"
+IUPAC = "ACGTRYSWKMBDHVN"
+"""The four bases, then the codes for two, three or all of them, each a letter of its own."""
+PROTEIN = "ACDEFGHIKLMNPQRSTVWY"
+
+Ambiguous = Literal["zeros", "channel", "refuse"]
+"""What becomes of a letter that the alphabet lacks, such as N: no channel of a one-hot is set, or
+one more that is there for all such letters, or the data are refused."""
 
 
 class Input(Frozen):
     """What one item is.
 
     Attributes:
-        kind: A sequence of letters, or a vector of numbers.
-        unit: What one item is called: ``sequence``, ``sample``.
+        kind: A sequence of letters, several sequences, or a vector of numbers.
+        unit: What one item is called: ``sequence``, ``pair``, ``sample``.
         symbol: What one letter, or one number, is called: ``nucleotide``, ``gene``.
-        alphabet: The letters, in index order: ``ACGT``; empty for features.
-        min_length, max_length: Letters in one item; for features how many there are.
+        alphabet: The letters, in index order: ``ACGT``; empty unless the kind is ``sequence``.
+        min_length, max_length: Letters in one item, in all its sequences; for features how many
+            there are.
         enumerable: True where the evaluation set holds every possible item.
+        ambiguous: What becomes of letters that the alphabet lacks.
+        parts: Of several sequences each, in order; its unit is its name: ``mirna``, ``target``.
     """
 
     kind: InputKind = "sequence"
     unit: Name = "sequence"
     symbol: Name = "nucleotide"
-    alphabet: str = "ACGT"
+    alphabet: str = DNA
     min_length: int = Field(ge=1)
     max_length: int = Field(ge=1)
     enumerable: bool = False
+    ambiguous: Ambiguous = "zeros"
+    parts: tuple[Input, ...] = ()
 
     @classmethod
     def of_length(cls, length: int, **fields: Any) -> Self:
         """Return an input whose items all have one length."""
         return cls(min_length=length, max_length=length, **fields)
+
+    @classmethod
+    def of_parts(cls, *parts: Input, unit: str = "pair") -> Self:
+        """Return an input whose items are several sequences each."""
+        return cls(
+            kind="sequences",
+            unit=unit,
+            symbol=parts[0].symbol,
+            alphabet="",
+            min_length=sum(part.min_length for part in parts),
+            max_length=sum(part.max_length for part in parts),
+            parts=parts,
+        )
+
+    @property
+    def sequences(self) -> tuple[Input, ...]:
+        """Each of an item's sequences: its parts, or the one; none for features."""
+        return (self,) if self.kind == "sequence" else self.parts
+
+    @property
+    def channels(self) -> int:
+        """Width of one letter's one-hot: the alphabet's size, or one more; 4 or 5 for DNA."""
+        return len(self.alphabet) + (self.ambiguous == "channel")
+
+    @property
+    def padding_index(self) -> int:
+        """The letter index that stands behind an item's end.
+
+        0 to the alphabet's size less 1 are its letters, and its size is any other letter: an
+        embedding has ``padding_index + 1`` rows.
+        """
+        return len(self.alphabet) + 1
 
     @model_validator(mode="after")
     def _words_and_lengths(self) -> Self:
@@ -51,6 +98,15 @@ class Input(Frozen):
             raise ValueError(f"unit and symbol are both {self.unit!r}; encodings need two words")
         if self.min_length > self.max_length:
             raise ValueError(f"lengths run from {self.min_length} to {self.max_length}")
+        if len(set(self.alphabet)) < len(self.alphabet):
+            raise ValueError(f"alphabet {self.alphabet!r} has a letter twice")
+        if (self.kind == "sequences") != (len(self.parts) > 1):
+            raise ValueError(
+                f"kind is {self.kind!r} and there are {len(self.parts)} parts; several sequences "
+                "have two parts or more, and nothing else has any"
+            )
+        if not all(part.kind == "sequence" for part in self.parts):
+            raise ValueError("a part of several sequences is no sequence")
         return self
 
 
@@ -108,12 +164,15 @@ class EvaluationSet(Frozen):
         return self
 
 
+_OF_INPUT = tuple(name for name in Input.model_fields if name != "enumerable")
+
+
 class TaskView(Frozen):
     """What a model may know of a task: shapes and names of inputs, never a target's meaning.
 
     Attributes:
         task: The task's name.
-        kind, unit, symbol, alphabet, min_length, max_length: As in `Input`.
+        kind, unit, symbol, alphabet, min_length, max_length, ambiguous, parts: As in `Input`.
         n_inputs: How many distinct items there are; None where they cannot be enumerated.
         target: Classes, labels or quantities.
         n_outputs: How many classes, labels or quantities: the width of what a module returns.
@@ -126,6 +185,8 @@ class TaskView(Frozen):
     alphabet: str
     min_length: int = Field(ge=1)
     max_length: int = Field(ge=1)
+    ambiguous: Ambiguous = "zeros"
+    parts: tuple[Input, ...] = ()
     n_inputs: int | None = Field(default=None, ge=1)
     target: TargetKind = "classes"
     n_outputs: int = Field(ge=1)
@@ -134,6 +195,16 @@ class TaskView(Frozen):
     def length(self) -> int:
         """Letters in one item, the longest where they differ."""
         return self.max_length
+
+    @property
+    def input(self) -> Input:
+        """The same as the task's own description of an item, as far as a model may know it."""
+        return Input.model_validate(self.model_dump(include=set(_OF_INPUT)))
+
+    @property
+    def sequences(self) -> tuple[Input, ...]:
+        """Each of an item's sequences, one or several, with its alphabet; none for features."""
+        return self.input.sequences
 
     @property
     def n_classes(self) -> int:
@@ -214,12 +285,7 @@ class TaskSpec(Frozen):
         enumerated = self.evaluation is not None and asked.enumerable
         return TaskView(
             task=self.name,
-            kind=asked.kind,
-            unit=asked.unit,
-            symbol=asked.symbol,
-            alphabet=asked.alphabet,
-            min_length=asked.min_length,
-            max_length=asked.max_length,
+            **{name: getattr(asked, name) for name in _OF_INPUT},
             n_inputs=len(self.evaluation.inputs) if enumerated and self.evaluation else None,
             target=self.target.kind,
             n_outputs=len(self.target.names),

@@ -1,23 +1,30 @@
 """What a module is handed: items as indices or one-hot, by unit or by symbol, or as features.
 
 For a task whose unit is a sequence and whose symbol is a nucleotide, L being the longest item of
-the batch (so always the same where all items have one length):
+the batch (so always the same where all items have one length) and C the channels of a letter:
 
-==========================  ============  =======
+==========================  ============  =======  ================================================
 name                        shape         dtype
-==========================  ============  =======
-``sequence_index``          (B,)          int64
+==========================  ============  =======  ================================================
+``sequence_index``          (B,)          int64    which item, of N that can be enumerated
 ``sequence_onehot``         (B, N)        float
-``nucleotide_index``        (B, L)        int64
-``nucleotide_onehot``       (B, L, 4)     float
-``nucleotide_onehot_flat``  (B, 4 L)      float
-==========================  ============  =======
+``nucleotide_index``        (B, L)        int64    letter by letter
+``nucleotide_onehot``       (B, L, C)     float
+``nucleotide_onehot_mask``  (B, L, C+1)   float    its last channel is 1 up to the item's end
+``nucleotide_onehot_flat``  (B, L C)      float    where all items have one length
+``none``                    (B, 0)        float    for models that look at no item
+==========================  ============  =======  ================================================
 
-The same five exist for every task under its own words, and under ``input_*`` and ``symbol_*``
-for models that serve any task. A task whose items cannot be enumerated has no index or one-hot
-of the unit, and one whose items differ in length has nothing flat. Behind the end of a shorter
-item, and where a letter is unknown (N), a one-hot is all zeros, and an index is the alphabet's
-size. A task of features has ``features`` (B, F).
+The same exist for every task under its own words, and under ``input_*`` and ``symbol_*`` for
+models that serve any task.
+
+Behind the end of a shorter item stand an index of its own, `Input.padding_index`, and a one-hot of
+zeros; which places those are is ``index != padding_index``, and the last channel of
+``*_onehot_mask``. A letter that the alphabet lacks, such as N, has the alphabet's size for an index
+and, as the task says in `Input.ambiguous`, a one-hot of zeros or a channel of its own.
+
+A task whose items are several sequences hands a tuple of these, one for each of its
+`TaskView.sequences`. A task of features has ``features`` (B, F), and ``none``.
 """
 
 from __future__ import annotations
@@ -30,21 +37,24 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from codonbench.contracts import Features, Items, Sequences, TaskView
+from codonbench.contracts.task import Input
 from codonbench.errors import ConfigError
 
 Encoder = Callable[[Tensor], Tensor]
-"""Maps item indices (B,) to what the module is handed (B, ...)."""
+"""Maps item indices (B,) to what the module is handed (B, ...); to a tuple for several sequences,
+which PyTorch's own types cannot say and its modules take like any other argument."""
 
-_TABLE_LIMIT = 1 << 24  # elements; a larger one-hot is made batch by batch
+_TABLE_LIMIT = 1 << 20  # elements; a larger one-hot is made batch by batch
 
 
 def available(view: TaskView) -> tuple[str, ...]:
     """Return the encodings that a task offers, in its own words."""
     if view.kind == "features":
-        return ("features",)
+        return ("features", "none")
     by_unit = (f"{view.unit}_index", f"{view.unit}_onehot") if view.n_inputs else ()
-    flat = ("onehot_flat",) if view.min_length == view.max_length else ()
-    return by_unit + tuple(f"{view.symbol}_{kind}" for kind in ("index", "onehot", *flat))
+    flat = ("onehot_flat",) if all(p.min_length == p.max_length for p in view.sequences) else ()
+    kinds = ("index", "onehot", "onehot_mask", *flat)
+    return (*by_unit, *(f"{view.symbol}_{kind}" for kind in kinds), "none")
 
 
 def canonical(name: str, view: TaskView) -> str:
@@ -73,7 +83,7 @@ def make_encoder(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Encoder:
-    """Return the function that encodes item indices, with its table on `device`.
+    """Return the function that encodes item indices, with what it looks up on `device`.
 
     Args:
         name: An encoding's name.
@@ -86,6 +96,8 @@ def make_encoder(
         ConfigError: The task does not offer that encoding.
     """
     kind = canonical(name, view)
+    if kind == "none":
+        return lambda index: torch.empty(len(index), 0, dtype=dtype, device=device)
     if isinstance(items, Features):
         values = torch.as_tensor(items.values, dtype=dtype, device=device)
         return lambda index: values[index]
@@ -97,36 +109,54 @@ def make_encoder(
         if n_items**2 > _TABLE_LIMIT:
             return lambda index: F.one_hot(index, n_items).to(dtype)
         return _look_up(torch.eye(n_items, dtype=dtype, device=device))
-    letters = _letters(items, len(view.alphabet), device)
-    if kind == f"{view.symbol}_index":
+    kind = kind.removeprefix(f"{view.symbol}_")
+    if isinstance(items, Sequences):
+        return _by_letter(kind, view.input, items, device, dtype)
+    encoders = [
+        _by_letter(kind, part, sequences, device, dtype)
+        for part, sequences in zip(view.sequences, items.parts, strict=True)
+    ]
+    return lambda index: tuple(encode(index) for encode in encoders)  # type: ignore[return-value]
+
+
+def _by_letter(
+    kind: str, asked: Input, items: Sequences, device: torch.device, dtype: torch.dtype
+) -> Encoder:
+    """Return the encoder of sequences, letter by letter; `kind` is an encoding without its unit."""
+    letters = _letters(items, asked, device)
+    if kind == "index":
         return lambda index: letters(index).long()
-    size = len(view.alphabet)
-    rows = torch.eye(size + 1, size, dtype=dtype, device=device)  # the last: no letter
-    flat = kind.endswith("_flat")
-    if items.letters.size * size > _TABLE_LIMIT or view.min_length != view.max_length:
-        return lambda index: _one_hot(rows, letters(index), flat)
-    return _look_up(_one_hot(rows, letters(torch.arange(len(items), device=device)), flat))
+    rows = torch.eye(asked.padding_index + 1, asked.channels, dtype=dtype, device=device)
+    if kind == "onehot_mask":
+        inside = torch.ones(len(rows), 1, dtype=dtype, device=device)
+        inside[asked.padding_index] = 0
+        rows = torch.cat([rows, inside], dim=1)
+
+    def one_hot(index: Tensor) -> Tensor:
+        encoded = rows[letters(index).long()]
+        return encoded.flatten(1) if kind == "onehot_flat" else encoded
+
+    if items.letters.size * rows.shape[1] > _TABLE_LIMIT or asked.min_length != asked.max_length:
+        return one_hot
+    return _look_up(one_hot(torch.arange(len(items), device=device)))
 
 
 def _look_up(table: Tensor) -> Encoder:
     return lambda index: table[index]
 
 
-def _one_hot(rows: Tensor, letters: Tensor, flat: bool) -> Tensor:
-    encoded = rows[letters.long()]
-    return encoded.flatten(1) if flat else encoded
-
-
-def _letters(items: Sequences, size: int, device: torch.device) -> Encoder:
-    """Return what looks up letter indices (B, L); `size` stands for no letter.
+def _letters(items: Sequences, asked: Input, device: torch.device) -> Encoder:
+    """Return what looks up letter indices (B, L), as uint8.
 
     Packed bytes stay packed: what is gathered is one batch.
     """
-    packed = torch.as_tensor(np.minimum(items.letters, size), device=device)
-    lengths = items.lengths
-    if len(lengths) and (lengths == lengths[0]).all():
+    size = len(asked.alphabet)
+    if asked.min_length == asked.max_length:
+        packed = torch.as_tensor(np.minimum(items.letters, size), device=device)
         return _look_up(packed.view(len(items), -1))
-    padded = torch.cat([packed, packed.new_full((1,), size)])
+    padded = np.append(items.letters, np.uint8(asked.padding_index))
+    np.minimum(padded[:-1], size, out=padded[:-1])
+    packed = torch.as_tensor(padded, device=device)
     starts = torch.as_tensor(items.offsets[:-1], device=device)
     ends = torch.as_tensor(items.offsets[1:], device=device)
 
@@ -134,6 +164,6 @@ def _letters(items: Sequences, size: int, device: torch.device) -> Encoder:
         first, last = starts[index, None], ends[index, None]
         longest = int((last - first).max()) if len(index) else 0
         places = first + torch.arange(longest, device=device)
-        return padded[torch.where(places < last, places, len(packed))]
+        return packed[torch.where(places < last, places, len(packed) - 1)]
 
     return gather

@@ -28,6 +28,7 @@ from codonbench.contracts import (
     ModelInfo,
     Name,
     Sequences,
+    SequenceTuples,
 )
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
 from codonbench.contracts.provenance import Origin, TorchFacts
@@ -370,11 +371,7 @@ def write_order(
         every=None if states is None else every,
         states=inside,
     )
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    if isinstance(first.items, Features):
-        arrays["features"] = first.items.values
-    else:
-        arrays |= {"letters": first.items.letters, "offsets": first.items.offsets}
+    arrays = _write_items(first.items)
     for request in requests:
         own: dict[str, npt.NDArray[Any]] = {
             f"split {name}": index for name, index in request.evaluated.items()
@@ -385,6 +382,22 @@ def write_order(
             own["class_weights"] = request.class_weights
         arrays |= {f"{request.run}:{name}": array for name, array in own.items()}
     return order, arrays
+
+
+def _write_items(items: Items) -> dict[str, npt.NDArray[Any]]:
+    if isinstance(items, Features):
+        return {"features": items.values}
+    parts = (items,) if isinstance(items, Sequences) else items.parts
+    letters = {f"letters {i}": part.letters for i, part in enumerate(parts)}
+    return letters | {f"offsets {i}": part.offsets for i, part in enumerate(parts)}
+
+
+def _read_items(arrays: Arrays) -> Items:
+    if "features" in arrays:
+        return Features(arrays["features"])
+    count = sum(name.startswith("letters ") for name in arrays)
+    parts = tuple(Sequences(arrays[f"letters {i}"], arrays[f"offsets {i}"]) for i in range(count))
+    return parts[0] if count == 1 else SequenceTuples(parts)
 
 
 def _given(request: TrainRequest, states: Path | None, inside: Path | None) -> Given:
@@ -413,11 +426,7 @@ def read_order(order: Order, arrays: Arrays) -> tuple[type[Model], ModelConfig, 
     registry.add(module, order.origin.distribution, order.origin.version)
     model = registry.model(order.model).cls
     assert issubclass(model, Model)
-    items: Items
-    if "features" in arrays:
-        items = Features(arrays["features"])
-    else:
-        items = Sequences(arrays["letters"], arrays["offsets"])
+    items = _read_items(arrays)
     requests = [_request(order, given, items, arrays) for given in order.runs]
     return model, model.Config.model_validate_json(order.config), requests
 
