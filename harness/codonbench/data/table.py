@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import UNKNOWN, Features, Items, Sequences, Targets
+from codonbench.contracts import UNKNOWN, Features, Sequences, Targets
 from codonbench.contracts.task import TargetKind
 from codonbench.data.table_files import (
     MOST_ROWS,
@@ -97,7 +97,7 @@ class Table:
         ids: Names of the rows; empty where the table has none.
     """
 
-    items: Items
+    items: Sequences | Features
     targets: Targets
     classes: tuple[str, ...] = ()
     splits: Mapping[str, IntArray] = field(default_factory=dict)
@@ -309,7 +309,7 @@ class _Reader:
             self._check_groups(groups, splits, names)
         return Table(self._items(), targets, classes, dict(splits), groups, tuple(self._ids))
 
-    def _items(self) -> Items:
+    def _items(self) -> Sequences | Features:
         if self._form.features:
             return Features(np.concatenate(self._values))
         lengths = np.concatenate(self._lengths)

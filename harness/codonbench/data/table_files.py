@@ -127,7 +127,7 @@ class TableFiles:
         known = _by_name(self.labels, columns, columns_of(path))
         own = list(dict.fromkeys(["id", *(c for c in columns if c not in known.columns)]))
         for chunk in read_chunks(path, own, (), rows):
-            found = known.index.get_indexer(chunk.frame["id"])
+            found = known.index.get_indexer(chunk.frame.set_index("id").index)
             if (found < 0).any():
                 row = int(np.flatnonzero(found < 0)[0])
                 name = chunk.frame["id"].iloc[row]
