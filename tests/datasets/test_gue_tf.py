@@ -9,8 +9,10 @@ import pytest
 
 from codonbench.contracts import TaskOptions
 from codonbench.data import download
+from codonbench.data.table import TableFormat, read_table
 from codonbench.errors import DataError, DownloadError, UnknownNameError
-from codonbench_datasets.gue_tf import COMMIT, SHA256, gue_tf
+from codonbench_datasets import gue_tf as module
+from codonbench_datasets.gue_tf import COMMIT, CONTENT, SHA256, gue_tf
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("CODONBENCH_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -34,6 +36,7 @@ def test_real_files_are_read_whole_and_are_those_of_the_recipe(number, train, tm
     assert found.targets[found.splits["test"]].mean() == pytest.approx(0.5, abs=0.01)
     assert found.spec.validation_size == found.spec.test_size == 1000
     assert found.spec.licence
+    assert (found.source, found.checksum) == (f"gue-tf-{number}", CONTENT[number])
     sums = [
         hashlib.sha256(gzip.decompress((folder / f"{name}.csv.gz").read_bytes())).hexdigest()
         for name in ("train", "dev", "test")
@@ -50,7 +53,7 @@ def files(**sizes):
 
 
 @pytest.fixture
-def server(monkeypatch):
+def server(monkeypatch, tmp_path_factory):
     """A server of three small files in place of the real one; returns what was asked of it."""
     contents = files(train=4, dev=2, test=2)
     asked = []
@@ -62,6 +65,11 @@ def server(monkeypatch):
     monkeypatch.setattr(download, "_download", send)
     sums = [hashlib.sha256(text.encode()).hexdigest() for text in contents.values()]
     monkeypatch.setitem(SHA256, 0, tuple(sums))
+    copy = tmp_path_factory.mktemp("copy")
+    for name, text in contents.items():
+        (copy / f"{name}.csv").write_text(text)
+    content = read_table(copy, TableFormat(classes=("0", "1"))).checksum
+    monkeypatch.setattr(module, "CONTENT", (content,))
     return asked
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from codonbench import Dataset, DataSource, Task, TaskSpec, hookimpl
-from codonbench.contracts import Column, Input, Ranking, Target
-from codonbench.data import download
-from codonbench.data.table import TableFormat, read_table
+from codonbench import DataSource, Task, hookimpl
+from codonbench.contracts import Input, Ranking, Target
+from codonbench.data.table import Table, TableFormat, read_table
+from codonbench_datasets._table_task import TableTask, file_source, mean_ranking
 
 COMMIT = "486343e5212361d6cd7ed03c624f430ed3d5f02e"
 FOLDER = f"https://raw.githubusercontent.com/wds-seu/DeepGene/{COMMIT}/data/GUE/tf"
@@ -47,99 +47,55 @@ SHA256 = {
 }
 """Of train, dev and test of each set."""
 
-REFERENCE = "Zhou et al., DNABERT-2, ICLR 2024, arXiv 2306.15006"
-LICENCE = "Apache-2.0 (the public copy); sequences of the human genome, peaks of ENCODE"
-LENGTH = 101
+CONTENT = (
+    "961bd4ae5b60088c74bc5601ae56d9b926c8908236178227696923b27b6ccde0",
+    "6072f2588e1a83b73ebc98b67c57914474d7106f90c63523b72bc1fdbc377ca1",
+    "d7d5b8acab69cdc7adb1f5871e06ff99ee9d1b2f5ac6faf90f06161807690bb5",
+    "227cffc19320d0903401cfe51bb1b31e32168876f82bba047765dc55c59fbe62",
+    "60912750a67ba8dbe4745d7db6d880912a6514910e23e31fb8a6f2769bc7a4ca",
+)
+"""SHA-256 of what the three tables of each set hold."""
+
+PUBLISHED = (0.720, 0.761, 0.665, 0.585, 0.774)
+"""MCC of DNABERT-2 on each set, after pretraining on genomes: table 4 of its paper."""
 
 
-class GueTf(Task):
+class GueTf(TableTask):
     """Bound or not, from 101 bases around a peak or beside one; one subclass a set."""
 
-    version: ClassVar[str] = "1"
-    protocol: ClassVar[str] = "supervised"
-    ranking: ClassVar[Ranking] = Ranking(
-        metric="mcc",
-        direction="higher",
-        columns=tuple(
-            Column(metric=metric, title=title, statistic="mean")
-            for metric, title in (("mcc", "MCC"), ("auroc", "AUROC"), ("accuracy", "accuracy"))
-        ),
+    input: ClassVar[Input] = Input.of_length(101)
+    target: ClassVar[Target] = Target(names=("unbound", "bound"))
+    ranking: ClassVar[Ranking] = mean_ranking("mcc", mcc="MCC", auroc="AUROC", accuracy="accuracy")
+    reference: ClassVar[str] = "Zhou et al., DNABERT-2, ICLR 2024, arXiv 2306.15006"
+    licence: ClassVar[str] = (
+        "Apache-2.0 (the public copy); sequences of the human genome, peaks of ENCODE"
     )
 
-    def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:
-        """Load the three files, from the cache or from a folder.
-
-        Args:
-            data: The task's own name for the download, or a folder with ``train``, ``dev`` and
-                ``test`` as CSV, plain or gzip, each with the columns sequence and label.
-            options: None that matter.
-            cache: A folder for the download; it may not exist yet.
-            offline: True forbids any network access.
-
-        Raises:
-            DataError: The files are missing, unreadable or unusable.
-            DownloadError: The download failed, did not verify, or is missing while offline.
-        """
-        named = data in self.data_names
-        folder = Path(data)
-        if named:
-            folder = download.fetch(self.source(data), cache, offline=offline)
-        table = read_table(folder, TableFormat(classes=("0", "1")))
-        sizes = {split: len(rows) for split, rows in table.splits.items()}
-        spec = TaskSpec(
-            name=self.name,
-            version=self.version,
-            title=self.title,
-            input=Input.of_length(LENGTH),
-            target=Target(names=("unbound", "bound")),
-            protocol=self.protocol,
-            train_size=sizes["train"],
-            validation_size=sizes.get("validation", 0),
-            test_size=sizes["test"],
-            default_epochs=10,
-            reference=REFERENCE,
-            licence=LICENCE,
-        )
-        return Dataset(
-            spec=spec,
-            source=data if named else "folder",
-            checksum=table.checksum,
-            simulated=False,
-            items=table.items,
-            targets=table.targets,
-            splits=table.splits,
-            report=table.report(),
-            provenance={"url": self.sources[0].url} if named else {},
-        )
+    def read(self, path: Path, *, downloaded: bool) -> Table:
+        """Return the three tables of a folder: train, dev and test, with sequence and label."""
+        return read_table(path, TableFormat(classes=("0", "1")))
 
 
 def gue_tf(number: int) -> GueTf:
     """Return the task of set `number`, 0 to 4."""
     task = f"gue-tf-{number}"
-    files = tuple(
-        DataSource(
-            name=task,
-            summary=f"{split} of {task}",
-            url=f"{FOLDER}/{number}/{split}.csv",
-            filename=f"{split}.csv",
-            sha256=sha256,
-            tested=False,
-        )
-        for split, sha256 in zip(("train", "dev", "test"), SHA256[number], strict=True)
-    )
-    source = DataSource(
-        name=task,
-        summary="the three files of a public copy of GUE, pinned to a commit",
-        url=f"{FOLDER}/{number}",
-        filename=task,
-        tested=False,
-        files=files,
+    files = zip(("train.csv", "dev.csv", "test.csv"), SHA256[number], strict=True)
+    source = file_source(
+        task,
+        "the three files of a public copy of GUE, pinned to a commit",
+        f"{FOLDER}/{number}",
+        dict(files),
     )
 
     class Numbered(GueTf):
         name: ClassVar[str] = task
         title: ClassVar[str] = (
             f"Binding of a human transcription factor, 101 bp (GUE, set {number})"
+        )
+        content: ClassVar[str] = CONTENT[number]
+        notes: ClassVar[tuple[str, ...]] = (
+            f"Published: MCC {PUBLISHED[number]:.3f} by DNABERT-2, pretrained on genomes "
+            "(Zhou et al. 2024, table 4).",
         )
         default_data: ClassVar[str] = source.name
         data_names: ClassVar[Mapping[str, str]] = {source.name: source.summary}

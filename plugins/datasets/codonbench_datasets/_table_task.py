@@ -1,0 +1,174 @@
+"""Supervised tasks whose data are tables: a download, or a copy of it that a folder holds."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from codonbench import Dataset, DataSource, Task, TaskSpec
+from codonbench.contracts import Column, Input, Ranking, Target
+from codonbench.data import download
+from codonbench.data.table import SUFFIXES, Table
+from codonbench.errors import DataError
+
+FOLDER_VARIABLE = "CODONBENCH_DATA"
+"""Names a folder of local copies, a folder a task under the task's name."""
+
+
+class TableTask(Task):
+    """A task whose items, targets and splits stand in tables.
+
+    Class attributes:
+        input, target: As in `TaskSpec`.
+        content: SHA-256 (hex) of what the tables hold, as `Table.checksum` gives it. A download
+            must hold it; other data may differ, and are then another table of the leaderboard.
+        conversion: What must be done to the download before it can be read; empty for nothing.
+        default_epochs, notes, reference, licence: As in `TaskSpec`.
+    """
+
+    version: ClassVar[str] = "1"
+    protocol: ClassVar[str] = "supervised"
+    input: ClassVar[Input]
+    target: ClassVar[Target]
+    content: ClassVar[str]
+    conversion: ClassVar[str] = ""
+    default_epochs: ClassVar[int] = 10
+    notes: ClassVar[tuple[str, ...]] = ()
+    reference: ClassVar[str]
+    licence: ClassVar[str]
+
+    @abstractmethod
+    def read(self, path: Path, *, downloaded: bool) -> Table:
+        """Return what a file or a folder holds.
+
+        Args:
+            path: A copy such as `load` takes, or the download.
+            downloaded: True for the download.
+        """
+
+    def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:
+        """Load the tables.
+
+        Args:
+            data: The task's own name for the copy in ``$CODONBENCH_DATA/<task>``, where there is
+                one, else for the download; or a folder or file with such a copy.
+            options: None that matter.
+            cache: A folder for the download; it may not exist yet.
+            offline: True forbids any network access.
+
+        Raises:
+            DataError: The data are missing, unreadable, unusable, or not those of the task.
+            DownloadError: The download failed, did not verify, or is missing while offline.
+        """
+        copy = local_copy(self.name) if data in self.data_names else Path(data)
+        if copy is None:
+            table = self._downloaded(data, cache, offline)
+        else:
+            table = self.read(copy, downloaded=False)
+        known = table.checksum == self.content
+        sizes = {name: len(rows) for name, rows in table.splits.items()}
+        spec = TaskSpec(
+            name=self.name,
+            version=self.version,
+            title=self.title,
+            input=self.input,
+            target=self.target,
+            protocol=self.protocol,
+            train_size=sizes["train"],
+            validation_size=sizes.get("validation", 0),
+            test_size=sizes["test"],
+            default_epochs=self.default_epochs,
+            notes=self.notes if known else (),
+            reference=self.reference,
+            licence=self.licence,
+        )
+        return Dataset(
+            spec=spec,
+            source=self.default_data if known else "folder",
+            checksum=table.checksum,
+            simulated=False,
+            items=table.items,
+            targets=table.targets,
+            splits=table.splits,
+            groups=table.groups,
+            report=table.report(),
+            provenance={"url": self.sources[0].url} if known else {},
+        )
+
+    def _downloaded(self, data: str, cache: Path, offline: bool) -> Table:
+        """Return what the download holds, which must be the task's content."""
+        source = self.source(data)
+        if self.conversion:
+            raise DataError(
+                f"{self.name!r} cannot be read as {source.url} has it: {self.conversion}; give "
+                f"--data that table, or put it into ${FOLDER_VARIABLE}/{self.name}"
+            )
+        path = download.fetch(source, cache, offline=offline)
+        table = self.read(path, downloaded=True)
+        if table.checksum != self.content:
+            raise DataError(
+                f"{path}: its content has SHA-256 {table.checksum}, not {self.content}, so these "
+                f"are not the data of {self.name!r}; fetch it anew, or give --data a copy"
+            )
+        return table
+
+
+def local_copy(task: str) -> Path | None:
+    """Return the folder of a task's local copy; None where the user keeps none."""
+    root = os.environ.get(FOLDER_VARIABLE)
+    folder = Path(root) / task if root else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def table_file(path: Path, *stems: str) -> Path:
+    """Return the table in a folder that has one of these names; a file is itself.
+
+    Raises:
+        DataError: There is none.
+    """
+    if not path.is_dir():
+        return path
+    for stem in stems:
+        for suffix in SUFFIXES:
+            if (path / f"{stem}{suffix}").is_file():
+                return path / f"{stem}{suffix}"
+    expected = " or ".join(f"{stem}.csv" for stem in stems)
+    raise DataError(f"{path}: no {expected}, .tsv, .csv.gz or .tsv.gz; it must hold one")
+
+
+def mean_ranking(metric: str, **titles: str) -> Ranking:
+    """Return a ranking by the mean of one metric, higher is better.
+
+    Args:
+        metric: The primary one.
+        titles: Of the columns, by metric, in order, the primary one among them.
+    """
+    columns = [Column(metric=name, title=title, statistic="mean") for name, title in titles.items()]
+    return Ranking(metric=metric, direction="higher", columns=tuple(columns))
+
+
+def file_source(task: str, summary: str, folder: str, files: dict[str, str | None]) -> DataSource:
+    """Return a download of files below one address, named for its task.
+
+    Args:
+        task: The task's name.
+        summary: One line.
+        folder: The address below which the files lie.
+        files: The SHA-256 of each file by its name, None where only its content is known.
+    """
+    parts = tuple(
+        DataSource(
+            name=task,
+            summary=f"{file.split('.')[0]} of {task}",
+            url=f"{folder}/{file}",
+            filename=file,
+            sha256=sha256,
+            tested=False,
+        )
+        for file, sha256 in files.items()
+    )
+    return DataSource(
+        name=task, summary=summary, url=folder, filename=task, tested=False, files=parts
+    )

@@ -1,0 +1,70 @@
+"""The task ``yeast-promoter``: how strongly does a segment of 80 bp drive expression in yeast?
+
+A massively parallel reporter assay of native and random promoter segments, measured twice: de Boer
+et al., "Deciphering eukaryotic gene-regulatory logic with 100 million random promoters", Nature
+Biotechnology 38 (2020), GEO GSE104878. The published file has no split. In ours, segments that
+share a 20-mer on one strand are in one group (native segments overlap), and no group crosses
+splits: a random split of equal size flatters, by 0.026 for ridge regression on 1- to 4-mers
+(Pearson 0.788 against 0.761).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from codonbench import DataSource
+from codonbench.contracts import Input, Ranking, Target
+from codonbench.data.table import Table, TableFormat, read_table
+from codonbench_datasets._table_task import TableTask, file_source, mean_ranking, table_file
+
+COMMIT = "e7a94176f84c6b501b5ea4d76c5f82592af168ed"
+FOLDER = f"https://raw.githubusercontent.com/yeastpro/ExpressYeaself/{COMMIT}/example/native_data"
+SOURCE = file_source(
+    "yeast-promoter",
+    "the published measurements, in a public copy pinned to a commit, without a split",
+    FOLDER,
+    {"native_data.txt.gz": None},
+)
+
+REPLICATES = 0.957
+"""Pearson correlation of the two replicates on the native test items."""
+
+CEILING = math.sqrt(2 * REPLICATES / (1 + REPLICATES))
+"""The best Pearson correlation with the mean of two replicates that a model can attain: 0.989."""
+
+
+class YeastPromoter(TableTask):
+    """Expression from 80 bp in a fixed context, split by group."""
+
+    name: ClassVar[str] = "yeast-promoter"
+    title: ClassVar[str] = "Expression driven by a promoter segment in yeast, 80 bp"
+    input: ClassVar[Input] = Input.of_length(80)
+    target: ClassVar[Target] = Target(
+        kind="quantities", names=("expression",), units=("log2 fluorescence bin",)
+    )
+    ranking: ClassVar[Ranking] = mean_ranking(
+        "pearson", pearson="Pearson", spearman="Spearman", r2="R2"
+    )
+    content: ClassVar[str] = "9a91ec0b73bf50bf65d3836b2997f0b7fa40992ed9f7ee6b9b5a0d69ccbec848"
+    conversion: ClassVar[str] = (
+        "its split is not published; a CSV is needed with the columns sequence (80 letters, the "
+        "flanks cut off), expression, group and split (train, dev or test)"
+    )
+    notes: ClassVar[tuple[str, ...]] = (
+        f"Ceiling: replicates correlate at {REPLICATES} (Pearson, native test items), so no model "
+        f"of their mean exceeds {CEILING:.3f}.",
+        "No group of overlapping segments crosses splits.",
+    )
+    reference: ClassVar[str] = "de Boer et al., Nature Biotechnology 38 (2020) 56-65; GSE104878"
+    licence: ClassVar[str] = "MIT (the public copy); data of GEO GSE104878"
+    default_data: ClassVar[str] = SOURCE.name
+    data_names: ClassVar[Mapping[str, str]] = {SOURCE.name: SOURCE.summary}
+    sources: ClassVar[tuple[DataSource, ...]] = (SOURCE,)
+
+    def read(self, path: Path, *, downloaded: bool) -> Table:
+        """Return the table with the split."""
+        form = TableFormat(targets=("expression",), kind="quantities", split="split", group="group")
+        return read_table(table_file(path, "all", self.name), form)

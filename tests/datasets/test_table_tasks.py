@@ -1,0 +1,117 @@
+"""Tasks whose data are tables: from real files where they are, and the recipes for the rest."""
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codonbench.contracts import TaskOptions
+from codonbench.data import download
+from codonbench.errors import DataError
+from codonbench_datasets._table_task import FOLDER_VARIABLE
+from codonbench_datasets.mrfp_expression import MrfpExpression
+from codonbench_datasets.yeast_promoter import CEILING, YeastPromoter
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("CODONBENCH_TEST_DATA", ROOT.parent / "shared" / "data"))
+YEAST = DATA / "tasks" / "yeast_promoter_mpra"
+MRFP = DATA / "tasks" / "mrna_regression"
+
+
+def load(task, data, cache):
+    return task.load(str(data), TaskOptions(), cache=cache)
+
+
+def sizes(found):
+    return [len(found.splits[name]) for name in ("train", "validation", "test")]
+
+
+@pytest.mark.skipif(not YEAST.is_dir(), reason=f"no real data in {YEAST}")
+def test_no_group_of_yeast_promoters_crosses_splits(tmp_path):
+    found = load(YeastPromoter(), YEAST, tmp_path)
+    assert sizes(found) == [56822, 5995, 6423]
+    groups = [set(found.groups[rows].tolist()) for rows in found.splits.values()]
+    assert not groups[0] & groups[1]
+    assert not groups[2] & (groups[0] | groups[1])
+    assert (found.source, found.checksum) == ("yeast-promoter", YeastPromoter.content)
+    assert "0.989" in found.spec.notes[0]
+
+
+def test_the_ceiling_is_what_two_noisy_copies_of_a_truth_allow():
+    """The truth itself, held against the mean of two measurements that correlate at 0.957."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=400_000)
+    noise = math.sqrt(1 / 0.957 - 1)
+    replicates = truth + noise * rng.normal(size=(2, 400_000))
+    assert np.corrcoef(*replicates)[0, 1] == pytest.approx(0.957, abs=1e-3)
+    assert np.corrcoef(truth, replicates.mean(axis=0))[0, 1] == pytest.approx(CEILING, abs=1e-3)
+
+
+@pytest.mark.skipif(not MRFP.is_dir(), reason=f"no real data in {MRFP}")
+def test_mrfp_has_the_published_split(tmp_path):
+    found = load(MrfpExpression(), MRFP, tmp_path)
+    assert sizes(found) == [1021, 219, 219]
+    assert found.items.text("ACGT")[0].startswith("ATG")
+    assert (found.source, found.checksum) == ("mrfp-expression", MrfpExpression.content)
+
+
+SEQUENCE = "ATG" + "ACGT" * 168 + "TGA"
+ROWS = [("train", 10.164760474265888), ("train", 8.7), ("val", 9.25), ("test", 7.5)]
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A small table in place of the real one, as a local copy has it; known as the content."""
+    folder = tmp_path / "copies" / "mrfp-expression"
+    folder.mkdir(parents=True)
+    lines = [f"{SEQUENCE},{value:.6g},{split}\n" for split, value in ROWS]
+    (folder / "mrfp_expression.csv").write_text("sequence,value,split\n" + "".join(lines))
+    content = MrfpExpression().read(folder, downloaded=False).checksum
+    monkeypatch.setattr(MrfpExpression, "content", content)
+    return folder
+
+
+def test_the_download_gives_what_a_local_copy_gives(copy, tmp_path, monkeypatch):
+    """The public file writes RNA, names its columns otherwise, and has more digits."""
+    rna = SEQUENCE.replace("T", "U")
+    lines = [f"{rna},{value!r},mRFP Expression,{split}\n" for split, value in ROWS]
+    text = "Sequence,Value,Dataset,Split\n" + "".join(lines)
+    asked = []
+
+    def send(source, part, progress):
+        asked.append(source.url)
+        part.write_text(text)
+
+    monkeypatch.setattr(download, "_download", send)
+    task = MrfpExpression()
+    fetched = load(task, "mrfp-expression", tmp_path / "cache")
+    assert asked[0].endswith("/fine-tune/mRFP_Expression.csv")
+    assert fetched.checksum == load(task, copy, tmp_path).checksum
+    monkeypatch.setattr(MrfpExpression, "content", "0" * 64)
+    with pytest.raises(DataError, match="not the data of 'mrfp-expression'"):
+        load(task, "mrfp-expression", tmp_path / "cache")
+
+
+def test_a_folder_of_copies_is_used_before_any_download(copy, tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER_VARIABLE, str(copy.parent))
+    found = load(MrfpExpression(), "mrfp-expression", tmp_path / "cache")
+    assert found.source == "mrfp-expression"
+    assert not (tmp_path / "cache").exists()
+
+
+def test_other_data_are_read_but_do_not_pass_for_the_task_s_own(copy, tmp_path):
+    (copy / "mrfp_expression.csv").write_text(
+        f"sequence,value,split\n{SEQUENCE},1,train\n{SEQUENCE},2,val\n{SEQUENCE},3,test\n"
+    )
+    found = load(MrfpExpression(), copy, tmp_path)
+    assert (found.source, found.spec.notes) == ("folder", ())
+
+
+def test_what_must_be_converted_first_is_said(tmp_path, monkeypatch):
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    with pytest.raises(DataError, match=r"columns sequence .* expression, group and split"):
+        load(YeastPromoter(), "yeast-promoter", tmp_path)
+    with pytest.raises(DataError, match=r"no all\.csv or yeast-promoter\.csv"):
+        load(YeastPromoter(), tmp_path, tmp_path)
