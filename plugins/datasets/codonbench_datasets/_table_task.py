@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 from codonbench import Dataset, DataSource, Task, TaskSpec
 from codonbench.contracts import Column, Input, Ranking, Target
 from codonbench.data import download
-from codonbench.data.table import SUFFIXES, Table
+from codonbench.data.table import Table
+from codonbench.data.table_files import SUFFIXES
 from codonbench.errors import DataError
 
 FOLDER_VARIABLE = "CODONBENCH_DATA"
