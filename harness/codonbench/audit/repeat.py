@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import torch
 from codonbench.contracts import Model, TaskView, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
+from codonbench.data.own_table import task_of
 from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
 from codonbench.execution.in_process import train
 from codonbench.execution.prepare import Job, prepare
@@ -138,14 +140,18 @@ def build(record: RunRecord, view: TaskView, registry: Registry) -> torch.nn.Mod
 def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | None) -> Job:
     """Return the job of the record's spec; its data must have the record's checksum."""
     model_of(record, registry)  # `prepare` does not know where a record's model came from
+    options = dict(record.run_spec.task_options)
+    table = record.task not in registry.tasks and task_of(record, {}) is not None
     request = RunRequest(
         model=record.model,
-        task=record.task,
+        task=None if table else record.task,
         data=data or record.run_spec.data,
         seeds=(record.seed,),
         device=record.run_spec.device,
         task_overrides={
-            k: str(v) for k, v in record.run_spec.task_options.items() if v is not None
+            name: value if isinstance(value, str) else json.dumps(value)
+            for name, value in (options | ({"name": record.task} if table else {})).items()
+            if value is not None
         },
     )
     job = prepare(request, registry, cache)

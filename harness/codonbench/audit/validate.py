@@ -17,6 +17,7 @@ from codonbench.audit.consistency import contradictions, doubts
 from codonbench.contracts import Frozen, Task
 from codonbench.contracts.run_record import RunRecord, seals
 from codonbench.contracts.run_spec import content_hash
+from codonbench.data.own_table import task_of
 from codonbench.errors import SignatureError, StoreError
 from codonbench.records.migrations import upgrade
 from codonbench.records.printable import printable
@@ -139,7 +140,7 @@ def _look_at(
     except ValidationError as error:
         return None, _misfits(path, error)
     problems = [_problem(path, *remark) for remark in _seal(record, content, path)]
-    task = tasks.get(record.task)
+    task = task_of(record, tasks)
     problems += [_problem(path, *remark) for remark in contradictions(record, task)]
     problems += [_problem(path, *remark, warning=not strict) for remark in doubts(record, task)]
     return record, problems

@@ -61,8 +61,8 @@ def verify(
     Raises:
         UsageError: The model or the data are not to be had here, or the rules have changed.
     """
-    again = repeat(record, registry, cache, data).record
-    return compare(record, again, registry.task(record.task).task.ranking, peers)
+    again = repeat(record, registry, cache, data)
+    return compare(record, again.record, again.job.task.ranking, peers)
 
 
 def compare(

@@ -167,8 +167,7 @@ def _compare(
             )
         train = executor.train(record.run_spec)
         repetition = repeat(record, executor.registry, cache_folder(), data, train)
-        ranking = executor.registry.task(record.task).task.ranking
-        verdict = compare(record, repetition.record, ranking, peers)
+        verdict = compare(record, repetition.record, repetition.job.task.ranking, peers)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:
             typer.echo(f"  {difference}")

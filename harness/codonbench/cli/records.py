@@ -30,13 +30,14 @@ def show(
     """Show a run: what it was, its metrics, p(class | input) at its end, and how it learned."""
     from codonbench.cli.console import output, say
     from codonbench.cli.loading import load_plugins
+    from codonbench.data.own_table import task_of
     from codonbench.errors import StoreError
 
     found = find_run(run, results)
     record, console = found.record, output()
     console.print(record.name, style="bold")
     registry = load_plugins()
-    console.print(facts(record, registry.known_tasks.get(record.task)))
+    console.print(facts(record, task_of(record, registry.known_tasks)))
     if record.trajectory_sha256 is None:
         console.print("No trajectory: nothing was probed, so there is no matrix and no curve.")
         return

@@ -183,9 +183,12 @@ class SplitMetric(Metric):
 
     Class attributes:
         serves_targets: The kinds of target it is defined for.
+        default_for: Those whose tasks are ranked by it where nobody says by what; one metric may
+            be the default for a kind.
     """
 
     serves_targets: ClassVar[frozenset[TargetKind]]
+    default_for: ClassVar[frozenset[TargetKind]] = frozenset()
 
     def serves(self, task: TaskSpec) -> bool:
         """Return whether the task has a test split and a target of a kind that is served."""

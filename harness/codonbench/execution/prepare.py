@@ -8,6 +8,7 @@ from typing import Any
 
 from codonbench.contracts import Dataset, ModelConfig, Task, TaskOptions
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, RunSpec, configure
+from codonbench.data.own_table import TableDescription, is_table, open_table
 from codonbench.errors import BenchError, ConfigError, PluginError
 from codonbench.execution.machine import choose_device
 from codonbench.plugins.entries import ModelEntry, TaskEntry
@@ -45,17 +46,13 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         UsageError: Something in the request is unknown, out of range or unusable.
     """
     entry = registry.model(request.model)
-    chosen = registry.task(request.task)
-    task = chosen.task
     owner = f"model {request.model!r}"
     config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
     named = configure(entry.cls.Config, dict(entry.preset), {}, owner).model_dump(mode="json")
     values = config.model_dump(mode="json")
     overrides = {field: value for field, value in values.items() if value != named[field]}
-    options = configure(task.Options, {}, request.task_overrides, f"task {task.name!r}")
     device = choose_device(request.device)
-    data = task.default_data if request.data is None else request.data
-    dataset = _load(chosen, data, options, cache, request.offline)
+    task, options, dataset = _task_and_data(request, registry, cache)
     if config.class_weights != "none" and dataset.spec.target.class_weights is None:
         raise ConfigError(
             f"model {request.model!r} asks for class weights, but task {task.name!r} has none; "
@@ -83,6 +80,37 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     )
     run_specs = tuple(run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
     return Job(entry, config, overrides, task, dataset, protocol, run_specs)
+
+
+def _task_and_data(
+    request: RunRequest, registry: Registry, cache: Path
+) -> tuple[Task, TaskOptions, Dataset]:
+    """Return the task that is asked for, its options and its data."""
+    if (described := _table(request, registry)) is not None:
+        return open_table(
+            request.data, described, request.task_overrides, registry.metrics_of, registry.tasks
+        )
+    chosen = registry.task(request.task)
+    task = chosen.task
+    options = configure(task.Options, {}, request.task_overrides, f"task {task.name!r}")
+    data = task.default_data if request.data is None else request.data
+    return task, options, _load(chosen, data, options, cache, request.offline)
+
+
+def _table(request: RunRequest, registry: Registry) -> str | None:
+    """Return the description of the table that a request means, empty for none; None for a task.
+
+    A task that is named ``*.toml`` is a description. Where none is named, data are a table that
+    are called like one and are not the default task's own, or of which columns are said.
+    """
+    if request.task is not None:
+        return request.task if request.task.endswith(".toml") else None
+    default = registry.default_task().task
+    columns = request.task_overrides.keys() & TableDescription.model_fields.keys()
+    if columns - default.Options.model_fields.keys():
+        return ""
+    data = request.data
+    return "" if data is not None and data not in default.data_names and is_table(data) else None
 
 
 def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offline: bool) -> Dataset:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from codonbench.contracts import Frozen, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
+from codonbench.data.own_table import task_of
 from codonbench.ranking.controls import Contrast, RowKey, contrasts, controlled_key, row_key
 from codonbench.ranking.rows import Row, answers, build_row, with_differences
 from codonbench.ranking.statistics import Mean
@@ -99,7 +100,7 @@ def build_board(found: Iterable[RunRecord | BadRecord], tasks: Mapping[str, Task
             groups[item.comparability_key, item.machine.device].append(item)
     counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
     tables = [
-        _build_table(rows, _contrasts(place, counted, tasks), tasks[_first(rows).task])
+        _build_table(rows, _contrasts(place, counted, tasks), _task(_first(rows), tasks))
         for place, rows in counted.items()
     ]
     tables.sort(
@@ -116,11 +117,18 @@ def _unfit(record: RunRecord, tasks: Mapping[str, Task]) -> str | None:
     """Return why a record cannot count, whatever the others are."""
     if record.status not in FINISHED:
         return f"status {record.status}"
-    if record.task not in tasks:
+    if task_of(record, tasks) is None:
         return f"task {record.task} is not installed, which says how its rows are ranked"
     values = record.metrics.items()
     huge = sorted(name for name, value in values if value and abs(value) > sys.float_info.max)
     return f"{', '.join(huge)}: larger than any number that can be reckoned with" if huge else None
+
+
+def _task(record: RunRecord, tasks: Mapping[str, Task]) -> Task:
+    """Return the task of a record that `_unfit` finds nothing wrong with."""
+    task = task_of(record, tasks)
+    assert task is not None
+    return task
 
 
 def _count(records: Sequence[RunRecord], excluded: list[Excluded]) -> _Rows:
@@ -142,7 +150,7 @@ def _contrasts(
     found: dict[RowKey, list[Contrast]] = defaultdict(list)
     for (_, other_device), controlled in counted.items():
         first = _first(controlled)
-        ranking = tasks[first.task].ranking
+        ranking = _task(first, tasks).ranking
         if ranking.control is None or other_device != device:
             continue
         if controlled_key(first, ranking) == key:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from codonbench.contracts import Frozen, Metric, SplitMetric, Task, Trajectory
 from codonbench.contracts.run_record import RunRecord
+from codonbench.data.own_table import task_of
 from codonbench.errors import PluginError, StoreError
 from codonbench.records.store import BadRecord, Store, amend_record, read_record
 from codonbench.scoring.score import Number, Scores, comparability_key, score, score_validation
@@ -89,11 +90,12 @@ def rescore(
         chosen = {name: m for name, m in serving.items() if not only or name in only}
         if trajectory is None or record.weights_sha256 is None:
             return _without_trajectory(record, path, due=_versions_due(record, chosen, bool(only)))
-        if record.task not in tasks:
+        task = task_of(record, tasks)
+        if task is None:
             reason = f"task {record.task!r} is not installed, which says how its runs are ranked"
             return Rescoring(name=record.name, outcome="failed", reason=reason)
         kept = _kept(record, trajectory, chosen, metrics) if only else None
-        again = _scored_anew(record, trajectory, chosen, tasks[record.task], kept)
+        again = _scored_anew(record, trajectory, chosen, task, kept)
     except (PluginError, StoreError) as error:
         return Rescoring(name=record.name, outcome="failed", reason=str(error))
     found = _differences(record, again)
@@ -117,7 +119,8 @@ def _serving(
     """
     if trajectory is not None:
         return {name: m for name, m in metrics.items() if m.serves(trajectory.task)}
-    protocol = tasks[record.task].protocol if record.task in tasks else None
+    task = task_of(record, tasks)
+    protocol = None if task is None else task.protocol
     return {
         name: m
         for name, m in metrics.items()

@@ -130,6 +130,7 @@ class Mcc(ClassScore):
     """
 
     name = "mcc"
+    default_for: ClassVar[frozenset[TargetKind]] = frozenset({"classes"})
     unit = "correlation"
     summary = "Matthews correlation coefficient of answers and classes of the test items"
 

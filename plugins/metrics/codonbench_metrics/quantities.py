@@ -40,6 +40,7 @@ class Pearson(QuantityScore):
     """Pearson's r; None where targets or outputs do not vary."""
 
     name = "pearson"
+    default_for: ClassVar[frozenset[TargetKind]] = frozenset({"quantities"})
     unit = "correlation"
     summary = "Pearson correlation with the test items' quantities, mean over quantities"
 

@@ -1,0 +1,363 @@
+"""A table of one's own as a task: what ``--data mine.csv`` means, and how it is described."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field, ValidationError, field_validator
+
+from codonbench.contracts import (
+    Column,
+    Dataset,
+    Features,
+    Input,
+    Metric,
+    Name,
+    Ranking,
+    Split,
+    SplitMetric,
+    Target,
+    Task,
+    TaskSpec,
+)
+from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.run_spec import configure
+from codonbench.data.splits import TEST_SHARE, VALIDATION_SHARE, completed
+from codonbench.data.table import Table, read_table
+from codonbench.data.table_files import (
+    DELIMITED,
+    PARQUET,
+    SPLIT_NAMES,
+    SUFFIXES,
+    TableFiles,
+    find_files,
+)
+from codonbench.data.table_guess import PROTEIN, TableOptions, guess
+from codonbench.data.table_report import duplicates, warnings
+from codonbench.errors import ConfigError, DataError
+
+MetricsOf = Callable[[TaskSpec], Sequence[Metric]]
+"""The metrics that can be computed for a task."""
+
+EPOCHS = 10
+"""Of the budget, where nobody says."""
+
+
+class TableDescription(TableOptions):
+    """A table in full: what `bench new task --from mine.csv` writes, and `--task-set` may set.
+
+    Attributes:
+        name: Of the task; that of the file where it is None.
+        title, reference, licence: As in `TaskSpec`.
+        data: The file, folder or files; in a description relative to it.
+        checksum: SHA-256 of the content, which is then held; see `Table.checksum`.
+        epochs: The budget when none is given.
+    """
+
+    name: Name | None = None
+    title: str = ""
+    reference: str = ""
+    licence: str = ""
+    data: str | None = None
+    checksum: str | None = None
+    epochs: int = Field(default=EPOCHS, ge=1, le=100_000)
+
+    @field_validator("name", "alphabet", "ambiguous", mode="before")
+    @classmethod
+    def _digits(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+
+def is_table(data: str) -> bool:
+    """Return whether ``--data`` means a table or its description, by what it is called."""
+    name = data.lower().removesuffix(".gz")
+    several = "," in data and not Path(data).exists()
+    known = tuple(suffix for suffix in (*DELIMITED, *PARQUET, ".toml") if suffix != ".txt")
+    return several or name.endswith(known) or Path(data).is_dir()
+
+
+def open_table(
+    data: str | None,
+    described: str,
+    overrides: Mapping[str, str],
+    metrics_of: MetricsOf,
+    taken: Collection[str],
+) -> tuple[Task, TableOptions, Dataset]:
+    """Return a table of one's own as a task, with its options, and its data.
+
+    Args:
+        data: The file, folder or files, or the path of a description; None for what that says.
+        described: The path of the description, where it is not `data`; empty for none.
+        overrides: Fields of `TableDescription`, as text.
+        metrics_of: Says which metrics there are to choose from.
+        taken: Names that are other tasks'.
+
+    Raises:
+        DataError: The table is missing, unreadable or unusable; names file and line.
+        ConfigError: A field is wrong, or the name is taken.
+    """
+    description, folder = _description(data, described, dict(overrides))
+    if description.data is None:
+        raise ConfigError("a table of one's own needs its data: give --data mine.csv")
+    files = find_files(description.data, folder)
+    options = guess(files, description)
+    name = description.name or _name(description.data, files)
+    if name in taken:
+        raise ConfigError(
+            f"task {name!r} is there already; name this one: --task-set name=my-{name}, or run "
+            f"that one: --task {name}"
+        )
+    columns = files.columns()
+    form = options.form(columns)
+    table = read_table(files, form)
+    _check(table, description, files.first)
+    same, doubles = duplicates(table, form.alphabet)
+    warned = (*doubles, *warnings(table))
+    groups = table.groups
+    if groups is None and not table.splits:
+        groups = same  # equal items stay together
+    spec = _spec(name, table, description, options, warned)
+    metrics = metrics_of(spec)
+    options = _judged(options, spec, metrics)
+    dataset = Dataset(
+        spec=spec,
+        source=",".join(Path(part.strip()).name for part in description.data.split(",")),
+        checksum=table.checksum,
+        simulated=False,
+        items=table.items,
+        targets=table.targets,
+        splits=table.splits or {"train": np.arange(len(table.items))},
+        ids=table.ids,
+        groups=groups,
+        report=(_understood(options, columns), *table.report(), *_cut(table), *warned),
+    )
+    everything = np.zeros(0, dtype=np.int64)
+    parts = {split: dataset.splits.get(split, everything) for split in ("validation", "test")}
+    completed(Split(dataset.splits["train"], **parts), dataset, 0)  # that it can be cut
+    recorded = TableOptions(**{f: getattr(options, f) for f in TableOptions.model_fields})
+    return table_task(name, recorded, [metric.name for metric in metrics]), recorded, dataset
+
+
+def table_task(name: str, options: TableOptions, metrics: Collection[str]) -> Task:
+    """Return the task of a table, which knows how its rows are ranked.
+
+    Args:
+        name: The task's.
+        options: With the metric that orders the rows.
+        metrics: All that score it.
+    """
+    primary = str(options.metric)
+    others = sorted(set(metrics) - {primary})
+
+    class Own(OwnTable):
+        ranking: ClassVar[Ranking] = Ranking(
+            metric=primary,
+            direction="lower" if options.direction == "lower" else "higher",
+            columns=tuple(
+                Column(metric=m, title=m.replace("_", " "), statistic="mean")
+                for m in (primary, *others)
+            ),
+            versions_of=(primary,),
+        )
+
+    Own.name = name
+    return Own()
+
+
+class OwnTable(Task):
+    """A table of one's own. Its data are read by `open_table`."""
+
+    version: ClassVar[str] = "1"
+    title: ClassVar[str] = "A table of one's own"
+    protocol: ClassVar[str] = "supervised"
+    Options: ClassVar[type[TableOptions]] = TableOptions
+    default_data: ClassVar[str] = ""
+
+    def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:
+        """Raise ConfigError: what a table is called is known once it is read."""
+        raise ConfigError(f"task {self.name!r} is a table: give --data, and no --task")
+
+
+def task_of(record: RunRecord, tasks: Mapping[str, Task]) -> Task | None:
+    """Return the task of a record: one that is registered, or the table that its spec describes.
+
+    Args:
+        record: Of a run.
+        tasks: Those that are registered, by name.
+    """
+    asked = record.run_spec.task_options
+    if asked.get("made_of") != "table":
+        return tasks.get(record.task)
+    try:
+        options = TableOptions.model_validate(asked)
+    except ValidationError:
+        return None
+    scores = [metric for metric in record.metric_versions if metric in record.metrics]
+    return None if options.metric is None else table_task(record.task, options, scores)
+
+
+def _description(
+    data: str | None, described: str, overrides: dict[str, str]
+) -> tuple[TableDescription, Path]:
+    """Return what is known of a table, and the folder that its path is relative to."""
+    if not described and data is not None and data.lower().endswith(".toml"):
+        described, data = data, None
+    values: dict[str, Any] = {}
+    folder = Path()
+    owner = f"table {data!r}"
+    if described:
+        path = Path(described)
+        values, folder, owner = read_description(path), path.parent, described
+    if data is not None:
+        values["data"], folder = data, Path()
+    return configure(TableDescription, values, overrides, owner), folder
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the fields of a description, not validated.
+
+    Raises:
+        DataError: It is missing, or no TOML.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: not TOML ({error}); expected what bench new task writes"
+        ) from error
+    if isinstance(values.get("data"), list):
+        values["data"] = ",".join(map(str, values["data"]))
+    return values
+
+
+def _name(data: str, files: TableFiles) -> str:
+    """Return the name of a task after its file or folder, less what tells splits apart."""
+    path = Path(data) if Path(data).is_dir() else files.first
+    name = path.resolve().name.lower()
+    for suffix in sorted(SUFFIXES, key=len, reverse=True):
+        if name.endswith(suffix):
+            name = name.removesuffix(suffix)
+            break
+    if files.by_split and not Path(data).is_dir():
+        words = re.split(r"([._-])", name)
+        name = "".join(word for word in words if word not in SPLIT_NAMES)
+    return re.sub(r"[^a-z0-9._-]+", "-", name).strip("._-")[:64] or "table"
+
+
+def _check(table: Table, description: TableDescription, path: Path) -> None:
+    """Raise DataError where nothing could be learned from a table."""
+    n = len(table.items)
+    if n < 3:
+        raise DataError(
+            f"{path}: {n} row{'s'[: n - 1]}; expected at least 3: to train, choose and test"
+        )
+    if len(table.classes) == 1:
+        raise DataError(
+            f"{path}: all {n:,} rows are of one class, {table.classes[0]!r}; expected two"
+        )
+    if table.splits and "train" not in table.splits:
+        raise DataError(f"{path}: no row is in the train split; expected some")
+    if description.checksum not in (None, table.checksum):
+        raise DataError(
+            f"{path}: holds content {table.checksum[:12]}, but its description says "
+            f"{str(description.checksum)[:12]}; get the data that it describes"
+        )
+
+
+def _spec(
+    name: str,
+    table: Table,
+    description: TableDescription,
+    options: TableOptions,
+    warned: tuple[str, ...],
+) -> TaskSpec:
+    items, kind = table.items, options.kind or "classes"
+    if isinstance(items, Features):
+        width = items.values.shape[1]
+        asked = Input.of_length(
+            width, kind="features", unit="sample", symbol="feature", alphabet=""
+        )
+    else:
+        alphabet = str(options.alphabet)
+        letters = set(alphabet.upper())
+        symbol = "residue" if alphabet == PROTEIN else "letter"
+        asked = Input(
+            symbol="nucleotide" if letters <= set("ACGTU") else symbol,
+            alphabet=alphabet,
+            min_length=int(items.lengths.min()),
+            max_length=int(items.lengths.max()),
+        )
+    sizes = {split: len(rows) for split, rows in table.splits.items()}
+    return TaskSpec(
+        name=name,
+        version=OwnTable.version,
+        title=description.title or OwnTable.title,
+        input=asked,
+        target=Target(kind=kind, names=table.classes or options.target or ()),
+        protocol=OwnTable.protocol,
+        train_size=sizes.get("train", len(items)),
+        validation_size=sizes.get("validation", 0),
+        test_size=sizes.get("test", 0),
+        default_epochs=description.epochs,
+        notes=warned,
+        reference=description.reference,
+        licence=description.licence,
+    )
+
+
+def _judged(options: TableOptions, spec: TaskSpec, metrics: Sequence[Metric]) -> TableOptions:
+    """Return options with the metric that orders the rows, and which way of it is better.
+
+    Raises:
+        ConfigError: There is no such metric, or none for this kind of target.
+    """
+    scores = [metric for metric in metrics if isinstance(metric, SplitMetric)]
+    names = ", ".join(sorted(metric.name for metric in scores)) or "none"
+    if options.metric is None:
+        chosen = next((m for m in scores if options.kind in m.default_for), None)
+        why = f"no metric is the default for {options.kind}"
+    else:
+        chosen = next((m for m in scores if m.name == options.metric), None)
+        why = f"no metric {options.metric!r} for {options.kind}"
+    if chosen is None:
+        raise ConfigError(f"{why}; name one, --task-set metric=NAME: {names}")
+    direction = chosen.outputs(spec)[chosen.name].direction
+    return options.model_copy(update={"metric": chosen.name, "direction": direction})
+
+
+def _understood(options: TableOptions, columns: Sequence[str]) -> str:
+    """Return how the columns are read, and how to say otherwise."""
+    items = f"sequence={options.sequence}" if options.sequence else "features=*"
+    if not options.sequence and options.features != ("*",):
+        items = f"features={len(options.features or ())} columns"
+    said = [items, f"target={','.join(options.target or ())}", f"kind={options.kind}"]
+    said += [
+        f"{field}={value}"
+        for field in ("split", "group", "id")
+        if (value := getattr(options, field))
+    ]
+    if options.sequence:
+        said.append(f"alphabet={options.alphabet}")
+        said.append(f"ambiguous={options.ambiguous}")
+    read = {options.sequence, *(options.target or ()), options.split, options.group, options.id}
+    rest = [name for name in columns if name not in read] if options.sequence else []
+    unread = f"; not read: {', '.join(rest[:8])}{', ...' if len(rest) > 8 else ''}" if rest else ""
+    return f"read as {' '.join(said)}{unread}; to say otherwise: --task-set FIELD=COLUMN"
+
+
+def _cut(table: Table) -> tuple[str, ...]:
+    """Return what is cut for each seed, in words."""
+    absent = [
+        f"{share:.0%} for {name}"
+        for name, share in (("test", TEST_SHARE), ("validation", VALIDATION_SHARE))
+        if name not in table.splits
+    ]
+    by = "by group" if table.groups is not None else "by class" if table.classes else "by chance"
+    return (f"cut from train by each seed, {by}: {', then '.join(absent)}",) if absent else ()

@@ -1,0 +1,132 @@
+"""What a person should know of a table before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import UNKNOWN, Features, Items, Sequences
+from codonbench.data.table import Table
+
+IntArray = npt.NDArray[np.int64]
+
+COMPLEMENT = str.maketrans("ACGTU", "TGCAA")
+
+_LONG = 100_000  # letters above which a batch of them may not fit a device
+_TOGETHER = 1 << 24  # letters that are reversed at a time
+
+
+def same_items(items: Items, alphabet: str) -> tuple[IntArray, IntArray]:
+    """Return for each item a number that equal items share, and one for reverse complements too.
+
+    Args:
+        items: N of them.
+        alphabet: Of sequences; letters without a complement are never reversed.
+
+    Returns:
+        Both of shape (N,). Numbers are hashes: for this process alone.
+    """
+    if isinstance(items, Features):
+        exact = np.fromiter((hash(row.tobytes()) for row in items.values), np.int64, len(items))
+        return exact, exact
+    exact = np.fromiter(_hashes(items.letters, items.offsets), np.int64, len(items))
+    pairs = _complement(alphabet)
+    if pairs is None:
+        return exact, exact
+    reverse = np.empty_like(exact)
+    step = max(1, int(_TOGETHER // max(items.lengths.mean(), 1)))
+    for low in range(0, len(items), step):
+        offsets = items.offsets[low : low + step + 1]
+        reversed_ = pairs[items.letters[offsets[0] : offsets[-1]][::-1]]
+        ends = offsets[-1] - offsets[::-1]
+        reverse[low : low + step] = list(_hashes(reversed_, ends))[::-1]
+    return exact, np.minimum(exact, reverse)
+
+
+def _hashes(letters: npt.NDArray[np.uint8], offsets: IntArray) -> Iterator[int]:
+    whole = np.ascontiguousarray(letters).data
+    return (hash(bytes(whole[a:b])) for a, b in pairwise(offsets.tolist()))
+
+
+def _complement(alphabet: str) -> npt.NDArray[np.uint8] | None:
+    """Return the index of each letter's complement; None where the letters are no nucleotides."""
+    upper = alphabet.upper().replace("U", "T")
+    if set(upper) != set("ACGT") or len(upper) != 4:
+        return None
+    table = np.full(256, UNKNOWN, dtype=np.uint8)
+    table[:4] = [upper.index(letter.translate(COMPLEMENT)) for letter in upper]
+    return table
+
+
+def duplicates(table: Table, alphabet: str) -> tuple[IntArray, tuple[str, ...]]:
+    """Return which items are the same, and a sentence for each thing to be said of that.
+
+    Args:
+        table: The table.
+        alphabet: Of its sequences.
+
+    Returns:
+        A number for each item, shape (N,), that equal items and reverse complements share; and the
+        sentences, of items that stand in two splits, or twice where there are none.
+    """
+    exact, either = same_items(table.items, alphabet)
+    sentences = []
+    classes = table.targets.astype(np.int64) if table.targets.ndim == 1 else None
+    either = np.unique(either, return_inverse=True)[1]
+    if len(table.splits) < 2:
+        twice = len(either) - len(np.unique(either))
+        if twice:
+            rows = np.arange(len(either))
+            conflicts = _conflicts(either, classes, rows, rows)
+            sentences.append(
+                f"{twice:,} of {len(either):,} items repeat another, exactly or as its reverse "
+                f"complement{conflicts}; they stay in one split"
+            )
+    for one, other in combinations(table.splits, 2):
+        first, second = table.splits[one], table.splits[other]
+        common = np.isin(either[second], either[first])
+        if common.any():
+            same = int(np.isin(exact[second], exact[first]).sum())
+            n = int(common.sum())
+            kinds = f" ({n - same:,} as reverse complement)" if n > same else ""
+            conflicts = _conflicts(either, classes, first, second)
+            sentences.append(
+                f"{n:,} of {len(second):,} {other} items stand in {one}{kinds}{conflicts}"
+            )
+    return either, tuple(sentences)
+
+
+def _conflicts(same: IntArray, classes: IntArray | None, first: IntArray, second: IntArray) -> str:
+    """Return how many of `second` stand in `first` with another class, in words."""
+    if classes is None:
+        return ""
+    n_classes = int(classes.max()) + 1
+    keys = same * n_classes + classes
+    of_item = np.bincount(same[first], minlength=int(same.max()) + 1)
+    known, counts = np.unique(keys[first], return_counts=True)
+    place = np.minimum(np.searchsorted(known, keys[second]), len(known) - 1)
+    agreeing = np.where(known[place] == keys[second], counts[place], 0)
+    n = int((of_item[same[second]] > agreeing).sum())
+    return f", {n:,} with another class" if n else ""
+
+
+def warnings(table: Table) -> tuple[str, ...]:
+    """Return a sentence for each thing that makes a table's scores less than they seem."""
+    sentences = []
+    if table.classes and "train" in table.splits:
+        trained = set(table.targets[table.splits["train"]].tolist())
+        for index, name in enumerate(table.classes):
+            if index not in trained:
+                sentences.append(f"class {name!r} is in no training item, so none can be learned")
+    if isinstance(table.items, Sequences) and table.items.lengths.max() > _LONG:
+        row = int(table.items.lengths.argmax())
+        sentences.append(
+            f"item {row + 1:,} has {table.items.lengths[row]:,} letters; every batch with it is as "
+            "long, which may not fit the memory"
+        )
+    if table.targets.ndim == 2 and (missing := int(np.isnan(table.targets).sum())):
+        sentences.append(f"{missing:,} of {table.targets.size:,} targets are missing")
+    return tuple(sentences)
