@@ -13,14 +13,18 @@ from torch import Tensor
 
 from codonbench.contracts import Outputs
 from codonbench.data.stream import Batch, first_positions
-from codonbench.engines.batches import StepInput, step_inputs
-from codonbench.engines.rungs import COMPILED, TRACED, Rung
+from codonbench.engines.capture import COMPILED, TRACED, Rung
+from codonbench.engines.ensemble import StepInput, step_inputs
 from codonbench.engines.traced import Traced, most_seeds, train_together
-from codonbench.protocols.base import Evaluation, Schedule
-from codonbench.protocols.referee import Instructions, Referee, Shown, unwatched
-from codonbench.training.checkpoint import Checkpointer
-from codonbench.training.feed import Feed
-from codonbench.training.loop import train
+from codonbench.protocols.referee import (
+    Evaluation,
+    Instructions,
+    Referee,
+    Schedule,
+    Shown,
+    unwatched,
+)
+from codonbench.training.loop import Checkpointer, Feed, train
 from codonbench_datasets.decipher import Positions
 from contenders.ground import SEEDS, WARM, Ground
 

@@ -10,14 +10,13 @@ from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.data.stream import Batch
-from codonbench.engines.batches import rows_of, step_inputs
 from codonbench.engines.blocks import Blocks
-from codonbench.engines.check import check_against_reference, same_alone
-from codonbench.engines.rungs import COMPILED, GRAPH, LADDER, captured, recorded
-from codonbench.engines.traced import Traced
+from codonbench.engines.capture import COMPILED, GRAPH, LADDER, captured, recorded
+from codonbench.engines.ensemble import rows_of, step_inputs
+from codonbench.engines.traced import Traced, check_against_reference, same_alone
 from codonbench.errors import CannotCapture
 from codonbench.execution.run import run, run_all
-from codonbench.protocols.base import RunSetup
+from codonbench.protocols.referee import RunSetup
 from codonbench.records.store import Store
 from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.request import train_request

@@ -499,7 +499,7 @@ def test_a_hard_coded_genetic_code_never_deciphers(toys, seed):
 
 def test_it_is_the_relabelling_that_stops_a_hard_coded_genetic_code(toys, monkeypatch):
     monkeypatch.setattr(
-        "codonbench.protocols.base.relabelling", lambda n, salt, seed: Relabelling(np.arange(n))
+        "codonbench.protocols.referee.relabelling", lambda n, salt, seed: Relabelling(np.arange(n))
     )
     crib = crib_model(toys.job("mlp-64", task="human-codon").dataset.spec)
     record, _ = toys.run(crib, task="human-codon", pairs=2_000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from codonbench.records.checkpoint_files import Checkpoints, Progress
-from codonbench.training.checkpoint import read_state
+from codonbench.training.state import read_state
 
 ORIGIN = "o" * 64
 STATE = hashlib.sha256(b"a state").digest()

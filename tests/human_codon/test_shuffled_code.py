@@ -10,7 +10,7 @@ from codonbench.data.relabelling import hidden_generator
 from codonbench.data.stream import Stream
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run import run
-from codonbench.protocols.base import RunSetup
+from codonbench.protocols.referee import RunSetup
 from codonbench_datasets.human_codon.genetic_code import CLASSES, CODONS
 from codonbench_datasets.human_codon.spec import NOTE, shuffled
 from codonbench_datasets.human_codon.task import HumanCodon, HumanCodonOptions

@@ -18,8 +18,7 @@ from codonbench.errors import ConfigError
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run import run
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.base import RunSetup
-from codonbench.protocols.referee import unwatched
+from codonbench.protocols.referee import RunSetup, unwatched
 from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss
 from codonbench.training.request import train_request
 

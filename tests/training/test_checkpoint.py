@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
-from codonbench.engines.rungs import GRAPH, LADDER, captured
+from codonbench.engines.capture import GRAPH, LADDER, captured
 from codonbench.execution.in_process import train
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.run import run_all
 from codonbench.records.store import Store
-from codonbench.training.checkpoint import Checkpointer
+from codonbench.training.loop import Checkpointer
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def no_waiting_for_the_disk(monkeypatch):
 @pytest.fixture
 def unsparing(monkeypatch):
     """Keep a checkpoint at every chance, whatever that costs."""
-    monkeypatch.setattr("codonbench.training.checkpoint.SPARING", 0)
+    monkeypatch.setattr("codonbench.training.loop.SPARING", 0)
 
 
 @pytest.fixture
@@ -217,8 +217,8 @@ def test_the_interval_follows_what_a_checkpoint_costs(monkeypatch, every, costs,
             kept.append(now[0])
             now[0] += costs
 
-    monkeypatch.setattr("codonbench.training.checkpoint.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("codonbench.training.checkpoint.loose_ends", lambda state: "")
+    monkeypatch.setattr("codonbench.training.loop.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("codonbench.training.loop.loose_ends", lambda state: "")
     state = SimpleNamespace()
     feed = SimpleNamespace(state=state, run=0, over=False, position=0)
     checkpointer = Checkpointer(Referees(), every, {}, [state])

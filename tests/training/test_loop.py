@@ -7,11 +7,11 @@ from torch import nn
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.errors import PluginError
 from codonbench.execution.referees import RefereeGroup
-from codonbench.protocols.base import RunSetup
-from codonbench.training.checkpoint import Checkpointer
+from codonbench.protocols.referee import RunSetup
 from codonbench.training.determinism import hash_weights, pin_arithmetic, seeded_globals
-from codonbench.training.feed import Feed
 from codonbench.training.loop import (
+    Checkpointer,
+    Feed,
     binary_cross_entropy,
     cross_entropy,
     evaluate,

@@ -20,11 +20,10 @@ from codonbench.execution.prepare import Job, prepare
 from codonbench.execution.run import Train, run
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.base import RunSetup
-from codonbench.protocols.referee import Referee, Watch, unwatched
+from codonbench.protocols.referee import Referee, RunSetup, Watch, unwatched
 from codonbench.records.checkpoint_files import Checkpoints
 from codonbench.training.determinism import seeded_globals
-from codonbench.training.result import TrainResult
+from codonbench.training.request import TrainResult
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from codonbench.execution.run import Outcome, Train
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
 from codonbench.records.checkpoint_files import Checkpoints
 from codonbench.records.printable import printable
-from codonbench.training.result import TrainResult
+from codonbench.training.request import TrainResult
 
 _REFRESH_PAIRS = 2_048  # evaluations come by the hundred; a bar need not follow each
 

@@ -2,7 +2,7 @@
 
 A training step is captured once and replayed, for several seeds at a time, without Python's or
 autograd's overhead: by TorchScript's interpreter (``traced``), or compiled (``compiled``). Both
-serve modules that claim to be row-independent; `check` holds that claim and the captured step to
+serve modules that claim to be row-independent; `traced` holds that claim and the captured step to
 the reference in float64 before it is used, and `engines.train` steps down a rung, at last to the
 plain loop, where either does not hold.
 """

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codonbench.engines.batches import Ahead
+from codonbench.engines.ensemble import Ahead
 from codonbench.engines.traced import Traced, positions, positions_due, show_due, supplied, trained
 from codonbench.errors import CannotCapture
-from codonbench.training.checkpoint import Checkpointer
-from codonbench.training.feed import Feed, ask
+from codonbench.training.loop import Checkpointer, Feed, ask
 
 STEPS = 64  # of a block: a few milliseconds on a GPU
 

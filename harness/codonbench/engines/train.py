@@ -1,6 +1,6 @@
 """Some runs of one model trained: several in one captured step, or one by one in the plain loop.
 
-Nothing here knows a true target, a seed or a salt; see `training.state.TrainRequest`.
+Nothing here knows a true target, a seed or a salt; see `training.request.TrainRequest`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,30 @@ import torch
 
 from codonbench.contracts import BatchLearner, Model, ModelConfig
 from codonbench.contracts.run_record import Engine
-from codonbench.engines.batches import rows_of
 from codonbench.engines.blocks import Blocks, train_in_blocks
-from codonbench.engines.check import check_against_reference, check_claims, same_alone
-from codonbench.engines.rungs import LADDER, Rung
-from codonbench.engines.traced import Traced, most_seeds, train_together
+from codonbench.engines.capture import LADDER, Rung
+from codonbench.engines.ensemble import rows_of
+from codonbench.engines.traced import (
+    Traced,
+    check_against_reference,
+    check_claims,
+    most_seeds,
+    same_alone,
+    train_together,
+)
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.records.printable import storable
-from codonbench.training.checkpoint import Checkpointer, read_state, restore
 from codonbench.training.determinism import hash_weights, seeded_globals
-from codonbench.training.feed import Feed, Referees
+from codonbench.training.loop import Checkpointer, Feed, Referees
 from codonbench.training.loop import train as train_eagerly
-from codonbench.training.request import TrainRequest
-from codonbench.training.result import ENGINE, ENGINE_VERSION, TrainResult, last_words
-from codonbench.training.state import TrainState, make_state
+from codonbench.training.request import (
+    ENGINE,
+    ENGINE_VERSION,
+    TrainRequest,
+    TrainResult,
+    last_words,
+)
+from codonbench.training.state import TrainState, make_state, read_state, restore
 
 
 def train_runs(

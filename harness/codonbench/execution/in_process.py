@@ -11,10 +11,9 @@ from dataclasses import replace
 from codonbench.contracts import Model, Reference
 from codonbench.execution.prepare import Job
 from codonbench.execution.referees import RefereeGroup
-from codonbench.protocols.base import RunSetup
-from codonbench.protocols.referee import Referee, Watch, unwatched
+from codonbench.protocols.referee import Referee, RunSetup, Watch, unwatched
 from codonbench.records.checkpoint_files import Checkpoints
-from codonbench.training.result import TrainResult, last_words
+from codonbench.training.request import TrainResult, last_words
 
 TOGETHER = 10
 """Seeds trained together: what more would share of a step's overhead is little."""

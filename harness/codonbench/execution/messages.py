@@ -39,10 +39,8 @@ from codonbench.data.stream import BatchClock
 from codonbench.execution.process import Frame, framed, importable
 from codonbench.plugins.discovery import import_file
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.base import Evaluation
-from codonbench.protocols.referee import Instructions
-from codonbench.training.request import TrainRequest
-from codonbench.training.result import MOST_DETAILS
+from codonbench.protocols.referee import Evaluation, Instructions
+from codonbench.training.request import MOST_DETAILS, TrainRequest
 
 if TYPE_CHECKING:
     from codonbench.execution.prepare import Job

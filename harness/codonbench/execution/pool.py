@@ -47,7 +47,7 @@ from codonbench.execution.worker_process import Launch, WorkerProcess, launch_wo
 from codonbench.protocols.referee import Referee, Shown, Watch
 from codonbench.records.checkpoint_files import Checkpoints
 from codonbench.records.printable import harmless, visible
-from codonbench.training.result import TrainResult
+from codonbench.training.request import TrainResult
 
 GRACE = 10.0
 """Seconds a worker has to tell what it has once asked to stop, and to be done once all is told."""

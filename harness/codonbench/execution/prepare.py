@@ -13,7 +13,7 @@ from codonbench.errors import BenchError, ConfigError, PluginError
 from codonbench.execution.machine import choose_device
 from codonbench.plugins.entries import ModelEntry, TaskEntry
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.base import Protocol
+from codonbench.protocols.referee import Protocol
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,9 @@ from codonbench.contracts.provenance import TorchFacts
 from codonbench.errors import OutOfTurnError
 from codonbench.execution.machine import describe_machine
 from codonbench.execution.prepare import Job
-from codonbench.protocols.base import RunSetup
-from codonbench.protocols.referee import Instructions, Referee, Shown, Watch
+from codonbench.protocols.referee import Instructions, Referee, RunSetup, Shown, Watch
 from codonbench.records.checkpoint_files import Checkpoints, Progress
-from codonbench.training.request import TrainRequest, train_request
-from codonbench.training.result import TrainResult
+from codonbench.training.request import TrainRequest, TrainResult, train_request
 
 
 class Shares:

@@ -29,7 +29,7 @@ from codonbench.records.checkpoint_files import Checkpoints
 from codonbench.records.locks import Holder, Page
 from codonbench.records.store import Store
 from codonbench.scoring.score import Scores, comparability_key, score, score_validation
-from codonbench.training.result import TrainResult
+from codonbench.training.request import TrainResult
 
 Train = Callable[[Job, Watch, Checkpoints | None], Iterator[tuple[Referee, TrainResult]]]
 """Trains a model: `in_process.train` in this process, `pool.WorkerPool.train` in others."""

@@ -32,7 +32,7 @@ from codonbench.contracts.run_spec import configure
 from codonbench.errors import ConfigError, PluginError
 
 if TYPE_CHECKING:
-    from codonbench.protocols.base import Protocol
+    from codonbench.protocols.referee import Protocol
 
 ModelClass = type[Model] | type[Reference]
 

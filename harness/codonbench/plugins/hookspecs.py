@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from codonbench.contracts import Metric, Model, Reference, Task, Trajectory
     from codonbench.contracts.run_record import RunRecord
     from codonbench.contracts.run_spec import RunSpec
-    from codonbench.protocols.base import Protocol
+    from codonbench.protocols.referee import Protocol
     from codonbench.report.site.figures import Figures
 
 hookspec = pluggy.HookspecMarker("codonbench")

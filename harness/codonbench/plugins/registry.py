@@ -28,7 +28,7 @@ from codonbench.plugins.hook_check import check_hooks
 from codonbench.plugins.selection import Candidate
 
 if TYPE_CHECKING:
-    from codonbench.protocols.base import Protocol
+    from codonbench.protocols.referee import Protocol
 
 EntryT = TypeVar("EntryT", bound=Entry)
 

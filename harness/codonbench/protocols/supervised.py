@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from codonbench.contracts import Outputs, TaskSpec
 from codonbench.data.stream import BatchClock
-from codonbench.protocols.base import Evaluation, Protocol, RunSetup, Schedule
+from codonbench.protocols.referee import Evaluation, Protocol, RunSetup, Schedule
 
 LEAST = 0.5
 """Between two looks at the validation split in the long run: epochs, at least, ..."""

@@ -26,7 +26,7 @@ from codonbench.data.encodings import Encoder, make_encoder
 from codonbench.errors import DownloadError
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.base import RunSetup
+from codonbench.protocols.referee import RunSetup
 from codonbench.testing.checks import Facts
 from codonbench.testing.environment import Printed
 from codonbench.training.determinism import seeded_globals

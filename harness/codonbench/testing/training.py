@@ -13,16 +13,15 @@ import torch
 from torch import Tensor
 
 from codonbench.contracts import BatchLearner
-from codonbench.engines.check import check_against_reference, check_claims, same_alone
-from codonbench.engines.rungs import TRACED
-from codonbench.engines.traced import Traced
+from codonbench.engines.capture import TRACED
+from codonbench.engines.traced import Traced, check_against_reference, check_claims, same_alone
 from codonbench.errors import CannotCapture
 from codonbench.testing.checks import Verdict, failed, last_line, passed, skipped, warning
 from codonbench.testing.environment import generators
 from codonbench.testing.subject import DEVICE, STEPS, Subject
 from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.loop import loss_of, make_step
-from codonbench.training.result import ENGINE as EAGER
+from codonbench.training.request import ENGINE as EAGER
 from codonbench.training.state import TrainState
 
 _LEARNING_BATCHES = 300

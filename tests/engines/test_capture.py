@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from codonbench.engines.recurrent import unrolled
+from codonbench.engines.capture import unrolled
 from codonbench.errors import CannotCapture
 
 CODONS = torch.stack(
