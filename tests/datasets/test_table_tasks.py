@@ -11,12 +11,14 @@ from codonbench.contracts import TaskOptions
 from codonbench.data import download
 from codonbench.errors import DataError
 from codonbench_datasets._table_task import FOLDER_VARIABLE
+from codonbench_datasets.expression import Golub, TcgaBreast
 from codonbench_datasets.mrfp_expression import MrfpExpression
 from codonbench_datasets.yeast_promoter import CEILING, YeastPromoter
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("CODONBENCH_TEST_DATA", ROOT.parent / "shared" / "data"))
 YEAST = DATA / "tasks" / "yeast_promoter_mpra"
+EXPRESSION = DATA / "tasks" / "expression"
 MRFP = DATA / "tasks" / "mrna_regression"
 
 
@@ -55,6 +57,51 @@ def test_mrfp_has_the_published_split(tmp_path):
     assert sizes(found) == [1021, 219, 219]
     assert found.items.text("ACGT")[0].startswith("ATG")
     assert (found.source, found.checksum) == ("mrfp-expression", MrfpExpression.content)
+
+
+@pytest.mark.skipif(not EXPRESSION.is_dir(), reason=f"no real data in {EXPRESSION}")
+@pytest.mark.parametrize(
+    ("task", "shape", "train", "test"),
+    [
+        (Golub(), (72, 7129), [27, 11], [20, 14]),
+        (TcgaBreast(), (220, 384), [45, 30, 75], [21, 14, 35]),
+    ],
+)
+def test_expression_has_the_published_split(task, shape, train, test, tmp_path):
+    found = load(task, EXPRESSION, tmp_path)
+    assert found.items.values.shape == shape
+    counts = [np.bincount(found.targets[rows]).tolist() for rows in found.splits.values()]
+    assert counts == [train, test]
+    assert (found.source, found.checksum) == (task.name, task.content)
+
+
+def test_the_public_copy_of_golub_names_its_columns_otherwise(tmp_path, monkeypatch):
+    """As `write.csv` of R writes it: quoted names and classes, the class first."""
+    monkeypatch.setattr(
+        Golub, "input", Golub.input.model_copy(update={"max_length": 2, "min_length": 2})
+    )
+    rows = {"train": [("ALL", -214, -153), ("AML", 5, 142)], "test": [("AML", 10, 0)]}
+
+    def send(source, part, progress):
+        split = Path(source.url).stem.split("-")[1]
+        lines = [f'"{label}",{a},{b}\n' for label, a, b in rows[split]]
+        part.write_text('"labels","AFFX.BioB.5_at","A28102_at"\n' + "".join(lines))
+
+    monkeypatch.setattr(download, "_download", send)
+    (tmp_path / "copy").mkdir()
+    for split, own in rows.items():
+        lines = [f"{label},{a},{b}\n" for label, a, b in own]
+        (tmp_path / "copy" / f"golub_{split}.csv").write_text("label,g0,g1\n" + "".join(lines))
+    copied = Golub().read(tmp_path / "copy", downloaded=False)
+    monkeypatch.setattr(Golub, "content", copied.checksum)
+    fetched = load(Golub(), "golub", tmp_path / "cache")
+    assert fetched.checksum == copied.checksum
+    assert fetched.items.values.tolist() == [[-214, -153], [5, 142], [10, 0]]
+    assert (fetched.spec.train_size, fetched.spec.validation_size, fetched.spec.test_size) == (
+        2,
+        0,
+        1,
+    )
 
 
 SEQUENCE = "ATG" + "ACGT" * 168 + "TGA"
@@ -113,5 +160,7 @@ def test_what_must_be_converted_first_is_said(tmp_path, monkeypatch):
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     with pytest.raises(DataError, match=r"columns sequence .* expression, group and split"):
         load(YeastPromoter(), "yeast-promoter", tmp_path)
+    with pytest.raises(DataError, match=r"R object.*tcga-breast_train and tcga-breast_test"):
+        load(TcgaBreast(), "tcga-breast", tmp_path)
     with pytest.raises(DataError, match=r"no all\.csv or yeast-promoter\.csv"):
         load(YeastPromoter(), tmp_path, tmp_path)

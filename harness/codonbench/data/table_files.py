@@ -7,6 +7,7 @@ import gzip
 import io
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -257,9 +258,10 @@ def read_chunks(
 
 def _insist_on(path: Path, names: list[str], asked: Iterable[str], kind: str) -> None:
     """Raise DataError where a column is missing, or stands twice."""
+    counts = Counter(names)
     for column in asked:
-        if names.count(column) != 1:
-            number = "no column" if column not in names else "more than one column"
+        if counts[column] != 1:
+            number = "no column" if column not in counts else "more than one column"
             found = ", ".join(name[:32] for name in names[:12])
             where = {"delimited": ", line 1", "fasta": ", first header"}.get(kind, "")
             what = "header reads" if kind == "delimited" else "columns are"
@@ -344,8 +346,9 @@ def _delimited_chunks(
         first = file.readline()
         rows = max(1, min(rows, MOST_ROWS, _CHUNK_CHARACTERS // max(len(first), 1)))
     asked = [*columns, *numbers]
+    numeric = set(numbers)
     types: dict[Any, Any] = {
-        i: np.float32 if name in set(numbers) else object for i, name in enumerate(names)
+        i: np.float32 if name in numeric else object for i, name in enumerate(names)
     }
     line = 2
     with _open(path) as file:
