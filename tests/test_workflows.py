@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from codonbench.records.untrusted import MAX_BYTES
+from codonbench.records.files import MAX_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".github" / "workflows"

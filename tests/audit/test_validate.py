@@ -9,7 +9,7 @@ import pytest
 from codonbench import errors
 from codonbench.audit import validate as validation
 from codonbench.contracts.run_spec import content_hash
-from codonbench.records.untrusted import MAX_BYTES, MAX_DEPTH
+from codonbench.records.files import MAX_BYTES, MAX_DEPTH
 from codonbench_datasets.gue_tf import gue_tf
 from codonbench_datasets.human_codon.task import HumanCodon
 

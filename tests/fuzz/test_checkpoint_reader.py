@@ -9,7 +9,7 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from codonbench.records.checkpoint_files import Checkpoints, Progress
+from codonbench.records.unfinished import Checkpoints, Progress
 from codonbench.training.state import read_state
 
 ORIGIN = "o" * 64

@@ -11,7 +11,7 @@ from codonbench.audit.validate import validate
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import KeyFileError, SignatureError, StoreError
 from codonbench.ranking.board import build_board
-from codonbench.records.migrations import upgrade
+from codonbench.records.files import check_numbers_and_depth, read_json
 from codonbench.records.signing import (
     make_key,
     read_private_key,
@@ -20,8 +20,7 @@ from codonbench.records.signing import (
     signature_path,
     signer_of,
 )
-from codonbench.records.store import BadRecord, Store, read_record
-from codonbench.records.untrusted import check_numbers_and_depth, read_json
+from codonbench.records.store import BadRecord, Store, read_record, upgrade
 from codonbench.report.markdown import render_board
 from codonbench_datasets.human_codon.task import HumanCodon
 

@@ -8,8 +8,7 @@ import pytest
 from codonbench.audit.validate import validate
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
-from codonbench.records.migrations import CURRENT, upgrade
-from codonbench.records.store import read_record
+from codonbench.records.store import CURRENT, read_record, upgrade
 
 OLDEST = Path(__file__).parents[1] / "golden" / "record-schema-1.json"
 """The first golden record of schema version 1. Never to be written again."""

@@ -13,8 +13,8 @@ import pytest
 
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
-from codonbench.records.migrations import CURRENT
-from codonbench.records.store import BadRecord, Store, amend_record, read_record, write_atomically
+from codonbench.records.files import write_atomically
+from codonbench.records.store import CURRENT, BadRecord, Store, amend_record, read_record
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from codonbench.records.printable import visible
+from codonbench.records.files import visible
 from codonbench.report.markdown import plain
 
 MARKUP = st.text(alphabet=list("<>&|`*_[]()!#-+=~$\\@:/.w1 \n\t\"'ax\u202e\u0301"), max_size=40)

@@ -21,7 +21,7 @@ from codonbench.execution.run import Train, run
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Referee, RunSetup, Watch, unwatched
-from codonbench.records.checkpoint_files import Checkpoints
+from codonbench.records.unfinished import Checkpoints
 from codonbench.training.determinism import seeded_globals
 from codonbench.training.request import TrainResult
 

@@ -19,10 +19,9 @@ from codonbench.contracts.run_record import RunRecord, seals
 from codonbench.contracts.run_spec import content_hash
 from codonbench.data.own_table import task_of
 from codonbench.errors import SignatureError, StoreError
-from codonbench.records.migrations import upgrade
-from codonbench.records.printable import printable
+from codonbench.records.files import printable, read_json
 from codonbench.records.signing import Keys, signer_of
-from codonbench.records.untrusted import read_json
+from codonbench.records.store import upgrade
 
 _MOST = 20
 """Departures from the format that are named for one file."""

@@ -11,7 +11,7 @@ from codonbench.audit.repeat import repeat
 from codonbench.contracts import Column, Frozen, Ranking
 from codonbench.contracts.run_record import Engine, RunRecord
 from codonbench.plugins.registry import Registry
-from codonbench.records.printable import printable
+from codonbench.records.files import printable
 from codonbench.scoring.score import Number
 
 BAND_FACTOR = 4.0

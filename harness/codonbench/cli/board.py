@@ -52,7 +52,7 @@ def leaderboard(
     alone. The same records give the same bytes. Each task says how its rows
     are ranked: records of a task that is not installed are not counted.
     """
-    from codonbench.records.store import write_atomically
+    from codonbench.records.files import write_atomically
 
     _, _, board = _board(results, plugin, plugins_dir)
     wanted = _files(board, board_folder(results) if out is None else out)
@@ -91,7 +91,8 @@ def site(
     Pictures are made from trajectories, where these are at hand, and kept from then on: one file
     a row, for as long as it belongs to the records. --check needs committed files only.
     """
-    from codonbench.records.store import Store, write_atomically
+    from codonbench.records.files import write_atomically
+    from codonbench.records.store import Store
     from codonbench.report.site import files
     from codonbench.report.site.figures import all_figures
 
@@ -127,7 +128,7 @@ def _board(
     """Return what is in a results folder, the plugins, and the board; say what is not counted."""
     from codonbench.cli.loading import load_plugins
     from codonbench.ranking.board import build_board
-    from codonbench.records.printable import visible
+    from codonbench.records.files import visible
     from codonbench.records.store import Store
 
     store = Store(results)

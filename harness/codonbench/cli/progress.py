@@ -19,8 +19,8 @@ from codonbench.contracts.run_spec import RunSpec
 from codonbench.execution.prepare import Job
 from codonbench.execution.run import Outcome, Train
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
-from codonbench.records.checkpoint_files import Checkpoints
-from codonbench.records.printable import printable
+from codonbench.records.files import printable
+from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
 
 _REFRESH_PAIRS = 2_048  # evaluations come by the hundred; a bar need not follow each

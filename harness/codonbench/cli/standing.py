@@ -12,7 +12,7 @@ from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.board import Row, Table, build_board
 from codonbench.ranking.statistics import Mean, Median
-from codonbench.records.printable import visible
+from codonbench.records.files import visible
 from codonbench.records.store import Store
 from codonbench.report.markdown import (
     NONE,

@@ -26,7 +26,7 @@ from codonbench.engines.traced import (
     train_together,
 )
 from codonbench.errors import CannotCapture, UsageError
-from codonbench.records.printable import storable
+from codonbench.records.files import storable
 from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.loop import Checkpointer, Feed, Referees
 from codonbench.training.loop import train as train_eagerly

@@ -30,7 +30,7 @@ from codonbench.plugins.discovery import (
 )
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.selection import Selection
-from codonbench.records.printable import harmless
+from codonbench.records.files import harmless
 
 _PATIENCE = 60.0  # seconds for a plugin to load
 

@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 from codonbench.contracts.provenance import Circumstances, DeviceKind
 from codonbench.errors import BusyError, StoreError
 from codonbench.execution.machine import clock_mhz, gpu_uuid, load_average
-from codonbench.records.locks import Holder, Ledger
+from codonbench.records.unfinished import Holder, Ledger
 
 Say = Callable[[str], None]
 
@@ -76,7 +76,7 @@ def occupied(device: DeviceKind, terms: Terms, say: Say) -> Iterator[Circumstanc
     things, alone = _things(device), terms.alone or device == "cuda"
     with ExitStack() as stack:
         try:
-            page = stack.enter_context(Ledger(locks_folder()).opened())
+            page = stack.enter_context(Ledger.opened(locks_folder()))
         except OSError as error:
             if terms.alone:
                 raise StoreError(

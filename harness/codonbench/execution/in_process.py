@@ -12,7 +12,7 @@ from codonbench.contracts import Model, Reference
 from codonbench.execution.prepare import Job
 from codonbench.execution.referees import RefereeGroup
 from codonbench.protocols.referee import Referee, RunSetup, Watch, unwatched
-from codonbench.records.checkpoint_files import Checkpoints
+from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult, last_words
 
 TOGETHER = 10

@@ -45,8 +45,8 @@ from codonbench.execution.referees import RefereeGroup
 from codonbench.execution.sandbox import Sandbox
 from codonbench.execution.worker_process import Launch, WorkerProcess, launch_worker
 from codonbench.protocols.referee import Referee, Shown, Watch
-from codonbench.records.checkpoint_files import Checkpoints
-from codonbench.records.printable import harmless, visible
+from codonbench.records.files import harmless, visible
+from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
 
 GRACE = 10.0

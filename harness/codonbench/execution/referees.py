@@ -14,7 +14,7 @@ from codonbench.errors import OutOfTurnError
 from codonbench.execution.machine import describe_machine
 from codonbench.execution.prepare import Job
 from codonbench.protocols.referee import Instructions, Referee, RunSetup, Shown, Watch
-from codonbench.records.checkpoint_files import Checkpoints, Progress
+from codonbench.records.unfinished import Checkpoints, Progress
 from codonbench.training.request import TrainRequest, TrainResult, train_request
 
 

@@ -25,9 +25,8 @@ from codonbench.execution.machine import clock_mhz, describe_machine
 from codonbench.execution.prepare import Job
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Referee, Watch
-from codonbench.records.checkpoint_files import Checkpoints
-from codonbench.records.locks import Holder, Page
 from codonbench.records.store import Store
+from codonbench.records.unfinished import Checkpoints, Holder, Ledger
 from codonbench.scoring.score import Scores, comparability_key, score, score_validation
 from codonbench.training.request import TrainResult
 
@@ -291,7 +290,7 @@ def _checkpoints(job: Job, store: Store, every: float | None, say: Say) -> Check
 
 
 def _claimed(
-    run_specs: Sequence[RunSpec], claims: Page, terms: Terms, say: Say
+    run_specs: Sequence[RunSpec], claims: Ledger, terms: Terms, say: Say
 ) -> tuple[list[RunSpec], list[RunSpec]]:
     """Claim those runs that nobody is making, as soon as there is one; return them and the rest.
 

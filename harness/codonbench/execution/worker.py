@@ -38,7 +38,7 @@ from codonbench.execution.messages import (
 )
 from codonbench.execution.process import receive, send_all, take_hold
 from codonbench.protocols.referee import Instructions, Shown
-from codonbench.records.printable import storable
+from codonbench.records.files import storable
 from codonbench.training.request import TrainResult
 
 

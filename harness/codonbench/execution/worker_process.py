@@ -14,7 +14,7 @@ from codonbench.errors import OutOfTurnError, WorkerError
 from codonbench.execution.messages import Arrays, Hello, Message, Spoken, pack, unpack
 from codonbench.execution.process import Frame, Inbox, Process, launch, send
 from codonbench.execution.sandbox import STATES, Sandbox
-from codonbench.records.locks import OwnFolder
+from codonbench.records.unfinished import OwnFolder
 
 _PATIENCE = 10.0  # seconds for an answer to be taken off our hands
 _TO_GREET = 600.0  # seconds for a worker to come up, which it does once it has imported PyTorch

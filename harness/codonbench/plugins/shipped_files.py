@@ -16,7 +16,7 @@ from typing import Any
 
 from codonbench.errors import ConfigError, NameClashError, StoreError, UnknownNameError
 from codonbench.plugins.discovery import GROUP
-from codonbench.records.untrusted import check_numbers_and_depth
+from codonbench.records.files import check_numbers_and_depth
 
 
 def shipped_files(

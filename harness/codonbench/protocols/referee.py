@@ -23,7 +23,7 @@ from codonbench.contracts.run_spec import RunSpec
 from codonbench.data.relabelling import Relabelling, hidden_generator, relabelling
 from codonbench.data.stream import BatchClock, Stream
 from codonbench.errors import OutOfTurnError
-from codonbench.records.checkpoint_files import Progress
+from codonbench.records.unfinished import Progress
 
 IntArray = npt.NDArray[np.int64]
 

@@ -22,7 +22,7 @@ from codonbench.ranking.controls import Contrast, RowKey, contrasts, controlled_
 from codonbench.ranking.rows import Row, answers, build_row, with_differences
 from codonbench.ranking.statistics import Mean
 from codonbench.ranking.tiers import tiers
-from codonbench.records.printable import printable
+from codonbench.records.files import printable
 from codonbench.records.store import BadRecord
 
 __all__ = ["Board", "Excluded", "Row", "Table", "build_board"]

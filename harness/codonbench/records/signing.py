@@ -30,8 +30,8 @@ from codonbench.contracts import Frozen
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import canonical_json
 from codonbench.errors import KeyFileError, SignatureError, StoreError
-from codonbench.records.store import BadRecord, read_record, write_atomically
-from codonbench.records.untrusted import read_json
+from codonbench.records.files import read_json, write_atomically
+from codonbench.records.store import BadRecord, read_record
 
 Keys = Mapping[str, tuple[str, Ed25519PublicKey]]
 """By fingerprint: whose key it is, and the key."""

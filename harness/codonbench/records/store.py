@@ -1,31 +1,52 @@
-"""Records and trajectories on disk: a file of each a run, each written all or nothing."""
+"""A results folder: a record and a trajectory for each run, each written all or nothing.
+
+What is read is held to what it should be, whoever wrote it; records of older formats are brought
+up to today's.
+"""
 
 from __future__ import annotations
 
-import errno
+import io
 import json
-import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from glob import escape
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from secrets import token_hex
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import ValidationError
 
-from codonbench.contracts import Trajectory
+from codonbench.contracts import Outputs, TaskSpec, Trajectory, TrajectoryFacts
 from codonbench.contracts.run_record import RunRecord, hash_trajectory, seals
 from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import StoreError
-from codonbench.records.locks import Ledger, Page
-from codonbench.records.migrations import upgrade
-from codonbench.records.printable import printable
-from codonbench.records.trajectory_files import pack, unpack
-from codonbench.records.untrusted import read_json
+from codonbench.records.files import (
+    flush_folder,
+    printable,
+    read_json,
+    store_error,
+    sweep,
+    write_atomically,
+)
+from codonbench.records.unfinished import Ledger
+
+Content = dict[str, Any]
+
+CURRENT = 2
+"""The format that is written today; `contracts.run_record.RunRecord` describes it."""
+
+_ARRAYS = ("pairs", "outputs", "test_outputs")
+_TARGETS = ("targets", "test_targets")  # of an evaluation set they stand in the task
+_EXTRA = "array_"  # before the names of the protocol's own
+
+_MOST = 1 << 30
+"""Bytes once unpacked: 200,000 snapshots of 64 items. A file may hold a thousand times its size."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +90,7 @@ class Store:
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
         except OSError as error:
-            raise _store_error("results folder", self.folder, error) from error
+            raise store_error("results folder", self.folder, error) from error
 
     def insist_on_folder(self) -> None:
         """Make sure that there is such a folder, where nothing is to be written.
@@ -81,18 +102,18 @@ class Store:
             raise StoreError(f"no results folder {self.folder}; 'bench run' makes one")
 
     @contextmanager
-    def claims(self) -> Iterator[Page]:
-        """Open the page on which this process writes the run_ids of the runs it is making.
+    def claims(self) -> Iterator[Ledger]:
+        """Open the ledger in which this process writes the run_ids of the runs it is making.
 
         Raises:
             StoreError: The folder cannot be written.
         """
         with ExitStack() as stack:
             try:
-                page = stack.enter_context(Ledger(self.folder / ".locks").opened())
+                ledger = stack.enter_context(Ledger.opened(self.folder / ".locks"))
             except OSError as error:
-                raise _store_error("results folder", self.folder, error) from error
-            yield page
+                raise store_error("results folder", self.folder, error) from error
+            yield ledger
 
     def save(self, record: RunRecord, trajectory: Trajectory | None) -> Path:
         """Write a record and its trajectory; the record last, so that it never lacks the other.
@@ -193,19 +214,14 @@ class Store:
             if trajectory.exists():
                 trajectory.rename(target.with_suffix(".npz"))
             path.rename(target)
-            _flush_folder(folder)
-            _flush_folder(self.folder)
+            flush_folder(folder)
+            flush_folder(self.folder)
         except OSError as error:
-            raise _store_error("bad record", path, error) from error
+            raise store_error("bad record", path, error) from error
         return target
 
     def scan(self) -> Iterator[RunRecord | BadRecord]:
-        """Yield what `files` does, without the paths."""
-        for _, item in self.files():
-            yield item
-
-    def files(self) -> Iterator[tuple[Path, RunRecord | BadRecord]]:
-        """Yield every record in the folder by its file, in the order of names, and every bad file.
+        """Yield every record in the folder, in the order of their files' names, and every bad file.
 
         Of several files that hold one run, the one that bears its name is its record, or else the
         first; the others are bad.
@@ -218,9 +234,9 @@ class Store:
         for path, item in found.items():
             if isinstance(item, RunRecord) and files[item.name] != path:
                 first = printable(files[item.name].name)
-                yield path, BadRecord(path, f"holds the same run as {first}")
+                yield BadRecord(path, f"holds the same run as {first}")
             else:
-                yield path, item
+                yield item
 
 
 def read_record(path: Path) -> RunRecord | BadRecord:
@@ -272,74 +288,141 @@ def amend_record(path: Path, record: RunRecord, changes: Mapping[str, Any]) -> N
         write_atomically(path, _as_text(content))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk, rename it, flush the folder.
-
-    Raises:
-        StoreError: The folder cannot be written, or the disk is full.
-    """
-    temporary = path.with_name(f"{_temporary_prefix(path)}{token_hex(8)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                flush_to_disk(file.fileno())
-            temporary.replace(path)
-            _flush_folder(path.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise _store_error("file", path, error) from error
-
-
-def _temporary_prefix(path: Path) -> str:
-    return f".{path.name[:120]}."
-
-
-def sweep(path: Path) -> None:
-    """Remove what writers of this file left behind that were killed; only who owns it may.
-
-    Where it cannot be removed it stays: it harms nobody.
-    """
-    for left in path.parent.glob(f"{escape(_temporary_prefix(path))}*.tmp"):
-        with suppress(OSError):
-            left.unlink()
-
-
-def _flush_folder(folder: Path) -> None:
-    """See to it that a name just given in a folder outlasts a power cut."""
-    if os.name == "nt":  # which cannot open a folder, and sees to it by itself
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        flush_to_disk(handle)
-    finally:
-        os.close(handle)
-
-
-def flush_to_disk(handle: int) -> None:
-    """Have an open file or folder outlast a power cut, where its file system knows how to.
-
-    Network and FUSE mounts may refuse, of folders above all; what was written is there all the
-    same.
-    """
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
-            raise
-
-
-def _store_error(what: str, path: Path, error: OSError) -> StoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(f"{what} {path}: no space left; free some or choose another --results")
-    reason = error.strerror or str(error)
-    return StoreError(f"{what} {path} cannot be written: {reason}; choose another --results")
-
-
 def _as_text(content: Mapping[str, Any]) -> bytes:
     """Return a record's content as the file holds it: for people, and for diffs."""
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _name_spec_and_trajectory(content: Content) -> Content:
+    """Version 1 called the run's spec its plan, and its trajectory its trace."""
+    content["run_spec"] = content.pop("plan", None)
+    content["trajectory_sha256"] = content.pop("trace_sha256", None)
+    content["trajectory_format"] = 1
+    return content
+
+
+STEPS: Mapping[int, Callable[[Content], Content]] = MappingProxyType({1: _name_spec_and_trajectory})
+"""From a version to the next: each takes a record's content and returns that of one version more.
+
+A field with a default needs no step and no new version. A step is for what is renamed, moved or
+differently meant; it may invent nothing that the older format did not say.
+"""
+
+
+def upgrade(
+    content: Any, steps: Mapping[int, Callable[[Content], Content]] = STEPS, current: int = CURRENT
+) -> Content:
+    """Return the content of a record file as `current` has it; the argument is left as it is.
+
+    Raises:
+        StoreError: Says what is wrong with the file, without naming it: no record, of a newer
+            codonbench, or of a version that never was.
+    """
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    if type(version) is not int:
+        raise StoreError("is not a record: it has no schema_version, a whole number")
+    if version > current:
+        raise StoreError(
+            f"was made by a newer codonbench: it has schema version {version}, this one reads "
+            f"up to {current}; upgrade codonbench"
+        )
+    while version < current:
+        if version not in steps:
+            raise StoreError(f"has schema version {version}, which this codonbench cannot read")
+        content = {**steps[version](dict(content)), "schema_version": version + 1}
+        version += 1
+    return dict(content)
+
+
+def pack(trajectory: Trajectory) -> bytes:
+    """Return a trajectory as the bytes of a compressed ``.npz``."""
+    header = {
+        "task": trajectory.task.model_dump(mode="json"),
+        "facts": trajectory.facts.model_dump(),
+    }
+    names = _ARRAYS if trajectory.task.evaluation is not None else (*_ARRAYS, *_TARGETS)
+    arrays: dict[str, Any] = {name: getattr(trajectory, name) for name in names}
+    arrays |= {_EXTRA + name: array for name, array in trajectory.arrays.items()}
+    encoded = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, header=encoded, **arrays)
+    return buffer.getvalue()
+
+
+def unpack(path: Path) -> Trajectory:
+    """Return the trajectory in a file. Nothing is unpickled.
+
+    Raises:
+        ValueError: Its arrays do not fit one another or the task, or it is too large.
+        Exception: It is damaged: zip, zlib, numpy and JSON each have their own complaints.
+    """
+    with path.open("rb") as opened:  # np.load forgets to close what it opened where it is damaged
+        with zipfile.ZipFile(opened) as file:  # no more than it says here is ever unpacked
+            size = sum(member.file_size for member in file.infolist())
+        if size > _MOST:
+            raise ValueError(
+                f"it holds {size:,} bytes once unpacked; a trajectory has at most {_MOST:,}"
+            )
+        opened.seek(0)
+        with np.load(opened, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    header = json.loads(found["header"].tobytes())
+    task = TaskSpec.model_validate_json(json.dumps(header["task"]))
+    none = np.zeros(0, dtype=np.int64)
+    if task.evaluation is not None:
+        found["targets"] = np.asarray(task.evaluation.targets, dtype=np.int64)
+    trajectory = Trajectory(
+        task=task,
+        facts=TrajectoryFacts.model_validate(header["facts"]),
+        pairs=found["pairs"],
+        outputs=found["outputs"],
+        targets=found.get("targets", none),
+        test_outputs=found["test_outputs"],
+        test_targets=found.get("test_targets", none),
+        arrays={n.removeprefix(_EXTRA): a for n, a in found.items() if n.startswith(_EXTRA)},
+    )
+    _check_arrays(trajectory)
+    return replace(trajectory, outputs=_output_by_output(trajectory.outputs))
+
+
+def _check_arrays(trajectory: Trajectory) -> None:
+    """Raise ValueError unless types, shapes and values are those that `Trajectory` describes."""
+    task, pairs, n_outputs = trajectory.task, trajectory.pairs, len(trajectory.task.target.names)
+    n_items = None if task.evaluation is None else len(task.evaluation.inputs)
+    n_pairs = len(np.atleast_1d(pairs))
+
+    def check(
+        name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...], *kinds: type
+    ) -> None:
+        fits = array.ndim == len(shape) and all(
+            n is None or n == m for n, m in zip(shape, array.shape, strict=True)
+        )
+        if not fits or array.dtype.newbyteorder("=") not in kinds:
+            raise ValueError(
+                f"{name} are {array.dtype} of shape {array.shape}, no array of a trajectory"
+            )
+
+    check("pairs", pairs, (n_pairs,), np.int64)
+    check("outputs", trajectory.outputs, (n_pairs, n_items, n_outputs), np.float32)
+    check("test_outputs", trajectory.test_outputs, (None, n_outputs), np.float32)
+    for name, outputs in (
+        ("targets", trajectory.outputs),
+        ("test_targets", trajectory.test_outputs),
+    ):
+        array, n = getattr(trajectory, name), outputs.shape[-2] if len(outputs) else None
+        check(name, array, (n, *array.shape[1:]), np.int64, np.float32)
+    for name, array in trajectory.arrays.items():
+        check(name, array, array.shape, np.int64)
+    if ((pairs < 0) | (pairs > trajectory.facts.pairs)).any():
+        raise ValueError("pairs are out of range")
+    if (np.diff(pairs) <= 0).any():
+        raise ValueError("pairs do not rise")
+
+
+def _output_by_output(outputs: Outputs) -> npt.NDArray[np.float32]:
+    """Return outputs (T, N, K) laid out in memory as a run leaves them, the K outermost.
+
+    numpy adds in the order of memory: laid out otherwise, the same logits give probabilities
+    whose last digit is not that of the run.
+    """
+    return np.moveaxis(np.moveaxis(outputs, -1, 0).copy(), 0, -1)

@@ -23,7 +23,7 @@ from codonbench.data.stream import BatchClock, generator
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.plugins.failures import file_of, place
 from codonbench.protocols.referee import RunSetup
-from codonbench.records.printable import storable
+from codonbench.records.files import storable
 
 if TYPE_CHECKING:
     import torch

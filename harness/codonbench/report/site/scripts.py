@@ -23,7 +23,7 @@ import numpy.typing as npt
 from codonbench.contracts import Frozen
 from codonbench.contracts.run_spec import canonical_json
 from codonbench.errors import StoreError
-from codonbench.records.printable import visible
+from codonbench.records.files import visible
 
 Content = TypeVar("Content", bound=Frozen)
 

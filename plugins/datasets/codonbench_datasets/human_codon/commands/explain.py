@@ -44,7 +44,7 @@ def explain(
     insist_on("pictures", "captum", "matplotlib")
     from codonbench.audit.repeat import repeat
     from codonbench.cli.loading import load_plugins
-    from codonbench.records.store import write_atomically
+    from codonbench.records.files import write_atomically
     from codonbench_datasets.human_codon.explain.explanation import explain as explain_model
     from codonbench_datasets.human_codon.plots.runs import Run
 

@@ -93,7 +93,7 @@ def plot(
     """
     insist_on("pictures", "matplotlib", "PIL")
     from codonbench.errors import UsageError
-    from codonbench.records.store import write_atomically
+    from codonbench.records.files import write_atomically
 
     chosen = find_runs(runs, results)
     repeater = _Repeater(data, plugin, plugins_dir)

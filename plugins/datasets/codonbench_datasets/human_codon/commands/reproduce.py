@@ -72,7 +72,8 @@ def reproduce(
     publication = read_publication(source)
     code = DONE if no_run or check else _run_suite(ctx, _suite(source, publication.suite))
     # What follows loads numpy and more: only once what was asked makes sense.
-    from codonbench.records.store import Store, write_atomically
+    from codonbench.records.files import write_atomically
+    from codonbench.records.store import Store
     from codonbench_datasets.human_codon.reproduction.report import build_report
 
     if code == INTERRUPTED:

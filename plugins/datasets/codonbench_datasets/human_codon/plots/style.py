@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from codonbench.records.printable import visible
+from codonbench.records.files import visible
 
 Format = Literal["png", "svg", "pdf"]
 

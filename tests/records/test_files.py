@@ -1,7 +1,7 @@
 """Text that nobody vouches for: shown in one line, kept within bounds."""
 
 from codonbench.contracts.base import MOST_WORDS
-from codonbench.records.printable import LONGEST, printable, storable
+from codonbench.records.files import LONGEST, printable, storable
 
 
 def test_what_steers_a_terminal_or_a_log_is_replaced():

@@ -1,0 +1,218 @@
+"""Files written all or nothing; files and words of others, read as nobody vouches for them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator
+from contextlib import suppress
+from glob import escape
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
+from codonbench.errors import StoreError
+
+MAX_BYTES = 256 * 1024
+"""Fifty times a record's usual size."""
+
+MAX_DEPTH = 16
+"""A record nests four levels; a model's configuration may add a few."""
+
+LONGEST = 300
+"""Characters that are shown; a hostile value should not fill the screen."""
+
+LONGEST_LINE = 120
+"""Characters of one line of text that is shown among others."""
+
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON in a file, decoded by rules that leave no two readings of it.
+
+    Symbolic links are not followed and devices not opened. Text that is too long, not UTF-8,
+    nested too deeply, or that gives a key twice or a number that is no number, is refused.
+
+    Raises:
+        StoreError: Says what is wrong with the file, without naming it.
+    """
+    try:
+        facts = path.lstat()
+        if stat.S_ISLNK(facts.st_mode):
+            raise StoreError("is a symbolic link; a record is a file of its own")
+        if not stat.S_ISREG(facts.st_mode):
+            raise StoreError("is not a regular file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise StoreError(f"holds {facts.st_size:,} bytes; a record has at most {MAX_BYTES:,}")
+    try:
+        text = content.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_refuse)
+    except UnicodeDecodeError as error:
+        raise StoreError(f"is not UTF-8: byte {error.start} is {error.reason}") from error
+    except RecursionError as error:
+        raise StoreError(_TOO_DEEP) from error
+    except ValueError as error:
+        raise StoreError(f"is not JSON: {error}") from error
+    check_numbers_and_depth(value)
+    return value
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; a key given twice is read one way here and another way there."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise StoreError(f"gives {next(name for name in names if names.count(name) > 1)!r} twice")
+    return dict(pairs)
+
+
+def _refuse(constant: str) -> None:
+    raise StoreError(f"holds {constant}, which is no number")
+
+
+def check_numbers_and_depth(value: Any) -> None:
+    """Raise where a decoded value is nested too deeply or holds a number that is out of range.
+
+    Walks level by level, so that no nesting can exhaust the stack.
+
+    Raises:
+        StoreError: Says what is wrong with the value, without naming it.
+    """
+    level = [("", value)]
+    for _ in range(MAX_DEPTH):
+        for where, item in level:
+            # 1e999 decodes to infinity
+            if isinstance(item, int | float) and not (
+                abs(item) < MAX_NUMBER if isinstance(item, int) else math.isfinite(item)
+            ):
+                raise StoreError(f"{where.strip('.')} is out of the range of numbers")
+        level = [child for where, item in level for child in _children(where, item)]
+        if not level:
+            return
+    raise StoreError(_TOO_DEEP)
+
+
+def _children(where: str, item: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(item, dict):
+        yield from ((f"{where}.{name}", child) for name, child in item.items())
+    elif isinstance(item, list):
+        yield from ((f"{where}.{i}", child) for i, child in enumerate(item))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, flush it to the disk, rename it, flush the folder.
+
+    Raises:
+        StoreError: The folder cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f"{_temporary_prefix(path)}{token_hex(8)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                flush_to_disk(file.fileno())
+            temporary.replace(path)
+            flush_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise store_error("file", path, error) from error
+
+
+def _temporary_prefix(path: Path) -> str:
+    return f".{path.name[:120]}."
+
+
+def sweep(path: Path) -> None:
+    """Remove what writers of this file left behind that were killed; only who owns it may.
+
+    Where it cannot be removed it stays: it harms nobody.
+    """
+    for left in path.parent.glob(f"{escape(_temporary_prefix(path))}*.tmp"):
+        with suppress(OSError):
+            left.unlink()
+
+
+def flush_folder(path: Path) -> None:
+    """See to it that a name just given in a folder outlasts a power cut."""
+    if os.name == "nt":  # which cannot open a folder, and sees to it by itself
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        flush_to_disk(handle)
+    finally:
+        os.close(handle)
+
+
+def flush_to_disk(handle: int) -> None:
+    """Have an open file or folder outlast a power cut, where its file system knows how to.
+
+    Network and FUSE mounts may refuse, of folders above all; what was written is there all the
+    same.
+    """
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+            raise
+
+
+def store_error(what: str, path: Path, error: OSError) -> StoreError:
+    """Return what is said of a file or folder that cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(f"{what} {path}: no space left; free some or choose another --results")
+    reason = error.strerror or str(error)
+    return StoreError(f"{what} {path} cannot be written: {reason}; choose another --results")
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal, nor the log of a build, which reads commands."""
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}..."
+
+
+def storable(text: str) -> str:
+    """Return text that every reader of a record takes: not overlong, no lone surrogate."""
+    whole = text.encode("utf-8", errors="replace").decode("utf-8")
+    return whole if len(whole) <= MOST_WORDS else f"{whole[: MOST_WORDS - 3]}..."
+
+
+def harmless(text: str) -> str:
+    """Return text of some lines that cannot steer a terminal, cut where it is overlong."""
+    return "\n".join(visible(line, LONGEST) for line in text[:MOST_WORDS].splitlines())
+
+
+def visible(text: str, longest: int = LONGEST_LINE) -> str:
+    """Return text on one line, cut where it is overlong, and free of what cannot be seen.
+
+    Control and formatting characters go: line breaks, escape sequences, zero-width and
+    right-to-left marks. Of marks that pile up on one letter the first two stay.
+    """
+    kept: list[str] = []
+    for c in text:
+        category = unicodedata.category(c)
+        if category.startswith(("C", "Z")):
+            kept.append(" ")
+        elif not (category.startswith("M") and _are_marks(kept[-2:])):
+            kept.append(c)
+        if len(kept) > 4 * longest:  # enough to cut from: spaces may yet melt into one
+            break
+    line = " ".join("".join(kept).split())
+    is_cut = len(line) > longest or len(kept) > 4 * longest
+    return line[: longest - 1] + "…" if is_cut else line
+
+
+def _are_marks(characters: list[str]) -> bool:
+    return len(characters) == 2 and all(unicodedata.category(c)[0] == "M" for c in characters)
