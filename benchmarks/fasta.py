@@ -25,9 +25,12 @@ from Bio import SeqIO
 from Bio.Seq import Seq
 
 from codonbench.data.fasta import read_fasta
-from codonbench_datasets.human_codon.genetic_code import CODONS, START, genetic_code
-from codonbench_datasets.human_codon.orfs import REASONS, curate
-from codonbench_datasets.human_codon.usage import (
+from codonbench_datasets.human_codon.orfs import (
+    CODONS,
+    REASONS,
+    START,
+    curate,
+    genetic_code,
     human_usage,
     orf_lengths,
     sense_and_stop_frequencies,

@@ -12,9 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from codonbench.data.fasta import read_fasta
-from codonbench_datasets.human_codon.genetic_code import CODONS, genetic_code
-from codonbench_datasets.human_codon.orfs import Orfs, curate
-from codonbench_datasets.human_codon.usage import HumanUsage
+from codonbench_datasets.human_codon.orfs import CODONS, HumanUsage, Orfs, curate, genetic_code
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_OUTPUT = ROOT / "plugins/datasets/codonbench_datasets/human_codon/human_usage.json"

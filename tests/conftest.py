@@ -29,7 +29,7 @@ from codonbench.execution.prepare import Job, prepare
 from codonbench.execution.run import run
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
-from codonbench_datasets.human_codon.ranking import DecipheredTask
+from codonbench_datasets.decipher import DecipheredTask
 
 ROOT = Path(__file__).resolve().parent.parent
 

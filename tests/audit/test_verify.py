@@ -8,7 +8,7 @@ from codonbench.audit.verify import _outside_band, same_row, verify
 from codonbench.contracts import Column, Ranking
 from codonbench.contracts.provenance import Machine
 from codonbench.errors import ConfigError, DataError
-from codonbench_datasets.human_codon.ranking import RANKING
+from codonbench_datasets.decipher import RANKING
 
 CACHE = Path("no-cache")
 

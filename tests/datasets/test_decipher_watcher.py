@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from codonbench import NOT_MEASURED, Trajectory
 from codonbench.contracts import TrajectoryFacts
 from codonbench_datasets.decipher import WINDOW_PAIRS, Watcher, right_rows
-from codonbench_metrics.first_passage import ConfidentPairs, SustainedPairs
+from codonbench_metrics.deciphering import ConfidentPairs, SustainedPairs
 
 TARGETS = np.array([0, 1, 1])
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from codonbench.data import fasta
 from codonbench.data.fasta import read_fasta, read_table
 from codonbench.errors import DataError
-from codonbench_datasets.human_codon.genetic_code import genetic_code
-from codonbench_datasets.human_codon.orfs import curate
+from codonbench_datasets.human_codon.orfs import curate, genetic_code
 
 BASES = "UCAG"
 LINE_ENDS = st.sampled_from(("\n", "\r\n", "\r"))

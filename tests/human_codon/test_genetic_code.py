@@ -3,7 +3,7 @@ from Bio.Data import CodonTable
 from Bio.Seq import Seq
 
 from codonbench.errors import ConfigError
-from codonbench_datasets.human_codon.genetic_code import (
+from codonbench_datasets.human_codon.orfs import (
     CLASSES,
     CODONS,
     START,

@@ -13,9 +13,13 @@ from codonbench.data import download
 from codonbench.errors import ConfigError, DataError, DownloadError, UnknownNameError
 from codonbench_datasets.human_codon import register_tasks
 from codonbench_datasets.human_codon import task as human_codon
-from codonbench_datasets.human_codon.genetic_code import CODONS, genetic_code, genetic_codes
-from codonbench_datasets.human_codon.spec import PROTEOME_PERCENT, human_codon_spec
-from codonbench_datasets.human_codon.task import HumanCodon, HumanCodonOptions
+from codonbench_datasets.human_codon.orfs import CODONS, genetic_code, genetic_codes
+from codonbench_datasets.human_codon.task import (
+    PROTEOME_PERCENT,
+    HumanCodon,
+    HumanCodonOptions,
+    human_codon_spec,
+)
 
 DATA = Path(
     os.environ.get("CODONBENCH_TEST_DATA", Path(__file__).resolve().parents[3] / "shared/data")

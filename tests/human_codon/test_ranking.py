@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from codonbench_datasets.human_codon.ranking import RANKING, is_chance
+from codonbench_datasets.decipher import RANKING, is_chance
 from codonbench_datasets.human_codon.task import HumanCodon
 
 TASK = HumanCodon()

@@ -11,9 +11,8 @@ from codonbench.data.stream import Stream
 from codonbench.execution.prepare import prepare
 from codonbench.execution.run import run
 from codonbench.protocols.referee import RunSetup
-from codonbench_datasets.human_codon.genetic_code import CLASSES, CODONS
-from codonbench_datasets.human_codon.spec import NOTE, shuffled
-from codonbench_datasets.human_codon.task import HumanCodon, HumanCodonOptions
+from codonbench_datasets.human_codon.orfs import CLASSES, CODONS
+from codonbench_datasets.human_codon.task import NOTE, HumanCodon, HumanCodonOptions, shuffled
 from codonbench_models.baselines import Oracle
 
 RESULTS = Path(__file__).resolve().parents[2] / "leaderboard" / "results"

@@ -9,17 +9,18 @@ import pytest
 
 from codonbench import Dataset
 from codonbench.data.fasta import read_fasta
-from codonbench_datasets.human_codon.genetic_code import CODONS, genetic_code
-from codonbench_datasets.human_codon.orfs import curate
-from codonbench_datasets.human_codon.task import HumanCodon, HumanCodonOptions
-from codonbench_datasets.human_codon.usage import (
+from codonbench_datasets.human_codon.orfs import (
+    CODONS,
     HumanUsage,
     SimulatedDataset,
+    curate,
     expected_frequencies,
+    genetic_code,
     human_usage,
     orf_lengths,
     sense_and_stop_frequencies,
 )
+from codonbench_datasets.human_codon.task import HumanCodon, HumanCodonOptions
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "measure_usage.py"
 

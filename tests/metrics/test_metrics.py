@@ -16,15 +16,16 @@ from scipy.stats import entropy
 from codonbench import NOT_MEASURED, Metric, Output, TaskSpec, Trajectory
 from codonbench.contracts import EvaluationSet, Input, Target, TrajectoryFacts
 from codonbench.plugins.discovery import load_registry
-from codonbench_metrics.first_passage import (
+from codonbench_metrics.deciphering import (
     ConfidentPairs,
     DecipherEpoch,
     ExcessPairs,
+    HeldOutAccuracy,
     PairsConsumed,
+    RareStopAmbiguity,
     SustainedPairs,
     batch_end,
 )
-from codonbench_metrics.last_snapshot import HeldOutAccuracy, RareStopAmbiguity
 
 TASK = TaskSpec(
     name="toy",

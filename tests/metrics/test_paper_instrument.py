@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from codonbench import NOT_MEASURED, TaskSpec, Trajectory
 from codonbench.contracts import EvaluationSet, Input, Target, TrajectoryFacts
-from codonbench_metrics.paper_instrument import (
+from codonbench_metrics.deciphering import (
     PaperInstrument,
     first_settled_frame,
     printed_pairs,

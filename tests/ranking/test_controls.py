@@ -18,7 +18,7 @@ from codonbench.protocols.referee import unwatched
 from codonbench.ranking import board
 from codonbench.ranking.controls import controlled_key
 from codonbench.report.markdown import render_board
-from codonbench_datasets.human_codon.ranking import RANKING, SHUFFLED
+from codonbench_datasets.decipher import RANKING, SHUFFLED
 from codonbench_datasets.human_codon.task import HumanCodon
 
 FASTER = SHUFFLED.flag

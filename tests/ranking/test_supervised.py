@@ -9,7 +9,7 @@ from codonbench import Column, Ranking, Task
 from codonbench.ranking.board import build_board
 from codonbench.ranking.statistics import mean
 from codonbench.report.markdown import render_board, render_table
-from codonbench_datasets.human_codon.ranking import DecipheredTask
+from codonbench_datasets.decipher import DecipheredTask
 
 
 class Promoters(Task):

@@ -7,7 +7,7 @@ from codonbench import NOT_MEASURED, Metric, Output
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.errors import PluginError
 from codonbench.scoring.score import comparability_key, score
-from codonbench_datasets.human_codon.ranking import RANKING
+from codonbench_datasets.decipher import RANKING
 
 ANY = Output(unit="pairs", direction="none", summary="Anything.")
 

@@ -5,22 +5,28 @@ position 0; the end of each of the first 256 batches; then each next one at most
 sustained window is open at least every 1,024 pairs, and at the window's end; the batch that
 completes ``all_seen`` and the next 64; every epoch's end; every frame of the reference
 publication's instrument; the end of the budget. An evaluation always falls on the end of a batch.
+
+`DecipheredTask` says how tables of such a task rank their rows, and what its records must say.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
-from codonbench.contracts import Outputs, TaskSpec, required_right
+from codonbench import Task
+from codonbench.contracts import Column, Control, Outputs, Ranking, TaskSpec, required_right
 from codonbench.data.stream import BatchClock, first_positions
 from codonbench.protocols import Evaluation, Protocol, RunSetup, Schedule
+
+if TYPE_CHECKING:
+    from codonbench.contracts.run_record import RunRecord
 
 IntArray = npt.NDArray[np.int64]
 
@@ -144,19 +150,18 @@ class Positions:
 
     def __init__(self, clock: BatchClock, task: TaskSpec, all_seen: int | None) -> None:
         self.clock = clock
-        fixed = {0, clock.budget_pairs}
-        position = 0
-        for _ in range(DENSE_BATCHES):
-            fixed.add(position := clock.step(position))
-        if all_seen is not None and all_seen <= clock.budget_pairs:
-            position = clock.end_of(all_seen)
-            fixed.add(position)
-            for _ in range(AFTER_ALL_SEEN):
+        fixed = {0, clock.budget_pairs, *frame_positions(clock, task)}
+
+        def batches(position: int, n: int) -> None:
+            for _ in range(n):
                 fixed.add(position := clock.step(position))
-        for epoch in range(-(-clock.budget_pairs // clock.epoch_pairs)):
-            start = epoch * clock.epoch_pairs
-            fixed.add(min(start + clock.epoch_pairs, clock.budget_pairs))
-        fixed.update(frame_positions(clock, task))
+
+        batches(0, DENSE_BATCHES)
+        if all_seen is not None and all_seen <= clock.budget_pairs:
+            fixed.add(end := clock.end_of(all_seen))
+            batches(end, AFTER_ALL_SEEN)
+        epochs = range(-(-clock.budget_pairs // clock.epoch_pairs))
+        fixed.update(min((n + 1) * clock.epoch_pairs, clock.budget_pairs) for n in epochs)
         self._fixed = sorted(fixed)
 
     def after(self, position: int, window_start: int | None) -> int:
@@ -166,17 +171,12 @@ class Positions:
             position: The last one.
             window_start: Where the open sustained window began; None where none is open.
         """
-        candidates = [self._by_growth(position)]
-        place = bisect_right(self._fixed, position)
-        if place < len(self._fixed):
-            candidates.append(self._fixed[place])
+        candidates = [self._at_most(position, int(position * GROWTH))]
+        candidates += self._fixed[(place := bisect_right(self._fixed, position)) : place + 1]
         if window_start is not None:
             candidates.append(self._at_most(position, position + WINDOW_STEP))
             candidates.append(self.clock.end_of(window_start + WINDOW_PAIRS))
         return min(c for c in candidates if c > position)
-
-    def _by_growth(self, position: int) -> int:
-        return self._at_most(position, int(position * GROWTH))
 
     def _at_most(self, position: int, limit: int) -> int:
         """Return the last batch end by `limit`, but at least one batch after `position`."""
@@ -263,3 +263,199 @@ class Watcher:
         if not self.finite:
             return True
         return self._rule == "confident" and self.sustained and self.confident
+
+
+# Ranking
+
+Number = bool | int | float | None
+Remark = tuple[str, str]
+"""A metric's name, or a field's dotted one, and what is wrong with it."""
+
+FASTER_BELOW = 0.8
+"""A row is flagged where the whole interval of its ratio lies below. What takes each codon as it
+comes is no faster on the real code, rather slower: its stops are a class of rare codons only,
+which no shuffled code has. So honest ratios lie at 1 (`mlp-64`) or above (`embedding10-relu`);
+0.8 leaves room for chance, and what stays unflagged has gained a fifth of its pairs at most."""
+
+SHUFFLED = Control(
+    option="control",
+    metric="pairs_consumed",  # not the excess: it is 0 in half of the good rows, and has no ratio
+    flagged_below=FASTER_BELOW,
+    flag="faster on the real code than on shuffled ones: structured input or prior knowledge",
+    headings=("pairs, real code", "pairs, control", "real / control", "faster on the real code"),
+    explanation="The same pairs under codes shuffled for each seed, beside the real code. The "
+    "ratio is the median over the seeds of both, and 0 where only the real code was deciphered; "
+    f"a row is faster on the real code where the whole interval lies below {FASTER_BELOW}:",
+)
+"""The control presents the same pairs in the same order; only what the codons mean is shuffled,
+anew for each seed. So a seed with the control and the same seed without it wait for the same rare
+codons, and what is left between them is what the model makes of the real code's order."""
+
+RANKING = Ranking(
+    metric="excess_pairs",
+    direction="lower",
+    columns=(
+        Column(metric="excess_pairs", title="excess pairs", scale="difference"),
+        Column(metric="pairs_consumed", title="pairs consumed", scale="position"),
+        Column(metric="sustained_pairs", title="sustained", scale="position", window=WINDOW_PAIRS),
+        Column(metric="confident_pairs", title="confident 0.9", scale="position"),
+        Column(metric="rare_stop_ambiguity", title="rare-stop ambiguity", counts=True),
+        Column(metric="decipher_epoch", title="decipher epoch"),
+    ),
+    brief=("excess_pairs", "pairs_consumed", "confident_pairs"),
+    tie_breakers=("pairs_consumed",),
+    success="sustained_pairs",
+    restricted_mean="pairs_consumed",
+    endings={"confident": "stop once sustained and confident at 0.9, at the latest"},
+    control=SHUFFLED,
+)
+
+LUCK = 0.25
+"""Share of runs that an honest learner may well decipher below the bound: when a single codon
+is left to be seen, a guess at it is right now and then. Far above one in 21, because an untrained
+guess at the rarest codon may be a good one; more often than that is not luck."""
+
+_BELOW = "below the bound"
+_CAUSES = "guessing by class frequency, structured input or prior knowledge"
+
+_POSITIONS = (
+    "pairs_consumed",
+    "last_failing_pairs",
+    "sustained_pairs",
+    "confident_pairs",
+    "confident_pairs_50",
+)
+"""Metrics that are a position in the stream, reached while the run lasted."""
+
+_NOT_AFTER = (
+    ("pairs_consumed", "sustained_pairs"),
+    ("pairs_consumed", "confident_pairs"),
+    ("confident_pairs_50", "confident_pairs"),
+)
+"""What holds for all of the code at the second has held at the first before."""
+
+
+class DecipheredTask(Task):
+    """A task whose rows are ranked by the pairs that deciphering a code takes."""
+
+    ranking: ClassVar[Ranking] = RANKING
+
+    def remarks(self, record: RunRecord) -> tuple[Remark, ...]:
+        """Return what a record's positions and counts cannot say of one run."""
+        if record.trajectory_sha256 is None:  # the row was computed, not run
+            return ()
+        checks = (_of_an_early_end, _of_positions, _of_their_order, _of_the_excess, _of_success)
+        found = (remark for check in checks for remark in check(record))
+        return tuple((f"metrics.{metric}", what) for metric, what in found)
+
+    def flags(self, metrics: Mapping[str, Number]) -> tuple[str, ...]:
+        """Return a warning where a code was deciphered before it had been shown."""
+        excess = metrics.get("excess_pairs")
+        if excess is None or excess >= 0:
+            return ()
+        return (f"{_BELOW}: deciphered before its stream had shown every codon (luck, {_CAUSES})",)
+
+    def ending(self, record: RunRecord) -> str:
+        """Return ``deciphered after 5,632 pairs, excess 0``; empty where it was not measured."""
+        if "pairs_consumed" not in record.metrics:
+            return ""
+        consumed, excess = record.metrics["pairs_consumed"], record.metrics.get("excess_pairs")
+        if consumed is None:
+            return f"not deciphered within {record.pairs:,} pairs"
+        beyond = "" if excess is None else f", excess {excess:,.0f}"
+        lasting = "" if record.metrics.get("sustained_pairs") is not None else ", not sustained"
+        return f"deciphered after {consumed:,.0f} pairs{beyond}{lasting}"
+
+    def row_notes(self, records: tuple[RunRecord, ...]) -> tuple[str, ...]:
+        """Return how many seeds were below the bound, and whether that may be luck."""
+        n = len(records)
+        below = sum(any(flag.startswith(_BELOW) for flag in r.flags) for r in records)
+        if not below:
+            return ()
+        chance = is_chance(below, n, LUCK)
+        why = f"luck, {_CAUSES}" if chance else f"too often for luck: {_CAUSES}"
+        return (f"{_BELOW} in {below} of {n} ({why})",)
+
+
+def is_chance(successes: int, n: int, chance: float, level: float = 0.01) -> bool:
+    """Return whether so many successes in n trials, or more, are not rarer than `level`.
+
+    >>> is_chance(2, 10, chance=0.25), is_chance(8, 10, chance=0.25)
+    (True, False)
+    """
+    from scipy.stats import binomtest  # takes half a second to import
+
+    return bool(binomtest(successes, n, chance, alternative="greater").pvalue >= level)
+
+
+def _of_an_early_end(record: RunRecord) -> Iterator[Remark]:
+    run_spec, pairs = record.run_spec, record.pairs
+    early = record.status == "done" and run_spec.stop == "confident"
+    for name in ("sustained_pairs", "confident_pairs"):
+        if early and pairs < run_spec.budget_pairs and record.metrics.get(name) is None:
+            yield (
+                name,
+                f"is null, but the run ended after {pairs:,} of {run_spec.budget_pairs:,} pairs, "
+                "which takes deciphering that is sustained and confident",
+            )
+
+
+def _of_positions(record: RunRecord) -> Iterator[Remark]:
+    for name in _POSITIONS:
+        value = record.metrics.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int):
+            yield name, f"is {value!r}; expected a whole number of pairs"
+        elif not 0 <= value <= record.pairs:
+            yield name, f"is {value:,}; the run presented {record.pairs:,} pairs"
+    accuracy = record.metrics.get("test_accuracy")
+    if accuracy is not None and not 0 <= accuracy <= 1:
+        yield "test_accuracy", f"is {accuracy!r}; expected 0 to 1"
+
+
+def _of_their_order(record: RunRecord) -> Iterator[Remark]:
+    value = record.metrics.get
+    for first, second in _NOT_AFTER:
+        before, after = value(first), value(second)
+        if after is not None and (before is None or before > after):
+            yield second, f"is {after:,}, but {first} is {_said(before)}"
+    failing, consumed = value("last_failing_pairs"), value("pairs_consumed")
+    if failing is not None and (consumed is None or failing >= consumed):
+        yield "last_failing_pairs", f"is {failing:,}, pairs_consumed {_said(consumed)}"
+    if (value("decipher_epoch") is None) != (consumed is None):
+        yield "decipher_epoch", "and pairs_consumed are null together or not at all"
+
+
+def _of_the_excess(record: RunRecord) -> Iterator[Remark]:
+    """The excess is pairs consumed less the end of the batch that completes the code."""
+    value = record.metrics.get
+    consumed, all_seen, excess = value("pairs_consumed"), value("all_seen"), value("excess_pairs")
+    if excess is None or consumed is None or all_seen is None:
+        if (excess is None) != (consumed is None or all_seen is None):
+            said = f"pairs_consumed is {_said(consumed)}, all_seen {_said(all_seen)}"
+            yield "excess_pairs", f"is {_said(excess)}; {said}"
+        return
+    batch = record.run_spec.config.get("batch_size", 1)
+    if not isinstance(batch, int) or not 0 <= consumed - excess - all_seen < batch:
+        yield (
+            "excess_pairs",
+            f"is {excess:,}, but pairs_consumed {consumed:,} and all_seen {all_seen:,} "
+            f"give {consumed - all_seen:,} less at most the rest of a batch of {batch}",
+        )
+
+
+def _of_success(record: RunRecord) -> Iterator[Remark]:
+    sustained, success = record.metrics.get("sustained_pairs"), record.metrics.get("success")
+    if "success" not in record.not_measured and success is not (sustained is not None):
+        yield "success", f"is {success!r}, but sustained_pairs is {_said(sustained)}"
+    if sustained is not None and sustained + WINDOW_PAIRS > record.pairs:
+        yield (
+            "sustained_pairs",
+            f"is {sustained:,}, but the run ended after {record.pairs:,} pairs: deciphering has "
+            f"to last {WINDOW_PAIRS:,}",
+        )
+
+
+def _said(value: Number) -> str:
+    return "null" if value is None else f"{value:,}"

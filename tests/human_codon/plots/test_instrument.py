@@ -6,7 +6,7 @@ import numpy as np
 
 from codonbench_datasets.human_codon.asked import probabilities
 from codonbench_datasets.human_codon.plots.runs import instrument_maps
-from codonbench_metrics.paper_instrument import first_settled_frame
+from codonbench_metrics.deciphering import first_settled_frame
 
 
 def with_frames(trajectory, pairs, batches):

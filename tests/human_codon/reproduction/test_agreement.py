@@ -17,7 +17,7 @@ from codonbench_datasets.human_codon.reproduction.publications import (
     find_publication,
     read_publication,
 )
-from codonbench_metrics.paper_instrument import printed_pairs
+from codonbench_metrics.deciphering import printed_pairs
 
 READINGS = (Reading(protocol="Adam", model="rnn-64"),)
 
