@@ -21,7 +21,7 @@ from codonbench import Dataset, Split
 from codonbench.contracts import Frozen
 from codonbench.data.fasta import Sequences, read_fasta
 from codonbench.errors import ConfigError, DataError, StoreError
-from codonbench.records.store import write_atomically
+from codonbench.records.files import write_atomically
 
 BoolArray = npt.NDArray[np.bool_]
 ByteArray = npt.NDArray[np.uint8]
