@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from operator import index
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, configure, parse_seeds
@@ -26,6 +27,8 @@ from codonbench.records.store import Store
 from codonbench.records.table import Records, load_records
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from codonbench.ranking.board import Board
 
 
@@ -78,7 +81,7 @@ def outcomes(
 def run(
     model: str | Path | ModelClass,
     task: str | None = None,
-    data: str | Path | None = None,
+    data: str | Path | DataFrame | None = None,
     seeds: int | str | Iterable[int] = 0,
     results: str | Path = "runs",
     *,
@@ -96,8 +99,8 @@ def run(
     Args:
         model: A name; a class or a function marked with `codonbench.model`; or the path of a
             Python file with one model in it.
-        task: A name; the default task where it is None.
-        data: A data source's name, or a path; the task's default where it is None.
+        task: A name; where it is None the default task, or the table that `data` is.
+        data: A data source's name, a path, or a pandas table; the task's default where it is None.
         seeds: One, several, or ``"0-9"``.
         results: The folder of records.
         config: Fields of the model to set.
@@ -110,6 +113,20 @@ def run(
         UsageError: What was asked cannot be done; says why, and what to do.
         PluginError: A plugin failed outside of a run.
     """
+    if not isinstance(data, str | Path | None):
+        with TemporaryDirectory() as folder:
+            data.to_csv(table := Path(folder, "frame.csv"), index=False)
+            return run(
+                model,
+                task,
+                table,
+                seeds,
+                results,
+                config=config,
+                task_options=task_options,
+                plugin=plugin,
+                **further,
+            )
     given = not isinstance(model, str | Path)
     file = Path(str(model)) if isinstance(model, Path) or str(model).endswith(".py") else None
     files = [*([plugin] if isinstance(plugin, str | Path) else plugin), *([file] if file else ())]

@@ -29,13 +29,25 @@ _TRY = {
 
 def new(
     kind: Annotated[str, typer.Argument(help="model, metric or task")],
-    name: Annotated[str, typer.Argument(help="What it will be called, as in --model NAME.")],
+    name: Annotated[
+        str, typer.Argument(help="What it will be called, as in --model NAME; of a table its own.")
+    ] = "",
     into: Annotated[Path, typer.Option(help="Folder to make the project's folder in.")] = Path(),
+    table: Annotated[
+        str | None,
+        typer.Option("--from", help="Of a task: a table; its description is written, as TOML."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--task-set", metavar="FIELD=VALUE", help="With --from: as of bench run."),
+    ] = None,
 ) -> None:
     """Write a project for a model, metric or task of your own, with tests that pass.
 
     The folder codonbench-NAME holds a pyproject.toml with the entry point,
-    a module that works, its tests, a README and a workflow for GitHub.
+    a module that works, its tests, a README and a workflow for GitHub. A task
+    --from a table needs none of that: NAME.toml says how the table is read, to
+    be changed, shared and given to bench run --data.
     """
     from codonbench.cli.console import output, say
     from codonbench.cli.loading import load_plugins
@@ -43,6 +55,11 @@ def new(
 
     if kind not in _TRY:
         raise UsageError(f"cannot make a {kind!r}; choose model, metric or task")
+    if table is not None or not name:
+        if kind != "task" or table is None:
+            raise UsageError(f"a new {kind} needs a name: bench new {kind} NAME")
+        _describe_table(table, name, into, settings or [])
+        return
     registry = load_plugins()
     values = _values(kind, name) | _neighbours(registry)
     _refuse_taken(registry, kind, name, values["package"])
@@ -63,6 +80,27 @@ def new(
     place = f"cd {shlex.quote(str(folder))}"
     for command in (f"{place} && pip install -e '.[test]'", "pytest", _TRY[kind].format(**values)):
         say(f"  {command}", console=console)
+
+
+def _describe_table(table: str, name: str, into: Path, settings: list[str]) -> None:
+    """Write the description of a table beside others in a folder."""
+    from codonbench.cli.console import output, say
+    from codonbench.contracts.run_spec import parse_settings
+    from codonbench.data.own_table import describe
+    from codonbench.errors import StoreError, UsageError
+
+    given = parse_settings(settings, "--task-set") | ({"name": name} if name else {})
+    name, text = describe(table, given, into)
+    path = into / f"{name}.toml"
+    if path.exists():
+        raise UsageError(f"{path} exists already; remove it or choose another name or --into")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}; choose --into") from error
+    console = output()
+    say(f"wrote {path}\n\n{text}\nnext:", console=console)
+    say(f"  bench run --data {shlex.quote(str(path))} --model MODEL --seeds 0-4", console=console)
 
 
 def _values(kind: str, name: str) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -19,6 +21,8 @@ from codonbench.contracts import (
     Metric,
     Name,
     Ranking,
+    Sequences,
+    SequenceTuples,
     Split,
     SplitMetric,
     Target,
@@ -27,6 +31,7 @@ from codonbench.contracts import (
 )
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import configure
+from codonbench.contracts.task import DNA, PROTEIN, RNA
 from codonbench.data.splits import TEST_SHARE, VALIDATION_SHARE, completed
 from codonbench.data.table import Table, read_table
 from codonbench.data.table_files import (
@@ -37,7 +42,7 @@ from codonbench.data.table_files import (
     TableFiles,
     find_files,
 )
-from codonbench.data.table_guess import PROTEIN, TableOptions, guess
+from codonbench.data.table_guess import TableOptions, guess
 from codonbench.data.table_report import duplicates, warnings
 from codonbench.errors import ConfigError, DataError
 
@@ -67,7 +72,7 @@ class TableDescription(TableOptions):
     checksum: str | None = None
     epochs: int = Field(default=EPOCHS, ge=1, le=100_000)
 
-    @field_validator("name", "alphabet", "ambiguous", mode="before")
+    @field_validator("name", "alphabet", "unknown", mode="before")
     @classmethod
     def _digits(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) else value
@@ -237,6 +242,38 @@ def read_description(path: Path) -> dict[str, Any]:
     return values
 
 
+def describe(data: str, overrides: Mapping[str, str], folder: Path) -> tuple[str, str]:
+    """Return the name of a table's task, and its description as TOML.
+
+    Args:
+        data: The file, folder or files.
+        overrides: Fields of `TableDescription`, as text.
+        folder: Where the description will lie, to which it names the data.
+
+    Raises:
+        DataError: The table is missing, unreadable or unusable.
+    """
+    description, base = _description(data, "", dict(overrides))
+    files = find_files(str(description.data), base)
+    options = guess(files, description)
+    table = read_table(files, options.form(files.columns()))
+    _check(table, description, files.first)
+    paths = [os.path.relpath(base / part.strip(), folder) for part in data.split(",")]
+    values = description.model_dump() | options.model_dump(exclude={"made_of"})
+    values |= {
+        "name": description.name or _name(data, files),
+        "data": ",".join(paths),
+        "checksum": table.checksum,
+        "classes": table.classes,
+    }
+    lines = [
+        f"{field} = {json.dumps(list(value) if isinstance(value, tuple) else value)}"
+        for field in TableDescription.model_fields
+        if (value := values[field]) not in (None, (), "") and field != "made_of"
+    ]
+    return values["name"], "\n".join(lines) + "\n"
+
+
 def _name(data: str, files: TableFiles) -> str:
     """Return the name of a task after its file or folder, less what tells splits apart."""
     path = Path(data) if Path(data).is_dir() else files.first
@@ -285,15 +322,16 @@ def _spec(
             width, kind="features", unit="sample", symbol="feature", alphabet=""
         )
     else:
-        alphabet = str(options.alphabet)
-        letters = set(alphabet.upper())
-        symbol = "residue" if alphabet == PROTEIN else "letter"
-        asked = Input(
-            symbol="nucleotide" if letters <= set("ACGTU") else symbol,
-            alphabet=alphabet,
-            min_length=int(items.lengths.min()),
-            max_length=int(items.lengths.max()),
-        )
+        several = isinstance(items, SequenceTuples)
+        parts = [
+            _input(part, options, name if several else "sequence")
+            for part, name in zip(
+                items.parts if isinstance(items, SequenceTuples) else (items,),
+                options.sequence or (),
+                strict=True,
+            )
+        ]
+        asked = Input.of_parts(*parts, unit="tuple") if several else parts[0]
     sizes = {split: len(rows) for split, rows in table.splits.items()}
     return TaskSpec(
         name=name,
@@ -309,6 +347,20 @@ def _spec(
         notes=warned,
         reference=description.reference,
         licence=description.licence,
+    )
+
+
+def _input(items: Sequences, options: TableOptions, unit: str) -> Input:
+    """Return what one of an item's sequences is."""
+    alphabet = str(options.alphabet)
+    symbol = {DNA: "nucleotide", RNA: "nucleotide", PROTEIN: "residue"}.get(alphabet, "letter")
+    return Input(
+        unit=re.sub(r"[^a-z0-9._-]+", "-", unit.lower()).strip("._-")[:64] or "sequence",
+        symbol=symbol,
+        alphabet=alphabet,
+        ambiguous=options.ambiguous,
+        min_length=int(items.lengths.min()),
+        max_length=int(items.lengths.max()),
     )
 
 
@@ -334,7 +386,7 @@ def _judged(options: TableOptions, spec: TaskSpec, metrics: Sequence[Metric]) ->
 
 def _understood(options: TableOptions, columns: Sequence[str]) -> str:
     """Return how the columns are read, and how to say otherwise."""
-    items = f"sequence={options.sequence}" if options.sequence else "features=*"
+    items = f"sequence={','.join(options.sequence)}" if options.sequence else "features=*"
     if not options.sequence and options.features != ("*",):
         items = f"features={len(options.features or ())} columns"
     said = [items, f"target={','.join(options.target or ())}", f"kind={options.kind}"]
@@ -345,8 +397,14 @@ def _understood(options: TableOptions, columns: Sequence[str]) -> str:
     ]
     if options.sequence:
         said.append(f"alphabet={options.alphabet}")
-        said.append(f"ambiguous={options.ambiguous}")
-    read = {options.sequence, *(options.target or ()), options.split, options.group, options.id}
+        said.append(f"unknown={options.unknown} ambiguous={options.ambiguous}")
+    read = {
+        *(options.sequence or ()),
+        *(options.target or ()),
+        options.split,
+        options.group,
+        options.id,
+    }
     rest = [name for name in columns if name not in read] if options.sequence else []
     unread = f"; not read: {', '.join(rest[:8])}{', ...' if len(rest) > 8 else ''}" if rest else ""
     return f"read as {' '.join(said)}{unread}; to say otherwise: --task-set FIELD=COLUMN"

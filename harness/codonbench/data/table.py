@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import UNKNOWN, Features, Sequences, Targets
+from codonbench.contracts import UNKNOWN, Features, Items, Sequences, SequenceTuples, Targets
+from codonbench.contracts.dataset import letter_table
 from codonbench.contracts.task import TargetKind
 from codonbench.data.table_files import (
     MOST_ROWS,
@@ -41,7 +42,7 @@ class TableFormat:
     """What the columns of a table are called, and what may stand in them.
 
     Attributes:
-        sequence: The column of sequences.
+        sequence: The column of sequences, or those of an item's several.
         features: The columns of numbers, where items are vectors of them and no sequences.
         targets: The columns of targets: one for classes, one a label or quantity.
         kind: What the targets are.
@@ -54,7 +55,7 @@ class TableFormat:
         id: The column of names; likewise.
     """
 
-    sequence: str = "sequence"
+    sequence: str | tuple[str, ...] = "sequence"
     features: tuple[str, ...] = ()
     targets: tuple[str, ...] = ("label",)
     kind: TargetKind = "classes"
@@ -66,21 +67,26 @@ class TableFormat:
     id: str | None = None
 
     @property
+    def sequences(self) -> tuple[str, ...]:
+        """The columns of sequences; none for features."""
+        if self.features:
+            return ()
+        return (self.sequence,) if isinstance(self.sequence, str) else self.sequence
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read as text; `features` come beside them."""
-        sequence = () if self.features else (self.sequence,)
-        asked = (*sequence, *self.targets, self.split, self.group, self.id)
+        asked = (*self.sequences, *self.targets, self.split, self.group, self.id)
         return tuple(dict.fromkeys(name for name in asked if name is not None))
 
     def letters(self) -> bytes:
         """Return the index of each byte's letter, in either case, for `bytes.translate`."""
-        table = np.full(256, _REFUSED, dtype=np.uint8)
+        table = letter_table(self.alphabet)
+        unknown = table == UNKNOWN
+        table[unknown] = _REFUSED
         for letter in self.ambiguous:
-            table[[ord(letter.lower()), ord(letter.upper())]] = UNKNOWN
-        for index, letter in enumerate(self.alphabet):
-            both = {"T": "TU", "U": "UT"}.get(letter.upper(), letter)
-            for same in both if {"T", "U"} - set(self.alphabet.upper()) else letter:
-                table[[ord(same.lower()), ord(same.upper())]] = index
+            either = [ord(letter.lower()), ord(letter.upper())]
+            table[either] = np.where(unknown[either], UNKNOWN, table[either])
         return table.tobytes()
 
 
@@ -97,7 +103,7 @@ class Table:
         ids: Names of the rows; empty where the table has none.
     """
 
-    items: Sequences | Features
+    items: Items
     targets: Targets
     classes: tuple[str, ...] = ()
     splits: Mapping[str, IntArray] = field(default_factory=dict)
@@ -124,23 +130,35 @@ class Table:
     def _item_arrays(self) -> dict[str, npt.NDArray[Any]]:
         if isinstance(self.items, Features):
             return {"values": self.items.values}
-        return {"letters": self.items.letters, "offsets": self.items.offsets}
+        if isinstance(self.items, Sequences):
+            return {"letters": self.items.letters, "offsets": self.items.offsets}
+        return {
+            f"{name} {i}": array
+            for i, part in enumerate(self.items.parts)
+            for name, array in (("letters", part.letters), ("offsets", part.offsets))
+        }
 
     def report(self) -> tuple[str, ...]:
         """Return what was found, a line each: items, lengths, classes."""
         found = ", ".join(f"{len(rows):,} {name}" for name, rows in self.splits.items())
         if isinstance(self.items, Features):
-            of = f"{self.items.values.shape[1]:,} features each"
+            kind, of = "samples", f"{self.items.values.shape[1]:,} features each"
+        elif isinstance(self.items, Sequences):
+            kind, of = "sequences", _lengths(self.items)
         else:
-            lengths = self.items.lengths
-            of = f"{lengths.min():,} to {lengths.max():,} letters, median {np.median(lengths):,.0f}"
-        kind = "samples" if isinstance(self.items, Features) else "sequences"
+            kind = f"items of {len(self.items.parts)} sequences"
+            of = "; ".join(_lengths(part) for part in self.items.parts)
         lines = [f"{len(self.items):,} {kind}" + (f": {found}" if found else ""), of]
         if self.classes:
             counts = np.bincount(self.targets.astype(np.int64), minlength=len(self.classes))
             pairs = zip(self.classes, counts.tolist(), strict=True)
             lines.append("classes: " + ", ".join(f"{name} {count:,}" for name, count in pairs))
         return tuple(lines)
+
+
+def _lengths(items: Sequences) -> str:
+    lengths = items.lengths
+    return f"{lengths.min():,} to {lengths.max():,} letters, median {np.median(lengths):,.0f}"
 
 
 def read_table(table: Path | TableFiles, form: TableFormat) -> Table:
@@ -174,8 +192,8 @@ class _Reader:
     def __init__(self, form: TableFormat) -> None:
         self._form = form
         self._letters = form.letters()
-        self._packed = bytearray()
-        self._lengths: list[npt.NDArray[np.int64]] = []
+        self._packed = [bytearray() for _ in form.sequences]
+        self._lengths: list[list[npt.NDArray[np.int64]]] = [[] for _ in form.sequences]
         self._values: list[npt.NDArray[np.float32]] = []
         self._targets: list[npt.NDArray[np.generic]] = []
         self._codes = {name: i for i, name in enumerate(form.classes)}
@@ -202,8 +220,8 @@ class _Reader:
         form, frame = self._form, chunk.frame
         if form.features:
             self._take_features(chunk)
-        else:
-            self._take_sequences(chunk)
+        for part in range(len(form.sequences)):
+            self._take_sequences(chunk, part)
         self._targets.append(self._read_targets(chunk))
         if form.split is not None:
             self._splits.append(self._read_splits(chunk, frame[form.split].tolist()))
@@ -220,27 +238,26 @@ class _Reader:
             raise chunk.error(row, self._form.features[column], got, "a finite number")
         self._values.append(values)
 
-    def _take_sequences(self, chunk: Chunk) -> None:
-        texts: list[str] = chunk.frame[self._form.sequence].tolist()
+    def _take_sequences(self, chunk: Chunk, part: int) -> None:
+        column = self._form.sequences[part]
+        texts: list[str] = chunk.frame[column].tolist()
         if "" in texts:
-            raise chunk.error(texts.index(""), self._form.sequence, "an empty cell", "a sequence")
+            raise chunk.error(texts.index(""), column, "an empty cell", "a sequence")
         packed = "".join(texts).encode("latin-1", "replace").translate(self._letters)
         lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         wrong = packed.find(_REFUSED)
         if wrong >= 0:
-            raise self._wrong_letter(chunk, texts, lengths, wrong)
-        self._packed += packed
-        self._lengths.append(lengths)
+            raise self._wrong_letter(chunk, column, texts, wrong)
+        self._packed[part] += packed
+        self._lengths[part].append(lengths)
 
-    def _wrong_letter(
-        self, chunk: Chunk, texts: list[str], lengths: npt.NDArray[np.int64], at: int
-    ) -> DataError:
-        ends = np.cumsum(lengths)
+    def _wrong_letter(self, chunk: Chunk, column: str, texts: list[str], at: int) -> DataError:
+        ends = np.cumsum([len(text) for text in texts])
         row = int(np.searchsorted(ends, at, side="right"))
-        letter = int(at - ends[row] + lengths[row])
+        letter = int(at - ends[row] + len(texts[row]))
         got = f"{texts[row][letter]!r} as letter {letter + 1}"
         expected = f"{self._form.alphabet} or {self._form.ambiguous}"
-        return chunk.error(row, self._form.sequence, got, expected.removesuffix(" or "))
+        return chunk.error(row, column, got, expected.removesuffix(" or "))
 
     def _read_targets(self, chunk: Chunk) -> npt.NDArray[np.generic]:
         if self._form.kind == "classes":
@@ -309,13 +326,16 @@ class _Reader:
             self._check_groups(groups, splits, names)
         return Table(self._items(), targets, classes, dict(splits), groups, tuple(self._ids))
 
-    def _items(self) -> Sequences | Features:
+    def _items(self) -> Items:
         if self._form.features:
             return Features(np.concatenate(self._values))
-        lengths = np.concatenate(self._lengths)
-        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        return Sequences(np.frombuffer(self._packed, dtype=np.uint8), offsets)
+        parts = []
+        for packed, of_chunks in zip(self._packed, self._lengths, strict=True):
+            lengths = np.concatenate(of_chunks)
+            offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+            np.cumsum(lengths, out=offsets[1:])
+            parts.append(Sequences(np.frombuffer(packed, dtype=np.uint8), offsets))
+        return parts[0] if isinstance(self._form.sequence, str) else SequenceTuples(tuple(parts))
 
     def _check_groups(
         self, groups: IntArray, splits: Mapping[str, IntArray], names: npt.NDArray[np.str_]

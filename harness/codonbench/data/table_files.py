@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import math
 import re
 import zlib
 from collections import Counter
@@ -111,7 +112,8 @@ class TableFiles:
         """
         names = columns_of(self.first)
         if self.labels is not None:
-            names += [name for name in columns_of(self.labels) if name not in names]
+            more = columns_of(self.labels)
+            names += [name for name in more if name not in (*names, _key(more))]
         return names
 
     def chunks(
@@ -360,7 +362,7 @@ def _delimited_chunks(
             names=range(len(names)),
             dtype=types,
             na_filter=False,
-            skip_blank_lines=False,
+            skip_blank_lines=bool(numbers),
             chunksize=rows,
         )
         try:
@@ -368,8 +370,8 @@ def _delimited_chunks(
                 if not isinstance(frame.index, pd.RangeIndex):
                     raise DataError(f"{path}, line {line}: more cells than the header has columns")
                 frame.columns = pd.Index(names)
-                used = frame[asked]
-                yield Chunk(path, _without_blank_end(used) if len(used) < rows else used, line)
+                used = _without_blank_end(frame) if len(frame) < rows else frame
+                yield Chunk(path, used[asked], line)
                 line += len(frame)
         except ValueError as error:
             if isinstance(error, pd.errors.ParserError | pd.errors.EmptyDataError) or not numbers:
@@ -394,8 +396,9 @@ def _no_number(path: Path, numbers: Sequence[str], error: Exception) -> Exceptio
     for chunk in read_chunks(path, list(numbers)):
         for name in numbers:
             for row, cell in enumerate(chunk.frame[name]):
-                if not is_number(cell):
-                    return chunk.error(row, name, repr(cell) if cell else "nothing", "a number")
+                if not (is_number(cell) and math.isfinite(float(cell))):
+                    got = repr(cell) if cell else "nothing"
+                    return chunk.error(row, name, got, "a finite number")
     return error
 
 
@@ -533,6 +536,11 @@ def _fasta_chunks(path: Path, columns: Sequence[str], rows: int) -> Iterator[Chu
         yield Chunk(path, pd.DataFrame(cells, dtype=object), 0, lines=lines)
 
 
+def _key(names: Sequence[str]) -> str:
+    """Return the column of a table of labels that names the rows."""
+    return next((name for name in names if name.lower() in ID_NAMES), names[0])
+
+
 def _by_name(path: Path, columns: Sequence[str], others: Sequence[str]) -> pd.DataFrame:
     """Return those columns of a table of labels that are not in `others`, by the rows' names.
 
@@ -541,7 +549,7 @@ def _by_name(path: Path, columns: Sequence[str], others: Sequence[str]) -> pd.Da
     import pandas as pd
 
     names = columns_of(path)
-    key = next((name for name in names if name.lower() in ID_NAMES), names[0])
+    key = _key(names)
     asked = [name for name in columns if name in names and name not in others]
     chunks = list(read_chunks(path, list(dict.fromkeys([key, *asked]))))
     whole = pd.concat([chunk.frame for chunk in chunks], ignore_index=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
 from codonbench.contracts import MetricName, TaskOptions
-from codonbench.contracts.task import TargetKind
+from codonbench.contracts.task import DNA, PROTEIN, RNA, Ambiguous, TargetKind
 from codonbench.data.table import AMBIGUOUS, TableFormat
 from codonbench.data.table_files import ID_NAMES, SPLIT_NAMES, TableFiles, is_number
 from codonbench.errors import DataError
@@ -17,11 +18,8 @@ from codonbench.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-NUCLEOTIDES = "ACGTU"
-PROTEIN = "ACDEFGHIKLMNPQRSTVWY"
-"""The twenty letters of proteins; the others of IUPAC are `PROTEIN_AMBIGUOUS`."""
-
 PROTEIN_AMBIGUOUS = "BJOUXZ*"
+"""IUPAC's letters for residues that are not known, or none of the twenty, and a stop."""
 
 SEQUENCE_NAMES = ("sequence", "seq", "sequences", "dna", "rna", "protein")
 TARGET_NAMES = (
@@ -36,6 +34,7 @@ MOST_CLASSES = 32
 """Whole numbers of more different values are quantities."""
 
 _SAMPLE = 200
+_BASES = 0.8  # of the letters, where the sequences are DNA or RNA
 _SHORTEST = 8  # letters of a cell, in the middle, that is taken for a sequence by its content
 
 
@@ -46,20 +45,21 @@ class TableOptions(TaskOptions):
 
     Attributes:
         made_of: Says that a record's task is a table of one's own.
-        sequence: The column of sequences; empty for a table of features.
+        sequence: The column of sequences, or several; none for a table of features.
         features: The columns of numbers, or ``*`` for all that are nothing else.
         target: One column of classes or quantities, or several of labels or quantities.
         kind: ``classes``, ``labels`` or ``quantities``.
         classes: As they are written, in index order; where empty, those that are found.
         split, group, id: Columns.
         alphabet: The letters, in index order.
-        ambiguous: Letters that are read as unknown; any other is an error.
+        unknown: Letters that are read as unknown; any other is an error.
+        ambiguous: What becomes of unknown letters; with ``refuse`` they are errors, too.
         metric: What orders the rows of its table.
         direction: Which way of it is better.
     """
 
     made_of: Literal["table"] = "table"
-    sequence: str | None = None
+    sequence: tuple[str, ...] | None = None
     features: tuple[str, ...] | None = None
     target: tuple[str, ...] | None = None
     kind: TargetKind | None = None
@@ -68,23 +68,24 @@ class TableOptions(TaskOptions):
     group: str | None = None
     id: str | None = None
     alphabet: str | None = Field(default=None, min_length=1, max_length=200, pattern="^[!-~]+$")
-    ambiguous: str | None = Field(default=None, max_length=200, pattern="^[!-~]*$")
+    unknown: str | None = Field(default=None, max_length=200, pattern="^[!-~]*$")
+    ambiguous: Ambiguous = "zeros"
     metric: MetricName | None = None
     direction: Literal["lower", "higher"] | None = None
 
-    @field_validator("sequence", "split", "group", "id", mode="before")
+    @field_validator("split", "group", "id", mode="before")
     @classmethod
     def _text(cls, value: Any) -> Any:
         """Take a column whose name is a number."""
         return str(value) if isinstance(value, int | float) else value
 
-    @field_validator("features", "target", "classes", mode="before")
+    @field_validator("sequence", "features", "target", "classes", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         """Take ``a,b`` for two names."""
         if isinstance(value, int | float):
             return (str(value),)
-        return tuple(value.split(",")) if isinstance(value, str) else value
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
     @field_validator("alphabet")
     @classmethod
@@ -103,14 +104,15 @@ class TableOptions(TaskOptions):
         features = self.features or ()
         if features == ("*",):
             features = tuple(name for name in columns if name not in taken)
+        several = self.sequence or ()
         return TableFormat(
-            sequence=self.sequence or "",
+            sequence=several[0] if len(several) == 1 else several,
             features=features,
             targets=self.target or (),
             kind=self.kind or "classes",
             classes=self.classes,
             alphabet=self.alphabet or "",
-            ambiguous=self.ambiguous or "",
+            ambiguous="" if self.ambiguous == "refuse" else self.unknown or "",
             split=self.split or None,
             group=self.group or None,
             id=self.id or None,
@@ -149,6 +151,7 @@ class _Guess:
         chunk = next(files.chunks(self._path, self._columns, rows=_SAMPLE), None)
         if chunk is None or not len(chunk.frame):
             raise DataError(f"{self._path}: a header and no rows; expected an item a line")
+        self._chunk = chunk
         self._sample = chunk.frame[:_SAMPLE]
 
     def options(self) -> TableOptions:
@@ -162,10 +165,16 @@ class _Guess:
         taken = {*targets, found["split"], found["group"], found["id"]}
         sequence = given.sequence
         if sequence is None:
-            sequence = "" if given.features else self._sequence(taken)
+            sequence = () if given.features else self._sequence(taken)
         found["sequence"] = sequence
-        taken.add(sequence)
+        taken.update(sequence)
         found["target"] = targets = targets or self._target(taken, bool(sequence))
+        if not sequence and not given.features and not {*self._columns} - taken - {*targets}:
+            shown = ", ".join(name[:32] for name in self._columns[:12])
+            raise DataError(
+                f"{self._path}: no column of sequences or numbers among {shown}; name it, "
+                "--task-set sequence=COLUMN, and separate cells by comma, tab or semicolon"
+            )
         found["features"] = () if sequence else given.features or ("*",)
         found["kind"] = given.kind or self._kind(targets)
         if found["kind"] == "classes" and len(targets) > 1:
@@ -174,18 +183,16 @@ class _Guess:
                 "one, or kind=labels, each 0 or 1"
             )
         alphabet = given.alphabet or (self._alphabet(sequence) if sequence else "A")
-        ambiguous = given.ambiguous
-        if ambiguous is None:
-            ambiguous = PROTEIN_AMBIGUOUS if alphabet == PROTEIN else AMBIGUOUS
-            ambiguous = "" if set(alphabet.upper()) & set(ambiguous) else ambiguous
-        found["alphabet"], found["ambiguous"] = alphabet, ambiguous
+        usual = {DNA: AMBIGUOUS, RNA: AMBIGUOUS, PROTEIN: PROTEIN_AMBIGUOUS}.get(alphabet, "")
+        found["alphabet"] = alphabet
+        found["unknown"] = usual if given.unknown is None else given.unknown
         return given.model_copy(update=found)
 
     def _check_given(self) -> None:
         """Raise DataError where a column that is named is not there."""
         given = self._given
-        several = [*(given.target or ()), *(given.features or ())]
-        for name in [given.sequence, given.split, given.group, given.id, *several]:
+        several = [*(given.sequence or ()), *(given.target or ()), *(given.features or ())]
+        for name in [*several, given.split, given.group, given.id]:
             if name and name != "*" and name not in self._columns:
                 found = ", ".join(column[:32] for column in self._columns[:12])
                 raise DataError(f"{self._path}: no column {name!r}; the columns are {found}")
@@ -206,24 +213,25 @@ class _Guess:
         cells = {cell.lower() for cell in self._sample[name]} if name else set()
         return name if cells and cells <= SPLIT_NAMES.keys() else ""
 
-    def _sequence(self, taken: set[str]) -> str:
-        """Return the column of sequences; empty where there is none.
+    def _sequence(self, taken: set[str]) -> tuple[str, ...]:
+        """Return the column of sequences; none where there is none.
 
         Raises:
             DataError: There are several.
         """
         named = self._named(SEQUENCE_NAMES)
         if named and named not in taken:
-            return named
+            return (named,)
         found = [
             name for name in self._columns if name not in taken and _is_text(self._sample[name])
         ]
         if len(found) > 1:
             raise DataError(
-                f"{self._path}: {len(found)} columns of sequences, {', '.join(found)}; name one: "
-                f"--task-set sequence={found[-1]}"
+                f"{self._path}: {len(found)} columns of sequences, {', '.join(found)}; name one, "
+                f"--task-set sequence={found[-1]}, or all that are one item: "
+                f"--task-set sequence={','.join(found)}"
             )
-        return found[0] if found else ""
+        return tuple(found)
 
     def _target(self, taken: set[str], of_sequences: bool) -> tuple[str, ...]:
         """Return the columns of targets.
@@ -268,29 +276,35 @@ class _Guess:
             "class is one column"
         )
 
-    def _alphabet(self, sequence: str) -> str:
+    def _alphabet(self, sequence: Sequence[str]) -> str:
         """Return the alphabet of the first sequences.
 
         Raises:
             DataError: It is none that is known.
         """
-        letters = set("".join(self._sample[sequence]).upper())
-        for alphabet, ambiguous in (("ACGT", AMBIGUOUS + "U"), (PROTEIN, PROTEIN_AMBIGUOUS)):
-            if letters <= {*alphabet, *ambiguous}:
-                return "ACGU" if alphabet == "ACGT" and letters & {"U"} else alphabet
-        odd = "".join(sorted(letters - {*PROTEIN, *PROTEIN_AMBIGUOUS}))
-        raise DataError(
-            f"{self._path}, column {sequence!r}: {odd[:20]!r} among the letters, neither DNA, RNA "
-            "nor protein; name them: --task-set alphabet=LETTERS, and ambiguous=LETTERS for those "
-            "that are to count as unknown"
-        )
+        counts = Counter(text for name in sequence for text in "".join(self._sample[name]).upper())
+        bases = sum(counts[letter] for letter in "ACGTUN")
+        if bases >= _BASES * counts.total():
+            return RNA if counts["U"] > counts["T"] else DNA
+        known = {*PROTEIN, *PROTEIN_AMBIGUOUS}
+        for name in sequence:
+            for row, text in enumerate(self._sample[name]):
+                if odd := next((letter for letter in text if letter.upper() not in known), ""):
+                    raise self._chunk.error(
+                        row,
+                        name,
+                        repr(odd),
+                        "DNA, RNA or protein; of other letters say which, --task-set "
+                        "alphabet=LETTERS, and unknown=LETTERS for those that count as unknown",
+                    )
+        return PROTEIN
 
 
 def _is_text(cells: pd.Series[Any]) -> bool:
     """Return whether the cells of a column look like sequences."""
     texts = cells.tolist()
     lengths = sorted(map(len, texts))
-    known = {*PROTEIN, *PROTEIN_AMBIGUOUS, *NUCLEOTIDES}
+    known = {*PROTEIN, *PROTEIN_AMBIGUOUS}
     letters = all(
         re.fullmatch(r"[A-Za-z*]+", text) and set(text.upper()) <= known for text in texts
     )

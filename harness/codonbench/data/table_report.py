@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import UNKNOWN, Features, Items, Sequences
+from codonbench.contracts import UNKNOWN, Features, Items, Sequences, SequenceTuples
 from codonbench.data.table import Table
 
 IntArray = npt.NDArray[np.int64]
@@ -24,13 +24,18 @@ def same_items(items: Items, alphabet: str) -> tuple[IntArray, IntArray]:
 
     Args:
         items: N of them.
-        alphabet: Of sequences; letters without a complement are never reversed.
+        alphabet: Of sequences; letters without a complement are never reversed, nor are several
+            sequences an item.
 
     Returns:
         Both of shape (N,). Numbers are hashes: for this process alone.
     """
     if isinstance(items, Features):
         exact = np.fromiter((hash(row.tobytes()) for row in items.values), np.int64, len(items))
+        return exact, exact
+    if isinstance(items, SequenceTuples):
+        both = np.stack([same_items(part, "")[0] for part in items.parts], axis=1)
+        exact = np.fromiter((hash(row.tobytes()) for row in both), np.int64, len(items))
         return exact, exact
     exact = np.fromiter(_hashes(items.letters, items.offsets), np.int64, len(items))
     pairs = _complement(alphabet)

@@ -1,0 +1,353 @@
+"""Tables of one's own: what is guessed, what is said of them, and each way they are refused."""
+
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from codonbench.contracts import Sequences, SequenceTuples
+from codonbench.data.own_table import describe, is_table, open_table
+from codonbench.data.table import Table
+from codonbench.data.table_files import fields, find_files
+from codonbench.data.table_guess import TableOptions, guess
+from codonbench.data.table_report import duplicates, same_items
+from codonbench.errors import ConfigError, DataError
+from codonbench.plugins.discovery import load_registry
+
+ROOT = Path(__file__).resolve().parents[2]
+REAL = Path(os.environ.get("CODONBENCH_TEST_DATA", ROOT.parent / "shared" / "data")) / "tasks"
+real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real data in {REAL}")
+
+ROWS = "".join(f"{'ACGT' * 3}{'ACGT'[i % 4]}{'ACGT'[i // 4]}A,{i % 2}\n" for i in range(16))
+TABLE = "sequence,label\n" + ROWS
+
+
+@pytest.fixture(scope="module")
+def registry():
+    return load_registry()
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(text, name="mine.csv"):
+        raw = text.encode() if isinstance(text, str) else text
+        Path(name).write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+        return name
+
+    return write
+
+
+@pytest.fixture
+def opened(write, registry):
+    def opened(text, name="mine.csv", described="", **overrides):
+        data = write(text, name) if text is not None else name
+        return open_table(data, described, overrides, registry.metrics_of, registry.tasks)
+
+    return opened
+
+
+def guessed(data, **given):
+    return guess(find_files(data), TableOptions(**given))
+
+
+# What is guessed
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "expected"),
+    [
+        (
+            "id,seq,Label",
+            "a,ACGTACGT,{i}",
+            {"sequence": ("seq",), "target": ("Label",), "id": "id"},
+        ),
+        ("x,promoter", "ACGTACGTAC,yes{i}", {"sequence": ("x",), "target": ("promoter",)}),
+        ("level,dna", "{i}.5,ACGT", {"sequence": ("dna",), "kind": "quantities"}),
+        ("a,b,sequence", "{i},0,ACGT", None),
+        ("sequence,set,value", "ACGT,Train,{i}", {"split": "set", "target": ("value",)}),
+        ("sequence,set,value", "ACGT,other,{i}", {"split": "", "target": ("value",)}),
+        ("g0,g1,label", "1.5,{i},A{i}", {"sequence": (), "features": ("*",), "kind": "classes"}),
+        ("sequence,label", "MKVLAAGICQWE,{i}", {"alphabet": "ACDEFGHIKLMNPQRSTVWY"}),
+        ("sequence,label", "ACGUN,{i}", {"alphabet": "ACGU", "unknown": "NRYSWKMBDHV"}),
+        ("sequence,label,cluster", "ACGT,{i},c", {"group": "cluster"}),
+    ],
+)
+def test_columns_are_known_by_name_or_content(write, header, row, expected):
+    data = write(f"{header}\n" + "".join(row.format(i=i % 2) + "\n" for i in range(4)))
+    if expected is None:
+        with pytest.raises(DataError, match=r"mine\.csv: not clear which column is the target: a"):
+            guessed(data)
+        return
+    found = guessed(data)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_the_kind_is_told_by_all_rows(write):
+    few = "".join(f"ACGT,{i % 3}\n" for i in range(500))
+    assert guessed(write(f"sequence,y\n{few}")).kind == "classes"
+    assert guessed(write(f"sequence,y\n{few}ACGT,0.5\n")).kind == "quantities"
+    assert guessed(write(f"sequence,y\n{few}ACGT,other\n")).kind == "classes"
+    many = "".join(f"ACGT,{i}\n" for i in range(500))
+    assert guessed(write(f"sequence,y\n{many}")).kind == "quantities"
+    two = "sequence,a,b\nACGT,0,1\nACGA,1,\n"
+    assert guessed(write(two), target="a,b").kind == "labels"
+    assert guessed(write(two + "ACGC,2,1\n"), target="a,b").kind == "quantities"
+
+
+def test_two_columns_of_sequences_are_one_item_where_they_are_named(opened):
+    text = "mirna,site,label\n" + "".join(
+        f"ACGTACGT,{'ACGT' * 3}{'A' * i},{i % 2}\n" for i in range(9)
+    )
+    with pytest.raises(DataError, match="sequence=mirna,site"):
+        opened(text)
+    *_, dataset = opened(text, sequence="mirna,site")
+    assert isinstance(dataset.items, SequenceTuples)
+    assert [part.unit for part in dataset.spec.input.parts] == ["mirna", "site"]
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("s1 label=a split=test", {"id": "s1", "label": "a", "split": "test"}),
+        ("s1 a", {"id": "s1", "label": "a"}),
+        ("s1|a", {"id": "s1", "label": "a"}),
+        ("s1|a|training", {"id": "s1", "label": "a", "split": "training"}),
+        ("s1 homo sapiens gene", {"id": "s1"}),
+    ],
+)
+def test_headers_of_fasta_give_columns(title, expected):
+    assert fields(title) == expected
+
+
+# One table in every form
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "tsv", "fa", "fa.gz", "parquet", "labels"])
+def test_a_table_is_the_same_in_every_form(opened, write, suffix):
+    *_, plain = opened(TABLE)
+    rows = [line.split(",") for line in ROWS.splitlines()]
+    name = f"other.{suffix}"
+    if suffix.startswith("fa"):
+        text = "".join(f">s{i} {label}\n{s[:5]}\n{s[5:]}\n" for i, (s, label) in enumerate(rows))
+    elif suffix == "labels":
+        write("".join(f">s{i}\n{s}\n" for i, (s, _) in enumerate(rows)), "s.fasta")
+        labels = [f"s{i},{label}" for i, (_, label) in enumerate(rows)]
+        write("name,label\n" + "\n".join(reversed(labels)) + "\n", "labels.csv")
+        text, name = None, "s.fasta,labels.csv"
+    elif suffix == "parquet":
+        frame = pd.DataFrame(rows, columns=["sequence", "label"])
+        frame.astype({"label": int}).to_parquet(name)
+        text = None
+    else:
+        text = TABLE.replace(",", "\t") if suffix == "tsv" else TABLE
+    *_, found = opened(text, name, target="label")
+    assert found.checksum == plain.checksum
+    assert found.items.text("ACGT") == [s for s, _ in rows]
+
+
+def test_files_are_splits_by_their_names(opened, write):
+    write(TABLE, "set_train.csv")
+    write(TABLE, "set.test.csv")
+    task, _, dataset = opened(None, "set_train.csv,set.test.csv")
+    assert task.name == "set"
+    assert (dataset.spec.train_size, dataset.spec.test_size) == (16, 16)
+    with pytest.raises(DataError, match="not clear which split"):
+        opened(None, "set_train.csv,set_train.csv")
+
+
+def test_a_description_is_the_table_it_was_made_of(opened, write, tmp_path):
+    *_, plain = opened(TABLE)
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    name, text = describe("mine.csv", {"epochs": "3"}, folder)
+    path = folder / f"{name}.toml"
+    path.write_text(text)
+    task, options, found = opened(None, str(path))
+    assert (task.name, found.checksum, found.spec.default_epochs) == ("mine", plain.checksum, 3)
+    assert options.classes == ("0", "1")
+    *_, again = opened(None, None, str(path))
+    assert again.checksum == plain.checksum
+    write(TABLE.replace("ACGT", "ACGA", 1))
+    with pytest.raises(DataError, match="its description says"):
+        opened(None, str(path))
+
+
+def test_what_is_called_like_a_table_is_one(tmp_path):
+    assert all(
+        map(is_table, ["a.csv", "a.TSV.gz", "a.parquet", "a.toml", "a.fa,b.csv", str(tmp_path)])
+    )
+    assert not any(map(is_table, ["usage", "a.fa", "a.fa.gz", "a.txt"]))
+
+
+# What is said of it
+
+
+def test_equal_items_are_found_by_brute_force_too():
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("ACGT"), rng.integers(1, 5))) for _ in range(300)]
+    pair = str.maketrans("ACGT", "TGCA")
+    exact, either = same_items(Sequences.of(texts, "ACGT"), "ACGT")
+    for i in range(0, 300, 7):
+        same = [text == texts[i] for text in texts]
+        reverse = [text[::-1].translate(pair) == texts[i] for text in texts]
+        assert (exact == exact[i]).tolist() == same
+        assert (either == either[i]).tolist() == [
+            a or b for a, b in zip(same, reverse, strict=True)
+        ]
+
+
+def test_items_in_two_splits_are_counted_with_those_of_another_class():
+    items = Sequences.of(["AACC", "GGTT", "AAAA", "AACC", "CCCC", "AAAA"], "ACGT")
+    splits = {"train": np.array([0, 2]), "test": np.array([1, 3, 4, 5])}
+    table = Table(items, np.array([0, 1, 1, 1, 0, 1]), ("a", "b"), splits)
+    _, (sentence,) = duplicates(table, "ACGT")
+    assert sentence == (
+        "3 of 4 test items stand in train (1 as reverse complement), 2 with another class"
+    )
+
+
+def test_equal_items_stay_in_one_split_where_it_is_cut(opened):
+    *_, dataset = opened(TABLE + ROWS + ROWS)
+    assert len(set(dataset.groups.tolist())) < len(dataset.items)
+    assert any("32 of 48 items repeat another" in line for line in dataset.report)
+
+
+def test_a_class_that_stands_in_test_alone_is_a_note_on_the_board(opened):
+    text = "sequence,label,split\nACGT,0,train\nACGA,1,train\nACGC,2,test\nACGG,0,test\n"
+    *_, dataset = opened(text)
+    assert dataset.spec.notes == ("class '2' is in no training item, so none can be learned",)
+
+
+# How it is ranked
+
+
+def test_the_kind_of_target_says_what_it_is_ranked_by(opened):
+    assert opened(TABLE)[0].ranking.metric == "mcc"
+    quantities = TABLE.replace(",1\n", ",0.25\n")
+    assert opened(quantities)[0].ranking.metric == "pearson"
+    task, options, _ = opened(quantities, metric="rmse")
+    assert (task.ranking.metric, task.ranking.direction) == ("rmse", "lower")
+    assert options.direction == "lower"
+    with pytest.raises(ConfigError, match=r"no metric 'mcc' for quantities.*pearson"):
+        opened(quantities, metric="mcc")
+
+
+def test_a_name_that_is_taken_is_refused(opened, registry):
+    taken = next(iter(registry.tasks))
+    with pytest.raises(ConfigError, match=f"name=my-{taken}"):
+        opened(TABLE, f"{taken}.csv")
+    _, _, dataset = open_table(
+        f"{taken}.csv", "", {"name": "mine"}, registry.metrics_of, registry.tasks
+    )
+    assert dataset.spec.name == "mine"
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "words"),
+    [
+        (TABLE, {"target": "class"}, ["no column 'class'", "sequence, label"]),
+        (ROWS.replace(",", ",0."), {}, ["line 1", "no header", "sequence,label"]),
+        ("ACGTACGTACGT,0\nACGTACGTACGT,1\n", {}, ["line 1", "no header"]),
+        (TABLE.replace(",", "|"), {}, ["no column of sequences", "sequence|label", "comma"]),
+        ("", {}, ["empty"]),
+        ("sequence,label\n", {}, ["no rows"]),
+        ("sequence,label\nACGT,0\n", {}, ["1 row;", "at least 3"]),
+        ("sequence,label\nACGT,0\nACGA,0\nACGG,0\n", {}, ["3 rows", "one class, '0'"]),
+        (TABLE + "ACG-,1\n", {}, ["line 18", "'-' as letter 4", "ACGT or N"]),
+        (TABLE + "ACGN,1\n", {"ambiguous": "refuse"}, ["line 18", "'N' as letter 4"]),
+        (TABLE + ",1\n", {}, ["line 18", "'sequence'", "empty"]),
+        (TABLE + "ACGT,\n", {}, ["line 18", "'label'", "a class"]),
+        (TABLE + "ACGT,high\n", {"kind": "quantities"}, ["line 18", "'high'", "number"]),
+        ("sequence,label\nMKV7L,0\n", {}, ["line 2", "'7'", "alphabet="]),
+        (TABLE + "ACGE,1\n", {}, ["line 18", "'E' as letter 4"]),
+        (TABLE + 'ACGT,"1\n', {}, ["not a table", "EOF inside string"]),
+        (
+            "sequence,label,split,group\nACGT,0,train,a\nACGA,1,test,b\nACGC,0,test,a\nAAAA,1,train,c\n",
+            {},
+            ["line 4", "group 'a' is in test here", "line 2"],
+        ),
+        (
+            "g0,g1,label\n1,2,a\n3,x,b\n5,6,a\n",
+            {"features": "g0,g1"},
+            ["line 3", "'x'", "a finite number"],
+        ),
+        ("g0,label\n1,a\n,b\n", {"features": "*"}, ["line 3", "'g0'", "nothing"]),
+        ("g0,label\n1,a\nnan,b\n", {"features": "*"}, ["line 3", "'nan'", "finite"]),
+    ],
+)
+def test_what_cannot_be_used_is_named_by_file_and_line(opened, text, overrides, words):
+    with pytest.raises(DataError) as caught:
+        opened(text, **overrides)
+    assert [word for word in ["mine.csv", *words] if word not in str(caught.value)] == []
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("m.fa", "ACGT\n>s1 0\nACGT\n", ["line 1", "'>' header"]),
+        ("m.fa", ">s1 0\nACGT\n>s2\nACGA\n", ["line 3", "'label'", "a class"]),
+        ("m.fa", ">s1 0\nACGT\n>s2 1\n>s3 1\nAC\n", ["line 3", "'sequence'", "empty"]),
+        ("m.fa", ">s1 0\nACGT\n\n>s2 1\nA\nC7\n", ["line 4", "'7' as letter 3"]),
+        ("m.parquet", b"PAR1 no", ["no Parquet"]),
+        ("m.csv.gz", None, ["damaged or cut short"]),
+    ],
+)
+def test_files_of_other_forms_are_refused_by_line(opened, write, name, text, words):
+    if text is None:
+        whole = Path(write(TABLE * 50, name)).read_bytes()
+        Path(name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError) as caught:
+        opened(text, name, **({"target": "label"} if name == "m.fa" else {}))
+    assert [word for word in [name, *words] if word not in str(caught.value)] == []
+
+
+def test_a_name_without_a_label_is_refused(opened, write):
+    write(">s1\nACGT\n>s2\nACGA\n", "m.fa")
+    write("id,label\ns1,0\n", "labels.csv")
+    with pytest.raises(DataError, match=r"m\.fa, line 3, column 'id': got 's2'"):
+        opened(None, "m.fa,labels.csv")
+
+
+def test_a_line_of_a_million_letters_is_read_and_said(opened):
+    *_, dataset = opened(TABLE + "ACGT" * 250_000 + ",1\n")
+    assert dataset.spec.input.max_length == 1_000_000
+    assert "1,000,000 letters" in dataset.spec.notes[-1]
+
+
+# Real tables
+
+
+KHAN = "expression/khan_srbct_train.csv.gz,expression/khan_srbct_test.csv.gz"
+
+
+@real
+@pytest.mark.parametrize(
+    ("data", "given", "kind", "sizes", "note"),
+    [
+        ("enhancers_liu2016", {}, "classes", (2968, 0, 400), "100 of 400 test items stand"),
+        ("ncrna_13class", {}, "classes", (6320, 0, 2600), "347 of 2,600 test items stand"),
+        ("mrna_regression/mrfp_expression.csv.gz", {}, "quantities", (1021, 219, 219), "2 of 219"),
+        ("mrna_regression/mlos_flu.csv.gz", {}, "quantities", (167, 0, 0), ""),
+        (KHAN, {}, "classes", (63, 0, 20), ""),
+        ("expression/pbmc68k_reduced.csv.gz", {}, "classes", (700, 0, 0), ""),
+        ("deepstarr_sample", {"target": "dev,hk"}, "quantities", (1000, 1000, 1000), ""),
+        ("uci_splice/all.csv.gz", {}, "classes", (3190, 0, 0), "items repeat another"),
+        ("mirna_target_clash", {"sequence": "mirna,gene"}, "classes", (30784, 2000, 4000), ""),
+    ],
+)
+def test_real_tables_are_understood(data, given, kind, sizes, note, registry):
+    paths = ",".join(str(REAL / part) for part in data.split(","))
+    _, options, dataset = open_table(paths, "", given, registry.metrics_of, registry.tasks)
+    spec = dataset.spec
+    assert (spec.target.kind, options.kind) == (kind, kind)
+    assert (len(dataset.splits["train"]), spec.validation_size, spec.test_size) == sizes
+    assert any(note in line for line in spec.notes or ("",))
