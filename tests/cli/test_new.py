@@ -213,3 +213,20 @@ def test_the_three_commands_it_names_work_where_only_the_wheel_is(
     finally:
         uninstall = ["python", "-m", "pip", "--quiet", "uninstall", "--yes", distribution]
         clean_environment.call(uninstall, tmp_path)
+
+
+def test_a_table_becomes_a_description_that_runs(bench, tmp_path):
+    rows = "".join(f"{'ACGT' * 3}{'ACGT'[i % 4]}{'ACGT'[i // 4]},{i % 2}\n" for i in range(16))
+    (tmp_path / "mine.csv").write_text(f"dna,kind\n{rows}")
+    made = bench("new", "task", "--from", "mine.csv", "--task-set", "epochs=2")
+    assert made.code == 0, made.err
+    values = tomllib.loads((tmp_path / "mine.toml").read_text())
+    assert (values["sequence"], values["target"], values["epochs"]) == (["dna"], ["kind"], 2)
+    again = bench("new", "task", "--from", "mine.csv")
+    assert (again.code, "mine.toml exists" in again.err) == (2, True)
+    ran = bench("run", "--model", "majority", "--data", "mine.toml", "--json")
+    assert (ran.code, ran.facts[0]["task"], ran.facts[0]["run_spec"]["budget_pairs"]) == (
+        0,
+        "mine",
+        32,
+    )

@@ -30,8 +30,9 @@ _TRY = {
 def new(
     kind: Annotated[str, typer.Argument(help="model, metric or task")],
     name: Annotated[
-        str, typer.Argument(help="What it will be called, as in --model NAME; of a table its own.")
-    ] = "",
+        str | None,
+        typer.Argument(help="What it will be called, as in --model NAME; a table has a name."),
+    ] = None,
     into: Annotated[Path, typer.Option(help="Folder to make the project's folder in.")] = Path(),
     table: Annotated[
         str | None,
@@ -55,11 +56,11 @@ def new(
 
     if kind not in _TRY:
         raise UsageError(f"cannot make a {kind!r}; choose model, metric or task")
-    if table is not None or not name:
-        if kind != "task" or table is None:
-            raise UsageError(f"a new {kind} needs a name: bench new {kind} NAME")
+    if table is not None and kind == "task":
         _describe_table(table, name, into, settings or [])
         return
+    if name is None or table is not None:
+        raise UsageError(f"bench new {kind} needs a name and no --from: bench new {kind} NAME")
     registry = load_plugins()
     values = _values(kind, name) | _neighbours(registry)
     _refuse_taken(registry, kind, name, values["package"])
@@ -82,7 +83,7 @@ def new(
         say(f"  {command}", console=console)
 
 
-def _describe_table(table: str, name: str, into: Path, settings: list[str]) -> None:
+def _describe_table(table: str, name: str | None, into: Path, settings: list[str]) -> None:
     """Write the description of a table beside others in a folder."""
     from codonbench.cli.console import output, say
     from codonbench.contracts.run_spec import parse_settings

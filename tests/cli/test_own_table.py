@@ -1,0 +1,89 @@
+"""`bench run --data mine.csv`: from a table to a ranked row, and back to it without the table."""
+
+import random
+
+import pytest
+
+import codonbench
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Two classes of 60 sequences, one rich in G, in mine.csv."""
+    rng = random.Random(0)
+    lines = ["dna,kind"]
+    for i in range(120):
+        weights = (1, 1, 1 + 5 * (i % 2), 1)
+        lines.append(f"{''.join(rng.choices('ACGT', weights, k=rng.randint(30, 40)))},{i % 2}")
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_table_is_run_ranked_and_repeated_though_its_file_is_gone(bench, table, tmp_path):
+    ran = bench("run", "--model", "majority", "--seeds", "0-1", "--data", "mine.csv")
+    assert ran.code == 0, ran.err
+    for words in ("sequence=dna", "target=kind", "120 sequences", "0 60, 1 60", "20% for test"):
+        assert words in ran.err
+    assert "mine on mine.csv" in ran.out
+    moved = table.rename(tmp_path / "moved.csv")
+    board = bench("leaderboard", "--results", "runs")
+    assert board.code == 0, board.err
+    assert "mine" in (tmp_path / "runs" / "board" / "README.md").read_text()
+    frame = codonbench.load_records("runs").to_frame()
+    assert frame["task"].tolist() == ["mine", "mine"]
+    (shown,) = codonbench.board("runs").tables
+    assert (shown.task, shown.ranking.metric) == ("mine", "mcc")
+    assert bench("validate", "runs").code == 0
+    repeated = bench("verify", "majority-s0", "--data", str(moved), "--results", "runs")
+    assert (repeated.code, "identical" in repeated.out) == (0, True), repeated.err
+
+
+def test_two_tables_of_one_name_are_ranked_apart(bench, table):
+    assert bench("run", "--model", "majority", "--data", "mine.csv").code == 0
+    table.write_text(table.read_text().replace(",1\n", ",0.5\n").replace(",0\n", ",0.1\n"))
+    assert bench("run", "--model", "majority", "--data", "mine.csv").code == 0
+    ranked = {table.ranking.metric for table in codonbench.board("runs").tables}
+    assert ranked == {"mcc", "pearson"}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("dna,kind\nACGT,0\n,1\nACGA,1\n", ["mine.csv, line 3", "'dna'"]),
+        ("dna,kind\nACGT,0\nACGA,0\nACGC,0\n", ["mine.csv", "one class"]),
+        (None, ["no file 'mine.csv'"]),
+    ],
+)
+def test_what_cannot_be_used_ends_with_2_and_writes_nothing(bench, table, tmp_path, text, words):
+    table.unlink() if text is None else table.write_text(text)
+    ran = bench("run", "--model", "majority", "--data", "mine.csv")
+    assert (ran.code, ran.out) == (2, "")
+    assert [word for word in words if word not in ran.err] == []
+    assert len(ran.err.strip().splitlines()) == 1
+    assert not list(tmp_path.glob("runs/*.json"))
+
+
+def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path):
+    (tmp_path / "flat.py").write_text(
+        "import codonbench\n"
+        "from torch import nn\n\n\n"
+        '@codonbench.model(encoding="symbol_onehot_flat")\n'
+        "def flat(task):\n"
+        "    return nn.Linear(task.length * len(task.alphabet), task.n_outputs)\n"
+    )
+    ran = bench("run", "--model", "flat", "--plugin", "flat.py", "--data", "mine.csv")
+    assert ran.code == 2
+    assert "onehot_flat" in ran.err
+    assert not list(tmp_path.glob("runs/*.json"))
+
+
+def test_a_pandas_table_is_data(table):
+    import pandas as pd
+
+    frame = pd.read_csv(table)
+    (record,) = codonbench.run(
+        "majority", data=frame, workers=0, task_options={"name": "framed", "target": "kind"}
+    )
+    (same,) = codonbench.run("majority", data=str(table), workers=0)
+    assert (record.task, record.run_spec.data_checksum) == ("framed", same.run_spec.data_checksum)
