@@ -176,35 +176,49 @@ def test_the_encodings_shown_are_those_of_the_reference() -> None:
     assert shown == row.findall((ROOT / "docs" / "reference.md").read_text())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["my_model.py", "mylstm.py"])
+PACKAGE = Path("plugins", "models", "codonbench_models")
+
+
+@pytest.mark.parametrize("name", saved(FIRST_MODEL))
+def test_the_plugins_shown_are_in_the_style_of_this_repository(name: str) -> None:
+    ruff, file = [sys.executable, "-m", "ruff"], ["--stdin-filename", str(PACKAGE / name), "-"]
+    for words in (["check", "--no-cache"], ["format", "--no-cache", "--diff"]):
+        done = subprocess.run(
+            [*ruff, *words, *file],
+            input=saved(FIRST_MODEL)[name],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.nightly("their style is looked at, and they are checked and run, on each push")
 def test_the_plugins_shown_can_be_sent_as_they_are(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a pull request of that one file does: lint, types, tests, check, run, sound records."""
+    """What a pull request of those files does: types, tests, check, run, sound records."""
     left_out = shutil.ignore_patterns(".*", "__pycache__", "runs")
     shutil.copytree(ROOT, tmp_path / "clone", ignore=left_out)
     monkeypatch.chdir(tmp_path / "clone")
-    file = Path("plugins/models/codonbench_models") / name
-    file.write_text(dict(SAVED.findall(FIRST_MODEL.read_text()))[name])
+    plugins = dict(SAVED.findall(FIRST_MODEL.read_text()))
+    for name, code in plugins.items():
+        (PACKAGE / name).write_text(code)
     sources = [Path("harness"), *Path("plugins").glob("[dm]*s")]
     monkeypatch.setenv("PYTHONPATH", ":".join(str(source.resolve()) for source in sources))
-    model = name.removesuffix(".py").replace("_", "-")
     main = ["codonbench.cli.main"]
-    steps = [
-        ["ruff", "check", file],
-        ["ruff", "format", "--check", file],
-        ["mypy"],
-        [*main, "check", "--model", model],
-        [*main, "run", "--model", model, "--seeds", "0-1", "--results", "leaderboard/results"],
-        [*main, "validate", "leaderboard/results"],
-    ]
-    if name == "my_model.py":  # as the page says, other files there load no PyTorch either
-        tests = ["docs", "core_names", "structure", "reference", "exported_members"]
-        held = [f"tests/test_{each}.py" for each in tests]
-        held += ["tests/testing/test_builtins.py", "tests/cli/test_startup.py"]
-        held += ["tests/cli/test_listing.py", "tests/cli/test_plugins.py"]
-        steps.append(["pytest", "-q", "-m", "not slow", *held])
+    steps = [["mypy"]]
+    for model in (name.removesuffix(".py").replace("_", "-") for name in plugins):
+        results = ["--results", "leaderboard/results"]
+        steps += [[*main, "check", "--model", model]]
+        steps += [[*main, "run", "--model", model, "--seeds", "0-1", *results]]
+    steps.append([*main, "validate", "leaderboard/results"])
+    # As the page says, other files there load no PyTorch either.
+    tests = ["docs", "core_names", "structure", "reference", "exported_members"]
+    held = [f"tests/test_{each}.py" for each in tests]
+    held += ["tests/testing/test_builtins.py", "tests/cli/test_startup.py"]
+    held += ["tests/cli/test_listing.py", "tests/cli/test_plugins.py"]
+    steps.append(["pytest", "-q", "-m", "not slow and not nightly", *held])
     for words in steps:
         done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -118,6 +118,14 @@ def test_all_tests_run_each_night_on_each_python_and_on_the_oldest_and_newest_re
     assert resolutions == ["lowest-direct", "highest"]
 
 
+def test_all_tests_run_where_what_the_nightly_ones_hold_is_changed():
+    paths = workflow("nightly")["on"]["pull_request"]["paths"]
+    assert {path for path in paths if not any(ROOT.glob(path))} == set()
+    held = {"docs/first-model.md", "tests/kills/**"}
+    held |= {f"harness/codonbench/{folder}/**" for folder in ("execution", "records", "templates")}
+    assert held <= set(paths)
+
+
 def test_validation_runs_the_base_branchs_code_without_a_token():
     found = workflow("validate-results")
     assert found["on"] == {"pull_request": {"paths": ["leaderboard/results/**"]}}

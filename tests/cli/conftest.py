@@ -100,7 +100,8 @@ def board(bench, tmp_path_factory):
     """A results folder with two models of two seeds each; not to be written to."""
     folder = tmp_path_factory.mktemp("board") / "results"
     for model in ("untrained", "mlp-64"):
-        answer = bench("run", "--model", model, *FAST, "--seeds", "0-1", "--results", folder)
+        words = ("--seeds", "0-1", "--workers", "0", "--results", folder)
+        answer = bench("run", "--model", model, *FAST, *words)
         assert answer.code == 0, answer.err
     return folder
 

@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+import torch._inductor.config  # noqa: F401 - what tracing would import in each run
+
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.execution.in_process import train
 from codonbench.execution.pool import WorkerPool
