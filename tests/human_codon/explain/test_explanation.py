@@ -9,11 +9,10 @@ from codonbench.audit.repeat import repeat
 from codonbench.errors import UsageError
 from codonbench_datasets.human_codon.explain.explanation import (
     Attribution,
+    draw_leaning,
     explain,
     silent_positions,
-    summaries,
 )
-from codonbench_datasets.human_codon.plots.leaning import draw_leaning
 from codonbench_datasets.human_codon.plots.style import as_file, house_style
 
 
@@ -54,7 +53,7 @@ def test_a_linear_network_leans_least_on_the_silent_third_position_by_both_metho
     assert np.allclose(substitution.values, gradients.values, atol=1e-3)  # it is linear
     for attribution in explanation.attributions:
         assert attribution.residual < 1e-5 * max(attribution.span, 1)
-    silent = [s for s in summaries(explanation) if s.over == "position 3 silent"]
+    silent = [s for s in explanation.summaries if s.over == "position 3 silent"]
     assert [s.least for s in silent] == [32, 32, 32]
     assert all(s.shares[2] < 0.15 for s in silent)
     assert explanation.remarks == ()
@@ -66,7 +65,7 @@ def test_a_model_handed_whole_codons_has_substitution_only_and_is_told_why(expla
     assert [a.method for a in explanation.attributions] == ["the code itself", "substitution"]
     (remark,) = explanation.remarks
     assert "is handed the codon as a whole" in remark
-    silent = [s for s in summaries(explanation) if s.over == "position 3 silent"]
+    silent = [s for s in explanation.summaries if s.over == "position 3 silent"]
     assert all(s.n == 32 for s in silent)
     # A network that is chaotic leans on another letter at a codon or two, on some processors.
     assert all(s.least >= 30 for s in silent)

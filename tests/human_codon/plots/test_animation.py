@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from codonbench_datasets.human_codon.plots.matrices import MOST_FRAMES, animate, thinned
-from codonbench_datasets.human_codon.plots.runs import Run
-from codonbench_datasets.human_codon.plots.style import house_style
+from codonbench_datasets.human_codon.plots.style import Run, house_style
 
 
 @pytest.fixture(scope="module")

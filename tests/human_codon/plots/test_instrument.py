@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from codonbench_datasets.human_codon.asked import probabilities
-from codonbench_datasets.human_codon.plots.runs import instrument_maps
+from codonbench_datasets.human_codon.plots.matrices import instrument_maps
 from codonbench_metrics.deciphering import first_settled_frame
 
 

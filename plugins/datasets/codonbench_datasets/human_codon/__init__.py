@@ -39,6 +39,6 @@ def show_run(trajectory: Trajectory, width: int) -> tuple[RenderableType, ...] |
 
     if not serves(trajectory):
         return None
-    from codonbench_datasets.human_codon.commands.pictures import curve, matrix
+    from codonbench_datasets.human_codon.terminal import curve, matrix
 
     return matrix(trajectory, width), curve(trajectory)

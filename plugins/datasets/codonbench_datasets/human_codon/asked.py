@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from codonbench.contracts import EvaluationSet, TaskSpec, Trajectory
-from codonbench.contracts.trajectory import FloatArray
+from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray
 from codonbench.errors import UsageError
 
 
@@ -60,3 +60,20 @@ def settled_pairs(trajectory: Trajectory) -> FloatArray:
     last_wrong = np.where(wrong.any(axis=0), n_probes - 1 - wrong[::-1].argmax(axis=0), -1)
     settled = np.append(trajectory.pairs.astype(np.float64), np.inf)
     return np.asarray(settled[last_wrong + 1])
+
+
+def frames(trajectory: Trajectory) -> tuple[IntArray, BoolArray]:
+    """Return the probe of each frame of the paper's instrument, and which inputs it redrew.
+
+    Three times an epoch its heat map redraws the columns of those codons that happen to be in one
+    batch of 64; see doi 10.3389/frai.2023.1128153. A frame without a probe of its own is left out.
+
+    Returns:
+        Indices of probes, rising, shape (F,), and shape (F, P).
+    """
+    pairs = trajectory.arrays["frame_pairs"]
+    there = np.isin(pairs, trajectory.pairs)
+    inputs = np.arange(len(trajectory.targets))
+    redrawn = (trajectory.arrays["frame_inputs"][there][:, :, None] == inputs).any(axis=1)
+    probes = np.searchsorted(trajectory.pairs, pairs[there]).astype(np.int64)
+    return probes, redrawn.reshape(-1, len(inputs))

@@ -1,1 +1,1 @@
-"""Commands that the task adds to `bench`, a file each; what they need is imported when called."""
+"""Where entry points of earlier installations look for the commands of `cli`."""

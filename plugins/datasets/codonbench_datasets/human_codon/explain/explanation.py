@@ -1,4 +1,4 @@
-"""Which letters a trained model leans on, input by input, and on average."""
+"""Which letters a trained model leans on, input by input and on average: data, text, figure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+import typer
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pydantic import Field, computed_field
 
 from codonbench.audit.repeat import Repetition
+from codonbench.cli.console import print_table
 from codonbench.contracts import BatchLearner, Dataset, Frozen, Model, Sequences, TaskSpec
 from codonbench.data.encodings import canonical, make_encoder
 from codonbench.errors import UsageError
@@ -20,6 +24,19 @@ from codonbench_datasets.human_codon.explain.attribution import (
     integrated_gradients,
     shapley,
 )
+from codonbench_datasets.human_codon.plots.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    SKY,
+    VERMILLION,
+    name_rows,
+    new_figure,
+    safe,
+)
+
+Rows = tuple[tuple[float, ...], ...]
 
 Method = Literal["substitution", "integrated gradients", "the code itself"]
 """The last is substitution in the code and not in the model: 1 for the true class, 0 for another.
@@ -42,12 +59,13 @@ class Attribution(Frozen):
     """
 
     method: Method
-    values: tuple[tuple[float, ...], ...]
+    values: Rows
     residual: float = Field(ge=0)
     span: float = Field(ge=0)
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
-    def shares(self) -> FloatArray:
+    def shares(self) -> Rows:
         """Each position's part in an input's sum of absolute values, shape (P, length).
 
         Where all are 0 each has the same.
@@ -55,7 +73,26 @@ class Attribution(Frozen):
         sizes = np.abs(np.asarray(self.values))
         total = sizes.sum(axis=1, keepdims=True)
         even = np.full_like(sizes, 1 / sizes.shape[1])
-        return np.asarray(np.divide(sizes, total, out=even, where=total > 0))
+        shares = np.divide(sizes, total, out=even, where=total > 0)
+        return tuple(map(tuple, shares.tolist()))
+
+
+class Summary(Frozen):
+    """One method's shares, averaged over some inputs.
+
+    Attributes:
+        method: Which.
+        over: Which inputs: ``all`` or ``position 3 silent``.
+        n: How many they are.
+        shares: Mean share of each position, shape (length,).
+        least: At how many of them the last position has the smallest share.
+    """
+
+    method: Method
+    over: str
+    n: int
+    shares: tuple[float, ...]
+    least: int
 
 
 class Explanation(Frozen):
@@ -83,23 +120,32 @@ class Explanation(Frozen):
     attributions: tuple[Attribution, ...]
     remarks: tuple[str, ...] = ()
 
-
-class Summary(Frozen):
-    """One method's shares, averaged over some inputs.
-
-    Attributes:
-        method: Which.
-        over: Which inputs: ``all`` or ``position 3 silent``.
-        n: How many they are.
-        shares: Mean share of each position, shape (length,).
-        least: At how many of them the last position has the smallest share.
-    """
-
-    method: Method
-    over: str
-    n: int
-    shares: tuple[float, ...]
-    least: int
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def summaries(self) -> tuple[Summary, ...]:
+        """Each method's mean shares over all inputs, and apart by whether the last is silent."""
+        last_silent, n_positions = np.asarray(self.silent)[:, -1], len(self.silent[0])
+        groups = {
+            "all": np.ones(len(last_silent), dtype=np.bool_),
+            f"position {n_positions} silent": last_silent,
+            f"position {n_positions} not silent": ~last_silent,
+        }
+        found = []
+        for attribution in self.attributions:
+            shares = np.asarray(attribution.shares)
+            least = shares[:, -1] < shares[:, :-1].min(axis=1, initial=np.inf) - _TIE
+            found += [
+                Summary(
+                    method=attribution.method,
+                    over=over,
+                    n=int(members.sum()),
+                    shares=tuple(shares[members].mean(axis=0).tolist()),
+                    least=int(least[members].sum()),
+                )
+                for over, members in groups.items()
+                if members.any()
+            ]
+        return tuple(found)
 
 
 def explain(repetition: Repetition) -> Explanation:
@@ -119,19 +165,16 @@ def explain(repetition: Repetition) -> Explanation:
         raise UsageError(f"{record.name} ended in NaN or infinity: there is nothing to explain")
     letters = _letters(setup.dataset)
     labels = repetition.trajectory.targets.astype(np.int64)
-    model = plugin(repetition.job.config)
-    encoding = canonical(model.encoding, spec.view())
+    encoding = canonical(plugin(repetition.job.config).encoding, spec.view())
+    known = np.eye(len(spec.target.names))[labels]
     attributions = [
-        _by_substitution(
-            "the code itself", letters, np.eye(len(spec.target.names))[labels], labels
-        ),
+        _by_substitution("the code itself", letters, known, labels),
         _by_substitution("substitution", letters, logits, labels),
     ]
     why_not = _no_gradients(encoding, spec, module)
     if not why_not:
-        encode = make_encoder(
-            encoding, spec.view(), setup.dataset.items, torch.device("cpu"), torch.float64
-        )
+        on = torch.device("cpu"), torch.float64
+        encode = make_encoder(encoding, spec.view(), setup.dataset.items, *on)
         encoded = encode(torch.as_tensor(setup.dataset.evaluation))
         columns = setup.hidden[setup.dataset.evaluation].astype(np.int64)
         values, off = integrated_gradients(module, encoded, columns, spec.input.max_length)
@@ -163,21 +206,23 @@ def _letters(dataset: Dataset) -> IntArray:
 
 def _no_gradients(encoding: str, spec: TaskSpec, module: torch.nn.Module) -> str:
     """Return why integrated gradients are not defined; nothing where they are."""
-    if isinstance(module, BatchLearner):
-        return "No integrated gradients: the model does not learn by gradient."
     unit, symbol = spec.input.unit, spec.input.symbol
-    if encoding == f"{symbol}_index":
-        return (
-            f"No integrated gradients: the model is handed {symbol}s as indices, and there "
+    if isinstance(module, BatchLearner):
+        why = "does not learn by gradient."
+    elif encoding == f"{symbol}_index":
+        why = (
+            f"is handed {symbol}s as indices, and there "
             "is no way from one index to another that a gradient could follow."
         )
-    if not encoding.startswith(f"{spec.input.symbol}_"):
-        return (
-            f"No integrated gradients: the model is handed the {unit} as a whole "
+    elif not encoding.startswith(f"{symbol}_"):
+        why = (
+            f"is handed the {unit} as a whole "
             f"({encoding}), so its input has no {symbol}s that a gradient could tell apart. "
             "What it has learned of them shows in what it does when one is substituted."
         )
-    return ""
+    else:
+        return ""
+    return f"No integrated gradients: the model {why}"
 
 
 def _by_substitution(
@@ -218,28 +263,92 @@ def silent_positions(letters: IntArray, labels: IntArray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def summaries(explanation: Explanation) -> list[Summary]:
-    """Return each method's mean shares over all inputs, and apart by whether the last is silent."""
-    last_silent = np.asarray(explanation.silent)[:, -1]
-    n_positions = len(explanation.silent[0])
-    groups = {
-        "all": np.ones(len(last_silent), dtype=np.bool_),
-        f"position {n_positions} silent": last_silent,
-        f"position {n_positions} not silent": ~last_silent,
-    }
-    found = []
-    for attribution in explanation.attributions:
-        shares = attribution.shares
-        last_least = shares[:, -1] < shares[:, :-1].min(axis=1, initial=np.inf) - _TIE
-        found += [
-            Summary(
-                method=attribution.method,
-                over=over,
-                n=int(members.sum()),
-                shares=tuple(shares[members].mean(axis=0).tolist()),
-                least=int(last_least[members].sum()),
+def print_explanation(explanation: Explanation) -> None:
+    """Print a row for each input, then the means, then what they rest on."""
+    positions = range(1, len(explanation.silent[0]) + 1)
+    shown = explanation.attributions
+    heads = [f"{a.method}: {p}" if p == 1 else str(p) for a in shown for p in positions]
+    rows = []
+    for i, (text, meaning) in enumerate(zip(explanation.inputs, explanation.meanings, strict=True)):
+        silent = ", ".join(str(p + 1) for p, yes in enumerate(explanation.silent[i]) if yes)
+        cells = [f"{x:.2f}" for attribution in shown for x in attribution.shares[i]]
+        rows.append([text, meaning, silent or "-", *cells, "" if explanation.right[i] else "wrong"])
+    print_table(["input", "class", "silent", *heads, ""], rows)
+    typer.echo()
+    print_table(
+        ["mean share", "inputs", "n", *(f"position {p}" for p in positions), "last is least"],
+        [
+            [s.method, s.over, str(s.n), *(f"{x:.3f}" for x in s.shares), f"{s.least} of {s.n}"]
+            for s in explanation.summaries
+        ],
+    )
+    typer.echo()
+    for attribution in shown:
+        if attribution.method != "the code itself":
+            typer.echo(
+                f"{attribution.method}: values add up to within {attribution.residual:.1e} "
+                f"of what they should, the largest sum being {attribution.span:.3g} logits"
             )
-            for over, members in groups.items()
-            if members.any()
-        ]
-    return found
+    for remark in explanation.remarks:
+        typer.echo(remark)
+
+
+_TITLES = {
+    "substitution": "the model, by substitution",
+    "integrated gradients": "by integrated gradients",
+}
+
+
+def draw_leaning(explanation: Explanation, title: str) -> Figure:
+    """Return a panel for each method, with a bar for each input, divided among its positions.
+
+    A dot marks an input whose last position is silent: whatever letter stands there, the class
+    is the same. Below stand the means over all inputs and over those.
+
+    Args:
+        explanation: What to draw.
+        title: Of the picture.
+    """
+    n_inputs, n_positions = len(explanation.inputs), len(explanation.silent[0])
+    shown = explanation.attributions
+    title = (
+        f"{title}\ndots: position {n_positions} is silent, any letter there gives the same class"
+    )
+    figure = new_figure(2.0 + 1.85 * len(shown), max(3.0, 0.128 * n_inputs + 1.6), title)
+    grid = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    # A colour for each position; the last, where the wobble is, stands out.
+    colours = [(BLUE, SKY, ORANGE, GREY)[p % 4] for p in range(n_positions - 1)] + [VERMILLION]
+    for axes, attribution in zip(grid, shown, strict=True):
+        _draw_bars(axes, attribution, explanation, colours)
+    words = zip(explanation.inputs, explanation.meanings, strict=True)
+    names = [f"{safe(text, 12)} {safe(meaning, 12)}" for text, meaning in words]
+    name_rows(grid[0], names, explanation.right)
+    figure.legend(
+        handles=grid[0].containers,
+        labels=[f"position {p + 1}" for p in range(n_positions)],
+        loc="outside lower center",
+        ncols=n_positions,
+        frameon=False,
+        fontsize=7.5,
+    )
+    return figure
+
+
+def _draw_bars(
+    axes: Axes, attribution: Attribution, explanation: Explanation, colours: list[str]
+) -> None:
+    shares = np.asarray(attribution.shares)
+    rows, left = np.arange(len(shares)), np.zeros(len(shares))
+    for position, colour in enumerate(colours):
+        axes.barh(rows, shares[:, position], left=left, height=0.84, color=colour)
+        left = left + shares[:, position]
+    silent = np.flatnonzero([row[-1] for row in explanation.silent])
+    axes.plot(np.full(len(silent), 1.03), silent, ".", color=BLACK, markersize=3, clip_on=False)
+    axes.set_xlim(0, 1)
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_ylim(len(shares) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0, pad=2)
+    axes.set_title(_TITLES.get(attribution.method, attribution.method), fontsize=7.5)
+    means = [s for s in explanation.summaries if s.method == attribution.method]
+    lines = [f"{s.over} ({s.n}): " + " · ".join(f"{x:.2f}" for x in s.shares) for s in means]
+    axes.set_xlabel("share\n" + "\n".join(lines), fontsize=6.2)

@@ -12,6 +12,7 @@ from codonbench.report.site.scripts import pack, shown
 from codonbench_datasets.human_codon.asked import (
     all_seen,
     asked,
+    frames,
     probabilities,
     settled_pairs,
     true_probabilities,
@@ -79,7 +80,7 @@ def reduce_heat_map(record: RunRecord, trajectory: Trajectory) -> HeatMap | None
     _, inputs, classes = trajectory.outputs.shape
     if inputs * classes > MOST_CELLS:
         return None
-    looks, redrawn = _looks(trajectory)
+    looks, redrawn = frames(trajectory)
     kept = _kept(trajectory, MOST_FRAMES, looks)
     p = probabilities(trajectory)[kept]
     return HeatMap(
@@ -92,7 +93,7 @@ def reduce_heat_map(record: RunRecord, trajectory: Trajectory) -> HeatMap | None
         p=pack(levels(np.moveaxis(p, 0, -1)), "u1"),
         right=pack(trajectory.right[kept].T, "u1"),
         looks=tuple(np.searchsorted(kept, looks).tolist()),
-        redrawn=pack(redrawn, "u1"),
+        redrawn=pack(redrawn.T, "u1"),
     )
 
 
@@ -117,18 +118,6 @@ def _first_right(right: BoolArray, pairs: IntArray) -> IntArray:
     [64, 4294967295]
     """
     return np.where(right.any(axis=0), pairs[right.argmax(axis=0)], NEVER)
-
-
-def _looks(trajectory: Trajectory) -> tuple[IntArray, BoolArray]:
-    """Return the probe of each frame of the paper's instrument and what the frame redrew.
-
-    Shapes (F,) and (P, F). A frame without a probe of its own is left out.
-    """
-    probes = np.searchsorted(trajectory.pairs, trajectory.arrays["frame_pairs"])
-    there = np.isin(trajectory.arrays["frame_pairs"], trajectory.pairs)
-    inputs = np.arange(len(trajectory.targets))
-    redrawn = (trajectory.arrays["frame_inputs"][there][:, :, None] == inputs).any(axis=1)
-    return probes[there].astype(np.int64), redrawn.reshape(-1, len(inputs)).T
 
 
 def _kept(trajectory: Trajectory, most: int, always: IntArray | None = None) -> IntArray:

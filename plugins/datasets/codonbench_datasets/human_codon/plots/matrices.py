@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -14,23 +13,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
+from codonbench.contracts import Trajectory
 from codonbench.errors import UsageError
 from codonbench_datasets.human_codon.asked import (
     asked,
+    frames,
     probabilities,
     settled_pairs,
     true_probabilities,
-)
-from codonbench_datasets.human_codon.plots.runs import (
-    SATURATES,
-    Run,
-    instrument_maps,
 )
 from codonbench_datasets.human_codon.plots.style import (
     BLACK,
@@ -41,11 +35,15 @@ from codonbench_datasets.human_codon.plots.style import (
     WRONG_MAP,
     FloatArray,
     IntArray,
+    Run,
     name_rows,
     new_figure,
     pairs_axis,
     short,
 )
+
+SATURATES = 0.056
+"""The p at which the scale of colour of the paper's heat map is at its end; see docs/scores.md."""
 
 _COURSE_COLUMNS = 400
 
@@ -240,86 +238,63 @@ def animate(run: Run, most: int = MOST_FRAMES) -> bytes:
     Above, p(class | input) of every input at that probe. Below, in a run that got as far as the
     paper's instrument looks, the heat map that the paper would have shown at that moment.
     """
-    probes = thinned(run.trajectory.pairs, most)
-    p = probabilities(run.trajectory)
-    instrument = instrument_maps(run.trajectory, probes)
-    stage = _Stage(run, len(probes), instrument is not None)
-    drawn = [None] * len(probes) if instrument is None else instrument
-    return _as_gif([stage.frame(i, p[i], one) for i, one in zip(probes, drawn, strict=True)])
-
-
-@dataclass
-class _Panel:
-    """One heat map: its image, and the line above it."""
-
-    axes: Axes
-    image: AxesImage
-    caption: Text
-
-
-class _Stage:
-    """The figure, drawn once; each frame changes the maps and their captions only."""
-
-    def __init__(self, run: Run, n_frames: int, with_instrument: bool) -> None:
-        self.run = run
-        n_panels = 2 if with_instrument else 1
-        n_probes = len(run.trajectory.pairs)
-        chosen = "" if n_frames == n_probes else f"  ·  {n_frames} of {n_probes} probes"
-        self.figure = new_figure(9.6, 0.5 + 3.35 * n_panels, f"{run.title}{chosen}")
-        self.figure.set_dpi(_DPI)
-        self.canvas = FigureCanvasAgg(self.figure)
-        axes = np.atleast_1d(self.figure.subplots(n_panels, 1))
-        self.panels = [_make_panel(one, run) for one in axes]
-        self.canvas.draw()  # type: ignore[no-untyped-call]
-        self.empty = self.canvas.copy_from_bbox(self.figure.bbox)  # type: ignore[no-untyped-call]
-
-    def frame(self, probe: int, p: FloatArray, drawn: FloatArray | None) -> Image.Image:
-        """Return the picture at one probe."""
-        trajectory = self.run.trajectory
-        self.canvas.restore_region(self.empty)  # type: ignore[no-untyped-call]
-        right, unit = int(trajectory.right[probe].sum()), self.run.unit
-        pairs = int(trajectory.pairs[probe])
-        self._show(
-            self.panels[0],
-            colours(p, self.run.targets),
-            f"exact: {right} of {len(trajectory.targets)} {unit}s right after {pairs:,} pairs",
-        )
+    trajectory = run.trajectory
+    probes = thinned(trajectory.pairs, most)
+    p, drawn = probabilities(trajectory), instrument_maps(trajectory, probes)
+    n_panels, n_probes = 1 if drawn is None else 2, len(trajectory.pairs)
+    chosen = "" if len(probes) == n_probes else f"  ·  {len(probes)} of {n_probes} probes"
+    figure = new_figure(9.6, 0.5 + 3.35 * n_panels, f"{run.title}{chosen}")
+    figure.set_dpi(_DPI)
+    canvas: Any = FigureCanvasAgg(figure)
+    panels = [_Panel(axes, run) for axes in np.atleast_1d(figure.subplots(n_panels, 1))]
+    canvas.draw()  # once: each frame changes the maps and their captions only
+    empty, images = canvas.copy_from_bbox(figure.bbox), []
+    for k, probe in enumerate(probes):
+        canvas.restore_region(empty)
+        right, pairs = int(trajectory.right[probe].sum()), int(trajectory.pairs[probe])
+        of = f"{right} of {len(run.targets)} {run.unit}s right after {pairs:,} pairs"
+        panels[0].show(colours(p[probe], run.targets), f"exact: {of}")
         if drawn is not None:
-            missing = np.isnan(drawn[:, 0])
-            cells = colours(np.nan_to_num(np.minimum(drawn / SATURATES, 1.0)), self.run.targets)
-            cells[missing] = _UNDRAWN
-            frames = int((trajectory.arrays["frame_pairs"] <= pairs).sum())
-            self._show(
-                self.panels[1],
-                cells,
-                f"the paper's instrument: {frames} frames so far, {int(missing.sum())} {unit}s "
-                f"not yet drawn; full colour from p = {SATURATES}",
-            )
-        pixels = np.asarray(self.canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-        return Image.fromarray(pixels[..., :3].copy())
-
-    def _show(self, panel: _Panel, cells: FloatArray, caption: str) -> None:
-        panel.image.set_data(cells.transpose(1, 0, 2))
-        panel.caption.set_text(caption)
-        for artist in (panel.image, panel.caption):
-            panel.axes.draw_artist(artist)
+            panels[1].show(*_as_drawn(run, drawn[k], pairs))
+        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy()))
+    return _as_gif(images)
 
 
-def _make_panel(axes: Axes, run: Run) -> _Panel:
-    """Lay out an empty heat map: inputs across, classes down."""
-    n_inputs, n_classes = run.trajectory.outputs.shape[1:]
-    image = axes.imshow(
-        np.ones((n_classes, n_inputs, 4)), aspect="auto", interpolation="nearest", animated=True
+def _as_drawn(run: Run, p: FloatArray, pairs: int) -> tuple[FloatArray, str]:
+    """Return the colours of the instrument's map after so many pairs, and its caption."""
+    missing = np.isnan(p[:, 0])
+    cells = colours(np.nan_to_num(np.minimum(p / SATURATES, 1.0)), run.targets)
+    cells[missing] = _UNDRAWN
+    n_frames = int((run.trajectory.arrays["frame_pairs"] <= pairs).sum())
+    return cells, (
+        f"the paper's instrument: {n_frames} frames so far, {int(missing.sum())} {run.unit}s "
+        f"not yet drawn; full colour from p = {SATURATES}"
     )
-    axes.set_xticks(range(n_inputs), run.names, rotation=90, fontsize=6.6, family=MONO)
-    axes.set_yticks(range(n_classes), run.classes, fontsize=6.4, family=MONO)
-    axes.tick_params(length=0, pad=2)
-    for spine in axes.spines.values():
-        spine.set(visible=True, color=FAINT)
-    caption = axes.text(
-        0.0, 1.02, " ", transform=axes.transAxes, fontsize=8.5, va="bottom", animated=True
-    )
-    return _Panel(axes, image, caption)
+
+
+class _Panel:
+    """A heat map, inputs across and classes down, and the line above it."""
+
+    def __init__(self, axes: Axes, run: Run) -> None:
+        self.axes, shape = axes, (len(run.classes), len(run.names))
+        self.image = axes.imshow(
+            np.ones((*shape, 4)), aspect="auto", interpolation="nearest", animated=True
+        )
+        axes.set_xticks(range(shape[1]), run.names, rotation=90, fontsize=6.6, family=MONO)
+        axes.set_yticks(range(shape[0]), run.classes, fontsize=6.4, family=MONO)
+        axes.tick_params(length=0, pad=2)
+        for spine in axes.spines.values():
+            spine.set(visible=True, color=FAINT)
+        self.caption = axes.text(
+            0.0, 1.02, " ", transform=axes.transAxes, fontsize=8.5, va="bottom", animated=True
+        )
+
+    def show(self, cells: FloatArray, caption: str) -> None:
+        """Draw other cells, shape (P, C, 4), under another caption."""
+        self.image.set_data(cells.transpose(1, 0, 2))
+        self.caption.set_text(caption)
+        self.axes.draw_artist(self.image)
+        self.axes.draw_artist(self.caption)
 
 
 def _as_gif(images: list[Image.Image]) -> bytes:
@@ -358,3 +333,28 @@ def _palette() -> Image.Image:
     made = Image.new("P", (1, 1))
     made.putpalette(np.round(entries * 255).astype(np.uint8).reshape(-1).tolist())
     return made
+
+
+def instrument_maps(trajectory: Trajectory, probes: list[int]) -> FloatArray | None:
+    """Return what the heat map of Joiret et al. (2023) would show at some probes.
+
+    A column that a frame does not redraw keeps what an earlier one drew. With two codons, frames
+    that redraw {0}, {0} and {1}: after the second the map shows codon 0 as the second frame saw it
+    and nothing of codon 1; after the third, both, codon 0 as before.
+
+    Args:
+        trajectory: The run's.
+        probes: Indices of probes, K of them.
+
+    Returns:
+        p as drawn, shape (K, P, C), NaN where no frame has drawn yet; None where the run has no
+        frame, or the trajectory lacks the probe of one.
+    """
+    at, redrawn = frames(trajectory)
+    if not len(at) or len(at) < len(trajectory.arrays["frame_pairs"]):
+        return None
+    latest = np.maximum.accumulate(np.where(redrawn, at[:, None], -1), axis=0)
+    frame = np.searchsorted(at, probes, side="right") - 1
+    drawn = np.where(frame[:, None] >= 0, latest[frame], -1)
+    maps = probabilities(trajectory)[drawn, np.arange(drawn.shape[1])]
+    return np.where(drawn[..., None] >= 0, maps, np.nan)

@@ -17,7 +17,6 @@ from codonbench_datasets.human_codon.asked import (
     settled_pairs,
     true_probabilities,
 )
-from codonbench_datasets.human_codon.plots.runs import Run
 from codonbench_datasets.human_codon.plots.style import (
     BLACK,
     BLUE,
@@ -25,6 +24,7 @@ from codonbench_datasets.human_codon.plots.style import (
     GREY,
     LINES,
     FloatArray,
+    Run,
     fixed_ticks,
     new_figure,
     note,

@@ -1,4 +1,4 @@
-"""How every picture looks: palette, fonts, axes in pairs; and how it becomes the same bytes."""
+"""How every picture looks, what of a run it is drawn from, and how it becomes the same bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,9 +19,11 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
+from codonbench.contracts import Trajectory
+from codonbench.contracts.run_record import RunRecord
 from codonbench.records.files import visible
-
-Format = Literal["png", "svg", "pdf"]
+from codonbench.report.markdown import name_text
+from codonbench_datasets.human_codon.asked import asked
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -95,7 +97,7 @@ def new_figure(width: float, height: float, title: str) -> Figure:
     return figure
 
 
-def as_file(figure: Figure, form: Format) -> bytes:
+def as_file(figure: Figure, form: str) -> bytes:
     """Return a figure as the bytes of a file: the same for the same figure, whenever and where."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, metadata=_NO_DATES[form])
@@ -116,6 +118,39 @@ def _glyphs() -> frozenset[int]:
     """Return the code points that the font of all pictures has."""
     path = font_manager.findfont("DejaVu Sans", fallback_to_default=False)
     return frozenset(FT2Font(path).get_charmap())
+
+
+class Run:
+    """One run that left a trajectory.
+
+    Attributes:
+        record, trajectory: Of the run.
+        model: The model's name, where it departs from that, and who supplies it.
+        task: ``human-codon on usage (simulated)``, and the control where there is one.
+        title: Model, task and seed.
+        unit: What one input is: ``codon``.
+        inputs, names: Each input as text, and with its class: ``UUU F``.
+        classes: The classes' names.
+        targets: The true class of each input, shape (P,).
+        first_batch, last: Pairs at the end of the first batch, where axes begin, and at the end.
+    """
+
+    def __init__(self, record: RunRecord, trajectory: Trajectory) -> None:
+        self.record, self.trajectory, spec = record, trajectory, trajectory.task
+        self.model = safe(name_text(record.model, record.overrides, record.plugin.distribution))
+        simulated = " (simulated)" if record.dataset.simulated else ""
+        control = record.run_spec.task_options.get("control")
+        under = f", control {control}" if control else ""
+        self.task = safe(f"{record.task} on {record.dataset.source}{simulated}{under}")
+        self.title = f"{self.model}  ·  {self.task}  ·  seed {record.seed}"
+        self.unit = spec.input.unit
+        self.inputs = [safe(text, 12) for text in asked(spec).inputs]
+        self.classes = [safe(name, 12) for name in spec.target.names]
+        self.targets = trajectory.targets.astype(np.int64)
+        named = zip(self.inputs, self.targets, strict=True)
+        self.names = [f"{text} {self.classes[label]}" for text, label in named]
+        self.first_batch = float(trajectory.facts.batch_size)
+        self.last = float(trajectory.pairs[-1])
 
 
 def short(pairs: float) -> str:

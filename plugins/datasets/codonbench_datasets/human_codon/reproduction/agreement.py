@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from codonbench.contracts import Frozen
 from codonbench_datasets.human_codon.reproduction.publications import Cell, Instrument
 
 Standing = Literal["inside", "earlier", "later"]
@@ -27,20 +26,19 @@ MOST_LUCK = 0.2
 """How often luck alone may put a figure outside our range, where that is to say that it differs."""
 
 
-class Verdict(Frozen):
+class Verdict(NamedTuple):
     """What becomes of one published figure, and why."""
 
     kind: Kind
     reason: str
 
 
-class Look(Frozen):
+class Look(NamedTuple):
     """The look at a run that a published figure was read off at.
 
     Attributes:
         frame: Which look of the run, from 1.
-        printed: Pairs as the publication counts them then.
-        presented: Pairs presented by then.
+        printed, presented: Pairs as the publication counts them then, and as were presented.
         inputs: Inputs that all looks so far have seen.
         honest: Whether the published pairs fit what was presented, too.
     """
@@ -49,29 +47,21 @@ class Look(Frozen):
     printed: int
     presented: int
     inputs: int
-    honest: bool
+    honest: bool = False
 
 
 def standing(published: float | None, ours: Sequence[float | None]) -> Standing:
-    """Return where a figure lies beside ours; None is "never", which is later than any number.
+    """Return where a figure lies beside one value a seed; None is "never", later than any number.
 
     >>> standing(22, [11, 33, None]), standing(2, [6, 11, 33]), standing(None, [6, 11, 33])
     ('inside', 'earlier', 'later')
     >>> standing(None, [6, 11, None])
     'inside'
-
-    Args:
-        published: The figure.
-        ours: One value a seed, at least one.
     """
-    figure, times = _time(published), [_time(value) for value in ours]
+    figure, *times = (math.inf if value is None else value for value in (published, *ours))
     if figure < min(times):
         return "earlier"
     return "later" if figure > max(times) else "inside"
-
-
-def _time(value: float | None) -> float:
-    return math.inf if value is None else float(value)
 
 
 def chance_outside(n: int) -> float:
@@ -90,30 +80,19 @@ def read_off(cell: Cell, instrument: Instrument) -> Look | None:
     """
     if cell.epoch is None or cell.pairs is None:
         return None
-    looks = [_look(cell, instrument, number) for number in range(len(instrument.frames))]
-    fitting = [look for look in looks if _fits(cell, look.printed)]
-    if not fitting:
-        return None
-    honest = any(_fits(cell, look.presented) for look in looks)
-    return fitting[0].model_copy(update={"honest": honest})
+    before, published = cell.epoch - 1, cell.pairs
+    short = instrument.printed_short if before else 0
+    looks = []
+    for number, end in enumerate(instrument.frames, start=1):
+        frame = before * len(instrument.frames) + number
+        presented = before * instrument.epoch_pairs + end
+        looks.append(Look(frame, presented - short, presented, frame * instrument.frame_inputs))
 
+    def fits(pairs: int) -> bool:
+        return abs(pairs - published) <= cell.rounded_to / 2
 
-def _look(cell: Cell, instrument: Instrument, number: int) -> Look:
-    """Return a look of the cell's epoch, numbered within it from 0."""
-    epochs_before = (cell.epoch or 1) - 1
-    presented = epochs_before * instrument.epoch_pairs + instrument.frames[number]
-    frame = epochs_before * len(instrument.frames) + number + 1
-    return Look(
-        frame=frame,
-        printed=presented - (instrument.printed_short if epochs_before else 0),
-        presented=presented,
-        inputs=frame * instrument.frame_inputs,
-        honest=False,
-    )
-
-
-def _fits(cell: Cell, pairs: int) -> bool:
-    return cell.pairs is not None and abs(pairs - cell.pairs) <= cell.rounded_to / 2
+    honest = any(fits(look.presented) for look in looks)
+    return next((look._replace(honest=honest) for look in looks if fits(look.printed)), None)
 
 
 def too_early(look: Look | None, cell: Cell, fewest: float | None) -> str:
@@ -150,46 +129,36 @@ def judge(standings: Standings, early: str, readings: int, seeds: int) -> Verdic
             luck alone puts a figure outside its range no more often than outside that one's.
     """
     if not standings:
-        return Verdict(kind="not run", reason="no run with the whole budget is recorded")
+        return Verdict("not run", "no run with the whole budget is recorded")
     if early:
-        return Verdict(kind="unknown", reason=early)
-    kind, reason = _reading(standings)
+        return Verdict("unknown", early)
+    kind: Kind
+    places = {place for row in standings.values() for place in row.values()}
+    if len(places) > 1:
+        kind, reason = "unknown", _what_decides(standings)
+    elif places == {"inside"}:
+        kind, reason = "agrees", "inside our range in every reading"
+    else:
+        kind, reason = "differs", f"{min(places)} than all our runs in every reading"
     if len(standings) < readings:
-        return Verdict(
-            kind="partly run", reason=f"{len(standings)} of {readings} protocols run: {reason}"
-        )
+        return Verdict("partly run", f"{len(standings)} of {readings} protocols run: {reason}")
     chance = chance_outside(seeds)
     if kind != "agrees":
         reason += f"; outside a range luck alone lies up to {100 * chance:.0f} times in 100"
         kind = kind if chance <= MOST_LUCK else "too few"
-    return Verdict(kind=kind, reason=reason)
-
-
-def _reading(standings: Standings) -> tuple[Kind, str]:
-    """Return what the readings come to, however many seeds they rest on, and why."""
-    found = {place for row in standings.values() for place in row.values()}
-    if len(found) > 1:
-        return "unknown", _what_decides(standings)
-    (place,) = found
-    if place == "inside":
-        return "agrees", "inside our range in every reading"
-    return "differs", f"{place} than all our runs in every reading"
+    return Verdict(kind, reason)
 
 
 def _what_decides(standings: Standings) -> str:
     """Return ``depends on the protocol: inside with SGD``."""
-    rows = [tuple(sorted(row.items())) for row in standings.values()]
-    by_criterion = any(len(set(row.values())) > 1 for row in standings.values())
-    by_protocol = len(set(rows)) > 1
-    what = " and ".join(
-        name
-        for name, matters in (("protocol", by_protocol), ("criterion", by_criterion))
-        if matters
-    )
+    differ = {
+        "protocol": len({tuple(sorted(row.items())) for row in standings.values()}) > 1,
+        "criterion": any(len(set(row.values())) > 1 for row in standings.values()),
+    }
     inside = [
         protocol if set(row.values()) == {"inside"} else f"{protocol} ({', '.join(within)})"
         for protocol, row in standings.items()
         if (within := [criterion for criterion, place in row.items() if place == "inside"])
     ]
     where = f"inside with {'; '.join(inside)}" if inside else "inside with none, on either side"
-    return f"depends on the {what}: {where}"
+    return f"depends on the {' and '.join(w for w, matters in differ.items() if matters)}: {where}"

@@ -9,13 +9,15 @@ import math
 import re
 from collections import Counter
 from functools import cache
+from pathlib import Path
 from statistics import median
+from typing import get_args
 
 import jinja2
 
 from codonbench.errors import StoreError
 from codonbench.report.markdown import NONE, markdown_template, name_text
-from codonbench_datasets.human_codon.reproduction.agreement import MOST_LUCK, chance_outside
+from codonbench_datasets.human_codon.reproduction.agreement import MOST_LUCK, Kind, chance_outside
 from codonbench_datasets.human_codon.reproduction.report import EXACT, Report, Spread
 
 KINDS = {
@@ -142,3 +144,22 @@ def spread_text(spread: Spread | None, form: str = "{:,.0f}", never: str = "neve
         for value in (spread.median, spread.low, spread.high)
     )
     return middle if spread.n == 1 or low == high else f"{middle} [{low} to {high}]"
+
+
+def updated_page(report: Report, path: Path) -> bytes:
+    """Return what a page's file should hold; see `render_page`.
+
+    Raises:
+        StoreError: The page there is no text, or its markers are wrong.
+    """
+    try:
+        page = path.read_bytes().decode() if path.is_file() else None
+        return render_page(report, page).encode()
+    except (UnicodeDecodeError, StoreError) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def summary(report: Report) -> str:
+    """Return ``figures: 13, agrees: 2, ...``."""
+    kinds = Counter(cell.verdict.kind for cell in report.cells)
+    return f"figures: {kinds.total()}, " + ", ".join(f"{k}: {kinds[k]}" for k in get_args(Kind))

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
 
-from pydantic import Field
-
-from codonbench.contracts import Frozen
 from codonbench.contracts.run_record import FINISHED, DatasetFacts, RunRecord
 from codonbench.contracts.run_spec import canonical_json
 from codonbench.ranking.board import Excluded
@@ -49,14 +47,14 @@ EXACT = {
 """Metrics of the same runs, and what the page calls them."""
 
 
-class Spread(Frozen):
+@dataclass(frozen=True)
+class Spread:
     """A median over seeds and the range; None stands for never within the budget.
 
     Attributes:
         median: The lower of the two in the middle where n is even.
         low, high: Smallest and largest value.
-        n: How many seeds.
-        never: How many of them never got there.
+        n, never: How many seeds, and how many of them never got there.
         values: All of them, by seed.
     """
 
@@ -67,6 +65,15 @@ class Spread(Frozen):
     never: int
     values: tuple[float | None, ...]
 
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> Self:
+        """Return the spread of at least one value."""
+        middle, numbers = censored_median(values), [float(v) for v in values if v is not None]
+        never = len(values) - len(numbers)
+        low, high = min(numbers, default=None), None if never else max(numbers)
+        median = middle.value if middle else None
+        return cls(median, low, high, len(values), never, tuple(values))
+
     def beside(self, published: float | None) -> Standing:
         """Return where a figure lies beside these; see `agreement.standing`."""
         return standing(published, [self.low, self.high])
@@ -76,7 +83,8 @@ class Spread(Frozen):
         return sum(v is None or v >= (epoch or math.inf) for v in self.values)
 
 
-class Runs(Frozen):
+@dataclass(frozen=True)
+class Runs:
     """What the seeds of one row came to.
 
     Attributes:
@@ -88,22 +96,24 @@ class Runs(Frozen):
     """
 
     seeds: tuple[int, ...] = ()
-    epochs: dict[str, Spread] = Field(default_factory=dict)
-    pairs: dict[str, Spread] = Field(default_factory=dict)
-    exact: dict[str, Spread | None] = Field(default_factory=dict)
+    epochs: Mapping[str, Spread] = field(default_factory=dict)
+    pairs: Mapping[str, Spread] = field(default_factory=dict)
+    exact: Mapping[str, Spread | None] = field(default_factory=dict)
     beyond: Spread | None = None
     diverged: int = 0
 
 
-class ReadingReport(Frozen):
+@dataclass(frozen=True)
+class ReadingReport:
     """One way to repeat a cell, and where the published figure stands beside it by criterion."""
 
     reading: Reading
     runs: Runs
-    standings: dict[str, Standing]
+    standings: Mapping[str, Standing]
 
 
-class CellReport(Frozen):
+@dataclass(frozen=True)
+class CellReport:
     """A published figure, what it was read off at, its readings, and what becomes of it."""
 
     cell: Cell
@@ -112,16 +122,18 @@ class CellReport(Frozen):
     verdict: Verdict
 
 
-class ReferenceReport(Frozen):
+@dataclass(frozen=True)
+class ReferenceReport:
     """A reference row; `quantiles` in pairs by name (mean, low, median, high), for a bound."""
 
     reference: ReferenceRow
     dataset: DatasetFacts | None
     runs: Runs
-    quantiles: dict[str, float | None]
+    quantiles: Mapping[str, float | None]
 
 
-class Tally(Frozen):
+@dataclass(frozen=True)
+class Tally:
     """How many of `cells` figures lie inside our range under one protocol and criterion.
 
     `expected` would on average, at least, were the protocols the same.
@@ -134,7 +146,8 @@ class Tally(Frozen):
     expected: float
 
 
-class Report(Frozen):
+@dataclass(frozen=True)
+class Report:
     """A publication beside our runs.
 
     Attributes:
@@ -171,49 +184,51 @@ def build_report(
         data: The recorded name of the data to report on; by default the data with most runs, real
             ones before simulated ones.
     """
-    builder = _Builder(publication, found, data)
-    runs, excluded = builder.runs, builder.excluded
-    references = tuple(builder.reference(reference) for reference in publication.references)
+    rows = _Rows(publication, found, data)
+    references = tuple(rows.reference(reference) for reference in publication.references)
     lows = [low for r in references if (low := r.quantiles.get("low")) is not None]
-    cells = tuple(builder.cell(cell, min(lows, default=None)) for cell in publication.cells)
+    cells = tuple(rows.cell(cell, min(lows, default=None)) for cell in publication.cells)
     return Report(
         publication=publication,
-        dataset=runs[0].dataset if runs else None,
-        key=builder.key,
-        devices=tuple(sorted({r.machine.device_name for r in runs})),
-        engines=tuple(sorted({r.engine.name for r in runs})),
-        torch=tuple(sorted({r.machine.torch for r in runs})),
+        dataset=rows.runs[0].dataset if rows.runs else None,
+        key=rows.key,
+        devices=tuple(sorted({r.machine.device_name for r in rows.runs})),
+        engines=tuple(sorted({r.engine.name for r in rows.runs})),
+        torch=tuple(sorted({r.machine.torch for r in rows.runs})),
         cells=cells,
         references=references,
         tallies=tuple(_tallies(cells, publication.instrument.criteria)),
-        others=tuple(sorted(builder.others.items())),
-        excluded=tuple(sorted(set(excluded), key=lambda e: (e.name, e.reason))),
+        others=tuple(sorted(rows.others.items())),
+        excluded=tuple(sorted(set(rows.excluded), key=lambda e: (e.name, e.reason))),
     )
 
 
-class _Builder:
-    """The records that count, by row; and, in `excluded`, those that do not."""
+class _Rows:
+    """The records that count, by model and overrides; and, in `excluded`, those that do not."""
 
     def __init__(
         self, publication: Publication, found: Iterable[RunRecord | BadRecord], data: str | None
     ) -> None:
-        self.publication = publication
-        self.criteria = publication.instrument.criteria
-        self.epoch = f"{publication.instrument.epoch}_{self.criteria[0]}"
+        self.publication, self.instrument = publication, publication.instrument
+        self.epoch = f"{self.instrument.epoch}_{self.instrument.criteria[0]}"
         self.excluded: list[Excluded] = []
-        self.candidates = self._whole_runs(found)
-        own = [r for r in self.candidates if _options(r) == publication.task_options]
+        self.whole = sorted(self._whole_runs(found), key=lambda record: record.name)
+        own = [r for r in self.whole if _options(r) == publication.task_options]
         self.key = self._key([r for r in own if data is None or r.dataset.source == data])
         self.runs = [r for r in own if r.comparability_key == self.key]
         self.others = Counter(r.dataset.source for r in own if r.comparability_key != self.key)
         self.rows: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
         for record in self.runs:
             self.rows[_row(record.model, record.overrides)].append(record)
-        self.oracle = self._oracle_epochs()
+        oracles = [
+            r for r in publication.references if r.role == "oracle" and r.task_options is None
+        ]
+        records = self._counted(self._of(oracles[0]), note=False) if oracles else []
+        self.oracle = {record.seed: record.metrics[self.epoch] for record in records}
 
-    def _whole_runs(self, found: Iterable[RunRecord | BadRecord]) -> list[RunRecord]:
-        """Return the finished runs of the publication's task and models that spent its budget."""
-        publication, kept = self.publication, []
+    def _whole_runs(self, found: Iterable[RunRecord | BadRecord]) -> Iterator[RunRecord]:
+        """Yield the finished runs of the publication's task and models that spent its budget."""
+        publication = self.publication
         models = {reading.model for cell in publication.cells for reading in cell.readings}
         models |= {reference.model for reference in publication.references}
         for item in found:
@@ -226,10 +241,9 @@ class _Builder:
                 and item.run_spec.budget_pairs == publication.budget_pairs
             ):
                 if item.status in FINISHED:
-                    kept.append(item)
+                    yield item
                 else:
                     self._exclude(item.name, f"status {item.status}")
-        return sorted(kept, key=lambda record: record.name)
 
     def _exclude(self, name: str, reason: str) -> None:
         self.excluded.append(Excluded(name=name, reason=reason))
@@ -241,27 +255,15 @@ class _Builder:
         for record in records:
             place = (record.dataset.simulated, record.dataset.source, record.comparability_key)
             counts[place] += _row(record.model, record.overrides) in cells
-        if not counts:
-            return ""
-        return min(counts, key=lambda at: (counts[at] == 0, at[0], -counts[at], at))[2]
+        best = min(counts, key=lambda at: (counts[at] == 0, at[0], -counts[at], at), default=None)
+        return best[2] if best else ""
 
-    def _oracle_epochs(self) -> dict[int, float | None]:
-        """Return the epoch that the oracle needs on the stream of each seed."""
-        for reference in self.publication.references:
-            if reference.role == "oracle" and reference.task_options is None:
-                records = self._counted(self._records_of(reference), note=False)
-                return {record.seed: record.metrics[self.epoch] for record in records}
-        return {}
-
-    def _records_of(self, reference: ReferenceRow) -> list[RunRecord]:
+    def _of(self, reference: ReferenceRow) -> list[RunRecord]:
         """Return a reference row's records: of the rows reported, or by its own task options."""
-        if reference.task_options is None:
-            return self.rows.get(_row(reference.model, {}), [])
-        matching = [
-            record
-            for record in self.candidates
-            if record.model == reference.model and _options(record) == reference.task_options
-        ]
+        model, options = reference.model, reference.task_options
+        if options is None:
+            return self.rows.get(_row(model, {}), [])
+        matching = [r for r in self.whole if r.model == model and _options(r) == options]
         keys = Counter(record.comparability_key for record in matching)
         key = min(keys, key=lambda k: (-keys[k], k), default="")
         return [record for record in matching if record.comparability_key == key]
@@ -289,27 +291,24 @@ class _Builder:
 
     def cell(self, cell: Cell, fewest: float | None) -> CellReport:
         """Return a published figure's report; `fewest` as in `agreement.too_early`."""
-        readings = tuple(self._reading(cell, reading) for reading in cell.readings)
-        look = read_off(cell, self.publication.instrument)
-        run = [reading for reading in readings if reading.standings]
+        readings = []
+        for reading in cell.readings:
+            records = self._counted(self.rows.get(_row(reading.model, reading.overrides), []))
+            runs = self._summary(records, self.oracle)
+            standings = {c: standing(cell.figure, s.values) for c, s in runs.epochs.items()}
+            readings.append(ReadingReport(reading, runs, standings))
+        look, run = read_off(cell, self.instrument), [r for r in readings if r.standings]
         verdict = judge(
             {r.reading.protocol: r.standings for r in run},
             too_early(look, cell, fewest),
             len(readings),
             min((len(r.runs.seeds) for r in run), default=0),
         )
-        return CellReport(cell=cell, look=look, readings=readings, verdict=verdict)
-
-    def _reading(self, cell: Cell, reading: Reading) -> ReadingReport:
-        runs = self._summary(
-            self._counted(self.rows.get(_row(reading.model, reading.overrides), [])), self.oracle
-        )
-        standings = {c: standing(cell.figure, spread.values) for c, spread in runs.epochs.items()}
-        return ReadingReport(reading=reading, runs=runs, standings=standings)
+        return CellReport(cell, look, tuple(readings), verdict)
 
     def reference(self, reference: ReferenceRow) -> ReferenceReport:
         """Return a reference row, on the report's data or on those that its options name."""
-        records = self._counted(self._records_of(reference))
+        records = self._counted(self._of(reference))
         quantiles = reference.quantiles.model_dump() if reference.quantiles and records else {}
         return ReferenceReport(
             reference=reference,
@@ -322,12 +321,10 @@ class _Builder:
         """Return what the seeds of one row came to."""
         if not records:
             return Runs()
-        instrument = self.publication.instrument
 
         def spreads(name: str) -> dict[str, Spread]:
-            return {
-                c: _spread([r.metrics.get(f"{name}_{c}") for r in records]) for c in self.criteria
-            }
+            names = {c: f"{name}_{c}" for c in self.instrument.criteria}
+            return {c: Spread.of([r.metrics.get(n) for r in records]) for c, n in names.items()}
 
         known = [
             None if (value := r.metrics[self.epoch]) is None else value - floor
@@ -336,10 +333,10 @@ class _Builder:
         ]
         return Runs(
             seeds=tuple(r.seed for r in records),
-            epochs=spreads(instrument.epoch),
-            pairs=spreads(instrument.pairs),
+            epochs=spreads(self.instrument.epoch),
+            pairs=spreads(self.instrument.pairs),
             exact={name: _exact(records, name) for name in EXACT},
-            beyond=_spread(known) if known else None,
+            beyond=Spread.of(known) if known else None,
             diverged=sum(r.status == "diverged" for r in records),
         )
 
@@ -359,37 +356,16 @@ def _exact(records: Sequence[RunRecord], name: str) -> Spread | None:
     if all(r.trajectory_sha256 is None for r in records):
         return None  # computed: it has no run to measure
     values = [r.metrics.get(name) for r in records if name not in r.not_measured]
-    return _spread(values) if values else None
-
-
-def _spread(values: Sequence[float | None]) -> Spread:
-    """Return median and range of at least one value."""
-    middle = censored_median(values)
-    numbers = [float(value) for value in values if value is not None]
-    never = len(values) - len(numbers)
-    return Spread(
-        median=middle.value if middle else None,
-        low=min(numbers) if numbers else None,
-        high=None if never else max(numbers),
-        n=len(values),
-        never=never,
-        values=tuple(values),
-    )
+    return Spread.of(values) if values else None
 
 
 def _tallies(cells: Sequence[CellReport], criteria: Sequence[str]) -> Iterable[Tally]:
     """Yield how many figures lie inside, for each protocol and criterion that was run."""
     run: dict[str, list[ReadingReport]] = defaultdict(list)
-    for report in cells:
-        for reading in report.readings:
-            if reading.standings:
-                run[reading.reading.protocol].append(reading)
+    for reading in (r for report in cells for r in report.readings if r.standings):
+        run[reading.reading.protocol].append(reading)
     for protocol, readings in run.items():
+        expected = sum(1 - chance_outside(len(r.runs.seeds)) for r in readings)
         for criterion in criteria:
-            yield Tally(
-                protocol=protocol,
-                criterion=criterion,
-                inside=sum(r.standings[criterion] == "inside" for r in readings),
-                cells=len(readings),
-                expected=sum(1 - chance_outside(len(r.runs.seeds)) for r in readings),
-            )
+            inside = sum(r.standings[criterion] == "inside" for r in readings)
+            yield Tally(protocol, criterion, inside, len(readings), expected)

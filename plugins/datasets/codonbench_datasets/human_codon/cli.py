@@ -1,0 +1,276 @@
+"""`bench plot`, `bench explain` and `bench reproduce`; what they need is imported when called."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from codonbench.cli.console import say
+from codonbench.cli.endings import DONE, INTERRUPTED
+from codonbench.cli.finding import find_run, find_runs
+from codonbench.cli.loading import insist_on, load_plugins
+from codonbench.cli.options import (
+    RESULTS,
+    DataOption,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+)
+from codonbench.data.cache import cache_folder
+from codonbench.errors import StaleError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from codonbench.audit.repeat import Repetition
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.plugins.registry import Registry
+    from codonbench_datasets.human_codon.plots.embedding import Embedding
+    from codonbench_datasets.human_codon.plots.style import Run
+
+Kind = StrEnum(
+    "Kind",
+    {
+        "ALL": "all",
+        "CURVES": "curves",
+        "HEAT_MAP": "heat-map",
+        "ANIMATION": "animation",
+        "CODON_TABLE": "codon-table",
+        "STOPS": "stops",
+        "EMBEDDING": "embedding",
+        "COMPARISON": "comparison",
+    },
+)
+FileFormat = StrEnum("FileFormat", {"PNG": "png", "SVG": "svg", "PDF": "pdf"})
+
+
+def plot(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Runs, as for 'bench show', and folders of them; with several, their models "
+            "are compared.",
+        ),
+    ],
+    kind: Annotated[
+        Kind,
+        typer.Option(
+            help="What to draw: curves, heat-map, animation, codon-table, stops, embedding, "
+            "comparison; or all that applies."
+        ),
+    ] = Kind.ALL,
+    form: Annotated[
+        FileFormat,
+        typer.Option(
+            "--format", help="Of still pictures: png, svg or pdf. The animation is a GIF."
+        ),
+    ] = FileFormat.PNG,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the pictures.", show_default=True)
+    ] = Path("pictures"),
+    results: ResultsOption = RESULTS,
+    data: DataOption = None,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+) -> None:
+    """Draw runs: learning curves, heat map, animation, codon table, stops, embedding, comparison.
+
+    All but the embedding are drawn from trajectories. 'bench verify --keep-trajectory'
+    gives one to a record without. For the embedding the run is made again.
+    The same records give the same bytes.
+    """
+    insist_on("pictures", "matplotlib", "PIL")
+    from codonbench.records.files import write_atomically
+    from codonbench_datasets.human_codon.plots.draw import drawings
+
+    def learned(run: Run) -> Embedding:
+        return _learned_embedding(run, load_plugins(plugin, plugins_dir), data)
+
+    drawn = 0
+    for name, draw in drawings(find_runs(runs, results), kind.value, form.value, learned):
+        try:
+            content = draw()
+        except UsageError as error:
+            if kind != Kind.ALL:
+                raise
+            say(f"left out {name}: {error}")
+            continue
+        write_atomically(out / name, content)
+        typer.echo(out / name)
+        drawn += 1
+    if not drawn:
+        raise UsageError("nothing was drawn")
+
+
+def explain(
+    run: Annotated[str, typer.Argument(help="A run, as for 'bench show'.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Also draw it: a .png, .svg or .pdf file.")
+    ] = None,
+    results: ResultsOption = RESULTS,
+    data: DataOption = None,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+) -> None:
+    """Say which positions of an input a trained model leans on, for each codon and on average.
+
+    The run is made again from its record. Two methods: substitution (exact
+    Shapley values over the positions, for any model) and integrated
+    gradients (captum), for models that are handed nucleotides.
+    """
+    insist_on("pictures", "captum", "matplotlib")
+    if out is not None and out.suffix not in {f".{form}" for form in FileFormat}:
+        raise UsageError(f"--out {out} should end in .png, .svg or .pdf")
+    from codonbench.contracts.run_spec import canonical_json
+    from codonbench.records.files import write_atomically
+    from codonbench_datasets.human_codon.explain import explanation
+    from codonbench_datasets.human_codon.plots.style import Run, as_file, house_style
+
+    record = find_run(run, results).record
+    repetition = _made_again(record, load_plugins(plugin, plugins_dir), data)
+    found = explanation.explain(repetition)
+    title = Run(record, repetition.trajectory).title
+    if as_json:
+        typer.echo(canonical_json(found.model_dump(mode="json")))
+    else:
+        typer.echo(f"{title}\n")
+        explanation.print_explanation(found)
+    if out is not None:
+        with house_style():
+            figure = explanation.draw_leaning(found, title)
+            write_atomically(out, as_file(figure, out.suffix.removeprefix(".")))
+        say(f"drawn: {out}")
+
+
+def _made_again(
+    record: RunRecord, registry: Registry, data: str | None, what_for: str = ""
+) -> Repetition:
+    """Run a record's spec again, and say so, and where the weights are not the recorded ones."""
+    from codonbench.audit.repeat import repeat
+
+    took = f"it took {record.timings.total:.0f} s"
+    say(f"{record.name}: running it again{what_for} ({took})")
+    repetition = repeat(record, registry, cache_folder(), data)
+    if not repetition.same_weights:
+        say(f"{record.name}: the repetition's weights are not the recorded ones")
+    return repetition
+
+
+def _learned_embedding(run: Run, registry: Registry, data: str | None) -> Embedding:
+    """Return the embedding that a run has learned, from its repetition.
+
+    Raises:
+        UsageError: The model has none, or cannot be run again here.
+    """
+    from codonbench_datasets.human_codon.plots.embedding import find_embedding, has_embedding
+
+    record, found = run.record, None
+    if has_embedding(record, registry, run.trajectory.task.view()):
+        again = _made_again(record, registry, data, " for its embedding")
+        if again.module is None:
+            raise UsageError(f"{record.name} cannot be run again: {again.record.error}")
+        found = find_embedding(again.module, again.job.dataset.evaluation)
+    if found is None:
+        raise UsageError(f"model {record.model!r} has no embedding with a row for each input")
+    return found
+
+
+def reproduce(
+    ctx: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="A shipped publication or a TOML file.", show_default=False)
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            "-d",
+            help="A data source's name or a FASTA file. Without runs to make: the data to report "
+            "on, as records name them; by default those with most runs, real ones first.",
+        ),
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", "-s", help="As in 0-9 or 0,3,5.")] = "0-9",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads of each worker.")] = 1,
+    engine: Annotated[
+        str,
+        typer.Option(help="auto, eager (the reference loop), traced, compiled, or graph (GPU)."),
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            envvar="CODONBENCH_WORKERS",
+            help="Processes that train, one for each core by default; 0: train in this one.",
+        ),
+    ] = None,
+    results: ResultsOption = RESULTS,
+    out: Annotated[
+        Path | None, typer.Option(help="The page.  [default: docs/NAME.md]", show_default=False)
+    ] = None,
+    no_run: Annotated[
+        bool, typer.Option("--no-run", help="Run nothing; write the page from what is recorded.")
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Run and write nothing; exit 3 where the page is stale."),
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
+) -> None:
+    """Put a published table beside our own runs of it, and write the page that says so.
+
+    What is not recorded yet is run first, the publication's suite with its
+    whole budget: hours. Generated sections lie between markers; what people
+    write around them stays. The same records give the same bytes.
+    """
+    from codonbench_datasets.human_codon.reproduction.publications import (
+        find_publication,
+        read_publication,
+    )
+
+    source = find_publication(name)
+    publication = read_publication(source)
+    beside = source.parent / publication.suite
+    suite = str(beside) if beside.is_file() else publication.suite
+    code = DONE if no_run or check else _run_suite(ctx, suite)
+    if code == INTERRUPTED:
+        raise typer.Exit(code)
+    if not results.is_dir():
+        raise StoreError(f"no results folder {results}; 'bench run' makes one")
+    # here, because these load numpy and more: only once what was asked makes sense
+    from codonbench.records.files import write_atomically
+    from codonbench.records.store import Store
+    from codonbench_datasets.human_codon.reproduction.page import summary, updated_page
+    from codonbench_datasets.human_codon.reproduction.report import build_report
+
+    # records call a file by its name
+    named = None if data is None else Path(data).name
+    report = build_report(publication, Store(results).scan(), named)
+    path = Path("docs") / f"{publication.name}.md" if out is None else out
+    wanted = updated_page(report, path)
+    stale = not path.is_file() or path.read_bytes() != wanted
+    if check and stale:
+        command = f"bench reproduce {name} --no-run --results {results}"
+        raise StaleError(f"{path} is out of date; run '{command}' and commit what it writes")
+    if stale:
+        write_atomically(path, wanted)
+    typer.echo(f"{f'wrote {path}' if stale else f'{path} is up to date'}; {summary(report)}")
+    if code != DONE:
+        raise typer.Exit(code)
+
+
+def _run_suite(ctx: typer.Context, suite: str) -> int:
+    """Run a suite as `bench run --suite` with the same options would; return its exit code."""
+    from typer.main import get_command
+
+    from codonbench.cli.main import app
+
+    words = ["run", "--suite", suite]
+    for name in ("data", "seeds", "device", "threads", "engine", "workers", "results", "offline"):
+        source, value = ctx.get_parameter_source(name), ctx.params[name]
+        if source is not None and source.name != "DEFAULT":
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return int(get_command(app).main(words, prog_name="bench", standalone_mode=False) or DONE)
