@@ -7,9 +7,9 @@ import pytest
 
 from codonbench.contracts import EvaluationSet, Target, Trajectory, TrajectoryFacts
 from codonbench.report.site.scripts import unpack
-from codonbench_datasets.human_codon.page.pictures import NEVER
-from codonbench_datasets.human_codon.page.reduction import (
+from codonbench_datasets.human_codon.page.pictures import (
     MOST_POINTS,
+    NEVER,
     levels,
     reduce_axes,
     reduce_heat_map,

@@ -6,8 +6,8 @@ import pytest
 
 from codonbench.report.site.figures import row_id
 from codonbench.report.site.scripts import from_script, pack
+from codonbench_datasets.human_codon.page import CodonFigures
 from codonbench_datasets.human_codon.page.pictures import RowPicture
-from codonbench_datasets.human_codon.page.rows import kept_part
 
 
 @pytest.fixture
@@ -90,11 +90,11 @@ def test_without_a_trace_there_are_no_pictures(shelf, finished) -> None:
 
 def test_a_picture_that_contradicts_its_record_is_not_kept(three) -> None:
     picture, (_, runs) = picture_of(three), three.read()
-    assert kept_part(picture, runs) == picture
+    assert CodonFigures().kept(picture, runs) == picture
     first = picture.seeds[0]
     lie = first.model_copy(update={"right": pack([25] * first.pairs.shape[0], "u4")})
     lied = picture.model_copy(update={"seeds": (lie, *picture.seeds[1:])})
-    assert [seed.seed for seed in kept_part(lied, runs).seeds] == [1, 2]
+    assert [seed.seed for seed in CodonFigures().kept(lied, runs).seeds] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_picture_that_contradicts_its_record_is_not_kept(three) -> None:
 def test_a_heat_map_that_the_page_could_not_draw_is_not_kept(three, change) -> None:
     picture, (_, runs) = picture_of(three), three.read()
     heat_map = picture.heat_map.model_copy(update=change)
-    kept = kept_part(picture.model_copy(update={"heat_map": heat_map}), runs)
+    kept = CodonFigures().kept(picture.model_copy(update={"heat_map": heat_map}), runs)
     assert kept.heat_map is None
     assert kept.seeds == picture.seeds
 

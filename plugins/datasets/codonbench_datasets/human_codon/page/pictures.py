@@ -1,18 +1,40 @@
-"""What a page needs to draw one row: the models of its data. How they are made: `reduction`.
+"""What a page needs to draw one row, and how a trajectory is reduced to that: every probe kept.
 
 `trace_sha256` is the checksum of a trajectory: what committed rows call it, they go on calling it.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from codonbench.contracts import Frozen, TaskView
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import Frozen, TaskView, Trajectory
+from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.trajectory import FloatArray, IntArray, required_right
 from codonbench.report.site.figures import RowContent
-from codonbench.report.site.scripts import Packed
+from codonbench.report.site.scripts import Packed, pack, shown
+from codonbench_datasets.human_codon.asked import (
+    all_seen,
+    asked,
+    frames,
+    probabilities,
+    settled_pairs,
+    true_probabilities,
+)
 
 NEVER = 2**32 - 1
 """Stands for "not within this run" in arrays of pairs."""
+
+MOST_POINTS = 2_000
+"""Probes of a learning curve. Only a run that goes on relapsing has more."""
+
+MOST_FRAMES = 800
+"""Probes of a heat map, which is the larger part of a row's file."""
+
+MOST_CELLS = 64 * 64
+"""Inputs times classes of a heat map; a task with more has none."""
 
 
 class Axes(Frozen):
@@ -53,14 +75,21 @@ class Axes(Frozen):
         )
 
 
-class SeedPicture(Frozen):
+class OfOneRun(Frozen):
+    """What was made from one run: its seed and id, and the checksum of its trajectory."""
+
+    seed: int
+    run_id: str
+    trace_sha256: str
+
+
+class SeedPicture(OfOneRun):
     """How one run learned.
 
     Probabilities are levels of 0..255, the square of which is p: ``p = (level / 255) ** 2``, so
     that small ones, which the paper's instrument shows at full colour, keep their grades.
 
     Attributes:
-        seed, run_id, trace_sha256: The run and the trajectory that this was made from.
         complete: Whether the run spent its whole budget.
         all_seen: Pairs after which its stream has shown every input; None if it never does.
         probes: How many probes the trajectory has; `pairs` has all of them, or `MOST_POINTS`.
@@ -74,9 +103,6 @@ class SeedPicture(Frozen):
         right_since: Pairs from which each input was right to the end, or `NEVER`, shape (P,).
     """
 
-    seed: int
-    run_id: str
-    trace_sha256: str
     complete: bool
     all_seen: int | None
     probes: int
@@ -90,11 +116,10 @@ class SeedPicture(Frozen):
     right_since: Packed
 
 
-class HeatMap(Frozen):
+class HeatMap(OfOneRun):
     """The whole code at every probe of one run, and what the paper's instrument saw of it.
 
     Attributes:
-        seed, run_id, trace_sha256: The run and its trajectory.
         probes: How many probes the trajectory has; `pairs` has all of them, or `MOST_FRAMES`.
         labels: True class of each input in this run, shape (P,).
         pairs: Shape (T,).
@@ -104,9 +129,6 @@ class HeatMap(Frozen):
         redrawn: 1 where that frame redrew an input, shape (P, F).
     """
 
-    seed: int
-    run_id: str
-    trace_sha256: str
     probes: int
     labels: tuple[int, ...]
     pairs: Packed
@@ -116,20 +138,16 @@ class HeatMap(Frozen):
     redrawn: Packed
 
 
-class EmbeddingPicture(Frozen):
+class EmbeddingPicture(OfOneRun):
     """A learned embedding of the inputs in two dimensions, at the end of one run.
 
     Attributes:
-        seed, run_id, trace_sha256: The run and its trajectory, which its weights went with.
         dimensions: Of the embedding itself; more than two were projected by PCA.
         explained: Share of the variance along each of the two axes.
         labels: True class of each input in this run, shape (P,).
         xy: Where each input lies, shape (P, 2).
     """
 
-    seed: int
-    run_id: str
-    trace_sha256: str
     dimensions: int
     explained: tuple[float, ...]
     labels: tuple[int, ...]
@@ -153,3 +171,92 @@ class RowPicture(RowContent):
     seeds: tuple[SeedPicture, ...]
     heat_map: HeatMap | None
     embedding: EmbeddingPicture | None
+
+
+def reduce_axes(trajectory: Trajectory) -> Axes:
+    """Return what was asked, cut to what a page can show."""
+    task = trajectory.task
+    batches = task.facts.get("instrument_batches")
+    first = min(map(int, batches)) if isinstance(batches, list) and batches else None  # type: ignore[arg-type]
+    return Axes(
+        unit=task.input.unit,
+        symbol=task.input.symbol,
+        alphabet=shown(task.input.alphabet),
+        length=task.input.max_length,
+        inputs=tuple(shown(text, 32) for text in asked(task).inputs),
+        classes=tuple(shown(name, 32) for name in task.target.names),
+        needed=required_right(task),
+        first_look=None if first is None else first * trajectory.facts.batch_size,
+    )
+
+
+def of_run(record: RunRecord) -> dict[str, Any]:
+    """Return the fields of `OfOneRun` for a run that left a trajectory."""
+    sha256 = record.trajectory_sha256 or ""
+    return {"seed": record.seed, "run_id": record.run_id, "trace_sha256": sha256}
+
+
+def reduce_seed(record: RunRecord, trajectory: Trajectory) -> SeedPicture:
+    """Return how a run learned, from its trajectory."""
+    stops = trajectory.task.groups.get("stop", ())
+    right, pairs, p_true = trajectory.right, trajectory.pairs, true_probabilities(trajectory)
+    kept, since = _kept(trajectory, MOST_POINTS), settled_pairs(trajectory)
+    return SeedPicture(
+        **of_run(record),
+        complete=trajectory.facts.complete,
+        all_seen=all_seen(trajectory),
+        probes=len(trajectory.pairs),
+        stops=stops,
+        pairs=pack(pairs[kept], "u4"),
+        right=pack(right.sum(axis=1)[kept], "u4"),
+        stops_right=pack(right[:, list(stops)].sum(axis=1)[kept], "u4"),
+        lowest=pack(levels(p_true.min(axis=1)[kept]), "u1"),
+        p_stop=pack(levels(p_true[:, list(stops)][kept].T), "u1"),
+        first_right=pack(np.where(right.any(axis=0), pairs[right.argmax(axis=0)], NEVER), "u4"),
+        right_since=pack(np.where(np.isinf(since), NEVER, since), "u4"),
+    )
+
+
+def reduce_heat_map(record: RunRecord, trajectory: Trajectory) -> HeatMap | None:
+    """Return the whole code at every probe; None where it is too large to look at."""
+    _, inputs, classes = trajectory.outputs.shape
+    if inputs * classes > MOST_CELLS:
+        return None
+    looks, redrawn = frames(trajectory)
+    kept = _kept(trajectory, MOST_FRAMES, looks)
+    p = probabilities(trajectory)[kept]
+    return HeatMap(
+        **of_run(record),
+        probes=len(trajectory.pairs),
+        labels=asked(trajectory.task).targets,
+        pairs=pack(trajectory.pairs[kept], "u4"),
+        p=pack(levels(np.moveaxis(p, 0, -1)), "u1"),
+        right=pack(trajectory.right[kept].T, "u1"),
+        looks=tuple(np.searchsorted(kept, looks).tolist()),
+        redrawn=pack(redrawn.T, "u1"),
+    )
+
+
+def levels(p: FloatArray) -> npt.NDArray[np.uint8]:
+    """Return probabilities as levels of 0..255: the root of p, so that small p keep their grades.
+
+    >>> levels(np.array([0.0, 0.056, 0.5, 1.0])).tolist()
+    [0, 60, 180, 255]
+    """
+    return np.asarray(np.rint(255 * np.sqrt(p)), dtype=np.uint8)
+
+
+def _kept(trajectory: Trajectory, most: int, always: IntArray | None = None) -> IntArray:
+    """Return which probes a picture keeps, as sorted indices.
+
+    All of them where there are no more than `most`; else some spread evenly over the logarithm of
+    pairs, the first, the last, the probe that deciphers, the one before it, and `always`.
+    """
+    pairs = trajectory.pairs
+    if len(pairs) <= most:
+        return np.arange(len(pairs))
+    first = int(trajectory.solved.argmax())
+    needed = np.array([0, max(first - 1, 0), first, len(pairs) - 1])
+    needed = np.union1d(needed, [] if always is None else always).astype(np.int64)
+    grid = np.geomspace(1, max(int(pairs[-1]), 2), max(most - len(needed), 0))
+    return np.union1d(np.minimum(np.searchsorted(pairs, grid), len(pairs) - 1), needed)

@@ -23,7 +23,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
 from codonbench.plugins.registry import Registry
 from codonbench_datasets.human_codon.asked import asked
-from codonbench_datasets.human_codon.page.pictures import EmbeddingPicture
+from codonbench_datasets.human_codon.page.pictures import EmbeddingPicture, of_run
 from codonbench_datasets.human_codon.plots.style import (
     BLACK,
     LINES,
@@ -152,9 +152,7 @@ def draw_embedding(
     if found is None:
         return None
     return EmbeddingPicture(
-        seed=record.seed,
-        run_id=record.run_id,
-        trace_sha256=record.trajectory_sha256 or "",
+        **of_run(record),
         dimensions=found.dimensions,
         explained=tuple(_rounded(share) for share in found.explained),
         labels=asked(again.trajectory.task).targets,
