@@ -3,11 +3,13 @@ import codonbench
 
 def test_these_names_are_public_and_no_others():
     assert sorted(codonbench.__all__) == [
+        "BaseConfig",
         "BatchLearner",
         "Column",
         "Control",
         "DataSource",
         "Dataset",
+        "Estimator",
         "EvaluationSet",
         "Features",
         "GradientConfig",
@@ -21,6 +23,7 @@ def test_these_names_are_public_and_no_others():
         "Ranking",
         "Reference",
         "RunRecord",
+        "SequenceTuples",
         "Sequences",
         "Split",
         "SplitMetric",
@@ -29,6 +32,7 @@ def test_these_names_are_public_and_no_others():
         "TaskOptions",
         "TaskSpec",
         "TaskView",
+        "TrainingSet",
         "Trajectory",
         "__version__",
         "board",

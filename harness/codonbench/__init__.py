@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from codonbench.api import board, run
     from codonbench.contracts import (
         NOT_MEASURED,
+        BaseConfig,
         BatchLearner,
         Column,
         Control,
         Dataset,
         DataSource,
+        Estimator,
         EvaluationSet,
         Features,
         GradientConfig,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         Ranking,
         Reference,
         Sequences,
+        SequenceTuples,
         Split,
         SplitMetric,
         Target,
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
         TaskOptions,
         TaskSpec,
         TaskView,
+        TrainingSet,
         Trajectory,
     )
     from codonbench.contracts.from_function import model
@@ -48,11 +52,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NOT_MEASURED",
+    "BaseConfig",
     "BatchLearner",
     "Column",
     "Control",
     "DataSource",
     "Dataset",
+    "Estimator",
     "EvaluationSet",
     "Features",
     "GradientConfig",
@@ -65,6 +71,7 @@ __all__ = [
     "Ranking",
     "Reference",
     "RunRecord",
+    "SequenceTuples",
     "Sequences",
     "Split",
     "SplitMetric",
@@ -73,6 +80,7 @@ __all__ = [
     "TaskOptions",
     "TaskSpec",
     "TaskView",
+    "TrainingSet",
     "Trajectory",
     "__version__",
     "board",

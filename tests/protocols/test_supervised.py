@@ -1,6 +1,7 @@
 """Supervised tasks, end to end: what is trained on, looked at, selected, and asked once."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -139,7 +140,8 @@ def registry(toys):
     registry = Registry()
     for kind in ("models", "metrics", "tasks", "protocols"):
         getattr(registry, kind).update(getattr(toys.installed, kind))
-    models, tasks = (one_layer, weighted_sum), (GcRich(), GcUncut(), Melting(), Levels())
+    models = (one_layer, weighted_sum, LettersSeen, Rowless)
+    tasks = (GcRich(), GcUncut(), Melting(), Levels())
     registry.add(toys.module("supervised-toys", models=models, tasks=tasks), "toy-shop", "1.0")
     assert not registry.failures
     return registry
@@ -207,6 +209,90 @@ def test_majority_gives_the_class_seen_most(train):
     assert record.metrics["auroc"] == 0.5
 
 
+class LettersSeen(codonbench.Estimator):
+    """Says of each item how often training showed its first letter with each class."""
+
+    info = codonbench.ModelInfo(name="letters-seen", version="1", summary="First letters")
+    encoding = "text"
+    asked: ClassVar[list] = []
+
+    def fit(self, training):
+        self.asked.append(training)
+        self.seen = np.ones((5, training.task.n_outputs))
+        for text, target in zip(training.items, training.targets, strict=True):
+            self.seen["ACGTN".index(text[0]), target] += 1
+
+    def predict(self, items):
+        self.asked.append(items)
+        return np.log([self.seen["ACGTN".index(text[0])] for text in items])
+
+
+class Rowless(LettersSeen):
+    """Forgets an item."""
+
+    info = codonbench.ModelInfo(name="rowless", version="1", summary="One row too few")
+
+    def predict(self, items):
+        return super().predict(items[1:])
+
+
+def test_an_estimator_is_fitted_once_and_asked_once_about_each_split(train):
+    LettersSeen.asked.clear()
+    ((record, trajectory),) = train("letters-seen", "gc-uncut")
+    training, validation, test = LettersSeen.asked
+    n_train = len(training.items)
+    assert n_train + len(validation) == 600
+    assert len(test) == 200
+    assert {type(text) for text in training.items} == {str}
+    right = [int(2 * sum(t.count(x) for x in "GC") > len(t)) for t in training.items]
+    assert training.targets.tolist() == right
+    assert record.status == "done"
+    assert (record.pairs, record.selected_pairs) == (n_train, n_train)
+    assert trajectory.pairs.tolist() == [n_train]
+    assert (record.engine.name, record.parameters, record.weights_sha256) == ("fit", 0, None)
+    assert record.run_spec.config == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "fields", "metric", "least"),
+    [
+        ("kmer-linear", "gc-any-length", {"k": "2"}, "mcc", 0.85),
+        ("kmer-linear", "melting", {"k": "2"}, "spearman", 0.6),
+        ("nearest", "gc-any-length", {"k": "2"}, "mcc", 0.6),
+        ("nearest", "melting", {"k": "2"}, "spearman", 0.4),
+        ("linear", "levels", {}, "mcc", 0.85),
+        ("nearest", "levels", {}, "mcc", 0.6),
+    ],
+)
+def test_fitted_models_learn_classes_quantities_and_features(
+    train, model, task, fields, metric, least
+):
+    """Of the quantities of ``melting``, k-mers tell one and not the other."""
+    ((record, _),) = train(model, task, seeds=(3,), overrides=fields)
+    ((again, _),) = train(model, task, seeds=(3,), overrides=fields)
+    assert record.metrics[metric] > least
+    assert record.metrics == again.metrics
+    assert record.weights_sha256 == again.weights_sha256
+    assert (record.parameters > 0) == (model != "nearest")
+
+
+def test_an_estimator_is_fitted_on_as_many_pairs_as_are_asked_for(train):
+    LettersSeen.asked.clear()
+    ((record, _),) = train("letters-seen", "gc-any-length", pairs=70)
+    assert len(LettersSeen.asked[0].items) == record.pairs == 70
+
+
+def test_majority_serves_features(train):
+    ((record, _),) = train("majority", "levels", epochs=1)
+    assert record.metrics["mcc"] == 0
+
+
+def test_a_wrong_number_of_outputs_ends_a_fitted_run_in_words(train):
+    ((record, _),) = train("rowless", "gc-any-length")
+    assert record.status == "error"
+    assert "(99, 2), expected (100, 2)" in record.error
+
+
 def test_two_runs_are_the_same_to_the_bit(train, rich):
     again = train("cnn", "gc-any-length", seeds=(1, 0), overrides={"width": "5", "channels": "16"})
     hashes = {record.seed: record.weights_sha256 for record, _ in again}
@@ -247,12 +333,22 @@ def test_outputs_of_an_item_do_not_depend_on_its_neighbours_lengths(registry):
         ("lstm-64", "gc-any-length", ["lstm", "gc-any-length", "5 to 12", "one length"]),
         ("lstm-64", "melting", ["melting", "quantities", "classes"]),
         ("cnn", "levels", ["levels", "features"]),
+        ("linear", "melting", ["features", "melting"]),
+        ("kmer-linear", "levels", ["kmer-linear", "levels", "features", "linear"]),
     ],
 )
 def test_a_model_that_does_not_serve_a_task_says_so(train, model, task, words):
     with pytest.raises(ConfigError) as caught:
         train(model, task, epochs=1)
     assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_an_estimator_serves_no_task_that_asks_all_along(registry):
+    with pytest.raises(ConfigError, match=r"kmer-linear.*human-codon"):
+        prepare(RunRequest(model="kmer-linear"), registry, Path("no-cache"))
+    asked = RunRequest(model="letters-seen", task="gc-any-length", epochs=3)
+    with pytest.raises(ConfigError, match=r"letters-seen.*3 epochs"):
+        prepare(asked, registry, Path("no-cache"))
 
 
 def test_a_run_that_diverges_is_tested_on_what_was_selected_before(train):
@@ -307,7 +403,7 @@ class Walk:
             test_size=n_test,
         )
         self.setup = type("Setup", (), {})()
-        self.setup.clock = self.clock
+        self.setup.clock, self.setup.at_once = self.clock, False
         self.setup.dataset = type(
             "Data", (), {"spec": spec, "targets": np.zeros((n_validation, 1))}
         )

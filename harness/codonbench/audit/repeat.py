@@ -55,7 +55,7 @@ class Repetition:
     def setup(self) -> RunSetup:
         """What spec and data fix: the run's own labels, and how class ids are permuted."""
         job = self.job
-        return RunSetup(self.recorded.run_spec, job.dataset, job.protocol, job.config.batch_size)
+        return RunSetup(self.recorded.run_spec, job.dataset, job.protocol, job.batch_size)
 
 
 def repeat(

@@ -14,13 +14,17 @@ from codonbench.contracts.dataset import SequenceTuples as SequenceTuples
 from codonbench.contracts.dataset import Split as Split
 from codonbench.contracts.dataset import Targets as Targets
 from codonbench.contracts.dataset import letter_table as letter_table
+from codonbench.contracts.model import BaseConfig as BaseConfig
 from codonbench.contracts.model import BatchLearner as BatchLearner
 from codonbench.contracts.model import ClassWeights as ClassWeights
+from codonbench.contracts.model import Estimator as Estimator
 from codonbench.contracts.model import GradientConfig as GradientConfig
 from codonbench.contracts.model import Model as Model
+from codonbench.contracts.model import ModelBase as ModelBase
 from codonbench.contracts.model import ModelConfig as ModelConfig
 from codonbench.contracts.model import ModelInfo as ModelInfo
 from codonbench.contracts.model import Reference as Reference
+from codonbench.contracts.model import TrainingSet as TrainingSet
 from codonbench.contracts.task import DNA as DNA
 from codonbench.contracts.task import IUPAC as IUPAC
 from codonbench.contracts.task import PROTEIN as PROTEIN

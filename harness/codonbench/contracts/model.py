@@ -1,9 +1,10 @@
-"""What a model is: a validated configuration, a module, and how it learns."""
+"""What a model is: a validated configuration, and a module or an estimator that learns."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from codonbench.contracts.base import Frozen, Name, Version
+from codonbench.contracts.dataset import Targets
 from codonbench.contracts.task import TaskSpec, TaskView
 
 if TYPE_CHECKING:
@@ -44,12 +46,16 @@ class ModelInfo(Frozen):
     row_independent: bool = False
 
 
-class ModelConfig(Frozen):
-    """Base of a model's ``Config``: what the harness itself needs to know.
+class BaseConfig(Frozen):
+    """Base of every ``Config``.
 
     Every field of a subclass is a hyperparameter that ``--set field=value`` can override,
     so each is typed, bounded and documented.
     """
+
+
+class ModelConfig(BaseConfig):
+    """Base of the ``Config`` of a model trained batch by batch: what the harness needs to know."""
 
     batch_size: int = Field(default=64, ge=1, le=1 << 20, description="pairs in a training batch")
     class_weights: ClassWeights = Field(
@@ -79,11 +85,10 @@ class BatchLearner(Protocol):
         """
 
 
-class Model(ABC):
-    """A model plugin. The harness owns data, loop, counting, clock and score.
+class ModelBase(ABC):
+    """What the three kinds of model plugin share: `Model`, `Estimator` and `Reference`.
 
-    The instance is made from a validated `Config`. What `build` returns is either trained by
-    gradient, with the optimiser from `configure_optimizer`, or is a `BatchLearner`.
+    The instance is made from a validated `Config`.
 
     Class attributes:
         info: Who it is.
@@ -92,11 +97,21 @@ class Model(ABC):
     """
 
     info: ClassVar[ModelInfo]
-    Config: ClassVar[type[ModelConfig]] = ModelConfig
+    Config: ClassVar[type[BaseConfig]] = BaseConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, config: Any) -> None:
         self.config = config
+
+
+class Model(ModelBase):
+    """A model plugin that is trained batch by batch.
+
+    The harness owns data, loop, counting, clock and score. What `build` returns is either trained
+    by gradient, with the optimiser from `configure_optimizer`, or is a `BatchLearner`.
+    """
+
+    Config: ClassVar[type[ModelConfig]] = ModelConfig
 
     @property
     @abstractmethod
@@ -126,18 +141,78 @@ class Model(ABC):
         return rule(module.parameters(), lr=config.learning_rate)
 
 
-class Reference(ABC):
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """What an `Estimator` is fitted on: all training items of a seed's split, and what is right.
+
+    Attributes:
+        task: Shapes and names of inputs and targets.
+        items: N of them, in the estimator's encoding.
+        targets: Class ids (N,), int64; or labels, 0 or 1, or quantities in their own units (N, K),
+            float32, NaN where one is missing.
+        rng: The seed's own generator.
+    """
+
+    task: TaskView
+    items: Any
+    targets: Targets
+    rng: np.random.Generator
+
+
+class Estimator(ModelBase):
+    """A model plugin that is fitted in one go, as those of scikit-learn are.
+
+    The harness calls `fit` once, on the training items of the seed's split, then `predict` for
+    validation and for test. Targets of those never enter the process that it runs in, so what it
+    has to choose, such as a penalty, it chooses within training: by cross-validation, or from its
+    configuration.
+
+    It serves tasks whose targets may all be known at once: those of the protocol ``supervised``.
+    """
+
+    @property
+    @abstractmethod
+    def encoding(self) -> str:
+        """What `fit` and `predict` are handed for N items.
+
+        ==============  ==========================================================================
+        ``items``       as the task has them: `Sequences`, `SequenceTuples` or `Features`
+        ``text``        a list of N texts, or tuples of texts where items are several sequences
+        any other name  an array, shape (N, ...): see `codonbench.data.encodings`
+        ==============  ==========================================================================
+        """
+
+    @abstractmethod
+    def fit(self, training: TrainingSet) -> None:
+        """Learn from the training set.
+
+        Raises:
+            ConfigError: The task is none that it serves.
+        """
+
+    @abstractmethod
+    def predict(self, items: Any) -> npt.NDArray[np.floating[Any]]:
+        """Return outputs for M items in the encoding, shape (M, K).
+
+        Logits of K classes or labels, of which log-probabilities are one kind; or quantities in
+        their own units.
+        """
+
+    def learned(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return what was learned as arrays by name: counted and hashed in the record.
+
+        Empty where it is not a matter of numbers, as in a tree.
+        """
+        return {}
+
+
+class Reference(ModelBase):
     """A row that is computed, not trained: a bound or an oracle.
 
     Metrics that neither `logits` nor `values` supports are null in its record.
     """
 
-    info: ClassVar[ModelInfo]
     Config: ClassVar[type[ModelConfig]] = ModelConfig
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-
-    def __init__(self, config: Any) -> None:
-        self.config = config
 
     def logits(self, task: TaskSpec) -> npt.NDArray[np.float32] | None:
         """Return constant logits (P, C) in true class order, scored like a trained model's."""

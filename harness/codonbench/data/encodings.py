@@ -30,8 +30,10 @@ A task whose items are several sequences hands a tuple of these, one for each of
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -117,6 +119,33 @@ def make_encoder(
         for part, sequences in zip(view.sequences, items.parts, strict=True)
     ]
     return lambda index: tuple(encode(index) for encode in encoders)  # type: ignore[return-value]
+
+
+RAW = ("items", "text")
+"""What only an estimator may be handed."""
+
+
+def encode_all(name: str, view: TaskView, items: Items, index: npt.NDArray[np.int64]) -> Any:
+    """Return what an estimator is handed for some items at once.
+
+    Args:
+        name: An encoding's name, ``items`` or ``text``; see `Estimator.encoding`.
+        view: The task.
+        items: All items that `index` may name.
+        index: Which of them, shape (n,).
+
+    Raises:
+        ConfigError: The task does not offer that encoding.
+    """
+    if name == "items":
+        return items.take(index)
+    if name == "text" and not isinstance(items, Features):
+        taken = items.take(index)
+        parts = (taken,) if isinstance(taken, Sequences) else taken.parts
+        texts = [part.text(each.alphabet) for part, each in zip(parts, view.sequences, strict=True)]
+        return texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
+    encoded = make_encoder(name, view, items, torch.device("cpu"))(torch.as_tensor(index))
+    return tuple(e.numpy() for e in encoded) if isinstance(encoded, tuple) else encoded.numpy()
 
 
 def _by_letter(

@@ -12,7 +12,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from codonbench.contracts import BatchLearner, Model, ModelConfig
+from codonbench.contracts import BaseConfig, BatchLearner, Estimator, Model, ModelConfig
 from codonbench.contracts.run_record import Engine
 from codonbench.engines.blocks import Blocks, train_in_blocks
 from codonbench.engines.capture import LADDER, Rung
@@ -28,6 +28,7 @@ from codonbench.engines.traced import (
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.records.files import storable
 from codonbench.training.determinism import hash_weights, seeded_globals
+from codonbench.training.fit import fit_runs
 from codonbench.training.loop import Checkpointer, Feed, Referees
 from codonbench.training.loop import train as train_eagerly
 from codonbench.training.request import (
@@ -41,8 +42,8 @@ from codonbench.training.state import TrainState, make_state, read_state, restor
 
 
 def train_runs(
-    model: type[Model],
-    config: ModelConfig,
+    model: type[Model] | type[Estimator],
+    config: BaseConfig,
     requests: Sequence[TrainRequest],
     referees: Referees,
     every: float | None,
@@ -62,6 +63,10 @@ def train_runs(
     Raises:
         UsageError: The model cannot serve this task.
     """
+    if issubclass(model, Estimator):
+        yield from fit_runs(model, config, requests, referees)
+        return
+    assert isinstance(config, ModelConfig)
     # Only what is at the same position can share a step.
     interrupted = False
     for _, group in groupby(sorted(requests, key=_start), key=_start):

@@ -14,7 +14,15 @@ from typing import Any
 
 from pydantic import ConfigDict, model_validator
 
-from codonbench.contracts import Model, ModelConfig, ModelInfo, Reference, TaskView
+from codonbench.contracts import (
+    BaseConfig,
+    Estimator,
+    Model,
+    ModelConfig,
+    ModelInfo,
+    Reference,
+    TaskView,
+)
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import BenchError, PluginError, UnknownNameError, UsageError
 from codonbench.execution.messages import Answer, File, Loading, Message, Question
@@ -105,7 +113,9 @@ def _stand_in(question: Question, told: Answer) -> ModelEntry:
         raise PluginError(f"model {question.model!r} says nothing of itself")
     said: ModelInfo = told.info
 
-    class StandInConfig(ModelConfig):
+    base: Any = BaseConfig if told.estimator else ModelConfig
+
+    class StandInConfig(base):  # type: ignore[misc]  # mypy wants a base that it can see
         """The configuration that was asked for, validated in the sandbox."""
 
         model_config = ConfigDict(extra="allow")
@@ -125,7 +135,16 @@ def _stand_in(question: Question, told: Answer) -> ModelEntry:
         def build(self, task: TaskView) -> Any:
             raise PluginError(f"model {question.model!r} is not to be built outside its sandbox")
 
-    return ModelEntry(question.model, told.origin, "", StandIn)
+    class FittedStandIn(Estimator):
+        """The same for one that is fitted."""
+
+        info = said
+        Config = StandInConfig
+        encoding = ""
+        fit = predict = StandIn.build  # type: ignore[assignment]
+
+    cls = FittedStandIn if told.estimator else StandIn
+    return ModelEntry(question.model, told.origin, "", cls)
 
 
 def answer(question: Question, send: Callable[[Message], None]) -> None:
@@ -162,6 +181,7 @@ def _answer(question: Question) -> Answer:
     return Answer(
         name=entry.name,
         info=entry.cls.info,
+        estimator=issubclass(entry.cls, Estimator),
         origin=entry.origin,
         named=named.model_dump(mode="json"),
         values=values.model_dump(mode="json"),

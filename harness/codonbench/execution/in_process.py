@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from codonbench.contracts import Model, Reference
+from codonbench.contracts import Estimator, Model, Reference
 from codonbench.execution.prepare import Job
 from codonbench.execution.referees import RefereeGroup
 from codonbench.protocols.referee import Referee, RunSetup, Watch, unwatched
@@ -36,7 +36,7 @@ def train(
     pin_arithmetic(job.run_specs[0].threads)
     facts = torch_facts(job.run_specs[0].device == "cuda")
     model = job.entry.cls
-    assert issubclass(model, Model)
+    assert issubclass(model, Model | Estimator)
     every = None if checkpoints is None else checkpoints.every
     for i in range(0, len(job.run_specs), TOGETHER):
         part = replace(job, run_specs=job.run_specs[i : i + TOGETHER])
@@ -76,7 +76,7 @@ def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:
     assert issubclass(row, Reference)
     pin_arithmetic(job.run_specs[0].threads)
     for run_spec in job.run_specs:
-        setup = RunSetup(run_spec, job.dataset, job.protocol, job.config.batch_size)
+        setup = RunSetup(run_spec, job.dataset, job.protocol, job.batch_size)
         referee, result, outputs = Referee(setup, unwatched), TrainResult(known={}), None
         with seeded_globals(run_spec.seed), last_words(row, result):
             plugin = row(job.config)

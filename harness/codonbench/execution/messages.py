@@ -20,11 +20,12 @@ import numpy.typing as npt
 from pydantic import Field, JsonValue, TypeAdapter
 
 from codonbench.contracts import (
+    BaseConfig,
+    Estimator,
     Features,
     Frozen,
     Items,
     Model,
-    ModelConfig,
     ModelInfo,
     Name,
     Sequences,
@@ -221,6 +222,7 @@ class Answer(Frozen):
     Attributes:
         name: What it is registered under.
         info, origin: Who it is, and where it comes from.
+        estimator: Whether it is fitted in one go, not trained batch by batch.
         named, values: Its configuration without the overrides, and with them.
         files: Name and path of each module that is no installed one.
         error: What is wrong with it, or with what was asked; the rest is empty then.
@@ -231,6 +233,7 @@ class Answer(Frozen):
     kind: Literal["answer"] = "answer"
     name: Name | None = None
     info: ModelInfo | None = None
+    estimator: bool = False
     origin: Origin | None = None
     named: dict[str, JsonValue] = Field(default_factory=dict)
     values: dict[str, JsonValue] = Field(default_factory=dict)
@@ -409,7 +412,9 @@ def _given(request: TrainRequest, states: Path | None, inside: Path | None) -> G
     return given.model_copy(update={"start": request.start, "state": inside / name})
 
 
-def read_order(order: Order, arrays: Arrays) -> tuple[type[Model], ModelConfig, list[TrainRequest]]:
+def read_order(
+    order: Order, arrays: Arrays
+) -> tuple[type[Model] | type[Estimator], BaseConfig, list[TrainRequest]]:
     """Return the plugin, its configuration and its runs, in the worker.
 
     A class may well be made in its module's hook. So the worker registers the module as the parent
@@ -423,7 +428,7 @@ def read_order(order: Order, arrays: Arrays) -> tuple[type[Model], ModelConfig, 
     module = importlib.import_module(order.origin.module)
     registry.add(module, order.origin.distribution, order.origin.version)
     model = registry.model(order.model).cls
-    assert issubclass(model, Model)
+    assert issubclass(model, Model | Estimator)
     items = _read_items(arrays)
     requests = [_request(order, given, items, arrays) for given in order.runs]
     return model, model.Config.model_validate_json(order.config), requests

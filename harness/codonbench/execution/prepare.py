@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codonbench.contracts import Dataset, ModelConfig, Task, TaskOptions
+from codonbench.contracts import BaseConfig, Dataset, Estimator, ModelConfig, Task, TaskOptions
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, RunSpec, configure
 from codonbench.data.own_table import TableDescription, is_table, open_table
 from codonbench.errors import BenchError, ConfigError, PluginError
@@ -31,12 +31,22 @@ class Job:
     """
 
     entry: ModelEntry
-    config: ModelConfig
+    config: BaseConfig
     overrides: dict[str, Any]
     task: Task
     dataset: Dataset
     protocol: Protocol
     run_specs: tuple[RunSpec, ...]
+
+    @property
+    def batch_size(self) -> int | None:
+        """Pairs in a batch; None where all are learned at once."""
+        return self.config.batch_size if isinstance(self.config, ModelConfig) else None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the model asks for the task's class weights."""
+        return isinstance(self.config, ModelConfig) and self.config.class_weights != "none"
 
 
 def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
@@ -53,13 +63,26 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     overrides = {field: value for field, value in values.items() if value != named[field]}
     device = choose_device(request.device)
     task, options, dataset = _task_and_data(request, registry, cache)
-    if config.class_weights != "none" and dataset.spec.target.class_weights is None:
+    weighted = isinstance(config, ModelConfig) and config.class_weights != "none"
+    if weighted and dataset.spec.target.class_weights is None:
         raise ConfigError(
             f"model {request.model!r} asks for class weights, but task {task.name!r} has none; "
             "use --set class_weights=none"
         )
     protocol = registry.protocol(dataset.spec.protocol)
-    epochs = request.epochs or dataset.spec.default_epochs
+    at_once = issubclass(entry.cls, Estimator)
+    if at_once and not protocol.tells_targets:
+        raise ConfigError(
+            f"model {request.model!r} is fitted once on all training items, but task "
+            f"{task.name!r} asks all along its training; choose a model that is trained batch by "
+            "batch, or a task of the protocol 'supervised'"
+        )
+    if at_once and (request.epochs or 1) > 1:
+        raise ConfigError(
+            f"model {request.model!r} is fitted once, not for {request.epochs} epochs; "
+            "leave out --epochs"
+        )
+    epochs = 1 if at_once else request.epochs or dataset.spec.default_epochs
     run_spec = RunSpec(
         rules=RULES_VERSION,
         task=task.name,
@@ -72,7 +95,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         config=values,
         seed=0,
         budget_pairs=request.pairs or epochs * dataset.spec.train_size,
-        stop="budget" if request.full else protocol.stop_rules[0],
+        stop="budget" if request.full or at_once else protocol.stop_rules[0],
         salt=request.salt,
         device=device,
         threads=request.threads,

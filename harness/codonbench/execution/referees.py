@@ -89,7 +89,7 @@ class RefereeGroup:
             checkpoints = checkpoints.on(describe_machine(run_spec.device, facts=facts))
         self.referees = tuple(
             Referee(
-                RunSetup(run_spec, job.dataset, job.protocol, job.config.batch_size),
+                RunSetup(run_spec, job.dataset, job.protocol, job.batch_size),
                 watch,
                 None if checkpoints is None else checkpoints.load(run_spec),
             )

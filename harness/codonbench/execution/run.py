@@ -225,7 +225,7 @@ def _record(
         not_measured=scores.not_measured,
         metric_versions=scores.versions,
         validation_metrics=score_validation(trajectory, metrics),
-        knowledge=("class frequencies",) if job.config.class_weights != "none" else (),
+        knowledge=("class frequencies",) if job.weighted else (),
         flags=job.task.flags(scores.values) if entry.cls.info.role == "contestant" else (),
         weights_sha256=result.weights_sha256,
         trajectory_sha256=hash_trajectory(trajectory) if len(trajectory.pairs) else None,

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from codonbench.contracts import (
+    BaseConfig,
+    Estimator,
     Metric,
     MetricName,
     Model,
+    ModelBase,
     ModelConfig,
     ModelInfo,
     Name,
@@ -34,7 +37,7 @@ from codonbench.errors import ConfigError, PluginError
 if TYPE_CHECKING:
     from codonbench.protocols.referee import Protocol
 
-ModelClass = type[Model] | type[Reference]
+ModelClass = type[Model] | type[Estimator] | type[Reference]
 
 _NOT_THE_PLUGINS = frozenset({"abc", "builtins", "codonbench", "typing"})
 
@@ -238,8 +241,8 @@ def _check_metric(metric: object) -> None:
 
 def _check_model(cls: object) -> None:
     """Check that `cls` is a model class that could be run."""
-    if not (isinstance(cls, type) and issubclass(cls, Model | Reference)):
-        raise _unfit(cls, "a subclass of Model or Reference")
+    if not (isinstance(cls, type) and issubclass(cls, Model | Estimator | Reference)):
+        raise _unfit(cls, "a subclass of Model, Estimator or Reference")
     owner = f"model class {cls.__qualname__}"
     info = getattr(cls, "info", None)
     if not isinstance(info, ModelInfo):
@@ -248,14 +251,19 @@ def _check_model(cls: object) -> None:
             "expected info = ModelInfo(name=..., version=..., summary=...)"
         )
     if missing := _lacking(cls, "info"):
-        raise PluginError(f"{owner} lacks {' and '.join(missing)}, which every Model must define")
+        kind = next(c.__name__ for c in (Model, Estimator, Reference) if issubclass(cls, c))
+        raise PluginError(f"{owner} lacks {' and '.join(missing)}, which every {kind} must define")
     _check_call(cls, "__init__", "config")
     if issubclass(cls, Model):
         _check_call(cls, "build", "task")
         _check_call(cls, "configure_optimizer", "module")
-    if not (isinstance(cls.Config, type) and issubclass(cls.Config, ModelConfig)):
+    if issubclass(cls, Estimator):
+        _check_call(cls, "fit", "training")
+        _check_call(cls, "predict", "items")
+    base = BaseConfig if issubclass(cls, Estimator) else ModelConfig
+    if not (isinstance(cls.Config, type) and issubclass(cls.Config, base)):
         raise PluginError(
-            f"{owner}: Config is {_shown(cls.Config)}; expected a subclass of ModelConfig"
+            f"{owner}: Config is {_shown(cls.Config)}; expected a subclass of {base.__name__}"
         )
     _check_config(cls.Config, {}, f"model {info.name!r}")
     for preset, values in cls.presets.items():
@@ -278,7 +286,7 @@ def _check_call(cls: type, method: str, argument: str) -> None:
         ) from error
 
 
-def _check_config(cls: type[ModelConfig], values: Mapping[str, Any], owner: str) -> None:
+def _check_config(cls: type[BaseConfig], values: Mapping[str, Any], owner: str) -> None:
     """Check that a named configuration is valid and survives the JSON of a record."""
     try:
         config = configure(cls, dict(values), {}, owner)
@@ -333,7 +341,7 @@ def _shown(value: object) -> str:
 def _unfit(plugin: object, expected: str) -> PluginError:
     """Return what to raise where something registered is no plugin of its kind."""
     remedy = ""
-    if isinstance(plugin, Model | Reference):
+    if isinstance(plugin, ModelBase):
         remedy = f"; register the class itself: register({type(plugin).__qualname__})"
     elif isinstance(plugin, type) and issubclass(plugin, Task | Metric):
         remedy = f"; register an instance of it: register({plugin.__qualname__}())"
@@ -348,7 +356,7 @@ def _is_protocol(cls: type) -> bool:
 
 
 KINDS = (
-    Kind("model", lambda c: issubclass(c, Model | Reference), "info", _check_model, ModelEntry),
+    Kind("model", lambda c: issubclass(c, ModelBase), "info", _check_model, ModelEntry),
     Kind("task", lambda c: issubclass(c, Task), "name", _check_task, TaskEntry),
     Kind("metric", lambda c: issubclass(c, Metric), "name", _check_metric, MetricEntry),
     Kind("protocol", _is_protocol, "name", _check_protocol, ProtocolEntry),

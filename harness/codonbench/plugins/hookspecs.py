@@ -15,7 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from codonbench.contracts import Metric, Model, Reference, Task, Trajectory
+    from codonbench.contracts import Estimator, Metric, Model, Reference, Task, Trajectory
     from codonbench.contracts.run_record import RunRecord
     from codonbench.contracts.run_spec import RunSpec
     from codonbench.protocols.referee import Protocol
@@ -26,7 +26,9 @@ hookimpl = pluggy.HookimplMarker("codonbench")
 
 
 @hookspec
-def register_models(register: Callable[[type[Model] | type[Reference]], None]) -> None:
+def register_models(
+    register: Callable[[type[Model] | type[Estimator] | type[Reference]], None],
+) -> None:
     """Call ``register(cls)`` for each model. Called once, when models are first needed."""
 
 

@@ -35,9 +35,10 @@ class RunSetup:
         run_spec: What was asked.
         dataset: On what.
         protocol: By which protocol.
-        batch_size: Pairs in a full batch.
+        batch_size: Pairs in a full batch; None where all are learned at once, each of them once.
 
     Attributes:
+        at_once: Whether all pairs are learned at once.
         dataset: The targets are this run's, where it is a control.
         clock: Where batches end.
         stream: The seed's split and its pairs.
@@ -46,7 +47,7 @@ class RunSetup:
     """
 
     def __init__(
-        self, run_spec: RunSpec, dataset: Dataset, protocol: Protocol, batch_size: int
+        self, run_spec: RunSpec, dataset: Dataset, protocol: Protocol, batch_size: int | None
     ) -> None:
         self.run_spec = run_spec
         self.protocol = protocol
@@ -54,6 +55,7 @@ class RunSetup:
         self.dataset = dataset = dataset.for_run(hidden_generator(salt, seed, "control"))
         self.stream = Stream(dataset, seed)
         self._batch_size = batch_size
+        self.at_once = batch_size is None
         self.labels: Relabelling | None = None
         self.hidden: Targets = dataset.targets
         if not protocol.tells_targets:
@@ -63,7 +65,10 @@ class RunSetup:
     @cached_property
     def clock(self) -> BatchClock:
         """Where batches end; the split is drawn for it."""
-        return BatchClock(self._batch_size, self.epoch_pairs, self.run_spec.budget_pairs)
+        budget = self.run_spec.budget_pairs
+        if self._batch_size is None:
+            budget = min(budget, self.epoch_pairs)
+        return BatchClock(self._batch_size or budget, self.epoch_pairs, budget)
 
     @property
     def epoch_pairs(self) -> int:

@@ -62,14 +62,15 @@ class SupervisedSchedule(Schedule):
         self._clock = setup.clock
         self._task = setup.dataset.spec
         self._targets = setup.dataset.targets[setup.stream.split.validation]
+        self._at_once = setup.at_once
         self._patient = setup.run_spec.stop == "patience"
         self._distance = distance(self._clock, len(self._targets))
         self._best = np.inf
         self._loss = np.inf
 
     def first(self) -> Evaluation:
-        """Return the look at the state before the first pair."""
-        return Evaluation(0, "validation")
+        """Return the look at the state before the first pair; at the only one of an estimator."""
+        return Evaluation(self._clock.budget_pairs if self._at_once else 0, "validation")
 
     def next(self, evaluation: Evaluation, outputs: Outputs) -> Evaluation | None:
         """Return the next look at validation, or the one at test, after which there is none."""

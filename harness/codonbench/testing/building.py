@@ -10,7 +10,7 @@ from itertools import chain
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from codonbench.contracts import ModelConfig, ModelInfo, Name
+from codonbench.contracts import BaseConfig, ModelInfo, Name
 from codonbench.data.encodings import canonical
 from codonbench.errors import ConfigError
 from codonbench.testing.checks import Verdict, failed, last_line, passed, warning
@@ -55,8 +55,8 @@ def has_valid_names(subject: Subject) -> Verdict:
 def survives_json(subject: Subject) -> Verdict:
     """Hold that a configuration read back from a record is the one that was written."""
     config = subject.config
-    if not isinstance(config, ModelConfig):
-        return failed(f"Config is {type(config).__name__}; expected a subclass of ModelConfig")
+    if not isinstance(config, BaseConfig):
+        return failed(f"Config is {type(config).__name__}; expected a subclass of BaseConfig")
     written = json.dumps(config.model_dump(mode="json"), allow_nan=False)
     read = type(config).model_validate(json.loads(written))
     for field in type(config).model_fields:

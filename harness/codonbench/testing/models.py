@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from codonbench.contracts import MetricName, Model, ModelConfig, Reference, Task
+from codonbench.contracts import BaseConfig, Estimator, MetricName, Reference, Task
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import UnknownNameError
+from codonbench.plugins.entries import ModelClass
 from codonbench.plugins.failures import file_of
-from codonbench.testing import building, outputs, training
+from codonbench.testing import building, estimators, outputs, training
 from codonbench.testing.checks import Check, Finding, Verdict, examine, failed, insist, passed
 from codonbench.testing.environment import kept_settings, listening
 from codonbench.testing.subject import Subject, dataset_of, find_task, installed
@@ -23,7 +24,7 @@ from codonbench.training.determinism import pin_arithmetic
 
 
 def check_model(
-    model: str | type[Model] | type[Reference],
+    model: str | ModelClass,
     *,
     preset: str | None = None,
     task: str | Task | None = None,
@@ -57,15 +58,15 @@ def check_model(
     insist(findings(subject_of(cls, config, find_task(task), data), hurry=True), whose)
 
 
-def subject_of(
-    cls: type[Model] | type[Reference], config: ModelConfig, task: Task, data: str | None = None
-) -> Subject:
+def subject_of(cls: ModelClass, config: BaseConfig, task: Task, data: str | None = None) -> Subject:
     """Return what is to be checked; raises what `dataset_of` does."""
     return Subject(cls, config, dataset_of(task, data))
 
 
 def checks_of(subject: Subject) -> tuple[Check[Subject], ...]:
-    """Return what a model, or a computed row, is held to."""
+    """Return what a model, an estimator or a computed row is held to."""
+    if issubclass(subject.cls, Estimator):
+        return ESTIMATOR_CHECKS
     return REFERENCE_CHECKS if issubclass(subject.cls, Reference) else MODEL_CHECKS
 
 
@@ -205,6 +206,20 @@ MODEL_CHECKS: tuple[Check[Subject], ...] = (
     _QUIET,
 )
 """What every model must pass. A check comes after those it needs."""
+
+_GIVEN = ("served", "outputs")
+
+ESTIMATOR_CHECKS: tuple[Check[Subject], ...] = (
+    *_OF_A_CLASS,
+    Check("served", "the task can be served", estimators.is_served),
+    Check("outputs", "one row of outputs for each item", estimators.gives_outputs, ("served",)),
+    Check("deterministic", "one seed gives one result", estimators.repeats, _GIVEN),
+    Check("inputs", "what it is given is left as it is", estimators.leaves_training_set, _GIVEN),
+    Check("rows", "an item's outputs depend on it alone", estimators.keeps_items_apart, _GIVEN),
+    Check("learning", "the loss falls", estimators.learns, _GIVEN, advisory=True),
+    _QUIET,
+)
+"""What every estimator must pass."""
 
 REFERENCE_CHECKS: tuple[Check[Subject], ...] = (
     *_OF_A_CLASS,

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from codonbench import __version__
-from codonbench.contracts import Dataset, Model, ModelConfig, Reference, Task, TaskView
+from codonbench.contracts import Dataset, Model, Reference, Task, TaskView
 from codonbench.contracts.provenance import Origin
 from codonbench.contracts.run_spec import PUBLIC_SALT, RULES_VERSION, RunSpec
 from codonbench.data.cache import cache_folder
@@ -80,7 +80,9 @@ def _empty_cache() -> Path:
     return folder
 
 
-def make_setup(dataset: Dataset, batch_size: int, budget_pairs: int, seed: int = 0) -> RunSetup:
+def make_setup(
+    dataset: Dataset, batch_size: int | None, budget_pairs: int, seed: int = 0
+) -> RunSetup:
     """Return what is fixed about a run on some data."""
     task = dataset.spec
     run_spec = RunSpec(
@@ -117,7 +119,7 @@ class Subject:
     """
 
     cls: type[Any]
-    config: ModelConfig
+    config: Any
     dataset: Dataset
     printed: Printed = field(default_factory=Printed)
     parameters: int | None = None
@@ -130,7 +132,8 @@ class Subject:
     @cached_property
     def setup(self) -> RunSetup:
         """Seed 0's setup for the model's batch size, with one epoch for a budget."""
-        return make_setup(self.dataset, self.config.batch_size, self.dataset.spec.train_size)
+        batch_size = getattr(self.config, "batch_size", None)
+        return make_setup(self.dataset, batch_size, self.dataset.spec.train_size)
 
     @property
     def split(self) -> str:

@@ -34,8 +34,8 @@ class Majority(Model):
         row_independent=True,
     )
 
-    encoding = "symbol_index"
-    """Letter indices (B, length), which every task of sequences offers; B alone is used."""
+    encoding = "none"
+    """Nothing of the items (B, 0)."""
 
     def build(self, task: TaskView) -> nn.Module:
         """Return empty counts for `task`, or empty means of its quantities or labels."""

@@ -1,0 +1,142 @@
+"""Whether an estimator is what the contract asks: what it gives, and what that depends on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import Estimator, Features, Sequences, SequenceTuples, TrainingSet
+from codonbench.data.encodings import encode_all
+from codonbench.errors import ConfigError
+from codonbench.protocols.supervised import loss
+from codonbench.testing.checks import Verdict, failed, passed, warning
+from codonbench.testing.subject import Subject
+from codonbench.training.determinism import seeded_globals
+
+_MOST_ITEMS = 512
+"""Training items that a check fits on."""
+
+_FEW = 8  # items asked one by one
+
+
+def is_served(subject: Subject) -> Verdict:
+    """Hold that the task tells all training targets at once, and offers the encoding."""
+    if not subject.setup.protocol.tells_targets:
+        return failed(
+            f"task {subject.view.task!r} asks all along its training, but an estimator is fitted "
+            "once; check it on another with --task"
+        )
+    try:
+        _items(subject, subject.asked.numpy()[:1])
+    except ConfigError as error:
+        return failed(f"{error}; let encoding be one of those, 'items' or 'text'")
+    return passed(subject.cls(subject.config).encoding)
+
+
+def gives_outputs(subject: Subject) -> Verdict:
+    """Hold shape and type of what ``predict`` gives."""
+    asked = subject.asked.numpy()
+    outputs = _fitted(subject).predict(_items(subject, asked))
+    expected = (len(asked), subject.view.n_outputs)
+    given = outputs.shape if isinstance(outputs, np.ndarray) else type(outputs).__name__
+    if given != expected:
+        return failed(f"predict gave {given}, expected an array {expected}: (items, outputs)")
+    if not np.issubdtype(outputs.dtype, np.floating) or not np.isfinite(outputs).all():
+        return failed(f"predict gave {outputs.dtype}, expected finite numbers of a float type")
+    return passed(f"{expected} {outputs.dtype}")
+
+
+def repeats(subject: Subject) -> Verdict:
+    """Hold that one seed gives one result."""
+    items = _items(subject, subject.asked.numpy())
+    first, second = (_fitted(subject).predict(items) for _ in range(2))
+    if first.tobytes() != second.tobytes():
+        return failed(
+            "fitted twice with one seed it gave two results; draw from training.rng, or leave "
+            "random_state to numpy's global generator, which is seeded"
+        )
+    return passed()
+
+
+def leaves_training_set(subject: Subject) -> Verdict:
+    """Hold that ``fit`` and ``predict`` leave what they are given as it is."""
+    training, asked = _training_set(subject), _items(subject, subject.asked.numpy())
+    given = (training.items, training.targets, asked)
+    before = [_content(each) for each in given]
+    _fit(subject, training).predict(asked)
+    names = ("fit changed the items", "fit changed the targets", "predict changed the items")
+    for words, content, each in zip(names, before, given, strict=True):
+        if content != _content(each):
+            return failed(f"{words} it was given; work on a copy")
+    return passed()
+
+
+def keeps_items_apart(subject: Subject) -> Verdict:
+    """Hold that an item's outputs depend on that item alone."""
+    estimator, index = _fitted(subject), subject.asked.numpy()[:_FEW]
+    together = estimator.predict(_items(subject, index))
+    alone = np.concatenate([estimator.predict(_items(subject, each)) for each in index[:, None]])
+    if not np.allclose(together, alone, rtol=1e-3, atol=1e-3):
+        return failed(
+            "an item's outputs depend on the items asked with it; take what is common to items, "
+            "such as a mean, from the training set"
+        )
+    return passed()
+
+
+def learns(subject: Subject) -> Verdict:
+    """Look whether its outputs for the training items are better than the same for all."""
+    training, index = _training_set(subject), _trained(subject)
+    outputs = np.asarray(_fit(subject, training).predict(_items(subject, index)))
+    spec = subject.dataset.spec
+    mean = outputs.mean(axis=0, keepdims=True).repeat(len(outputs), axis=0)
+    fitted, constant = (loss(o, training.targets, spec) for o in (outputs, mean))
+    if not fitted < constant:
+        return warning(
+            f"on the items it was fitted on its loss is {fitted:.3f}, and {constant:.3f} with the "
+            "mean of its outputs for all; does it look at its items?"
+        )
+    return passed(f"loss {fitted:.3f}, and {constant:.3f} with the mean of its outputs")
+
+
+def _trained(subject: Subject) -> npt.NDArray[np.int64]:
+    return subject.setup.stream.epoch(0)[:_MOST_ITEMS]
+
+
+def _items(subject: Subject, index: npt.NDArray[np.int64]) -> Any:
+    encoding = subject.cls(subject.config).encoding
+    return encode_all(encoding, subject.view, subject.dataset.items, index)
+
+
+def _training_set(subject: Subject) -> TrainingSet:
+    index = _trained(subject)
+    targets = subject.dataset.targets[index]
+    return TrainingSet(subject.view, _items(subject, index), targets, np.random.default_rng(0))
+
+
+def _fit(subject: Subject, training: TrainingSet) -> Estimator:
+    estimator: Estimator = subject.cls(subject.config)
+    with seeded_globals(0):
+        estimator.fit(training)
+    subject.parameters = sum(array.size for array in estimator.learned().values())
+    return estimator
+
+
+def _fitted(subject: Subject) -> Estimator:
+    return _fit(subject, _training_set(subject))
+
+
+def _content(items: Any) -> bytes:
+    """Return all that items hold, in any encoding."""
+    if isinstance(items, np.ndarray):
+        return items.tobytes()
+    if isinstance(items, Features):
+        return items.values.tobytes()
+    if isinstance(items, Sequences):
+        return items.letters.tobytes()
+    if isinstance(items, SequenceTuples | tuple):
+        parts = items if isinstance(items, tuple) else items.parts
+        return b"".join(map(_content, parts))
+    return repr(items).encode()

@@ -1,0 +1,93 @@
+"""Estimators: fitted once on all training items, then asked about validation and test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import BaseConfig, Estimator, Outputs, TrainingSet
+from codonbench.contracts.run_record import Engine
+from codonbench.data.encodings import encode_all
+from codonbench.errors import PluginError
+from codonbench.protocols.referee import Evaluation, Shown
+from codonbench.training.determinism import hash_weights, seeded_globals
+from codonbench.training.loop import Referees
+from codonbench.training.request import TrainRequest, TrainResult, last_words
+
+ENGINE = Engine(name="fit", version="1")
+"""What a record says of how an estimator was trained."""
+
+
+def fit_runs(
+    model: type[Estimator],
+    config: BaseConfig,
+    requests: Sequence[TrainRequest],
+    referees: Referees,
+) -> Iterator[tuple[int, TrainResult]]:
+    """Fit the estimator once for each request; yield each run's number and result as it ends.
+
+    A run that was cut short begins anew. An exception of the plugin ends in status ``error``,
+    Ctrl-C in ``interrupted``, after which no more follow.
+
+    Args:
+        model: What is fitted.
+        config: Its configuration.
+        requests: One a seed.
+        referees: Of all of them.
+
+    Raises:
+        UsageError: The estimator cannot serve this task.
+    """
+    for request in requests:
+        result = TrainResult(engine=ENGINE)
+        referees.begin(request.run)
+        with seeded_globals(request.chance), last_words(model, result):
+            _fit(model(config), request, referees, result)
+        yield request.run, result
+        if result.status == "interrupted":
+            return
+
+
+def _fit(
+    estimator: Estimator, request: TrainRequest, referees: Referees, result: TrainResult
+) -> None:
+    """Fit, and show what is owed, until the run is over."""
+    [told] = referees.answer([Shown(request.run, 0, None)])
+    due, index = told.evaluation, told.index
+    assert due is not None
+    index = index[: due.position]
+    encoding = estimator.encoding
+    items = encode_all(encoding, request.view, request.items, index)
+    rng = np.random.default_rng(request.chance)
+    estimator.fit(TrainingSet(request.view, items, request.targets[index], rng))
+    result.position = due.position
+    learned = estimator.learned()
+    if learned:
+        result.parameters = sum(array.size for array in learned.values())
+        result.weights_sha256 = hash_weights(dict(learned))
+    while due is not None:
+        started = time.perf_counter()
+        outputs = _outputs(estimator, request, due)
+        result.evaluate_seconds += time.perf_counter() - started
+        [told] = referees.answer([Shown(request.run, due.position, outputs)])
+        due = told.evaluation
+    result.over = True
+
+
+def _outputs(estimator: Estimator, request: TrainRequest, due: Evaluation) -> Outputs:
+    """Return an estimator's outputs for a split (N, K), float32.
+
+    Raises:
+        PluginError: It gives something else.
+    """
+    index = request.evaluated[due.split]
+    items = encode_all(estimator.encoding, request.view, request.items, index)
+    outputs: npt.NDArray[Any] = np.asarray(estimator.predict(items))
+    expected = (len(index), request.view.n_outputs)
+    if outputs.shape != expected:
+        raise PluginError(f"predict() gives outputs {outputs.shape}, expected {expected}")
+    return np.array(outputs, dtype=np.float32)

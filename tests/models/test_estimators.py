@@ -1,0 +1,218 @@
+"""Fitted models: k-mers counted by hand, weights and neighbours held to scikit-learn and loops."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from codonbench.contracts import (
+    Features,
+    Input,
+    Sequences,
+    SequenceTuples,
+    Target,
+    TaskSpec,
+    TrainingSet,
+)
+from codonbench.errors import ConfigError
+from codonbench_models._kmers import count_kmers, kmer_sets
+from codonbench_models.linear import KmerLinear, Linear
+from codonbench_models.nearest import Nearest
+
+TEXTS = st.lists(st.text("ACGTN", min_size=1, max_size=9), min_size=1, max_size=8)
+DNA_INPUT = Input(min_length=1, max_length=60)
+
+
+def view(target, **fields):
+    names = tuple(f"t{i}" for i in range(fields.pop("n_outputs", 2)))
+    return TaskSpec(
+        name="toy",
+        version="1",
+        title="Toy",
+        input=fields.pop("input", DNA_INPUT),
+        target=Target(kind=target, names=names),
+        protocol="supervised",
+        train_size=1,
+    ).view()
+
+
+def fitted(cls, task, items, targets, **fields):
+    estimator = cls(cls.Config(**fields))
+    estimator.fit(TrainingSet(task, items, targets, np.random.default_rng(0)))
+    return estimator
+
+
+def genes(n=120, columns=5, seed=0):
+    values = np.random.default_rng(seed).normal(loc=3, scale=2, size=(n, columns))
+    return values.astype(np.float32)
+
+
+NUMBERS = Input.of_length(5, kind="features", unit="sample", symbol="gene", alphabet="")
+
+
+@given(TEXTS, st.integers(1, 4))
+def test_kmers_are_counted_as_a_loop_counts_them(texts, k):
+    """Of ``ACGT``, AC is 0 * 4 + 1: item by item, none across items, none with an N."""
+    items = Sequences.of(texts, "ACGT")
+    by_hand = np.zeros((len(texts), 4**k))
+    for row, text in zip(by_hand, texts, strict=True):
+        for i in range(len(text) - k + 1):
+            if "N" not in text[i : i + k]:
+                row[int("".join(str("ACGT".index(c)) for c in text[i : i + k]), 4)] += 1
+    np.testing.assert_array_equal(count_kmers(items, k, 4), by_hand)
+    np.testing.assert_array_equal(kmer_sets(items, k, 4).toarray(), by_hand > 0)
+
+
+def test_items_counted_some_at_a_time_are_counted_the_same(monkeypatch):
+    texts = ["".join(np.random.default_rng(i).choice(list("ACGTN"), 5 + i)) for i in range(30)]
+    items = Sequences.of(texts, "ACGT")
+    whole = count_kmers(items, 2, 4)
+    monkeypatch.setattr("codonbench_models._kmers._LETTERS", 17)
+    np.testing.assert_array_equal(count_kmers(items, 2, 4), whole)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_linear_is_logistic_regression_on_standardised_columns(n_classes):
+    values = genes()
+    targets = np.argmax(values[:, :n_classes], axis=1)
+    task = view("classes", input=NUMBERS, n_outputs=n_classes)
+    ours = fitted(Linear, task, values, targets, penalty=10)
+    theirs = make_pipeline(StandardScaler(), LogisticRegression(C=0.1)).fit(values, targets)
+    outputs = ours.predict(genes(seed=1))
+    shares = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(shares, theirs.predict_proba(genes(seed=1)), atol=2e-3)
+    rows = 1 if n_classes == 2 else n_classes
+    assert {name: array.shape for name, array in ours.learned().items()} == {
+        "weights": (rows, 5),
+        "bias": (rows,),
+    }
+
+
+def test_linear_is_ridge_on_the_quantities_that_are_known():
+    values = genes()
+    targets = np.stack([values[:, 0] * 100 + 7, values @ np.ones(5)], axis=1).astype(np.float32)
+    targets[::3, 1] = np.nan
+    task = view("quantities", input=NUMBERS)
+    outputs = fitted(Linear, task, values, targets, penalty=3).predict(genes(seed=1))
+    for i, column in enumerate(targets.T):
+        known = ~np.isnan(column)
+        scaler = StandardScaler().fit(values)
+        ridge = Ridge(alpha=3).fit(scaler.transform(values[known]), column[known])
+        expected = ridge.predict(scaler.transform(genes(seed=1)))
+        np.testing.assert_allclose(outputs[:, i], expected, rtol=1e-3, atol=1e-2)
+
+
+def test_each_label_is_learned_on_the_items_where_it_is_known():
+    values = genes()
+    targets = (values[:, :2] > 3).astype(np.float32)
+    targets[:60, 0] = np.nan
+    outputs = fitted(Linear, view("labels", input=NUMBERS), values, targets).predict(values)
+    assert ((outputs[60:] > 0) == (targets[60:] == 1)).mean() > 0.9
+    assert ((outputs[:60, 0] > 0) == (values[:60, 0] > 3)).mean() > 0.8
+
+
+def test_the_penalty_is_chosen_on_items_held_out():
+    """Of 300 columns of noise and one that tells the class, a strong penalty is better."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(80, 301)).astype(np.float32)
+    targets = (values[:, 0] + rng.normal(size=80) > 0).astype(np.int64)
+    task = view("classes", input=Input.of_length(301, kind="features", alphabet=""))
+    chosen = fitted(Linear, task, values, targets).learned()["weights"]
+    weak = fitted(Linear, task, values, targets, penalty=1e2).learned()["weights"]
+    assert np.abs(chosen).sum() < np.abs(weak).sum()
+
+
+def test_a_class_that_training_lacks_is_never_answered():
+    values = genes()
+    targets = 2 * (values[:, 0] > 3)
+    outputs = fitted(Linear, view("classes", input=NUMBERS, n_outputs=3), values, targets)
+    assert (outputs.predict(values).argmax(axis=1) != 1).all()
+
+
+def test_kmers_of_several_sequences_and_of_any_alphabet_are_learned():
+    rng = np.random.default_rng(0)
+    first = ["".join(rng.choice(list("ACGU"), 12)) for _ in range(150)]
+    second = ["".join(rng.choice(list("ACDEFGHIKL"), rng.integers(4, 9))) for _ in range(150)]
+    asked = Input.of_parts(
+        Input.of_length(12, unit="mirna", alphabet="ACGU"),
+        Input(unit="protein", min_length=4, max_length=8, alphabet="ACDEFGHIKLMNPQRSTVWY"),
+    )
+    items = SequenceTuples(
+        (Sequences.of(first, "ACGU"), Sequences.of(second, "ACDEFGHIKLMNPQRSTVWY"))
+    )
+    targets = np.array(
+        [(a.count("G") > 2) & (b.count("K") > 0) for a, b in zip(first, second, strict=True)]
+    )
+    task = view("classes", input=asked)
+    model = fitted(KmerLinear, task, items, targets.astype(np.int64), k=3)
+    assert (model.predict(items).argmax(axis=1) == targets).mean() > 0.9
+    assert model.learned()["weights"].shape == (1, 4 + 16 + 64 + 20)  # 400 pairs of residues > 4^3
+    nearest = fitted(Nearest, task, items, targets.astype(np.int64), k=2, neighbours=1)
+    assert (nearest.predict(items).argmax(axis=1) == targets).all()
+
+
+def by_loop(train, targets, asked, k, n):
+    """Of each item, the mean over its n nearest and, as one more, over all."""
+    sets = lambda text: {text[i : i + k] for i in range(len(text) - k + 1)}  # noqa: E731
+    means = []
+    for text in asked:
+        own = sets(text)
+        alike = [
+            len(own & sets(other)) / max(1, len(own)) ** 0.5 / max(1, len(sets(other))) ** 0.5
+            for other in train
+        ]
+        nearest = np.argsort(np.negative(alike), kind="stable")[:n]
+        weights = np.take(alike, nearest)
+        total = weights @ targets[nearest] + weights.mean() * targets.mean(axis=0)
+        means.append(total / (weights.sum() + weights.mean()))
+    return np.array(means)
+
+
+def test_nearest_is_the_mean_over_those_that_share_most_kmers():
+    rng = np.random.default_rng(5)
+    texts = ["".join(rng.choice(list("ACGT"), rng.integers(6, 14))) for _ in range(40)]
+    targets = rng.normal(size=(40, 2)).astype(np.float32)
+    train, asked = texts[:30], texts[30:]
+    model = fitted(
+        Nearest, view("quantities"), Sequences.of(train, "ACGT"), targets[:30], k=2, neighbours=30
+    )
+    outputs = model.predict(Sequences.of(asked, "ACGT"))
+    np.testing.assert_allclose(outputs, by_loop(train, targets[:30], asked, 2, 30), atol=1e-5)
+    copy = fitted(
+        Nearest, view("quantities"), Sequences.of(train, "ACGT"), targets[:30], k=4, neighbours=1
+    )
+    outputs = copy.predict(Sequences.of(train, "ACGT"))
+    np.testing.assert_allclose(outputs, (targets[:30] + targets[:30].mean(axis=0)) / 2, atol=1e-5)
+
+
+def test_nearest_of_labels_leaves_out_what_is_missing():
+    texts = ["AAAA", "AAAA", "CCCC", "CCCC"]
+    targets = np.array([[1, np.nan], [1, 0], [0, 1], [0, 1]], dtype=np.float32)
+    model = fitted(Nearest, view("labels"), Sequences.of(texts, "ACGT"), targets, k=2, neighbours=2)
+    outputs = 1 / (1 + np.exp(-model.predict(Sequences.of(["AAAA"], "ACGT"))))
+    # two neighbours as alike as can be, and the mean of training: 1/2, and 2/3 of three
+    np.testing.assert_allclose(outputs, [[(2 + 1 / 2) / 3, (0 + 2 / 3) / 2]], atol=1e-5)
+
+
+def test_nearest_of_features_asks_those_of_the_smallest_angle():
+    values = genes(60)
+    targets = (values[:, 0] > 3).astype(np.int64)
+    task = view("classes", input=NUMBERS)
+    model = fitted(Nearest, task, Features(values), targets, neighbours=1)
+    assert (model.predict(Features(values)).argmax(axis=1) == targets).all()
+    standard = StandardScaler().fit_transform(values)
+    rows = standard / np.linalg.norm(standard, axis=1, keepdims=True)
+    asked = genes(20, seed=1)
+    ours = (asked - values.mean(axis=0)) / values.std(axis=0)
+    nearest = (ours @ rows.T).argmax(axis=1)
+    found = model.predict(Features(asked)).argmax(axis=1)
+    assert (found == targets[nearest]).mean() > 0.9  # a tie with the mean may fall otherwise
+
+
+def test_kmers_of_features_are_refused_in_a_sentence():
+    targets = np.zeros(120, dtype=np.int64)
+    with pytest.raises(ConfigError, match=r"kmer-linear.*toy.*features.*'linear'"):
+        fitted(KmerLinear, view("classes", input=NUMBERS), Features(genes()), targets)
