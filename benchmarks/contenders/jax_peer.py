@@ -64,9 +64,9 @@ class Program:
         states = [ground.state(seed) for seed in range(SEEDS)]
         first = states[0]
         self._forward = FORWARD[ground.model]
-        self._inputs = _array(first.encode(torch.arange(len(first.labels))))
+        self._inputs = _array(first.encode(torch.arange(len(first.targets))))
         self._labels = _array(torch.stack([state.targets for state in states]))
-        self._n_classes = first.n_classes
+        self._n_classes = first.view.n_outputs
         self._learning_rate: float = first.optimizer.param_groups[0]["lr"]
         seeds = [dict(state.module.named_parameters()) for state in states]
         weights = {name: _array(torch.stack([s[name] for s in seeds])) for name in seeds[0]}
@@ -75,7 +75,7 @@ class Program:
         order = torch.stack([ground.order(s).view(-1, BATCH) for s in range(SEEDS)], dim=1)
         batches = order.numpy().astype(np.int32)
         if form == "counted":
-            counts = (batches[..., None] == np.arange(len(first.labels))).sum(axis=2)
+            counts = (batches[..., None] == np.arange(len(first.targets))).sum(axis=2)
             batches = (counts / BATCH).astype(dtype)
         self.warm = jnp.asarray(batches[: ground.warm])
         self.counted = jnp.asarray(batches[ground.warm :])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from codonbench import NOT_MEASURED, Trajectory
 from codonbench.contracts import TrajectoryFacts
-from codonbench_datasets.decipher import WINDOW_PAIRS, Watcher, right_rows
+from codonbench_datasets.decipher import WINDOW_PAIRS, Watcher
 from codonbench_metrics.deciphering import ConfidentPairs, SustainedPairs
 
 TARGETS = np.array([0, 1, 1])
@@ -34,10 +34,10 @@ def test_right_is_strictly_greater_than_every_rival():
     assert followed((0, RIGHT)).right.tolist() == [True, True, True]
 
 
-def test_a_row_that_is_not_finite_is_wrong():
+def test_nothing_is_right_where_a_logit_is_not_finite():
     broken = RIGHT.copy()
     broken[0, 1] = -np.inf
-    assert right_rows(broken, TARGETS).tolist() == [False, True, True]
+    assert followed((0, RIGHT), (64, broken)).right.tolist() == [False, False, False]
 
 
 def test_a_window_opens_at_the_first_right_evaluation_and_closes_at_the_first_wrong_one():

@@ -196,27 +196,14 @@ def frame_positions(clock: BatchClock, task: TaskSpec) -> list[int]:
     return [f for f in frames if f <= clock.budget_pairs]
 
 
-def right_rows(outputs: Outputs, targets: IntArray) -> npt.NDArray[np.bool_]:
-    """Return where the true class's logit is strictly greater than every rival's, shape (P,).
-
-    Args:
-        outputs: Logits, shape (P, C). A row that is not finite is wrong.
-        targets: The true class of each row, shape (P,).
-    """
-    rows = np.arange(len(targets))
-    rivals = outputs.copy()
-    rivals[rows, targets] = -np.inf
-    strictly = outputs[rows, targets] > rivals.max(axis=1)
-    return np.asarray(strictly & np.isfinite(outputs).all(axis=1))
-
-
 class Watcher:
     """Follows a run evaluation by evaluation: what is right, whether it lasts, when to stop.
 
     It steers; the figures that are published come from the trajectory alone.
 
     Attributes:
-        right: Which items were right at the last evaluation, shape (P,).
+        right: Whether the logit of each item's true class was strictly greater than every rival's
+            at the last evaluation, shape (P,); nothing is right once one is not finite.
         window_start: Where the open sustained window began; None where none is open.
         sustained, confident: Whether each has been reached.
         finite: False once a logit was NaN or infinite.
@@ -239,7 +226,9 @@ class Watcher:
             self.right = np.zeros_like(self.right)
             self.window_start = None
             return
-        self.right = right_rows(outputs, self._targets)
+        rows, rivals = np.arange(len(self._targets)), outputs.copy()
+        rivals[rows, self._targets] = -np.inf
+        self.right = np.asarray(outputs[rows, self._targets] > rivals.max(axis=1))
         deciphered = int(self.right.sum()) >= self._needed
         if not deciphered:
             self.window_start = None
@@ -253,8 +242,7 @@ class Watcher:
         if deciphered and not self.confident:
             wide = outputs.astype(np.float64)
             total = np.exp(wide - wide.max(axis=1, keepdims=True)).sum(axis=1)
-            true = wide[np.arange(len(wide)), self._targets]
-            p_true = np.exp(true - wide.max(axis=1)) / total
+            p_true = np.exp(wide[rows, self._targets] - wide.max(axis=1)) / total
             self.confident = int((p_true >= CONFIDENCE).sum()) >= self._needed
 
     @property

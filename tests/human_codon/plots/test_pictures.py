@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from codonbench.errors import UsageError
-from codonbench_datasets.human_codon.plots.embedding import draw_space, project
+from codonbench_datasets.human_codon.plots.embedding import project
 from codonbench_datasets.human_codon.plots.matrices import colours, draw_codon_table, draw_heat_map
 from codonbench_datasets.human_codon.plots.over_pairs import (
     draw_comparison,
     draw_curves,
     draw_stops,
 )
+from codonbench_datasets.human_codon.plots.space import draw_space
 from codonbench_datasets.human_codon.plots.style import (
     RIGHT_MAP,
     WRONG_MAP,

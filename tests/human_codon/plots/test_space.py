@@ -5,13 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from codonbench_datasets.human_codon.plots.embedding import (
-    _box,
-    _clusters,
-    _in_the_way,
-    draw_space,
-    project,
-)
+from codonbench_datasets.human_codon.plots.embedding import project
+from codonbench_datasets.human_codon.plots.space import _box, _clusters, _in_the_way, draw_space
 from codonbench_datasets.human_codon.plots.style import Run, as_file, house_style
 
 

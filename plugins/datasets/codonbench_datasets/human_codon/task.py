@@ -11,7 +11,7 @@ or that gains from its order (synonyms mostly share two nucleotides), loses what
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -32,7 +32,6 @@ from codonbench_datasets.human_codon.orfs import (
     TEST_PAIRS,
     TRAIN_PAIRS,
     GeneticCode,
-    IntArray,
     OrfDataset,
     Orfs,
     SimulatedDataset,
@@ -312,16 +311,6 @@ NOTE = (
 )
 
 
-def shuffled(labels: IntArray, rng: np.random.Generator) -> IntArray:
-    """Return the labels in random order: each class keeps its number of codons.
-
-    Args:
-        labels: Class of each codon, shape (64,).
-        rng: The only source of chance.
-    """
-    return rng.permutation(labels)
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ShuffledCode(Dataset):
     """Data whose codons mean something else in each run.
@@ -344,7 +333,7 @@ class ShuffledCode(Dataset):
         The groups of the classes follow the code; ``rare`` stays, because a codon is as rare as
         it was. Class weights stay with their classes, and are no longer the data's.
         """
-        targets = shuffled(self.targets.astype(np.int64), rng)
+        targets = rng.permutation(self.targets.astype(np.int64))
         asked = targets[self.evaluation]
         spec = self.spec
         evaluation = spec.evaluation
@@ -363,16 +352,8 @@ def shuffled_code(natural: Dataset) -> ShuffledCode:
     assert spec.evaluation is not None
     groups = {name: members for name, members in spec.groups.items() if name != "stop"}
     evaluation = spec.evaluation.model_copy(update={"groups": groups})
-    return ShuffledCode(
-        spec=spec.model_copy(update={"evaluation": evaluation, "notes": (*spec.notes, NOTE)}),
-        source=natural.source,
-        checksum=natural.checksum,  # it vouches for the pairs, and these are the same
-        simulated=natural.simulated,
-        items=natural.items,
-        targets=natural.targets,
-        evaluation=natural.evaluation,
-        frequencies=natural.frequencies,
-        report=(*natural.report, "control: each seed has a shuffled genetic code of its own"),
-        provenance=natural.provenance,
-        natural=natural,
-    )
+    spec = spec.model_copy(update={"evaluation": evaluation, "notes": (*spec.notes, NOTE)})
+    report = (*natural.report, "control: each seed has a shuffled genetic code of its own")
+    # the checksum stays: it vouches for the pairs, and these are the same
+    same = {field.name: getattr(natural, field.name) for field in fields(Dataset)}
+    return ShuffledCode(**same | {"spec": spec, "report": report, "natural": natural})

@@ -12,13 +12,14 @@ from codonbench.audit.verify import same_row
 from codonbench.cli.finding import Found
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
-from codonbench_datasets.human_codon.plots.embedding import Embedding, draw_space
+from codonbench_datasets.human_codon.plots.embedding import Embedding
 from codonbench_datasets.human_codon.plots.matrices import animate, draw_codon_table, draw_heat_map
 from codonbench_datasets.human_codon.plots.over_pairs import (
     draw_comparison,
     draw_curves,
     draw_stops,
 )
+from codonbench_datasets.human_codon.plots.space import draw_space
 from codonbench_datasets.human_codon.plots.style import Run, as_file, house_style
 
 ANIMATION = "animation"
