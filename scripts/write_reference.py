@@ -31,7 +31,7 @@ from codonbench import api, contracts, errors, protocols, testing
 from codonbench.cli import endings
 from codonbench.cli.main import app, plugin_commands
 from codonbench.cli.run import run
-from codonbench.contracts import machine, origin, run_record, run_spec
+from codonbench.contracts import provenance, run_record, run_spec
 from codonbench.data import encodings
 from codonbench.plugins import hookspecs
 from codonbench.plugins.discovery import load_registry
@@ -42,7 +42,7 @@ from codonbench.testing.models import MODEL_CHECKS
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 TEMPLATE = Path(__file__).with_name("reference.md.j2")
 
-HOMES = (contracts, protocols, run_record, run_spec, origin, machine)
+HOMES = (contracts, protocols, provenance, run_record, run_spec)
 """Where a class that the template names may be."""
 
 SAME_FIELDS = {"Reference": contracts.Model, "DatasetFacts": contracts.Dataset}
@@ -54,7 +54,7 @@ ALIASES = {
     "Version": contracts.Version,
     "ClassWeights": contracts.ClassWeights,
     "EngineChoice": run_spec.EngineChoice,
-    "DeviceKind": machine.DeviceKind,
+    "DeviceKind": provenance.DeviceKind,
     "Status": run_record.Status,
 }
 
