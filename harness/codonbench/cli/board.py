@@ -54,13 +54,17 @@ def leaderboard(
     """
     from codonbench.records.files import write_atomically
 
-    _, _, board = _board(results, plugin, plugins_dir)
+    _, _, board, outputs = _board(results, plugin, plugins_dir)
     wanted = _files(board, board_folder(results) if out is None else out)
     stale = [path for path, content in wanted.items() if _content(path) != content]
-    _refuse_stale(stale, f"leaderboard --results {results}", check)
-    for path in stale:
-        write_atomically(path, wanted[path])
-    _say_done(board, f"wrote {' and '.join(map(str, stale))}" if stale else "")
+    _refuse_stale([*outputs, *stale], f"leaderboard --results {results}", check)
+    for path, content in {**outputs, **{path: wanted[path] for path in stale}}.items():
+        if content is None:
+            path.unlink()
+        else:
+            write_atomically(path, content)
+    done = [*map(str, stale), *([f"{len(outputs)} files of test outputs"] if outputs else [])]
+    _say_done(board, f"wrote {' and '.join(done)}" if done else "")
 
 
 def site(
@@ -97,7 +101,7 @@ def site(
     from codonbench.report.site.figures import all_figures
 
     folder = board_folder(results) / "site" if out is None else out
-    found, registry, board = _board(results, plugin, plugins_dir)
+    found, registry, board, _ = _board(results, plugin, plugins_dir)
     runs, figures = files.runs_by_id(found), all_figures(registry)
     old = files.committed_rows(folder, figures)
     if check:
@@ -124,21 +128,25 @@ def site(
 
 def _board(
     results: Path, files: list[Path] | None, folders: list[Path] | None
-) -> tuple[list[RunRecord | BadRecord], Registry, Board]:
-    """Return what is in a results folder, the plugins, and the board; say what is not counted."""
+) -> tuple[list[RunRecord | BadRecord], Registry, Board, dict[Path, bytes | None]]:
+    """Return what is in a results folder, the plugins, and the board; say what is not counted.
+
+    Last come the files of test outputs that are to change: their content, None to delete them.
+    """
     from codonbench.cli.loading import load_plugins
-    from codonbench.ranking.board import build_board
+    from codonbench.ranking.board import board_with_outputs
     from codonbench.records.files import visible
     from codonbench.records.store import Store
 
     store = Store(results)
     store.insist_on_folder()
     found, registry = list(store.scan()), load_plugins(files, folders)
-    board = build_board(found, registry.known_tasks)
+    metrics = {name: entry.metric for name, entry in registry.metrics.items()}
+    board, outputs = board_with_outputs(store, found, registry.known_tasks, metrics)
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
-    return found, registry, board
+    return found, registry, board, outputs
 
 
 def _refuse_stale(stale: Sequence[Path], command: str, check: bool) -> None:

@@ -404,6 +404,8 @@ class Task(ABC):
         ranking: How its rows are ordered, and what they show.
         default: True for the task that is meant where none is named; one may be.
         Options: The options a user may set.
+        shares_targets: Whether what is right for its test items, without the items, may be
+            published with results; else its table is only rebuilt where the data lie.
         default_data: What ``--data`` means when it is not given.
         data_names: The data sources known by name, each with a line of explanation; anything
             else given to ``--data`` is a path.
@@ -417,6 +419,7 @@ class Task(ABC):
     ranking: ClassVar[Ranking]
     default: ClassVar[bool] = False
     Options: ClassVar[type[TaskOptions]] = TaskOptions
+    shares_targets: ClassVar[bool] = True
     default_data: ClassVar[str]
     data_names: ClassVar[Mapping[str, str]] = {}
     sources: ClassVar[tuple[DataSource, ...]] = ()

@@ -392,8 +392,12 @@ class Referee:
         if self.outputs:
             outputs = setup.revealed(np.stack(self.outputs))
         tested = np.zeros((0, n_outputs), dtype=np.float32)
+        asked = self.evaluated.get("test", items[:0])
+        arrays = dict(schedule.arrays())
         if self.test_outputs is not None:
             tested = setup.revealed(self.test_outputs)
+            if dataset.groups is not None:
+                arrays["test_groups"] = dataset.groups[asked]
         return Trajectory(
             task=spec,
             facts=TrajectoryFacts(
@@ -410,6 +414,6 @@ class Referee:
             outputs=outputs,
             targets=dataset.targets[items],
             test_outputs=tested,
-            test_targets=dataset.targets[self.evaluated.get("test", items[:0])],
-            arrays=schedule.arrays(),
+            test_targets=dataset.targets[asked],
+            arrays=arrays,
         )

@@ -11,19 +11,29 @@ import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Frozen, Ranking, Task
+from codonbench.contracts import Frozen, Metric, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.data.own_table import task_of
 from codonbench.ranking.controls import Contrast, RowKey, contrasts, controlled_key, row_key
+from codonbench.ranking.items import (
+    Runs,
+    TableFigures,
+    Tested,
+    compare,
+    figures_file,
+    gather_tested,
+)
 from codonbench.ranking.rows import Row, answers, build_row, with_differences
 from codonbench.ranking.statistics import Mean
 from codonbench.ranking.tiers import tiers
 from codonbench.records.files import printable
-from codonbench.records.store import BadRecord
+from codonbench.records.store import BadRecord, Store
+from codonbench.records.test_outputs import FOLDER, OURS
 
 __all__ = ["Board", "Excluded", "Row", "Table", "build_board"]
 
@@ -33,9 +43,18 @@ _Place = tuple[str, str]
 _Rows = dict[RowKey, dict[int, RunRecord]]
 """A table's records, by row and seed."""
 
+_RowRuns = tuple[Row, Sequence[RunRecord]]
+
 
 class Table(Frozen):
-    """Rows that may be compared with one another, and those that were run under a control too."""
+    """Rows that may be compared with one another, and those that were run under a control too.
+
+    Attributes:
+        figures: What is known of the rows over seeds and items; None where they were compared over
+            seeds alone.
+        n_items: How many test items that rests on.
+        shares_targets: As in `Task`.
+    """
 
     key: str
     task: str
@@ -54,6 +73,9 @@ class Table(Frozen):
     references: tuple[Row, ...]
     contrasts: tuple[Contrast, ...] = ()
     ranking: Ranking = Field(exclude=True)  # the task's, for who shows the table
+    figures: TableFigures | None = Field(default=None, exclude=True)
+    n_items: int | None = Field(default=None, exclude_if=lambda n: n is None)
+    shares_targets: bool = Field(default=True, exclude=True)
 
     @property
     def control(self) -> str:
@@ -82,12 +104,18 @@ class Board(Frozen):
     excluded: tuple[Excluded, ...]
 
 
-def build_board(found: Iterable[RunRecord | BadRecord], tasks: Mapping[str, Task]) -> Board:
+def build_board(
+    found: Iterable[RunRecord | BadRecord],
+    tasks: Mapping[str, Task],
+    tested: Tested | None = None,
+) -> Board:
     """Return the board that a folder's records give.
 
     Args:
         found: The records, and the files that are none.
         tasks: By name, those that say how their rows are ranked; records of others do not count.
+        tested: What runs answered for test items, by which rows are compared over seeds and items;
+            without it they are compared over seeds alone.
     """
     excluded: list[Excluded] = []
     groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
@@ -100,7 +128,7 @@ def build_board(found: Iterable[RunRecord | BadRecord], tasks: Mapping[str, Task
             groups[item.comparability_key, item.machine.device].append(item)
     counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
     tables = [
-        _build_table(rows, _contrasts(place, counted, tasks), _task(_first(rows), tasks))
+        _build_table(rows, _contrasts(place, counted, tasks), _task(_first(rows), tasks), tested)
         for place, rows in counted.items()
     ]
     tables.sort(
@@ -111,6 +139,38 @@ def build_board(found: Iterable[RunRecord | BadRecord], tasks: Mapping[str, Task
     )
     excluded.sort(key=lambda e: (e.name, e.reason))
     return Board(tables=tuple(tables), excluded=tuple(excluded))
+
+
+def board_with_outputs(
+    store: Store,
+    found: Sequence[RunRecord | BadRecord],
+    tasks: Mapping[str, Task],
+    metrics: Mapping[str, Metric],
+) -> tuple[Board, dict[Path, bytes | None]]:
+    """Return the board of a results folder, rows of test outputs compared over seeds and items.
+
+    Args:
+        store: The folder.
+        found: What is in it.
+        tasks: As for `build_board`.
+        metrics: All, by name.
+
+    Returns:
+        The board; and the files of test outputs that are to change, by their new content, None for
+        one that belongs to nothing any more.
+
+    Raises:
+        StoreError: A file or a trajectory is damaged, or does not fit its record.
+    """
+    tested, files = gather_tested(store, found, metrics, tasks)
+    board = build_board(found, tasks, tested)
+    for table in board.tables:
+        if table.figures is not None and not table.shares_targets:
+            path, content = figures_file(store, table.figures)
+            files[path] = content if not path.is_file() or path.read_bytes() != content else None
+    ours = [path for path in (store.folder / FOLDER).glob("*") if OURS.fullmatch(path.name)]
+    changed: dict[Path, bytes | None] = {path: None for path in ours if path not in files}
+    return board, changed | {path: new for path, new in files.items() if new is not None}
 
 
 def _unfit(record: RunRecord, tasks: Mapping[str, Task]) -> str | None:
@@ -164,7 +224,12 @@ def _first(rows: _Rows) -> RunRecord:
     return next(iter(next(iter(rows.values())).values()))
 
 
-def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]], task: Task) -> Table:
+def _build_table(
+    by_row: _Rows,
+    found: Mapping[RowKey, list[Contrast]],
+    task: Task,
+    tested: Tested | None,
+) -> Table:
     runs = [list(seeds.values()) for seeds in by_row.values()]
     built = [
         build_row(own, found.get(key, []), task) for key, own in zip(by_row, runs, strict=True)
@@ -172,6 +237,7 @@ def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]], task: Ta
     named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])
     rows = list(zip(named, runs, strict=True))
     rows.sort(key=lambda row: _order(row[0], task.ranking))
+    figures = None if tested is None else _compared(rows, task.ranking, tested)
     records = [record for own in runs for record in own]
     first = _first(by_row)
     return Table(
@@ -188,14 +254,50 @@ def _build_table(by_row: _Rows, found: Mapping[RowKey, list[Contrast]], task: Ta
         torch=tuple(sorted({r.machine.torch for r in records})),
         engines=tuple(sorted({r.engine.name for r in records})),
         notes=first.dataset.notes,
-        rows=_ranked([(row, own) for row, own in rows if row.role == "contestant"], task.ranking),
-        references=tuple(row for row, _ in rows if row.role == "reference"),
+        rows=_with_figures(_ranked(_of_role(rows, "contestant"), task.ranking), figures),
+        references=_with_figures([row for row, _ in _of_role(rows, "reference")], figures),
         contrasts=tuple(contrast for key in sorted(found) for contrast in found[key]),
         ranking=task.ranking,
+        figures=figures,
+        n_items=None if figures is None else figures.n_items,
+        shares_targets=task.shares_targets,
     )
 
 
-def _ranked(rows: Sequence[tuple[Row, Sequence[RunRecord]]], ranking: Ranking) -> tuple[Row, ...]:
+def _of_role(rows: Sequence[_RowRuns], role: str) -> list[_RowRuns]:
+    return [(row, own) for row, own in rows if row.role == role]
+
+
+def _compared(rows: Sequence[_RowRuns], ranking: Ranking, tested: Tested) -> TableFigures | None:
+    """Return what is known of rows over seeds and items, where they are ranked by a mean."""
+    if ranking.primary.statistic != "mean":
+        return None
+    runs = [
+        Runs(row.id, row.model, row.means[ranking.metric], row.role == "reference", own)
+        for row, own in rows
+    ]
+    return compare(runs, ranking, tested)
+
+
+def _with_figures(rows: Iterable[Row], figures: TableFigures | None) -> tuple[Row, ...]:
+    """Return rows with what is known of them over seeds and items."""
+    if figures is None:
+        return tuple(rows)
+    primary = figures.metric
+    changed = []
+    for row in rows:
+        found = figures.rows.get(row.id)
+        update = (
+            {}
+            if found is None
+            else {"means": {**row.means, primary: found.mean}, "gain": found.gain}
+        )
+        tier = None if found is None else found.tier
+        changed.append(row.model_copy(update={**update, "tier": tier}))
+    return tuple(changed)
+
+
+def _ranked(rows: Sequence[_RowRuns], ranking: Ranking) -> tuple[Row, ...]:
     """Return rows in the order of their ranks, with rank and tier.
 
     A row whose runs could not answer has neither and comes last; nor has any row where none of

@@ -13,6 +13,7 @@ from codonbench.contracts import Column, Frozen, Task
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.controls import Contrast
+from codonbench.ranking.items import Gain
 from codonbench.ranking.statistics import (
     Mean,
     Median,
@@ -45,6 +46,7 @@ class Row(Frozen):
             written out, since records say themselves which run they are.
         medians, means: Over seeds, by the names of the columns that show one or the other; None
             where the metric does not apply or no run could answer.
+        gain: Over the best reference row, in the primary metric; None where that is not known.
         restricted_mean: Of the metric that the ranking names, over seeds and up to the budget;
             None where there is none or the row was computed, not run.
         parameters: Trainable parameters.
@@ -69,11 +71,17 @@ class Row(Frozen):
     run_ids: tuple[str, ...] = Field(default=(), exclude=True)
     medians: dict[str, Median | None]
     means: dict[str, Mean | None] = Field(default_factory=dict, exclude_if=lambda means: not means)
+    gain: Gain | None = Field(default=None, exclude_if=lambda gain: gain is None)
     restricted_mean: RestrictedMean | None
     parameters: int
     devices: tuple[str, ...]
     seconds: float | None
     notes: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """What tells the row from the others of its table, in 12 hexadecimal digits."""
+        return content_hash([self.model, self.config_sha256, self.distribution, self.run_ids])[:12]
 
     def figure(self, metric: str) -> Median | Mean | None:
         """Return what a column shows."""

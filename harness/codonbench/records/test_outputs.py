@@ -16,8 +16,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,9 @@ from codonbench.records.store import Store
 IntArray = npt.NDArray[np.int64]
 
 FOLDER = "outputs"
+
+OURS = re.compile(r"(.+-s\d+|targets)-[0-9a-f]{16}\.npz|figures-[0-9a-f]{16}\.json")
+"""Names of the files that this project writes there."""
 
 _STEPS = 2**16 - 1
 _MOST = 1 << 28
@@ -112,9 +116,9 @@ def _reduced(outputs: Outputs, task: TaskSpec) -> tuple[dict[str, Any], npt.NDAr
 def _restored(header: Mapping[str, Any], packed: npt.NDArray[Any]) -> Outputs:
     """Return outputs (N, K) as float32."""
     if "low" not in header:
-        return packed.astype(np.float32)
+        return np.asarray(packed, dtype=np.float32)
     low, high = np.asarray(header["low"]), np.asarray(header["high"])
-    return (low + packed / _STEPS * (high - low)).astype(np.float32)
+    return np.asarray(low + packed / _STEPS * (high - low), dtype=np.float32)
 
 
 def pack_outputs(item: ItemOutputs, trajectory: Trajectory) -> bytes:
@@ -128,17 +132,16 @@ def pack_outputs(item: ItemOutputs, trajectory: Trajectory) -> bytes:
     return _pack(header, outputs=packed)
 
 
-def pack_targets(item: ItemOutputs) -> bytes:
-    """Return what is right for a run's test items as the bytes of a compressed ``.npz``."""
-    assert item.targets is not None
-    arrays = {"targets": item.targets}
-    return _pack({}, **arrays, **({} if item.groups is None else {"groups": item.groups}))
+def pack_targets(targets: Targets, groups: IntArray | None) -> bytes:
+    """Return what is right for some items as the bytes of a compressed ``.npz``."""
+    return _pack({}, targets=targets, **({} if groups is None else {"groups": groups}))
 
 
 def _pack(header: Mapping[str, Any], **arrays: npt.NDArray[Any]) -> bytes:
     encoded = np.frombuffer(json.dumps(header, sort_keys=True).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, header=encoded, **arrays)
+    members: dict[str, Any] = {"header": encoded, **arrays}
+    np.savez_compressed(buffer, **members)
     return buffer.getvalue()
 
 
@@ -197,88 +200,72 @@ def read_targets(path: Path, items: str) -> tuple[Targets, IntArray | None]:
     return targets, groups
 
 
-class OutputsFolder:
-    """The test outputs beside the records of a results folder.
+def gather(
+    store: Store, records: Sequence[RunRecord], shares_targets: Callable[[RunRecord], bool]
+) -> tuple[dict[str, ItemOutputs], dict[Path, bytes | None]]:
+    """Return the test outputs of a results folder's runs, and the files that hold them.
+
+    They come from the files that are there, else from trajectories at hand. Targets are looked for
+    in the same places, and in the trajectory of any run that was asked about the same items.
 
     Args:
         store: The results folder.
+        records: Of the runs.
+        shares_targets: Whether what is right for the items of a record's task may be written down.
+
+    Returns:
+        Outputs by run id; and the content of each file that should be there, None where what is
+        there already is right.
+
+    Raises:
+        StoreError: A file or a trajectory is damaged.
     """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._folder = store.folder / FOLDER
-
-    def gather(
-        self, records: Iterable[RunRecord], shared: Mapping[str, bool]
-    ) -> tuple[dict[str, ItemOutputs], dict[Path, bytes]]:
-        """Return the outputs of runs that have any, and the files that should hold them.
-
-        They come from the files that are there, else from trajectories at hand. Targets are
-        looked for in the same places, and in any other trajectory of the same items.
-
-        Args:
-            records: Of the runs.
-            shared: By task, whether what is right for its items may be written to a file.
-
-        Returns:
-            Outputs by run id, and the content of each file that is missing or is not the run's.
-
-        Raises:
-            StoreError: A file or a trajectory is damaged.
-        """
-        found: dict[str, ItemOutputs] = {}
-        files: dict[Path, bytes] = {}
-        for record in records:
-            if record.trajectory_sha256 is None or record.selected_pairs is None:
-                continue
-            item = self._kept(record)
-            if item is None:
-                trajectory = self._store.load_trajectory(record)
-                if trajectory is None or not _finite(trajectory.test_outputs):
-                    continue
-                item = ItemOutputs.of(trajectory, record.trajectory_sha256)
-                files[self._path(record)] = pack_outputs(item, trajectory)
-                if shared.get(record.task, False):
-                    files.setdefault(self._targets_path(item), pack_targets(item))
+    folder = store.folder / FOLDER
+    found: dict[str, ItemOutputs] = {}
+    files: dict[Path, bytes | None] = {}
+    for record in records:
+        path = folder / f"{record.name}.npz"
+        if record.trajectory_sha256 is None or record.selected_pairs is None:
+            continue
+        item, files[path] = _run_outputs(store, record, path)
+        if item is None:
+            del files[path]
+        else:
             found[record.run_id] = item
-        return self._with_targets(found, records), _changed(files)
+    known = {i.items: (i.targets, i.groups) for i in found.values() if i.targets is not None}
+    for record in records:
+        item = found.get(record.run_id)
+        if item is None:
+            continue
+        path = folder / f"targets-{item.items[:16]}.npz"
+        if path not in files and path.is_file():
+            known[item.items], files[path] = read_targets(path, item.items), None
+        elif item.items not in known and (trajectory := store.load_trajectory(record)) is not None:
+            groups = trajectory.arrays.get("test_groups")
+            known[item.items] = (trajectory.test_targets, groups)
+        if item.items in known and path not in files and shares_targets(record):
+            files[path] = pack_targets(*known[item.items])
+    outputs = {
+        run_id: replace(item, targets=targets, groups=groups)
+        for run_id, item in found.items()
+        for targets, groups in (known.get(item.items, (None, None)),)
+    }
+    return outputs, files
 
-    def _kept(self, record: RunRecord) -> ItemOutputs | None:
-        """Return a run's outputs from their file; None where there is none, or of another run."""
-        path = self._path(record)
-        item = read_outputs(path) if path.is_file() else None
-        return item if item and item.trajectory == record.trajectory_sha256 else None
 
-    def _with_targets(
-        self, found: Mapping[str, ItemOutputs], records: Iterable[RunRecord]
-    ) -> dict[str, ItemOutputs]:
-        known = {i.items: (i.targets, i.groups) for i in found.values() if i.targets is not None}
-        for record in records:
-            item = found.get(record.run_id)
-            if item is None or item.items in known:
-                continue
-            path = self._targets_path(item)
-            if path.is_file():
-                known[item.items] = read_targets(path, item.items)
-            elif (trajectory := self._store.load_trajectory(record)) is not None:
-                groups = trajectory.arrays.get("test_groups")
-                known[item.items] = (trajectory.test_targets, groups)
-        return {
-            run_id: replace(item, targets=targets, groups=groups)
-            for run_id, item in found.items()
-            for targets, groups in (known.get(item.items, (None, None)),)
-        }
-
-    def _path(self, record: RunRecord) -> Path:
-        return self._folder / f"{record.name}.npz"
-
-    def _targets_path(self, item: ItemOutputs) -> Path:
-        return self._folder / f"targets-{item.items[:16]}.npz"
+def _run_outputs(
+    store: Store, record: RunRecord, path: Path
+) -> tuple[ItemOutputs | None, bytes | None]:
+    """Return a run's outputs, and what its file should hold where that is not right already."""
+    kept = read_outputs(path) if path.is_file() else None
+    if kept is not None and kept.trajectory == record.trajectory_sha256:
+        return kept, None
+    trajectory = store.load_trajectory(record)
+    if trajectory is None or not _finite(trajectory.test_outputs):
+        return None, None
+    item = ItemOutputs.of(trajectory, str(record.trajectory_sha256))
+    return item, pack_outputs(item, trajectory)
 
 
 def _finite(outputs: Outputs) -> bool:
     return bool(len(outputs)) and bool(np.isfinite(outputs).all())
-
-
-def _changed(files: Mapping[Path, bytes]) -> dict[Path, bytes]:
-    return {p: b for p, b in files.items() if not (p.is_file() and p.read_bytes() == b)}

@@ -13,6 +13,7 @@ from codonbench.contracts import Column, Ranking
 from codonbench.errors import StoreError
 from codonbench.ranking.board import Board, Row, Table
 from codonbench.ranking.controls import Contrast
+from codonbench.ranking.items import Gain
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.ranking.tiers import FEWEST_SEEDS, LEVEL
 from codonbench.records.files import visible
@@ -43,7 +44,9 @@ def render_table(table: Table) -> str:
     everyone = (*table.rows, *table.references)
     devices = sorted({device for row in everyone for device in row.devices})
     chosen = {k: v for k, v in sorted(table.task_options.items()) if v is not None}
-    text = _template().render(
+    means = all(column.statistic == "mean" for column in ranking.columns)
+    seeds, remarks = _remarks(everyone, len(devices) == 1)
+    text = _template("scores.md.j2" if means else "table.md.j2").render(
         table=table,
         ranking=ranking,
         options=", ".join(f"{k} {v}" for k, v in chosen.items()),
@@ -51,6 +54,10 @@ def render_table(table: Table) -> str:
         devices=devices,
         one_device=len(devices) == 1,
         grid=partial(_grid, table=table, one_device=len(devices) == 1),
+        scores=_scores(everyone, table) if means else "",
+        seeds=seeds,
+        remarks=remarks,
+        over=next((row.gain.over for row in table.rows if row.gain is not None), ""),
         means=any(column.statistic == "mean" for column in ranking.columns),
         contrasts=sorted(table.contrasts, key=_by_ratio),
         name_text=name_text,
@@ -65,9 +72,9 @@ def render_table(table: Table) -> str:
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     """Return the text of a table, with what is to be filled in."""
-    return markdown_template("codonbench.report", "table.md.j2")
+    return markdown_template("codonbench.report", name)
 
 
 def markdown_template(package: str, name: str, **filters: Callable[..., object]) -> jinja2.Template:
@@ -138,6 +145,76 @@ def _columns(table: Table, one_device: bool) -> list[_Cells]:
         last,
         ("notes", lambda row: plain("; ".join(row.notes), _LONGEST_NOTES)),
     ]
+
+
+_LONGEST_LABEL = 24
+
+
+def _scores(rows: Sequence[Row], table: Table) -> str:
+    """Return rows ranked by a mean as a grid of at most eight columns, reference rows last."""
+    primary, *others = sorted(table.ranking.columns, key=lambda c: c != table.ranking.primary)
+
+    def behind(row: Row) -> str:
+        return ", ".join(_value(row, column) for column in others)
+
+    columns: list[_Cells] = [
+        ("#", lambda row: "" if row.role == "reference" else rank_text(row)),
+        ("tier", lambda row: "" if row.role == "reference" else str(row.tier or NONE)),
+        ("model", _short_label),
+        (plain(primary.title), lambda row: _score_text(row.figure(primary.metric), primary)),
+        ("gain", lambda row: _gain_text(row.gain, primary)),
+        *([(plain(", ".join(c.title for c in others)), behind)] if others else []),
+        ("parameters", lambda row: f"{row.parameters:,}"),
+        ("s a run", lambda row: NONE if row.seconds is None else f"{row.seconds:.1f}"),
+    ]
+    body = [[cell(row) for _, cell in columns] for row in rows]
+    return pipe_table([heading for heading, _ in columns], body, {2})
+
+
+def _short_label(row: Row) -> str:
+    """Return a row's label; of one that is too long its name, and a remark says the rest."""
+    whole = label(row)
+    return plain(whole if len(whole) <= _LONGEST_LABEL else visible(row.model, _LONGEST_LABEL))
+
+
+def _value(row: Row, column: Column) -> str:
+    figure = row.figure(column.metric)
+    return NONE if figure is None or figure.value is None else f"{figure.value:,.{column.digits}f}"
+
+
+def _score_text(figure: Median | Mean | None, column: Column) -> str:
+    """Return ``0.648 [0.631, 0.664]``; no interval where there is no more than the value."""
+    if not isinstance(figure, Mean):
+        return NONE
+    value, low, high = (f"{v:,.{column.digits}f}" for v in (figure.value, figure.low, figure.high))
+    return value if figure.low == figure.high else f"{value} [{low}, {high}]"
+
+
+def _gain_text(gain: Gain | None, column: Column) -> str:
+    """Return ``+0.021 [0.012, 0.030]``; nothing where it is not known."""
+    if gain is None:
+        return ""
+    low, high = (f"{v:,.{column.digits}f}" for v in (gain.low, gain.high))
+    return f"{gain.value:+,.{column.digits}f} [{low}, {high}]"
+
+
+def _remarks(rows: Sequence[Row], one_device: bool) -> tuple[str, list[tuple[str, str]]]:
+    """Return how many seeds rows have, and what else is to be said of some of them."""
+    numbers = {len(row.seeds) for row in rows}
+    most = max(numbers, default=0)
+    seeds = (
+        f"{most} seed{'' if most == 1 else 's'}{' each' if len(numbers) == 1 < len(rows) else ''}"
+    )
+    if len(numbers) > 1:
+        seeds = f"{min(numbers)} to {most} seeds"
+    remarks = []
+    for row in rows:
+        words = [f"{len(row.seeds)} seeds"] if len(numbers) > 1 and len(row.seeds) < most else []
+        words += [] if one_device else [f"on {', '.join(row.devices)}"]
+        words += [note for note in row.notes if not (words and note.startswith("fewer than"))]
+        if words or len(label(row)) > _LONGEST_LABEL:
+            remarks.append((label(row), "; ".join(words) or "as named"))
+    return seeds, remarks
 
 
 def _own(column: Column, table: Table) -> list[_Cells]:

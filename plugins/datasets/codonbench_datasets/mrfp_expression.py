@@ -55,6 +55,7 @@ class MrfpExpression(TableTask):
         "Li et al., Genome Research 34 (2024); Nieuwkoop et al., NAR 51 (2023)"
     )
     licence: ClassVar[str] = "Sanofi: academic, non-commercial use only"
+    shares_targets: ClassVar[bool] = False
     default_data: ClassVar[str] = SOURCE.name
     data_names: ClassVar[Mapping[str, str]] = {SOURCE.name: SOURCE.summary}
     sources: ClassVar[tuple[DataSource, ...]] = (SOURCE,)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from codonbench import Output, SplitMetric, TaskSpec
 from codonbench.contracts import MetricValue, Outputs, Targets
 from codonbench.contracts.task import TargetKind
+from codonbench_metrics import _counts
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -89,6 +90,12 @@ def one_against_rest(targets: Targets, logits: FloatArray) -> list[tuple[IntArra
     return [((targets == c).astype(np.int64), scores[:, c]) for c in present]
 
 
+def confusions(targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+    """Return the confusion matrix of each sample of the items, shape (B, C, C)."""
+    answers = outputs.argmax(axis=1)
+    return _counts.confusions(targets.astype(np.int64), answers, outputs.shape[1], counts)
+
+
 class Accuracy(ClassScore):
     """The share of items whose largest logit is their class's; of equal ones the first counts."""
 
@@ -100,6 +107,13 @@ class Accuracy(ClassScore):
         from sklearn.metrics import accuracy_score
 
         return float(accuracy_score(targets, outputs.argmax(axis=1)))
+
+    def resampled(
+        self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
+    ) -> FloatArray:
+        """Return the score of each sample, from counts."""
+        right = outputs.argmax(axis=1) == targets
+        return np.asarray(counts @ right.astype(np.float64) / counts.sum(axis=1))
 
 
 class BalancedAccuracy(ClassScore):
@@ -122,6 +136,12 @@ class BalancedAccuracy(ClassScore):
             )
         )
 
+    def resampled(
+        self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
+    ) -> FloatArray:
+        """Return the score of each sample, from counts."""
+        return _counts.recall(confusions(targets, outputs, counts))
+
 
 class Mcc(ClassScore):
     """Correlation of answers and classes, -1 to 1; 0 where all answers are one class.
@@ -141,6 +161,12 @@ class Mcc(ClassScore):
         if len(np.unique(targets)) < 2:
             return None
         return float(matthews_corrcoef(targets, outputs.argmax(axis=1)))
+
+    def resampled(
+        self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
+    ) -> FloatArray:
+        """Return the score of each sample, from counts."""
+        return _counts.mcc(confusions(targets, outputs, counts))
 
 
 class MacroF1(ClassScore):
@@ -170,6 +196,16 @@ class Auroc(ClassScore):
 
         asked = one_against_rest(targets, outputs)
         return float(np.mean([roc_auc_score(*pair) for pair in asked])) if asked else None
+
+    def resampled(
+        self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
+    ) -> FloatArray:
+        """Return the score of each sample, from counts."""
+        asked = one_against_rest(targets, outputs.astype(np.float64))
+        areas = np.array([_counts.auroc(is_of == 1, scores, counts) for is_of, scores in asked])
+        there = np.isfinite(areas)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.where(there, areas, 0).sum(axis=0) / there.sum(axis=0))
 
 
 class Auprc(ClassScore):

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from codonbench.contracts import Targets
+from codonbench import TaskSpec
+from codonbench.contracts import Outputs, Targets
 from codonbench.contracts.task import TargetKind
+from codonbench_metrics import _counts
 from codonbench_metrics.classification import FloatArray, OneScore
 
 
@@ -36,12 +38,34 @@ class QuantityScore(OneScore):
         """Return the score of one quantity, targets and outputs (n,), n >= 1; or None."""
 
 
-class Pearson(QuantityScore):
+class Correlation(QuantityScore):
+    """A correlation, of which samples of the items are scored from counts."""
+
+    unit = "correlation"
+
+    def resampled(
+        self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
+    ) -> FloatArray:
+        """Return the mean over quantities in each sample, from counts."""
+        found = np.zeros(len(counts))
+        for known, given in zip(targets.astype(np.float64).T, outputs.T, strict=True):
+            there = ~np.isnan(known)
+            wide = given[there].astype(np.float64)
+            found += self.of_samples(known[there], wide, counts[:, there])
+        return np.asarray(found / targets.shape[1])
+
+    @abstractmethod
+    def of_samples(
+        self, targets: FloatArray, outputs: FloatArray, counts: FloatArray
+    ) -> FloatArray:
+        """Return the score of one quantity in each sample, (n,) and (n,) and (B, n) to (B,)."""
+
+
+class Pearson(Correlation):
     """Pearson's r; None where targets or outputs do not vary."""
 
     name = "pearson"
     default_for: ClassVar[frozenset[TargetKind]] = frozenset({"quantities"})
-    unit = "correlation"
     summary = "Pearson correlation with the test items' quantities, mean over quantities"
 
     def of_one(self, targets: FloatArray, outputs: FloatArray) -> float | None:
@@ -52,12 +76,17 @@ class Pearson(QuantityScore):
             return None
         return float(pearsonr(targets, outputs).statistic)
 
+    def of_samples(
+        self, targets: FloatArray, outputs: FloatArray, counts: FloatArray
+    ) -> FloatArray:
+        """Return the score of one quantity in each sample."""
+        return _counts.pearson(targets, outputs, counts)
 
-class Spearman(QuantityScore):
+
+class Spearman(Correlation):
     """Pearson's r of ranks, ties sharing their mean rank; None where either does not vary."""
 
     name = "spearman"
-    unit = "correlation"
     summary = "Spearman rank correlation with the test items' quantities, mean over quantities"
 
     def of_one(self, targets: FloatArray, outputs: FloatArray) -> float | None:
@@ -67,6 +96,13 @@ class Spearman(QuantityScore):
         if np.ptp(targets) == 0 or np.ptp(outputs) == 0:
             return None
         return float(spearmanr(targets, outputs).statistic)
+
+    def of_samples(
+        self, targets: FloatArray, outputs: FloatArray, counts: FloatArray
+    ) -> FloatArray:
+        """Return the score of one quantity in each sample."""
+        both = (_counts.ranks(targets, counts), _counts.ranks(outputs, counts))
+        return _counts.pearson(*both, counts)
 
 
 class R2(QuantityScore):

@@ -1,0 +1,479 @@
+"""Rows compared over seeds and test items together, from what each run answered for each item.
+
+A score has two sources of chance: which seed a model was trained with, and which items it was
+tested on. Its interval is a bootstrap over both: seeds and items are drawn with replacement, the
+same items for every seed and every row, and the score is the mean over the seeds drawn of the
+metric on the items drawn. Items that belong together (`Dataset.groups`) are drawn together. A row
+that is the same for each seed has no variance over seeds, but that over items stays.
+
+A gain is the difference from a reference row, and two rows are told apart, by the differences of
+their scores on the same seeds and items. Of a difference d, the variance over seeds is that of the
+mean of S differences, and the variance over items is that of the bootstrap over items; t is d over
+the root of their sum, with degrees of freedom by Satterthwaite, so that five seeds count as five.
+What varies with seed and item together is in both, which makes the test a little too careful.
+
+All pairs of a table's rows are tested together, by Holm's method: the chance that any two equal
+rows are told apart is at most `LEVEL`, whatever other rows there are. In 2,000 simulated tables of
+equal rows (`tests/ranking/test_items.py` repeats it on fewer), 400 items each, some were told apart
+in @@FWER@@.
+
+Owen, Ann. Appl. Stat. 1 (2007) 386-411 (bootstrap over crossed factors); Satterthwaite, Biometrics
+Bulletin 2 (1946) 110-114; Holm, Scand. J. Stat. 6 (1979) 65-70.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+from scipy.stats import t as student
+
+from codonbench.contracts import Frozen, Metric, Ranking, SplitMetric, Task
+from codonbench.contracts.run_record import FINISHED, RunRecord
+from codonbench.contracts.run_spec import content_hash
+from codonbench.data.own_table import task_of
+from codonbench.errors import StoreError
+from codonbench.ranking.statistics import CONFIDENCE, Mean
+from codonbench.records.store import BadRecord, Store
+from codonbench.records.test_outputs import FOLDER, ItemOutputs, gather
+
+RESAMPLES = 2_000
+LEVEL = 0.05
+
+FEWEST_SEEDS = 3
+"""Seeds that two rows must share to be told apart: the variance of two says next to nothing."""
+
+_CHUNK = 1 << 22  # numbers of a table of counts at a time
+
+_Floats = npt.NDArray[np.float64]
+
+
+class Gain(Frozen):
+    """How much better a row is than a reference row, over the seeds that both have.
+
+    Attributes:
+        over: The reference row's model.
+        value: Difference of means, positive where the row is better, to six digits.
+        low, high: Its 95 % bootstrap interval, seeds and items resampled.
+        n: How many seeds it rests on.
+    """
+
+    over: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+class RowFigures(Frozen):
+    """What is known of a row over seeds and items.
+
+    Attributes:
+        mean: Its primary metric, with the interval over both.
+        gain: Over the best reference row; None for a reference row, and where there is none.
+        tier: As in `Row`.
+    """
+
+    mean: Mean
+    gain: Gain | None = None
+    tier: int | None = None
+
+
+class TableFigures(Frozen):
+    """What is known of a table's rows over seeds and items.
+
+    Attributes:
+        inputs: SHA-256 of the records and test outputs it follows from, what is right aside.
+        metric: The primary one.
+        n_items: How many test items there are.
+        n_groups: How many groups of them were drawn; None where each item was.
+        rows: By the row's id.
+    """
+
+    inputs: str
+    metric: str
+    n_items: int
+    n_groups: int | None = None
+    rows: dict[str, RowFigures]
+
+
+@dataclass(frozen=True, eq=False)
+class Tested:
+    """What runs answered for their test items, and how that is scored.
+
+    Attributes:
+        metrics: By name.
+        outputs: By run id.
+        kept: Figures that were made where the targets lie, by `TableFigures.inputs`.
+    """
+
+    metrics: Mapping[str, Metric]
+    outputs: Mapping[str, ItemOutputs]
+    kept: Mapping[str, TableFigures] = field(default_factory=dict)
+
+
+def gather_tested(
+    store: Store,
+    found: Iterable[RunRecord | BadRecord],
+    metrics: Mapping[str, Metric],
+    tasks: Mapping[str, Task],
+) -> tuple[Tested, dict[Path, bytes | None]]:
+    """Return what the runs of a results folder answered, and the files that hold it.
+
+    Args:
+        store: The results folder.
+        found: What is in it.
+        metrics: By name.
+        tasks: By name.
+
+    Returns:
+        What runs answered; and as `codonbench.records.test_outputs.gather` has them, the files.
+
+    Raises:
+        StoreError: A file or a trajectory is damaged.
+    """
+
+    def shares_targets(record: RunRecord) -> bool:
+        task = task_of(record, tasks)
+        return task is not None and task.shares_targets
+
+    records = [r for r in found if isinstance(r, RunRecord) and r.status in FINISHED]
+    outputs, files = gather(store, records, shares_targets)
+    kept = {}
+    for path in sorted((store.folder / FOLDER).glob("figures-*.json")):
+        try:
+            figures = TableFigures.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise StoreError(f"{path} holds no figures of a table; delete it") from error
+        kept[figures.inputs] = figures
+    return Tested(metrics, outputs, kept), files
+
+
+def figures_file(store: Store, figures: TableFigures) -> tuple[Path, bytes]:
+    """Return where a table's figures are kept that cannot be made without its data, and as what."""
+    text = json.dumps(figures.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+    return store.folder / FOLDER / f"figures-{figures.inputs[:16]}.json", text.encode()
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """A row's primary metric, by seed and by sample of the items.
+
+    Attributes:
+        seeds: Shape (S,).
+        values: By seed on all items, (S,).
+        resampled: By sample and seed, (RESAMPLES, S).
+        n_units: How many items, or groups of items, were drawn from.
+    """
+
+    seeds: tuple[int, ...]
+    values: _Floats
+    resampled: _Floats
+    n_units: int
+
+    def over(self, seeds: Sequence[int]) -> Scores:
+        """Return the scores of some of the seeds."""
+        at = [self.seeds.index(seed) for seed in seeds]
+        return Scores(tuple(seeds), self.values[at], self.resampled[:, at], self.n_units)
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """A row's runs, in the order of ranks.
+
+    Attributes:
+        id: Of the row.
+        model: Its name.
+        mean: Of its primary metric over seeds; None where no run has a value.
+        reference: Whether it is a reference row.
+        records: One a seed.
+    """
+
+    id: str
+    model: str
+    mean: Mean | None
+    reference: bool
+    records: Sequence[RunRecord]
+
+
+def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigures | None:
+    """Return what is known of a table's rows over seeds and items.
+
+    None where no run's test outputs are at hand, or what is right for them is neither at hand nor
+    was when these same runs were last compared.
+
+    Args:
+        rows: Of one table, in the order of ranks.
+        ranking: The task's.
+        tested: What runs answered.
+    """
+    outputs = {
+        row.id: {
+            r.seed: tested.outputs[r.run_id] for r in row.records if r.run_id in tested.outputs
+        }
+        for row in rows
+    }
+    found = [item for own in outputs.values() for item in own.values()]
+    metric = _metric(ranking.metric, tested.metrics, found)
+    if metric is None:
+        return None
+    inputs = _inputs(rows, tested.outputs, metric)
+    if any(item.targets is None for item in found):
+        return tested.kept.get(inputs)
+    scores = {row.id: score_row(outputs[row.id], metric, ranking.metric) for row in rows}
+    _check_fit(rows, scores, ranking)
+    return TableFigures(
+        inputs=inputs,
+        metric=ranking.metric,
+        n_items=max(len(item.outputs) for item in found),
+        n_groups=max(len(np.unique(i.groups)) for i in found if i.groups is not None)
+        if any(i.groups is not None for i in found)
+        else None,
+        rows=_row_figures(rows, scores, ranking),
+    )
+
+
+def _metric(
+    name: str, metrics: Mapping[str, Metric], found: Sequence[ItemOutputs]
+) -> SplitMetric | None:
+    """Return the metric of test outputs that gives a value; None where none does."""
+    for metric in metrics.values():
+        if isinstance(metric, SplitMetric) and found and name in metric.outputs(found[0].task):
+            return metric
+    return None
+
+
+def _inputs(rows: Sequence[Runs], outputs: Mapping[str, ItemOutputs], metric: SplitMetric) -> str:
+    runs = [
+        [row.id, r.seed, r.checksum, outputs[r.run_id].digest() if r.run_id in outputs else None]
+        for row in rows
+        for r in row.records
+    ]
+    return content_hash([metric.name, metric.version, sorted(map(str, runs))])
+
+
+def _check_fit(rows: Sequence[Runs], scores: Mapping[str, Scores | None], ranking: Ranking) -> None:
+    """Raise StoreError where outputs do not give their record's score, to the digits shown."""
+    tolerance = 0.5 * 10.0**-ranking.primary.digits
+    for row in rows:
+        own = scores[row.id]
+        for record in row.records if own else ():
+            if own is None or record.seed not in own.seeds:
+                continue
+            said = record.metrics.get(ranking.metric)
+            value = own.values[own.seeds.index(record.seed)]
+            if said is None or not np.isfinite(value) or abs(value - said) <= tolerance:
+                continue
+            raise StoreError(
+                f"test outputs of {record.name} give {ranking.metric} {value:.6g}, but its record "
+                f"says {said:.6g}; delete its file in outputs/ and make it anew from the trajectory"
+            )
+
+
+def _row_figures(
+    rows: Sequence[Runs], scores: Mapping[str, Scores | None], ranking: Ranking
+) -> dict[str, RowFigures]:
+    sign = 1 if ranking.direction == "higher" else -1
+    references = [row for row in rows if row.reference and row.mean and scores[row.id]]
+    best = max(references, key=lambda row: sign * (row.mean.value if row.mean else 0), default=None)
+    contestants = [row for row in rows if not row.reference and row.mean]
+    tier_of = dict(
+        zip([r.id for r in contestants], tiers([scores[r.id] for r in contestants]), strict=True)
+    )
+    figures = {}
+    for row in rows:
+        own, floor = scores[row.id], None if best is None else scores[best.id]
+        if own is None or row.mean is None:
+            continue
+        gained = None
+        if best is not None and floor is not None and not row.reference:
+            gained = gain(own, floor, best.model, sign)
+        figures[row.id] = RowFigures(
+            mean=mean_over_both(row.mean, own), gain=gained, tier=tier_of.get(row.id)
+        )
+    return figures
+
+
+def score_row(outputs: Mapping[int, ItemOutputs], metric: SplitMetric, name: str) -> Scores | None:
+    """Return a row's scores; None where nothing is known of what is right.
+
+    Args:
+        outputs: By seed.
+        metric: The primary one.
+        name: Of its value.
+    """
+    there = {seed: item for seed, item in sorted(outputs.items()) if item.targets is not None}
+    if not there:
+        return None
+    columns = [_score_run(item, metric, name) for item in there.values()]
+    values = np.array([column[0] for column in columns])
+    resampled = np.stack([column[1] for column in columns], axis=1)
+    return Scores(tuple(there), values, resampled, min(column[2] for column in columns))
+
+
+def _score_run(item: ItemOutputs, metric: SplitMetric, name: str) -> tuple[float, _Floats, int]:
+    """Return a run's metric on all items, on each sample of them, and how many units there are."""
+    assert item.targets is not None
+    n_items = len(item.outputs)
+    groups = np.arange(n_items) if item.groups is None else item.groups
+    units = np.unique(groups, return_inverse=True)[1]
+    n_units = int(units.max()) + 1
+    drawn = draws(n_units, item.items)
+    rows = max(1, _CHUNK // n_items)
+    whole = np.ones((1, n_units), dtype=drawn.dtype)
+    found = [
+        metric.resampled(
+            name, item.targets, item.outputs, part[:, units].astype(np.float64), item.task
+        )
+        for part in (whole, *(drawn[i : i + rows] for i in range(0, RESAMPLES, rows)))
+    ]
+    return float(found[0][0]), np.concatenate(found[1:]), n_units
+
+
+@lru_cache(maxsize=32)
+def draws(n: int, purpose: str) -> npt.NDArray[np.uint16]:
+    """Return how often each of n is in each sample, shape (RESAMPLES, n).
+
+    Args:
+        n: How many are drawn, of as many, with replacement.
+        purpose: The same draws for the same purpose, on any machine, and others for another.
+    """
+    rng = np.random.default_rng([n, *purpose.encode()])
+    found = np.zeros((RESAMPLES, n), dtype=np.uint16)
+    for row in found:
+        row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
+    found.setflags(write=False)  # every caller gets the same array
+    return found
+
+
+def _bootstrapped(scores: Scores) -> _Floats:
+    """Return the mean over seeds in each sample of seeds and items, shape (RESAMPLES,)."""
+    counts = draws(len(scores.seeds), "seeds").astype(np.float64)
+    there = np.isfinite(scores.resampled)
+    total = (counts * np.where(there, scores.resampled, 0)).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / (counts * there).sum(axis=1))
+
+
+def _interval(samples: _Floats) -> tuple[float, float]:
+    tail = (1 - CONFIDENCE) / 2
+    known = samples[np.isfinite(samples)]
+    low, high = np.quantile(known, [tail, 1 - tail], method="inverted_cdf")
+    return _digits(low), _digits(high)
+
+
+def _digits(value: float) -> float:
+    """Return a number to six digits: what lies below depends on the order of a sum."""
+    return float(f"{value:.6g}")
+
+
+def mean_over_both(value: Mean, scores: Scores) -> Mean:
+    """Return a row's mean with the interval over seeds and items in place of that over seeds."""
+    samples = _bootstrapped(scores)
+    if not np.isfinite(samples).any():
+        return value
+    low, high = _interval(samples)
+    return value.model_copy(update={"low": low, "high": high})
+
+
+def gain(row: Scores, reference: Scores, over: str, sign: int) -> Gain | None:
+    """Return what a row gains over a reference row; None where they share no seed.
+
+    Args:
+        row: The row's scores.
+        reference: The reference row's.
+        over: The reference row's model.
+        sign: 1 where higher is better, else -1.
+    """
+    gaps = _differences(row, reference)
+    if gaps is None or not np.isfinite(gaps.values).all():
+        return None
+    low, high = _interval(sign * _bootstrapped(gaps))
+    value = _digits(sign * float(np.mean(gaps.values)))
+    return Gain(over=over, value=value, low=low, high=high, n=len(gaps.seeds))
+
+
+def _differences(first: Scores, second: Scores) -> Scores | None:
+    """Return first - second, over the seeds that both have; None where there are none."""
+    shared = sorted(set(first.seeds) & set(second.seeds))
+    if not shared:
+        return None
+    one, other = first.over(shared), second.over(shared)
+    return Scores(
+        one.seeds,
+        one.values - other.values,
+        one.resampled - other.resampled,
+        min(one.n_units, other.n_units),
+    )
+
+
+def p_value(first: Scores, second: Scores) -> float:
+    """Return the two-sided p-value of two rows' difference; NaN where it cannot be tested."""
+    gaps = _differences(first, second)
+    if gaps is None or len(gaps.seeds) < FEWEST_SEEDS or not np.isfinite(gaps.values).all():
+        return float("nan")
+    n_seeds = len(gaps.seeds)
+    over_seeds = float(np.var(gaps.values, ddof=1)) / n_seeds
+    over_items = float(np.nanvar(gaps.resampled.mean(axis=1)))
+    variance = over_seeds + over_items
+    if variance < 1e-20:  # the same answers, but for the rounding of their scores
+        return 1.0
+    freedom = variance**2 / (
+        over_seeds**2 / (n_seeds - 1) + over_items**2 / max(gaps.n_units - 1, 1)
+    )
+    return float(2 * student.sf(abs(float(np.mean(gaps.values))) / np.sqrt(variance), freedom))
+
+
+def tiers(rows: Sequence[Scores | None]) -> tuple[int | None, ...]:
+    """Return the tier of each row, from 1, ascending; None for a row that could not be tested.
+
+    The first row opens tier 1, and so does each next one that is told apart from the row that
+    opened the tier before it; the rows between are not told apart from theirs.
+
+    Args:
+        rows: In the order of ranks.
+    """
+    pairs = [
+        (i, j)
+        for i, j in combinations(range(len(rows)), 2)
+        if rows[i] is not None and rows[j] is not None
+    ]
+    p = np.array([p_value(_known(rows[i]), _known(rows[j])) for i, j in pairs])
+    apart = {pair for pair, told in zip(pairs, holm(p), strict=True) if told}
+    tested = {i for pair, value in zip(pairs, p, strict=True) if value == value for i in pair}
+    found: list[int | None] = []
+    opener, tier = None, 0
+    for i in range(len(rows)):
+        if i not in tested:
+            found.append(None)
+            continue
+        if opener is None or (opener, i) in apart:
+            opener, tier = i, tier + 1
+        found.append(tier)
+    return tuple(found)
+
+
+def _known(scores: Scores | None) -> Scores:
+    assert scores is not None
+    return scores
+
+
+def holm(p: _Floats) -> npt.NDArray[np.bool_]:
+    """Return which hypotheses Holm's method rejects at `LEVEL`; NaN is none.
+
+    >>> holm(np.array([0.01, 0.04, 0.03, np.nan])).tolist()
+    [True, False, False, False]
+    """
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    passed = p[order] <= LEVEL / np.arange(len(order), 0, -1)
+    rejected = np.zeros(len(p), dtype=np.bool_)
+    rejected[order[np.logical_and.accumulate(passed)]] = True
+    return rejected

@@ -1,0 +1,95 @@
+"""Scores of samples of items, each sample given as how often each item is in it.
+
+Counts (B, N) make thousands of samples a few products of matrices. What is undefined is NaN.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def confusions(
+    classes: IntArray, answers: IntArray, n_classes: int, counts: FloatArray
+) -> FloatArray:
+    """Return the confusion matrix of each sample, shape (B, C, C), class by answer."""
+    cells = np.zeros((len(classes), n_classes * n_classes))
+    cells[np.arange(len(classes)), classes * n_classes + answers] = 1
+    return (counts @ cells).reshape(-1, n_classes, n_classes)
+
+
+def mcc(confusion: FloatArray) -> FloatArray:
+    """Return Matthews' coefficient of confusion matrices (B, C, C).
+
+    0 where all answers are one class, NaN where all items are: Gorodkin, Comput. Biol. Chem. 28
+    (2004) 367-374.
+    """
+    n = confusion.sum(axis=(1, 2))
+    right = np.trace(confusion, axis1=1, axis2=2)
+    classes, answers = confusion.sum(axis=2), confusion.sum(axis=1)
+    covariance = right * n - (classes * answers).sum(axis=1)
+    spread = n**2 - (classes**2).sum(axis=1)
+    spread_answers = n**2 - (answers**2).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = covariance / np.sqrt(spread * spread_answers)
+    return np.where(spread == 0, np.nan, np.where(spread_answers == 0, 0.0, found))
+
+
+def recall(confusion: FloatArray) -> FloatArray:
+    """Return the mean recall of the classes that a sample has, of confusion matrices (B, C, C)."""
+    classes = confusion.sum(axis=2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = np.diagonal(confusion, axis1=1, axis2=2) / classes
+    return np.asarray(np.nansum(shares, axis=1) / (classes > 0).sum(axis=1))
+
+
+def pearson(first: FloatArray, second: FloatArray, counts: FloatArray) -> FloatArray:
+    """Return Pearson's r of each sample; NaN where one of the two does not vary.
+
+    Args:
+        first: One value an item, shape (N,), or one for each sample, shape (B, N).
+        second: Likewise.
+        counts: Shape (B, N).
+    """
+    n = counts.sum(axis=1)
+
+    def total(values: FloatArray) -> FloatArray:
+        if values.ndim == 1:
+            return np.asarray(counts @ values)
+        return np.asarray(np.einsum("bn,bn->b", counts, values))
+
+    # Centred on the items' own mean, so that little is lost in the differences of squares.
+    x, y = (v - v.mean(axis=-1, keepdims=True) for v in (first, second))
+    mean_x, mean_y = total(x) / n, total(y) / n
+    covariance = total(x * y) / n - mean_x * mean_y
+    variances = (total(x * x) / n - mean_x**2, total(y * y) / n - mean_y**2)
+    flat = [
+        v <= 1e-12 * max(float(np.mean(z * z)), np.finfo(np.float64).tiny)
+        for v, z in zip(variances, (x, y), strict=True)
+    ]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = covariance / np.sqrt(variances[0] * variances[1])
+    return np.where(flat[0] | flat[1], np.nan, found)
+
+
+def ranks(values: FloatArray, counts: FloatArray) -> FloatArray:
+    """Return the rank of each item in each sample, from 1, ties sharing their mean; (B, N)."""
+    order = np.argsort(values, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(values[order]) > 0]))
+    tied = np.add.reduceat(counts[:, order], starts, axis=1)
+    shared = np.cumsum(tied, axis=1) - (tied - 1) / 2
+    which = np.empty(len(values), dtype=np.int64)
+    which[order] = np.repeat(np.arange(len(starts)), np.diff([*starts, len(values)]))
+    return np.asarray(shared[:, which])
+
+
+def auroc(positive: npt.NDArray[np.bool_], scores: FloatArray, counts: FloatArray) -> FloatArray:
+    """Return the area under the ROC curve of each sample: Mann and Whitney's U over n * m."""
+    n = (counts * positive).sum(axis=1)
+    m = counts.sum(axis=1) - n
+    above = (ranks(scores, counts) * counts * positive).sum(axis=1) - n * (n + 1) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(above / (n * m))

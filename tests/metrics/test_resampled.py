@@ -1,0 +1,70 @@
+"""Scores of samples of the items from counts, against scoring each sample by itself."""
+
+import numpy as np
+import pytest
+
+from codonbench import SplitMetric
+from codonbench_metrics.classification import Accuracy, Auroc, BalancedAccuracy, Mcc
+from codonbench_metrics.quantities import Pearson, Spearman
+
+RNG = np.random.default_rng(0)
+
+
+def samples(n_items, n_samples=40):
+    picks = RNG.integers(0, n_items, size=(n_samples, n_items))
+    return np.array([np.bincount(row, minlength=n_items) for row in picks]).astype(float)
+
+
+def agree(metric, targets, outputs, counts):
+    """Compare with the contract's own way, which scores one sample after another."""
+    found = metric.resampled(metric.name, targets, outputs, counts, None)
+    plain = SplitMetric.resampled(metric, metric.name, targets, outputs, counts, None)
+    np.testing.assert_allclose(found, plain, rtol=1e-9, atol=1e-12)
+    return found
+
+
+@pytest.mark.parametrize("metric", [Accuracy(), BalancedAccuracy(), Mcc(), Auroc()])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_scores_of_classes_from_counts(metric, n_classes):
+    targets = RNG.integers(0, n_classes, 60)
+    outputs = RNG.normal(size=(60, n_classes)).round(1).astype(np.float32)  # with ties
+    outputs[np.arange(60), targets] += 0.7
+    found = agree(metric, targets, outputs, samples(60))
+    assert np.isfinite(found).all()
+    assert np.ptp(found) > 0.05
+
+
+@pytest.mark.parametrize("metric", [Accuracy(), BalancedAccuracy(), Mcc(), Auroc()])
+def test_samples_of_few_items_may_lack_a_class(metric):
+    targets = np.array([0, 0, 0, 1, 2])
+    agree(metric, targets, np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 0]], samples(5, 200))
+
+
+@pytest.mark.parametrize("metric", [Pearson(), Spearman()])
+@pytest.mark.parametrize("offset", [0, 1e4])
+def test_correlations_from_counts(metric, offset):
+    """Far from zero too, where sums of squares cancel; with ties and a value that is missing."""
+    targets = RNG.normal(size=(80, 2)).astype(np.float32).round(1)
+    outputs = (targets + RNG.normal(size=(80, 2))).round(1).astype(np.float32) + offset
+    targets[3, 1] = np.nan
+    agree(metric, targets, outputs.astype(np.float32), samples(80))
+
+
+@pytest.mark.parametrize("metric", [Pearson(), Spearman()])
+def test_a_sample_in_which_nothing_varies_has_no_correlation(metric):
+    targets = np.array([[1.0], [2.0], [3.0]], dtype=np.float32)
+    outputs = np.array([[0.5], [0.5], [1.0]], dtype=np.float32)
+    counts = np.array([[1.0, 1, 1], [3, 0, 0], [2, 1, 0]])
+    found = metric.resampled(metric.name, targets, outputs, counts, None)
+    assert found[0] == pytest.approx(metric.of_one(targets[:, 0], outputs[:, 0]))
+    assert np.isnan(found[1:]).all()
+
+
+def test_the_hand_worked_case():
+    """Two of class 0 right, one of class 1 wrong counted twice: TP 0, TN 2, FP 0, FN 2, so 0."""
+    targets = np.array([0, 1, 1])
+    outputs = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
+    counts = np.array([[2.0, 2, 0], [1, 0, 1], [1, 1, 1]])
+    # The third: TP 1, TN 1, FP 0, FN 1: 1 / sqrt(1 * 2 * 1 * 2) = 0.5.
+    found = Mcc().resampled("mcc", targets, outputs, counts, None)
+    assert found.tolist() == pytest.approx([0.0, 1.0, 0.5])
