@@ -126,13 +126,13 @@ def test_the_board_shows_each_task_under_its_own_headings(made, finished):
     assert "excess pairs" in positions
     assert "success" in positions
     headings = [cell.strip() for cell in scores.split("|")[1:-1]]
-    assert headings[:5] == ["#", "tier", "model", "MCC", "log loss"]
-    assert headings[5:] == ["parameters", "seeds", "s a run", "notes"]
+    assert headings[:5] == ["#", "tier", "model", "MCC", "gain"]
+    assert headings[5:] == ["log loss", "parameters", "s a run"]
     page = render_board(board)
-    assert "(MCC; exact signed-rank test" in page
+    assert "exact signed-rank test" in page
     assert "no early stop: at 3,000 pairs" in page
     low, high = (getattr(mean(list(0.6 + NOISE)), end) for end in ("low", "high"))
-    assert f"0.600 [{low:.3f} to {high:.3f}]" in page
+    assert f"0.600 [{low:.3f}, {high:.3f}]" in page
     assert "0.50 |" in page  # log loss: two digits, no interval where all seeds agree
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import textwrap
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import cache, partial
 
@@ -68,7 +69,17 @@ def render_table(table: Table) -> str:
         longest_notes=_LONGEST_NOTES,
         untested=NONE,
     )
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+    text = re.sub(r"\n{3,}", "\n\n", text).strip()
+    return "\n".join(map(_wrapped, text.splitlines())) if means else text
+
+
+def _wrapped(line: str) -> str:
+    """Return a line of prose as several; a heading and a line of a table stay as they are."""
+    if line.startswith(("#", "|")):
+        return line
+    return textwrap.fill(
+        line, 110, subsequent_indent="  " if line.startswith("- ") else "", break_on_hyphens=False
+    )
 
 
 @cache
@@ -147,7 +158,7 @@ def _columns(table: Table, one_device: bool) -> list[_Cells]:
     ]
 
 
-_LONGEST_LABEL = 24
+_LONGEST_LABEL = 20
 
 
 def _scores(rows: Sequence[Row], table: Table) -> str:
@@ -168,7 +179,18 @@ def _scores(rows: Sequence[Row], table: Table) -> str:
         ("s a run", lambda row: NONE if row.seconds is None else f"{row.seconds:.1f}"),
     ]
     body = [[cell(row) for _, cell in columns] for row in rows]
-    return pipe_table([heading for heading, _ in columns], body, {2})
+    return _tightened(pipe_table([heading for heading, _ in columns], body, {2}))
+
+
+def _tightened(grid: str) -> str:
+    """Return a grid without the spaces that stand before every cell of a column."""
+    rule, lines = 1, [line.split("|")[1:-1] for line in grid.splitlines()]
+    cells = [line for i, line in enumerate(lines) if i != rule]
+    spare = [
+        min(len(c) - len(c.lstrip()) for c in column) - 1 for column in zip(*cells, strict=True)
+    ]
+    cut = [[cell[n:] for cell, n in zip(line, spare, strict=True)] for line in lines]
+    return "\n".join(f"|{'|'.join(line)}|" for line in cut)
 
 
 def _short_label(row: Row) -> str:
