@@ -46,7 +46,7 @@ class ExpressionTask(TableTask):
     stems: ClassVar[tuple[str, ...]]
     default_epochs: ClassVar[int] = 100
     ranking: ClassVar[Ranking] = mean_ranking(
-        "mcc", mcc="MCC", balanced_accuracy="balanced accuracy", log_loss="log loss"
+        "mcc", mcc="MCC", balanced_accuracy="balanced accuracy"
     )
 
     def read(self, path: Path, *, downloaded: bool) -> Table:
