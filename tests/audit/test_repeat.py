@@ -15,7 +15,7 @@ from codonbench.training.determinism import hash_weights
 CACHE = Path("no-cache")
 
 
-@pytest.fixture(scope="module", params=["mlp-64", "gru-64"])
+@pytest.fixture(scope="module", params=["mlp-64", "rnn-64"])
 def record(toys, request):
     return toys.run(request.param, pairs=1_000, full=True)[0]
 

@@ -164,14 +164,14 @@ def test_what_is_closed_hinders_no_command(process, tmp_path, board, closed):
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_really_full_is_one_sentence(process, tmp_path):
+def test_a_disk_that_is_really_full_is_one_sentence(bench, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a file system can only be mounted by root")
     try:
-        answer = process("run", "--model", "mlp-64", "--pairs", "2000", "--results", disk)
+        answer = bench("run", "--model", "mlp-64", "--pairs", "2000", "--results", disk)
         left = [p for p in disk.rglob("*") if p.is_file()]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -182,12 +182,13 @@ def test_a_disk_that_is_really_full_is_one_sentence(process, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_file_size_limit_is_one_sentence(process, tmp_path):
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-
-    words = ("run", "--model", "mlp-64", "--pairs", "2000", "--results", tmp_path / "r")
-    answer = process(*words, preexec_fn=limit)
+def test_a_file_size_limit_is_one_sentence(bench, tmp_path):
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
+    try:
+        answer = bench("run", "--model", "mlp-64", "--pairs", "2000", "--results", tmp_path / "r")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
     assert answer.code == 2
     assert "File too large" in answer.err
     assert "Traceback" not in answer.err

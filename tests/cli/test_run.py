@@ -78,31 +78,23 @@ def test_json_is_one_record_a_seed_and_nothing_else(run, monkeypatch, terminal):
     assert {r.seed: r for r in answer.records} == stored()
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
 def test_json_stays_pure_where_progress_reuse_errors_and_plugins_talk(
-    process, strangers, monkeypatch, workers
+    process, bench, strangers, monkeypatch
 ):
     strangers()
     monkeypatch.setenv("FORCE_COLOR", "1")
-    words = (
-        "run",
-        "--pairs",
-        "2000",
-        "--results",
-        "results",
-        "--workers",
-        workers,
-        "--json",
-        "--model",
-    )
-    first = process(*words, "chatty")
+    words = ("run", "--pairs", "2000", "--results", "results", "--json", "--model")
+    first = process(*words, "chatty", "--workers", "1")
     assert first.records[0].status == "done"
     assert "loading" in first.err
     assert "learning" in first.err
-    again = process(*words, "chatty")
+    again = bench(*words, "chatty")
     assert again.records == first.records
     assert "already recorded" in again.err
-    failed = process(*words, "boom")
+    anew = bench(*words, "chatty", "--force")  # in this process, where it talks as well
+    assert anew.records[0].weights_sha256 == first.records[0].weights_sha256
+    assert "learning" in anew.err
+    failed = process(*words, "boom", "--workers", "1")
     assert failed.records[0].status == "error"
     assert "the fuse blew" in failed.err
 
@@ -224,7 +216,7 @@ def test_ctrl_c_leaves_an_interrupted_record_that_is_run_again(start, bench, str
     files = {str(p.relative_to("results")) for p in Path("results").rglob("*") if p.is_file()}
     assert files == {f"{name}.json", f"trajectories/{name}.npz", ".locks/ledger.lock"}
     Path("hurry").touch()
-    answer = bench(*words, "--json")
+    answer = bench(*words, "--workers", "0", "--json")
     assert "already recorded" not in answer.err
     assert [r.status for r in answer.records] == ["done"]
 
@@ -280,14 +272,6 @@ def test_a_run_under_a_control_is_held_against_the_one_without(run):
     answer = run(*CONTROL)
     said = " ".join(answer.out.split())
     assert "mlp-64: real / control shuffled, over 2 seeds: -" in said
-
-
-def test_a_worker_and_this_process_shuffle_alike(run):
-    here = run(*CONTROL, "--workers", "0", "--json").facts
-    there = run(*CONTROL, "--workers", "1", "--json", "--force").facts
-    for one, other in zip(here, there, strict=True):
-        assert one["weights_sha256"] == other["weights_sha256"]
-        assert one["trajectory_sha256"] == other["trajectory_sha256"]
 
 
 def test_a_control_that_does_not_exist_is_refused(run):
