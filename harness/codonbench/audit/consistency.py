@@ -40,7 +40,7 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     yield from _run_spec(record)
     yield from _hashes(record)
     yield from _metric_names(record)
-    weighted = record.run_spec.config.get("class_weights", "none") != "none"
+    weighted = record.run_spec.config.get("class_weights") in ("sum", "n")
     if weighted and "class frequencies" not in record.knowledge:
         yield "knowledge", "lacks 'class frequencies', which run_spec.config's class_weights tell"
     if task is not None:
@@ -65,6 +65,8 @@ def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
         )
     if record.run_spec.threads != 1:
         yield "run_spec.threads", f"is {record.run_spec.threads}; official rows use 1"
+    if record.run_spec.budget_seconds is not None:
+        yield "run_spec.budget_seconds", "is set; official rows count pairs, so that they repeat"
     engines = WHOLE_BUDGET_ENGINES if record.run_spec.stop == "budget" else OFFICIAL_ENGINES
     if record.run_spec.engine not in engines:
         allowed = " or ".join(repr(engine) for engine in engines)
@@ -80,8 +82,9 @@ def _ending(record: RunRecord) -> Iterator[Remark]:
         yield "error", f"is set, but the status is {record.status!r}"
     if pairs > run_spec.budget_pairs:
         yield "pairs", f"is {pairs:,}; the budget is {run_spec.budget_pairs:,}"
+    by_clock = run_spec.budget_seconds is not None
     cut_short = record.trajectory_sha256 is not None and pairs < run_spec.budget_pairs
-    if record.status == "diverged" or not cut_short:
+    if record.status == "diverged" or by_clock or not cut_short:
         return
     if run_spec.stop == "budget":
         yield "pairs", f"is {pairs:,}, but the spec spends the budget of {run_spec.budget_pairs:,}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from codonbench.contracts import Model, TaskView, Trajectory
+from codonbench.contracts.model import from_record
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
 from codonbench.data.own_table import task_of
@@ -82,6 +83,12 @@ def repeat(
             f"record {record.name} was made under rules {record.run_spec.rules}; "
             f"this codonbench has rules {RULES_VERSION}"
         )
+    seconds = record.run_spec.budget_seconds
+    if seconds is not None:
+        raise ConfigError(
+            f"record {record.name} was made with a budget of {seconds:g} seconds, and no clock "
+            "stops twice at the same pair; only a run whose budget is in pairs can be repeated"
+        )
     job = _same_job(record, registry, cache, data)
     results: list[TrainResult] = []
 
@@ -131,7 +138,8 @@ def build(record: RunRecord, view: TaskView, registry: Registry) -> torch.nn.Mod
     entry = model_of(record, registry)
     if not issubclass(entry.cls, Model):
         raise UsageError(f"model {record.model!r} is computed, not trained: it has no module")
-    plugin = entry.cls(entry.cls.Config.model_validate(record.run_spec.config))
+    config = from_record(entry.cls.Config, record.run_spec.config)
+    plugin = entry.cls(entry.cls.Config.model_validate(config))
     with seeded_globals(record.seed):
         return plugin.build(view)
 
@@ -160,5 +168,6 @@ def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | No
             f"{request.data!r} holds {job.dataset.checksum[:12]}"
         )
     owner = f"record {record.name}, as its model is now"
-    config = configure(type(job.config), record.run_spec.config, {}, owner)
+    recorded = from_record(type(job.config), record.run_spec.config)
+    config = configure(type(job.config), recorded, {}, owner)
     return replace(job, config=config, overrides=record.overrides, run_specs=(record.run_spec,))

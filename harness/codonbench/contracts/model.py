@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from codonbench.contracts.base import Frozen, Name, Version
 from codonbench.contracts.dataset import Targets
@@ -18,7 +19,30 @@ from codonbench.contracts.task import TaskSpec, TaskView
 if TYPE_CHECKING:
     import torch
 
-ClassWeights = Literal["none", "sum", "n"]
+ClassWeights = Literal["none", "sum", "n", "balanced"]
+
+OFF: Mapping[str, Any] = {
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "gradient_clip": None,
+    "accumulate": 1,
+    "precision": "float32",
+    "reverse_complement": False,
+}
+"""Settings of a `GradientConfig` at which they do nothing. One that is off is not recorded, so that
+a record from before it existed says the same; see `as_recorded` and `from_record`."""
+
+
+def as_recorded(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration's values without those that are off and that nobody asked for."""
+    return {n: v for n, v in values.items() if n not in OFF or n in overrides or v != OFF[n]}
+
+
+def from_record(config: type[BaseConfig], recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that a record's configuration stands for, of what `config` knows."""
+    return {n: v for n, v in OFF.items() if n in config.model_fields} | dict(recorded)
 
 
 class ModelInfo(Frozen):
@@ -60,16 +84,66 @@ class ModelConfig(BaseConfig):
     batch_size: int = Field(default=64, ge=1, le=1 << 20, description="pairs in a training batch")
     class_weights: ClassWeights = Field(
         default="none",
-        description="loss weighting by class: none; sum divides by the batch's summed weights; "
-        "n divides by its number of pairs",
+        description="loss weighting by class: none; the task's own weights, where sum divides by "
+        "the batch's summed weights and n by its number of pairs; or balanced, weights that make "
+        "each class of the training split count the same, divided by their sum",
     )
 
 
 class GradientConfig(ModelConfig):
-    """Base of the ``Config`` of a model trained by gradient."""
+    """Base of the ``Config`` of a model trained by gradient.
 
-    optimizer: Literal["adam", "sgd"] = Field(default="adam", description="update rule")
+    All but the first two settings are off unless a model or ``--set`` gives them a value, and are
+    recorded only then; see `OFF`. Where they are on, the plain loop trains.
+    """
+
+    optimizer: Literal["adam", "adamw", "sgd"] = Field(default="adam", description="update rule")
     learning_rate: float = Field(default=1e-3, gt=0, le=100, description="step size")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="pull of each parameter towards 0: decoupled from the gradient with adamw, "
+        "added to it with adam and sgd",
+    )
+    schedule: Literal["constant", "cosine", "one-cycle"] = Field(
+        default="constant",
+        description="of the step size over the whole budget: constant; cosine, down to 0; or "
+        "one-cycle, up from 1/25 of it for 30 % of the steps and down to 1/250,000",
+    )
+    warmup: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the steps in which the step size first rises from 0 to its value",
+    )
+    gradient_clip: float | None = Field(
+        default=None, gt=0, description="largest norm of a step's gradient; null for any"
+    )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        le=1 << 20,
+        description="parts of a batch that are computed one after another, their gradients added "
+        "up: the same step in less memory",
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32",
+        description="of the module's products; bfloat16 keeps parameters and loss in float32",
+    )
+    reverse_complement: bool = Field(
+        default=False,
+        description="hand each training sequence as its reverse complement half of the time",
+    )
+
+    @model_validator(mode="after")
+    def _settings_agree(self) -> Self:
+        if self.momentum and self.optimizer != "sgd":
+            raise ValueError(f"momentum is a setting of sgd; optimizer is {self.optimizer!r}")
+        if self.warmup and self.schedule == "one-cycle":
+            raise ValueError("one-cycle has a warm-up of its own; leave warmup out")
+        return self
 
 
 @runtime_checkable
@@ -128,7 +202,11 @@ class Model(ModelBase):
         """Return a fresh module that maps an encoded batch (B, ...) to logits (B, n_classes)."""
 
     def configure_optimizer(self, module: torch.nn.Module) -> torch.optim.Optimizer:
-        """Return the optimiser of `module`; by default from ``optimizer`` and ``learning_rate``."""
+        """Return the optimiser of `module`, by default as the configuration says.
+
+        Raises:
+            TypeError: The configuration says nothing of it.
+        """
         import torch
 
         config = self.config
@@ -137,8 +215,56 @@ class Model(ModelBase):
                 f"{type(self).__name__}.Config must extend GradientConfig, or the model must "
                 "define configure_optimizer(), or its module must define update(inputs, labels)"
             )
-        rule = torch.optim.Adam if config.optimizer == "adam" else torch.optim.SGD
-        return rule(module.parameters(), lr=config.learning_rate)
+        parameters, rate, decay = module.parameters(), config.learning_rate, config.weight_decay
+        if config.optimizer == "sgd":
+            return torch.optim.SGD(
+                parameters, lr=rate, momentum=config.momentum, weight_decay=decay
+            )
+        rule = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
+        return rule(parameters, lr=rate, weight_decay=decay)
+
+    def configure_schedule(
+        self, optimizer: torch.optim.Optimizer, steps: int
+    ) -> torch.optim.lr_scheduler.LRScheduler | None:
+        """Return what changes the step size, by default as the configuration says; None for none.
+
+        Args:
+            optimizer: From `configure_optimizer`.
+            steps: Updates in the whole budget. After each, the harness calls ``step()`` once; it
+                keeps the schedule's ``state_dict()`` in checkpoints.
+        """
+        from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+
+        config = self.config
+        if not isinstance(config, GradientConfig):
+            return None
+        if config.schedule == "one-cycle":
+            highest = [group["lr"] for group in optimizer.param_groups]
+            return OneCycleLR(optimizer, highest, total_steps=steps, cycle_momentum=False)
+        warmup = round(config.warmup * steps)
+        cosine = config.schedule == "cosine"
+        if not warmup and not cosine:
+            return None
+        return LambdaLR(optimizer, lambda step: step_size(step, steps, warmup, cosine=cosine))
+
+
+def step_size(step: int, steps: int, warmup: int, *, cosine: bool) -> float:
+    """Return the step size as a share of the configured one.
+
+    Linear from 1 / `warmup` to 1 in the first `warmup` steps; then 1, or half a cosine from 1 to 0
+    (Loshchilov and Hutter 2017, equation 5, without restarts).
+
+    Args:
+        step: Updates made so far, 0 before the first.
+        steps: Updates in all.
+        warmup: Of them, those of the warm-up.
+        cosine: Whether it falls afterwards.
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if not cosine:
+        return 1.0
+    return (1 + math.cos(math.pi * (step - warmup) / max(steps - warmup, 1))) / 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,6 +49,16 @@ class RunRequest(Frozen):
     pairs: int | None = Field(
         default=None, ge=1, le=10**12, description="Budget in training pairs."
     )
+    examples: int | None = Field(
+        default=None, ge=1, le=10**12, description="The same as --pairs, in the words of tasks."
+    )
+    seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=10**9,
+        description="End after so many seconds of training, if the budget is not spent before; "
+        "such a run does not repeat to the bit.",
+    )
     full: bool = Field(default=False, description="Spend the whole budget: stop for nothing else.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda.")
     threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of each worker.")
@@ -66,9 +76,14 @@ class RunRequest(Frozen):
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
-        if self.epochs is not None and self.pairs is not None:
-            raise ValueError("give the budget in epochs or in pairs, not both")
+        given = [n for n in ("epochs", "pairs", "examples") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give the budget in {' or in '.join(given)}, not both")
         return self
+
+    def budget_pairs(self, epoch_pairs: int, default_epochs: int) -> int:
+        """Return the budget in training pairs, of which an epoch has so many."""
+        return self.pairs or self.examples or (self.epochs or default_epochs) * epoch_pairs
 
 
 class RunOptions(Frozen):
@@ -132,6 +147,8 @@ class RunSpec(Frozen):
         config: All of its hyperparameters, defaults among them.
         seed: Of the stream, the relabelling and the module's weights.
         budget_pairs: Training pairs at most.
+        budget_seconds: Seconds from the first pair on, evaluations included, after which the run
+            ends even so; None, and left out of what is hashed, where only pairs count.
         stop: What ends the run before the budget does.
         salt: Of the relabelling.
         device, threads: Where it runs, and on how many threads of a CPU.
@@ -149,6 +166,7 @@ class RunSpec(Frozen):
     config: dict[str, Any]
     seed: int = Field(ge=0, le=MAX_SEED)
     budget_pairs: int = Field(ge=1)
+    budget_seconds: float | None = Field(default=None, gt=0, exclude_if=lambda given: given is None)
     stop: Name
     salt: str
     device: DeviceKind

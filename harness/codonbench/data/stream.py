@@ -57,6 +57,13 @@ class BatchClock:
         within = min((offset // self.batch_size + 1) * self.batch_size, self.epoch_pairs)
         return min(epoch * self.epoch_pairs + within, self.budget_pairs)
 
+    @property
+    def batches(self) -> int:
+        """How many batches the whole budget has."""
+        epochs, rest = divmod(self.budget_pairs, self.epoch_pairs)
+        size = self.batch_size
+        return epochs * -(-self.epoch_pairs // size) + -(-rest // size)
+
     def last_end_by(self, position: int) -> int:
         """Return the last end of a batch at or before `position`."""
         end = self.end_of(position)

@@ -32,7 +32,7 @@ from codonbench.engines.ensemble import (
 )
 from codonbench.errors import CannotCapture
 from codonbench.training.loop import Checkpointer, Feed, ask, make_step
-from codonbench.training.state import State, TrainState
+from codonbench.training.state import State, StepSettings, TrainState
 
 _CHUNK = 128  # steps that are laid out at once
 _PATIENCE = 32  # chunks after which even one finished seed is worth a new capture
@@ -141,6 +141,10 @@ def make_ensemble(states: Sequence[TrainState]) -> Ensemble:
 def make_rule(state: TrainState, flats: list[Tensor]) -> Rule:
     """Return the update rule of a state's optimiser, for seeds with parameters `flats`."""
     assert state.optimizer is not None
+    if state.schedule is not None or state.flip is not None or state.settings != StepSettings():
+        raise CannotCapture(
+            "a captured step knows no schedule, clipping, accumulation, precision or augmentation"
+        )
     return recognise(state.optimizer, state.module, flats)
 
 

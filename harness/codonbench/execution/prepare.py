@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codonbench.contracts import BaseConfig, Dataset, Estimator, ModelConfig, Task, TaskOptions
+from codonbench.contracts import (
+    BaseConfig,
+    Dataset,
+    Estimator,
+    ModelConfig,
+    Task,
+    TaskOptions,
+    TaskSpec,
+)
+from codonbench.contracts.model import as_recorded
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, RunSpec, configure
 from codonbench.data.own_table import TableDescription, is_table, open_table
 from codonbench.errors import BenchError, ConfigError, PluginError
@@ -45,8 +54,8 @@ class Job:
 
     @property
     def weighted(self) -> bool:
-        """Whether the model asks for the task's class weights."""
-        return isinstance(self.config, ModelConfig) and self.config.class_weights != "none"
+        """Whether the model asks for the task's own class weights."""
+        return isinstance(self.config, ModelConfig) and self.config.class_weights in ("sum", "n")
 
 
 def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
@@ -63,13 +72,8 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     overrides = {field: value for field, value in values.items() if value != named[field]}
     device = choose_device(request.device)
     task, options, dataset = _task_and_data(request, registry, cache)
-    weighted = isinstance(config, ModelConfig) and config.class_weights != "none"
-    if weighted and dataset.spec.target.class_weights is None:
-        raise ConfigError(
-            f"model {request.model!r} asks for class weights, but task {task.name!r} has none; "
-            "use --set class_weights=none"
-        )
     protocol = registry.protocol(dataset.spec.protocol)
+    _check_class_weights(request.model, config, dataset.spec, protocol)
     at_once = issubclass(entry.cls, Estimator)
     if at_once and not protocol.tells_targets:
         raise ConfigError(
@@ -82,7 +86,12 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
             f"model {request.model!r} is fitted once, not for {request.epochs} epochs; "
             "leave out --epochs"
         )
-    epochs = 1 if at_once else request.epochs or dataset.spec.default_epochs
+    if request.seconds is not None and (at_once or not protocol.timed):
+        why = "is fitted in one go" if at_once else f"counts pairs on task {task.name!r}"
+        raise ConfigError(
+            f"model {request.model!r} {why}, and no clock ends its runs; leave out --seconds"
+        )
+    default = 1 if at_once else dataset.spec.default_epochs
     run_spec = RunSpec(
         rules=RULES_VERSION,
         task=task.name,
@@ -92,9 +101,10 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         data_checksum=dataset.checksum,
         model=request.model,
         model_version=entry.cls.info.version,
-        config=values,
+        config=as_recorded(values, overrides),
         seed=0,
-        budget_pairs=request.pairs or epochs * dataset.spec.train_size,
+        budget_pairs=request.budget_pairs(dataset.spec.train_size, default),
+        budget_seconds=request.seconds,
         stop="budget" if request.full or at_once else protocol.stop_rules[0],
         salt=request.salt,
         device=device,
@@ -103,6 +113,20 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     )
     run_specs = tuple(run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
     return Job(entry, config, overrides, task, dataset, protocol, run_specs)
+
+
+def _check_class_weights(
+    model: str, config: BaseConfig, spec: TaskSpec, protocol: Protocol
+) -> None:
+    """Raise ConfigError where the task has no class weights of the kind that a model asks for."""
+    weighting = config.class_weights if isinstance(config, ModelConfig) else "none"
+    asked = f"model {model!r} asks for class_weights={weighting}, but task {spec.name!r} has none"
+    otherwise = "use --set class_weights=none"
+    if weighting == "balanced":
+        if spec.target.kind != "classes" or not protocol.tells_targets:
+            raise ConfigError(f"{asked} that are known before the first pair; {otherwise}")
+    elif weighting != "none" and spec.target.class_weights is None:
+        raise ConfigError(f"{asked}; {otherwise}")
 
 
 def _task_and_data(

@@ -8,9 +8,11 @@ the same one. See `training.loop.Feed` for the other side.
 
 from __future__ import annotations
 
+import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -88,10 +90,22 @@ class RunSetup:
     def class_weights(self) -> npt.NDArray[np.float64] | None:
         """Loss weight of each class id as the model knows it, shape (C,); None for none."""
         weights = self.dataset.spec.target.class_weights
+        if self.run_spec.config.get("class_weights") == "balanced":
+            return self._balanced()
         if weights is None:
             return None
         values = np.asarray(weights, dtype=np.float64)
         return values if self.labels is None else self.labels.hide_columns(values)
+
+    def _balanced(self) -> npt.NDArray[np.float64]:
+        """Return n / (C n_c) for n training items, n_c of them in class c; 0 where there are none.
+
+        As scikit-learn's ``class_weight="balanced"``.
+        """
+        n_classes = len(self.dataset.spec.target.names)
+        classes = self.dataset.targets[self.stream.split.train].astype(np.int64)
+        counts = np.bincount(classes, minlength=n_classes)
+        return np.where(counts, len(classes) / (n_classes * np.maximum(counts, 1)), 0.0)
 
     def revealed(self, outputs: Outputs) -> Outputs:
         """Return outputs (..., K) with their columns in true order."""
@@ -120,11 +134,13 @@ class Schedule(ABC):
         keep: Whether the state that was evaluated last is the one selected so far.
         selected: Where the selected state stands; None where no state is selected.
         finite: False once an output was NaN or infinite.
+        out_of_time: True once the run's seconds are spent: its budget is what it has had.
     """
 
     keep: bool = False
     selected: int | None = None
     finite: bool = True
+    out_of_time: bool = False
 
     @abstractmethod
     def first(self) -> Evaluation:
@@ -163,6 +179,8 @@ class Protocol(ABC):
         split: What is looked at along the way.
         tells_targets: True where training targets are known from the start; where they are not,
             each is told as its pair is presented, and class ids are permuted by salt and seed.
+        timed: Whether a budget may also be in seconds. The evaluation after `out_of_time` may fall
+            at the end of any batch.
         needs: The splits that a task must have for it, beside training.
     """
 
@@ -171,6 +189,7 @@ class Protocol(ABC):
     stop_rules: ClassVar[tuple[str, ...]] = ("budget",)
     split: ClassVar[str]
     tells_targets: ClassVar[bool]
+    timed: ClassVar[bool] = False
 
     @abstractmethod
     def schedule(self, setup: RunSetup) -> Schedule:
@@ -191,7 +210,9 @@ BEYOND = 1
 """Batches handed out beyond the next evaluation: with the gradient of one more batch come, for
 nothing, the outputs of the state before it."""
 
-_AT_ONCE = 128  # batches handed out at once
+_AT_ONCE = 128  # batches handed out at once, at most
+_AT_FIRST = 8  # where a batch may take long, until it is known how long
+_NEWS = 1.0  # seconds after which a run should have been heard of again
 
 
 def unwatched(run_spec: RunSpec) -> OnSnapshot:
@@ -260,6 +281,9 @@ class Referee:
         self.test_outputs: Outputs | None = None
         self._due: Evaluation | None = None
         self._handed = 0
+        self._at_once = _AT_FIRST if setup.protocol.tells_targets else _AT_ONCE
+        self._last, self._heard = 0, 0.0
+        self._ends = math.inf
 
     @cached_property
     def schedule(self) -> Schedule:
@@ -291,19 +315,44 @@ class Referee:
         """
         if not self.began or self.over:
             raise OutOfTurnError("asks before its beginning or after its end")
+        now = time.monotonic()
         if not self.asked:
             self.asked = True
             self._due = self.schedule.first()
             self._start_at(position)
+            self._ends = self._end_of_time(now)
         keep = False
+        if self._due is not None and not self._due.of_selected:
+            self.schedule.out_of_time = now >= self._ends
         if outputs is not None:
             self._check(position, outputs)
             self._take(outputs)
             keep = self.schedule.keep
-            self._on_snapshot(position, self.schedule.progress())
         elif position != self._handed:
             raise OutOfTurnError(f"asks for pairs at {position}, with pairs up to {self._handed}")
+        else:
+            self._follow(position, now)
+        if position or outputs is not None:
+            self._on_snapshot(position, self.schedule.progress())
+        self._last, self._heard = position, time.monotonic()
         return self._hand_out(keep)
+
+    def _end_of_time(self, now: float) -> float:
+        """Return when the run's seconds are spent, by the clock that says `now`."""
+        seconds = self.setup.run_spec.budget_seconds
+        if seconds is None:
+            return math.inf
+        build, total = self.kept.seconds if self.resumed and self.kept else (0.0, 0.0)
+        return now + seconds - (total - build)
+
+    def _follow(self, position: int, now: float) -> None:
+        """Note how fast pairs are trained on, and ask for an evaluation where time is up."""
+        if self._due is not None and self.schedule.out_of_time:
+            self._due = replace(self._due, position=position)
+        elif position > self._last:
+            batches = (position - self._last) / self.setup.clock.batch_size
+            soon = min(_NEWS, self._ends - now) * batches / max(now - self._heard, 1e-9)
+            self._at_once = max(1, min(int(soon), _AT_ONCE))
 
     def _start_at(self, position: int) -> None:
         kept = self.kept
@@ -366,7 +415,7 @@ class Referee:
         start, clock = self._handed, self.setup.clock
         if self._due is not None and self._due.position >= start:
             beyond = clock.step(self._due.position, BEYOND)
-            self._handed = max(start, min(beyond, start + _AT_ONCE * clock.batch_size))
+            self._handed = max(start, min(beyond, start + self._at_once * clock.batch_size))
             self._handed = clock.last_end_by(self._handed)
         index = self.setup.stream.between(start, self._handed)
         told = self.setup.hidden[: 0 if self.setup.protocol.tells_targets else None]
@@ -406,7 +455,9 @@ class Referee:
                 epoch_pairs=clock.epoch_pairs,
                 budget_pairs=clock.budget_pairs,
                 pairs=self.position,
-                complete=self.position >= clock.budget_pairs or self.diverged,
+                complete=self.position >= clock.budget_pairs
+                or self.diverged
+                or schedule.out_of_time,
                 selected_pairs=schedule.selected,
                 protocol=schedule.facts(),
             ),

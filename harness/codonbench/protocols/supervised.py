@@ -41,6 +41,7 @@ class Supervised(Protocol):
     stop_rules: ClassVar[tuple[str, ...]] = ("patience", "budget")
     split: ClassVar[str] = "validation"
     tells_targets: ClassVar[bool] = True
+    timed: ClassVar[bool] = True
 
     def schedule(self, setup: RunSetup) -> Schedule:
         """Return the schedule of one run."""
@@ -85,7 +86,7 @@ class SupervisedSchedule(Schedule):
             self.keep = self._loss < self._best
             if self.keep:
                 self._best, self.selected = self._loss, position
-        spent = position >= self._clock.budget_pairs
+        spent = position >= self._clock.budget_pairs or self.out_of_time
         waited = position - (self.selected or 0)
         stopped = self._patient and waited >= PATIENCE * self._distance
         if spent or stopped or not self.finite:

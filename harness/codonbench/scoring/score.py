@@ -107,6 +107,7 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
         versions: Of the metrics that scored it, by name; those that rank nothing do not count.
         ranking: The task's.
     """
+    seconds = run_spec.budget_seconds
     return content_hash(
         {
             "task": [run_spec.task, run_spec.task_version, run_spec.task_options],
@@ -114,6 +115,7 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
             "rules": run_spec.rules,
             "stop": run_spec.stop,
             "budget_pairs": run_spec.budget_pairs,
+            **({} if seconds is None else {"budget_seconds": seconds}),
             "metrics": {name: versions.get(name) for name in ranking.key_metrics},
         }
     )[:12]

@@ -215,7 +215,8 @@ def train(feed: Feed, checkpointer: Checkpointer, selected: dict[str, Any] | Non
     for item in feed:
         if isinstance(item, Batch):
             checkpointer.offer([feed], lambda _: whole_state(state, best["selected"]))
-            step(torch.as_tensor(item.index, device=state.targets.device))
+            index = item.index if state.flip is None else state.flip(item)
+            step(torch.as_tensor(index, device=state.targets.device))
             continue
         if item.of_selected and best["selected"] is not None:
             state.module.load_state_dict(best["selected"])
@@ -225,28 +226,76 @@ def train(feed: Feed, checkpointer: Checkpointer, selected: dict[str, Any] | Non
 
 
 def make_step(state: TrainState) -> Callable[[Tensor], None]:
-    """Return the function that trains on one batch of item indices (B,)."""
+    """Return the function that trains on one batch of item indices (B,).
+
+    An index from N on, the number of items, names a reverse complement; see `TrainState.flip`.
+    """
     module, encode, targets = state.module, state.encode, state.targets
+    n_items = len(targets) if state.flip else None
     module.train()
+
+    def told(index: Tensor) -> Tensor:
+        return targets[index] if n_items is None else targets[index % n_items]
+
     if state.optimizer is None:
         assert isinstance(module, BatchLearner)
         learner: BatchLearner = module
 
         def update(index: Tensor) -> None:
             with torch.no_grad():
-                learner.update(encode(index), targets[index])
+                learner.update(encode(index), told(index))
 
         return update
 
-    optimizer = state.optimizer
+    optimizer, schedule, settings = state.optimizer, state.schedule, state.settings
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def descend_in_parts(index: Tensor, own: Tensor) -> None:
+        whole = loss_weight(state, own)
+        for part, known in zip(
+            torch.tensor_split(index, settings.parts),
+            torch.tensor_split(own, settings.parts),
+            strict=True,
+        ):
+            share = loss_weight(state, known) / whole
+            if share > 0:
+                outputs = forward(state, encode(part))
+                (loss_of(state, outputs, known) * share).backward()  # type: ignore[no-untyped-call]
 
     def descend(index: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(state, module(encode(index)), targets[index])
-        loss.backward()  # type: ignore[no-untyped-call]
+        own = told(index)
+        if settings.parts == 1:
+            loss_of(state, forward(state, encode(index)), own).backward()  # type: ignore[no-untyped-call]
+        else:
+            descend_in_parts(index, own)
+        if settings.clip is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimizer.step()
+        if schedule is not None:
+            schedule.step()
 
     return descend
+
+
+def forward(state: TrainState, inputs: Tensor) -> Tensor:
+    """Return the module's outputs (B, K), in float32 where its products are rounded to less."""
+    outputs: Tensor
+    if state.settings.autocast is None:
+        outputs = state.module(inputs)
+        return outputs
+    with torch.autocast(state.targets.device.type, state.settings.autocast):
+        outputs = state.module(inputs)
+    return outputs.float() if isinstance(outputs, Tensor) else outputs
+
+
+def loss_weight(state: TrainState, targets: Tensor) -> Tensor:
+    """Return what the mean in `loss_of` divides by: what a part of a batch counts in the whole."""
+    if state.view.target != "classes":
+        return (~torch.isnan(targets)).sum()
+    if state.weighting == "sum" and state.class_weights is not None:
+        return state.class_weights[targets].sum()
+    return torch.tensor(len(targets))
 
 
 def loss_of(state: TrainState, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -331,7 +380,7 @@ def evaluate(state: TrainState, split: str) -> Outputs:
 
 
 def _outputs(state: TrainState, items: Tensor) -> Tensor:
-    outputs = state.module(state.encode(items))
+    outputs = forward(state, state.encode(items))
     # A column too many would go unnoticed otherwise, and with it a rival of the true class.
     given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     expected = (len(items), state.view.n_outputs)

@@ -11,18 +11,22 @@ import hashlib
 import io
 import pickle
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from codonbench.contracts import (
     BatchLearner,
     ClassWeights,
+    GradientConfig,
     Items,
     Model,
     ModelConfig,
@@ -30,8 +34,13 @@ from codonbench.contracts import (
     Targets,
     TaskView,
 )
+from codonbench.contracts.model import OFF
 from codonbench.data.encodings import Encoder, canonical, make_encoder
+from codonbench.data.stream import Batch
+from codonbench.errors import ConfigError
 from codonbench.training.request import TrainRequest
+
+IntArray = npt.NDArray[np.int64]
 
 
 class Scale(NamedTuple):
@@ -46,13 +55,29 @@ class Scale(NamedTuple):
 
 
 @dataclass(frozen=True)
+class StepSettings:
+    """How the plain loop makes a step, beyond the gradient of a batch; by default no more.
+
+    Attributes:
+        clip: Largest norm of the gradient; None for any.
+        parts: In how many parts a batch is computed.
+        autocast: What the module's products are rounded to; None for float32.
+    """
+
+    clip: float | None = None
+    parts: int = 1
+    autocast: torch.dtype | None = None
+
+
+@dataclass(frozen=True)
 class TrainState:
     """Everything a training step needs.
 
     Attributes:
         module: What is trained.
         optimizer: Its optimiser; None for a `BatchLearner`.
-        encode: From item indices to what the module is handed.
+        encode: From item indices to what the module is handed. Where there is a `flip`, indices
+            from N on name the N items' reverse complements.
         view: The task, as a model may know it.
         targets: Of each item as far as it is known, shape (N, ...): class ids, permuted where they
             are hidden; labels; or quantities, in units of `scale`. 0 elsewhere.
@@ -63,6 +88,10 @@ class TrainState:
         weighting: How the weighted loss is averaged.
         batch_size: Pairs in a full batch.
         scale: Of quantities; None for other targets.
+        schedule: Of the step size, to be stepped after each update; None where it stays.
+        settings: How a step is made.
+        flip: Which indices a batch hands the module, (B,): some of its items, or their reverse
+            complements; None where all are handed as they are.
     """
 
     module: torch.nn.Module
@@ -76,6 +105,9 @@ class TrainState:
     weighting: ClassWeights
     batch_size: int
     scale: Scale | None = None
+    schedule: LRScheduler | None = None
+    settings: StepSettings = StepSettings()
+    flip: Callable[[Batch], IntArray] | None = None
 
 
 def make_state(
@@ -95,7 +127,8 @@ def make_state(
         targets: Targets (N, ...) that it knows from the start; those of the request by default.
 
     Raises:
-        ConfigError: The task does not offer the encoding that the plugin asks for.
+        ConfigError: The task does not offer the encoding that the plugin asks for, or a setting
+            does not serve the model, the task or the device.
     """
     view, device = request.view, torch.device(request.device)
     if view.kind == "features":  # which a model of sequences need not expect as it builds
@@ -103,6 +136,14 @@ def make_state(
     module = plugin.build(view).to(device)
     if dtype != torch.float32:
         module = module.to(dtype)
+    optimizer = schedule = None
+    if not isinstance(module, BatchLearner):
+        optimizer = plugin.configure_optimizer(module)
+        schedule = plugin.configure_schedule(optimizer, request.clock.batches)
+    _check_settings(plugin, config, optimizer)
+    items, flip = request.items, None
+    if isinstance(config, GradientConfig) and config.reverse_complement:
+        items, flip = with_reverse_complements(items, view), partial(_flipped, request)
     weights = request.class_weights
     known = torch.as_tensor(request.targets if targets is None else targets).clone()
     scale = None
@@ -111,8 +152,8 @@ def make_state(
         known = (known.to(dtype).to(device) - scale.mean) / scale.deviation
     return TrainState(
         module=module,
-        optimizer=None if isinstance(module, BatchLearner) else plugin.configure_optimizer(module),
-        encode=make_encoder(plugin.encoding, view, request.items, device, dtype),
+        optimizer=optimizer,
+        encode=make_encoder(plugin.encoding, view, items, device, dtype),
         view=view,
         targets=known.to(device),
         evaluated={
@@ -122,10 +163,104 @@ def make_state(
         class_weights=None
         if weights is None
         else torch.as_tensor(weights, dtype=dtype, device=device),
-        weighting=config.class_weights,
+        weighting="sum" if config.class_weights == "balanced" else config.class_weights,
         batch_size=config.batch_size,
         scale=scale,
+        schedule=schedule,
+        settings=_step_settings(config, device),
+        flip=flip,
     )
+
+
+def _check_settings(
+    plugin: Model, config: ModelConfig, optimizer: torch.optim.Optimizer | None
+) -> None:
+    """Raise ConfigError where a setting would do nothing, because the model goes its own way."""
+    if not isinstance(config, GradientConfig):
+        return
+    on = {name for name, off in OFF.items() if getattr(config, name) != off}
+    if optimizer is None:
+        idle, why = on - {"reverse_complement"}, "learns without gradients"
+    else:
+        groups = optimizer.param_groups
+        idle = {
+            name
+            for name in on & {"momentum", "weight_decay"}
+            if getattr(config, name) not in [group.get(name) for group in groups]
+        }
+        if type(plugin).configure_schedule is not Model.configure_schedule:
+            idle |= on & {"schedule", "warmup"}
+        why = "makes an optimiser or a schedule of its own"
+    for name in sorted(idle):
+        raise ConfigError(
+            f"model {plugin.info.name!r} {why}, and takes no {name}={getattr(config, name)}; "
+            "leave it out"
+        )
+
+
+def _step_settings(config: ModelConfig, device: torch.device) -> StepSettings:
+    """Return how a configuration says that a step is made.
+
+    Raises:
+        ConfigError: The device has no bfloat16.
+    """
+    if not isinstance(config, GradientConfig):
+        return StepSettings()
+    half = config.precision == "bfloat16"
+    if half and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise ConfigError(
+            f"precision=bfloat16, but {torch.cuda.get_device_name()} has no such arithmetic; use "
+            "precision=float32"
+        )
+    return StepSettings(config.gradient_clip, config.accumulate, torch.bfloat16 if half else None)
+
+
+def with_reverse_complements(items: Items, view: TaskView) -> Items:
+    """Return N items and, behind them, their N reverse complements.
+
+    Raises:
+        ConfigError: The items are no single sequences of nucleotides.
+    """
+    complements = _complements(view.alphabet)
+    if not isinstance(items, Sequences) or complements is None:
+        raise ConfigError(
+            f"reverse_complement=true, but an item of task {view.task!r} is no sequence of "
+            f"nucleotides: its kind is {view.kind!r}, its alphabet {view.alphabet!r}; leave it out"
+        )
+    ends = items.offsets[-1]
+    turned = Sequences(complements[items.letters[::-1]], ends - items.offsets[::-1])
+    turned = turned.take(np.arange(len(items))[::-1])
+    offsets = np.concatenate([items.offsets, ends + turned.offsets[1:]])
+    return Sequences(np.concatenate([items.letters, turned.letters]), offsets)
+
+
+_COMPLEMENTS = dict(zip("ACGTURYSWKMBDHVN", "TGCAAYRSWMKVHDBN", strict=True))
+"""Of the bases and of the codes for several of them (IUPAC, Cornish-Bowden 1985)."""
+
+
+def _complements(alphabet: str) -> npt.NDArray[np.uint8] | None:
+    """Return the complement of each letter index, shape (256,); None where a letter has none.
+
+    An unknown letter stays unknown.
+    """
+    rna = "U" in alphabet and "T" not in alphabet
+    pairs = {a: "U" if rna and b == "T" else b for a, b in _COMPLEMENTS.items()}
+    found = [alphabet.find(pairs.get(letter.upper(), "?")) for letter in alphabet]
+    if not found or min(found) < 0:
+        return None
+    table = np.arange(256, dtype=np.uint8)
+    table[: len(found)] = found
+    return table
+
+
+def _flipped(request: TrainRequest, batch: Batch) -> IntArray:
+    """Return a batch's indices, each moved to the item's reverse complement or not.
+
+    By a generator of the batch's own, so that it matters neither where a run was cut short nor what
+    else draws numbers.
+    """
+    chance = np.random.default_rng((*request.chance, batch.pairs))
+    return batch.index + len(request.items) * chance.integers(2, size=len(batch.index))
 
 
 def _scale(targets: Tensor) -> Scale:
@@ -165,10 +300,11 @@ def read_state(path: Path, facts: State) -> State | None:
 
 def whole_state(state: TrainState, selected: State | None = None) -> State:
     """Return all that the plain loop goes on from: with it, the state that is selected so far."""
-    optimizer = state.optimizer
+    optimizer, schedule = state.optimizer, state.schedule
     return {
         "module": state.module.state_dict(),
         "optimizer": None if optimizer is None else optimizer.state_dict(),
+        "schedule": None if schedule is None else schedule.state_dict(),
         "selected": selected,
         "chance": _generators(),
     }
@@ -183,6 +319,8 @@ def restore(state: TrainState, kept: State) -> None:
     state.module.load_state_dict(kept["module"])
     if state.optimizer is not None:
         state.optimizer.load_state_dict(kept["optimizer"])
+    if state.schedule is not None:
+        state.schedule.load_state_dict(kept["schedule"])
     _set_generators(kept["chance"])
 
 
