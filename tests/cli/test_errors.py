@@ -35,7 +35,7 @@ def is_one_sentence(answer, *, code=2):
         (["--epochs", "1"], ["epochs", "pairs", "not both"]),
         (["--device", "banana"], ["device", "'banana'", "'auto', 'cpu' or 'cuda'"]),
         (["--threads", "0"], ["threads", "got 0", "greater than or equal to 1"]),
-        (["--set", "hiden=3"], ["'hiden'", "it has batch_size, class_weights, hidden"]),
+        (["--set", "hiden=3"], ["'hiden'", "it has accumulate, batch_size, class_weights"]),
         (["--set", "hidden=0"], ["'hidden'", "got 0", "greater than or equal to 1"]),
         (["--set", "optimizer=adm"], ["'optimizer'", "'adm'", "'adam' or 'sgd'"]),
         (["--set", "hidden"], ["--set", "'hidden'", "field=value"]),

@@ -111,7 +111,7 @@ def test_overrides_are_read_as_json_and_win_over_the_preset():
 @pytest.mark.parametrize(
     ("overrides", "parts"),
     [
-        ({"hiden": "1"}, ["no field 'hiden'", "it has activation, batch_size, bias"]),
+        ({"hiden": "1"}, ["no field 'hiden'", "it has accumulate, activation, batch_size"]),
         ({"hidden": "0"}, ["'hidden'", "units in the hidden layer", "got 0", "or equal to 1"]),
         ({"hidden": "many"}, ["'hidden'", "got 'many'", "valid integer"]),
         ({"hidden": "1.5"}, ["'hidden'", "got 1.5"]),
@@ -119,7 +119,7 @@ def test_overrides_are_read_as_json_and_win_over_the_preset():
         ({"activation": "relu"}, ["'activation'", "got 'relu'", "'ReLU' or 'tanh'"]),
         ({"scale": "NaN"}, ["'scale'", "got nan", "finite"]),
         ({"scale": "Infinity"}, ["'scale'", "got inf", "finite"]),
-        ({"class_weights": "yes"}, ["'class_weights'", "'none', 'sum' or 'n'"]),
+        ({"class_weights": "yes"}, ["'class_weights'", "'none', 'sum', 'n' or 'balanced'"]),
         ({"hidden": "0", "scale": "x"}, ["'hidden'", "; field 'scale'"]),
     ],
 )
@@ -193,6 +193,7 @@ OTHER_VALUES = {
     "config": {"hidden": [65], "learning_rate": 0.05},
     "seed": 1,
     "budget_pairs": 1001,
+    "budget_seconds": 60.0,
     "stop": "budget",
     "salt": "",
     "device": "cuda",

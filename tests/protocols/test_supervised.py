@@ -8,20 +8,37 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 import codonbench
 from codonbench import Dataset, Input, Sequences, Target, Task, TaskSpec
-from codonbench.contracts import Column, Features, Ranking
+from codonbench.audit.consistency import contradictions, doubts
+from codonbench.audit.repeat import repeat
+from codonbench.contracts import (
+    Column,
+    Features,
+    GradientConfig,
+    Model,
+    ModelInfo,
+    Output,
+    Ranking,
+    SplitMetric,
+)
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.stream import BatchClock
 from codonbench.errors import ConfigError
+from codonbench.execution.in_process import train as train_here
 from codonbench.execution.prepare import prepare
-from codonbench.execution.run import run
+from codonbench.execution.run import run, run_all
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import RunSetup, unwatched
 from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss
+from codonbench.records.store import Store, read_record
+from codonbench.scoring.rescore import rescore
+from codonbench.training.loop import evaluate
 from codonbench.training.request import train_request
+from codonbench.training.state import make_state
 
 ranked_by = lambda metric: Ranking(  # noqa: E731
     metric=metric, direction="higher", columns=(Column(metric=metric, title=metric),)
@@ -472,3 +489,192 @@ def test_looks_take_less_than_a_tenth_of_a_run(n_train, validation, test, epochs
         return
     cost = ((len(walk.looks) - 1) * n_validation + n_test) / 3
     assert cost < 0.1 * position
+
+
+# What a training may be set to do, in whole runs
+
+
+class Normed(Model):
+    """A layer with batch norm and dropout before the output: its state is more than weights."""
+
+    info = ModelInfo(name="normed", version="1", summary="Batch norm and dropout")
+    Config = GradientConfig
+    encoding = "symbol_onehot_flat"
+
+    def build(self, task):
+        return nn.Sequential(
+            nn.Linear(task.length * len(task.alphabet), 16),
+            nn.BatchNorm1d(16),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Linear(16, task.n_outputs),
+        )
+
+
+@pytest.fixture(scope="module")
+def with_normed(registry, toys):
+    registry.add(toys.module("normed-toys", models=(Normed,)), "normed-shop", "1.0")
+    return registry
+
+
+def test_running_statistics_are_put_back_with_the_best_state(with_normed):
+    """The module as a run leaves it gives, in evaluation mode, the test outputs recorded."""
+    asked = {"overrides": {"learning_rate": "0.1"}, "epochs": 60}
+    request = RunRequest(model="normed", task="melting", **asked)
+    job = prepare(request, with_normed, Path("no-cache"))
+    ((referee, result),) = train_here(job, unwatched, None)
+    trajectory, module = referee.trajectory(), result.module
+    selected = trajectory.facts.selected_pairs
+    assert 0 < selected < trajectory.facts.pairs
+    assert module[1].num_batches_tracked == BatchClock(64, 360, selected).batches
+    state = make_state(Normed(job.config), job.config, train_request(0, referee.setup))
+    state.module.load_state_dict(module.state_dict())
+    np.testing.assert_array_equal(evaluate(state, "test"), trajectory.test_outputs)
+    state.module.train()
+    inputs = state.encode(state.evaluated["test"])
+    assert not torch.equal(state.module(inputs), state.module(inputs))  # dropout is at work
+
+
+EVERYTHING = {
+    "optimizer": "adamw",
+    "weight_decay": "0.01",
+    "schedule": "cosine",
+    "warmup": "0.1",
+    "gradient_clip": "1.0",
+    "accumulate": "2",
+    "precision": "bfloat16",
+    "reverse_complement": "true",
+    "class_weights": "balanced",
+}
+
+
+def test_a_run_with_all_settings_goes_on_from_a_checkpoint_to_the_bit(
+    registry, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("codonbench.training.loop.SPARING", 0)
+    request = RunRequest(
+        model="cnn",
+        task="gc-any-length",
+        epochs=4,
+        full=True,
+        overrides=EVERYTHING | {"width": "5", "channels": "8", "batch_size": "32"},
+    )
+    job = prepare(request, registry, Path("no-cache"))
+
+    def outcome(folder, watch=unwatched):
+        store = Store(tmp_path / folder)
+        (found,) = run_all(job, registry, store, watch, every=0.0)
+        return found.record, store.load_trajectory(found.record)
+
+    def interrupted(run_spec):
+        def follow(pairs, progress):
+            if pairs > 700:
+                raise KeyboardInterrupt
+
+        return follow
+
+    whole, trajectory = outcome("whole")
+    assert whole.metrics["mcc"] is not None
+    assert whole.overrides.keys() >= EVERYTHING.keys()
+    assert whole.run_spec.config.items() >= whole.overrides.items()
+    cut, _ = outcome("cut", interrupted)
+    assert cut.status == "interrupted"
+    resumed, again = outcome("cut")
+    assert resumed.weights_sha256 == whole.weights_sha256
+    np.testing.assert_array_equal(again.test_outputs, trajectory.test_outputs)
+    np.testing.assert_array_equal(again.outputs, trajectory.outputs)
+
+
+def test_balanced_weights_come_from_the_counts_of_the_training_split(registry):
+    request = RunRequest(model="cnn", task="gc-any-length", overrides={"class_weights": "balanced"})
+    job = prepare(request, registry, Path("no-cache"))
+    setup = RunSetup(job.run_specs[0], job.dataset, job.protocol, 128)
+    classes = job.dataset.targets[setup.stream.split.train]
+    expected = compute_class_weight("balanced", classes=np.array([0, 1]), y=classes)
+    np.testing.assert_allclose(setup.class_weights, expected)
+    with pytest.raises(ConfigError, match=r"'melting'.*class_weights=none"):
+        prepare(
+            RunRequest(model="cnn", task="melting", overrides={"class_weights": "balanced"}),
+            registry,
+            Path("no-cache"),
+        )
+
+
+def test_a_budget_in_examples_is_one_in_pairs(train):
+    ((pairs, _),) = train("one-layer", "melting", pairs=1_000)
+    ((examples, _),) = train("one-layer", "melting", examples=1_000)
+    assert examples.run_id == pairs.run_id
+    with pytest.raises(ValueError, match="epochs or in examples, not both"):
+        RunRequest(model="x", epochs=1, examples=1)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock of the referee's on which each look at it takes a quarter of a second."""
+    now = [0.0]
+
+    def monotonic():
+        now[0] += 0.25
+        return now[0]
+
+    monkeypatch.setattr("codonbench.protocols.referee.time.monotonic", monotonic)
+
+
+def test_a_budget_in_seconds_ends_a_run_at_the_end_of_a_batch(train, clock):
+    ((record, trajectory),) = train("one-layer", "melting", epochs=500, seconds=2.0, full=True)
+    assert record.status == "done"
+    assert record.run_spec.budget_seconds == 2.0
+    assert 0 < record.pairs < record.run_spec.budget_pairs
+    assert record.pairs == trajectory.pairs[-1] == trajectory.facts.pairs
+    assert trajectory.facts.complete
+    assert len(trajectory.test_outputs) == 100
+    assert BatchClock(64, 360, 10**9).end_of(record.pairs) == record.pairs
+    ((longer, _),) = train("one-layer", "melting", epochs=500, seconds=4.0, full=True)
+    assert longer.pairs > record.pairs
+    assert longer.comparability_key != record.comparability_key
+    assert "pairs" not in dict(contradictions(record, None))
+    assert "run_spec.budget_seconds" in dict(doubts(record, None))
+
+
+def test_a_run_ended_by_the_clock_is_not_to_be_repeated(train, registry, clock):
+    ((record, _),) = train("one-layer", "melting", epochs=500, seconds=2.0)
+    with pytest.raises(ConfigError, match="2 seconds"):
+        repeat(record, registry, Path("no-cache"))
+
+
+def test_a_task_that_counts_pairs_takes_no_seconds(toys):
+    with pytest.raises(ConfigError, match=r"'dipeptide'.*--epochs or --pairs"):
+        toys.job("mlp-64", seconds=1.0)
+
+
+class MedianError(SplitMetric):
+    """The median absolute error of the first quantity: no run was ever scored by it."""
+
+    name, version, summary = "median_error", "1", "Median absolute error"
+    serves_targets = frozenset({"quantities"})
+
+    def outputs(self, task):
+        return {self.name: Output(unit="K", direction="lower", summary=self.summary)}
+
+    def score(self, targets, outputs, task):
+        return {self.name: float(np.median(np.abs(outputs[:, 0] - targets[:, 0])))}
+
+
+def test_a_run_is_scored_by_a_metric_that_did_not_exist_when_it_was_made(registry, tmp_path):
+    job = prepare(RunRequest(model="one-layer", task="melting"), registry, Path("no-cache"))
+    store = Store(tmp_path)
+    (made,) = run_all(job, registry, store, unwatched)
+    assert "median_error" not in made.record.metrics
+    path = tmp_path / f"{made.record.name}.json"
+    metrics = {m.name: m for m in registry.metrics_of(job.dataset.spec)}
+    done = rescore(path, metrics | {"median_error": MedianError()}, registry.known_tasks)
+    assert done.outcome == "scored anew"
+    assert set(done.added) == {"median_error"}
+    assert not done.changed
+    scored = read_record(path)
+    targets = job.dataset.targets[job.dataset.splits["test"], 0]
+    outputs = store.load_trajectory(scored).test_outputs[:, 0]
+    expected = pytest.approx(np.sort(np.abs(outputs - targets))[49:51].mean())
+    assert scored.metrics["median_error"] == expected
+    assert set(scored.validation_metrics) == {*made.record.validation_metrics, "median_error"}
+    assert scored.run_id == made.record.run_id

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
 
 from rich import box
 from rich.console import Console
@@ -33,7 +36,47 @@ def output() -> Console:
 
 def messages() -> Console:
     """Return the console for progress and remarks."""
-    return _console(stderr=True)
+    return _terminal or _console(stderr=True)
+
+
+_terminal: Console | None = None
+"""The one console that prints to the terminal, while `terminal_kept` holds it."""
+
+
+@contextmanager
+def terminal_kept() -> Iterator[None]:
+    """Let nothing but `messages` print to the terminal that standard error is, if it is one.
+
+    What plugins, workers and libraries write to standard error meanwhile, as warnings, is printed
+    line by line by the same console, so above what is drawn there.
+    """
+    global _terminal
+    if not sys.stderr.isatty() or sys.stderr.fileno() != 2:
+        yield
+        return
+    sys.stderr.flush()
+    ours = os.dup(2)
+    reads, writes = os.pipe()
+    os.dup2(writes, 2)
+    os.close(writes)
+    with os.fdopen(ours, "w", 1, encoding="utf-8", errors="backslashreplace") as terminal:
+        console = _terminal = _console(stderr=True, file=terminal)
+        thread = threading.Thread(target=_pass_on, args=(reads, console), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(ours, 2)
+            thread.join(timeout=1)  # a process that a plugin left behind may hold the pipe
+            _terminal = None
+
+
+def _pass_on(reads: int, console: Console) -> None:
+    """Print the lines that come through a pipe."""
+    with os.fdopen(reads, encoding="utf-8", errors="backslashreplace") as lines:
+        for line in lines:
+            console.print(Text.from_ansi(line.rstrip("\n")), soft_wrap=True)
 
 
 def say(text: str, style: str = "", console: Console | None = None) -> None:
@@ -42,8 +85,8 @@ def say(text: str, style: str = "", console: Console | None = None) -> None:
     console.print(text, style=style, soft_wrap=not console.is_terminal)
 
 
-def _console(*, stderr: bool) -> Console:
-    console = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+def _console(*, stderr: bool, file: TextIO | None = None) -> Console:
+    console = _Console(stderr=stderr, file=file, highlight=False, markup=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _UNWATCHED_WIDTH
     return console

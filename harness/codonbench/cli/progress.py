@@ -1,10 +1,12 @@
-"""Live progress of `bench run`: a bar while a seed runs, a line of text once it has.
+"""Live progress of `bench run`: how far each seed has come, and a line of text once it is done.
 
-All of it goes to standard error. The bar is for terminals only; the lines are for everyone.
+All of it goes to standard error: a bar in a terminal, elsewhere a line every half minute.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from types import TracebackType
@@ -23,7 +25,47 @@ from codonbench.records.files import printable
 from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
 
-_REFRESH_PAIRS = 2_048  # evaluations come by the hundred; a bar need not follow each
+_REFRESH = 0.1  # seconds between two times that a bar follows a run
+_LINES = 30.0  # seconds between two lines on a run, where there is no terminal
+_STEADY = 10.0  # seconds in which time left follows most of the way when the pace changes
+_SOON = 2.0  # seconds after which a pace is known well enough to tell
+
+
+class TimeLeft:
+    """Seconds that a run still takes at most; does not jump.
+
+    A run's end is predicted from its pace since it began here. What is shown moves towards the
+    prediction bit by bit, and goes down with the clock in between.
+
+    Args:
+        total: Pairs of the budget.
+        seconds: The same in seconds, where there is such a budget.
+        now: The clock as the run begins.
+    """
+
+    def __init__(self, total: int, seconds: float | None, now: float) -> None:
+        self._total = total
+        self._latest = None if seconds is None else now + seconds
+        self._first: tuple[int, float] | None = None
+        self._end: float | None = None
+        self._heard = now
+
+    def hear(self, pairs: int, now: float) -> None:
+        """Take in that so many pairs have been presented."""
+        if self._first is None:
+            self._first = pairs, now
+        before, began = self._first
+        if pairs > before and now - began >= _SOON:
+            end = now + (now - began) * (self._total - pairs) / (pairs - before)
+            if self._latest is not None:
+                end = min(end, self._latest)
+            share = 1 - math.exp((self._heard - now) / _STEADY)
+            self._end = end if self._end is None else self._end + (end - self._end) * share
+        self._heard = now
+
+    def at(self, now: float) -> float | None:
+        """Return the seconds that are left; None as long as no pace is known."""
+        return None if self._end is None else max(self._end - now, 0.0)
 
 
 class RunDisplay(Follower):
@@ -43,6 +85,7 @@ class RunDisplay(Follower):
         self._lines = lines
         self._debug = debug
         self._bars: dict[int, TaskID] = {}
+        self._lines_of_text = live and not self._console.is_terminal and lines is None
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=12 if self._console.width < 100 else 30),
@@ -76,20 +119,27 @@ class RunDisplay(Follower):
     def watch(self, run_spec: RunSpec) -> OnSnapshot:
         """Open a bar for a run; return what follows its evaluations."""
         self._close_bar(run_spec.seed)
-        bar = self._bars[run_spec.seed] = self._progress.add_task(
-            f"seed {run_spec.seed}",
-            total=run_spec.budget_pairs,
-            pairs=0,
-            words="",
-            early=run_spec.stop != "budget",
+        seed, total, early = run_spec.seed, run_spec.budget_pairs, run_spec.stop != "budget"
+        began = time.monotonic()
+        left = TimeLeft(total, run_spec.budget_seconds, began)
+        bar = self._bars[seed] = self._progress.add_task(
+            f"seed {seed}", total=total, pairs=0, words="", early=early, left=left
         )
-        shown = -_REFRESH_PAIRS
+        shown, printed = -_REFRESH, began
 
         def follow(pairs: int, progress: str) -> None:
-            nonlocal shown
-            if pairs - shown >= _REFRESH_PAIRS:
-                shown = pairs
-                self._progress.update(bar, completed=pairs, pairs=pairs, words=progress)
+            nonlocal shown, printed
+            now = time.monotonic()
+            if now - shown < _REFRESH:
+                return
+            shown = now
+            left.hear(pairs, now)
+            self._progress.update(bar, completed=pairs, pairs=pairs, words=progress)
+            if self._lines_of_text and now - printed >= _LINES:
+                printed = now
+                rest = _rest(left.at(now), early=early)
+                words = [f"seed {seed:<3} {pairs:,} of {total:,} pairs", progress, rest]
+                say(", ".join(filter(None, words)), console=self._console)
 
         return follow
 
@@ -137,11 +187,15 @@ class _TimeLeft(ProgressColumn):
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
-        seconds = task.time_remaining
-        if seconds is None:
-            return Text("")
-        limit = "≤ " if task.fields["early"] else ""
-        return Text(f"{limit}{timedelta(seconds=round(seconds))} left", style="cyan")
+        left: TimeLeft = task.fields["left"]
+        return Text(_rest(left.at(time.monotonic()), early=task.fields["early"]), style="cyan")
+
+
+def _rest(seconds: float | None, *, early: bool) -> str:
+    """Return ``0:02:10 left``, or nothing where that is not known."""
+    if seconds is None:
+        return ""
+    return f"{'≤ ' if early else ''}{timedelta(seconds=round(seconds))} left"
 
 
 def _introduction(job: Job) -> list[str]:
@@ -149,6 +203,8 @@ def _introduction(job: Job) -> list[str]:
     run_spec, dataset = job.run_specs[0], job.dataset
     kind = " (simulated)" if dataset.simulated else ""
     budget = f"{'' if run_spec.stop == 'budget' else 'at most '}{run_spec.budget_pairs:,} pairs"
+    if run_spec.budget_seconds is not None:
+        budget += f" and {run_spec.budget_seconds:g} s"
     n = len(job.run_specs)
     seeds = f"{n} seeds, {budget} each" if n > 1 else f"1 seed, {budget}"
     return [

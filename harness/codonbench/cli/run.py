@@ -84,13 +84,14 @@ def run(
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
     # Workers come up while this process reads plugins and data; the rest is loaded in that time.
+    from codonbench.cli.console import messages, output, say, terminal_kept
     from codonbench.cli.loading import load_plugins, selection
     from codonbench.execution.executor import Executor
 
+    ctx.with_resource(terminal_kept())  # before workers inherit it
     executor = Executor(options, request, load_plugins, selection())
     ctx.call_on_close(executor.close)
     from codonbench.api import outcomes
-    from codonbench.cli.console import messages, output, say
     from codonbench.cli.progress import RunDisplay
 
     lines = sys.stdout if as_json else None
