@@ -643,7 +643,7 @@ def test_a_run_ended_by_the_clock_is_not_to_be_repeated(train, registry, clock):
 
 
 def test_a_task_that_counts_pairs_takes_no_seconds(toys):
-    with pytest.raises(ConfigError, match=r"'dipeptide'.*--epochs or --pairs"):
+    with pytest.raises(ConfigError, match=r"'dipeptide'.*--seconds"):
         toys.job("mlp-64", seconds=1.0)
 
 
