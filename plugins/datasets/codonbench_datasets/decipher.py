@@ -17,18 +17,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import JsonValue
 
 from codonbench import Task
 from codonbench.contracts import Column, Control, Outputs, Ranking, TaskSpec, required_right
+from codonbench.contracts.trajectory import IntArray
 from codonbench.data.stream import BatchClock, first_positions
 from codonbench.protocols import Evaluation, Protocol, RunSetup, Schedule
 
 if TYPE_CHECKING:
     from codonbench.contracts.run_record import RunRecord
-
-IntArray = npt.NDArray[np.int64]
 
 WINDOW_PAIRS = 64_000
 DENSE_BATCHES = 256

@@ -8,6 +8,9 @@ from codonbench.contracts import EvaluationSet, TaskSpec, Trajectory
 from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray
 from codonbench.errors import UsageError
 
+SATURATES = 0.056
+"""The p at which the scale of colour of the paper's heat map is at its end; see docs/scores.md."""
+
 
 def serves(trajectory: Trajectory) -> bool:
     """Return whether a trajectory is one of classes of a fixed set, with what its stream showed."""

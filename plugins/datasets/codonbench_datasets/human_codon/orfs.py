@@ -19,14 +19,12 @@ import numpy.typing as npt
 
 from codonbench import Dataset, Split
 from codonbench.contracts import Frozen
+from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray
 from codonbench.data.fasta import Sequences, read_fasta
 from codonbench.errors import ConfigError, DataError, StoreError
 from codonbench.records.files import write_atomically
 
-BoolArray = npt.NDArray[np.bool_]
 ByteArray = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 TRAIN_PAIRS = 576_000
 TEST_PAIRS = 64_000

@@ -8,11 +8,10 @@ from rich.text import Text
 
 from codonbench.cli.console import new_table
 from codonbench.contracts import Trajectory
-from codonbench_datasets.human_codon.asked import asked
+from codonbench_datasets.human_codon.asked import SATURATES, asked
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _CURVE_COLUMNS = 64
-_VISIBLE = 0.056  # where the colours of the paper's heat map saturate; see docs/scores.md
 
 
 def matrix(trajectory: Trajectory, width: int) -> Table:
@@ -65,4 +64,4 @@ def _percent(p: float) -> str:
 def _style(p: float, is_true: bool, is_right: bool) -> str:
     if is_true:
         return "black on green" if is_right else "white on red"
-    return "yellow" if p >= _VISIBLE else "dim"
+    return "yellow" if p >= SATURATES else "dim"

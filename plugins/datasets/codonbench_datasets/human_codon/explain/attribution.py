@@ -22,15 +22,12 @@ from itertools import combinations
 from math import factorial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
+from codonbench.contracts.trajectory import FloatArray, IntArray
 from codonbench.errors import UsageError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _MOST_POSITIONS = 10
 

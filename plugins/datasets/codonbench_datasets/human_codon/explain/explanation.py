@@ -14,12 +14,11 @@ from pydantic import Field, computed_field
 from codonbench.audit.repeat import Repetition
 from codonbench.cli.console import print_table
 from codonbench.contracts import BatchLearner, Dataset, Frozen, Model, Sequences, TaskSpec
+from codonbench.contracts.trajectory import FloatArray, IntArray
 from codonbench.data.encodings import canonical, make_encoder
 from codonbench.errors import UsageError
 from codonbench_datasets.human_codon.asked import asked
 from codonbench_datasets.human_codon.explain.attribution import (
-    FloatArray,
-    IntArray,
     advantage,
     integrated_gradients,
     shapley,

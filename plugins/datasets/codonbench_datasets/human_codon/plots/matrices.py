@@ -18,8 +18,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
 from codonbench.contracts import Trajectory
+from codonbench.contracts.trajectory import FloatArray, IntArray
 from codonbench.errors import UsageError
 from codonbench_datasets.human_codon.asked import (
+    SATURATES,
     asked,
     frames,
     probabilities,
@@ -33,17 +35,12 @@ from codonbench_datasets.human_codon.plots.style import (
     RIGHT_MAP,
     VERMILLION,
     WRONG_MAP,
-    FloatArray,
-    IntArray,
     Run,
     name_rows,
     new_figure,
     pairs_axis,
     short,
 )
-
-SATURATES = 0.056
-"""The p at which the scale of colour of the paper's heat map is at its end; see docs/scores.md."""
 
 _COURSE_COLUMNS = 400
 

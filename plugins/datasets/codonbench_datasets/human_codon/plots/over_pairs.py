@@ -9,8 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from codonbench.contracts.trajectory import FloatArray
 from codonbench.errors import UsageError
 from codonbench.ranking.statistics import censored_median
+from codonbench_datasets.decipher import CONFIDENCE
 from codonbench_datasets.human_codon.asked import (
     all_seen,
     probabilities,
@@ -23,7 +25,6 @@ from codonbench_datasets.human_codon.plots.style import (
     FAINT,
     GREY,
     LINES,
-    FloatArray,
     Run,
     fixed_ticks,
     new_figure,
@@ -33,7 +34,6 @@ from codonbench_datasets.human_codon.plots.style import (
     steps,
 )
 
-_CONFIDENT = 0.9  # the headline threshold of `confident_pairs`; see docs/scores.md
 _POINTS = 400
 
 Dash = str | tuple[int, tuple[int, ...]]
@@ -86,9 +86,9 @@ def _draw_right(axes: Axes, runs: Row, chosen: int, inputs: list[int], name: str
 
 def _draw_confidence(axes: Axes, runs: Row, chosen: int) -> None:
     _lines(axes, runs, chosen, [true_probabilities(r.trajectory).min(axis=1) for r in runs])
-    axes.axhline(_CONFIDENT, color=GREY, linewidth=0.6, linestyle=(0, (4, 3)))
+    axes.axhline(CONFIDENCE, color=GREY, linewidth=0.6, linestyle=(0, (4, 3)))
     place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "va": "top", "color": "#555555"}
-    note(axes, "confident: 0.9", (0, _CONFIDENT), (4, -3), **place)
+    note(axes, "confident: 0.9", (0, CONFIDENCE), (4, -3), **place)
     axes.set_ylim(-0.03, 1.04)
     axes.set_ylabel(f"lowest p(true)\nof any {runs[chosen].unit}")
     fixed_ticks(axes, [0, 0.5, 1])

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.sparse.csgraph import connected_components
 
+from codonbench.contracts.trajectory import IntArray
 from codonbench_datasets.human_codon.plots.embedding import Embedding
 from codonbench_datasets.human_codon.plots.style import (
     BLACK,
     LINES,
-    IntArray,
     Run,
     new_figure,
     note,
