@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codonbench import Dataset, Sequences
-from codonbench.data.fasta import read_fasta, read_table
+from codonbench.data.fasta import read_fasta
 from codonbench.errors import DataError
-from codonbench_datasets.human_codon import orfs as orfs_module
 from codonbench_datasets.human_codon.orfs import (
     CODONS,
     REASONS,
@@ -20,7 +19,6 @@ from codonbench_datasets.human_codon.orfs import (
     codon_letters,
     curate,
     genetic_code,
-    load_orfs,
     pick_orfs,
 )
 from codonbench_datasets.human_codon.task import human_codon_spec
@@ -239,74 +237,3 @@ def test_checksum_follows_content_and_code(tmp_path: Path) -> None:
     assert one.checksum(code) == same.checksum(code)
     sums = {orfs.checksum(code) for orfs in (one, other_lengths, other_codons)}
     assert len({*sums, one.checksum(genetic_code(11))}) == 4
-
-
-def only_cached(cache: Path) -> Path:
-    (path,) = (cache / "curated").iterdir()
-    return path
-
-
-def no_reading(_: str | Path) -> None:
-    raise AssertionError("read although it is cached")
-
-
-def test_curated_orfs_come_back_from_the_cache(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, cache = write(tmp_path, "ATGCCCTAA", "CCC"), tmp_path / "new" / "cache"
-    first, sha256 = load_orfs(path, genetic_code(1), cache)
-    monkeypatch.setattr(orfs_module, "curate", no_reading)
-    moved = path.rename(tmp_path / "moved.fa")
-    again, same = load_orfs(moved, genetic_code(1), cache)
-    assert sha256 == same
-    assert texts(again) == texts(first)
-    assert again.report == first.report
-    assert list((cache / "curated").glob("*.tmp")) == []
-
-
-def test_the_cache_tells_codes_contents_and_readers_apart(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    path = write(tmp_path, "ATGCCCTAA")
-    load_orfs(path, genetic_code(1), cache)
-    load_orfs(path, genetic_code(2), cache)
-    load_orfs(write(tmp_path, "ATGCCGTAA"), genetic_code(1), cache)
-    with pytest.raises(DataError, match="is not a table"):
-        load_orfs(path, genetic_code(1), cache, read_table)
-    assert len(list((cache / "curated").iterdir())) == 3
-
-
-@pytest.mark.parametrize("damage", ["empty", "junk", "cut", "flipped", "other"])
-def test_a_damaged_cache_file_is_made_anew(damage: str, tmp_path: Path) -> None:
-    path, cache = write(tmp_path, "ATG" + "CCCGGG" * 40 + "TAA"), tmp_path / "cache"
-    first, _ = load_orfs(path, genetic_code(1), cache)
-    kept = only_cached(cache)
-    whole = kept.read_bytes()
-    middle = whole.index(first.codons.tobytes()) + 50
-    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
-    contents = {"empty": b"", "junk": b"junk", "cut": whole[:-100], "flipped": flipped}
-    if damage == "other":
-        with kept.open("wb") as file:
-            np.savez(file, something=np.zeros(3))
-    else:
-        kept.write_bytes(contents[damage])
-    again, _ = load_orfs(path, genetic_code(1), cache)
-    assert texts(again) == texts(first)
-    assert kept.read_bytes() == whole
-
-
-def test_a_cache_that_cannot_be_written_costs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(tmp_path, "ATGCCCTAA")
-    blocked = tmp_path / "file"
-    blocked.write_text("not a folder")
-    orfs, _ = load_orfs(path, genetic_code(1), blocked)
-    assert len(orfs) == 1
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(np, "savez", full)
-    orfs, _ = load_orfs(path, genetic_code(1), tmp_path / "cache")
-    assert len(orfs) == 1
-    assert not list((tmp_path / "cache").rglob("*.*"))

@@ -1,4 +1,4 @@
-"""Where downloads and curated sequences are kept, and whether the network may be used."""
+"""Where downloads are kept, and whether the network may be used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return where downloads and curated sequences are kept.
+    """Return where downloads are kept.
 
     ``CODONBENCH_CACHE`` where that is set, else the platform's own cache folder.
     """

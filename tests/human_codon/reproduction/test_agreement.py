@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 
+from codonbench.plugins.shipped_files import find_file
 from codonbench_datasets.human_codon.reproduction.agreement import (
     chance_outside,
     judge,
@@ -12,9 +13,9 @@ from codonbench_datasets.human_codon.reproduction.agreement import (
     too_early,
 )
 from codonbench_datasets.human_codon.reproduction.publications import (
+    SHIPPED,
     Cell,
     Reading,
-    find_publication,
     read_publication,
 )
 from codonbench_metrics.deciphering import printed_pairs
@@ -37,7 +38,7 @@ def cell(epoch, pairs=None, rounded_to=1, censored=False):
 
 @pytest.fixture(scope="module")
 def joiret2023():
-    return read_publication(find_publication("joiret2023"))
+    return read_publication(find_file("joiret2023", *SHIPPED))
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,8 @@ import pytest
 from codonbench import errors
 from codonbench.contracts.run_spec import configure
 from codonbench.execution.suites import find_suite, read_suite
-from codonbench_datasets.human_codon.reproduction.publications import (
-    find_publication,
-    read_publication,
-    shipped_publications,
-)
+from codonbench.plugins.shipped_files import find_file, shipped_files
+from codonbench_datasets.human_codon.reproduction.publications import SHIPPED, read_publication
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -118,7 +115,7 @@ def test_two_readings_of_one_protocol_are_refused(publication):
 
 def test_an_unknown_name_lists_what_is_shipped():
     with pytest.raises(errors.UnknownNameError, match=r"did you mean 'joiret2023'\?"):
-        find_publication("joiret2032")
+        find_file("joiret2032", *SHIPPED)
     with pytest.raises(errors.StoreError, match="cannot be read"):
         read_publication(Path("nowhere.toml"))
 
@@ -130,13 +127,13 @@ def test_a_strangers_publication_is_found_without_importing_the_package(tmp_path
     (folder / "theirs.toml").write_text(HEAD)
     monkeypatch.syspath_prepend(tmp_path)
     point = EntryPoint("stranger_with_table", "stranger_with_table", "codonbench")
-    assert list(shipped_publications([point])) == ["theirs"]
+    assert list(shipped_files(*SHIPPED, [point])) == ["theirs"]
 
 
-@pytest.mark.parametrize("name", sorted(shipped_publications()))
+@pytest.mark.parametrize("name", sorted(shipped_files(*SHIPPED)))
 def test_a_shipped_publication_is_repeated_by_its_suite(name, toys):
     """Every reading and reference is a run of the suite, as configurations and not by spelling."""
-    found = read_publication(shipped_publications()[name])
+    found = read_publication(shipped_files(*SHIPPED)[name])
     assert found.name == name
     requests = read_suite(find_suite(found.suite)).requests
     run = {(r.model, *_settled(r.model, r.overrides, toys)) for r in requests}
@@ -164,7 +161,7 @@ def _settled(model, overrides, toys):
 
 def test_the_published_instrument_is_the_tasks_own(toys):
     """64 inputs after batches 3000, 6000 and 9000 of 64, in epochs of 576,000."""
-    found = read_publication(find_publication("joiret2023"))
+    found = read_publication(find_file("joiret2023", *SHIPPED))
     dataset = toys.installed.task(found.task).task
     loaded = dataset.load(dataset.default_data, dataset.Options(), cache=Path("no-cache"))
     instrument = found.instrument
@@ -184,7 +181,7 @@ def test_the_published_instrument_is_the_tasks_own(toys):
 def test_the_page_on_publications_is_true(publication):
     page = (ROOT / "docs" / "publications.md").read_text()
     (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.M | re.S)
-    shown, shipped = publication(example), read_publication(find_publication("joiret2023"))
+    shown, shipped = publication(example), read_publication(find_file("joiret2023", *SHIPPED))
     assert shown.instrument == shipped.instrument
     assert all(cell in shipped.cells for cell in shown.cells)
     assert all(reference in shipped.references for reference in shown.references)

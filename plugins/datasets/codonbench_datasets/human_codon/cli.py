@@ -226,12 +226,10 @@ def reproduce(
     whole budget: hours. Generated sections lie between markers; what people
     write around them stays. The same records give the same bytes.
     """
-    from codonbench_datasets.human_codon.reproduction.publications import (
-        find_publication,
-        read_publication,
-    )
+    from codonbench.plugins.shipped_files import find_file
+    from codonbench_datasets.human_codon.reproduction.publications import SHIPPED, read_publication
 
-    source = find_publication(name)
+    source = find_file(name, *SHIPPED)
     publication = read_publication(source)
     beside = source.parent / publication.suite
     suite = str(beside) if beside.is_file() else publication.suite

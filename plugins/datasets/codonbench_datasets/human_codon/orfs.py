@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import zipfile
-import zlib
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +14,8 @@ import numpy.typing as npt
 from codonbench import Dataset, Split
 from codonbench.contracts import Frozen
 from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray
-from codonbench.data.fasta import Sequences, read_fasta
-from codonbench.errors import ConfigError, DataError, StoreError
-from codonbench.records.files import write_atomically
+from codonbench.data.fasta import Sequences
+from codonbench.errors import ConfigError, DataError
 
 ByteArray = npt.NDArray[np.uint8]
 
@@ -112,8 +105,6 @@ def codon_letters() -> IntArray:
 
 
 # Real ORFs
-
-_FORMAT = 1  # of the cache; raise it whenever reading or curation changes what is kept
 
 REASONS = (
     "no sequence",
@@ -329,78 +320,6 @@ class OrfDataset(Dataset):
         offsets = np.cumsum(lengths[picked]) - lengths[picked]
         where = np.repeat(begins - offsets, lengths[picked])[:needed] + np.arange(needed)
         return shuffled_split(self.orfs.codons[where].astype(np.int64), rng)
-
-
-def load_orfs(
-    path: str | Path,
-    code: GeneticCode,
-    cache: Path,
-    read: Callable[[str | Path], Sequences] = read_fasta,
-) -> tuple[Orfs, str]:
-    """Read and curate a file, or take what an earlier call made of the same content.
-
-    A cached copy that is damaged is made anew; a cache folder that cannot be written costs
-    time and nothing else.
-
-    Args:
-        path: The file.
-        code: Says which codons are stops.
-        cache: A folder to keep curated ORFs in; made when missing.
-        read: How to read the file.
-
-    Returns:
-        The ORFs, and the SHA-256 (hex) of the file as stored.
-
-    Raises:
-        DataError: The file cannot be read, or holds nothing usable.
-    """
-    sha256 = _file_sha256(path)
-    if sha256 is None:  # no readable file: reading it says why
-        return curate(read(path), code, str(path)), ""
-    kept = cache / "curated" / f"{sha256[:32]}-{read.__name__}-code{code.number}-v{_FORMAT}.npz"
-    orfs = _load(kept, code)
-    if orfs is None:
-        orfs = curate(read(path), code, str(path))
-        _save(kept, orfs, code)
-    return orfs, sha256
-
-
-def _file_sha256(path: str | Path) -> str | None:
-    """Return the SHA-256 (hex) of a regular file, None where there is none to read."""
-    try:
-        if not Path(path).is_file():
-            return None
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError):
-        return None
-
-
-def _load(path: Path, code: GeneticCode) -> Orfs | None:
-    """Return the ORFs stored at `path`, or None where they are missing or damaged."""
-    try:
-        # np.load forgets to close what it opened where a file is damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            dropped = dict(zip(REASONS, stored["dropped"].tolist(), strict=True))
-            orfs = Orfs(stored["codons"], stored["lengths"], dropped)
-            intact = str(stored["checksum"]) == orfs.checksum(code)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error):
-        return None
-    return orfs if intact else None
-
-
-def _save(path: Path, orfs: Orfs, code: GeneticCode) -> None:
-    """Store the ORFs, whole or not at all: where there is no room the run goes on without."""
-    buffer = io.BytesIO()
-    with suppress(OSError, StoreError):
-        np.savez(
-            buffer,
-            codons=orfs.codons,
-            lengths=orfs.lengths,
-            dropped=np.array([orfs.dropped[reason] for reason in REASONS]),
-            checksum=np.array(orfs.checksum(code)),
-        )
-        write_atomically(path, buffer.getvalue())
 
 
 # Simulated ORFs

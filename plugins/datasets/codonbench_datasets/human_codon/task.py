@@ -10,6 +10,7 @@ or that gains from its order (synonyms mostly share two nucleotides), loses what
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -36,10 +37,10 @@ from codonbench_datasets.human_codon.orfs import (
     Orfs,
     SimulatedDataset,
     codon_letters,
+    curate,
     expected_frequencies,
     genetic_code,
     human_usage,
-    load_orfs,
     orf_lengths,
 )
 
@@ -191,7 +192,7 @@ class HumanCodon(DecipheredTask):
         Args:
             data: A name from `data_names`, or the path of a FASTA file, plain or gzip.
             options: A `HumanCodonOptions`.
-            cache: A folder for downloads and curated ORFs; it may not exist yet.
+            cache: A folder for downloads; it may not exist yet.
             offline: True forbids any network access.
 
         Returns:
@@ -218,13 +219,13 @@ class HumanCodon(DecipheredTask):
         if data in self.data_names:
             source = self.source(data)
             path = download.fetch(source, cache, offline=offline)
-            return _load_orfs(path, code, cache, name=data, url=source.url)
+            return _load_orfs(path, code, name=data, url=source.url)
         if not _may_exist(data):
             near = get_close_matches(data, self.data_names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "--data takes a FASTA file or one of "
             names = "" if near else ", ".join(self.data_names)
             raise DataError(f"no file {data!r}; {hint}{names}")
-        return _load_orfs(data, code, cache, name=Path(data).name)
+        return _load_orfs(data, code, name=Path(data).name)
 
 
 def _may_exist(path: str) -> bool:
@@ -267,14 +268,12 @@ def _load_usage(code: GeneticCode, mean_length: int | None) -> Dataset:
     )
 
 
-def _load_orfs(
-    path: str | Path, code: GeneticCode, cache: Path, *, name: str, url: str = ""
-) -> Dataset:
+def _load_orfs(path: str | Path, code: GeneticCode, *, name: str, url: str = "") -> Dataset:
     """Return the curated ORFs of a file, `name` being what records call it."""
     read = read_table if name == JOIRET2023.name else read_fasta
-    orfs, sha256 = load_orfs(path, code, cache, read)
+    orfs = curate(read(path), code, str(path))
     provenance: dict[str, str | int | float] = {
-        "file_sha256": sha256,
+        "file_sha256": _file_sha256(Path(path)),
         "orfs": len(orfs),
         "codons": len(orfs.codons),
         "mean_length": float(orfs.lengths.mean()),
@@ -295,6 +294,14 @@ def _load_orfs(
         provenance={**provenance, "url": url} if url else provenance,
         orfs=orfs,
     )
+
+
+def _file_sha256(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file; empty for a pipe, which can be read only once."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _gaps(orfs: Orfs) -> tuple[str, ...]:

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,7 +13,10 @@ from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from codonbench.contracts import Frozen, MetricName, Name
 from codonbench.errors import ConfigError
-from codonbench.plugins.shipped_files import find_file, read_tables, shipped_files
+from codonbench.plugins.shipped_files import read_tables
+
+SHIPPED = ("publications", "publication")
+"""Folder of a package and kind, as `codonbench.plugins.shipped_files` names them."""
 
 
 class Reading(Frozen):
@@ -164,20 +165,6 @@ class Publication(Frozen):
     def budget_pairs(self) -> int:
         """Pairs that each run presents."""
         return self.budget_epochs * self.instrument.epoch_pairs
-
-
-def shipped_publications(points: Iterable[EntryPoint] | None = None) -> dict[str, Path]:
-    """Return the publications that installed packages ship, by name."""
-    return shipped_files("publications", "publication", points)
-
-
-def find_publication(name: str) -> Path:
-    """Return the file of a publication given as a path or as a shipped name.
-
-    Raises:
-        UnknownNameError: It is neither; lists what is shipped.
-    """
-    return find_file(name, "publications", "publication")
 
 
 def read_publication(path: Path) -> Publication:
