@@ -101,6 +101,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "gue_tf_0").mkdir()
     for split, rows in (("train", 200), ("dev", 40), ("test", 40)):
         (tmp_path / "gue_tf_0" / f"{split}.csv").write_text(table(rows))
+    (tmp_path / "mine.csv").write_text(table(200))
     parts = [table(40, split, ("other", "promoter")) for split in ("train", "test")]
     (tmp_path / "promoters.csv").write_text(parts[0] + parts[1].partition("\n")[2])
     assert bench("bench run --model mlp-64", tmp_path, monkeypatch) == 0

@@ -158,6 +158,8 @@ class Table:
 
 def _lengths(items: Sequences) -> str:
     lengths = items.lengths
+    if lengths.min() == lengths.max():
+        return f"{lengths[0]:,} letters"
     return f"{lengths.min():,} to {lengths.max():,} letters, median {np.median(lengths):,.0f}"
 
 
