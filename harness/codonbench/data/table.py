@@ -212,7 +212,7 @@ class _Reader:
         """Gather the rows of a file."""
         before = self._rows
         for chunk in where.chunks(path, self._form.columns, self._form.features, MOST_ROWS):
-            self._chunks.append((self._rows, replace(chunk, frame=chunk.frame[:0])))
+            self._chunks.append((self._rows, replace(chunk, frame=chunk.frame[:0].copy())))
             self._take(chunk)
             self._rows += len(chunk.frame)
         if self._rows == before:

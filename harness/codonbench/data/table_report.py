@@ -126,6 +126,12 @@ def warnings(table: Table) -> tuple[str, ...]:
         for index, name in enumerate(table.classes):
             if index not in trained:
                 sentences.append(f"class {name!r} is in no training item, so none can be learned")
+    if table.classes and table.groups is not None and len(table.splits) < 3:
+        for index, name in enumerate(table.classes):
+            if len(np.unique(table.groups[table.targets == index])) == 1:
+                sentences.append(
+                    f"class {name!r} is in one group alone, so of train and test it is in one"
+                )
     if isinstance(table.items, Sequences) and table.items.lengths.max() > _LONG:
         row = int(table.items.lengths.argmax())
         sentences.append(
