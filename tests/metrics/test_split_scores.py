@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import mannwhitneyu, rankdata
-from sklearn.metrics import log_loss
+from sklearn.metrics import f1_score, log_loss
 
-from codonbench import NOT_MEASURED, Input, Target, TaskSpec, Trajectory
+from codonbench import NOT_MEASURED, Input, SplitMetric, Target, TaskSpec, Trajectory
 from codonbench.contracts import TrajectoryFacts
 from codonbench.plugins.discovery import load_registry
 
@@ -251,3 +251,50 @@ def test_a_run_that_was_never_tested_has_no_score(metrics):
     untested = Trajectory(TWO, facts, np.array([0]), np.zeros((1, 3, 2)), np.array([0, 1, 1]))
     for name in CLASS_SCORES:
         assert metrics[name].metric.compute(untested, TWO) == {name: NOT_MEASURED}
+
+
+LABELS = task("a", "b c", "rare", kind="labels")
+NAN = np.nan
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second"),
+    [
+        ("auroc", 3 / 4, 1.0),  # of 4 pairs one is the wrong way round
+        ("auprc", (1 / 1 + 2 / 3) / 2, 1.0),
+        ("macro_f1", 1 / 2, 1.0),  # one of two is found, and one that is none
+        ("log_loss", None, None),
+        ("brier", None, None),
+    ],
+)
+def test_each_label_has_a_score_and_the_mean_is_of_those_that_have(metrics, name, first, second):
+    targets = np.float32([[1, 1, 0], [0, NAN, 0], [1, 0, 0], [0, 0, 0]])
+    outputs = np.float32([[2, 3, -1], [1, 9, -1], [-1, -3, -1], [-2, -3, -1]])
+    found = metrics[name].metric.score(targets, outputs, LABELS)
+    assert list(found) == [name, f"{name}_a", f"{name}_b_c", f"{name}_rare"]
+    assert list(metrics[name].metric.outputs(LABELS)) == list(found)
+    if name in ("auroc", "auprc"):
+        assert found[f"{name}_rare"] is None
+    own = [value for value in list(found.values())[1:] if value is not None]
+    assert found[name] == pytest.approx(np.mean(own))
+    p = 1 / (1 + np.exp(-outputs.astype(float)))
+    witness = {
+        "macro_f1": [f1_score(targets[:, 0], outputs[:, 0] > 0)],
+        "log_loss": [log_loss(targets[:, 0], p[:, 0])],
+        "brier": [np.mean((p[:, 0] - targets[:, 0]) ** 2)],
+    }.get(name, [first])
+    assert found[f"{name}_a"] == pytest.approx(witness[0])
+    assert second is None or found[f"{name}_b_c"] == pytest.approx(second)
+
+
+def test_the_area_of_labels_in_samples_is_that_of_the_items_drawn(metrics):
+    rng = np.random.default_rng(3)
+    targets = rng.integers(0, 2, (30, 3)).astype(np.float32)
+    targets[rng.random((30, 3)) < 0.2] = NAN
+    outputs = rng.normal(size=(30, 3)).round(1).astype(np.float32)
+    counts = rng.multinomial(30, np.full(30, 1 / 30), size=20).astype(np.float64)
+    metric = metrics["auroc"].metric
+    for name in ("auroc", "auroc_b_c"):
+        slow = SplitMetric.resampled(metric, name, targets, outputs, counts, LABELS)
+        quick = metric.resampled(name, targets, outputs, counts, LABELS)
+        np.testing.assert_allclose(quick, slow)

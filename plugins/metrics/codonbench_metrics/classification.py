@@ -1,4 +1,4 @@
-"""Scores of classes, from the answers or the probabilities given to the items of one split.
+"""Scores of classes and labels, from the answers or probabilities given to items of one split.
 
 An item is answered with the class of the largest logit; of equal ones the first, as
 `numpy.argmax` has it.
@@ -7,6 +7,7 @@ An item is answered with the class of the largest logit; of equal ones the first
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -67,6 +68,62 @@ class ClassScore(OneScore):
     """
 
     serves_targets: ClassVar[frozenset[TargetKind]] = frozenset({"classes"})
+
+
+class LabelScore(ClassScore):
+    """A score of classes that is one of several labels, too: each label's own, and their mean.
+
+    The labels' own stand beside the mean under ``auroc_LABEL``. A label whose score is undefined on
+    the test items, because all or none have it, counts in no mean; that is so for every model.
+    """
+
+    serves_targets: ClassVar[frozenset[TargetKind]] = frozenset({"classes", "labels"})
+
+    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
+        """Return the one output, and one for each label."""
+        (own,) = super().outputs(task).values()
+        return {self.name: own} | {
+            name: own.model_copy(update={"summary": f"{label}: {self.summary}"})
+            for name, label in zip(self._names(task), task.target.names, strict=False)
+        }
+
+    def _names(self, task: TaskSpec) -> list[str]:
+        """Return what each label's own value is called; nothing where the target is a class."""
+        if task.target.kind != "labels":
+            return []
+        names: dict[str, None] = {}
+        for index, label in enumerate(task.target.names):
+            name = f"{self.name}_{re.sub(r'[^A-Za-z0-9_]', '_', label)}"[:56]
+            names[f"{name}_{index}" if name in names else name] = None
+        return list(names)
+
+    def score(
+        self, targets: Targets, outputs: Outputs, task: TaskSpec
+    ) -> Mapping[str, MetricValue]:
+        """Return the value, and each label's own."""
+        if task.target.kind != "labels":
+            return super().score(targets, outputs, task)
+        own: dict[str, MetricValue] = {}
+        finite = bool(len(outputs) and np.isfinite(outputs).all())
+        for name, known, logits in zip(
+            self._names(task), targets.T, outputs.T.astype(np.float64), strict=True
+        ):
+            there = ~np.isnan(known)
+            value = None
+            if finite and there.any():
+                value = self.of_label(known[there].astype(np.int64), logits[there])
+            own[name] = None if value is None else float(value)
+        values = [float(value) for value in own.values() if isinstance(value, float)]
+        return {self.name: float(np.mean(values)) if values else None} | own
+
+    @abstractmethod
+    def of_label(self, targets: IntArray, logits: FloatArray) -> float | None:
+        """Return the score of one label; None where it is undefined.
+
+        Args:
+            targets: 0 or 1 for each item, shape (n,), n >= 1.
+            logits: Shape (n,), all finite.
+        """
 
 
 def log_probabilities(logits: FloatArray) -> FloatArray:
@@ -169,7 +226,7 @@ class Mcc(ClassScore):
         return _counts.mcc(confusions(targets, outputs, counts))
 
 
-class MacroF1(ClassScore):
+class MacroF1(LabelScore):
     """The mean F1 of the classes that some item or some answer is of; 0 for one never right."""
 
     name = "macro_f1"
@@ -182,11 +239,18 @@ class MacroF1(ClassScore):
 
         return float(f1_score(targets, outputs.argmax(axis=1), average="macro", zero_division=0))
 
+    def of_label(self, targets: IntArray, logits: FloatArray) -> float:
+        """Return F1 of the items that probably have the label; 0 where none has or is said to."""
+        from sklearn.metrics import f1_score
 
-class Auroc(ClassScore):
+        return float(f1_score(targets, logits > 0, zero_division=0))
+
+
+class Auroc(LabelScore):
     """The chance that an item of a class is ranked above one of the rest, ties counting half."""
 
     name = "auroc"
+    default_for: ClassVar[frozenset[TargetKind]] = frozenset({"labels"})
     unit = "area"
     summary = "Area under the ROC curve on the test items; of several classes, mean of one-vs-rest"
 
@@ -197,18 +261,33 @@ class Auroc(ClassScore):
         asked = one_against_rest(targets, outputs)
         return float(np.mean([roc_auc_score(*pair) for pair in asked])) if asked else None
 
+    def of_label(self, targets: IntArray, logits: FloatArray) -> float | None:
+        """Return the area; None where all or none have the label."""
+        from sklearn.metrics import roc_auc_score
+
+        return float(roc_auc_score(targets, logits)) if np.ptp(targets) else None
+
     def resampled(
         self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
     ) -> FloatArray:
         """Return the score of each sample, from counts."""
-        asked = one_against_rest(targets, outputs.astype(np.float64))
-        areas = np.array([_counts.auroc(is_of == 1, scores, counts) for is_of, scores in asked])
+        wide = outputs.astype(np.float64)
+        if task.target.kind == "labels":
+            own = self._names(task)
+            chosen = [own.index(name)] if name in own else range(len(own))
+            asked = [(targets[:, k], wide[:, k], ~np.isnan(targets[:, k])) for k in chosen]
+        else:
+            whole = np.ones(len(wide), dtype=np.bool_)
+            asked = [(is_of, scores, whole) for is_of, scores in one_against_rest(targets, wide)]
+        areas = np.array(
+            [_counts.auroc(is_of == 1, scores, counts * there) for is_of, scores, there in asked]
+        )
         there = np.isfinite(areas)
         with np.errstate(invalid="ignore"):
             return np.asarray(np.where(there, areas, 0).sum(axis=0) / there.sum(axis=0))
 
 
-class Auprc(ClassScore):
+class Auprc(LabelScore):
     """The mean precision over the ranks at which an item of the class is found."""
 
     name = "auprc"
@@ -224,8 +303,14 @@ class Auprc(ClassScore):
         asked = one_against_rest(targets, outputs)
         return float(np.mean([average_precision_score(*pair) for pair in asked])) if asked else None
 
+    def of_label(self, targets: IntArray, logits: FloatArray) -> float | None:
+        """Return the area; None where all or none have the label."""
+        from sklearn.metrics import average_precision_score
 
-class LogLoss(ClassScore):
+        return float(average_precision_score(targets, logits)) if np.ptp(targets) else None
+
+
+class LogLoss(LabelScore):
     """The mean of -log p(class of the item), in nats; no probability is clipped."""
 
     name = "log_loss"
@@ -237,8 +322,12 @@ class LogLoss(ClassScore):
         """Return the score."""
         return float(-log_probabilities(outputs)[np.arange(len(targets)), targets].mean())
 
+    def of_label(self, targets: IntArray, logits: FloatArray) -> float:
+        """Return the mean negative log-probability of what is right."""
+        return float(np.mean(np.logaddexp(0, logits) - targets * logits))
 
-class Brier(ClassScore):
+
+class Brier(LabelScore):
     """The mean of (p - y)^2: of two classes for the second, 0 to 1; of more in sum, 0 to 2."""
 
     name = "brier"
@@ -255,6 +344,10 @@ class Brier(ClassScore):
         if n_classes == 2:
             return float(brier_score_loss(targets, p[:, 1], labels=[0, 1]))
         return float(brier_score_loss(targets, p, labels=list(range(n_classes))))
+
+    def of_label(self, targets: IntArray, logits: FloatArray) -> float:
+        """Return the mean squared error of the probabilities."""
+        return float(np.mean((np.exp(-np.logaddexp(0, -logits)) - targets) ** 2))
 
 
 BINS = 15
