@@ -211,6 +211,13 @@ def test_items_in_two_splits_are_counted_with_those_of_another_class():
     )
 
 
+def test_labels_are_counted_and_quantities_have_a_range(opened):
+    *_, labels = opened("sequence,a,b\nACGT,0,1\nACGA,1,\nACGC,1,1\n", target="a,b")
+    assert {"a: 2 of 3", "b: 2 of 2", "1 of 6 targets are missing"} <= set(labels.report)
+    *_, quantities = opened("sequence,y\nACGT,0.5\nACGA,1.5\nACGC,4\n")
+    assert "y: 0.5 to 4, mean 2" in quantities.report
+
+
 def test_equal_items_stay_in_one_split_where_it_is_cut(opened):
     *_, dataset = opened(TABLE + ROWS + ROWS)
     assert len(set(dataset.groups.tolist())) < len(dataset.items)

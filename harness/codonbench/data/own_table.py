@@ -43,7 +43,7 @@ from codonbench.data.table_files import (
     find_files,
 )
 from codonbench.data.table_guess import TableOptions, guess
-from codonbench.data.table_report import duplicates, warnings
+from codonbench.data.table_report import duplicates, targets, warnings
 from codonbench.errors import ConfigError, DataError
 
 MetricsOf = Callable[[TaskSpec], Sequence[Metric]]
@@ -139,7 +139,13 @@ def open_table(
         splits=table.splits or {"train": np.arange(len(table.items))},
         ids=table.ids,
         groups=groups,
-        report=(_understood(options, columns), *table.report(), *_cut(table), *warned),
+        report=(
+            _understood(options, columns),
+            *table.report(),
+            *targets(table, spec.target.names),
+            *_cut(table),
+            *warned,
+        ),
     )
     everything = np.zeros(0, dtype=np.int64)
     parts = {split: dataset.splits.get(split, everything) for split in ("validation", "test")}

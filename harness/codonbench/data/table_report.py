@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -16,6 +16,7 @@ IntArray = npt.NDArray[np.int64]
 COMPLEMENT = str.maketrans("ACGTU", "TGCAA")
 
 _LONG = 100_000  # letters above which a batch of them may not fit a device
+_SHOWN = 8  # labels or quantities
 _TOGETHER = 1 << 24  # letters that are reversed at a time
 
 
@@ -64,6 +65,27 @@ def _complement(alphabet: str) -> npt.NDArray[np.uint8] | None:
     table = np.full(256, UNKNOWN, dtype=np.uint8)
     table[:4] = [upper.index(letter.translate(COMPLEMENT)) for letter in upper]
     return table
+
+
+def targets(table: Table, names: Sequence[str]) -> tuple[str, ...]:
+    """Return how many items have each label, or the range of each quantity, for the first few.
+
+    Args:
+        table: The table.
+        names: Of its labels or quantities.
+    """
+    if table.targets.ndim == 1:
+        return ()
+    lines = []
+    for name, values in list(zip(names, table.targets.T, strict=True))[:_SHOWN]:
+        known = values[~np.isnan(values)]
+        if not len(known):
+            lines.append(f"{name}: no item has one")
+        elif np.isin(known, (0, 1)).all():
+            lines.append(f"{name}: {int(known.sum()):,} of {len(known):,}")
+        else:
+            lines.append(f"{name}: {known.min():.6g} to {known.max():.6g}, mean {known.mean():.6g}")
+    return (*lines, *(("...",) if len(names) > _SHOWN else ()))
 
 
 def duplicates(table: Table, alphabet: str) -> tuple[IntArray, tuple[str, ...]]:
