@@ -27,10 +27,9 @@ from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 
 import codonbench
-from codonbench import api, contracts, errors, protocols, testing
-from codonbench.cli import endings
-from codonbench.cli.main import app, plugin_commands
-from codonbench.cli.run import run
+from codonbench import api, cli, contracts, errors, protocols, testing
+from codonbench.cli.main import commands as bench_commands
+from codonbench.cli.main import options
 from codonbench.contracts import provenance, run_record, run_spec
 from codonbench.data import encodings
 from codonbench.plugins import hookspecs
@@ -42,7 +41,7 @@ from codonbench.testing.models import MODEL_CHECKS
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 TEMPLATE = Path(__file__).with_name("reference.md.j2")
 
-HOMES = (contracts, protocols, provenance, run_record, run_spec)
+HOMES = (contracts, protocols, run_record, run_spec, provenance)
 """Where a class that the template names may be."""
 
 SAME_FIELDS = {"Reference": contracts.Model, "DatasetFacts": contracts.Dataset}
@@ -333,7 +332,7 @@ def _spelt_out(alias: Any) -> str:
 
 def exit_code_table() -> str:
     """Return every exit code with its meaning."""
-    return table(("code", "meaning"), ((str(c), escape(m)) for c, m in endings.MEANINGS.items()))
+    return table(("code", "meaning"), ((str(c), escape(m)) for c, m in cli.MEANINGS.items()))
 
 
 def error_tree() -> str:
@@ -348,31 +347,25 @@ def error_tree() -> str:
 
 def commands() -> str:
     """Return every command with its arguments and options."""
-    assert app.registered_callback is not None
-    parts = [_options(app.registered_callback.callback)]
-    for name, function in (*_functions_of(app, "bench"), *_of_plugins()):
+    parts = [_options(options)]
+    for name, function in _functions():
         usage = " ".join([name, *_arguments(function), "[OPTIONS]"])
         parts += [f"### `{name}`", f"```text\n{usage}\n```", doc_of(function).text]
         parts += [_options(function)]
     return "\n\n".join(filter(None, parts))
 
 
-def _functions_of(group: Typer, name: str) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Yield every command's full name and function, those of groups within groups among them."""
-    for command in group.registered_commands:
-        assert command.callback is not None
-        function = run if command.name == "run" else command.callback
-        yield f"{name} {command.name or function.__name__}", function
-    for inner in group.registered_groups:
-        assert inner.typer_instance is not None
-        yield from _functions_of(inner.typer_instance, f"{name} {inner.name}")
-
-
-def _of_plugins() -> Iterator[tuple[str, Callable[..., Any]]]:
-    """Yield name and function of each command that codonbench's own plugins add."""
-    for name, point in sorted(plugin_commands(None).items()):
-        if point.dist is not None and point.dist.name == "codonbench":
-            yield f"bench {name}", point.load()
+def _functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield every command's full name and function: those of codonbench and its own plugins."""
+    for name, point in bench_commands().items():
+        if point.dist is not None and point.dist.name != "codonbench":
+            continue
+        loaded = point.load()
+        inner = loaded.registered_commands if isinstance(loaded, Typer) else ()
+        for command in inner:
+            yield f"bench {name} {command.name or command.callback.__name__}", command.callback
+        if not inner:
+            yield f"bench {name}", loaded
 
 
 def _parameters(function: Any) -> Iterator[tuple[inspect.Parameter, Any, Any]]:
@@ -464,11 +457,11 @@ def main(arguments: list[str]) -> int:
     text = page()
     if "--check" not in arguments:
         PAGE.write_text(text, encoding="utf-8")
-        return endings.DONE
+        return cli.DONE
     if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return endings.DONE
+        return cli.DONE
     print(f"docs/{PAGE.name} is out of date; write it with: python scripts/{Path(__file__).name}")
-    return endings.STALE
+    return cli.STALE
 
 
 if __name__ == "__main__":

@@ -238,8 +238,11 @@ def test_a_table_without_pyarrow_is_refused_with_the_remedy(tmp_path, finished, 
 def test_a_board_ranks_the_records_of_folders():
     codonbench.run(Given, seeds="0-1", results="a", **FAST)
     codonbench.run("untrained", results="b", workers=0, **FAST)
-    (table,) = codonbench.board("a", "b").tables
+    board = codonbench.board("a", "b")
+    (table,) = board.tables
     assert {row.model for row in (*table.rows, *table.references)} == {"given", "untrained"}
+    assert "| model " in str(board)
+    assert str(board) == repr(board) == board._repr_markdown_()
     with pytest.raises(StoreError, match="runs is no folder"):
         codonbench.board()
 

@@ -169,9 +169,9 @@ def test_the_commands_that_workflows_call_are_there(bench_commands):
 
 @pytest.fixture
 def bench_commands():
-    from codonbench.cli.main import app, plugin_commands
+    from codonbench.cli.main import commands
 
-    return {command.name for command in app.registered_commands} | set(plugin_commands(None))
+    return set(commands())
 
 
 # scripts/take_records.py

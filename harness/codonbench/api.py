@@ -165,13 +165,17 @@ def run(
 def board(*folders: str | Path) -> Board:
     """Return the board that the records of folders give (``runs`` by default).
 
+    It prints as Markdown tables, and its fields hold every figure.
+
     Raises:
         StoreError: There is no such folder.
     """
     from codonbench.ranking.board import build_board
+    from codonbench.report.markdown import PrintedBoard
 
     found = [record for folder in folders or ("runs",) for record in load_records(folder)]
-    return build_board(found, _load((), (), own_only=False).known_tasks)
+    board = build_board(found, _load((), (), own_only=False).known_tasks)
+    return PrintedBoard(**dict(board))
 
 
 def _check(further: Mapping[str, Any], given: bool, file: Path | None) -> None:

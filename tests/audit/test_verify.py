@@ -4,13 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from codonbench.audit.verify import _outside_band, same_row, verify
+from codonbench.audit.repeat import repeat
+from codonbench.audit.verify import _outside_band, compare, same_row
 from codonbench.contracts import Column, Ranking
 from codonbench.contracts.provenance import Machine
 from codonbench.errors import ConfigError, DataError
 from codonbench_datasets.decipher import RANKING
 
 CACHE = Path("no-cache")
+
+
+def verify(record, *where):
+    return compare(repeat(record, *where))
 
 
 def in_pairs(first, sustained=4_000, confident=4_000):

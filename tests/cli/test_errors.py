@@ -48,7 +48,7 @@ def is_one_sentence(answer, *, code=2):
         (["--genetic-code", "99"], ["genetic code 99 does not exist", "33"]),
         (["--data", "absent.fa"], ["'absent.fa'", "FASTA", "usage"]),
         (["--data", "usag"], ["'usag'", "did you mean 'usage'"]),
-        (["--data", "."], ["'.' is a folder", "FASTA file"]),
+        (["--data", "."], ["no file of the train split", "train.csv"]),
         (["--data", os.devnull], [os.devnull, "not a regular file"]),
         (["--data", "joiret2023", "--offline"], ["'joiret2023'", "bench data fetch joiret2023"]),
         (["--against", "nowhere"], ["--against nowhere", "no folder"]),

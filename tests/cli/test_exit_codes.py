@@ -1,14 +1,13 @@
 """Exit codes: one table in the code, the same one in the help."""
 
-from codonbench import errors
-from codonbench.cli import endings
+from codonbench import cli, errors
 
 
 def test_the_help_prints_the_table_of_exit_codes(bench):
     answer = bench("--help")
     assert answer.code == 0
     flat = " ".join(answer.out.split())
-    for code, meaning in endings.MEANINGS.items():
+    for code, meaning in cli.MEANINGS.items():
         assert f"{code} {meaning}" in flat
 
 
@@ -17,8 +16,8 @@ def test_every_exception_of_ours_ends_in_a_code_of_the_table():
     ours = [e for e in found if issubclass(e, errors.BenchError)]
     assert {e.__name__ for e in found} - {e.__name__ for e in ours} == {"CannotCapture"}
     assert {e.exit_code for e in ours} == {
-        endings.FAILED,
-        endings.UNUSABLE,
-        endings.STALE,
+        cli.FAILED,
+        cli.UNUSABLE,
+        cli.STALE,
     }
-    assert set(endings.MEANINGS) == {0, 1, 2, 3, 130}
+    assert set(cli.MEANINGS) == {0, 1, 2, 3, 130}

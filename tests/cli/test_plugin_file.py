@@ -125,7 +125,7 @@ def test_a_broken_file_is_named_with_its_last_line_and_exit_one(file, bench, cod
 
 
 def test_a_file_that_takes_long_to_load_is_named_while_it_does(file, bench, monkeypatch):
-    monkeypatch.setattr("codonbench.cli.loading._LONG", 0.2)
+    monkeypatch.setattr("codonbench.cli.options._LONG", 0.2)
     slow = bench("ls", "models", "--plugin", file(f"import time\ntime.sleep(1)\n{GOOD}"))
     assert slow.err.count("still loading mine.py; Ctrl-C ends it") == 1
     assert "single" in slow.out

@@ -23,7 +23,7 @@ def test_every_plugin_is_shown_with_its_kind_its_version_its_distribution_and_it
     rows = [line.split() for line in answer.out.splitlines()]
     assert ["human-codon", "task", "1", "task.py"] in rows
     assert ["mlp", "+", "10", "presets", "model", "1", "mlp.py"] in rows
-    assert ["pairs_consumed", "metric", "1", "first_passage.py"] in rows
+    assert ["pairs_consumed", "metric", "1", "deciphering.py"] in rows
     headings = [line for line in answer.out.splitlines() if line.startswith("codonbench ")]
     folders = ("datasets", f"datasets{os.sep}human_codon", "metrics", "models")
     for heading, folder in zip(headings, folders, strict=True):

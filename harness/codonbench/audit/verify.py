@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Literal
 
-from codonbench.audit.repeat import repeat
+from codonbench.audit.repeat import Repetition
 from codonbench.contracts import Column, Frozen, Ranking
 from codonbench.contracts.run_record import Engine, RunRecord
-from codonbench.plugins.registry import Registry
 from codonbench.records.files import printable
 from codonbench.scoring.score import Number
 
@@ -42,47 +40,21 @@ class Verdict(Frozen):
     differences: tuple[str, ...] = ()
 
 
-def verify(
-    record: RunRecord,
-    registry: Registry,
-    cache: Path,
-    data: str | None = None,
-    peers: Sequence[RunRecord] = (),
-) -> Verdict:
-    """Make a recorded run again from its record and compare; see `compare`.
-
-    Args:
-        record: What to repeat.
-        registry: The plugins.
-        cache: As in `planning.prepare`.
-        data: Where the data are, if the record's own name for them is not enough.
-        peers: Other seeds of the same row, for the band.
-
-    Raises:
-        UsageError: The model or the data are not to be had here, or the rules have changed.
-    """
-    again = repeat(record, registry, cache, data)
-    return compare(record, again.record, again.job.task.ranking, peers)
-
-
-def compare(
-    record: RunRecord, again: RunRecord, ranking: Ranking, peers: Sequence[RunRecord] = ()
-) -> Verdict:
-    """Return what a repetition says of a record.
+def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Verdict:
+    """Return what a repetition says of the record that it was made from.
 
     On the same kind of machine (processor, torch, threads) weights and metrics must be
     identical; on another, the metrics must lie in the stated band.
 
     Args:
-        record: What was recorded.
-        again: The record of its repetition.
-        ranking: The task's: what its columns show must lie in the band.
+        repetition: As `codonbench.audit.repeat.repeat` makes it.
         peers: Other seeds of the same row, for the band.
     """
+    record, again = repetition.recorded, repetition.record
     if again.machine.kind == record.machine.kind and _same_engine(again.engine, record.engine):
         return _verdict(record, again, _unequal(record, again), "identical")
     row = [peer.metrics for peer in peers if same_row(peer, record)]
-    outside = _outside_band([record.metrics, *row], again.metrics, ranking)
+    outside = _outside_band([record.metrics, *row], again.metrics, repetition.job.task.ranking)
     return _verdict(record, again, outside, "within band")
 
 

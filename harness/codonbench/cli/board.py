@@ -1,30 +1,37 @@
-"""`bench leaderboard` and `bench site`: the board as Markdown and JSON, and as a page."""
+"""`bench leaderboard` and `bench site`: the board as Markdown, JSON, a page, and in a terminal."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.text import Text
 
+from codonbench.cli.console import new_table, output, say
 from codonbench.cli.options import (
     RESULTS,
     PluginOption,
     PluginsDirOption,
     ResultsOption,
     board_folder,
+    load_plugins,
 )
+from codonbench.contracts import Task
+from codonbench.contracts.run_record import FINISHED, RunRecord
+from codonbench.contracts.run_spec import content_hash
 from codonbench.data.cache import cache_folder
-
-if TYPE_CHECKING:
-    from codonbench.contracts.run_record import RunRecord
-    from codonbench.plugins.registry import Registry
-    from codonbench.ranking.board import Board
-    from codonbench.records.store import BadRecord
-    from codonbench.report.site.files import Drawn
+from codonbench.errors import StaleError, StoreError, UsageError
+from codonbench.plugins.registry import Registry
+from codonbench.ranking.board import Board, Row, Table, board_with_outputs, build_board
+from codonbench.records.files import visible, write_atomically
+from codonbench.records.store import BadRecord, Store
+from codonbench.report import markdown
+from codonbench.report.site import files
+from codonbench.report.site.figures import all_figures
 
 _LONGEST_REASON = 400
 
@@ -46,14 +53,13 @@ def leaderboard(
     plugins_dir: PluginsDirOption = None,
     check: CheckOption = False,
 ) -> None:
-    """Write the board as Markdown, between markers of README.md, and as leaderboard.json.
+    """Write the board as Markdown, within README.md, and as leaderboard.json.
 
-    A README.md that is not there is made; one without the markers is left
-    alone. The same records give the same bytes. Each task says how its rows
-    are ranked: records of a task that is not installed are not counted.
+    It stands between markers. A README.md that is not there is made; one
+    without the markers is left alone. The same records give the same bytes.
+    Each task says how its rows are ranked: records of a task that is not
+    installed are not counted.
     """
-    from codonbench.records.files import write_atomically
-
     _, _, board, outputs = _board(results, plugin, plugins_dir)
     wanted = _files(board, board_folder(results) if out is None else out)
     stale = [path for path, content in wanted.items() if _content(path) != content]
@@ -90,16 +96,12 @@ def site(
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """Write the board as a page with pictures: site/index.html opens in any browser, from disk.
+    """Write the board as a page with pictures that any browser opens from disk.
 
-    Pictures are made from trajectories, where these are at hand, and kept from then on: one file
-    a row, for as long as it belongs to the records. --check needs committed files only.
+    Open site/index.html. Pictures are made from trajectories, where these are at hand, and kept
+    from then on: one file a row, for as long as it belongs to the records. --check needs
+    committed files only.
     """
-    from codonbench.records.files import write_atomically
-    from codonbench.records.store import Store
-    from codonbench.report.site import files
-    from codonbench.report.site.figures import all_figures
-
     folder = board_folder(results) / "site" if out is None else out
     found, registry, board, _ = _board(results, plugin, plugins_dir)
     runs, figures = files.runs_by_id(found), all_figures(registry)
@@ -127,20 +129,15 @@ def site(
 
 
 def _board(
-    results: Path, files: list[Path] | None, folders: list[Path] | None
+    results: Path, plugin: list[Path] | None, plugins_dir: list[Path] | None
 ) -> tuple[list[RunRecord | BadRecord], Registry, Board, dict[Path, bytes | None]]:
     """Return what is in a results folder, the plugins, and the board; say what is not counted.
 
     Last come the files of test outputs that are to change: their content, None to delete them.
     """
-    from codonbench.cli.loading import load_plugins
-    from codonbench.ranking.board import board_with_outputs
-    from codonbench.records.files import visible
-    from codonbench.records.store import Store
-
     store = Store(results)
     store.insist_on_folder()
-    found, registry = list(store.scan()), load_plugins(files, folders)
+    found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
     metrics = {name: entry.metric for name, entry in registry.metrics.items()}
     board, outputs = board_with_outputs(store, found, registry.known_tasks, metrics)
     for item in board.excluded:
@@ -150,8 +147,6 @@ def _board(
 
 
 def _refuse_stale(stale: Sequence[Path], command: str, check: bool) -> None:
-    from codonbench.errors import StaleError
-
     if check and stale:
         more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
         raise StaleError(
@@ -168,13 +163,10 @@ def _say_done(board: Board, done: str, *more: str) -> None:
 
 def _files(board: Board, folder: Path) -> dict[Path, bytes]:
     """Return what the board's two files should hold."""
-    from codonbench.errors import StoreError
-    from codonbench.report.markdown import NEW_PAGE, insert_between_markers, render_board
-
     page_path = folder / "README.md"
     try:
-        page = (_content(page_path) or NEW_PAGE.encode()).decode()
-        page = insert_between_markers(page, render_board(board))
+        page = (_content(page_path) or markdown.NEW_PAGE.encode()).decode()
+        page = markdown.insert_between_markers(page, markdown.render_board(board))
     except (UnicodeDecodeError, StoreError) as error:
         raise StoreError(
             f"{page_path}: {error}; add the markers where the board should stand, "
@@ -189,14 +181,161 @@ def _content(path: Path) -> bytes | None:
 
 
 def _with_embedding(
-    drawn: Drawn, runs: Mapping[str, RunRecord], registry: Registry, data: str | None
-) -> Drawn:
+    drawn: files.Drawn, runs: Mapping[str, RunRecord], registry: Registry, data: str | None
+) -> files.Drawn:
     """Return what a row is drawn from with what only a run made again can tell."""
-    from codonbench.errors import UsageError
-
     try:
         content = drawn.figures.add_embedding(drawn.content, runs, registry, cache_folder(), data)
     except UsageError as error:
         typer.echo(f"no embedding: {error}", err=True)
         return drawn
     return replace(drawn, content=content)
+
+
+# After a run, in the terminal
+
+_Column = tuple[str, Callable[[Row], str]]
+"""A heading, and what stands below it for a row."""
+
+_SHORTEST_NAME, _GAP = 12, 3
+
+
+def print_tables_of(
+    records: Sequence[RunRecord], store: Store, against: Store | None, tasks: Mapping[str, Task]
+) -> None:
+    """Print the tables in which `records` count, their own rows in bold.
+
+    Args:
+        records: The runs just made or reused.
+        store: The folder they are in; what else is there is ranked with them.
+        against: A folder of other records to rank them with, read only.
+        tasks: By name, those that say how their rows are ranked.
+    """
+    finished = [record for record in records if record.status in FINISHED]
+    mine = {_row_of(record) for record in finished}
+    found = [record for record in store.scan() if isinstance(record, RunRecord)]
+    if against is not None:  # where it holds the same row, the one just made speaks
+        own = {_row_of(record) for record in found}
+        others = (record for record in against.scan() if isinstance(record, RunRecord))
+        found += [record for record in others if _row_of(record) not in own]
+    board = build_board(found, tasks)
+    for table in board.tables:
+        if (table.key, table.device) in {row[:2] for row in mine}:
+            _print_table(table, mine)
+    for table in board.tables:
+        _print_contrasts(table, mine)
+
+
+def _row_of(record: RunRecord) -> tuple[str, ...]:
+    """Return what makes two runs count in one row of one table; first the table's own two."""
+    config = content_hash(record.run_spec.config)
+    table = (record.comparability_key, record.machine.device)
+    return (*table, record.model, config, record.plugin.distribution)
+
+
+def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
+    console, rows = output(), (*table.rows, *table.references)
+    columns = _fitting(table, console.width)
+    whole_headings = _width(columns, rows, whole_headings=True) <= console.width
+    grid = new_table()
+    for header, _ in columns:
+        if header == "model":
+            grid.add_column(header, overflow="fold")
+        else:
+            heading = header if whole_headings else header.replace(" ", "\n")
+            grid.add_column(heading, justify="right", no_wrap=True)
+    notes = []
+    for row in rows:
+        key = (table.key, table.device, row.model, row.config_sha256, row.distribution)
+        grid.add_row(*(Text(cell(row)) for _, cell in columns), style="bold" if key in mine else "")
+        if key in mine and row.notes:
+            notes.append(f"{_name(row)}: {'; '.join(map(visible, row.notes))}")
+    simulated = " (simulated)" if table.simulated else ""
+    control = f", control {table.control}" if table.control else ""
+    where = f"{table.task} on {table.data}{simulated}{control}, {table.device}"
+    statistic = table.ranking.primary.statistic.split("_")[-1]
+    console.print(f"\n{visible(where)}; {statistic}s over seeds")
+    console.print(grid)
+    for note in notes:
+        say(note, console=console)
+
+
+def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
+    """Say how own rows stand beside their controls."""
+    control = table.ranking.control
+    if control is None:
+        return
+    for contrast in table.contrasts:
+        row = (table.device, contrast.model, contrast.config_sha256, contrast.distribution)
+        if mine & {(table.key, *row), (contrast.key, *row)}:
+            name = markdown.name_text(contrast.model, contrast.overrides, contrast.distribution)
+            say(
+                f"{visible(name)}: {control.headings[2]} {visible(contrast.control)}, over "
+                f"{len(contrast.seeds)} seeds: {markdown.ratio_text(contrast.ratio)}"
+                f"{f'; {control.flag}' if contrast.faster else ''}",
+                console=output(),
+            )
+
+
+def _fitting(table: Table, width: int) -> list[_Column]:
+    """Return the columns that fit: without intervals, then parameters, then one by one.
+
+    Figures go from the last, the first stays; so do the rank and the model's name.
+    """
+    rows = (*table.rows, *table.references)
+    for intervals, parameters in ((True, True), (False, True), (False, False)):
+        columns = _columns(table, intervals, parameters)
+        if _width(columns, rows) <= width:
+            return columns
+    figures = columns[3 if table.ranking.success is None else 4 :]
+    spare = [*reversed(figures[1:]), columns[1], *columns[3 : len(columns) - len(figures)]]
+    for column in spare:
+        if _width(columns, rows) > width:
+            columns.remove(column)
+    return columns
+
+
+def _columns(table: Table, intervals: bool, parameters: bool) -> list[_Column]:
+    """Return the columns in their order; never is said so where parameters have no room."""
+    ranking, budget = table.ranking, table.budget_pairs if parameters else None
+
+    def success(row: Row) -> str:
+        text = markdown.success_text(row, ranking)
+        return text if intervals else text.split()[0]
+
+    def declared(name: str) -> _Column:
+        column = ranking.column(name)
+
+        def cell(row: Row) -> str:
+            figure = row.figure(name)
+            if figure is not None and not intervals:
+                figure = figure.model_copy(update={"low": figure.value, "high": figure.value})
+            return markdown.figure_text(figure, column, budget)
+
+        return column.title, cell
+
+    return [
+        ("#", lambda row: "ref" if row.role == "reference" else markdown.rank_text(row)),
+        ("tier", lambda row: markdown.NONE if row.tier is None else str(row.tier)),
+        ("model", _name),
+        *([] if ranking.success is None else [("success", success)]),
+        *map(declared, (ranking.brief or (ranking.metric,))[:3]),
+        *([("parameters", lambda row: f"{row.parameters:,}")] if parameters else []),
+    ]
+
+
+def _width(columns: Sequence[_Column], rows: Sequence[Row], *, whole_headings: bool = False) -> int:
+    """Return how many characters columns need, names folded, headings broken unless `whole`."""
+
+    def needed(heading: str, cell: Callable[[Row], str]) -> int:
+        if heading == "model":
+            return _SHORTEST_NAME
+        longest = len(heading) if whole_headings else max(map(len, heading.split()))
+        return max(longest, *(len(cell(row)) for row in rows))
+
+    return sum(needed(*column) + _GAP for column in columns) - _GAP
+
+
+def _name(row: Row) -> str:
+    """Return a row's label, without what a record could do to a terminal."""
+    return visible(markdown.label(row))

@@ -5,27 +5,33 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import TypeAdapter
+from rich.padding import Padding
+from rich.text import Text
 
-from codonbench.cli.endings import FAILED
-from codonbench.cli.loading import load_plugins, selection, switch_off
-from codonbench.cli.options import PluginOption, PluginsDirOption
+from codonbench import errors
+from codonbench.cli import FAILED
+from codonbench.cli.console import messages, output, say
+from codonbench.cli.options import (
+    PluginOption,
+    PluginsDirOption,
+    load_plugins,
+    note,
+    selection,
+)
+from codonbench.contracts.run_spec import configure, parse_settings
+from codonbench.plugins.discovery import discover, own_points
+from codonbench.plugins.failures import last_line, place
+from codonbench.testing.apart import CLOCK, Stopped, run_apart
+from codonbench.testing.checks import MARKS, Facts, Finding, Report, summary
 
 if TYPE_CHECKING:
     from codonbench.testing.apart import Send
-    from codonbench.testing.checks import Facts, Finding, Report
 
-_MARKS = MappingProxyType(
-    {
-        "passed": ("✓", "green"),
-        "failed": ("✗", "bold red"),
-        "warning": ("!", "yellow"),
-        "skipped": ("–", "dim"),
-    }
-)
+_STYLES = {"passed": "green", "failed": "bold red", "warning": "yellow", "skipped": "dim"}
 _WIDTH = 15  # of the column of names
 
 
@@ -73,11 +79,8 @@ def check(
     Its module is built, probed and trained for some batches on the CPU, in a
     process of its own, which is ended should it hang. Exit 1 if a check fails.
     """
-    from codonbench.contracts.run_spec import parse_settings
-    from codonbench.errors import UsageError
-
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
-        raise UsageError(f"--report {report}: give a file's name in a folder that exists")
+        raise errors.UsageError(f"--report {report}: give a file's name in a folder that exists")
     overrides = parse_settings(settings or [], "--set")
     files, folders = tuple(plugin or ()), tuple(plugins_dir or ())
     if data is not None and Path(data).exists():
@@ -88,109 +91,66 @@ def check(
     if as_json:
         typer.echo(found.model_dump_json())
     if report is not None:
-        _write(report, found, _command(request))
+        report.write_text(found.markdown(_command(request)), encoding="utf-8")
+        say(f"report written to {report}")
     if not found.ok:
         raise typer.Exit(FAILED)
 
 
-class _Heard:
-    """What the other process has told so far, shown as it comes: a line a finding.
+def _watched(request: _Request, timeout: float, show: bool) -> Report:
+    """Have the checks made in another process; show each finding as it comes."""
+    facts, parameters, findings = None, None, list[Finding]()
+    titles: dict[str, str] = {}
+    begun = "loading the plugins"
 
-    Args:
-        model: The name that is checked.
-        show: Whether anything is to be shown.
+    def add(finding: Finding) -> None:
+        findings.append(finding)
+        if show:
+            _print(finding)
 
-    Attributes:
-        facts, parameters, findings: As in a `Report`.
-    """
-
-    def __init__(self, model: str, show: bool) -> None:
-        from codonbench.cli.console import messages
-
-        self.status = messages().status("loading the plugins")
-        self.facts: Facts | None = None
-        self.parameters: int | None = None
-        self.findings: list[Finding] = []
-        self._model = model
-        self._show = show
-        self._titles: dict[str, str] = {}
-        self._begun = "loading the plugins"
-
-    def take(self, kind: str, content: Any) -> None:
-        """Take in one message.
-
-        Raises:
-            BenchError: The message is that the checks cannot be made.
-        """
-        from codonbench import errors
-        from codonbench.testing.checks import Facts, Finding
-
-        match kind:
-            case "error":
-                name, message = content
-                raise getattr(errors, name, errors.PluginError)(message)
-            case "checks":
-                self._titles = dict(content)
-            case "facts":
-                self.facts = Facts.model_validate_json(content)
-                self._print(_heading(self.facts), "bold")
-            case "begun":
-                self._begun = content
-                self.status.update(f"checking: {content}")
-            case "finding":
-                self._add(Finding.model_validate_json(content))
-            case "parameters":
-                self.parameters = content
-
-    def give_up(self, how: str) -> None:
-        """Fail the check that was begun, and skip those after it.
-
-        Raises:
-            PluginError: None was, or all is told.
-        """
-        from codonbench.errors import PluginError
-        from codonbench.testing.checks import Finding
-
-        words = f"{how}; last check begun: {self._begun}"
-        # The checks come in order, so the one at fault is the first that is missing.
-        missing = list(self._titles.items())[len(self.findings) :]
-        if not missing:
-            raise PluginError(f"checking {self._model!r} {words}")
-        (at_fault, title), *later = missing
-        self._add(Finding(id=at_fault, title=title, status="failed", words=words))
-        for check, title in later:
+    with messages().status(begun) as status:
+        try:
+            for kind, content in run_apart(_examine, (request, timeout)):
+                if kind == "error":
+                    name, message = content
+                    raise getattr(errors, name, errors.PluginError)(message)
+                if kind == "facts":
+                    facts, titles = Facts.model_validate(content[0]), dict(content[1])
+                    if show:
+                        output().print(_heading(facts), style="bold")
+                elif kind == "begun":
+                    begun = content
+                    status.update(f"checking: {begun}")
+                elif kind == "finding":
+                    add(Finding.model_validate(content))
+                elif kind == "parameters":
+                    parameters = content
+        except Stopped as how:
+            words = f"{how}; last check begun: {begun}"
+            # The checks come in order, so the one at fault is the first that is missing.
+            missing = list(titles.items())[len(findings) :]
+            if not missing:
+                raise errors.PluginError(f"checking {request.model!r} {words}") from None
+            at_fault = missing[0][0]
             why = f"{at_fault!r} did not finish"
-            self._add(Finding(id=check, title=title, status="skipped", words=why))
+            for id_, title in missing:
+                status_, said = ("failed", words) if id_ == at_fault else ("skipped", why)
+                add(Finding(id=id_, title=title, status=status_, words=said))
+    assert facts is not None
+    if show:
+        output().print(summary(findings), style="bold")
+    return Report(facts=facts, parameters=parameters, findings=tuple(findings))
 
-    def report(self) -> Report:
-        """Print the summary and return all that was found."""
-        from codonbench.testing.checks import Report, summary
 
-        assert self.facts is not None
-        self._print(summary(self.findings), "bold")
-        return Report(facts=self.facts, parameters=self.parameters, findings=tuple(self.findings))
-
-    def _add(self, finding: Finding) -> None:
-        """Keep a finding and print it: what is wrong on a line below it."""
-        self.findings.append(finding)
-        mark, style = _MARKS[finding.status]
-        brief = finding.status in ("passed", "skipped")
-        words = f": {finding.words}" if brief and finding.words else ""
-        self._print(f"{mark} {finding.id:<{_WIDTH}}", style, finding.title, words)
-        if finding.words and not brief:
-            self._print(finding.words, style, indent=4)
-
-    def _print(
-        self, text: str, style: str, plain: str = "", dim: str = "", indent: int = 0
-    ) -> None:
-        from rich.padding import Padding
-        from rich.text import Text
-
-        from codonbench.cli.console import output
-
-        if self._show:
-            line = Text.assemble((text, style), plain, (dim, "dim"))
-            output().print(Padding(line, (0, 0, 0, indent), expand=False) if indent else line)
+def _print(finding: Finding) -> None:
+    """Print a finding on a line: what is wrong on one below it."""
+    style, words = _STYLES[finding.status], finding.words
+    brief = finding.status in ("passed", "skipped")
+    mark = f"{MARKS[finding.status]} {finding.id:<{_WIDTH}}"
+    aside = f": {words}" if brief and words else ""
+    output().print(Text.assemble((mark, style), finding.title, (aside, "dim")))
+    if words and not brief:
+        output().print(Padding(Text(words, style), (0, 0, 0, 4), expand=False))
 
 
 def _heading(facts: Facts) -> str:
@@ -200,31 +160,9 @@ def _heading(facts: Facts) -> str:
     return f"{facts.model}{own} on {facts.task}, data {facts.data}"
 
 
-def _watched(request: _Request, timeout: float, show: bool) -> Report:
-    """Have the checks made in another process; show each finding as it comes."""
-    from codonbench.testing.apart import Stopped, run_apart
-
-    heard = _Heard(request.model, show)
-    with heard.status:
-        try:
-            for kind, content in run_apart(_examine, (request, timeout)):
-                heard.take(kind, content)
-        except Stopped as how:
-            heard.give_up(str(how))
-    return heard.report()
-
-
 def _examine(send: Send, argument: Any) -> None:
     """Load the plugins and make the checks: in the other process."""
-    from pydantic import TypeAdapter
-
-    from codonbench.contracts.run_spec import configure
-    from codonbench.errors import BenchError
-    from codonbench.plugins.discovery import discover, own_points
-    from codonbench.plugins.failures import place
-    from codonbench.testing.apart import CLOCK
-    from codonbench.testing.checks import last_line
-    from codonbench.testing.models import checks_of, findings, subject_of
+    from codonbench.testing.models import checks_of, findings, subject_of  # which load PyTorch
     from codonbench.testing.subject import facts_of
     from codonbench.training.determinism import pin_arithmetic
 
@@ -233,34 +171,25 @@ def _examine(send: Send, argument: Any) -> None:
     discover(own_points())
     send((CLOCK, timeout))
     try:
-        switch_off(request.switches)
+        note(switches=request.switches)
         registry = load_plugins(request.files, request.folders)
         entry, task = registry.model(request.model), registry.task(request.task).task
         owner = f"model {request.model!r}"
         config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
         subject = subject_of(entry.cls, config, task, request.data)
         facts = facts_of(request.model, subject, entry.origin)
-    except BenchError as error:
+    except errors.BenchError as error:
         send(("error", (type(error).__name__, str(error))))
         return
     except Exception as error:
-        where = place(error.__traceback__, "")
-        words = f"checking {request.model!r} on {request.task!r}: {last_line(error)}{where}"
-        send(("error", ("PluginError", words)))
+        words = f"checking {request.model!r} on {request.task!r}: {last_line(error)}"
+        send(("error", ("PluginError", f"{words}{place(error.__traceback__, '')}")))
         return
-    send(("facts", facts.model_dump_json()))
-    send(("checks", [(each.id, each.title) for each in checks_of(subject)]))
+    send(("facts", (facts, [(check.id, check.title) for check in checks_of(subject)])))
     send((CLOCK, timeout))
     for finding in findings(subject, lambda check: send(("begun", check))):
-        send(("finding", finding.model_dump_json()))
+        send(("finding", finding))
     send(("parameters", subject.parameters))
-
-
-def _write(path: Path, report: Report, command: str) -> None:
-    from codonbench.cli.console import say
-
-    path.write_text(report.markdown(command), encoding="utf-8")
-    say(f"report written to {path}")
 
 
 def _command(request: _Request) -> str:

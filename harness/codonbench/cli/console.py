@@ -22,7 +22,7 @@ _UNWATCHED_WIDTH = 200  # for files and pipes: no cell of a table should wrap th
 
 
 class _Console(Console):
-    """A console that leaves it to `codonbench.cli.endings` what a reader gone means."""
+    """A console that leaves it to `codonbench.cli.main` what a reader gone means."""
 
     def on_broken_pipe(self) -> None:
         """Let the exception travel on, where rich would exit with code 1."""

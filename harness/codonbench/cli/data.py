@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from codonbench.cli.endings import FAILED
-from codonbench.cli.options import PluginOption, PluginsDirOption
+from codonbench.cli import FAILED
+from codonbench.cli.console import messages, print_table
+from codonbench.cli.options import PluginOption, PluginsDirOption, load_plugins
+from codonbench.contracts import DataSource
+from codonbench.data import download
 from codonbench.data.cache import cache_folder, is_offline
-
-if TYPE_CHECKING:
-    from codonbench.contracts import DataSource
-    from codonbench.plugins.registry import Registry
+from codonbench.errors import UnknownNameError
+from codonbench.plugins.registry import Registry
 
 app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
 
@@ -25,12 +27,6 @@ def fetch(
     plugins_dir: PluginsDirOption = None,
 ) -> None:
     """Download a data source into the cache, and verify it."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from codonbench.cli.console import messages
-    from codonbench.cli.loading import load_plugins
-    from codonbench.data import download
-
     source = _find(name, load_plugins(plugin, plugins_dir))
     console = messages()
     with Progress(
@@ -55,10 +51,6 @@ def fetch(
 @app.command("ls")
 def list_sources(plugin: PluginOption = None, plugins_dir: PluginsDirOption = None) -> None:
     """List the data sources of every task, and what of them is here."""
-    from codonbench.cli.console import print_table
-    from codonbench.cli.loading import load_plugins
-    from codonbench.data import download
-
     rows = []
     for entry in load_plugins(plugin, plugins_dir).tasks.values():
         downloads = {source.name: source for source in entry.task.sources}
@@ -78,9 +70,6 @@ def verify(
     plugins_dir: PluginsDirOption = None,
 ) -> None:
     """Check downloaded files against their checksums; exit 1 where one is not sound."""
-    from codonbench.cli.loading import load_plugins
-    from codonbench.data import download
-
     registry = load_plugins(plugin, plugins_dir)
     if name is None:
         known = [source for entry in registry.tasks.values() for source in entry.task.sources]
@@ -100,8 +89,6 @@ def verify(
 
 def _find(name: str, registry: Registry) -> DataSource:
     """Return the download called `name`."""
-    from codonbench.errors import UnknownNameError
-
     known = {s.name: s for entry in registry.tasks.values() for s in entry.task.sources}
     if name in known:
         return known[name]

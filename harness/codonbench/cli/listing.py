@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from codonbench.cli.endings import FAILED
-from codonbench.cli.options import PluginOption, PluginsDirOption
-
-if TYPE_CHECKING:
-    from codonbench.plugins.registry import Registry
+from codonbench.cli import FAILED
+from codonbench.cli.console import output, print_table, say
+from codonbench.cli.options import (
+    PluginOption,
+    PluginsDirOption,
+    debug,
+    load_plugins,
+    survey_plugins,
+)
+from codonbench.errors import UnknownNameError
+from codonbench.plugins.entries import ModelEntry
+from codonbench.plugins.registry import Registry
 
 _Row = dict[str, Any]
 
@@ -25,20 +33,14 @@ def ls(
     plugins_dir: PluginsDirOption = None,
 ) -> None:
     """List models, tasks or metrics."""
-    from codonbench.cli.console import print_table
-    from codonbench.cli.loading import load_plugins
-    from codonbench.errors import UnknownNameError
-
     if kind not in ("models", "tasks", "metrics"):
         raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks or metrics")
     registry = load_plugins(plugin, plugins_dir)
     if kind == "models":
         print_table(("model", "what it is, or where its settings differ"), _models(registry))
     elif kind == "tasks":
-        tasks = [(name, entry.task) for name, entry in sorted(registry.tasks.items())]
-        rows = (
-            (name, task.version, ", ".join(task.data_names), task.title) for name, task in tasks
-        )
+        tasks = sorted(registry.known_tasks.items())
+        rows = ((n, task.version, ", ".join(task.data_names), task.title) for n, task in tasks)
         print_table(("task", "version", "data", "title"), rows)
     else:
         metrics = [(name, entry.metric) for name, entry in sorted(registry.metrics.items())]
@@ -64,7 +66,6 @@ def _short(value: object) -> str:
 
 
 def plugins(
-    ctx: typer.Context,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
     as_json: Annotated[
@@ -76,15 +77,13 @@ def plugins(
     A plugin belongs to a distribution and bears a version of its own. --debug adds the
     traceback of each failure.
     """
-    from codonbench.cli.loading import survey_plugins
-
     registry = survey_plugins(plugin, plugins_dir)
+    rows = _rows(registry)
     if as_json:
-        typer.echo(json.dumps(_document(registry), indent=1))
+        typer.echo(json.dumps(_document(registry, rows), indent=1))
     else:
-        debug = ctx.parent is not None and bool(ctx.parent.params.get("debug"))
-        _print_loaded(registry)
-        _print_missing(registry, debug=debug)
+        _print_loaded(rows)
+        _print_missing(registry)
     if registry.failures or registry.clashes:
         raise typer.Exit(FAILED)
 
@@ -97,7 +96,9 @@ def _rows(registry: Registry) -> list[_Row]:
             "name": entry.name,
             "kind": kind,
             "version": entry.version,
-            "preset_of": _root(entry),
+            "preset_of": entry.cls.info.name
+            if isinstance(entry, ModelEntry) and entry.name != entry.cls.info.name
+            else None,
             "distribution": entry.origin.distribution,
             "distribution_version": entry.origin.version,
             "module": entry.origin.module,
@@ -109,13 +110,7 @@ def _rows(registry: Registry) -> list[_Row]:
     return sorted(rows, key=lambda row: (row["distribution"], Path(row["file"]).parent))
 
 
-def _root(entry: Any) -> str | None:
-    """Return the model that `entry` is a preset of."""
-    root = entry.cls.info.name if hasattr(entry, "preset") else entry.name
-    return None if root == entry.name else str(root)
-
-
-def _document(registry: Registry) -> dict[str, Any]:
+def _document(registry: Registry, rows: Sequence[_Row]) -> _Row:
     failures = [
         {name: getattr(failure, name) for name in ("point", "module", "distribution", "file")}
         | {"distribution_version": failure.version, "line": failure.line, "error": failure.error}
@@ -124,24 +119,30 @@ def _document(registry: Registry) -> dict[str, Any]:
     ]
     return {
         "schema_version": 1,
-        "plugins": _rows(registry),
+        "plugins": rows,
         "failures": failures,
         "clashes": [str(clash) for clash in registry.clashes],
         "switched_off": registry.switched_off,
     }
 
 
-def _print_loaded(registry: Registry) -> None:
-    """Print a table for each folder of plugins, headed by its distribution."""
-    from codonbench.cli.console import output, print_table, say
+def _print_loaded(rows: Sequence[_Row]) -> None:
+    """Print a table for each folder of plugins, headed by its distribution.
 
-    rows = _rows(registry)
-    names = [_name(row, rows) for row in rows if not row["preset_of"]]
-    width = max(map(len, names), default=0)
+    A model's presets are counted; 'bench ls models' spells them out.
+    """
+    presets = Counter(row["preset_of"] for row in rows)
+    names = {
+        row["name"]: row["name"] + (f" + {n} preset{'s' * (n > 1)}" if n else "")
+        for row in rows
+        if not row["preset_of"]
+        for n in [presets[row["name"]]]
+    }
+    width = max(map(len, names.values()), default=0)
     for heading, group in groupby(rows, key=_heading):
         say(heading, style="bold", console=output())
         cells = (
-            (_name(row, rows).ljust(width), row["kind"], row["version"], Path(row["file"]).name)
+            (names[row["name"]].ljust(width), row["kind"], row["version"], Path(row["file"]).name)
             for row in group
             if not row["preset_of"]
         )
@@ -155,16 +156,8 @@ def _heading(row: _Row) -> str:
     return f"{owner}, in {Path(row['file']).parent}" if row["file"] else owner
 
 
-def _name(row: _Row, rows: Sequence[_Row]) -> str:
-    """Return a plugin's name and the count of its presets, which 'bench ls models' spells out."""
-    presets = sum(other["preset_of"] == row["name"] for other in rows)
-    return str(row["name"]) + (f" + {presets} preset{'s' * (presets > 1)}" if presets else "")
-
-
-def _print_missing(registry: Registry, *, debug: bool) -> None:
+def _print_missing(registry: Registry) -> None:
     """Print what is not in the tables, and why."""
-    from codonbench.cli.console import output, say
-
     console = output()
     for off in registry.switched_off:
         say(f"switched off: {off}", console=console)
@@ -176,5 +169,5 @@ def _print_missing(registry: Registry, *, debug: bool) -> None:
             say(f"  {failure.place}", console=console)
         say(f"  {failure.error}", style="red", console=console)
         say(f"  {failure.hint}", console=console)
-        if debug:
+        if debug():
             say(failure.details, console=console)

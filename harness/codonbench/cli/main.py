@@ -10,27 +10,55 @@ imports what is heavy within the function.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from codonbench import __version__
-from codonbench.cli import audit, board, check, data, listing, new, records, score
-from codonbench.cli.endings import EXIT_CODES_HELP, endings, open_standard_streams
-from codonbench.cli.loading import switch_off
-from codonbench.cli.options import SWITCHES_HELP, SwitchOption, hoist
-from codonbench.errors import PluginError
-from codonbench.plugins.selection import Candidate, selection_from_environment
+from codonbench.cli import DONE, INTERRUPTED, MEANINGS, UNUSABLE
+from codonbench.cli.options import note
+from codonbench.errors import BenchError, PluginError
+from codonbench.plugins.selection import Candidate, in_order, selection_from_environment
 
 GROUP = "codonbench.commands"
-_OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}  # a task has options, too
+
+SUMMARIES = {
+    "run": "Train a model, score it, and show where it stands.",
+    "show": "Show a run: what it was, what it measured, and what its task shows of it.",
+    "score": "Score stored trajectories with today's metrics; exit 1 where one cannot be.",
+    "leaderboard": "Write the board as Markdown, within README.md, and as leaderboard.json.",
+    "site": "Write the board as a page with pictures that any browser opens from disk.",
+    "verify": "Run recorded runs again from their records and compare; exit 1 where one differs.",
+    "audit": "Repeat a random sample of finished runs; exit 1 where one differs from its record.",
+    "export": "Write the records as a table: one row a run, a column a metric.",
+    "validate": "Check records against format, checksum and rules; exit 1 where one is invalid.",
+    "keygen": "Make a pair of Ed25519 keys for 'bench sign'.",
+    "sign": "Sign records: each gets a signature beside it, RECORD.sig.",
+    "new": "Write a project for a model, metric or task of your own, with tests that pass.",
+    "check": "Check a model before it is run: say in words what is wrong with it.",
+    "ls": "List models, tasks or metrics.",
+    "plugins": "List every plugin that loaded and every one that did not; exit 1 if any did not.",
+    "data": "Download sequences, list them, check them.",
+}
+"""Our own commands, in the order of the help, which says this of them and imports none."""
+
+_MODULES = {
+    "records": ("show", "export", "validate", "keygen", "sign"),
+    "board": ("leaderboard", "site"),
+    "repeat": ("verify", "audit"),
+    "listing": ("ls", "plugins"),
+}
+"""Of those that are not in a module of their own name."""
 
 
 class BenchGroup(TyperGroup):
@@ -41,54 +69,96 @@ class BenchGroup(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of all commands: ours in their order, then those of plugins."""
-        ours = super().list_commands(ctx)
-        return [*ours, *(n for n in plugin_commands(ctx.params.get("switches")) if n not in ours)]
+        return list(commands(ctx.params.get("switches")))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; None where there is none of that name."""
-        ours = super().get_command(ctx, cmd_name)
-        if ours is not None:
-            return ours
-        point = plugin_commands(ctx.params.get("switches")).get(cmd_name)
-        return None if point is None else _load(point)
+        """Return a command; None where there is none of that name. Ours are not loaded for it."""
+        if cmd_name in SUMMARIES:
+            return TyperCommand(cmd_name, help=SUMMARIES[cmd_name])
+        point = commands(ctx.params.get("switches")).get(cmd_name)
+        return None if point is None else load_command(point)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command that is to be invoked; 'run' is imported here, not to be listed."""
+        """Return the command that is to be invoked."""
         name, command, rest = super().resolve_command(ctx, args)
-        if name == "run":
-            from codonbench.cli.run import run
-
-            command = get_command(_app_of("run", run, **_OPEN))
+        if name in SUMMARIES:
+            command = load_command(commands()[name])
         return name, command, rest
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
         """Read the options that come before the command; answer --help and --version."""
-        with endings(debug=False):
+        with _errors_as_exit_codes(debug=False):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; raise typer.Exit where it does not end well."""
-        with endings(debug=bool(ctx.params.get("debug"))):
+        with _errors_as_exit_codes(debug=bool(ctx.params.get("debug"))):
             return super().invoke(ctx)
 
 
-def plugin_commands(switches: Iterable[str] | None) -> dict[str, EntryPoint]:
-    """Return the commands of the plugins that are wanted, by name; the built-in one has it.
+_OF_THE_DISK = {"ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "EFBIG", "ENAMETOOLONG"}
+
+
+@contextmanager
+def _errors_as_exit_codes(*, debug: bool) -> Iterator[None]:
+    """Say in one sentence what went wrong, after its traceback where `debug`."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # here, where a full disk or a reader gone can still be told of
+    except BrokenPipeError:  # as in `bench ls models | head`
+        _discard_output()
+        raise typer.Exit(DONE) from None
+    except KeyboardInterrupt as error:
+        raise _exit(error, "interrupted", INTERRUPTED, debug) from error
+    except BenchError as error:
+        raise _exit(error, str(error), error.exit_code, debug) from error
+    except OSError as error:
+        if errno.errorcode.get(error.errno or 0) not in _OF_THE_DISK:
+            raise
+        if error.filename is None:
+            _discard_output()
+        sentence = f"{error.filename or 'standard output'}: {error.strerror}"
+        raise _exit(error, sentence, UNUSABLE, debug) from error
+
+
+def _exit(error: BaseException, sentence: str, code: int, debug: bool) -> typer.Exit:
+    if debug:
+        traceback.print_exception(error)
+    sys.stderr.write(f"bench: {sentence}\n")
+    return typer.Exit(code)
+
+
+def _discard_output() -> None:
+    """Let what is still buffered go nowhere, or Python complains of it on its way out."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:
+    """Return all commands by name: ours, and those of plugins that are wanted; ours has a name.
 
     Args:
         switches: What ``-p`` was given: ``no:NAME``.
     """
+    homes = {name: module for module, names in _MODULES.items() for name in names}
+    found = {
+        name: EntryPoint(
+            name,
+            f"codonbench.cli.{homes.get(name, name)}:{'app' if name == 'data' else name}",
+            GROUP,
+        )
+        for name in SUMMARIES
+    }
     wanted = selection_from_environment([s.removeprefix("no:") for s in switches or ()])
-    points = sorted(entry_points(group=GROUP), key=lambda p: (not _candidate(p).built_in, p.value))
-    found: dict[str, EntryPoint] = {}
-    for point in points:
-        if not wanted.why_not(_candidate(point)):
+    for point, candidate in in_order(entry_points(group=GROUP)):
+        if not wanted.why_not(candidate):
             found.setdefault(point.name, point)
     return found
 
 
-def _load(point: EntryPoint) -> Any:
-    """Return a plugin's command, or one that says why it did not load."""
+def load_command(point: EntryPoint) -> Any:
+    """Return a command; a plugin's that does not load, as one that says so."""
     try:
         loaded = point.load()
         app = loaded if isinstance(loaded, typer.Typer) else _app_of(point.name, loaded)
@@ -96,57 +166,48 @@ def _load(point: EntryPoint) -> Any:
         command.name = point.name
         return command
     except Exception as error:
-        problem, cause = (
-            PluginError(
-                f"command {point.name!r} of {_candidate(point).distribution} ({point.value}) "
-                f"did not load: {error!r}; -p no:{point.name} leaves it out"
-            ),
-            error,
-        )
+        if point.name in SUMMARIES:
+            raise
+        cause = error
 
     def fail() -> None:
-        raise problem from cause
+        raise PluginError(
+            f"command {point.name!r} of {Candidate.of(point).distribution} ({point.value}) "
+            f"did not load: {cause!r}; -p no:{point.name} leaves it out"
+        ) from cause
 
     fail.__doc__ = f"Did not load: {cause!r}"
     return get_command(_app_of(point.name, fail))
 
 
-def _app_of(name: str, function: Any, **settings: bool) -> typer.Typer:
-    settings_of_all = {"help_option_names": ["-h", "--help"]}
+def _app_of(name: str, function: Any) -> typer.Typer:
+    settings: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+    if name == "run":  # a task has options, too
+        settings |= {"allow_extra_args": True, "ignore_unknown_options": True}
     app = typer.Typer(add_completion=False)
-    app.command(name, context_settings=settings_of_all | settings)(function)
+    app.command(name, context_settings=settings)(function)
     return app
 
 
-def _candidate(point: EntryPoint) -> Candidate:
-    owner = point.dist.name if point.dist is not None else ""
-    return Candidate(point.name, owner, point.module)
+_HELP = """\
+Exit codes:
+{codes}
 
+CODONBENCH_PLUGINS says which plugins to load beside the built-in ones:
+  unset     all that are installed
+  empty     none; the built-in ones stay, or there were no task to run
+  a,b       those of the distributions or entry points a and b
+Files given with --plugin and --plugins-dir are loaded whatever it says."""
 
 app = typer.Typer(
     name="bench",
     cls=BenchGroup,
     help="Benchmarks of genomic sequence models: train, score, rank, repeat.",
-    epilog=f"{EXIT_CODES_HELP}\n\n{SWITCHES_HELP}",
+    epilog=_HELP.format(codes="\n".join(f"{code:>3}  {says}" for code, says in MEANINGS.items())),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-@app.command("run")
-def _run() -> None:
-    """Train a model, score it, and show where it stands."""
-    # BenchGroup calls codonbench.cli.run instead, which takes long to import.
-
-
-for command in (
-    *(records.show, score.score, board.leaderboard, board.site, audit.verify, audit.audit),
-    *(records.export, records.validate, records.keygen, records.sign),
-    *(new.new, check.check, listing.ls, listing.plugins),
-):
-    app.command(command.__name__)(command)
-app.add_typer(data.app, name="data")
 
 
 def _print_version(wanted: bool) -> None:
@@ -158,26 +219,64 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
-    switches: SwitchOption = None,
+    switches: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            metavar="no:NAME",
+            is_eager=True,  # what --help lists depends on it
+            help="Do not load the entry point, module or distribution NAME; may be repeated.",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print and exit."),
     ] = False,
 ) -> None:
     """Options of every command; --debug and -p may stand anywhere on the line."""
-    switch_off(switches or [])
+    note(debug=debug, switches=switches or ())
+
+
+def _hoisted(arguments: Sequence[str]) -> list[str]:
+    """Return a line with ``--debug`` and ``-p no:NAME`` first, wherever they stood.
+
+    Both are thought of last, at the end of a line that has failed.
+    """
+    first: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word == "-p":
+            first += [word, next(words, "")]
+        elif word == "--debug" or word.startswith("-pno:"):
+            first.append(word)
+        else:
+            rest.append(word)
+    return first + rest
+
+
+def _open_standard_streams() -> None:
+    """Open what of standard input, output and error is closed, so that no file takes its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r"))
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     # NumPy starts a thread a core as it is imported, a tenth of what `bench ls` takes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    open_standard_streams()
-    arguments = hoist(sys.argv[1:])
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # bars and dots on a terminal without Unicode
             stream.reconfigure(errors="replace")
-    app(arguments, prog_name="bench")
+    app(_hoisted(sys.argv[1:]), prog_name="bench")
 
 
 if __name__ == "__main__":

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
-if TYPE_CHECKING:
-    from codonbench.plugins.entries import Entry
-    from codonbench.plugins.registry import Registry
+from codonbench import __version__
+from codonbench.cli.console import output, say
+from codonbench.cli.options import load_plugins
+from codonbench.contracts import MetricName, Name, SplitMetric
+from codonbench.contracts.run_spec import parse_settings
+from codonbench.errors import ConfigError, StoreError, UsageError
+from codonbench.plugins.entries import Entry
+from codonbench.plugins.registry import Registry
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 _ENDING = ".template"
@@ -50,10 +56,6 @@ def new(
     --from a table needs none of that: NAME.toml says how the table is read, to
     be changed, shared and given to bench run --data.
     """
-    from codonbench.cli.console import output, say
-    from codonbench.cli.loading import load_plugins
-    from codonbench.errors import StoreError, UsageError
-
     if kind not in _TRY:
         raise UsageError(f"cannot make a {kind!r}; choose model, metric or task")
     if table is not None and kind == "task":
@@ -68,40 +70,40 @@ def new(
     if folder.exists():
         raise UsageError(f"{folder} exists already; remove it or choose another name or --into")
     for path, content in _rendered(kind, values):
-        try:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).write_text(content, encoding="utf-8")
-        except OSError as error:
-            raise StoreError(
-                f"{folder / path} cannot be written: {error.strerror}; choose --into"
-            ) from error
-    console = output()
-    say(f"wrote the {kind} {name}: {folder}/src/{values['package']}/__init__.py", console=console)
-    say("\nnext:", console=console)
+        _write(folder / path, content)
     place = f"cd {shlex.quote(str(folder))}"
-    for command in (f"{place} && pip install -e '.[test]'", "pytest", _TRY[kind].format(**values)):
-        say(f"  {command}", console=console)
+    _print(
+        f"wrote the {kind} {name}: {folder}/src/{values['package']}/__init__.py\n",
+        (f"{place} && pip install -e '.[test]'", "pytest", _TRY[kind].format(**values)),
+    )
 
 
 def _describe_table(table: str, name: str | None, into: Path, settings: list[str]) -> None:
     """Write the description of a table beside others in a folder."""
-    from codonbench.cli.console import output, say
-    from codonbench.contracts.run_spec import parse_settings
-    from codonbench.data.own_table import describe
-    from codonbench.errors import StoreError, UsageError
+    from codonbench.data.own_table import describe  # which reads tables
 
     given = parse_settings(settings, "--task-set") | ({"name": name} if name else {})
     name, text = describe(table, given, into)
     path = into / f"{name}.toml"
     if path.exists():
         raise UsageError(f"{path} exists already; remove it or choose another name or --into")
+    _write(path, text)
+    command = f"bench run --data {shlex.quote(str(path))} --model MODEL --seeds 0-4"
+    _print(f"wrote {path}\n\n{text}", [command])
+
+
+def _write(path: Path, text: str) -> None:
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}; choose --into") from error
-    console = output()
-    say(f"wrote {path}\n\n{text}\nnext:", console=console)
-    say(f"  bench run --data {shlex.quote(str(path))} --model MODEL --seeds 0-4", console=console)
+
+
+def _print(done: str, commands: Iterable[str]) -> None:
+    """Say what was done, and which commands come next."""
+    for line in (done, "next:", *(f"  {command}" for command in commands)):
+        say(line, console=output())
 
 
 def _values(kind: str, name: str) -> dict[str, str]:
@@ -113,8 +115,6 @@ def _values(kind: str, name: str) -> dict[str, str]:
     Raises:
         ConfigError: `name` is no valid name.
     """
-    from codonbench import __version__
-
     _check(kind, name)
     words = [word for word in re.split(r"[-_.]+", name) if word]
     stem, suffix = "".join(word.capitalize() for word in words), kind.capitalize()
@@ -130,11 +130,6 @@ def _values(kind: str, name: str) -> dict[str, str]:
 
 
 def _check(kind: str, name: str) -> None:
-    from pydantic import TypeAdapter, ValidationError
-
-    from codonbench.contracts import MetricName, Name
-    from codonbench.errors import ConfigError
-
     try:
         TypeAdapter(MetricName if kind == "metric" else Name).validate_python(name)
     except ValidationError as error:
@@ -150,8 +145,6 @@ def _check(kind: str, name: str) -> None:
 
 def _neighbours(registry: Registry) -> dict[str, str]:
     """Return a model and a score of classes that are there to go with a new task."""
-    from codonbench.contracts import SplitMetric
-
     models = (
         name
         for name, entry in sorted(registry.models.items())
@@ -167,8 +160,6 @@ def _neighbours(registry: Registry) -> dict[str, str]:
 
 def _refuse_taken(registry: Registry, kind: str, name: str, package: str) -> None:
     """Raise UsageError where a plugin or a package of that name is installed already."""
-    from codonbench.errors import UsageError
-
     tables: dict[str, Mapping[str, Entry]] = {
         "model": registry.models,
         "metric": registry.metrics,

@@ -1,34 +1,33 @@
-"""Command-line options: those that commands share, and those made from the fields of a schema."""
+"""Command-line options that commands share or that a schema gives, and the plugins they select."""
 
 from __future__ import annotations
 
 import inspect
+import sys
+import threading
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
-from codonbench.errors import ConfigError
+from codonbench.cli.console import say
+from codonbench.errors import ConfigError, UsageError
+from codonbench.plugins.selection import Candidate, Selection, selection_from_environment
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
+    from codonbench.plugins.registry import Registry
+
 RESULTS = Path("runs")
 """Where runs go unless told otherwise; official records are in a folder that has to be named."""
-
-
-def board_folder(results: Path) -> Path:
-    """Return where the board of a folder of records goes by default.
-
-    Above a folder called ``results``, as in ``leaderboard/results``; else in a folder ``board``
-    within it.
-    """
-    return results.parent if results.name == "results" else results / "board"
-
 
 ResultsOption = Annotated[Path, typer.Option("--results", "-r", help="Folder of records.")]
 
@@ -50,42 +49,126 @@ DataOption = Annotated[
     typer.Option("--data", "-d", help="Where the data are, if their recorded name is no path."),
 ]
 
-SwitchOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-p",
-        metavar="no:NAME",
-        is_eager=True,  # what --help lists depends on it
-        help="Do not load the entry point, module or distribution NAME; may be repeated.",
-    ),
-]
-
-SWITCHES_HELP = """\
-CODONBENCH_PLUGINS says which plugins to load beside the built-in ones:
-  unset     all that are installed
-  empty     none; the built-in ones stay, or there were no task to run
-  a,b       those of the distributions or entry points a and b
-Files given with --plugin and --plugins-dir are loaded whatever it says."""
+_debug: ContextVar[bool] = ContextVar("debug", default=False)
+_off: ContextVar[tuple[str, ...]] = ContextVar("off", default=())
+_LONG = 10.0  # seconds after which a plugin that still loads is named
 
 
-def hoist(arguments: Sequence[str]) -> list[str]:
-    """Return a line with ``--debug`` and ``-p no:NAME`` first, wherever they stood.
+def board_folder(results: Path) -> Path:
+    """Return where the board of a folder of records goes by default.
 
-    Both are thought of last, at the end of a line that has failed.
+    Above a folder called ``results``, as in ``leaderboard/results``; else in a folder ``board``
+    within it.
     """
-    first: list[str] = []
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if word == "--":
-            rest += [word, *words]
-        elif word == "-p":
-            first += [word, next(words, "")]
-        elif word == "--debug" or word.startswith("-pno:"):
-            first.append(word)
-        else:
-            rest.append(word)
-    return first + rest
+    return results.parent if results.name == "results" else results / "board"
+
+
+def note(*, debug: bool = False, switches: Sequence[str] = ()) -> None:
+    """Note the options that stand before a command, for `debug` and `selection`.
+
+    Raises:
+        UsageError: A switch is not ``no:NAME``.
+    """
+    for switch in switches:
+        if not switch.removeprefix("no:") or not switch.startswith("no:"):
+            raise UsageError(f"-p {switch!r}: expected no:NAME, which switches a plugin off")
+    _debug.set(debug)
+    _off.set(tuple(switch.removeprefix("no:") for switch in switches))
+
+
+def debug() -> bool:
+    """Return whether this line asks for tracebacks."""
+    return _debug.get()
+
+
+def selection() -> Selection:
+    """Return which plugins this line and its environment select."""
+    return selection_from_environment(_off.get())
+
+
+def load_plugins(
+    files: Sequence[Path] | None = None,
+    folders: Sequence[Path] | None = None,
+    *,
+    own_only: bool = False,
+) -> Registry:
+    """Return the registry; name on standard error each plugin that is missing from it.
+
+    Args:
+        files: Python files that register more.
+        folders: Folders of such files.
+        own_only: Load nothing but codonbench's own plugins.
+
+    Raises:
+        UsageError: A file or folder is not there.
+        NameClashError: Two plugins register one name.
+        PluginError: One of `files` does not load.
+    """
+    registry = survey_plugins(files, folders, own_only=own_only)
+    registry.insist_on(files or ())
+    for failure in registry.failures:
+        say(
+            f"plugin {failure.whose} did not load: {failure.why}; 'bench plugins' says more",
+            style="yellow",
+        )
+    return registry
+
+
+def survey_plugins(
+    files: Sequence[Path] | None = None,
+    folders: Sequence[Path] | None = None,
+    *,
+    own_only: bool = False,
+) -> Registry:
+    """Return the registry with all that is wrong noted in it, and nothing else raised.
+
+    Raises:
+        UsageError: A file or folder is not there.
+    """
+    from codonbench.plugins.discovery import discover, own_points  # `bench --help` need not
+
+    points = own_points() if own_only else None
+    # What a plugin prints on loading is no result.
+    with redirect_stdout(sys.stderr), _slow_ones_named() as begun:
+        registry = discover(points, selection(), files or (), folders or (), begun)
+    for remark in registry.remarks:
+        say(remark, style="yellow")
+    return registry
+
+
+@contextmanager
+def _slow_ones_named() -> Iterator[Callable[[Candidate], None]]:
+    """Yield who is to be told of each plugin; one that hangs is named, as it cannot be ended."""
+    latest: list[Candidate] = []
+    over = threading.Event()
+
+    def look() -> None:
+        said = None
+        while not over.wait(_LONG):
+            if latest and latest[-1] != said:
+                said = latest[-1]
+                is_file = said.distribution.endswith(".py")
+                name = said.distribution if is_file else said.module
+                say(f"still loading {name}; Ctrl-C ends it", style="yellow")
+
+    threading.Thread(target=look, daemon=True).start()
+    try:
+        yield latest.append
+    finally:
+        over.set()
+
+
+def insist_on(extra: str, *modules: str) -> None:
+    """Make sure that the modules of an optional extra are installed.
+
+    Raises:
+        UsageError: One is not; the message says how to install it.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise UsageError(
+                f"this needs {module}, which is not installed: pip install 'codonbench[{extra}]'"
+            )
 
 
 def with_options_of(

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from codonbench.cli.endings import FAILED
-from codonbench.cli.finding import find_run, find_runs
-from codonbench.cli.options import RESULTS, PluginOption, PluginsDirOption, ResultsOption
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from codonbench.contracts import Task
-    from codonbench.contracts.run_record import RunRecord
+from codonbench.audit import validate as audit
+from codonbench.cli import FAILED
+from codonbench.cli.console import ending, new_table, number, output, say
+from codonbench.cli.find_runs import find_run, find_runs
+from codonbench.cli.options import (
+    RESULTS,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+    load_plugins,
+)
+from codonbench.contracts import Task
+from codonbench.contracts.run_record import RunRecord
+from codonbench.data.own_table import task_of
+from codonbench.errors import ConfigError, StoreError
+from codonbench.records import signing
 
 
 def show(
@@ -27,12 +38,7 @@ def show(
     ],
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Show a run: what it was, its metrics, p(class | input) at its end, and how it learned."""
-    from codonbench.cli.console import output, say
-    from codonbench.cli.loading import load_plugins
-    from codonbench.data.own_table import task_of
-    from codonbench.errors import StoreError
-
+    """Show a run: what it was, what it measured, and what its task shows of it."""
     found = find_run(run, results)
     record, console = found.record, output()
     console.print(record.name, style="bold")
@@ -54,15 +60,12 @@ def show(
 
 def facts(record: RunRecord, task: Task | None) -> Table:
     """Return what a run was and what it measured, a row each; `task` is the run's, if installed."""
-    from rich.text import Text
-
-    from codonbench.cli.console import new_table, number
-
+    status = ending(record, task)
     simulated = " (simulated)" if record.dataset.simulated else ""
     config = ", ".join(f"{field}={value}" for field, value in record.run_spec.config.items())
     machine = record.machine
     rows = {
-        "status": _status(record, task),
+        "status": status if status.startswith(record.status) else f"{record.status}: {status}",
         "run id": record.run_id,
         "model": f"{record.model}, version {record.run_spec.model_version}; {config}",
         "task": f"{record.task} on {record.dataset.source}{simulated}",
@@ -89,14 +92,6 @@ def facts(record: RunRecord, task: Task | None) -> Table:
     return table
 
 
-def _status(record: RunRecord, task: Task | None) -> str:
-    """Return ``done after 5,120 pairs: MCC 0.573``, ``error after 0 pairs: ...``."""
-    from codonbench.cli.console import ending
-
-    text = ending(record, task)
-    return text if text.startswith(record.status) else f"{record.status}: {text}"
-
-
 def export(
     file: Annotated[Path, typer.Argument(help="The file to write.")],
     kind: Annotated[
@@ -106,16 +101,13 @@ def export(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Write the records as a table: one row a run, a column a metric."""
-    from codonbench.cli.console import say
-    from codonbench.errors import ConfigError
-    from codonbench.records.table import export as write
-    from codonbench.records.table import load_records
+    from codonbench.records import table  # which loads pandas
 
     chosen = kind or file.suffix.removeprefix(".")
     if chosen not in ("csv", "parquet", "json"):
         raise ConfigError(f"--format {chosen!r}: expected csv, parquet or json")
-    records = load_records(results)
-    write(records, file, chosen)  # type: ignore[arg-type]
+    records = table.load_records(results)
+    table.export(records, file, chosen)  # type: ignore[arg-type]
     say(f"{len(records)} records are in {file}")
 
 
@@ -141,17 +133,9 @@ def validate(
     repeated is checked by 'bench verify': a signature says who ran it, not
     that it is true.
     """
-    import json
-    from collections import Counter
-
-    from codonbench.audit.validate import validate as look_at
-    from codonbench.cli.loading import load_plugins
-    from codonbench.records.signing import read_public_keys
-
     tasks = load_plugins(plugin, plugins_dir).known_tasks
-    report = look_at(
-        records, tasks, strict=strict, keys=None if keys is None else read_public_keys(keys)
-    )
+    known = None if keys is None else signing.read_public_keys(keys)
+    report = audit.validate(records, tasks, strict=strict, keys=known)
     if as_json:
         facts = report.model_dump(mode="json") | {"invalid": report.invalid}
         typer.echo(json.dumps(facts))
@@ -176,9 +160,7 @@ def keygen(
     FILE is secret and not encrypted: keep it out of any repository. FILE.pub
     is for everybody, in a folder for 'bench validate --keys', named for you.
     """
-    from codonbench.records.signing import make_key
-
-    found = make_key(file)
+    found = signing.make_key(file)
     typer.echo(f"wrote {file} (secret) and {file}.pub, fingerprint {found[:16]}")
 
 
@@ -195,8 +177,6 @@ def sign(
     A signature says who ran it; whether it is true, 'bench audit' says. A
     record that is scored anew has to be signed anew.
     """
-    from codonbench.records.signing import read_private_key, sign
-
-    secret = read_private_key(key)
+    secret = signing.read_private_key(key)
     for found in find_runs(runs, results):
-        typer.echo(f"wrote {sign(found.path, secret)}")
+        typer.echo(f"wrote {signing.sign(found.path, secret)}")

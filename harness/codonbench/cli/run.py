@@ -8,12 +8,22 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from codonbench.cli.endings import FAILED, INTERRUPTED
-from codonbench.cli.options import RESULTS, extra_options, with_options_of
+from codonbench.api import outcomes
+from codonbench.cli import FAILED, INTERRUPTED, suites
+from codonbench.cli.console import messages, output, say, terminal_kept
+from codonbench.cli.options import (
+    RESULTS,
+    debug,
+    extra_options,
+    load_plugins,
+    selection,
+    with_options_of,
+)
+from codonbench.cli.progress import RunDisplay
 from codonbench.contracts.run_spec import (
     RunOptions,
     RunRequest,
@@ -23,9 +33,9 @@ from codonbench.contracts.run_spec import (
 )
 from codonbench.data.cache import is_offline
 from codonbench.errors import ConfigError, StoreError
-
-if TYPE_CHECKING:
-    from codonbench.execution.run import Outcome
+from codonbench.execution.executor import Executor
+from codonbench.execution.run import Outcome
+from codonbench.records.store import Store
 
 
 @with_options_of(
@@ -76,28 +86,15 @@ def run(
     if values["model"] is not None and suite is not None:
         raise ConfigError("give --model or --suite, not both: a suite names its own models")
     request, options = _request(ctx, values), _options(values)
-    chosen = None
-    if suite is not None:
-        from codonbench.cli.suite import chosen_suite, print_summary, run_suite
-
-        chosen = chosen_suite(ctx, suite, request)
+    chosen = None if suite is None else suites.chosen_suite(ctx, suite, request)
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
-    # Workers come up while this process reads plugins and data; the rest is loaded in that time.
-    from codonbench.cli.console import messages, output, say, terminal_kept
-    from codonbench.cli.loading import load_plugins, selection
-    from codonbench.execution.executor import Executor
-
     ctx.with_resource(terminal_kept())  # before workers inherit it
     executor = Executor(options, request, load_plugins, selection())
     ctx.call_on_close(executor.close)
-    from codonbench.api import outcomes
-    from codonbench.cli.progress import RunDisplay
-
     lines = sys.stdout if as_json else None
     live = lines is None or not lines.isatty()  # a bar would run through the lines
-    debug = bool(ctx.find_root().params.get("debug"))
-    follow = partial(RunDisplay, lines=lines, live=live, debug=debug)
+    follow = partial(RunDisplay, lines=lines, live=live, debug=debug())
 
     def run_one(request: RunRequest) -> Iterator[Outcome]:
         with messages().status("reading the data"):
@@ -109,21 +106,20 @@ def run(
         if chosen is None:
             records = [outcome.record for outcome in run_one(request)]
         else:
-            entries = run_suite(chosen, run_one)
+            entries = suites.run_suite(chosen, run_one)
             records = [outcome.record for entry in entries for outcome in entry.outcomes]
     if records and not as_json:
-        from codonbench.cli.standing import print_standing  # takes a second: SciPy
-        from codonbench.records.store import Store
+        from codonbench.cli.board import print_tables_of  # takes a second: SciPy
 
         others = Store(against) if against else None
-        print_standing(records, Store(options.results), others, executor.registry.known_tasks)
+        print_tables_of(records, Store(options.results), others, executor.registry.known_tasks)
         where = "" if options.results == RESULTS else f" --results {options.results}"
         say(
             f"\nrecords are in {options.results}; to see one: "
             f"bench show {records[0].run_id[:8]}{where}"
         )
     if chosen is not None:
-        print_summary(chosen, entries, messages() if as_json else output())
+        suites.print_summary(chosen, entries, messages() if as_json else output())
     statuses = {record.status for record in records}
     if "interrupted" in statuses:
         raise typer.Exit(INTERRUPTED)
@@ -139,20 +135,15 @@ def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
     """
     asked = {name: values[name] for name in RunRequest.model_fields}
     own = extra_options(ctx.args, [name for option in ctx.command.params for name in option.opts])
-    return configure(
-        RunRequest,
-        asked
-        | {
-            "model": asked["model"] or "any",
-            "seeds": parse_seeds(asked["seeds"]),
-            "overrides": parse_settings(asked["overrides"] or [], "--set"),
-            "task_overrides": parse_settings(asked["task_overrides"] or [], "--task-set") | own,
-            "salt": secrets.token_hex(16) if asked["salt"] == "fresh" else asked["salt"],
-            "offline": is_offline(asked["offline"]),
-        },
-        {},
-        "run",
-    )
+    read = {
+        "model": asked["model"] or "any",
+        "seeds": parse_seeds(asked["seeds"]),
+        "overrides": parse_settings(asked["overrides"] or [], "--set"),
+        "task_overrides": parse_settings(asked["task_overrides"] or [], "--task-set") | own,
+        "salt": secrets.token_hex(16) if asked["salt"] == "fresh" else asked["salt"],
+        "offline": is_offline(asked["offline"]),
+    }
+    return configure(RunRequest, asked | read, {}, "run")
 
 
 def _options(values: dict[str, Any]) -> RunOptions:

@@ -7,17 +7,26 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from codonbench.cli.endings import FAILED
-from codonbench.cli.options import RESULTS, PluginOption, PluginsDirOption, ResultsOption
+from codonbench.cli import FAILED
+from codonbench.cli.console import number, output, say
+from codonbench.cli.options import (
+    RESULTS,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+    load_plugins,
+)
+from codonbench.errors import PluginError, StaleError, StoreError, UnknownNameError
+from codonbench.plugins.registry import Registry
+from codonbench.records.store import Store
+from codonbench.scoring.rescore import Rescoring, rescore
+from codonbench.scoring.score import Number
 
-if TYPE_CHECKING:
-    from codonbench.plugins.registry import Registry
-    from codonbench.scoring.rescore import Rescoring
-    from codonbench.scoring.score import Number
+_SHOWN = 3  # values of a kind; a metric has a few, all metrics have thirty
 
 
 def score(
@@ -42,26 +51,21 @@ def score(
         bool, typer.Option("--json", help="Print one JSON object a record and nothing else.")
     ] = False,
 ) -> None:
-    """Score stored trajectories with today's metrics, without training; exit 1 where one cannot be.
+    """Score stored trajectories with today's metrics; exit 1 where one cannot be.
 
-    For a metric of a new plugin, or one whose version has changed. A record
-    keeps everything of its run; its metrics, their versions and what
-    follows from them become what 'bench run' would give today. Values of
-    metrics that are no longer there are dropped, except with --metric.
+    Nothing is trained. For a metric of a new plugin, or one whose version has
+    changed. A record keeps everything of its run; its metrics, their versions
+    and what follows from them become what 'bench run' would give today. Values
+    of metrics that are no longer there are dropped, except with --metric.
     """
-    from codonbench.cli.console import output, say
-    from codonbench.cli.loading import load_plugins
-    from codonbench.errors import StaleError, StoreError
-    from codonbench.records.store import Store
-    from codonbench.scoring.rescore import rescore
-
     if not records:
         Store(results).insist_on_folder()
     paths = records or sorted(results.glob("*.json"))
     if not paths:
         raise StoreError(f"no record in {results}; 'bench run --results {results}' makes them")
     registry = load_plugins(plugin, plugins_dir)
-    only = _known(metrics or [], registry)
+    only = metrics or []
+    _insist_on_metrics(only, registry)
     known = {name: entry.metric for name, entry in registry.metrics.items()}
     outcomes: Counter[str] = Counter()
     for path in paths:
@@ -84,18 +88,8 @@ def score(
         )
 
 
-_SHOWN = 3  # values of a kind; a metric has a few, all metrics have thirty
-
-
-def _known(names: Sequence[str], registry: Registry) -> Sequence[str]:
-    """Return `names`, each that of a metric.
-
-    Raises:
-        PluginError: A plugin did not load, and without its metrics their values would be dropped.
-        UnknownNameError: No metric has the name.
-    """
-    from codonbench.errors import PluginError, UnknownNameError
-
+def _insist_on_metrics(names: Sequence[str], registry: Registry) -> None:
+    """Make sure that `names` are metrics, and that no value is dropped for a plugin's failure."""
     for name in names:
         if name not in registry.metrics:
             raise UnknownNameError(
@@ -107,7 +101,6 @@ def _known(names: Sequence[str], registry: Registry) -> Sequence[str]:
             f"plugin {registry.failures[0].module} did not load, and values of its metrics would "
             "be dropped; mend it, uninstall it, or choose what to score with by --metric"
         )
-    return names
 
 
 def _line(done: Rescoring, check: bool) -> str:
@@ -128,8 +121,6 @@ def _line(done: Rescoring, check: bool) -> str:
 
 def _values_text(values: Mapping[str, Number | tuple[Number, Number]]) -> str:
     """Return a few values in full, ``half_right 1,984, all_seen 64 -> 128``, more as a count."""
-    from codonbench.cli.console import number
-
     if len(values) > _SHOWN:
         return f"{len(values)} values"
     pairs = {k: v if isinstance(v, tuple) else (v,) for k, v in values.items()}

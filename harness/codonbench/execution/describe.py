@@ -31,8 +31,7 @@ from codonbench.execution.worker_process import WorkerProcess, launch_worker
 from codonbench.plugins.discovery import (
     discover,
     file_modules,
-    insist_on_file,
-    insist_on_unique_names,
+    load_registry,
     own_points,
     owners,
 )
@@ -96,9 +95,9 @@ def _check(question: Question, told: Answer) -> None:
     origin = told.origin
     known = owners(question.files, question.folders)
     if origin is None or not any(
-        (origin.distribution, origin.version) == (distribution, version)
-        and origin.module.startswith(module)
-        for distribution, version, module in known
+        (origin.distribution, origin.version) == (owner.distribution, owner.version)
+        and origin.module.startswith(owner.module)
+        for owner in known
     ):
         raise PluginError(f"model {question.model!r} says that it comes from where it does not")
     there = {file.resolve() for folder in question.folders for file in folder.glob("*.py")}
@@ -164,12 +163,8 @@ def answer(question: Question, send: Callable[[Message], None]) -> None:
 
 
 def _answer(question: Question) -> Answer:
-    files, folders = question.files, question.folders
     selection = Selection(question.only, question.off)
-    registry = discover(selection=selection, files=files, folders=folders)
-    for file in files:
-        insist_on_file(registry, file)
-    insist_on_unique_names(registry)
+    registry = load_registry(None, selection, question.files, question.folders)
     entry = registry.model(question.model)
     if issubclass(entry.cls, Reference):
         raise UsageError(

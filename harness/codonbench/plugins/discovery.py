@@ -5,31 +5,28 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import pkgutil
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
 from codonbench import __version__
-from codonbench.errors import NameClashError, PluginError, UsageError
-from codonbench.plugins.entries import KINDS
+from codonbench.errors import PluginError, UsageError
 from codonbench.plugins.registry import Registry
 from codonbench.plugins.selection import (
     BUILT_IN,
+    FILE,
+    GROUP,
     Candidate,
     Selection,
+    in_order,
     selection_from_environment,
 )
 
-GROUP = "codonbench"
-
 _OWN = ("codonbench.protocols.supervised",)
 """What the core registers itself, whichever plugins there are."""
-
-_FILE = "codonbench_file_"
 
 
 def load_registry(
@@ -56,9 +53,7 @@ def load_registry(
         NameClashError: Two plugins register one name.
     """
     registry = discover(points, selection, files, folders)
-    for file in files:
-        insist_on_file(registry, file)
-    insist_on_unique_names(registry)
+    registry.insist_on(files)
     return registry
 
 
@@ -81,24 +76,26 @@ def discover(
     Raises:
         UsageError: One of `files` is no file, or one of `folders` no folder.
     """
+    insist_on_what_is_there(files, folders)
     registry = Registry(begun)
     for name in _OWN:
         registry.add(importlib.import_module(name), BUILT_IN, __version__)
     wanted = selection_from_environment() if selection is None else selection
     chosen = entry_points(group=GROUP) if points is None else points
     seen = []
-    for point in sorted(chosen, key=_built_in_first):
-        candidate = _candidate(point)
+    for point, candidate in in_order(chosen):
         seen.append(candidate)
         if not _is_off(candidate, wanted, registry):
             seen += _load_point(registry, point, candidate, wanted)
+    for folder in folders:
+        if not any(_files_in([folder])):
+            registry.remarks.append(f"--plugins-dir {folder} holds no file like mymodel.py")
     # A file asked for by name is no installed plugin: CODONBENCH_PLUGINS does not speak of it.
     typed = Selection(off=wanted.off)
-    for file in (*files, *_files_in(folders, registry)):
-        candidate = _candidate_of(file)
+    for candidate in map(Candidate.of_file, (*files, *_files_in(folders))):
         seen.append(candidate)
         if not _is_off(candidate, typed, registry):
-            _load_file(registry, file, candidate)
+            _load_file(registry, candidate)
     for slip in wanted.names_nothing(seen):
         registry.remarks.append(f"{slip} fits no plugin; 'bench plugins' shows what there is")
     return registry
@@ -106,18 +103,14 @@ def discover(
 
 def own_points() -> list[EntryPoint]:
     """Return the entry points of codonbench's own plugins."""
-    return [point for point in entry_points(group=GROUP) if _candidate(point).built_in]
+    return [point for point in entry_points(group=GROUP) if Candidate.of(point).built_in]
 
 
-def owners(files: Sequence[Path], folders: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
-    """Yield distribution, version and module of each stranger's plugin, and import none of them."""
-    for point in entry_points(group=GROUP):
-        candidate = _candidate(point)
-        if not candidate.built_in:
-            yield candidate.distribution, _owner(point)[1], candidate.module
-    for file in (*files, *_files_in(folders, Registry())):
-        candidate = _candidate_of(file)
-        yield candidate.distribution, "", candidate.module
+def owners(files: Sequence[Path], folders: Sequence[Path]) -> Iterator[Candidate]:
+    """Yield each stranger's plugin, and import none of them."""
+    installed = map(Candidate.of, entry_points(group=GROUP))
+    yield from (candidate for candidate in installed if not candidate.built_in)
+    yield from map(Candidate.of_file, (*files, *_files_in(folders)))
 
 
 def insist_on_what_is_there(files: Iterable[Path], folders: Iterable[Path]) -> None:
@@ -129,43 +122,6 @@ def insist_on_what_is_there(files: Iterable[Path], folders: Iterable[Path]) -> N
     for path in folders:
         if not path.is_dir():
             raise UsageError(f"--plugins-dir {path}: expected a folder of Python files")
-
-
-def insist_on_file(registry: Registry, path: Path) -> None:
-    """Raise PluginError where the plugin file `path` did not load: it was asked for by name."""
-    for failure in registry.failures:
-        if failure.distribution == path.name:
-            place = f" ({failure.place})" if failure.place else ""
-            raise PluginError(f"plugin file {path}: {failure.error}{place}") from failure.cause
-
-
-def insist_on_unique_names(registry: Registry) -> None:
-    """Raise the first of the registry's clashes."""
-    if registry.clashes:
-        first, *others = registry.clashes
-        more = f" ('bench plugins' shows {len(others)} more such names)" if others else ""
-        raise NameClashError(f"{first}{more}")
-
-
-def _built_in_first(point: EntryPoint) -> tuple[bool, str, str]:
-    """Return what orders entry points: a built-in keeps its name, whoever else claims it."""
-    return not _candidate(point).built_in, point.name, point.value
-
-
-def _candidate(point: EntryPoint) -> Candidate:
-    return Candidate(point.name, _owner(point)[0], re.split(r"[:\[]", point.value)[0].strip())
-
-
-def _owner(point: EntryPoint) -> tuple[str, str]:
-    """Return name and version of an entry point's distribution; empty where it tells neither."""
-    try:
-        return str(point.dist.name or ""), str(point.dist.version or "")  # type: ignore[union-attr]
-    except Exception:  # its metadata are missing or damaged, each Python says so in its own way
-        return "", ""
-
-
-def _candidate_of(file: Path) -> Candidate:
-    return Candidate(file.stem, file.name, _FILE + file.stem)
 
 
 def import_file(name: str, path: Path) -> ModuleType:
@@ -193,7 +149,7 @@ def file_modules() -> list[tuple[str, Path]]:
     return [
         (name, Path(module.__file__))
         for name, module in sys.modules.items()
-        if name.startswith(_FILE) and module.__file__ is not None
+        if name.startswith(FILE) and module.__file__ is not None
     ]
 
 
@@ -210,51 +166,35 @@ def _load_point(
     registry: Registry, point: EntryPoint, candidate: Candidate, wanted: Selection
 ) -> Iterator[Candidate]:
     """Register what an entry point leads to; yield the public modules of a package it names."""
-    version = _owner(point)[1]
-    failures, offers = len(registry.failures), False
-    root = _import(registry, candidate, version, point)
+    failures = len(registry.failures)
+    root = _import(registry, candidate, point)
     if root is None:
         return
-    offers |= _add(registry, root, candidate, version)
+    offers = _add(registry, root, candidate)
     for info in pkgutil.iter_modules(getattr(root, "__path__", [])):
         if info.name.startswith("_"):  # not a plugin: what its neighbours import
             continue
-        name = f"{root.__name__}.{info.name}"
-        inner = Candidate(candidate.point, candidate.distribution, name)
+        inner = replace(candidate, module=f"{root.__name__}.{info.name}")
         yield inner
         if _is_off(inner, wanted, registry):
             offers = True  # for all we know
-            continue
-        module = _import(registry, inner, version)
-        if module is not None:
-            offers |= _add(registry, module, inner, version)
+        elif (module := _import(registry, inner)) is not None:
+            offers |= _add(registry, module, inner)
     if not offers and failures == len(registry.failures):
-        with registry.contain(candidate, version, getattr(root, "__file__", None) or ""):
-            raise _nothing(root)
+        registry.refuse_empty(root, replace(candidate, file=root.__file__ or ""))
 
 
-def _nothing(module: ModuleType) -> PluginError:
-    """Return what to raise of a module that offers nothing."""
-    lacks = [reason for kind in KINDS for reason in kind.bases_in(module)]
-    return PluginError(
-        f"registers nothing{''.join(f'; {reason}' for reason in lacks)}; expected a class that "
-        "extends codonbench.Model, Reference, Task or Metric, a function that builds a module "
-        "marked with @codonbench.model(...), or a hook marked with @hookimpl"
-    )
-
-
-def _add(registry: Registry, module: ModuleType, candidate: Candidate, version: str) -> bool:
+def _add(registry: Registry, module: ModuleType, candidate: Candidate) -> bool:
     """Register a module; return whether it offers anything."""
-    with suppress(NameClashError):  # it is among the registry's clashes
-        registry.add(module, candidate.distribution, version, point=candidate.point)
-    return registry.offers(module)
+    owner, version = candidate.distribution, candidate.version
+    return registry.add(module, owner, version, point=candidate.point)
 
 
 def _import(
-    registry: Registry, candidate: Candidate, version: str, point: EntryPoint | None = None
+    registry: Registry, candidate: Candidate, point: EntryPoint | None = None
 ) -> ModuleType | None:
     """Return the module, or None and a failure noted."""
-    with registry.contain(candidate, version, _source_of(candidate.module)):
+    with registry.contain(replace(candidate, file=_source_of(candidate.module))):
         if point is not None and ":" in point.value:
             raise PluginError(
                 f"entry point {point.name} = {point.value!r}; expected the name of a module: "
@@ -276,26 +216,21 @@ def _source_of(module: str) -> str:
     return (spec.origin or "") if spec is not None and spec.has_location else ""
 
 
-def _files_in(folders: Iterable[Path], registry: Registry) -> Iterator[Path]:
+def _files_in(folders: Iterable[Path]) -> Iterator[Path]:
     """Yield the plugin files of each folder in the order of their names."""
     for folder in folders:
-        insist_on_what_is_there((), (folder,))
-        files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
-        if not files:
-            registry.remarks.append(f"--plugins-dir {folder} holds no file like mymodel.py")
-        yield from files
+        yield from sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
 
 
-def _load_file(registry: Registry, path: Path, candidate: Candidate) -> None:
+def _load_file(registry: Registry, candidate: Candidate) -> None:
     """Register what a file offers, once however often it is named; contain its failure."""
-    insist_on_what_is_there((path,), ())
-    name, file, failures = candidate.module, str(path.resolve()), len(registry.failures)
+    name, failures = candidate.module, len(registry.failures)
     plugins = registry.manager.get_plugins()
-    if file in {getattr(module, "__file__", None) for module in plugins}:
+    if candidate.file in {getattr(module, "__file__", None) for module in plugins}:
         return
     while registry.manager.has_plugin(name):  # a file of the same name in another folder
         name += "_"
-    with registry.contain(candidate, file=file):
-        module = import_file(name, Path(file))
-        if not _add(registry, module, candidate, "") and failures == len(registry.failures):
-            raise _nothing(module)
+    with registry.contain(candidate):
+        module = import_file(name, Path(candidate.file))
+        if not _add(registry, module, candidate) and failures == len(registry.failures):
+            registry.refuse_empty(module, candidate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import inspect
 import json
@@ -9,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FunctionType, MappingProxyType, ModuleType
+from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -33,6 +34,8 @@ from codonbench.contracts import (
 from codonbench.contracts.provenance import Origin
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import ConfigError, PluginError
+from codonbench.plugins import hookspecs
+from codonbench.plugins.selection import Candidate
 
 if TYPE_CHECKING:
     from codonbench.protocols.referee import Protocol
@@ -141,9 +144,7 @@ class Kind:
         """Return what is registered of a class: a model itself, of all else an instance."""
         return cls if self.name == "model" else cls()
 
-    def entries(
-        self, plugin: Any, module: ModuleType, distribution: str, version: str
-    ) -> Iterator[Entry]:
+    def entries(self, plugin: Any, module: ModuleType, owner: Candidate) -> Iterator[Entry]:
         """Yield the entry of a plugin, then one for each preset of a model.
 
         Raises:
@@ -151,16 +152,17 @@ class Kind:
         """
         self.check(plugin)
         cls = plugin if isinstance(plugin, type) else type(plugin)
-        origin, file = describe_origin(cls, module, distribution, version)
+        origin, file = _describe_origin(cls, module, owner)
         named = plugin.info.name if self.name == "model" else plugin.name
         yield self.entry(named, origin, file, plugin)
         for preset, values in plugin.presets.items() if self.name == "model" else ():
             yield self.entry(preset, origin, file, plugin, MappingProxyType(dict(values)))
 
 
-def describe_origin(
-    cls: type, module: ModuleType, distribution: str, version: str
-) -> tuple[Origin, str]:
+# Where a plugin comes from
+
+
+def _describe_origin(cls: type, module: ModuleType, owner: Candidate) -> tuple[Origin, str]:
     """Return where `cls`, registered by `module`, comes from, and the file that defines it."""
     files: dict[str, None] = {}
     for base in cls.__mro__:
@@ -171,8 +173,8 @@ def describe_origin(
     for file in files:
         digest.update(Path(file).read_bytes() if Path(file).is_file() else file.encode())
     origin = Origin(
-        distribution=distribution,
-        version=version,
+        distribution=owner.distribution,
+        version=owner.version,
         module=module.__name__,
         source_sha256=digest.hexdigest(),
     )
@@ -180,21 +182,15 @@ def describe_origin(
 
 
 def _source_of(cls: type) -> str:
-    """Return the file that defines a class, or what tells it apart where it was typed."""
+    """Return the file that defines a class, or the hash of its code where it was typed."""
     if cls.__module__ == "__main__":  # whose file need not be where this class was typed
         functions = (getattr(value, "__func__", value) for value in vars(cls).values())
         files = {f.__code__.co_filename for f in functions if isinstance(f, FunctionType)}
-        source = next((file for file in files if Path(file).is_file()), None)
-    else:
-        try:
-            source = inspect.getsourcefile(cls) or cls.__module__
-        except (OSError, TypeError):
-            source = None
-    if source is None:
-        from codonbench.plugins.typed import hash_of_code
-
-        return hash_of_code(cls)
-    return source
+        return next((file for file in files if Path(file).is_file()), None) or _hash_of_code(cls)
+    try:
+        return inspect.getsourcefile(cls) or cls.__module__
+    except (OSError, TypeError):
+        return _hash_of_code(cls)
 
 
 def _private_files(file: Path) -> Iterator[str]:
@@ -203,6 +199,93 @@ def _private_files(file: Path) -> Iterator[str]:
     for private in beside:
         if re.search(rf"\b{re.escape(private.stem)}\b".encode(), file.read_bytes()):
             yield str(private)
+
+
+def _hash_of_code(cls: type) -> str:
+    """Return the SHA-256 of a class's code, and of what it names that was typed as well."""
+    parts: dict[str, str] = {}
+
+    def visit(name: str, thing: Any) -> None:
+        thing = getattr(thing, "__func__", getattr(thing, "fget", thing))
+        if isinstance(thing, int | float | str | tuple):
+            parts[name] = repr(thing)
+        if name in parts or getattr(thing, "__module__", None) != cls.__module__:
+            return
+        parts[name] = ""
+        if isinstance(thing, type):
+            for base in thing.__bases__:
+                visit(base.__qualname__, base)
+            for own, value in vars(thing).items():
+                visit(f"{name}.{own}", value)
+                if not own.startswith("__") and " at 0x" not in repr(value):
+                    parts[f"{name}.{own}="] = repr(value)
+        elif isinstance(thing, FunctionType):
+            parts[name] = _text_of(thing.__code__) + repr(thing.__defaults__)
+            for named in re.findall(r"\w+", parts[name]):
+                visit(named, thing.__globals__.get(named))
+
+    visit(cls.__qualname__, cls)
+    return hashlib.sha256(repr(sorted(parts.items())).encode()).hexdigest()
+
+
+def _text_of(code: CodeType) -> str:
+    """Return what code does, without where it stands."""
+
+    def text(constant: object) -> str:
+        if isinstance(constant, CodeType):
+            return _text_of(constant)
+        return repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
+
+    return repr((code.co_code.hex(), code.co_names, [text(each) for each in code.co_consts]))
+
+
+# What is held at the door
+
+
+def hooks() -> dict[str, tuple[str, ...]]:
+    """Return the hooks there are, and the arguments that each can be given."""
+    return {
+        name: tuple(inspect.signature(value).parameters)
+        for name, value in vars(hookspecs).items()
+        if hasattr(value, "codonbench_spec")
+    }
+
+
+def check_hooks(module: ModuleType) -> None:
+    """Check every function of `module` that is, or should be, the implementation of a hook.
+
+    pluggy asks the same, later and in its own words; a hook without a mark it does not see.
+
+    Raises:
+        PluginError: One lacks its mark, has a name of no hook, or asks for what it will not get.
+    """
+    known = hooks()
+    for name, function in vars(module).items():
+        if not isinstance(function, FunctionType):
+            continue
+        signature = inspect.signature(function)
+        where = f"line {function.__code__.co_firstlineno}: {name}{signature}"
+        if not hasattr(function, "codonbench_impl"):
+            if name in known and function.__module__ == module.__name__:
+                raise PluginError(
+                    f"{where} lacks its mark, so it would never be called; write @hookimpl above "
+                    "it (from codonbench import hookimpl)"
+                )
+            continue
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            guess = f"did you mean {close[0]!r}? " if close else ""
+            raise PluginError(
+                f"{where}: unknown hook {name!r}; {guess}the hooks are {', '.join(known)}"
+            )
+        for wanted, parameter in signature.parameters.items():
+            variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+            required = parameter.default is parameter.empty and not variable
+            if required and wanted not in known[name]:
+                raise PluginError(
+                    f"{where}: no argument {wanted!r}; "
+                    f"expected def {name}({', '.join(known[name])})"
+                )
 
 
 def _lacking(cls: type, mark: str) -> list[str]:
@@ -216,7 +299,8 @@ def _check_protocol(protocol: Any) -> None:
         raise _unfit(protocol, "an instance of a subclass of Protocol")
 
 
-def _check_task(task: object) -> None:
+def check_task(task: object) -> None:
+    """Raise PluginError where something is no task that could be run."""
     if not isinstance(task, Task):
         raise _unfit(task, "an instance of a subclass of Task")
     _check_words(task, {"name": Name, "version": Version, "title": str, "default_data": str})
@@ -233,7 +317,8 @@ def _check_task(task: object) -> None:
         )
 
 
-def _check_metric(metric: object) -> None:
+def check_metric(metric: object) -> None:
+    """Raise PluginError where something is no metric that could be computed."""
     if not isinstance(metric, Metric):
         raise _unfit(metric, "an instance of a subclass of Metric")
     _check_words(metric, {"name": MetricName, "version": Version, "summary": str})
@@ -357,8 +442,8 @@ def _is_protocol(cls: type) -> bool:
 
 KINDS = (
     Kind("model", lambda c: issubclass(c, ModelBase), "info", _check_model, ModelEntry),
-    Kind("task", lambda c: issubclass(c, Task), "name", _check_task, TaskEntry),
-    Kind("metric", lambda c: issubclass(c, Metric), "name", _check_metric, MetricEntry),
+    Kind("task", lambda c: issubclass(c, Task), "name", check_task, TaskEntry),
+    Kind("metric", lambda c: issubclass(c, Metric), "name", check_metric, MetricEntry),
     Kind("protocol", _is_protocol, "name", _check_protocol, ProtocolEntry),
 )
 """In the order in which they are registered."""

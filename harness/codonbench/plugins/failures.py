@@ -1,11 +1,11 @@
-"""A plugin that did not load: whose it is, where it broke, and what to do about it."""
+"""A plugin's code that failed: whose it is, where it broke, and what to do about it."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -23,29 +23,19 @@ _NOT_THE_PLUGINS = tuple(
 
 
 @dataclass(frozen=True)
-class Failure:
+class Failure(Candidate):
     """A plugin that did not load.
 
     Attributes:
-        module: What was being loaded.
-        distribution: Whose it is.
         error: What the traceback ends with, on one line.
         details: All of it.
-        version: The distribution's.
-        point: The name of its entry point, or of its file.
-        file: The source file; empty where there is none.
-        line: The line of it that failed; None where that is unknown.
+        line: The line of its file that failed; None where that is unknown.
         hint: What to do next.
         cause: The exception itself.
     """
 
-    module: str
-    distribution: str
-    error: str
-    details: str
-    version: str = ""
-    point: str = ""
-    file: str = ""
+    error: str = ""
+    details: str = ""
     line: int | None = None
     hint: str = ""
     cause: BaseException | None = field(default=None, compare=False, repr=False)
@@ -62,6 +52,11 @@ class Failure:
         module = self.module or f"entry point {self.point!r}"
         return f"{module} of {owner}" if owner else module
 
+    @property
+    def why(self) -> str:
+        """The error and where it was raised: ``ValueError: no luck (mylstm.py:3)``."""
+        return f"{self.error} ({self.place})" if self.place else self.error
+
     def concerns(self, name: str) -> bool:
         """Return whether this plugin is likely to be the one that offers `name`.
 
@@ -72,35 +67,42 @@ class Failure:
         called = {self.point, self.distribution, Path(self.file).stem, *self.module.split(".")}
         if any(wanted == c or wanted.startswith(f"{c}-") for c in map(plain, called) if c):
             return True
-        word = re.compile(rf"(?<![\w.-]){re.escape(name.replace('_', '-'))}(?![\w-])")
-        return any(word.search(text.replace("_", "-")) for text in self._sources())
-
-    def _sources(self) -> list[str]:
-        """Return the text of its file, or of all files of a package that did not load."""
         file = Path(self.file)
-        if not file.is_file():
-            return []
-        files = sorted(file.parent.glob("*.py")) if file.name == "__init__.py" else [file]
-        return [found.read_text(encoding="utf-8", errors="replace") for found in files]
+        files = file.parent.glob("*.py") if file.name == "__init__.py" else [file]
+        word = re.compile(rf"(?<![\w.-]){re.escape(name.replace('_', '-'))}(?![\w-])")
+        texts = (f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file())
+        return any(word.search(text.replace("_", "-")) for text in texts)
 
 
-def describe_failure(
-    error: BaseException, candidate: Candidate, version: str = "", file: str = ""
-) -> Failure:
-    """Return what is to be said of `error`, which loading `candidate` from `file` came to."""
-    file, line = _place(error, file)
+def describe_failure(error: BaseException, candidate: Candidate) -> Failure:
+    """Return what is to be said of `error`, which loading `candidate` came to."""
+    file, line = candidate.file, None
+    if isinstance(error, SyntaxError) and error.filename:
+        file, line = error.filename, error.lineno
+    elif file:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((f.lineno for f in reversed(frames) if f.filename == file), None)
     return Failure(
-        module=candidate.module,
-        distribution=candidate.distribution,
+        **vars(replace(candidate, file=file)),
         error=last_line(error),
         details="".join(traceback.format_exception(error)),
-        version=version,
-        point=candidate.point,
-        file=file,
         line=line,
         hint=_hint(error, candidate),
         cause=error,
     )
+
+
+def _hint(error: BaseException, candidate: Candidate) -> str:
+    """Return the next step."""
+    owner = candidate.distribution or "the distribution that names it"
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return f"mend it, or switch it off with -p no:{candidate.point or candidate.module}"
+    if f"{candidate.module}.".startswith(f"{error.name}."):
+        return (
+            f"the entry point {candidate.point!r} names a module that does not exist; "
+            f"reinstall {owner} or correct its [project.entry-points.codonbench]"
+        )
+    return f"install {error.name.partition('.')[0]!r} beside codonbench, or reinstall {owner}"
 
 
 def last_line(error: BaseException) -> str:
@@ -112,30 +114,10 @@ def last_line(error: BaseException) -> str:
             f"{'.'.join(map(str, d['loc'])) or error.title}: {d['msg']}, got {d['input']!r}"
             for d in error.errors()
         )
-        return f"{type(error).__name__}: {error.title}: {'; '.join(problems)}"
-    return " ".join(traceback.format_exception_only(error)[-1].split())
-
-
-def _place(error: BaseException, file: str) -> tuple[str, int | None]:
-    """Return the file that failed, and the last of its lines that was reached."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return error.filename, error.lineno
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame.lineno for frame in frames if file and frame.filename == file]
-    return file, own[-1] if own else None
-
-
-def _hint(error: BaseException, candidate: Candidate) -> str:
-    """Return the next step."""
-    owner = candidate.distribution or "the distribution that names it"
-    if isinstance(error, ModuleNotFoundError) and error.name:
-        if candidate.module == error.name or candidate.module.startswith(f"{error.name}."):
-            return (
-                f"the entry point {candidate.point!r} names a module that does not exist; "
-                f"reinstall {owner} or correct its [project.entry-points.codonbench]"
-            )
-        return f"install {error.name.partition('.')[0]!r} beside codonbench, or reinstall {owner}"
-    return f"mend it, or switch it off with -p no:{candidate.point or candidate.module}"
+        line = f"{type(error).__name__}: {error.title}: {'; '.join(problems)}"
+    else:
+        line = " ".join(traceback.format_exception_only(error)[-1].split())
+    return line.encode("utf-8", "backslashreplace").decode()
 
 
 def place(raised: TracebackType | None, file: str) -> str:

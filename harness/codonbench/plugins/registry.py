@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -22,9 +22,9 @@ from codonbench.plugins.entries import (
     ModelEntry,
     ProtocolEntry,
     TaskEntry,
+    check_hooks,
 )
 from codonbench.plugins.failures import Failure, describe_failure
-from codonbench.plugins.hook_check import check_hooks
 from codonbench.plugins.selection import Candidate
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Registry:
         self.manager = pluggy.PluginManager("codonbench")
         self.manager.add_hookspecs(hookspecs)
 
-    def add(self, module: ModuleType, distribution: str, version: str, *, point: str = "") -> None:
-        """Register all that a module offers; contain its failure.
+    def add(self, module: ModuleType, distribution: str, version: str, *, point: str = "") -> bool:
+        """Register all that a module offers, note failures and clashes; return whether it offers.
 
         That is what its hooks register, and of each kind that it has no hook of the classes
         that it defines. A module that two entry points name is registered once.
@@ -72,16 +72,17 @@ class Registry:
             distribution: Whose it is.
             version: The distribution's.
             point: The name of the entry point that led to it.
-
-        Raises:
-            NameClashError: A name is taken already. All else of the module is registered.
         """
-        if self.manager.is_registered(module):
-            return
-        candidate = Candidate(point, distribution, module.__name__)
         file = getattr(module, "__file__", None) or ""
-        clashes, failures = len(self.clashes), len(self.failures)
-        with self.contain(candidate, version, file):
+        candidate = Candidate(point, distribution, module.__name__, version, file)
+        if not self.manager.is_registered(module):
+            self._register(module, candidate)
+        own = any(True for kind in KINDS for _ in kind.classes_of(module))
+        return own or bool(self.manager.get_hookcallers(module))
+
+    def _register(self, module: ModuleType, candidate: Candidate) -> None:
+        failures = len(self.failures)
+        with self.contain(candidate):
             check_hooks(module)
             self.manager.register(module, name=module.__name__)
             self.manager.check_pending()
@@ -94,18 +95,43 @@ class Registry:
         for kind in KINDS:
 
             def register(plugin: object, kind: Kind = kind) -> None:
-                for entry in kind.entries(plugin, module, distribution, version):
+                for entry in kind.entries(plugin, module, candidate):
                     self._claim(getattr(self, f"{kind.name}s"), entry, kind.name)
 
             if hasattr(module, kind.hook):
-                with self.contain(candidate, version, file):
+                with self.contain(candidate):
                     self.manager.subset_hook_caller(kind.hook, others)(register=register)
                 continue
             for cls in kind.classes_of(module):
-                with self.contain(candidate, version, file):
+                with self.contain(candidate):
                     register(kind.plugin(cls))
-        if len(self.clashes) > clashes:
-            raise self.clashes[clashes]
+
+    def refuse_empty(self, module: ModuleType, candidate: Candidate) -> None:
+        """Note as a failure that a module registers nothing, and what its classes lack."""
+        lacks = [reason for kind in KINDS for reason in kind.bases_in(module)]
+        with self.contain(candidate):
+            raise PluginError(
+                f"registers nothing{''.join(f'; {reason}' for reason in lacks)}; expected a class "
+                "that extends codonbench.Model, Reference, Task or Metric, a function that builds "
+                "a module marked with @codonbench.model(...), or a hook marked with @hookimpl"
+            )
+
+    def insist_on(self, files: Iterable[Path]) -> None:
+        """Make sure that plugin files, which were asked for by name, loaded, and no names clash.
+
+        Raises:
+            PluginError: One of `files` did not load.
+            NameClashError: Two plugins register one name.
+        """
+        asked = {path.name: path for path in files}
+        for failure in self.failures:
+            if failure.distribution in asked:
+                path = asked[failure.distribution]
+                raise PluginError(f"plugin file {path}: {failure.why}") from failure.cause
+        if self.clashes:
+            first, *others = self.clashes
+            more = f" ('bench plugins' shows {len(others)} more such names)" if others else ""
+            raise NameClashError(f"{first}{more}")
 
     def add_model(self, cls: object) -> str:
         """Register a class that no module registers; return its model's name.
@@ -115,7 +141,8 @@ class Registry:
             NameClashError: Its name is taken by another.
         """
         module = ModuleType(str(getattr(cls, "__module__", "")))
-        entries = [e for e in KINDS[0].entries(cls, module, "", "") if isinstance(e, ModelEntry)]
+        found = KINDS[0].entries(cls, module, Candidate("", "", module.__name__))
+        entries = [entry for entry in found if isinstance(entry, ModelEntry)]
         for entry in entries:
             taken = self.models.get(entry.name)
             if taken is None or taken.cls is not entry.cls:
@@ -139,7 +166,7 @@ class Registry:
         return own.pop()
 
     @contextmanager
-    def contain(self, candidate: Candidate, version: str = "", file: str = "") -> Iterator[None]:
+    def contain(self, candidate: Candidate) -> Iterator[None]:
         """Note what a plugin's code raises as its failure, and go on.
 
         A plugin may do anything; even ``sys.exit`` ends here, and only Ctrl-C travels on.
@@ -150,12 +177,7 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self.failures.append(describe_failure(error, candidate, version, file))
-
-    def offers(self, module: ModuleType) -> bool:
-        """Return whether a registered module has a hook, or a class that needs none."""
-        own = any(True for kind in KINDS for _ in kind.classes_of(module))
-        return own or bool(self.manager.get_hookcallers(module))
+            self.failures.append(describe_failure(error, candidate))
 
     def model(self, name: str) -> ModelEntry:
         """Return the model or preset called `name`.
@@ -164,13 +186,11 @@ class Registry:
             UnknownNameError: There is none.
             PluginError: There is none, but a plugin that seems to offer it did not load.
         """
-        return self._find(self.models, name, "model", "models")
+        return self._find(self.models, name, "model")
 
     def task(self, name: str | None) -> TaskEntry:
         """Return the task called `name`, None for the default; raises as `model` does."""
-        return (
-            self.default_task() if name is None else self._find(self.tasks, name, "task", "tasks")
-        )
+        return self.default_task() if name is None else self._find(self.tasks, name, "task")
 
     def default_task(self) -> TaskEntry:
         """Return the task that is meant where none is named.
@@ -194,11 +214,11 @@ class Registry:
 
     def metric(self, name: str) -> MetricEntry:
         """Return the metric called `name`; raises as `model` does."""
-        return self._find(self.metrics, name, "metric", "metrics")
+        return self._find(self.metrics, name, "metric")
 
     def protocol(self, name: str) -> Protocol:
         """Return the protocol called `name`; raises as `model` does."""
-        return self._find(self.protocols, name, "protocol", "protocols").protocol
+        return self._find(self.protocols, name, "protocol").protocol
 
     def metrics_of(self, task: TaskSpec) -> list[Metric]:
         """Return the metrics that can be computed for a task, in the order of their names.
@@ -251,21 +271,20 @@ class Registry:
             )
         )
 
-    def _find(self, table: dict[str, EntryT], name: str, kind: str, kinds: str) -> EntryT:
+    def _find(self, table: dict[str, EntryT], name: str, kind: str) -> EntryT:
         if name in table:
             return table[name]
         for failure in self.failures:
             if failure.concerns(name):
-                place = f" ({failure.place})" if failure.place else ""
                 raise PluginError(
                     f"no {kind} {name!r}: the plugin that seems to offer it did not load, "
-                    f"{failure.whose}: {failure.error}{place}; {failure.hint}"
+                    f"{failure.whose}: {failure.why}; {failure.hint}"
                 ) from failure.cause
         close = difflib.get_close_matches(name, table, n=3)
         hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
         off = f"; switched off: {', '.join(self.switched_off)}" if self.switched_off else ""
         raise UnknownNameError(
-            f"unknown {kind} {name!r}; {hint}'bench ls {kinds}' lists all {len(table)}{off}"
+            f"unknown {kind} {name!r}; {hint}'bench ls {kind}s' lists all {len(table)}{off}"
         )
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
 
+GROUP = "codonbench"
 VARIABLE = "CODONBENCH_PLUGINS"
 
 BUILT_IN = "codonbench"
 """The distribution whose plugins `VARIABLE` leaves alone: without them there would be no task to
 run and no metric to score with, so that an empty list would switch the bench off."""
+
+FILE = "codonbench_file_"
+"""What the name of a module that a single file makes begins with."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +28,30 @@ class Candidate:
         point: Its entry point's name, or its file's.
         distribution: Whose it is; empty where that is unknown.
         module: The dotted name of its module.
+        version: The distribution's.
+        file: Its source file; empty where that is unknown.
     """
 
     point: str
     distribution: str
     module: str
+    version: str = ""
+    file: str = ""
+
+    @classmethod
+    def of(cls, point: EntryPoint) -> Candidate:
+        """Return the plugin that an entry point leads to."""
+        try:
+            owner, version = str(point.dist.name or ""), str(point.dist.version or "")  # type: ignore[union-attr]
+        except Exception:  # its metadata are missing or damaged, each Python says so in its own way
+            owner = version = ""
+        module = re.split(r"[:\[]", point.value)[0].strip()
+        return cls(point.name, owner, module, version)
+
+    @classmethod
+    def of_file(cls, file: Path) -> Candidate:
+        """Return the plugin that a Python file holds."""
+        return cls(file.stem, file.name, FILE + file.stem, file=str(file.resolve()))
 
     @property
     def built_in(self) -> bool:
@@ -60,17 +85,15 @@ class Selection:
         for name in self.off:
             if candidate.is_called(name):
                 return f"-p no:{name}"
-        if self.only is None or candidate.built_in:
+        if self.only is None or candidate.built_in or any(map(candidate.is_called, self.only)):
             return ""
-        listed = any(candidate.is_called(name) for name in self.only)
-        return "" if listed else f"{VARIABLE}={','.join(self.only)}"
+        return f"{VARIABLE}={','.join(self.only)}"
 
-    def names_nothing(self, candidates: Iterable[Candidate]) -> list[str]:
+    def names_nothing(self, candidates: Sequence[Candidate]) -> list[str]:
         """Return what was typed that fits no candidate: most likely a slip."""
-        there = list(candidates)
         wanted = [(f"-p no:{name}", name) for name in self.off]
         wanted += [(f"{VARIABLE}: {name}", name) for name in self.only or ()]
-        return [typed for typed, name in wanted if not any(c.is_called(name) for c in there)]
+        return [typed for typed, name in wanted if not any(c.is_called(name) for c in candidates)]
 
 
 def selection_from_environment(off: Iterable[str] = ()) -> Selection:
@@ -80,12 +103,16 @@ def selection_from_environment(off: Iterable[str] = ()) -> Selection:
     distributions, entry points or modules it lists, separated by commas, and the built-in ones.
     """
     listed = os.environ.get(VARIABLE)
-    if listed is None:
-        return Selection(off=tuple(off))
-    only = tuple(name.strip() for name in listed.split(",") if name.strip())
-    return Selection(only, tuple(off))
+    names = (name.strip() for name in (listed or "").split(","))
+    return Selection(None if listed is None else tuple(filter(None, names)), tuple(off))
 
 
 def plain(name: str) -> str:
     """Return a name as packaging tools compare it: ``My_Model.x`` is ``my-model-x``."""
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def in_order(points: Iterable[EntryPoint]) -> list[tuple[EntryPoint, Candidate]]:
+    """Return entry points, built-in ones first: these keep their names, whoever else claims one."""
+    found = [(point, Candidate.of(point)) for point in points]
+    return sorted(found, key=lambda pair: (not pair[1].built_in, pair[0].name, pair[0].value))

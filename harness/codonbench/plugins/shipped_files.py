@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from codonbench.errors import ConfigError, NameClashError, StoreError, UnknownNameError
-from codonbench.plugins.discovery import GROUP
+from codonbench.plugins.selection import GROUP
 from codonbench.records.files import check_numbers_and_depth
 
 

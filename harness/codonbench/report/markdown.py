@@ -30,6 +30,16 @@ NONE = "-"
 _LONGEST, _LONGEST_NOTES = 120, 1_200
 
 
+class PrintedBoard(Board):
+    """A board that prints as Markdown tables, as a page of it does."""
+
+    def __str__(self) -> str:
+        """Return the tables."""
+        return render_board(self)
+
+    __repr__ = _repr_markdown_ = __str__  # a prompt shows the first, Jupyter the second
+
+
 def render_board(board: Board) -> str:
     """Return the board as Markdown, without markers."""
     parts = [render_table(table) for table in board.tables] or ["No results yet."]

@@ -8,52 +8,45 @@ from collections.abc import Callable
 from itertools import chain
 
 import torch
-from pydantic import TypeAdapter, ValidationError
 
 from codonbench.contracts import BaseConfig, ModelInfo, Name
 from codonbench.data.encodings import canonical
 from codonbench.errors import ConfigError
-from codonbench.testing.checks import Verdict, failed, last_line, passed, warning
+from codonbench.plugins.failures import last_line
+from codonbench.testing.checks import Checks, Verdict, failed, misfit, passed, warning
 from codonbench.testing.environment import generators, settings
 from codonbench.testing.subject import DEVICE, Subject
 from codonbench.training.determinism import seeded_globals
 
-_MUCH = 2_000  # characters; a line at each of some hundred steps is more
+CHECKS = Checks[Subject]()
+"""The first three hold of any class, whether a module is built or not."""
 
 
+@CHECKS.hold("identity")
 def has_valid_names(subject: Subject) -> Verdict:
-    """Hold that name, version and presets are what records and tables can carry."""
+    """Name, version and presets are valid."""
     cls, info = subject.cls, subject.cls.info
     if not isinstance(info, ModelInfo):
         return failed(f"info is {type(info).__name__}; expected a ModelInfo")
-    try:
-        ModelInfo.model_validate(info.model_dump())
-        for preset in cls.presets:
-            TypeAdapter(Name).validate_python(preset)
-    except ValidationError as error:
-        detail = error.errors()[0]
-        where = ".".join(map(str, detail["loc"])) or "a preset's name"
+    wrong = misfit(ModelInfo, info.model_dump())
+    for preset in cls.presets:
+        wrong = wrong or misfit(Name, preset, "a preset's name")
+    if wrong:
         return failed(
-            f"{where} is {detail['input']!r}: {detail['msg']}; names are of small letters, "
-            "digits, '.', '_' and '-', versions such as 1 or 1.2.0"
+            f"{wrong}; names are of small letters, digits, '.', '_' and '-', versions such as 1 "
+            "or 1.2.0"
         )
     for preset, values in cls.presets.items():
-        try:
-            cls.Config.model_validate(dict(values))
-        except ValidationError as error:
-            detail = error.errors()[0]
-            field = ".".join(map(str, detail["loc"]))
-            return failed(
-                f"preset {preset!r}: {field} is {detail['input']!r}, but Config says: "
-                f"{detail['msg']}; change the preset or the field's bounds"
-            )
+        if wrong := misfit(cls.Config, dict(values)):
+            return failed(f"preset {preset!r}: {wrong}; change the preset or the field's bounds")
     if not info.summary.strip():
         return warning("its summary is empty; write one line for 'bench ls models'")
     return passed(f"{info.name}, version {info.version}")
 
 
+@CHECKS.hold("config")
 def survives_json(subject: Subject) -> Verdict:
-    """Hold that a configuration read back from a record is the one that was written."""
+    """The configuration survives JSON."""
     config = subject.config
     if not isinstance(config, BaseConfig):
         return failed(f"Config is {type(config).__name__}; expected a subclass of BaseConfig")
@@ -70,17 +63,9 @@ def survives_json(subject: Subject) -> Verdict:
     return passed()
 
 
-def is_offered(subject: Subject) -> Verdict:
-    """Hold that the task offers each encoding that the model may ask for."""
-    try:
-        asked = [canonical(encoding, subject.view) for encoding in subject.variants()]
-    except ConfigError as error:
-        return failed(f"{error}; let encoding be one of those")
-    return passed(" or ".join(asked))
-
-
+@CHECKS.hold("class")
 def class_pickles(subject: Subject) -> Verdict:
-    """Hold that the class is found again in another process."""
+    """The class can be sent to another process."""
     cls = subject.cls
     try:
         found = pickle.loads(pickle.dumps(cls))
@@ -97,16 +82,28 @@ def class_pickles(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("encoding")
+def is_offered(subject: Subject) -> Verdict:
+    """The task offers each encoding."""
+    try:
+        asked = [canonical(encoding, subject.view) for encoding in subject.variants()]
+    except ConfigError as error:
+        return failed(f"{error}; let encoding be one of those")
+    return passed(" or ".join(asked))
+
+
+@CHECKS.hold("build", "encoding")
 def returns_a_module(subject: Subject) -> Verdict:
-    """Hold that ``build`` returns a module."""
+    """Build returns a module."""
     module = subject.build()
     if not isinstance(module, torch.nn.Module):
         return failed(f"build returned {type(module).__name__}; expected a torch.nn.Module")
     return passed()
 
 
+@CHECKS.hold("settings", "build")
 def leaves_settings(subject: Subject) -> Verdict:
-    """Hold that making and building a model changes no global setup."""
+    """Build leaves global settings alone."""
     before = settings()
     subject.build()
     after = settings()
@@ -119,8 +116,9 @@ def leaves_settings(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("fresh", "build")
 def is_fresh(subject: Subject) -> Verdict:
-    """Hold that no two modules share anything."""
+    """Build returns a fresh module each time."""
     plugin = subject.plugin()
     with seeded_globals(0):
         modules = [plugin.build(subject.view), plugin.build(subject.view)]
@@ -143,8 +141,9 @@ def is_fresh(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("seeding", "build")
 def leaves_seeding(subject: Subject) -> Verdict:
-    """Hold that chance comes from the harness: two seeds leave the generators apart."""
+    """Build leaves seeding to the harness."""
     states = []
     for seed in (0, 1):
         with seeded_globals(seed):
@@ -159,8 +158,9 @@ def leaves_seeding(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("device", "build")
 def is_on_device(subject: Subject) -> Verdict:
-    """Hold that all tensors are where they are asked to be."""
+    """The module is where it is asked to be."""
     module = subject.build()
     away = _elsewhere(module, lambda kind: kind == "meta")
     away = away or _elsewhere(module.to(DEVICE), lambda kind: kind != DEVICE)
@@ -181,23 +181,11 @@ def _elsewhere(
     return [(name, tensor.device) for name, tensor in tensors if wrong(tensor.device.type)]
 
 
+@CHECKS.hold("size", "build")
 def is_counted(subject: Subject) -> Verdict:
-    """Count the parameters."""
+    """Its parameters are counted."""
     module = subject.build()
     subject.parameters = sum(p.numel() for p in module.parameters() if p.requires_grad)
     frozen = sum(p.numel() for p in module.parameters()) - subject.parameters
     more = f", and {frozen:,} frozen" if frozen else ""
     return passed(f"{subject.parameters:,} trainable parameters{more}")
-
-
-def printed_little(subject: Subject) -> Verdict:
-    """Hold that a plugin does not fill the terminal; asked last."""
-    printed = subject.printed
-    amount = printed.characters
-    if amount > _MUCH:
-        return warning(
-            f"it printed {amount:,} characters during these checks, beginning "
-            f"{printed.beginning!r}; a whole run may print thousands of times as much: print "
-            "nothing in build, forward and update"
-        )
-    return passed(f"{amount:,} characters printed" if amount else "")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 from codonbench.contracts import Frozen
-from codonbench.plugins.failures import place
+from codonbench.errors import PluginError
+from codonbench.plugins.failures import last_line, place
 
 Status = Literal["passed", "failed", "warning", "skipped"]
-SubjectT = TypeVar("SubjectT")
 
 
 class Verdict(Frozen):
@@ -111,23 +113,13 @@ class Report(Frozen):
         Args:
             command: What makes it again.
         """
-        import jinja2
+        from codonbench.report.markdown import markdown_template, plain  # which takes long to load
 
-        from codonbench.report.markdown import plain  # which loads more than a terminal needs
+        def sentence(words: str) -> str:
+            return " ".join(map(plain, textwrap.wrap(words, 100)))  # `plain` cuts what is longer
 
-        environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("codonbench.testing", ""),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            keep_trailing_newline=True,
-            autoescape=False,  # `plain` escapes for Markdown
-        )
-        environment.filters["plain"] = plain
-        environment.filters["sentence"] = lambda words: " ".join(
-            plain(line)
-            for line in textwrap.wrap(words, 100)  # `plain` cuts what is longer
-        )
-        return environment.get_template("report.md.j2").render(
+        template = markdown_template("codonbench.testing", "report.md.j2", sentence=sentence)
+        return template.render(
             report=self,
             facts=self.facts,
             summary=summary(self.findings),
@@ -138,6 +130,8 @@ class Report(Frozen):
 
 MARKS: dict[Status, str] = {"passed": "✓", "failed": "✗", "warning": "!", "skipped": "–"}
 
+SubjectT = TypeVar("SubjectT")
+
 
 @dataclass(frozen=True)
 class Check(Generic[SubjectT]):
@@ -145,17 +139,36 @@ class Check(Generic[SubjectT]):
 
     Attributes:
         id: Its short name.
-        title: What it holds, as a sentence without its subject.
         examine: Looks at the subject; what it raises is a failure of the subject's.
         needs: Checks that must not have failed for this one to mean anything.
         advisory: It informs or warns, and never fails of itself.
     """
 
     id: str
-    title: str
     examine: Callable[[SubjectT], Verdict]
     needs: tuple[str, ...] = ()
     advisory: bool = False
+
+    @property
+    def title(self) -> str:
+        """What it holds, as a sentence without its subject: how its docstring begins."""
+        first = (self.examine.__doc__ or "").partition("\n")[0].rstrip(".")
+        return first[:1].lower() + first[1:]
+
+
+class Checks(list[Check[SubjectT]]):
+    """Checks in an order in which each comes after those it needs."""
+
+    def hold(
+        self, id_: str, *needs: str, advisory: bool = False
+    ) -> Callable[[Callable[[SubjectT], Verdict]], Callable[[SubjectT], Verdict]]:
+        """Add a function as the next check; see `Check`. What its needs need is needed, too."""
+
+        def add(examine: Callable[[SubjectT], Verdict]) -> Callable[[SubjectT], Verdict]:
+            self.append(Check(id_, examine, needs, advisory))
+            return examine
+
+        return add
 
 
 def examine(
@@ -163,6 +176,7 @@ def examine(
     subject: SubjectT,
     file: str = "",
     begun: Callable[[str], None] = lambda check: None,
+    around: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[Finding]:
     """Yield the finding of each check, as it comes; one that raises has failed.
 
@@ -171,28 +185,38 @@ def examine(
         subject: What is checked.
         file: The file that defines it, for telling where it crashed.
         begun: Told the name of each check before it begins.
+        around: Gives a context in which each check is made.
     """
-    blocked: set[str] = set()
+    at_fault: dict[str, str] = {}  # of each check that failed or was skipped, what came first
     for check in checks:
         begun(check.id)
-        missing = [need for need in check.needs if need in blocked]
+        missing = [at_fault[need] for need in check.needs if need in at_fault]
         if missing:
             verdict = skipped(f"it needs {missing[0]!r}, which did not pass")
+            at_fault[check.id] = missing[0]
         else:
             try:
-                verdict = check.examine(subject)
+                with around():
+                    verdict = check.examine(subject)
+            except PluginError as error:  # what the door says of it
+                verdict = failed(str(error))
             except (Exception, SystemExit) as error:  # a plugin may do anything
-                where = place(error.__traceback__, file)
-                verdict = failed(f"it raised {last_line(error)}{where}")
-        if missing or verdict.status == "failed":
-            blocked.add(check.id)
+                words = f"it raised {last_line(error)}{place(error.__traceback__, file)}"
+                verdict = failed(words)
+            if verdict.status == "failed":
+                at_fault[check.id] = check.id
         yield Finding(id=check.id, title=check.title, **verdict.model_dump())
 
 
-def last_line(error: BaseException) -> str:
-    """Return what the traceback ends with, on one line."""
-    line = " ".join(traceback.format_exception_only(error)[-1].split())
-    return line.encode("utf-8", "backslashreplace").decode()
+def misfit(kind: Any, value: object, name: str = "") -> str:
+    """Return what keeps a value from being of a kind, ``name is 'My Model': ...``, or nothing."""
+    try:
+        TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        detail = error.errors()[0]
+        field = ".".join(map(str, detail["loc"])) or name
+        return f"{field} is {detail['input']!r}: {detail['msg']}"
+    return ""
 
 
 def summary(findings: Iterable[Finding]) -> str:

@@ -72,6 +72,11 @@ def generators() -> dict[str, bytes]:
     }
 
 
+def moved(before: dict[str, bytes]) -> str:
+    """Return the name of a generator that is in another state than `before`, or nothing."""
+    return next((name for name, state in generators().items() if state != before[name]), "")
+
+
 class Printed(io.TextIOBase):
     """A stream that counts what is written to it and forgets it.
 

@@ -11,9 +11,11 @@ from codonbench.contracts import Estimator, Features, Sequences, SequenceTuples,
 from codonbench.data.encodings import encode_all
 from codonbench.errors import ConfigError
 from codonbench.protocols.supervised import loss
-from codonbench.testing.checks import Verdict, failed, passed, warning
+from codonbench.testing.checks import Checks, Verdict, failed, passed, warning
 from codonbench.testing.subject import Subject
 from codonbench.training.determinism import seeded_globals
+
+CHECKS = Checks[Subject]()
 
 _MOST_ITEMS = 512
 """Training items that a check fits on."""
@@ -21,8 +23,9 @@ _MOST_ITEMS = 512
 _FEW = 8  # items asked one by one
 
 
+@CHECKS.hold("served")
 def is_served(subject: Subject) -> Verdict:
-    """Hold that the task tells all training targets at once, and offers the encoding."""
+    """The task can be served."""
     if not subject.setup.protocol.tells_targets:
         return failed(
             f"task {subject.view.task!r} asks all along its training, but an estimator is fitted "
@@ -35,8 +38,9 @@ def is_served(subject: Subject) -> Verdict:
     return passed(subject.cls(subject.config).encoding)
 
 
+@CHECKS.hold("outputs", "served")
 def gives_outputs(subject: Subject) -> Verdict:
-    """Hold shape and type of what ``predict`` gives."""
+    """One row of outputs for each item."""
     asked = subject.asked.numpy()
     outputs = _fitted(subject).predict(_items(subject, asked))
     expected = (len(asked), subject.view.n_outputs)
@@ -48,8 +52,9 @@ def gives_outputs(subject: Subject) -> Verdict:
     return passed(f"{expected} {outputs.dtype}")
 
 
+@CHECKS.hold("deterministic", "outputs")
 def repeats(subject: Subject) -> Verdict:
-    """Hold that one seed gives one result."""
+    """One seed gives one result."""
     items = _items(subject, subject.asked.numpy())
     first, second = (_fitted(subject).predict(items) for _ in range(2))
     if first.tobytes() != second.tobytes():
@@ -60,8 +65,9 @@ def repeats(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("inputs", "outputs")
 def leaves_training_set(subject: Subject) -> Verdict:
-    """Hold that ``fit`` and ``predict`` leave what they are given as it is."""
+    """What it is given is left as it is."""
     training, asked = _training_set(subject), _items(subject, subject.asked.numpy())
     given = (training.items, training.targets, asked)
     before = [_content(each) for each in given]
@@ -73,8 +79,9 @@ def leaves_training_set(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("rows", "outputs")
 def keeps_items_apart(subject: Subject) -> Verdict:
-    """Hold that an item's outputs depend on that item alone."""
+    """An item's outputs depend on it alone."""
     estimator, index = _fitted(subject), subject.asked.numpy()[:_FEW]
     together = estimator.predict(_items(subject, index))
     alone = np.concatenate([estimator.predict(_items(subject, each)) for each in index[:, None]])
@@ -86,8 +93,9 @@ def keeps_items_apart(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("learning", "outputs", advisory=True)
 def learns(subject: Subject) -> Verdict:
-    """Look whether its outputs for the training items are better than the same for all."""
+    """The loss falls."""
     training, index = _training_set(subject), _trained(subject)
     outputs = np.asarray(_fit(subject, training).predict(_items(subject, index)))
     spec = subject.dataset.spec

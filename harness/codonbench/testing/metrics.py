@@ -15,7 +15,6 @@ from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter, ValidationError
 
 from codonbench.contracts import (
     Dataset,
@@ -30,26 +29,26 @@ from codonbench.contracts import (
     Targets,
     TaskSpec,
     Trajectory,
-    Version,
 )
 from codonbench.contracts.run_record import hash_trajectory
 from codonbench.contracts.task import TargetKind
 from codonbench.errors import PluginError, UnknownNameError
-from codonbench.plugins.failures import file_of, place
+from codonbench.plugins import entries
+from codonbench.plugins.failures import file_of, last_line, place
 from codonbench.protocols.referee import Referee, unwatched
 from codonbench.protocols.supervised import Supervised
 from codonbench.scoring.score import Scores, score
 from codonbench.testing.checks import (
-    Check,
+    Checks,
     Verdict,
     examine,
     failed,
     insist,
-    last_line,
+    misfit,
     passed,
     warning,
 )
-from codonbench.testing.environment import generators
+from codonbench.testing.environment import generators, moved
 from codonbench.testing.subject import dataset_of, find_task, installed, make_setup
 
 _BATCH = 64
@@ -232,25 +231,22 @@ def check_metric(metric: str | Metric) -> None:
     insist(examine(METRIC_CHECKS, MetricSubject(metric), file), f"metric {name!r}")
 
 
+METRIC_CHECKS = Checks[MetricSubject]()
+"""What every metric must pass."""
+
+
+@METRIC_CHECKS.hold("identity")
 def has_valid_names(subject: MetricSubject) -> Verdict:
-    """Hold name, version and summary."""
-    metric = subject.metric
-    for field, kind in (("name", MetricName), ("version", Version)):
-        value = getattr(metric, field, None)
-        try:
-            TypeAdapter(kind).validate_python(value)
-        except ValidationError:
-            return failed(
-                f"{field} is {value!r}; expected letters, digits and underscores for a name such "
-                "as 'half_right', and a version such as '1' or '1.2.0'"
-            )
-    if not str(getattr(metric, "summary", "")).strip():
+    """Name, version and summary are valid."""
+    entries.check_metric(subject.metric)
+    if not subject.metric.summary.strip():
         return failed("summary is missing; write one line for 'bench ls metrics'")
     return passed()
 
 
+@METRIC_CHECKS.hold("outputs")
 def declares_outputs(subject: MetricSubject) -> Verdict:
-    """Hold that each value is declared under a valid name with unit, direction and summary."""
+    """Each value has a name, a unit and a direction."""
     if not subject.tasks:
         return failed(
             "serves() says no to every kind of target; expected classes, labels or quantities"
@@ -263,11 +259,9 @@ def declares_outputs(subject: MetricSubject) -> Verdict:
             if not isinstance(output, Output):
                 given = type(output).__name__
                 return failed(f"outputs[{name!r}] is {given}; expected an Output")
-            try:
-                TypeAdapter(MetricName).validate_python(name)
-                Output.model_validate(output.model_dump())
-            except ValidationError as error:
-                return failed(f"outputs[{name!r}]: {error.errors()[0]['msg']}")
+            wrong = misfit(MetricName, name, "name") or misfit(Output, output.model_dump())
+            if wrong:
+                return failed(f"outputs[{name!r}]: {wrong}")
             if not output.unit.strip():
                 return failed(f"outputs[{name!r}] has no unit; say pairs, epochs, probability ...")
         if dict(subject.metric.outputs(task)) != dict(outputs):
@@ -275,8 +269,9 @@ def declares_outputs(subject: MetricSubject) -> Verdict:
     return passed()
 
 
+@METRIC_CHECKS.hold("values", "outputs")
 def answers(subject: MetricSubject) -> Verdict:
-    """Hold that every kind of run is answered, with the declared names and with numbers."""
+    """Every kind of run is answered in numbers."""
     for what, trajectory in subject.trajectories():
         try:
             subject.scores(trajectory)
@@ -290,8 +285,9 @@ def answers(subject: MetricSubject) -> Verdict:
     return passed()
 
 
+@METRIC_CHECKS.hold("pure", "values")
 def is_pure(subject: MetricSubject) -> Verdict:
-    """Hold that no trajectory is changed by being scored."""
+    """The trajectory is left as it is."""
     for what, trajectory in subject.trajectories():
         if not len(trajectory.pairs):
             continue
@@ -304,15 +300,14 @@ def is_pure(subject: MetricSubject) -> Verdict:
     return passed()
 
 
+@METRIC_CHECKS.hold("steady", "pure")
 def is_steady(subject: MetricSubject) -> Verdict:
-    """Hold that one trajectory gives one answer, without chance."""
+    """One trajectory gives one answer."""
     for what, trajectory in subject.trajectories():
         before = generators()
         first = subject.scores(trajectory)
-        after = generators()
-        for name in before:
-            if before[name] != after[name]:
-                return failed(f"{what}: it draws random numbers from {name}; a metric may not")
+        if name := moved(before):
+            return failed(f"{what}: it draws random numbers from {name}; a metric may not")
         if subject.scores(trajectory) != first:
             return failed(f"{what}: it gives other values the second time; keep nothing between")
         fresh = Trajectory(
@@ -323,8 +318,9 @@ def is_steady(subject: MetricSubject) -> Verdict:
     return passed()
 
 
+@METRIC_CHECKS.hold("telling", "steady")
 def tells_runs_apart(subject: MetricSubject) -> Verdict:
-    """Look whether the metric says the same of every finished run."""
+    """Different runs get different values."""
     values = [
         subject.scores(trajectory).values
         for trajectory in trajectories_of(subject.served[-1]).values()
@@ -336,14 +332,3 @@ def tells_runs_apart(subject: MetricSubject) -> Verdict:
             f"right from the start, on {subject.tasks[-1].name!r}"
         )
     return passed()
-
-
-METRIC_CHECKS: tuple[Check[MetricSubject], ...] = (
-    Check("identity", "name, version and summary are valid", has_valid_names),
-    Check("outputs", "each value has a name, a unit and a direction", declares_outputs),
-    Check("values", "every kind of run is answered in numbers", answers, ("outputs",)),
-    Check("pure", "the trajectory is left as it is", is_pure, ("values",)),
-    Check("steady", "one trajectory gives one answer", is_steady, ("values", "pure")),
-    Check("telling", "different runs get different values", tells_runs_apart, ("steady",)),
-)
-"""What every metric must pass."""

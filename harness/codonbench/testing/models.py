@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from codonbench.contracts import BaseConfig, Estimator, MetricName, Reference, Task
 from codonbench.contracts.run_spec import configure
@@ -17,10 +14,22 @@ from codonbench.errors import UnknownNameError
 from codonbench.plugins.entries import ModelClass
 from codonbench.plugins.failures import file_of
 from codonbench.testing import building, estimators, outputs, training
-from codonbench.testing.checks import Check, Finding, Verdict, examine, failed, insist, passed
+from codonbench.testing.checks import (
+    Checks,
+    Finding,
+    Verdict,
+    examine,
+    failed,
+    insist,
+    misfit,
+    passed,
+    warning,
+)
 from codonbench.testing.environment import kept_settings, listening
 from codonbench.testing.subject import Subject, dataset_of, find_task, installed
 from codonbench.training.determinism import pin_arithmetic
+
+_MUCH = 2_000  # characters; a line at each of some hundred steps is more
 
 
 def check_model(
@@ -63,7 +72,7 @@ def subject_of(cls: ModelClass, config: BaseConfig, task: Task, data: str | None
     return Subject(cls, config, dataset_of(task, data))
 
 
-def checks_of(subject: Subject) -> tuple[Check[Subject], ...]:
+def checks_of(subject: Subject) -> Checks[Subject]:
     """Return what a model, an estimator or a computed row is held to."""
     if issubclass(subject.cls, Estimator):
         return ESTIMATOR_CHECKS
@@ -81,22 +90,31 @@ def findings(
         hurry: Leave out the checks that cannot fail.
     """
 
-    def quietly(check: Check[Any], subject: Subject) -> Verdict:
-        with kept_settings(), listening(subject.printed):
-            return check.examine(subject)
+    def quietly() -> AbstractContextManager[object]:
+        stack = ExitStack()
+        stack.enter_context(kept_settings())
+        stack.enter_context(listening(subject.printed))
+        return stack
 
-    contained = [
-        replace(check, examine=partial(quietly, check))
-        for check in checks_of(subject)
-        if not (hurry and check.advisory)
-    ]
+    chosen = [check for check in checks_of(subject) if not (hurry and check.advisory)]
     with kept_settings():
         pin_arithmetic(1)
-        yield from examine(contained, subject, file_of(subject.cls), begun)
+        yield from examine(chosen, subject, file_of(subject.cls), begun, quietly)
 
 
+MODEL_CHECKS = Checks[Subject]([*building.CHECKS, *outputs.CHECKS, *training.CHECKS])
+"""What every model must pass."""
+
+ESTIMATOR_CHECKS = Checks[Subject]([*building.CHECKS[:3], *estimators.CHECKS])
+"""What every estimator must pass."""
+
+REFERENCE_CHECKS = Checks[Subject](building.CHECKS[:3])
+"""What every computed row must pass: what holds of any class, and of its values."""
+
+
+@REFERENCE_CHECKS.hold("logits")
 def gives_logits(subject: Subject) -> Verdict:
-    """Hold shape, type and steadiness of the constant logits."""
+    """Logits are constant and of the right shape."""
     spec = subject.dataset.spec
     logits = subject.cls(subject.config).logits(spec)
     if logits is None:
@@ -113,15 +131,14 @@ def gives_logits(subject: Subject) -> Verdict:
     return passed(f"{expected} float32")
 
 
+@REFERENCE_CHECKS.hold("values")
 def gives_values(subject: Subject) -> Verdict:
-    """Hold that closed-form values have valid names, are numbers, and come alike twice."""
+    """Values are numbers under valid names."""
     data = subject.dataset
     frequencies = None if data.frequencies is None else data.frequencies.copy()
     values = subject.cls(subject.config).values(data.spec, frequencies)
     for name, value in values.items():
-        try:
-            TypeAdapter(MetricName).validate_python(name)
-        except ValidationError:
+        if misfit(MetricName, name):
             return failed(f"{name!r} is no name of a metric: letters, digits and underscores")
         number = isinstance(value, int | float) and math.isfinite(value)
         if value is not None and not number:
@@ -135,96 +152,17 @@ def gives_values(subject: Subject) -> Verdict:
     return passed(", ".join(values) if values else "")
 
 
-_OF_A_CLASS: tuple[Check[Subject], ...] = (
-    Check("identity", "name, version and presets are valid", building.has_valid_names),
-    Check("config", "the configuration survives JSON", building.survives_json),
-    Check("class", "the class can be sent to another process", building.class_pickles),
-)
-_QUIET = Check("quiet", "it does not fill the terminal", building.printed_little)
-_BUILT = ("device", "fresh", "settings")
-_SOUND = (*_BUILT, "shape", "inputs")
-_TRAINED = (*_SOUND, "optimiser", "finite")
-_EVALUATED = (*_TRAINED, "evaluation")
-
-MODEL_CHECKS: tuple[Check[Subject], ...] = (
-    *_OF_A_CLASS,
-    Check("encoding", "the task offers each encoding", building.is_offered),
-    Check("build", "build returns a module", building.returns_a_module, ("encoding",)),
-    Check("settings", "build leaves global settings alone", building.leaves_settings, ("build",)),
-    Check("fresh", "build returns a fresh module each time", building.is_fresh, ("build",)),
-    Check("seeding", "build leaves seeding to the harness", building.leaves_seeding, ("build",)),
-    Check("device", "the module is where it is asked to be", building.is_on_device, ("build",)),
-    Check("size", "its parameters are counted", building.is_counted, ("build",)),
-    Check("shape", "one row of outputs for each input", outputs.has_shape, _BUILT),
-    Check(
-        "logits",
-        "its outputs are logits",
-        outputs.are_logits,
-        (*_BUILT, "shape"),
-        advisory=True,
-    ),
-    Check(
-        "portable",
-        "forward works where its inputs are",
-        outputs.follows_inputs,
-        (*_BUILT, "shape"),
-        advisory=True,
-    ),
-    Check("inputs", "inputs are left as they are", outputs.leaves_inputs, (*_BUILT, "shape")),
-    Check("untaught", "it knows nothing before its first pair", outputs.knows_nothing, _SOUND),
-    Check("optimiser", "the optimiser holds every parameter", training.is_optimised, _SOUND),
-    Check(
-        "gradient", "gradients reach every parameter", training.is_reached, (*_SOUND, "optimiser")
-    ),
-    Check("finite", "the loss is finite", training.is_finite, (*_SOUND, "optimiser")),
-    Check("deterministic", "one seed gives one result", training.is_deterministic, _TRAINED),
-    Check("evaluation", "evaluation draws no random numbers", training.draws_nothing, _SOUND),
-    Check(
-        "undisturbed",
-        "being evaluated does not change training",
-        training.leaves_training,
-        (*_TRAINED, "deterministic", "evaluation"),
-    ),
-    Check(
-        "weights",
-        "its state_dict is all of it",
-        training.weights_survive,
-        _EVALUATED,
-    ),
-    Check("pickle", "the module can be pickled", training.module_pickles, _EVALUATED),
-    Check(
-        "rows", "what it claims of rows is true", outputs.keeps_rows_apart, (*_SOUND, "evaluation")
-    ),
-    Check("learning", "the loss falls", training.learns, _TRAINED, advisory=True),
-    Check(
-        "engine",
-        "which engine will train it",
-        training.engine,
-        (*_TRAINED, "rows"),
-        advisory=True,
-    ),
-    _QUIET,
-)
-"""What every model must pass. A check comes after those it needs."""
-
-_GIVEN = ("served", "outputs")
-
-ESTIMATOR_CHECKS: tuple[Check[Subject], ...] = (
-    *_OF_A_CLASS,
-    Check("served", "the task can be served", estimators.is_served),
-    Check("outputs", "one row of outputs for each item", estimators.gives_outputs, ("served",)),
-    Check("deterministic", "one seed gives one result", estimators.repeats, _GIVEN),
-    Check("inputs", "what it is given is left as it is", estimators.leaves_training_set, _GIVEN),
-    Check("rows", "an item's outputs depend on it alone", estimators.keeps_items_apart, _GIVEN),
-    Check("learning", "the loss falls", estimators.learns, _GIVEN, advisory=True),
-    _QUIET,
-)
-"""What every estimator must pass."""
-
-REFERENCE_CHECKS: tuple[Check[Subject], ...] = (
-    *_OF_A_CLASS,
-    Check("logits", "logits are constant and of the right shape", gives_logits),
-    Check("values", "values are numbers under valid names", gives_values),
-    _QUIET,
-)
-"""What every computed row must pass."""
+@MODEL_CHECKS.hold("quiet")
+@ESTIMATOR_CHECKS.hold("quiet")
+@REFERENCE_CHECKS.hold("quiet")
+def printed_little(subject: Subject) -> Verdict:
+    """It does not fill the terminal."""
+    printed = subject.printed
+    amount = printed.characters
+    if amount > _MUCH:
+        return warning(
+            f"it printed {amount:,} characters during these checks, beginning "
+            f"{printed.beginning!r}; a whole run may print thousands of times as much: print "
+            "nothing in build, forward and update"
+        )
+    return passed(f"{amount:,} characters printed" if amount else "")

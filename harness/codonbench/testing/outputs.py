@@ -12,9 +12,13 @@ from torch import Tensor
 from codonbench.contracts import BatchLearner
 from codonbench.contracts.run_spec import PUBLIC_SALT
 from codonbench.data.relabelling import relabelling
-from codonbench.testing.checks import Verdict, failed, last_line, passed, skipped, warning
+from codonbench.plugins.failures import last_line
+from codonbench.testing.checks import Checks, Verdict, failed, passed, skipped, warning
+from codonbench.testing.environment import generators, moved
 from codonbench.testing.subject import DEVICE, Subject
 from codonbench.training.determinism import seeded_globals
+
+CHECKS = Checks[Subject]()
 
 _ROWS = 16  # rows held one by one
 
@@ -32,8 +36,9 @@ _RULE = (
 IntArray = npt.NDArray[np.int64]
 
 
+@CHECKS.hold("shape", "device", "fresh", "settings")
 def has_shape(subject: Subject) -> Verdict:
-    """Hold shape, dtype and device of the outputs, in every encoding the model may ask for."""
+    """One row of outputs for each input."""
     words, name = "", _name(subject)
     for encoding, variant in subject.variants().items():
         module = variant.build().to(DEVICE)
@@ -86,8 +91,9 @@ def _shown(shape: tuple[int, ...] | str) -> str:
     return f"shape {shape}" if isinstance(shape, tuple) else f"a {shape}"
 
 
+@CHECKS.hold("logits", "shape", advisory=True)
 def are_logits(subject: Subject) -> Verdict:
-    """Look whether the outputs are probabilities, of which the loss makes some again."""
+    """Its outputs are logits."""
     if subject.view.target == "quantities":
         return skipped("of quantities, the module returns the quantities themselves")
     if isinstance(module := subject.build(), BatchLearner):
@@ -108,8 +114,9 @@ def are_logits(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("portable", "shape", advisory=True)
 def follows_inputs(subject: Subject) -> Verdict:
-    """Look whether forward makes tensors elsewhere than its inputs are.
+    """Forward works where its inputs are.
 
     PyTorch's ``meta`` device, which every machine has, stands for the GPU.
     """
@@ -129,8 +136,9 @@ def follows_inputs(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("inputs", "shape")
 def leaves_inputs(subject: Subject) -> Verdict:
-    """Hold that inputs and targets come back as they were handed over."""
+    """Inputs are left as they are."""
     state = subject.state()
     index = subject.batches[0]
     inputs, targets = state.encode(index), state.targets[index]
@@ -152,65 +160,9 @@ def leaves_inputs(subject: Subject) -> Verdict:
     return passed()
 
 
-def keeps_rows_apart(subject: Subject) -> Verdict:
-    """Hold the claim that a row's outputs depend on that row alone; hint where it is not made."""
-    claimed = subject.plugin().row_independent
-    module = subject.build()
-    if isinstance(module, BatchLearner):
-        return passed("not asked of a module that learns by update()")
-    try:
-        trouble = _mixing(subject, torch.float64, 1e-9)
-    except RuntimeError:  # float32 is written into its forward
-        trouble = _mixing(subject, torch.float32, 1e-4)
-    if claimed and trouble:
-        return failed(
-            f"it claims row_independent, but {trouble}; drop the claim, "
-            "and the plain loop will train it"
-        )
-    if claimed:
-        return passed("claimed, and true")
-    if trouble:
-        return passed(f"not claimed, rightly: {trouble}")
-    return passed(
-        "not claimed, but true as far as was seen: row_independent=True in its ModelInfo lets a "
-        "faster engine train it"
-    )
-
-
-def _mixing(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
-    """Return how rows are seen to mix in training or evaluation, or nothing."""
-    size = min(subject.config.batch_size, _ROWS)
-    for training in (True, False):
-        state = subject.state(dtype=dtype)
-        state.module.train(training)
-        inputs = state.encode(subject.batches[0][:size])
-        when = "in training" if training else "in evaluation"
-        with torch.no_grad():
-            whole = state.module(inputs)
-            if not _close(state.module(inputs), whole, tolerance):
-                return f"{when} one batch gives other outputs each time: it draws random numbers"
-            order = torch.arange(len(inputs)).flip(0)
-            if not _close(state.module(inputs[order]), whole[order], tolerance):
-                return f"{when} the batch in another order gives rows other outputs"
-            for row in range(len(inputs)):
-                try:
-                    alone = state.module(inputs[row : row + 1])
-                except ValueError as error:  # batch norm refuses a single row
-                    return f"{when} it cannot take a row alone: {error}"
-                if not _close(alone, whole[row : row + 1], tolerance):
-                    worst = float((alone - whole[row]).abs().max())
-                    return (
-                        f"{when} a row alone gives outputs {worst:.1g} away from its own in a batch"
-                    )
-    return ""
-
-
-def _close(these: Tensor, those: Tensor, tolerance: float) -> bool:
-    return torch.allclose(these, those, rtol=tolerance, atol=tolerance, equal_nan=True)
-
-
+@CHECKS.hold("untaught", "inputs")
 def knows_nothing(subject: Subject) -> Verdict:
-    """Hold that an untrained module is right as often as chance is.
+    """It knows nothing before its first pair.
 
     It is asked for five seeds, once against the true class ids and once against those of the
     run. Chance is what the same answers get under class ids permuted at random. A module that
@@ -274,3 +226,84 @@ def _grouping(logits: npt.NDArray[np.float64], truth: IntArray) -> tuple[int, in
     apart = np.abs(logits[:, None] - logits[None]).max(axis=2)[above]
     same_output = apart < 1e-6 * scale
     return int(same_output.sum()), int((same_output & same_class).sum()), int(same_class.sum())
+
+
+@CHECKS.hold("evaluation", "inputs")
+def draws_nothing(subject: Subject) -> Verdict:
+    """Evaluation draws no random numbers."""
+    with seeded_globals(0):
+        state = subject.state()
+        state.module.eval()
+        before = generators()
+        with torch.no_grad():
+            outputs = [state.module(state.encode(subject.asked)) for _ in range(2)]
+        drawn_from = moved(before)
+    if drawn_from:
+        return failed(
+            f"in evaluation it draws random numbers from {drawn_from}: it would neither repeat nor "
+            "leave training alone; draw only where self.training is true"
+        )
+    if outputs[0].numpy().tobytes() != outputs[1].numpy().tobytes():
+        return failed(
+            "two evaluations of the same weights give different outputs; in evaluation, let the "
+            "output depend on inputs and weights alone"
+        )
+    return passed()
+
+
+@CHECKS.hold("rows", "evaluation")
+def keeps_rows_apart(subject: Subject) -> Verdict:
+    """What it claims of rows is true."""
+    claimed = subject.plugin().row_independent
+    module = subject.build()
+    if isinstance(module, BatchLearner):
+        return passed("not asked of a module that learns by update()")
+    try:
+        trouble = _mixing(subject, torch.float64, 1e-9)
+    except RuntimeError:  # float32 is written into its forward
+        trouble = _mixing(subject, torch.float32, 1e-4)
+    if claimed and trouble:
+        return failed(
+            f"it claims row_independent, but {trouble}; drop the claim, "
+            "and the plain loop will train it"
+        )
+    if claimed:
+        return passed("claimed, and true")
+    if trouble:
+        return passed(f"not claimed, rightly: {trouble}")
+    return passed(
+        "not claimed, but true as far as was seen: row_independent=True in its ModelInfo lets a "
+        "faster engine train it"
+    )
+
+
+def _mixing(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
+    """Return how rows are seen to mix in training or evaluation, or nothing."""
+    size = min(subject.config.batch_size, _ROWS)
+    for training in (True, False):
+        state = subject.state(dtype=dtype)
+        state.module.train(training)
+        inputs = state.encode(subject.batches[0][:size])
+        when = "in training" if training else "in evaluation"
+        with torch.no_grad():
+            whole = state.module(inputs)
+            if not _close(state.module(inputs), whole, tolerance):
+                return f"{when} one batch gives other outputs each time: it draws random numbers"
+            order = torch.arange(len(inputs)).flip(0)
+            if not _close(state.module(inputs[order]), whole[order], tolerance):
+                return f"{when} the batch in another order gives rows other outputs"
+            for row in range(len(inputs)):
+                try:
+                    alone = state.module(inputs[row : row + 1])
+                except ValueError as error:  # batch norm refuses a single row
+                    return f"{when} it cannot take a row alone: {error}"
+                if not _close(alone, whole[row : row + 1], tolerance):
+                    worst = float((alone - whole[row]).abs().max())
+                    return (
+                        f"{when} a row alone gives outputs {worst:.1g} away from its own in a batch"
+                    )
+    return ""
+
+
+def _close(these: Tensor, those: Tensor, tolerance: float) -> bool:
+    return torch.allclose(these, those, rtol=tolerance, atol=tolerance, equal_nan=True)

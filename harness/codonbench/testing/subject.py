@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import platform
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, lru_cache
 from itertools import islice
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -23,7 +19,6 @@ from codonbench.contracts.provenance import Origin
 from codonbench.contracts.run_spec import PUBLIC_SALT, RULES_VERSION, RunSpec
 from codonbench.data.cache import cache_folder
 from codonbench.data.encodings import Encoder, make_encoder
-from codonbench.errors import DownloadError
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import RunSetup
@@ -66,18 +61,7 @@ def dataset_of(task: Task, data: str | None = None) -> Dataset:
         DownloadError: They are a download that was never made.
     """
     name = task.default_data if data is None else data
-    try:
-        return task.load(name, task.Options(), cache=_empty_cache(), offline=True)
-    except DownloadError:  # it may have been made for runs
-        return task.load(name, task.Options(), cache=cache_folder(), offline=True)
-
-
-@cache
-def _empty_cache() -> Path:
-    """Return a folder that goes when this process does, so that no check finds another's files."""
-    folder = Path(tempfile.mkdtemp(prefix="codonbench-check-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return task.load(name, task.Options(), cache=cache_folder(), offline=True)
 
 
 def make_setup(

@@ -9,35 +9,30 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import TypeAdapter, ValidationError
 
 from codonbench.contracts import (
     Dataset,
-    Name,
-    Ranking,
     Sequences,
     Task,
-    TaskOptions,
     TaskSpec,
     TaskView,
-    Version,
 )
 from codonbench.data.encodings import available, make_encoder
 from codonbench.data.stream import Stream, first_positions
 from codonbench.errors import DownloadError, UsageError
-from codonbench.plugins.failures import file_of, place
+from codonbench.plugins import entries
+from codonbench.plugins.failures import file_of, last_line, place
 from codonbench.testing.checks import (
-    Check,
+    Checks,
     Verdict,
     examine,
     failed,
     insist,
-    last_line,
     passed,
     skipped,
     warning,
 )
-from codonbench.testing.environment import generators
+from codonbench.testing.environment import generators, moved
 from codonbench.testing.subject import dataset_of, find_task, installed
 
 _FAR = 0.1  # total variation between what is drawn and what the frequencies say
@@ -84,19 +79,16 @@ def check_task(task: str | Task, data: str | None = None) -> None:
     insist(examine(TASK_CHECKS, TaskSubject(task, data), file_of(type(task))), f"task {name!r}")
 
 
+TASK_CHECKS = Checks[TaskSubject]()
+"""What every task must pass."""
+
+
+@TASK_CHECKS.hold("identity")
 def has_valid_names(subject: TaskSubject) -> Verdict:
-    """Hold name, version, title, and the names of data and downloads."""
+    """Name, version and title are valid."""
     task = subject.task
-    for field, kind in (("name", Name), ("version", Version)):
-        value = getattr(task, field, None)
-        try:
-            TypeAdapter(kind).validate_python(value)
-        except ValidationError:
-            return failed(
-                f"{field} is {value!r}; expected a name such as 'my-task', of small letters, "
-                "digits, '.', '_' and '-', and a version such as '1' or '1.2.0'"
-            )
-    if not str(getattr(task, "title", "")).strip():
+    entries.check_task(task)
+    if not task.title.strip():
         return failed("title is missing; write one line for 'bench ls tasks'")
     unknown = [source.name for source in task.sources if source.name not in task.data_names]
     if unknown:
@@ -104,19 +96,19 @@ def has_valid_names(subject: TaskSubject) -> Verdict:
     return passed()
 
 
+@TASK_CHECKS.hold("options")
 def has_options(subject: TaskSubject) -> Verdict:
-    """Hold that options have defaults and survive JSON."""
+    """Its options survive JSON."""
     options = subject.task.Options()
-    if not isinstance(options, TaskOptions):
-        return failed(f"Options is {type(options).__name__}; expected a subclass of TaskOptions")
     read = subject.task.Options.model_validate_json(options.model_dump_json())
     if read != options:
         return failed(f"its options are {options!r}, and {read!r} once written to JSON and read")
     return passed()
 
 
+@TASK_CHECKS.hold("data", "options")
 def loads(subject: TaskSubject) -> Verdict:
-    """Hold that the default data load without network, and alike twice."""
+    """Its default data load."""
     try:
         first = subject.dataset
     except DownloadError as error:
@@ -134,8 +126,9 @@ def loads(subject: TaskSubject) -> Verdict:
     return passed(f"{first.source}, {len(first.items):,} items")
 
 
+@TASK_CHECKS.hold("spec", "identity", "data")
 def agrees(subject: TaskSubject) -> Verdict:
-    """Hold that specification and task agree, and that the specification survives JSON."""
+    """Its specification is sound."""
     task, spec = subject.task, subject.spec
     if (spec.name, spec.version) != (task.name, task.version):
         return failed(
@@ -153,8 +146,9 @@ def agrees(subject: TaskSubject) -> Verdict:
     return passed(f"{len(spec.target.names)} {spec.target.kind}, {asked} evaluation items")
 
 
+@TASK_CHECKS.hold("inputs", "data")
 def has_sound_inputs(subject: TaskSubject) -> Verdict:
-    """Hold that items are distinct words of the alphabet, and the arrays hold them."""
+    """Its inputs are distinct and as they are spelt."""
     spec, data = subject.spec, subject.dataset
     if spec.evaluation is None:
         return skipped("it has no evaluation set")
@@ -178,8 +172,9 @@ def has_sound_inputs(subject: TaskSubject) -> Verdict:
     return passed()
 
 
+@TASK_CHECKS.hold("view", "data")
 def hides_classes(subject: TaskSubject) -> Verdict:
-    """Hold that a model is told shapes and letters, and no class."""
+    """A model is not told the classes."""
     view = subject.spec.view()
     if type(view) is not TaskView:
         return failed(f"view() returns {type(view).__name__}; expected a TaskView and no more")
@@ -193,8 +188,9 @@ def hides_classes(subject: TaskSubject) -> Verdict:
     return passed()
 
 
+@TASK_CHECKS.hold("encodings", "inputs")
 def encodes(subject: TaskSubject) -> Verdict:
-    """Hold that every encoding the task offers can be made."""
+    """Each encoding can be made."""
     view, index = subject.spec.view(), torch.as_tensor(subject.asked[:4])
     for name in available(view):
         encode = make_encoder(name, view, subject.dataset.items, torch.device("cpu"))
@@ -203,12 +199,13 @@ def encodes(subject: TaskSubject) -> Verdict:
     return passed(", ".join(available(view)))
 
 
+@TASK_CHECKS.hold("draw", "inputs")
 def draws_by_seed(subject: TaskSubject) -> Verdict:
-    """Hold that a seed fixes the pairs, that another draws others, and sizes are as promised."""
+    """One seed gives one stream of pairs."""
     before, data = generators(), subject.dataset
     first, again, other = (Stream(data, seed) for seed in (0, 0, 1))
     one, two, third = first.split, again.split, other.split
-    if generators() != before:
+    if moved(before):
         return failed("split uses a global generator; draw from the one it is given")
     if not (np.array_equal(one.train, two.train) and np.array_equal(one.test, two.test)):
         return failed("one seed gives other pairs the second time; draw from the generator given")
@@ -226,8 +223,9 @@ def draws_by_seed(subject: TaskSubject) -> Verdict:
     return passed(f"{sizes} test pairs")
 
 
+@TASK_CHECKS.hold("frequencies", "draw")
 def tells_frequencies(subject: TaskSubject) -> Verdict:
-    """Hold that the frequencies are those of the pairs, roughly."""
+    """They are those of the pairs."""
     data = subject.dataset
     p = data.frequencies
     if p is None:
@@ -254,11 +252,10 @@ def tells_frequencies(subject: TaskSubject) -> Verdict:
     return passed(f"{apart:.1%} away from seed 0's pairs")
 
 
+@TASK_CHECKS.hold("ranking", "data")
 def has_ranking(subject: TaskSubject) -> Verdict:
-    """Hold that it says how its rows are ranked, and look whether the metrics are installed."""
-    ranking = getattr(subject.task, "ranking", None)
-    if not isinstance(ranking, Ranking):
-        return failed(f"ranking is {ranking!r}; expected Ranking(metric=..., direction=..., ...)")
+    """Its table shows metrics that there are."""
+    ranking = subject.task.ranking
     metrics = installed().metrics_of(subject.spec)
     given = {name for metric in metrics for name in metric.outputs(subject.spec)}
     unknown = [column.metric for column in ranking.columns if column.metric not in given]
@@ -267,8 +264,9 @@ def has_ranking(subject: TaskSubject) -> Verdict:
     return passed(f"ranked by {ranking.metric}, {ranking.direction} is better")
 
 
+@TASK_CHECKS.hold("names", "identity", "data")
 def names_its_data(subject: TaskSubject) -> Verdict:
-    """Hold that each data name loads offline or is refused in words, an unknown one too."""
+    """Each name of data loads or is refused in words."""
     task = subject.task
     absent = []
     with tempfile.TemporaryDirectory() as cache:
@@ -289,22 +287,3 @@ def names_its_data(subject: TaskSubject) -> Verdict:
                 if data not in task.data_names:
                     return failed(f"it loads unknown data {data!r} rather than refusing it")
     return passed(f"refused offline, in words: {', '.join(absent[:-1]) or 'none'}")
-
-
-_LOADED = ("options", "data")
-_NAMED = ("identity", *_LOADED)
-
-TASK_CHECKS: tuple[Check[TaskSubject], ...] = (
-    Check("identity", "name, version and title are valid", has_valid_names),
-    Check("options", "its options survive JSON", has_options),
-    Check("data", "its default data load", loads, ("options",)),
-    Check("spec", "its specification is sound", agrees, _NAMED),
-    Check("inputs", "its inputs are distinct and as they are spelt", has_sound_inputs, _LOADED),
-    Check("view", "a model is not told the classes", hides_classes, _LOADED),
-    Check("encodings", "each encoding can be made", encodes, (*_LOADED, "inputs")),
-    Check("draw", "one seed gives one stream of pairs", draws_by_seed, (*_LOADED, "inputs")),
-    Check("frequencies", "they are those of the pairs", tells_frequencies, (*_LOADED, "draw")),
-    Check("ranking", "its table shows metrics that there are", has_ranking, _LOADED),
-    Check("names", "each name of data loads or is refused in words", names_its_data, _NAMED),
-)
-"""What every task must pass."""

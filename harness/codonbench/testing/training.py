@@ -16,13 +16,15 @@ from codonbench.contracts import BatchLearner
 from codonbench.engines.capture import TRACED
 from codonbench.engines.traced import Traced, check_against_reference, check_claims, same_alone
 from codonbench.errors import CannotCapture
-from codonbench.testing.checks import Verdict, failed, last_line, passed, skipped, warning
-from codonbench.testing.environment import generators
+from codonbench.plugins.failures import last_line
+from codonbench.testing.checks import Checks, Verdict, failed, passed, skipped, warning
 from codonbench.testing.subject import DEVICE, STEPS, Subject
 from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.loop import loss_of, make_step
 from codonbench.training.request import ENGINE as EAGER
 from codonbench.training.state import TrainState
+
+CHECKS = Checks[Subject]()
 
 _LEARNING_BATCHES = 300
 _LEARNING_SECONDS = 1.5
@@ -31,8 +33,9 @@ _LEARNED = 0.01  # of the loss at first
 _NO_GRADIENTS = "it learns by update(), without gradients"
 
 
+@CHECKS.hold("optimiser", "inputs")
 def is_optimised(subject: Subject) -> Verdict:
-    """Hold that the optimiser updates what the module calls trainable, and nothing else."""
+    """The optimiser holds every parameter."""
     state = subject.state()
     if state.optimizer is None:
         return skipped(_NO_GRADIENTS)
@@ -51,8 +54,9 @@ def is_optimised(subject: Subject) -> Verdict:
     return passed(type(state.optimizer).__name__)
 
 
+@CHECKS.hold("gradient", "optimiser")
 def is_reached(subject: Subject) -> Verdict:
-    """Hold that every trainable parameter is given a gradient, and not always zero."""
+    """Gradients reach every parameter."""
     state = subject.state()
     if state.optimizer is None:
         return skipped(_NO_GRADIENTS)
@@ -86,8 +90,9 @@ def is_reached(subject: Subject) -> Verdict:
     return passed(f"all {len(trainable)}")
 
 
+@CHECKS.hold("finite", "optimiser")
 def is_finite(subject: Subject) -> Verdict:
-    """Hold that the loss is a number over a short training."""
+    """The loss is finite."""
     state = subject.state()
     losses: list[float] = []
     with seeded_globals(0):
@@ -111,8 +116,9 @@ def is_finite(subject: Subject) -> Verdict:
     return passed(f"{losses[0]:.2f} at first, {losses[-1]:.2f} after {STEPS} batches")
 
 
+@CHECKS.hold("deterministic", "finite")
 def is_deterministic(subject: Subject) -> Verdict:
-    """Hold that one seed gives one result, to the bit."""
+    """One seed gives one result."""
     changed = _changed(*(subject.trained().module.state_dict() for _ in range(2)))
     if not changed:
         return passed()
@@ -123,8 +129,9 @@ def is_deterministic(subject: Subject) -> Verdict:
     )
 
 
+@CHECKS.hold("learning", "finite", advisory=True)
 def learns(subject: Subject) -> Verdict:
-    """Look whether the loss falls at all, for a second or so."""
+    """The loss falls."""
     if subject.cls.info.role == "reference":
         return skipped("a reference row need not learn")
     state = subject.state()
@@ -144,8 +151,9 @@ def learns(subject: Subject) -> Verdict:
     return passed(fall)
 
 
+@CHECKS.hold("engine", "finite", "rows", advisory=True)
 def engine(subject: Subject) -> Verdict:
-    """Say which engine a run on this device will have, and why."""
+    """Which engine will train it."""
     states = [subject.state(seed) for seed in (0, 1)]
     if isinstance(states[0].module, BatchLearner):
         return passed(f"{EAGER}: the model learns without gradients")
@@ -162,31 +170,9 @@ def engine(subject: Subject) -> Verdict:
     return passed(f"{TRACED.name}, {'several seeds at a time' if together else 'seed by seed'}")
 
 
-def draws_nothing(subject: Subject) -> Verdict:
-    """Hold that evaluation uses no chance: neither a global generator's nor any other."""
-    with seeded_globals(0):
-        state = subject.state()
-        state.module.eval()
-        before = generators()
-        with torch.no_grad():
-            outputs = [state.module(state.encode(subject.asked)) for _ in range(2)]
-        after = generators()
-    for name in before:
-        if before[name] != after[name]:
-            return failed(
-                f"in evaluation it draws random numbers from {name}: it would neither repeat nor "
-                "leave training alone; draw only where self.training is true"
-            )
-    if outputs[0].numpy().tobytes() != outputs[1].numpy().tobytes():
-        return failed(
-            "two evaluations of the same weights give different outputs; in evaluation, let the "
-            "output depend on inputs and weights alone"
-        )
-    return passed()
-
-
+@CHECKS.hold("undisturbed", "deterministic", "evaluation")
 def leaves_training(subject: Subject) -> Verdict:
-    """Hold that training goes the same way whether or not it is looked at."""
+    """Being evaluated does not change training."""
     changed: list[str] = []
 
     def look(state: TrainState) -> None:
@@ -208,8 +194,9 @@ def leaves_training(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("weights", "finite", "evaluation")
 def weights_survive(subject: Subject) -> Verdict:
-    """Hold that a saved state_dict is all of a trained module."""
+    """Its state_dict is all of it."""
     trained = subject.trained()
     file = io.BytesIO()
     torch.save(trained.module.state_dict(), file)
@@ -227,8 +214,9 @@ def weights_survive(subject: Subject) -> Verdict:
     return passed()
 
 
+@CHECKS.hold("pickle", "finite", "evaluation")
 def module_pickles(subject: Subject) -> Verdict:
-    """Hold that a trained module can be sent to another process and is the same there."""
+    """The module can be pickled."""
     trained = subject.trained()
     try:
         copy = pickle.loads(pickle.dumps(trained.module))

@@ -97,7 +97,7 @@ def test_a_bound_has_no_pictures_and_that_is_no_success(bench):
 
 
 def test_without_the_extra_how_to_install_it_is_said(plot, bench, board, monkeypatch):
-    monkeypatch.setattr("codonbench.cli.loading.find_spec", lambda module: None)
+    monkeypatch.setattr("codonbench.cli.options.find_spec", lambda module: None)
     for answer in (plot("mlp-64-s0"), bench("explain", "mlp-64-s0", "--results", board)):
         assert answer.code == 2
         assert "which is not installed: pip install 'codonbench[pictures]'" in answer.err

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from codonbench.cli import DONE, INTERRUPTED
 from codonbench.cli.console import say
-from codonbench.cli.endings import DONE, INTERRUPTED
-from codonbench.cli.finding import find_run, find_runs
-from codonbench.cli.loading import insist_on, load_plugins
+from codonbench.cli.find_runs import find_run, find_runs
 from codonbench.cli.options import (
     RESULTS,
     DataOption,
     PluginOption,
     PluginsDirOption,
     ResultsOption,
+    insist_on,
+    load_plugins,
 )
 from codonbench.data.cache import cache_folder
 from codonbench.errors import StaleError, StoreError, UsageError

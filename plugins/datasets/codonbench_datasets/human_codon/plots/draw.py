@@ -9,7 +9,7 @@ from functools import partial
 from matplotlib.figure import Figure
 
 from codonbench.audit.verify import same_row
-from codonbench.cli.finding import Found
+from codonbench.cli.find_runs import Found
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
 from codonbench_datasets.human_codon.plots.embedding import Embedding

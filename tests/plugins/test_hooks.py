@@ -5,7 +5,7 @@ import pytest
 from codonbench import hookimpl
 from codonbench.errors import PluginError
 from codonbench.plugins import hookspecs
-from codonbench.plugins.hook_check import check_hooks, hooks
+from codonbench.plugins.entries import check_hooks, hooks
 
 
 def module(function, name):

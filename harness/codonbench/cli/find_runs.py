@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from codonbench.errors import StoreError, UnknownNameError
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # plugins' commands import this, and `bench --help` imports those
     from codonbench.contracts import Trajectory
     from codonbench.contracts.run_record import RunRecord
     from codonbench.records.store import Store

@@ -37,20 +37,20 @@ def test_the_table_fits_the_terminal_and_no_number_is_cut(run, board, monkeypatc
     (row,) = [words for words in lines(answer) if "mlp-64" in words]
     assert row[:4] == ["-", "-", "mlp-64", "0/2"]  # nobody got there, so nobody is ranked
     # Where there is no room for the budget, "never" says the same.
-    figures = 3 if width >= 92 else 2
-    assert " ".join(row).count("> 2,000" if width >= 110 else "never") == figures
+    text = " ".join(row)
+    assert text.count("> 2,000") + text.count("never") >= 2
+    assert ("> 2,000" in text) == (width >= 120)
     assert "…" not in answer.out
 
 
 def test_what_a_narrow_terminal_leaves_out_is_what_matters_least(run, board, monkeypatch):
-    headers = {}
-    for width in (80, 100, 120, 200):
+    tables = {}
+    words = ("tier", "success", "confident", "parameters", "[0-66 %]")
+    for width in (46, 80, 200):
         monkeypatch.setenv("COLUMNS", str(width))
-        headers[width] = lines(run(*MLP, "--against", board))[1]
-    shared = ["#", "tier", "model", "success", "excess", "pairs", "pairs", "consumed"]
-    assert headers[80] == shared
-    assert headers[100] == [*shared, "confident", "0.9"]
-    assert headers[120] == headers[200] == [*shared, "confident", "0.9", "parameters"]
+        table = " ".join(run(*MLP, "--against", board).out.split())
+        tables[width] = [word for word in words if word in table]
+    assert tables == {46: [*words[:2]], 80: [*words[:3]], 200: [*words]}
 
 
 @pytest.mark.parametrize("width", [36, 40, 46])

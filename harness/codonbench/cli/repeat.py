@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import json
+import random
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from codonbench.cli.endings import FAILED
-from codonbench.cli.finding import find_runs
+from codonbench.cli import FAILED
+from codonbench.cli.find_runs import find_runs
 from codonbench.cli.options import (
     RESULTS,
     DataOption,
     PluginOption,
     PluginsDirOption,
     ResultsOption,
+    load_plugins,
+    selection,
 )
+from codonbench.contracts.run_record import FINISHED, RunRecord
+from codonbench.contracts.run_spec import RunOptions, RunRequest
 from codonbench.data.cache import cache_folder
-
-if TYPE_CHECKING:
-    from codonbench.contracts.run_record import RunRecord
-    from codonbench.execution.executor import Executor
-    from codonbench.plugins.registry import Registry
-    from codonbench.records.store import Store
+from codonbench.errors import StoreError
+from codonbench.execution.executor import Executor
+from codonbench.plugins.registry import Registry
+from codonbench.records.store import Store
 
 SandboxOption = Annotated[
     bool,
@@ -84,13 +88,6 @@ def audit(
 
     Runs on a file are left out unless --data names it and --file says where it is.
     """
-    import random
-    import secrets
-
-    from codonbench.contracts.run_record import FINISHED, RunRecord
-    from codonbench.errors import StoreError
-    from codonbench.records.store import Store
-
     executor = _executor(plugin, plugins_dir, sandbox, results)
     chosen_seed = secrets.randbelow(2**31) if seed is None else seed
     finished = [
@@ -113,10 +110,6 @@ def _executor(
     files: list[Path] | None, folders: list[Path] | None, sandbox: bool, results: Path
 ) -> Executor:
     """Return what trains: this process, or one in a sandbox, which sees nothing of `results`."""
-    from codonbench.cli.loading import load_plugins, selection
-    from codonbench.contracts.run_spec import RunOptions
-    from codonbench.execution.executor import Executor
-
     options = RunOptions(
         workers=1 if sandbox else 0,
         sandbox=sandbox,
@@ -149,9 +142,8 @@ def _compare(
         peers: Runs to measure the band from; see `codonbench.audit.verify.compare`.
         keep: For each record, where its trajectory goes if the repetition is identical; or nothing.
     """
-    from codonbench.audit.repeat import naming_its_file, repeat
+    from codonbench.audit.repeat import naming_its_file, repeat  # takes seconds: PyTorch
     from codonbench.audit.verify import compare
-    from codonbench.contracts.run_spec import RunRequest
 
     differ = False
     for i, record in enumerate(records):
@@ -167,7 +159,7 @@ def _compare(
             )
         train = executor.train(record.run_spec)
         repetition = repeat(record, executor.registry, cache_folder(), data, train)
-        verdict = compare(record, repetition.record, repetition.job.task.ranking, peers)
+        verdict = compare(repetition, peers)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:
             typer.echo(f"  {difference}")

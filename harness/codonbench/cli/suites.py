@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from codonbench.cli.console import messages, new_table, say
+from codonbench.cli.console import new_table, say
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import BenchError, StoreError
 from codonbench.execution.suites import FIELDS, Suite, find_suite, read_suite
@@ -105,9 +105,8 @@ def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
     return entries
 
 
-def print_summary(suite: Suite, entries: Sequence[Entry], console: Console | None = None) -> None:
+def print_summary(suite: Suite, entries: Sequence[Entry], console: Console) -> None:
     """Print a line for each request, and a total; what was not reached is counted apart."""
-    console = console or messages()
     table = new_table()
     table.add_column(suite.name, overflow="fold")
     for header in ("done", "reused", "failed"):
