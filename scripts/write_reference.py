@@ -37,6 +37,8 @@ from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.selection import Selection
 from codonbench.records import table as records_table
 from codonbench.testing.models import MODEL_CHECKS
+from codonbench_datasets.human_codon.orfs import genetic_code
+from codonbench_datasets.human_codon.task import human_codon_spec
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 TEMPLATE = Path(__file__).with_name("reference.md.j2")
@@ -254,16 +256,7 @@ def decorator() -> str:
 
 def encoding_table() -> str:
     """Return every encoding with the shape and dtype it really has for codons."""
-    view = contracts.TaskView(
-        task="human-codon",
-        unit="codon",
-        symbol="nucleotide",
-        alphabet="UCAG",
-        min_length=3,
-        max_length=3,
-        n_inputs=64,
-        n_outputs=21,
-    )
+    view = human_codon_spec(genetic_code(1)).view()
     words = contracts.Sequences.of_rows(list(itertools.product(range(4), repeat=3)))
     rows = []
     for name in encodings.available(view):

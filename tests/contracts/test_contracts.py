@@ -11,10 +11,8 @@ from codonbench.contracts import (
     NOT_MEASURED,
     BatchLearner,
     Dataset,
-    EvaluationSet,
     Features,
     GradientConfig,
-    Input,
     MetricName,
     Model,
     ModelConfig,
@@ -22,7 +20,6 @@ from codonbench.contracts import (
     Name,
     Reference,
     Sequences,
-    Target,
     Task,
     TaskSpec,
     Trajectory,
@@ -31,20 +28,9 @@ from codonbench.contracts import (
     required_right,
 )
 from codonbench.errors import ConfigError, PluginError, UnknownNameError
+from samples import WORDS_TASK
 
-SPEC = TaskSpec(
-    name="toy",
-    version="1",
-    title="Toy",
-    input=Input.of_length(2, unit="word", symbol="letter", alphabet="ab", enumerable=True),
-    target=Target(names=("X", "Y", "Z")),
-    protocol="decipher",
-    evaluation=EvaluationSet(
-        inputs=("aa", "ab", "ba", "bb"), targets=(0, 1, 2, 2), groups={"stop": (2, 3)}
-    ),
-    train_size=10,
-    test_size=2,
-)
+SPEC = WORDS_TASK
 WORDS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
 
 

@@ -4,21 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from codonbench.contracts import Input, Sequences, SequenceTuples, Target, TaskSpec, TaskView
+from codonbench.contracts import Input, Sequences, SequenceTuples, Target, TaskSpec
 from codonbench.data import encodings
 from codonbench.data.encodings import available, canonical, make_encoder
 from codonbench.errors import ConfigError
+from codonbench_datasets.human_codon.orfs import genetic_code
+from codonbench_datasets.human_codon.task import human_codon_spec
 
-CODONS = TaskView(
-    task="codons",
-    unit="codon",
-    symbol="nucleotide",
-    alphabet="UCAG",
-    min_length=3,
-    max_length=3,
-    n_inputs=64,
-    n_outputs=21,
-)
+CODONS = human_codon_spec(genetic_code(1)).view()
 LETTERS = np.array(list(product(range(4), repeat=3)))
 SEQUENCES = CODONS.model_copy(update={"n_inputs": None, "unit": "sequence"})
 CPU = torch.device("cpu")

@@ -26,20 +26,9 @@ from codonbench_metrics.deciphering import (
     SustainedPairs,
     batch_end,
 )
+from samples import WORDS_TASK
 
-TASK = TaskSpec(
-    name="toy",
-    version="1",
-    title="Toy code",
-    input=Input.of_length(2, unit="word", symbol="letter", alphabet="ab", enumerable=True),
-    target=Target(names=("X", "Y", "stop")),
-    protocol="decipher",
-    evaluation=EvaluationSet(
-        inputs=("aa", "ab", "ba", "bb"), targets=(0, 1, 2, 2), groups={"stop": (2, 3)}
-    ),
-    train_size=10,
-    test_size=10,
-)
+TASK = WORDS_TASK
 
 SAMPLED = TaskSpec(
     name="sampled",

@@ -27,20 +27,13 @@ from codonbench.contracts import (
 from codonbench.data.encodings import make_encoder
 from codonbench.errors import ConfigError
 from codonbench.plugins.discovery import load_registry
+from codonbench_datasets.human_codon.orfs import genetic_code
+from codonbench_datasets.human_codon.task import human_codon_spec
 from codonbench_models._baselines import CountTable
 from codonbench_models._last_step import LastStep
 from codonbench_models.baselines import Oracle
 
-CODONS = TaskView(
-    task="toy-codons",
-    unit="codon",
-    symbol="nucleotide",
-    alphabet="UCAG",
-    min_length=3,
-    max_length=3,
-    n_inputs=64,
-    n_outputs=21,
-)
+CODONS = human_codon_spec(genetic_code(1)).view()
 PEPTIDES = TaskView(
     task="toy-peptides",
     unit="peptide",

@@ -9,7 +9,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from codonbench.contracts import ModelInfo
-from codonbench.contracts.provenance import Machine, Origin
+from codonbench.contracts.provenance import Origin
 from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRecord, Timings
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.errors import StoreError
@@ -35,6 +35,7 @@ from codonbench.report.markdown import (
     render_board,
 )
 from codonbench_datasets.human_codon.task import HumanCodon
+from samples import machine
 
 BUDGET = 23_040_000
 TASKS = {"human-codon": HumanCodon()}
@@ -97,22 +98,7 @@ def make_record(
         plugin=Origin(distribution="codonbench", version="1", module="m", source_sha256="s"),
         info=ModelInfo(name="mlp", version="1", summary="", role=role),
         harness=Harness(version="0", commit=None, modified=None),
-        machine=Machine(
-            device=device,
-            device_name=device_name,
-            cpu_name="cpu",
-            cpu_capability="AVX2",
-            cpu_count=2,
-            driver=None,
-            cuda=None,
-            system="Linux x86_64",
-            python="3.11.7",
-            torch="2.13.0",
-            numpy="2",
-            threads=threads,
-            deterministic=True,
-            tf32=False,
-        ),
+        machine=machine(device=device, device_name=device_name, threads=threads),
         engine=Engine(name="eager", version="1"),
         parameters=5440,
         pairs=70_000,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codonbench.contracts import ModelInfo
-from codonbench.contracts.provenance import Machine, Origin
+from codonbench.contracts.provenance import Origin
 from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRecord, Timings
 from codonbench.contracts.run_spec import RunSpec
 from codonbench_datasets.human_codon.reproduction.publications import (
@@ -16,6 +16,7 @@ from codonbench_datasets.human_codon.reproduction.publications import (
     Reading,
     ReferenceRow,
 )
+from samples import machine
 
 INSTRUMENT = Instrument(
     epoch="paper_epoch",
@@ -148,22 +149,7 @@ def make_run(
         plugin=Origin(distribution="codonbench", version="1", module="m", source_sha256=source),
         info=ModelInfo(name="any", version="1", summary=""),
         harness=Harness(version="0", commit=None, modified=None),
-        machine=Machine(
-            device="cpu",
-            device_name="some processor",
-            cpu_name="cpu",
-            cpu_capability="AVX2",
-            cpu_count=2,
-            driver=None,
-            cuda=None,
-            system="Linux x86_64",
-            python="3.11.7",
-            torch="2.13.0",
-            numpy="2",
-            threads=1,
-            deterministic=True,
-            tf32=False,
-        ),
+        machine=machine(),
         engine=Engine(name="eager", version="1"),
         parameters=1,
         pairs=budget,
