@@ -1,7 +1,5 @@
 """The table at the end of `bench run`: who it is ranked with, and how it fits a terminal."""
 
-import pytest
-
 MLP = ("--model", "mlp-64", "--seeds", "0-1")
 
 
@@ -29,18 +27,18 @@ def test_runs_with_another_budget_are_not_ranked_with_it(bench, board):
     assert "untrained" not in answer.out
 
 
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
-def test_the_table_fits_the_terminal_and_no_number_is_cut(run, board, monkeypatch, width):
-    monkeypatch.setenv("COLUMNS", str(width))
-    answer = run(*MLP, "--against", board)
-    assert max(len(line) for line in answer.out.splitlines()) <= width
-    (row,) = [words for words in lines(answer) if "mlp-64" in words]
-    assert row[:4] == ["-", "-", "mlp-64", "0/2"]  # nobody got there, so nobody is ranked
-    # Where there is no room for the budget, "never" says the same.
-    text = " ".join(row)
-    assert text.count("> 2,000") + text.count("never") >= 2
-    assert ("> 2,000" in text) == (width >= 120)
-    assert "…" not in answer.out
+def test_the_table_fits_the_terminal_and_no_number_is_cut(run, board, monkeypatch):
+    for width in (60, 80, 120, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        answer = run(*MLP, "--against", board)
+        assert max(len(line) for line in answer.out.splitlines()) <= width
+        (row,) = [words for words in lines(answer) if "mlp-64" in words]
+        assert row[:4] == ["-", "-", "mlp-64", "0/2"]  # nobody got there, so nobody is ranked
+        # Where there is no room for the budget, "never" says the same.
+        text = " ".join(row)
+        assert text.count("> 2,000") + text.count("never") >= 2
+        assert ("> 2,000" in text) == (width >= 120)
+        assert "…" not in answer.out
 
 
 def test_what_a_narrow_terminal_leaves_out_is_what_matters_least(run, board, monkeypatch):
@@ -53,10 +51,10 @@ def test_what_a_narrow_terminal_leaves_out_is_what_matters_least(run, board, mon
     assert tables == {46: [*words[:2]], 80: [*words[:3]], 200: [*words]}
 
 
-@pytest.mark.parametrize("width", [36, 40, 46])
-def test_the_narrowest_terminal_keeps_the_models_name_and_a_figure(run, board, monkeypatch, width):
-    monkeypatch.setenv("COLUMNS", str(width))
-    answer = run(*MLP, "--against", board)
-    assert {"model", "excess"} <= set(answer.out.split())
-    (row,) = [words for words in lines(answer) if "mlp-64" in words]
-    assert row[-1] == "never"
+def test_the_narrowest_terminal_keeps_the_models_name_and_a_figure(run, board, monkeypatch):
+    for width in (36, 40, 46):
+        monkeypatch.setenv("COLUMNS", str(width))
+        answer = run(*MLP, "--against", board)
+        assert {"model", "excess"} <= set(answer.out.split())
+        (row,) = [words for words in lines(answer) if "mlp-64" in words]
+        assert row[-1] == "never"

@@ -59,6 +59,7 @@ def install(tmp_path, monkeypatch):
     """Install a distribution: a folder with its module, its metadata and its entry point."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CODONBENCH_WORKERS", "0")  # quicker, and beside the point
     monkeypatch.delenv("CODONBENCH_PLUGINS", raising=False)
     before = set(sys.modules)
 
