@@ -17,7 +17,6 @@ from codonbench.contracts import (
     TaskSpec,
     TrainingSet,
 )
-from codonbench.errors import ConfigError
 from codonbench_models._kmers import count_kmers, kmer_sets
 from codonbench_models.linear import KmerLinear, Linear
 from codonbench_models.nearest import Nearest
@@ -210,9 +209,3 @@ def test_nearest_of_features_asks_those_of_the_smallest_angle():
     nearest = (ours @ rows.T).argmax(axis=1)
     found = model.predict(Features(asked)).argmax(axis=1)
     assert (found == targets[nearest]).mean() > 0.9  # a tie with the mean may fall otherwise
-
-
-def test_kmers_of_features_are_refused_in_a_sentence():
-    targets = np.zeros(120, dtype=np.int64)
-    with pytest.raises(ConfigError, match=r"kmer-linear.*toy.*features.*'linear'"):
-        fitted(KmerLinear, view("classes", input=NUMBERS), Features(genes()), targets)

@@ -12,7 +12,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 import codonbench
-from codonbench import Dataset, Input, Sequences, Target, Task, TaskSpec
+from codonbench import Dataset, Input, Sequences, SequenceTuples, Target, Task, TaskSpec
 from codonbench.audit.repeat import repeat
 from codonbench.audit.validate import contradictions, doubts
 from codonbench.contracts import (
@@ -152,13 +152,46 @@ def weighted_sum(task):
     return nn.Linear(task.length, task.n_outputs)
 
 
+class Bound(Task):
+    """Pairs of a miRNA and a longer target: is the target's middle the same letters?"""
+
+    name, version, title, protocol = "bound", "1", "Bound", "supervised"
+    default_data, ranking = "dice", ranked_by("mcc")
+
+    def load(self, data, options, *, cache, offline=False):
+        chance = np.random.default_rng(4)
+        draw = lambda n: "".join(chance.choice(list("ACGT"), size=n))  # noqa: E731
+        mirnas = [draw(6) for _ in range(700)]
+        targets = [draw(n) for n in chance.integers(8, 14, 700)]
+        right = np.arange(700) % 2
+        mirnas = [m[:3] + "GGG" if y else m for m, y in zip(mirnas, right, strict=True)]
+        targets = [t[:4] + "NAAA" + t[8:] if y else t for t, y in zip(targets, right, strict=True)]
+        spec = TaskSpec(
+            name=self.name,
+            version="1",
+            title=self.title,
+            input=Input.of_parts(
+                Input.of_length(6, unit="mirna", alphabet="ACGU"),
+                Input(unit="target", min_length=8, max_length=13, ambiguous="channel"),
+            ),
+            target=Target(names=("no", "yes")),
+            protocol=self.protocol,
+            train_size=500,
+            test_size=200,
+            default_epochs=8,
+        )
+        items = SequenceTuples((Sequences.of(mirnas, "ACGU"), Sequences.of(targets, "ACGT")))
+        splits = {"train": np.arange(500), "test": np.arange(500, 700)}
+        return Dataset(spec, "dice", "b" * 64, True, items, right, splits=splits)
+
+
 @pytest.fixture(scope="module")
 def registry(toys):
     registry = Registry()
     for kind in ("models", "metrics", "tasks", "protocols"):
         getattr(registry, kind).update(getattr(toys.installed, kind))
     models = (one_layer, weighted_sum, LettersSeen, Rowless)
-    tasks = (GcRich(), GcUncut(), Melting(), Levels())
+    tasks = (GcRich(), GcUncut(), Melting(), Levels(), Bound())
     registry.add(toys.module("supervised-toys", models=models, tasks=tasks), "toy-shop", "1.0")
     assert not registry.failures
     return registry
@@ -210,6 +243,13 @@ def test_quantities_are_learned_in_their_own_units(train):
 def test_features_are_learned(train):
     ((record, _),) = train("weighted-sum", "levels", epochs=60)
     assert record.metrics["mcc"] > 0.8
+
+
+@pytest.mark.parametrize("model", ["cnn", "kmer-linear"])
+def test_pairs_of_sequences_are_learned(train, model):
+    ((record, _),) = train(model, "bound", overrides={} if model == "cnn" else {"k": "3"})
+    assert record.status == "done"
+    assert record.metrics["mcc"] > 0.9
 
 
 def test_majority_gives_the_mean_of_quantities(train):
@@ -336,8 +376,8 @@ def test_outputs_of_an_item_do_not_depend_on_its_neighbours_lengths(registry):
     module = registry.model("cnn").cls(registry.model("cnn").cls.Config())
     job = prepare(RunRequest(model="cnn", task="gc-any-length"), registry, Path("no-cache"))
     network = module.build(job.dataset.spec.view()).eval()
-    short = torch.eye(4)[torch.tensor([[0, 3, 2, 1, 1]])]
-    padded = torch.cat([short, torch.zeros(1, 6, 4)], dim=1)
+    short = torch.cat([torch.eye(4), torch.ones(4, 1)], dim=1)[torch.tensor([[0, 3, 2, 1, 1]])]
+    padded = torch.cat([short, torch.zeros(1, 6, 5)], dim=1)
     with torch.no_grad():
         torch.testing.assert_close(network(short), network(padded))
 
@@ -350,6 +390,10 @@ def test_outputs_of_an_item_do_not_depend_on_its_neighbours_lengths(registry):
         ("lstm-64", "gc-any-length", ["lstm", "gc-any-length", "5 to 12", "one length"]),
         ("lstm-64", "melting", ["melting", "quantities", "classes"]),
         ("cnn", "levels", ["levels", "features"]),
+        ("lstm-64", "bound", ["lstm", "bound", "2 sequences", "cnn"]),
+        ("mlp-64-12bit", "bound", ["bound", "symbol_onehot_flat"]),
+        ("oracle", "levels", ["oracle", "levels", "nearest"]),
+        ("bound", "melting", ["bound", "melting", "nearest"]),
         ("linear", "melting", ["features", "melting"]),
         ("kmer-linear", "levels", ["kmer-linear", "levels", "features", "linear"]),
     ],

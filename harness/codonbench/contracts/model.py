@@ -308,13 +308,16 @@ class Estimator(ModelBase):
         ==============  ==========================================================================
         """
 
-    @abstractmethod
-    def fit(self, training: TrainingSet) -> None:
-        """Learn from the training set.
+    def check_task(self, task: TaskView) -> None:
+        """Refuse a task that it does not serve, though that offers the encoding; called first.
 
         Raises:
-            ConfigError: The task is none that it serves.
+            ConfigError: In one sentence, why, and what to choose instead.
         """
+
+    @abstractmethod
+    def fit(self, training: TrainingSet) -> None:
+        """Learn from the training set."""
 
     @abstractmethod
     def predict(self, items: Any) -> npt.NDArray[np.floating[Any]]:

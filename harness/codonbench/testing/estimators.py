@@ -32,6 +32,7 @@ def is_served(subject: Subject) -> Verdict:
             "once; check it on another with --task"
         )
     try:
+        subject.cls(subject.config).check_task(subject.view)
         _items(subject, subject.asked.numpy()[:1])
     except ConfigError as error:
         return failed(f"{error}; let encoding be one of those, 'items' or 'text'")

@@ -56,11 +56,13 @@ def _fit(
     estimator: Estimator, request: TrainRequest, referees: Referees, result: TrainResult
 ) -> None:
     """Fit, and show what is owed, until the run is over."""
+    encoding = estimator.encoding
+    estimator.check_task(request.view)
+    encode_all(encoding, request.view, request.items, np.zeros(0, dtype=np.int64))  # is it offered?
     [told] = referees.answer([Shown(request.run, 0, None)])
     due, index = told.evaluation, told.index
     assert due is not None
     index = index[: due.position]
-    encoding = estimator.encoding
     items = encode_all(encoding, request.view, request.items, index)
     rng = np.random.default_rng(request.chance)
     estimator.fit(TrainingSet(request.view, items, request.targets[index], rng))

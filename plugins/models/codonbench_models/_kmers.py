@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import Features, Sequences, SequenceTuples, TaskView
-from codonbench.errors import ConfigError
+from codonbench.contracts import Sequences, SequenceTuples, TaskView
 
 _LETTERS = 1 << 20  # counted in one go, so that what is made on the way stays small
 
@@ -17,23 +16,9 @@ IntArray = npt.NDArray[np.int64]
 
 
 def sequences_of(
-    items: Sequences | SequenceTuples | Features, task: TaskView, model: str
+    items: Sequences | SequenceTuples, task: TaskView
 ) -> tuple[tuple[Sequences, int], ...]:
-    """Return each of the items' sequences, all first ones together, with its alphabet's size.
-
-    Args:
-        items: As the task has them.
-        task: The task.
-        model: Who asks, for the message.
-
-    Raises:
-        ConfigError: The items are features.
-    """
-    if isinstance(items, Features):
-        raise ConfigError(
-            f"model {model!r} counts k-mers of sequences, but the items of task {task.task!r} are "
-            "features; choose 'linear', which reads those"
-        )
+    """Return each of the items' sequences, all first ones together, with its alphabet's size."""
     parts = (items,) if isinstance(items, Sequences) else items.parts
     return tuple((p, len(s.alphabet)) for p, s in zip(parts, task.sequences, strict=True))
 

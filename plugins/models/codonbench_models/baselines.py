@@ -18,7 +18,7 @@ from codonbench.contracts import (
     TaskView,
 )
 from codonbench_models.mlp import ENCODINGS, Input, input_width, linear_layers, whole_width
-from codonbench_models.presets import ours
+from codonbench_models.presets import evaluation_set, ours
 
 if TYPE_CHECKING:
     from torch import nn
@@ -158,7 +158,7 @@ class Oracle(Reference):
 
     def logits(self, task: TaskSpec) -> npt.NDArray[np.float32]:
         """Return 20 for each probe input's true class and 0 elsewhere, shape (P, C)."""
-        targets = list(task.evaluation_set.targets)
+        targets = list(evaluation_set(task, self.info.name).targets)
         logits = np.zeros((len(targets), len(task.target.names)), dtype=np.float32)
         logits[np.arange(len(targets)), targets] = CONFIDENT_LOGIT
         return logits

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from codonbench.contracts import ModelInfo, Reference, TaskSpec
 from codonbench.errors import DataError
-from codonbench_models.presets import ours
+from codonbench_models.presets import evaluation_set, ours
 
 Frequencies = npt.NDArray[np.float64]
 
@@ -139,6 +139,7 @@ class Bound(Reference):
             which is the median; all None where frequencies are unknown, one is zero, or the task's
             probe set is a sample of inputs that cannot be enumerated.
         """
+        evaluation_set(task, self.info.name)
         if frequencies is None or not task.input.enumerable:
             return dict.fromkeys(("pairs_consumed", "bound_mean", *QUANTILES))
         mean = _finite(expected_pairs(frequencies))

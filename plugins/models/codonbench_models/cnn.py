@@ -36,8 +36,9 @@ class Cnn(Model):
     Config: ClassVar[type[ModelConfig]] = CnnConfig
     config: CnnConfig
 
-    encoding = "symbol_onehot"
-    """The letters in order, each a one-hot: (B, length, alphabet)."""
+    encoding = "symbol_onehot_mask"
+    """The letters in order, each a one-hot, and 1 up to the item's end: (B, length, channels + 1);
+    a tuple of these where items are several sequences."""
 
     def build(self, task: TaskView) -> nn.Module:
         """Return the network for `task`."""
@@ -45,7 +46,7 @@ class Cnn(Model):
 
         config = self.config
         return Convolutions(
-            len(task.alphabet),
+            [sequence.channels for sequence in task.sequences],
             task.n_outputs,
             channels=config.channels,
             width=config.width,

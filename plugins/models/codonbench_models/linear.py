@@ -18,12 +18,13 @@ from pydantic import Field
 from codonbench.contracts import (
     BaseConfig,
     Estimator,
-    Features,
     ModelInfo,
     Sequences,
     SequenceTuples,
+    TaskView,
     TrainingSet,
 )
+from codonbench.errors import ConfigError
 from codonbench_models._kmers import count_kmers, sequences_of
 from codonbench_models.presets import ours
 
@@ -66,11 +67,7 @@ class LinearModel(Estimator):
         """Return what the model is linear in, shape (N, D)."""
 
     def fit(self, training: TrainingSet) -> None:
-        """Fit weights and bias.
-
-        Raises:
-            ConfigError: The items are not of the kind that it reads.
-        """
+        """Fit weights and bias."""
         self.task = training.task
         columns = self.columns(training.items)
         mean, deviation = columns.mean(axis=0), columns.std(axis=0)
@@ -206,11 +203,19 @@ class KmerLinear(LinearModel):
     encoding = "items"
     """Sequences as the task has them, one or several an item."""
 
-    def columns(self, items: Sequences | SequenceTuples | Features) -> FloatArray:
+    def check_task(self, task: TaskView) -> None:
+        """Refuse features, which have no k-mers."""
+        if not task.sequences:
+            raise ConfigError(
+                f"model {self.info.name!r} counts k-mers of sequences, but the items of task "
+                f"{task.task!r} are features; choose 'linear', which reads those"
+            )
+
+    def columns(self, items: Sequences | SequenceTuples) -> FloatArray:
         """Return the counts, shape (N, D): D = 4 + 16 + 64 + 256 + 1024 for DNA."""
         counts = [
             count_kmers(sequences, k, size)
-            for sequences, size in sequences_of(items, self.task, self.info.name)
+            for sequences, size in sequences_of(items, self.task)
             for k in range(1, self.config.k + 1)
             if k == 1 or size**k <= 4**self.config.k
         ]

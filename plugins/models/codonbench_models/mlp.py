@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo, TaskView
 from codonbench.errors import ConfigError
-from codonbench_models.presets import PAPER, Presets, ours, with_weighted_twins
+from codonbench_models.presets import PAPER, Presets, one_sequence, ours, with_weighted_twins
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,7 +94,8 @@ class Mlp(Model):
         """Return the layers for `task`.
 
         Raises:
-            ConfigError: ``64-bit`` input is asked of a task that cannot be enumerated.
+            ConfigError: The task cannot be enumerated, for ``64-bit`` input; or its items are no
+                single sequences of one length, for ``12-bit``.
         """
         return linear_layers(input_width(task, self.config.input), self.config.hidden, task)
 
@@ -186,12 +187,15 @@ def whole_width(task: TaskView, model: str) -> int:
     if task.n_inputs is None:
         raise ConfigError(
             f"model {model!r} needs a task whose inputs can be enumerated, but {task.task!r} "
-            f"has {len(task.alphabet)} letters by {task.length} positions and no list of inputs; "
-            "choose a model that reads letter by letter, such as 'mlp' with input=12-bit or 'lstm'"
+            "lists none; choose a model that reads letter by letter, such as 'cnn'"
         )
     return task.n_inputs
 
 
 def flat_width(task: TaskView) -> int:
-    """Return the length of an input's letters as one-hots end to end: 3 x 4 = 12 for codons."""
-    return task.length * len(task.alphabet)
+    """Return the length of an input's letters as one-hots end to end: 3 x 4 = 12 for codons.
+
+    Raises:
+        ConfigError: The task's items are no single sequences, or differ in length.
+    """
+    return task.length * one_sequence(task, "mlp (input=12-bit)").channels

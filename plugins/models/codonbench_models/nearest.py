@@ -97,7 +97,7 @@ class Nearest(Estimator):
             rows = (items.values - self.mean) / self.deviation
             lengths = np.sqrt((rows**2).sum(axis=1, keepdims=True))
             return rows / np.maximum(lengths, np.finfo(np.float32).tiny)
-        parts = sequences_of(items, self.task, self.info.name)
+        parts = sequences_of(items, self.task)
         sets = hstack([kmer_sets(part, self._k(size), size) for part, size in parts], format="csr")
         lengths = np.sqrt(np.maximum(sets.sum(axis=1), 1))
         return diags_array(1 / lengths, dtype=np.float32).tocsr() @ sets

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from codonbench.contracts import ModelInfo
+from codonbench.contracts import EvaluationSet, Input, ModelInfo, TaskSpec, TaskView
+from codonbench.errors import ConfigError
 
 PAPER = "Joiret et al. 2023, Frontiers in Artificial Intelligence 6, doi 10.3389/frai.2023.1128153"
 
@@ -27,3 +28,43 @@ def ours(name: str, summary: str, **fields: Any) -> ModelInfo:
     """Return who a model of ours is, in its first version."""
     by: dict[str, Any] = {"authors": ("codonbench",), "licence": "Apache-2.0"}
     return ModelInfo(name=name, version="1", summary=summary, **by, **fields)
+
+
+def one_sequence(task: TaskView, model: str) -> Input:
+    """Return what a task's items are, where each is one sequence and all have one length.
+
+    Args:
+        task: The task.
+        model: Who asks, for the message.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    if len(task.sequences) != 1:
+        have = f"{len(task.sequences)} sequences" if task.sequences else "features"
+    elif task.min_length != task.max_length:
+        have = f"{task.min_length} to {task.max_length} letters"
+    else:
+        return task.sequences[0]
+    raise ConfigError(
+        f"model {model!r} reads items of one sequence and one length, but those of task "
+        f"{task.task!r} have {have}; choose another, such as 'cnn' or 'nearest'"
+    )
+
+
+def evaluation_set(task: TaskSpec, model: str) -> EvaluationSet:
+    """Return the inputs that are asked all along a run.
+
+    Args:
+        task: The task.
+        model: Who needs them, for the message.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    if task.evaluation is None:
+        raise ConfigError(
+            f"model {model!r} is computed from inputs that are asked all along a run, but task "
+            f"{task.name!r} has validation and test splits; choose 'majority' or 'nearest'"
+        )
+    return task.evaluation

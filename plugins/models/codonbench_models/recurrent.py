@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo, TaskView
-from codonbench.errors import ConfigError
-from codonbench_models.presets import PAPER, Presets, ours, with_weighted_twins
+from codonbench_models.presets import PAPER, Presets, one_sequence, ours, with_weighted_twins
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,16 +55,17 @@ class Recurrent(Model):
         """Return the stacked recurrence and its bias-free output layer for `task`.
 
         Raises:
-            ConfigError: The task's items differ in length, so that the last step of most is none.
+            ConfigError: The task's items are no single sequences, or differ in length, so that the
+                last step of most is none.
         """
         from torch import nn
 
         from codonbench_models._last_step import LastStep
 
-        one_length(task, self.cell.lower())
+        letters = one_sequence(task, self.cell.lower())
         cell = {"RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}[self.cell]
         recurrence = cell(
-            len(task.alphabet), self.config.hidden, self.config.layers, batch_first=True
+            letters.channels, self.config.hidden, self.config.layers, batch_first=True
         )
         return LastStep(recurrence, task.n_classes, self.config.initial_state)
 
@@ -106,21 +106,3 @@ class Lstm(Recurrent):
     )
     presets: ClassVar[Presets] = with_weighted_twins({"lstm-64": {"layers": 2, "hidden": 64}})
     cell = "LSTM"
-
-
-def one_length(task: TaskView, model: str) -> None:
-    """Refuse a task whose items differ in length.
-
-    Args:
-        task: The task.
-        model: Who asks, for the message.
-
-    Raises:
-        ConfigError: They do.
-    """
-    if task.min_length != task.max_length:
-        raise ConfigError(
-            f"model {model!r} reads items of one length, but those of {task.task!r} have "
-            f"{task.min_length} to {task.max_length} letters; choose a model that serves any, "
-            "such as 'cnn'"
-        )
