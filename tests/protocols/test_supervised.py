@@ -391,7 +391,7 @@ def test_outputs_of_an_item_do_not_depend_on_its_neighbours_lengths(registry):
         ("lstm-64", "melting", ["melting", "quantities", "classes"]),
         ("cnn", "levels", ["levels", "features"]),
         ("lstm-64", "bound", ["lstm", "bound", "2 sequences", "cnn"]),
-        ("mlp-64-12bit", "bound", ["bound", "symbol_onehot_flat"]),
+        ("mlp-64-12bit", "bound", ["mlp", "bound", "2 sequences", "cnn"]),
         ("oracle", "levels", ["oracle", "levels", "nearest"]),
         ("bound", "melting", ["bound", "melting", "nearest"]),
         ("linear", "melting", ["features", "melting"]),
