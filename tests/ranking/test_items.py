@@ -141,6 +141,8 @@ def test_tiers_of_rows_far_apart_and_alike():
     assert tiers(rows) == (1, 1, 2, 2, 3)
     assert tiers([rows[0], None, rows[-1]]) == (1, None, 2)
     assert tiers([rows[0].over([0, 1]), rows[-1].over([0, 1])]) == (None, None)
+    assert tiers([rows[0], rows[-1].over([0, 1]), rows[-1]]) == (1, None, 2)
+    assert tiers([rows[0]]) == (1,)
     assert tiers([]) == ()
 
 

@@ -352,6 +352,9 @@ class Ranking(Frozen):
         restricted_mean: A column whose mean up to the budget is shown too; None for none.
         versions_of: Metrics whose versions decide who is comparable with whom; the columns'
             where it is empty. Others may come and go without dividing a table.
+        budget_divides: Whether runs of another budget or stop rule stand in another table, as they
+            must where training itself is measured. Where the budget is a model's own choice, such
+            as its learning rate, they stand in another row of the same table.
         endings: What a table says of what ended its runs, by the stop rule of their specs.
         control: The control that rows may be held against, if the task has one.
     """
@@ -364,6 +367,7 @@ class Ranking(Frozen):
     success: MetricName | None = None
     restricted_mean: MetricName | None = None
     versions_of: tuple[MetricName, ...] = ()
+    budget_divides: bool = True
     endings: dict[str, str] = Field(default_factory=dict)
     control: Control | None = None
 

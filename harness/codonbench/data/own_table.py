@@ -174,6 +174,7 @@ def table_task(name: str, options: TableOptions, metrics: Collection[str]) -> Ta
                 for m in (primary, *others)
             ),
             versions_of=(primary,),
+            budget_divides=False,
         )
 
     Own.name = name

@@ -10,7 +10,7 @@ from typing import Literal
 
 from codonbench.contracts import Control, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
-from codonbench.contracts.run_spec import content_hash
+from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.ranking.statistics import Median, censored_median, paired_ratio
 from codonbench.scoring.score import comparability_key
 
@@ -63,7 +63,8 @@ def controlled_key(record: RunRecord, ranking: Ranking) -> str | None:
 def row_key(record: RunRecord) -> RowKey:
     """Return what makes two runs of one table count in one row.
 
-    The source is part of it: who edits a model and runs some of its seeds again has two models.
+    The source is part of it: who edits a model and runs some of its seeds again has two models. So
+    is the budget, where it does not divide tables.
     """
     run_spec, plugin = record.run_spec, record.plugin
     return (
@@ -72,7 +73,16 @@ def row_key(record: RunRecord) -> RowKey:
         content_hash(run_spec.config),
         plugin.distribution,
         plugin.source_sha256,
+        budget_text(run_spec),
     )
+
+
+def budget_text(run_spec: RunSpec) -> str:
+    """Return a run's budget in words: ``5,000 pairs, or until patience``."""
+    amount = f"{run_spec.budget_pairs:,} pairs"
+    if run_spec.budget_seconds is not None:
+        amount = f"{run_spec.budget_seconds:g} s"
+    return amount if run_spec.stop == "budget" else f"{amount}, or until {run_spec.stop}"
 
 
 def contrasts(

@@ -434,30 +434,29 @@ def p_value(first: Scores, second: Scores) -> float:
 def tiers(rows: Sequence[Scores | None]) -> tuple[int | None, ...]:
     """Return the tier of each row, from 1, ascending; None for a row that could not be tested.
 
-    The first row opens tier 1, and so does each next one that is told apart from the row that
-    opened the tier before it; the rows between are not told apart from theirs.
+    The first row opens tier 1, and each next one that is told apart from the row that opened the
+    tier before it opens another; the rows between are not told apart from theirs.
 
     Args:
         rows: In the order of ranks.
     """
-    pairs = [
-        (i, j)
-        for i, j in combinations(range(len(rows)), 2)
-        if rows[i] is not None and rows[j] is not None
-    ]
-    p = np.array([p_value(_known(rows[i]), _known(rows[j])) for i, j in pairs])
-    apart = {pair for pair, told in zip(pairs, holm(p), strict=True) if told}
-    tested = {i for pair, value in zip(pairs, p, strict=True) if value == value for i in pair}
-    found: list[int | None] = []
-    opener, tier = None, 0
-    for i in range(len(rows)):
-        if i not in tested:
-            found.append(None)
-            continue
-        if opener is None or (opener, i) in apart:
+    able = [i for i, row in enumerate(rows) if row is not None and _testable(row)]
+    pairs = list(combinations(able, 2))
+    p = dict(zip(pairs, (p_value(_known(rows[i]), _known(rows[j])) for i, j in pairs), strict=True))
+    apart = holm(np.array(list(p.values())))
+    told = {pair for pair, rejected in zip(pairs, apart, strict=True) if rejected}
+    found: list[int | None] = [None] * len(rows)
+    opener, tier = -1, 0
+    for i in able:
+        if not tier or (opener, i) in told:
             opener, tier = i, tier + 1
-        found.append(tier)
+        if i == opener or not np.isnan(p[opener, i]):
+            found[i] = tier
     return tuple(found)
+
+
+def _testable(row: Scores) -> bool:
+    return len(row.seeds) >= FEWEST_SEEDS and bool(np.isfinite(row.values).all())
 
 
 def _known(scores: Scores | None) -> Scores:

@@ -12,7 +12,7 @@ from pydantic import Field
 from codonbench.contracts import Column, Frozen, Task
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
-from codonbench.ranking.controls import Contrast
+from codonbench.ranking.controls import Contrast, budget_text
 from codonbench.ranking.items import Gain
 from codonbench.ranking.statistics import (
     Mean,
@@ -50,6 +50,7 @@ class Row(Frozen):
         restricted_mean: Of the metric that the ranking names, over seeds and up to the budget;
             None where there is none or the row was computed, not run.
         parameters: Trainable parameters.
+        budget: What the runs might spend at most, in words.
         devices: Device names.
         seconds: Median training time of a run; None where devices differ.
         notes: What a reader must know: flags, knowledge, too few seeds.
@@ -74,6 +75,7 @@ class Row(Frozen):
     gain: Gain | None = Field(default=None, exclude_if=lambda gain: gain is None)
     restricted_mean: RestrictedMean | None
     parameters: int
+    budget: str = Field(default="", exclude=True)
     devices: tuple[str, ...]
     seconds: float | None
     notes: tuple[str, ...]
@@ -114,6 +116,7 @@ def build_row(records: Sequence[RunRecord], found: Sequence[Contrast], task: Tas
         means={c.metric: _mean(records, c.metric) for c in ranking.columns if c not in medians},
         restricted_mean=_restricted_mean(records, ranking.restricted_mean),
         parameters=first.parameters,
+        budget=budget_text(first.run_spec),
         devices=devices,
         seconds=_seconds(records) if len(devices) == 1 else None,
         notes=_notes(records, found, task),
@@ -143,7 +146,8 @@ def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list
 
 def _facts(row: Row, source: str | None) -> dict[str, object]:
     """Return what can differ between two rows of one name."""
-    return {**row.config, "version": row.model_version, "source": (source or "unknown")[:8]}
+    known = {"version": row.model_version, "source": (source or "unknown")[:8]}
+    return {**row.config, **known, "budget": row.budget}
 
 
 def answers(records: Sequence[RunRecord], name: str) -> dict[int, float | None]:

@@ -168,12 +168,15 @@ def _columns(table: Table, one_device: bool) -> list[_Cells]:
     ]
 
 
-_LONGEST_LABEL = 20
+_LONGEST_LABEL, _MOST_OTHERS = 20, 2
 
 
 def _scores(rows: Sequence[Row], table: Table) -> str:
     """Return rows ranked by a mean as a grid of at most eight columns, reference rows last."""
-    primary, *others = sorted(table.ranking.columns, key=lambda c: c != table.ranking.primary)
+    ranking = table.ranking
+    primary = ranking.primary
+    brief = [ranking.column(name) for name in ranking.brief] or ranking.columns
+    others = [column for column in brief if column != primary][:_MOST_OTHERS]
 
     def behind(row: Row) -> str:
         return ", ".join(_value(row, column) for column in others)

@@ -107,15 +107,17 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
         versions: Of the metrics that scored it, by name; those that rank nothing do not count.
         ranking: The task's.
     """
-    seconds = run_spec.budget_seconds
+    budget: dict[str, object] = {}
+    if ranking.budget_divides:
+        budget = {"stop": run_spec.stop, "budget_pairs": run_spec.budget_pairs}
+        if run_spec.budget_seconds is not None:
+            budget["budget_seconds"] = run_spec.budget_seconds
     return content_hash(
         {
             "task": [run_spec.task, run_spec.task_version, run_spec.task_options],
             "data": run_spec.data_checksum,
             "rules": run_spec.rules,
-            "stop": run_spec.stop,
-            "budget_pairs": run_spec.budget_pairs,
-            **({} if seconds is None else {"budget_seconds": seconds}),
+            **budget,
             "metrics": {name: versions.get(name) for name in ranking.key_metrics},
         }
     )[:12]

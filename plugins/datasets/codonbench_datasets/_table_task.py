@@ -147,7 +147,7 @@ def mean_ranking(metric: str, **titles: str) -> Ranking:
         titles: Of the columns, by metric, in order, the primary one among them.
     """
     columns = [Column(metric=name, title=title, statistic="mean") for name, title in titles.items()]
-    return Ranking(metric=metric, direction="higher", columns=tuple(columns))
+    return Ranking(metric=metric, direction="higher", columns=tuple(columns), budget_divides=False)
 
 
 def file_source(task: str, summary: str, folder: str, files: dict[str, str | None]) -> DataSource:
