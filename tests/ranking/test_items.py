@@ -123,6 +123,7 @@ def test_the_test_of_two_rows_is_student_s_where_items_say_nothing():
     one, other = rng.normal(size=(2, 8))
     flat = [Scores(tuple(range(8)), v, np.tile(v, (RESAMPLES, 1)), 50) for v in (one, other)]
     assert p_value(*flat) == pytest.approx(ttest_rel(one, other).pvalue)
+    assert p_value(flat[0], flat[1]) == p_value(flat[1], flat[0])
     assert np.isnan(p_value(flat[0].over([0, 1]), flat[1]))
     assert p_value(flat[0], flat[0]) == 1
 
@@ -150,7 +151,7 @@ def equal_rows(rng, n_rows, n_seeds, n_items):
     """Return rows that are equally good on average over seeds and items, as a table has them."""
     difficulty = rng.normal(size=n_items)
     own = difficulty + 0.7 * rng.normal(size=(n_rows, 1, n_items))
-    seeds = 0.15 * rng.normal(size=(n_rows, n_seeds, 1))
+    seeds = 0.4 * rng.normal(size=(n_rows, n_seeds, 1))
     noise = 0.7 * rng.normal(size=(n_rows, n_seeds, n_items))
     right = (own + seeds + noise + 0.8 > 0).astype(float)
     counts = draws(n_items, "made up").astype(float)
