@@ -1,1 +1,0 @@
-"""Where entry points of earlier installations look for the commands of `cli`."""

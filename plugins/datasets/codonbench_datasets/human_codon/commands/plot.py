@@ -1,3 +1,0 @@
-"""`bench plot`; see `cli`."""
-
-from codonbench_datasets.human_codon.cli import plot as plot

@@ -1,3 +1,0 @@
-"""`bench reproduce`; see `cli`."""
-
-from codonbench_datasets.human_codon.cli import reproduce as reproduce
