@@ -65,9 +65,11 @@ class OwnFolder:
 
 
 def _remove(folder: Path) -> None:
+    # The lock first: should this process be killed here, a folder without one is swept later.
+    with suppress(OSError):
+        folder.with_suffix(".lock").unlink(missing_ok=True)
     rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # others have something there
-        folder.with_suffix(".lock").unlink(missing_ok=True)
         folder.parent.rmdir()
 
 
