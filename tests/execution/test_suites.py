@@ -155,7 +155,7 @@ def test_a_file_that_is_not_utf_8_or_not_readable_is_named(tmp_path):
 def test_an_unknown_name_lists_the_shipped_suites():
     with pytest.raises(errors.UnknownNameError, match=r"did you mean 'official'\?") as caught:
         find_suite("oficial")
-    assert "shipped are joiret2023, official" in str(caught.value)
+    assert "shipped are joiret2023, official, supervised" in str(caught.value)
 
 
 def test_a_file_is_preferred_to_a_shipped_suite(tmp_path, monkeypatch):

@@ -64,7 +64,8 @@ def row_key(record: RunRecord) -> RowKey:
     """Return what makes two runs of one table count in one row.
 
     The source is part of it: who edits a model and runs some of its seeds again has two models. So
-    is the budget, where it does not divide tables.
+    is the budget of a run that was tested in a state selected from several, which may be its
+    model's own choice (`Ranking.budget_divides`).
     """
     run_spec, plugin = record.run_spec, record.plugin
     return (
@@ -73,7 +74,7 @@ def row_key(record: RunRecord) -> RowKey:
         content_hash(run_spec.config),
         plugin.distribution,
         plugin.source_sha256,
-        budget_text(run_spec),
+        *([] if record.selected_pairs is None else [budget_text(run_spec)]),
     )
 
 
