@@ -11,7 +11,7 @@ from torch import Tensor
 
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.cache import cache_folder
-from codonbench.execution.prepare import prepare
+from codonbench.execution.run import prepare
 from codonbench.plugins.discovery import load_registry
 from codonbench.protocols.referee import RunSetup
 from codonbench.training.determinism import seeded_globals

@@ -1,27 +1,31 @@
-"""The Python door: benchmark runs, and their records as a list, a table and a board."""
+"""The Python door: benchmark runs, and their records as a list, a table and a board.
+
+The command line goes through it: `Executor` says who trains, `Executor.outcomes` is the line that
+`bench run` and `codonbench.run` share.
+"""
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from operator import index
+from contextlib import AbstractContextManager, nullcontext, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, configure, parse_seeds
-from codonbench.data.cache import is_offline
+from codonbench.contracts import Reference
+from codonbench.contracts.run_record import Confinement
+from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, configure
+from codonbench.data.cache import cache_folder, is_offline
 from codonbench.errors import ConfigError
-from codonbench.execution.device_locks import Terms
-from codonbench.execution.executor import Executor
-from codonbench.execution.prepare import Job
-from codonbench.execution.run import Outcome, Train, run_all
+from codonbench.execution.machine import Terms, cores, note_facts, nvidia_is_visible
+from codonbench.execution.pool import WorkerPool
+from codonbench.execution.run import Job, Outcome, Train, prepare, run_all, train_here
 from codonbench.plugins import discovery
 from codonbench.plugins.entries import ModelClass
 from codonbench.plugins.registry import Registry
-from codonbench.plugins.selection import selection_from_environment
+from codonbench.plugins.selection import Selection, selection_from_environment
 from codonbench.protocols.referee import OnSnapshot, unwatched
 from codonbench.records.store import Store
 from codonbench.records.table import Records, load_records
@@ -29,6 +33,8 @@ from codonbench.records.table import Records, load_records
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from codonbench.execution.sandbox import Sandbox
+    from codonbench.execution.worker import File
     from codonbench.ranking.board import Board
 
 
@@ -51,31 +57,190 @@ class Follower:
         return train
 
 
-def outcomes(
-    job: Job,
-    request: RunRequest,
-    options: RunOptions,
-    executor: Executor,
-    follow: Callable[[Job], AbstractContextManager[Follower]] = lambda job: nullcontext(Follower()),
-) -> Iterator[Outcome]:
-    """Run a job, yield one outcome a seed: the line that `run` and the command line share."""
-    store = Store(options.results)
-    store.prepare()
-    with follow(job) as follower:
-        for outcome in run_all(
-            job,
-            executor.registry,
-            store,
-            follower.watch,
-            follower.around(executor.train(job.run_specs[0])),
-            force=request.force,
-            terms=Terms(alone=options.exclusive, wait=not options.no_wait),
-            every=options.checkpoint_every or None,
-            confinement=executor.confinement(job),
-            say=follower.remark,
-        ):
-            follower.finished(outcome)
-            yield outcome
+class Load(Protocol):
+    """Loads plugins."""
+
+    def __call__(
+        self, files: Sequence[Path], folders: Sequence[Path], *, own_only: bool
+    ) -> Registry:
+        """Return the registry of files, folders and what is installed, or of our own alone."""
+
+
+class Executor:
+    """Loads the plugins and trains: here, in worker processes, or in such in a sandbox.
+
+    Workers start at once, so that they come up while plugins and data are read here. In a sandbox
+    no plugin but codonbench's own is imported by this process: a worker is asked about it.
+
+    Args:
+        options: How and where.
+        request: What is to be run first; None where nothing is to be kept in the results folder.
+        load: Loads plugins.
+        selection: Which plugins are wanted, for a sandbox.
+
+    Attributes:
+        registry: The plugins.
+
+    Raises:
+        UsageError: A plugin file or folder is not there, or no sandbox can be had.
+    """
+
+    def __init__(
+        self, options: RunOptions, request: RunRequest | None, load: Load, selection: Selection
+    ) -> None:
+        self._options = options
+        self._keeps = request is not None
+        self._selection = selection
+        self._gpu = False
+        self._pool: WorkerPool | None = None
+        self._described: dict[File, None] = {}
+        if not options.sandbox:
+            self._start(request)
+            self.registry = load(options.plugin, options.plugins_dir, own_only=False)
+            return
+        from codonbench.execution.sandbox import unavailable
+
+        if (reason := unavailable()) is not None:
+            raise ConfigError(f"--sandbox: {reason}")
+        discovery.insist_on_what_is_there(options.plugin, options.plugins_dir)
+        self.registry = load((), (), own_only=True)  # which says what is hidden
+        self._start(request)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def _start(self, request: RunRequest | None) -> None:
+        """Start as many workers as what is to be run first can use."""
+        if request is not None and self._options.workers != 0:
+            gpu = request.device != "cpu" and nvidia_is_visible()
+            self._pool_for(request.threads, gpu=gpu).start(len(request.seeds))
+
+    def _pool_for(self, threads: int, *, gpu: bool) -> WorkerPool:
+        """Return workers, which may use a GPU where that is asked for."""
+        options = self._options
+        size = options.workers or (1 if gpu else max(1, cores() // threads))
+        if self._pool is None or (gpu and not self._gpu):
+            self.close()
+            self._gpu = gpu
+            keeps = self._keeps and options.checkpoint_every > 0
+            self._pool = WorkerPool(
+                size,
+                timeout=options.timeout,
+                states=options.results / "checkpoints" if keeps else None,
+                gpu=gpu,
+                sandbox=self._sandbox() if options.sandbox else None,
+            )
+        self._pool.size, self._pool.files = size, self.modules
+        return self._pool
+
+    def get_ready(self, request: RunRequest) -> None:
+        """See to it that a request can be planned: what its model is, and what there is of GPUs.
+
+        Raises:
+            UsageError: Something is wrong with what was asked.
+            PluginError: The plugin does not load in the sandbox.
+        """
+        if self._pool is not None and request.device != "cpu" and nvidia_is_visible():
+            note_facts(self._pool_for(request.threads, gpu=True).facts())
+        own = self.registry.models.get(request.model)
+        if not self._options.sandbox or (own and own.origin.distribution == "codonbench"):
+            return
+        from codonbench.execution.sandbox import inquire
+        from codonbench.execution.worker import Question
+
+        question = Question(
+            model=request.model,
+            overrides=request.overrides,
+            files=_absolute(self._options.plugin),
+            folders=_absolute(self._options.plugins_dir),
+            only=self._selection.only,
+            off=self._selection.off,
+        )
+        entry, modules = inquire(question, self._sandbox(), self._options.timeout)
+        self.registry.models[request.model] = entry
+        self._described |= dict.fromkeys(modules)
+
+    def prepare(self, request: RunRequest) -> Job:
+        """Return the job that a request comes to.
+
+        Raises:
+            UsageError: Something is wrong with what was asked.
+            PluginError: A plugin does not load, or fails to load its data.
+        """
+        self.get_ready(request)
+        return prepare(request, self.registry, cache_folder())
+
+    def train(self, run_spec: RunSpec) -> Train:
+        """Return what trains."""
+        if self._options.workers == 0:
+            return train_here
+        return self._pool_for(run_spec.threads, gpu=run_spec.device == "cuda").train
+
+    def outcomes(
+        self,
+        job: Job,
+        request: RunRequest,
+        follow: Callable[[Job], AbstractContextManager[Follower]] = lambda job: nullcontext(
+            Follower()
+        ),
+    ) -> Iterator[Outcome]:
+        """Run a job; yield one outcome a seed."""
+        options = self._options
+        store = Store(options.results)
+        store.prepare()
+        with follow(job) as follower:
+            for outcome in run_all(
+                job,
+                self.registry,
+                store,
+                follower.watch,
+                follower.around(self.train(job.run_specs[0])),
+                force=request.force,
+                terms=Terms(alone=options.exclusive, wait=not options.no_wait),
+                every=options.checkpoint_every or None,
+                confinement=self._confinement(job),
+                say=follower.remark,
+            ):
+                follower.finished(outcome)
+                yield outcome
+
+    def _confinement(self, job: Job) -> Confinement:
+        """Return how far a job's runs are kept apart, for the record."""
+        if self._options.workers == 0 or issubclass(job.entry.cls, Reference):
+            return "none"
+        return "sandbox" if self._options.sandbox else "process"
+
+    @property
+    def modules(self) -> tuple[File, ...]:
+        """Name and path of each plugin module that is no installed one."""
+        return tuple(self._described if self._options.sandbox else discovery.file_modules())
+
+    def _sandbox(self) -> Sandbox:
+        """Return where plugins see neither results nor the data that tasks bring along."""
+        from codonbench.execution.sandbox import Sandbox
+
+        options = self._options
+        modules = {entry.origin.module.partition(".")[0] for entry in self.registry.tasks.values()}
+        origins = (spec.origin for name in modules if (spec := find_spec(name)) is not None)
+        hidden = [Path(origin).parent for origin in origins if origin is not None]
+        with suppress(OSError):  # where it cannot be written, whoever writes there says so
+            if self._keeps:
+                options.results.mkdir(parents=True, exist_ok=True)
+        hidden += [options.results] if options.results.is_dir() else []
+        shown = _absolute((*options.plugin, *options.plugins_dir))
+        return Sandbox(readable=shown, hidden=tuple(hidden))
+
+
+def _absolute(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    return tuple(path.absolute() for path in paths)  # inside, the working folder is another
 
 
 def run(
@@ -135,9 +300,9 @@ def run(
         "model": "any" if given else str(model),  # its name is known once plugins are loaded
         "task": task,
         "data": None if data is None else str(data),
-        "seeds": _seeds(seeds),
-        "overrides": _texts(config or {}),
-        "task_overrides": _texts(task_options or {}),
+        "seeds": seeds,
+        "overrides": config or {},
+        "task_overrides": task_options or {},
         **{name: further[name] for name in further.keys() & RunRequest.model_fields.keys()},
         "offline": is_offline(bool(further.get("offline"))),
     }
@@ -158,7 +323,7 @@ def run(
             name = registry.model_of_file(file) if file else registry.add_model(model)
             request = request.model_copy(update={"model": name})
         job = executor.prepare(request)
-        records = (o.record for o in outcomes(job, request, options, executor))
+        records = (outcome.record for outcome in executor.outcomes(job, request))
         return Records(sorted(records, key=lambda record: request.seeds.index(record.seed)))
 
 
@@ -208,17 +373,3 @@ def _settings_kept(options: RunOptions) -> AbstractContextManager[None]:
     from codonbench.testing.environment import kept_settings
 
     return kept_settings()
-
-
-def _seeds(seeds: int | str | Iterable[int]) -> tuple[int, ...]:
-    if isinstance(seeds, str):
-        return parse_seeds(seeds)
-    several = seeds if isinstance(seeds, Iterable) else (seeds,)
-    return parse_seeds(",".join(str(index(seed)) for seed in several))
-
-
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return values as the command line would have them."""
-    return {
-        n: value if isinstance(value, str) else json.dumps(value) for n, value in values.items()
-    }

@@ -90,7 +90,7 @@ def test_an_exclusive_run_says_so_in_its_record(run):
 
 
 def test_processors_in_use_are_refused_with_exit_code_2_where_there_is_no_waiting(run):
-    from codonbench.execution.device_locks import Terms, occupied
+    from codonbench.execution.machine import Terms, occupied
 
     with occupied("cpu", Terms(alone=True), print):
         answer = run("--model", "untrained", "--no-wait")

@@ -5,9 +5,8 @@ import sys
 import pytest
 
 from codonbench.errors import PluginError, UnknownNameError, UsageError
-from codonbench.execution.describe import inquire
-from codonbench.execution.messages import Question
-from codonbench.execution.sandbox import Sandbox, unavailable
+from codonbench.execution.sandbox import Sandbox, inquire, unavailable
+from codonbench.execution.worker import Question
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason=f"no sandbox: {unavailable()}")
 
@@ -57,7 +56,7 @@ import codonbench
 from torch import nn
 
 honest = worker.pack
-worker.pack = lambda message, arrays=None: honest(message.model_copy(update=CHANGE), arrays)
+worker.pack = lambda message: honest(message.model_copy(update=CHANGE))
 
 @codonbench.model(encoding="codon_onehot")
 def two_layers(task):

@@ -3,8 +3,8 @@ import threading
 import pytest
 
 from codonbench.errors import BusyError, StoreError
-from codonbench.execution import device_locks as occupancy
-from codonbench.execution.device_locks import Terms, locks_folder, occupied
+from codonbench.execution import machine as occupancy
+from codonbench.execution.machine import Terms, locks_folder, occupied
 
 ORDINARY, EXCLUSIVE, IMPATIENT = Terms(), Terms(alone=True), Terms(alone=True, wait=False)
 

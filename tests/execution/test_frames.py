@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from codonbench.execution import process
-from codonbench.execution.messages import Ask, pack, unpack
+from codonbench.execution.worker import Ask, Told, pack, unpack, unpack_spoken
+from codonbench.protocols.referee import Instructions, Shown
 
 MOST = 1_000
 
@@ -36,7 +37,7 @@ def come(inbox):
 def test_frames_come_as_they_are_sent(pipe, inbox):
     sent = [(b"", b""), (b"one", b"two"), (b"x" * (MOST - 1), b"y")]
     for header, body in sent:
-        process.send_all(pipe[1], process.framed(header, body))
+        process.send(pipe[1], process.framed(header, body))
     assert come(inbox) == sent
     assert come(inbox) == []
 
@@ -89,14 +90,15 @@ def test_a_header_that_would_take_up_all_memory_is_not_read(pipe):
         come(process.Inbox(pipe[0]))
 
 
-@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<i8", "=f8", ">i4"])
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<i8", "=f8", ">i8"])
 def test_arrays_read_back_equal(dtype):
     array = np.arange(6).reshape(2, 3).astype(dtype)
-    inbox_header, inbox_body = _frame(pack(Ask(runs=(0,), positions=(1,)), {"logits": array.T}))
-    message, arrays = unpack((inbox_header, inbox_body))
-    assert message == Ask(runs=(0,), positions=(1,))
-    assert np.array_equal(arrays["logits"], array.T)
-    assert arrays["logits"].dtype.isnative
+    message = unpack(_frame(pack(Ask(shown=(Shown(0, 1, array.T), Shown(1, 1, None))))))
+    first, second = message.shown
+    assert (first.run, first.position, second) == (0, 1, Shown(1, 1, None))
+    assert np.array_equal(first.outputs, array.T)
+    assert first.outputs.dtype == array.dtype.newbyteorder("=")
+    assert first.outputs.dtype.isnative
 
 
 def _frame(data):
@@ -108,6 +110,24 @@ def _frame(data):
 @pytest.mark.parametrize("body", [b"", bytes(23), bytes(25)])
 def test_a_body_that_its_header_does_not_describe_is_refused(body):
     array = np.zeros((2, 3), dtype=np.float32)
-    header, _ = _frame(pack(Ask(runs=(0,), positions=(1,)), {"logits": array}))
+    header, _ = _frame(pack(Ask(shown=(Shown(0, 1, array),))))
     with pytest.raises(ValueError, match=r"cut short|follow"):
         unpack((header, memoryview(body)))
+
+
+@pytest.mark.parametrize("number", ["1", "-1", "true", '"0"', "[0]", "null"])
+def test_an_array_that_is_not_there_is_refused(number):
+    header, body = _frame(pack(Ask(shown=(Shown(0, 1, np.zeros(1, dtype=np.float32)),))))
+    with pytest.raises(ValueError, match=r"no array|valid"):
+        unpack((header.replace(b'{"array":0}', b'{"array":%b}' % number.encode()), body))
+
+
+def test_integers_travel_in_as_few_bytes_as_hold_them_and_an_array_travels_once():
+    index = np.arange(200)
+    told = Told(instructions=(Instructions(None, False, index, index),) * 2)
+    header, body = _frame(pack(told))
+    assert len(body) == 200
+    for instructions in unpack_spoken((header, body)).instructions:
+        assert instructions.index.dtype == np.int64
+        assert np.array_equal(instructions.index, index)
+        assert np.array_equal(instructions.targets, index)

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from codonbench.errors import WorkerError
+from codonbench.execution.pool import WorkerProcess, launch_worker
 from codonbench.execution.process import Inbox, launch
-from codonbench.execution.worker_process import WorkerProcess, launch_worker
 
 PRELUDE = """
 import os, signal, sys, time
-from codonbench.execution.process import framed, send_all, take_hold
+from codonbench.execution.process import framed, send, take_hold
 hears, speaks = take_hold()
-send_all(speaks, framed(b"there"))
+send(speaks, framed(b"there"))
 """
 
 
@@ -71,7 +71,7 @@ def test_kill_ends_what_it_has_started_too(begin, tmp_path):
     process = begin(
         "child = os.fork()\n"
         "if child:\n"
-        "    send_all(speaks, framed(str(child).encode()))\n"
+        "    send(speaks, framed(str(child).encode()))\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "time.sleep(600)\n"
     )
@@ -143,7 +143,7 @@ def test_a_worker_tells_what_pytorch_says_and_ends_without_a_word(capfd):
 
 
 def test_the_parent_needs_no_torch():
-    modules = ("process", "pool", "run", "executor", "machine", "sandbox", "worker", "device_locks")
-    names = ", ".join(f"codonbench.execution.{name}" for name in modules)
+    modules = ("process", "pool", "run", "machine", "sandbox", "worker", "referees")
+    names = ", ".join(["codonbench.api", *(f"codonbench.execution.{name}" for name in modules)])
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

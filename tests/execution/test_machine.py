@@ -37,19 +37,12 @@ def test_where_no_nvidia_driver_is_seen_auto_asks_nobody(monkeypatch):
     assert choose_device("auto") == "cpu"
 
 
-def test_without_torch_here_a_worker_is_asked_once(monkeypatch):
-    asked = []
-
-    def ask():
-        asked.append(1)
-        return torch_facts(gpu=False)
-
-    monkeypatch.setattr("codonbench.execution.worker_process.ask_for_facts", ask)
+def test_without_torch_here_what_a_worker_has_told_of_the_gpu_is_believed(monkeypatch):
+    told = torch_facts(gpu=False).model_copy(update={"gpu_name": "a GPU"})
     monkeypatch.setattr(this_machine, "_told", [])
     monkeypatch.delitem(this_machine.sys.modules, "torch")
-    assert this_machine.facts_here(gpu=True).torch
-    assert this_machine.facts_here(gpu=True).gpu_name is None
-    assert asked == [1]
+    this_machine.note_facts(told)
+    assert this_machine.facts_here(gpu=True) == told
 
 
 def test_arithmetic_is_pinned_and_the_description_says_so():

@@ -15,11 +15,9 @@ import pytest
 
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import UsageError
-from codonbench.execution.in_process import train
 from codonbench.execution.pool import WorkerPool, _shared_out
-from codonbench.execution.prepare import prepare
 from codonbench.execution.process import Process
-from codonbench.execution.run import run, run_all
+from codonbench.execution.run import prepare, run, run_all, train_here
 from codonbench.plugins.discovery import discover, file_modules
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
@@ -261,7 +259,7 @@ def process_tree_of(tmp_path):
 def test_a_pool_gives_the_records_that_this_process_gives(registry, tmp_path, model, options):
     request = RunRequest(model=model, seeds=(0, 1, 2), pairs=6_400, task_overrides=options)
     job = prepare(request, registry, tmp_path)
-    here = {r.seed: (r, t) for r, t in run(job, registry, unwatched, train)}
+    here = {r.seed: (r, t) for r, t in run(job, registry, unwatched, train_here)}
     told = {}
 
     def watch(run_spec):
@@ -432,7 +430,7 @@ def test_workers_die_with_their_parent(tmp_path, process_tree_of):
         "from codonbench.contracts.run_spec import RunRequest\n"
         "from codonbench.execution.run import run_all\n"
         "from codonbench.protocols.referee import unwatched\n"
-        "from codonbench.execution.prepare import prepare\n"
+        "from codonbench.execution.run import prepare\n"
         "from codonbench.plugins.discovery import load_registry\n"
         "from codonbench.records.store import Store\n"
         "from codonbench.execution.pool import WorkerPool\n"

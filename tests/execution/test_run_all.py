@@ -7,7 +7,7 @@ import pytest
 
 from codonbench import Metric, Model, ModelConfig, ModelInfo, Output, hookimpl
 from codonbench.errors import BusyError, PluginError, StoreError
-from codonbench.execution.device_locks import Terms
+from codonbench.execution.machine import Terms
 from codonbench.execution.run import reusable, run, run_all
 from codonbench.plugins.entries import MetricEntry
 from codonbench.records.store import Store, read_record

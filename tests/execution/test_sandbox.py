@@ -25,20 +25,21 @@ MIB = 2**20
 PRELUDE = """
 import json, os, signal, socket, sys, time
 from pathlib import Path
-from codonbench.execution.process import framed, receive, send_all, take_hold
+from codonbench.execution.process import Inbox, framed, send, take_hold
 
 pipes = list(map(int, sys.argv[1:4]))
 hears, speaks = take_hold()
+inbox = Inbox(hears)
 del sys.argv[1:4]
 sys.argv.insert(1, "")
 
 
 def tell(what):
-    send_all(speaks, framed(json.dumps(what).encode()))
+    send(speaks, framed(json.dumps(what).encode()))
 
 
 def hear():
-    return receive(hears)[0]
+    return inbox.wait()[0]
 
 
 def attempt(do):
@@ -643,11 +644,11 @@ def test_root_is_told_of_what_it_alone_can_read(begin, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux only")
 def test_a_gpu_adds_its_devices_and_leaves_addresses_unlimited(monkeypatch):
     monkeypatch.setattr(sandboxes, "_gpu_devices", lambda: ["/dev/nvidia0", "/dev/nvidiactl"])
-    words = sandboxes.surroundings((), (), 0, gpu=True)
+    words = Sandbox(gpu=True).surroundings()
     bound = [words[i + 1] for i, word in enumerate(words) if word == "--dev-bind"]
     assert bound == ["/dev/nvidia0", "/dev/nvidiactl"]
     assert words[words.index("/sys") - 1] == "--ro-bind"
-    assert "/sys" not in sandboxes.surroundings((), (), 0, gpu=False)
+    assert "/sys" not in Sandbox().surroundings()
     assert words.index("/dev/nvidia0") > words.index("--dev")
     assert "RLIMIT_AS" in Limits().settings(gpu=False)
     assert "RLIMIT_AS" not in Limits().settings(gpu=True)

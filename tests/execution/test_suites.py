@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from codonbench import errors
-from codonbench.execution.prepare import prepare
-from codonbench.execution.suites import FIELDS, find_suite, read_suite, shipped_suites
+from codonbench.execution.run import prepare
+from codonbench.execution.suites import FIELDS, find_suite, read_suite
+from codonbench.plugins.shipped_files import shipped_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -113,7 +114,7 @@ model = "mlp"
         ("[[run]]\nmodel = 'a'\nseeds = [true]\n", r"field 'seeds': seeds 'True'"),
         ("[[run]]\nmodel = 'a'\nforce = true\n", r"\[\[run\]\] 1: no field 'force'"),
         ("[[run]]\nmodel = 'a'\nfull = 'perhaps'\n", r"field 'full': got 'perhaps'"),
-        ("[[run]]\nmodel = 'a'\noverrides = 3\n", r"field 'overrides': got 3; expected a table"),
+        ("[[run]]\nmodel = 'a'\noverrides = 3\n", r"field 'overrides': got 3; input should be"),
         ("[[run]]\nmodel = 'a'\nepochs = 1\npairs = 1\n", r"\[\[run\]\] 1: .* not both"),
         ("[[run]\n", r"is not TOML: .*line"),
     ],
@@ -129,7 +130,7 @@ def test_a_mistake_names_file_table_and_field(suite, tables, sentence):
     ("head", "sentence"),
     [
         ("", r"\[suite\] is missing"),
-        ("suite = 3\n", r"\[suite\] got 3; expected a table"),
+        ("suite = 3\n", r"\[suite\]: got 3; expected a table"),
         ('[suite]\nname = "mine"\n', r"\[suite\]: field 'title'"),
         ('[suite]\nname = "A B"\ntitle = ""\n', r"\[suite\]: field 'name': got 'A B'"),
         ("run = 3\n" + HEAD + "[defaults]\n", r"it needs at least one \[\[run\]\]"),
@@ -160,7 +161,7 @@ def test_an_unknown_name_lists_the_shipped_suites():
 
 def test_a_file_is_preferred_to_a_shipped_suite(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find_suite("official") == shipped_suites()["official"]
+    assert find_suite("official") == shipped_files("suites", "suite")["official"]
     Path("official").write_text("")
     assert find_suite("official") == Path("official")
 
@@ -168,9 +169,9 @@ def test_a_file_is_preferred_to_a_shipped_suite(tmp_path, monkeypatch):
 # Shipped suites
 
 
-@pytest.mark.parametrize("name", sorted(shipped_suites()))
+@pytest.mark.parametrize("name", sorted(shipped_files("suites", "suite")))
 def test_a_shipped_suite_names_what_there_is_and_is_called_like_its_file(name, toys):
-    suite = read_suite(shipped_suites()[name])
+    suite = read_suite(shipped_files("suites", "suite")[name])
     assert suite.name == name
     for request in suite.requests:
         job = prepare(request, toys.installed, Path("no-cache"))
@@ -223,7 +224,7 @@ def test_a_strangers_suite_is_found_although_the_package_is_broken(tmp_path, mon
     package(tmp_path, "stranger_with_suite", "raise RuntimeError('broken')", theirs=HEAD)
     monkeypatch.syspath_prepend(tmp_path)
     points = [entry_point("stranger_with_suite"), entry_point("nobody_at_all.inside")]
-    assert list(shipped_suites(points)) == ["theirs"]
+    assert list(shipped_files("suites", "suite", points)) == ["theirs"]
 
 
 def test_two_suites_of_one_name_are_named_together(tmp_path, monkeypatch):
@@ -231,7 +232,7 @@ def test_two_suites_of_one_name_are_named_together(tmp_path, monkeypatch):
     package(tmp_path, "stranger_two", "", same=HEAD)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(errors.NameClashError, match=r"stranger_one.*stranger_two"):
-        shipped_suites([entry_point("stranger_two"), entry_point("stranger_one")])
+        shipped_files("suites", "suite", [entry_point("stranger_two"), entry_point("stranger_one")])
 
 
 def test_the_page_on_suites_is_true(tmp_path, toys):

@@ -13,12 +13,11 @@ from hypothesis.extra import numpy as arrays
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import UsageError
 from codonbench.execution import process
-from codonbench.execution.messages import Told, pack, unpack, unpack_told
-from codonbench.execution.pool import WorkerPool
+from codonbench.execution.pool import WorkerPool, launch_worker
 from codonbench.execution.run import run_all
-from codonbench.execution.worker_process import launch_worker
+from codonbench.execution.worker import Told, pack, unpack, unpack_spoken
 from codonbench.protocols import Evaluation
-from codonbench.protocols.referee import unwatched
+from codonbench.protocols.referee import Instructions, unwatched
 from codonbench.records.store import Store, read_record
 
 SEEDS = (0, 1)
@@ -38,10 +37,11 @@ class Overheard:
 
     def _pass_on(self):
         try:
+            inbox = process.Inbox(self._process.speaks)
             while True:
-                header, body = process.receive(self._process.speaks)
+                header, body = inbox.wait()
                 self._messages.append(process.framed(header, bytes(body)))
-                process.send_all(self._ours, self._messages[-1])
+                process.send(self._ours, self._messages[-1])
         except (EOFError, OSError):
             os.close(self._ours)
 
@@ -69,7 +69,7 @@ class Scripted:
             for message in messages:
                 for run in SEEDS:
                     (states / f"{run}.state").write_bytes(b"a state")
-                process.send_all(speaks, message)
+                process.send(speaks, message)
         except OSError:
             pass  # it was buried
         os.close(speaks)
@@ -101,7 +101,7 @@ def of(frame):
 
 
 def said(frame):
-    return unpack(of(frame))[0]
+    return unpack(of(frame))
 
 
 @pytest.fixture(scope="module")
@@ -193,28 +193,26 @@ def test_any_bytes_are_a_message_or_are_refused(fuzz, honest, edited, damaged):
     drawn = st.sampled_from(honest).flatmap(damaged) | st.binary(max_size=60)
 
     def read(content):
-        message, told = unpack(of(content))
-        again, columns = unpack(of(pack(message, told)))
-        assert again == message
-        assert all(np.array_equal(columns[name], told[name], equal_nan=True) for name in told)
+        message = unpack(of(content))
+        assert pack(unpack(of(pack(message)))) == pack(message)
 
     fuzz("messages of workers", drawn, read, (ValueError,), examples=100)
 
 
 def test_instructions_read_back_equal(fuzz):
-    columns = arrays.arrays("<i4", st.integers(0, 9), elements=st.integers(0, 2**31 - 1))
+    columns = arrays.arrays("<i8", st.integers(0, 9), elements=st.integers(-1, 2**63 - 1))
     due = st.builds(
         Evaluation, position=st.integers(0, 2**62), split=st.just("test"), of_selected=st.booleans()
     )
-    answers = st.tuples(st.lists(st.none() | due, max_size=3), columns, columns)
+    answers = st.lists(st.builds(Instructions, st.none() | due, st.booleans(), columns, columns))
 
     def holds(drawn):
-        owed, index, targets = drawn
-        told = Told(due=tuple(owed), keep=(True,) * len(owed), counts=(len(index),) * len(owed))
-        again, found = unpack_told(of(pack(told, {"index": index, "targets": targets})))
-        assert again == told
-        assert np.array_equal(found["index"], index)
-        assert np.array_equal(found["targets"], targets)
+        again = unpack_spoken(of(pack(Told(instructions=tuple(drawn))))).instructions
+        for before, after in zip(drawn, again, strict=True):
+            assert (before.evaluation, before.keep) == (after.evaluation, after.keep)
+            assert np.array_equal(before.index, after.index)
+            assert np.array_equal(before.targets, after.targets)
+            assert after.index.dtype == after.targets.dtype == np.int64
 
     fuzz("instructions, there and back", answers, holds, (), examples=30)
 
@@ -242,5 +240,5 @@ def test_a_lie_about_a_runs_end_costs_that_run_and_no_other(job, honest, toys, t
     messages = list(honest)
     (first, *_) = (i for i, m in enumerate(messages) if said(m).kind == "ended")
     facts = said(messages[first]).model_dump(mode="json") | lie
-    messages[first] = process.framed(json.dumps({"message": facts}).encode())
+    messages[first] = process.framed(json.dumps({"message": facts, "arrays": []}).encode())
     assert_sound(job, toys, Store(tmp_path), messages)

@@ -8,8 +8,7 @@ import pytest
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.relabelling import hidden_generator
 from codonbench.data.stream import Stream
-from codonbench.execution.prepare import prepare
-from codonbench.execution.run import run
+from codonbench.execution.run import prepare, run
 from codonbench.protocols.referee import RunSetup
 from codonbench_datasets.human_codon.orfs import CLASSES, CODONS
 from codonbench_datasets.human_codon.task import NOTE, HumanCodon, HumanCodonOptions

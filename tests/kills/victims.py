@@ -13,10 +13,8 @@ from pathlib import Path
 import torch._inductor.config  # noqa: F401 - what tracing would import in each run
 
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.in_process import train
 from codonbench.execution.pool import WorkerPool
-from codonbench.execution.prepare import prepare
-from codonbench.execution.run import run_all
+from codonbench.execution.run import prepare, run_all, train_here
 from codonbench.plugins.discovery import load_registry
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
@@ -27,7 +25,7 @@ EVERY = 0.05  # seconds between two checkpoints
 def run(registry, folder, request, workers):
     job = prepare(RunRequest(**request), registry, Path("no-cache"))
     pool = WorkerPool(workers, states=Path(folder) / "checkpoints")
-    trainer = pool.train if workers else train
+    trainer = pool.train if workers else train_here
     for _ in run_all(job, registry, Store(Path(folder)), unwatched, trainer, every=EVERY):
         pass
 

@@ -28,9 +28,7 @@ from codonbench.contracts import (
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.stream import BatchClock
 from codonbench.errors import ConfigError
-from codonbench.execution.in_process import train as train_here
-from codonbench.execution.prepare import prepare
-from codonbench.execution.run import run, run_all
+from codonbench.execution.run import prepare, run, run_all, train_here
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import RunSetup, unwatched
 from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss

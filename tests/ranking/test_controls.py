@@ -12,8 +12,7 @@ from torch import nn
 from codonbench import Model
 from codonbench.contracts import GradientConfig, ModelInfo
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.prepare import prepare
-from codonbench.execution.run import run
+from codonbench.execution.run import prepare, run
 from codonbench.protocols.referee import unwatched
 from codonbench.ranking import board
 from codonbench.ranking.controls import controlled_key

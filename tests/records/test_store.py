@@ -212,8 +212,8 @@ def test_a_bad_record_makes_room_and_is_kept_with_its_trajectory(
     (aside,) = store.make_room(record.run_spec)
     assert aside.path == store.folder / "set-aside" / f"{record.name}-1.json"
     assert aside.path.read_text() == damaged
-    assert str(aside).startswith(f"{path.name}: {why}")
-    assert str(aside).endswith(f"; it now lies in {aside.path}")
+    assert aside.reason.startswith(f"{path.name}: {why}")
+    assert aside.reason.endswith(f"; it now lies in {aside.path}")
     assert aside.path.with_suffix(".npz").is_file()
     assert not store.trajectory_path(record).exists()
     assert list(store.scan()) == []
@@ -244,7 +244,7 @@ def test_another_runs_record_in_this_ones_place_is_set_aside(store, record):
     ).sealed()
     path = store.save(other, None).rename(store.folder / f"{record.name}.json")
     (aside,) = store.make_room(record.run_spec)
-    assert aside.bad.reason == f"holds the record of another run, {other.name}"
+    assert f": holds the record of another run, {other.name}; it now lies in" in aside.reason
     assert not path.exists()
     assert read_record(aside.path) == other
 

@@ -12,9 +12,8 @@ from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.engines.capture import GRAPH, LADDER, captured
-from codonbench.execution.in_process import train
 from codonbench.execution.pool import WorkerPool
-from codonbench.execution.run import run_all
+from codonbench.execution.run import run_all, train_here
 from codonbench.records.store import Store
 from codonbench.training.loop import Checkpointer
 
@@ -52,7 +51,7 @@ def interrupting(at, seed=0):
     return watch
 
 
-def runs(job, registry, folder, watch=quiet, every=0.0, trainer=train, **options):
+def runs(job, registry, folder, watch=quiet, every=0.0, trainer=train_here, **options):
     """Run a job with a checkpoint at every chance; return its records and trajectories by seed."""
     store = Store(folder)
     outcomes = run_all(job, registry, store, watch, trainer, every=every, **options)

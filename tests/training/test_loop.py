@@ -6,7 +6,7 @@ from torch import nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
 from codonbench.errors import PluginError
-from codonbench.execution.referees import RefereeGroup
+from codonbench.execution.run import referees_of, requests_of
 from codonbench.protocols.referee import RunSetup
 from codonbench.training.determinism import hash_weights, pin_arithmetic, seeded_globals
 from codonbench.training.loop import (
@@ -235,8 +235,8 @@ def trained(toys, monkeypatch, after, model=RestlessModel):
     monkeypatch.setattr(Positions, "after", after)
     _, job = setup_of(toys, model)
     told = []
-    referees = RefereeGroup(job, lambda run_spec: lambda *words: told.append(words))
-    (request,) = referees.requests()
+    referees = referees_of(job, lambda run_spec: lambda *words: told.append(words))
+    (request,) = requests_of(referees)
     pin_arithmetic(1)
     with seeded_globals(0):
         state = make_state(model(job.config), job.config, request)

@@ -16,9 +16,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
 from codonbench.data.own_table import task_of
 from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
-from codonbench.execution.in_process import train
-from codonbench.execution.prepare import Job, prepare
-from codonbench.execution.run import Train, run
+from codonbench.execution.run import Job, Train, prepare, run, train_here
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Referee, RunSetup, Watch, unwatched
@@ -64,7 +62,7 @@ def repeat(
     registry: Registry,
     cache: Path,
     data: str | None = None,
-    trainer: Train = train,
+    trainer: Train = train_here,
 ) -> Repetition:
     """Make a recorded run again; nothing is stored.
 

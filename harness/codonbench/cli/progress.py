@@ -18,8 +18,7 @@ from rich.text import Text
 from codonbench.api import Follower
 from codonbench.cli.console import ending, messages, say
 from codonbench.contracts.run_spec import RunSpec
-from codonbench.execution.prepare import Job
-from codonbench.execution.run import Outcome, Train
+from codonbench.execution.run import Job, Outcome, Train
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
 from codonbench.records.files import printable
 from codonbench.records.unfinished import Checkpoints

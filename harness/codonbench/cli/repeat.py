@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from codonbench.api import Executor
 from codonbench.cli import FAILED
 from codonbench.cli.find_runs import find_runs
 from codonbench.cli.options import (
@@ -26,7 +27,6 @@ from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import RunOptions, RunRequest
 from codonbench.data.cache import cache_folder
 from codonbench.errors import StoreError
-from codonbench.execution.executor import Executor
 from codonbench.plugins.registry import Registry
 from codonbench.records.store import Store
 

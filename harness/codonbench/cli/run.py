@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from codonbench.api import outcomes
+from codonbench.api import Executor
 from codonbench.cli import FAILED, INTERRUPTED, suites
 from codonbench.cli.console import messages, output, say, terminal_kept
 from codonbench.cli.options import (
@@ -33,7 +33,6 @@ from codonbench.contracts.run_spec import (
 )
 from codonbench.data.cache import is_offline
 from codonbench.errors import ConfigError, StoreError
-from codonbench.execution.executor import Executor
 from codonbench.execution.run import Outcome
 from codonbench.records.store import Store
 
@@ -99,7 +98,7 @@ def run(
     def run_one(request: RunRequest) -> Iterator[Outcome]:
         with messages().status("reading the data"):
             job = executor.prepare(request)
-        yield from outcomes(job, request, options, executor, follow)
+        yield from executor.outcomes(job, request, follow)
 
     entries = []
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from codonbench.contracts.base import Frozen, Name, Version
 from codonbench.contracts.provenance import DeviceKind
@@ -73,6 +74,26 @@ class RunRequest(Frozen):
     )
     offline: bool = Field(default=False, description="Forbid network access.")
     force: bool = Field(default=False, description="Run again what is already recorded.")
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds(cls, given: Any) -> Any:
+        """Take ``3`` and ``"0-9"``, too."""
+        several = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+        try:
+            return parse_seeds(",".join(map(str, several)))
+        except ConfigError as error:
+            raise ConfigError(f"field 'seeds': {error}") from error
+
+    @field_validator("overrides", "task_overrides", mode="before")
+    @classmethod
+    def _texts(cls, given: Any) -> Any:
+        """Take any values, and keep them as they would be typed."""
+        if not isinstance(given, Mapping):
+            return given
+        return {
+            k: v if isinstance(v, str) else json.dumps(v, default=str) for k, v in given.items()
+        }
 
     @model_validator(mode="after")
     def _one_budget(self) -> Self:
@@ -245,6 +266,8 @@ def configure(
     values = dict(preset) | {name: _read(text) for name, text in overrides.items()}
     try:
         return cls.model_validate(values)
+    except ConfigError as error:
+        raise ConfigError(f"{owner}: {error}") from error
     except ValidationError as error:
         problems = "; ".join(_explain(cls, detail) for detail in error.errors())
         raise ConfigError(f"{owner}: {problems}") from error

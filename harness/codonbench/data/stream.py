@@ -41,13 +41,13 @@ class Batch:
     pairs: int
 
 
+@dataclass(frozen=True)
 class BatchClock:
     """Positions at which batches end, for epochs that may not divide by the batch size."""
 
-    def __init__(self, batch_size: int, epoch_pairs: int, budget_pairs: int) -> None:
-        self.batch_size = batch_size
-        self.epoch_pairs = epoch_pairs
-        self.budget_pairs = budget_pairs
+    batch_size: int
+    epoch_pairs: int
+    budget_pairs: int
 
     def end_of(self, position: int) -> int:
         """Return where the batch that holds pair number `position` (from 1) ends."""

@@ -1,4 +1,14 @@
-"""Which machine this is, as far as that can be told without PyTorch; the rest is asked for."""
+"""Which machine this is, and who of us uses it: a GPU one run, cores one where that is asked for.
+
+What can be told of it without PyTorch is told here; the rest is asked for.
+
+Runs of one user see one another, or of all who set ``CODONBENCH_LOCKS`` to one folder. What is
+not codonbench is not seen; it shows in the load and in the clocks. A GPU is always taken alone: two
+runs on one slow each other down several times over. Cores are taken alone with ``--exclusive``
+only, since two small runs at once on a laptop are everyday work; others are let in, and how many
+there were is recorded. Whoever takes cores alone waits for those there are, and those who come
+later wait for them.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +19,39 @@ import platform
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
+
+from platformdirs import user_cache_path
 
 from codonbench.contracts.provenance import Circumstances, DeviceKind, Machine, TorchFacts
-from codonbench.errors import ConfigError
+from codonbench.errors import BusyError, ConfigError, StoreError
+from codonbench.records.unfinished import Holder, Ledger
+
+Say = Callable[[str], None]
+
+T = TypeVar("T")
+
+LOOK_AGAIN = 0.5
+"""Seconds between two looks at whether what is waited for is free."""
 
 _told: list[TorchFacts] = []  # what a worker has told of the GPU here
 
 
 def cores() -> int:
     """Return how many processors this process may use."""
+    return len(_cores())
+
+
+def _cores() -> set[int]:
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
 
 
 def nvidia_is_visible() -> bool:
@@ -52,20 +81,16 @@ def choose_device(asked: str) -> DeviceKind:
 
 
 def facts_here(*, gpu: bool = False) -> TorchFacts:
-    """Return what PyTorch says here: in this process where it is loaded, else in a worker."""
-    if "torch" in sys.modules:
-        from codonbench.training.determinism import torch_facts
+    """Return what PyTorch says here; of a GPU, what a worker has told, where one has."""
+    if _told and gpu and "torch" not in sys.modules:
+        return _told[0]
+    from codonbench.training.determinism import torch_facts
 
-        return torch_facts(gpu)
-    if not (_told and gpu):
-        from codonbench.execution.worker_process import ask_for_facts
-
-        note_facts(ask_for_facts())
-    return _told[0]
+    return torch_facts(gpu)
 
 
 def note_facts(facts: TorchFacts) -> None:
-    """Hear what a worker that may use the GPU has told, so that none need be asked again."""
+    """Hear what a worker that may use the GPU has told, so that PyTorch is not needed here."""
     _told[:] = [facts]
 
 
@@ -83,6 +108,7 @@ def describe_machine(
     """
     cpu, on_gpu = _cpu_name(), device == "cuda"
     facts = facts or facts_here(gpu=on_gpu)
+    uuid = facts.gpu_uuid if on_gpu else None
     return Machine(
         device=device,
         device_name=(facts.gpu_name or "unknown") if on_gpu else cpu,
@@ -91,15 +117,10 @@ def describe_machine(
         driver=_driver() if on_gpu else None,
         cuda=facts.cuda if on_gpu else None,
         system=f"{platform.system()} {platform.machine()}",
-        gpu_id=_hashed(facts.gpu_uuid) if on_gpu else None,
+        gpu_id=None if uuid is None else hashlib.sha256(uuid.encode()).hexdigest()[:16],
         circumstances=circumstances,
         **facts.model_dump(exclude={"gpu_name", "gpu_uuid", "cuda"}),
     )
-
-
-def load_average() -> float | None:
-    """Return how many processes wanted a processor in the last minute, on average."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def clock_mhz(device: DeviceKind) -> int | None:
@@ -118,10 +139,6 @@ def clock_mhz(device: DeviceKind) -> int | None:
 def gpu_uuid() -> str | None:
     """Return the UUID of the GPU that runs use, without ``GPU-``; None if PyTorch cannot tell."""
     return facts_here(gpu=True).gpu_uuid
-
-
-def _hashed(uuid: str | None) -> str | None:
-    return None if uuid is None else hashlib.sha256(uuid.encode()).hexdigest()[:16]
 
 
 @lru_cache
@@ -153,3 +170,113 @@ def _nvidia_smi(query: str, *options: str) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return answer.stdout.splitlines()[0].strip() if answer.stdout.strip() else None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms a device, and runs that others are making, are taken.
+
+    Attributes:
+        alone: Share cores with no other run.
+        wait: Wait for what another process has, rather than refuse to run.
+    """
+
+    alone: bool = False
+    wait: bool = True
+
+
+def locks_folder() -> Path:
+    """Return where runs of this machine find one another.
+
+    ``CODONBENCH_LOCKS`` where that is set, else in the user's cache, which several machines may
+    share. Not in a folder for what runs now: logging out deletes that under a run left behind.
+    """
+    chosen = os.environ.get("CODONBENCH_LOCKS")
+    if chosen:
+        return Path(chosen)
+    return user_cache_path("codonbench", appauthor=False) / "locks" / (platform.node() or "here")
+
+
+@contextmanager
+def occupied(device: DeviceKind, terms: Terms, say: Say) -> Iterator[Circumstances]:
+    """Take the device for as long as the context lasts; give the circumstances as it begins.
+
+    Args:
+        device: The GPU that runs use, or the processors that this process may use.
+        terms: Whether to share cores, and whether to wait.
+        say: Told in a sentence who is waited for, or who else is there.
+
+    Raises:
+        BusyError: Another run has the device, and it is not to be waited for.
+        StoreError: `locks_folder` cannot be written, and sharing was ruled out.
+    """
+    things, alone = _things(device), terms.alone or device == "cuda"
+    with ExitStack() as stack:
+        try:
+            page = stack.enter_context(Ledger.opened(locks_folder()))
+        except OSError as error:
+            if terms.alone:
+                raise StoreError(
+                    f"locks folder {locks_folder()} cannot be written: {error.strerror}; "
+                    "name another one in CODONBENCH_LOCKS"
+                ) from error
+            say(f"other runs go unseen: {locks_folder()} cannot be written: {error.strerror}")
+            yield _circumstances(device, None, None)
+            return
+
+        def used(others: list[Holder]) -> str:
+            what = "the GPU is" if device == "cuda" else "the processors are"
+            return f"{what} used by {names(others)}"
+
+        _, others = wait_until(lambda: page.take_all(things, alone=alone), used, terms, say)
+        if others:
+            say(f"{used(others)} too, which times suffer from")
+        yield _circumstances(device, alone, len(others))
+
+
+def wait_until(
+    look: Callable[[], tuple[T, list[Holder]]],
+    busy: Callable[[list[Holder]], str],
+    terms: Terms,
+    say: Say,
+) -> tuple[T, list[Holder]]:
+    """Look again and again until there is something to take; return it, and who else is there.
+
+    Args:
+        look: Returns what could be taken, nothing or False where others are in the way, and them.
+        busy: Says in a sentence who is in the way.
+        terms: Whether to wait.
+        say: Told who is waited for.
+
+    Raises:
+        BusyError: Others are in the way, and are not to be waited for.
+    """
+    told: list[Holder] = []
+    while True:
+        taken, others = look()
+        if taken:
+            return taken, others
+        if not terms.wait:
+            raise BusyError(f"{busy(others)}; without --no-wait this is waited for")
+        if others != told:
+            say(f"{busy(others)}; waiting")
+            told = others
+        time.sleep(LOOK_AGAIN)
+
+
+def _things(device: DeviceKind) -> list[str]:
+    if device == "cuda":
+        return [f"gpu {gpu_uuid() or 'of unknown identity'}"]
+    return [f"core {core}" for core in sorted(_cores())]
+
+
+def _circumstances(device: DeviceKind, alone: bool | None, neighbours: int | None) -> Circumstances:
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+    clock = clock_mhz(device)
+    clocks = () if clock is None else (clock,)
+    return Circumstances(alone=alone, neighbours=neighbours, load_average=load, clocks_mhz=clocks)
+
+
+def names(holders: list[Holder]) -> str:
+    """Return ``process 4711 (since 17:20:05) and process 4712 (since 17:20:09)``."""
+    return " and ".join(map(str, holders))

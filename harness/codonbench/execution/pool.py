@@ -10,23 +10,23 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from codonbench.contracts.provenance import TorchFacts
-from codonbench.errors import OutOfTurnError, UsageError
-from codonbench.execution.in_process import TOGETHER
-from codonbench.execution.messages import (
+from codonbench.errors import OutOfTurnError, UsageError, WorkerError
+from codonbench.execution.process import Frame, Inbox, Process, importable, launch, send
+from codonbench.execution.run import TOGETHER, Job, completed, referees_of, requests_of
+from codonbench.execution.worker import (
     OF_RESULT,
-    Arrays,
     Ask,
     Began,
     Ended,
@@ -34,20 +34,22 @@ from codonbench.execution.messages import (
     Hello,
     Kept,
     Message,
+    Order,
     Served,
+    Spoken,
     Taken,
+    Told,
     Unusable,
-    told,
-    write_order,
+    pack,
+    unpack,
 )
-from codonbench.execution.prepare import Job
-from codonbench.execution.referees import RefereeGroup
-from codonbench.execution.sandbox import Sandbox
-from codonbench.execution.worker_process import Launch, WorkerProcess, launch_worker
-from codonbench.protocols.referee import Referee, Shown, Watch
+from codonbench.protocols.referee import Referee, RefereeGroup, Watch
 from codonbench.records.files import harmless, visible
-from codonbench.records.unfinished import Checkpoints
-from codonbench.training.request import TrainResult
+from codonbench.records.unfinished import Checkpoints, OwnFolder
+from codonbench.training.request import TrainRequest, TrainResult
+
+if TYPE_CHECKING:
+    from codonbench.execution.sandbox import Sandbox
 
 GRACE = 10.0
 """Seconds a worker has to tell what it has once asked to stop, and to be done once all is told."""
@@ -55,8 +57,123 @@ GRACE = 10.0
 TO_BEGIN = 60.0
 """Seconds beyond a run's own that a worker has until the run begins, where those are limited."""
 
-_PATIENCE = 10.0  # seconds for an end to be known
+_PATIENCE = 10.0  # seconds for an answer to be taken off our hands, or for an end to be known
+_TO_GREET = 600.0  # seconds for a worker to come up, which it does once it has imported PyTorch
 _TICK = 0.2  # seconds between two looks at the clock
+
+Launch = Callable[[Path | None], Process]
+"""Starts a worker that may write to a folder."""
+
+
+def launch_worker(
+    states: Path | None = None, *, gpu: bool = False, sandbox: Sandbox | None = None
+) -> Process:
+    """Start a worker.
+
+    Args:
+        states: The folder where it may keep states of runs.
+        gpu: Whether to tell of a GPU, which begins to use it.
+        sandbox: Where to hold it; None for nowhere.
+    """
+    held = None if sandbox is None else replace(sandbox, states=states, gpu=gpu)
+    return launch("codonbench.execution.worker", ["gpu"] if gpu else [], sandbox=held)
+
+
+class WorkerProcess:
+    """A worker as its parent sees it.
+
+    Args:
+        launch: Starts it.
+        beside: Where to make a folder in which it may keep states of runs; None for none.
+
+    Attributes:
+        process: The process itself.
+        facts: What PyTorch says there; None until it has greeted.
+        owner: Whose plugin it has loaded; None while it has loaded none.
+        states: The folder of states.
+    """
+
+    def __init__(self, launch: Launch, beside: Path | None = None) -> None:
+        self.facts: TorchFacts | None = None
+        self.owner: str | None = None
+        self._folder: OwnFolder | None = None
+        if beside is not None:
+            with suppress(OSError):  # who cannot write there cannot keep records either
+                self._folder = OwnFolder(beside)
+        self.states = None if self._folder is None else self._folder.path
+        self.process = launch(self.states)
+        self._inbox = Inbox(self.process.speaks)
+
+    @property
+    def ended_unheard(self) -> bool:
+        """Whether it has ended, while something that it has started holds on to its pipe."""
+        return self.process.exitcode is not None and self._inbox.is_silent()
+
+    def send(self, message: Spoken) -> None:
+        """Tell it something.
+
+        Raises:
+            OSError: It does not listen.
+        """
+        send(self.process.hears, pack(message), _PATIENCE)
+
+    def heard(self) -> Iterator[Message]:
+        """Yield what it has said by now, its greeting noted.
+
+        Raises:
+            OutOfTurnError: It greets twice.
+            ValueError: It said what is no message.
+            EOFError, OSError: It has hung up.
+        """
+        yield from map(self._noted, self._inbox.frames())
+
+    def wait(self, seconds: float) -> Message:
+        """Return what it says next.
+
+        Raises:
+            TimeoutError: It said nothing whole in time.
+            OutOfTurnError, ValueError, EOFError, OSError: As `heard` does.
+        """
+        return self._noted(self._inbox.wait(seconds))
+
+    def greeting(self) -> TorchFacts:
+        """Wait until it has come up; return what PyTorch says there.
+
+        Raises:
+            WorkerError: It does not come up.
+        """
+        with suppress(EOFError, OSError, ValueError):
+            if self.facts is None:
+                self.wait(_TO_GREET)
+        if self.facts is None:
+            self.process.join(1.0)
+            raise WorkerError(f"a worker process {self.how_it_ended()} before it came up")
+        return self.facts
+
+    def _noted(self, frame: Frame) -> Message:
+        message = unpack(frame)
+        if isinstance(message, Hello):
+            if self.facts is not None:
+                raise OutOfTurnError("greets twice")
+            self.facts = message.facts
+        return message
+
+    def end(self) -> None:
+        """End it at once, and remove what it has kept."""
+        self.process.kill()
+        if self._folder is not None:
+            self._folder.remove()
+
+    def how_it_ended(self) -> str:
+        """Return ``was killed by SIGSEGV`` or ``ended with exit code 3``."""
+        code = self.process.exitcode
+        if code is None:
+            return "no longer answers"
+        if code < 0:
+            with suppress(ValueError):
+                return f"was killed by {signal.Signals(-code).name}"
+            return f"was killed by signal {-code}"
+        return f"ended with exit code {code}"
 
 
 class RunGroup:
@@ -68,6 +185,7 @@ class RunGroup:
         checkpoints: Where their progress is kept and looked for; None for nowhere.
         files: Name and path of each plugin module that is no installed one.
         worker: Who trains.
+        states_inside: The worker's folder of states, as it knows it; None where it is no other.
 
     Attributes:
         worker: The same.
@@ -83,12 +201,14 @@ class RunGroup:
         checkpoints: Checkpoints | None,
         files: Sequence[File],
         worker: WorkerProcess,
+        states_inside: Path | None = None,
     ) -> None:
         self.worker = worker
-        self.job = job
+        self._job = job
         self._checkpoints = checkpoints
         self._files = files
         self._watch = watch
+        self._states_inside = states_inside
         self._group: RefereeGroup | None = None
         self._began: dict[int, float] = {}
         self._ended: set[int] = set()
@@ -101,7 +221,7 @@ class RunGroup:
         worker.owner = job.entry.origin.distribution
         if worker.facts is not None:
             try:
-                self._order()
+                self._order(worker.facts)
             except OSError:
                 self._end_worker(patience=_PATIENCE)
 
@@ -112,13 +232,13 @@ class RunGroup:
             UsageError: The model cannot serve this task.
         """
         try:
-            for message, arrays in self.worker.heard():
+            for message in self.worker.heard():
                 if self.gone:
                     return
                 if isinstance(message, Ended):
                     yield self._run_ended(message)
                 else:
-                    self._answer(message, arrays)
+                    self._answer(message)
         except OutOfTurnError as error:
             self._end_worker(f"sent a message out of turn: {error}")
         except ValueError:
@@ -132,36 +252,58 @@ class RunGroup:
             raise OutOfTurnError("speaks before it is spoken to")
         return self._group
 
-    def _order(self) -> None:
+    def _order(self, facts: TorchFacts) -> None:
         """Send the order, now that it is known which machine the runs are made on."""
-        assert self.worker.facts is not None
-        worker, kept = self.worker, self._checkpoints
-        self._group = group = RefereeGroup(self.job, self._watch, kept, worker.facts)
-        folders = (worker.states, worker.states_inside)
-        every = None if kept is None else kept.every
-        worker.send(*write_order(self.job, group.requests(), self._files, *folders, every))
-        group.prepare()  # while it builds its modules
+        job, kept = self._job, self._checkpoints
+        inside = self._states_inside or self.worker.states
+        self._group = referees_of(job, self._watch, kept, facts)
+        order = Order(
+            path=tuple(importable()),
+            files=tuple(self._files),
+            origin=job.entry.origin,
+            model=job.entry.name,
+            config=job.config.model_dump_json(),
+            requests=tuple(self._shown_its_state(request) for request in requests_of(self._group)),
+            every=None if kept is None or self.worker.states is None else kept.every,
+            states=None if self.worker.states is None else inside,
+        )
+        self.worker.send(order)
+        for referee in self._group.referees:  # while it builds its modules
+            referee.setup.stream.epoch(0)
 
-    def _answer(self, message: Message, arrays: Arrays) -> None:
-        if isinstance(message, Hello):
-            self._order()
-        elif isinstance(message, Unusable):
-            if not self._asked_for_pairs:
-                raise UsageError(harmless(message.error))
-            self._end_worker(f"refuses to go on: {visible(message.error)}")
-        elif isinstance(message, Began):
-            self._referees.begin(self._known(message.run))
-            self._began.setdefault(message.run, time.monotonic())
-        elif isinstance(message, Kept):
-            self._keep(message)
-        elif isinstance(message, Ask):
-            self._asked_for_pairs = True
-            instructions = self._referees.answer(self._shown(message, arrays))
-            self.worker.send(*told(instructions))
-        elif isinstance(message, Served) and not self._unfinished():
-            self.served = True
-        else:
-            raise OutOfTurnError(f"says {message.kind!r}")
+    def _shown_its_state(self, request: TrainRequest) -> TrainRequest:
+        """Put the file that a run goes on from where the worker sees it."""
+        if request.state is None or self.worker.states is None:
+            return replace(request, start=0, state=None)
+        file = self.worker.states / f"{request.run}.before"
+        file.unlink(missing_ok=True)
+        file.hardlink_to(request.state)
+        return replace(request, state=(self._states_inside or file.parent) / file.name)
+
+    def _answer(self, message: Message) -> None:
+        match message:
+            case Hello(facts=facts):
+                self._order(facts)
+            case Unusable(error=error):
+                if not self._asked_for_pairs:
+                    raise UsageError(harmless(error))
+                self._end_worker(f"refuses to go on: {visible(error)}")
+            case Began(run=run):
+                self._referees.begin(self._known(run))
+                self._began.setdefault(run, time.monotonic())
+            case Kept():
+                self._keep(message)
+            case Ask(shown=shown):
+                self._asked_for_pairs = True
+                runs = [self._known(each.run) for each in shown]
+                arrays = [each.outputs for each in shown if each.outputs is not None]
+                if len({*runs}) < len(runs) or any(a.dtype != np.float32 for a in arrays):
+                    raise OutOfTurnError("asks for one run twice, or shows no float32")
+                self.worker.send(Told(instructions=tuple(self._referees.answer(shown))))
+            case Served() if not self._unfinished():
+                self.served = True
+            case _:
+                raise OutOfTurnError(f"says {message.kind!r}")
 
     def _keep(self, message: Kept) -> None:
         if self.worker.states is None:
@@ -179,25 +321,9 @@ class RunGroup:
         self._referees.keep(self._known(message.run), message.position, move)
         self.worker.send(Taken())
 
-    def _shown(self, message: Ask, arrays: Arrays) -> list[Shown]:
-        """Return what the runs of a message show."""
-        runs = message.runs
-        if len(set(runs)) != len(runs) or len(message.positions) != len(runs):
-            raise OutOfTurnError("asks for one run twice")
-        shown = [self._known(run) for run in runs]
-        outputs = arrays.get("outputs")
-        if outputs is not None:
-            shape = (len(runs), *self._referees.referees[shown[0]].shape_due())
-            if outputs.shape != shape or outputs.dtype != np.float32:
-                raise OutOfTurnError(f"shows {outputs.dtype} of {outputs.shape}, not {shape}")
-        return [
-            Shown(run, position, None if outputs is None else outputs[i])
-            for i, (run, position) in enumerate(zip(shown, message.positions, strict=True))
-        ]
-
     def _known(self, run: int) -> int:
         """Return the number of a run that is still to come or under way."""
-        if run >= len(self.job.run_specs) or run in self._ended:
+        if not 0 <= run < len(self._job.run_specs) or run in self._ended:
             raise OutOfTurnError(f"speaks of run {run}")
         return run
 
@@ -219,9 +345,8 @@ class RunGroup:
     def _collected(self, run: int, result: TrainResult) -> tuple[Referee, TrainResult]:
         self._ended.add(run)
         self._idle_since = time.monotonic()
-        group = self._group or RefereeGroup(self.job, self._watch)
-        result.facts = self.worker.facts
-        return group.end(run, result), result
+        group = self._group or referees_of(self._job, self._watch)
+        return completed(group, run, result, self.worker.facts)
 
     def look_at_the_clock(self, timeout: float | None) -> None:
         """End the worker if a run has been going on for too long, or if it ended unheard."""
@@ -276,16 +401,16 @@ class RunGroup:
     def left_over(self) -> list[Job]:
         """Return what is to be handed to other workers: each run that may be no culprit."""
         return [
-            replace(self.job, run_specs=(self.job.run_specs[run],)) for run in self._begun_anew()
+            replace(self._job, run_specs=(self._job.run_specs[run],)) for run in self._begun_anew()
         ]
 
     def _unfinished(self) -> list[int]:
-        return [run for run in range(len(self.job.run_specs)) if run not in self._ended]
+        return [run for run in range(len(self._job.run_specs)) if run not in self._ended]
 
     def _begun_anew(self) -> list[int]:
         """Return the runs that are tried again: none alone, none asked to stop, none overdue."""
         unfinished = self._unfinished()
-        if self._asked is not None or len(self.job.run_specs) == 1:
+        if self._asked is not None or len(self._job.run_specs) == 1:
             return []
         if self._overdue is not None:
             return [run for run in unfinished if run not in self._began]
@@ -327,7 +452,7 @@ class WorkerPool:
         self.files = tuple(files)
         self._timeout = timeout
         self._states = states
-        self._sandboxed = sandbox is not None
+        self._states_inside = None if sandbox is None else sandbox.states_inside
         self._launch = launch or partial(launch_worker, gpu=gpu, sandbox=sandbox)
         self._idle: list[WorkerProcess] = []
         self._end = weakref.finalize(self, _end_all, self._idle)
@@ -389,7 +514,8 @@ class WorkerPool:
                 while waiting and len(busy) < self.size and not self.interrupted:
                     part = waiting.popleft()
                     worker = self._worker_for(part.entry.origin.distribution)
-                    busy.append(RunGroup(part, watch, checkpoints, self.files, worker))
+                    inside = self._states_inside
+                    busy.append(RunGroup(part, watch, checkpoints, self.files, worker, inside))
                 if self.interrupted:
                     for group in busy:
                         group.ask_to_stop()
@@ -422,7 +548,7 @@ class WorkerPool:
         return self._new()
 
     def _new(self) -> WorkerProcess:
-        return WorkerProcess(self._launch, self._states, sandboxed=self._sandboxed)
+        return WorkerProcess(self._launch, self._states)
 
     @contextmanager
     def _ctrl_c_noted(self) -> Iterator[None]:
@@ -452,7 +578,7 @@ def _heard_of(groups: Sequence[RunGroup]) -> list[RunGroup]:
     """Return those whose worker has spoken, after a while at most."""
     with selectors.DefaultSelector() as selector:
         for group in groups:
-            selector.register(group.worker.fd, selectors.EVENT_READ, group)
+            selector.register(group.worker.process.speaks, selectors.EVENT_READ, group)
         return [key.data for key, _ in selector.select(_TICK)]
 
 

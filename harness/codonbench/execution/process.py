@@ -21,9 +21,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from codonbench.errors import WorkerError
-from codonbench.execution.sandbox import Sandbox, environment
+
+if TYPE_CHECKING:
+    from codonbench.execution.sandbox import Sandbox
 
 Frame = tuple[bytes, memoryview]
 """A header and a body."""
@@ -122,7 +125,7 @@ def launch(
             command if sandbox is None else sandbox.command(command),
             stdin=subprocess.DEVNULL,
             stdout=2,
-            env=_environment() if sandbox is None else environment(),
+            env=_environment() if sandbox is None else sandbox.environment(),
             pass_fds=theirs,
             start_new_session=True,
         )
@@ -147,12 +150,9 @@ def importable() -> list[str]:
 
 def _environment() -> dict[str, str]:
     """Return ours, without what would import from the current folder."""
-    environment = dict(os.environ)
-    if "PYTHONPATH" in environment:
-        path = environment["PYTHONPATH"].split(os.pathsep)
-        absolute = [folder for folder in path if folder and Path(folder).is_absolute()]
-        environment["PYTHONPATH"] = os.pathsep.join(absolute)
-    return environment
+    path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    absolute = [folder for folder in path if Path(folder).is_absolute()]
+    return dict(os.environ) | {"PYTHONPATH": os.pathsep.join(absolute)}
 
 
 def take_hold() -> tuple[int, int]:
@@ -179,9 +179,10 @@ def _hold(lifeline: int) -> None:
     os._exit(1)
 
 
-def framed(header: bytes, body: bytes = b"") -> bytes:
-    """Return a frame as bytes."""
-    return _LENGTHS.pack(len(header), len(body)) + header + body
+def framed(header: bytes, *body: bytes | memoryview) -> bytes:
+    """Return a frame as bytes; its body may come in parts."""
+    size = sum(memoryview(part).nbytes for part in body)
+    return b"".join([_LENGTHS.pack(len(header), size), header, *body])
 
 
 class Inbox:
@@ -210,16 +211,16 @@ class Inbox:
         while (frame := self._whole()) is not None:
             yield frame
 
-    def wait(self, seconds: float) -> Frame:
-        """Return the next frame.
+    def wait(self, seconds: float | None = None) -> Frame:
+        """Return the next frame, waited for so many seconds, or as long as it takes.
 
         Raises:
             TimeoutError: It was not whole in time.
             EOFError, OSError, ValueError: As `frames` does.
         """
-        deadline = time.monotonic() + seconds
+        deadline = _deadline(seconds)
         while (frame := self._whole()) is None:
-            if not _ready(self.fd, selectors.EVENT_READ, deadline - time.monotonic()):
+            if not _ready(self.fd, selectors.EVENT_READ, deadline):
                 raise TimeoutError(f"nothing whole within {seconds:g} s")
             self._take_in()
         return frame
@@ -252,51 +253,34 @@ class Inbox:
         return taken[: start - _LENGTHS.size], memoryview(taken)[start - _LENGTHS.size :]
 
 
-def send(fd: int, data: bytes, patience: float) -> None:
-    """Send bytes through a pipe that is not waited for, within some seconds beside their own.
+def send(fd: int, data: bytes, patience: float | None = None) -> None:
+    """Send bytes through a pipe.
+
+    Args:
+        fd: The pipe, which is not waited for where patience has an end.
+        data: What to send.
+        patience: Seconds, beside the data's own, in which they must be taken in.
 
     Raises:
         TimeoutError: Nobody takes them in.
         OSError: The other end is closed.
     """
-    rest, deadline = memoryview(data), time.monotonic() + patience + len(data) / _BYTES_A_SECOND
+    own = len(data) / _BYTES_A_SECOND
+    rest, deadline = memoryview(data), _deadline(None if patience is None else patience + own)
     while rest:
-        if not _ready(fd, selectors.EVENT_WRITE, deadline - time.monotonic()):
+        if not _ready(fd, selectors.EVENT_WRITE, deadline):
             raise TimeoutError(f"{len(rest)} bytes were not taken off our hands")
         with suppress(BlockingIOError):
             rest = rest[os.write(fd, rest) :]
 
 
-def send_all(fd: int, data: bytes) -> None:
-    """Send bytes through a pipe, however long it takes."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+def _deadline(seconds: float | None) -> float | None:
+    return None if seconds is None else time.monotonic() + seconds
 
 
-def receive(fd: int) -> Frame:
-    """Wait for a frame and return it; for who trusts the other end.
-
-    Raises:
-        EOFError: The other end is closed.
-    """
-    header, body = _LENGTHS.unpack(_read(fd, _LENGTHS.size))
-    return bytes(_read(fd, header)), memoryview(_read(fd, body))
-
-
-def _read(fd: int, size: int) -> bytearray:
-    data = bytearray(size)
-    view, come = memoryview(data), 0
-    while come < size:
-        count = os.readv(fd, [view[come:]])
-        if not count:
-            raise EOFError
-        come += count
-    return data
-
-
-def _ready(fd: int, event: int, seconds: float) -> bool:
-    """Return whether a file is ready to be read or written within some seconds."""
+def _ready(fd: int, event: int, deadline: float | None) -> bool:
+    """Return whether a file is ready to be read or written before some time."""
     with selectors.DefaultSelector() as selector:
         selector.register(fd, event)
-        return bool(selector.select(max(0.0, seconds)))
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return bool(selector.select(left))

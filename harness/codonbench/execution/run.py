@@ -1,13 +1,31 @@
-"""The straight line: a job in; each run trained, scored, recorded and stored before the next."""
+"""The straight line: a request in; each run trained, scored, recorded, stored before the next.
+
+`prepare` makes a job of a request, `run_all` and `run` make records of a job. Who trains is told to
+them: `train_here`, or worker processes, see `pool`.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from codonbench.contracts import Reference, Trajectory
-from codonbench.contracts.provenance import Circumstances
+from codonbench.contracts import (
+    BaseConfig,
+    Dataset,
+    Estimator,
+    Model,
+    ModelConfig,
+    Reference,
+    Task,
+    TaskOptions,
+    TaskSpec,
+    Trajectory,
+)
+from codonbench.contracts.model import as_recorded
+from codonbench.contracts.provenance import Circumstances, TorchFacts
 from codonbench.contracts.run_record import (
     FINISHED,
     Confinement,
@@ -17,23 +35,194 @@ from codonbench.contracts.run_record import (
     describe_harness,
     hash_trajectory,
 )
-from codonbench.contracts.run_spec import RunSpec, content_hash
-from codonbench.execution.device_locks import Say, Terms, names, occupied, wait_until
-from codonbench.execution.in_process import compute
-from codonbench.execution.in_process import train as train_here
-from codonbench.execution.machine import clock_mhz, describe_machine
-from codonbench.execution.prepare import Job
+from codonbench.contracts.run_spec import (
+    RULES_VERSION,
+    RunRequest,
+    RunSpec,
+    configure,
+    content_hash,
+)
+from codonbench.data.own_table import TableDescription, is_table, open_table
+from codonbench.errors import BenchError, ConfigError, PluginError
+from codonbench.execution.machine import (
+    Say,
+    Terms,
+    choose_device,
+    clock_mhz,
+    describe_machine,
+    names,
+    occupied,
+    wait_until,
+)
+from codonbench.plugins.entries import ModelEntry, TaskEntry
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.referee import Referee, Watch
+from codonbench.protocols.referee import (
+    Protocol,
+    Referee,
+    RefereeGroup,
+    RunSetup,
+    Watch,
+    unwatched,
+)
 from codonbench.records.store import Store
 from codonbench.records.unfinished import Checkpoints, Holder, Ledger
 from codonbench.scoring.score import Scores, comparability_key, score, score_validation
-from codonbench.training.request import TrainResult
+from codonbench.training.request import TrainRequest, TrainResult, last_words, train_request
+
+TOGETHER = 10
+"""Seeds trained together: what more would share of a step's overhead is little."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a request comes to.
+
+    Attributes:
+        entry: The plugin.
+        config: Its validated configuration.
+        overrides: Where that departs from the configuration of the name asked for.
+        task: Says how its runs are ranked.
+        dataset: The data.
+        protocol: By which protocol the task is run.
+        run_specs: One a seed.
+    """
+
+    entry: ModelEntry
+    config: BaseConfig
+    overrides: dict[str, Any]
+    task: Task
+    dataset: Dataset
+    protocol: Protocol
+    run_specs: tuple[RunSpec, ...]
+
+    @property
+    def batch_size(self) -> int | None:
+        """Pairs in a batch; None where all are learned at once."""
+        return self.config.batch_size if isinstance(self.config, ModelConfig) else None
+
+    @property
+    def weighted(self) -> bool:
+        """Whether the model asks for the task's own class weights."""
+        return isinstance(self.config, ModelConfig) and self.config.class_weights in ("sum", "n")
+
 
 Train = Callable[[Job, Watch, Checkpoints | None], Iterator[tuple[Referee, TrainResult]]]
-"""Trains a model: `in_process.train` in this process, `pool.WorkerPool.train` in others."""
+"""Trains a model: `train_here` in this process, `pool.WorkerPool.train` in others."""
 
 SHARED = Terms()
+
+
+def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
+    """Return the job a request asks for: names looked up, fields validated, data loaded.
+
+    Raises:
+        UsageError: Something in the request is unknown, out of range or unusable.
+    """
+    entry = registry.model(request.model)
+    owner = f"model {request.model!r}"
+    config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
+    named = configure(entry.cls.Config, dict(entry.preset), {}, owner).model_dump(mode="json")
+    values = config.model_dump(mode="json")
+    overrides = {field: value for field, value in values.items() if value != named[field]}
+    device = choose_device(request.device)
+    task, options, dataset = _task_and_data(request, registry, cache)
+    protocol = registry.protocol(dataset.spec.protocol)
+    _check_class_weights(request.model, config, dataset.spec, protocol)
+    at_once = issubclass(entry.cls, Estimator)
+    if at_once and not protocol.tells_targets:
+        raise ConfigError(
+            f"model {request.model!r} is fitted once on all training items, but task "
+            f"{task.name!r} asks all along its training; choose a model that is trained batch by "
+            "batch, or a task of the protocol 'supervised'"
+        )
+    if at_once and (request.epochs or 1) > 1:
+        raise ConfigError(
+            f"model {request.model!r} is fitted once, not for {request.epochs} epochs; "
+            "leave out --epochs"
+        )
+    if request.seconds is not None and (at_once or not protocol.timed):
+        why = "is fitted in one go" if at_once else f"counts pairs on task {task.name!r}"
+        raise ConfigError(
+            f"model {request.model!r} {why}, and no clock ends its runs; leave out --seconds"
+        )
+    default = 1 if at_once else dataset.spec.default_epochs
+    run_spec = RunSpec(
+        rules=RULES_VERSION,
+        task=task.name,
+        task_version=task.version,
+        task_options=options.model_dump(mode="json"),
+        data=dataset.source,
+        data_checksum=dataset.checksum,
+        model=request.model,
+        model_version=entry.cls.info.version,
+        config=as_recorded(values, overrides),
+        seed=0,
+        budget_pairs=request.budget_pairs(dataset.spec.train_size, default),
+        budget_seconds=request.seconds,
+        stop="budget" if request.full or at_once else protocol.stop_rules[0],
+        salt=request.salt,
+        device=device,
+        threads=request.threads,
+        engine=request.engine,
+    )
+    run_specs = tuple(run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
+    return Job(entry, config, overrides, task, dataset, protocol, run_specs)
+
+
+def _check_class_weights(
+    model: str, config: BaseConfig, spec: TaskSpec, protocol: Protocol
+) -> None:
+    """Raise ConfigError where the task has no class weights of the kind that a model asks for."""
+    weighting = config.class_weights if isinstance(config, ModelConfig) else "none"
+    asked = f"model {model!r} asks for class_weights={weighting}, but task {spec.name!r} has none"
+    otherwise = "use --set class_weights=none"
+    if weighting == "balanced":
+        if spec.target.kind != "classes" or not protocol.tells_targets:
+            raise ConfigError(f"{asked} that are known before the first pair; {otherwise}")
+    elif weighting != "none" and spec.target.class_weights is None:
+        raise ConfigError(f"{asked}; {otherwise}")
+
+
+def _task_and_data(
+    request: RunRequest, registry: Registry, cache: Path
+) -> tuple[Task, TaskOptions, Dataset]:
+    """Return the task that is asked for, its options and its data."""
+    if (described := _table(request, registry)) is not None:
+        return open_table(
+            request.data, described, request.task_overrides, registry.metrics_of, registry.tasks
+        )
+    chosen = registry.task(request.task)
+    task = chosen.task
+    options = configure(task.Options, {}, request.task_overrides, f"task {task.name!r}")
+    data = task.default_data if request.data is None else request.data
+    return task, options, _load(chosen, data, options, cache, request.offline)
+
+
+def _table(request: RunRequest, registry: Registry) -> str | None:
+    """Return the description of the table that a request means, empty for none; None for a task.
+
+    A task that is named ``*.toml`` is a description. Where none is named, data are a table that
+    are called like one and are not the default task's own, or of which columns are said.
+    """
+    if request.task is not None:
+        return request.task if request.task.endswith(".toml") else None
+    default = registry.default_task().task
+    columns = request.task_overrides.keys() & TableDescription.model_fields.keys()
+    if columns - default.Options.model_fields.keys():
+        return ""
+    data = request.data
+    return "" if data is not None and data not in default.data_names and is_table(data) else None
+
+
+def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offline: bool) -> Dataset:
+    """Load a task's data; what its plugin stumbles over travels on under its name."""
+    try:
+        return entry.task.load(data, options, cache=cache, offline=offline)
+    except (BenchError, OSError):
+        raise
+    except Exception as error:
+        owner = f"task {entry.name!r} of {entry.origin.distribution or 'nobody installed'}"
+        raise PluginError(f"{owner} failed to load {data!r}: {error!r}") from error
 
 
 @dataclass(frozen=True)
@@ -49,7 +238,7 @@ def run_all(
     registry: Registry,
     store: Store,
     watch: Watch,
-    train: Train = train_here,
+    train: Train | None = None,
     *,
     force: bool = False,
     terms: Terms = SHARED,
@@ -69,7 +258,7 @@ def run_all(
         registry: The plugins.
         store: Where records go and where finished ones are looked for.
         watch: Called as each run begins; what it returns follows its evaluations.
-        train: What trains.
+        train: What trains; this process where it is None.
         force: Run again what is already recorded.
         terms: Whether to share the processors, and whether to wait for other processes.
         every: Seconds between two checkpoints of a run; None for none.
@@ -86,40 +275,40 @@ def run_all(
         PluginError: A metric or a hook failed.
     """
 
-    def recorded(run_spec: RunSpec) -> RunRecord | None:
-        return None if force else reusable(run_spec, job, registry, store, confinement)
+    def recorded(run_specs: Sequence[RunSpec]) -> list[RunRecord]:
+        if force:
+            return []
+        found = (reusable(s, job, registry, store, confinement) for s in run_specs)
+        return [record for record in found if record is not None]
 
     def outdated(record: RunRecord) -> str:
-        return _outdated(record, job, registry, confinement)
+        return "" if force else _outdated(record, job, registry, confinement)
 
     store.prepare()
-    waiting: list[RunSpec] = []
-    for run_spec in job.run_specs:
-        if (known := recorded(run_spec)) is None:
-            waiting.append(run_spec)
-        else:
-            yield Outcome(known, reused=True)
+    known = recorded(job.run_specs)
+    yield from (Outcome(record, reused=True) for record in known)
+    waiting = _without(job.run_specs, known)
     if not waiting:
         return
-    checkpoints = _checkpoints(job, store, every, say)
+    harness = describe_harness()
+    code = [harness.version, harness.commit, job.entry.origin.source_sha256]
+    checkpoints = Checkpoints(store.folder, content_hash(code), every, say)
     with store.claims() as claims:
         checkpoints.sweep()
         while waiting:
             mine, waiting = _claimed(waiting, claims, terms, say)
-            due = []
-            for run_spec in mine:  # another process may have made it since
-                if (known := recorded(run_spec)) is None:
-                    due.append(run_spec)
-                else:
-                    claims.give_back(run_spec.run_id)
-                    yield Outcome(known, reused=True)
+            known = recorded(mine)  # another process may have made them since
+            for record in known:
+                claims.give_back(record.run_id)
+                yield Outcome(record, reused=True)
+            due = _without(mine, known)
             if not due:
                 continue
             for run_spec in due:
                 if force:
                     checkpoints.drop(run_spec)
-                for aside in store.make_room(run_spec, None if force else outdated):
-                    say(f"set aside: {aside}")
+                for aside in store.make_room(run_spec, outdated):
+                    say(f"set aside: {aside.reason}")
             # Left before others' runs are waited for, so that two processes never wait in a ring.
             with occupied(job.run_specs[0].device, terms, say) as circumstances:
                 part = replace(job, run_specs=tuple(due))
@@ -140,7 +329,7 @@ def run(
     job: Job,
     registry: Registry,
     watch: Watch,
-    train: Train = train_here,
+    train: Train | None = None,
     circumstances: Circumstances | None = None,
     checkpoints: Checkpoints | None = None,
     confinement: Confinement = "none",
@@ -154,7 +343,7 @@ def run(
         job: What is run, on what.
         registry: The metrics to score with, and the hooks to call.
         watch: Called as each run begins; what it returns follows its evaluations.
-        train: What trains.
+        train: What trains; this process where it is None.
         circumstances: As the runs begin, where their times are to be told.
         checkpoints: Where runs that were cut short go on from; None for nowhere.
         confinement: How far `train` keeps them apart, for the record.
@@ -167,11 +356,16 @@ def run(
     """
     for run_spec in job.run_specs:
         registry.tell("run_started", run_spec=run_spec)
-    computed = issubclass(job.entry.cls, Reference)
-    for referee, result in compute(job) if computed else train(job, watch, checkpoints):
+    if issubclass(job.entry.cls, Reference):
+        runs = compute(job)
+    else:
+        runs = (train or train_here)(job, watch, checkpoints)
+    for referee, result in runs:
         trajectory = referee.trajectory()
         run_spec = referee.setup.run_spec
-        ended = _with_clock(circumstances, run_spec)
+        ended = circumstances
+        if ended is not None and (clock := clock_mhz(run_spec.device)) is not None:
+            ended = ended.model_copy(update={"clocks_mhz": (*ended.clocks_mhz, clock)})
         record = _record(run_spec, job, result, trajectory, registry, ended, confinement)
         yield record.sealed(), trajectory
 
@@ -240,14 +434,6 @@ def _record(
     )
 
 
-def _with_clock(circumstances: Circumstances | None, run_spec: RunSpec) -> Circumstances | None:
-    """Return the circumstances with the clock as it is now, at a run's end."""
-    clock = None if circumstances is None else clock_mhz(run_spec.device)
-    if circumstances is None or clock is None:
-        return circumstances
-    return circumstances.model_copy(update={"clocks_mhz": (*circumstances.clocks_mhz, clock)})
-
-
 def reusable(
     run_spec: RunSpec,
     job: Job,
@@ -282,11 +468,9 @@ def _outdated(record: RunRecord, job: Job, registry: Registry, confinement: Conf
     return "was not made in a sandbox" if outside else ""
 
 
-def _checkpoints(job: Job, store: Store, every: float | None, say: Say) -> Checkpoints:
-    """Return where the progress of a job's runs is kept."""
-    harness = describe_harness()
-    origin = [harness.version, harness.commit, job.entry.origin.source_sha256]
-    return Checkpoints(store.folder, content_hash(origin), every, say)
+def _without(run_specs: Sequence[RunSpec], records: Sequence[RunRecord]) -> list[RunSpec]:
+    known = {record.run_id for record in records}
+    return [run_spec for run_spec in run_specs if run_spec.run_id not in known]
 
 
 def _claimed(
@@ -314,3 +498,116 @@ def _tell(registry: Registry, record: RunRecord, trajectory: Trajectory) -> None
         for index in range(len(trajectory.pairs)):
             registry.tell("snapshot_taken", trajectory=trajectory, index=index)
     registry.tell("run_finished", record=record)
+
+
+def train_here(
+    job: Job, watch: Watch, checkpoints: Checkpoints | None = None
+) -> Iterator[tuple[Referee, TrainResult]]:
+    """Train the model once for each spec, in this process; yield each as it ends.
+
+    An exception of the plugin ends in status ``error``, Ctrl-C in ``interrupted``, after which
+    no more follow; what was seen until then is kept.
+
+    Raises:
+        UsageError: The model cannot serve this task.
+    """
+    from codonbench.engines.train import train_runs
+    from codonbench.training.determinism import pin_arithmetic, subnormals_as_zero, torch_facts
+
+    pin_arithmetic(job.run_specs[0].threads)
+    facts = torch_facts(job.run_specs[0].device == "cuda")
+    model = job.entry.cls
+    assert issubclass(model, Model | Estimator)
+    every = None if checkpoints is None else checkpoints.every
+    for i in range(0, len(job.run_specs), TOGETHER):
+        part = replace(job, run_specs=job.run_specs[i : i + TOGETHER])
+        group = referees_of(part, watch, checkpoints, facts)
+        runs = train_runs(model, job.config, requests_of(group), group, every)
+        while True:
+            with subnormals_as_zero():  # which whoever takes the runs in does not share
+                ended = next(runs, None)
+            if ended is None:
+                break
+            number, result = ended
+            yield completed(group, number, result, facts)
+            if result.status == "interrupted":
+                return
+
+
+def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:
+    """Lay out a computed row's constant outputs as if it had been evaluated all through each run.
+
+    An exception of the plugin ends in status ``error``.
+
+    Raises:
+        UsageError: The row cannot serve this task.
+    """
+    from codonbench.training.determinism import pin_arithmetic, seeded_globals
+
+    row = job.entry.cls
+    assert issubclass(row, Reference)
+    pin_arithmetic(job.run_specs[0].threads)
+    for run_spec in job.run_specs:
+        setup = _setup(job, run_spec)
+        referee, result, outputs = Referee(setup, unwatched), TrainResult(known={}), None
+        with seeded_globals(run_spec.seed), last_words(row, result):
+            plugin = row(job.config)
+            result.known = dict(plugin.values(setup.dataset.spec, setup.dataset.frequencies))
+            outputs = plugin.logits(setup.dataset.spec)
+        if outputs is not None:
+            referee.take_constant(outputs)
+        yield referee, result
+
+
+def referees_of(
+    job: Job,
+    watch: Watch,
+    checkpoints: Checkpoints | None = None,
+    facts: TorchFacts | None = None,
+) -> RefereeGroup:
+    """Return the referees of a job's runs.
+
+    Args:
+        job: Whose runs.
+        watch: Called as each begins.
+        checkpoints: Where their progress is kept and looked for; None for nowhere.
+        facts: Of the interpreter that trains, without which no checkpoint fits.
+    """
+    run_spec, kept = job.run_specs[0], None
+    if facts is not None and checkpoints is not None:
+        facts = facts.model_copy(update={"threads": run_spec.threads})
+        kept = checkpoints.on(describe_machine(run_spec.device, facts=facts))
+    return RefereeGroup((_setup(job, run_spec) for run_spec in job.run_specs), watch, kept)
+
+
+def _setup(job: Job, run_spec: RunSpec) -> RunSetup:
+    return RunSetup(run_spec, job.dataset, job.protocol, job.batch_size)
+
+
+def requests_of(group: RefereeGroup) -> list[TrainRequest]:
+    """Return what whoever trains is told of each run before the first pair."""
+    requests = [train_request(run, referee.setup) for run, referee in enumerate(group.referees)]
+    kept = [referee.kept for referee in group.referees]
+    return [
+        request if k is None else replace(request, start=k.position, state=k.state)
+        for request, k in zip(requests, kept, strict=True)
+    ]
+
+
+def completed(
+    group: RefereeGroup, run: int, result: TrainResult, facts: TorchFacts | None
+) -> tuple[Referee, TrainResult]:
+    """Complete a result by what the referee has seen of its run; return both.
+
+    The clock is the referee's; of its time, the trainer says how much went into evaluations.
+    """
+    referee, (build, total) = group.referees[run], group.end(run)
+    if not referee.over and referee.may_be_at(result.position):
+        referee.position = result.position
+    result.facts = facts
+    result.build_seconds = build
+    result.evaluate_seconds = min(max(result.evaluate_seconds, 0.0), total - build)
+    result.train_seconds = total - build - result.evaluate_seconds
+    if result.status == "done" and referee.diverged:
+        result.status = "diverged"
+    return referee, result

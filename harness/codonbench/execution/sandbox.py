@@ -7,6 +7,9 @@ arithmetic and imports.
 
 What it may use up is limited for each of its processes by ``setrlimit``; how many there are, too.
 Root is given up inside: the kernel holds root to no number of processes.
+
+What a plugin's module does on being imported, it does in there. The parent asks about it, by
+`inquire`, and makes a stand-in of what it is told: a name, facts, a configuration's values.
 """
 
 from __future__ import annotations
@@ -18,15 +21,21 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
-from codonbench.errors import UsageError
+from pydantic import ConfigDict, model_validator
+
+from codonbench.contracts import BaseConfig, Estimator, Model, ModelConfig, ModelInfo, TaskView
+from codonbench.errors import PluginError, UnknownNameError, UsageError
+from codonbench.execution.pool import WorkerProcess, launch_worker
+from codonbench.execution.worker import Answer, File, Question
+from codonbench.plugins.discovery import owners
+from codonbench.plugins.entries import ModelEntry
+from codonbench.records.files import harmless
 
 NOBODYS = 0x7000_0000  # user ids from here on are set aside for no purpose, and owned by none
-
-STATES = Path("/states")
-"""Where the states of runs are kept inside."""
 
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SETTINGS = (
@@ -46,40 +55,6 @@ def is_root() -> bool:
     """Return whether this user is the machine's root, and not only a container's."""
     owner, outside, _ = Path("/proc/self/uid_map").read_text().split()[:3]
     return os.geteuid() == 0 and (owner, outside) == ("0", "0")
-
-
-def surroundings(
-    readable: Sequence[Path],
-    hidden: Sequence[Path],
-    scratch: int,
-    gpu: bool,
-    states: Path | None = None,
-) -> list[str]:
-    """Return bubblewrap's part of the command: what there is in the sandbox, and what is not.
-
-    Args:
-        readable: Files and folders to show beside what is installed.
-        hidden: Files and folders to show nothing of.
-        scratch: Bytes that fit into ``/tmp``, and as many into ``/dev/shm``.
-        gpu: Whether NVIDIA's devices are there.
-        states: A folder that may be written to, as `STATES`.
-    """
-    hidden = _outermost(path.resolve() for path in hidden)
-    visible = [path for path in _shown(readable) if not _is_within(path.resolve(), hidden)]
-    own = ("--size", str(scratch), "--perms", "1777", "--tmpfs")
-    words = [str(shutil.which("bwrap")), "--die-with-parent", "--new-session"]
-    words += [f"--unshare-{what}" for what in ("ipc", "pid", "net", "uts", "cgroup-try")]
-    words += ["--hostname", "sandbox", *_user()]
-    words += ["--proc", "/proc", "--dev", "/dev", *own, "/dev/shm", *own, "/tmp"]
-    words += [word for path in _SYSTEM for word in _system(Path(path))]
-    words += [word for path in _way_to(visible) for word in ("--perms", "0755", "--dir", str(path))]
-    words += [word for path in _SETTINGS for word in ("--ro-bind-try", path, path)]
-    words += [word for path in _gpu_devices() for word in ("--dev-bind", path, path)] if gpu else []
-    words += ["--ro-bind", "/sys", "/sys"] if gpu else []
-    words += [word for path in visible for word in ("--ro-bind", str(path), str(path))]
-    words += [word for path in _masked(visible, hidden) for word in _mask(path)]
-    words += [] if states is None else ["--bind", str(states), str(STATES)]
-    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
 
 
 def _user() -> list[str]:
@@ -166,21 +141,6 @@ def _mask(path: Path) -> list[str]:
     return ["--ro-bind", "/dev/null", str(path)]
 
 
-def environment() -> dict[str, str]:
-    """Return the environment inside."""
-    passed_on = {
-        name: value
-        for name, value in os.environ.items()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-    }
-    own = {"HOME": "/tmp", "USER": "nobody", "LOGNAME": "nobody"}  # caches are named for the user
-    if "PYTHONPATH" in os.environ:
-        importable = {str(path) for path in _importable()}
-        kept = [x for x in os.environ["PYTHONPATH"].split(os.pathsep) if x in importable]
-        own["PYTHONPATH"] = os.pathsep.join(kept)
-    return {**passed_on, **own}
-
-
 GIB = 2**30
 
 _CONFINE = Path(__file__).resolve().with_name("confine.py")  # not imported: there is Windows, too
@@ -235,7 +195,7 @@ class Sandbox:
 
     Attributes:
         readable: Files and folders to show beside what is installed.
-        states: A folder that it may write to, which it knows as `STATES`.
+        states: A folder that it may write to, which it knows as `states_inside`.
         hidden: Files and folders to show nothing of, whatever shows them; `hidden` overrules
             `readable`. They must exist: what is made later below a shown folder is seen.
         limits: What it may use up.
@@ -247,6 +207,20 @@ class Sandbox:
     hidden: tuple[Path, ...] = ()
     limits: Limits = Limits()
     gpu: bool = False
+    states_inside = Path("/states")
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """Return the environment inside."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+        }
+        importable = {str(path) for path in _importable()}
+        path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        kept["PYTHONPATH"] = os.pathsep.join(x for x in path if x in importable)
+        return kept | {"HOME": "/tmp", "USER": "nobody", "LOGNAME": "nobody"}  # caches are by user
 
     def command(self, python: Sequence[str]) -> list[str]:
         """Return what runs a command of an interpreter in this sandbox.
@@ -265,9 +239,29 @@ class Sandbox:
     def _command(self, python: Sequence[str], uid: int) -> list[str]:
         settings = [f"{name}={n}" for name, n in self.limits.settings(self.gpu).items()]
         confine = [sys.executable, "-I", "-S", str(_CONFINE), str(uid), *settings, "--", *python]
-        scratch = self.limits.scratch
-        around = surroundings(self.readable, self.hidden, scratch, self.gpu, self.states)
-        return [*around, *confine]
+        return [*self.surroundings(), *confine]
+
+    def surroundings(self) -> list[str]:
+        """Return bubblewrap's part of the command: what there is inside, and what is not."""
+        hidden = _outermost(path.resolve() for path in self.hidden)
+        shown = [path for path in _shown(self.readable) if not _is_within(path.resolve(), hidden)]
+        own = ("--size", str(self.limits.scratch), "--perms", "1777", "--tmpfs")
+        words = [str(shutil.which("bwrap")), "--die-with-parent", "--new-session"]
+        words += [f"--unshare-{what}" for what in ("ipc", "pid", "net", "uts", "cgroup-try")]
+        words += ["--hostname", "sandbox", *_user()]
+        words += ["--proc", "/proc", "--dev", "/dev", *own, "/dev/shm", *own, "/tmp"]
+        words += [word for path in _SYSTEM for word in _system(Path(path))]
+        for path in _way_to(shown):
+            words += ["--perms", "0755", "--dir", str(path)]
+        words += [word for path in _SETTINGS for word in ("--ro-bind-try", path, path)]
+        if self.gpu:
+            words += [word for path in _gpu_devices() for word in ("--dev-bind", path, path)]
+            words += ["--ro-bind", "/sys", "/sys"]
+        words += [word for path in shown for word in ("--ro-bind", str(path), str(path))]
+        words += [word for path in _masked(shown, hidden) for word in _mask(path)]
+        if self.states is not None:
+            words += ["--bind", str(self.states), str(self.states_inside)]
+        return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
 
 
 @cache
@@ -290,7 +284,7 @@ def _tried() -> str | None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            env=environment(),
+            env=Sandbox.environment(),
             timeout=_TO_START,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -332,3 +326,110 @@ def _check_readable(paths: Iterable[Path]) -> None:
                 f"{path} can be read by root alone, and nobody is root in a sandbox; "
                 f"try 'chmod o+rX {path}'"
             )
+
+
+_PATIENCE = 60.0  # seconds for a plugin to load
+
+
+def inquire(
+    question: Question, sandbox: Sandbox, timeout: float | None = None
+) -> tuple[ModelEntry, tuple[File, ...]]:
+    """Return a stand-in for a model that nobody imports here, and its modules' names and paths.
+
+    Args:
+        question: Which model, and where it may be.
+        sandbox: Where to hold who is asked, and what it sees.
+        timeout: Seconds that the plugin may take to load; 60 at most.
+
+    Raises:
+        UnknownNameError: There is no such model.
+        UsageError: No sandbox can be had, or something is wrong with what was asked.
+        PluginError: The plugin does not load, or says what cannot be.
+        WorkerError: There is nobody to be asked.
+    """
+    told = _told(question, sandbox, min(timeout or _PATIENCE, _PATIENCE))
+    if told.error:
+        at_fault = UsageError if told.asker else PluginError
+        raise (UnknownNameError if told.unknown else at_fault)(harmless(told.error))
+    _check(question, told)
+    return _stand_in(question, told), told.files
+
+
+def _told(question: Question, sandbox: Sandbox, seconds: float) -> Answer:
+    """Ask in a worker of its own, which is not trained in: it loads all the plugins there are."""
+    worker = WorkerProcess(partial(launch_worker, sandbox=sandbox))
+    try:
+        worker.greeting()
+        worker.send(question)
+        worker.wait(_PATIENCE)  # our own plugins have loaded, which is not this one's time
+        said = worker.wait(seconds)
+        if isinstance(said, Answer):
+            return said
+        raise ValueError(f"says {said.kind!r}")
+    except TimeoutError as error:
+        words = f"model {question.model!r} does not load within {seconds:g} s"
+        raise PluginError(words) from error
+    except (EOFError, OSError, ValueError) as error:
+        raise PluginError(f"model {question.model!r} does not load in the sandbox") from error
+    finally:
+        worker.end()
+
+
+def _check(question: Question, told: Answer) -> None:
+    """Hold what a plugin says of where it comes from to what is known without asking it.
+
+    Raises:
+        PluginError: It says what cannot be.
+    """
+    origin = told.origin
+    known = owners(question.files, question.folders)
+    if origin is None or not any(
+        (origin.distribution, origin.version) == (owner.distribution, owner.version)
+        and origin.module.startswith(owner.module)
+        for owner in known
+    ):
+        raise PluginError(f"model {question.model!r} says that it comes from where it does not")
+    there = {file.resolve() for folder in question.folders for file in folder.glob("*.py")}
+    there |= {path.resolve() for path in question.files}
+    if any(path not in there for _, path in told.files):
+        raise PluginError(f"model {question.model!r} names a file that nobody asked for")
+
+
+def _stand_in(question: Question, told: Answer) -> ModelEntry:
+    """Return an entry that answers as the plugin would, and runs none of its code."""
+    if told.info is None or told.origin is None or told.name != question.model:
+        raise PluginError(f"model {question.model!r} says nothing of itself")
+    said: ModelInfo = told.info
+
+    base: Any = BaseConfig if told.estimator else ModelConfig
+
+    class StandInConfig(base):  # type: ignore[misc]  # mypy wants a base that it can see
+        """The configuration that was asked for, validated in the sandbox."""
+
+        model_config = ConfigDict(extra="allow")
+
+        @model_validator(mode="before")
+        @classmethod
+        def _as_told(cls, given: Any) -> Any:
+            return told.values if given else told.named
+
+    class StandIn(Model):
+        """A plugin that lives in a sandbox only."""
+
+        info = said
+        Config = StandInConfig
+        encoding = ""
+
+        def build(self, task: TaskView) -> Any:
+            raise PluginError(f"model {question.model!r} is not to be built outside its sandbox")
+
+    class FittedStandIn(Estimator):
+        """The same for one that is fitted."""
+
+        info = said
+        Config = StandInConfig
+        encoding = ""
+        fit = predict = StandIn.build  # type: ignore[assignment]
+
+    cls = FittedStandIn if told.estimator else StandIn
+    return ModelEntry(question.model, told.origin, "", cls)

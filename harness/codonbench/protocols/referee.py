@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -25,7 +26,7 @@ from codonbench.contracts.run_spec import RunSpec
 from codonbench.data.relabelling import Relabelling, hidden_generator, relabelling
 from codonbench.data.stream import BatchClock, Stream
 from codonbench.errors import OutOfTurnError
-from codonbench.records.unfinished import Progress
+from codonbench.records.unfinished import Checkpoints, Progress
 
 IntArray = npt.NDArray[np.int64]
 
@@ -468,3 +469,93 @@ class Referee:
             test_targets=dataset.targets[asked],
             arrays=arrays,
         )
+
+
+class RefereeGroup:
+    """Referees the runs that one trainer has, by their numbers, and keeps their time.
+
+    Args:
+        setups: Of the runs.
+        watch: Called as each begins.
+        checkpoints: Where their progress is kept and looked for; None for nowhere.
+
+    Attributes:
+        referees: One a run.
+    """
+
+    def __init__(
+        self, setups: Iterable[RunSetup], watch: Watch, checkpoints: Checkpoints | None = None
+    ) -> None:
+        self._checkpoints = checkpoints
+        self.referees = tuple(
+            Referee(setup, watch, None if checkpoints is None else checkpoints.load(setup.run_spec))
+            for setup in setups
+        )
+        self._total: dict[int, float] = {}  # seconds of each run, and of its building
+        self._build: dict[int, float] = {}
+        self._going: set[int] = set()
+        self._last = time.monotonic()
+
+    def begin(self, run: int) -> None:
+        """Hear that a run begins, or begins anew."""
+        self.referees[run].begin()
+        self._pass_time()
+        self._going.add(run)
+        self._total[run] = 0.0
+        self._build.pop(run, None)
+
+    def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
+        """Take in what some runs show; tell each how to go on.
+
+        Raises:
+            OutOfTurnError: One says what it cannot have to say here.
+        """
+        new = [s.run for s in shown if s.run not in self._build and s.run in self._going]
+        if new:  # what building them took counts for all of them alike
+            self._pass_time()
+            spent = sum(self._total[run] for run in new) / len(new)
+            for run in new:
+                self._total[run] = self._build[run] = spent
+        return [self.referees[s.run].answer(s.position, s.outputs) for s in shown]
+
+    def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
+        """Keep the file, once written, that a run needs to go on from here.
+
+        Raises:
+            OutOfTurnError: It cannot have come there.
+        """
+        referee = self.referees[run]
+        if not referee.may_be_at(position):
+            raise OutOfTurnError(f"is at {position}")
+        if self._checkpoints is not None and referee.pairs:
+            progress = Progress(
+                position=position,
+                pairs=np.asarray(referee.pairs, dtype=np.int64),
+                outputs=np.stack(referee.outputs),
+                seconds=self._seconds(run),
+            )
+            self._checkpoints.save(referee.setup.run_spec, progress, write)
+
+    def end(self, run: int) -> tuple[float, float]:
+        """Hear that a run is over; return its seconds, in this try and those before.
+
+        Returns:
+            What building it took, and all of it.
+        """
+        seconds = self._seconds(run)
+        self._going.discard(run)
+        return seconds
+
+    def _pass_time(self) -> None:
+        """Share the time since the last look among the runs that are going on."""
+        now = time.monotonic()
+        for run in self._going:
+            self._total[run] += (now - self._last) / len(self._going)
+        self._last = now
+
+    def _seconds(self, run: int) -> tuple[float, float]:
+        self._pass_time()
+        total = self._total.get(run, 0.0)
+        build, referee = self._build.get(run, total), self.referees[run]
+        before = referee.kept.seconds if referee.resumed and referee.kept else (0.0, 0.0)
+        return build + before[0], total + before[1]

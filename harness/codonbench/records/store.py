@@ -57,19 +57,6 @@ class BadRecord:
     reason: str
 
 
-@dataclass(frozen=True)
-class SetAside:
-    """A record that stood where a run's own belongs, and where it lies now."""
-
-    bad: BadRecord
-    path: Path
-
-    def __str__(self) -> str:
-        """Return a sentence about it."""
-        place = printable(str(self.path))
-        return f"{printable(self.bad.path.name)}: {self.bad.reason}; it now lies in {place}"
-
-
 class Store:
     """A results folder: ``<name>.json`` for each run, ``trajectories/<name>.npz`` beside them.
 
@@ -180,7 +167,7 @@ class Store:
 
     def make_room(
         self, run_spec: RunSpec, outdated: Callable[[RunRecord], str] | None = None
-    ) -> list[SetAside]:
+    ) -> list[BadRecord]:
         """Move away what lies in this run's record's place and is no sound record, or outdated.
 
         To ``set-aside/``, its trajectory beside it, under a name that is still free; nothing is
@@ -189,6 +176,9 @@ class Store:
         Args:
             run_spec: The run's.
             outdated: Says why a sound record of this very spec is to go, too; empty where it stays.
+
+        Returns:
+            Each as it lies now, its reason a sentence that names it.
 
         Raises:
             StoreError: It cannot be moved.
@@ -201,7 +191,9 @@ class Store:
             elif isinstance(found, RunRecord) and outdated and (reason := outdated(found)):
                 found = BadRecord(path, reason)
             if isinstance(found, BadRecord):
-                moved.append(SetAside(found, self._set_aside(path)))
+                target = self._set_aside(path)
+                name, place = printable(path.name), printable(str(target))
+                moved.append(BadRecord(target, f"{name}: {found.reason}; it now lies in {place}"))
         return moved
 
     def _set_aside(self, path: Path) -> Path:

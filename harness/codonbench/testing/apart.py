@@ -67,11 +67,11 @@ def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[
 def main() -> None:
     """Run the function, in the new process."""
     hears, speaks = take_hold()
-    path, argument = json.loads(process.receive(hears)[0])
+    path, argument = json.loads(process.Inbox(hears).wait()[0])
     sys.path += [folder for folder in path if folder not in sys.path]
 
     def send(message: Message | None) -> None:
-        process.send_all(speaks, process.framed(to_json(message)))
+        process.send(speaks, process.framed(to_json(message)))
 
     module, name = sys.argv[4:]
     getattr(importlib.import_module(module), name)(send, argument)
