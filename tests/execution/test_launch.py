@@ -60,8 +60,12 @@ def test_how_it_ended_is_told(begin, ends, code):
 
 
 def test_asked_to_stop_it_hears_sigterm_whatever_it_waits_for(begin):
-    process = begin("signal.signal(signal.SIGTERM, lambda *_: os._exit(7))\ntime.sleep(600)")
-    assert process.exitcode is None
+    process = begin(
+        "signal.signal(signal.SIGTERM, lambda *_: os._exit(7))\n"
+        "send(speaks, framed(b'ready'))\n"
+        "time.sleep(600)"
+    )
+    assert process.inbox.wait(60)[0] == b"ready"
     process.terminate()
     process.join(60)
     assert process.exitcode == 7
@@ -143,7 +147,7 @@ def test_a_worker_tells_what_pytorch_says_and_ends_without_a_word(capfd):
 
 
 def test_the_parent_needs_no_torch():
-    modules = ("process", "pool", "run", "machine", "sandbox", "worker", "referees")
+    modules = ("process", "pool", "run", "machine", "sandbox", "worker")
     names = ", ".join(["codonbench.api", *(f"codonbench.execution.{name}" for name in modules)])
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
