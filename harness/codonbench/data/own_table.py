@@ -80,10 +80,12 @@ class TableDescription(TableOptions):
 
 def is_table(data: str) -> bool:
     """Return whether ``--data`` means a table or its description, by what it is called."""
-    name = data.lower().removesuffix(".gz")
-    several = "," in data and not Path(data).exists()
+    path = Path(data)
+    if path.is_dir():
+        return any(file.name.endswith(SUFFIXES) for file in path.iterdir())
+    several = "," in data and not path.exists()
     known = tuple(suffix for suffix in (*DELIMITED, *PARQUET, ".toml") if suffix != ".txt")
-    return several or name.endswith(known) or Path(data).is_dir()
+    return several or data.lower().removesuffix(".gz").endswith(known)
 
 
 def open_table(

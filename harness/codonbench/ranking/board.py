@@ -84,6 +84,11 @@ class Table(Frozen):
         return "" if control is None else str(self.task_options.get(control.option) or "")
 
     @property
+    def options_set(self) -> dict[str, object]:
+        """The task's options that say something, which null and nothing do not."""
+        return {k: v for k, v in self.task_options.items() if v not in (None, "", [], ())}
+
+    @property
     def ranked(self) -> bool:
         """Whether a row has a value to be ranked by."""
         return any(row.rank is not None for row in self.rows)

@@ -54,7 +54,7 @@ def render_table(table: Table) -> str:
     ranking = table.ranking
     everyone = (*table.rows, *table.references)
     devices = sorted({device for row in everyone for device in row.devices})
-    chosen = {k: v for k, v in sorted(table.task_options.items()) if v is not None}
+    chosen = dict(sorted(table.options_set.items()))
     means = all(column.statistic == "mean" for column in ranking.columns)
     seeds, remarks = _remarks(everyone, len(devices) == 1)
     text = _template("scores.md.j2" if means else "table.md.j2").render(

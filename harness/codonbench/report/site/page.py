@@ -143,7 +143,7 @@ def build_page(
 def _table(
     table: Table, runs: Records, drawn_by: Mapping[str, str], more: tuple[str, ...]
 ) -> PageTable:
-    chosen = {k: v for k, v in table.task_options.items() if v is not None}
+    chosen = table.options_set
     ranking = table.ranking
     columns = _columns(ranking)
     metrics = tuple(dict.fromkeys((*more, *(column.metric for column in columns))))
