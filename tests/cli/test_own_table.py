@@ -87,3 +87,9 @@ def test_a_pandas_table_is_data(table):
     )
     (same,) = codonbench.run("majority", data=str(table), workers=0)
     assert (record.task, record.run_spec.data_checksum) == ("framed", same.run_spec.data_checksum)
+
+
+def test_a_model_is_checked_on_a_table(bench, table):
+    checked = bench("check", "--model", "majority", "--data", "mine.csv")
+    assert checked.code == 0, checked.err
+    assert "on mine, data mine.csv" in checked.out

@@ -22,7 +22,9 @@ from codonbench.cli.options import (
     note,
     selection,
 )
-from codonbench.contracts.run_spec import configure, parse_settings
+from codonbench.contracts.run_spec import RunRequest, configure, parse_settings
+from codonbench.data.cache import cache_folder
+from codonbench.execution.run import task_and_data
 from codonbench.plugins.discovery import discover, own_points
 from codonbench.plugins.failures import last_line, place
 from codonbench.testing.apart import CLOCK, Stopped, run_apart
@@ -162,8 +164,8 @@ def _heading(facts: Facts) -> str:
 
 def _examine(send: Send, argument: Any) -> None:
     """Load the plugins and make the checks: in the other process."""
-    from codonbench.testing.models import checks_of, findings, subject_of  # which load PyTorch
-    from codonbench.testing.subject import facts_of
+    from codonbench.testing.models import checks_of, findings  # which load PyTorch
+    from codonbench.testing.subject import Subject, facts_of
     from codonbench.training.determinism import pin_arithmetic
 
     request, timeout = TypeAdapter(_Request).validate_python(argument[0]), argument[1]
@@ -173,10 +175,12 @@ def _examine(send: Send, argument: Any) -> None:
     try:
         note(switches=request.switches)
         registry = load_plugins(request.files, request.folders)
-        entry, task = registry.model(request.model), registry.task(request.task).task
+        entry = registry.model(request.model)
         owner = f"model {request.model!r}"
         config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
-        subject = subject_of(entry.cls, config, task, request.data)
+        asked = RunRequest(model=request.model, task=request.task, data=request.data, offline=True)
+        *_, dataset = task_and_data(asked, registry, cache_folder())
+        subject = Subject(entry.cls, config, dataset)
         facts = facts_of(request.model, subject, entry.origin)
     except errors.BenchError as error:
         send(("error", (type(error).__name__, str(error))))

@@ -80,12 +80,10 @@ class TableDescription(TableOptions):
 
 def is_table(data: str) -> bool:
     """Return whether ``--data`` means a table or its description, by what it is called."""
-    path = Path(data)
-    if path.is_dir():
-        return any(file.name.endswith(SUFFIXES) for file in path.iterdir())
-    several = "," in data and not path.exists()
+    name = data.lower().removesuffix(".gz")
+    several = "," in data and not Path(data).exists()
     known = tuple(suffix for suffix in (*DELIMITED, *PARQUET, ".toml") if suffix != ".txt")
-    return several or data.lower().removesuffix(".gz").endswith(known)
+    return several or name.endswith(known) or Path(data).is_dir()
 
 
 def open_table(

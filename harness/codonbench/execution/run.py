@@ -125,7 +125,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     values = config.model_dump(mode="json")
     overrides = {field: value for field, value in values.items() if value != named[field]}
     device = choose_device(request.device)
-    task, options, dataset = _task_and_data(request, registry, cache)
+    task, options, dataset = task_and_data(request, registry, cache)
     protocol = registry.protocol(dataset.spec.protocol)
     _check_class_weights(request.model, config, dataset.spec, protocol)
     at_once = issubclass(entry.cls, Estimator)
@@ -183,7 +183,7 @@ def _check_class_weights(
         raise ConfigError(f"{asked}; {otherwise}")
 
 
-def _task_and_data(
+def task_and_data(
     request: RunRequest, registry: Registry, cache: Path
 ) -> tuple[Task, TaskOptions, Dataset]:
     """Return the task that is asked for, its options and its data."""
