@@ -13,6 +13,7 @@ from codonbench.contracts import (
     Dataset,
     Features,
     GradientConfig,
+    Input,
     MetricName,
     Model,
     ModelConfig,
@@ -372,3 +373,18 @@ def test_not_measured_is_one_value_that_equals_nothing_else():
     assert NOT_MEASURED is not None
     assert NOT_MEASURED != 0
     assert NOT_MEASURED != "not_measured"
+
+
+def test_an_input_is_written_as_it_was_before_it_had_parts() -> None:
+    # The checksums of stored trajectories are of what is written here.
+    assert sorted(Input.of_length(3).model_dump()) == [
+        "alphabet",
+        "enumerable",
+        "kind",
+        "max_length",
+        "min_length",
+        "symbol",
+        "unit",
+    ]
+    two = Input.of_parts(Input.of_length(20, unit="mirna"), Input.of_length(50, unit="target"))
+    assert Input.model_validate(two.model_dump(mode="json")) == two

@@ -43,6 +43,9 @@ class Input(Frozen):
         enumerable: True where the evaluation set holds every possible item.
         ambiguous: What becomes of letters that the alphabet lacks.
         parts: Of several sequences each, in order; its unit is its name: ``mirna``, ``target``.
+
+    What was added after records were made is left out of what is written where it says nothing
+    new, so that trajectories keep their checksums.
     """
 
     kind: InputKind = "sequence"
@@ -52,8 +55,8 @@ class Input(Frozen):
     min_length: int = Field(ge=1)
     max_length: int = Field(ge=1)
     enumerable: bool = False
-    ambiguous: Ambiguous = "zeros"
-    parts: tuple[Input, ...] = ()
+    ambiguous: Ambiguous = Field(default="zeros", exclude_if=lambda value: value == "zeros")
+    parts: tuple[Input, ...] = Field(default=(), exclude_if=lambda value: not value)
 
     @classmethod
     def of_length(cls, length: int, **fields: Any) -> Self:
