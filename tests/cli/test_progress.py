@@ -1,0 +1,112 @@
+"""What a person who waits sees: time left that does not jump, and warnings above the bar."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from codonbench.cli import progress
+from codonbench.cli.progress import RunDisplay, TimeLeft
+
+
+def shown(pairs_at, seconds, total, budget_seconds=None):
+    """What is shown twice a second of a run that is heard of once a second."""
+    left, times = TimeLeft(total, budget_seconds, 0.0), np.arange(0, seconds, 0.5)
+    values = []
+    for now in times:
+        if now == int(now):
+            left.hear(int(pairs_at(now)), now)
+        values.append(left.at(now))
+    return times, values
+
+
+def test_time_left_is_known_after_a_moment_and_comes_true():
+    times, values = shown(lambda now: 1_000 * now, 60, 60_000)
+    assert values[:4] == [None] * 4
+    told = [(now, value) for now, value in zip(times, values, strict=True) if value is not None]
+    assert times[-1] - told[0][0] > 50
+    for now, value in told:
+        assert value == pytest.approx(60 - now, abs=0.01)
+
+
+def test_time_left_does_not_jump_when_the_pace_changes():
+    """A run that is looked at often at first: half as fast for ten seconds, and with pauses."""
+
+    def pairs_at(now):
+        steady = 500 * min(now, 10) + 1_000 * max(now - 10, 0)
+        return steady - 3_000 * (30 < now < 33)
+
+    times, values = shown(pairs_at, 100, 100_000)
+    known = np.array([value for value in values if value is not None])
+    steps = known[1:] - known[:-1] + 0.5  # but for the clock
+    assert np.abs(steps).max() < 0.05 * known.max()
+    assert values[-1] == pytest.approx(105 - times[-1], abs=3)
+
+
+def test_a_budget_in_seconds_is_the_latest_end():
+    times, values = shown(lambda now: 10 * now, 20, 10**9, budget_seconds=30)
+    assert values[-1] == pytest.approx(30 - times[-1])
+
+
+def test_without_a_terminal_a_line_says_now_and_then_how_far_a_run_is(toys, monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    job = toys.job("mlp-64", pairs=100_000)
+    with RunDisplay(job, lines=None, live=True) as display:
+        follow = display.watch(job.run_specs[0])
+        capsys.readouterr()
+        for second in range(0, 70, 5):
+            now[0] = float(second)
+            follow(1_000 * second, f"validation loss {1 - second / 100:.2f}")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "seed 0   30,000 of 100,000 pairs, validation loss 0.70, ≤ 0:01:10 left",
+        "seed 0   60,000 of 100,000 pairs, validation loss 0.40, ≤ 0:00:40 left",
+    ]
+
+
+WARNING_BESIDE_A_BAR = """
+import os, sys, time, warnings
+from rich.progress import Progress
+from codonbench.cli.console import messages, terminal_kept
+
+with terminal_kept(), Progress(console=messages(), refresh_per_second=50) as bar:
+    task = bar.add_task("seed 0", total=10)
+    for i in range(10):
+        bar.advance(task)
+        time.sleep(0.02)
+        if i == 3:
+            os.system("echo said by a worker >&2")
+        if i == 6:
+            warnings.warn("said here")
+        time.sleep(0.02)
+print("the end", file=sys.stderr)
+"""
+
+
+def test_what_plugins_and_workers_print_stands_above_the_bar():
+    ours, theirs = pty.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "-c", WARNING_BESIDE_A_BAR],
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while part := os.read(ours, 65_536):
+            seen += part
+    except OSError:  # Linux says so at the end of a terminal
+        pass
+    assert run.wait() == 0
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
+    assert "said by a worker" in lines
+    assert any(line.endswith("UserWarning: said here") for line in lines)
+    assert lines[-2:] == ["the end", ""]
+    assert not [line for line in lines if "seed 0" in line and "said" in line]
