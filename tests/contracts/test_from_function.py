@@ -53,6 +53,14 @@ def test_its_parameters_are_fields_beside_those_of_the_harness():
         two_layers.Config(learning_rate=101)
 
 
+def test_the_decorator_sets_how_it_is_trained():
+    decorate = codonbench.model(encoding="input_onehot", optimizer="adamw", weight_decay=0.1)
+    config = decorate(two_layers.function).Config()
+    assert (config.optimizer, config.weight_decay, config.schedule) == ("adamw", 0.1, "constant")
+    with pytest.raises(PluginError, match=r"no setting 'wieght_decay'.*weight_decay"):
+        codonbench.model(encoding="input_onehot", wieght_decay=0.1)
+
+
 def test_the_function_gets_the_configured_values(toys):
     module = two_layers(two_layers.Config(hidden=3, bias=False)).build(toys.spec.view())
     assert module[0].weight.shape == (3, 25)

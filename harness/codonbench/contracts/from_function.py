@@ -75,7 +75,7 @@ def model(
     name: str | None = None,
     version: str = "1",
     summary: str | None = None,
-    optimizer: Literal["adam", "sgd"] = "adam",
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam",
     learning_rate: float = 1e-3,
     batch_size: int = 64,
     class_weights: ClassWeights = "none",
@@ -85,6 +85,7 @@ def model(
     licence: str = "",
     reference: str = "",
     pretrained_on: str = "",
+    **settings: Any,
 ) -> Callable[[Callable[..., torch.nn.Module]], type[FunctionModel]]:
     """Make a model of the function below: ``function(task, **hyperparameters) -> nn.Module``.
 
@@ -109,13 +110,14 @@ def model(
         licence: For the record.
         reference: For the record.
         pretrained_on: What its weights have seen before the first pair.
+        settings: Defaults of the other fields of `GradientConfig`: ``schedule="cosine"``.
 
     Returns:
         A decorator that puts a class of the contract `Model` in the function's place.
 
     Raises:
         PluginError: No encoding is given; a parameter has no default, or bears the name of a
-            field of the harness.
+            field of the harness; or a setting is none that there is.
         pydantic.ValidationError: A default or a word of the description is out of its bounds.
     """
     if without_parentheses is not None or encoding is None:
@@ -123,7 +125,13 @@ def model(
             "@codonbench.model lacks an encoding; expected one by its name, as in "
             '@codonbench.model(encoding="input_onehot")'
         )
+    if unknown := sorted(settings.keys() - GradientConfig.model_fields.keys()):
+        raise PluginError(
+            f"@codonbench.model has no setting {unknown[0]!r}; expected one of "
+            f"{', '.join(sorted(GradientConfig.model_fields))}"
+        )
     defaults = {
+        **settings,
         "optimizer": optimizer,
         "learning_rate": learning_rate,
         "batch_size": batch_size,
