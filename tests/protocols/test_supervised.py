@@ -627,6 +627,24 @@ def test_a_run_with_all_settings_goes_on_from_a_checkpoint_to_the_bit(
     np.testing.assert_array_equal(again.outputs, trajectory.outputs)
 
 
+@pytest.mark.nightly("compiles two modules")
+def test_a_compiled_module_is_trained_as_the_plain_loop_trains_it_and_repeats(with_normed):
+    """Dropout and batch norm included; test outputs agree to float32's rounding over 18 steps."""
+
+    def trained(engine):
+        asked = {"engine": engine, "epochs": 3, "full": True, "overrides": {"batch_size": "64"}}
+        request = RunRequest(model="normed", task="melting", **asked)
+        job = prepare(request, with_normed, Path("no-cache"))
+        ((record, trajectory),) = run(job, with_normed, unwatched)
+        return record, trajectory.test_outputs
+
+    (plain, expected), (once, outputs), (again, _) = map(trained, ("eager", *["compiled"] * 2))
+    assert plain.engine.name == "eager"
+    assert once.engine.name == "torch-compile", once.engine.reason
+    assert again.weights_sha256 == once.weights_sha256
+    np.testing.assert_allclose(outputs, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_balanced_weights_come_from_the_counts_of_the_training_split(registry):
     request = RunRequest(model="cnn", task="gc-any-length", overrides={"class_weights": "balanced"})
     job = prepare(request, registry, Path("no-cache"))

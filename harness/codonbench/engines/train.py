@@ -5,12 +5,14 @@ Nothing here knows a true target, a seed or a salt; see `training.request.TrainR
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from codonbench.contracts import BaseConfig, BatchLearner, Estimator, Model, ModelConfig
 from codonbench.contracts.run_record import Engine
@@ -29,7 +31,7 @@ from codonbench.errors import CannotCapture, UsageError
 from codonbench.records.files import storable
 from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.fit import fit_runs
-from codonbench.training.loop import Checkpointer, Feed, Referees
+from codonbench.training.loop import Checkpointer, Feed, Referees, forward, loss_of
 from codonbench.training.loop import train as train_eagerly
 from codonbench.training.request import (
     ENGINE,
@@ -39,6 +41,10 @@ from codonbench.training.request import (
     last_words,
 )
 from codonbench.training.state import TrainState, make_state, read_state, restore
+
+TOLERANCE, ROUNDED_TOLERANCE = 1e-3, 5e-2
+"""How far a compiled module may be from itself in float32, and in bfloat16: in outputs and
+gradients, as a share of the largest of each."""
 
 
 def train_runs(
@@ -109,15 +115,16 @@ class _Group:
 
     def _alone(self, request: TrainRequest, reason: str) -> TrainResult:
         """Train one seed's module in the plain loop, under the seed's own chance."""
-        facts = Engine(name=ENGINE, version=ENGINE_VERSION, reason=reason)
-        result = TrainResult(engine=facts)
-        file = request.state
-        kept = None if file is None else read_state(file, facts.model_dump())
+        result = TrainResult(engine=Engine(name=ENGINE, version=ENGINE_VERSION, reason=reason))
         feed: Feed | None = None
         self.referees.begin(request.run)
         with seeded_globals(request.chance), last_words(self.model, result):
             state = make_state(self.model(self.config), self.config, request)
             result.module = state.module
+            if request.engine == "compiled":
+                state, result.engine = compiled_loop(state, result.engine)
+            file, facts = request.state, result.engine.model_dump()
+            kept = None if file is None else read_state(file, facts)
             if kept is not None:
                 try:
                     restore(state, kept)
@@ -213,6 +220,48 @@ class _Group:
 
     def _checkpointer(self, facts: Engine, states: Sequence[TrainState]) -> Checkpointer:
         return Checkpointer(self.referees, self.every, facts.model_dump(), states)
+
+
+def compiled_loop(state: TrainState, plain: Engine) -> tuple[TrainState, Engine]:
+    """Return a state whose forward and backward pass `torch.compile` makes, and its engine.
+
+    Held to the module itself on one batch in evaluation mode; where that is not the same, or cannot
+    be compiled, the state as it is, and why. Random numbers are those of the plain loop.
+
+    Args:
+        state: As the plain loop trains it.
+        plain: The plain loop's engine, for the record.
+    """
+
+    def gradients(function: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        outputs = forward(state, state.encode(index), function)
+        found = torch.autograd.grad(loss_of(state, outputs, state.targets[index]), parameters)
+        return [outputs.detach(), *found]
+
+    if state.optimizer is None:
+        return state, plain.model_copy(update={"reason": "the model learns without gradients"})
+    parameters = [p for p in state.module.parameters() if p.requires_grad]
+    index = torch.arange(min(state.batch_size, len(state.targets)), device=state.targets.device)
+    state.module.eval()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the compiler's own, about parts of PyTorch
+            function: Callable[[Tensor], Tensor] = torch.compile(
+                state.module, dynamic=True, options={"fallback_random": True}
+            )
+            pairs = zip(gradients(function), gradients(state.module), strict=True)
+            worst = max(float((a - b).abs().max() / (b.abs().max() + 1e-6)) for a, b in pairs)
+    except Exception as error:  # no C++ compiler, or a module that it cannot follow
+        first = (str(error).splitlines() or [""])[0]
+        why = f"cannot be compiled: {type(error).__name__}: {first}"
+        return state, plain.model_copy(update={"reason": storable(why)})
+    finally:
+        state.module.train()
+    if worst > (TOLERANCE if state.settings.autocast is None else ROUNDED_TOLERANCE):
+        why = f"compiled, the module is {worst:.1g} away from itself"
+        return state, plain.model_copy(update={"reason": why})
+    engine = plain.model_copy(update={"name": "torch-compile", "version": "1"})
+    return replace(state, compiled=function), engine
 
 
 Train = Callable[[Sequence[Feed], Checkpointer], Iterator[Feed]]

@@ -248,6 +248,7 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
         return update
 
     optimizer, schedule, settings = state.optimizer, state.schedule, state.settings
+    trained = state.compiled or module
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def descend_in_parts(index: Tensor, own: Tensor) -> None:
@@ -259,14 +260,14 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
         ):
             share = loss_weight(state, known) / whole
             if share > 0:
-                outputs = forward(state, encode(part))
+                outputs = forward(state, encode(part), trained)
                 (loss_of(state, outputs, known) * share).backward()  # type: ignore[no-untyped-call]
 
     def descend(index: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         own = told(index)
         if settings.parts == 1:
-            loss_of(state, forward(state, encode(index)), own).backward()  # type: ignore[no-untyped-call]
+            loss_of(state, forward(state, encode(index), trained), own).backward()  # type: ignore[no-untyped-call]
         else:
             descend_in_parts(index, own)
         if settings.clip is not None:
@@ -278,14 +279,12 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
     return descend
 
 
-def forward(state: TrainState, inputs: Tensor) -> Tensor:
-    """Return the module's outputs (B, K), in float32 where its products are rounded to less."""
-    outputs: Tensor
+def forward(state: TrainState, inputs: Tensor, module: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return a module's outputs (B, K), in float32 where its products are rounded to less."""
     if state.settings.autocast is None:
-        outputs = state.module(inputs)
-        return outputs
+        return module(inputs)
     with torch.autocast(state.targets.device.type, state.settings.autocast):
-        outputs = state.module(inputs)
+        outputs = module(inputs)
     return outputs.float() if isinstance(outputs, Tensor) else outputs
 
 
@@ -380,7 +379,7 @@ def evaluate(state: TrainState, split: str) -> Outputs:
 
 
 def _outputs(state: TrainState, items: Tensor) -> Tensor:
-    outputs = forward(state, state.encode(items))
+    outputs = forward(state, state.encode(items), state.module)
     # A column too many would go unnoticed otherwise, and with it a rival of the true class.
     given = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     expected = (len(items), state.view.n_outputs)

@@ -92,6 +92,7 @@ class TrainState:
         settings: How a step is made.
         flip: Which indices a batch hands the module, (B,): some of its items, or their reverse
             complements; None where all are handed as they are.
+        compiled: The module's own forward pass, compiled, for training; None to train it as it is.
     """
 
     module: torch.nn.Module
@@ -108,6 +109,7 @@ class TrainState:
     schedule: LRScheduler | None = None
     settings: StepSettings = StepSettings()
     flip: Callable[[Batch], IntArray] | None = None
+    compiled: Callable[[Tensor], Tensor] | None = None
 
 
 def make_state(
