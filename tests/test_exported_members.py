@@ -36,6 +36,7 @@ def test_these_names_are_public_and_no_others():
         "Trajectory",
         "__version__",
         "board",
+        "estimator",
         "hookimpl",
         "load_records",
         "model",

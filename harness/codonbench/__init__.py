@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         TrainingSet,
         Trajectory,
     )
-    from codonbench.contracts.from_function import model
+    from codonbench.contracts.from_function import estimator, model
     from codonbench.contracts.run_record import RunRecord
     from codonbench.plugins.hookspecs import hookimpl
     from codonbench.records.table import load_records
@@ -84,6 +84,7 @@ __all__ = [
     "Trajectory",
     "__version__",
     "board",
+    "estimator",
     "hookimpl",
     "load_records",
     "model",
@@ -93,6 +94,7 @@ __all__ = [
 _HOMES = {
     "RunRecord": "contracts.run_record",
     "board": "api",
+    "estimator": "contracts.from_function",
     "hookimpl": "plugins.hookspecs",
     "load_records": "records.table",
     "model": "contracts.from_function",

@@ -5,13 +5,18 @@ import re
 import textwrap
 from types import ModuleType
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import LinearSVC
 from torch import nn
 
 import codonbench
 from codonbench import Model
-from codonbench.contracts import from_function
+from codonbench.contracts import Input, Target, TaskSpec, TrainingSet, from_function
 from codonbench.errors import PluginError
 from codonbench.plugins.registry import Registry
 
@@ -165,3 +170,59 @@ def test_the_model_in_the_docstring_is_complete_and_short():
 def example():
     """The plugin that the module's docstring shows."""
     return textwrap.dedent(re.search(r"::\n\n(.*?)\n\n\S", from_function.__doc__, re.S)[1]).strip()
+
+
+@codonbench.estimator(encoding="symbol_onehot_flat")
+def scored(task, penalty: float = 1.0):
+    """Scores without probabilities, and ridge."""
+    return LinearSVC(C=penalty) if task.target != "quantities" else Ridge(alpha=penalty)
+
+
+@codonbench.estimator(encoding="text")
+def counted(task):
+    """Of scikit-learn, on texts."""
+    counts = CountVectorizer(analyzer="char", lowercase=False)
+    return make_pipeline(counts, LogisticRegression())
+
+
+def fit(cls, target, items, targets):
+    spec = TaskSpec(
+        name="toy",
+        version="1",
+        title="Toy",
+        input=Input(min_length=1, max_length=9),
+        target=Target(kind=target, names=("a", "b", "c")),
+        protocol="supervised",
+        train_size=1,
+    )
+    estimator = cls(cls.Config())
+    estimator.fit(TrainingSet(spec.view(), items, targets, np.random.default_rng(0)))
+    return estimator
+
+
+def test_a_function_that_returns_a_learner_of_scikit_learn_is_an_estimator():
+    assert issubclass(counted, codonbench.Estimator)
+    assert (counted.info.name, counted.info.summary) == ("counted", "Of scikit-learn, on texts.")
+    assert scored.Config().model_dump() == {"penalty": 1.0}
+    texts = ["AAC", "ACA", "GGT", "TGG"] * 5
+    outputs = fit(counted, "classes", texts, np.array([0, 0, 2, 2] * 5)).predict(["AA", "GG"])
+    assert outputs.argmax(axis=1).tolist() == [0, 2]
+    assert (outputs[:, 1] < -20).all()  # class b, which training lacks
+
+
+def test_labels_and_quantities_are_fitted_one_by_one_where_they_are_known():
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    targets = np.where(rows > 0, 1, 0).astype(np.float32)
+    targets[:20, 0] = np.nan
+    outputs = fit(scored, "labels", rows, targets).predict(rows)
+    assert ((outputs > 0) == (rows > 0)).mean() > 0.95
+    quantities = (rows * [1, 10, 100]).astype(np.float32)
+    quantities[::2, 1] = np.nan
+    outputs = fit(scored, "quantities", rows, quantities).predict(rows)
+    known = ~np.isnan(quantities)
+    np.testing.assert_allclose(outputs[known], quantities[known], rtol=0.2, atol=2)
+
+
+def test_an_estimator_without_an_encoding_says_what_it_lacks():
+    with pytest.raises(PluginError, match=r'encoding.*estimator\(encoding="text"\)'):
+        codonbench.estimator(two_layers)

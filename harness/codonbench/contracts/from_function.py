@@ -22,11 +22,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import ConfigDict, create_model
 
-from codonbench.contracts.model import ClassWeights, GradientConfig, Model, ModelInfo
+from codonbench.contracts.model import (
+    BaseConfig,
+    ClassWeights,
+    Estimator,
+    GradientConfig,
+    Model,
+    ModelInfo,
+    TrainingSet,
+)
 from codonbench.contracts.task import TaskView
 from codonbench.errors import PluginError
 
@@ -65,6 +75,83 @@ class FunctionModel(Model):
                 "does it lack a return?"
             )
         return module
+
+
+class EstimatorConfig(BaseConfig):
+    """Base of the ``Config`` that `estimator` makes."""
+
+    model_config = ConfigDict(validate_default=True)
+
+
+class FunctionEstimator(Estimator):
+    """Base of the classes that `estimator` makes.
+
+    Class attributes:
+        function: What returns an estimator of scikit-learn's kind.
+        fields: The names of its hyperparameters.
+    """
+
+    function: ClassVar[Callable[..., Any]]
+    fields: ClassVar[tuple[str, ...]]
+
+    def fit(self, training: TrainingSet) -> None:
+        """Fit one for classes, or one for each label or quantity where that is known."""
+        self.task = task = training.task
+        chosen = {field: getattr(self.config, field) for field in self.fields}
+        targets = training.targets if task.target == "classes" else training.targets.T
+        self.fitted = []
+        for column in targets.reshape(-1, len(training.targets)):
+            known = np.flatnonzero(~np.isnan(column))
+            right = column[known] if task.target == "quantities" else column[known].astype(np.int64)
+            fresh = type(self).function(task, **chosen)
+            fresh.fit(_some(training.items, known, len(column)), right)
+            self.fitted.append(fresh)
+
+    def predict(self, items: Any) -> npt.NDArray[np.floating[Any]]:
+        """Return log-probabilities or scores of classes, log-odds of labels, or quantities."""
+        if self.task.target == "classes":
+            return _class_scores(self.fitted[0], items, self.task.n_outputs)
+        if self.task.target == "quantities":
+            columns = [np.asarray(each.predict(items)).reshape(-1) for each in self.fitted]
+        else:
+            scores = [_class_scores(each, items, 2) for each in self.fitted]
+            columns = [score[:, 1] - score[:, 0] for score in scores]
+        return np.stack(columns, axis=1)
+
+
+def _some(items: Any, index: npt.NDArray[np.int64], of: int) -> Any:
+    """Return some of the items, in any encoding; all of them as they are."""
+    if len(index) == of:
+        return items
+    if isinstance(items, np.ndarray):
+        return items[index]
+    return [items[i] for i in index] if isinstance(items, list) else items.take(index)
+
+
+def _class_scores(fitted: Any, items: Any, n_classes: int) -> npt.NDArray[np.floating[Any]]:
+    """Return log-probabilities (N, K), or decision values where there are no probabilities.
+
+    A class that training lacks is as unlikely as can be.
+    """
+    if hasattr(fitted, "predict_proba"):
+        likely = np.zeros((len(items), n_classes))
+        likely[:, fitted.classes_] = fitted.predict_proba(items)
+        return np.log(np.maximum(likely, _UNLIKELY))
+    if not hasattr(fitted, "decision_function"):
+        raise PluginError(
+            f"{type(fitted).__name__} has neither predict_proba nor decision_function, one of "
+            "which gives the outputs of classes; choose an estimator that has"
+        )
+    values = np.asarray(fitted.decision_function(items))
+    if values.ndim == 1:
+        values = np.stack([-values / 2, values / 2], axis=1)
+    scores = np.full((len(items), n_classes), values.min() - 20.0)
+    scores[:, fitted.classes_] = values
+    return scores
+
+
+_UNLIKELY = 1e-9
+"""What stands for a probability of 0, whose logarithm is not finite."""
 
 
 def model(
@@ -138,41 +225,127 @@ def model(
         "class_weights": class_weights,
     }
 
+    said = {
+        "name": name,
+        "version": version,
+        "summary": summary,
+        "authors": authors,
+        "licence": licence,
+        "reference": reference,
+        "pretrained_on": pretrained_on,
+        "row_independent": row_independent,
+    }
+
     def decorate(function: Callable[..., torch.nn.Module]) -> type[FunctionModel]:
-        hyperparameters = _hyperparameters(function)
-        info = ModelInfo(
-            name=name or function.__name__.lower().replace("_", "-"),
-            version=version,
-            summary=summary or _first_line(function),
-            authors=authors,
-            licence=licence,
-            reference=reference,
-            pretrained_on=pretrained_on,
-            row_independent=row_independent,
-        )
-        config = _make_config(function, hyperparameters, defaults)
-        config()  # validates the defaults
-        return type(
-            function.__name__,
-            (FunctionModel,),
-            {
-                # The class takes the function's place, so that pickle finds it there.
-                "__module__": function.__module__,
-                "__qualname__": function.__qualname__,
-                "__doc__": function.__doc__,
-                "info": info,
-                "Config": config,
-                "presets": dict(presets or {}),
-                "encoding": encoding,
-                "function": staticmethod(function),
-                "fields": tuple(hyperparameters),
-            },
-        )
+        fields = _hyperparameters(function, GradientConfig)
+        config = _make_config(function, FunctionConfig, fields, defaults)
+        made = _make_class(function, FunctionModel, config, fields, said, encoding, presets)
+        return cast(type[FunctionModel], made)
 
     return decorate
 
 
-def _hyperparameters(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+def estimator(
+    without_parentheses: object = None,
+    /,
+    *,
+    encoding: str | None = None,
+    name: str | None = None,
+    version: str = "1",
+    summary: str | None = None,
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    authors: tuple[str, ...] = (),
+    licence: str = "",
+    reference: str = "",
+    pretrained_on: str = "",
+) -> Callable[[Callable[..., Any]], type[FunctionEstimator]]:
+    """Make an estimator of the function below, which returns one of scikit-learn's kind.
+
+    For classes that has ``fit(items, class_ids)`` and ``predict_proba`` or ``decision_function``;
+    for labels the same, one fitted for each label on the items where it is known; for quantities
+    ``fit(items, values)`` and ``predict``, one for each quantity. What it draws from NumPy's global
+    generator, as with ``random_state=None``, is the seed's own.
+
+    Args:
+        without_parentheses: Nothing: what a forgotten ``(encoding=...)`` puts here is refused.
+        encoding: What ``fit`` is handed, as in `Estimator.encoding`; it must be given.
+        name: As in ``--model NAME``; the function's name by default, ``-`` for ``_``.
+        version: Changes whenever a score could.
+        summary: One line; the first of the docstring by default.
+        presets: Named configurations: ``{"forest-500": {"trees": 500}}``.
+        authors: For the record.
+        licence: For the record.
+        reference: For the record.
+        pretrained_on: What it has seen before the training items.
+
+    Returns:
+        A decorator that puts a class of the contract `Estimator` in the function's place.
+
+    Raises:
+        PluginError: No encoding is given, or a parameter has no default.
+        pydantic.ValidationError: A default or a word of the description is out of its bounds.
+    """
+    if without_parentheses is not None or encoding is None:
+        raise PluginError(
+            "@codonbench.estimator lacks an encoding; expected one by its name, as in "
+            '@codonbench.estimator(encoding="text")'
+        )
+    said = {
+        "name": name,
+        "version": version,
+        "summary": summary,
+        "authors": authors,
+        "licence": licence,
+        "reference": reference,
+        "pretrained_on": pretrained_on,
+    }
+
+    def decorate(function: Callable[..., Any]) -> type[FunctionEstimator]:
+        fields = _hyperparameters(function, BaseConfig)
+        config = _make_config(function, EstimatorConfig, fields, {})
+        made = _make_class(function, FunctionEstimator, config, fields, said, encoding, presets)
+        return cast(type[FunctionEstimator], made)
+
+    return decorate
+
+
+def _make_class(
+    function: Callable[..., Any],
+    base: type,
+    config: type[BaseConfig],
+    fields: Mapping[str, Any],
+    said: Mapping[str, Any],
+    encoding: str,
+    presets: Mapping[str, Mapping[str, Any]] | None,
+) -> Any:
+    """Return the class that takes a function's place."""
+    config()  # validates the defaults
+    info = {
+        **said,
+        "name": said["name"] or function.__name__.lower().replace("_", "-"),
+        "summary": said["summary"] or _first_line(function),
+    }
+    return type(
+        function.__name__,
+        (base,),
+        {
+            # The class takes the function's place, so that pickle finds it there.
+            "__module__": function.__module__,
+            "__qualname__": function.__qualname__,
+            "__doc__": function.__doc__,
+            "info": ModelInfo(**info),
+            "Config": config,
+            "presets": dict(presets or {}),
+            "encoding": encoding,
+            "function": staticmethod(function),
+            "fields": tuple(fields),
+        },
+    )
+
+
+def _hyperparameters(
+    function: Callable[..., Any], harness: type[BaseConfig]
+) -> dict[str, tuple[Any, Any]]:
     """Return type and default of each parameter after the task."""
     owner = f"function {function.__name__}"
     parameters = list(inspect.signature(function).parameters.values())
@@ -189,7 +362,7 @@ def _hyperparameters(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]
                 f"{owner}: parameter {field!r} has no default; "
                 f"expected one that a run may use, as in {field}=64"
             )
-        if field in GradientConfig.model_fields:
+        if field in harness.model_fields:
             raise PluginError(
                 f"{owner}: {field!r} is the harness's own field, not the function's; "
                 f"give its default to the decorator: @codonbench.model({field}=...)"
@@ -202,18 +375,17 @@ def _hyperparameters(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]
 
 def _make_config(
     function: Callable[..., Any],
+    base: type[BaseConfig],
     hyperparameters: dict[str, tuple[Any, Any]],
     defaults: dict[str, Any],
-) -> type[FunctionConfig]:
+) -> type[BaseConfig]:
     """Return the class of configurations: the harness's fields with `defaults`, and one's own."""
     fields: dict[str, Any] = dict(hyperparameters)
     for field, default in defaults.items():
         known = copy(GradientConfig.model_fields[field])
         known.default = default
         fields[field] = (known.annotation, known)
-    config = create_model(
-        "Config", __base__=FunctionConfig, __module__=function.__module__, **fields
-    )
+    config = create_model("Config", __base__=base, __module__=function.__module__, **fields)
     config.__qualname__ = f"{function.__qualname__}.Config"
     return config
 
