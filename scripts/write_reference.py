@@ -235,9 +235,9 @@ def functions(found: dict[str, Callable[..., Any]]) -> str:
     return "\n\n".join(filter(None, parts))
 
 
-def decorator() -> str:
-    """Return the description of `codonbench.model`."""
-    doc = doc_of(codonbench.model)
+def decorator(function: Callable[..., Any]) -> str:
+    """Return the description of a decorator, `codonbench.model` or `codonbench.estimator`."""
+    doc = doc_of(function)
     rows = [
         (
             code(parameter.name),
@@ -245,7 +245,7 @@ def decorator() -> str:
             "" if parameter.default is parameter.empty else code(repr(parameter.default)),
             doc.sections["Args"].pop(parameter.name, ""),
         )
-        for parameter in inspect.signature(codonbench.model).parameters.values()
+        for parameter in inspect.signature(function).parameters.values()
     ]
     columns = ("argument", "type", "default", "meaning")
     return f"{doc.text}\n\n{table(columns, rows)}\n\n{lines(doc.details())}"
@@ -433,7 +433,7 @@ def page() -> str:
         checks={name: getattr(testing, name) for name in testing.__all__},
         classes=classes,
         functions=functions,
-        decorator=decorator,
+        decorator=lambda name: decorator(getattr(codonbench, name)),
         encodings=encoding_table,
         model_checks=model_checks,
         values=values,
