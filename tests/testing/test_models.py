@@ -364,7 +364,7 @@ CASES = [
     (SpoiltPreset, "identity", ["'sound-fast'", "learning_rate is -1", "greater than 0"]),
     (SpoiltPresetName, "identity", ["'Sound Fast'"]),
     (Lossy, "config", ["'widths'", "(64, 32)", "[64, 32]"]),
-    (Opaque, "config", ["PydanticSerializationError", "object"]),
+    (Opaque, "config", ["'thing'", "object", "which a record cannot hold"]),
     (Elsewhere, "encoding", ["'protein_onehot'", "it offers codon_index"]),
     (NoModule, "build", ["returned function", "expected a torch.nn.Module"]),
     (Raises, "build", ["ValueError: the fuse blew", "(test_models.py:"]),

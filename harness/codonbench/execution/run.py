@@ -355,7 +355,7 @@ def run(
         PluginError: A metric or a hook failed.
     """
     for run_spec in job.run_specs:
-        registry.tell("run_started", run_spec=run_spec)
+        registry.ask("run_started", run_spec=run_spec)
     if issubclass(job.entry.cls, Reference):
         runs = compute(job)
     else:
@@ -496,8 +496,8 @@ def _tell(registry: Registry, record: RunRecord, trajectory: Trajectory) -> None
     """Tell the plugins of a run; it is stored already, so that none of them can lose it."""
     if registry.manager.hook.snapshot_taken.get_hookimpls():
         for index in range(len(trajectory.pairs)):
-            registry.tell("snapshot_taken", trajectory=trajectory, index=index)
-    registry.tell("run_finished", record=record)
+            registry.ask("snapshot_taken", trajectory=trajectory, index=index)
+    registry.ask("run_finished", record=record)
 
 
 def train_here(

@@ -52,6 +52,7 @@ class Entry:
     name: str
     origin: Origin
     file: str
+    version: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,6 @@ class ModelEntry(Entry):
     cls: ModelClass
     preset: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
-    @property
-    def version(self) -> str:
-        """The model's."""
-        return self.cls.info.version
-
 
 @dataclass(frozen=True)
 class TaskEntry(Entry):
@@ -73,22 +69,12 @@ class TaskEntry(Entry):
 
     task: Task
 
-    @property
-    def version(self) -> str:
-        """The task's."""
-        return self.task.version
-
 
 @dataclass(frozen=True)
 class MetricEntry(Entry):
     """A metric."""
 
     metric: Metric
-
-    @property
-    def version(self) -> str:
-        """The metric's."""
-        return self.metric.version
 
 
 @dataclass(frozen=True)
@@ -153,10 +139,12 @@ class Kind:
         self.check(plugin)
         cls = plugin if isinstance(plugin, type) else type(plugin)
         origin, file = _describe_origin(cls, module, owner)
-        named = plugin.info.name if self.name == "model" else plugin.name
-        yield self.entry(named, origin, file, plugin)
+        info = plugin.info if self.name == "model" else plugin
+        version = getattr(info, "version", "")  # a protocol has none
+        yield self.entry(info.name, origin, file, plugin, version=version)
         for preset, values in plugin.presets.items() if self.name == "model" else ():
-            yield self.entry(preset, origin, file, plugin, MappingProxyType(dict(values)))
+            settings = MappingProxyType(dict(values))
+            yield self.entry(preset, origin, file, plugin, settings, version=version)
 
 
 # Where a plugin comes from
@@ -382,6 +370,12 @@ def _check_config(cls: type[BaseConfig], values: Mapping[str, Any], owner: str) 
         }:
             return  # a field without a default: --set gives it
         raise PluginError(str(error)) from error
+    check_survives_json(config, owner)
+
+
+def check_survives_json(config: BaseConfig, owner: str) -> None:
+    """Raise PluginError where a field is not what it was once written to a record and read."""
+    cls = type(config)
     for name in cls.model_fields:
         value = getattr(config, name)
         try:

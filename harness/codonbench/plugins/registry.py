@@ -235,14 +235,6 @@ class Registry:
                 raise PluginError(f"metric {entry.name!r} failed: {error!r}") from error
         return found
 
-    def tell(self, hook: str, **facts: object) -> None:
-        """Call a lifecycle hook of every plugin that has it.
-
-        Raises:
-            PluginError: One of them failed; names it.
-        """
-        self.ask(hook, **facts)
-
     def ask(self, hook: str, **facts: object) -> list[Any]:
         """Call a hook of every plugin that has it; return their answers, less those None.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable
 from itertools import chain
@@ -12,6 +11,7 @@ import torch
 from codonbench.contracts import BaseConfig, ModelInfo, Name
 from codonbench.data.encodings import canonical
 from codonbench.errors import ConfigError
+from codonbench.plugins.entries import check_survives_json
 from codonbench.plugins.failures import last_line
 from codonbench.testing.checks import Checks, Verdict, failed, misfit, passed, warning
 from codonbench.testing.environment import generators, settings
@@ -50,16 +50,7 @@ def survives_json(subject: Subject) -> Verdict:
     config = subject.config
     if not isinstance(config, BaseConfig):
         return failed(f"Config is {type(config).__name__}; expected a subclass of BaseConfig")
-    written = json.dumps(config.model_dump(mode="json"), allow_nan=False)
-    read = type(config).model_validate(json.loads(written))
-    for field in type(config).model_fields:
-        before, after = getattr(config, field), getattr(read, field)
-        if before != after or type(before) is not type(after):
-            return failed(
-                f"field {field!r} is {before!r}, and {after!r} once written to JSON and read "
-                "back; give it a type that JSON can carry, such as int, float, str or a tuple, and "
-                "a default of that type"
-            )
+    check_survives_json(config, "its configuration")
     return passed()
 
 
