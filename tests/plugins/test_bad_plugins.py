@@ -240,7 +240,7 @@ def test_a_preset_with_a_field_that_does_not_exist(install):
 @pytest.mark.parametrize(
     ("registered", "says"),
     [
-        ("3", "given 3 (int); expected a subclass of Model or Reference"),
+        ("3", "given 3 (int); expected a subclass of Model, Estimator or Reference"),
         ("None", "given None; expected a subclass"),
         ("Perceptron(None)", "register the class itself: register(Perceptron)"),
         ("torch.nn.Linear", "given the class Linear; expected a subclass of Model"),
