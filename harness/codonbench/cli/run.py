@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from codonbench.api import Executor
-from codonbench.cli import FAILED, INTERRUPTED, suites
+from codonbench.cli import FAILED, INTERRUPTED
 from codonbench.cli.console import messages, output, say, terminal_kept
 from codonbench.cli.options import (
     RESULTS,
@@ -23,7 +22,6 @@ from codonbench.cli.options import (
     selection,
     with_options_of,
 )
-from codonbench.cli.progress import RunDisplay
 from codonbench.contracts.run_spec import (
     RunOptions,
     RunRequest,
@@ -33,8 +31,9 @@ from codonbench.contracts.run_spec import (
 )
 from codonbench.data.cache import is_offline
 from codonbench.errors import ConfigError, StoreError
-from codonbench.execution.run import Outcome
-from codonbench.records.store import Store
+
+if TYPE_CHECKING:
+    from codonbench.execution.run import Outcome
 
 
 @with_options_of(
@@ -85,12 +84,20 @@ def run(
     if values["model"] is not None and suite is not None:
         raise ConfigError("give --model or --suite, not both: a suite names its own models")
     request, options = _request(ctx, values), _options(values)
+    from codonbench.cli import suites  # from here on, what `bench run --help` need not
+
     chosen = None if suite is None else suites.chosen_suite(ctx, suite, request)
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
+    # Workers come up while this process reads plugins and data; the rest is loaded in that time.
+    from codonbench.api import Executor
+
     ctx.with_resource(terminal_kept())  # before workers inherit it
     executor = Executor(options, request, load_plugins, selection())
     ctx.call_on_close(executor.close)
+    from codonbench.cli.progress import RunDisplay
+    from codonbench.records.store import Store
+
     lines = sys.stdout if as_json else None
     live = lines is None or not lines.isatty()  # a bar would run through the lines
     follow = partial(RunDisplay, lines=lines, live=live, debug=debug())

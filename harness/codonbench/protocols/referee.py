@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,9 @@ from codonbench.contracts.run_spec import RunSpec
 from codonbench.data.relabelling import Relabelling, hidden_generator, relabelling
 from codonbench.data.stream import BatchClock, Stream
 from codonbench.errors import OutOfTurnError
-from codonbench.records.unfinished import Checkpoints, Progress
+
+if TYPE_CHECKING:  # it locks files, which who lists protocols need not
+    from codonbench.records.unfinished import Checkpoints, Progress
 
 IntArray = npt.NDArray[np.int64]
 
@@ -528,6 +530,8 @@ class RefereeGroup:
         if not referee.may_be_at(position):
             raise OutOfTurnError(f"is at {position}")
         if self._checkpoints is not None and referee.pairs:
+            from codonbench.records.unfinished import Progress
+
             progress = Progress(
                 position=position,
                 pairs=np.asarray(referee.pairs, dtype=np.int64),
