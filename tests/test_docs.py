@@ -14,6 +14,7 @@ import pytest
 
 import codonbench
 from codonbench.cli import main as cli
+from samples import run_here
 
 ROOT = Path(__file__).resolve().parent.parent
 README, FIRST_MODEL = ROOT / "README.md", ROOT / "docs" / "first-model.md"
@@ -117,6 +118,7 @@ def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | N
     patch.chdir(place)
     patch.setenv("CODONBENCH_CACHE", str(place / "cache"))
     patch.setenv("CODONBENCH_WORKERS", "0")
+    patch.setattr("codonbench.testing.apart.run_apart", run_here)
     patch.setattr("sys.argv", words)
     with pytest.raises(SystemExit) as ended:
         cli.main()

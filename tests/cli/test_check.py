@@ -5,10 +5,9 @@ import re
 import textwrap
 
 import pytest
-from pydantic_core import to_json
 
-from codonbench.testing.apart import CLOCK
 from codonbench.testing.checks import Report
+from samples import run_here
 
 SOUND = """
 import torch
@@ -39,12 +38,6 @@ def with_build(code):
 @pytest.fixture
 def here(monkeypatch):
     """Have the checks made in this process, where the other is beside the point."""
-
-    def run_here(function, argument):
-        said = []
-        function(said.append, json.loads(to_json(argument)))
-        yield from (message for message in said if message[0] != CLOCK)
-
     monkeypatch.setattr("codonbench.testing.apart.run_apart", run_here)
 
 

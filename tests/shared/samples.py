@@ -1,9 +1,16 @@
-"""A small task and a machine that several folders' tests speak of, found by ``import samples``."""
+"""What tests of several folders speak of or stand in for, found by ``import samples``."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic_core import to_json
+
 from codonbench.contracts import EvaluationSet, Input, Target, TaskSpec
 from codonbench.contracts.provenance import Machine
+from codonbench.testing.apart import CLOCK, Message, Send
 
 WORDS_TASK = TaskSpec(
     name="toy",
@@ -40,3 +47,10 @@ def machine(**changes: object) -> Machine:
         "tf32": False,
     }
     return Machine.model_validate(facts | changes)
+
+
+def run_here(function: Callable[[Send, Any], None], argument: Any) -> Iterator[Message]:
+    """Yield what `run_apart` would, from this process: nothing else has to import PyTorch."""
+    said: list[Message] = []
+    function(said.append, json.loads(to_json(argument)))
+    yield from (message for message in said if message[0] != CLOCK)
