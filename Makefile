@@ -62,6 +62,7 @@ audit: $(BIN)/bench ## Run three committed records again and compare; SEED=1: th
 official: $(BIN)/bench ## Make every official row: DATA=path/to/human_cds.fa.gz adds the real ORFs
 	$(BIN)/bench run --exclusive --suite official $(OFFICIAL)
 	$(if $(DATA),$(BIN)/bench run --exclusive --suite official $(OFFICIAL) --data $(DATA))
+	$(BIN)/bench run --exclusive --suite supervised $(OFFICIAL)
 	$(BIN)/bench leaderboard $(OFFICIAL)
 
 clean: ## Remove the virtual environment and what was built

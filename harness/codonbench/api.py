@@ -333,14 +333,23 @@ def board(*folders: str | Path) -> Board:
     It prints as Markdown tables, and its fields hold every figure.
 
     Raises:
-        StoreError: There is no such folder.
+        StoreError: There is no such folder, or test outputs in it are damaged.
     """
     from codonbench.ranking.board import build_board
+    from codonbench.ranking.items import gather_tested
+    from codonbench.records.store import Store
     from codonbench.report.markdown import PrintedBoard
 
-    found = [record for folder in folders or ("runs",) for record in load_records(folder)]
-    board = build_board(found, _load((), (), own_only=False).known_tasks)
-    return PrintedBoard(**dict(board))
+    registry, found = _load((), (), own_only=False), {}
+    for folder in map(Path, folders or ("runs",)):
+        found[folder] = load_records(folder)
+    tested = gather_tested(
+        [(Store(folder), records) for folder, records in found.items()],
+        registry.known_metrics,
+        registry.known_tasks,
+    )
+    everything = [record for records in found.values() for record in records]
+    return PrintedBoard(**dict(build_board(everything, registry.known_tasks, tested)))
 
 
 def _check(further: Mapping[str, Any], given: bool, file: Path | None) -> None:

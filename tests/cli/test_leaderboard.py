@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 END = "<!-- leaderboard:end -->"
@@ -186,3 +187,57 @@ def test_the_board_needs_no_model(bench, folder):
     answer = bench("-p", "no:codonbench_models", *BOARD)
     assert answer.code == 0
     assert "rows: 2, tables: 1" in answer.out
+
+
+# Test outputs
+
+
+@pytest.fixture
+def tested(bench, tmp_path):
+    """Three seeds of a model and of a reference row on a small table; returns the folder."""
+    rng = np.random.default_rng(0)
+    rows = ["a,b,label,split"]
+    for i in range(90):
+        split = ("train", "train", "test")[i % 3]
+        rows.append(f"{rng.normal() + i % 2:.3f},{rng.normal():.3f},{i % 2},{split}")
+    (tmp_path / "mine.csv").write_text("\n".join(rows) + "\n")
+    for model in ("linear", "majority"):
+        words = ("--model", model, "--data", "mine.csv", "--seeds", "0-2", "--results", "r")
+        assert bench("run", *words).code == 0
+    return tmp_path / "r"
+
+
+def test_rows_are_compared_over_items_with_or_without_trajectories(bench, tested):
+    assert "7 files of test outputs" in bench("leaderboard", "--results", tested).out
+    page = (tested / "board" / "README.md").read_text()
+    assert "over seeds and 30 test items" in page
+    assert "Gain: over majority" in page
+    (row,) = json.loads((tested / "board" / "leaderboard.json").read_text())["tables"][0]["rows"]
+    assert row["tier"] == 1
+    assert row["gain"]["low"] < row["gain"]["value"] == row["means"]["mcc"]["value"]
+    shutil.rmtree(tested / "trajectories")
+    assert bench("leaderboard", "--results", tested, "--check").code == 0
+    (targets,) = (tested / "outputs").glob("targets-*.npz")
+    targets.unlink()  # as of a task whose targets may not be shared
+    assert bench("leaderboard", "--results", tested, "--check").code == 3
+
+
+def test_outputs_that_do_not_fit_their_record_are_refused(bench, tested):
+    bench("leaderboard", "--results", tested)
+    outputs = sorted((tested / "outputs").glob("linear-*.npz"))
+    with np.load(outputs[0]) as file:
+        arrays = dict(file)
+    np.savez(outputs[0], **arrays | {"outputs": arrays["outputs"][:, ::-1]})
+    answer = bench("leaderboard", "--results", tested)
+    assert answer.code == 2
+    assert f"test outputs of {outputs[0].stem} give mcc" in answer.err
+
+
+def test_outputs_of_records_that_are_gone_go_too_and_nothing_else(bench, tested):
+    bench("leaderboard", "--results", tested)
+    (tested / "outputs" / "notes.npz").write_bytes(b"mine")
+    for path in (*tested.glob("majority-*.json"), *tested.glob("linear-s0-*.json")):
+        path.unlink()
+    bench("leaderboard", "--results", tested)
+    kept = sorted(path.name.split("-")[0] for path in (tested / "outputs").iterdir())
+    assert kept == ["linear", "linear", "notes.npz", "targets"]

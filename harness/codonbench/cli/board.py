@@ -20,13 +20,13 @@ from codonbench.cli.options import (
     board_folder,
     load_plugins,
 )
-from codonbench.contracts import Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.data.cache import cache_folder
 from codonbench.errors import StaleError, StoreError, UsageError
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import Board, Row, Table, board_with_outputs, build_board
+from codonbench.ranking.items import gather_tested
 from codonbench.records.files import visible, write_atomically
 from codonbench.records.store import BadRecord, Store
 from codonbench.report import markdown
@@ -138,8 +138,7 @@ def _board(
     store = Store(results)
     store.insist_on_folder()
     found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
-    metrics = {name: entry.metric for name, entry in registry.metrics.items()}
-    board, outputs = board_with_outputs(store, found, registry.known_tasks, metrics)
+    board, outputs = board_with_outputs(store, found, registry.known_tasks, registry.known_metrics)
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
@@ -201,7 +200,7 @@ _SHORTEST_NAME, _GAP = 12, 3
 
 
 def print_tables_of(
-    records: Sequence[RunRecord], store: Store, against: Store | None, tasks: Mapping[str, Task]
+    records: Sequence[RunRecord], store: Store, against: Store | None, registry: Registry
 ) -> None:
     """Print the tables in which `records` count, their own rows in bold.
 
@@ -209,18 +208,26 @@ def print_tables_of(
         records: The runs just made or reused.
         store: The folder they are in; what else is there is ranked with them.
         against: A folder of other records to rank them with, read only.
-        tasks: By name, those that say how their rows are ranked.
+        registry: For tasks, which say how rows are ranked, and metrics.
     """
     finished = [record for record in records if record.status in FINISHED]
     mine = {_row_of(record) for record in finished}
+    shown = {row[:2] for row in mine}
     found = [record for record in store.scan() if isinstance(record, RunRecord)]
+    others: list[RunRecord] = []
     if against is not None:  # where it holds the same row, the one just made speaks
         own = {_row_of(record) for record in found}
-        others = (record for record in against.scan() if isinstance(record, RunRecord))
-        found += [record for record in others if _row_of(record) not in own]
-    board = build_board(found, tasks)
+        there = (record for record in against.scan() if isinstance(record, RunRecord))
+        others = [record for record in there if _row_of(record) not in own]
+    folders = [(store, found), *([] if against is None else [(against, others)])]
+    tested = gather_tested(
+        [(folder, [r for r in own if _row_of(r)[:2] in shown]) for folder, own in folders],
+        registry.known_metrics,
+        registry.known_tasks,
+    )
+    board = build_board([*found, *others], registry.known_tasks, tested)
     for table in board.tables:
-        if (table.key, table.device) in {row[:2] for row in mine}:
+        if (table.key, table.device) in shown:
             _print_table(table, mine)
     for table in board.tables:
         _print_contrasts(table, mine)

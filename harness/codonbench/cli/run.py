@@ -118,7 +118,7 @@ def run(
         from codonbench.cli.board import print_tables_of  # takes a second: SciPy
 
         others = Store(against) if against else None
-        print_tables_of(records, Store(options.results), others, executor.registry.known_tasks)
+        print_tables_of(records, Store(options.results), others, executor.registry)
         where = "" if options.results == RESULTS else f" --results {options.results}"
         say(
             f"\nrecords are in {options.results}; to see one: "

@@ -212,6 +212,11 @@ class Registry:
         """The tasks themselves, by name."""
         return {name: entry.task for name, entry in self.tasks.items()}
 
+    @property
+    def known_metrics(self) -> dict[str, Metric]:
+        """The metrics themselves, by name."""
+        return {name: entry.metric for name, entry in self.metrics.items()}
+
     def metric(self, name: str) -> MetricEntry:
         """Return the metric called `name`; raises as `model` does."""
         return self._find(self.metrics, name, "metric")

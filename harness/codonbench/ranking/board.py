@@ -167,8 +167,8 @@ def board_with_outputs(
     Raises:
         StoreError: A file or a trajectory is damaged, or does not fit its record.
     """
-    tested, files = gather_tested(store, found, metrics, tasks)
-    board = build_board(found, tasks, tested)
+    tested = gather_tested([(store, found)], metrics, tasks)
+    board, files = build_board(found, tasks, tested), dict(tested.files)
     for table in board.tables:
         if table.figures is not None and not table.shares_targets:
             path, content = figures_file(store, table.figures)

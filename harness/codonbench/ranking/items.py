@@ -117,29 +117,26 @@ class Tested:
         metrics: By name.
         outputs: By run id.
         kept: Figures that were made where the targets lie, by `TableFigures.inputs`.
+        files: As `codonbench.records.test_outputs.gather` has them.
     """
 
     metrics: Mapping[str, Metric]
     outputs: Mapping[str, ItemOutputs]
     kept: Mapping[str, TableFigures] = field(default_factory=dict)
+    files: Mapping[Path, bytes | None] = field(default_factory=dict)
 
 
 def gather_tested(
-    store: Store,
-    found: Iterable[RunRecord | BadRecord],
+    folders: Iterable[tuple[Store, Iterable[RunRecord | BadRecord]]],
     metrics: Mapping[str, Metric],
     tasks: Mapping[str, Task],
-) -> tuple[Tested, dict[Path, bytes | None]]:
-    """Return what the runs of a results folder answered, and the files that hold it.
+) -> Tested:
+    """Return what the runs of results folders answered.
 
     Args:
-        store: The results folder.
-        found: What is in it.
-        metrics: By name.
-        tasks: By name.
-
-    Returns:
-        What runs answered; and as `codonbench.records.test_outputs.gather` has them, the files.
+        folders: Each with what is in it.
+        metrics: All, by name.
+        tasks: All, by name.
 
     Raises:
         StoreError: A file or a trajectory is damaged.
@@ -149,16 +146,24 @@ def gather_tested(
         task = task_of(record, tasks)
         return task is not None and task.shares_targets
 
-    records = [r for r in found if isinstance(r, RunRecord) and r.status in FINISHED]
-    outputs, files = gather(store, records, shares_targets)
-    kept = {}
-    for path in sorted((store.folder / FOLDER).glob("figures-*.json")):
-        try:
-            figures = TableFigures.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError) as error:
-            raise StoreError(f"{path} holds no figures of a table; delete it") from error
-        kept[figures.inputs] = figures
-    return Tested(metrics, outputs, kept), files
+    outputs: dict[str, ItemOutputs] = {}
+    kept: dict[str, TableFigures] = {}
+    files: dict[Path, bytes | None] = {}
+    for store, found in folders:
+        records = [r for r in found if isinstance(r, RunRecord) and r.status in FINISHED]
+        own, written = gather(store, records, shares_targets)
+        outputs, files = own | outputs, files | written
+        for path in sorted((store.folder / FOLDER).glob("figures-*.json")):
+            figures = _read_figures(path)
+            kept[figures.inputs] = figures
+    return Tested(metrics, outputs, kept, files)
+
+
+def _read_figures(path: Path) -> TableFigures:
+    try:
+        return TableFigures.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise StoreError(f"{path} holds no figures of a table; delete it") from error
 
 
 def figures_file(store: Store, figures: TableFigures) -> tuple[Path, bytes]:
