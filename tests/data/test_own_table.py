@@ -212,7 +212,7 @@ def test_items_in_two_splits_are_counted_with_those_of_another_class():
 
 
 def test_labels_are_counted_and_quantities_have_a_range(opened):
-    *_, labels = opened("sequence,a,b\nACGT,0,1\nACGA,1,\nACGC,1,1\n", target="a,b")
+    *_, labels = opened("sequence,a,b\nACGT,0,1\nACGA,1,NA\nACGC,1,1\n", target="a,b")
     assert {"a: 2 of 3", "b: 2 of 2", "1 of 6 targets are missing"} <= set(labels.report)
     *_, quantities = opened("sequence,y\nACGT,0.5\nACGA,1.5\nACGC,4\n")
     assert "y: 0.5 to 4, mean 2" in quantities.report
@@ -272,6 +272,9 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
         (TABLE + "ACGN,1\n", {"ambiguous": "refuse"}, ["line 18", "'N' as letter 4"]),
         (TABLE + ",1\n", {}, ["line 18", "'sequence'", "empty"]),
         (TABLE + "ACGT,\n", {}, ["line 18", "'label'", "a class"]),
+        (TABLE + "ACGT,NA\n", {}, ["line 18", "'NA'", "a class"]),
+        ("ACGT" * 50_000 + ",1\n" + ROWS, {}, ["line 1", "no header"]),
+        ("sequence,label\n" + "ACGT,0\nACGT,1\n" * 3, {}, ["1 group", "equal items"]),
         (TABLE + "ACGT,high\n", {"kind": "quantities"}, ["line 18", "'high'", "number"]),
         ("sequence,label\nMKV7L,0\n", {}, ["line 2", "'7'", "alphabet="]),
         (TABLE + "ACGE,1\n", {}, ["line 18", "'E' as letter 4"]),
@@ -315,6 +318,16 @@ def test_files_of_other_forms_are_refused_by_line(opened, write, name, text, wor
     with pytest.raises(DataError) as caught:
         opened(text, name, **({"target": "label"} if name == "m.fa" else {}))
     assert [word for word in [name, *words] if word not in str(caught.value)] == []
+
+
+def test_columns_of_parquet_that_are_no_numbers_are_named(opened):
+    frame = pd.DataFrame({"g": list("xyz"), "h": [[1], [2], [3]], "label": list("aba")})
+    frame[["g", "label"]].to_parquet("g.parquet")
+    with pytest.raises(DataError, match=r"g\.parquet, column 'g': got .*string; expected numbers"):
+        opened(None, "g.parquet", target="label", features="g")
+    frame[["h", "label"]].to_parquet("h.parquet")
+    with pytest.raises(DataError, match=r"h\.parquet, column 'h': got list"):
+        opened(None, "h.parquet")
 
 
 def test_a_name_without_a_label_is_refused(opened, write):

@@ -149,7 +149,10 @@ def open_table(
     )
     everything = np.zeros(0, dtype=np.int64)
     parts = {split: dataset.splits.get(split, everything) for split in ("validation", "test")}
-    completed(Split(dataset.splits["train"], **parts), dataset, 0)  # that it can be cut
+    try:  # that it can be cut
+        completed(Split(dataset.splits["train"], **parts), dataset, 0)
+    except DataError as error:
+        raise DataError(f"{files.first}: {error}; equal items count as one") from error
     recorded = TableOptions(**{f: getattr(options, f) for f in TableOptions.model_fields})
     return table_task(name, recorded, [metric.name for metric in metrics]), recorded, dataset
 

@@ -20,6 +20,7 @@ from codonbench.contracts import UNKNOWN, Features, Items, Sequences, SequenceTu
 from codonbench.contracts.dataset import letter_table
 from codonbench.contracts.task import TargetKind
 from codonbench.data.table_files import (
+    MISSING,
     MOST_ROWS,
     SPLIT_NAMES,
     Chunk,
@@ -271,7 +272,7 @@ class _Reader:
         """Return the class of each cell as `table` numbers it, or by first appearance till then."""
         codes, (column,) = self._codes, self._form.targets
         for name in dict.fromkeys(cells):
-            if not name or (self._form.classes and name not in codes):
+            if name not in codes and (self._form.classes or name in MISSING):
                 known = self._form.classes
                 expected = f"one of {', '.join(known)}" if known else "a class"
                 raise chunk.error(cells.index(name), column, repr(name), expected)
@@ -280,11 +281,11 @@ class _Reader:
 
     def _read_numbers(self, chunk: Chunk, column: str) -> npt.NDArray[np.float32]:
         cells = chunk.frame[column].to_numpy(dtype=object)
-        empty = cells == ""
+        empty = np.isin(cells.astype(str), MISSING)
         try:
             values = np.where(empty, "nan", cells).astype(np.float32)
         except ValueError:
-            row = next(i for i, cell in enumerate(cells) if cell and not is_number(cell))
+            row = next(i for i, cell in enumerate(cells) if not (empty[i] or is_number(cell)))
             raise chunk.error(row, column, repr(cells[row]), "a number or nothing") from None
         allowed = np.isin(values, (0, 1)) if self._form.kind == "labels" else np.isfinite(values)
         if not (allowed | empty).all():

@@ -49,6 +49,9 @@ SUFFIXES = tuple(
 ID_NAMES = ("id", "seq_id", "sequence_id", "name", "accession", "header")
 """What a column of the rows' names may be called, in either case."""
 
+MISSING = ("", "NA", "NaN", "nan")
+"""Cells of a target that is not known."""
+
 _CHUNK_CHARACTERS = 1 << 25  # about as many are Python strings at a time
 MOST_ROWS = 100_000
 _LONGEST_HEADER = 1 << 24
@@ -323,7 +326,10 @@ def _header(path: Path, file: io.TextIOWrapper) -> tuple[str, list[str]]:
     if not line.strip():
         raise DataError(f"{path}: empty; expected a header with the names of the columns")
     separator = max("\t,;", key=line.count)
-    names = [name.strip() for name in next(csv.reader([line], delimiter=separator))]
+    try:
+        names = [name.strip() for name in next(csv.reader([line], delimiter=separator))]
+    except csv.Error:  # of a cell that is too long for a name
+        names = line.split(separator)
     if looks_like_data(names):
         raise DataError(
             f"{path}, line 1: no header, but {', '.join(name[:32] for name in names[:6])}; add a "
@@ -446,10 +452,10 @@ def _parquet_chunks(
     for batch in file.iter_batches(batch_size=rows, columns=[*columns, *numbers]):
         arrays: dict[str, npt.NDArray[Any]] = {}
         for name in columns:
-            text = batch.column(name).cast(pa.string()).fill_null("")
+            text = _cast(path, name, batch, pa.string(), "text or numbers").fill_null("")
             arrays[name] = np.array(text.to_pylist(), dtype=object)
         for name in numbers:
-            values = batch.column(name).cast(pa.float32())
+            values = _cast(path, name, batch, pa.float32(), "numbers")
             if values.null_count:
                 row = values.is_null().to_pylist().index(True)
                 raise DataError(
@@ -458,6 +464,20 @@ def _parquet_chunks(
             arrays[name] = values.to_numpy()
         yield Chunk(path, pd.DataFrame(arrays), first, "row")
         first += len(batch)
+
+
+def _cast(path: Path, name: str, batch: Any, kind: Any, expected: str) -> Any:
+    """Return a column as another type."""
+    import pyarrow as pa
+
+    column = batch.column(name)
+    try:
+        return column.cast(kind, safe=False)
+    except pa.ArrowException as error:
+        words = " ".join(str(error).split())
+        raise DataError(
+            f"{path}, column {name!r}: got {column.type}; expected {expected} ({words})"
+        ) from error
 
 
 def _first_rows(file: Any, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:

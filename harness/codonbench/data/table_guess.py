@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from codonbench.contracts import MetricName, TaskOptions
 from codonbench.contracts.task import DNA, PROTEIN, RNA, Ambiguous, TargetKind
 from codonbench.data.table import AMBIGUOUS, TableFormat
-from codonbench.data.table_files import ID_NAMES, SPLIT_NAMES, TableFiles, is_number
+from codonbench.data.table_files import ID_NAMES, MISSING, SPLIT_NAMES, TableFiles, is_number
 from codonbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -261,14 +261,18 @@ class _Guess:
             for chunk in self._files.chunks(path, targets):
                 for name in targets:
                     values.update(chunk.frame[name].unique())
-                numbers = values - {""}
+                numbers = values - {*MISSING}
                 if not all(map(is_number, numbers)):
                     return "classes" if len(targets) == 1 else self._no_kind(targets)
                 if any(float(cell) % 1 for cell in numbers) or len(numbers) > MOST_CLASSES:
                     return "quantities"
         if len(targets) == 1:
             return "classes"
-        return "labels" if {float(cell) for cell in values - {""}} <= {0.0, 1.0} else "quantities"
+        return (
+            "labels"
+            if {float(cell) for cell in values - {*MISSING}} <= {0.0, 1.0}
+            else "quantities"
+        )
 
     def _no_kind(self, targets: Sequence[str]) -> TargetKind:
         raise DataError(
