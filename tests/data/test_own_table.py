@@ -201,6 +201,12 @@ def test_equal_items_are_found_by_brute_force_too():
         ]
 
 
+def test_equal_items_are_numbered_alike_in_every_process():
+    items = Sequences.of(["GG", "AA", "CC", "TA", "TT", "AA"], "ACGT")
+    same, _ = duplicates(Table(items, np.zeros(6, dtype=np.int64), ("a",)), "ACGT")
+    assert same.tolist() == [0, 1, 0, 2, 1, 1]
+
+
 def test_items_in_two_splits_are_counted_with_those_of_another_class():
     items = Sequences.of(["AACC", "GGTT", "AAAA", "AACC", "CCCC", "AAAA"], "ACGT")
     splits = {"train": np.array([0, 2]), "test": np.array([1, 3, 4, 5])}

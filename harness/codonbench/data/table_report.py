@@ -96,13 +96,14 @@ def duplicates(table: Table, alphabet: str) -> tuple[IntArray, tuple[str, ...]]:
         alphabet: Of its sequences.
 
     Returns:
-        A number for each item, shape (N,), that equal items and reverse complements share; and the
-        sentences, of items that stand in two splits, or twice where there are none.
+        A number for each item, shape (N,), that equal items and reverse complements share, in the
+        order in which they come, so that it is the same in every process; and the sentences, of
+        items that stand in two splits, or twice where there are none.
     """
     exact, either = same_items(table.items, alphabet)
     sentences = []
     classes = table.targets.astype(np.int64) if table.targets.ndim == 1 else None
-    either = np.unique(either, return_inverse=True)[1]
+    either = _by_appearance(either)
     if len(table.splits) < 2:
         twice = len(either) - len(np.unique(either))
         if twice:
@@ -124,6 +125,14 @@ def duplicates(table: Table, alphabet: str) -> tuple[IntArray, tuple[str, ...]]:
                 f"{n:,} of {len(second):,} {other} items stand in {one}{kinds}{conflicts}"
             )
     return either, tuple(sentences)
+
+
+def _by_appearance(numbers: IntArray) -> IntArray:
+    """Return numbers from 0 in the order in which they first come, for any others."""
+    _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
+    rank = np.empty_like(first)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[inverse]
 
 
 def _conflicts(same: IntArray, classes: IntArray | None, first: IntArray, second: IntArray) -> str:
