@@ -15,7 +15,7 @@ from codonbench.contracts.run_spec import RunRequest
 from codonbench.execution.run import prepare, run
 from codonbench.protocols.referee import unwatched
 from codonbench.ranking import board
-from codonbench.ranking.controls import controlled_key
+from codonbench.ranking.rows import controlled_key
 from codonbench.report.markdown import render_board
 from codonbench_datasets.decipher import RANKING, SHUFFLED
 from codonbench_datasets.human_codon.task import HumanCodon

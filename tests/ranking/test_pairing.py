@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import PermutationMethod, rankdata, wilcoxon
 
-from codonbench.ranking.pairing import differences, signed_rank
+from codonbench.ranking.tiers import differences, signed_rank
 
 VALUES = st.integers(-4, 4).map(float) | st.sampled_from([math.inf, -math.inf])
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter
 from lifelines.utils import restricted_mean_survival_time
 
-from codonbench.ranking.survival import (
+from codonbench.ranking.statistics import (
     RESAMPLES,
     area_until,
     kaplan_meier,

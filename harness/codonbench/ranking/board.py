@@ -19,7 +19,6 @@ from pydantic import Field
 from codonbench.contracts import Frozen, Metric, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.data.own_table import task_of
-from codonbench.ranking.controls import Contrast, RowKey, contrasts, controlled_key, row_key
 from codonbench.ranking.items import (
     Runs,
     TableFigures,
@@ -28,7 +27,17 @@ from codonbench.ranking.items import (
     figures_file,
     gather_tested,
 )
-from codonbench.ranking.rows import Row, answers, build_row, with_differences
+from codonbench.ranking.rows import (
+    Contrast,
+    Row,
+    RowKey,
+    answers,
+    build_row,
+    contrasts,
+    controlled_key,
+    row_key,
+    with_differences,
+)
 from codonbench.ranking.statistics import Mean
 from codonbench.ranking.tiers import tiers
 from codonbench.records.files import printable

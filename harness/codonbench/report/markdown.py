@@ -13,8 +13,8 @@ import jinja2
 from codonbench.contracts import Column, Ranking
 from codonbench.errors import StoreError
 from codonbench.ranking.board import Board, Row, Table
-from codonbench.ranking.controls import Contrast
 from codonbench.ranking.items import Gain
+from codonbench.ranking.rows import Contrast
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.ranking.tiers import FEWEST_SEEDS, LEVEL
 from codonbench.records.files import visible

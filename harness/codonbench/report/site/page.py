@@ -8,8 +8,7 @@ from typing import Literal
 from codonbench.contracts import Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.ranking.board import Board, Excluded, Table
-from codonbench.ranking.controls import Contrast
-from codonbench.ranking.rows import Row
+from codonbench.ranking.rows import Contrast, Row
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.report.site.figures import Records, row_id
 from codonbench.report.site.scripts import shown, shown_facts
@@ -29,7 +28,7 @@ class PageColumn(Frozen):
 
 
 class Beside(Frozen):
-    """How a row stands beside its control; see `codonbench.ranking.controls.Contrast`."""
+    """How a row stands beside its control; see `codonbench.ranking.rows.Contrast`."""
 
     control: str
     ratio: Median | None
