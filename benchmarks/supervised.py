@@ -71,7 +71,8 @@ def bare(folder: Path, epochs: int) -> float:
         table[[ord(letter) for letter in LETTERS]] = range(4)
         letters = table[np.frombuffer("".join(texts).encode(), dtype=np.uint8)]
         packed[name] = torch.as_tensor(letters.reshape(len(texts), -1)), classes
-    module, eye = network(), torch.eye(4)
+    module = network()
+    eye = torch.cat([torch.eye(4), torch.ones(4, 1)], dim=1)  # a one-hot, and 1 up to the end
     optimizer = torch.optim.Adam(module.parameters(), lr=0.003)
     started = time.perf_counter()
     (x, y), (x_dev, y_dev), (x_test, _) = (packed[name] for name in ("train", "dev", "test"))
@@ -104,9 +105,9 @@ class Strings(Dataset[tuple[Tensor, Tensor]]):
         return len(self.texts)
 
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
-        one_hot = torch.zeros(len(self.texts[i]), 4)
+        one_hot = torch.zeros(len(self.texts[i]), 5)
         for place, letter in enumerate(self.texts[i]):
-            one_hot[place, LETTERS.index(letter)] = 1
+            one_hot[place, LETTERS.index(letter)] = one_hot[place, 4] = 1
         return one_hot, self.classes[i]
 
 
