@@ -7,6 +7,7 @@ training.
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
@@ -100,10 +101,13 @@ class LinearModel(Estimator):
         self, columns: FloatArray, targets: FloatArray, rng: np.random.Generator
     ) -> tuple[FloatArray, FloatArray]:
         """Return weights (1, D) and bias (1,) for one quantity."""
+        from scipy.linalg import LinAlgWarning
         from sklearn.linear_model import Ridge
 
         def fit(index: IntArray, penalty: float) -> Any:
-            return Ridge(alpha=penalty).fit(columns[index], targets[index])
+            with warnings.catch_warnings():  # counts of k-mers add up to those of shorter ones
+                warnings.simplefilter("ignore", LinAlgWarning)
+                return Ridge(alpha=penalty).fit(columns[index], targets[index])
 
         def loss(model: Any, index: IntArray) -> float:
             return float(((model.predict(columns[index]) - targets[index]) ** 2).sum())
