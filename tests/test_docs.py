@@ -118,7 +118,7 @@ def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | N
     patch.chdir(place)
     patch.setenv("CODONBENCH_CACHE", str(place / "cache"))
     patch.setenv("CODONBENCH_WORKERS", "0")
-    patch.setattr("codonbench.testing.apart.run_apart", run_here)
+    patch.setattr("codonbench.cli.check.run_apart", run_here)
     patch.setattr("sys.argv", words)
     with pytest.raises(SystemExit) as ended:
         cli.main()

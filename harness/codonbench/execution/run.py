@@ -55,6 +55,7 @@ from codonbench.execution.machine import (
     wait_until,
 )
 from codonbench.plugins.entries import ModelEntry, TaskEntry
+from codonbench.plugins.failures import place
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import (
     Protocol,
@@ -222,7 +223,8 @@ def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offlin
         raise
     except Exception as error:
         owner = f"task {entry.name!r} of {entry.origin.distribution or 'nobody installed'}"
-        raise PluginError(f"{owner} failed to load {data!r}: {error!r}") from error
+        where = place(error.__traceback__, "")
+        raise PluginError(f"{owner} failed to load {data!r}: {error!r}{where}") from error
 
 
 @dataclass(frozen=True)
