@@ -129,9 +129,11 @@ def _cells(counts: Counter[str]) -> list[str]:
 
 
 def _label(request: RunRequest) -> str:
-    """Return ``rnn-64, optimizer=sgd, on my_orfs.fa``."""
+    """Return ``rnn-64, optimizer=sgd, on my_orfs.fa`` or ``cnn, on gue-tf-0``."""
     settings = {**request.overrides, **request.task_overrides}
     parts = [request.model, *(f"{name}={value}" for name, value in settings.items())]
+    if request.task is not None:
+        parts.append(f"on {request.task}")
     if request.data is not None:
         parts.append(f"on {Path(request.data).name}")
     return ", ".join(parts)
