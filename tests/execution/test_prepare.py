@@ -29,7 +29,8 @@ def test_a_spec_spells_out_the_whole_configuration_and_a_job_what_departs_from_t
     plain = toys.job("mlp-64")
     assert plain.overrides == {}
     assert plain.run_specs[0].config["hidden"] == [64]
-    assert set(plain.run_specs[0].config) == set(type(plain.config).model_fields)
+    assert type(plain.config).model_validate(plain.run_specs[0].config) == plain.config
+    assert plain.run_specs[0].config["batch_size"] == 64  # a default is spelt out
     changed = toys.job("mlp-64", overrides={"learning_rate": "0.5", "hidden": "64"})
     assert changed.overrides == {"learning_rate": 0.5}
     assert changed.run_specs[0].run_id != plain.run_specs[0].run_id
