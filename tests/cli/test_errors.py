@@ -37,7 +37,7 @@ def is_one_sentence(answer, *, code=2):
         (["--threads", "0"], ["threads", "got 0", "greater than or equal to 1"]),
         (["--set", "hiden=3"], ["'hiden'", "it has accumulate, batch_size, class_weights"]),
         (["--set", "hidden=0"], ["'hidden'", "got 0", "greater than or equal to 1"]),
-        (["--set", "optimizer=adm"], ["'optimizer'", "'adm'", "'adam' or 'sgd'"]),
+        (["--set", "optimizer=adm"], ["'optimizer'", "'adm'", "'adam'", "'sgd'"]),
         (["--set", "hidden"], ["--set", "'hidden'", "field=value"]),
         (["--set", "hidden=3", "--set", "hidden=4"], ["--set", "'hidden'", "twice"]),
         (["--task-set", "x=1"], ["human-codon", "'x'", "genetic_code"]),

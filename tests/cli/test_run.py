@@ -124,7 +124,6 @@ def test_json_to_a_pipe_leaves_the_bar_on_the_terminal(start, strangers):
     assert "seed 0" in shown
     assert "/64 codons" in shown
     assert "/3 stop" in shown
-    assert " left" in shown
 
 
 def test_a_bar_is_for_terminals_and_a_line_a_seed_for_everyone(run, monkeypatch):

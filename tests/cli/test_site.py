@@ -182,7 +182,7 @@ def test_a_trace_that_is_not_its_records_is_an_error(bench, folder):
 
 
 def test_without_a_plugin_that_draws_rows_the_board_is_there(bench, folder, monkeypatch):
-    monkeypatch.setattr("codonbench.report.site.figures.all_figures", lambda registry: {})
+    monkeypatch.setattr("codonbench.cli.board.all_figures", lambda registry: {})
     answer = bench(*SITE)
     assert answer.code == 0
     assert "rows: 2, tables: 1, with pictures: 0" in answer.out

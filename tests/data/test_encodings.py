@@ -114,7 +114,8 @@ def test_inputs_that_cannot_be_enumerated_are_offered_letter_by_letter_only():
     with pytest.raises(ConfigError) as caught:
         canonical("input_onehot", SEQUENCES)
     assert str(caught.value) == (
-        f"encoding 'input_onehot' is not offered by task 'codons'; it offers {', '.join(names)}"
+        f"encoding 'input_onehot' is not offered by task {SEQUENCES.task!r}; "
+        f"it offers {', '.join(names)}"
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 from codonbench import SplitMetric
 from codonbench_metrics.classification import Accuracy, Auroc, BalancedAccuracy, Mcc
 from codonbench_metrics.quantities import Pearson, Spearman
+from samples import WORDS_TASK
 
 RNG = np.random.default_rng(0)
 
@@ -17,8 +18,8 @@ def samples(n_items, n_samples=40):
 
 def agree(metric, targets, outputs, counts):
     """Compare with the contract's own way, which scores one sample after another."""
-    found = metric.resampled(metric.name, targets, outputs, counts, None)
-    plain = SplitMetric.resampled(metric, metric.name, targets, outputs, counts, None)
+    found = metric.resampled(metric.name, targets, outputs, counts, WORDS_TASK)
+    plain = SplitMetric.resampled(metric, metric.name, targets, outputs, counts, WORDS_TASK)
     np.testing.assert_allclose(found, plain, rtol=1e-9, atol=1e-12)
     return found
 
@@ -55,7 +56,7 @@ def test_a_sample_in_which_nothing_varies_has_no_correlation(metric):
     targets = np.array([[1.0], [2.0], [3.0]], dtype=np.float32)
     outputs = np.array([[0.5], [0.5], [1.0]], dtype=np.float32)
     counts = np.array([[1.0, 1, 1], [3, 0, 0], [2, 1, 0]])
-    found = metric.resampled(metric.name, targets, outputs, counts, None)
+    found = metric.resampled(metric.name, targets, outputs, counts, WORDS_TASK)
     assert found[0] == pytest.approx(metric.of_one(targets[:, 0], outputs[:, 0]))
     assert np.isnan(found[1:]).all()
 
@@ -66,5 +67,5 @@ def test_the_hand_worked_case():
     outputs = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
     counts = np.array([[2.0, 2, 0], [1, 0, 1], [1, 1, 1]])
     # The third: TP 1, TN 1, FP 0, FN 1: 1 / sqrt(1 * 2 * 1 * 2) = 0.5.
-    found = Mcc().resampled("mcc", targets, outputs, counts, None)
+    found = Mcc().resampled("mcc", targets, outputs, counts, WORDS_TASK)
     assert found.tolist() == pytest.approx([0.0, 1.0, 0.5])

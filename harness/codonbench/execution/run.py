@@ -525,6 +525,7 @@ def train_here(
         part = replace(job, run_specs=job.run_specs[i : i + TOGETHER])
         group = referees_of(part, watch, checkpoints, facts)
         runs = train_runs(model, job.config, requests_of(group), group, every)
+        interrupted = False
         while True:
             with subnormals_as_zero():  # which whoever takes the runs in does not share
                 ended = next(runs, None)
@@ -532,8 +533,9 @@ def train_here(
                 break
             number, result = ended
             yield completed(group, number, result, facts)
-            if result.status == "interrupted":
-                return
+            interrupted = interrupted or result.status == "interrupted"
+        if interrupted:  # all that trained together have been kept
+            return
 
 
 def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:
