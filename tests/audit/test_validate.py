@@ -9,8 +9,8 @@ import pytest
 from codonbench import errors
 from codonbench.audit import validate as validation
 from codonbench.contracts.run_spec import content_hash
+from codonbench.plugins.discovery import load_registry
 from codonbench.records.files import MAX_BYTES, MAX_DEPTH
-from codonbench_datasets.gue_tf import gue_tf
 from codonbench_datasets.human_codon.task import HumanCodon
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,7 @@ def only_remark(path):
 
 
 def test_every_committed_record_is_valid_to_the_strictest_reading():
-    report = validate([COMMITTED], TASKS | {"gue-tf-0": gue_tf(0)}, strict=True)
+    report = validate([COMMITTED], load_registry().known_tasks, strict=True)
     assert [str(problem) for problem in report.problems] == []
     assert report.records == len(list(COMMITTED.glob("*.json"))) > 0
 
@@ -357,6 +357,12 @@ def test_a_run_that_spends_its_budget_cannot_have_ended_early(tmp_path, spent):
         "pairs",
         "is 2,944, but the spec spends the budget of 3,000",
     )
+
+
+def test_a_fitted_run_is_given_what_a_cut_split_leaves_to_train_on(tmp_path, spent):
+    put(spent, "pairs", 2_944)
+    put(spent, "engine.name", "fit")
+    assert remarks(written(tmp_path, seal(spent))) == []
 
 
 def test_a_run_below_the_bound_must_be_flagged(tmp_path, content):

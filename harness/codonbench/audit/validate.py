@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from codonbench.contracts import Frozen, MetricName, Task, Version
-from codonbench.contracts.run_record import FINISHED, RunRecord, seals
+from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
 from codonbench.contracts.run_spec import RULES_VERSION, content_hash
 from codonbench.data.own_table import task_of
 from codonbench.errors import SignatureError, StoreError
@@ -261,8 +261,9 @@ def _ending(record: RunRecord) -> Iterator[Remark]:
     if pairs > run_spec.budget_pairs:
         yield "pairs", f"is {pairs:,}; the budget is {run_spec.budget_pairs:,}"
     by_clock = run_spec.budget_seconds is not None
+    fitted = record.engine.name == FITTED.name  # on what is left once a seed has cut its splits
     cut_short = record.trajectory_sha256 is not None and pairs < run_spec.budget_pairs
-    if record.status == "diverged" or by_clock or not cut_short:
+    if record.status == "diverged" or by_clock or fitted or not cut_short:
         return
     if run_spec.stop == "budget":
         yield "pairs", f"is {pairs:,}, but the spec spends the budget of {run_spec.budget_pairs:,}"

@@ -63,6 +63,10 @@ class Engine(Frozen):
     reason: str = Field(default="", max_length=MOST_WORDS)
 
 
+FITTED = Engine(name="fit", version="1")
+"""Of an estimator: one batch of all items that the seed's split leaves to train on."""
+
+
 class Timings(Frozen):
     """Seconds; the one part of a record that differs between repetitions."""
 

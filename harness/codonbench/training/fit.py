@@ -10,16 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import BaseConfig, Estimator, Outputs, TrainingSet
-from codonbench.contracts.run_record import Engine
+from codonbench.contracts.run_record import FITTED
 from codonbench.data.encodings import encode_all
 from codonbench.errors import PluginError
 from codonbench.protocols.referee import Evaluation, Shown
 from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.loop import Referees
 from codonbench.training.request import TrainRequest, TrainResult, last_words
-
-ENGINE = Engine(name="fit", version="1")
-"""What a record says of how an estimator was trained."""
 
 
 def fit_runs(
@@ -43,7 +40,7 @@ def fit_runs(
         UsageError: The estimator cannot serve this task.
     """
     for request in requests:
-        result = TrainResult(engine=ENGINE)
+        result = TrainResult(engine=FITTED)
         referees.begin(request.run)
         with seeded_globals(request.chance), last_words(model, result):
             _fit(model(config), request, referees, result)
