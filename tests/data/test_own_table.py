@@ -377,3 +377,15 @@ def test_real_tables_are_understood(data, given, kind, sizes, note, registry):
     assert (spec.target.kind, options.kind) == (kind, kind)
     assert (len(dataset.splits["train"]), spec.validation_size, spec.test_size) == sizes
     assert any(note in line for line in spec.notes or ("",))
+
+
+def test_a_cell_among_fractions_that_is_no_number_is_named_and_makes_no_classes(opened):
+    rows = ROWS.replace(",0\n", ",0.25\n").replace(",1\n", ",0.5\n", 5)
+    with pytest.raises(DataError, match=r"mine.csv, line 18, column 'label': got 'abc'"):
+        opened("sequence,label\n" + rows.replace(",1\n", ",0.75\n") + "ACGTACGTACGTGGG,abc\n")
+
+
+def test_a_misspelt_split_is_named_and_the_column_still_is_one(opened):
+    rows = ROWS.replace("\n", ",train\n", 10).replace("1\n", "1,test\n").replace("0\n", "0,trian\n")
+    with pytest.raises(DataError, match=r"line 12, column 'split': got 'trian'"):
+        opened("sequence,label,split\n" + rows)

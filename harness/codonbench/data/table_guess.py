@@ -211,7 +211,7 @@ class _Guess:
             return ""
         name = self._named(SPLIT_COLUMNS)
         cells = {cell.lower() for cell in self._sample[name]} if name else set()
-        return name if cells and cells <= SPLIT_NAMES.keys() else ""
+        return name if cells & SPLIT_NAMES.keys() else ""  # another word is refused by its line
 
     def _sequence(self, taken: set[str]) -> tuple[str, ...]:
         """Return the column of sequences; none where there is none.
@@ -263,6 +263,9 @@ class _Guess:
                     values.update(chunk.frame[name].unique())
                 numbers = values - {*MISSING}
                 if not all(map(is_number, numbers)):
+                    fractions = sum(is_number(cell) and float(cell) % 1 != 0 for cell in numbers)
+                    if 2 * fractions > len(numbers):  # what is none among them is refused
+                        return "quantities"
                     return "classes" if len(targets) == 1 else self._no_kind(targets)
                 if any(float(cell) % 1 for cell in numbers) or len(numbers) > MOST_CLASSES:
                     return "quantities"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from codonbench.contracts import Frozen, Metric, SplitMetric, Task, Trajectory
-from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.run_record import FITTED, RunRecord
 from codonbench.data.own_table import task_of
 from codonbench.errors import PluginError, StoreError
 from codonbench.records.store import BadRecord, Store, amend_record, read_record
@@ -88,7 +88,7 @@ def rescore(
         trajectory = Store(path.parent).load_trajectory(record)
         serving = _serving(metrics, record, trajectory, tasks)
         chosen = {name: m for name, m in serving.items() if not only or name in only}
-        if trajectory is None or record.weights_sha256 is None:
+        if trajectory is None or _computed(record):
             return _without_trajectory(record, path, due=_versions_due(record, chosen, bool(only)))
         task = task_of(record, tasks)
         if task is None:
@@ -137,12 +137,17 @@ def _versions_due(record: RunRecord, chosen: Mapping[str, Metric], partly: bool)
     return recorded != {name: metric.version for name, metric in chosen.items()}
 
 
+def _computed(record: RunRecord) -> bool:
+    """Return whether nothing was trained: what a fitted model learned may have no weights."""
+    return record.weights_sha256 is None and record.engine.name != FITTED.name
+
+
 def _without_trajectory(record: RunRecord, path: Path, *, due: bool) -> Rescoring:
     """Return what becomes of a record that has no trajectory of a trained module."""
     outcome: Outcome = "left alone"
     if not due:
         outcome, reason = "up to date", ""
-    elif record.weights_sha256 is None and record.status == "done":
+    elif _computed(record) and record.status == "done":
         reason = f"computed, not trained; 'bench run --model {record.model}' computes it anew"
     elif record.trajectory_sha256 is None:
         reason = "its run ended before anything was probed"

@@ -248,7 +248,7 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
         return update
 
     optimizer, schedule, settings = state.optimizer, state.schedule, state.settings
-    trained = state.compiled or module
+    trained = module if state.compiled is None else state.compiled
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def descend_in_parts(index: Tensor, own: Tensor) -> None:
