@@ -199,12 +199,13 @@ def test_the_published_table_is_there_row_by_row_with_its_whole_budget():
     rows = {(r.model, *sorted(r.overrides.items())) for r in requests}
     recurrent = ["rnn-64", "rnn-64-weighted", "rnn-256", "rnn-256-weighted", "gru-64", "lstm-64"]
     embeddings = ["embedding10-relu", "embedding2-tanh"]
-    published = ["mlp-64", "mlp-64-12bit", "mlp-64x1024", *embeddings, *recurrent]
+    linear = ["mlp-64", "mlp-64-12bit", "mlp-64x1024"]
+    published = [*linear, *embeddings, *recurrent]
     published += [f"{model}-weighted" for model in embeddings]
     weighted = [model for model in published if model.endswith("-weighted")]
     sgd, by_sum = ("optimizer", "sgd"), ("class_weights", "sum")
     assert rows == {(model,) for model in published} | {
-        *((model, sgd) for model in recurrent),
+        *((model, sgd) for model in (*linear, *recurrent)),
         *((model, by_sum) for model in weighted),
         *((model, by_sum, sgd) for model in weighted if model in recurrent),
         *((model,) for model in ("oracle", "bound", "count-table", "untrained")),

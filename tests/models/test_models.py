@@ -99,6 +99,7 @@ def test_every_model_registers_under_its_name() -> None:
         "gru",
         "lstm",
         "count-table",
+        "frequency-guess",
         "softmax-table",
         "majority",
         "untrained",
@@ -176,6 +177,7 @@ SIZES = {
     "gru-64": 3 * (64 * (4 + 64 + 2) + 64 * (64 + 64 + 2)) + 64 * 21,
     "lstm-64": 4 * (64 * (4 + 64 + 2) + 64 * (64 + 64 + 2)) + 64 * 21,
     "count-table": 0,
+    "frequency-guess": 0,
     "softmax-table": 64 * 21,
     "majority": 0,
     "untrained": 64 * 64 + 64 * 21,
@@ -189,7 +191,9 @@ def test_parameters_are_those_counted_by_hand(name: str) -> None:
 
 def test_every_preset_and_model_is_counted() -> None:
     plain = {name for name in presets() if not name.endswith("-weighted")}
-    assert set(SIZES) == plain | {"count-table", "softmax-table", "majority", "untrained"}
+    assert set(SIZES) == plain | {
+        *("count-table", "frequency-guess", "softmax-table", "majority", "untrained")
+    }
 
 
 def test_only_the_second_of_two_hidden_layers_has_a_bias() -> None:
@@ -230,7 +234,7 @@ def test_codons_arrive_in_the_shape_the_paper_gives_them(name: str, shape: tuple
 
 
 @pytest.mark.parametrize(
-    "name", ["mlp", "embedding-mlp", "count-table", "softmax-table", "untrained"]
+    "name", ["mlp", "embedding-mlp", "count-table", "frequency-guess", "softmax-table", "untrained"]
 )
 def test_inputs_that_cannot_be_listed_are_refused_in_a_sentence(name: str) -> None:
     with pytest.raises(ConfigError, match="inputs can be enumerated, but 'toy-unlisted'"):
@@ -518,7 +522,7 @@ LABELS = torch.arange(64) * 7 % 21
 
 def test_models_without_gradient_are_recognised() -> None:
     found = {n for n in models() if isinstance(make(n).build(CODONS), BatchLearner)}
-    assert found == {"count-table", "majority", "untrained"}
+    assert found == {"count-table", "frequency-guess", "majority", "untrained"}
 
 
 def test_count_table_is_right_about_exactly_what_it_has_seen() -> None:
@@ -542,6 +546,18 @@ def test_count_table_counts_repeats_and_gives_shares() -> None:
     assert module.counts.sum() == 5
     shares = module(torch.tensor([3, 8])).softmax(1)[:, :2]
     torch.testing.assert_close(shares, torch.tensor([[0.25, 0.75], [1, 0]]), rtol=0, atol=1e-4)
+
+
+def test_frequency_guess_takes_what_it_has_not_seen_for_the_rarest_class_so_far() -> None:
+    """Class 1 was seen twice and class 4 once, so that an unseen input is guessed to be of 4."""
+    module = make("frequency-guess").build(CODONS)
+    assert module(torch.tensor([9])).unique().numel() == 1  # nothing is known: a tie
+    module.update(torch.tensor([3, 5, 8]), torch.tensor([1, 1, 4]))
+    answers = module(torch.tensor([3, 8, 9, 10]))
+    assert right(answers, torch.tensor([1, 4, 4, 4])).all()
+    module.update(torch.tensor([8]), torch.tensor([4]))
+    answers = module(torch.tensor([3, 8, 9]))
+    assert right(answers, torch.tensor([1, 4, 4])).tolist() == [True, True, False]  # 1 and 4 tie
 
 
 def test_softmax_table_starts_from_ties_and_deciphers() -> None:
