@@ -41,6 +41,7 @@ def task(*names, kind="classes"):
 
 
 TWO, THREE = task("no", "yes"), task("a", "b", "c")
+NAN = np.nan
 ONE_QUANTITY, TWO_QUANTITIES = task("x", kind="quantities"), task("x", "y", kind="quantities")
 
 
@@ -54,10 +55,7 @@ def score(metrics):
     def score(name, targets, outputs, spec):
         outputs = np.asarray(outputs, dtype=np.float32)
         kind = np.int64 if spec.target.kind == "classes" else np.float32
-        (value,) = (
-            metrics[name].metric.score(np.asarray(targets, dtype=kind), outputs, spec).values()
-        )
-        return value
+        return metrics[name].metric.score(np.asarray(targets, dtype=kind), outputs, spec)[name]
 
     return score
 
@@ -151,6 +149,22 @@ def test_missing_targets_do_not_count_and_quantities_are_averaged(score, name):
         TWO_QUANTITIES,
     )
     assert both == pytest.approx((alone + also) / 2)
+
+
+@pytest.mark.parametrize("name", QUANTITY_SCORES)
+def test_each_of_several_quantities_has_a_score_of_its_own(metrics, name):
+    targets = np.float32([[1, 2], [2, 5], [4, 7], [NAN, 8]])
+    outputs = np.float32([[1, 1], [3, 6], [2, 6], [99, 9]])
+    metric = metrics[name].metric
+    found = metric.score(targets, outputs, TWO_QUANTITIES)
+    assert list(found) == list(metric.outputs(TWO_QUANTITIES)) == [name, f"{name}_x", f"{name}_y"]
+    for k, own in enumerate((f"{name}_x", f"{name}_y")):
+        alone = metric.score(targets[:, [k]], outputs[:, [k]], ONE_QUANTITY)
+        assert alone == {name: found[own]}
+        samples = np.float64([[1, 1, 1, 1], [2, 1, 1, 0], [0, 2, 2, 1]])
+        drawn = metric.resampled(own, targets, outputs, samples, TWO_QUANTITIES)
+        slow = SplitMetric.resampled(metric, own, targets, outputs, samples, TWO_QUANTITIES)
+        np.testing.assert_allclose(drawn, slow)
 
 
 SIZES = st.integers(2, 40)
@@ -254,7 +268,6 @@ def test_a_run_that_was_never_tested_has_no_score(metrics):
 
 
 LABELS = task("a", "b c", "rare", kind="labels")
-NAN = np.nan
 
 
 @pytest.mark.parametrize(
@@ -265,6 +278,10 @@ NAN = np.nan
         ("macro_f1", 1 / 2, 1.0),  # one of two is found, and one that is none
         ("log_loss", None, None),
         ("brier", None, None),
+        ("accuracy", 2 / 4, 1.0),
+        ("balanced_accuracy", (1 / 2 + 1 / 2) / 2, 1.0),
+        ("mcc", 0.0, 1.0),  # as many right as wrong of each
+        ("ece", None, None),
     ],
 )
 def test_each_label_has_a_score_and_the_mean_is_of_those_that_have(metrics, name, first, second):
@@ -282,19 +299,22 @@ def test_each_label_has_a_score_and_the_mean_is_of_those_that_have(metrics, name
         "macro_f1": [f1_score(targets[:, 0], outputs[:, 0] > 0)],
         "log_loss": [log_loss(targets[:, 0], p[:, 0])],
         "brier": [np.mean((p[:, 0] - targets[:, 0]) ** 2)],
+        # right, wrong, wrong, right; at 0.88, 0.73, 0.73, 0.88: two bins
+        "ece": [(abs(2 - p[0, 0] - (1 - p[3, 0])) + abs(0 - p[1, 0] - (1 - p[2, 0]))) / 4],
     }.get(name, [first])
     assert found[f"{name}_a"] == pytest.approx(witness[0])
     assert second is None or found[f"{name}_b_c"] == pytest.approx(second)
 
 
-def test_the_area_of_labels_in_samples_is_that_of_the_items_drawn(metrics):
+@pytest.mark.parametrize("score", ["accuracy", "balanced_accuracy", "mcc", "auroc"])
+def test_scores_of_labels_in_samples_are_those_of_the_items_drawn(metrics, score):
     rng = np.random.default_rng(3)
     targets = rng.integers(0, 2, (30, 3)).astype(np.float32)
     targets[rng.random((30, 3)) < 0.2] = NAN
     outputs = rng.normal(size=(30, 3)).round(1).astype(np.float32)
     counts = rng.multinomial(30, np.full(30, 1 / 30), size=20).astype(np.float64)
-    metric = metrics["auroc"].metric
-    for name in ("auroc", "auroc_b_c"):
+    metric = metrics[score].metric
+    for name in (score, f"{score}_b_c"):
         slow = SplitMetric.resampled(metric, name, targets, outputs, counts, LABELS)
         quick = metric.resampled(name, targets, outputs, counts, LABELS)
         np.testing.assert_allclose(quick, slow)

@@ -26,7 +26,10 @@ IntArray = npt.NDArray[np.int64]
 
 
 class OneScore(SplitMetric):
-    """A score of one value. None: no items, outputs that are not finite, or it is undefined.
+    """A score, and each target's own where there are several labels or quantities.
+
+    The targets' own stand beside the score under ``auroc_LABEL``. None: no items, outputs that are
+    not finite, or it is undefined.
 
     Class attributes:
         unit, direction: Of the value.
@@ -37,8 +40,23 @@ class OneScore(SplitMetric):
     direction: ClassVar[Literal["lower", "higher"]] = "higher"
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
-        """Return the one output, under the metric's name."""
-        return {self.name: Output(unit=self.unit, direction=self.direction, summary=self.summary)}
+        """Return the score, under the metric's name, and each target's own."""
+        own = Output(unit=self.unit, direction=self.direction, summary=self.summary)
+        return {self.name: own} | {
+            name: own.model_copy(update={"summary": f"{target}: {self.summary}"})
+            for name, target in zip(self.names(task), task.target.names, strict=False)
+        }
+
+    def names(self, task: TaskSpec) -> list[str]:
+        """Return what each target's own value is called; nothing where there is one in all."""
+        kind, targets = task.target.kind, task.target.names
+        if kind == "classes" or (kind == "quantities" and len(targets) == 1):
+            return []
+        names: dict[str, None] = {}
+        for index, target in enumerate(targets):
+            name = f"{self.name}_{re.sub(r'[^A-Za-z0-9_]', '_', target)}"[:56]
+            names[f"{name}_{index}" if name in names else name] = None
+        return list(names)
 
     def score(
         self, targets: Targets, outputs: Outputs, task: TaskSpec
@@ -62,40 +80,15 @@ class OneScore(SplitMetric):
 
 
 class ClassScore(OneScore):
-    """A score of one class an item. The class that is answered has the largest logit.
+    """A score of one class an item, or of several labels: each label's own, and their mean.
 
-    Where several are largest it is the first of them, as `numpy.argmax` has it.
-    """
-
-    serves_targets: ClassVar[frozenset[TargetKind]] = frozenset({"classes"})
-
-
-class LabelScore(ClassScore):
-    """A score of classes that is one of several labels, too: each label's own, and their mean.
-
-    The labels' own stand beside the mean under ``auroc_LABEL``. A label whose score is undefined on
-    the test items, because all or none have it, counts in no mean; that is so for every model.
+    The class that is answered has the largest logit; where several are largest it is the first of
+    them, as `numpy.argmax` has it. A label is a question of two classes, with the logits 0 and its
+    own. One whose score is undefined on the test items, because all or none have it, counts in no
+    mean; that is so for every model.
     """
 
     serves_targets: ClassVar[frozenset[TargetKind]] = frozenset({"classes", "labels"})
-
-    def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
-        """Return the one output, and one for each label."""
-        (own,) = super().outputs(task).values()
-        return {self.name: own} | {
-            name: own.model_copy(update={"summary": f"{label}: {self.summary}"})
-            for name, label in zip(self._names(task), task.target.names, strict=False)
-        }
-
-    def _names(self, task: TaskSpec) -> list[str]:
-        """Return what each label's own value is called; nothing where the target is a class."""
-        if task.target.kind != "labels":
-            return []
-        names: dict[str, None] = {}
-        for index, label in enumerate(task.target.names):
-            name = f"{self.name}_{re.sub(r'[^A-Za-z0-9_]', '_', label)}"[:56]
-            names[f"{name}_{index}" if name in names else name] = None
-        return list(names)
 
     def score(
         self, targets: Targets, outputs: Outputs, task: TaskSpec
@@ -105,9 +98,7 @@ class LabelScore(ClassScore):
             return super().score(targets, outputs, task)
         own: dict[str, MetricValue] = {}
         finite = bool(len(outputs) and np.isfinite(outputs).all())
-        for name, known, logits in zip(
-            self._names(task), targets.T, outputs.T.astype(np.float64), strict=True
-        ):
+        for name, known, logits in zip(self.names(task), targets.T, outputs.T, strict=True):
             there = ~np.isnan(known)
             value = None
             if finite and there.any():
@@ -116,14 +107,43 @@ class LabelScore(ClassScore):
         values = [float(value) for value in own.values() if isinstance(value, float)]
         return {self.name: float(np.mean(values)) if values else None} | own
 
-    @abstractmethod
-    def of_label(self, targets: IntArray, logits: FloatArray) -> float | None:
+    def of_label(self, targets: IntArray, logits: Outputs) -> float | None:
         """Return the score of one label; None where it is undefined.
 
         Args:
             targets: 0 or 1 for each item, shape (n,), n >= 1.
             logits: Shape (n,), all finite.
         """
+        return self.value(targets, as_classes(logits))
+
+
+class CountedScore(ClassScore):
+    """A score of classes of which samples of the items are scored from counts."""
+
+    def resampled(
+        self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
+    ) -> FloatArray:
+        """Return the score of each sample, of labels the mean of those that have one."""
+        if task.target.kind != "labels":
+            return self.of_samples(targets, outputs, counts)
+        own = self.names(task)
+        values = []
+        for k in [own.index(name)] if name in own else range(len(own)):
+            there = ~np.isnan(targets[:, k])
+            known = targets[there, k].astype(np.int64)
+            values.append(self.of_samples(known, as_classes(outputs[there, k]), counts[:, there]))
+        defined = np.isfinite(values)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))
+
+    @abstractmethod
+    def of_samples(self, targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+        """Return the score of classes (n,) and logits (n, C) in each sample, (B, n) to (B,)."""
+
+
+def as_classes(logits: Outputs) -> FloatArray:
+    """Return a label's logits (n,) as those of two classes (n, 2): without it, and with it."""
+    return np.stack([np.zeros(len(logits)), logits.astype(np.float64)], axis=1)
 
 
 def log_probabilities(logits: FloatArray) -> FloatArray:
@@ -153,7 +173,7 @@ def confusions(targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatA
     return _counts.confusions(targets.astype(np.int64), answers, outputs.shape[1], counts)
 
 
-class Accuracy(ClassScore):
+class Accuracy(CountedScore):
     """The share of items whose largest logit is their class's; of equal ones the first counts."""
 
     name = "accuracy"
@@ -165,15 +185,13 @@ class Accuracy(ClassScore):
 
         return float(accuracy_score(targets, outputs.argmax(axis=1)))
 
-    def resampled(
-        self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
-    ) -> FloatArray:
-        """Return the score of each sample, from counts."""
+    def of_samples(self, targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+        """Return the score of each sample."""
         right = outputs.argmax(axis=1) == targets
         return np.asarray(counts @ right.astype(np.float64) / counts.sum(axis=1))
 
 
-class BalancedAccuracy(ClassScore):
+class BalancedAccuracy(CountedScore):
     """The mean recall of the classes that some item is of."""
 
     name = "balanced_accuracy"
@@ -193,14 +211,12 @@ class BalancedAccuracy(ClassScore):
             )
         )
 
-    def resampled(
-        self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
-    ) -> FloatArray:
-        """Return the score of each sample, from counts."""
+    def of_samples(self, targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+        """Return the score of each sample."""
         return _counts.recall(confusions(targets, outputs, counts))
 
 
-class Mcc(ClassScore):
+class Mcc(CountedScore):
     """Correlation of answers and classes, -1 to 1; 0 where all answers are one class.
 
     That is scikit-learn's convention. A null would drop a failed seed from a row's mean.
@@ -219,14 +235,12 @@ class Mcc(ClassScore):
             return None
         return float(matthews_corrcoef(targets, outputs.argmax(axis=1)))
 
-    def resampled(
-        self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
-    ) -> FloatArray:
-        """Return the score of each sample, from counts."""
+    def of_samples(self, targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+        """Return the score of each sample."""
         return _counts.mcc(confusions(targets, outputs, counts))
 
 
-class MacroF1(LabelScore):
+class MacroF1(ClassScore):
     """The mean F1 of the classes that some item or some answer is of; 0 for one never right."""
 
     name = "macro_f1"
@@ -239,14 +253,14 @@ class MacroF1(LabelScore):
 
         return float(f1_score(targets, outputs.argmax(axis=1), average="macro", zero_division=0))
 
-    def of_label(self, targets: IntArray, logits: FloatArray) -> float:
+    def of_label(self, targets: IntArray, logits: Outputs) -> float:
         """Return F1 of the items that probably have the label; 0 where none has or is said to."""
         from sklearn.metrics import f1_score
 
         return float(f1_score(targets, logits > 0, zero_division=0))
 
 
-class Auroc(LabelScore):
+class Auroc(CountedScore):
     """The chance that an item of a class is ranked above one of the rest, ties counting half."""
 
     name = "auroc"
@@ -261,33 +275,18 @@ class Auroc(LabelScore):
         asked = one_against_rest(targets, outputs)
         return float(np.mean([roc_auc_score(*pair) for pair in asked])) if asked else None
 
-    def of_label(self, targets: IntArray, logits: FloatArray) -> float | None:
-        """Return the area; None where all or none have the label."""
-        from sklearn.metrics import roc_auc_score
-
-        return float(roc_auc_score(targets, logits)) if np.ptp(targets) else None
-
-    def resampled(
-        self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
-    ) -> FloatArray:
-        """Return the score of each sample, from counts."""
-        wide = outputs.astype(np.float64)
-        if task.target.kind == "labels":
-            own = self._names(task)
-            chosen = [own.index(name)] if name in own else range(len(own))
-            asked = [(targets[:, k], wide[:, k], ~np.isnan(targets[:, k])) for k in chosen]
-        else:
-            whole = np.ones(len(wide), dtype=np.bool_)
-            asked = [(is_of, scores, whole) for is_of, scores in one_against_rest(targets, wide)]
-        areas = np.array(
-            [_counts.auroc(is_of == 1, scores, counts * there) for is_of, scores, there in asked]
-        )
+    def of_samples(self, targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+        """Return the score of each sample."""
+        asked = one_against_rest(targets, outputs.astype(np.float64))
+        if not asked:
+            return np.full(len(counts), np.nan)
+        areas = np.array([_counts.auroc(is_of == 1, scores, counts) for is_of, scores in asked])
         there = np.isfinite(areas)
         with np.errstate(invalid="ignore"):
             return np.asarray(np.where(there, areas, 0).sum(axis=0) / there.sum(axis=0))
 
 
-class Auprc(LabelScore):
+class Auprc(ClassScore):
     """The mean precision over the ranks at which an item of the class is found."""
 
     name = "auprc"
@@ -303,14 +302,8 @@ class Auprc(LabelScore):
         asked = one_against_rest(targets, outputs)
         return float(np.mean([average_precision_score(*pair) for pair in asked])) if asked else None
 
-    def of_label(self, targets: IntArray, logits: FloatArray) -> float | None:
-        """Return the area; None where all or none have the label."""
-        from sklearn.metrics import average_precision_score
 
-        return float(average_precision_score(targets, logits)) if np.ptp(targets) else None
-
-
-class LogLoss(LabelScore):
+class LogLoss(ClassScore):
     """The mean of -log p(class of the item), in nats; no probability is clipped."""
 
     name = "log_loss"
@@ -322,12 +315,8 @@ class LogLoss(LabelScore):
         """Return the score."""
         return float(-log_probabilities(outputs)[np.arange(len(targets)), targets].mean())
 
-    def of_label(self, targets: IntArray, logits: FloatArray) -> float:
-        """Return the mean negative log-probability of what is right."""
-        return float(np.mean(np.logaddexp(0, logits) - targets * logits))
 
-
-class Brier(LabelScore):
+class Brier(ClassScore):
     """The mean of (p - y)^2: of two classes for the second, 0 to 1; of more in sum, 0 to 2."""
 
     name = "brier"
@@ -344,10 +333,6 @@ class Brier(LabelScore):
         if n_classes == 2:
             return float(brier_score_loss(targets, p[:, 1], labels=[0, 1]))
         return float(brier_score_loss(targets, p, labels=list(range(n_classes))))
-
-    def of_label(self, targets: IntArray, logits: FloatArray) -> float:
-        """Return the mean squared error of the probabilities."""
-        return float(np.mean((np.exp(-np.logaddexp(0, -logits)) - targets) ** 2))
 
 
 BINS = 15

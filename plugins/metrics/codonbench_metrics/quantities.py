@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from codonbench import TaskSpec
-from codonbench.contracts import Outputs, Targets
+from codonbench.contracts import MetricValue, Outputs, Targets
 from codonbench.contracts.task import TargetKind
 from codonbench_metrics import _counts
 from codonbench_metrics.classification import FloatArray, OneScore
@@ -21,6 +22,16 @@ class QuantityScore(OneScore):
     """
 
     serves_targets: ClassVar[frozenset[TargetKind]] = frozenset({"quantities"})
+
+    def score(
+        self, targets: Targets, outputs: Outputs, task: TaskSpec
+    ) -> Mapping[str, MetricValue]:
+        """Return the mean over quantities, and each one's own where there are several."""
+        found = dict(super().score(targets, outputs, task))
+        for k, name in enumerate(self.names(task)):
+            own = super().score(targets[:, [k]], outputs[:, [k]], task)
+            found[name] = own[self.name]
+        return found
 
     def value(self, targets: Targets, outputs: FloatArray) -> float | None:
         """Return the mean over quantities."""
@@ -46,7 +57,11 @@ class Correlation(QuantityScore):
     def resampled(
         self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
     ) -> FloatArray:
-        """Return the mean over quantities in each sample, from counts."""
+        """Return the mean over quantities in each sample, from counts, or that of one."""
+        own = self.names(task)
+        if name in own:
+            k = [own.index(name)]
+            targets, outputs = targets[:, k], outputs[:, k]
         found = np.zeros(len(counts))
         for known, given in zip(targets.astype(np.float64).T, outputs.T, strict=True):
             there = ~np.isnan(known)
