@@ -57,7 +57,7 @@ OPEN_TO_PLUGINS = {
 NEED_PICTURES = ("codonbench_datasets.human_codon.plots", "codonbench_datasets.human_codon.explain")
 """Parts that need the optional packages of `codonbench[pictures]`."""
 
-NEEDS_PARQUET = "codonbench.data.table_files"
+NEEDS_PARQUET = "codonbench.data.table_formats"
 """The file that needs the optional package of `codonbench[parquet]`, and says so without it."""
 
 CARRIED = {"pydantic_core", "click", "PIL"}

@@ -92,6 +92,7 @@ class Executor:
         self._keeps = request is not None
         self._selection = selection
         self._gpu = False
+        self._new_folder = not options.results.exists()
         self._pool: WorkerPool | None = None
         self._described: dict[File, None] = {}
         if not options.sandbox:
@@ -113,9 +114,11 @@ class Executor:
         self.close()
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers; where no run came of it, leave no results folder that was not there."""
         if self._pool is not None:
             self._pool.close()
+        if self._new_folder:
+            Store(self._options.results).remove_if_empty()
 
     def _start(self, request: RunRequest | None) -> None:
         """Start as many workers as what is to be run first can use."""

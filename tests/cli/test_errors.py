@@ -82,7 +82,7 @@ def test_cuda_without_a_device_is_an_error_and_not_a_slow_run_on_the_cpu(run):
         (b">p\nAUGGCUUA1\n", "line 2"),
         (b"a,b\n1,2\n", "'>' header"),
         (b">p\nGCUGCUUAA\n", "does not start with AUG"),
-        (gzip.compress(f">o\n{ORF * 5000}".encode())[:60], "incomplete gzip"),
+        (gzip.compress(f">o\n{ORF * 5000}".encode())[:60], "damaged or cut short"),
         (b"\x1f\x8b not gzip at all", "gzip"),
     ],
     ids=["empty", "protein", "digit", "table", "no orf", "gzip cut in half", "gzip in name only"],

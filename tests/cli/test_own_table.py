@@ -61,7 +61,7 @@ def test_what_cannot_be_used_ends_with_2_and_writes_nothing(bench, table, tmp_pa
     assert (ran.code, ran.out) == (2, "")
     assert [word for word in words if word not in ran.err] == []
     assert len(ran.err.strip().splitlines()) == 1
-    assert not list(tmp_path.glob("runs/*.json"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path):
@@ -75,7 +75,19 @@ def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path):
     ran = bench("run", "--model", "flat", "--plugin", "flat.py", "--data", "mine.csv")
     assert ran.code == 2
     assert "onehot_flat" in ran.err
-    assert not list(tmp_path.glob("runs/*.json"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_fasta_with_labels_is_a_table_and_without_is_told_how_to_be_one(bench, table, tmp_path):
+    cells = [line.split(",") for line in table.read_text().splitlines()[1:]]
+    (tmp_path / "a.fa").write_text("".join(f">s label={y}\n{s}\n" for s, y in cells))
+    ran = bench("run", "--model", "majority", "--data", "a.fa")
+    assert (ran.code, "target=label" in ran.err) == (0, True), ran.err
+    (tmp_path / "b.fa").write_text("".join(f">s\n{s}\n" for s, _ in cells))
+    ran = bench("run", "--model", "majority", "--data", "b.fa", "--results", "other")
+    assert ran.code == 2
+    assert "--task-set target=label" in ran.err
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_pandas_table_is_data(table):

@@ -1,5 +1,7 @@
+import bz2
 import gzip
 import io
+import lzma
 import os
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def naive(text: str) -> list[str]:
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         if line.startswith(">"):
             found.append("")
-        elif found:
+        elif found and not line.startswith(";"):
             kept = (c.upper().replace("T", "U") for c in line if c not in " \t")
             found[-1] += "".join(c if c in "UCAG" else "?" for c in kept)
     return found
@@ -54,7 +56,7 @@ def fasta_texts(draw: st.DrawFn) -> str:
         sequence += draw(st.sampled_from(["", "", "N", "n", "r", "-"])) * (len(sequence) > 20)
         width = draw(st.integers(1, 50))
         lines += [sequence[i : i + width] for i in range(0, len(sequence), width)]
-        lines += [draw(st.sampled_from(["", " ", "\t"]))] * draw(st.integers(0, 2))
+        lines += [draw(st.sampled_from(["", " ", "\t", ";", "; > é"]))] * draw(st.integers(0, 2))
     return newline.join(lines) + draw(st.sampled_from(["", newline]))
 
 
@@ -70,7 +72,7 @@ def test_reader_agrees_with_a_plain_loop_and_biopython(
     assert texts(records) == naive(text)
     assert records.unclear.tolist() == ["?" in record for record in naive(text)]
 
-    unix = text.replace("\r\n", "\n").replace("\r", "\n").lstrip()
+    unix = "\n".join(line for line in text.splitlines() if not line.startswith(";")).lstrip()
     theirs = [str(r.seq).upper() for r in SeqIO.parse(io.StringIO(unix), "fasta")]  # type: ignore[no-untyped-call]
     clean = ["".join(c if c in "ACGTU" else "?" for c in seq if c not in " \t") for seq in theirs]
     assert texts(records) == [seq.replace("T", "U") for seq in clean]
@@ -84,11 +86,14 @@ def test_a_small_file_by_hand(tmp_path: Path) -> None:
     assert records.unclear.tolist() == [False, False, True]
 
 
-def test_gzip_is_told_by_content_and_not_by_name(tmp_path: Path) -> None:
+def test_packing_is_told_by_content_and_not_by_name(tmp_path: Path) -> None:
     packed = write(tmp_path, gzip.compress(b">a\nATG\n"), "packed.fa")
     plain = write(tmp_path, b">a\nATG\n", "plain.fa.gz")
     joined = write(tmp_path, gzip.compress(b">a\nA") + gzip.compress(b"TG\n"), "members.gz")
     assert texts(read_fasta(packed)) == texts(read_fasta(plain)) == texts(read_fasta(joined))
+    for packer in (bz2, lzma):
+        other = write(tmp_path, packer.compress(b">a\nATG\n"), "other")
+        assert texts(read_fasta(other)) == ["AUG"]
 
 
 def test_a_byte_order_mark_is_no_letter(tmp_path: Path) -> None:
@@ -115,13 +120,17 @@ FLIPPED[-6] ^= 1
         (b" \n\n", "is empty"),
         (gzip.compress(b"", mtime=0), "is empty"),
         (b"ATGTAA\n", "does not begin with a '>' header line"),
-        (b"; comment\n>a\nATG\n", "does not begin with a '>' header line"),
+        (b"; comment\nATG\n>a\nATG\n", "does not begin with a '>' header line"),
+        (b"; nothing else\n", "does not begin with a '>' header line"),
+        (b">a\n; comment\nAT;G\n", r"line 3 of .* holds ';'"),
+        (b"\x28\xb5\x2f\xfd packed", "Zstandard"),
+        (b"0" * 257 + b"ustar" + b"0" * 250, "tar archive"),
         (PROTEIN, "looks like protein"),
         (">p\nMKVMKV\n", "looks like protein"),
-        (HALF, "damaged or incomplete gzip"),
-        (bytes(FLIPPED), "damaged or incomplete gzip"),
-        (b"\x1f\x8bjunk", "damaged or incomplete gzip"),
-        (b"PK\x03\x04\x00\x00", "neither text nor gzip"),
+        (HALF, "damaged or cut short"),
+        (bytes(FLIPPED), "damaged or cut short"),
+        (b"\x1f\x8bjunk", "damaged or cut short"),
+        (b"PK\x03\x04\x00\x00", "zip archive"),
         (">a\nATG\n".encode("utf-16"), "neither text nor gzip"),
         (b">a\nATG\nAT\x00G\n", r"line 3 of .* holds byte 0x00"),
         (b">a\r\nATG\r\n>b\r\n\r\nAT7G\r\n", r"line 5 of .* holds '7'"),

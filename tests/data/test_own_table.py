@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 
 from codonbench.contracts import Sequences, SequenceTuples
+from codonbench.data import table_formats
+from codonbench.data.compression import open_text
 from codonbench.data.own_table import describe, is_table, open_table
-from codonbench.data.table import Table
-from codonbench.data.table_files import fields, find_files
-from codonbench.data.table_guess import TableOptions, guess
+from codonbench.data.table import Table, read_table
+from codonbench.data.table_files import find_files
+from codonbench.data.table_formats import fields
+from codonbench.data.table_guess import Guess, TableOptions
 from codonbench.data.table_report import duplicates, same_items
 from codonbench.errors import ConfigError, DataError
 from codonbench.plugins.discovery import load_registry
@@ -51,8 +54,16 @@ def opened(write, registry):
     return opened
 
 
+def permuted(letters):
+    return [letters[i:] + letters[:i] for i in range(len(letters))]
+
+
 def guessed(data, **given):
-    return guess(find_files(data), TableOptions(**given))
+    """The options of a table, its kind as all rows tell it."""
+    files = find_files(data)
+    found = Guess(files, TableOptions(**given))
+    table = read_table(files, found.options.form(found.columns))
+    return found.options.model_copy(update={"kind": table.kind})
 
 
 # What is guessed
@@ -97,6 +108,15 @@ def test_the_kind_is_told_by_all_rows(write):
     two = "sequence,a,b\nACGT,0,1\nACGA,1,\n"
     assert guessed(write(two), target="a,b").kind == "labels"
     assert guessed(write(two + "ACGC,2,1\n"), target="a,b").kind == "quantities"
+
+
+def test_a_table_is_opened_once_for_its_first_rows_and_once_to_be_read(opened, monkeypatch):
+    paths = []
+    monkeypatch.setattr(
+        table_formats, "open_text", lambda path: paths.append(path) or open_text(path)
+    )
+    *_, dataset = opened(TABLE)
+    assert (len(paths), len(dataset.items)) == (2, 16)
 
 
 def test_two_columns_of_sequences_are_one_item_where_they_are_named(opened):
@@ -156,7 +176,7 @@ def test_files_are_splits_by_their_names(opened, write):
     task, _, dataset = opened(None, "set_train.csv,set.test.csv")
     assert task.name == "set"
     assert (dataset.spec.train_size, dataset.spec.test_size) == (16, 16)
-    with pytest.raises(DataError, match="not clear which split"):
+    with pytest.raises(DataError, match="are the train split"):
         opened(None, "set_train.csv,set_train.csv")
 
 
@@ -177,9 +197,17 @@ def test_a_description_is_the_table_it_was_made_of(opened, write, tmp_path):
         opened(None, str(path))
 
 
+@pytest.mark.parametrize(
+    ("title", "is_one"),
+    [("s label=a", True), ("s|a|train", True), ("s gene=a", False), ("s a", False), ("s|a", False)],
+)
+def test_fasta_is_a_table_where_its_header_names_a_label_or_a_split(write, title, is_one):
+    assert is_table(write(f"; comment\n>{title}\nACGT\n", "m.fasta")) == is_one
+
+
 def test_what_is_called_like_a_table_is_one(tmp_path):
     assert all(
-        map(is_table, ["a.csv", "a.TSV.gz", "a.parquet", "a.toml", "a.fa,b.csv", str(tmp_path)])
+        map(is_table, ["a.csv", "a.TSV.xz", "a.parquet", "a.toml", "a.fa,b.csv", str(tmp_path)])
     )
     assert not any(map(is_table, ["usage", "a.fa", "a.fa.gz", "a.txt"]))
 
@@ -224,6 +252,11 @@ def test_labels_are_counted_and_quantities_have_a_range(opened):
     assert "y: 0.5 to 4, mean 2" in quantities.report
 
 
+def test_what_is_the_same_in_all_items_is_a_note_on_the_board(opened):
+    *_, dataset = opened("sequence,a,b\nACGT,0.5,1\nACGA,0.5,2\nACGC,,4\n", target="a,b")
+    assert dataset.spec.notes[0].startswith("a: the same in all items")
+
+
 def test_equal_items_stay_in_one_split_where_it_is_cut(opened):
     *_, dataset = opened(TABLE + ROWS + ROWS)
     assert len(set(dataset.groups.tolist())) < len(dataset.items)
@@ -266,7 +299,18 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
 @pytest.mark.parametrize(
     ("text", "overrides", "words"),
     [
-        (TABLE, {"target": "class"}, ["no column 'class'", "sequence, label"]),
+        (TABLE, {"target": "class"}, ["line 1: no column 'class'", "sequence, label"]),
+        (TABLE, {"group": "a,b"}, ["line 1: no column 'a,b'", "group takes one column"]),
+        (
+            "sequence,label,group,group\nACGT,0,a,b\n",
+            {},
+            ["line 1", "more than one column 'group'"],
+        ),
+        (
+            "sequence,a,b\nACGT,x,y\n",
+            {"target": "a,b", "kind": "classes"},
+            ["2 columns of classes"],
+        ),
         (ROWS.replace(",", ",0."), {}, ["line 1", "no header", "sequence,label"]),
         ("ACGTACGTACGT,0\nACGTACGTACGT,1\n", {}, ["line 1", "no header"]),
         (TABLE.replace(",", "|"), {}, ["no column of sequences", "sequence|label", "comma"]),
@@ -284,7 +328,8 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
         (TABLE + "ACGT,high\n", {"kind": "quantities"}, ["line 18", "'high'", "number"]),
         ("sequence,label\nMKV7L,0\n", {}, ["line 2", "'7'", "alphabet="]),
         (TABLE + "ACGE,1\n", {}, ["line 18", "'E' as letter 4"]),
-        (TABLE + 'ACGT,"1\n', {}, ["not a table", "EOF inside string"]),
+        (TABLE + 'ACGT,"1\n', {}, ["line 18", "not closed"]),
+        ("sequence,a,b\nACGT,0,1\nACGA,1,x\n", {"target": "a,b"}, ["line 3", "'b'", "'x'"]),
         (
             "sequence,label,split,group\nACGT,0,train,a\nACGA,1,test,b\nACGC,0,test,a\nAAAA,1,train,c\n",
             {},
@@ -313,6 +358,7 @@ def test_what_cannot_be_used_is_named_by_file_and_line(opened, text, overrides, 
         ("m.fa", ">s1 0\nACGT\n>s2\nACGA\n", ["line 3", "'label'", "a class"]),
         ("m.fa", ">s1 0\nACGT\n>s2 1\n>s3 1\nAC\n", ["line 3", "'sequence'", "empty"]),
         ("m.fa", ">s1 0\nACGT\n\n>s2 1\nA\nC7\n", ["line 4", "'7' as letter 3"]),
+        ("m.fa", ">s1 0\nACGT\n; a comment\nAX\n", ["line 1", "'X' as letter 6"]),
         ("m.parquet", b"PAR1 no", ["no Parquet"]),
         ("m.csv.gz", None, ["damaged or cut short"]),
     ],
@@ -326,10 +372,39 @@ def test_files_of_other_forms_are_refused_by_line(opened, write, name, text, wor
     assert [word for word in [name, *words] if word not in str(caught.value)] == []
 
 
+PEPTIDES = "".join(f"{s},{i % 2}\n" for i, s in enumerate(permuted("ACDEFGHIKLMNPQRSTVWY")))
+EXPRESSION = "".join(f"{i},{2 * i},{7 + i % 5},{'ab'[i % 2]}\n" for i in range(1, 20))
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("x,y", ROWS),
+        ("seq,what", ROWS.replace("ACGT" * 3, "")),
+        ("peptide,y", PEPTIDES),
+        ("g0,g1,g2,what", EXPRESSION),
+    ],
+)
+def test_a_table_without_a_header_is_refused_and_with_one_is_read_whole(opened, header, rows):
+    with pytest.raises(DataError, match=r"mine\.csv, line 1: no header, but"):
+        opened(rows)
+    *_, dataset = opened(f"{header}\n{rows}")
+    assert len(dataset.items) == rows.count("\n")
+    assert "header" not in dataset.report[0]
+
+
+def test_a_first_line_that_may_be_either_is_said_to_be_taken_for_the_header(opened):
+    rows = "".join(f"{'ACGT' * (3 + i)},{'yes' if i % 2 else 'no'}\n" for i in range(9))
+    *_, dataset = opened("ACGTACGT,maybe\n" + rows)
+    assert "line 1 as header: ACGTACGT, maybe" in dataset.report[0]
+
+
 def test_columns_of_parquet_that_are_no_numbers_are_named(opened):
     frame = pd.DataFrame({"g": list("xyz"), "h": [[1], [2], [3]], "label": list("aba")})
     frame[["g", "label"]].to_parquet("g.parquet")
-    with pytest.raises(DataError, match=r"g\.parquet, column 'g': got .*string; expected numbers"):
+    with pytest.raises(
+        DataError, match=r"g\.parquet, row 1, column 'g': got 'x'; expected a finite number"
+    ):
         opened(None, "g.parquet", target="label", features="g")
     frame[["h", "label"]].to_parquet("h.parquet")
     with pytest.raises(DataError, match=r"h\.parquet, column 'h': got list"):

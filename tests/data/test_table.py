@@ -1,6 +1,8 @@
 """Tables read: what they hold, and each way they can be wrong, named by file, line and column."""
 
+import bz2
 import gzip
+import lzma
 
 import numpy as np
 import pytest
@@ -94,13 +96,14 @@ def test_byte_order_mark_quotes_and_semicolons_are_read(write):
         ("", CLASSES, ["data.csv", "empty"]),
         ("sequence,label\n", CLASSES, ["data.csv", "no rows"]),
         ("sequence,label\nA,0\n,1\n", CLASSES, ["data.csv", "line 3", "'sequence'", "empty"]),
-        ("sequence,label\nA,0\n\nC,1\n", CLASSES, ["data.csv", "line 3", "empty"]),
         ("sequence,label\nA,0\nACJT,1\n", CLASSES, ["line 3", "'J'", "letter 3", "ACGT"]),
         ("sequence,label\nA,0\nAC\N{SNOWMAN},1\n", CLASSES, ["line 3", "'\N{SNOWMAN}'"]),
         ("sequence,label\nA,0\nC,\n", CLASSES, ["line 3", "'label'", "a class"]),
-        ("sequence,label\nA,0\nC\n", CLASSES, ["line 3", "'label'", "a class"]),
-        ("sequence,label\nA,0,\nC,1,\n", CLASSES, ["data.csv", "line 2", "more cells"]),
-        ("sequence,label\nA,0\nC,1,2\n", CLASSES, ["data.csv", "line 3", "3"]),
+        ("sequence,label\nA,0\nC\n", CLASSES, ["line 3", "1 of 2 cells"]),
+        ("sequence,label\nA,0,\nC,1,\n", CLASSES, ["data.csv", "line 2", "3 of 2 cells"]),
+        ("# of 2026\n\nsequence,label\nA,0\n\nX,1\n", CLASSES, ["line 6", "'X'"]),
+        ('label,sequence\n"a\nb",A\n"c\r\n\nd",C\ne,X\n', CLASSES, ["line 7", "'X'"]),
+        ('sequence,label\nA,0\nC,"1\nG,0\n', CLASSES, ["line 3", "quote"]),
         (
             "sequence,label\nA,0\nC,2\n",
             TableFormat(classes=("0", "1")),
@@ -118,7 +121,10 @@ def test_byte_order_mark_quotes_and_semicolons_are_read(write):
             TableFormat(split="split"),
             ["line 3", "'split'", "'holdout'", "train", "test"],
         ),
-        (b"sequence,label\nA,\xff\xfe\n", CLASSES, ["data.csv", "UTF-8"]),
+        (b"sequence,label\nA,0\nC,\xe9\n", CLASSES, ["data.csv, line 3", "0xe9", "UTF-8"]),
+        ("sequence,label\nA,0\n".encode("utf-16"), CLASSES, ["data.csv, line 1", "UTF-16"]),
+        (b"\x28\xb5\x2f\xfd packed", CLASSES, ["data.csv", "Zstandard", "unpack"]),
+        (b"0" * 257 + b"ustar" + b"0" * 250, CLASSES, ["data.csv", "tar archive"]),
     ],
 )
 def test_what_is_wrong_is_named(write, text, form, words):
@@ -133,15 +139,18 @@ def test_lines_are_counted_across_chunks(write, monkeypatch):
         read_table(write("sequence,label\nA,0\nC,1\nG,1\nT,0\nAX,1\n"), CLASSES)
 
 
-def test_a_truncated_archive_is_named(write, tmp_path):
-    whole = write("sequence,label\n" + "ACGT,0\n" * 1000, "whole.csv.gz").read_bytes()
-    path = tmp_path / "cut.csv.gz"
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"cut\.csv\.gz: damaged or cut short"):
-        read_table(path, CLASSES)
-    path.write_bytes(b"no archive")
-    with pytest.raises(DataError, match=r"cut\.csv\.gz: damaged or cut short"):
-        read_table(path, CLASSES)
+@pytest.mark.parametrize("packer", [gzip, bz2, lzma])
+def test_packed_files_are_read_and_named_where_they_are_cut_short(write, packer):
+    text = b"sequence,label\n" + b"ACGT,0\n" * 1000
+    whole = packer.compress(text)
+    assert len(read_table(write(whole, "whole.csv"), CLASSES).items) == 1000
+    with pytest.raises(DataError, match=r"cut\.csv' is damaged or cut short"):
+        read_table(write(whole[: len(whole) // 2], "cut.csv"), CLASSES)
+
+
+def test_blanks_around_cells_and_empty_rows_are_no_content(write):
+    found = read_table(write("sequence , label\n ACGT , 0\n\n,\nA, 0 \n"), CLASSES)
+    assert (found.items.text("ACGT"), found.classes) == (["ACGT", "A"], ("0",))
 
 
 def test_a_folder_without_a_split_or_with_two_is_named(write, tmp_path):

@@ -6,22 +6,21 @@ ends and blanks deleted, letters turned into base numbers. So memory stays near 
 
 from __future__ import annotations
 
-import gzip
 import os
 import re
 import stat
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from codonbench.data.compression import faults_named, open_unpacked
 from codonbench.errors import DataError
 
 _BLOCK = 1 << 20  # fits a core's cache; larger blocks are slower
 _MOST = 2 << 30  # bytes once unpacked: a gzip file may hold a thousand times its size
-_LF, _CR, _GT = b"\n\r>"
+_LF, _CR, _GT, _SEMICOLON = b"\n\r>;"
 _BOM = b"\xef\xbb\xbf"
 
 _UNKNOWN, _AMBIGUOUS, _PROTEIN, _INVALID, _RECORD = range(4, 9)
@@ -65,8 +64,9 @@ class Sequences:
 def read_fasta(path: str | Path) -> Sequences:
     """Read a nucleotide FASTA file.
 
-    Plain or gzip (told by its first bytes, not by its name); DNA or RNA letters in either case;
-    wrapped or not; LF, CRLF or CR line ends; blank lines.
+    Plain, gzip, bzip2 or xz (told by its first bytes, not by its name); DNA or RNA letters in
+    either case; wrapped or not; LF, CRLF or CR line ends; blank lines; lines that begin with ``;``
+    are comments.
 
     Args:
         path: The file; messages name it as given here.
@@ -96,33 +96,25 @@ def read_table(path: str | Path) -> Sequences:
 
 
 def _read_text(path: str | Path) -> bytearray:
-    """Return the file's content, unpacked if it is gzip."""
+    """Return the file's content, unpacked."""
     text = bytearray()
-    try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - Path() would tidy the name the user gave
+    with faults_named(path):
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116 - Path() would tidy the name the user gave
+        except ValueError as error:  # a null byte in the name
+            raise DataError(f"cannot read {str(path)!r}: {error}") from error
         if stat.S_ISDIR(mode):
             raise DataError(f"{str(path)!r} is a folder; give a FASTA file")
         if not stat.S_ISREG(mode):
             raise DataError(f"{str(path)!r} is not a regular file; give a FASTA file")
-        with Path(path).open("rb") as stored:
-            packed = stored.read(2) == b"\x1f\x8b"
-            stored.seek(0)
-            stream = gzip.GzipFile(fileobj=stored) if packed else stored
+        with open_unpacked(path) as stream:
             while chunk := stream.read(4 * _BLOCK):
                 text += chunk
-                if packed and len(text) > _MOST:
+                if len(text) > max(_MOST, os.path.getsize(path)):  # noqa: PTH202 - likewise
                     raise DataError(
                         f"{str(path)!r} holds more than {_MOST / 2**30:g} GiB once unpacked; "
                         "unpack it first if that is what it should hold"
                     )
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{str(path)!r} is a damaged or incomplete gzip file ({error}); fetch or copy it again"
-        ) from error
-    except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    except ValueError as error:  # a null byte in the name
-        raise DataError(f"cannot read {str(path)!r}: {error}") from error
     return text
 
 
@@ -133,12 +125,16 @@ def _check_beginning(text: bytearray, name: str) -> None:
     first = re.search(rb"\S", text)
     if first is None:
         raise DataError(f"{name!r} is empty; give a FASTA file of coding sequences")
-    if first.group() == b">":
+    if first.group() in b">;":
         return
     beginning = text[first.start() : first.start() + 4096]
     if any(byte < 9 or byte > 126 for byte in beginning):
         raise DataError(f"{name!r} is neither text nor gzip; give a FASTA file, plain or gzip")
-    raise DataError(f"{name!r} is no FASTA file: it does not begin with a '>' header line")
+    raise _no_header(name)
+
+
+def _no_header(name: str) -> DataError:
+    return DataError(f"{name!r} is no FASTA file: it does not begin with a '>' header line")
 
 
 def _parse(text: bytearray, name: str) -> Sequences:
@@ -153,12 +149,14 @@ def _parse(text: bytearray, name: str) -> Sequences:
     for low in range(0, len(raw), _BLOCK):
         block = raw[low : low + _BLOCK]
         ends = np.flatnonzero((block == _LF) | (block == _CR))
-        angles = np.flatnonzero(block == _GT)
+        angles = np.flatnonzero((block == _GT) | (block == _SEMICOLON))
         before = np.where(angles > 0, block[angles - 1], last_byte)
-        headers = angles[(before == _LF) | (before == _CR)]
+        first = (before == _LF) | (before == _CR)
         last_byte = int(block[-1])
 
-        opened = np.concatenate(([0], headers)) if in_header else headers
+        begun = angles[first]  # headers and comments alike end with their line
+        headers = begun[block[begun] == _GT]
+        opened = np.concatenate(([0], begun)) if in_header else begun
         closed = np.append(ends, len(block))[np.searchsorted(ends, opened)]
         in_header = bool(len(opened)) and bool(closed[-1] == len(block))
         depth = np.zeros(len(block) + 1, dtype=np.int8)
@@ -183,10 +181,12 @@ def _parse(text: bytearray, name: str) -> Sequences:
         n_records += len(borders)
         n_lines += int(np.count_nonzero(block[ends] == _LF))
 
+    borders = np.concatenate(marks)
+    if not n_records or borders[0] > 0:
+        raise _no_header(name)
     n_letters = written - n_records
     if kinds[_PROTEIN] > n_letters / 20 or kinds[_PROTEIN] + kinds[_AMBIGUOUS] > n_letters / 2:
         raise DataError(f"{name!r} looks like protein; give nucleotide coding sequences")
-    borders = np.concatenate(marks)
     is_unclear = np.zeros(n_records, dtype=np.bool_)
     is_unclear[np.concatenate(unclear)] = True
     lengths = np.diff(borders, append=written) - 1

@@ -32,17 +32,19 @@ from codonbench.contracts import (
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import configure
 from codonbench.contracts.task import DNA, PROTEIN, RNA
+from codonbench.data.compression import faults_named, open_text
 from codonbench.data.splits import TEST_SHARE, VALIDATION_SHARE, completed
 from codonbench.data.table import Table, read_table
-from codonbench.data.table_files import (
+from codonbench.data.table_files import SUFFIXES, TableFiles, find_files
+from codonbench.data.table_formats import (
     DELIMITED,
     PARQUET,
     SPLIT_NAMES,
-    SUFFIXES,
-    TableFiles,
-    find_files,
+    fields,
+    kind_of,
+    unpacked_name,
 )
-from codonbench.data.table_guess import TableOptions, guess
+from codonbench.data.table_guess import Guess, TableOptions
 from codonbench.data.table_report import duplicates, targets, warnings
 from codonbench.errors import ConfigError, DataError
 
@@ -80,10 +82,23 @@ class TableDescription(TableOptions):
 
 def is_table(data: str) -> bool:
     """Return whether ``--data`` means a table or its description, by what it is called."""
-    name = data.lower().removesuffix(".gz")
+    name = unpacked_name(Path(data))
     several = "," in data and not Path(data).exists()
     known = tuple(suffix for suffix in (*DELIMITED, *PARQUET, ".toml") if suffix != ".txt")
-    return several or name.endswith(known) or Path(data).is_dir()
+    return several or name.endswith(known) or Path(data).is_dir() or _has_labels(Path(data))
+
+
+def _has_labels(path: Path) -> bool:
+    """Return whether a file is FASTA whose first header names a label, ``label=a``, or a split."""
+    if kind_of(path) != "fasta" or not path.is_file():
+        return False
+    try:
+        with faults_named(path), open_text(path) as file:
+            title = next((line for line in file if line.startswith(">")), "")
+    except DataError:  # whoever reads it will say what is wrong
+        return False
+    found = fields(title[1:].strip())
+    return "split" in found or ("=" in title and bool({"label", "target", "class"} & {*found}))
 
 
 def open_table(
@@ -110,19 +125,15 @@ def open_table(
     if description.data is None:
         raise ConfigError("a table of one's own needs its data: give --data mine.csv")
     files = find_files(description.data, folder)
-    options = guess(files, description)
     name = description.name or _name(description.data, files)
     if name in taken:
         raise ConfigError(
             f"task {name!r} is there already; name this one: --task-set name=my-{name}, or run "
             f"that one: --task {name}"
         )
-    columns = files.columns()
-    form = options.form(columns)
-    table = read_table(files, form)
-    _check(table, description, files.first)
-    same, doubles = duplicates(table, form.alphabet)
-    warned = (*doubles, *warnings(table))
+    guessed, options, table = _read(files, description)
+    same, doubles = duplicates(table, str(options.alphabet))
+    warned = (*doubles, *warnings(table, options.target or ()))
     groups = table.groups
     if groups is None and not table.splits:
         groups = same  # equal items stay together
@@ -140,7 +151,7 @@ def open_table(
         ids=table.ids,
         groups=groups,
         report=(
-            _understood(options, columns),
+            _understood(options, guessed),
             *table.report(),
             *targets(table, spec.target.names),
             *_cut(table),
@@ -265,9 +276,7 @@ def describe(data: str, overrides: Mapping[str, str], folder: Path) -> tuple[str
     """
     description, base = _description(data, "", dict(overrides))
     files = find_files(str(description.data), base)
-    options = guess(files, description)
-    table = read_table(files, options.form(files.columns()))
-    _check(table, description, files.first)
+    _, options, table = _read(files, description)
     paths = [os.path.relpath(base / part.strip(), folder) for part in data.split(",")]
     values = description.model_dump() | options.model_dump(exclude={"made_of"})
     values |= {
@@ -282,6 +291,14 @@ def describe(data: str, overrides: Mapping[str, str], folder: Path) -> tuple[str
         if (value := values[field]) not in (None, (), "") and field != "made_of"
     ]
     return values["name"], "\n".join(lines) + "\n"
+
+
+def _read(files: TableFiles, description: TableDescription) -> tuple[Guess, TableOptions, Table]:
+    """Return a guess at a table, its options with nothing left to guess, and what it holds."""
+    guessed = Guess(files, description)
+    table = read_table(files, guessed.options.form(guessed.columns))
+    _check(table, description, files.first)
+    return guessed, guessed.options.model_copy(update={"kind": table.kind}), table
 
 
 def _name(data: str, files: TableFiles) -> str:
@@ -325,7 +342,7 @@ def _spec(
     options: TableOptions,
     warned: tuple[str, ...],
 ) -> TaskSpec:
-    items, kind = table.items, options.kind or "classes"
+    items, kind = table.items, table.kind
     if isinstance(items, Features):
         width = items.values.shape[1]
         asked = Input.of_length(
@@ -394,30 +411,25 @@ def _judged(options: TableOptions, spec: TaskSpec, metrics: Sequence[Metric]) ->
     return options.model_copy(update={"metric": chosen.name, "direction": direction})
 
 
-def _understood(options: TableOptions, columns: Sequence[str]) -> str:
+def _understood(options: TableOptions, guessed: Guess) -> str:
     """Return how the columns are read, and how to say otherwise."""
-    items = f"sequence={','.join(options.sequence)}" if options.sequence else "features=*"
-    if not options.sequence and options.features != ("*",):
-        items = f"features={len(options.features or ())} columns"
-    said = [items, f"target={','.join(options.target or ())}", f"kind={options.kind}"]
-    said += [
-        f"{field}={value}"
-        for field in ("split", "group", "id")
-        if (value := getattr(options, field))
-    ]
-    if options.sequence:
-        said.append(f"alphabet={options.alphabet}")
-        said.append(f"unknown={options.unknown} ambiguous={options.ambiguous}")
-    read = {
-        *(options.sequence or ()),
-        *(options.target or ()),
-        options.split,
-        options.group,
-        options.id,
+    listed = options.features or ()
+    said = {
+        "sequence": ",".join(options.sequence or ()),
+        "features": "*" if listed == ("*",) else listed and f"{len(listed)} columns",
+        "target": ",".join(options.target or ()),
+        **{field: getattr(options, field) for field in ("kind", "split", "group", "id")},
     }
-    rest = [name for name in columns if name not in read] if options.sequence else []
-    unread = f"; not read: {', '.join(rest[:8])}{', ...' if len(rest) > 8 else ''}" if rest else ""
-    return f"read as {' '.join(said)}{unread}; to say otherwise: --task-set FIELD=COLUMN"
+    unread = ""
+    if options.sequence:
+        said |= {field: getattr(options, field) for field in ("alphabet", "unknown", "ambiguous")}
+        named = {*options.sequence, *(options.target or ()), *said.values()}
+        rest = [name for name in guessed.columns if name not in named]
+        more = ", ..." if len(rest) > 8 else ""
+        unread = f"; not read: {', '.join(rest[:8])}{more}" if rest else ""
+    words = " ".join(f"{field}={value}" for field, value in said.items() if value)
+    doubt = f"; {guessed.doubt}" if guessed.doubt else ""
+    return f"read as {words}{unread}{doubt}; to say otherwise: --task-set FIELD=COLUMN"
 
 
 def _cut(table: Table) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Tables of sequences or of features, with their targets, read into packed arrays.
 
-Rows are read in chunks: at no time is there a Python string for more than one chunk of them. Which
-files can be read is the business of `table_files`.
+Rows are read once, in chunks: at no time is there a Python string for more than one chunk of them.
+Of cells that recur, such as classes and groups, each distinct one is kept once. Which files can be
+read is the business of `table_files`.
 """
 
 from __future__ import annotations
@@ -19,15 +20,8 @@ import numpy.typing as npt
 from codonbench.contracts import UNKNOWN, Features, Items, Sequences, SequenceTuples, Targets
 from codonbench.contracts.dataset import letter_table
 from codonbench.contracts.task import TargetKind
-from codonbench.data.table_files import (
-    MISSING,
-    MOST_ROWS,
-    SPLIT_NAMES,
-    Chunk,
-    TableFiles,
-    find_files,
-    is_number,
-)
+from codonbench.data.table_files import TableFiles, find_files
+from codonbench.data.table_formats import MOST_ROWS, SPLIT_NAMES, Chunk
 from codonbench.errors import DataError
 
 IntArray = npt.NDArray[np.int64]
@@ -35,7 +29,14 @@ IntArray = npt.NDArray[np.int64]
 AMBIGUOUS = "NRYSWKMBDHV"
 """IUPAC's letters for a nucleotide that is not known."""
 
+MISSING = ("", "NA", "NaN", "nan")
+"""Cells of a target that is not known."""
+
+MOST_CLASSES = 32
+"""Whole numbers of more different values are quantities."""
+
 _REFUSED = 254
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class TableFormat:
         sequence: The column of sequences, or those of an item's several.
         features: The columns of numbers, where items are vectors of them and no sequences.
         targets: The columns of targets: one for classes, one a label or quantity.
-        kind: What the targets are.
+        kind: What the targets are; None where their cells tell: text or few whole numbers are
+            classes, several columns of 0 and 1 labels, other numbers quantities.
         classes: The classes as they are written, in index order; empty for those that are found,
             in the order of numbers or else of the alphabet.
         alphabet: The letters, in index order; T and U are one letter.
@@ -59,7 +61,7 @@ class TableFormat:
     sequence: str | tuple[str, ...] = "sequence"
     features: tuple[str, ...] = ()
     targets: tuple[str, ...] = ("label",)
-    kind: TargetKind = "classes"
+    kind: TargetKind | None = "classes"
     classes: tuple[str, ...] = ()
     alphabet: str = "ACGT"
     ambiguous: str = AMBIGUOUS
@@ -76,8 +78,8 @@ class TableFormat:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are read as text; `features` come beside them."""
-        asked = (*self.sequences, *self.targets, self.split, self.group, self.id)
+        """All that are read."""
+        asked = (*self.sequences, *self.features, *self.targets, self.split, self.group, self.id)
         return tuple(dict.fromkeys(name for name in asked if name is not None))
 
     def letters(self) -> bytes:
@@ -102,6 +104,7 @@ class Table:
         splits: Rows of each split, by its name; empty where the table has none.
         groups: Group of each row, (N,); None where the table has none.
         ids: Names of the rows; empty where the table has none.
+        kind: What the targets are.
     """
 
     items: Items
@@ -110,6 +113,7 @@ class Table:
     splits: Mapping[str, IntArray] = field(default_factory=dict)
     groups: IntArray | None = None
     ids: tuple[str, ...] = ()
+    kind: TargetKind = "classes"
 
     @property
     def checksum(self) -> str:
@@ -185,6 +189,32 @@ def read_table(table: Path | TableFiles, form: TableFormat) -> Table:
     return reader.table(splits)
 
 
+class _Recurring:
+    """A column of which each distinct cell is kept once.
+
+    Attributes:
+        known: The number of each distinct cell, in the order in which they come.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+        self._numbers: list[npt.NDArray[np.int32]] = []
+
+    def take(self, cells: list[str]) -> None:
+        for cell in dict.fromkeys(cells):
+            self.known.setdefault(cell, len(self.known))
+        numbers = map(self.known.__getitem__, cells)
+        self._numbers.append(np.fromiter(numbers, dtype=np.int32, count=len(cells)))
+
+    def become(self, values: npt.ArrayLike) -> npt.NDArray[Any]:
+        """Return each row's value, shape (N,), given that of each distinct cell, in their order."""
+        return np.asarray(values)[np.concatenate(self._numbers)]
+
+    def first_row(self, cell: str) -> int:
+        """Return where a cell comes first."""
+        return int(np.flatnonzero(np.concatenate(self._numbers) == self.known[cell])[0])
+
+
 class _Reader:
     """Gathers the rows of one file after another.
 
@@ -198,12 +228,10 @@ class _Reader:
         self._packed = [bytearray() for _ in form.sequences]
         self._lengths: list[list[npt.NDArray[np.int64]]] = [[] for _ in form.sequences]
         self._values: list[npt.NDArray[np.float32]] = []
-        self._targets: list[npt.NDArray[np.generic]] = []
-        self._codes = {name: i for i, name in enumerate(form.classes)}
-        self._splits: list[npt.NDArray[np.generic]] = []
-        self._groups: list[npt.NDArray[np.generic]] = []
+        named = (*form.targets, *(name for name in (form.split, form.group) if name is not None))
+        self._columns = {name: _Recurring() for name in named}
         self._ids: list[str] = []
-        self._chunks: list[tuple[int, Chunk]] = []  # without their rows, for the lines
+        self._chunks: list[tuple[int, Chunk]] = []  # without their cells, for the lines
         self._rows = 0
 
     def __len__(self) -> int:
@@ -212,122 +240,137 @@ class _Reader:
     def read(self, where: TableFiles, path: Path) -> None:
         """Gather the rows of a file."""
         before = self._rows
-        for chunk in where.chunks(path, self._form.columns, self._form.features, MOST_ROWS):
-            self._chunks.append((self._rows, replace(chunk, frame=chunk.frame[:0].copy())))
-            self._take(chunk)
-            self._rows += len(chunk.frame)
+        for chunk in where.chunks(path, self._form.columns, MOST_ROWS):
+            self._chunks.append((self._rows, replace(chunk, cells={})))
+            if self._form.features:
+                self._take_features(chunk)
+            for part, name in enumerate(self._form.sequences):
+                self._take_sequences(chunk, name, part)
+            for name, column in self._columns.items():
+                column.take(chunk.cells[name])
+            if self._form.id is not None:
+                self._ids += chunk.cells[self._form.id]
+            self._rows += len(chunk.lines)
         if self._rows == before:
             raise DataError(f"{path}: a header and no rows; expected an item a line")
 
-    def _take(self, chunk: Chunk) -> None:
-        form, frame = self._form, chunk.frame
-        if form.features:
-            self._take_features(chunk)
-        for part in range(len(form.sequences)):
-            self._take_sequences(chunk, part)
-        self._targets.append(self._read_targets(chunk))
-        if form.split is not None:
-            self._splits.append(self._read_splits(chunk, frame[form.split].tolist()))
-        if form.group is not None:
-            self._groups.append(self._read_groups(chunk, form.group))
-        if form.id is not None:
-            self._ids += frame[form.id].tolist()
-
     def _take_features(self, chunk: Chunk) -> None:
-        values = chunk.frame[list(self._form.features)].to_numpy(dtype=np.float32)
+        columns = [chunk.cells[name] for name in self._form.features]
+        try:
+            values = np.ascontiguousarray(np.array(columns, dtype=np.float32).T)
+        except ValueError:
+            numbers = [[is_number(cell) for cell in cells] for cells in columns]
+            values = np.where(np.array(numbers).T, np.float32(0), np.float32(np.nan))
         if not np.isfinite(values).all():
             row, column = map(int, np.argwhere(~np.isfinite(values))[0])
-            got = repr(float(values[row, column]))
+            got = repr(columns[column][row]) if columns[column][row] else "nothing"
             raise chunk.error(row, self._form.features[column], got, "a finite number")
         self._values.append(values)
 
-    def _take_sequences(self, chunk: Chunk, part: int) -> None:
-        column = self._form.sequences[part]
-        texts: list[str] = chunk.frame[column].tolist()
+    def _take_sequences(self, chunk: Chunk, column: str, part: int) -> None:
+        texts = chunk.cells[column]
         if "" in texts:
             raise chunk.error(texts.index(""), column, "an empty cell", "a sequence")
         packed = "".join(texts).encode("latin-1", "replace").translate(self._letters)
         lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         wrong = packed.find(_REFUSED)
         if wrong >= 0:
-            raise self._wrong_letter(chunk, column, texts, wrong)
+            ends = np.cumsum(lengths)
+            row = int(np.searchsorted(ends, wrong, side="right"))
+            letter = int(wrong - ends[row] + lengths[row])
+            got = f"{texts[row][letter]!r} as letter {letter + 1}"
+            expected = f"{self._form.alphabet} or {self._form.ambiguous}".removesuffix(" or ")
+            raise chunk.error(row, column, got, expected)
         self._packed[part] += packed
         self._lengths[part].append(lengths)
 
-    def _wrong_letter(self, chunk: Chunk, column: str, texts: list[str], at: int) -> DataError:
-        ends = np.cumsum([len(text) for text in texts])
-        row = int(np.searchsorted(ends, at, side="right"))
-        letter = int(at - ends[row] + len(texts[row]))
-        got = f"{texts[row][letter]!r} as letter {letter + 1}"
-        expected = f"{self._form.alphabet} or {self._form.ambiguous}"
-        return chunk.error(row, column, got, expected.removesuffix(" or "))
-
-    def _read_targets(self, chunk: Chunk) -> npt.NDArray[np.generic]:
-        if self._form.kind == "classes":
-            return self._read_classes(chunk, chunk.frame[self._form.targets[0]].tolist())
-        columns = [self._read_numbers(chunk, name) for name in self._form.targets]
-        return np.stack(columns, axis=1)
-
-    def _read_classes(self, chunk: Chunk, cells: list[str]) -> npt.NDArray[np.int64]:
-        """Return the class of each cell as `table` numbers it, or by first appearance till then."""
-        codes, (column,) = self._codes, self._form.targets
-        for name in dict.fromkeys(cells):
-            if name not in codes and (self._form.classes or name in MISSING):
-                known = self._form.classes
-                expected = f"one of {', '.join(known)}" if known else "a class"
-                raise chunk.error(cells.index(name), column, repr(name), expected)
-            codes.setdefault(name, len(codes))
-        return np.fromiter(map(codes.__getitem__, cells), dtype=np.int64, count=len(cells))
-
-    def _read_numbers(self, chunk: Chunk, column: str) -> npt.NDArray[np.float32]:
-        cells = chunk.frame[column].to_numpy(dtype=object)
-        empty = np.isin(cells.astype(str), MISSING)
-        try:
-            values = np.where(empty, "nan", cells).astype(np.float32)
-        except ValueError:
-            row = next(i for i, cell in enumerate(cells) if not (empty[i] or is_number(cell)))
-            raise chunk.error(row, column, repr(cells[row]), "a number or nothing") from None
-        allowed = np.isin(values, (0, 1)) if self._form.kind == "labels" else np.isfinite(values)
-        if not (allowed | empty).all():
-            row = int(np.flatnonzero(~(allowed | empty))[0])
-            expected = "0, 1" if self._form.kind == "labels" else "a finite number"
-            raise chunk.error(row, column, repr(cells[row]), f"{expected} or nothing")
-        return values
-
-    def _read_splits(self, chunk: Chunk, cells: list[str]) -> npt.NDArray[np.generic]:
-        for name in dict.fromkeys(cells):
-            if name.lower() not in SPLIT_NAMES:
-                expected = f"one of {', '.join(SPLIT_NAMES)}"
-                raise chunk.error(cells.index(name), str(self._form.split), repr(name), expected)
-        return np.array([SPLIT_NAMES[name.lower()] for name in cells])
-
-    def _read_groups(self, chunk: Chunk, column: str) -> npt.NDArray[np.generic]:
-        cells = chunk.frame[column].tolist()
-        if "" in cells:
-            raise chunk.error(cells.index(""), column, "an empty cell", "a group")
-        return np.array(cells, dtype=object)
-
     def table(self, splits: Mapping[str, IntArray]) -> Table:
         """Return what was gathered; where a column names the splits, `splits` is empty."""
-        targets = np.concatenate(self._targets)
+        form = self._form
+        kind = form.kind or self._kind()
         classes: tuple[str, ...] = ()
-        if self._form.kind == "classes":
-            classes = self._form.classes or tuple(sorted(self._codes, key=_in_order))
-            order = np.argsort([self._codes[name] for name in classes])
-            targets = order[targets]
-        if self._form.split is not None:
-            named = np.concatenate(self._splits)
-            splits = {
-                name: np.flatnonzero(named == name)
-                for name in dict.fromkeys(SPLIT_NAMES.values())
-                if (named == name).any()
-            }
+        targets: Targets
+        if kind == "classes":
+            classes, targets = self._classes(form.targets[0])
+        else:
+            targets = np.stack([self._numbers(name, kind) for name in form.targets], axis=1)
+        if form.split is not None:
+            splits = self._splits(form.split)
         groups = None
-        if self._form.group is not None:
-            names = np.concatenate(self._groups).astype(str)
-            groups = np.unique(names, return_inverse=True)[1]
-            self._check_groups(groups, splits, names)
-        return Table(self._items(), targets, classes, dict(splits), groups, tuple(self._ids))
+        if form.group is not None:
+            groups = self._groups(form.group, splits)
+        return Table(self._items(), targets, classes, dict(splits), groups, tuple(self._ids), kind)
+
+    def _kind(self) -> TargetKind:
+        """Return the kind of target that the cells are of."""
+        names = self._form.targets
+        numbers = {cell for name in names for cell in self._columns[name].known} - {*MISSING}
+        fractions = sum(is_number(cell) and float(cell) % 1 != 0 for cell in numbers)
+        if 2 * fractions > len(numbers):  # what is none among them is refused
+            return "quantities"
+        if not all(map(is_number, numbers)):
+            return "classes" if len(names) == 1 else "quantities"
+        if fractions or len(numbers) > MOST_CLASSES:
+            return "quantities"
+        if len(names) == 1:
+            return "classes"
+        return "labels" if {float(cell) for cell in numbers} <= {0.0, 1.0} else "quantities"
+
+    def _classes(self, name: str) -> tuple[tuple[str, ...], IntArray]:
+        """Return the classes as they are written, in index order, and that of each row."""
+        column, classes = self._columns[name], self._form.classes
+        for cell in column.known:
+            if cell in MISSING if not classes else cell not in classes:
+                expected = f"one of {', '.join(classes)}" if classes else "a class"
+                raise self._error(name, cell, expected)
+        classes = classes or tuple(sorted(column.known, key=_in_order))
+        index = {cell: i for i, cell in enumerate(classes)}
+        return classes, column.become([index[cell] for cell in column.known])
+
+    def _numbers(self, name: str, kind: TargetKind) -> npt.NDArray[np.float32]:
+        """Return the labels or quantities of a column, NaN where one is missing."""
+        column = self._columns[name]
+        values = []
+        for cell in column.known:
+            value = float(cell) if is_number(cell) else math.nan
+            allowed = value in (0, 1) if kind == "labels" else abs(value) <= _LARGEST
+            if not allowed and cell not in MISSING:
+                expected = "0, 1" if kind == "labels" else "a finite number"
+                raise self._error(name, cell, f"{expected} or nothing")
+            values.append(value)
+        return column.become(np.array(values, dtype=np.float32))
+
+    def _splits(self, name: str) -> dict[str, IntArray]:
+        """Return the rows of each split."""
+        column = self._columns[name]
+        for cell in column.known:
+            if cell.lower() not in SPLIT_NAMES:
+                raise self._error(name, cell, f"one of {', '.join(SPLIT_NAMES)}")
+        named = column.become([SPLIT_NAMES[cell.lower()] for cell in column.known])
+        found = {split: np.flatnonzero(named == split) for split in SPLIT_NAMES.values()}
+        return {split: rows for split, rows in found.items() if len(rows)}
+
+    def _groups(self, name: str, splits: Mapping[str, IntArray]) -> IntArray:
+        """Return the group of each row, numbered in the order of their names."""
+        column = self._columns[name]
+        if "" in column.known:
+            raise self._error(name, "", "a group")
+        number = {cell: i for i, cell in enumerate(sorted(column.known))}
+        groups: IntArray = column.become([number[cell] for cell in column.known])
+        seen = np.full(len(number), -1)  # a row of each group that was met in a split before
+        for split, rows in splits.items():
+            crossing = rows[seen[groups[rows]] >= 0]
+            if len(crossing):
+                row = int(crossing[0])
+                other = int(seen[groups[row]])
+                first = next(name for name, rows in splits.items() if other in rows)
+                cell = sorted(number)[groups[row]]
+                raise DataError(
+                    f"{self._place(row)}: group {cell!r} is in {split} here and in "
+                    f"{first} at {self._place(other)}; expected each group in one split"
+                )
+            seen[groups[rows]] = rows
+        return groups
 
     def _items(self) -> Items:
         if self._form.features:
@@ -340,26 +383,24 @@ class _Reader:
             parts.append(Sequences(np.frombuffer(packed, dtype=np.uint8), offsets))
         return parts[0] if isinstance(self._form.sequence, str) else SequenceTuples(tuple(parts))
 
-    def _check_groups(
-        self, groups: IntArray, splits: Mapping[str, IntArray], names: npt.NDArray[np.str_]
-    ) -> None:
-        """Raise DataError where a group is in two splits."""
-        seen = np.full(len(groups), -1)  # a row of each group that was met in a split before
-        for split, rows in splits.items():
-            crossing = rows[seen[groups[rows]] >= 0]
-            if len(crossing):
-                row = int(crossing[0])
-                other = int(seen[groups[row]])
-                first = next(name for name, rows in splits.items() if other in rows)
-                raise DataError(
-                    f"{self._place(row)}: group {str(names[row])!r} is in {split} here and in "
-                    f"{first} at {self._place(other)}; expected each group in one split"
-                )
-            seen[groups[rows]] = rows
+    def _error(self, name: str, cell: str, expected: str) -> DataError:
+        """Return what is wrong with the first row that has some cell."""
+        place = self._place(self._columns[name].first_row(cell))
+        got = repr(cell) if cell else "an empty cell"
+        return DataError(f"{place}, column {name!r}: got {got}; expected {expected}")
 
     def _place(self, row: int) -> str:
         start, chunk = next((s, c) for s, c in reversed(self._chunks) if s <= row)
         return chunk.place(row - start)
+
+
+def is_number(cell: Any) -> bool:
+    """Return whether a cell can be read as one."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _in_order(name: str) -> tuple[int, float, str]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from codonbench.contracts import MetricName, TaskOptions
 from codonbench.contracts.task import DNA, PROTEIN, RNA, Ambiguous, TargetKind
-from codonbench.data.table import AMBIGUOUS, TableFormat
-from codonbench.data.table_files import ID_NAMES, MISSING, SPLIT_NAMES, TableFiles, is_number
+from codonbench.data.table import AMBIGUOUS, MISSING, TableFormat, is_number
+from codonbench.data.table_files import ID_NAMES, TableFiles
+from codonbench.data.table_formats import SPLIT_NAMES, kind_of
 from codonbench.errors import DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PROTEIN_AMBIGUOUS = "BJOUXZ*"
 """IUPAC's letters for residues that are not known, or none of the twenty, and a stop."""
@@ -30,8 +27,7 @@ GROUP_NAMES = ("group", "groups", "cluster", "family")
 SPLIT_COLUMNS = ("split", "set", "partition", "subset", "fold")
 """What columns may be called, in either case, the likeliest first."""
 
-MOST_CLASSES = 32
-"""Whole numbers of more different values are quantities."""
+_KNOWN_NAMES = {*SEQUENCE_NAMES, *TARGET_NAMES, *GROUP_NAMES, *SPLIT_COLUMNS, *ID_NAMES}
 
 _SAMPLE = 200
 _BASES = 0.8  # of the letters, where the sequences are DNA or RNA
@@ -48,7 +44,7 @@ class TableOptions(TaskOptions):
         sequence: The column of sequences, or several; none for a table of features.
         features: The columns of numbers, or ``*`` for all that are nothing else.
         target: One column of classes or quantities, or several of labels or quantities.
-        kind: ``classes``, ``labels`` or ``quantities``.
+        kind: ``classes``, ``labels`` or ``quantities``; guessed from all rows, as they are read.
         classes: As they are written, in index order; where empty, those that are found.
         split, group, id: Columns.
         alphabet: The letters, in index order.
@@ -95,7 +91,7 @@ class TableOptions(TaskOptions):
         return value
 
     def form(self, columns: Sequence[str]) -> TableFormat:
-        """Return the format of a table, once nothing is left to guess.
+        """Return the format of a table, once nothing but the kind is left to guess.
 
         Args:
             columns: Those that there are.
@@ -109,7 +105,7 @@ class TableOptions(TaskOptions):
             sequence=several[0] if len(several) == 1 else several,
             features=features,
             targets=self.target or (),
-            kind=self.kind or "classes",
+            kind=self.kind,
             classes=self.classes,
             alphabet=self.alphabet or "",
             ambiguous="" if self.ambiguous == "refuse" else self.unknown or "",
@@ -119,48 +115,62 @@ class TableOptions(TaskOptions):
         )
 
 
-def guess(files: TableFiles, given: TableOptions) -> TableOptions:
-    """Return options with all that is None guessed from a table.
+class Guess:
+    """What the columns of a table are, guessed from its first rows where nobody says.
 
     Args:
         files: The table.
         given: What is known.
+
+    Attributes:
+        columns: Those that there are.
+        doubt: Says that the first line is taken for a header, where it may be none; else empty.
+        options: With nothing but the kind of target left to guess.
 
     Raises:
-        DataError: The table cannot be read, or it is not clear which column is what.
-    """
-    return _Guess(files, given).options()
-
-
-class _Guess:
-    """Guesses from the first rows of a table; the kind of target from all of them.
-
-    Args:
-        files: The table.
-        given: What is known.
+        DataError: The table cannot be read, has no header, or it is not clear which column is what.
     """
 
     def __init__(self, files: TableFiles, given: TableOptions) -> None:
         self._files = files
         self._given = given
         self._path = files.first
-        self._columns = files.columns()
-        if len(set(self._columns)) < len(self._columns):
-            twice = next(name for name in self._columns if self._columns.count(name) > 1)
-            raise DataError(f"{self._path}, line 1: more than one column {twice!r}; rename one")
-        chunk = next(files.chunks(self._path, self._columns, rows=_SAMPLE), None)
-        if chunk is None or not len(chunk.frame):
+        chunk = next(files.chunks(self._path, rows=_SAMPLE), None)
+        if chunk is None:
             raise DataError(f"{self._path}: a header and no rows; expected an item a line")
         self._chunk = chunk
-        self._sample = chunk.frame[:_SAMPLE]
+        self._sample = chunk.cells
+        self.columns = tuple(self._sample)
+        self.doubt = self._check_header()
+        self.options = self._options()
 
-    def options(self) -> TableOptions:
+    def _check_header(self) -> str:
+        """Return that the first line is taken for a header, where that is not clear; else nothing.
+
+        Raises:
+            DataError: It is a row.
+        """
+        named = {name for _, name in self._named_columns()}
+        if kind_of(self._path) != "delimited" or named & {*self.columns}:
+            return ""
+        found = {_is_cell(name, cells) for name, cells in self._sample.items()}
+        shown = ", ".join(name[:32] for name in self.columns[:6])
+        if True in found and False not in found:
+            raise DataError(
+                f"{self._chunk.head}: no header, but {shown}; add a line with the names of the "
+                "columns, such as sequence,label"
+            )
+        if False in found and True not in found:
+            return ""
+        return f"{self._chunk.head.rpartition(', ')[2]} as header: {shown}"
+
+    def _options(self) -> TableOptions:
         given = self._given
         found: dict[str, Any] = {}
-        self._check_given()
-        found["split"] = self._pick(given.split, self._split)
-        found["group"] = self._pick(given.group, lambda: self._named(GROUP_NAMES))
-        found["id"] = self._pick(given.id, lambda: self._named(ID_NAMES))
+        self._check_named()
+        found["split"] = self._split() if given.split is None else given.split
+        found["group"] = self._named(GROUP_NAMES) if given.group is None else given.group
+        found["id"] = self._named(ID_NAMES) if given.id is None else given.id
         targets = given.target or ()
         taken = {*targets, found["split"], found["group"], found["id"]}
         sequence = given.sequence
@@ -169,15 +179,14 @@ class _Guess:
         found["sequence"] = sequence
         taken.update(sequence)
         found["target"] = targets = targets or self._target(taken, bool(sequence))
-        if not sequence and not given.features and not {*self._columns} - taken - {*targets}:
-            shown = ", ".join(name[:32] for name in self._columns[:12])
+        if not sequence and not given.features and not {*self.columns} - taken - {*targets}:
+            shown = ", ".join(name[:32] for name in self.columns[:12])
             raise DataError(
                 f"{self._path}: no column of sequences or numbers among {shown}; name it, "
                 "--task-set sequence=COLUMN, and separate cells by comma, tab or semicolon"
             )
         found["features"] = () if sequence else given.features or ("*",)
-        found["kind"] = given.kind or self._kind(targets)
-        if found["kind"] == "classes" and len(targets) > 1:
+        if given.kind == "classes" and len(targets) > 1:
             raise DataError(
                 f"{self._path}: {len(targets)} columns of classes, {', '.join(targets)}; expected "
                 "one, or kind=labels, each 0 or 1"
@@ -188,22 +197,26 @@ class _Guess:
         found["unknown"] = usual if given.unknown is None else given.unknown
         return given.model_copy(update=found)
 
-    def _check_given(self) -> None:
-        """Raise DataError where a column that is named is not there."""
-        given = self._given
-        several = [*(given.sequence or ()), *(given.target or ()), *(given.features or ())]
-        for name in [*several, given.split, given.group, given.id]:
-            if name and name != "*" and name not in self._columns:
-                found = ", ".join(column[:32] for column in self._columns[:12])
-                raise DataError(f"{self._path}: no column {name!r}; the columns are {found}")
+    def _named_columns(self) -> Iterator[tuple[str, str]]:
+        """Yield the field and the name of each column that somebody named."""
+        for field in ("sequence", "features", "target", "split", "group", "id"):
+            value = getattr(self._given, field) or ()
+            yield from ((field, name) for name in ([value] if isinstance(value, str) else value))
 
-    @staticmethod
-    def _pick(given: str | None, guessed: Any) -> str:
-        return given if given is not None else guessed()
+    def _check_named(self) -> None:
+        """Raise DataError where a column that is named is not there."""
+        known = {"*", *self.columns}
+        for field, name in self._named_columns():
+            if name not in known:
+                found = ", ".join(column[:32] for column in self.columns[:12])
+                one = f"; {field} takes one column" if "," in name else ""
+                raise DataError(
+                    f"{self._chunk.head}: no column {name!r}; the columns are {found}{one}"
+                )
 
     def _named(self, names: Sequence[str]) -> str:
         """Return the column called as the likeliest of some names; empty where none is."""
-        lower = {column.lower(): column for column in self._columns}
+        lower = {column.lower(): column for column in self.columns}
         return next((lower[name] for name in names if name in lower), "")
 
     def _split(self) -> str:
@@ -223,7 +236,7 @@ class _Guess:
         if named and named not in taken:
             return (named,)
         found = [
-            name for name in self._columns if name not in taken and _is_text(self._sample[name])
+            name for name in self.columns if name not in taken and _is_text(self._sample[name])
         ]
         if len(found) > 1:
             raise DataError(
@@ -239,7 +252,7 @@ class _Guess:
         Raises:
             DataError: It is not clear which.
         """
-        left = [name for name in self._columns if name not in taken]
+        left = [name for name in self.columns if name not in taken]
         named = self._named(TARGET_NAMES)
         if named in left:
             return (named,)
@@ -252,35 +265,6 @@ class _Guess:
         raise DataError(
             f"{self._path}: not clear which column is the target: {shown}; name it: "
             "--task-set target=COLUMN, or several with commas"
-        )
-
-    def _kind(self, targets: Sequence[str]) -> TargetKind:
-        """Return the kind of target, from all rows: text or few whole numbers are classes."""
-        values: set[str] = set()
-        for path in self._files.files.values():
-            for chunk in self._files.chunks(path, targets):
-                for name in targets:
-                    values.update(chunk.frame[name].unique())
-                numbers = values - {*MISSING}
-                if not all(map(is_number, numbers)):
-                    fractions = sum(is_number(cell) and float(cell) % 1 != 0 for cell in numbers)
-                    if 2 * fractions > len(numbers):  # what is none among them is refused
-                        return "quantities"
-                    return "classes" if len(targets) == 1 else self._no_kind(targets)
-                if any(float(cell) % 1 for cell in numbers) or len(numbers) > MOST_CLASSES:
-                    return "quantities"
-        if len(targets) == 1:
-            return "classes"
-        return (
-            "labels"
-            if {float(cell) for cell in values - {*MISSING}} <= {0.0, 1.0}
-            else "quantities"
-        )
-
-    def _no_kind(self, targets: Sequence[str]) -> TargetKind:
-        raise DataError(
-            f"{self._path}: of several targets, {', '.join(targets)}, each must be a number; a "
-            "class is one column"
         )
 
     def _alphabet(self, sequence: Sequence[str]) -> str:
@@ -307,12 +291,43 @@ class _Guess:
         return PROTEIN
 
 
-def _is_text(cells: pd.Series[Any]) -> bool:
+def _is_text(cells: Sequence[str]) -> bool:
     """Return whether the cells of a column look like sequences."""
-    texts = cells.tolist()
-    lengths = sorted(map(len, texts))
-    known = {*PROTEIN, *PROTEIN_AMBIGUOUS}
-    letters = all(
-        re.fullmatch(r"[A-Za-z*]+", text) and set(text.upper()) <= known for text in texts
-    )
-    return bool(letters) and lengths[len(lengths) // 2] >= _SHORTEST
+    lengths = sorted(map(len, cells))
+    return _letters(cells) is not None and lengths[len(lengths) // 2] >= _SHORTEST
+
+
+def _letters(cells: Sequence[str]) -> set[str] | None:
+    """Return the letters that nucleotides or residues of such cells may have; None for others."""
+    found = {*"".join(cells).upper()}
+    for known in ({*DNA, "U", *AMBIGUOUS}, {*PROTEIN, *PROTEIN_AMBIGUOUS}):
+        if found <= known and all(cells):
+            return known
+    return None
+
+
+def _is_cell(name: str, cells: Sequence[str]) -> bool | None:
+    """Return whether what may be the name of a column is one more of its cells.
+
+    Args:
+        name: What stands in the first line.
+        cells: Those below.
+
+    Returns:
+        None where it may be either.
+    """
+    below = [cell for cell in cells if cell not in MISSING]
+    if name in MISSING or not below:
+        return None
+    if name in below:
+        return True
+    if name.lower() in _KNOWN_NAMES:
+        return False
+    if all(map(is_number, below)):
+        return is_number(name)
+    letters, lengths = _letters(below), {*map(len, below)}
+    if letters is None or 2 * len({*below}) < len(below):  # words that recur, not sequences
+        return None
+    if not {*name.upper()} <= letters:
+        return False
+    return True if min(lengths) <= len(name) <= max(lengths) else None

@@ -149,9 +149,23 @@ def _conflicts(same: IntArray, classes: IntArray | None, first: IntArray, second
     return f", {n:,} with another class" if n else ""
 
 
-def warnings(table: Table) -> tuple[str, ...]:
-    """Return a sentence for each thing that makes a table's scores less than they seem."""
+def warnings(table: Table, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence for each thing that makes a table's scores less than they seem.
+
+    Args:
+        table: The table.
+        names: Of its columns of targets.
+    """
     sentences = []
+    if table.targets.ndim == 2:
+        same = [
+            name
+            for name, values in zip(names, table.targets.T, strict=True)
+            if len(np.unique(values[~np.isnan(values)])) < 2
+        ]
+        if same:
+            shown = ", ".join(same[:_SHOWN]) + (", ..." if len(same) > _SHOWN else "")
+            sentences.append(f"{shown}: the same in all items, so there is nothing to learn of it")
     if table.classes and "train" in table.splits:
         trained = set(table.targets[table.splits["train"]].tolist())
         for index, name in enumerate(table.classes):

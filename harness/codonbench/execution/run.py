@@ -43,7 +43,8 @@ from codonbench.contracts.run_spec import (
     content_hash,
 )
 from codonbench.data.own_table import TableDescription, is_table, open_table
-from codonbench.errors import BenchError, ConfigError, PluginError
+from codonbench.data.table_formats import kind_of
+from codonbench.errors import BenchError, ConfigError, DataError, PluginError
 from codonbench.execution.machine import (
     Say,
     Terms,
@@ -196,7 +197,16 @@ def task_and_data(
     task = chosen.task
     options = configure(task.Options, {}, request.task_overrides, f"task {task.name!r}")
     data = task.default_data if request.data is None else request.data
-    return task, options, _load(chosen, data, options, cache, request.offline)
+    try:
+        return task, options, _load(chosen, data, options, cache, request.offline)
+    except DataError as error:
+        path = Path(data)
+        if request.task is not None or kind_of(path) != "fasta" or not path.is_file():
+            raise
+        raise DataError(
+            f"{error}; that is the default task, {task.name!r}: for labels of your own give "
+            "--task-set target=label, or --data FASTA,LABELS.csv"
+        ) from error
 
 
 def _table(request: RunRequest, registry: Registry) -> str | None:

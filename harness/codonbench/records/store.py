@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from shutil import rmtree
 from types import MappingProxyType
 from typing import Any
 
@@ -78,6 +79,11 @@ class Store:
                 pass
         except OSError as error:
             raise store_error("results folder", self.folder, error) from error
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder where it holds nothing but folders and the ledger's lock."""
+        if {path.name for path in self.folder.rglob("*") if not path.is_dir()} <= {"ledger.lock"}:
+            rmtree(self.folder, ignore_errors=True)
 
     def insist_on_folder(self) -> None:
         """Make sure that there is such a folder, where nothing is to be written.

@@ -1,0 +1,91 @@
+"""Files as bytes or text, unpacked: gzip, bzip2 and xz, told by their first bytes."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from codonbench.errors import DataError
+
+ENDINGS = (".gz", ".bz2", ".xz")
+"""Of the names of files that are unpacked as they are read."""
+
+_OPENERS: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
+_REFUSED = {
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+    b"PK\x03\x04": "a zip archive",
+    b"7z\xbc\xaf": "7-Zip",
+}
+_TAR = slice(257, 262)
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def open_unpacked(path: str | Path) -> io.BufferedReader:
+    """Return a file's content as bytes, unpacked as its first bytes ask for.
+
+    Raises:
+        DataError: It is packed in a way that is not read, or holds several files.
+        OSError, EOFError, zlib.error, lzma.LZMAError: See `faults_named`.
+    """
+    with Path(path).open("rb") as stored:
+        start = stored.read(6)
+    for magic, name in _REFUSED.items():
+        if start.startswith(magic):
+            raise DataError(f"{str(path)!r} is {name}, which is not read; unpack it, or use gzip")
+    opener = next((o for magic, o in _OPENERS.items() if start.startswith(magic)), None)
+    raw = Path(path).open("rb") if opener is None else opener(path)  # noqa: SIM115
+    file = io.BufferedReader(cast(io.RawIOBase, raw), 1 << 18)
+    if file.peek(512)[_TAR] == b"ustar":
+        file.close()
+        raise DataError(f"{str(path)!r} is a tar archive; unpack it and give the file in it")
+    return file
+
+
+def open_text(path: str | Path) -> io.TextIOWrapper:
+    """Return a file's content as text, line ends as they are, without a byte-order mark."""
+    return io.TextIOWrapper(open_unpacked(path), encoding="utf-8-sig", newline="")
+
+
+@contextmanager
+def faults_named(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong in reading a file into a sentence that names it, and its line.
+
+    Raises:
+        DataError: It is missing, unreadable, damaged, cut short or not in UTF-8.
+    """
+    name = repr(str(path))
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise DataError(_undecodable(path)) from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise DataError(f"cannot read {name}: {error.strerror}") from error
+        raise DataError(f"{name} is damaged or cut short ({error}); get it anew") from error
+
+
+def _undecodable(path: str | Path) -> str:
+    """Return which line of a file is not UTF-8, and what it may be instead."""
+    with open_unpacked(path) as file:
+        if file.peek(2)[:2] in _UTF16:
+            return f"{path}, line 1: text in UTF-16; save it as UTF-8"
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                byte = line[error.start]
+                return (
+                    f"{path}, line {number}: byte {byte:#04x} is not UTF-8; save the file as such"
+                )
+    return f"{path}: cut short within a letter; get it anew"

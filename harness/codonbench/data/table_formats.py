@@ -1,0 +1,281 @@
+"""Rows of one file, a chunk at a time: CSV, TSV, FASTA and Parquet, plain or packed."""
+
+from __future__ import annotations
+
+import csv
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from codonbench.data.compression import ENDINGS, faults_named, open_text
+from codonbench.errors import DataError
+
+DELIMITED = (".csv", ".tsv", ".txt", ".tab")
+PARQUET = (".parquet", ".pq")
+FASTA = (".fa", ".fasta", ".fas", ".fna", ".ffn", ".faa", ".frn")
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("dev", "val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""What a file or a cell may call a split, and which one it is."""
+
+MOST_ROWS = 100_000
+_CHUNK_BYTES = 1 << 26  # about as much is held as Python strings at a time
+_STRING_BYTES = 56  # of an empty one, and the place that refers to it
+_LONGEST_CELL = 1 << 28  # letters; the longest human chromosome has 2^27.9
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some consecutive rows of a file.
+
+    Attributes:
+        path: The file.
+        cells: Those of each column that was asked for, without blanks around them.
+        lines: Line, or row of a Parquet file, of each.
+        head: Where the names of the columns stand: ``mine.csv, line 1``.
+    """
+
+    path: Path
+    cells: dict[str, list[str]]
+    lines: Sequence[int]
+    head: str
+
+    def place(self, row: int) -> str:
+        """Return where a row stands: ``mine.csv, line 7``."""
+        unit = "row" if kind_of(self.path) == "parquet" else "line"
+        return f"{self.path}, {unit} {self.lines[row]}"
+
+    def error(self, row: int, column: str, got: str, expected: str) -> DataError:
+        """Return what is wrong with a cell, in a sentence."""
+        return DataError(f"{self.place(row)}, column {column!r}: got {got}; expected {expected}")
+
+
+def unpacked_name(path: Path) -> str:
+    """Return a file's name in lower case, less what says how it is packed."""
+    name = path.name.lower()
+    return next((name.removesuffix(end) for end in ENDINGS if name.endswith(end)), name)
+
+
+def kind_of(path: Path) -> str:
+    """Return ``fasta``, ``parquet`` or ``delimited``, by the end of a file's name."""
+    name = unpacked_name(path)
+    if name.endswith(FASTA):
+        return "fasta"
+    return "parquet" if name.endswith(PARQUET) else "delimited"
+
+
+def columns_of(path: Path) -> list[str]:
+    """Return the names of a file's columns, in order.
+
+    Those of a FASTA file are ``id``, ``sequence`` and what the first header gives; see `fields`.
+
+    Raises:
+        DataError: The file is missing, unreadable or empty.
+    """
+    with faults_named(path):
+        return next(_records(path))[1]
+
+
+def read_chunks(
+    path: Path, columns: Sequence[str] | None = None, rows: int = MOST_ROWS
+) -> Iterator[Chunk]:
+    """Yield the rows of a file; those with nothing in any cell are passed over.
+
+    Args:
+        path: The file.
+        columns: Those that are read; None for all there are.
+        rows: At most so many at a time.
+
+    Raises:
+        DataError: The file is missing, unreadable, damaged or no table, or lacks a column.
+    """
+    with faults_named(path):
+        records = _records(path, columns)
+        line, names = next(records)
+        head = f"{path}, line {line}" if line else str(path)
+        asked = names if columns is None else columns
+        times = Counter(names)
+        for name in asked:
+            if times[name] != 1:
+                there = "more than one column" if times[name] else "no column"
+                found = ", ".join(name[:32] for name in names[:12])
+                raise DataError(
+                    f"{head}: {there} {name!r} among {found}; expected each name once, in a header "
+                    "with the names of the columns"
+                )
+        place = {name: i for i, name in enumerate(names)}
+        for batch in _batches(records, min(rows, MOST_ROWS)):
+            cells = {name: [row[place[name]].strip() for _, row in batch] for name in asked}
+            yield Chunk(path, cells, array("q", [line for line, _ in batch]), head)
+
+
+Records = Iterator[tuple[int, list[str]]]
+"""The line and the cells of each row of a file, those of its header first."""
+
+
+def _records(path: Path, columns: Sequence[str] | None = None) -> Records:
+    if kind_of(path) == "parquet":
+        return _parquet_records(path, columns)
+    return _fasta_records(path) if kind_of(path) == "fasta" else _delimited_records(path)
+
+
+def _batches(records: Records, rows: int) -> Iterator[list[tuple[int, list[str]]]]:
+    """Yield records, at most so many rows together, and so many bytes."""
+    batch, size = list[tuple[int, list[str]]](), 0
+    for record in records:
+        batch.append(record)
+        size += sum(map(len, record[1])) + _STRING_BYTES * len(record[1])
+        if size > _CHUNK_BYTES or len(batch) >= rows:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+# CSV and TSV
+
+
+def _delimited_records(path: Path) -> Records:
+    with open_text(path) as file:
+        passed, first = 0, file.readline()
+        while first and (not first.strip() or first.startswith("#")):  # comments
+            passed, first = passed + 1, file.readline()
+        if not first:
+            raise DataError(f"{path}: empty; expected a header with the names of the columns")
+        csv.field_size_limit(_LONGEST_CELL)
+        separator = max("\t,;", key=first.count)
+        reader = csv.reader(chain([first], file), delimiter=separator, strict=True)
+        line, names = passed + 1, list[str]()
+        try:
+            for cells in reader:
+                if not names:
+                    names = [name.strip() for name in cells]
+                    yield line, names
+                elif any(map(str.strip, cells)):
+                    if len(cells) != len(names):
+                        raise DataError(
+                            f"{path}, line {line}: {len(cells)} of {len(names)} cells that the "
+                            "header has; quote a cell that holds the separator"
+                        )
+                    yield line, cells
+                line = passed + reader.line_num + 1
+        except csv.Error as error:
+            why = "a quote that opens here is not closed" if "end of data" in str(error) else error
+            raise DataError(f"{path}, line {line}: {why}; quote cells as in CSV") from error
+
+
+# FASTA
+
+
+def fields(title: str) -> dict[str, str]:
+    """Return what a header of a FASTA file says of its sequence.
+
+    ========================  ==================================
+    header                    columns
+    ========================  ==================================
+    ``s1 label=a split=test``   id s1, label a, split test
+    ``s1 a``                    id s1, label a
+    ``s1|a``                    id s1, label a
+    ``s1|a|training``           id s1, label a, split training
+    ========================  ==================================
+    """
+    words = title.split()
+    found = {"id": words[0] if words else ""}
+    named = [word.rstrip(";,").partition("=") for word in words[1:] if "=" in word]
+    if named:
+        return found | {name: value for name, _, value in named}
+    if len(words) == 2:
+        return found | {"label": words[1]}
+    parts = title.split("|")
+    if len(words) == 1 and len(parts) == 3 and parts[2].lower() in SPLIT_NAMES:
+        return {"id": parts[0], "label": parts[1], "split": parts[2]}
+    if len(words) == 1 and len(parts) > 1:
+        return {"id": "|".join(parts[:-1]), "label": parts[-1]}
+    return found
+
+
+def _fasta_records(path: Path) -> Records:
+    """Yield the columns that the first header gives, then what each record has of them."""
+    names: list[str] = []
+    for line, title, letters in _fasta(path):
+        found = fields(title)
+        if not names:
+            names = ["id", "sequence", *(name for name in found if name not in ("id", "sequence"))]
+            yield line, names
+        found["sequence"] = letters
+        yield line, [found.get(name, "") for name in names]
+
+
+def _fasta(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield the line, the header and the letters of each record; ``;`` begins comments."""
+    start, title, parts = 0, None, list[str]()
+    with open_text(path) as file:
+        for number, raw in enumerate(file, 1):
+            line = raw.strip()
+            if line.startswith(">"):
+                if title is not None:
+                    yield start, title, "".join(parts)
+                start, title, parts = number, line[1:].strip(), []
+            elif not line or line.startswith(";"):
+                continue
+            elif title is not None:
+                parts.append("".join(line.split()))
+            else:
+                raise DataError(
+                    f"{path}, line {number}: not FASTA, which begins with a '>' header; got "
+                    f"{line[:32]!r}"
+                )
+    if title is None:
+        raise DataError(f"{path}: empty; expected FASTA, a '>' header and a sequence")
+    yield start, title, "".join(parts)
+
+
+# Parquet
+
+
+def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
+    """Yield rows by number, the header's is 0; a column that is not asked for is empty."""
+    try:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise DataError(
+            f"{path}: to read Parquet needs pyarrow, which is not installed: "
+            "pip install 'codonbench[parquet]', or save the table as CSV"
+        ) from None
+    try:
+        file = ParquetFile(path)
+        names = [str(name) for name in file.schema_arrow.names]
+        yield 0, names
+        asked = names if columns is None else [*columns]
+        groups = map(file.metadata.row_group, range(file.num_row_groups))
+        width = sum(group.total_byte_size for group in groups) // max(file.metadata.num_rows, 1)
+        rows = max(1, min(MOST_ROWS, _CHUNK_BYTES // (width + _STRING_BYTES)))
+        first = 1
+        for batch in file.iter_batches(batch_size=rows, columns=asked):
+            texts = {name: _as_text(path, name, batch.column(name)) for name in asked}
+            cells = (texts.get(name, [""] * len(batch)) for name in names)
+            yield from enumerate(map(list, zip(*cells, strict=True)), first)
+            first += len(batch)
+    except pa.ArrowException as error:
+        words = " ".join(str(error).split())
+        raise DataError(
+            f"{path}: damaged, cut short or no Parquet ({words}); get it anew"
+        ) from error
+
+
+def _as_text(path: Path, name: str, column: Any) -> list[str]:
+    try:
+        cells: list[str] = column.cast("string", safe=False).fill_null("").to_pylist()
+    except NotImplementedError as error:
+        raise DataError(
+            f"{path}, column {name!r}: got {column.type}; expected text or numbers"
+        ) from error
+    return cells
