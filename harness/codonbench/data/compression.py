@@ -45,7 +45,7 @@ def open_unpacked(path: str | Path) -> io.BufferedReader:
             raise DataError(f"{str(path)!r} is {name}, which is not read; unpack it, or use gzip")
     opener = next((o for magic, o in _OPENERS.items() if start.startswith(magic)), None)
     raw = Path(path).open("rb") if opener is None else opener(path)  # noqa: SIM115
-    file = io.BufferedReader(cast(io.RawIOBase, raw), 1 << 18)
+    file: io.BufferedReader = io.BufferedReader(cast(Any, raw), 1 << 18)
     if file.peek(512)[_TAR] == b"ustar":
         file.close()
         raise DataError(f"{str(path)!r} is a tar archive; unpack it and give the file in it")

@@ -14,7 +14,8 @@ from typing import ClassVar
 from codonbench import DataSource
 from codonbench.contracts import Input, Ranking, Target
 from codonbench.data.table import Table, TableFormat, read_table
-from codonbench.data.table_files import TableFiles, columns_of
+from codonbench.data.table_files import TableFiles
+from codonbench.data.table_formats import columns_of
 from codonbench_datasets._table_task import TableTask, file_source, mean_ranking, table_file
 
 GOLUB_COMMIT = "60f0d63c5eab1c10e532ca14ef48f63569c25911"

@@ -11,7 +11,7 @@ import re
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from codonbench_metrics import _counts
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Logits = npt.NDArray[np.floating[Any]]
 
 
 class OneScore(SplitMetric):
@@ -137,7 +138,7 @@ class CountedScore(ClassScore):
             return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))
 
     @abstractmethod
-    def of_samples(self, targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+    def of_samples(self, targets: Targets, outputs: Logits, counts: FloatArray) -> FloatArray:
         """Return the score of classes (n,) and logits (n, C) in each sample, (B, n) to (B,)."""
 
 
@@ -167,7 +168,7 @@ def one_against_rest(targets: Targets, logits: FloatArray) -> list[tuple[IntArra
     return [((targets == c).astype(np.int64), scores[:, c]) for c in present]
 
 
-def confusions(targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+def confusions(targets: Targets, outputs: Logits, counts: FloatArray) -> FloatArray:
     """Return the confusion matrix of each sample of the items, shape (B, C, C)."""
     answers = outputs.argmax(axis=1)
     return _counts.confusions(targets.astype(np.int64), answers, outputs.shape[1], counts)
@@ -185,7 +186,7 @@ class Accuracy(CountedScore):
 
         return float(accuracy_score(targets, outputs.argmax(axis=1)))
 
-    def of_samples(self, targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+    def of_samples(self, targets: Targets, outputs: Logits, counts: FloatArray) -> FloatArray:
         """Return the score of each sample."""
         right = outputs.argmax(axis=1) == targets
         return np.asarray(counts @ right.astype(np.float64) / counts.sum(axis=1))
@@ -211,7 +212,7 @@ class BalancedAccuracy(CountedScore):
             )
         )
 
-    def of_samples(self, targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+    def of_samples(self, targets: Targets, outputs: Logits, counts: FloatArray) -> FloatArray:
         """Return the score of each sample."""
         return _counts.recall(confusions(targets, outputs, counts))
 
@@ -235,7 +236,7 @@ class Mcc(CountedScore):
             return None
         return float(matthews_corrcoef(targets, outputs.argmax(axis=1)))
 
-    def of_samples(self, targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+    def of_samples(self, targets: Targets, outputs: Logits, counts: FloatArray) -> FloatArray:
         """Return the score of each sample."""
         return _counts.mcc(confusions(targets, outputs, counts))
 
@@ -275,7 +276,7 @@ class Auroc(CountedScore):
         asked = one_against_rest(targets, outputs)
         return float(np.mean([roc_auc_score(*pair) for pair in asked])) if asked else None
 
-    def of_samples(self, targets: Targets, outputs: Outputs, counts: FloatArray) -> FloatArray:
+    def of_samples(self, targets: Targets, outputs: Logits, counts: FloatArray) -> FloatArray:
         """Return the score of each sample."""
         asked = one_against_rest(targets, outputs.astype(np.float64))
         if not asked:
