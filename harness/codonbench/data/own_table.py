@@ -81,24 +81,29 @@ class TableDescription(TableOptions):
 
 
 def is_table(data: str) -> bool:
-    """Return whether ``--data`` means a table or its description, by what it is called."""
+    """Return whether ``--data`` means a table or its description, by what it is called.
+
+    A FASTA file is one where its first header names a label, ``label=a``, or a split.
+    """
     name = unpacked_name(Path(data))
     several = "," in data and not Path(data).exists()
     known = tuple(suffix for suffix in (*DELIMITED, *PARQUET, ".toml") if suffix != ".txt")
-    return several or name.endswith(known) or Path(data).is_dir() or _has_labels(Path(data))
+    if several or name.endswith(known) or Path(data).is_dir():
+        return True
+    title = fasta_title(Path(data))
+    found = fields(title)
+    return "split" in found or ("=" in title and bool({"label", "target", "class"} & {*found}))
 
 
-def _has_labels(path: Path) -> bool:
-    """Return whether a file is FASTA whose first header names a label, ``label=a``, or a split."""
+def fasta_title(path: Path) -> str:
+    """Return the first header of a FASTA file; empty where it is none, or cannot be read."""
     if kind_of(path) != "fasta" or not path.is_file():
-        return False
+        return ""
     try:
         with faults_named(path), open_text(path) as file:
-            title = next((line for line in file if line.startswith(">")), "")
+            return next((line[1:].strip() for line in file if line.startswith(">")), "")
     except DataError:  # whoever reads it will say what is wrong
-        return False
-    found = fields(title[1:].strip())
-    return "split" in found or ("=" in title and bool({"label", "target", "class"} & {*found}))
+        return ""
 
 
 def open_table(

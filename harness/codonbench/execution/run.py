@@ -42,8 +42,7 @@ from codonbench.contracts.run_spec import (
     configure,
     content_hash,
 )
-from codonbench.data.own_table import TableDescription, is_table, open_table
-from codonbench.data.table_formats import kind_of
+from codonbench.data.own_table import TableDescription, fasta_title, is_table, open_table
 from codonbench.errors import BenchError, ConfigError, DataError, PluginError
 from codonbench.execution.machine import (
     Say,
@@ -200,8 +199,7 @@ def task_and_data(
     try:
         return task, options, _load(chosen, data, options, cache, request.offline)
     except DataError as error:
-        path = Path(data)
-        if request.task is not None or kind_of(path) != "fasta" or not path.is_file():
+        if request.task is not None or not fasta_title(Path(data)):
             raise
         raise DataError(
             f"{error}; that is the default task, {task.name!r}: for labels of your own give "
