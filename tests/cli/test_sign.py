@@ -14,14 +14,24 @@ def record(run):
     return path
 
 
+@pytest.fixture(autouse=True)
+def settings(tmp_path, monkeypatch):
+    """Where the user's settings are."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    return tmp_path / "settings"
+
+
 @pytest.fixture
-def key(bench):
-    """Alice's private key, her public one in the folder `keys`."""
+def key(bench, settings):
+    """The name of Alice's keys, her public one in the folder `keys`."""
     Path("keys").mkdir()
-    answer = bench("keygen", "keys/alice")
+    answer = bench("keygen", "alice")
     assert answer.code == 0
-    assert answer.out.startswith("wrote keys/alice (secret) and keys/alice.pub, fingerprint ")
-    return Path("keys/alice").rename("alice.key")
+    secret = settings / "codonbench" / "keys" / "alice"
+    assert answer.out.startswith(f"wrote {secret} (secret) and alice.pub, fingerprint ")
+    assert secret.is_file()
+    Path("alice.pub").rename("keys/alice.pub")
+    return "alice"
 
 
 def test_a_signed_record_is_valid_and_says_whose_it_is(bench, record, key):
@@ -33,10 +43,18 @@ def test_a_signed_record_is_valid_and_says_whose_it_is(bench, record, key):
     assert facts["signers"] == {str(record): "alice"}
 
 
-@pytest.mark.parametrize("word", ["results", "untrained-s0", "untrained"])
-def test_what_is_signed_may_be_a_folder_or_a_name(bench, record, key, word):
-    signed = bench("sign", word, "--key", key, "--results", "results")
+@pytest.mark.parametrize("word", ["untrained-s0", "untrained"])
+def test_what_is_signed_may_be_a_name_and_the_key_a_file(bench, record, key, settings, word):
+    file = settings / "codonbench" / "keys" / key
+    signed = bench("sign", word, "--key", file, "--results", "results")
     assert (signed.code, signed.out) == (0, f"wrote {record}.sig\n")
+
+
+def test_no_folder_is_signed_since_others_may_have_run_what_is_in_it(bench, record, key):
+    refused = bench("sign", "results", "--key", key)
+    assert refused.code == 2
+    assert "results is a folder" in refused.err
+    assert not list(record.parent.glob("*.sig"))
 
 
 def test_an_unsigned_record_is_a_warning_and_in_strict_a_problem(bench, record, key):
@@ -76,16 +94,18 @@ def test_without_keys_signatures_are_left_alone(bench, record):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("sign", "{record}", "--key", "nowhere"), "key nowhere cannot be read: No such file"),
+        (("sign", "{record}", "--key", "nowhere"), "keys/nowhere cannot be read: No such file"),
         (("sign", "nothing.json", "--key", "{key}"), "nothing.json: cannot be read: No such file"),
         (("validate", "{record}", "--keys", "nowhere"), "folder nowhere holds no public key"),
-        (("keygen", "alice.key"), "key alice.key is there already; choose another name"),
+        (("keygen", "alice"), "keys/alice is there already; choose another name"),
+        (("keygen", "keys/bob"), "expected a name, such as alice, and no path"),
     ],
 )
 def test_what_cannot_be_done_is_exit_code_2_and_a_sentence(bench, record, key, words, why):
     answer = bench(*(word.format(record=record, key=key) for word in words))
     assert answer.code == 2
-    assert answer.err.startswith(f"bench: {why}")
+    assert answer.err.startswith("bench: ")
+    assert why in answer.err
 
 
 def test_the_help_says_what_a_signature_is_worth(bench):

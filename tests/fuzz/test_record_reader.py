@@ -150,7 +150,7 @@ def signed(tmp_path_factory, golden):
     record = RunRecord.model_validate_json(json.dumps(golden))
     path = folder / f"{record.name}.json"
     path.write_text(json.dumps(golden))
-    make_key(folder / "alice")
+    make_key(folder / "alice", folder / "alice.pub")
     sign(path, read_private_key(folder / "alice"))
     return path, record, folder
 

@@ -45,11 +45,8 @@ def alice(tmp_path):
 
 
 def key_of(name, tmp_path):
-    (tmp_path / "secret").mkdir(exist_ok=True)
-    (tmp_path / "keys").mkdir(exist_ok=True)
     private = tmp_path / "secret" / name
-    make_key(private)
-    private.with_name(f"{name}.pub").rename(tmp_path / "keys" / f"{name}.pub")
+    make_key(private, tmp_path / "keys" / f"{name}.pub")
     return read_private_key(private)
 
 
@@ -66,7 +63,7 @@ def edit(place, **changes):
 
 
 def test_a_private_key_is_its_owners_alone(tmp_path):
-    found = make_key(tmp_path / "key")
+    found = make_key(tmp_path / "key", tmp_path / "key.pub")
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
     assert list(read_public_keys(tmp_path)) == [found]
     assert "PRIVATE" not in (tmp_path / "key.pub").read_text()
@@ -76,7 +73,7 @@ def test_a_private_key_is_its_owners_alone(tmp_path):
 def test_a_key_is_never_overwritten(tmp_path, there):
     (tmp_path / there).write_text("precious")
     with pytest.raises(KeyFileError, match="is there already; choose another name"):
-        make_key(tmp_path / "key")
+        make_key(tmp_path / "key", tmp_path / "key.pub")
     assert (tmp_path / there).read_text() == "precious"
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from codonbench.audit import validate as audit
 from codonbench.cli import FAILED
 from codonbench.cli.console import ending, new_table, number, output, say
-from codonbench.cli.find_runs import find_run, find_runs
+from codonbench.cli.find_runs import find_run
 from codonbench.cli.options import (
     RESULTS,
     PluginOption,
@@ -153,30 +153,36 @@ def validate(
 
 
 def keygen(
-    file: Annotated[Path, typer.Argument(help="The private key; the public one is FILE.pub.")],
+    name: Annotated[str, typer.Argument(help="Whose keys; the public one is NAME.pub, here.")],
 ) -> None:
     """Make a pair of Ed25519 keys for 'bench sign'.
 
-    FILE is secret and not encrypted: keep it out of any repository. FILE.pub
-    is for everybody, in a folder for 'bench validate --keys', named for you.
+    The private key is not encrypted; it lies with your own settings, outside
+    any repository. NAME.pub is for everybody, in a folder for 'bench validate
+    --keys'.
     """
-    found = signing.make_key(file)
-    typer.echo(f"wrote {file} (secret) and {file}.pub, fingerprint {found[:16]}")
+    if Path(name).name != name:
+        raise ConfigError(f"key name {name!r}: expected a name, such as alice, and no path")
+    private, public = signing.private_key_path(name), Path(f"{name}.pub")
+    found = signing.make_key(private, public)
+    typer.echo(f"wrote {private} (secret) and {public}, fingerprint {found[:16]}")
 
 
 def sign(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Runs, as for 'bench show', and folders of them."),
+        typer.Argument(metavar="RUN...", help="Your own runs, each as for 'bench show'."),
     ],
-    key: Annotated[Path, typer.Option(help="A private key, as 'bench keygen' writes it.")],
+    key: Annotated[str, typer.Option(help="Whose, as 'bench keygen' was told; or a file.")],
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Sign records: each gets a signature beside it, RECORD.sig.
+    """Sign records of your own: each gets a signature beside it, RECORD.sig.
 
-    A signature says who ran it; whether it is true, 'bench audit' says. A
+    A signature says who ran it; whether it is true, 'bench audit' says. So
+    each run is named, and no folder, which may hold those of others. A
     record that is scored anew has to be signed anew.
     """
-    secret = signing.read_private_key(key)
-    for found in find_runs(runs, results):
+    file = Path(key)
+    secret = signing.read_private_key(file if file.exists() else signing.private_key_path(key))
+    for found in [find_run(run, results) for run in runs]:
         typer.echo(f"wrote {signing.sign(found.path, secret)}")

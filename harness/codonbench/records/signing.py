@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+from platformdirs import user_config_path
 from pydantic import Field, ValidationError
 
 from codonbench.contracts import Frozen
@@ -57,8 +58,13 @@ class Signature(Frozen):
     signature: str = Field(pattern=r"^[0-9a-f]{128}$")
 
 
-def make_key(path: Path) -> str:
-    """Write a new private key to `path` and its public key to ``path.pub``; return its fingerprint.
+def private_key_path(name: str) -> Path:
+    """Return where a person's private key lies: in the user's settings, outside any repository."""
+    return user_config_path("codonbench", appauthor=False) / "keys" / name
+
+
+def make_key(private: Path, public: Path) -> str:
+    """Write a new pair of keys to two files; return the public one's fingerprint.
 
     The private key is not encrypted; nobody but its owner may read the file.
 
@@ -67,17 +73,17 @@ def make_key(path: Path) -> str:
     """
     key = Ed25519PrivateKey.generate()
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    shared = path.with_name(f"{path.name}.pub")
-    if shared.exists():
-        raise KeyFileError(f"key {shared} is there already; choose another name")
-    _write_new(path, secret, 0o600)
-    _write_new(shared, public, 0o644)
+    shared = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    if public.exists():
+        raise KeyFileError(f"key {public} is there already; choose another name")
+    _write_new(private, secret, 0o600)
+    _write_new(public, shared, 0o644)
     return fingerprint(key.public_key())
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -95,7 +101,7 @@ def read_private_key(path: Path) -> Ed25519PrivateKey:
     """
     key = _read_key(path, lambda pem: load_pem_private_key(pem, password=None), "private")
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFileError(f"key {path} is no Ed25519 key; 'bench keygen FILE' makes one")
+        raise KeyFileError(f"key {path} is no Ed25519 key; 'bench keygen NAME' makes one")
     return key
 
 
