@@ -50,3 +50,21 @@ def test_what_is_unknown_is_told_before_any_data_is_read(toys):
         toys.job(overrides={"hiden": "1"})
     with pytest.raises(ConfigError, match="task 'dipeptide': no field 'speed'; it has none"):
         toys.job(task_overrides={"speed": "1"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "overrides"),
+    [
+        (("lstm", {}), "lstm-64", {}),
+        (("lstm", {"hidden": "128"}), "lstm-64", {"hidden": 128}),
+        (("rnn-64", {"hidden": "256"}), "rnn-256", {}),
+        (("mlp", {"hidden": "[64,1024]"}), "mlp-64x1024", {}),
+        (("lstm-64", {"class_weights": "n"}), "lstm-64-weighted", {}),
+        (("rnn-256", {"optimizer": "sgd"}), "rnn-256", {"optimizer": "sgd"}),
+    ],
+)
+def test_one_configuration_has_one_name_however_it_is_asked_for(toys, asked, name, overrides):
+    job = toys.job(asked[0], overrides=asked[1])
+    assert (job.run_specs[0].model, job.overrides) == (name, overrides)
+    again = toys.job(name, overrides={field: str(value) for field, value in overrides.items()})
+    assert job.run_specs == again.run_specs

@@ -119,12 +119,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     Raises:
         UsageError: Something in the request is unknown, out of range or unusable.
     """
-    entry = registry.model(request.model)
-    owner = f"model {request.model!r}"
-    config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
-    named = configure(entry.cls.Config, dict(entry.preset), {}, owner).model_dump(mode="json")
-    values = config.model_dump(mode="json")
-    overrides = {field: value for field, value in values.items() if value != named[field]}
+    entry, config, overrides = registry.configured(request.model, request.overrides)
     device = choose_device(request.device)
     task, options, dataset = task_and_data(request, registry, cache)
     protocol = registry.protocol(dataset.spec.protocol)
@@ -154,9 +149,9 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         task_options=options.model_dump(mode="json"),
         data=dataset.source,
         data_checksum=dataset.checksum,
-        model=request.model,
+        model=entry.name,
         model_version=entry.cls.info.version,
-        config=as_recorded(values, overrides),
+        config=as_recorded(config.model_dump(mode="json"), overrides),
         seed=0,
         budget_pairs=request.budget_pairs(dataset.spec.train_size, default),
         budget_seconds=request.seconds,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from codonbench.contracts import Metric, Task, TaskSpec
+from codonbench.contracts import BaseConfig, Metric, Task, TaskSpec
+from codonbench.contracts.run_spec import configure
 from codonbench.errors import ConfigError, NameClashError, PluginError, UnknownNameError
 from codonbench.plugins import hookspecs
 from codonbench.plugins.entries import (
@@ -187,6 +188,38 @@ class Registry:
             PluginError: There is none, but a plugin that seems to offer it did not load.
         """
         return self._find(self.models, name, "model")
+
+    def configured(
+        self, name: str, overrides: Mapping[str, str]
+    ) -> tuple[ModelEntry, BaseConfig, dict[str, Any]]:
+        """Return a model by its one name, its configuration, and where that departs from the name.
+
+        What is asked for under several names, as ``lstm`` and ``lstm-64`` with the same units, goes
+        by the one from which it departs least, presets first: equal runs are one row.
+
+        Args:
+            name: Of the model or preset that is asked for.
+            overrides: Text by field name, as `codonbench.contracts.run_spec.configure` takes it.
+
+        Raises:
+            ConfigError: A field is wrong.
+            UnknownNameError, PluginError: As `model` does.
+        """
+        asked, owner = self.model(name), f"model {name!r}"
+        config = configure(asked.cls.Config, dict(asked.preset), dict(overrides), owner)
+        values = config.model_dump(mode="json")
+        found = []
+        for entry in sorted(self.models.values(), key=lambda entry: not entry.preset):
+            if entry.cls is not asked.cls:
+                continue
+            try:
+                named = configure(entry.cls.Config, dict(entry.preset), {}, owner)
+            except ConfigError:  # a field without a default
+                continue
+            own = named.model_dump(mode="json")
+            found.append((entry, {f: v for f, v in values.items() if v != own[f]}))
+        entry, changes = min(found, key=lambda each: len(each[1]), default=(asked, values))
+        return entry, config, changes
 
     def task(self, name: str | None) -> TaskEntry:
         """Return the task called `name`, None for the default; raises as `model` does."""
