@@ -1,10 +1,15 @@
-"""When an input was right for good."""
+"""When an input was right for good, and what is shown where very many are asked about."""
 
 from dataclasses import replace
 
 import numpy as np
+import pytest
+from rich.console import Console
 
-from codonbench_datasets.human_codon.asked import settled_pairs
+from codonbench import EvaluationSet
+from codonbench.errors import UsageError
+from codonbench_datasets.human_codon import show_run
+from codonbench_datasets.human_codon.asked import settled_pairs, true_probabilities
 
 
 def with_right(trajectory, right):
@@ -35,3 +40,47 @@ def test_it_is_what_a_loop_over_probes_finds(finished):
                 break
             settled = trajectory.pairs[probe]
         assert pairs == settled
+
+
+@pytest.fixture
+def large(finished):
+    """A run that is asked about 6,000 inputs."""
+    trajectory, n = finished[1], 6_000
+    targets = np.arange(n) % len(trajectory.task.target.names)
+    evaluation = EvaluationSet(inputs=tuple(f"{i:b}" for i in range(n)), targets=targets.tolist())
+    outputs = np.random.default_rng(0).normal(size=(3, n, len(trajectory.task.target.names)))
+    return replace(
+        trajectory,
+        task=trajectory.task.model_copy(update={"evaluation": evaluation}),
+        pairs=np.array([0, 64, 128]),
+        outputs=outputs.astype(np.float32),
+        targets=targets,
+        arrays=trajectory.arrays | {"first_seen": np.zeros(n, dtype=np.int64)},
+    )
+
+
+def test_a_run_asked_about_thousands_is_shown_in_a_few_lines(large):
+    console = Console(width=120)
+    with console.capture() as shown:
+        for part in show_run(large, 120):
+            console.print(part)
+    text = shown.get()
+    assert len(text.splitlines()) < 10
+    assert "No matrix: " in text
+    assert "6,000 inputs" in text
+    assert "right of 6000, log scale" in text
+
+
+def test_no_picture_has_a_row_for_each_of_thousands(finished, large):
+    from codonbench_datasets.human_codon.plots.matrices import animate, draw_heat_map
+    from codonbench_datasets.human_codon.plots.style import Run
+
+    for draw in (draw_heat_map, animate):
+        with pytest.raises(UsageError, match="6,000 inputs, and at most 256 have room in one"):
+            draw(Run(finished[0], large))
+
+
+def test_true_probabilities_are_those_of_the_true_classes(large):
+    p = large.probabilities()
+    expected = [[p[t, i, large.targets[i]] for i in range(6_000)] for t in range(3)]
+    assert true_probabilities(large).tolist() == expected

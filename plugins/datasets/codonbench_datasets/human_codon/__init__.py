@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from codonbench import hookimpl
+from codonbench.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,10 +36,15 @@ def row_figures() -> Figures:
 @hookimpl
 def show_run(trajectory: Trajectory, width: int) -> tuple[RenderableType, ...] | None:
     """Show p(class | input) at a run's end, and how many inputs were right on the way."""
+    from rich.text import Text
+
     from codonbench_datasets.human_codon.asked import serves
 
     if not serves(trajectory):
         return None
     from codonbench_datasets.human_codon.terminal import curve, matrix
 
-    return matrix(trajectory, width), curve(trajectory)
+    try:
+        return matrix(trajectory, width), curve(trajectory)
+    except UsageError as error:
+        return Text(f"No matrix: {error}"), curve(trajectory)

@@ -12,6 +12,10 @@ SATURATES = 0.056
 """The p at which the scale of colour of the paper's heat map is at its end; see docs/scores.md."""
 
 
+MOST_INPUTS = 256
+"""Of which each can have a row or a mark of its own in a table or picture that can be read."""
+
+
 def serves(trajectory: Trajectory) -> bool:
     """Return whether a trajectory is one of classes of a fixed set, with what its stream showed."""
     task = trajectory.task
@@ -28,6 +32,25 @@ def asked(task: TaskSpec) -> EvaluationSet:
     if task.evaluation is None:
         raise UsageError(f"task {task.name!r} asks no fixed set of inputs, so there is no figure")
     return task.evaluation
+
+
+def each_shown(task: TaskSpec, what: str) -> EvaluationSet:
+    """Return the items that are asked all along, where each has room in a picture.
+
+    Args:
+        task: The task.
+        what: The picture, for the message: ``heat map``.
+
+    Raises:
+        UsageError: There are too many, or the task has none.
+    """
+    found = asked(task)
+    if len(found.inputs) > MOST_INPUTS:
+        raise UsageError(
+            f"task {task.name!r} has no {what}: it asks about {len(found.inputs):,} inputs, and at "
+            f"most {MOST_INPUTS} have room in one; the curves show all of them together"
+        )
+    return found
 
 
 def all_seen(trajectory: Trajectory) -> int | None:
@@ -47,9 +70,10 @@ def probabilities(trajectory: Trajectory) -> FloatArray:
 
 def true_probabilities(trajectory: Trajectory) -> FloatArray:
     """Return p(true class | input) at every probe, shape (T, P)."""
-    return np.asarray(
-        probabilities(trajectory)[:, np.arange(len(trajectory.targets)), trajectory.targets]
-    )
+    inputs, p = np.arange(len(trajectory.targets)), np.zeros(trajectory.right.shape)
+    for t in np.flatnonzero(trajectory.finite):  # all classes of all probes at once can be large
+        p[t] = trajectory.probabilities(slice(t, t + 1))[0, inputs, trajectory.targets]
+    return p
 
 
 def settled_pairs(trajectory: Trajectory) -> FloatArray:

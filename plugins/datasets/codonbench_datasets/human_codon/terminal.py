@@ -8,7 +8,7 @@ from rich.text import Text
 
 from codonbench.cli.console import new_table
 from codonbench.contracts import Trajectory
-from codonbench_datasets.human_codon.asked import SATURATES, asked
+from codonbench_datasets.human_codon.asked import SATURATES, each_shown
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _CURVE_COLUMNS = 64
@@ -20,7 +20,11 @@ def matrix(trajectory: Trajectory, width: int) -> Table:
     Args:
         trajectory: The run's trajectory.
         width: Columns of the terminal; with enough of them the cells stand apart.
+
+    Raises:
+        UsageError: There are too many inputs for a row each.
     """
+    inputs = each_shown(trajectory.task, "matrix").inputs
     p = trajectory.probabilities(len(trajectory.pairs) - 1)
     right = trajectory.right[-1]
     unit, classes = trajectory.task.input.unit, trajectory.task.target.names
@@ -33,7 +37,7 @@ def matrix(trajectory: Trajectory, width: int) -> Table:
     table.add_column(unit, no_wrap=True)
     for name in classes:
         table.add_column(name, justify="right", no_wrap=True, min_width=max(apart, len(name) + 1))
-    for i, text in enumerate(asked(trajectory.task).inputs):
+    for i, text in enumerate(inputs):
         cells = [Text(f"{text} ", style="" if right[i] else "bold red")]
         for c in range(len(classes)):
             is_true = c == trajectory.targets[i]

@@ -23,6 +23,7 @@ from codonbench.errors import UsageError
 from codonbench_datasets.human_codon.asked import (
     SATURATES,
     asked,
+    each_shown,
     frames,
     probabilities,
     settled_pairs,
@@ -59,7 +60,11 @@ def draw_heat_map(run: Run) -> Figure:
 
     A row an input, in the task's order. The true class is blue, rivals are vermillion; the
     name of an input that is not right at the end is vermillion too.
+
+    Raises:
+        UsageError: There are too many inputs for a row each.
     """
+    each_shown(run.trajectory.task, "heat map")
     p = probabilities(run.trajectory)[-1]
     figure = new_figure(7.2, max(3.0, 0.128 * len(p) + 1.3), run.title)
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.15])
@@ -234,8 +239,12 @@ def animate(run: Run, most: int = MOST_FRAMES) -> bytes:
 
     Above, p(class | input) of every input at that probe. Below, in a run that got as far as the
     paper's instrument looks, the heat map that the paper would have shown at that moment.
+
+    Raises:
+        UsageError: There are too many inputs for a column each.
     """
     trajectory = run.trajectory
+    each_shown(trajectory.task, "animation")
     probes = thinned(trajectory.pairs, most)
     p, drawn = probabilities(trajectory), instrument_maps(trajectory, probes)
     n_panels, n_probes = 1 if drawn is None else 2, len(trajectory.pairs)
