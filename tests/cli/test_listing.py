@@ -71,3 +71,15 @@ def test_a_terminal_without_unicode_gets_plainer_tables(process):
 def test_a_strangers_models_are_listed_with_ours(bench, strangers):
     strangers()
     assert {"boom", "mlp"} <= set(first_words(bench("ls", "models")))
+
+
+def test_official_rows_are_listed_without_a_results_folder(bench):
+    answer = bench("ls", "rows", "--task", "gue-tf-0")
+    assert (answer.code, answer.err) == (0, "")
+    assert "gue-tf-0 on gue-tf-0, cpu; means over seeds" in answer.out
+    rows = {line.split()[2]: line.split() for line in answer.out.splitlines()[3:]}
+    assert rows["cnn"][:2] == ["1", "1"]
+    assert rows["kmer-linear"][0] == "ref"
+    assert "human-codon on" not in answer.out
+    assert "human-codon on" in bench("ls", "rows").out
+    assert bench("ls", "rows", "--task", "gue-tf-9").code == 2

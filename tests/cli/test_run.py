@@ -302,3 +302,14 @@ def test_kill_dash_nine_leaves_no_half_file_and_the_run_is_made_again(tmp_path):
     records = [RunRecord.model_validate_json(line) for line in done.stdout.splitlines()]
     assert sorted(record.seed for record in records) == [0, 1]
     assert {record.status for record in records} == {"done"}
+
+
+def test_a_new_row_is_told_where_it_would_stand_among_the_official_ones(bench):
+    words = ("--model", "mlp-64", "--set", "learning_rate=0.02")
+    answer = bench("run", *words)
+    assert answer.code == 0
+    (line,) = [line for line in answer.out.splitlines() if "among the official rows" in line]
+    assert line.startswith("mlp-64 (learning_rate=0.02) would be number ")
+    assert " by excess pairs " in line
+    assert "'bench ls rows --task human-codon'" in line
+    assert "official rows" not in bench("run", *words, "--pairs", "2000").out  # another table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -25,8 +25,17 @@ from codonbench.contracts.run_spec import content_hash
 from codonbench.data.cache import cache_folder
 from codonbench.errors import StaleError, StoreError, UsageError
 from codonbench.plugins.registry import Registry
-from codonbench.ranking.board import Board, Row, Table, board_with_outputs, build_board
+from codonbench.ranking.board import (
+    Board,
+    Row,
+    Table,
+    board_with_outputs,
+    build_board,
+    official_tables,
+    order,
+)
 from codonbench.ranking.items import gather_tested
+from codonbench.ranking.statistics import Mean, Median
 from codonbench.records.files import visible, write_atomically
 from codonbench.records.store import BadRecord, Store
 from codonbench.report import markdown
@@ -220,17 +229,23 @@ def print_tables_of(
         there = (record for record in against.scan() if isinstance(record, RunRecord))
         others = [record for record in there if _row_of(record) not in own]
     folders = [(store, found), *([] if against is None else [(against, others)])]
+    tasks = registry.known_tasks
     tested = gather_tested(
         [(folder, [r for r in own if _row_of(r)[:2] in shown]) for folder, own in folders],
         registry.known_metrics,
-        registry.known_tasks,
+        tasks,
     )
-    board = build_board([*found, *others], registry.known_tasks, tested)
+    board = build_board([*found, *others], tasks, tested)
     for table in board.tables:
         if (table.key, table.device) in shown:
-            _print_table(table, mine)
+            print_table_of(table, mine)
     for table in board.tables:
         _print_contrasts(table, mine)
+    if against is None:
+        official = {(table.key, table.device): table for table in official_tables(tasks)}
+        for table in board.tables:
+            if (table.key, table.device) in shown & official.keys():
+                _print_standing(table, official[table.key, table.device], mine)
 
 
 def _row_of(record: RunRecord) -> tuple[str, ...]:
@@ -240,7 +255,8 @@ def _row_of(record: RunRecord) -> tuple[str, ...]:
     return (*table, record.model, config, record.plugin.distribution)
 
 
-def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
+def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None:
+    """Print a table, the rows in `mine` in bold and with their notes."""
     console, rows = output(), (*table.rows, *table.references)
     columns = _fitting(table, console.width)
     whole_headings = _width(columns, rows, whole_headings=True) <= console.width
@@ -253,7 +269,7 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
             grid.add_column(heading, justify="right", no_wrap=True)
     notes = []
     for row in rows:
-        key = (table.key, table.device, row.model, row.config_sha256, row.distribution)
+        key = _key(table, row)
         grid.add_row(*(Text(cell(row)) for _, cell in columns), style="bold" if key in mine else "")
         if key in mine and row.notes:
             notes.append(f"{_name(row)}: {'; '.join(map(visible, row.notes))}")
@@ -265,6 +281,43 @@ def _print_table(table: Table, mine: set[tuple[str, ...]]) -> None:
     console.print(grid)
     for note in notes:
         say(note, console=console)
+
+
+def _key(table: Table, row: Row) -> tuple[str, ...]:
+    return (table.key, table.device, row.model, row.config_sha256, row.distribution)
+
+
+def _print_standing(table: Table, official: Table, mine: Collection[tuple[str, ...]]) -> None:
+    """Say between which official rows own ones would stand; nothing where all are in the table."""
+    ranking = table.ranking
+    column, there = ranking.primary, {_key(table, row) for row in table.rows}
+    if all(_key(official, row) in there for row in official.rows):
+        return
+
+    def named(row: Row) -> str:
+        point = _point(row.figure(column.metric))
+        return f"{_name(row)} ({markdown.figure_text(point, column, table.budget_pairs)})"
+
+    for own in table.rows:
+        if own.rank is None or _key(table, own) not in mine:
+            continue
+        others = [row for row in official.rows if _key(official, row) != _key(table, own)]
+        ahead = [row for row in others if order(row, ranking) < order(own, ranking)]
+        neighbours = [f"after {named(row)}" for row in ahead[-1:]]
+        neighbours += [f"before {named(row)}" for row in others[len(ahead) :][:1]]
+        say(
+            f"{_name(own)} would be number {len(ahead) + 1} of {len(others) + 1} by "
+            f"{column.title} among the official rows, {' and '.join(neighbours)}; "
+            f"'bench ls rows --task {table.task}' shows them",
+            console=output(),
+        )
+
+
+def _point(figure: Median | Mean | None) -> Median | Mean | None:
+    """Return a figure without its interval."""
+    if figure is None:
+        return None
+    return figure.model_copy(update={"low": figure.value, "high": figure.value})
 
 
 def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
@@ -315,8 +368,7 @@ def _columns(table: Table, intervals: bool, parameters: bool) -> list[_Column]:
 
         def cell(row: Row) -> str:
             figure = row.figure(name)
-            if figure is not None and not intervals:
-                figure = figure.model_copy(update={"low": figure.value, "high": figure.value})
+            figure = figure if intervals else _point(figure)
             return markdown.figure_text(figure, column, budget)
 
         return column.title, cell

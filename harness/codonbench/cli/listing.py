@@ -28,15 +28,26 @@ _Row = dict[str, Any]
 
 
 def ls(
-    kind: Annotated[str, typer.Argument(help="models, tasks or metrics")] = "models",
+    kind: Annotated[str, typer.Argument(help="models, tasks, metrics or rows")] = "models",
+    task: Annotated[str | None, typer.Option("--task", "-t", help="Of rows: one task's.")] = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """List models, tasks or metrics."""
-    if kind not in ("models", "tasks", "metrics"):
-        raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks or metrics")
+    """List models, tasks, metrics, or the rows of the official board.
+
+    The official board, all but its pictures, comes with codonbench.
+    """
+    if kind not in ("models", "tasks", "metrics", "rows"):
+        raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks, metrics or rows")
     registry = load_plugins(plugin, plugins_dir)
-    if kind == "models":
+    if kind == "rows":
+        from codonbench.cli.board import official_tables, print_table_of  # takes a second: SciPy
+
+        wanted = None if task is None else registry.task(task).name
+        for table in official_tables(registry.known_tasks):
+            if wanted in (None, table.task):
+                print_table_of(table)
+    elif kind == "models":
         print_table(("model", "what it is, or where its settings differ"), _models(registry))
     elif kind == "tasks":
         tasks = sorted(registry.known_tasks.items())

@@ -43,10 +43,10 @@ SUMMARIES = {
     "export": "Write the records as a table: one row a run, a column a metric.",
     "validate": "Check records against format, checksum and rules; exit 1 where one is invalid.",
     "keygen": "Make a pair of Ed25519 keys for 'bench sign'.",
-    "sign": "Sign records: each gets a signature beside it, RECORD.sig.",
+    "sign": "Sign records of your own: each gets a signature beside it, RECORD.sig.",
     "new": "Write a project for a model, metric or task of your own, with tests that pass.",
     "check": "Check a model before it is run: say in words what is wrong with it.",
-    "ls": "List models, tasks or metrics.",
+    "ls": "List models, tasks, metrics, or the rows of the official board.",
     "plugins": "List every plugin that loaded and every one that did not; exit 1 if any did not.",
     "data": "Download sequences, list them, check them.",
 }

@@ -7,6 +7,7 @@ function of the records and of what their tasks declare, so the same records giv
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections import defaultdict
@@ -155,6 +156,25 @@ def build_board(
     return Board(tables=tuple(tables), excluded=tuple(excluded))
 
 
+def official_tables(tasks: Mapping[str, Task]) -> list[Table]:
+    """Return the tables of the official board, which comes with codonbench.
+
+    A wheel has it beside this package, a checkout in its folder ``leaderboard``.
+
+    Args:
+        tasks: By name, those that say how their rows are ranked; others are left out.
+    """
+    package = Path(__file__).parents[1]
+    places = (package, package.parents[1] / "leaderboard")
+    files = [path for place in places if (path := place / "leaderboard.json").is_file()]
+    found = json.loads(files[0].read_bytes())["tables"] if files else []
+    return [
+        Table.model_validate(table | {"ranking": tasks[table["task"]].ranking})
+        for table in found
+        if table["task"] in tasks
+    ]
+
+
 def board_with_outputs(
     store: Store,
     found: Sequence[RunRecord | BadRecord],
@@ -250,7 +270,7 @@ def _build_table(
     ]
     named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])
     rows = list(zip(named, runs, strict=True))
-    rows.sort(key=lambda row: _order(row[0], task.ranking))
+    rows.sort(key=lambda row: order(row[0], task.ranking))
     figures = None if tested is None else _compared(rows, task.ranking, tested)
     records = [record for own in runs for record in own]
     first = _first(by_row)
@@ -349,7 +369,7 @@ def _costs(records: Sequence[RunRecord], ranking: Ranking) -> dict[int, float]:
     }
 
 
-def _order(row: Row, ranking: Ranking) -> tuple[float, tuple[float, ...], float, str, str]:
+def order(row: Row, ranking: Ranking) -> tuple[float, tuple[float, ...], float, str, str]:
     """Return the key rows are ranked by: primary metric, tie breakers, success, then name."""
 
     def cost(metric: str, sign: int = 1) -> float:
