@@ -1,6 +1,7 @@
 // The columns of the leaderboard: what each shows, and what it is sorted by.
 "use strict";
 
+// Those with `more` are shown with all columns only, so that the others fit a window.
 // Sorting values: a number, a text, Infinity for "never", null for "does not apply".
 codonbench.columns = (table) => {
   const { element, words } = codonbench;
@@ -22,11 +23,11 @@ codonbench.columns = (table) => {
     table.span && { name: "span", title: "", label: `${upper(title(table.span))}, drawn`, kind: "picture", cell: (row) => [bar(row.medians[table.span], table)] },
     table.success && { name: "success", title: "Success", hint: "Runs that succeeded, with the 95 % interval of their share", kind: "number", value: (row) => (row.medians[table.success] ? row.successes / row.seeds.length : null), cell: success },
     { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
-    { name: "notes", title: "Notes", hint: "What a reader must know", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [element("div", { title: row.notes.join("; ") }, row.notes.join("; "))] },
-    ...table.columns.slice(table.leading).map(metric),
-    has("restricted_mean") && { name: "restricted_mean", title: "Restricted mean", hint: `Mean of ${title(table.span)}, runs that never got there counted at the budget`, kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), null) },
+    ...table.columns.slice(table.leading).map((column) => ({ ...metric(column), more: table.leading > 1 })),
+    has("restricted_mean") && { more: true, name: "restricted_mean", title: "Restricted mean", hint: `Mean of ${title(table.span)}, runs that never got there counted at the budget`, kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), null) },
     { name: "parameters", title: "Parameters", hint: "Trainable parameters", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
-    { name: "seconds", title: "s a run", hint: "Median training time, where all ran on one device", kind: "number", value: (row) => row.seconds, cell: (row) => [row.seconds == null ? "" : d3.format(".2~f")(row.seconds)] },
+    { more: true, name: "seconds", title: "s a run", hint: "Median training time, where all ran on one device", kind: "number", value: (row) => row.seconds, cell: (row) => [row.seconds == null ? "" : d3.format(".2~f")(row.seconds)] },
+    { name: "notes", title: "Notes", hint: "What a reader must know", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [row.notes.join("; ")] },
   ].filter(Boolean);
 
   function name(row) {

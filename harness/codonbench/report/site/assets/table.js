@@ -4,7 +4,7 @@
 codonbench.ranking = (board) => {
   const { element, words } = codonbench;
   const find = (id) => document.getElementById(id);
-  const [pickTable, pickText, pickDevice, pickReferences] = ["pick-table", "pick-text", "pick-device", "pick-references"].map(find);
+  const [pickTable, pickText, pickDevice, pickReferences, pickColumns] = ["table", "text", "device", "references", "columns"].map((name) => find(`pick-${name}`));
   const grid = find("table");
   let table = null;
   let columns = [];
@@ -16,6 +16,8 @@ codonbench.ranking = (board) => {
   pickText.addEventListener("input", filter);
   pickDevice.addEventListener("change", filter);
   pickReferences.addEventListener("change", filter);
+  pickColumns.addEventListener("change", () => grid.classList.toggle("all", pickColumns.checked));
+  grid.classList.toggle("all", pickColumns.checked); // some browsers keep it over a reload
   find("filters").addEventListener("submit", (event) => event.preventDefault());
   excluded(board.excluded);
   // Real sequences before simulated ones, no control before one; of these the longest.
@@ -55,7 +57,7 @@ codonbench.ranking = (board) => {
 
   function head() {
     const cells = columns.map((column) => {
-      const attributes = { scope: "col", class: column.kind, "data-column": column.name };
+      const attributes = { scope: "col", class: classes(column), "data-column": column.name };
       if (!column.value) return element("th", attributes, element("span", { class: "hidden" }, column.label));
       const button = element("button", { type: "button", title: column.hint, onclick: () => sortBy(column.name) }, column.title);
       return element("th", attributes, button);
@@ -67,8 +69,12 @@ codonbench.ranking = (board) => {
     const cells = columns.map((column) =>
       column.head
         ? element("th", { scope: "row", class: column.kind }, ...column.cell(row))
-        : element("td", { class: `${column.kind} ${column.name}` }, ...column.cell(row)));
+        : element("td", { class: `${classes(column)} ${column.name}` }, ...column.cell(row)));
     return element("tr", { "data-row": row.id }, ...cells);
+  }
+
+  function classes(column) {
+    return column.more ? `${column.kind} more` : column.kind;
   }
 
   function sortBy(name) {

@@ -14,7 +14,7 @@ codonbench.theme = (() => {
   function apply() {
     root.dataset.theme = isDark() ? "dark" : "light";
     const button = document.getElementById("theme");
-    if (button) button.setAttribute("aria-pressed", String(isDark()));
+    if (button) button.textContent = isDark() ? "Light theme" : "Dark theme"; // what it gives
     document.dispatchEvent(new Event("themechange"));
   }
 
