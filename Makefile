@@ -16,7 +16,7 @@ help: ## Show what there is to make
 
 $(BIN)/bench: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (once) ..."
-	@$(INSTALL) -e .
+	@$(INSTALL) -e '.[pictures]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt
@@ -49,12 +49,12 @@ format: $(VENV)/.dev ## Format the code and mend what can be mended
 leaderboard: $(BIN)/bench ## Write the leaderboard, its page, and the published table beside ours, from the records
 	$(BIN)/bench leaderboard $(OFFICIAL)
 	$(BIN)/bench site $(OFFICIAL)
-	$(BIN)/bench reproduce joiret2023 --no-run $(OFFICIAL)
+	$(BIN)/bench reproduce joiret2023 --no-run --out docs/joiret2023.md $(OFFICIAL)
 
 check-leaderboard: $(BIN)/bench ## Fail where either is not what the records give
 	$(BIN)/bench leaderboard --check $(OFFICIAL)
 	$(BIN)/bench site --check $(OFFICIAL)
-	$(BIN)/bench reproduce joiret2023 --check $(OFFICIAL)
+	$(BIN)/bench reproduce joiret2023 --check --out docs/joiret2023.md $(OFFICIAL)
 
 audit: $(BIN)/bench ## Run three committed records again and compare; SEED=1: the same three each time
 	$(BIN)/bench audit --sample 3 --data usage $(OFFICIAL) $(if $(SEED),--seed $(SEED))

@@ -3,7 +3,8 @@
     python scripts/take_records.py BASE HEAD FOLDER
 
 Run in a clone that has both commits. Every file that HEAD adds below leaderboard/results since it
-left BASE is written to FOLDER, if it is a plain file with a record's name and a record's size.
+left BASE is written to FOLDER, if it is a plain file with the name of a record, a signature or test
+outputs, and a record's size. Figures of a table take the place of older ones, which may go.
 Whatever else happens there (a record changed or removed, a link, a folder, a strange name) is
 named, and the exit code is 1.
 """
@@ -16,7 +17,10 @@ import sys
 from pathlib import Path
 
 RESULTS = "leaderboard/results"
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}\.json")
+FIGURES = r"outputs/figures-[0-9a-f]{16}\.json"
+NAME = re.compile(
+    rf"[a-z0-9][a-z0-9._-]{{0,127}}\.json(\.sig)?|outputs/[a-z0-9][a-z0-9._-]{{0,127}}\.npz|{FIGURES}"
+)
 PLAIN_FILE = "100644"
 MAX_BYTES = 256 * 1024
 MAX_FILES = 2_000
@@ -36,6 +40,8 @@ def changes(base: str, head: str) -> list[tuple[str, str, str, str]]:
     found = []
     for facts, path in zip(parts[::2], parts[1::2], strict=True):
         _, mode, _, blob, kind = facts.split(" ")
+        if kind == "D" and re.fullmatch(f"{RESULTS}/{FIGURES}", path):
+            continue
         found.append((mode, blob, kind, path))
     return found
 
@@ -65,7 +71,9 @@ def main(base: str, head: str, folder: Path) -> int:
             print(f"{change[3]!a} {reason}")
             refused += 1
         else:
-            (folder / Path(change[3]).name).write_bytes(git("cat-file", "blob", change[1]))
+            place = folder / change[3].removeprefix(f"{RESULTS}/")
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(git("cat-file", "blob", change[1]))
     print(f"records taken: {len(found) - refused}, refused: {refused}")
     return 1 if refused else 0
 

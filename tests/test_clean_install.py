@@ -40,6 +40,9 @@ def test_the_built_wheel_runs_from_another_folder(clean_environment, tmp_path: P
     assert record.harness.commit is None  # not a checkout, whatever folder it is called from
     assert [p.name for p in (tmp_path / "runs").glob("*.json")] == [f"{record.name}.json"]
     assert "human-codon" in clean_environment.call(["bench", "ls", "tasks"], tmp_path)
+    said = clean_environment.call(["bench", "run", "--model", "mlp-64"], tmp_path)
+    assert "mlp-64 would be number " in said
+    assert "lstm-64" in clean_environment.call(["bench", "ls", "rows"], tmp_path)
 
 
 def test_make_run_works_as_the_first_command_on_a_fresh_clone(tmp_path: Path) -> None:
@@ -56,6 +59,8 @@ def test_make_run_works_as_the_first_command_on_a_fresh_clone(tmp_path: Path) ->
     )
     assert "mlp-64" in said
     assert len(list((clone / "runs").glob("mlp-64-s*.json"))) == 10
+    plot = [clone / ".venv" / "bin" / "bench", "plot", "mlp-64-s0", "--out", tmp_path]
+    assert "mlp-64-s0" in call(plot, clone)  # what the README's commands need is installed
     assert call(["git", "status", "--porcelain"], clone) == ""
 
 

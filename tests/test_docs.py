@@ -1,5 +1,6 @@
 """Every command in the README and in docs/ runs, as written; every name and link in them holds."""
 
+import os
 import random
 import re
 import shlex
@@ -23,6 +24,7 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))
 ELSEWHERE = {
     "make run": "tests/test_clean_install.py",
     "make test": "the suite itself",
+    **dict.fromkeys(("make leaderboard", "make check-leaderboard"), "below, in a clone"),
     "bench run --suite official": "too long here; tests/execution/test_suites.py reads it",
     "bench reproduce joiret2023 --data human_cds.fa.gz --seeds 0-2": "hours; "
     "tests/cli/human_codon/test_reproduce.py runs a publication of its own",
@@ -99,9 +101,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     stops = ("TAA", "TAG", "TGA")
     orfs = [f">orf{i}\nATG{''.join(sense)}{'GCA' * i}{stops[i % 3]}\n" for i in range(30)]
     (tmp_path / "my_orfs.fa").write_text("".join(orfs))
-    (tmp_path / "gue_tf_0").mkdir()
-    for split, rows in (("train", 200), ("dev", 40), ("test", 40)):
-        (tmp_path / "gue_tf_0" / f"{split}.csv").write_text(table(rows))
     (tmp_path / "mine.csv").write_text(table(200))
     parts = [table(40, split, ("other", "promoter")) for split in ("train", "test")]
     (tmp_path / "promoters.csv").write_text(parts[0] + parts[1].partition("\n")[2])
@@ -118,6 +117,7 @@ def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | N
     patch.chdir(place)
     patch.setenv("CODONBENCH_CACHE", str(place / "cache"))
     patch.setenv("CODONBENCH_WORKERS", "0")
+    patch.setenv("XDG_CONFIG_HOME", str(place / "settings"))
     patch.setattr("codonbench.cli.check.run_apart", run_here)
     patch.setattr("sys.argv", words)
     with pytest.raises(SystemExit) as ended:
@@ -126,27 +126,40 @@ def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | N
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if commands(page)], ids=lambda page: page.stem
+    "page", [page for page in PAGES[1:] if commands(page)], ids=lambda page: page.stem
 )
 def test_the_commands_of_a_page_run_one_after_another(
     page: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    follow(page, place, monkeypatch, capsys)
+
+
+def follow(
+    page: Path, place: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """Save a page's files in a folder and run its commands there, in order."""
     for name, code in saved(page).items():
         (place / name).write_text(code)
     for command in commands(page):
         if command not in ELSEWHERE:
-            code = bench(renamed(command), place, monkeypatch)
+            code = bench(renamed(command), place, patch)
             assert code == 0, f"{command}\n{capsys.readouterr().err}"
 
 
-def test_what_the_readme_does_in_python_works(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+def test_the_readme_needs_a_table_and_nothing_else_and_touches_no_official_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    (tmp_path / "mine.csv").write_text(table(200))
+    follow(README, tmp_path, monkeypatch, capsys)
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {"runs", "runs.csv", "pictures", "alice.pub"} <= made
+    assert not made & {"leaderboard", "docs", "alice"}
+
     *_, code = blocks(README, "python")
     assert "codonbench.run(" in code
-    monkeypatch.chdir(place)
+    monkeypatch.chdir(tmp_path)
     exec(code.replace('seeds="0-4"', "seeds=0, pairs=640, workers=0"), {})
-    assert "cnn" in capsys.readouterr().out
+    assert "motif-scan" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", saved(FIRST_MODEL))
@@ -196,35 +209,52 @@ def test_the_plugins_shown_are_in_the_style_of_this_repository(name: str) -> Non
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.nightly("their style is looked at, and they are checked and run, on each push")
-def test_the_plugins_shown_can_be_sent_as_they_are(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a pull request of those files does: types, tests, check, run, sound records."""
-    left_out = shutil.ignore_patterns(".*", "__pycache__", "runs")
-    shutil.copytree(ROOT, tmp_path / "clone", ignore=left_out)
-    monkeypatch.chdir(tmp_path / "clone")
-    plugins = dict(SAVED.findall(FIRST_MODEL.read_text()))
-    for name, code in plugins.items():
-        (PACKAGE / name).write_text(code)
-    sources = [Path("harness"), *Path("plugins").glob("[dm]*s")]
-    monkeypatch.setenv("PYTHONPATH", ":".join(str(source.resolve()) for source in sources))
-    main = ["codonbench.cli.main"]
-    steps = [["mypy"]]
-    for model in (name.removesuffix(".py").replace("_", "-") for name in plugins):
-        results = ["--results", "leaderboard/results"]
-        steps += [[*main, "check", "--model", model]]
-        steps += [[*main, "run", "--model", model, "--seeds", "0-1", *results]]
-    steps.append([*main, "validate", "leaderboard/results"])
-    # As the page says, other files there load no PyTorch either.
-    tests = ["docs", "core_names", "structure", "reference", "exported_members"]
-    held = [f"tests/test_{each}.py" for each in tests]
-    held += ["tests/testing/test_builtins.py", "tests/cli/test_startup.py"]
-    held += ["tests/cli/test_listing.py", "tests/cli/test_plugins.py"]
-    steps.append(["pytest", "-q", "-m", "not slow and not nightly", *held])
-    for words in steps:
-        done = subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+OF_EVERY_MODEL = [
+    *("cli/test_listing.py", "cli/test_new.py", "cli/test_plugins.py", "cli/test_startup.py"),
+    *("models", "plugins", "testing/test_builtins.py", "test_core_names.py", "test_docs.py"),
+    *("test_exported_members.py", "test_reference.py", "test_structure.py"),
+]
+"""Tests that take up whatever model is there, or whose own names another could clash with."""
+
+WHO = {f"GIT_{who}": "a@b.example" for who in ("AUTHOR_NAME", "AUTHOR_EMAIL")}
+WHO |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in WHO.items()}
+
+
+@pytest.mark.slow
+def test_the_pull_request_of_the_first_model_passes_as_written(tmp_path: Path) -> None:
+    """Each line of it in a clone; of ``make test`` the types and `OF_EVERY_MODEL`."""
+    (script,) = [block for block in blocks(FIRST_MODEL, "sh") if "git switch" in block]
+    clone, programs = tmp_path / "clone", Path(sys.executable).parent
+    left_out = shutil.ignore_patterns(".git", ".venv", "__pycache__", "runs", "trajectories")
+    shutil.copytree(ROOT, clone, ignore=left_out, symlinks=True)
+    (name, code), *_ = SAVED.findall(FIRST_MODEL.read_text())
+    (tmp_path / name).write_text(code)
+    tests = " ".join(f"tests/{name}" for name in OF_EVERY_MODEL)
+    instead = {
+        "make test": f"mypy && pytest -q -n 0 -m 'not slow and not nightly' {tests}",
+        ". .venv/bin/activate": "true",
+        "cp PATH/": f"cp {tmp_path}/",
+        "make ": f"make BIN={programs} --old-file={programs}/bench ",
+    }
+    for line, stands_in in instead.items():
+        assert line in script
+        script = script.replace(line, stands_in)
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    begin = "git init --quiet && git add --all && git commit --quiet --message clone\n"
+    sources = [
+        clone / "harness",
+        *(clone / "plugins" / k for k in ("datasets", "metrics", "models")),
+    ]
+    done = subprocess.run(
+        ["bash", "-exc", begin + script],
+        cwd=clone,
+        env=os.environ | WHO | {"PATH": path, "PYTHONPATH": os.pathsep.join(map(str, sources))},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    board = (clone / "leaderboard" / "README.md").read_text()
+    assert board.count("| my-model ") == 1
 
 
 # Names and links

@@ -197,7 +197,9 @@ def pull_request(tmp_path, monkeypatch):
         git("commit", "--quiet", "--message", "records")
 
     git("init", "--quiet", "--initial-branch", "main")
+    (results / "outputs").mkdir()
     (results / "old-s0-00.json").write_text("old")
+    (results / "outputs" / f"figures-{16 * '0'}.json").write_text("of the rows there were")
     commit()
     git("switch", "--quiet", "--create", "theirs")
     taken = tmp_path / "taken"
@@ -209,7 +211,8 @@ def pull_request(tmp_path, monkeypatch):
         command = [sys.executable, ROOT / "scripts" / "take_records.py", "main", "theirs", taken]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.stderr == ""
-        found = {path.name: path.read_bytes() for path in taken.iterdir()}
+        files = [path for path in taken.rglob("*") if path.is_file()]
+        found = {path.relative_to(taken).as_posix(): path.read_bytes() for path in files}
         return done.returncode, done.stdout, found
 
     return results, take
@@ -224,9 +227,25 @@ def test_added_records_are_taken_as_they_are(pull_request):
     assert found == {"new-s0-01.json": b"\xff any bytes"}
 
 
+def test_what_a_run_leaves_beside_its_record_is_taken_too(pull_request):
+    results, take = pull_request
+    new = [
+        "n-s0-01.json",
+        "n-s0-01.json.sig",
+        "outputs/n-s0-01.npz",
+        f"outputs/figures-{16 * '1'}.json",
+    ]
+    for name in new:
+        (results / name).write_text(name)
+    (results / "outputs" / f"figures-{16 * '0'}.json").unlink()
+    code, _, found = take()
+    assert (code, found) == (0, {name: name.encode() for name in new})
+
+
 @pytest.mark.parametrize(
     ("trick", "reason"),
     [
+        (lambda r: (r / "outputs" / "x.json").touch(), "has no record's name"),
         (lambda r: (r / "old-s0-00.json").write_text("better"), "is changed or removed"),
         (lambda r: (r / "old-s0-00.json").unlink(), "is changed or removed"),
         (lambda r: (r / "old-s0-00.json").rename(r / "new.json"), "is changed or removed"),

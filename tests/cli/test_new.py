@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECTS = {
-    "model": ("mylstm", "codonbench-mylstm", "MylstmModel"),
+    "model": ("rival", "codonbench-rival", "RivalModel"),
     "metric": ("half_known", "codonbench-half-known", "HalfKnownMetric"),
     "task": ("bonds", "codonbench-bonds", "BondsTask"),
 }
@@ -166,24 +166,24 @@ def test_a_name_that_will_not_do_is_refused_and_nothing_is_written(
 
 
 def test_a_folder_that_is_there_is_not_touched(bench, tmp_path):
-    folder = tmp_path / "codonbench-mylstm"
+    folder = tmp_path / "codonbench-rival"
     folder.mkdir()
-    answer = bench("new", "model", "mylstm")
+    answer = bench("new", "model", "rival")
     assert answer.code == 2
-    assert "codonbench-mylstm exists already; remove it or choose" in answer.err
+    assert "codonbench-rival exists already; remove it or choose" in answer.err
     assert list(folder.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(bench, tmp_path):
     (tmp_path / "file").write_text("")
-    answer = bench("new", "model", "mylstm", "--into", "file")
+    answer = bench("new", "model", "rival", "--into", "file")
     assert answer.code == 2
     assert "cannot be written: Not a directory" in answer.err
 
 
 def test_a_folder_with_a_space_can_be_pasted_into_a_shell(bench, tmp_path):
-    answer = bench("new", "model", "mylstm", "--into", "my work")
-    assert "  cd 'my work/codonbench-mylstm' && pip install -e '.[test]'\n" in answer.out
+    answer = bench("new", "model", "rival", "--into", "my work")
+    assert "  cd 'my work/codonbench-rival' && pip install -e '.[test]'\n" in answer.out
 
 
 # In a clean environment

@@ -92,7 +92,7 @@ def _seeded() -> Iterator[None]:
 
 
 def test_every_model_registers_under_its_name() -> None:
-    assert set(registered()) == {
+    assert set(registered()) >= {
         "mlp",
         "embedding-mlp",
         "rnn",
@@ -126,7 +126,7 @@ def test_published_configurations_have_presets_and_weighted_twins() -> None:
         "gru-64",
         "lstm-64",
     }
-    assert set(presets()) == plain | {f"{name}-weighted" for name in plain}
+    assert set(presets()) >= plain | {f"{name}-weighted" for name in plain}
 
 
 @pytest.mark.parametrize("name", [n for n in presets() if n.endswith("-weighted")])
@@ -139,7 +139,9 @@ def test_a_twin_differs_in_the_weights_of_the_loss_alone(name: str) -> None:
 def test_reference_rows_are_set_apart() -> None:
     roles = {name: cls.info.role for name, cls in registered().items()}
     contestants = {name for name, role in roles.items() if role == "contestant"}
-    assert contestants == {"cnn", "linear", "mlp", "embedding-mlp", "rnn", "gru", "lstm"}
+    assert contestants >= {"cnn", "linear", "mlp", "embedding-mlp", "rnn", "gru", "lstm"}
+    references = {"bound", "count-table", "kmer-linear", "majority", "nearest", "oracle"}
+    assert not contestants & references
 
 
 @pytest.mark.parametrize("name", registered())

@@ -73,11 +73,11 @@ def test_what_is_missing_is_run_and_the_page_is_written(reproduce):
     answer = reproduce("--seeds", "0-1")
     assert answer.code == 0, answer.err
     assert recorded() == [(model, s) for model in ("oracle", "untrained") for s in (0, 1)]
-    page = Path("docs/mine.md").read_text()
+    page = Path("runs/board/mine.md").read_text()
     assert "Published figures: 1 (agrees: 1)." in page
     last = answer.out.splitlines()[-1]
     assert last == (
-        "wrote docs/mine.md; figures: 1, agrees: 1, differs: 0, unknown: 0, "
+        "wrote runs/board/mine.md; figures: 1, agrees: 1, differs: 0, unknown: 0, "
         "too few: 0, partly run: 0, not run: 0"
     )
 
@@ -87,15 +87,14 @@ def test_what_is_recorded_is_not_run_again(reproduce):
     before = {p.name: p.stat().st_mtime_ns for p in Path("runs").glob("*.json")}
     answer = reproduce("--seeds", "0")
     assert answer.code == 0
-    assert "docs/mine.md is up to date" in answer.out
+    assert "runs/board/mine.md is up to date" in answer.out
     after = {p.name: p.stat().st_mtime_ns for p in Path("runs").glob("*.json")}
     assert before == after
 
 
 def test_no_run_only_writes_and_keeps_what_people_wrote(reproduce):
-    Path("runs").mkdir()
-    Path("docs").mkdir()
-    page = Path("docs/mine.md")
+    page = Path("runs/board/mine.md")
+    page.parent.mkdir(parents=True)
     page.write_text(
         "# By hand\n\n<!-- reproduce:verdicts:begin -->\n<!-- reproduce:verdicts:end -->\n"
     )
@@ -107,13 +106,13 @@ def test_no_run_only_writes_and_keeps_what_people_wrote(reproduce):
 
 def test_check_passes_then_fails_with_3_and_writes_nothing(reproduce):
     reproduce("--seeds", "0")
-    page = Path("docs/mine.md")
+    page = Path("runs/board/mine.md")
     assert reproduce("--check").code == 0
     page.write_text(page.read_text().replace("(agrees: 1)", "(does not agree: 1)"))
     before = page.read_bytes()
     answer = reproduce("--check")
     assert answer.code == 3
-    assert "docs/mine.md is out of date; run 'bench reproduce" in answer.err
+    assert "runs/board/mine.md is out of date; run 'bench reproduce" in answer.err
     assert page.read_bytes() == before
 
 
@@ -121,15 +120,15 @@ def test_check_fails_where_a_record_is_gone_or_there_is_no_page(reproduce):
     reproduce("--seeds", "0-1")
     next(Path("runs").glob("untrained-s1-*.json")).unlink()
     assert reproduce("--check").code == 3
-    Path("docs/mine.md").unlink()
+    Path("runs/board/mine.md").unlink()
     assert reproduce("--check").code == 3
-    assert not Path("docs/mine.md").exists()
+    assert not Path("runs/board/mine.md").exists()
 
 
 def test_out_puts_the_page_elsewhere_and_a_page_with_wrong_markers_is_named(reproduce):
     Path("runs").mkdir()
     assert reproduce("--no-run", "--out", "here.md").code == 0
-    assert not Path("docs").exists()
+    assert not Path("runs/board").exists()
     Path("here.md").write_text("no markers\n")
     answer = reproduce("--no-run", "--out", "here.md")
     assert answer.code == 2
@@ -141,7 +140,7 @@ def test_a_run_that_fails_ends_the_command_with_1_after_the_page(reproduce, fold
     answer = reproduce("--seeds", "0")
     assert answer.code == 1
     assert "unknown model 'nobody'" in answer.err
-    assert "wrote docs/mine.md" in answer.out
+    assert "wrote runs/board/mine.md" in answer.out
 
 
 def test_what_cannot_be_asked_ends_with_2(bench, reproduce):

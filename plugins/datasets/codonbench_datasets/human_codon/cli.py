@@ -17,6 +17,7 @@ from codonbench.cli.options import (
     PluginOption,
     PluginsDirOption,
     ResultsOption,
+    board_folder,
     insist_on,
     load_plugins,
 )
@@ -164,10 +165,12 @@ def _learned_embedding(run: Run, registry: Registry, data: str | None) -> Embedd
     """Return the embedding that a run has learned, from its repetition.
 
     Raises:
-        UsageError: The model has none, or cannot be run again here.
+        UsageError: The model has none, cannot be run again here, or there are too many inputs.
     """
+    from codonbench_datasets.human_codon.asked import each_shown
     from codonbench_datasets.human_codon.plots.embedding import find_embedding, has_embedding
 
+    each_shown(run.trajectory.task, "embedding")
     record, found = run.record, None
     if has_embedding(record, registry, run.trajectory.task.view()):
         again = _made_again(record, registry, data, " for its embedding")
@@ -210,7 +213,8 @@ def reproduce(
     ] = None,
     results: ResultsOption = RESULTS,
     out: Annotated[
-        Path | None, typer.Option(help="The page.  [default: docs/NAME.md]", show_default=False)
+        Path | None,
+        typer.Option(help="The page.  [default: NAME.md, beside the board]", show_default=False),
     ] = None,
     no_run: Annotated[
         bool, typer.Option("--no-run", help="Run nothing; write the page from what is recorded.")
@@ -248,11 +252,11 @@ def reproduce(
     # records call a file by its name
     named = None if data is None else Path(data).name
     report = build_report(publication, Store(results).scan(), named)
-    path = Path("docs") / f"{publication.name}.md" if out is None else out
+    path = board_folder(results) / f"{publication.name}.md" if out is None else out
     wanted = updated_page(report, path)
     stale = not path.is_file() or path.read_bytes() != wanted
     if check and stale:
-        command = f"bench reproduce {name} --no-run --results {results}"
+        command = f"bench reproduce {name} --no-run --out {path} --results {results}"
         raise StaleError(f"{path} is out of date; run '{command}' and commit what it writes")
     if stale:
         write_atomically(path, wanted)
