@@ -194,8 +194,9 @@ class Registry:
     ) -> tuple[ModelEntry, BaseConfig, dict[str, Any]]:
         """Return a model by its one name, its configuration, and where that departs from the name.
 
-        What is asked for under several names, as ``lstm`` and ``lstm-64`` with the same units, goes
-        by the one from which it departs least, presets first: equal runs are one row.
+        What may be asked for under several names, as ``lstm`` and ``lstm-64``, goes by that from
+        which it departs least, a preset before its model: equal runs are one row. Of presets from
+        which it departs as much, it goes by the one that is asked for.
 
         Args:
             name: Of the model or preset that is asked for.
@@ -209,9 +210,8 @@ class Registry:
         config = configure(asked.cls.Config, dict(asked.preset), dict(overrides), owner)
         values = config.model_dump(mode="json")
         found = []
-        for entry in sorted(self.models.values(), key=lambda entry: not entry.preset):
-            if entry.cls is not asked.cls:
-                continue
+        names = [entry for entry in self.models.values() if entry.cls is asked.cls]
+        for entry in sorted(names, key=lambda e: (not e.preset, e.name != asked.name)):
             try:
                 named = configure(entry.cls.Config, dict(entry.preset), {}, owner)
             except ConfigError:  # a field without a default
