@@ -61,7 +61,11 @@ def test_what_is_unknown_is_told_before_any_data_is_read(toys):
         (("mlp", {"hidden": "[64,1024]"}), "mlp-64x1024", {}),
         (("lstm-64", {"class_weights": "n"}), "lstm-64-weighted", {}),
         (("rnn-256", {"optimizer": "sgd"}), "rnn-256", {"optimizer": "sgd"}),
-        (("gru-64-weighted", {"class_weights": "sum"}), "gru-64-weighted", {"class_weights": "sum"}),
+        (
+            ("gru-64-weighted", {"class_weights": "sum"}),
+            "gru-64-weighted",
+            {"class_weights": "sum"},
+        ),
     ],
 )
 def test_one_configuration_has_one_name_however_it_is_asked_for(toys, asked, name, overrides):
