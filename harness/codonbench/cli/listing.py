@@ -41,7 +41,8 @@ def ls(
         raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks, metrics or rows")
     registry = load_plugins(plugin, plugins_dir)
     if kind == "rows":
-        from codonbench.cli.board import official_tables, print_table_of  # takes a second: SciPy
+        from codonbench.cli.board import print_table_of  # takes a second: SciPy
+        from codonbench.ranking.board import official_tables
 
         wanted = None if task is None else registry.task(task).name
         for table in official_tables(registry.known_tasks):
