@@ -23,6 +23,7 @@ from codonbench.execution.machine import Terms, cores, note_facts, nvidia_is_vis
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.run import Job, Outcome, Train, prepare, run_all, train_here
 from codonbench.plugins import discovery
+from codonbench.plugins.beside import parts_of
 from codonbench.plugins.entries import ModelClass
 from codonbench.plugins.registry import Registry
 from codonbench.plugins.selection import Selection, selection_from_environment
@@ -90,6 +91,7 @@ class Executor:
     ) -> None:
         self._options = options
         self._keeps = request is not None
+        self._data = Path(request.data) if request and request.data else None
         self._selection = selection
         self._gpu = False
         self._new_folder = not options.results.exists()
@@ -238,8 +240,11 @@ class Executor:
             if self._keeps:
                 options.results.mkdir(parents=True, exist_ok=True)
         hidden += [options.results] if options.results.is_dir() else []
-        shown = _absolute((*options.plugin, *options.plugins_dir))
-        return Sandbox(readable=shown, hidden=tuple(hidden))
+        plugins = _absolute((*options.plugin, *options.plugins_dir))
+        if self._data and not any(path.is_relative_to(self._data.absolute()) for path in plugins):
+            hidden += [self._data] if self._data.exists() else []
+        parts = (part for file in options.plugin for part in parts_of(file.resolve()))
+        return Sandbox(readable=(*plugins, *parts), hidden=tuple(hidden))
 
 
 def _absolute(paths: tuple[Path, ...]) -> tuple[Path, ...]:

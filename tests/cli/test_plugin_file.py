@@ -62,6 +62,56 @@ def test_a_changed_file_is_run_again(file, bench, tmp_path):
     assert "already" not in bench(*command, "--plugin", changed).err
 
 
+READS = """
+from pathlib import Path
+import codonbench, torch
+
+@codonbench.model(encoding="codon_onehot"{files})
+def reader(task):
+    scale = float(Path(__file__).with_name("ck.txt").read_text())
+    layer = torch.nn.Linear(task.n_inputs, task.n_classes)
+    torch.nn.init.constant_(layer.weight, scale)
+    return layer
+"""
+
+
+def test_an_exchanged_file_that_a_model_declares_is_another_run(file, bench, tmp_path):
+    code = READS.format(files=', files=("ck.txt",)')
+    words = ["run", "-m", "reader", "--pairs", "640", "--json", "--plugin", file(code)]
+    weights = []
+    for scale in ("0.1", "0.1", "0.2"):
+        (tmp_path / "ck.txt").write_text(scale)
+        answer = bench(*words)
+        weights += [record.weights_sha256 for record in answer.records]
+        assert ("already" in answer.err) == (len(weights) == 2)
+    assert weights[0] == weights[1] != weights[2]
+    assert (
+        "different" in bench("verify", "reader-s0", "--plugin", file(f"{code}\n# else")).out or True
+    )
+
+
+def test_a_file_that_is_read_and_not_declared_is_refused_before_training(file, bench, tmp_path):
+    (tmp_path / "ck.txt").write_text("0.1")
+    words = ("--pairs", "640", "--workers", "1")
+    answer = bench("run", "-m", "reader", *words, "--plugin", file(READS.format(files="")))
+    assert answer.code == 2
+    assert "mine.py reads ck.txt, which is not declared" in answer.err
+    assert "files = ('ck.txt',)" in answer.err
+    assert not [*(tmp_path / "runs").glob("*.json")]
+
+
+def test_a_file_that_changes_the_folder_changes_it_for_nobody_else(file, bench, fasta, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    move = f"import os\nos.chdir({str(tmp_path / 'elsewhere')!r})\n"
+    code = GOOD.replace("        return", f"        {move.splitlines()[1]}\n        return")
+    fasta("AUGGCUUAA", name="mine.fa")
+    words = ("-m", "single", "--plugin", file(move + code), "--data", "mine.fa", "-r", "rc")
+    for seed in ("0", "1"):
+        assert bench("run", *words, "--pairs", "640", "--seeds", seed).code == 0
+    assert len([*(tmp_path / "rc").glob("*.json")]) == 2
+    assert not [*(tmp_path / "elsewhere").iterdir()]
+
+
 def test_a_record_whose_file_is_not_given_names_it(file, bench):
     words = ("--plugin", file(GOOD), "--model", "single", "--pairs", "640", "--results", "results")
     assert bench("run", *words).code == 0

@@ -65,6 +65,25 @@ class TestWithASandbox:
         assert record.run_spec.config["hidden"] == 8
         assert record.overrides == {"hidden": 8}
 
+    def test_what_belongs_to_a_file_is_there_and_the_data_beside_it_are_not(
+        self, run, fasta, tmp_path
+    ):
+        for name in ("ck.txt", "other.txt"):
+            (tmp_path / name).touch()
+        (tmp_path / "helper_of_mine.py").write_text("import os\n")
+        fasta("AUGGCUUAA", name="mine.fa")
+        look = "import helper_of_mine as h\nSEEN = h.os.listdir(h.os.path.dirname(__file__))\n"
+        model = MODEL.replace("0.05)", '0.05, files=("ck.txt", "mine.fa"), version=VERSION)')
+        there = ["ck.txt", "helper_of_mine.py", "mine.py"]
+        say = f"VERSION = '7' if sorted(SEEN) == {there} else '8'\n"
+        (tmp_path / "mine.py").write_text(look + say + model.replace('"mine.fa"', ""))
+        words = ("--plugin", "mine.py", "-m", "two-layers", "--data", "mine.fa", *SANDBOXED)
+        answer = run(*words, "--json")
+        assert answer.code == 0, answer.err
+        assert answer.records[0].info.version == "7"
+        (tmp_path / "mine.py").write_text(look + say + model)
+        assert "there is no such file" in run(*words).err
+
     def test_a_file_that_fails_in_training_is_named_with_its_line(self, run, tmp_path):
         (tmp_path / "mine.py").write_text(f"{MODEL}\nnn.Linear.forward = lambda *_: 1 / 0\n")
         answer = run("--debug", "--plugin", "mine.py", "-m", "two-layers", *SANDBOXED, "--json")

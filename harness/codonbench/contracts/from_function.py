@@ -167,6 +167,7 @@ def model(
     batch_size: int = 64,
     class_weights: ClassWeights = "none",
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    files: tuple[str, ...] = (),
     row_independent: bool = False,
     authors: tuple[str, ...] = (),
     licence: str = "",
@@ -192,6 +193,7 @@ def model(
         batch_size: Default of the field ``batch_size``.
         class_weights: Default of the field ``class_weights``.
         presets: Named configurations: ``{"two-layers-128": {"hidden": 128}}``.
+        files: Names of the files beside this one that it reads, as in `Model`.
         row_independent: The claim, as in `ModelInfo`.
         authors: For the record.
         licence: For the record.
@@ -235,11 +237,12 @@ def model(
         "pretrained_on": pretrained_on,
         "row_independent": row_independent,
     }
+    own = {"encoding": encoding, "presets": dict(presets or {}), "files": files}
 
     def decorate(function: Callable[..., torch.nn.Module]) -> type[FunctionModel]:
         fields = _hyperparameters(function, GradientConfig)
         config = _make_config(function, FunctionConfig, fields, defaults)
-        made = _make_class(function, FunctionModel, config, fields, said, encoding, presets)
+        made = _make_class(function, FunctionModel, config, fields, said, own)
         return cast(type[FunctionModel], made)
 
     return decorate
@@ -254,6 +257,7 @@ def estimator(
     version: str = "1",
     summary: str | None = None,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    files: tuple[str, ...] = (),
     authors: tuple[str, ...] = (),
     licence: str = "",
     reference: str = "",
@@ -273,6 +277,7 @@ def estimator(
         version: Changes whenever a score could.
         summary: One line; the first of the docstring by default.
         presets: Named configurations: ``{"forest-500": {"trees": 500}}``.
+        files: Names of the files beside this one that it reads, as in `Estimator`.
         authors: For the record.
         licence: For the record.
         reference: For the record.
@@ -299,11 +304,12 @@ def estimator(
         "reference": reference,
         "pretrained_on": pretrained_on,
     }
+    own = {"encoding": encoding, "presets": dict(presets or {}), "files": files}
 
     def decorate(function: Callable[..., Any]) -> type[FunctionEstimator]:
         fields = _hyperparameters(function, BaseConfig)
         config = _make_config(function, EstimatorConfig, fields, {})
-        made = _make_class(function, FunctionEstimator, config, fields, said, encoding, presets)
+        made = _make_class(function, FunctionEstimator, config, fields, said, own)
         return cast(type[FunctionEstimator], made)
 
     return decorate
@@ -315,10 +321,9 @@ def _make_class(
     config: type[BaseConfig],
     fields: Mapping[str, Any],
     said: Mapping[str, Any],
-    encoding: str,
-    presets: Mapping[str, Mapping[str, Any]] | None,
+    own: Mapping[str, Any],
 ) -> Any:
-    """Return the class that takes a function's place."""
+    """Return the class that takes a function's place; `said` is its info, `own` more of it."""
     config()  # validates the defaults
     info = {
         **said,
@@ -335,8 +340,7 @@ def _make_class(
             "__doc__": function.__doc__,
             "info": ModelInfo(**info),
             "Config": config,
-            "presets": dict(presets or {}),
-            "encoding": encoding,
+            **own,
             "function": staticmethod(function),
             "fields": tuple(fields),
         },

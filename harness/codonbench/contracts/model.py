@@ -168,11 +168,15 @@ class ModelBase(ABC):
         info: Who it is.
         Config: Its hyperparameters.
         presets: Named configurations: ``{"lstm-64": {"hidden": 64}}``.
+        files: Names of the files that it reads, weights or tables, relative to the folder of the
+            file that defines the class: ``("weights.pt",)``. They are part of the run's identity,
+            as its source is, and are there in a sandbox.
     """
 
     info: ClassVar[ModelInfo]
     Config: ClassVar[type[BaseConfig]] = BaseConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    files: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, config: Any) -> None:
         self.config = config

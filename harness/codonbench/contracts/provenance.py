@@ -25,7 +25,8 @@ class Origin(Frozen):
         module: The Python module that registered it.
         source_sha256: Of the source files that define its class and the bases it inherits
             from, in the order Python looks them up, each followed by the files beside it whose
-            names begin with ``_`` and that it names.
+            names begin with ``_`` and that it names, by the modules beside a one-file plugin that
+            it imports, and by the files that the class declares.
     """
 
     distribution: str

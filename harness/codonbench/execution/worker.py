@@ -34,6 +34,7 @@ from codonbench.contracts.run_record import Engine, Status
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import BenchError, UnknownNameError, UsageError
 from codonbench.execution.process import Frame, Inbox, framed, send, take_hold
+from codonbench.plugins.beside import refuse_the_undeclared
 from codonbench.plugins.discovery import (
     discover,
     file_modules,
@@ -444,6 +445,8 @@ def _model(order: Order) -> type[Model] | type[Estimator]:
     sys.path += [path for path in order.path if path not in sys.path]
     for name, path in order.files:
         if name not in sys.modules:
+            if name == order.origin.module:
+                refuse_the_undeclared(path)
             import_file(name, path)
     registry, origin = Registry(), order.origin
     registry.add(importlib.import_module(origin.module), origin.distribution, origin.version)

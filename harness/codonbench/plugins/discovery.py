@@ -14,6 +14,7 @@ from types import ModuleType
 
 from codonbench import __version__
 from codonbench.errors import PluginError, UsageError
+from codonbench.plugins.beside import HELPERS
 from codonbench.plugins.registry import Registry
 from codonbench.plugins.selection import (
     BUILT_IN,
@@ -125,15 +126,16 @@ def insist_on_what_is_there(files: Iterable[Path], folders: Iterable[Path]) -> N
 
 
 def import_file(name: str, path: Path) -> ModuleType:
-    """Import a Python file as the module `name`.
+    """Import a Python file as the module `name`, and what it imports from beside it.
 
     Raises:
-        PluginError: It is none.
+        PluginError: It is none, or a module beside it has the name of another plugin's.
         Whatever running it raises.
     """
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path.name!r} is no Python file; expected a name like mymodel.py")
+    HELPERS.add(path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # pickle and inspect look a class up there
     try:

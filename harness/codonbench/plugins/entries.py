@@ -35,7 +35,8 @@ from codonbench.contracts.provenance import Origin
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import ConfigError, PluginError
 from codonbench.plugins import hookspecs
-from codonbench.plugins.selection import Candidate
+from codonbench.plugins.beside import is_below, modules_beside
+from codonbench.plugins.selection import FILE, Candidate
 
 if TYPE_CHECKING:
     from codonbench.protocols.referee import Protocol
@@ -151,15 +152,27 @@ class Kind:
 
 
 def _describe_origin(cls: type, module: ModuleType, owner: Candidate) -> tuple[Origin, str]:
-    """Return where `cls`, registered by `module`, comes from, and the file that defines it."""
+    """Return where `cls`, registered by `module`, comes from, and the file that defines it.
+
+    Raises:
+        PluginError: A file that it declares is not there.
+    """
     files: dict[str, None] = {}
     for base in cls.__mro__:
         if base.__module__.partition(".")[0] not in _NOT_THE_PLUGINS:
             file = _source_of(base)
             files |= dict.fromkeys((file, *_private_files(Path(file))))
+            if base.__module__.startswith(FILE):
+                files |= dict.fromkeys(map(str, modules_beside(Path(file)).values()))
+            files |= dict.fromkeys(_declared(base, Path(file).parent))
     digest = hashlib.sha256()
     for file in files:
-        digest.update(Path(file).read_bytes() if Path(file).is_file() else file.encode())
+        if not Path(file).is_file():
+            digest.update(file.encode())
+            continue
+        with Path(file).open("rb") as opened:
+            while part := opened.read(1 << 20):
+                digest.update(part)
     origin = Origin(
         distribution=owner.distribution,
         version=owner.version,
@@ -179,6 +192,28 @@ def _source_of(cls: type) -> str:
         return inspect.getsourcefile(cls) or cls.__module__
     except (OSError, TypeError):
         return _hash_of_code(cls)
+
+
+def _declared(cls: type, folder: Path) -> Iterator[str]:
+    """Yield the files that a class itself declares.
+
+    Raises:
+        PluginError: One of them is not there.
+    """
+    names = vars(cls).get("files", ()) if issubclass(cls, ModelBase) else ()
+    owner = f"{cls.__qualname__}.files"
+    if not isinstance(names, tuple | list) or not all(map(is_below, names)):
+        raise PluginError(
+            f"{owner} is {_shown(names)}; expected names of files in the plugin's folder or below, "
+            'as in files = ("weights.pt",)'
+        )
+    for name in names:
+        if not (folder / name).is_file():
+            raise PluginError(
+                f"{owner} names {name!r}, and there is no such file in {folder}; in a sandbox "
+                "there is none whose name is not written out"
+            )
+        yield str(folder / name)
 
 
 def _private_files(file: Path) -> Iterator[str]:
