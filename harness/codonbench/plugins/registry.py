@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -170,11 +170,13 @@ class Registry:
     def contain(self, candidate: Candidate) -> Iterator[None]:
         """Note what a plugin's code raises as its failure, and go on.
 
-        A plugin may do anything; even ``sys.exit`` ends here, and only Ctrl-C travels on.
+        A plugin may do anything; even ``sys.exit`` ends here, and only Ctrl-C travels on. The
+        current folder, by which people name results and data, is as before.
         """
         self._begun(candidate)
         try:
-            yield
+            with chdir("."):
+                yield
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -282,7 +284,8 @@ class Registry:
         answers = []
         for impl in getattr(self.manager.hook, hook).get_hookimpls():
             try:
-                answers.append(impl.function(*(facts[name] for name in impl.argnames)))
+                with chdir("."):
+                    answers.append(impl.function(*(facts[name] for name in impl.argnames)))
             except Exception as error:
                 raise PluginError(
                     f"plugin {impl.plugin_name} failed in {hook}: {error!r}"
