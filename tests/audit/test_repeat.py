@@ -10,6 +10,7 @@ from codonbench.audit.repeat import repeat
 from codonbench.contracts.run_record import hash_trajectory
 from codonbench.data.encodings import make_encoder
 from codonbench.errors import ConfigError, DataError
+from codonbench.execution.run import train_here
 from codonbench.training.determinism import hash_weights
 
 CACHE = Path("no-cache")
@@ -49,6 +50,16 @@ def test_a_repetition_under_a_control_has_its_labels(toys):
 def test_other_weights_are_told(toys, record):
     other = record.model_copy(update={"weights_sha256": "0" * 64})
     assert not repeat(other, toys.registry(), CACHE).same_weights
+
+
+def test_one_that_ctrl_c_ends_says_nothing_of_its_record(toys, record):
+    def interrupted(*given):
+        for referee, result in train_here(*given):
+            result.status = "interrupted"
+            yield referee, result
+
+    with pytest.raises(KeyboardInterrupt):
+        repeat(record, toys.registry(), CACHE, trainer=interrupted)
 
 
 def test_a_computed_row_has_no_module(toys):

@@ -1,6 +1,7 @@
 """`bench verify` and `bench audit`: recorded runs made again."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -76,6 +77,22 @@ def test_an_audit_names_the_seed_of_its_choice_and_can_be_repeated(bench, board)
     assert first.code == 0
     seed = first.out.splitlines()[0].rpartition(" ")[2]
     assert bench("audit", "--results", board, "--sample", "2", "--seed", seed).out == first.out
+
+
+def test_of_two_files_of_one_name_the_runs_on_the_one_that_is_given_are_repeated(run, bench, fasta):
+    for folder, orf in (("a", "AUGGCUUAA"), ("b", "AUGUGGUAA")):
+        Path(folder).mkdir()
+        path = fasta(orf, name=f"{folder}/cds.fa")
+        assert run("--model", "mlp-64", "--data", path, "--seeds", "0-1").code == 0
+    words = ("--results", "results", "--sample", "4", "--data", "cds.fa", "--seed", "1")
+    answer = bench("audit", *words, "--file", "a/cds.fa")
+    assert answer.code == 0, answer.err
+    first, *verdicts = answer.out.splitlines()
+    assert first.startswith("2 of 2 runs")
+    assert [verdict.rpartition(": ")[2] for verdict in verdicts] == ["identical"] * 2
+    (left_out,) = (line for line in answer.err.splitlines() if "left out" in line)
+    assert left_out.count("mlp-64-s") == 2
+    assert not any(verdict.partition(":")[0] in left_out for verdict in verdicts)
 
 
 @pytest.mark.parametrize(

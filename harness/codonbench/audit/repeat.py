@@ -16,7 +16,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
 from codonbench.data.own_table import task_of
 from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
-from codonbench.execution.run import Job, Train, prepare, run, train_here
+from codonbench.execution.run import Job, Train, prepare, run, task_and_data, train_here
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Referee, RunSetup, Watch, unwatched
@@ -75,6 +75,7 @@ def repeat(
 
     Raises:
         UsageError: The model or the data are not to be had here, or the rules have changed.
+        KeyboardInterrupt: Ctrl-C ended it before its end.
     """
     if record.run_spec.rules != RULES_VERSION:
         raise ConfigError(
@@ -98,6 +99,8 @@ def repeat(
             yield referee, result
 
     ((again, trajectory),) = run(job, registry, unwatched, train_and_keep)
+    if again.status == "interrupted":  # by Ctrl-C: it says nothing of the record
+        raise KeyboardInterrupt
     module = results[0].module if results else None
     return Repetition(record, again, trajectory, module, job)
 
@@ -142,12 +145,21 @@ def build(record: RunRecord, view: TaskView, registry: Registry) -> torch.nn.Mod
         return plugin.build(view)
 
 
-def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | None) -> Job:
-    """Return the job of the record's spec; its data must have the record's checksum."""
-    model_of(record, registry)  # `prepare` does not know where a record's model came from
+def made_on(record: RunRecord, registry: Registry, cache: Path, data: str) -> bool:
+    """Return whether a record was made on the data that are in a place.
+
+    Raises:
+        UsageError: The data are not to be had.
+    """
+    *_, dataset = task_and_data(_request_of(record, registry, data), registry, cache)
+    return dataset.checksum == record.run_spec.data_checksum
+
+
+def _request_of(record: RunRecord, registry: Registry, data: str | None) -> RunRequest:
+    """Return the request that leads to a record's data, and to its model as that is by default."""
     options = dict(record.run_spec.task_options)
     table = record.task not in registry.tasks and task_of(record, {}) is not None
-    request = RunRequest(
+    return RunRequest(
         model=record.model,
         task=None if table else record.task,
         data=data or record.run_spec.data,
@@ -159,6 +171,12 @@ def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | No
             if value is not None
         },
     )
+
+
+def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | None) -> Job:
+    """Return the job of the record's spec; its data must have the record's checksum."""
+    model_of(record, registry)  # `prepare` does not know where a record's model came from
+    request = _request_of(record, registry, data)
     job = prepare(request, registry, cache)
     if job.dataset.checksum != record.run_spec.data_checksum:
         raise DataError(

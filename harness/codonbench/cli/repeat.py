@@ -24,7 +24,7 @@ from codonbench.cli.options import (
     selection,
 )
 from codonbench.contracts.run_record import FINISHED, RunRecord
-from codonbench.contracts.run_spec import RunOptions, RunRequest
+from codonbench.contracts.run_spec import RunOptions, RunRequest, content_hash
 from codonbench.data.cache import cache_folder
 from codonbench.errors import StoreError
 from codonbench.plugins.registry import Registry
@@ -86,7 +86,8 @@ def audit(
 ) -> None:
     """Repeat a random sample of finished runs; exit 1 where one differs from its record.
 
-    Runs on a file are left out unless --data names it and --file says where it is.
+    Runs on a file are left out unless --data names it and --file says where it is. Of several
+    files of one name, the runs on that one are meant.
     """
     executor = _executor(plugin, plugins_dir, sandbox, results)
     chosen_seed = secrets.randbelow(2**31) if seed is None else seed
@@ -99,11 +100,34 @@ def audit(
             record.dataset.source == data or (data is None and _is_named(record, executor.registry))
         )
     ]
+    if file is not None:
+        finished = _made_on(finished, file, executor.registry)
     if not finished:
-        raise StoreError(f"no finished run to repeat in {results}")
+        where = f" on {file}" if file is not None else ""
+        raise StoreError(f"no finished run{where} to repeat in {results}")
     chosen = random.Random(chosen_seed).sample(finished, min(sample, len(finished)))
     typer.echo(f"{len(chosen)} of {len(finished)} runs, chosen with --seed {chosen_seed}")
     _compare(chosen, executor, file, finished)
+
+
+def _made_on(records: list[RunRecord], file: str, registry: Registry) -> list[RunRecord]:
+    """Return the records made on a file; name the others, whose files are called alike."""
+    from codonbench.audit.repeat import made_on
+
+    fits: dict[str, bool] = {}
+    kept: list[RunRecord] = []
+    others: list[RunRecord] = []
+    for record in records:
+        run_spec = record.run_spec
+        key = content_hash([record.task, run_spec.task_options, run_spec.data_checksum])
+        if key not in fits:
+            fits[key] = made_on(record, registry, cache_folder(), file)
+        (kept if fits[key] else others).append(record)
+    if others:
+        names = ", ".join(record.name for record in others[:5])
+        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        typer.echo(f"left out, made on other data than {file} holds: {names}{more}", err=True)
+    return kept
 
 
 def _executor(
