@@ -1,5 +1,9 @@
+import json
+from typing import Any
+
 import pytest
 
+from codonbench import Model, ModelConfig, ModelInfo
 from codonbench.errors import ConfigError, UnknownNameError
 
 
@@ -73,3 +77,41 @@ def test_one_configuration_has_one_name_however_it_is_asked_for(toys, asked, nam
     assert (job.run_specs[0].model, job.overrides) == (name, overrides)
     again = toys.job(name, overrides={field: str(value) for field, value in overrides.items()})
     assert job.run_specs == again.run_specs
+
+
+class Anything(ModelConfig):
+    x: Any = 1
+
+
+class TakesAnything(Model):
+    info = ModelInfo(name="takes-anything", version="1", summary="Takes any value")
+    Config = Anything
+    encoding = "input_index"
+
+    def build(self, task):
+        raise NotImplementedError
+
+
+class SaysMuch(TakesAnything):
+    info = TakesAnything.info.model_copy(update={"name": "says-much", "authors": ("a" * 200_000,)})
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (json.loads("[" * 30 + "]" * 30), "is nested deeper than 16 levels"),
+        (2**70, "x is out of the range of numbers"),
+        (["a" * 200_000], "at most 131,072 are stored"),
+        ("\ud800", r"'.ud800', half of a surrogate pair"),
+    ],
+    ids=["deep", "huge", "long", "surrogate"],
+)
+def test_what_no_record_can_hold_is_refused_before_training(toys, value, why):
+    with pytest.raises(ConfigError, match=why):
+        toys.job(TakesAnything, overrides={"x": json.dumps(value)})
+
+
+def test_so_is_what_a_model_says_of_itself(toys):
+    with pytest.raises(ConfigError, match=r"says-much.* says what no record can hold"):
+        toys.job(SaysMuch)
+    assert toys.job(TakesAnything, overrides={"x": json.dumps({"a": ["b", None, -0.0]})}).run_specs

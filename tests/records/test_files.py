@@ -1,7 +1,7 @@
 """Text that nobody vouches for: shown in one line, kept within bounds."""
 
 from codonbench.contracts.base import MOST_WORDS
-from codonbench.records.files import LONGEST, printable, storable
+from codonbench.records.files import LONGEST, printable, printable_lines, storable
 
 
 def test_what_steers_a_terminal_or_a_log_is_replaced():
@@ -10,6 +10,9 @@ def test_what_steers_a_terminal_or_a_log_is_replaced():
         == "a\ufffd[2Jb\ufffd::error::c\ufffdd\ufffd"
     )
     assert printable("plain, \u00e9 too") == "plain, \u00e9 too"
+    assert printable("seed 1: ##[error]x") == "seed 1: ## [error]x"
+    assert printable("  ::error::x") == ": :error::x"
+    assert printable_lines("a\n::b\x1bc\n") == "a\n: :b\ufffdc\n"
 
 
 def test_what_is_overlong_is_cut():

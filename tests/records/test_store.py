@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -502,16 +501,20 @@ def test_a_file_in_the_folders_place_is_named(tmp_path, record):
         assert str(caught.value).endswith("choose another --results")
 
 
-def test_a_folder_that_cannot_be_written_is_named_before_anything_is_run(tmp_path, monkeypatch):
-    def refuse(**_):
+@pytest.mark.parametrize("refused", ["open", "replace"])
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_run(
+    tmp_path, monkeypatch, refused
+):
+    def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(Path, refused, refuse)
     with pytest.raises(StoreError) as caught:
         Store(tmp_path).prepare()
     assert str(caught.value) == (
         f"results folder {tmp_path} cannot be written: Permission denied; choose another --results"
     )
+    assert files_in(tmp_path) == []
 
 
 def test_preparing_twice_does_no_harm(store, record):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ from codonbench.protocols.referee import (
     Watch,
     unwatched,
 )
-from codonbench.records.store import Store
+from codonbench.records.store import Store, insist_on_storable
 from codonbench.records.unfinished import Checkpoints, Holder, Ledger
 from codonbench.scoring.score import Scores, comparability_key, score, score_validation
 from codonbench.training.request import TrainRequest, TrainResult, last_words, train_request
@@ -161,6 +162,13 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         threads=request.threads,
         engine=request.engine,
     )
+    said = {
+        "run_spec": run_spec.model_dump(mode="json"),
+        "overrides": overrides,
+        "info": entry.cls.info.model_dump(mode="json"),
+        "dataset": _facts(dataset).model_dump(mode="json"),
+    }
+    insist_on_storable(f"model {request.model!r} on task {task.name!r}", said)
     run_specs = tuple(run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
     return Job(entry, config, overrides, task, dataset, protocol, run_specs)
 
@@ -221,7 +229,8 @@ def _table(request: RunRequest, registry: Registry) -> str | None:
 def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offline: bool) -> Dataset:
     """Load a task's data; what its plugin stumbles over travels on under its name."""
     try:
-        return entry.task.load(data, options, cache=cache, offline=offline)
+        with chdir("."):
+            return entry.task.load(data, options, cache=cache, offline=offline)
     except (BenchError, OSError):
         raise
     except Exception as error:
@@ -404,13 +413,7 @@ def _record(
         status=result.status,
         run_spec=run_spec,
         overrides=job.overrides,
-        dataset=DatasetFacts(
-            source=dataset.source,
-            checksum=dataset.checksum,
-            simulated=dataset.simulated,
-            provenance=dict(dataset.provenance),
-            notes=dataset.spec.notes,
-        ),
+        dataset=_facts(dataset),
         plugin=entry.origin,
         info=entry.cls.info,
         harness=describe_harness(),
@@ -436,6 +439,16 @@ def _record(
             score=scoring,
             total=result.build_seconds + result.train_seconds + result.evaluate_seconds + scoring,
         ),
+    )
+
+
+def _facts(dataset: Dataset) -> DatasetFacts:
+    return DatasetFacts(
+        source=dataset.source,
+        checksum=dataset.checksum,
+        simulated=dataset.simulated,
+        provenance=dict(dataset.provenance),
+        notes=dataset.spec.notes,
     )
 
 
@@ -530,7 +543,8 @@ def train_here(
         runs = train_runs(model, job.config, requests_of(group), group, every)
         interrupted = False
         while True:
-            with subnormals_as_zero():  # which whoever takes the runs in does not share
+            # Neither of which whoever takes the runs in shares.
+            with subnormals_as_zero(), chdir("."):
                 ended = next(runs, None)
             if ended is None:
                 break
@@ -557,7 +571,7 @@ def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:
     for run_spec in job.run_specs:
         setup = _setup(job, run_spec)
         referee, result, outputs = Referee(setup, unwatched), TrainResult(known={}), None
-        with seeded_globals(run_spec.seed), last_words(row, result):
+        with seeded_globals(run_spec.seed), last_words(row, result), chdir("."):
             plugin = row(job.config)
             result.known = dict(plugin.values(setup.dataset.spec, setup.dataset.frequencies))
             outputs = plugin.logits(setup.dataset.spec)

@@ -8,7 +8,6 @@ import math
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
@@ -49,11 +48,16 @@ def read_json(path: Path) -> Any:
         if not stat.S_ISREG(facts.st_mode):
             raise StoreError("is not a regular file")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(min(facts.st_size, MAX_BYTES) + 1)
     except OSError as error:
         raise StoreError(f"cannot be read: {error.strerror}") from error
     if len(content) > MAX_BYTES:
         raise StoreError(f"holds {facts.st_size:,} bytes; a record has at most {MAX_BYTES:,}")
+    return decoded(content)
+
+
+def decoded(content: bytes) -> Any:
+    """Return what JSON says, as `read_json` does."""
     try:
         text = content.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_refuse)
@@ -87,25 +91,23 @@ def check_numbers_and_depth(value: Any) -> None:
     Raises:
         StoreError: Says what is wrong with the value, without naming it.
     """
-    level = [("", value)]
-    for _ in range(MAX_DEPTH):
+    level: list[tuple[str, Any]] = [("", {"": value})]
+    for _ in range(MAX_DEPTH + 1):
+        below = []
         for where, item in level:
-            # 1e999 decodes to infinity
-            if isinstance(item, int | float) and not (
-                abs(item) < MAX_NUMBER if isinstance(item, int) else math.isfinite(item)
-            ):
-                raise StoreError(f"{where.strip('.')} is out of the range of numbers")
-        level = [child for where, item in level for child in _children(where, item)]
-        if not level:
+            for name, child in item.items() if isinstance(item, dict) else enumerate(item):
+                kind = type(child)
+                if kind is dict or kind is list:
+                    below.append((f"{where}.{name}", child))
+                elif (kind is int and not abs(child) < MAX_NUMBER) or (
+                    kind is float and not math.isfinite(child)  # 1e999 decodes to infinity
+                ):
+                    place = f"{where}.{name}".strip(".")
+                    raise StoreError(f"{place} is out of the range of numbers")
+        if not below:
             return
+        level = below
     raise StoreError(_TOO_DEEP)
-
-
-def _children(where: str, item: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(item, dict):
-        yield from ((f"{where}.{name}", child) for name, child in item.items())
-    elif isinstance(item, list):
-        yield from ((f"{where}.{i}", child) for i, child in enumerate(item))
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -114,21 +116,36 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StoreError: The folder cannot be written, or the disk is full.
     """
-    temporary = path.with_name(f"{_temporary_prefix(path)}{token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                flush_to_disk(file.fileno())
-            temporary.replace(path)
-            flush_folder(path.parent)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        _write(path, content)
     except OSError as error:
         raise store_error("file", path, error) from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{_temporary_prefix(path)}{token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            flush_to_disk(file.fileno())
+        temporary.replace(path)
+        flush_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def try_folder(path: Path) -> None:
+    """Write a file into a folder as a record will be, and remove it.
+
+    Raises:
+        OSError: It cannot be done there.
+    """
+    probe = path / f".probe-{token_hex(8)}"
+    _write(probe, b"?")
+    probe.unlink()
 
 
 def _temporary_prefix(path: Path) -> str:
@@ -177,10 +194,22 @@ def store_error(what: str, path: Path, error: OSError) -> StoreError:
     return StoreError(f"{what} {path} cannot be written: {reason}; choose another --results")
 
 
-def printable(text: str) -> str:
-    """Return text that cannot steer a terminal, nor the log of a build, which reads commands."""
-    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return plain if len(plain) <= LONGEST else f"{plain[:LONGEST]}..."
+def printable(text: str, longest: int = LONGEST) -> str:
+    """Return text on one line that cannot steer a terminal, nor the log of a build.
+
+    Such a log takes ``##[...]`` anywhere for a command, and ``::...`` where a line begins.
+    """
+    plain = "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: longest + 1]
+    )
+    plain = plain.replace("##[", "## [")
+    plain = f": {plain.lstrip()[1:]}" if plain.lstrip().startswith("::") else plain
+    return plain if len(plain) <= longest else f"{plain[:longest]}..."
+
+
+def printable_lines(text: str) -> str:
+    """Return text that keeps its lines, each as `printable` leaves it, cut where overlong."""
+    return "\n".join(printable(line, MOST_WORDS) for line in text.split("\n"))
 
 
 def storable(text: str) -> str:

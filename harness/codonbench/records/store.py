@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -26,13 +25,16 @@ from pydantic import ValidationError
 from codonbench.contracts import Outputs, TaskSpec, Trajectory, TrajectoryFacts
 from codonbench.contracts.run_record import RunRecord, hash_trajectory, seals
 from codonbench.contracts.run_spec import RunSpec, content_hash
-from codonbench.errors import StoreError
+from codonbench.errors import ConfigError, StoreError
 from codonbench.records.files import (
+    MAX_BYTES,
+    decoded,
     flush_folder,
     printable,
     read_json,
     store_error,
     sweep,
+    try_folder,
     write_atomically,
 )
 from codonbench.records.unfinished import Ledger
@@ -45,6 +47,9 @@ CURRENT = 2
 _ARRAYS = ("pairs", "outputs", "test_outputs")
 _TARGETS = ("targets", "test_targets")  # of an evaluation set they stand in the task
 _EXTRA = "array_"  # before the names of the protocol's own
+
+_MOST_SAID = MAX_BYTES // 2
+"""Bytes of what is known of a record before its run; metrics and last words are to come."""
 
 _MOST = 1 << 30
 """Bytes once unpacked: 200,000 snapshots of 64 items. A file may hold a thousand times its size."""
@@ -66,19 +71,21 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._tried = False
 
     def prepare(self) -> None:
-        """Make the folder and make sure it can be written.
+        """Make the folder and make sure, once, that a record can be written there.
 
         Raises:
             StoreError: It cannot be made or written.
         """
         try:
             (self.folder / "trajectories").mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
+            if not self._tried:
+                try_folder(self.folder)
         except OSError as error:
             raise store_error("results folder", self.folder, error) from error
+        self._tried = True
 
     def remove_if_empty(self) -> None:
         """Remove the folder where it holds nothing but folders and the ledger's lock."""
@@ -241,8 +248,7 @@ def read_record(path: Path) -> RunRecord | BadRecord:
     """Return the record in a file, or what is wrong with it in one line that can be shown."""
     try:
         content = read_json(path)
-        # Validated as JSON, which has lists where Python has tuples.
-        record = RunRecord.model_validate_json(json.dumps(upgrade(content)))
+        record = RunRecord.model_validate(upgrade(content))
     except StoreError as error:
         return BadRecord(path, printable(str(error)))
     except ValidationError as error:
@@ -256,6 +262,30 @@ def read_record(path: Path) -> RunRecord | BadRecord:
     if checksum != record.checksum:
         return BadRecord(path, "its content does not match its checksum")
     return record
+
+
+def insist_on_storable(owner: str, content: Mapping[str, Any]) -> None:
+    """Make sure that a record with this content could be read again.
+
+    Args:
+        owner: Whose content it is, for the message: ``model 'lstm'``.
+        content: Some of a record's fields, as JSON values.
+
+    Raises:
+        ConfigError: It could not; says why.
+    """
+    try:
+        text = _as_text(content)
+        if len(text) > _MOST_SAID:
+            raise StoreError(f"takes {len(text):,} bytes; at most {_MOST_SAID:,} are stored")
+        json.dumps(decoded(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        raise ConfigError(
+            f"{owner} says what no record can hold: {half}, half of a surrogate pair"
+        ) from error
+    except (StoreError, ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{owner} says what no record can hold: it {error}") from error
 
 
 def amend_record(path: Path, record: RunRecord, changes: Mapping[str, Any]) -> None:

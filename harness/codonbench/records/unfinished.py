@@ -243,7 +243,7 @@ class Checkpoints:
         self, folder: Path, origin: str, every: float | None, say: Callable[[str], None]
     ) -> None:
         self.every = every
-        self._folder = folder / "checkpoints"
+        self._folder = folder.absolute() / "checkpoints"  # a plugin may change the current folder
         self._origin = origin
         self._say = say
 
