@@ -24,6 +24,7 @@ from codonbench.records.store import Store
 
 PLUGINS = """
 import os, signal, struct, sys, time
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -180,16 +181,38 @@ def refuse(here):
     raise ConfigError("not this task")
 
 
+def begin_without_end(here):
+    import gc
+
+    parent = next(each for each in gc.get_objects() if type(each).__name__ == "Parent")
+    while True:
+        parent.begin(0)
+
+
+def refuse_in_another(here):
+    # In every process but the first to come here, once the first has learned something.
+    with suppress(FileExistsError), (here / "first").open("x") as file:
+        file.write(str(os.getpid()))
+    while not (first := (here / "first").read_text()):
+        time.sleep(0.01)
+    if first != str(os.getpid()):
+        while not (here / "learning").exists():
+            time.sleep(0.01)
+        raise ConfigError("not this seed")
+
+
 @hookimpl
 def register_models(register):
     learners = [die, leave, hang, hang_deaf, fork, nonsense, once, slow]
     learners += [signal_without_a_name, interrupt, end_its_group, refuse_late, drip]
     learners += [fork_and_die, fork_and_learn, bracket, close_its_pipes, count]
+    learners += [begin_without_end]
     for learn in learners:
         register(make(learn.__name__.replace("_", "-"), learn))
     register(make("never-gone"))
     register(make("endless-build", build=hang))
     register(make("refusing", build=refuse))
+    register(make("refusing-another", learn=slow, build=refuse_in_another))
 """
 
 
@@ -291,6 +314,7 @@ MISDEEDS = {
     "fork-and-die": "dies and leaves a child with its pipe",
     "drip": "sends a message byte by byte without end",
     "bracket": "sends brackets without end",
+    "begin-without-end": "says without end that it begins",
     "close-its-pipes": "closes its pipes, and hangs",
 }
 
@@ -306,6 +330,7 @@ MISDEEDS = {
         ("fork-and-die", "was killed by SIGSEGV"),
         ("bracket", "sent what is no message"),
         ("close-its-pipes", "no longer answers"),
+        ("begin-without-end", "begins twice"),
     ],
 )
 def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(
@@ -398,6 +423,13 @@ def test_a_plugin_that_forks_harms_nobody(do):
 def test_a_model_that_cannot_serve_the_task_is_the_askers_error(do):
     with pytest.raises(UsageError, match="not this task"):
         do("refusing")
+
+
+def test_a_seed_that_is_refused_does_not_end_the_others(do):
+    records = do("refusing-another", seeds=(0, 1), size=2)
+    assert sorted(record.status for record in records.values()) == ["done", "error"]
+    (said,) = (record.error for record in records.values() if record.error)
+    assert "refuses this seed: not this seed" in said
 
 
 @pytest.mark.parametrize("model", ["slow", "hang-deaf"])

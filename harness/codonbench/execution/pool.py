@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import selectors
+import shutil
 import signal
 import stat
 import threading
@@ -109,6 +110,17 @@ class WorkerProcess:
         """Whether it has ended, while something that it has started holds on to its pipe."""
         return self.process.exitcode is not None and self._inbox.is_silent()
 
+    def answer(self, message: Spoken) -> None:
+        """Tell it what it waits for.
+
+        Raises:
+            OutOfTurnError: It has gone on speaking instead.
+            OSError: It does not listen.
+        """
+        if self._inbox.holds_more:
+            raise OutOfTurnError("does not wait for an answer")
+        self.send(message)
+
     def send(self, message: Spoken) -> None:
         """Tell it something.
 
@@ -211,6 +223,7 @@ class RunGroup:
         self._states_inside = states_inside
         self._group: RefereeGroup | None = None
         self._began: dict[int, float] = {}
+        self._kept: dict[int, float] = {}
         self._ended: set[int] = set()
         self._overdue: float | None = None
         self._asked: float | None = None
@@ -277,7 +290,10 @@ class RunGroup:
             return replace(request, start=0, state=None)
         file = self.worker.states / f"{request.run}.before"
         file.unlink(missing_ok=True)
-        file.hardlink_to(request.state)
+        try:
+            file.hardlink_to(request.state)
+        except OSError:  # as on FAT and some network mounts
+            shutil.copyfile(request.state, file)
         return replace(request, state=(self._states_inside or file.parent) / file.name)
 
     def _answer(self, message: Message) -> None:
@@ -299,7 +315,7 @@ class RunGroup:
                 arrays = [each.outputs for each in shown if each.outputs is not None]
                 if len({*runs}) < len(runs) or any(a.dtype != np.float32 for a in arrays):
                     raise OutOfTurnError("asks for one run twice, or shows no float32")
-                self.worker.send(Told(instructions=tuple(self._referees.answer(shown))))
+                self.worker.answer(Told(instructions=tuple(self._referees.answer(shown))))
             case Served() if not self._unfinished():
                 self.served = True
             case _:
@@ -318,8 +334,13 @@ class RunGroup:
 
         if not source.is_file():
             raise OutOfTurnError(f"keeps {message.file}, which is not there")
-        self._referees.keep(self._known(message.run), message.position, move)
-        self.worker.send(Taken())
+        run, now = self._known(message.run), time.monotonic()
+        every = None if self._checkpoints is None else self._checkpoints.every
+        if now - self._kept.get(run, -math.inf) < (every or 0) / 2:  # others wait for the disk
+            raise OutOfTurnError("keeps its state sooner than it was told to")
+        self._kept[run] = now
+        self._referees.keep(run, message.position, move)
+        self.worker.answer(Taken())
 
     def _known(self, run: int) -> int:
         """Return the number of a run that is still to come or under way."""
@@ -347,6 +368,15 @@ class RunGroup:
         self._idle_since = time.monotonic()
         group = self._group or referees_of(self._job, self._watch)
         return completed(group, run, result, self.worker.facts)
+
+    @property
+    def trains(self) -> bool:
+        """Whether the model has asked for pairs, so that it can serve the task."""
+        return self._asked_for_pairs
+
+    def refused(self, why: str) -> None:
+        """Let the runs that are left end in error: the model serves the task with other seeds."""
+        self._end_worker(f"refuses this seed: {visible(why)}")
 
     def look_at_the_clock(self, timeout: float | None) -> None:
         """End the worker if a run has been going on for too long, or if it ended unheard."""
@@ -509,6 +539,7 @@ class WorkerPool:
         """Keep as many workers busy as there may be; yield each run as it ends."""
         waiting = deque(_shared_out(job, self.size))
         busy: list[RunGroup] = []
+        serves = False
         try:
             while busy or (waiting and not self.interrupted):
                 while waiting and len(busy) < self.size and not self.interrupted:
@@ -520,9 +551,16 @@ class WorkerPool:
                     for group in busy:
                         group.ask_to_stop()
                 for group in _heard_of([group for group in busy if not group.gone]):
-                    yield from group.hear()
+                    try:
+                        yield from group.hear()
+                    except UsageError as error:
+                        serves = serves or any(other.trains for other in busy)
+                        if not serves:
+                            raise
+                        group.refused(str(error))
                 for group in list(busy):
                     group.look_at_the_clock(self._timeout)
+                    serves = serves or group.trains
                     if group.gone or group.served:
                         busy.remove(group)
                         if group.served and group.in_order:

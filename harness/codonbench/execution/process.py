@@ -229,6 +229,11 @@ class Inbox:
         """Return whether there is nothing to be read, not even the end."""
         return not _ready(self.fd, selectors.EVENT_READ, 0)
 
+    @property
+    def holds_more(self) -> bool:
+        """Whether something has come behind the last frame that was returned."""
+        return bool(self._come)
+
     def _take_in(self) -> None:
         try:
             part = os.read(self.fd, _AT_ONCE)
