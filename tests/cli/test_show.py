@@ -165,3 +165,17 @@ def test_a_computed_row_has_neither_matrix_nor_curve(bench):
     assert answer.code == 0
     assert "computed, not trained" in answer.out
     assert "nothing was probed" in answer.out
+
+
+def test_what_a_record_says_steers_no_terminal_and_no_log_of_a_build(
+    bench, board, record, tmp_path
+):
+    error = "\x1b]0;owned\x07\u202e ##[error]boom\n::error::boom"
+    forged = record.model_copy(update={"status": "error", "error": error}).sealed()
+    path = tmp_path / f"{record.name}.json"
+    path.write_text(forged.model_dump_json())
+    said = bench("show", path).out
+    assert "boom" in said
+    assert all(line.isprintable() for line in said.splitlines())
+    assert "##[" not in said
+    assert not any(line.strip().startswith("::") for line in said.splitlines())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from codonbench.contracts import Ranking, Task
     from codonbench.contracts.run_record import RunRecord
 
+_LONGEST_LINE = 4_096  # characters of others' lines on standard error
+_LINES_AT_ONCE, _PAUSE = 100, 0.1  # of them, and seconds between: a flood costs runs no time
 _UNWATCHED_WIDTH = 200  # for files and pipes: no cell of a table should wrap there
 
 
@@ -73,16 +76,20 @@ def terminal_kept() -> Iterator[None]:
 
 
 def _pass_on(reads: int, console: Console) -> None:
-    """Print the lines that come through a pipe."""
+    """Print the lines that come through a pipe; who writes more than can be read has to wait."""
     with os.fdopen(reads, encoding="utf-8", errors="backslashreplace") as lines:
-        for line in lines:
+        for n, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), ""), 1):
             console.print(Text.from_ansi(line.rstrip("\n")), soft_wrap=True)
+            if n % _LINES_AT_ONCE == 0:
+                time.sleep(_PAUSE)
 
 
 def say(text: str, style: str = "", console: Console | None = None) -> None:
-    """Print a remark: wrapped at words in a terminal, on one line elsewhere."""
+    """Print a remark, cleaned: wrapped at words in a terminal, on one line elsewhere."""
+    from codonbench.records.files import printable_lines  # `bench --help` need not
+
     console = console or messages()
-    console.print(text, style=style, soft_wrap=not console.is_terminal)
+    console.print(printable_lines(text), style=style, soft_wrap=not console.is_terminal)
 
 
 def _console(*, stderr: bool, file: TextIO | None = None) -> Console:
@@ -103,8 +110,15 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for i, header in enumerate(headers):
         table.add_column(header, no_wrap=i == 0, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(cell, row))
     output().print(table)
+
+
+def cell(text: str) -> Text:
+    """Return text for a table, cleaned."""
+    from codonbench.records.files import printable_lines
+
+    return Text(printable_lines(text))
 
 
 def number(value: bool | int | float) -> str:

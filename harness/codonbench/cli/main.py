@@ -124,9 +124,11 @@ def _errors_as_exit_codes(*, debug: bool) -> Iterator[None]:
 
 
 def _exit(error: BaseException, sentence: str, code: int, debug: bool) -> typer.Exit:
+    from codonbench.records.files import printable_lines  # `bench --help` need not
+
     if debug:
         traceback.print_exception(error)
-    sys.stderr.write(f"bench: {sentence}\n")
+    sys.stderr.write(f"bench: {printable_lines(sentence)}\n")
     return typer.Exit(code)
 
 

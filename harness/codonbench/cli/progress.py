@@ -20,7 +20,6 @@ from codonbench.cli.console import ending, messages, say
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.execution.run import Job, Outcome, Train
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
-from codonbench.records.files import printable
 from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
 
@@ -158,7 +157,7 @@ class RunDisplay(Follower):
             for referee, result in train(job, watch, checkpoints):
                 if result.details not in ("", shown):  # seeds trained together end together
                     shown = result.details
-                    say("\n".join(map(printable, shown.splitlines())), console=self._console)
+                    say(shown, console=self._console)
                 yield referee, result
 
         return train_and_show

@@ -9,11 +9,10 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from codonbench.audit import validate as audit
 from codonbench.cli import FAILED
-from codonbench.cli.console import ending, new_table, number, output, say
+from codonbench.cli.console import cell, ending, new_table, number, output, say
 from codonbench.cli.find_runs import find_run
 from codonbench.cli.options import (
     RESULTS,
@@ -88,7 +87,7 @@ def facts(record: RunRecord, task: Task | None) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, fact in rows.items():
-        table.add_row(Text(name), Text(fact))
+        table.add_row(cell(name), cell(fact))
     return table
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from codonbench.errors import ConfigError, NameClashError, StoreError, UnknownNameError
 from codonbench.plugins.selection import GROUP
-from codonbench.records.files import check_numbers_and_depth
+from codonbench.records.files import MAX_BYTES, check_numbers_and_depth
 
 
 def shipped_files(
@@ -82,7 +82,11 @@ def read_tables(path: Path, kind: str) -> dict[str, Any]:
         StoreError: It cannot be read.
     """
     try:
-        tables = tomllib.loads(path.read_bytes().decode("utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError(f"{kind} {path} holds more than {MAX_BYTES:,} bytes; cut it in parts")
+        tables = tomllib.loads(content.decode("utf-8"))
     except OSError as error:
         raise StoreError(f"{kind} {path} cannot be read: {error.strerror}") from error
     except RecursionError as error:
