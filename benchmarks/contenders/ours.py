@@ -43,7 +43,7 @@ def _in_step(rung: Rung) -> Trainer:
 
     def trainer(feeds: Sequence[Feed], checkpointer: Checkpointer) -> Iterator[Feed]:
         engine = Traced([feed.state for feed in feeds], rung)
-        return train_together(feeds, engine, checkpointer)
+        return train_together(feeds, engine, checkpointer, lambda position, flats: None)
 
     return trainer
 

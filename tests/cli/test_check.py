@@ -58,7 +58,7 @@ def test_a_sound_model_passes_with_exit_zero(check, here):
     lines = done.out.splitlines()
     assert lines[0] == "single, version 1 of mine.py, on human-codon, data usage"
     assert "✓ size           its parameters are counted: 1,365 trainable parameters" in lines
-    assert lines[-1] == "27 checks: 27 passed"
+    assert lines[-1] == "25 checks: 25 passed"
 
 
 def test_a_failure_is_told_with_got_and_expected_and_written_for_a_pull_request(
@@ -71,9 +71,9 @@ def test_a_failure_is_told_with_got_and_expected_and_written_for_a_pull_request(
     assert "gave shape (64, 20), expected logits (64, 21)" in done.out
     assert "– gradient" in done.out
     assert "it needs 'shape', which did not pass" in done.out
-    assert re.search(r"27 checks: \d+ passed, 1 failed, \d+ skipped", done.out)
+    assert re.search(r"25 checks: \d+ passed, 1 failed, \d+ skipped", done.out)
     page = (tmp_path / "report.md").read_text()
-    assert page.startswith("# single: 27 checks: ")
+    assert page.startswith("# single: 25 checks: ")
     assert "| model | `single`, version 1 |" in page
     assert "learning\\_rate 0.01" in page
     assert re.search(r"\| source \(SHA-256\) \| `[0-9a-f]{64}` \|", page)

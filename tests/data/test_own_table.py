@@ -464,3 +464,28 @@ def test_a_misspelt_split_is_named_and_the_column_still_is_one(opened):
     rows = ROWS.replace("\n", ",train\n", 10).replace("1\n", "1,test\n").replace("0\n", "0,trian\n")
     with pytest.raises(DataError, match=r"line 12, column 'split': got 'trian'"):
         opened("sequence,label,split\n" + rows)
+
+
+# Weights
+
+
+WEIGHTED = "sequence,label,weight\n" + "".join(
+    f"{row},{i / 4}\n" for i, row in enumerate(ROWS.splitlines())
+)
+
+
+def test_a_column_of_weights_is_carried_and_a_table_without_one_is_as_before(opened):
+    _, options, dataset = opened(WEIGHTED)
+    assert options.weight == "weight"
+    assert dataset.weights.tolist() == [i / 4 for i in range(16)]
+    assert "weights in training: 0 to 3.75" in "\n".join(dataset.report)
+    _, none, plain = opened(WEIGHTED, weight="")
+    assert "weight" not in none.model_dump(mode="json")
+    assert plain.weights is None
+    assert plain.checksum == opened(TABLE)[2].checksum != dataset.checksum
+
+
+@pytest.mark.parametrize("cell", ["-1", "heavy", "nan", ""])
+def test_a_weight_that_is_none_is_named_with_its_line(opened, cell):
+    with pytest.raises(DataError, match=r"line 3.*weight.*number from 0 up"):
+        opened(WEIGHTED.replace(",0.25\n", f",{cell}\n"))

@@ -11,9 +11,10 @@ from torch import nn
 from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.data.stream import Batch
 from codonbench.engines.blocks import Blocks
-from codonbench.engines.capture import COMPILED, GRAPH, LADDER, captured, recorded
+from codonbench.engines.capture import COMPILED, GRAPH, LADDER, TRACED, captured, recorded
+from codonbench.engines.comparison import Comparison, same_alone
 from codonbench.engines.ensemble import rows_of, step_inputs
-from codonbench.engines.traced import Traced, check_against_reference, same_alone
+from codonbench.engines.traced import Traced
 from codonbench.errors import CannotCapture
 from codonbench.execution.run import run, run_all
 from codonbench.protocols.referee import RunSetup
@@ -48,6 +49,12 @@ def state_of(job, setup, dtype=torch.float32):
         return make_state(plugin, job.config, request, dtype, setup.hidden)
 
 
+def compared(plain, captured, setup, rung=TRACED):
+    """The plain loop of one job's model, and the captured step of another's."""
+    states = (state_of(job, setup, torch.float64) for job in (plain, captured))
+    return Comparison(*states, rung)
+
+
 def first_batches(setup, n):
     batches = setup.stream.batches(setup.clock.batch_size, 10**9)
     return [batch.index for _, batch in zip(range(n), batches, strict=False)]
@@ -61,11 +68,7 @@ def quiet(run_spec):
 def test_twenty_steps_in_float64_are_the_references(toys, preset):
     job = toys.job(preset, task="human-codon")
     (setup,) = setups_of(job)
-    check_against_reference(
-        state_of(job, setup, torch.float64),
-        Traced([state_of(job, setup, torch.float64)]),
-        first_batches(setup, 20),
-    )
+    compared(job, job, setup).hold_on(first_batches(setup, 20))
 
 
 @pytest.mark.parametrize(
@@ -81,11 +84,7 @@ def test_twenty_steps_in_float64_are_the_references(toys, preset):
 def test_weighting_optimiser_and_batch_size_are_the_references(toys, overrides):
     job = toys.job("mlp-64", overrides=overrides)
     (setup,) = setups_of(job)
-    check_against_reference(
-        state_of(job, setup, torch.float64),
-        Traced([state_of(job, setup, torch.float64)]),
-        first_batches(setup, 20),
-    )
+    compared(job, job, setup).hold_on(first_batches(setup, 20))
 
 
 def test_the_check_sees_a_step_that_is_not_the_references(toys):
@@ -93,11 +92,7 @@ def test_the_check_sees_a_step_that_is_not_the_references(toys):
     other = toys.job("mlp-64", overrides={"learning_rate": "0.0501"})
     (setup,) = setups_of(job)
     with pytest.raises(CannotCapture, match="away from the reference"):
-        check_against_reference(
-            state_of(other, setup, torch.float64),
-            Traced([state_of(job, setup, torch.float64)]),
-            first_batches(setup, 3),
-        )
+        compared(other, job, setup).hold_on(first_batches(setup, 3))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -282,11 +277,7 @@ def test_batches_with_more_distinct_inputs_than_rows_are_the_references(toys, pr
     job = toys.job(preset, task="human-codon")
     (setup,) = setups_of(job)
     crowded = [np.arange(64), np.arange(64)[::-1].copy(), np.arange(60).repeat(2)[:64]]
-    check_against_reference(
-        state_of(job, setup, torch.float64),
-        Traced([state_of(job, setup, torch.float64)]),
-        [*crowded, *first_batches(setup, 3)],
-    )
+    compared(job, job, setup).hold_on([*crowded, *first_batches(setup, 3)])
 
 
 def test_a_second_pass_for_one_seed_leaves_the_others_bits_as_they_are(toys):
@@ -348,11 +339,7 @@ def compiler():
 def test_compiled_steps_in_float64_are_the_references(toys, compiler, preset):
     job = toys.job(preset, task="human-codon")
     (setup,) = setups_of(job)
-    check_against_reference(
-        state_of(job, setup, torch.float64),
-        Traced([state_of(job, setup, torch.float64)], COMPILED),
-        first_batches(setup, 20),
-    )
+    compared(job, job, setup, COMPILED).hold_on(first_batches(setup, 20))
 
 
 @pytest.mark.nightly("its steps are compared on each push, and traced runs repeat to the bit")

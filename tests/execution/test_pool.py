@@ -28,7 +28,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from codonbench import Model, ModelConfig, ModelInfo, hookimpl
+from codonbench import GradientConfig, Model, ModelConfig, ModelInfo, hookimpl
 from codonbench.errors import ConfigError
 from pydantic import Field
 
@@ -177,6 +177,28 @@ def make(model_name, learn=None, build=None):
     return Bad
 
 
+class SwitchedConfig(GradientConfig):
+    here: str = Field(default=".", description="a folder to look for a note in")
+
+
+class Switched(torch.nn.Module):
+    def __init__(self, here):
+        super().__init__()
+        self.layer, self.note = torch.nn.Linear(64, 21), here + "/switched"
+
+    def forward(self, inputs):
+        return self.layer(inputs) * (0.5 if os.path.exists(self.note) else 1.0)
+
+
+class SwitchedModel(Model):
+    info = ModelInfo(name="switched", version="1", summary="Goes by a file", row_independent=True)
+    Config = SwitchedConfig
+    encoding = "input_onehot"
+
+    def build(self, task):
+        return Switched(self.config.here)
+
+
 def refuse(here):
     raise ConfigError("not this task")
 
@@ -209,6 +231,7 @@ def register_models(register):
     learners += [begin_without_end]
     for learn in learners:
         register(make(learn.__name__.replace("_", "-"), learn))
+    register(SwitchedModel)
     register(make("never-gone"))
     register(make("endless-build", build=hang))
     register(make("refusing", build=refuse))
@@ -301,6 +324,16 @@ def test_a_pool_gives_the_records_that_this_process_gives(registry, tmp_path, mo
         right = trajectory.right.sum(axis=1).tolist()
         assert all(str(n) in words for n, (_, words) in zip(right, told[seed], strict=True))
         assert np.array_equal(trajectory.outputs, its_trajectory.outputs)
+
+
+def test_what_a_captured_step_stands_for_no_longer_is_trained_anew_by_another_worker(do, tmp_path):
+    def watch(run_spec):
+        return lambda pairs, progress: (tmp_path / "switched").touch() if pairs else None
+
+    asked = {"overrides": {"here": f'"{tmp_path}"', "batch_size": "8"}, "pairs": 8_400}
+    (record,) = do("switched", size=1, watch=watch, full=True, **asked).values()
+    assert (record.status, record.pairs, record.engine.name) == ("done", 8_400, "eager")
+    assert record.engine.reason.startswith("seen later in the run: ")
 
 
 MISDEEDS = {

@@ -14,7 +14,7 @@ from codonbench.training.state import read_state
 
 ORIGIN = "o" * 64
 STATE = hashlib.sha256(b"a state").digest()
-NAMES = ("position", "pairs", "outputs", "seconds", "state")
+NAMES = ("position", "pairs", "outputs", "seconds", "resumed", "state")
 FACTS = {"name": "eager", "version": "1", "rows": 0}
 
 PROGRESS = st.integers(1, 5).flatmap(
@@ -24,6 +24,7 @@ PROGRESS = st.integers(1, 5).flatmap(
         pairs=arrays.arrays("<i8", (t,)),
         outputs=arrays.arrays("<f4", (t, 4, 3)),
         seconds=st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)),
+        resumed=st.lists(st.integers(0, 2**62), max_size=3).map(tuple),
     )
 )
 
@@ -62,6 +63,7 @@ def test_any_file_is_a_checkpoint_or_is_set_aside(fuzz, damaged, kept, run_spec)
         "pairs": np.arange(2),
         "outputs": np.zeros((2, 4, 3), dtype=np.float32),
         "seconds": np.ones(2),
+        "resumed": np.array([1]),
         "state": np.frombuffer(STATE, dtype=np.uint8),
     }
     whole = archive(**fitting)
@@ -107,7 +109,9 @@ def test_what_is_written_reads_back_equal(fuzz, kept, run_spec):
         assert again.pairs.tobytes() == progress.pairs.tobytes()
         assert again.outputs.tobytes() == progress.outputs.tobytes()
         assert (again.seconds, again.state.read_bytes()) == (progress.seconds, state)
-        assert said == [f"seed 0 goes on from {again.position:,} pairs"] * bool(again.position)
+        assert again.resumed == progress.resumed
+        goes_on = f"seed 0 goes on from {again.position:,} pairs"
+        assert said == [goes_on] if again.position else "begins anew" in said[0]
         said.clear()
 
     fuzz(

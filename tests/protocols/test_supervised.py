@@ -25,7 +25,7 @@ from codonbench.contracts import (
     Ranking,
     SplitMetric,
 )
-from codonbench.contracts.run_spec import RunRequest
+from codonbench.contracts.run_spec import MOST_PAIRS, RunRequest
 from codonbench.data.stream import BatchClock
 from codonbench.errors import ConfigError
 from codonbench.execution.run import prepare, run, run_all, train_here
@@ -461,7 +461,7 @@ class Walk:
             validation_size=n_validation,
             test_size=n_test,
         )
-        self.setup = type("Setup", (), {})()
+        self.setup = type("Setup", (), {"primary": None})()
         self.setup.clock, self.setup.at_once = self.clock, False
         self.setup.dataset = type(
             "Data", (), {"spec": spec, "targets": np.zeros((n_validation, 1))}
@@ -536,6 +536,18 @@ def test_looks_take_less_than_a_tenth_of_a_run(n_train, validation, test, epochs
 # What a training may be set to do, in whole runs
 
 
+class _NormedLayers(nn.Module):
+    """Layers in a module that, unlike `nn.Sequential`, has no length."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.hidden, self.norm = nn.Linear(n_inputs, 16), nn.BatchNorm1d(16)
+        self.dropout, self.output = nn.Dropout(0.3), nn.Linear(16, n_outputs)
+
+    def forward(self, inputs):
+        return self.output(self.dropout(torch.relu(self.norm(self.hidden(inputs)))))
+
+
 class Normed(Model):
     """A layer with batch norm and dropout before the output: its state is more than weights."""
 
@@ -544,13 +556,7 @@ class Normed(Model):
     encoding = "symbol_onehot_flat"
 
     def build(self, task):
-        return nn.Sequential(
-            nn.Linear(task.length * len(task.alphabet), 16),
-            nn.BatchNorm1d(16),
-            nn.ReLU(),
-            nn.Dropout(0.3),
-            nn.Linear(16, task.n_outputs),
-        )
+        return _NormedLayers(task.length * len(task.alphabet), task.n_outputs)
 
 
 @pytest.fixture(scope="module")
@@ -643,6 +649,34 @@ def test_a_compiled_module_is_trained_as_the_plain_loop_trains_it_and_repeats(wi
     assert once.engine.name == "torch-compile", once.engine.reason
     assert again.weights_sha256 == once.weights_sha256
     np.testing.assert_allclose(outputs, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.nightly("compiles three modules")
+def test_a_compiled_run_that_was_cut_short_ends_as_if_nothing_had_happened(
+    with_normed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("codonbench.training.loop.SPARING", 0)
+    request = RunRequest(model="normed", task="melting", engine="compiled", epochs=6, full=True)
+    job = prepare(request, with_normed, Path("no-cache"))
+
+    def outcome(folder, watch=unwatched):
+        (found,) = run_all(job, with_normed, Store(tmp_path / folder), watch, every=0.0)
+        return found.record
+
+    def interrupted(run_spec):
+        def follow(pairs, progress):
+            if pairs > 700:
+                raise KeyboardInterrupt
+
+        return follow
+
+    whole = outcome("whole")
+    assert outcome("cut", interrupted).status == "interrupted"
+    again = outcome("cut")
+    assert again.engine.name == whole.engine.name == "torch-compile", whole.engine.reason
+    (position,) = again.resumed
+    assert position > 0
+    assert again.result() == whole.result()
 
 
 def test_balanced_weights_come_from_the_counts_of_the_training_split(registry):
@@ -738,3 +772,35 @@ def test_a_run_is_scored_by_a_metric_that_did_not_exist_when_it_was_made(registr
     assert scored.metrics["median_error"] == expected
     assert set(scored.validation_metrics) == {*made.record.validation_metrics, "median_error"}
     assert scored.run_id == made.record.run_id
+
+
+def test_a_budget_in_seconds_alone_is_the_clocks(registry):
+    def asked(**fields):
+        request = RunRequest(model="cnn", task="gc-any-length", seconds=1.0, **fields)
+        return prepare(request, registry, Path("no-cache"))
+
+    job = asked()
+    assert job.run_specs[0].budget_pairs == MOST_PAIRS
+    assert asked(epochs=2).run_specs[0].budget_pairs == 2 * job.dataset.spec.train_size
+    ((record, trajectory),) = run(job, registry, unwatched)
+    assert record.status == "done"
+    assert len(trajectory.pairs) > 3
+    with pytest.raises(ConfigError, match=r"schedule=cosine.*--epochs"):
+        asked(overrides={"schedule": "cosine"})
+
+
+def test_the_primary_metric_is_told_on_the_way(registry):
+    told = []
+
+    def watch(run_spec):
+        return lambda pairs, progress: told.append(progress.split())
+
+    request = RunRequest(model="cnn", task="gc-any-length", epochs=2)
+    job = prepare(request, registry, Path("no-cache"))
+    ((record, _),) = run(job, registry, watch)
+    metric = job.task.ranking.metric
+    figures = [float(figure.rstrip(",")) for _, _, figure, _, _ in told]
+    assert {name for _, name, *_ in told} == {metric}
+    assert float(told[-1][-1]) == max(figures)
+    selected = record.validation_metrics[metric]
+    assert any(figure == pytest.approx(selected, abs=5e-5) for figure in figures)

@@ -304,13 +304,6 @@ class Hidden(Sound):
         return Hides(task)
 
 
-class Closed(Sound):
-    def build(self, task):
-        module = super().build(task)
-        module.note = lambda: None
-        return module
-
-
 class KnowsCode(Sound):
     def build(self, task):
         module = super().build(task)
@@ -395,7 +388,6 @@ CASES = [
     (Drifts, "evaluation", ["give different outputs"]),
     (CountsProbes, "undisturbed", ["evaluation changed 'seen'"]),
     (Hidden, "weights", ["gives other outputs", "register_buffer"]),
-    (Closed, "pickle", ["cannot be pickled", "lambda"]),
     (Normed, "rows", ["claims row_independent", "in training it cannot take a row alone"]),
     (DropsOut, "rows", ["claims row_independent", "in training", "draws random numbers"]),
 ]
@@ -412,7 +404,7 @@ def test_a_toy_fails_the_check_it_was_made_for_and_no_other(cls, check, words):
 
 
 def test_every_check_that_can_fail_has_a_toy_that_does():
-    advisory = {"class", "logits", "portable", "size", "quiet", "learning", "engine"}
+    advisory = {"logits", "portable", "size", "quiet", "learning", "engine"}
     assert {check for _, check, _ in CASES} == {f.id for f in findings(Sound)} - advisory
 
 
@@ -439,13 +431,6 @@ class SwitchedOff(Sound):
         return Off(task)
 
 
-def local_class():
-    class Local(Sound):
-        pass
-
-    return Local
-
-
 @pytest.mark.parametrize(
     ("cls", "check", "words"),
     [
@@ -455,7 +440,6 @@ def local_class():
         (Rooted, "portable", "on another device forward fails"),
         (RootedInTraining, "portable", "device=inputs.device"),
         (Chatty, "quiet", "characters during these checks, beginning 'loading weights ..."),
-        (local_class(), "class", "define it at the top of its module"),
     ],
 )
 def test_a_doubt_is_a_warning_and_fails_nothing(cls, check, words):

@@ -168,8 +168,54 @@ def test_what_keeps_state_outside_its_state_dict_begins_anew(toys, tmp_path):
     job = toys.job(CountingModel, registry=registry, pairs=3_000, full=True)
     expected = runs(job, registry, tmp_path / "whole")
     runs(job, registry, tmp_path / "cut", interrupting(2_000))
-    assert checkpoints(tmp_path / "cut") == []
-    assert_same(runs(job, registry, tmp_path / "cut"), expected)
+    said = []
+    again = runs(job, registry, tmp_path / "cut", say=said.append)
+    assert_same(again, expected)
+    assert again[0][0].resumed == (0,)
+    assert any("begins anew" in sentence for sentence in said)
+
+
+class ScheduledModel(DreamerModel):
+    """Halves its step size every 20 updates, by a schedule that hangs on a hook."""
+
+    info = ModelInfo(name="scheduled", version="1", summary="A schedule on a hook")
+
+    def build(self, task):
+        return nn.Linear(task.n_inputs, task.n_classes)
+
+    def configure_optimizer(self, module):
+        optimizer = torch.optim.AdamW(module.parameters(), lr=0.05)
+        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 ** (step / 20))
+        optimizer.register_step_post_hook(lambda *_: rates.step())
+        return optimizer
+
+
+class ScheduledInItsPlace(ScheduledModel):
+    """The same where a schedule belongs."""
+
+    info = ModelInfo(name="scheduled-in-its-place", version="1", summary="A schedule")
+
+    def configure_optimizer(self, module):
+        return torch.optim.AdamW(module.parameters(), lr=0.05)
+
+    def configure_schedule(self, optimizer, steps):
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 ** (step / 20))
+
+
+@pytest.mark.parametrize(("model", "anew"), [(ScheduledModel, True), (ScheduledInItsPlace, False)])
+def test_a_schedule_on_a_hook_begins_anew_and_one_in_its_place_goes_on(
+    toys, tmp_path, unsparing, model, anew
+):
+    registry = toys.registry(model)
+    job = toys.job(model, registry=registry, pairs=5_000, full=True)
+    expected = runs(job, registry, tmp_path / "whole")
+    runs(job, registry, tmp_path / "cut", interrupting(1_500))
+    runs(job, registry, tmp_path / "cut", interrupting(3_000))
+    again = runs(job, registry, tmp_path / "cut")
+    assert_same(again, expected)
+    (resumed,) = [record.resumed for record, _ in again.values()]
+    assert expected[0][0].resumed == ()
+    assert resumed == (0, 0) if anew else len(resumed) == 2 and 0 < resumed[0] < resumed[1]
 
 
 def test_states_of_workers_come_to_lie_beside_the_checkpoints(toys, tmp_path):
@@ -217,7 +263,7 @@ def test_the_interval_follows_what_a_checkpoint_costs(monkeypatch, every, costs,
             now[0] += costs
 
     monkeypatch.setattr("codonbench.training.loop.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("codonbench.training.loop.loose_ends", lambda state: "")
+    monkeypatch.setattr("codonbench.training.loop.outside_state", lambda state: {})
     state = SimpleNamespace()
     feed = SimpleNamespace(state=state, run=0, over=False, position=0)
     checkpointer = Checkpointer(Referees(), every, {}, [state])

@@ -236,7 +236,7 @@ def trained(toys, monkeypatch, after, model=RestlessModel):
     _, job = setup_of(toys, model)
     told = []
     referees = referees_of(job, lambda run_spec: lambda *words: told.append(words))
-    (request,) = requests_of(referees)
+    (request,) = requests_of(job, referees)
     pin_arithmetic(1)
     with seeded_globals(0):
         state = make_state(model(job.config), job.config, request)

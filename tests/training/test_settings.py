@@ -21,7 +21,7 @@ from codonbench.contracts import (
 )
 from codonbench.contracts.model import OFF, as_recorded, from_record, step_size
 from codonbench.data.stream import Batch, BatchClock
-from codonbench.errors import ConfigError
+from codonbench.errors import ConfigError, PluginError
 from codonbench.training.loop import evaluate, make_step
 from codonbench.training.request import TrainRequest
 from codonbench.training.state import make_state, with_reverse_complements
@@ -67,7 +67,7 @@ TARGETS = {
 }
 
 
-def state_of(target="classes", model=Linear, *, batch_size=8, **fields):
+def state_of(target="classes", model=Linear, *, batch_size=8, weights=None, **fields):
     config = model.Config(batch_size=batch_size, **fields)
     request = TrainRequest(
         run=0,
@@ -82,6 +82,7 @@ def state_of(target="classes", model=Linear, *, batch_size=8, **fields):
         device="cpu",
         threads=1,
         engine="eager",
+        weights=weights,
     )
     return make_state(model(config), config, request)
 
@@ -228,6 +229,35 @@ def test_half_of_the_items_are_handed_as_their_reverse_complements_by_the_batch_
     plain = state_of()
     make_step(plain)(torch.as_tensor(index[:8]))
     assert not torch.equal(weights_of(state), weights_of(plain))
+
+
+WEIGHTS = np.array([3, 1, 0, 2, 1, 0, 1, 2], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("target", "weighting"), [*((target, "none") for target in TARGETS), ("classes", "sum")]
+)
+@pytest.mark.parametrize("parts", [1, 3])
+def test_an_item_of_weight_w_counts_as_w_of_them(target, weighting, parts):
+    asked = {"optimizer": "sgd", "learning_rate": 1.0, "class_weights": weighting}
+    weighted = state_of(target, weights=WEIGHTS, accumulate=parts, **asked)
+    make_step(weighted)(EVERYTHING)
+    repeated = state_of(target, batch_size=16, **asked)
+    make_step(repeated)(torch.as_tensor(np.repeat(np.arange(8), WEIGHTS.astype(int))))
+    torch.testing.assert_close(weights_of(weighted), weights_of(repeated))
+
+
+class Tuple(Linear):
+    """Returns a schedule beside the optimiser, as PyTorch Lightning has it."""
+
+    def configure_optimizer(self, module):
+        optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
+        return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 10)
+
+
+def test_an_optimiser_beside_a_schedule_is_refused_with_the_place_for_it():
+    with pytest.raises(PluginError, match=r"a tuple.*configure_schedule\(optimizer, steps\)"):
+        state_of(model=Tuple)
 
 
 class Own(Linear):

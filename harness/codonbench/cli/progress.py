@@ -17,7 +17,7 @@ from rich.text import Text
 
 from codonbench.api import Follower
 from codonbench.cli.console import ending, messages, say
-from codonbench.contracts.run_spec import RunSpec
+from codonbench.contracts.run_spec import MOST_PAIRS, RunSpec
 from codonbench.execution.run import Job, Outcome, Train
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
 from codonbench.records.unfinished import Checkpoints
@@ -117,9 +117,10 @@ class RunDisplay(Follower):
     def watch(self, run_spec: RunSpec) -> OnSnapshot:
         """Open a bar for a run; return what follows its evaluations."""
         self._close_bar(run_spec.seed)
-        seed, total, early = run_spec.seed, run_spec.budget_pairs, run_spec.stop != "budget"
+        seed, early = run_spec.seed, run_spec.stop != "budget"
+        total = run_spec.budget_pairs if run_spec.budget_pairs < MOST_PAIRS else None
         began = time.monotonic()
-        left = TimeLeft(total, run_spec.budget_seconds, began)
+        left = TimeLeft(run_spec.budget_pairs, run_spec.budget_seconds, began)
         bar = self._bars[seed] = self._progress.add_task(
             f"seed {seed}", total=total, pairs=0, words="", early=early, left=left
         )
@@ -136,7 +137,8 @@ class RunDisplay(Follower):
             if self._lines_of_text and now - printed >= _LINES:
                 printed = now
                 rest = _rest(left.at(now), early=early)
-                words = [f"seed {seed:<3} {pairs:,} of {total:,} pairs", progress, rest]
+                of = "" if total is None else f" of {total:,}"
+                words = [f"seed {seed:<3} {pairs:,}{of} pairs", progress, rest]
                 say(", ".join(filter(None, words)), console=self._console)
 
         return follow
@@ -200,9 +202,9 @@ def _introduction(job: Job) -> list[str]:
     """Return what is about to be run, on what."""
     run_spec, dataset = job.run_specs[0], job.dataset
     kind = " (simulated)" if dataset.simulated else ""
-    budget = f"{'' if run_spec.stop == 'budget' else 'at most '}{run_spec.budget_pairs:,} pairs"
-    if run_spec.budget_seconds is not None:
-        budget += f" and {run_spec.budget_seconds:g} s"
+    counted = [f"{run_spec.budget_pairs:,} pairs"] if run_spec.budget_pairs < MOST_PAIRS else []
+    timed = [] if run_spec.budget_seconds is None else [f"{run_spec.budget_seconds:g} s"]
+    budget = f"{'' if run_spec.stop == 'budget' else 'at most '}{' and '.join(counted + timed)}"
     n = len(job.run_specs)
     seeds = f"{n} seeds, {budget} each" if n > 1 else f"1 seed, {budget}"
     return [

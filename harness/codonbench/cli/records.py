@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ from codonbench.cli.options import (
 )
 from codonbench.contracts import Task
 from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.run_spec import MOST_PAIRS, RunSpec
 from codonbench.data.own_table import task_of
 from codonbench.errors import ConfigError, StoreError
 from codonbench.records import signing
@@ -71,7 +73,8 @@ def facts(record: RunRecord, task: Task | None) -> Table:
         **({"about it": " ".join(record.dataset.notes)} if record.dataset.notes else {}),
         "seed": str(record.seed),
         "parameters": f"{record.parameters:,}",
-        "pairs": f"{record.pairs:,} of {record.run_spec.budget_pairs:,}",
+        "pairs": f"{record.pairs:,} of {_budget(record.run_spec)}",
+        **({"taken up again": _places(record.resumed)} if record.resumed else {}),
         "machine": f"{machine.device_name}; torch {machine.torch}; threads: {machine.threads}",
         "weights": record.weights_sha256 or "none",
         "engine": record.engine.name
@@ -89,6 +92,19 @@ def facts(record: RunRecord, task: Task | None) -> Table:
     for name, fact in rows.items():
         table.add_row(cell(name), cell(fact))
     return table
+
+
+def _budget(run_spec: RunSpec) -> str:
+    if run_spec.budget_pairs < MOST_PAIRS:
+        return f"{run_spec.budget_pairs:,}"
+    return f"what {run_spec.budget_seconds:g} s allow"
+
+
+def _places(resumed: Iterable[int]) -> str:
+    """Return where a run that was cut short was taken up again, in words."""
+    return ", then ".join(
+        f"at {pairs:,} pairs" if pairs else "from its beginning" for pairs in resumed
+    )
 
 
 def export(

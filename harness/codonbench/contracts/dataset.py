@@ -169,6 +169,8 @@ class Dataset:
         splits: Items of ``train``, ``validation`` and ``test``, where they are fixed.
         ids: Names of the items, shape (N,); their numbers where it is empty.
         groups: Items of one group never cross splits, shape (N,); None where there are none.
+        weights: What each item counts in the training loss, from 0 up, shape (N,); None where all
+            count alike. Validation and test know nothing of them.
         frequencies: Probability of each item of the evaluation set in one draw, shape (P,).
         report: A line for each thing that was found and curated, for the person who runs it.
         provenance: Facts worth keeping in the record: file checksum, release, counts.
@@ -187,6 +189,7 @@ class Dataset:
     splits: Mapping[str, IntArray] = field(default_factory=dict)
     ids: tuple[str, ...] = ()
     groups: IntArray | None = None
+    weights: FloatArray | None = None
     frequencies: npt.NDArray[np.float64] | None = None
     report: tuple[str, ...] = ()
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
@@ -227,6 +230,9 @@ class Dataset:
                 return f"a split is called {name!r}; expected train, validation or test"
             if len(index) and not 0 <= index.min() <= index.max() < n:
                 return f"split {name!r} names items outside 0..{n - 1}"
+        weights = self.weights
+        if weights is not None and (weights.shape != (n,) or not (weights >= 0).all()):
+            return f"weights {weights.shape} should be ({n},), each from 0 up"
         return None
 
     def _wrong_evaluation(self) -> str | None:

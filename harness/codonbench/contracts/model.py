@@ -281,12 +281,14 @@ class TrainingSet:
         targets: Class ids (N,), int64; or labels, 0 or 1, or quantities in their own units (N, K),
             float32, NaN where one is missing.
         rng: The seed's own generator.
+        weights: What each item counts, from 0 up, shape (N,); None where all count alike.
     """
 
     task: TaskView
     items: Any
     targets: Targets
     rng: np.random.Generator
+    weights: npt.NDArray[np.float32] | None = None
 
 
 class Estimator(ModelBase):

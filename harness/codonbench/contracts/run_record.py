@@ -104,6 +104,8 @@ class RunRecord(Frozen):
         error: The last words of a failed run.
         confinement: How far it was kept from what it ran in; None in records from before this
             was noted.
+        resumed: Where the run was taken up again after it had been cut short, in pairs, each time;
+            0 where it began anew, for its state could not be kept.
         timings: Seconds.
         checksum: SHA-256 of this record's canonical JSON without this field.
     """
@@ -137,6 +139,7 @@ class RunRecord(Frozen):
     trajectory_format: int = 2
     error: str | None = None
     confinement: Confinement | None = None
+    resumed: tuple[int, ...] = ()
     timings: Timings
     checksum: str = ""
 
@@ -168,14 +171,15 @@ class RunRecord(Frozen):
         """Return what a repetition on the same machine must reproduce.
 
         All but the times and what may touch them, the harness's own version, how the run was
-        kept apart, and how many seeds shared a step, which follows from how many cores are free
-        and changes no bit of a seed's result.
+        kept apart and where it was taken up again, and how many seeds shared a step, which follows
+        from how many cores are free and changes no bit of a seed's result.
         """
         aside: dict[str, Any] = {
             "timings": True,
             "checksum": True,
             "harness": True,
             "confinement": True,
+            "resumed": True,
             "engine": {"seeds_together"},
             "machine": {"gpu_id", "circumstances"},
         }

@@ -24,6 +24,9 @@ PUBLIC_SALT = "codonbench-public-1"
 
 EngineChoice = Literal["auto", "eager", "traced", "compiled", "graph"]
 
+MOST_PAIRS = 10**12
+"""The largest budget, and that of a run which the clock alone ends."""
+
 MAX_SEED = 2**31 - 1
 MAX_SEEDS = 100_000
 
@@ -48,17 +51,17 @@ class RunRequest(Frozen):
     )
     epochs: int | None = Field(default=None, ge=1, le=100_000, description="Budget in epochs.")
     pairs: int | None = Field(
-        default=None, ge=1, le=10**12, description="Budget in training pairs."
+        default=None, ge=1, le=MOST_PAIRS, description="Budget in training pairs."
     )
     examples: int | None = Field(
-        default=None, ge=1, le=10**12, description="The same as --pairs, in the words of tasks."
+        default=None, ge=1, le=MOST_PAIRS, description="The same as --pairs, in the words of tasks."
     )
     seconds: float | None = Field(
         default=None,
         gt=0,
         le=10**9,
-        description="End after so many seconds of training, if the budget is not spent before; "
-        "such a run does not repeat to the bit.",
+        description="End after so many seconds of training, or once a budget is spent that is "
+        "given beside it; such a run does not repeat to the bit.",
     )
     full: bool = Field(default=False, description="Spend the whole budget: stop for nothing else.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda.")
@@ -102,8 +105,16 @@ class RunRequest(Frozen):
             raise ValueError(f"give the budget in {' or in '.join(given)}, not both")
         return self
 
+    @property
+    def by_the_clock(self) -> bool:
+        """Whether the budget is in seconds alone."""
+        counted = self.epochs or self.pairs or self.examples
+        return self.seconds is not None and counted is None
+
     def budget_pairs(self, epoch_pairs: int, default_epochs: int) -> int:
         """Return the budget in training pairs, of which an epoch has so many."""
+        if self.by_the_clock:
+            return MOST_PAIRS
         return self.pairs or self.examples or (self.epochs or default_epochs) * epoch_pairs
 
 

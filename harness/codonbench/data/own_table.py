@@ -155,6 +155,7 @@ def open_table(
         splits=table.splits or {"train": np.arange(len(table.items))},
         ids=table.ids,
         groups=groups,
+        weights=table.weights,
         report=(
             _understood(options, guessed),
             *table.report(),
@@ -293,7 +294,7 @@ def describe(data: str, overrides: Mapping[str, str], folder: Path) -> tuple[str
     lines = [
         f"{field} = {json.dumps(list(value) if isinstance(value, tuple) else value)}"
         for field in TableDescription.model_fields
-        if (value := values[field]) not in (None, (), "") and field != "made_of"
+        if (value := values.get(field)) not in (None, (), "") and field != "made_of"
     ]
     return values["name"], "\n".join(lines) + "\n"
 
@@ -423,7 +424,7 @@ def _understood(options: TableOptions, guessed: Guess) -> str:
         "sequence": ",".join(options.sequence or ()),
         "features": "*" if listed == ("*",) else listed and f"{len(listed)} columns",
         "target": ",".join(options.target or ()),
-        **{field: getattr(options, field) for field in ("kind", "split", "group", "id")},
+        **{field: getattr(options, field) for field in ("kind", "split", "group", "id", "weight")},
     }
     unread = ""
     if options.sequence:

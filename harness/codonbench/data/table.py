@@ -56,6 +56,7 @@ class TableFormat:
         split: The column that names each row's split; None where there is none.
         group: The column of groups that never cross splits; likewise.
         id: The column of names; likewise.
+        weight: The column of training weights; likewise.
     """
 
     sequence: str | tuple[str, ...] = "sequence"
@@ -68,6 +69,7 @@ class TableFormat:
     split: str | None = None
     group: str | None = None
     id: str | None = None
+    weight: str | None = None
 
     @property
     def sequences(self) -> tuple[str, ...]:
@@ -79,7 +81,8 @@ class TableFormat:
     @property
     def columns(self) -> tuple[str, ...]:
         """All that are read."""
-        asked = (*self.sequences, *self.features, *self.targets, self.split, self.group, self.id)
+        others = (self.split, self.group, self.id, self.weight)
+        asked = (*self.sequences, *self.features, *self.targets, *others)
         return tuple(dict.fromkeys(name for name in asked if name is not None))
 
     def letters(self) -> bytes:
@@ -105,6 +108,7 @@ class Table:
         groups: Group of each row, (N,); None where the table has none.
         ids: Names of the rows; empty where the table has none.
         kind: What the targets are.
+        weights: What each row counts in the training loss, (N,); None where the table says nothing.
     """
 
     items: Items
@@ -114,10 +118,14 @@ class Table:
     groups: IntArray | None = None
     ids: tuple[str, ...] = ()
     kind: TargetKind = "classes"
+    weights: npt.NDArray[np.float32] | None = None
 
     @property
     def checksum(self) -> str:
-        """SHA-256 (hex) of the content: letters, offsets, targets, classes, splits and groups."""
+        """SHA-256 (hex) of the content: letters, offsets, targets, classes, splits and groups.
+
+        And of weights, where there are any.
+        """
         digest = hashlib.sha256()
         arrays: dict[str, npt.NDArray[Any]] = {
             **self._item_arrays(),
@@ -125,6 +133,7 @@ class Table:
             "groups": np.zeros(0) if self.groups is None else self.groups,
         }
         arrays |= {f"split {name}": self.splits[name] for name in sorted(self.splits)}
+        arrays |= {} if self.weights is None else {"weights": self.weights}
         for name, array in arrays.items():
             little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             digest.update(f"{name} {little.dtype.str} {little.shape}\n".encode())
@@ -158,6 +167,11 @@ class Table:
             counts = np.bincount(self.targets.astype(np.int64), minlength=len(self.classes))
             pairs = zip(self.classes, counts.tolist(), strict=True)
             lines.append("classes: " + ", ".join(f"{name} {count:,}" for name, count in pairs))
+        if self.weights is not None:
+            lines.append(
+                f"weights in training: {self.weights.min():g} to {self.weights.max():g}; a model "
+                "that is fitted in one go, or learns without gradients, may pass them over"
+            )
         return tuple(lines)
 
 
@@ -228,8 +242,8 @@ class _Reader:
         self._packed = [bytearray() for _ in form.sequences]
         self._lengths: list[list[npt.NDArray[np.int64]]] = [[] for _ in form.sequences]
         self._values: list[npt.NDArray[np.float32]] = []
-        named = (*form.targets, *(name for name in (form.split, form.group) if name is not None))
-        self._columns = {name: _Recurring() for name in named}
+        named = (*form.targets, form.split, form.group, form.weight)
+        self._columns = {name: _Recurring() for name in named if name is not None}
         self._ids: list[str] = []
         self._chunks: list[tuple[int, Chunk]] = []  # without their cells, for the lines
         self._rows = 0
@@ -299,7 +313,9 @@ class _Reader:
         groups = None
         if form.group is not None:
             groups = self._groups(form.group, splits)
-        return Table(self._items(), targets, classes, dict(splits), groups, tuple(self._ids), kind)
+        weights = None if form.weight is None else self._weights(form.weight)
+        ids = tuple(self._ids)
+        return Table(self._items(), targets, classes, dict(splits), groups, ids, kind, weights)
 
     def _kind(self) -> TargetKind:
         """Return the kind of target that the cells are of."""
@@ -339,6 +355,14 @@ class _Reader:
                 raise self._error(name, cell, f"{expected} or nothing")
             values.append(value)
         return column.become(np.array(values, dtype=np.float32))
+
+    def _weights(self, name: str) -> npt.NDArray[np.float32]:
+        """Return what each row counts in the training loss."""
+        column = self._columns[name]
+        for cell in column.known:
+            if not (is_number(cell) and 0 <= float(cell) <= _LARGEST):
+                raise self._error(name, cell, "a weight: a number from 0 up")
+        return column.become(np.array(list(map(float, column.known)), dtype=np.float32))
 
     def _splits(self, name: str) -> dict[str, IntArray]:
         """Return the rows of each split."""

@@ -24,6 +24,7 @@ TARGET_NAMES = (
     *("value", "expression", "activity", "score"),
 )
 GROUP_NAMES = ("group", "groups", "cluster", "family")
+WEIGHT_NAMES = ("weight", "weights", "sample_weight")
 SPLIT_COLUMNS = ("split", "set", "partition", "subset", "fold")
 """What columns may be called, in either case, the likeliest first."""
 
@@ -47,6 +48,8 @@ class TableOptions(TaskOptions):
         kind: ``classes``, ``labels`` or ``quantities``; guessed from all rows, as they are read.
         classes: As they are written, in index order; where empty, those that are found.
         split, group, id: Columns.
+        weight: The column of training weights; guessed beside sequences only, for a weight may well
+            be a feature. Not recorded where there is none.
         alphabet: The letters, in index order.
         unknown: Letters that are read as unknown; any other is an error.
         ambiguous: What becomes of unknown letters; with ``refuse`` they are errors, too.
@@ -63,13 +66,14 @@ class TableOptions(TaskOptions):
     split: str | None = None
     group: str | None = None
     id: str | None = None
+    weight: str | None = Field(default=None, exclude_if=lambda column: not column)
     alphabet: str | None = Field(default=None, min_length=1, max_length=200, pattern="^[!-~]+$")
     unknown: str | None = Field(default=None, max_length=200, pattern="^[!-~]*$")
     ambiguous: Ambiguous = "zeros"
     metric: MetricName | None = None
     direction: Literal["lower", "higher"] | None = None
 
-    @field_validator("split", "group", "id", mode="before")
+    @field_validator("split", "group", "id", "weight", mode="before")
     @classmethod
     def _text(cls, value: Any) -> Any:
         """Take a column whose name is a number."""
@@ -96,7 +100,7 @@ class TableOptions(TaskOptions):
         Args:
             columns: Those that there are.
         """
-        taken = {*(self.target or ()), self.split, self.group, self.id}
+        taken = {*(self.target or ()), self.split, self.group, self.id, self.weight}
         features = self.features or ()
         if features == ("*",):
             features = tuple(name for name in columns if name not in taken)
@@ -112,6 +116,7 @@ class TableOptions(TaskOptions):
             split=self.split or None,
             group=self.group or None,
             id=self.id or None,
+            weight=self.weight or None,
         )
 
 
@@ -178,6 +183,11 @@ class Guess:
             sequence = () if given.features else self._sequence(taken)
         found["sequence"] = sequence
         taken.update(sequence)
+        weight = self._named(WEIGHT_NAMES) if sequence else ""
+        if given.weight is not None or weight in taken:
+            weight = given.weight or ""
+        found["weight"] = weight
+        taken.add(weight)
         found["target"] = targets = targets or self._target(taken, bool(sequence))
         if not sequence and not given.features and not {*self.columns} - taken - {*targets}:
             shown = ", ".join(name[:32] for name in self.columns[:12])
@@ -199,7 +209,7 @@ class Guess:
 
     def _named_columns(self) -> Iterator[tuple[str, str]]:
         """Yield the field and the name of each column that somebody named."""
-        for field in ("sequence", "features", "target", "split", "group", "id"):
+        for field in ("sequence", "features", "target", "split", "group", "id", "weight"):
             value = getattr(self._given, field) or ()
             yield from ((field, name) for name in ([value] if isinstance(value, str) else value))
 

@@ -16,7 +16,15 @@ import torch
 from torch import Tensor
 
 from codonbench.engines.ensemble import Ahead
-from codonbench.engines.traced import Traced, positions, positions_due, show_due, supplied, trained
+from codonbench.engines.traced import (
+    Look,
+    Traced,
+    positions,
+    positions_due,
+    show_due,
+    supplied,
+    trained,
+)
 from codonbench.errors import CannotCapture
 from codonbench.training.loop import Checkpointer, Feed, ask
 
@@ -114,7 +122,7 @@ class Blocks:
 
 
 def train_in_blocks(
-    feeds: Sequence[Feed], blocks: Blocks, checkpointer: Checkpointer
+    feeds: Sequence[Feed], blocks: Blocks, checkpointer: Checkpointer, look: Look
 ) -> Iterator[Feed]:
     """Train all feeds in step, block by block; yield each as it is over.
 
@@ -125,12 +133,17 @@ def train_in_blocks(
         feeds: One a seed, at one place; they share batch size, epoch and budget.
         blocks: Of an engine made of their states, in that order.
         checkpointer: Told when they may be kept.
+        look: Called between blocks.
+
+    Raises:
+        CannotCapture: By `look`.
     """
     engine = blocks.engine
     ahead = [Ahead(feed) for feed in feeds]
     ask(feeds)
     try:
         while not all(feed.over for feed in feeds):
+            look(next(feed.position for feed in feeds if not feed.over), engine.flats)
             checkpointer.offer(feeds, engine.state)
             steps = min(supplied(feeds), STEPS)
             if steps == 0:  # the budget is spent: no next step has the last probe's logits

@@ -360,16 +360,14 @@ def recognise(
     """Return the rule that `optimizer` follows, for seeds with parameters `flats`.
 
     Raises:
-        CannotCapture: Its class or a setting is not one of those known here, it has hooks, or it
-            does not update exactly the module's parameters.
+        CannotCapture: Its class or a setting is not one of those known here, or it does not update
+            exactly the module's parameters.
     """
     if len(optimizer.param_groups) != 1:
         raise CannotCapture("the optimiser has several parameter groups")
     group = optimizer.param_groups[0]
     if {id(p) for p in group["params"]} != {id(p) for p in module.parameters()}:
         raise CannotCapture("the optimiser does not update exactly the module's parameters")
-    if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
-        raise CannotCapture("the optimiser has step hooks")
     plain = not group["maximize"] and not group["weight_decay"]
     if type(optimizer) is torch.optim.Adam and plain and not group["amsgrad"]:
         return Adam(group, flats)

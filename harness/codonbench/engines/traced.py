@@ -1,23 +1,15 @@
-"""Several seeds a step, each executed from a recording that was first held to the reference.
-
-Is the captured step the reference's? Asked before it is used, and answered in float64: in float32
-a network with kinks amplifies the last bit, so that no tolerance could tell rounding from a
-mistake. In float64 a few steps agree to nine digits or are not the same steps.
-"""
+"""Several seeds a step, each executed from a recording; see `comparison` for what it is held to."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codonbench.contracts import Model, TaskView
-from codonbench.data.stream import Batch
 from codonbench.engines.capture import TRACED, Rung
 from codonbench.engines.ensemble import (
     Ahead,
@@ -27,12 +19,11 @@ from codonbench.engines.ensemble import (
     Weights,
     recognise,
     rows_of,
-    step_inputs,
     steps,
 )
 from codonbench.errors import CannotCapture
-from codonbench.training.loop import Checkpointer, Feed, ask, make_step
-from codonbench.training.state import State, StepSettings, TrainState
+from codonbench.training.loop import Checkpointer, Feed, ask
+from codonbench.training.state import State, TrainState
 
 _CHUNK = 128  # steps that are laid out at once
 _PATIENCE = 32  # chunks after which even one finished seed is worth a new capture
@@ -141,15 +132,15 @@ def make_ensemble(states: Sequence[TrainState]) -> Ensemble:
 def make_rule(state: TrainState, flats: list[Tensor]) -> Rule:
     """Return the update rule of a state's optimiser, for seeds with parameters `flats`."""
     assert state.optimizer is not None
-    if state.schedule is not None or state.flip is not None or state.settings != StepSettings():
-        raise CannotCapture(
-            "a captured step knows no schedule, clipping, accumulation, precision or augmentation"
-        )
     return recognise(state.optimizer, state.module, flats)
 
 
+Look = Callable[[int, Sequence[Tensor]], None]
+"""Told where runs in step are and their parameters: looks whether the captured step still holds."""
+
+
 def train_together(
-    feeds: Sequence[Feed], engine: Traced, checkpointer: Checkpointer
+    feeds: Sequence[Feed], engine: Traced, checkpointer: Checkpointer, look: Look
 ) -> Iterator[Feed]:
     """Train all feeds in step; yield each as it is over, its probes and module filled.
 
@@ -159,6 +150,10 @@ def train_together(
         feeds: One a seed, at one place; they share batch size, epoch and budget.
         engine: Made of their states, in that order.
         checkpointer: Told when they may be kept.
+        look: Called between steps.
+
+    Raises:
+        CannotCapture: By `look`.
     """
     members = list(feeds)
     ahead = [Ahead(feed) for feed in feeds]
@@ -173,6 +168,7 @@ def train_together(
                     members = [members[i] for i in running]
                     ahead = [ahead[i] for i in running]
                 waited = 0
+            look(members[running[0]].position, engine.flats)
             checkpointer.offer(members, engine.state)
             ready = supplied(members)
             if not ready:  # the budget is spent: no next step has the last probe's logits
@@ -268,63 +264,3 @@ def show_due(feeds: Sequence[Feed], logits: Tensor) -> list[int]:
     for i in due:
         feeds[i].seconds += spent
     return [i for i in due if feeds[i].over]
-
-
-TOLERANCE = 1e-7
-
-MOST_INPUTS = 4_096
-"""Inputs of a task that is trained on all of them at once."""
-
-Index = npt.NDArray[np.int64]
-
-
-def check_claims(plugin: Model, task: TaskView, device: str, rung: Rung = TRACED) -> None:
-    """Raise CannotCapture where model, task or device rule the rung out."""
-    if not plugin.row_independent:
-        raise CannotCapture("the model does not claim to be row-independent")
-    if task.n_inputs is None or task.n_inputs > MOST_INPUTS:
-        raise CannotCapture("the task's inputs cannot be enumerated, or are too many")
-    if device != rung.device:
-        where = "CPU" if rung.device == "cpu" else "GPU"
-        raise CannotCapture(f"the {rung.name} engine runs on the {where}")
-
-
-def check_against_reference(
-    reference: TrainState, engine: Traced, batches: Sequence[Index]
-) -> None:
-    """Raise CannotCapture unless both, made alike, learn the same from some batches.
-
-    Args:
-        reference: Trained by the reference loop; in float64.
-        engine: Of one state made like it; in float64.
-        batches: Input indices of each batch.
-    """
-    step = make_step(reference)
-    chunk = [Batch(index, 0) for index in batches]
-    for index, step_input in zip(
-        batches, step_inputs([reference], [chunk], torch.float64), strict=True
-    ):
-        step(torch.as_tensor(index, device=reference.targets.device))
-        gradients, _ = engine.gradients(step_input)
-        engine.update(gradients)
-    expected = torch.cat([p.detach().reshape(-1) for p in reference.module.parameters()])
-    if not torch.allclose(engine.flats[0], expected, rtol=TOLERANCE, atol=TOLERANCE):
-        worst = float((engine.flats[0] - expected).abs().max())
-        raise CannotCapture(
-            f"after {len(batches)} steps in float64 the captured step is {worst:.1g} away from "
-            "the reference: rows are not independent, or training draws random numbers"
-        )
-
-
-def same_alone(states: Sequence[TrainState], together: Traced) -> bool:
-    """Return whether the first seed's gradient is the same, to the bit, beside the others.
-
-    Args:
-        states: One a seed.
-        together: The engine of all of them.
-    """
-    alone = Traced(states[:1], together.rung)
-    everything = Batch(np.arange(len(states[0].targets)), 0)
-    (beside,) = step_inputs(states, [[everything]] * len(states), together.ensemble.dtype)
-    (by_itself,) = step_inputs(states[:1], [[everything]], together.ensemble.dtype)
-    return torch.equal(together.gradients(beside)[0][:1], alone.gradients(by_itself)[0])

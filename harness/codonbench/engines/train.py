@@ -14,19 +14,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codonbench.contracts import BaseConfig, BatchLearner, Estimator, Model, ModelConfig
+from codonbench.contracts import BaseConfig, Estimator, Model, ModelConfig
 from codonbench.contracts.run_record import Engine
 from codonbench.engines.blocks import Blocks, train_in_blocks
 from codonbench.engines.capture import LADDER, Rung
-from codonbench.engines.ensemble import rows_of
-from codonbench.engines.traced import (
-    Traced,
-    check_against_reference,
+from codonbench.engines.comparison import (
+    Comparison,
+    Looks,
     check_claims,
-    most_seeds,
+    check_is_plain,
     same_alone,
-    train_together,
 )
+from codonbench.engines.ensemble import rows_of
+from codonbench.engines.traced import Look, Traced, most_seeds, train_together
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.records.files import storable
 from codonbench.training.determinism import hash_weights, seeded_globals
@@ -57,7 +57,8 @@ def train_runs(
     """Train the model once for each request; yield each run's number and result as it ends.
 
     An exception of the plugin ends in status ``error``, Ctrl-C in ``interrupted``, after which
-    no more follow.
+    no more follow. A run whose captured step turns out on the way not to be the plain loop's is to
+    be trained anew, see `TrainResult.anew`.
 
     Args:
         model: What is trained.
@@ -99,8 +100,9 @@ class _Group:
 
     def train(self) -> Iterator[tuple[int, TrainResult]]:
         """Train on the highest rung that holds."""
-        reasons: list[str] = []
-        for rung in LADDER[self.requests[0].engine]:
+        first = self.requests[0]
+        reasons = [first.plain_because] if first.plain_because else []
+        for rung in () if reasons else LADDER[first.engine]:
             try:
                 yield from self._together(rung, storable("; ".join(reasons)))
                 return
@@ -152,7 +154,7 @@ class _Group:
         first = self.requests[0]
         self.referees.begin(first.run)  # the others begin when their turn comes
         try:
-            groups, engines, states = self._captured(rung)
+            groups, engines, states, comparison = self._captured(rung)
             trainers = [_trainer(engine) for engine in engines]
         except (CannotCapture, UsageError):
             raise
@@ -178,45 +180,51 @@ class _Group:
                 for request, state in zip(members, states[group], strict=True)
             ]
             checkpointer = self._checkpointer(facts, states[group])
-            yield from _train_group(self.model, feeds, results, train, checkpointer)
+            look = Looks(comparison, members[0].chance, self.config.batch_size).look
+            yield from _train_group(self.model, feeds, results, train, checkpointer, look)
             if any(result.status == "interrupted" for result in results):
                 return
 
-    def _captured(self, rung: Rung) -> tuple[list[slice], list[Traced], list[TrainState]]:
-        """Return all states, how they are grouped, and an engine for each group, checked."""
+    def _captured(
+        self, rung: Rung
+    ) -> tuple[list[slice], list[Traced], list[TrainState], Comparison]:
+        """Return how states are grouped, an engine for each group, all states, and what holds them.
+
+        Raises:
+            CannotCapture: The captured step is not the reference's.
+        """
         first = self.requests[0]
         with seeded_globals(first.chance):
             check_claims(self.model(self.config), first.view, first.device, rung)
         states = [self._state(request) for request in self.requests]
-        self._check(first, rung)
+        for state in states:
+            check_is_plain(state)
+        comparison = self._comparison(first, rung)
         together = min(len(states), most_seeds(states[0]))
         engine = Traced(states[:together], rung)
         if together > 1 and not same_alone(states[:together], engine):
             together, engine = 1, Traced(states[:1], rung)
         groups = [slice(i, i + together) for i in range(0, len(states), together)]
         engines = [engine, *(Traced(states[group], rung) for group in groups[1:])]
-        return groups, engines, states
+        return groups, engines, states, comparison
 
     def _state(self, request: TrainRequest) -> TrainState:
         with seeded_globals(request.chance):
             return make_state(self.model(self.config), self.config, request)
 
-    def _check(self, request: TrainRequest, rung: Rung) -> None:
-        """Hold a captured step to the reference's in float64, on pairs and targets made up."""
-        chance = np.random.default_rng(0)
-        n_items = len(request.items)
-        targets = chance.integers(request.view.n_outputs, size=n_items)
-        batches = chance.integers(n_items, size=(3, self.config.batch_size))
+    def _comparison(self, request: TrainRequest, rung: Rung) -> Comparison:
+        """Return a captured step that is held to the reference's, on targets made up."""
+        rng = np.random.default_rng(0)
+        targets = rng.integers(request.view.n_outputs, size=len(request.items))
 
         def state() -> TrainState:
             with seeded_globals(request.chance):
                 plugin = self.model(self.config)
                 return make_state(plugin, self.config, request, torch.float64, targets)
 
-        reference = state()
-        if isinstance(reference.module, BatchLearner):
-            raise CannotCapture("the model learns without gradients")
-        check_against_reference(reference, Traced([state()], rung), list(batches))
+        comparison = Comparison(state(), state(), rung)
+        comparison.hold()
+        return comparison
 
     def _checkpointer(self, facts: Engine, states: Sequence[TrainState]) -> Checkpointer:
         return Checkpointer(self.referees, self.every, facts.model_dump(), states)
@@ -264,15 +272,15 @@ def compiled_loop(state: TrainState, plain: Engine) -> tuple[TrainState, Engine]
     return replace(state, compiled=function), engine
 
 
-Train = Callable[[Sequence[Feed], Checkpointer], Iterator[Feed]]
+Train = Callable[[Sequence[Feed], Checkpointer, Look], Iterator[Feed]]
 
 
 def _trainer(engine: Traced) -> Train:
     """Return what trains an engine's runs, ready to begin."""
     if not engine.rung.in_blocks:
-        return lambda feeds, checkpointer: train_together(feeds, engine, checkpointer)
+        return lambda feeds, *beside: train_together(feeds, engine, *beside)
     blocks = Blocks(engine)
-    return lambda feeds, checkpointer: train_in_blocks(feeds, blocks, checkpointer)
+    return lambda feeds, *beside: train_in_blocks(feeds, blocks, *beside)
 
 
 def _put_back(
@@ -299,14 +307,19 @@ def _train_group(
     results: Sequence[TrainResult],
     train: Train,
     checkpointer: Checkpointer,
+    look: Look,
 ) -> Iterator[tuple[int, TrainResult]]:
-    """Train seeds that share a step; yield each as it is over."""
+    """Train seeds that share a step; yield each as it is over, or is to be trained anew."""
     left = {feed.run: (feed, result) for feed, result in zip(feeds, results, strict=True)}
-    with last_words(model, *results):
-        for feed in train(feeds, checkpointer):
-            _, result = left.pop(feed.run)
-            result.over = True
-            yield feed.run, _ended(result, feed)
+    try:
+        with last_words(model, *results):
+            for feed in train(feeds, checkpointer, look):
+                _, result = left.pop(feed.run)
+                result.over = True
+                yield feed.run, _ended(result, feed)
+    except CannotCapture as why:
+        for _, result in left.values():
+            result.anew = storable(f"seen later in the run: {why}")
     for run, (feed, result) in left.items():  # Ctrl-C or an exception ended them
         yield run, _ended(result, feed)
 

@@ -225,6 +225,7 @@ class RunGroup:
         self._began: dict[int, float] = {}
         self._kept: dict[int, float] = {}
         self._ended: set[int] = set()
+        self._anew: list[Job] = []
         self._overdue: float | None = None
         self._asked: float | None = None
         self._why = ""
@@ -248,7 +249,9 @@ class RunGroup:
             for message in self.worker.heard():
                 if self.gone:
                     return
-                if isinstance(message, Ended):
+                if isinstance(message, Ended) and message.anew:
+                    self._train_anew(message)
+                elif isinstance(message, Ended):
                     yield self._run_ended(message)
                 else:
                     self._answer(message)
@@ -276,7 +279,7 @@ class RunGroup:
             origin=job.entry.origin,
             model=job.entry.name,
             config=job.config.model_dump_json(),
-            requests=tuple(self._shown_its_state(request) for request in requests_of(self._group)),
+            requests=tuple(map(self._shown_its_state, requests_of(job, self._group))),
             every=None if kept is None or self.worker.states is None else kept.every,
             states=None if self.worker.states is None else inside,
         )
@@ -347,6 +350,15 @@ class RunGroup:
         if not 0 <= run < len(self._job.run_specs) or run in self._ended:
             raise OutOfTurnError(f"speaks of run {run}")
         return run
+
+    def _train_anew(self, message: Ended) -> None:
+        """Leave a run to another worker, for this one has been told targets of it."""
+        if self._job.plain_because:
+            raise OutOfTurnError("is to train anew what the plain loop trains")
+        self._referees.forget(self._known(message.run))
+        self._anew.append(self._job.anew(message.run, visible(message.anew)))
+        self._ended.add(message.run)
+        self.in_order = False
 
     def _run_ended(self, message: Ended) -> tuple[Referee, TrainResult]:
         referee = self._referees.referees[self._known(message.run)]
@@ -430,9 +442,10 @@ class RunGroup:
 
     def left_over(self) -> list[Job]:
         """Return what is to be handed to other workers: each run that may be no culprit."""
-        return [
+        others = [
             replace(self._job, run_specs=(self._job.run_specs[run],)) for run in self._begun_anew()
         ]
+        return [*self._anew, *others]
 
     def _unfinished(self) -> list[int]:
         return [run for run in range(len(self._job.run_specs)) if run not in self._ended]

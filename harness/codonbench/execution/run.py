@@ -20,12 +20,13 @@ from codonbench.contracts import (
     Model,
     ModelConfig,
     Reference,
+    SplitMetric,
     Task,
     TaskOptions,
     TaskSpec,
     Trajectory,
 )
-from codonbench.contracts.model import as_recorded
+from codonbench.contracts.model import OFF, GradientConfig, as_recorded
 from codonbench.contracts.provenance import Circumstances, TorchFacts
 from codonbench.contracts.run_record import (
     FINISHED,
@@ -59,6 +60,7 @@ from codonbench.plugins.entries import ModelEntry, TaskEntry
 from codonbench.plugins.failures import place
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import (
+    Primary,
     Protocol,
     Referee,
     RefereeGroup,
@@ -87,6 +89,8 @@ class Job:
         dataset: The data.
         protocol: By which protocol the task is run.
         run_specs: One a seed.
+        primary: What its table ranks by, to be told on the way; None where no split metric does.
+        plain_because: Why the plain loop is to train them; empty where the engine is free.
     """
 
     entry: ModelEntry
@@ -96,6 +100,12 @@ class Job:
     dataset: Dataset
     protocol: Protocol
     run_specs: tuple[RunSpec, ...]
+    primary: Primary | None = None
+    plain_because: str = ""
+
+    def anew(self, run: int, why: str) -> Job:
+        """Return one of its runs alone, for the plain loop."""
+        return replace(self, run_specs=(self.run_specs[run],), plain_because=why)
 
     @property
     def batch_size(self) -> int | None:
@@ -142,6 +152,8 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         raise ConfigError(
             f"model {request.model!r} {why}, and no clock ends its runs; leave out --seconds"
         )
+    if request.by_the_clock and isinstance(config, GradientConfig):
+        _check_schedule(config)
     default = 1 if at_once else dataset.spec.default_epochs
     run_spec = RunSpec(
         rules=RULES_VERSION,
@@ -170,7 +182,24 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     }
     insist_on_storable(f"model {request.model!r} on task {task.name!r}", said)
     run_specs = tuple(run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
-    return Job(entry, config, overrides, task, dataset, protocol, run_specs)
+    primary = _primary(task, dataset.spec, registry)
+    return Job(entry, config, overrides, task, dataset, protocol, run_specs, primary)
+
+
+def _primary(task: Task, spec: TaskSpec, registry: Registry) -> Primary | None:
+    name, lower = task.ranking.metric, task.ranking.direction == "lower"
+    scores = [metric for metric in registry.metrics_of(spec) if isinstance(metric, SplitMetric)]
+    return next((Primary(m, name, lower) for m in scores if name in m.outputs(spec)), None)
+
+
+def _check_schedule(config: GradientConfig) -> None:
+    """Raise ConfigError where a schedule has no number of steps to go by."""
+    for name in ("schedule", "warmup"):
+        if (value := getattr(config, name)) != OFF[name]:
+            raise ConfigError(
+                f"{name}={value} goes by the steps of the budget, which --seconds alone leaves "
+                "open; give --epochs or --examples beside it"
+            )
 
 
 def _check_class_weights(
@@ -420,6 +449,7 @@ def _record(
         machine=describe_machine(run_spec.device, circumstances, facts),
         engine=result.engine,
         confinement=confinement,
+        resumed=result.resumed,
         parameters=result.parameters,
         pairs=trajectory.facts.pairs,
         selected_pairs=trajectory.facts.selected_pairs,
@@ -540,7 +570,7 @@ def train_here(
     for i in range(0, len(job.run_specs), TOGETHER):
         part = replace(job, run_specs=job.run_specs[i : i + TOGETHER])
         group = referees_of(part, watch, checkpoints, facts)
-        runs = train_runs(model, job.config, requests_of(group), group, every)
+        runs = train_runs(model, job.config, requests_of(part, group), group, every)
         interrupted = False
         while True:
             # Neither of which whoever takes the runs in shares.
@@ -549,8 +579,13 @@ def train_here(
             if ended is None:
                 break
             number, result = ended
-            yield completed(group, number, result, facts)
-            interrupted = interrupted or result.status == "interrupted"
+            done = iter([completed(group, number, result, facts)])
+            if result.anew:
+                group.forget(number)
+                done = train_here(part.anew(number, result.anew), watch, checkpoints)
+            for referee, result in done:
+                yield referee, result
+                interrupted = interrupted or result.status == "interrupted"
         if interrupted:  # all that trained together have been kept
             return
 
@@ -602,17 +637,18 @@ def referees_of(
 
 
 def _setup(job: Job, run_spec: RunSpec) -> RunSetup:
-    return RunSetup(run_spec, job.dataset, job.protocol, job.batch_size)
+    return RunSetup(run_spec, job.dataset, job.protocol, job.batch_size, job.primary)
 
 
-def requests_of(group: RefereeGroup) -> list[TrainRequest]:
+def requests_of(job: Job, group: RefereeGroup) -> list[TrainRequest]:
     """Return what whoever trains is told of each run before the first pair."""
-    requests = [train_request(run, referee.setup) for run, referee in enumerate(group.referees)]
-    kept = [referee.kept for referee in group.referees]
-    return [
-        request if k is None else replace(request, start=k.position, state=k.state)
-        for request, k in zip(requests, kept, strict=True)
-    ]
+    requests = []
+    for run, referee in enumerate(group.referees):
+        request = replace(train_request(run, referee.setup), plain_because=job.plain_because)
+        if (kept := referee.kept) is not None and kept.position:
+            request = replace(request, start=kept.position, state=kept.state)
+        requests.append(request)
+    return requests
 
 
 def completed(
@@ -625,7 +661,7 @@ def completed(
     referee, (build, total) = group.referees[run], group.end(run)
     if not referee.over and referee.may_be_at(result.position):
         referee.position = result.position
-    result.facts = facts
+    result.facts, result.resumed = facts, referee.resumed
     result.build_seconds = build
     result.evaluate_seconds = min(max(result.evaluate_seconds, 0.0), total - build)
     result.train_seconds = total - build - result.evaluate_seconds

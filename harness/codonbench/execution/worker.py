@@ -162,6 +162,7 @@ class Ended(Frozen):
     position: int
     evaluate_seconds: float
     engine: Engine
+    anew: str = Field(default="", max_length=MOST_WORDS)
     parameters: int = Field(ge=0, lt=MAX_NUMBER)
     weights_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
 

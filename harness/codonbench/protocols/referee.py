@@ -21,7 +21,15 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import JsonValue
 
-from codonbench.contracts import Dataset, Outputs, Targets, Trajectory, TrajectoryFacts
+from codonbench.contracts import (
+    Dataset,
+    Outputs,
+    SplitMetric,
+    Targets,
+    TaskSpec,
+    Trajectory,
+    TrajectoryFacts,
+)
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.data.relabelling import Relabelling, hidden_generator, relabelling
 from codonbench.data.stream import BatchClock, Stream
@@ -33,6 +41,29 @@ if TYPE_CHECKING:  # it locks files, which who lists protocols need not
 IntArray = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Primary:
+    """What a task's rows are ranked by, where that can be said of any split.
+
+    Attributes:
+        metric: What computes it.
+        name: Of the value.
+        lower: Whether lower is better.
+    """
+
+    metric: SplitMetric
+    name: str
+    lower: bool
+
+    def of(self, targets: Targets, outputs: Outputs, task: TaskSpec) -> float:
+        """Return the value for one split; NaN where there is none."""
+        try:
+            value = self.metric.score(targets, outputs, task)[self.name]
+        except Exception:  # it fails again when the run is scored, and is named then
+            return math.nan
+        return float(value) if isinstance(value, bool | int | float) else math.nan
+
+
 class RunSetup:
     """What is fixed about one run.
 
@@ -41,6 +72,7 @@ class RunSetup:
         dataset: On what.
         protocol: By which protocol.
         batch_size: Pairs in a full batch; None where all are learned at once, each of them once.
+        primary: What to tell of it on the way; None for nothing that a metric says.
 
     Attributes:
         at_once: Whether all pairs are learned at once.
@@ -52,9 +84,15 @@ class RunSetup:
     """
 
     def __init__(
-        self, run_spec: RunSpec, dataset: Dataset, protocol: Protocol, batch_size: int | None
+        self,
+        run_spec: RunSpec,
+        dataset: Dataset,
+        protocol: Protocol,
+        batch_size: int | None,
+        primary: Primary | None = None,
     ) -> None:
         self.run_spec = run_spec
+        self.primary = primary
         self.protocol = protocol
         salt, seed = run_spec.salt, run_spec.seed
         self.dataset = dataset = dataset.for_run(hidden_generator(salt, seed, "control"))
@@ -91,11 +129,15 @@ class RunSetup:
 
     @property
     def class_weights(self) -> npt.NDArray[np.float64] | None:
-        """Loss weight of each class id as the model knows it, shape (C,); None for none."""
-        weights = self.dataset.spec.target.class_weights
-        if self.run_spec.config.get("class_weights") == "balanced":
+        """Loss weight of each class id as the model knows it, shape (C,), where it asks for them.
+
+        None for none: distinct weights name the classes, whatever permutes their ids.
+        """
+        asked = self.run_spec.config.get("class_weights", "none")
+        if asked == "balanced":
             return self._balanced()
-        if weights is None:
+        weights = self.dataset.spec.target.class_weights
+        if weights is None or asked == "none":
             return None
         values = np.asarray(weights, dtype=np.float64)
         return values if self.labels is None else self.labels.hide_columns(values)
@@ -268,7 +310,7 @@ class Referee:
         schedule: Its evaluations.
         position: Pairs presented, as far as is known.
         over: Whether the run came to its end.
-        resumed: Whether it goes on from where it was cut short.
+        resumed: Where it was taken up again after it had been cut short, each time; 0 for anew.
         pairs, outputs: Its evaluations along the way.
         test_outputs: Of the test items, once they were asked.
     """
@@ -277,7 +319,8 @@ class Referee:
         self.setup = setup
         self.kept = kept
         self._watch = watch
-        self.began = self.asked = self.resumed = self.over = False
+        self.began = self.asked = self.over = False
+        self.resumed: tuple[int, ...] = ()
         self.position = 0
         self.pairs: list[int] = []
         self.outputs: list[Outputs] = []
@@ -345,7 +388,7 @@ class Referee:
         seconds = self.setup.run_spec.budget_seconds
         if seconds is None:
             return math.inf
-        build, total = self.kept.seconds if self.resumed and self.kept else (0.0, 0.0)
+        build, total = self.seconds_before
         return now + seconds - (total - build)
 
     def _follow(self, position: int, now: float) -> None:
@@ -357,8 +400,15 @@ class Referee:
             soon = min(_NEWS, self._ends - now) * batches / max(now - self._heard, 1e-9)
             self._at_once = max(1, min(int(soon), _AT_ONCE))
 
+    @property
+    def seconds_before(self) -> tuple[float, float]:
+        """Seconds of building, and in all, of what the run goes on from."""
+        return self.kept.seconds if self.kept and any(self.resumed[-1:]) else (0.0, 0.0)
+
     def _start_at(self, position: int) -> None:
         kept = self.kept
+        if kept is not None:
+            self.resumed = (*kept.resumed, position)
         if kept is not None and position == kept.position > 0:
             for pairs, outputs in zip(kept.pairs.tolist(), kept.outputs, strict=True):
                 if self._due is None or self._due.position != pairs:
@@ -366,7 +416,6 @@ class Referee:
                 self._take(outputs)
             self._on_snapshot(self.position, self.schedule.progress())
             self.position = self._handed = position
-            self.resumed = True
         elif position != 0:
             raise OutOfTurnError(f"begins at {position}")
 
@@ -521,13 +570,13 @@ class RefereeGroup:
         return [self.referees[s.run].answer(s.position, s.outputs) for s in shown]
 
     def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
-        """Keep the file, once written, that a run needs to go on from here.
+        """Keep the file, once written, that a run needs to go on from here; from 0 to begin anew.
 
         Raises:
             OutOfTurnError: It cannot have come there.
         """
         referee = self.referees[run]
-        if not referee.may_be_at(position):
+        if position and not referee.may_be_at(position):
             raise OutOfTurnError(f"is at {position}")
         if self._checkpoints is not None and referee.pairs:
             from codonbench.records.unfinished import Progress
@@ -537,8 +586,14 @@ class RefereeGroup:
                 pairs=np.asarray(referee.pairs, dtype=np.int64),
                 outputs=np.stack(referee.outputs),
                 seconds=self._seconds(run),
+                resumed=referee.resumed,
             )
             self._checkpoints.save(referee.setup.run_spec, progress, write)
+
+    def forget(self, run: int) -> None:
+        """Drop what was kept of a run, which is to be trained anew."""
+        if self._checkpoints is not None:
+            self._checkpoints.drop(self.referees[run].setup.run_spec)
 
     def end(self, run: int) -> tuple[float, float]:
         """Hear that a run is over; return its seconds, in this try and those before.
@@ -561,5 +616,5 @@ class RefereeGroup:
         self._pass_time()
         total = self._total.get(run, 0.0)
         build, referee = self._build.get(run, total), self.referees[run]
-        before = referee.kept.seconds if referee.resumed and referee.kept else (0.0, 0.0)
+        before = referee.seconds_before
         return build + before[0], total + before[1]

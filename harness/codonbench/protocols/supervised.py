@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import Outputs, TaskSpec
+from codonbench.contracts.run_spec import MOST_PAIRS
 from codonbench.data.stream import BatchClock
 from codonbench.protocols.referee import Evaluation, Protocol, RunSetup, Schedule
 
@@ -68,6 +69,8 @@ class SupervisedSchedule(Schedule):
         self._distance = distance(self._clock, len(self._targets))
         self._best = np.inf
         self._loss = np.inf
+        self._primary = setup.primary
+        self._figures: list[float] = []
 
     def first(self) -> Evaluation:
         """Return the look at the state before the first pair; at the only one of an estimator."""
@@ -83,6 +86,9 @@ class SupervisedSchedule(Schedule):
         position = evaluation.position
         if self.finite:
             self._loss = loss(outputs, self._targets, self._task)
+            if self._primary is not None:
+                figure = self._primary.of(self._targets, outputs, self._task)
+                self._figures += [figure] if np.isfinite(figure) else []
             self.keep = self._loss < self._best
             if self.keep:
                 self._best, self.selected = self._loss, position
@@ -97,16 +103,22 @@ class SupervisedSchedule(Schedule):
 
     def _after(self, position: int) -> int:
         step = min(max(FIRST * self._distance, position), self._distance)
+        step = max(step, position / MOST_LOOKS)  # where no budget says how long it will be
         return max(self._clock.end_of(position + int(step)), self._clock.step(position))
 
     def progress(self) -> str:
-        """Return the validation loss and the best so far."""
+        """Return the primary metric on the validation split, now and at best, or else the loss."""
+        if self._primary is not None and self._figures:
+            best = min(self._figures) if self._primary.lower else max(self._figures)
+            return f"validation {self._primary.name} {self._figures[-1]:.4f}, best {best:.4f}"
         return f"validation loss {self._loss:.4f}, best {self._best:.4f}"
 
 
 def distance(clock: BatchClock, n_validation: int) -> float:
     """Return how many pairs lie between two looks in the long run."""
-    rare = max(LEAST * clock.epoch_pairs, clock.budget_pairs / MOST_LOOKS)
+    rare = LEAST * clock.epoch_pairs
+    if clock.budget_pairs < MOST_PAIRS:
+        rare = max(rare, clock.budget_pairs / MOST_LOOKS)
     return max(rare, COST * n_validation)
 
 

@@ -37,7 +37,14 @@ from codonbench.records.files import flush_to_disk, printable, sweep, write_atom
 _LONGEST_WAIT = 60.0
 """Seconds that a look at a ledger may be waited for; it takes others a moment."""
 
-_ARRAYS = {"position": "i0", "pairs": "i1", "outputs": "f3", "seconds": "f1", "state": "u1"}
+_ARRAYS = {
+    "position": "i0",
+    "pairs": "i1",
+    "outputs": "f3",
+    "seconds": "f1",
+    "resumed": "i1",
+    "state": "u1",
+}
 """Of a checkpoint's first file: kind and dimensions of each array."""
 
 
@@ -216,9 +223,10 @@ class Progress:
     """How far a run has come.
 
     Attributes:
-        position: Pairs presented.
+        position: Pairs presented; 0 where the run cannot go on, and begins anew.
         pairs, outputs: Its evaluations so far, shapes (T,) and (T, N, K), in the model's labels.
         seconds: Spent on building, and in all.
+        resumed: Where it was taken up again before.
         state: The file that the training itself goes on from; None while it is not kept.
     """
 
@@ -226,6 +234,7 @@ class Progress:
     pairs: npt.NDArray[np.int64]
     outputs: npt.NDArray[np.float32]
     seconds: tuple[float, float]
+    resumed: tuple[int, ...] = ()
     state: Path | None = None
 
 
@@ -277,6 +286,7 @@ class Checkpoints:
                 pairs=progress.pairs,
                 outputs=progress.outputs,
                 seconds=np.asarray(progress.seconds),
+                resumed=np.asarray(progress.resumed, dtype=np.int64),
                 state=np.frombuffer(digest, dtype=np.uint8),
             )
             content = buffer.getvalue()
@@ -325,8 +335,9 @@ class Checkpoints:
         if not whole:
             self._set_aside(path, f"has lost its state, {state.name}, or that is damaged")
             return None
-        if progress.position:
-            self._say(f"seed {run_spec.seed} goes on from {progress.position:,} pairs")
+        goes_on = f"goes on from {progress.position:,} pairs"
+        anew = "begins anew: what its model holds could not be kept"
+        self._say(f"seed {run_spec.seed} {goes_on if progress.position else anew}")
         return replace(progress, state=state)
 
     def drop(self, run_spec: RunSpec) -> None:
@@ -368,7 +379,7 @@ def _unpack(content: bytes) -> tuple[Progress, bytes]:
     """
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = [file[name] for name in _ARRAYS]
-    position, pairs, outputs, seconds, digest = arrays
+    position, pairs, outputs, seconds, resumed, digest = arrays
     if (
         [f"{a.dtype.kind}{a.ndim}" for a in arrays] != [*_ARRAYS.values()]
         or not 0 < len(pairs) == len(outputs)
@@ -376,4 +387,5 @@ def _unpack(content: bytes) -> tuple[Progress, bytes]:
     ):
         raise ValueError("its arrays do not fit one another")
     build, total = seconds.tolist()
-    return Progress(int(position), pairs, outputs, (build, total)), digest.tobytes()
+    before = tuple(resumed.tolist())
+    return Progress(int(position), pairs, outputs, (build, total), before), digest.tobytes()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
 from itertools import chain
 
@@ -12,14 +11,13 @@ from codonbench.contracts import BaseConfig, ModelInfo, Name
 from codonbench.data.encodings import canonical
 from codonbench.errors import ConfigError
 from codonbench.plugins.entries import check_survives_json
-from codonbench.plugins.failures import last_line
 from codonbench.testing.checks import Checks, Verdict, failed, misfit, passed, warning
 from codonbench.testing.environment import generators, settings
 from codonbench.testing.subject import DEVICE, Subject
 from codonbench.training.determinism import seeded_globals
 
 CHECKS = Checks[Subject]()
-"""The first three hold of any class, whether a module is built or not."""
+"""The first two hold of any class, whether a module is built or not."""
 
 
 @CHECKS.hold("identity")
@@ -51,25 +49,6 @@ def survives_json(subject: Subject) -> Verdict:
     if not isinstance(config, BaseConfig):
         return failed(f"Config is {type(config).__name__}; expected a subclass of BaseConfig")
     check_survives_json(config, "its configuration")
-    return passed()
-
-
-@CHECKS.hold("class")
-def class_pickles(subject: Subject) -> Verdict:
-    """The class can be sent to another process."""
-    cls = subject.cls
-    try:
-        found = pickle.loads(pickle.dumps(cls))
-    except Exception as error:
-        return warning(
-            f"the class cannot be sent to another process: {last_line(error)}; define it at the "
-            "top of its module, under its own name"
-        )
-    if found is not cls:
-        return warning(
-            f"{cls.__module__}.{cls.__qualname__} is another class than the one registered; "
-            "give the two different names"
-        )
     return passed()
 
 

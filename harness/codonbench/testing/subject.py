@@ -65,9 +65,9 @@ def dataset_of(task: Task, data: str | None = None) -> Dataset:
 
 
 def make_setup(
-    dataset: Dataset, batch_size: int | None, budget_pairs: int, seed: int = 0
+    dataset: Dataset, batch_size: int | None, budget_pairs: int, class_weights: str = "none"
 ) -> RunSetup:
-    """Return what is fixed about a run on some data."""
+    """Return what is fixed about a run of seed 0 on some data."""
     task = dataset.spec
     run_spec = RunSpec(
         rules=RULES_VERSION,
@@ -78,8 +78,8 @@ def make_setup(
         data_checksum=dataset.checksum,
         model="checked",
         model_version="0",
-        config={},
-        seed=seed,
+        config={"class_weights": class_weights},
+        seed=0,
         budget_pairs=budget_pairs,
         stop="budget",
         salt=PUBLIC_SALT,
@@ -117,7 +117,8 @@ class Subject:
     def setup(self) -> RunSetup:
         """Seed 0's setup for the model's batch size, with one epoch for a budget."""
         batch_size = getattr(self.config, "batch_size", None)
-        return make_setup(self.dataset, batch_size, self.dataset.spec.train_size)
+        weighting = getattr(self.config, "class_weights", "none")
+        return make_setup(self.dataset, batch_size, self.dataset.spec.train_size, weighting)
 
     @property
     def split(self) -> str:

@@ -62,7 +62,8 @@ def _fit(
     index = index[: due.position]
     items = encode_all(encoding, request.view, request.items, index)
     rng = np.random.default_rng(request.chance)
-    estimator.fit(TrainingSet(request.view, items, request.targets[index], rng))
+    weights = None if request.weights is None else request.weights[index]
+    estimator.fit(TrainingSet(request.view, items, request.targets[index], rng, weights))
     result.position = due.position
     learned = estimator.learned()
     if learned:

@@ -25,7 +25,8 @@ from codonbench.contracts import BatchLearner, ClassWeights, Outputs
 from codonbench.data.stream import Batch, BatchClock
 from codonbench.errors import PluginError
 from codonbench.protocols.referee import Evaluation, Instructions, Shown
-from codonbench.training.state import State, TrainState, loose_ends, whole_state
+from codonbench.training.outside import changed, outside_state
+from codonbench.training.state import State, TrainState, whole_state
 
 
 class Referees(Protocol):
@@ -152,6 +153,9 @@ SPARING = 20
 class Checkpointer:
     """Keeps, every so often, how far runs have come.
 
+    Of a run whose module or optimiser has changed what they hold outside their states, only that it
+    had begun: it can be put back nowhere but at its beginning.
+
     Args:
         referees: Who are given what is kept.
         every: Seconds between two times, at least; None for never.
@@ -168,7 +172,7 @@ class Checkpointer:
         self._facts = facts
         self._last = time.monotonic()
         if every is not None:
-            self._loose = {id(state): loose_ends(state) for state in states}
+            self._outside = {id(state): outside_state(state) for state in states}
 
     def offer(self, feeds: Sequence[Feed], state: Callable[[int], State]) -> None:
         """Keep how far runs have come, if it is time again.
@@ -181,14 +185,12 @@ class Checkpointer:
             return
         began = time.monotonic()
         for i, feed in enumerate(feeds):
-            if not feed.over and loose_ends(feed.state) == self._at_first(feed):
-                write = partial(torch.save, {"facts": self._facts, **state(i)})
-                self._referees.keep(feed.run, feed.position, write)
+            if not feed.over:
+                lost = changed(self._outside[id(feed.state)], outside_state(feed.state))
+                write = partial(torch.save, {"facts": self._facts, **({} if lost else state(i))})
+                self._referees.keep(feed.run, 0 if lost else feed.position, write)
         self._last = time.monotonic()
         self._wait = max(self._every, SPARING * (self._last - began))
-
-    def _at_first(self, feed: Feed) -> str:
-        return self._loose[id(feed.state)]
 
 
 _MOST_LETTERS = {"cpu": 1 << 14, "cuda": 1 << 22}
@@ -231,11 +233,14 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
     An index from N on, the number of items, names a reverse complement; see `TrainState.flip`.
     """
     module, encode, targets = state.module, state.encode, state.targets
-    n_items = len(targets) if state.flip else None
+    n_items, weights = len(targets) if state.flip else None, state.weights
     module.train()
 
     def told(index: Tensor) -> Tensor:
         return targets[index] if n_items is None else targets[index % n_items]
+
+    def counted(index: Tensor) -> Tensor | None:
+        return None if weights is None else weights[index % len(weights)]
 
     if state.optimizer is None:
         assert isinstance(module, BatchLearner)
@@ -252,22 +257,23 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def descend_in_parts(index: Tensor, own: Tensor) -> None:
-        whole = loss_weight(state, own)
+        whole = loss_weight(state, own, counted(index))
         for part, known in zip(
             torch.tensor_split(index, settings.parts),
             torch.tensor_split(own, settings.parts),
             strict=True,
         ):
-            share = loss_weight(state, known) / whole
+            share = loss_weight(state, known, counted(part)) / whole
             if share > 0:
                 outputs = forward(state, encode(part), trained)
-                (loss_of(state, outputs, known) * share).backward()  # type: ignore[no-untyped-call]
+                (loss_of(state, outputs, known, counted(part)) * share).backward()  # type: ignore[no-untyped-call]
 
     def descend(index: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         own = told(index)
         if settings.parts == 1:
-            loss_of(state, forward(state, encode(index), trained), own).backward()  # type: ignore[no-untyped-call]
+            outputs = forward(state, encode(index), trained)
+            loss_of(state, outputs, own, counted(index)).backward()  # type: ignore[no-untyped-call]
         else:
             descend_in_parts(index, own)
         if settings.clip is not None:
@@ -288,30 +294,45 @@ def forward(state: TrainState, inputs: Tensor, module: Callable[[Tensor], Tensor
     return outputs.float() if isinstance(outputs, Tensor) else outputs
 
 
-def loss_weight(state: TrainState, targets: Tensor) -> Tensor:
+def loss_weight(state: TrainState, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return what the mean in `loss_of` divides by: what a part of a batch counts in the whole."""
     if state.view.target != "classes":
-        return (~torch.isnan(targets)).sum()
+        known = ~torch.isnan(targets)
+        return known.sum() if weights is None else (known * weights[:, None]).sum()
     if state.weighting == "sum" and state.class_weights is not None:
-        return state.class_weights[targets].sum()
-    return torch.tensor(len(targets))
+        of_classes = state.class_weights[targets]
+        return of_classes.sum() if weights is None else (of_classes * weights).sum()
+    return torch.tensor(len(targets)) if weights is None else weights.sum()
 
 
-def loss_of(state: TrainState, outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return the loss of a batch's outputs (B, K), by the kind of target."""
+def loss_of(
+    state: TrainState, outputs: Tensor, targets: Tensor, weights: Tensor | None = None
+) -> Tensor:
+    """Return the loss of a batch's outputs (B, K), by the kind of target.
+
+    Args:
+        state: Whose.
+        outputs: What the module gives.
+        targets: Of the batch.
+        weights: What each item counts (B,); None where all count alike.
+    """
     if state.view.target == "classes":
-        return cross_entropy(outputs, targets, state.class_weights, state.weighting)
+        return cross_entropy(outputs, targets, state.class_weights, state.weighting, weights)
     if outputs.shape != targets.shape:
         raise PluginError(
             f"the module gives outputs {tuple(outputs.shape)}, expected {tuple(targets.shape)}"
         )
     if state.view.target == "labels":
-        return binary_cross_entropy(outputs, targets.to(outputs.dtype))
-    return squared_error(outputs, targets.to(outputs.dtype))
+        return binary_cross_entropy(outputs, targets.to(outputs.dtype), weights)
+    return squared_error(outputs, targets.to(outputs.dtype), weights)
 
 
 def cross_entropy(
-    logits: Tensor, labels: Tensor, weights: Tensor | None, weighting: ClassWeights
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor | None,
+    weighting: ClassWeights,
+    of_items: Tensor | None = None,
 ) -> Tensor:
     """Return the mean cross-entropy of a batch.
 
@@ -321,7 +342,15 @@ def cross_entropy(
         weights: Per class, shape (C,); None for no weighting.
         weighting: ``sum`` divides by the summed weights of the batch (PyTorch's default for
             index targets); ``n`` by B, as one-hot float targets do.
+        of_items: What each item counts, shape (B,), in place of 1; None where all count alike.
     """
+    if of_items is not None:
+        of_classes = None if weighting == "none" else weights
+        each = F.cross_entropy(logits, labels, weight=of_classes, reduction="none") * of_items
+        whole = of_items
+        if weighting == "sum" and of_classes is not None:
+            whole = of_items * of_classes[labels]
+        return each.sum() / whole.sum().clamp(min=_LEAST)
     if weighting == "none" or weights is None:
         return F.cross_entropy(logits, labels)
     if weighting == "sum":
@@ -329,30 +358,43 @@ def cross_entropy(
     return F.cross_entropy(logits, labels, weight=weights, reduction="sum") / len(labels)
 
 
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+_LEAST = torch.finfo(torch.float32).tiny  # where no item of a batch counts anything
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the mean binary cross-entropy over the labels that are known.
 
     Args:
         logits: Shape (B, K).
         targets: 0 or 1, NaN where a label is missing; shape (B, K).
+        weights: What each item counts, shape (B,); None where all count alike.
     """
     known = ~torch.isnan(targets)
     each = F.binary_cross_entropy_with_logits(
         logits, torch.where(known, targets, 0.0), reduction="none"
     )
-    return torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)
+    return _mean(torch.where(known, each, 0.0), known, weights)
 
 
-def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+def squared_error(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Return the mean squared error over the quantities that are known.
 
     Args:
         outputs: Shape (B, K).
         targets: NaN where a quantity is missing; shape (B, K).
+        weights: What each item counts, shape (B,); None where all count alike.
     """
     known = ~torch.isnan(targets)
     error = torch.where(known, outputs - torch.where(known, targets, 0.0), 0.0)
-    return (error**2).sum() / known.sum().clamp(min=1)
+    return _mean(error**2, known, weights)
+
+
+def _mean(each: Tensor, known: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean of what is known, by the items' weights; `each` is 0 where it is not."""
+    if weights is None:
+        return each.sum() / known.sum().clamp(min=1)
+    counted = known * weights[:, None]
+    return (each * counted).sum() / counted.sum().clamp(min=_LEAST)
 
 
 @torch.no_grad()

@@ -54,11 +54,15 @@ class TrainRequest:
         evaluated: Items of each split that the model may be asked about, by the split's name.
         targets: Of the items, as far as they are known from the start, shape (N, ...).
         trained: Which items those are, shape (n,); empty where each target is told with its pair.
-        class_weights: Loss weight of each class id (C,), permuted as the ids are; or None.
+        class_weights: Loss weight of each class id (C,), permuted as the ids are; None where the
+            configuration asks for none.
         clock: Where batches end.
         chance: Where the global generators begin.
         device, threads, engine: As in the spec.
         start, state: Where it goes on, and the file it goes on from, where it was cut short.
+        weights: What each item counts in the loss, (N,), 0 where it is not trained on; None where
+            all count alike.
+        plain_because: Why the plain loop trains it, whatever `engine` says; else empty.
     """
 
     run: int
@@ -75,6 +79,8 @@ class TrainRequest:
     engine: EngineChoice
     start: int = 0
     state: Path | None = None
+    weights: npt.NDArray[np.float32] | None = None
+    plain_because: str = ""
 
 
 def train_request(run: int, setup: RunSetup) -> TrainRequest:
@@ -84,6 +90,10 @@ def train_request(run: int, setup: RunSetup) -> TrainRequest:
     trained = np.unique(setup.stream.split.train) if told else np.zeros(0, dtype=np.int64)
     targets = np.zeros_like(setup.hidden)
     targets[trained] = setup.hidden[trained]
+    weights = None
+    if dataset.weights is not None:
+        weights = np.zeros_like(dataset.weights)
+        weights[trained] = dataset.weights[trained]
     return TrainRequest(
         run=run,
         view=dataset.spec.view(),
@@ -92,6 +102,7 @@ def train_request(run: int, setup: RunSetup) -> TrainRequest:
         targets=targets,
         trained=trained,
         class_weights=setup.class_weights,
+        weights=weights,
         clock=setup.clock,
         chance=chance_of(run_spec.seed),
         device=run_spec.device,
@@ -124,6 +135,9 @@ class TrainResult:
         train_seconds: Time of the training loop without its evaluations.
         evaluate_seconds: Time of the evaluations.
         engine: What executed the training steps.
+        anew: Why it is to be trained anew, by the plain loop: the captured step turned out not to
+            be that; empty where it is not.
+        resumed: Where it was taken up again after it had been cut short, in pairs.
         facts: Of the interpreter that trained; None where that is this one.
         known: Metric values that a computed row knows in closed form; None where one was trained.
     """
@@ -140,6 +154,8 @@ class TrainResult:
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     engine: Engine = field(default_factory=lambda: Engine(name=ENGINE, version=ENGINE_VERSION))
+    anew: str = ""
+    resumed: tuple[int, ...] = ()
     facts: TorchFacts | None = None
     known: Mapping[str, float | None] | None = None
 

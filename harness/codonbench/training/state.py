@@ -7,11 +7,8 @@ A checkpoint holds module, optimiser and the global generators, in a file of num
 
 from __future__ import annotations
 
-import hashlib
-import io
-import pickle
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,7 +34,7 @@ from codonbench.contracts import (
 from codonbench.contracts.model import OFF
 from codonbench.data.encodings import Encoder, canonical, make_encoder
 from codonbench.data.stream import Batch
-from codonbench.errors import ConfigError
+from codonbench.errors import ConfigError, PluginError
 from codonbench.training.request import TrainRequest
 
 IntArray = npt.NDArray[np.int64]
@@ -86,6 +83,7 @@ class TrainState:
             lexicographic order; None where they are not.
         class_weights: Loss weight of each class id (C,), or None.
         weighting: How the weighted loss is averaged.
+        weights: What each item counts in the loss (N,); None where all count alike.
         batch_size: Pairs in a full batch.
         scale: Of quantities; None for other targets.
         schedule: Of the step size, to be stepped after each update; None where it stays.
@@ -105,6 +103,7 @@ class TrainState:
     class_weights: Tensor | None
     weighting: ClassWeights
     batch_size: int
+    weights: Tensor | None = None
     scale: Scale | None = None
     schedule: LRScheduler | None = None
     settings: StepSettings = StepSettings()
@@ -131,6 +130,7 @@ def make_state(
     Raises:
         ConfigError: The task does not offer the encoding that the plugin asks for, or a setting
             does not serve the model, the task or the device.
+        PluginError: `configure_optimizer` returns something else.
     """
     view, device = request.view, torch.device(request.device)
     if view.kind == "features":  # which a model of sequences need not expect as it builds
@@ -141,6 +141,12 @@ def make_state(
     optimizer = schedule = None
     if not isinstance(module, BatchLearner):
         optimizer = plugin.configure_optimizer(module)
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise PluginError(
+                f"configure_optimizer() of model {plugin.info.name!r} returned a "
+                f"{type(optimizer).__name__}, expected a torch.optim.Optimizer; a schedule of the "
+                "step size is what configure_schedule(optimizer, steps) returns"
+            )
         schedule = plugin.configure_schedule(optimizer, request.clock.batches)
     _check_settings(plugin, config, optimizer)
     items, flip = request.items, None
@@ -167,6 +173,9 @@ def make_state(
         else torch.as_tensor(weights, dtype=dtype, device=device),
         weighting="sum" if config.class_weights == "balanced" else config.class_weights,
         batch_size=config.batch_size,
+        weights=None
+        if request.weights is None
+        else torch.as_tensor(request.weights, dtype=dtype, device=device),
         scale=scale,
         schedule=schedule,
         settings=_step_settings(config, device),
@@ -324,55 +333,6 @@ def restore(state: TrainState, kept: State) -> None:
     if state.schedule is not None:
         state.schedule.load_state_dict(kept["schedule"])
     _set_generators(kept["chance"])
-
-
-def loose_ends(state: TrainState) -> str:
-    """Return a hash of what module and optimiser hold outside their states.
-
-    Where it changes as they learn, they cannot be put back as they were: a counter in a plain
-    attribute, a generator of their own, a buffer that is not persistent.
-    """
-    digest = hashlib.sha256()
-    for name, value in _loose(state):
-        try:
-            digest.update(name.encode() + _Digest.of(value))
-        except Exception:  # what cannot be pickled is no number: functions, weak references
-            continue
-    return digest.hexdigest()
-
-
-_MODULE_OWN = {"_parameters", "_buffers", "_modules", "training"}
-_OPTIMIZER_OWN = {"state", "param_groups", "defaults"}
-
-
-def _loose(state: TrainState) -> Iterator[tuple[str, Any]]:
-    for prefix, module in state.module.named_modules():
-        for name, value in vars(module).items():
-            if name not in _MODULE_OWN:
-                yield f"{prefix}.{name}", value
-        for name in sorted(module._non_persistent_buffers_set):
-            yield f"{prefix}.{name}", module._buffers[name]
-    if state.optimizer is not None:
-        for name, value in vars(state.optimizer).items():
-            if name not in _OPTIMIZER_OWN and not name.startswith("_"):
-                yield f"optimizer.{name}", value
-
-
-class _Digest(pickle.Pickler):
-    """Pickles a value with each parameter as a mere mark: those are kept."""
-
-    @classmethod
-    def of(cls, value: Any) -> bytes:
-        buffer = io.BytesIO()
-        cls(buffer).dump(value)
-        return buffer.getvalue()
-
-    def persistent_id(self, obj: Any) -> Any:
-        if isinstance(obj, torch.nn.Parameter | torch.nn.Module):
-            return "kept"
-        if isinstance(obj, torch.Tensor):
-            return obj.detach().cpu().numpy().tobytes()
-        return None
 
 
 def _generators() -> State:

@@ -1,0 +1,262 @@
+"""Is a captured step the plain loop's? What is held before it is used, and again later in a run.
+
+Three things are held. Nothing hangs on module or optimiser that a captured step leaves out: hooks,
+methods that were replaced. Nothing outside parameters and buffers changes as they learn, nor does
+the optimiser's settings or a generator of random numbers. And the same batches lead both to the
+same parameters and the same outputs, those of evaluation mode. That is asked in float64: in float32
+a network with kinks amplifies the last bit, so that no tolerance could tell rounding from a
+mistake. In float64 a few steps agree to nine digits or are not the same steps.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from codonbench.contracts import BatchLearner, Model, TaskView
+from codonbench.data.stream import Batch
+from codonbench.engines.capture import TRACED, Rung
+from codonbench.engines.ensemble import step_inputs
+from codonbench.engines.traced import Traced
+from codonbench.errors import CannotCapture
+from codonbench.training.loop import evaluate, make_step
+from codonbench.training.outside import Outside, changed, outside_state
+from codonbench.training.request import Chance
+from codonbench.training.state import StepSettings, TrainState
+
+TOLERANCE = 1e-7
+
+STEPS = 3
+"""Of one comparison."""
+
+MOST_INPUTS = 4_096
+"""Inputs of a task that is trained on all of them at once."""
+
+FIRST_LOOK, APART = 256, 4
+"""A captured step is looked at again once within its steps 256 to 1,023, once within 1,024 to
+4,095, and so on."""
+
+
+def check_claims(plugin: Model, task: TaskView, device: str, rung: Rung = TRACED) -> None:
+    """Raise CannotCapture where model, task or device rule the rung out."""
+    if not plugin.row_independent:
+        raise CannotCapture("the model does not claim to be row-independent")
+    if task.n_inputs is None or task.n_inputs > MOST_INPUTS:
+        raise CannotCapture("the task's inputs cannot be enumerated, or are too many")
+    if device != rung.device:
+        where = "CPU" if rung.device == "cpu" else "GPU"
+        raise CannotCapture(f"the {rung.name} engine runs on the {where}")
+
+
+def check_is_plain(state: TrainState) -> None:
+    """Raise CannotCapture where something hangs on module or optimiser that capturing leaves out.
+
+    What a step may be set to do beyond the update; hooks of modules, of parameters and of the
+    optimiser; a method that was replaced on an instance, as a schedule replaces ``step``; a
+    parameter of another class than PyTorch's.
+    """
+    if isinstance(state.module, BatchLearner) or state.optimizer is None:
+        raise CannotCapture("the model learns without gradients")
+    plain = state.schedule is None and state.flip is None and state.weights is None
+    if not plain or state.settings != StepSettings():
+        raise CannotCapture(
+            "a captured step knows no schedule, clipping, accumulation, precision, augmentation or "
+            "weights of items"
+        )
+    for name, module in state.module.named_modules():
+        whose = f"module {name!r}" if name else "the module"
+        _refuse_hooks(whose, module, _hooks_in(module))
+        _refuse_replaced(whose, module)
+    for name, parameter in state.module.named_parameters():
+        _refuse_hooks(f"parameter {name!r}", parameter, _OF_TENSORS)
+        if type(parameter) is not nn.Parameter:
+            kind = type(parameter).__name__
+            raise CannotCapture(f"parameter {name!r} is a {kind}, not a torch.nn.Parameter")
+    steps = ["_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"]
+    _refuse_hooks("the optimiser", state.optimizer, steps)
+    _refuse_replaced("the optimiser", state.optimizer)
+    for place in (sys.modules[cls.__module__] for cls in (nn.Module, torch.optim.Optimizer)):
+        everywhere = [name for name in _hooks_in(place) if name.startswith("_global_")]
+        _refuse_hooks("PyTorch as a whole", place, everywhere)
+
+
+_OF_TENSORS = ["_backward_hooks", "_post_accumulate_grad_hooks"]
+
+
+def _hooks_in(thing: object) -> list[str]:
+    """Return the names of its hooks, but for those that saving and loading call."""
+    return [n for n in vars(thing) if n.endswith("_hooks") and "state_dict" not in n]
+
+
+def _refuse_hooks(whose: str, thing: object, names: Sequence[str]) -> None:
+    for name in names:
+        if getattr(thing, name, None):
+            raise CannotCapture(f"{whose} has hooks ({name.strip('_')})")
+
+
+def _refuse_replaced(whose: str, thing: object) -> None:
+    for name in vars(thing):
+        if callable(getattr(type(thing), name, None)):
+            raise CannotCapture(f"{whose} has a {name}() of its own, in place of its class's")
+
+
+def _refuse_changed(before: Outside, after: Outside) -> None:
+    if moved := changed(before, after):
+        raise CannotCapture(
+            f"the model keeps {moved[0]!r} outside parameters and buffers, which changes as it "
+            "learns or cannot be looked into"
+        )
+
+
+class Comparison:
+    """The plain loop and a captured step side by side, in float64, on batches made up.
+
+    Args:
+        plain: Trained by the plain loop; in float64.
+        alike: Made like it, and captured.
+        rung: How the captured step is executed.
+
+    Raises:
+        CannotCapture: It cannot be captured.
+    """
+
+    def __init__(self, plain: TrainState, alike: TrainState, rung: Rung = TRACED) -> None:
+        check_is_plain(plain)
+        held = outside_state(plain)
+        _refuse_changed(held, held)
+        self._plain = plain
+        self._captured = Traced([alike], rung)
+        self._rng = np.random.default_rng(0)
+        self._step = make_step(plain)
+
+    def hold(self, flat: Tensor | None = None) -> None:
+        """Train both on some batches, and raise CannotCapture unless they learn the same.
+
+        Args:
+            flat: Parameters (N,) that both begin with; those that they have by now for None.
+        """
+        n_items, size = len(self._plain.targets), self._plain.batch_size
+        if flat is not None:
+            ensemble, captured = self._captured.ensemble, self._captured.flats[0]
+            captured.copy_(flat)
+            ensemble.write_back(captured, self._plain.module)
+        self.hold_on([self._rng.integers(n_items, size=size) for _ in range(STEPS)])
+
+    def hold_on(self, batches: Sequence[npt.NDArray[np.int64]]) -> None:
+        """As `hold`, on batches given as indices of items."""
+        before, beside = outside_state(self._plain), _beside(self._plain)
+        chunk = [Batch(index, 0) for index in batches]
+        inputs = step_inputs([self._plain], [chunk], self._captured.ensemble.dtype)
+        for index, step_input in zip(batches, inputs, strict=True):
+            self._step(torch.as_tensor(index, device=self._plain.targets.device))
+            gradients, _ = self._captured.gradients(step_input)
+            self._captured.update(gradients)
+            self._compare_outputs()
+        self._compare_parameters(len(batches))
+        _refuse_changed(before, outside_state(self._plain))
+        if _beside(self._plain) != beside:
+            raise CannotCapture(
+                "training draws random numbers, or changes the optimiser's settings"
+            )
+
+    def _compare_parameters(self, steps: int) -> None:
+        parameters = self._plain.module.parameters()
+        expected = torch.cat([p.detach().reshape(-1) for p in parameters])
+        found = self._captured.flats[0]
+        if not torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+            worst = float((found - expected).abs().max())
+            raise CannotCapture(
+                f"after {steps} steps in float64 the captured step is {worst:.1g} away from the "
+                "reference: rows are not independent, or training draws random numbers"
+            )
+
+    def _compare_outputs(self) -> None:
+        """Hold the captured outputs to those of the module in evaluation mode."""
+        for split, items in self._plain.evaluated.items():
+            expected = torch.as_tensor(evaluate(self._plain, split))
+            found = self._captured.logits()[0][items].to(expected)
+            if not torch.allclose(found, expected, rtol=_ROUNDED, atol=_ROUNDED, equal_nan=True):
+                worst = float((found - expected).abs().max())
+                raise CannotCapture(
+                    f"in evaluation mode the module is {worst:.1g} away from the captured step: it "
+                    "goes by self.training, or by more than the row"
+                )
+
+
+_ROUNDED = 1e-5  # outputs are shown in float32
+
+
+def _beside(state: TrainState) -> list[Any]:
+    """Return what only chance or a schedule changes: generators, and the optimiser's settings."""
+    assert state.optimizer is not None
+    numpy_state: Any = np.random.get_state()
+    groups = [{n: v for n, v in g.items() if n != "params"} for g in state.optimizer.param_groups]
+    return [
+        torch.get_rng_state().tolist(),
+        random.getstate(),
+        [numpy_state[1].tolist(), *numpy_state[2:]],
+        repr(groups),
+    ]
+
+
+class Looks:
+    """When a captured step is compared again as its runs go on: at moments drawn at random.
+
+    Drawn from the first run's chance, so that a repetition looks at the same moments.
+
+    Args:
+        comparison: Of the captured step.
+        chance: Of the first run.
+        batch_size: Pairs in a step.
+    """
+
+    def __init__(self, comparison: Comparison, chance: Chance, batch_size: int) -> None:
+        self._comparison = comparison
+        self._rng = np.random.default_rng(chance)
+        self._batch_size = batch_size
+        self._from = FIRST_LOOK
+        self._next = self._draw()
+
+    def _draw(self) -> int:
+        """Return the next moment, in pairs."""
+        return int(self._rng.integers(self._from, self._from * APART)) * self._batch_size
+
+    def look(self, position: int, flats: Sequence[Tensor]) -> None:
+        """Compare again if it is time to: from where one of some runs is.
+
+        Args:
+            position: Pairs presented.
+            flats: Each run's parameters (N,).
+
+        Raises:
+            CannotCapture: The captured step is no longer the reference's.
+        """
+        if position < self._next:
+            return
+        while position >= self._next:
+            self._from *= APART
+            self._next = self._draw()
+        flat = flats[int(self._rng.integers(len(flats)))]
+        if bool(torch.isfinite(flat).all()):
+            self._comparison.hold(flat)
+
+
+def same_alone(states: Sequence[TrainState], together: Traced) -> bool:
+    """Return whether the first seed's gradient is the same, to the bit, beside the others.
+
+    Args:
+        states: One a seed.
+        together: The engine of all of them.
+    """
+    alone = Traced(states[:1], together.rung)
+    everything = Batch(np.arange(len(states[0].targets)), 0)
+    (beside,) = step_inputs(states, [[everything]] * len(states), together.ensemble.dtype)
+    (by_itself,) = step_inputs(states[:1], [[everything]], together.ensemble.dtype)
+    return torch.equal(together.gradients(beside)[0][:1], alone.gradients(by_itself)[0])
