@@ -186,7 +186,10 @@ def test_without_a_plugin_that_draws_rows_the_board_is_there(bench, folder, monk
     answer = bench(*SITE)
     assert answer.code == 0
     assert "rows: 2, tables: 1, with pictures: 0" in answer.out
-    assert '"title":"excess pairs"' in (folder / "site" / "data" / "board.js").read_text()
+    assert (
+        '"title":"excess pairs, upper quartile"'
+        in (folder / "site" / "data" / "board.js").read_text()
+    )
     assert "figures.js" not in (folder / "site" / "index.html").read_text()
 
 

@@ -399,6 +399,14 @@ def test_whoever_watches_is_told_of_every_evaluation(toys):
 # The reference rows
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_honest_guesser_is_below_the_bound(toys, seed):
+    record, _ = toys.run("frequency-guess", task="human-codon", pairs=70_000, seeds=(seed,))
+    assert record.metrics["excess_pairs"] < 0
+    assert record.metrics["sustained_pairs"] is not None
+    assert "guessing by class frequency" in record.flags[0]
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_the_count_table_attains_the_bound_exactly(toys, seed):
     record, _ = toys.run("count-table", task="human-codon", pairs=70_000, seeds=(seed,))

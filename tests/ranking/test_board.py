@@ -113,11 +113,12 @@ def row_seeds(model: str, excesses: list[float | None]) -> list[RunRecord]:
     return [make_record(model, seed, excess) for seed, excess in enumerate(excesses)]
 
 
-def test_rows_are_ranked_by_median_excess_with_never_as_infinity() -> None:
+def test_rows_are_ranked_by_the_upper_quartile_with_never_as_infinity() -> None:
+    """Of four seeds it is the third: 640, never, and 64."""
     records = [
-        *row_seeds("slow", [640, 640, 640]),
-        *row_seeds("mostly-never", [0, None, None]),
-        *row_seeds("quick", [0, 64, None]),
+        *row_seeds("slow", [640, 640, 640, 640]),
+        *row_seeds("mostly-never", [0, None, None, None]),
+        *row_seeds("quick", [0, 0, 64, None]),
     ]
     table = build_board(records).tables[0]
     assert [(row.rank, row.model) for row in table.rows] == [
@@ -128,8 +129,33 @@ def test_rows_are_ranked_by_median_excess_with_never_as_infinity() -> None:
     never = table.rows[2].medians["excess_pairs"]
     assert never is not None
     assert never.value is None
-    assert never.never == 2
+    assert never.never == 3
     assert table.rows[2].successes == 1
+
+
+def test_half_of_a_rows_seeds_do_not_put_it_in_front() -> None:
+    """Five of ten far below the bound, as by a table of synonyms; the others as `honest` has them.
+
+    They share a rank, and stand in the order of how many runs are flagged, whatever their names.
+    """
+    flag = ("below the bound: ...",)
+    records = row_seeds("honest", [0.0] * 10) + row_seeds("slow", [64.0] * 10)
+    records += [make_record("a-cheat", s, -2000.0, flags=flag) for s in range(5)]
+    records += [make_record("a-cheat", s, 0.0) for s in range(5, 10)]
+    rows = build_board(records).tables[0].rows
+    assert [(row.rank, row.model) for row in rows] == [(1, "honest"), (1, "a-cheat"), (3, "slow")]
+    assert rows[0].tier == rows[1].tier
+
+
+def test_rows_without_a_usable_ranking_metric_are_not_ranked_by_name() -> None:
+    """As in a task whose inputs cannot be enumerated: all is measured but the excess."""
+    metrics = make_record().metrics | {"excess_pairs": None}
+    records = [make_record(name, s, metrics=metrics) for name in ("b", "a") for s in range(10)]
+    table = build_board(records).tables[0]
+    assert [(row.rank, row.tier) for row in table.rows] == [(None, None)] * 2
+    assert "Not ranked: no run has a value of excess pairs" in render_board(build_board(records))
+    ranked = build_board([*records, *row_seeds("z", [64.0] * 10)]).tables[0].rows
+    assert [(row.rank, row.model) for row in ranked] == [(1, "z"), (2, "a"), (2, "b")]
 
 
 def test_never_is_shown_as_beyond_the_budget_and_never_dropped() -> None:
@@ -148,8 +174,8 @@ def test_ranks_that_seeds_do_not_tell_apart_share_a_tier() -> None:
     ]
     table = build_board(records).tables[0]
     assert [(row.model, row.tier) for row in table.rows] == [
-        ("alike", 1),
         ("first", 1),
+        ("alike", 1),
         ("slow", 2),
         ("never", 3),
     ]
@@ -271,10 +297,7 @@ def test_flags_and_knowledge_become_notes() -> None:
 @pytest.mark.parametrize(("below", "lucky"), [(1, True), (5, True), (6, True), (7, False)])
 def test_below_the_bound_too_often_is_not_called_luck(below: int, lucky: bool) -> None:
     """Chance 1/4: six of ten or more happens in 2 % of rows, seven or more in 0.4 %."""
-    records = [
-        make_record(seed=seed, flags=("below the bound: ...",) if seed < below else ())
-        for seed in range(10)
-    ]
+    records = [make_record(seed=seed, excess=-64 if seed < below else 64) for seed in range(10)]
     (note,) = build_board(records).tables[0].rows[0].notes
     assert note.startswith(f"below the bound in {below} of 10 (")
     assert note.endswith("structured input or prior knowledge)")

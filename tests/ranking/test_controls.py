@@ -205,8 +205,8 @@ def test_paced_blocks_that_learn_honestly_where_they_fail_are_slower_then(record
     assert found.faster
 
 
-def test_what_the_control_cannot_show_has_gained_nothing_over_a_table(records, table):
-    """Paced blocks that fall back on remembering: all that they hide is that they cheat."""
+def test_what_the_control_cannot_show_has_the_figures_of_an_honest_table(records, table):
+    """Paced blocks that fall back on remembering: rank and all, which only a reader can deny."""
     for control in (None, "shuffled"):
         honest = excesses(records, "honest", control)
         assert excesses(records, "paced-with-table", control) == honest == [0] * len(SEEDS)

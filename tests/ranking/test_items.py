@@ -7,18 +7,17 @@ from scipy.stats import norm
 from codonbench import Input, Target, TaskSpec
 from codonbench.ranking import items
 from codonbench.ranking.items import (
-    LEVEL,
     RESAMPLES,
     Scores,
     draws,
     gain,
-    holm,
     mean_over_both,
+    p_by_item,
     p_value,
     score_row,
-    tiers,
 )
 from codonbench.ranking.statistics import Mean
+from codonbench.ranking.tiers import tiers
 from codonbench.records.test_outputs import ItemOutputs, hash_items
 from codonbench_metrics.classification import Accuracy
 from codonbench_metrics.quantities import Pearson
@@ -128,23 +127,21 @@ def test_the_test_of_two_rows_is_student_s_where_items_say_nothing():
     assert p_value(flat[0], flat[0]) == 1
 
 
-def test_holm_by_hand():
-    """0.01 <= 0.05/4, 0.015 <= 0.05/3, 0.03 > 0.05/2, so 0.04 does not count either."""
-    p = np.array([0.03, 0.01, np.nan, 0.015, 0.04])
-    assert holm(p).tolist() == [False, True, False, True, False]
-    assert holm(np.zeros(0)).tolist() == []
+def tiers_of(rows):
+    return tiers(p_by_item(rows, 1))
 
 
 def test_tiers_of_rows_far_apart_and_alike():
     rng = np.random.default_rng(4)
     rows = [accuracy(rng.random((5, 800)) < p) for p in (0.9, 0.9, 0.6, 0.6, 0.2)]
     rows.sort(key=lambda row: -row.values.mean())
-    assert tiers(rows) == (1, 1, 2, 2, 3)
-    assert tiers([rows[0], None, rows[-1]]) == (1, None, 2)
-    assert tiers([rows[0].over([0, 1]), rows[-1].over([0, 1])]) == (None, None)
-    assert tiers([rows[0], rows[-1].over([0, 1]), rows[-1]]) == (1, None, 2)
-    assert tiers([rows[0]]) == (1,)
-    assert tiers([]) == ()
+    assert tiers_of(rows) == (1, 1, 2, 2, 3)
+    assert tiers_of([rows[0], None, rows[-1]]) == (1, None, 2)
+    assert tiers_of([rows[0].over([0, 1]), rows[-1].over([0, 1])]) == (None, None)
+    assert tiers_of([rows[0], rows[-1].over([0, 1]), rows[-1]]) == (1, None, 2)
+    assert tiers_of([rows[0]]) == (1,)
+    assert tiers_of([]) == ()
+    assert tiers(p_by_item(rows, -1)) == (1,) * 5  # in the wrong order
 
 
 def equal_rows(rng, n_rows, n_seeds, n_items):
@@ -166,10 +163,9 @@ def test_equal_rows_are_seldom_told_apart(monkeypatch):
     monkeypatch.setattr(items, "RESAMPLES", 200)
     draws.cache_clear()
     rng = np.random.default_rng(5)
-    split = [max(tiers(equal_rows(rng, 4, 5, 200))) > 1 for _ in range(150)]
+    split = [max(tiers_of(equal_rows(rng, 4, 5, 200))) > 1 for _ in range(150)]
     draws.cache_clear()
     assert sum(split) <= 16
-    assert LEVEL == 0.05
 
 
 def test_draws_are_the_same_everywhere():

@@ -10,6 +10,7 @@ from scipy.stats import CensoredData, bootstrap, ecdf, norm
 
 from codonbench.ranking.statistics import (
     censored_median,
+    censored_quantile,
     mean,
     paired_ratio,
     restricted_mean,
@@ -110,12 +111,12 @@ def test_a_run_that_was_not_followed_to_the_end_counts_while_it_was():
     """Of four runs one ends at 20: 3/4 wait at 10, 3/8 at 30. Were it known to come later than 30
     the median would be 30 as well; were it left out, 10 * 2/3 and 30 * 1/3; at 5 it tells nothing.
     """
-    assert censored_median([10, None, 30, 40], [99, 20, 99, 99]).value == 30
+    assert censored_quantile([10, None, 30, 40], 0.5, [99, 20, 99, 99]).value == 30
     five = [10, 20, 30, None, None]
     assert censored_median(five).value == 30  # 2/5 wait
-    assert censored_median(five, [99, 99, 99, 25, 99]).value == 30  # 3/5, then 3/5 * 1/2
-    assert censored_median(five, [99, 99, 99, 5, 99]).value == 20  # 4/4, then 3/4, then 2/4
-    assert censored_median(five, [99, 99, 99, 5, 5]).value == 20  # 3/3, then 2/3, then 1/3
+    assert censored_quantile(five, 0.5, [99, 99, 99, 25, 99]).value == 30  # 3/5, then 3/5 * 1/2
+    assert censored_quantile(five, 0.5, [99, 99, 99, 5, 99]).value == 20  # 4/4, then 3/4, then 2/4
+    assert censored_quantile(five, 0.5, [99, 99, 99, 5, 5]).value == 20  # 3/3, then 2/3, then 1/3
 
 
 @settings(deadline=None)
@@ -125,7 +126,7 @@ def test_the_median_of_runs_followed_for_different_times_is_that_of_lifelines(sa
     theirs = KaplanMeierFitter().fit(times, reached)
     if np.isclose(theirs.survival_function_.to_numpy(), 0.5, atol=1e-9).any():
         return  # there lifelines' rounding decides on which side of one half a share lies
-    median = censored_median([t if r else None for t, r in sample], times)
+    median = censored_quantile([t if r else None for t, r in sample], 0.5, times)
     value = math.inf if median.value is None else median.value
     assert value == theirs.median_survival_time_
     assert median.never == reached.count(False)

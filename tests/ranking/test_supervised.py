@@ -24,13 +24,12 @@ class Promoters(Task):
             Column(metric="mcc", title="MCC", statistic="mean"),
             Column(metric="log_loss", title="log loss", statistic="mean", digits=2),
         ),
-        tie_breakers=("log_loss",),
     )
 
     def load(self, data, options, *, cache, offline=False):
         raise NotImplementedError
 
-    def row_notes(self, records):
+    def row_notes(self, records, controlled, references):
         return ("short inputs only",) if records[0].model == "good" else ()
 
 
@@ -88,9 +87,14 @@ def test_what_no_seed_tells_apart_shares_a_tier_in_either_direction(made):
     assert {row.tier for row in table(alike).rows} == {1}
 
 
-def test_rows_of_equal_means_are_ordered_by_the_tie_breaker(made):
-    records = made("a", [0.5] * 6, log_loss=0.7) + made("b", [0.5] * 6, log_loss=0.6)
-    assert [row.model for row in table(records).rows] == ["b", "a"]
+def test_rows_of_equal_means_share_a_rank(made):
+    records = made("b", [0.5] * 6) + made("a", [0.5] * 6) + made("c", [0.4] * 6)
+    assert [(row.rank, row.model) for row in table(records).rows] == [(1, "a"), (1, "b"), (3, "c")]
+
+
+def test_a_mean_of_some_runs_stands_behind_means_of_all(made):
+    records = made("lucky", [0.9, None, None]) + made("honest", [0.5] * 3)
+    assert [row.model for row in table(records).rows] == ["honest", "lucky"]
 
 
 def test_a_row_without_a_value_has_no_rank_and_comes_last(made):

@@ -13,7 +13,7 @@ from codonbench.ranking.statistics import (
     RESAMPLES,
     area_until,
     kaplan_meier,
-    median_time,
+    quantile_time,
     resampled_curves,
     upper_median_time,
 )
@@ -35,7 +35,7 @@ def test_six_runs_by_hand():
     curve = kaplan_meier(*BY_HAND)
     assert curve.times.tolist() == [10, 20, 30, 40, 50]
     assert curve.waiting == pytest.approx([5 / 6, 5 / 6, 15 / 24, 15 / 48, 15 / 48])
-    assert median_time(curve) == 40  # without what the censored runs say it would be 30
+    assert quantile_time(curve, 0.5) == 40  # without what the censored runs say it would be 30
     # 10 * 1 + 20 * 5/6 + 10 * 15/24 + 20 * 15/48, up to 60
     assert area_until(curve, 60) == pytest.approx(10 + 100 / 6 + 150 / 24 + 300 / 48)
 
@@ -61,7 +61,7 @@ def test_the_median_is_that_of_lifelines(sample):
     waiting = theirs.survival_function_.to_numpy()
     if np.isclose(waiting, 0.5, atol=1e-9).any():
         return  # there lifelines' rounding decides on which side of one half a share lies
-    assert median_time(kaplan_meier(times, reached)) == theirs.median_survival_time_
+    assert quantile_time(kaplan_meier(times, reached), 0.5) == theirs.median_survival_time_
 
 
 @settings(deadline=None)
@@ -76,8 +76,8 @@ def test_a_run_that_will_never_get_there_waits_beyond_all_others():
     times, reached = arrays([(-64, True), (0, True), (math.inf, False)])
     curve = kaplan_meier(times, reached)
     assert curve.waiting[:2] == pytest.approx([2 / 3, 1 / 3])
-    assert median_time(curve) == 0
-    assert median_time(kaplan_meier(np.array([math.inf]), np.array([False]))) == math.inf
+    assert quantile_time(curve, 0.5) == 0
+    assert quantile_time(kaplan_meier(np.array([math.inf]), np.array([False])), 0.5) == math.inf
 
 
 @pytest.mark.parametrize("n", range(2, 41, 2))
@@ -85,8 +85,8 @@ def test_half_of_the_runs_is_one_half_whatever_the_rounding(n):
     """9/10 * 8/9 * ... * 5/6 is one half on paper, and in floating point but nearly."""
     times, reached = np.arange(1.0, n + 1), np.arange(n) < n // 2
     for curve in (kaplan_meier(times, reached), resampled_curves(times, reached)):
-        assert set(np.unique(median_time(curve))) <= {*range(1, n + 1), math.inf}
-    assert median_time(kaplan_meier(times, reached)) == n // 2
+        assert set(np.unique(quantile_time(curve, 0.5))) <= {*range(1, n + 1), math.inf}
+    assert quantile_time(kaplan_meier(times, reached), 0.5) == n // 2
     assert upper_median_time(kaplan_meier(times, reached)) == math.inf
 
 
@@ -96,10 +96,10 @@ def test_each_bootstrap_curve_is_that_of_its_own_sample(sample):
     times, reached = arrays(sample)
     curves = resampled_curves(times, reached)
     picks = np.random.default_rng(0).integers(0, len(times), size=(RESAMPLES, len(times)))
-    medians, upper = median_time(curves), upper_median_time(curves)
+    medians, upper = quantile_time(curves, 0.5), upper_median_time(curves)
     areas = area_until(curves, 50)
     for i in range(0, RESAMPLES, 97):
         own = kaplan_meier(times[picks[i]], reached[picks[i]])
-        assert medians[i] == median_time(own)
+        assert medians[i] == quantile_time(own, 0.5)
         assert upper[i] == upper_median_time(own)
         assert areas[i] == pytest.approx(area_until(own, 50))

@@ -32,7 +32,7 @@ from codonbench.ranking.board import (
     board_with_outputs,
     build_board,
     official_tables,
-    order,
+    merit,
 )
 from codonbench.ranking.items import gather_tested
 from codonbench.ranking.statistics import Mean, Median
@@ -276,7 +276,7 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
     simulated = " (simulated)" if table.simulated else ""
     control = f", control {table.control}" if table.control else ""
     where = f"{table.task} on {table.data}{simulated}{control}, {table.device}"
-    statistic = table.ranking.primary.statistic.split("_")[-1]
+    statistic = "mean" if table.ranking.primary.statistic == "mean" else "median"
     console.print(f"\n{visible(where)}; {statistic}s over seeds")
     console.print(grid)
     for note in notes:
@@ -302,7 +302,7 @@ def _print_standing(table: Table, official: Table, mine: Collection[tuple[str, .
         if own.rank is None or _key(table, own) not in mine:
             continue
         others = [row for row in official.rows if _key(official, row) != _key(table, own)]
-        ahead = [row for row in others if order(row, ranking) < order(own, ranking)]
+        ahead = [row for row in others if merit(row, ranking) < merit(own, ranking)]
         neighbours = [f"after {named(row)}" for row in ahead[-1:]]
         neighbours += [f"before {named(row)}" for row in others[len(ahead) :][:1]]
         say(

@@ -301,8 +301,9 @@ class Column(Frozen):
     Attributes:
         metric: What it shows, over a row's seeds.
         title: Its heading.
-        statistic: ``censored_median``: null means never, and counts as longer than any.
+        statistic: ``censored_quantile``: null means never, and counts as longer than any.
             ``mean``: over the seeds that have a value.
+        quantile: Which one, over seeds; 0.5 is the median.
         counts: True where null means that there is nothing to count, not "never".
         scale: ``position`` in the stream, from 0 to the budget; ``difference`` of two of them,
             which may be 0 or negative; or ``other``. Never is beyond the budget in the first two.
@@ -313,7 +314,8 @@ class Column(Frozen):
 
     metric: MetricName
     title: str
-    statistic: Literal["censored_median", "mean"] = "censored_median"
+    statistic: Literal["censored_quantile", "mean"] = "censored_quantile"
+    quantile: float = Field(default=0.5, gt=0, lt=1)
     counts: bool = False
     scale: Literal["position", "difference", "other"] = "other"
     window: int = Field(default=0, ge=0)
@@ -343,14 +345,15 @@ class Control(Frozen):
 class Ranking(Frozen):
     """How the rows of a task's table are ordered, and what they show.
 
+    Rows of equal primary figure are ordered by success, and share a rank where that is equal too.
+    A mean that leaves out runs without a value stands behind those that leave out none.
+
     Attributes:
         metric: The primary one.
         direction: Which way of it is better.
         columns: The table's, the primary one among them.
         brief: The columns to show where there is room for few, the most important first; the
             primary one where it is empty.
-        tie_breakers: Metrics among the columns that order rows of equal primary value; lower is
-            better, as in first-passage positions.
         success: A metric that is null where a run did not succeed; None where every run does.
         restricted_mean: A column whose mean up to the budget is shown too; None for none.
         versions_of: Metrics whose versions decide who is comparable with whom; the columns'
@@ -366,7 +369,6 @@ class Ranking(Frozen):
     direction: Literal["lower", "higher"]
     columns: tuple[Column, ...] = Field(min_length=1)
     brief: tuple[MetricName, ...] = ()
-    tie_breakers: tuple[MetricName, ...] = ()
     success: MetricName | None = None
     restricted_mean: MetricName | None = None
     versions_of: tuple[MetricName, ...] = ()
@@ -378,7 +380,7 @@ class Ranking(Frozen):
     def _columns_are_there(self) -> Self:
         shown = {column.metric for column in self.columns}
         mean = () if self.restricted_mean is None else (self.restricted_mean,)
-        for name in (self.metric, *self.brief, *self.tie_breakers, *mean):
+        for name in (self.metric, *self.brief, *mean):
             if name not in shown:
                 raise ValueError(f"{name!r} is no column; the columns are {sorted(shown)}")
         return self
@@ -464,8 +466,19 @@ class Task(ABC):
         """Return in words how a run ended that was trained to its end; empty for the usual ones."""
         return ""
 
-    def row_notes(self, records: tuple[RunRecord, ...]) -> tuple[str, ...]:
-        """Return what a reader must be told about a row, from its records, one a seed."""
+    def row_notes(
+        self,
+        records: tuple[RunRecord, ...],
+        controlled: tuple[RunRecord, ...],
+        references: Mapping[str, tuple[RunRecord, ...]],
+    ) -> tuple[str, ...]:
+        """Return what a reader must be told about a row.
+
+        Args:
+            records: Its own, one a seed.
+            controlled: Those of the same row under the ranking's control, one a seed.
+            references: Those of the table's reference rows, by model.
+        """
         return ()
 
     def source(self, name: str) -> DataSource:

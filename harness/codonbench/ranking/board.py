@@ -40,7 +40,7 @@ from codonbench.ranking.rows import (
     with_differences,
 )
 from codonbench.ranking.statistics import Mean
-from codonbench.ranking.tiers import tiers
+from codonbench.ranking.tiers import p_by_seed, tiers
 from codonbench.records.files import printable
 from codonbench.records.store import BadRecord, Store
 from codonbench.records.test_outputs import FOLDER, OURS
@@ -143,7 +143,7 @@ def build_board(
             groups[item.comparability_key, item.machine.device].append(item)
     counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
     tables = [
-        _build_table(rows, _contrasts(place, counted, tasks), _task(_first(rows), tasks), tested)
+        _build_table(rows, _controls(place, counted, tasks), _task(_first(rows), tasks), tested)
         for place, rows in counted.items()
     ]
     tables.sort(
@@ -236,21 +236,17 @@ def _count(records: Sequence[RunRecord], excluded: list[Excluded]) -> _Rows:
     return by_row
 
 
-def _contrasts(
+def _controls(
     place: _Place, counted: Mapping[_Place, _Rows], tasks: Mapping[str, Task]
-) -> dict[RowKey, list[Contrast]]:
-    """Return, for the rows of one table, how they stand beside their controls."""
+) -> list[_Rows]:
+    """Return the tables whose runs are controls of those of one table."""
     key, device = place
-    found: dict[RowKey, list[Contrast]] = defaultdict(list)
-    for (_, other_device), controlled in counted.items():
-        first = _first(controlled)
-        ranking = _task(first, tasks).ranking
-        if ranking.control is None or other_device != device:
-            continue
-        if controlled_key(first, ranking) == key:
-            for row, contrast in contrasts(counted[place], controlled, ranking.control):
-                found[row].append(contrast)
-    return found
+    return [
+        controlled
+        for (_, other_device), controlled in counted.items()
+        if other_device == device
+        and controlled_key(_first(controlled), _task(_first(controlled), tasks).ranking) == key
+    ]
 
 
 def _first(rows: _Rows) -> RunRecord:
@@ -259,18 +255,24 @@ def _first(rows: _Rows) -> RunRecord:
 
 
 def _build_table(
-    by_row: _Rows,
-    found: Mapping[RowKey, list[Contrast]],
-    task: Task,
-    tested: Tested | None,
+    by_row: _Rows, controls: Sequence[_Rows], task: Task, tested: Tested | None
 ) -> Table:
     runs = [list(seeds.values()) for seeds in by_row.values()]
-    built = [
-        build_row(own, found.get(key, []), task) for key, own in zip(by_row, runs, strict=True)
-    ]
+    found: dict[RowKey, list[Contrast]] = defaultdict(list)
+    control = task.ranking.control
+    if control is not None:
+        for controlled in controls:
+            for key, contrast in contrasts(by_row, controlled, control):
+                found[key].append(contrast)
+    references = {own[0].model: tuple(own) for own in runs if own[0].info.role == "reference"}
+    built = []
+    for key, own in zip(by_row, runs, strict=True):
+        under = tuple(r for controlled in controls for r in controlled.get(key, {}).values())
+        said = task.row_notes(tuple(own), under, references)
+        built.append(build_row(own, found.get(key, []), task.ranking, said))
     named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])
     rows = list(zip(named, runs, strict=True))
-    rows.sort(key=lambda row: order(row[0], task.ranking))
+    rows.sort(key=lambda row: _order(row[0], row[1], task.ranking))
     figures = None if tested is None else _compared(rows, task.ranking, tested)
     records = [record for own in runs for record in own]
     first = _first(by_row)
@@ -332,23 +334,22 @@ def _with_figures(rows: Iterable[Row], figures: TableFigures | None) -> tuple[Ro
 
 
 def _ranked(rows: Sequence[_RowRuns], ranking: Ranking) -> tuple[Row, ...]:
-    """Return rows in the order of their ranks, with rank and tier.
+    """Return rows in the order of their ranks, with rank and tier; equal ones share their rank.
 
     A row whose runs could not answer has neither and comes last; nor has any row where none of
-    them has a value, since the order of "never" and "never" is that of their names.
+    them has a value.
     """
     if not any(_has_value(row, ranking.metric) for row, _ in rows):
         return tuple(row for row, _ in rows)
     answered = [(row, own) for row, own in rows if row.figure(ranking.metric) is not None]
     silent = [row for row, _ in rows if row.figure(ranking.metric) is None]
-    found = tiers([_costs(records, ranking) for _, records in answered])
-    return (
-        *(
-            row.model_copy(update={"rank": rank, "tier": tier})
-            for rank, ((row, _), tier) in enumerate(zip(answered, found, strict=True), 1)
-        ),
-        *silent,
-    )
+    found = tiers(p_by_seed([_costs(records, ranking) for _, records in answered]))
+    merits = [merit(row, ranking) for row, _ in answered]
+    ranked = [
+        row.model_copy(update={"rank": 1 + merits.index(merit), "tier": tier})
+        for (row, _), merit, tier in zip(answered, merits, found, strict=True)
+    ]
+    return (*ranked, *silent)
 
 
 def _has_value(row: Row, metric: str) -> bool:
@@ -360,7 +361,7 @@ def _has_value(row: Row, metric: str) -> bool:
 def _costs(records: Sequence[RunRecord], ranking: Ranking) -> dict[int, float]:
     """Return what a row is ranked by, by seed, lower is better; infinity for "never"."""
     sign = -1 if ranking.direction == "higher" else 1
-    never = ranking.primary.statistic == "censored_median"
+    never = ranking.primary.statistic == "censored_quantile"
     values = answers(records, ranking.metric)
     return {
         seed: math.inf if value is None else sign * value
@@ -369,17 +370,19 @@ def _costs(records: Sequence[RunRecord], ranking: Ranking) -> dict[int, float]:
     }
 
 
-def order(row: Row, ranking: Ranking) -> tuple[float, tuple[float, ...], float, str, str]:
-    """Return the key rows are ranked by: primary metric, tie breakers, success, then name."""
+def merit(row: Row, ranking: Ranking) -> tuple[bool, float, float]:
+    """Return what rows are ranked by, lower is better: the primary figure, then success.
 
-    def cost(metric: str, sign: int = 1) -> float:
-        figure = row.figure(metric)
-        return math.inf if figure is None or figure.value is None else sign * figure.value
+    Before both, whether a mean leaves out runs that have no value, since that of the others may
+    flatter.
+    """
+    figure, sign = row.figure(ranking.metric), -1 if ranking.direction == "higher" else 1
+    partial = isinstance(figure, Mean) and figure.n < len(row.seeds)
+    cost = math.inf if figure is None or figure.value is None else sign * figure.value
+    return partial, cost, -row.successes / len(row.seeds)
 
-    return (
-        cost(ranking.metric, -1 if ranking.direction == "higher" else 1),
-        tuple(cost(metric) for metric in ranking.tie_breakers),
-        -row.successes / len(row.seeds),
-        row.model,
-        row.config_sha256,
-    )
+
+def _order(row: Row, records: Sequence[RunRecord], ranking: Ranking) -> tuple[object, ...]:
+    """Return what rows are sorted by: those of one rank by how many runs are flagged, and name."""
+    flagged = sum(bool(record.flags) for record in records)
+    return (*merit(row, ranking), flagged, row.model, row.config_sha256)

@@ -13,16 +13,12 @@ the root of their sum, held against a mean of Student's quantiles for S seeds an
 weighted by these variances, so that five seeds count as five (Cochran and Cox). What varies with
 seed and item together is in both, which makes the test a little too careful.
 
-All pairs of a table's rows are tested together, by Holm's method: the chance that any two equal
-rows are told apart is to be at most `LEVEL`, whatever other rows there are. In simulated tables of
-equal rows, 300 items each, whose seeds differ a little or much, some were told apart in 1.1 and
-3.6 % of 1,500 tables of ten rows and five seeds, 4.5 % of five rows and five seeds (much), and 0.8
-and 2.9 % of 1,000 tables of ten rows and ten seeds. With Satterthwaite's degrees of freedom, which
-follow from a variance of few seeds that chance has made small, it were up to 15 %.
-`tests/ranking/test_items.py` repeats it on fewer.
+`codonbench.ranking.tiers` makes tiers of these p-values. Satterthwaite's degrees of freedom, which
+are usual, follow from a variance of few seeds that chance may have made small, and would tell too
+many rows apart.
 
 Owen, Ann. Appl. Stat. 1 (2007) 386-411 (bootstrap over crossed factors); Cochran & Cox,
-Experimental Designs (1957) section 4.14; Holm, Scand. J. Stat. 6 (1979) 65-70.
+Experimental Designs (1957) section 4.14.
 """
 
 from __future__ import annotations
@@ -31,7 +27,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +41,11 @@ from codonbench.contracts.run_spec import content_hash
 from codonbench.data.own_table import task_of
 from codonbench.errors import StoreError
 from codonbench.ranking.statistics import CONFIDENCE, Mean
+from codonbench.ranking.tiers import tiers
 from codonbench.records.store import BadRecord, Store
 from codonbench.records.test_outputs import FOLDER, ItemOutputs, gather
 
 RESAMPLES = 2_000
-LEVEL = 0.05
 
 FEWEST_SEEDS = 3
 """Seeds that two rows must share to be told apart: the variance of two says next to nothing."""
@@ -294,9 +289,8 @@ def _row_figures(
     references = [row for row in rows if row.reference and row.mean and scores[row.id]]
     best = max(references, key=lambda row: sign * (row.mean.value if row.mean else 0), default=None)
     contestants = [row for row in rows if not row.reference and row.mean]
-    tier_of = dict(
-        zip([r.id for r in contestants], tiers([scores[r.id] for r in contestants]), strict=True)
-    )
+    found = tiers(p_by_item([scores[row.id] for row in contestants], sign))
+    tier_of = dict(zip([row.id for row in contestants], found, strict=True))
     figures = {}
     for row in rows:
         own, floor = scores[row.id], None if best is None else scores[best.id]
@@ -446,48 +440,24 @@ def p_value(first: Scores, second: Scores) -> float:
     return float(np.exp(brentq(beyond, -600.0, 0.0))) if t > 0 else 1.0
 
 
-def tiers(rows: Sequence[Scores | None]) -> tuple[int | None, ...]:
-    """Return the tier of each row, from 1, ascending; None for a row that could not be tested.
-
-    The first row opens tier 1, and each next one that is told apart from the row that opened the
-    tier before it opens another; the rows between are not told apart from theirs.
+def p_by_item(rows: Sequence[Scores | None], sign: int) -> _Floats:
+    """Return the p-values that `tiers` takes, of rows compared over seeds and items, shape (K, K).
 
     Args:
         rows: In the order of ranks.
+        sign: 1 where higher is better, else -1.
     """
-    able = [i for i, row in enumerate(rows) if row is not None and _testable(row)]
-    pairs = list(combinations(able, 2))
-    p = dict(zip(pairs, (p_value(_known(rows[i]), _known(rows[j])) for i, j in pairs), strict=True))
-    apart = holm(np.array(list(p.values())))
-    told = {pair for pair, rejected in zip(pairs, apart, strict=True) if rejected}
-    found: list[int | None] = [None] * len(rows)
-    opener, tier = -1, 0
-    for i in able:
-        if not tier or (opener, i) in told:
-            opener, tier = i, tier + 1
-        if i == opener or not np.isnan(p[opener, i]):
-            found[i] = tier
-    return tuple(found)
-
-
-def _testable(row: Scores) -> bool:
-    return len(row.seeds) >= FEWEST_SEEDS and bool(np.isfinite(row.values).all())
-
-
-def _known(scores: Scores | None) -> Scores:
-    assert scores is not None
-    return scores
-
-
-def holm(p: _Floats) -> npt.NDArray[np.bool_]:
-    """Return which hypotheses Holm's method rejects at `LEVEL`; NaN is none.
-
-    >>> holm(np.array([0.01, 0.04, 0.03, np.nan])).tolist()
-    [True, False, False, False]
-    """
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    passed = p[order] <= LEVEL / np.arange(len(order), 0, -1)
-    rejected = np.zeros(len(p), dtype=np.bool_)
-    rejected[order[np.logical_and.accumulate(passed)]] = True
-    return rejected
+    p = np.full((len(rows), len(rows)), np.nan)
+    able = [
+        (i, row)
+        for i, row in enumerate(rows)
+        if row is not None and len(row.seeds) >= FEWEST_SEEDS and np.isfinite(row.values).all()
+    ]
+    for i, first in able:
+        p[i, i] = 1
+        for j, second in able:
+            if i < j:
+                found = p_value(first, second)
+                worse = sign * (second.values.mean() - first.values.mean()) < 0
+                p[i, j] = found if worse or np.isnan(found) else 1
+    return p

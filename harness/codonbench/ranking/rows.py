@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Column, Control, Frozen, Ranking, Task
+from codonbench.contracts import Column, Control, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.ranking.items import Gain
@@ -22,6 +22,7 @@ from codonbench.ranking.statistics import (
     Median,
     RestrictedMean,
     censored_median,
+    censored_quantile,
     mean,
     paired_ratio,
     restricted_mean,
@@ -169,8 +170,9 @@ class Row(Frozen):
         seeds: The seeds counted.
         run_ids: Their runs, in the same order. For who goes on from the row to its records; not
             written out, since records say themselves which run they are.
-        medians, means: Over seeds, by the names of the columns that show one or the other; None
-            where the metric does not apply or no run could answer.
+        medians, means: Over seeds, by the names of the columns that show one or the other; the
+            former are of the column's quantile. None where the metric does not apply or no run
+            could answer.
         gain: Over the best reference row, in the primary metric; None where that is not known.
         restricted_mean: Of the metric that the ranking names, over seeds and up to the budget;
             None where there is none or the row was computed, not run.
@@ -215,10 +217,22 @@ class Row(Frozen):
         return self.means[metric] if metric in self.means else self.medians[metric]
 
 
-def build_row(records: Sequence[RunRecord], found: Sequence[Contrast], task: Task) -> Row:
-    """Return the row of one model's records, one a seed, and of its contrasts; not yet ranked."""
-    first, n, ranking = records[0], len(records), task.ranking
-    medians = [column for column in ranking.columns if column.statistic == "censored_median"]
+def build_row(
+    records: Sequence[RunRecord],
+    found: Sequence[Contrast],
+    ranking: Ranking,
+    said: Sequence[str],
+) -> Row:
+    """Return a model's row, not yet ranked.
+
+    Args:
+        records: One a seed.
+        found: The row's contrasts.
+        ranking: The task's.
+        said: What its task says of it (`Task.row_notes`).
+    """
+    first, n = records[0], len(records)
+    medians = [column for column in ranking.columns if column.statistic == "censored_quantile"]
     successes = sum(_succeeded(record, ranking.success) for record in records)
     low, high = wilson_interval(successes, n)
     devices = tuple(sorted({r.machine.device_name for r in records}))
@@ -237,14 +251,14 @@ def build_row(records: Sequence[RunRecord], found: Sequence[Contrast], task: Tas
         success_high=high,
         seeds=tuple(r.seed for r in records),
         run_ids=tuple(r.run_id for r in records),
-        medians={column.metric: _median(records, column) for column in medians},
+        medians={column.metric: _quantile(records, column) for column in medians},
         means={c.metric: _mean(records, c.metric) for c in ranking.columns if c not in medians},
         restricted_mean=_restricted_mean(records, ranking.restricted_mean),
         parameters=first.parameters,
         budget=budget_text(first.run_spec),
         devices=devices,
         seconds=_seconds(records) if len(devices) == 1 else None,
-        notes=_notes(records, found, task),
+        notes=_notes(records, found, ranking, said),
     )
 
 
@@ -285,13 +299,14 @@ def _succeeded(record: RunRecord, metric: str | None) -> bool:
     return metric is None or record.metrics.get(metric) is not None
 
 
-def _median(records: Sequence[RunRecord], column: Column) -> Median | None:
-    """Return the median of a metric; None where no run could answer or it does not apply."""
+def _quantile(records: Sequence[RunRecord], column: Column) -> Median | None:
+    """Return a column's quantile; None where no run could answer or it does not apply."""
     values = answers(records, column.metric)
     if (_computed(records) or column.counts) and all(v is None for v in values.values()):
         return None
     ends = {r.seed: _followed(r, column.window) for r in records}
-    return censored_median(list(values.values()), [ends[seed] for seed in values])
+    followed = [ends[seed] for seed in values]
+    return censored_quantile(list(values.values()), column.quantile, followed)
 
 
 def _mean(records: Sequence[RunRecord], name: str) -> Mean | None:
@@ -328,17 +343,22 @@ def _seconds(records: Sequence[RunRecord]) -> float:
     return sorted(r.timings.train for r in records)[(len(records) - 1) // 2]
 
 
-def _notes(records: Sequence[RunRecord], found: Sequence[Contrast], task: Task) -> tuple[str, ...]:
-    n, control = len(records), task.ranking.control
+def _notes(
+    records: Sequence[RunRecord],
+    found: Sequence[Contrast],
+    ranking: Ranking,
+    said: Sequence[str],
+) -> tuple[str, ...]:
+    n, control = len(records), ranking.control
     notes = [f"knows {fact}" for fact in sorted({fact for r in records for fact in r.knowledge})]
     pretrained = records[0].info.pretrained_on
     if pretrained:
         notes.append(f"pretrained on {pretrained}")
-    notes += task.row_notes(tuple(records))
+    notes += said
     diverged = sum(r.status == "diverged" for r in records)
     if diverged:
         notes.append(f"diverged in {diverged} of {n}")
-    primary = task.ranking.primary
+    primary = ranking.primary
     silent = sum(r.metrics.get(primary.metric) is None for r in records)
     if silent and primary.statistic == "mean":  # a mean of the others may flatter
         notes.append(f"no {primary.title} in {silent} of {n}")

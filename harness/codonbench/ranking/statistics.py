@@ -97,13 +97,13 @@ def _draws(n: int) -> npt.NDArray[np.int64]:
     return drawn
 
 
-def median_time(curve: Curve) -> _Floats:
-    """Return the first time from which no more than half still wait; infinity for none.
+def quantile_time(curve: Curve, q: float) -> _Floats:
+    """Return the first time from which no more than 1 - `q` still wait; infinity for none.
 
     Returns:
         Shape (...), that of the curve without its last axis.
     """
-    return _first(curve, curve.waiting <= 0.5 + _ROUNDING)
+    return _first(curve, curve.waiting <= 1 - q + _ROUNDING)
 
 
 def upper_median_time(curve: Curve) -> _Floats:
@@ -139,10 +139,10 @@ CONFIDENCE = 0.95
 
 
 class Median(Frozen):
-    """A median over seeds; None stands for "beyond the budget".
+    """A median, or another quantile, over seeds; None stands for "beyond the budget".
 
     Attributes:
-        value: Kaplan and Meier's median.
+        value: Kaplan and Meier's.
         low, high: Its 95 % bootstrap interval (percentile, seeds resampled).
         n: How many seeds it rests on.
         never: How many of them never got there.
@@ -190,29 +190,40 @@ class Mean(Frozen):
     n: int
 
 
-def censored_median(
-    values: Sequence[float | None], followed: Sequence[float] | None = None
-) -> Median | None:
+def censored_median(values: Sequence[float | None]) -> Median | None:
     """Return the median of `values`, where None is "never"; None where there are no values.
-
-    Args:
-        values: One a seed.
-        followed: Until when each seed was followed: a None is known to lie beyond that, and no
-            more is known of it. Left out, a None lies beyond every value, which holds of runs
-            that share a budget; then this is the inverse of the empirical distribution at one
-            half.
 
     >>> censored_median([64, 128, None]).value
     128.0
     >>> censored_median([64, None, None]).value is None
     True
     """
+    return censored_quantile(values, 0.5)
+
+
+def censored_quantile(
+    values: Sequence[float | None], q: float, followed: Sequence[float] | None = None
+) -> Median | None:
+    """Return a quantile of `values`, where None is "never"; None where there are no values.
+
+    Of ten seeds the upper quartile is the eighth: as many as 3/4, rounded up, are no greater.
+
+    Args:
+        values: One a seed.
+        q: Between 0 and 1; the median's is one half.
+        followed: Until when each seed was followed: a None is known to lie beyond that, and no
+            more is known of it. Left out, a None lies beyond every value, which holds of runs
+            that share a budget; then this is the inverse of the empirical distribution at `q`.
+
+    >>> censored_quantile([64, 128, 256, None], 0.75).value
+    256.0
+    """
     if not values:
         return None
     times, reached = _sample(values, followed)
-    low, high = _percentiles(median_time(resampled_curves(times, reached)))
+    low, high = _percentiles(quantile_time(resampled_curves(times, reached), q))
     return Median(
-        value=_finite(median_time(kaplan_meier(times, reached)).item()),
+        value=_finite(quantile_time(kaplan_meier(times, reached), q).item()),
         low=_finite(low),
         high=_finite(high),
         n=len(values),

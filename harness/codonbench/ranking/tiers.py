@@ -1,43 +1,34 @@
-"""Ranks that a test paired by seed cannot tell apart share a tier.
+"""Ranks that no test tells apart share a tier; and the test for positions, paired by seed.
 
-Where test outputs are at hand, `codonbench.ranking.items` compares rows by items as well.
+A tier ends where each row above is told apart from each row below, so that any two rows of
+different tiers were told apart, and two of one tier may have been or not.
 
-The first row opens tier 1. Each row below it is held against it, seed by seed; the first row that
-is told apart opens the next tier, and the rows from there on are held against that one. So a tier
-says how its rows stand to the row that opened it, and no more: within a tier, and between rows
-that opened none, nothing was compared, for "not told apart" does not carry over from row to row.
+Two rows are told apart where the p-value of their difference is 2 `LEVEL` / K or less, K being the
+number of rows that share a tier with another. That keeps the chance that a tier's end falls between
+any two rows that are equal at `LEVEL` or less, whatever other rows there are and however the tests
+depend on one another. For if k rows are equal and t of them come to stand above the end of a tier
+and the rest below, t (k - t) >= k - 1 of their k (k - 1) / 2 comparisons are wrong; where each is
+wrong with probability a, a k (k - 1) / 2 are on average, so that the chance of k - 1 or more is
+a k / 2 at most (Markov). Summed over all groups of equal rows that is a K / 2. A row that stands
+alone in its tier is equal to none, or the error was made before, so that K need not count it
+(as in Holm's method; Scand. J. Stat. 6 (1979) 65-70). `benchmarks/tiers.md` has simulations.
 
-The rows below an opener are tested together, and p-values are adjusted for their number by
-Benjamini and Hochberg: of the rows told apart, at most one in twenty is expected to be no worse.
-Holm's adjustment would bound the chance of a single error instead, but with ten seeds p is never
-below 2/1024, so of 26 rows or more it could tell none apart, and a table full of bad rows would
-make its good ones equal. Here bad rows make it easier for those before them, to at most `LEVEL` a
-comparison. The opener leads because it did well on these very
-seeds, which is not independent of the test. In 2,000 simulated tables of equal rows, ten seeds
-each, the luckiest row in front, a second tier opened in 6 % of those of 5 rows, 7 % of 22 and 5 %
-of 60; without an adjustment in 19, 59 and 79 %. `tests/test_tiers.py` repeats it on fewer.
-
-Benjamini & Hochberg, J. R. Stat. Soc. B 57 (1995) 289-300.
-
-Two models held against each other seed by seed: can chance have put one before the other?
-
-The test is Wilcoxon's signed-rank test in its exact conditional form. If two models do equally
-well on a stream, which of the two is the quicker on a seed is a coin's toss; so all 2^n ways of
-giving the n observed differences a sign are equally likely, and p is the share of them that are
-at least as lopsided as what was seen. Nothing is assumed of how the differences are spread.
-Ties and infinities are exact: two equal values say nothing and are left out, "never" against a
-number is a difference above all others, equal differences share their rank.
+For positions in the stream the test is Wilcoxon's signed-rank test in its exact conditional form.
+If two models do equally well on a stream, which of the two is the quicker on a seed is a coin's
+toss; so all 2^n ways of giving the n observed differences a sign are equally likely, and p is the
+share of them that are at least as lopsided as what was seen. Nothing is assumed of how the
+differences are spread. Ties and infinities are exact: two equal values say nothing and are left
+out, "never" against a number is a difference above all others, equal differences share their rank.
 
 Why not the sign test, which is as exact: of ten seeds it needs nine on one side, whatever the
 sizes. Why our own sum: scipy's exact distribution knows no ties, its asymptotic one is wrong for
 ten seeds, and its permutations take 0.1 s a pair, of which a board has thousands.
 
-What ten seeds can show is little. The smallest p is 2/1024, with all ten on one side; of
-normal differences that lie one standard deviation from 0, 78 % of samples come below 5 %, and
-28 % where it is half of one (simulated). With five seeds the smallest p is 2/32, so nothing is
-ever shown at 5 %.
+What ten seeds can show is little: the smallest p is 2/1024, with all ten on one side, so that of
+52 rows or more that share a tier none is told apart.
 
 Wilcoxon, Biometrics Bulletin 1 (1945) 80-83; the conditional form: Lehmann, Nonparametrics (1975).
+Where test outputs are at hand, `codonbench.ranking.items` has the p-values.
 """
 
 from __future__ import annotations
@@ -49,9 +40,54 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import false_discovery_control, rankdata
+from scipy.stats import rankdata
 
 _Floats = npt.NDArray[np.float64]
+
+LEVEL = 0.05
+
+FEWEST_SEEDS = 6
+"""Seeds that two rows must share: with five, p is 2/32 at the least, and above `LEVEL`."""
+
+
+def tiers(p: _Floats) -> tuple[int | None, ...]:
+    """Return the tier of each row, from 1, ascending; None for a row that was not tested.
+
+    A row is left out that cannot be tested, or not against all rows before it that are not.
+
+    Args:
+        p: Of rows in the order of ranks, shape (K, K). ``p[i, j]`` with i < j: how likely a
+            difference like theirs is between equal rows, 1 where row j is not the worse one, NaN
+            where that cannot be tested. ``p[i, i]``: NaN where row i cannot be tested at all. What
+            is below the diagonal is not looked at.
+
+    >>> tiers(np.array([[1, 0.5, 0.001], [0, 1, 0.02], [0, 0, 1]]))
+    (1, 1, 2)
+    """
+    tested: list[int] = []
+    for row in range(len(p)):
+        if not np.isnan(p[[*tested, row], row]).any():
+            tested.append(row)
+    found: list[int | None] = [None] * len(p)
+    for row, tier in zip(tested, _tiers(p[np.ix_(tested, tested)]), strict=True):
+        found[row] = int(tier)
+    return tuple(found)
+
+
+def _tiers(p: _Floats) -> npt.NDArray[np.int64]:
+    """Return the tiers of rows that were all tested against one another, shape (K,)."""
+    rows = len(p)
+    # The largest p of a row above each end against one below it, shape (K - 1,).
+    weakest = np.array([p[:end, end:].max() for end in range(1, rows)])
+    contested = rows
+    while True:
+        ends = weakest <= 2 * LEVEL / max(contested, 1)
+        tier = np.concatenate(([0], ends.cumsum()))[:rows]
+        sizes = np.bincount(tier, minlength=1)
+        left = int(sizes[sizes > 1].sum())
+        if left == contested or not left:
+            return 1 + tier
+        contested = left
 
 
 class SignedRank(NamedTuple):
@@ -98,7 +134,7 @@ def signed_rank(gaps: _Floats) -> SignedRank:
     larger = np.maximum(above, total - above)
     patterns = map(tuple, np.sort(ranks, axis=1).tolist())
     tails = [_tails(pattern)[w] for pattern, w in zip(patterns, larger.tolist(), strict=True)]
-    return SignedRank(balance=(2 * above - total) / 2, p=np.minimum(2 * np.asarray(tails), 1.0))
+    return SignedRank((2 * above - total) / 2, np.minimum(2 * np.asarray(tails, np.float64), 1.0))
 
 
 @lru_cache(maxsize=4096)
@@ -113,73 +149,35 @@ def _tails(ranks: tuple[int, ...]) -> tuple[float, ...]:
     return tuple(chance[::-1].cumsum()[::-1].tolist())
 
 
-# Tiers
+def p_by_seed(costs: Sequence[Mapping[int, float]]) -> _Floats:
+    """Return the p-values that `tiers` takes, of rows compared seed by seed, shape (K, K).
 
-LEVEL = 0.05
-
-FEWEST_SEEDS = 6
-"""Seeds that two rows must share: with five, p is 2/32 at the least, and above `LEVEL`."""
-
-_Values = npt.NDArray[np.float64]
-"""One row a model, one column a seed; NaN where a model has not run a seed."""
-
-
-def tiers(costs: Sequence[Mapping[int, float]]) -> tuple[int | None, ...]:
-    """Return the tier of each row, from 1, ascending; None for a row that was not tested.
-
-    Rows are compared over the seeds that at least half of the rows have run. A row that has not
-    run six of these has no tier and opens none, so that neither a lucky seed at the top nor ten
-    seeds that nobody else has run can keep the others in one tier. Nor has a row a tier that
-    shares fewer than six with the row that opened the one it stands in.
+    Rows are compared over the seeds that at least half of the rows have run, so that seeds that
+    nobody else has run keep nobody in one tier. A row that has not run `FEWEST_SEEDS` of these
+    cannot be tested.
 
     Args:
         costs: For each row, in the order of ranks, what it is ranked by: a value for each seed,
             lower is better (so the negative of what is better higher), infinity for "never".
     """
     values = _values(costs)
-    waiting = np.flatnonzero((~np.isnan(values)).sum(axis=1) >= FEWEST_SEEDS)
-    found: list[int | None] = [None] * len(costs)
-    tier = 0
-    while len(waiting):
-        tier += 1
-        opener, below = waiting[0], waiting[1:]
-        worse = told_apart(values[opener], values[below])
-        members = below[: int(worse.argmax()) if worse.any() else len(below)]
-        for row in (opener, *members[_shared(values[opener], values[members])]):
-            found[row] = tier
-        waiting = below[len(members) :]
-    return tuple(found)
+    there = ~np.isnan(values)
+    p = np.full((len(costs), len(costs)), np.nan)
+    for i in np.flatnonzero(there.sum(axis=1) >= FEWEST_SEEDS):
+        shared = np.flatnonzero((there[i:] & there[i]).sum(axis=1) >= FEWEST_SEEDS)
+        test = signed_rank(differences(values[i], values[i + shared]))
+        p[i, i + shared] = np.where(test.balance > 0, test.p, 1.0)
+    return p
 
 
-def _values(costs: Sequence[Mapping[int, float]]) -> _Values:
-    """Return the rows' values for the seeds that at least half of them have.
+def _values(costs: Sequence[Mapping[int, float]]) -> _Floats:
+    """Return the rows' values for the seeds that at least half of them have, NaN for none, (K, S).
 
     Half of those rows that have as many seeds as a comparison takes.
     """
     enough = [row for row in costs if len(row) >= FEWEST_SEEDS]
     ran = Counter(seed for row in enough for seed in row)
     seeds = sorted(seed for seed, rows in ran.items() if 2 * rows >= len(enough))
-    values = np.full((len(costs), len(seeds)), np.nan)
-    for i, row in enumerate(costs):
-        values[i] = [row.get(seed, np.nan) for seed in seeds]
-    return values
-
-
-def told_apart(opener: _Values, below: _Values) -> npt.NDArray[np.bool_]:
-    """Return which rows are worse than `opener` beyond what chance explains, shape (M,).
-
-    Args:
-        opener: Its values, shape (S,).
-        below: Those of the rows it is held against, shape (M, S).
-    """
-    shared = _shared(opener, below)
-    worse = np.zeros(len(below), dtype=np.bool_)
-    if shared.any():
-        test = signed_rank(differences(opener, below[shared]))
-        worse[shared] = (false_discovery_control(test.p) <= LEVEL) & (test.balance > 0)
-    return worse
-
-
-def _shared(opener: _Values, below: _Values) -> npt.NDArray[np.bool_]:
-    """Return which rows share enough seeds with `opener` to be held against it, shape (M,)."""
-    return np.asarray((~np.isnan(opener) & ~np.isnan(below)).sum(axis=1) >= FEWEST_SEEDS)
+    return np.array([[row.get(seed, np.nan) for seed in seeds] for row in costs]).reshape(
+        len(costs), len(seeds)
+    )

@@ -214,14 +214,14 @@ def _short_label(row: Row) -> str:
 
 def _value(row: Row, column: Column) -> str:
     figure = row.figure(column.metric)
-    return NONE if figure is None or figure.value is None else f"{figure.value:,.{column.digits}f}"
+    return NONE if figure is None or figure.value is None else f"{figure.value:z,.{column.digits}f}"
 
 
 def _score_text(figure: Median | Mean | None, column: Column) -> str:
     """Return ``0.648 [0.631, 0.664]``; no interval where there is no more than the value."""
     if not isinstance(figure, Mean):
         return NONE
-    value, low, high = (f"{v:,.{column.digits}f}" for v in (figure.value, figure.low, figure.high))
+    value, low, high = (f"{v:z,.{column.digits}f}" for v in (figure.value, figure.low, figure.high))
     return value if figure.low == figure.high else f"{value} [{low}, {high}]"
 
 
@@ -229,8 +229,8 @@ def _gain_text(gain: Gain | None, column: Column) -> str:
     """Return ``+0.021 [0.012, 0.030]``; nothing where it is not known."""
     if gain is None:
         return ""
-    low, high = (f"{v:,.{column.digits}f}" for v in (gain.low, gain.high))
-    return f"{gain.value:+,.{column.digits}f} [{low}, {high}]"
+    low, high = (f"{v:z,.{column.digits}f}" for v in (gain.low, gain.high))
+    return f"{gain.value:+z,.{column.digits}f} [{low}, {high}]"
 
 
 def _remarks(rows: Sequence[Row], one_device: bool) -> tuple[str, list[tuple[str, str]]]:
@@ -295,7 +295,7 @@ def rank_text(row: Row) -> str:
 def figure_text(figure: Median | Mean | None, column: Column, budget: int | None) -> str:
     """Return what a column shows; never as beyond the budget where that is what it means."""
     if isinstance(figure, Mean):
-        texts = [f"{v:,.{column.digits}f}" for v in (figure.value, figure.low, figure.high)]
+        texts = [f"{v:z,.{column.digits}f}" for v in (figure.value, figure.low, figure.high)]
         return _with_interval(texts, figure.n)
     return median_text(figure, None if column.scale == "other" else budget)
 
@@ -359,7 +359,7 @@ def _with_interval(texts: Sequence[str], n: int) -> str:
 
 def _number(value: float) -> str:
     """Return a number in full, where a reader can still count its digits."""
-    return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
+    return f"{value:z,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
 
 
 def plain(text: str, longest: int = _LONGEST) -> str:

@@ -5,8 +5,8 @@ doi 10.3389/frai.2023.1128153: a heat map of p(class | codon), redrawn three tim
 batches 3000, 6000 and 9000, and each time only in the columns of the codons that are in that one
 batch of 64. A code is deciphered when the map is complete and unequivocal. So 192 pairs an epoch
 are looked at, and a model that is always right still waits until each rare stop codon has been in
-one of those batches. With UAG, UAA and UGA at 0.57, 0.67 and 1.22 per thousand (open reading frames
-of 400 codons) that takes about 14 epochs on average.
+one of those batches. With UAG, UAA and UGA at 0.578, 0.682 and 1.240 per thousand (open reading
+frames of 400 codons) that takes about 14 epochs on average.
 """
 
 from collections.abc import Mapping

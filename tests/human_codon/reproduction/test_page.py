@@ -117,7 +117,7 @@ def test_each_row_says_how_many_seeds_it_rests_on(section, run):
     assert first == [
         *("RNN", "no weights", "7 epochs, 1,700", "Adam"),
         *("3", "9 [8 to &gt; 10]", "2,300 [2,000 to never]", "1 of 3"),
-        *("+5 [4 to never]", "earlier", "50 %"),
+        *("+5 [+4 to never]", "earlier", "50 %"),
     ]
     assert second[3:6] == ["SGD", "0", "-"]
     assert third[0] == "MLP"
@@ -131,24 +131,20 @@ def test_the_look_behind_a_published_count_is_shown(section, run):
     assert "0 of them are what had been presented" in text
 
 
-def test_the_oracle_explains_a_share_of_each_figure(section, run):
-    """At the second look of epoch 4 it prints 3 x 300 + 200 - 300 = 800 of 1,700: 47 %."""
-    text = section("instrument", run("oracle", epoch=4), run()).partition("as a share")[2]
-    assert cells(text) == [["RNN", "no weights", "47 %, 0 of 1"]]
-    assert "Inside the range of the oracle's 1 seeds on orfs.fa" in text
-    assert "as late: 0 of these 1 figures." in text
-    never = [run("oracle", seed=s, epoch=e) for s, e in enumerate([4, None, 9])]
-    text = section("instrument", *never, run()).partition("as a share")[2]
-    assert cells(text) == [["RNN", "no weights", "135 %, 2 of 3"]]  # 2,300 of 1,700
-    assert "as late: 1 of these 1 figures." in text
-
-
-def test_an_oracle_that_is_seldom_as_late_does_not_explain_a_figure(section, run):
-    """Epoch 7 is inside [4 to 9] and as late as one seed of six, where one in five is asked."""
-    seldom = [run("oracle", seed=s, epoch=e) for s, e in enumerate([4, 4, 4, 4, 4, 9])]
-    text = section("instrument", *seldom, run()).partition("as a share")[2]
-    assert cells(text) == [["RNN", "no weights", "47 %, 1 of 6"]]
-    assert "as late: 0 of these 1 figures." in text
+def test_the_oracle_explains_a_share_of_each_figure_by_its_exact_law(run, publication):
+    """Looks of 200 inputs, so that it is done in half of all streams by look 15, in epoch 5: it
+    prints 4 x 300 + 300 - 300 = 1,200 of 1,700, which is 71 %."""
+    wide = publication.instrument.model_copy(update={"frame_inputs": 200})
+    mine = publication.model_copy(update={"instrument": wide})
+    usage = {"data": "usage", "simulated": True, "epoch": 4}
+    found = build_report(mine, [run("oracle", **usage), run(**usage)])
+    done = found.references[0].done
+    assert done[14] < 0.5 <= done[15]
+    text = render_section(found, "instrument").partition("exact law")[2]
+    late, early = f"{100 * (1 - done[19]):.2g} %", f"{100 * done[20]:.2g} %"
+    assert cells(text) == [["RNN", "no weights", "71 %", late, early]]
+    assert "done by look 15 in half of all streams, in epoch 5" in text
+    assert "as late as 1 of these 1 figures" in text
 
 
 def test_a_bound_is_shown_in_inputs_and_in_epochs(section, run, bound):
@@ -178,7 +174,7 @@ def test_a_verdict_stands_beside_its_reason(section, run):
     both = [run(epoch=7), run(epoch=7, overrides=SGD)]
     text = section("verdicts", *both)
     assert "Published figures: 2 (agrees: 1, not run yet: 1)." in text
-    assert cells(text)[0][3:] == ["agrees", "inside our range in every reading"]
+    assert cells(text)[0][3:] == ["agrees", "inside our range in all 2 protocols run"]
 
 
 def test_hostile_text_shows_as_itself(report, publication, run):

@@ -112,12 +112,42 @@ def test_a_reference_may_lie_on_data_of_its_own(report, run, bound):
     assert found.dataset.source == "orfs.fa"
 
 
-def test_a_figure_is_too_early_where_even_the_kindest_bound_forbids_it(report, run, bound):
-    """Epoch 7 prints 1,700 at its second look, the 20th: 200 inputs looked at."""
-    late = run(epoch=9)
-    assert report([late, bound(low=201.0)]).cells[0].verdict.kind == "unknown"
-    short = bound(low=20.0, data="usage-mean400", options={"mean_length": 400})
-    assert report([late, bound(low=201.0), short]).cells[0].verdict.kind == "partly run"
+def test_a_figure_is_too_early_where_an_oracle_is_hardly_ever_done(report, run):
+    """Epoch 7 prints 1,700 at its second look, the 20th: 200 codons looked at, where the rarest of
+    64 has one chance in thirteen to be among them."""
+    oracle = run("oracle", epoch=9, data="usage", simulated=True)
+    early, unknown = (
+        report([run(epoch=9, data="usage", simulated=True), oracle]),
+        report([run(epoch=9), run("oracle", epoch=9)]),  # of data whose codons nobody counted
+    )
+    assert early.references[0].done[20] < 1e-4
+    assert early.cells[0].verdict.kind == "unknown"
+    assert unknown.references[0].done == ()
+    assert unknown.cells[0].verdict.kind == "partly run"
+
+
+def test_never_within_the_budget_is_held_against_what_the_oracle_leaves_open(report, run):
+    """A seed whose oracle was not done either says nothing; the others must say never."""
+    oracle = [run("oracle", seed=s, epoch=e) for s, e in enumerate([4, 4, None])]
+
+    def place(*epochs):
+        ours = [run("mlp-64", seed=s, epoch=e) for s, e in enumerate(epochs)]
+        return reading(report([*oracle, *ours]), cell=1).standings["unique"]
+
+    assert place(5, 6, None) == "later"
+    assert place(5, None, None) == "inside"
+
+
+def test_ambiguous_at_the_end_is_part_of_what_was_published(publication, run):
+    """Never deciphered, but sure of its stops at the end: that is not what was published."""
+    cells = (publication.cells[1].model_copy(update={"ambiguous": ("rivals",)}),)
+    mine = publication.model_copy(update={"cells": cells})
+
+    def place(rivals):
+        record = run("mlp-64", epoch=None, metrics={"rivals": rivals})
+        return reading(build_report(mine, [record])).standings["unique"]
+
+    assert (place(0), place(1)) == ("later", "inside")
 
 
 def test_tallies_count_cells_by_protocol_and_criterion(report, run):

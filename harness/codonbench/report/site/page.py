@@ -84,7 +84,7 @@ class PageTable(Frozen):
 
     Attributes:
         figures: Whose figures its rows have, and who explains its columns; empty for nobody.
-        columns: Its metrics: the primary one, those that break ties, and the others.
+        columns: Its metrics: the primary one, another that stands beside the name, and the rest.
         leading: How many of them stand beside the model's name.
         success: The metric that is null where a run did not succeed; empty where every run does.
         span: The metric that is also drawn on an axis, and has a restricted mean; empty for none.
@@ -163,7 +163,7 @@ def _table(
         notes=tuple(shown(note, 400) for note in table.notes),
         figures=next((row.figures for row in rows if row.figures), ""),
         columns=columns,
-        leading=1 + len(ranking.tie_breakers),
+        leading=len(_leading(ranking)),
         success=ranking.success or "",
         span=ranking.restricted_mean or "",
         rows=rows,
@@ -176,10 +176,15 @@ def _explained(tables: tuple[PageTable, ...]) -> tuple[PageTable, ...]:
     return tuple(t.model_copy(update={"figures": known.get(t.task, "")}) for t in tables)
 
 
+def _leading(ranking: Ranking) -> tuple[str, ...]:
+    """Return the metrics that stand beside a model's name."""
+    return tuple(dict.fromkeys((ranking.metric, *ranking.brief)))[:2]
+
+
 def _columns(ranking: Ranking) -> tuple[PageColumn, ...]:
-    """Return a task's columns: the primary one, those that break ties, and the others."""
-    first = (ranking.metric, *ranking.tie_breakers)
-    columns = sorted(ranking.columns, key=lambda c: (c.metric not in first, c.metric != first[0]))
+    """Return a task's columns: those that lead, the primary one first, and the others."""
+    first, primary = _leading(ranking), ranking.metric
+    columns = sorted(ranking.columns, key=lambda c: (c.metric not in first, c.metric != primary))
     return tuple(
         PageColumn(metric=c.metric, title=shown(c.title), limited=c.scale != "other")
         for c in columns

@@ -17,7 +17,7 @@ codonbench.columns = (table) => {
 
   return [
     { name: "rank", title: "#", hint: `Rank by ${title(table.columns[0]?.metric)}`, kind: "number", value: (row) => row.rank ?? null, cell: (row) => [row.rank ?? ""] },
-    has("tier") && { name: "tier", title: "Tier", hint: "Not told apart from the first row of the tier by a paired test; a dash: too few seeds to test", kind: "number", value: (row) => row.tier, cell: (row) => [row.rank == null ? "" : row.tier ?? "–"] },
+    has("tier") && { name: "tier", title: "Tier", hint: "Rows of different tiers are told apart by a paired test, each from each; a dash: too few seeds to test", kind: "number", value: (row) => row.tier, cell: (row) => [row.rank == null ? "" : row.tier ?? "–"] },
     { name: "model", title: "Model", hint: "Name, changes to it, supplier; opens its pictures", kind: "text", head: true, value: (row) => codonbench.label(row), cell: name },
     ...table.columns.slice(0, table.leading).map(metric),
     table.span && { name: "span", title: "", label: `${upper(title(table.span))}, drawn`, kind: "picture", cell: (row) => [bar(row.medians[table.span], table)] },

@@ -26,6 +26,10 @@ MOST_LUCK = 0.2
 """How often luck alone may put a figure outside our range, where that is to say that it differs."""
 
 
+TOO_EARLY = 0.05
+"""A figure is too early where an oracle is done by its look less often than this."""
+
+
 class Verdict(NamedTuple):
     """What becomes of one published figure, and why."""
 
@@ -69,6 +73,14 @@ def chance_outside(n: int) -> float:
     return min(1.0, 2 / (n + 1))
 
 
+def look_at(number: int, instrument: Instrument) -> Look:
+    """Return a look of a run, by its number from 1."""
+    epoch, frame = divmod(number - 1, len(instrument.frames))
+    presented = epoch * instrument.epoch_pairs + instrument.frames[frame]
+    printed = presented - (instrument.printed_short if epoch else 0)
+    return Look(number, printed, presented, number * instrument.frame_inputs)
+
+
 def read_off(cell: Cell, instrument: Instrument) -> Look | None:
     """Return the look in the published epoch whose printed pairs round to the published ones.
 
@@ -80,13 +92,9 @@ def read_off(cell: Cell, instrument: Instrument) -> Look | None:
     """
     if cell.epoch is None or cell.pairs is None:
         return None
-    before, published = cell.epoch - 1, cell.pairs
-    short = instrument.printed_short if before else 0
-    looks = []
-    for number, end in enumerate(instrument.frames, start=1):
-        frame = before * len(instrument.frames) + number
-        presented = before * instrument.epoch_pairs + end
-        looks.append(Look(frame, presented - short, presented, frame * instrument.frame_inputs))
+    published, last = cell.pairs, cell.epoch * len(instrument.frames)
+    numbers = range(last - len(instrument.frames) + 1, last + 1)
+    looks = [look_at(number, instrument) for number in numbers]
 
     def fits(pairs: int) -> bool:
         return abs(pairs - published) <= cell.rounded_to / 2
@@ -95,20 +103,20 @@ def read_off(cell: Cell, instrument: Instrument) -> Look | None:
     return next((look._replace(honest=honest) for look in looks if fits(look.printed)), None)
 
 
-def too_early(look: Look | None, cell: Cell, fewest: float | None) -> str:
+def too_early(look: Look | None, cell: Cell, done: float | None) -> str:
     """Return why a figure is too early for its own instrument; empty where it is not.
 
     Args:
         look: What it was read off at.
         cell: The figure.
-        fewest: Inputs that must be looked at in 95 of 100 streams until each has been seen once,
-            None where unknown. Even an oracle waits for that.
+        done: How likely it is that a model that knows everything is done by that look, None where
+            unknown.
     """
-    if look is None or cell.censored or fewest is None or look.inputs >= fewest:
+    if look is None or cell.censored or done is None or done >= TOO_EARLY:
         return ""
     return (
-        f"read off after {look.inputs:,} inputs were looked at, where even a model that knows "
-        f"everything needs more than {fewest:,.0f} in 95 streams of 100"
+        f"read off after {look.inputs:,} inputs were looked at, by when a model that knows "
+        f"everything is done with probability {done:.1g}: no complete map can be meant"
     )
 
 
@@ -137,9 +145,9 @@ def judge(standings: Standings, early: str, readings: int, seeds: int) -> Verdic
     if len(places) > 1:
         kind, reason = "unknown", _what_decides(standings)
     elif places == {"inside"}:
-        kind, reason = "agrees", "inside our range in every reading"
+        kind, reason = "agrees", f"inside our range in {_all(len(standings))}"
     else:
-        kind, reason = "differs", f"{min(places)} than all our runs in every reading"
+        kind, reason = "differs", f"{min(places)} than all our runs in {_all(len(standings))}"
     if len(standings) < readings:
         return Verdict("partly run", f"{len(standings)} of {readings} protocols run: {reason}")
     chance = chance_outside(seeds)
@@ -147,6 +155,10 @@ def judge(standings: Standings, early: str, readings: int, seeds: int) -> Verdic
         reason += f"; outside a range luck alone lies up to {100 * chance:.0f} times in 100"
         kind = kind if chance <= MOST_LUCK else "too few"
     return Verdict(kind, reason)
+
+
+def _all(readings: int) -> str:
+    return "the one protocol run" if readings == 1 else f"all {readings} protocols run"
 
 
 def _what_decides(standings: Standings) -> str:

@@ -17,7 +17,13 @@ import jinja2
 
 from codonbench.errors import StoreError
 from codonbench.report.markdown import NONE, markdown_template, name_text
-from codonbench_datasets.human_codon.reproduction.agreement import MOST_LUCK, Kind, chance_outside
+from codonbench_datasets.human_codon.reproduction.agreement import (
+    MOST_LUCK,
+    TOO_EARLY,
+    Kind,
+    chance_outside,
+    look_at,
+)
 from codonbench_datasets.human_codon.reproduction.report import EXACT, Report, Spread
 
 KINDS = {
@@ -84,6 +90,7 @@ def _template() -> jinja2.Template:
         spread=spread_text,
         whole="{:,.0f}".format,
         percent=lambda share: f"{100 * share:.0f} %",
+        chance=lambda p: f"{100 * p:.2g} %" if p < 0.995 else "100 %",
     )
 
 
@@ -123,9 +130,10 @@ def _facts(report: Report) -> dict[str, object]:
             and consumed.median
         ],
         "inputs": inputs,
-        "reached": [
-            c.cell for c in report.cells if c.cell.pairs is not None and not c.cell.censored
-        ],
+        "look_at": lambda number: look_at(number, instrument),
+        "epoch_of": lambda look: math.ceil(look / len(instrument.frames)),
+        "too_early": TOO_EARLY,
+        "reached": [c for c in report.cells if c.look is not None and not c.cell.censored],
     }
 
 

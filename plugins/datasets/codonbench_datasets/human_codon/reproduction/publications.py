@@ -43,6 +43,8 @@ class Cell(Frozen):
         pairs: The published cumulated pairs; None where none are given.
         rounded_to: What `pairs` are rounded to.
         censored: Whether the publication says that it was not deciphered within its budget.
+        ambiguous: Of a censored figure, where the publication says that something was ambiguous at
+            the end of the budget: metrics of which one at least is above 0 then.
         remark: What must be known beside it.
         readings: How to repeat it.
     """
@@ -54,6 +56,7 @@ class Cell(Frozen):
     pairs: PositiveInt | None = None
     rounded_to: PositiveInt = 1
     censored: bool = False
+    ambiguous: tuple[MetricName, ...] = ()
     remark: str = Field(default="", max_length=400)
     readings: tuple[Reading, ...] = Field(min_length=1)
 
@@ -61,6 +64,8 @@ class Cell(Frozen):
     def _has_a_figure(self) -> Self:
         if self.epoch is None and not self.censored:
             raise ValueError("give an epoch, or censored = true where there is none")
+        if self.ambiguous and not self.censored:
+            raise ValueError("ambiguous says more of a censored figure; give censored = true")
         if self.pairs is not None and self.epoch is None:
             raise ValueError("pairs need the epoch that they were read off in")
         protocols = [reading.protocol for reading in self.readings]

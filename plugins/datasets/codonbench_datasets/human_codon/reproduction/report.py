@@ -6,7 +6,6 @@ only those of one comparability key, so that a cell is never mixed from two kind
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from codonbench_datasets.human_codon.reproduction.agreement import (
     standing,
     too_early,
 )
+from codonbench_datasets.human_codon.reproduction.law import codon_frequencies, done_by_look
 from codonbench_datasets.human_codon.reproduction.publications import (
     Cell,
     Publication,
@@ -74,14 +74,6 @@ class Spread:
         median = middle.value if middle else None
         return cls(median, low, high, len(values), never, tuple(values))
 
-    def beside(self, published: float | None) -> Standing:
-        """Return where a figure lies beside these; see `agreement.standing`."""
-        return standing(published, [self.low, self.high])
-
-    def as_late(self, epoch: int | None) -> int:
-        """Return how many seeds are at an epoch or later; never is later."""
-        return sum(v is None or v >= (epoch or math.inf) for v in self.values)
-
 
 @dataclass(frozen=True)
 class Runs:
@@ -124,12 +116,28 @@ class CellReport:
 
 @dataclass(frozen=True)
 class ReferenceReport:
-    """A reference row; `quantiles` in pairs by name (mean, low, median, high), for a bound."""
+    """A reference row.
+
+    Attributes:
+        quantiles: For a bound, in pairs, by name (mean, low, median, high).
+        done: For an oracle, how likely it is to be done by each look, from 0; empty where the
+            codons' frequencies are not known.
+    """
 
     reference: ReferenceRow
     dataset: DatasetFacts | None
     runs: Runs
     quantiles: Mapping[str, float | None]
+    done: tuple[float, ...] = ()
+
+    def as_late(self, look: int) -> float:
+        """Return how likely an oracle is to be done at a look or later."""
+        return 1 - self.done[look - 1]
+
+    @property
+    def median_look(self) -> int | None:
+        """The first look by which an oracle is done with probability one half; None for none."""
+        return next((look for look, p in enumerate(self.done) if p >= 0.5), None)
 
 
 @dataclass(frozen=True)
@@ -186,8 +194,8 @@ def build_report(
     """
     rows = _Rows(publication, found, data)
     references = tuple(rows.reference(reference) for reference in publication.references)
-    lows = [low for r in references if (low := r.quantiles.get("low")) is not None]
-    cells = tuple(rows.cell(cell, min(lows, default=None)) for cell in publication.cells)
+    laws = [r.done for r in references if r.done]
+    cells = tuple(rows.cell(cell, laws) for cell in publication.cells)
     return Report(
         publication=publication,
         dataset=rows.runs[0].dataset if rows.runs else None,
@@ -289,32 +297,62 @@ class _Rows:
             self._exclude(name, reason)
         return [] if chosen is None else [r for _, r in sorted(by_source[chosen].items())]
 
-    def cell(self, cell: Cell, fewest: float | None) -> CellReport:
-        """Return a published figure's report; `fewest` as in `agreement.too_early`."""
+    def cell(self, cell: Cell, laws: Sequence[Sequence[float]]) -> CellReport:
+        """Return a published figure's report.
+
+        Args:
+            cell: The figure.
+            laws: How likely an oracle is to be done by each look, on each of the data known.
+        """
         readings = []
         for reading in cell.readings:
             records = self._counted(self.rows.get(_row(reading.model, reading.overrides), []))
             runs = self._summary(records, self.oracle)
-            standings = {c: standing(cell.figure, s.values) for c, s in runs.epochs.items()}
+            standings = {c: self._standing(cell, c, records) for c in runs.epochs}
             readings.append(ReadingReport(reading, runs, standings))
         look, run = read_off(cell, self.instrument), [r for r in readings if r.standings]
         verdict = judge(
             {r.reading.protocol: r.standings for r in run},
-            too_early(look, cell, fewest),
+            too_early(look, cell, max((law[look.frame] for law in laws if look), default=None)),
             len(readings),
             min((len(r.runs.seeds) for r in run), default=0),
         )
         return CellReport(cell, look, tuple(readings), verdict)
 
+    def _standing(self, cell: Cell, criterion: str, records: Sequence[RunRecord]) -> Standing:
+        """Return where a figure lies beside a row's seeds.
+
+        A censored figure is "never". A seed says so where its run never got there although the
+        oracle did on the same stream, and where it ended as ambiguous as the publication says;
+        seeds whose oracle never got there say nothing.
+        """
+        name = f"{self.instrument.epoch}_{criterion}"
+        if not cell.censored:
+            return standing(cell.figure, [r.metrics.get(name) for r in records])
+        last = self.publication.budget_epochs
+        ours = [
+            last if cell.ambiguous and not _ambiguous(r, cell.ambiguous) else r.metrics.get(name)
+            for r in records
+            if self.oracle.get(r.seed, last) is not None
+        ]
+        return standing(None, ours) if ours else "inside"
+
     def reference(self, reference: ReferenceRow) -> ReferenceReport:
         """Return a reference row, on the report's data or on those that its options name."""
         records = self._counted(self._of(reference))
+        done: tuple[float, ...] = ()
+        if reference.role == "oracle" and records:
+            mean_length = records[0].run_spec.task_options.get("mean_length")
+            frequencies = codon_frequencies(records[0].dataset, mean_length)
+            if frequencies is not None:
+                done = done_by_look(frequencies, self.instrument, self.publication.budget_epochs)
         quantiles = reference.quantiles.model_dump() if reference.quantiles and records else {}
         return ReferenceReport(
             reference=reference,
             dataset=records[0].dataset if records else None,
             runs=self._summary(records, {}),
             quantiles={part: records[0].metrics.get(name) for part, name in quantiles.items()},
+            done=done,
         )
 
     def _summary(self, records: Sequence[RunRecord], oracle: Mapping[int, float | None]) -> Runs:
@@ -349,6 +387,11 @@ def _options(record: RunRecord) -> dict[str, Any]:
 def _row(model: str, overrides: Mapping[str, Any]) -> tuple[str, str]:
     """Return what makes two runs belong to one reading."""
     return model, canonical_json(dict(overrides))
+
+
+def _ambiguous(record: RunRecord, metrics: Sequence[str]) -> bool:
+    """Return whether a metric is above 0 at the end of a run."""
+    return any((record.metrics.get(name) or 0) > 0 for name in metrics)
 
 
 def _exact(records: Sequence[RunRecord], name: str) -> Spread | None:
