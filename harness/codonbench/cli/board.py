@@ -31,8 +31,8 @@ from codonbench.ranking.board import (
     Table,
     board_with_outputs,
     build_board,
-    official_tables,
     merit,
+    official_tables,
 )
 from codonbench.ranking.items import gather_tested
 from codonbench.ranking.statistics import Mean, Median
