@@ -75,6 +75,7 @@ def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path):
     ran = bench("run", "--model", "flat", "--plugin", "flat.py", "--data", "mine.csv")
     assert ran.code == 2
     assert "onehot_flat" in ran.err
+    assert "30 to 40 letters" in ran.err
     assert not (tmp_path / "runs").exists()
 
 

@@ -131,7 +131,7 @@ FLIPPED[-6] ^= 1
         (bytes(FLIPPED), "damaged or cut short"),
         (b"\x1f\x8bjunk", "damaged or cut short"),
         (b"PK\x03\x04\x00\x00", "zip archive"),
-        (">a\nATG\n".encode("utf-16"), "neither text nor gzip"),
+        (">a\nATG\n".encode("utf-16"), "in plain text"),
         (b">a\nATG\nAT\x00G\n", r"line 3 of .* holds byte 0x00"),
         (b">a\r\nATG\r\n>b\r\n\r\nAT7G\r\n", r"line 5 of .* holds '7'"),
         (b">a\nATG>b\n", r"line 2 of .* holds '>'"),
@@ -163,8 +163,6 @@ def test_missing_file_folder_and_pipe(tmp_path: Path, monkeypatch: pytest.Monkey
         read_fasta("./no.fa")  # named as given
     with pytest.raises(DataError, match="is a folder"):
         read_fasta(".")
-    with pytest.raises(DataError, match="cannot read"):
-        read_fasta("a\0b")
     os.mkfifo("pipe")
     with pytest.raises(DataError, match="is not a regular file"):
         read_fasta("pipe")

@@ -71,8 +71,10 @@ def canonical(name: str, view: TaskView) -> str:
             own = f"{word}_{name.removeprefix(generic)}"
     offered = available(view)
     if own not in offered:
+        lengths = f", whose items have {view.min_length:,} to {view.max_length:,} letters"
+        why = lengths if own.endswith("_flat") and view.min_length < view.max_length else ""
         raise ConfigError(
-            f"encoding {name!r} is not offered by task {view.task!r}; "
+            f"encoding {name!r} is not offered by task {view.task!r}{why}; "
             f"it offers {', '.join(offered)}"
         )
     return own

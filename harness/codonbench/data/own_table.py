@@ -35,9 +35,10 @@ from codonbench.contracts.task import DNA, PROTEIN, RNA
 from codonbench.data.compression import faults_named, open_text
 from codonbench.data.splits import TEST_SHARE, VALIDATION_SHARE, completed
 from codonbench.data.table import Table, read_table
-from codonbench.data.table_files import SUFFIXES, TableFiles, find_files
+from codonbench.data.table_files import TableFiles, find_files
 from codonbench.data.table_formats import (
     DELIMITED,
+    FASTA,
     PARQUET,
     SPLIT_NAMES,
     fields,
@@ -310,11 +311,9 @@ def _read(files: TableFiles, description: TableDescription) -> tuple[Guess, Tabl
 def _name(data: str, files: TableFiles) -> str:
     """Return the name of a task after its file or folder, less what tells splits apart."""
     path = Path(data) if Path(data).is_dir() else files.first
-    name = path.resolve().name.lower()
-    for suffix in sorted(SUFFIXES, key=len, reverse=True):
-        if name.endswith(suffix):
-            name = name.removesuffix(suffix)
-            break
+    name = unpacked_name(path.resolve())
+    for suffix in (*DELIMITED, *FASTA, *PARQUET):
+        name = name.removesuffix(suffix)
     if files.by_split and not Path(data).is_dir():
         words = re.split(r"([._-])", name)
         name = "".join(word for word in words if word not in SPLIT_NAMES)
