@@ -272,7 +272,7 @@ def keeps_rows_apart(subject: Subject) -> Verdict:
     if trouble:
         return passed(f"not claimed, rightly: {trouble}")
     return passed(
-        "not claimed, but true as far as was seen: row_independent=True in its ModelInfo lets a "
+        "not claimed, but true as far as was seen: row_independent=True lets a "
         "faster engine train it"
     )
 
