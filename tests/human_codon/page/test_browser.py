@@ -144,6 +144,16 @@ def test_nothing_is_wider_than_the_window(visit, codons, viewport):
         assert place["x"] + place["width"] <= viewport["width"]
 
 
+def test_a_laptop_shows_each_column_that_ranks_and_a_tick_the_rest(visit, codons):
+    page = visit(codons.site, {"width": 1366, "height": 768}).open()
+    width = "(box => box.scrollWidth - box.clientWidth)(document.querySelector('.scroll'))"
+    assert page.evaluate(width) == 0
+    assert page.is_visible('th[data-column="pairs_consumed"]')
+    assert not page.is_visible('th[data-column="confident_pairs"]')
+    page.check("#pick-columns")
+    assert page.is_visible('th[data-column="confident_pairs"]')
+
+
 def test_sorting_by_a_column_goes_up_then_down_and_never_is_last(visit, shelf, base, rename):
     values = {0: 640, 1: None, 2: 64, 3: 9_000}
     records = many(base, rename, 4, 1, lambda m, s: values[m])
