@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ class Table:
     kind: TargetKind = "classes"
     weights: npt.NDArray[np.float32] | None = None
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """SHA-256 (hex) of the content: letters, offsets, targets, classes, splits and groups.
 

@@ -111,9 +111,9 @@ def read_chunks(
                     "with the names of the columns"
                 )
         place = {name: i for i, name in enumerate(names)}
-        for batch in _batches(records, min(rows, MOST_ROWS)):
-            cells = {name: [row[place[name]].strip() for _, row in batch] for name in asked}
-            yield Chunk(path, cells, array("q", [line for line, _ in batch]), head)
+        for lines, held in _batches(records, min(rows, MOST_ROWS)):
+            cells = {name: [row[place[name]].strip() for row in held] for name in asked}
+            yield Chunk(path, cells, lines, head)
 
 
 Records = Iterator[tuple[int, list[str]]]
@@ -126,17 +126,18 @@ def _records(path: Path, columns: Sequence[str] | None = None) -> Records:
     return _fasta_records(path) if kind_of(path) == "fasta" else _delimited_records(path)
 
 
-def _batches(records: Records, rows: int) -> Iterator[list[tuple[int, list[str]]]]:
-    """Yield records, at most so many rows together, and so many bytes."""
-    batch, size = list[tuple[int, list[str]]](), 0
-    for record in records:
-        batch.append(record)
-        size += sum(map(len, record[1])) + _STRING_BYTES * len(record[1])
-        if size > _CHUNK_BYTES or len(batch) >= rows:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def _batches(records: Records, rows: int) -> Iterator[tuple[array[int], list[tuple[str, ...]]]]:
+    """Yield lines and cells of records, at most so many rows together, and so many bytes."""
+    lines, held, size = array("q"), list[tuple[str, ...]](), 0
+    for line, cells in records:
+        lines.append(line)
+        held.append(tuple(cells))  # lists, many at a time, keep the garbage collector busy
+        size += sum(map(len, cells)) + _STRING_BYTES * len(cells)
+        if size > _CHUNK_BYTES or len(held) >= rows:
+            yield lines, held
+            lines, held, size = array("q"), [], 0
+    if held:
+        yield lines, held
 
 
 # CSV and TSV
@@ -144,31 +145,39 @@ def _batches(records: Records, rows: int) -> Iterator[list[tuple[int, list[str]]
 
 def _delimited_records(path: Path) -> Records:
     with open_text(path) as file:
-        passed, first = 0, file.readline()
+        line, first = 1, file.readline()
         while first and (not first.strip() or first.startswith("#")):  # comments
-            passed, first = passed + 1, file.readline()
+            line, first = line + 1, file.readline()
         if not first:
             raise DataError(f"{path}: empty; expected a header with the names of the columns")
-        csv.field_size_limit(_LONGEST_CELL)
         separator = max("\t,;", key=first.count)
-        reader = csv.reader(chain([first], file), delimiter=separator, strict=True)
-        line, names = passed + 1, list[str]()
-        try:
-            for cells in reader:
-                if not names:
-                    names = [name.strip() for name in cells]
-                    yield line, names
-                elif any(map(str.strip, cells)):
-                    if len(cells) != len(names):
-                        raise DataError(
-                            f"{path}, line {line}: {len(cells)} of {len(names)} cells that the "
-                            "header has; quote a cell that holds the separator"
-                        )
-                    yield line, cells
-                line = passed + reader.line_num + 1
-        except csv.Error as error:
-            why = "a quote that opens here is not closed" if "end of data" in str(error) else error
-            raise DataError(f"{path}, line {line}: {why}; quote cells as in CSV") from error
+        width = 0
+        for text in chain([first], file):
+            cells, lines = text.rstrip("\r\n").split(separator), 1
+            if '"' in text:  # a quoted cell may hold separators and line ends
+                cells, lines = _quoted(f"{path}, line {line}", chain([text], file), separator)
+            if not width:
+                width = len(cells)
+                yield line, [name.strip() for name in cells]
+            elif any(map(str.strip, cells)):
+                if len(cells) != width:
+                    raise DataError(
+                        f"{path}, line {line}: {len(cells)} of {width} cells that the header has; "
+                        "quote a cell that holds the separator"
+                    )
+                yield line, cells
+            line += lines
+
+
+def _quoted(place: str, lines: Iterator[str], separator: str) -> tuple[list[str], int]:
+    """Return the cells of the row that some lines begin with, and how many lines it takes."""
+    csv.field_size_limit(_LONGEST_CELL)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    try:
+        return next(reader), reader.line_num
+    except csv.Error as error:
+        why = "a quote that opens here is not closed" if "end of data" in str(error) else error
+        raise DataError(f"{place}: {why}; quote cells as in CSV") from error
 
 
 # FASTA
