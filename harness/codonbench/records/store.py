@@ -51,6 +51,8 @@ _EXTRA = "array_"  # before the names of the protocol's own
 _MOST_SAID = MAX_BYTES // 2
 """Bytes of what is known of a record before its run; metrics and last words are to come."""
 
+_UNREADABLE = "its record could not be read again:"
+
 _MOST = 1 << 30
 """Bytes once unpacked: 200,000 snapshots of 64 items. A file may hold a thousand times its size."""
 
@@ -281,11 +283,9 @@ def insist_on_storable(owner: str, content: Mapping[str, Any]) -> None:
         json.dumps(decoded(text), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         half = ascii(error.object[error.start])
-        raise ConfigError(
-            f"{owner} says what no record can hold: {half}, half of a surrogate pair"
-        ) from error
+        raise ConfigError(f"{owner}: {_UNREADABLE} holds {half}, half a surrogate pair") from error
     except (StoreError, ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{owner} says what no record can hold: it {error}") from error
+        raise ConfigError(f"{owner}: {_UNREADABLE} {error}") from error
 
 
 def amend_record(path: Path, record: RunRecord, changes: Mapping[str, Any]) -> None:
