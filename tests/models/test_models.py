@@ -144,8 +144,10 @@ def test_reference_rows_are_set_apart() -> None:
     assert not contestants & references
 
 
-@pytest.mark.parametrize("name", registered())
-def test_every_hyperparameter_is_described(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [n for n, cls in registered().items() if cls.info.authors == ("codonbench",)]
+)
+def test_every_hyperparameter_of_ours_is_described(name: str) -> None:
     for field, info in registered()[name].Config.model_fields.items():
         assert info.description, field
 
