@@ -404,7 +404,6 @@ def test_an_honest_guesser_is_below_the_bound(toys, seed):
     record, _ = toys.run("frequency-guess", task="human-codon", pairs=70_000, seeds=(seed,))
     assert record.metrics["excess_pairs"] < 0
     assert record.metrics["sustained_pairs"] is not None
-    assert "guessing by class frequency" in record.flags[0]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])

@@ -199,13 +199,14 @@ def test_the_published_table_is_there_row_by_row_with_its_whole_budget():
     rows = {(r.model, *sorted(r.overrides.items())) for r in requests}
     recurrent = ["rnn-64", "rnn-64-weighted", "rnn-256", "rnn-256-weighted", "gru-64", "lstm-64"]
     embeddings = ["embedding10-relu", "embedding2-tanh"]
-    linear = ["mlp-64", "mlp-64-12bit", "mlp-64x1024"]
-    published = [*linear, *embeddings, *recurrent]
+    one_layer = ["mlp-64", "mlp-64-12bit"]
+    published = [*one_layer, "mlp-64x1024", *embeddings, *recurrent]
     published += [f"{model}-weighted" for model in embeddings]
     weighted = [model for model in published if model.endswith("-weighted")]
     sgd, by_sum = ("optimizer", "sgd"), ("class_weights", "sum")
     assert rows == {(model,) for model in published} | {
-        *((model, sgd) for model in (*linear, *recurrent)),
+        *((model, sgd) for model in (*one_layer, *recurrent)),
+        ("mlp-64", ("learning_rate", "0.005"), sgd),
         *((model, by_sum) for model in weighted),
         *((model, by_sum, sgd) for model in weighted if model in recurrent),
         *((model,) for model in ("oracle", "bound", "count-table", "untrained")),
