@@ -174,7 +174,7 @@ def test_a_verdict_stands_beside_its_reason(section, run):
     both = [run(epoch=7), run(epoch=7, overrides=SGD)]
     text = section("verdicts", *both)
     assert "Published figures: 2 (agrees: 1, not run yet: 1)." in text
-    assert cells(text)[0][3:] == ["agrees", "inside our range in all 2 protocols run"]
+    assert cells(text)[0][3:] == ["agrees", "inside our range in each of the 2 protocols run"]
 
 
 def test_hostile_text_shows_as_itself(report, publication, run):

@@ -158,7 +158,7 @@ def judge(standings: Standings, early: str, readings: int, seeds: int) -> Verdic
 
 
 def _all(readings: int) -> str:
-    return "the one protocol run" if readings == 1 else f"all {readings} protocols run"
+    return "the one protocol run" if readings == 1 else f"each of the {readings} protocols run"
 
 
 def _what_decides(standings: Standings) -> str:
