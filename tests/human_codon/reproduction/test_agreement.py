@@ -135,7 +135,12 @@ LUCK = "outside a range luck alone lies up to 20 times in 100"
     [
         ({}, "", "not run", "no run with the whole budget is recorded"),
         ({}, "too soon", "not run", "no run with the whole budget is recorded"),
-        ({"Adam": ALL, "SGD": ALL}, "", "agrees", "inside our range in each of the 2 protocols run"),
+        (
+            {"Adam": ALL, "SGD": ALL},
+            "",
+            "agrees",
+            "inside our range in each of the 2 protocols run",
+        ),
         (
             {"Adam": LATER, "SGD": LATER},
             "",
