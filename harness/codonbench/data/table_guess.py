@@ -28,7 +28,9 @@ WEIGHT_NAMES = ("weight", "weights", "sample_weight")
 SPLIT_COLUMNS = ("split", "set", "partition", "subset", "fold")
 """What columns may be called, in either case, the likeliest first."""
 
-_KNOWN_NAMES = {*SEQUENCE_NAMES, *TARGET_NAMES, *GROUP_NAMES, *SPLIT_COLUMNS, *ID_NAMES}
+_KNOWN_NAMES = {
+    *(*SEQUENCE_NAMES, *TARGET_NAMES, *GROUP_NAMES, *SPLIT_COLUMNS, *ID_NAMES, *WEIGHT_NAMES)
+}
 
 _SAMPLE = 200
 _BASES = 0.8  # of the letters, where the sequences are DNA or RNA
