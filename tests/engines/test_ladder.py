@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import codonbench
 from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.data.stream import Batch
 from codonbench.engines.blocks import Blocks
@@ -440,3 +441,8 @@ def test_a_cuda_graph_learns_what_the_reference_learns_and_repeats_to_the_bit(to
     assert first.metrics["test_accuracy"] == pytest.approx(
         reference.metrics["test_accuracy"], abs=0.1
     )
+
+
+def test_the_last_of_many_seeds_goes_on_alone_to_its_end(tmp_path):
+    records = codonbench.run("mlp-64", seeds="0-9", results=tmp_path, workers=0)
+    assert [(record.status, record.error) for record in records] == [("done", None)] * 10

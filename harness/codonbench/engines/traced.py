@@ -168,7 +168,7 @@ def train_together(
                     members = [members[i] for i in running]
                     ahead = [ahead[i] for i in running]
                 waited = 0
-            look(members[running[0]].position, engine.flats)
+            look(next(feed for feed in members if not feed.over).position, engine.flats)
             checkpointer.offer(members, engine.state)
             ready = supplied(members)
             if not ready:  # the budget is spent: no next step has the last probe's logits
