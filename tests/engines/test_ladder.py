@@ -444,5 +444,5 @@ def test_a_cuda_graph_learns_what_the_reference_learns_and_repeats_to_the_bit(to
 
 
 def test_the_last_of_many_seeds_goes_on_alone_to_its_end(tmp_path):
-    records = codonbench.run("mlp-64", seeds="0-9", results=tmp_path, workers=0)
-    assert [(record.status, record.error) for record in records] == [("done", None)] * 10
+    records = codonbench.run("mlp-64", seeds="5-9", results=tmp_path, workers=0)
+    assert [(record.status, record.error) for record in records] == [("done", None)] * 5
