@@ -35,6 +35,7 @@ def test_these_names_are_public_and_no_others():
         "TrainingSet",
         "Trajectory",
         "__version__",
+        "audit_data",
         "board",
         "estimator",
         "hookimpl",

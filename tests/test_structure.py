@@ -22,6 +22,7 @@ FOLDERS = (
     "audit",
     "report",
     "execution",
+    "leakage",
     "ranking",
     "scoring",
     "engines",

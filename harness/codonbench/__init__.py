@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codonbench.api import board, run
+    from codonbench.api import audit_data, board, run
     from codonbench.contracts import (
         NOT_MEASURED,
         BaseConfig,
@@ -83,6 +83,7 @@ __all__ = [
     "TrainingSet",
     "Trajectory",
     "__version__",
+    "audit_data",
     "board",
     "estimator",
     "hookimpl",
@@ -93,6 +94,7 @@ __all__ = [
 
 _HOMES = {
     "RunRecord": "contracts.run_record",
+    "audit_data": "api",
     "board": "api",
     "estimator": "contracts.from_function",
     "hookimpl": "plugins.hookspecs",

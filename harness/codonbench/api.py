@@ -18,10 +18,19 @@ from codonbench.contracts import Reference
 from codonbench.contracts.run_record import Confinement
 from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, configure
 from codonbench.data.cache import cache_folder, is_offline
+from codonbench.data.own_table import is_table
 from codonbench.errors import ConfigError
 from codonbench.execution.machine import Terms, cores, note_facts, nvidia_is_visible
 from codonbench.execution.pool import WorkerPool
-from codonbench.execution.run import Job, Outcome, Train, prepare, run_all, train_here
+from codonbench.execution.run import (
+    Job,
+    Outcome,
+    Train,
+    prepare,
+    run_all,
+    task_and_data,
+    train_here,
+)
 from codonbench.plugins import discovery
 from codonbench.plugins.beside import parts_of
 from codonbench.plugins.entries import ModelClass
@@ -36,6 +45,8 @@ if TYPE_CHECKING:
 
     from codonbench.execution.sandbox import Sandbox
     from codonbench.execution.worker import File
+    from codonbench.leakage.audit import Subject
+    from codonbench.leakage.verdict import DataAudit
     from codonbench.ranking.board import Board
 
 
@@ -358,6 +369,76 @@ def board(*folders: str | Path) -> Board:
     )
     everything = [record for records in found.values() for record in records]
     return PrintedBoard(**dict(build_board(everything, registry.known_tasks, tested)))
+
+
+def audit_data(
+    *data: str | Path | DataFrame,
+    task_options: Mapping[str, str] | None = None,
+    plugin: str | Path | Iterable[str | Path] = (),
+    offline: bool = False,
+) -> DataAudit:
+    """Return what a score on some data is worth: copies across splits, and rules without a model.
+
+    Args:
+        data: A task's name; or a table, as a path or a pandas table; or the tables of two or three
+            splits: training, perhaps validation, test.
+        task_options: Fields of the table, or options of the task.
+        plugin: Python files that register more plugins.
+        offline: Forbid network access.
+
+    Raises:
+        UsageError: The data are missing or unusable, or no test items stand apart.
+    """
+    from codonbench.leakage.audit import audited
+
+    files = [plugin] if isinstance(plugin, str | Path) else plugin
+    registry = _load(tuple(map(Path, files)), (), own_only=False)
+    with TemporaryDirectory() as folder:
+        paths = []
+        for i, each in enumerate(data):
+            path = each if isinstance(each, str | Path) else Path(folder, f"frame{i}.csv")
+            if not isinstance(each, str | Path):
+                each.to_csv(path, index=False)
+            paths.append(str(path))
+        subject = subject_of(paths, task_options or {}, registry, None, is_offline(offline))
+        return audited(subject, cache_folder())
+
+
+def subject_of(
+    data: Sequence[str],
+    overrides: Mapping[str, str],
+    registry: Registry,
+    at: str | None,
+    offline: bool,
+) -> Subject:
+    """Return data to be audited.
+
+    Args:
+        data: A task's name, a table, or two or three tables: training, validation, test.
+        overrides: Options of the task, or fields of the table, as text.
+        registry: The plugins.
+        at: Where a task's data are; its default where it is None.
+        offline: Forbid network access.
+
+    Raises:
+        UsageError: The data are missing or unusable.
+    """
+    from codonbench.leakage.audit import Subject
+    from codonbench.leakage.subjects import table_subject
+
+    if not 1 <= len(data) <= 3:
+        raise ConfigError(f"{len(data)} tables; give a task, or one to three tables of its splits")
+    first = data[0]
+    if len(data) > 1:
+        names = ("train", "test") if len(data) == 2 else ("train", "validation", "test")
+        named = ",".join(f"{name}={path}" for name, path in zip(names, data, strict=True))
+        return table_subject(named, overrides, registry.metrics_of)
+    if first not in registry.tasks and (is_table(first) or Path(first).exists()):
+        return table_subject(first, overrides, registry.metrics_of)
+    asked = {"task": first, "data": at, "task_overrides": dict(overrides), "offline": offline}
+    request = configure(RunRequest, {"model": "any", **asked}, {}, "codonbench.audit_data")
+    registry.task(first)
+    return Subject(task_and_data(request, registry, cache_folder())[2], {})
 
 
 def _check(further: Mapping[str, Any], given: bool, file: Path | None) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.text import Text
 
 from codonbench.cli.console import new_table, output, say
@@ -24,6 +25,7 @@ from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.data.cache import cache_folder
 from codonbench.errors import StaleError, StoreError, UsageError
+from codonbench.leakage.verdict import DataAudit
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
     Board,
@@ -69,8 +71,9 @@ def leaderboard(
     Each task says how its rows are ranked: records of a task that is not
     installed are not counted.
     """
-    _, _, board, outputs = _board(results, plugin, plugins_dir)
-    wanted = _files(board, board_folder(results) if out is None else out)
+    folder = board_folder(results) if out is None else out
+    _, _, board, outputs = _board(results, plugin, plugins_dir, folder)
+    wanted = _files(board, folder)
     stale = [path for path, content in wanted.items() if _content(path) != content]
     _refuse_stale([*outputs, *stale], f"leaderboard --results {results}", check)
     for path, content in {**outputs, **{path: wanted[path] for path in stale}}.items():
@@ -112,7 +115,7 @@ def site(
     committed files only.
     """
     folder = board_folder(results) / "site" if out is None else out
-    found, registry, board, _ = _board(results, plugin, plugins_dir)
+    found, registry, board, _ = _board(results, plugin, plugins_dir, folder.parent)
     runs, figures = files.runs_by_id(found), all_figures(registry)
     old = files.committed_rows(folder, figures)
     if check:
@@ -138,11 +141,13 @@ def site(
 
 
 def _board(
-    results: Path, plugin: list[Path] | None, plugins_dir: list[Path] | None
+    results: Path, plugin: list[Path] | None, plugins_dir: list[Path] | None, folder: Path
 ) -> tuple[list[RunRecord | BadRecord], Registry, Board, dict[Path, bytes | None]]:
     """Return what is in a results folder, the plugins, and the board; say what is not counted.
 
-    Last come the files of test outputs that are to change: their content, None to delete them.
+    Tables of data whose audit lies in a folder ``audits`` beside the board, as ``bench audit-data
+    --json`` prints it, say its verdict first. Last come the files of test outputs that are to
+    change: their content, None to delete them.
     """
     store = Store(results)
     store.insist_on_folder()
@@ -151,7 +156,27 @@ def _board(
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
-    return found, registry, board, outputs
+    return found, registry, _with_audits(board, folder / "audits"), outputs
+
+
+def _with_audits(board: Board, folder: Path) -> Board:
+    """Return a board whose tables note first what the audits in a folder say of their data."""
+    notes = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            audit = DataAudit.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise StoreError(
+                f"{path}: no audit of data; make it with 'bench audit-data --json'"
+            ) from error
+        notes[audit.checksum] = f"Data audit: {audit.line}."
+    tables = tuple(
+        table.model_copy(update={"notes": (notes[table.data_checksum], *table.notes)})
+        if table.data_checksum in notes
+        else table
+        for table in board.tables
+    )
+    return board.model_copy(update={"tables": tables})
 
 
 def _refuse_stale(stale: Sequence[Path], command: str, check: bool) -> None:

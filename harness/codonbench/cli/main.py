@@ -49,6 +49,7 @@ SUMMARIES = {
     "ls": "List models, tasks, metrics, or the rows of the official board.",
     "plugins": "List every plugin that loaded and every one that did not; exit 1 if any did not.",
     "data": "Download sequences, list them, check them.",
+    "audit-data": "Say what a score on some data is worth: copies, and rules that need no model.",
 }
 """Our own commands, in the order of the help, which says this of them and imports none."""
 
@@ -147,7 +148,9 @@ def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:
     found = {
         name: EntryPoint(
             name,
-            f"codonbench.cli.{homes.get(name, name)}:{'app' if name == 'data' else name}",
+            f"codonbench.cli.{homes.get(name, name)}:{'app' if name == 'data' else name}".replace(
+                "-", "_"
+            ),
             GROUP,
         )
         for name in SUMMARIES

@@ -95,6 +95,7 @@ def run(
     ctx.with_resource(terminal_kept())  # before workers inherit it
     executor = Executor(options, request, load_plugins, selection())
     ctx.call_on_close(executor.close)
+    from codonbench.cli.audit_data import remark_on_data
     from codonbench.cli.progress import RunDisplay
     from codonbench.records.store import Store
 
@@ -105,6 +106,8 @@ def run(
     def run_one(request: RunRequest) -> Iterator[Outcome]:
         with messages().status("reading the data"):
             job = executor.prepare(request)
+        if not as_json and (remark := remark_on_data(job)):
+            say(remark)
         yield from executor.outcomes(job, request, follow)
 
     entries = []

@@ -80,7 +80,8 @@ def find_files(data: str, folder: Path = Path()) -> TableFiles:
     """Return the files that ``--data`` means.
 
     That is one file; a folder with one file a split, called for it; or several files with commas
-    between them, one a split by its name, or a FASTA file and a table of its labels.
+    between them, one a split by its name, or by what stands before it, ``train=a.csv,test=b.csv``;
+    or a FASTA file and a table of its labels.
 
     Args:
         data: What was given.
@@ -94,11 +95,15 @@ def find_files(data: str, folder: Path = Path()) -> TableFiles:
         stems = ((path, *path.name.partition(".")) for path in sorted(whole.iterdir()))
         paths = [p for p, stem, *end in stems if stem in SPLIT_NAMES and "".join(end) in SUFFIXES]
         return TableFiles(_by_split(paths, whole, ("train", "test")))
+    said = [part.strip().partition("=") for part in data.split(",")]
+    named = all(name in SPLIT_NAMES and path for name, _, path in said)
     # A comma may be part of a name.
     parts = [data] if whole.exists() else filter(None, map(str.strip, data.split(",")))
-    paths = [folder / part for part in parts]
+    paths = [folder / part for part in ((path for *_, path in said) if named else parts)]
     if missing := next((path for path in paths if not path.exists()), None):
         raise DataError(f"no file {str(missing)!r}; give --data a table, a folder or several")
+    if named:
+        return TableFiles(dict(zip((SPLIT_NAMES[name] for name, *_ in said), paths, strict=True)))
     if len(paths) == 1:
         return TableFiles({"": paths[0]})
     sequences = [path for path in paths if kind_of(path) == "fasta"]

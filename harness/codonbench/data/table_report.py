@@ -39,7 +39,7 @@ def same_items(items: Items, alphabet: str) -> tuple[IntArray, IntArray]:
         exact = np.fromiter((hash(row.tobytes()) for row in both), np.int64, len(items))
         return exact, exact
     exact = np.fromiter(_hashes(items.letters, items.offsets), np.int64, len(items))
-    pairs = _complement(alphabet)
+    pairs = complement(alphabet)
     if pairs is None:
         return exact, exact
     reverse = np.empty_like(exact)
@@ -57,7 +57,7 @@ def _hashes(letters: npt.NDArray[np.uint8], offsets: IntArray) -> Iterator[int]:
     return (hash(bytes(whole[a:b])) for a, b in pairwise(offsets.tolist()))
 
 
-def _complement(alphabet: str) -> npt.NDArray[np.uint8] | None:
+def complement(alphabet: str) -> npt.NDArray[np.uint8] | None:
     """Return the index of each letter's complement; None where the letters are no nucleotides."""
     upper = alphabet.upper().replace("U", "T")
     if set(upper) != set("ACGT") or len(upper) != 4:
@@ -114,17 +114,35 @@ def duplicates(table: Table, alphabet: str) -> tuple[IntArray, tuple[str, ...]]:
                 f"complement{conflicts}; they stay in one split"
             )
     for one, other in combinations(table.splits, 2):
-        first, second = table.splits[one], table.splits[other]
-        common = np.isin(either[second], either[first])
-        if common.any():
-            same = int(np.isin(exact[second], exact[first]).sum())
-            n = int(common.sum())
-            kinds = f" ({n - same:,} as reverse complement)" if n > same else ""
-            conflicts = _conflicts(either, classes, first, second)
-            sentences.append(
-                f"{n:,} of {len(second):,} {other} items stand in {one}{kinds}{conflicts}"
-            )
+        n, words = copies(exact, either, classes, table.splits[one], table.splits[other])
+        if n:
+            of = len(table.splits[other])
+            sentences.append(f"{n:,} of {of:,} {other} items stand in {one}{words}")
     return either, tuple(sentences)
+
+
+def copies(
+    exact: IntArray,
+    either: IntArray,
+    classes: IntArray | None,
+    first: IntArray,
+    second: IntArray,
+) -> tuple[int, str]:
+    """Return how many of some items stand among others, and in words how they do.
+
+    Args:
+        exact: Numbers that equal items share.
+        either: Small numbers that equal items and reverse complements share.
+        classes: Of all items, shape (N,); None where there are none.
+        first: The others.
+        second: Those that are counted.
+    """
+    n = int(np.isin(either[second], either[first]).sum())
+    if not n:
+        return 0, ""
+    turned = n - int(np.isin(exact[second], exact[first]).sum())
+    kinds = f" ({turned:,} as reverse complement)" if turned else ""
+    return n, kinds + _conflicts(either, classes, first, second)
 
 
 def _by_appearance(numbers: IntArray) -> IntArray:

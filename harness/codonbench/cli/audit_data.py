@@ -1,0 +1,163 @@
+"""`bench audit-data`: what a score on a data set is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from codonbench.cli import FAILED
+from codonbench.cli.console import messages, output, print_table, say
+from codonbench.cli.options import PluginOption, PluginsDirOption, load_plugins
+from codonbench.contracts import Dataset, Features, Sequences
+from codonbench.contracts.run_spec import parse_settings
+from codonbench.data.cache import cache_folder, is_offline
+
+if TYPE_CHECKING:
+    from codonbench.execution.run import Job
+
+
+_QUICK = 10_000_000
+"""Letters of a table that `bench run` audits by itself."""
+
+
+class Format(Enum):
+    """How an audit is printed."""
+
+    text = "text"
+    markdown = "markdown"
+    json = "json"
+
+
+def audit_data(
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TASK | TRAIN [VALIDATION] TEST",
+            help="A task; or a table, or the tables of two or three splits in this order.",
+        ),
+    ],
+    at: Annotated[
+        str | None, typer.Option("--data", "-d", help="Where the data of a task are.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--task-set", metavar="FIELD=VALUE", help="As for 'bench run'; repeated."),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for WARN, too.")] = False,
+    write_split: Annotated[
+        Path | None,
+        typer.Option(help="Write a table with a split that no copy or near-copy crosses."),
+    ] = None,
+    write_clean: Annotated[
+        Path | None,
+        typer.Option(help="Write the ids of test items without a near-copy in training."),
+    ] = None,
+    anew: Annotated[
+        bool, typer.Option("--force", help="Do not use the audit that is kept.")
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+) -> None:
+    """Say what a score on these data is worth: copies, near-copies, and rules that need no model.
+
+    The first word is PASS, WARN or FAIL. Exit 1 for FAIL, and with --strict for WARN; what was
+    found is kept in the cache, by the checksum of the data.
+    """
+    registry = load_plugins(plugin, plugins_dir)
+    with _shown() as progress:
+        from codonbench.api import subject_of  # takes a second
+        from codonbench.leakage.audit import audited
+
+        progress("reading the data", 0)
+        subject = subject_of(
+            data, parse_settings(settings or [], "--task-set"), registry, at, is_offline(offline)
+        )
+        audit = audited(subject, cache_folder(), progress, anew=anew)
+        if write_split is not None:
+            from codonbench.leakage.safe_split import as_table, homologous, safe_split
+
+            groups = homologous(subject, progress)
+            splits = safe_split(subject.dataset, groups)
+            _write(write_split, as_table(subject.dataset, splits, groups))
+        if write_clean is not None:
+            from codonbench.leakage.safe_split import clean_ids
+
+            _write(write_clean, clean_ids(subject.dataset, audit))
+    if as_json or form is Format.json:
+        typer.echo(audit.model_dump_json(indent=1))
+    elif form is Format.markdown:
+        from codonbench.report.data_audit import render_audit
+
+        typer.echo(render_audit(audit), nl=False)
+    else:
+        from codonbench.report import data_audit as report
+
+        say(f"{audit.verdict}: {audit.task}, {audit.worst.words}", console=output())
+        for line in report.summary(audit):
+            say(line, console=output())
+        print_table(report.HEADINGS, report.table_rows(audit))
+    if audit.verdict == "FAIL" or (strict and audit.verdict == "WARN"):
+        raise typer.Exit(FAILED)
+
+
+def remark_on_data(job: Job) -> str:
+    """Return in a line what the audit of a table of one's own says; nothing for another task.
+
+    An audit that is not kept is made, unless the table is so large that a run should not wait.
+    """
+    from codonbench.leakage.audit import Subject, audited, kept_audit
+
+    dataset, path = job.dataset, job.dataset.source
+    if job.run_specs[0].task_options.get("made_of") != "table":
+        return ""
+    subject = Subject(dataset, {})
+    audit = kept_audit(subject, cache_folder())
+    if audit is None and _letters(dataset) > _QUICK:
+        return f"data not audited; 'bench audit-data {path}' does, in minutes"
+    if audit is None:
+        with _shown() as progress:
+            audit = audited(subject, cache_folder(), progress)
+    return f"data audit: {audit.line}; 'bench audit-data' says more"
+
+
+def _letters(dataset: Dataset) -> int:
+    items = dataset.items
+    if isinstance(items, Features):
+        return items.values.size
+    parts = (items,) if isinstance(items, Sequences) else items.parts
+    return sum(len(part.letters) for part in parts)
+
+
+def _write(path: Path, text: str) -> None:
+    from codonbench.records.files import write_atomically
+
+    write_atomically(path, text.encode())
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[str, float], None]]:
+    """Draw a bar on standard error, where that is a terminal; yield what moves it."""
+    console = messages()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        shown = bar.add_task("", total=1.0)
+
+        def progress(what: str, done: float) -> None:
+            bar.update(shown, description=what, completed=done)
+
+        yield progress

@@ -1,0 +1,289 @@
+"""The audit of a data set: copies across its splits, trivial rules, and a verdict.
+
+Kept once for each content, in the cache: the same data give the same audit, to the byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from codonbench.contracts import Dataset, Sequences, Split
+from codonbench.data.splits import completed
+from codonbench.data.table_report import copies, same_items
+from codonbench.errors import DataError
+from codonbench.leakage import tells, twins
+from codonbench.leakage.letters import BoolArray, IntArray, letters_of
+from codonbench.leakage.near_copies import nearest
+from codonbench.leakage.verdict import RULES, DataAudit, Finding, share, verdict_of
+from codonbench.records.files import write_atomically
+
+Progress = Callable[[str, float], None]
+"""Told what is being looked at, and what share of that is done."""
+
+FOLDER = "audits"
+
+
+def unwatched(what: str, done: float) -> None:
+    """Take no notice."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is audited.
+
+    Attributes:
+        dataset: Items, targets and splits.
+        columns: Further columns of which items share values, such as genes, as numbers (N,).
+        groups: The one of them whose items must not cross splits; empty for none.
+    """
+
+    dataset: Dataset
+    columns: Mapping[str, IntArray]
+    groups: str = ""
+
+    @property
+    def key(self) -> str:
+        """SHA-256 (hex) of all that an audit depends on."""
+        digest = hashlib.sha256(f"{RULES} {self.dataset.checksum} {self.groups}".encode())
+        for name in sorted(self.columns):
+            digest.update(name.encode() + np.ascontiguousarray(self.columns[name]).tobytes())
+        return digest.hexdigest()
+
+
+def kept_audit(subject: Subject, cache: Path) -> DataAudit | None:
+    """Return the audit that was kept of these data; None where there is none."""
+    try:
+        content = (cache / FOLDER / f"{subject.key}.json").read_text(encoding="utf-8")
+        found = DataAudit.model_validate_json(content)
+    except (OSError, ValidationError):
+        return None
+    return found.model_copy(update={"task": subject.dataset.spec.name})
+
+
+def audited(
+    subject: Subject, cache: Path, progress: Progress = unwatched, *, anew: bool = False
+) -> DataAudit:
+    """Return the audit of some data: the one that was kept, or a new one, which is kept.
+
+    Args:
+        subject: The data.
+        cache: The cache folder.
+        progress: Told how far it has come.
+        anew: Make a new one, whatever was kept.
+
+    Raises:
+        DataError: There is nothing to audit.
+        StoreError: The cache cannot be written.
+    """
+    found = None if anew else kept_audit(subject, cache)
+    if found is None:
+        found = audit(subject, progress)
+        path = cache / FOLDER / f"{subject.key}.json"
+        write_atomically(path, found.model_dump_json(indent=1).encode() + b"\n")
+    return found
+
+
+def audit(subject: Subject, progress: Progress = unwatched) -> DataAudit:
+    """Return the audit of some data.
+
+    Args:
+        subject: The data.
+        progress: Told how far it has come.
+
+    Raises:
+        DataError: No test items stand apart from the training items.
+    """
+    return _Audit(subject, progress).result()
+
+
+def splits_of(dataset: Dataset) -> Split:
+    """Return the items of each split, what is lacking cut as a run of seed 0 cuts it.
+
+    Raises:
+        DataError: No test items stand apart from the training items, or none can be cut.
+    """
+    name = dataset.spec.name
+    if dataset.spec.input.enumerable or not dataset.splits:
+        raise DataError(
+            f"task {name!r} draws its examples anew for each seed, so no test items stand apart "
+            "from its training items; audit a task with a test split, or a table"
+        )
+    none = np.zeros(0, dtype=np.int64)
+    given = (dataset.splits.get(split, none) for split in ("train", "validation", "test"))
+    return completed(Split(*given), dataset, 0)
+
+
+class _Audit:
+    """One audit.
+
+    Args:
+        subject: The data.
+        progress: Told how far it has come.
+    """
+
+    def __init__(self, subject: Subject, progress: Progress) -> None:
+        self._subject, self._progress = subject, progress
+        dataset = subject.dataset
+        self._split = split = splits_of(dataset)
+        self._all = tells.Rows(split.train, split.validation, split.test)
+        self._rows = tells.sampled(split.train, split.validation, split.test)
+        # What the audit cut off to choose rules by is training data all the same.
+        parts = [split.train] if "validation" in dataset.splits else [split.train, split.validation]
+        self._train = np.sort(np.concatenate(parts))
+        kind, names = dataset.spec.target.kind, dataset.spec.target.names
+        self._answers = tells.Answers(dataset.targets, names if kind == "classes" else ())
+        self._items, self._size, self._pairs = letters_of(dataset)
+
+    def result(self) -> DataAudit:
+        """Return what is found."""
+        dataset, split = self._subject.dataset, self._split
+        self._progress("copies", 0)
+        findings = [self._copies()]
+        if self._items is not None:
+            findings += self._near_copies(self._items)
+        findings += self._groups()
+        self._progress("rules", 0)
+        findings += self._tells(self._items)
+        copied = np.flatnonzero(self._copied)
+        sizes = {name: len(getattr(split, name)) for name in ("train", "validation", "test")}
+        order = {"leak": 0, "doubt": 1, "clear": 2, "row zero": 3}
+        findings.sort(key=lambda finding: order[finding.grade])
+        return DataAudit(
+            verdict=verdict_of(findings),
+            task=dataset.spec.name,
+            checksum=dataset.checksum,
+            score=self._answers.score_name,
+            **sizes,
+            remarks=self._remarks(),
+            findings=tuple(findings),
+            copied=tuple(copied.tolist()),
+        )
+
+    def _remarks(self) -> tuple[str, ...]:
+        given = self._subject.dataset.splits
+        said = [
+            f"the data have no {name} split; one was cut from training, as seed 0 of a run cuts it"
+            for name in ("test", "validation")
+            if name not in given
+        ]
+        if max(map(len, self._all.parts())) > tells.MOST_ITEMS:
+            said.append(
+                f"rules see at most {tells.MOST_ITEMS:,} items of a split; copies are looked for "
+                "among all"
+            )
+        if self._items is None:
+            said.append("items are features: of their values only equality is looked at")
+        return tuple(said)
+
+    def _copies(self) -> Finding:
+        """Return how many test items stand in training, and mark them."""
+        dataset, test = self._subject.dataset, self._split.test
+        inputs = dataset.spec.input.sequences
+        alphabet = inputs[0].alphabet if isinstance(dataset.items, Sequences) else ""
+        exact, either = same_items(dataset.items, alphabet)
+        either = np.unique(either, return_inverse=True)[1]
+        classes = dataset.targets.astype(np.int64) if self._answers.classes else None
+        n, words = copies(exact, either, classes, self._train, test)
+        self._copied: BoolArray = np.isin(either[test], either[self._train])
+        said = f"{n / len(test):.1%} of test items ({n:,} of {len(test):,}) stand in training"
+        for name, first, second in (
+            ("validation", self._train, self._split.validation),
+            ("test items in validation", self._split.validation, test),
+        ):
+            if "validation" in dataset.splits:
+                more, _ = copies(exact, either, classes, first, second)
+                if more:
+                    what = "validation items do, too" if name == "validation" else name
+                    words += f"; {more:,} {what}"
+        return share("copies", n, len(test), said + words)
+
+    def _near_copies(self, items: Sequences) -> list[Finding]:
+        """Return how many test items have a near-copy in training, mark them, and keep partners."""
+        asked = np.concatenate([self._split.validation, self._split.test])
+        found = nearest(
+            items,
+            asked,
+            self._train,
+            self._size,
+            self._pairs,
+            lambda done: self._progress("near-copies", done),
+        )
+        of_test = slice(len(self._split.validation), None)
+        self._copied |= found.copied[of_test] >= 0
+        self._candidate = _partners(asked, found.candidate)
+        n, of = int(self._copied.sum()), len(self._split.test)
+        words = f"{n / of:.1%} of test items ({n:,} of {of:,}) have a near-copy in training"
+        if self._answers.classes:
+            right = self._answers.right
+            near = found.copied[of_test]
+            other = (right[self._split.test] != right[near]) & (near >= 0)
+            words += f", {int(other.sum()):,} of another class" if other.any() else ""
+        return [share("near-copies", n, of, words)]
+
+    def _groups(self) -> list[Finding]:
+        """Return how many test items are of a group that has training items."""
+        subject, test = self._subject, self._split.test
+        columns = dict(subject.columns)
+        if subject.dataset.groups is not None and len(subject.dataset.splits) > 1:
+            columns.setdefault("group", subject.dataset.groups)
+        found = []
+        for name, groups in columns.items():
+            n = int(np.isin(groups[test], groups[self._train]).sum())
+            words = f"{n / len(test):.1%} of test items ({n:,} of {len(test):,}) share their "
+            words += f"{name} with training items"
+            most = "leak" if name in (subject.groups, "group") else "doubt"
+            found.append(share("groups", n, len(test), words, most))  # type: ignore[arg-type]
+        return found
+
+    def _tells(self, items: Sequences | None) -> list[Finding]:
+        """Return how far each trivial rule goes."""
+        answers, rows = self._answers, self._rows
+        found = [tells.order(self._all, answers, rows)]
+        if items is None:
+            return found
+        found.append(tells.length(items, answers, rows))
+        found.append(tells.missing(items, answers, rows, self._size))
+        self._progress("rules", 0.1)
+        alphabet = self._subject.dataset.spec.input.sequences[0].alphabet
+        found += tells.in_place(items, answers, rows, self._size, alphabet)
+        self._progress("rules", 0.4)
+        found.append(tells.composition(items, answers, rows, self._size))
+        counted, said = tells.words_counted(items, answers, rows, self._size)
+        found.append(counted)
+        self._progress("rules", 0.5)
+        if answers.classes:
+            found += self._twins(items, said)
+        found.append(tells.of_nearest(answers, rows, self._candidate))
+        return found
+
+    def _twins(self, items: Sequences, otherwise: tells.Said) -> list[Finding]:
+        """Return how far it goes to look for the item that another was made of."""
+        asked = np.concatenate([self._split.validation, self._split.test])
+        shuffled = twins.shuffled(items, asked, self._train, self._size)
+        pieces = twins.in_pieces(
+            items,
+            asked,
+            self._train,
+            self._size,
+            lambda done: self._progress("rules", 0.5 + 0.5 * done),
+        )
+        found = []
+        for check, partner, words in (
+            ("shuffled twins", shuffled, "the same dinucleotides in another order"),
+            ("pieces in place", pieces, "the same pieces at the same places"),
+        ):
+            partners = _partners(asked, partner)
+            found += tells.of_partner(check, self._answers, self._rows, partners, words, otherwise)
+        return found
+
+
+def _partners(asked: IntArray, partner: IntArray) -> dict[int, int]:
+    """Return the partner of each item that has one."""
+    has = partner >= 0
+    return dict(zip(asked[has].tolist(), partner[has].tolist(), strict=True))

@@ -1,0 +1,323 @@
+"""Near-copies: items that share k-mers at one offset, confirmed by alignment.
+
+An index of the reference items' k-mers, of which long items contribute a sample that follows from
+the k-mer alone (as in FracMinHash, Irber et al. 2022), names a few candidates an item; each is then
+aligned, without gaps along the offset that most k-mers agree on, and with gaps where that fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import UNKNOWN, Sequences
+from codonbench.leakage.letters import AT_ONCE, BoolArray, IntArray, Step, blocks, kmers, mixed
+
+IDENTITY, OVERLAP = 0.85, 0.8
+"""What a near-copy has at least: equal letters, of an overlap that is so much of the shorter."""
+
+_SAMPLED = 64  # k-mers of an item of usual length
+_CANDIDATES = 5  # of an item, that are aligned
+_POSTINGS = 64  # items that one k-mer leads to, the first of them
+_IN_INDEX = 1 << 24  # k-mers
+_HITS = 1 << 22  # that are counted in one go
+_GAPPED, _LONGEST = 1, 3_000  # candidates of an item that are aligned with gaps; letters
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """What is most like each of some items among others.
+
+    Attributes:
+        candidate: The item that shares most k-mers with it at one offset; -1 where none does.
+        copied: The near-copy of it among the others, the best; -1 where there is none.
+    """
+
+    candidate: IntArray
+    copied: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Queries and references that share k-mers, and how they lie.
+
+    Attributes:
+        query, reference: Items.
+        turned: Whether the query is to be read as its reverse complement.
+        offset: Where the reference begins in the query, so turned.
+        shared: K-mers that agree on that.
+    """
+
+    query: IntArray
+    reference: IntArray
+    turned: BoolArray
+    offset: IntArray
+    shared: IntArray
+
+    def take(self, which: npt.NDArray[Any]) -> _Pairs:
+        """Return some of the pairs."""
+        return _Pairs(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
+
+    @staticmethod
+    def of(parts: list[_Pairs]) -> _Pairs:
+        """Return all the pairs of some parts."""
+        none = np.zeros(0, dtype=np.int64)
+        empty = _Pairs(none, none, none.astype(np.bool_), none, none)
+        names = _Pairs.__dataclass_fields__
+        return _Pairs(
+            *(np.concatenate([getattr(p, name) for p in (empty, *parts)]) for name in names)
+        )
+
+
+def word_length(letters: int, size: int) -> int:
+    """Return how long k-mers must be that by chance each comes about four times in so many."""
+    k = 8 if size <= 4 else 3
+    while size**k < letters / 2:
+        k += 1
+    return k
+
+
+def nearest(
+    items: Sequences,
+    query: IntArray,
+    reference: IntArray,
+    size: int,
+    pairs: npt.NDArray[np.uint8] | None,
+    step: Step = lambda done: None,
+) -> Nearest:
+    """Return what among `reference` is most like each of `query`; an item is not like itself.
+
+    Args:
+        items: All of them.
+        query: Items, shape (q,).
+        reference: Others, shape (r,); they may be the same.
+        size: Of the alphabet.
+        pairs: Complements of letters; None where an item is not looked for in reverse.
+        step: Told what share is done.
+    """
+    lengths = items.lengths
+    k = word_length(int(lengths[reference].sum()), size)
+    scale = max(1, round(float(np.median(lengths[reference])) / _SAMPLED)) if len(reference) else 1
+    parts = list(blocks(items, reference, _IN_INDEX * scale))
+    found: list[_Pairs] = []
+    for number, part in enumerate(parts):
+        index = _Index(items, part, k, size, pairs, scale)
+        asked = list(blocks(items, query))
+        for at, rows in enumerate(asked):
+            found += [_best(hits, rows) for hits in index.candidates(items, rows)]
+            step(0.6 * (number + (at + 1) / len(asked)) / len(parts))
+        if number:
+            found = [_best(_Pairs.of(found), query)]
+    candidates = _Pairs.of(found)
+    place = _places(query, len(lengths))
+    best = np.full(len(query), -1)
+    first = _first_of_each(candidates.query)
+    best[place[candidates.query[first]]] = candidates.reference[first]
+    copied = np.full(len(query), -1)
+    sure = _ungapped(items, candidates, pairs)
+    chosen = candidates.take(sure)
+    first = _first_of_each(chosen.query)
+    copied[place[chosen.query[first]]] = chosen.reference[first]
+    step(0.8)
+    left = candidates.take(copied[place[candidates.query]] < 0)
+    left = left.take(_rank_in_query(left.query) < _GAPPED)
+    good = _gapped(items, left, pairs, step)
+    copied[place[left.query[good]]] = left.reference[good]
+    return Nearest(best, copied)
+
+
+class _Index:
+    """The sampled k-mers of some items, sorted.
+
+    Args:
+        items: All of them.
+        rows: Those in the index.
+        k, size, pairs: As for `kmers`.
+        scale: One of so many k-mers is sampled.
+    """
+
+    def __init__(
+        self,
+        items: Sequences,
+        rows: IntArray,
+        k: int,
+        size: int,
+        pairs: npt.NDArray[np.uint8] | None,
+        scale: int,
+    ) -> None:
+        self._asked = k, size, pairs
+        self._scale = np.uint64(scale)
+        self._lengths = items.lengths
+        sampled = [self._sampled(items, part) for part in blocks(items, rows)]
+        number, item, place, turned = (np.concatenate(each) for each in zip(*sampled, strict=True))
+        order = np.argsort(number, kind="stable")  # items stay in order within a k-mer
+        self._number, self._item = number[order], item[order]
+        self._place, self._turned = place[order], turned[order]
+
+    def _sampled(
+        self, items: Sequences, rows: IntArray
+    ) -> tuple[IntArray, IntArray, npt.NDArray[np.int32], BoolArray]:
+        k, size, pairs = self._asked
+        number, item, place, turned = kmers(items, rows, k, size, pairs)
+        kept = mixed(number) % self._scale == 0
+        return number[kept], rows[item[kept]], place[kept].astype(np.int32), turned[kept]
+
+    def candidates(self, items: Sequences, rows: IntArray) -> list[_Pairs]:
+        """Return the pairs of some items with those in the index, a part at a time."""
+        number, item, place, turned = self._sampled(items, rows)
+        low = np.searchsorted(self._number, number, "left")
+        many = np.minimum(np.searchsorted(self._number, number, "right") - low, _POSTINGS)
+        ends = np.cumsum(many)
+        cuts = np.searchsorted(ends, np.arange(_HITS, ends[-1] if len(ends) else 0, _HITS))
+        # An item's k-mers stand together: cut between items.
+        cuts = np.unique(np.searchsorted(item, item[cuts], "left")) if len(cuts) else cuts
+        found = []
+        for part in np.split(np.arange(len(number)), cuts):
+            n = many[part]
+            hit = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(low[part], n)
+            asked = np.repeat(part, n)
+            own = item[asked] != self._item[hit]
+            found.append(
+                self._counted(item[asked[own]], place[asked[own]], turned[asked[own]], hit[own])
+            )
+        return found
+
+    def _counted(
+        self,
+        query: IntArray,
+        place: npt.NDArray[np.int32],
+        turned: BoolArray,
+        hit: IntArray,
+    ) -> _Pairs:
+        """Return pairs that share two k-mers at one offset, each at its best offset."""
+        k = self._asked[0]
+        turned = turned != self._turned[hit]
+        begin = np.where(turned, self._lengths[query] - k - place, place)
+        found = _Pairs(query, self._item[hit], turned, begin - self._place[hit], query)
+        found = found.take(np.lexsort((found.offset, turned, found.reference, query)))
+        starts = np.flatnonzero(_changes(found.query, found.reference, found.turned, found.offset))
+        shared = np.diff(np.append(starts, len(query)))
+        found = replace(found.take(starts), shared=shared).take(shared > 1)
+        found = found.take(np.lexsort((-found.shared, found.reference, found.query)))
+        return found.take(_changes(found.query, found.reference))
+
+
+def _changes(*keys: npt.NDArray[Any]) -> BoolArray:
+    """Return where sorted keys differ from those before."""
+    new = np.ones(len(keys[0]), dtype=np.bool_)
+    if len(new):
+        new[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
+    return new
+
+
+def _best(pairs: _Pairs, rows: IntArray) -> _Pairs:
+    """Return the best pairs of each item, best first; items in the order of `rows`."""
+    order = np.lexsort((pairs.reference, -pairs.shared, pairs.query))
+    pairs = pairs.take(order)
+    return pairs.take(_rank_in_query(pairs.query) < _CANDIDATES)
+
+
+def _rank_in_query(query: IntArray) -> IntArray:
+    starts = np.flatnonzero(_changes(query))
+    sizes = np.diff(np.append(starts, len(query)))
+    return np.arange(len(query)) - np.repeat(starts, sizes)
+
+
+def _first_of_each(query: IntArray) -> IntArray:
+    """Return where each item comes first."""
+    return np.unique(query, return_index=True)[1]
+
+
+def _places(query: IntArray, n: int) -> IntArray:
+    """Return the place of each of N items in `query`."""
+    place = np.full(n, -1)
+    place[query] = np.arange(len(query))
+    return place
+
+
+def _ungapped(items: Sequences, found: _Pairs, pairs: npt.NDArray[np.uint8] | None) -> BoolArray:
+    """Return which pairs are near-copies as they lie, without a gap."""
+    sure = np.zeros(len(found.query), dtype=np.bool_)
+    lengths = items.lengths
+    long, other = lengths[found.query], lengths[found.reference]
+    start = np.maximum(found.offset, 0)
+    overlap = np.minimum(long - start, other - (start - found.offset))
+    enough = np.flatnonzero(overlap >= OVERLAP * np.minimum(long, other))
+    cuts = np.searchsorted(
+        np.cumsum(overlap[enough]), np.arange(AT_ONCE, overlap[enough].sum(), AT_ONCE)
+    )
+    for part in np.split(enough, np.unique(cuts)):
+        if not len(part):
+            continue
+        n = overlap[part]
+        step = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+        turned = np.repeat(found.turned[part], n)
+        begin = items.offsets[found.query[part]]
+        forward = np.repeat(begin + start[part], n) + step
+        backward = np.repeat(begin + long[part] - 1 - start[part], n) - step
+        letters = items.letters[np.where(turned, backward, forward)]
+        if pairs is not None:
+            letters = np.where(turned, pairs[letters], letters)
+        across = items.offsets[found.reference[part]] + start[part] - found.offset[part]
+        facing = items.letters[np.repeat(across, n) + step]
+        same = (letters == facing) & (letters < UNKNOWN)
+        sure[part] = np.add.reduceat(same, np.cumsum(n) - n, dtype=np.int64) >= IDENTITY * n
+    return sure
+
+
+def _gapped(
+    items: Sequences, found: _Pairs, pairs: npt.NDArray[np.uint8] | None, step: Step
+) -> BoolArray:
+    """Return which pairs are near-copies once gaps are allowed, ends free; long ones are not."""
+    good = np.zeros(len(found.query), dtype=np.bool_)
+    lengths = items.lengths
+    long, other = lengths[found.query], lengths[found.reference]
+    # A gap leaves k-mers on either side: fewer at one offset than this are chance.
+    asked = np.flatnonzero((np.maximum(long, other) <= _LONGEST) & (found.shared > 3))
+    for at, row in enumerate(asked.tolist()):
+        letters = _letters(items, int(found.query[row]))
+        if found.turned[row] and pairs is not None:
+            letters = pairs[letters[::-1]]
+        one, two = _text(letters, "?"), _text(_letters(items, int(found.reference[row])), "!")
+        mine, yours = _aligner().align(one, two)[0].aligned
+        same = sum(
+            x == y
+            for (a, b), (c, d) in zip(mine, yours, strict=True)
+            for x, y in zip(one[a:b], two[c:d], strict=True)
+        )
+        gaps = sum(b[0] - a[1] for blocks in (mine, yours) for a, b in pairwise(blocks))
+        aligned = sum(b - a for a, b in mine) + gaps
+        shorter = int(min(long[row], other[row]))
+        good[row] = same >= IDENTITY * aligned and aligned >= OVERLAP * shorter
+        if at % 256 == 0:
+            step(0.8 + 0.2 * at / len(asked))
+    return good
+
+
+def _letters(items: Sequences, item: int) -> npt.NDArray[np.uint8]:
+    return items.letters[items.offsets[item] : items.offsets[item + 1]]
+
+
+def _text(letters: npt.NDArray[np.uint8], unknown: str) -> str:
+    """Return letters as text, a sign for unknown ones, which are never the same."""
+    signs = np.where(letters == UNKNOWN, ord(unknown), np.minimum(letters, 127) + ord("A"))
+    return signs.astype(np.uint8).tobytes().decode("latin-1")
+
+
+@cache
+def _aligner() -> Any:
+    from Bio.Align import PairwiseAligner  # here, because most commands align nothing
+
+    return PairwiseAligner(  # type: ignore[no-untyped-call]
+        mode="global",
+        match_score=1,
+        mismatch_score=-1,
+        open_internal_gap_score=-2,
+        extend_internal_gap_score=-2,
+        end_gap_score=0,
+    )

@@ -1,0 +1,512 @@
+"""Trivial rules: how far length, order, one position or a few words go without a model.
+
+Each rule is fitted on training items, its size is chosen on validation items, and it is scored on
+test items once. Where there are many, all three are samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import Sequences
+from codonbench.leakage.letters import IntArray, blocks, kmers
+from codonbench.leakage.verdict import Finding, rule
+
+FloatArray = npt.NDArray[np.float64]
+
+MOST_ITEMS = 50_000
+"""Of a split, that rules are fitted, chosen or scored on."""
+
+_LEAVES = (2, 4, 8, 16, 32)
+_MOST_PLACES = 2_000
+_WORDS = 500  # different words of one length, at one place
+_INDICATORS = 64  # of which a rule is made
+_USED = (1, 2, 4, 8)
+_PENALTIES = (1e1, 1e3, 1e5)
+_FEWEST_TWINS = 10  # from which on they tell whether they are of one class
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What is right for each item, and how well other answers fit it.
+
+    Attributes:
+        right: Class ids (N,), or labels or quantities (N, K).
+        names: Of the classes; empty where there are none.
+    """
+
+    right: npt.NDArray[Any]
+    names: tuple[str, ...]
+
+    @property
+    def classes(self) -> int:
+        """How many classes; 0 where there are none."""
+        return len(self.names)
+
+    @property
+    def score_name(self) -> str:
+        """What `score` returns."""
+        return "MCC" if self.classes else "Pearson's r"
+
+    def columns(self, rows: IntArray) -> FloatArray:
+        """Return what is to be predicted as numbers, (n, K); missing ones are the mean."""
+        right = self.right[rows]
+        if self.classes:
+            found: FloatArray = np.eye(self.classes)[right]
+            return found
+        known = np.isfinite(right)
+        mean = np.where(known, right, 0).sum(0) / np.maximum(known.sum(0), 1)
+        return np.asarray(np.where(known, right, mean), dtype=np.float64)
+
+    def predicted(self, columns: FloatArray) -> npt.NDArray[Any]:
+        """Return answers of `columns` as this is asked: the likeliest class, or numbers."""
+        return columns.argmax(1) if self.classes else columns
+
+    def score(self, rows: IntArray, answers: npt.NDArray[Any]) -> float:
+        """Return Matthews' correlation coefficient, or the mean correlation of quantities.
+
+        Args:
+            rows: Items.
+            answers: For each, (n,) or (n, K).
+        """
+        right = self.right[rows]
+        if self.classes:
+            return _mcc(right, answers, self.classes)
+        each = [_pearson(one, other) for one, other in zip(right.T, answers.T, strict=True)]
+        return float(np.mean(each))
+
+
+def _mcc(right: IntArray, answers: IntArray, classes: int) -> float:
+    """Return Matthews' correlation coefficient of several classes (Gorodkin 2004)."""
+    table = np.bincount(right * classes + answers, minlength=classes**2).astype(np.float64)
+    table = table.reshape(classes, classes)
+    n, true, said = table.sum(), table.sum(1), table.sum(0)
+    spread = np.sqrt((n**2 - true @ true) * (n**2 - said @ said))
+    return float((n * np.trace(table) - true @ said) / spread) if spread else 0.0
+
+
+def _pearson(right: FloatArray, answers: FloatArray) -> float:
+    known = np.isfinite(right)
+    x, y = right[known] - right[known].mean(), answers[known] - answers[known].mean()
+    spread = np.sqrt((x @ x) * (y @ y))
+    return float(x @ y / spread) if spread > 1e-12 else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Items that rules are fitted, chosen and scored on, a sample where there are many."""
+
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+
+    def parts(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Return the three."""
+        return self.train, self.validation, self.test
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What a rule answers for the validation and the test items of `Rows`."""
+
+    validation: npt.NDArray[Any]
+    test: npt.NDArray[Any]
+
+
+def sampled(train: IntArray, validation: IntArray, test: IntArray) -> Rows:
+    """Return at most `MOST_ITEMS` of each, the same ones each time, in order."""
+    rng = np.random.Generator(np.random.PCG64(0))
+
+    def some(rows: IntArray) -> IntArray:
+        if len(rows) <= MOST_ITEMS:
+            return rows
+        return rows[np.sort(rng.choice(len(rows), MOST_ITEMS, replace=False))]
+
+    return Rows(some(train), some(validation), some(test))
+
+
+Described = Callable[[Any], str]
+"""Says in words what a fitted rule rests on."""
+
+
+def _by_tree(
+    check: str,
+    answers: Answers,
+    rows: Rows,
+    features: Callable[[IntArray], FloatArray],
+    words: Described,
+    *,
+    leaves: Sequence[int] = _LEAVES,
+    row_zero: bool = False,
+) -> Finding:
+    """Return how far a small decision tree on some numbers of an item goes.
+
+    Args:
+        check: The finding's name.
+        answers: What is right.
+        rows: The items.
+        features: Returns the numbers of some items, shape (n, F).
+        words: Says what a fitted tree rests on.
+        leaves: Sizes to choose from, smallest first.
+        row_zero: As in `verdict.rule`.
+    """
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    kind = DecisionTreeClassifier if answers.classes else DecisionTreeRegressor
+    shown = [features(part) for part in rows.parts()]
+    right = answers.right[rows.train] if answers.classes else answers.columns(rows.train)
+    fewest = max(2, len(rows.train) // 1_000)
+    best: tuple[float, Any] | None = None
+    for size in leaves:
+        tree = kind(max_leaf_nodes=size, min_samples_leaf=fewest, random_state=0)
+        tree.fit(shown[0], right)
+        value = answers.score(rows.validation, _shaped(tree.predict(shown[1]), answers))
+        if best is None or value > best[0] + 1e-9:
+            best = value, tree
+    assert best is not None
+    value = answers.score(rows.test, _shaped(best[1].predict(shown[2]), answers))
+    said = f"{words(best[1])}: {answers.score_name} {value:.3f} on test"
+    return rule(check, value, best[0], len(rows.test), said, row_zero=row_zero)
+
+
+def _shaped(predicted: npt.NDArray[Any], answers: Answers) -> npt.NDArray[Any]:
+    return predicted if answers.classes else predicted.reshape(len(predicted), -1)
+
+
+def _cut(tree: Any, what: str, unit: str = "") -> str:
+    """Return on what a tree of one number rests: ``length alone, cut first at 88.5 letters``."""
+    if tree.tree_.node_count == 1:
+        return f"{what} tells nothing"
+    at = f"{tree.tree_.threshold[0]:,.4g}"
+    return f"{what} alone, cut first at {at}{unit} ({tree.get_n_leaves()} ranges)"
+
+
+def length(items: Sequences, answers: Answers, rows: Rows) -> Finding:
+    """Return how far the length of a sequence goes."""
+    lengths = items.lengths[:, None].astype(np.float64)
+    return _by_tree(
+        "length", answers, rows, lambda i: lengths[i], partial(_cut, what="length", unit=" letters")
+    )
+
+
+def missing(items: Sequences, answers: Answers, rows: Rows, size: int) -> Finding:
+    """Return how far unknown letters go: how many, their share, and how many lead and trail."""
+    unknown = np.append(items.letters >= size, False)
+    total = np.concatenate([[0], np.cumsum(unknown)])
+    ends = items.offsets
+    n = total[ends[1:]] - total[ends[:-1]]
+    known = np.flatnonzero(~unknown)
+    first = np.minimum(known[np.searchsorted(known, ends[:-1])], ends[1:]) - ends[:-1]
+    back = np.searchsorted(known, ends[1:], "left") - 1
+    before = np.maximum(np.where(back < 0, -1, known[back]), ends[:-1] - 1)
+    last = ends[1:] - 1 - before
+    numbers = np.stack([n, n / np.maximum(items.lengths, 1), first, last], axis=1)
+
+    def words(tree: Any) -> str:
+        return _cut(tree, "unknown letters") if n.any() else "no letter is unknown"
+
+    return _by_tree("missing letters", answers, rows, lambda i: numbers[i], words)
+
+
+def order(splits: Rows, answers: Answers, rows: Rows) -> Finding:
+    """Return how far the place of an item in its split goes, and whether that is odd or even.
+
+    Args:
+        splits: All items of each split, in their order.
+        answers: What is right.
+        rows: Those that count.
+    """
+    numbers = np.zeros((len(answers.right), 2))
+    for part in splits.parts():
+        numbers[part, 0] = np.arange(len(part)) / max(len(part), 1)
+        numbers[part, 1] = np.arange(len(part)) % 2
+
+    def words(tree: Any) -> str:
+        if tree.tree_.node_count > 1 and tree.tree_.feature[0] == 1:
+            return "whether an item's row is odd or even"
+        return _cut(tree, "an item's place among the rows of its split, from 0 to 1,")
+
+    return _by_tree("order of rows", answers, rows, lambda i: numbers[i], words)
+
+
+def composition(items: Sequences, answers: Answers, rows: Rows, size: int) -> Finding:
+    """Return how far the shares of an item's letters go."""
+    return _by_tree(
+        "composition",
+        answers,
+        rows,
+        lambda i: _counts(items, i, 1, size),
+        lambda tree: f"shares of single letters (a tree of {tree.get_n_leaves()} leaves)",
+        row_zero=True,
+    )
+
+
+def _counts(items: Sequences, rows: IntArray, k: int, size: int) -> FloatArray:
+    """Return the share of each k-mer among those of an item, (n, size ** k)."""
+    width = size**k
+    found = np.zeros((len(rows), width))
+    start = 0
+    for part in blocks(items, rows):
+        number, item, _, _ = kmers(items, part, k, size)
+        n = np.bincount(item * width + number, minlength=len(part) * width)
+        found[start : start + len(part)] = n.reshape(len(part), width)
+        start += len(part)
+    found /= np.maximum(found.sum(1, keepdims=True), 1)
+    return found
+
+
+def words_counted(
+    items: Sequences, answers: Answers, rows: Rows, size: int
+) -> tuple[Finding, Said]:
+    """Return how far a linear model on the shares of short words goes, and what it says."""
+    from sklearn.linear_model import Ridge
+
+    longest = next(k for k in range(6, 0, -1) if size**k <= _WORDS or k == 1)
+
+    def features(part: IntArray) -> FloatArray:
+        return np.concatenate([_counts(items, part, k, size) for k in range(1, longest + 1)], 1)
+
+    train, validation, test = map(features, rows.parts())
+    mean, spread = train.mean(0), train.std(0)
+    spread[spread == 0] = 1
+    train, validation, test = ((part - mean) / spread for part in (train, validation, test))
+    right = answers.columns(rows.train)
+    best: tuple[float, Said] | None = None
+    for penalty in _PENALTIES:
+        model = Ridge(alpha=penalty, solver="cholesky").fit(train, right)
+        of_each = (model.predict(part).reshape(len(part), -1) for part in (validation, test))
+        said = Said(*map(answers.predicted, of_each))
+        value = answers.score(rows.validation, said.validation)
+        if best is None or value > best[0] + 1e-9:
+            best = value, said
+    assert best is not None
+    value = answers.score(rows.test, best[1].test)
+    words = f"a linear model on counts of 1- to {longest}-mers: {answers.score_name} {value:.3f}"
+    finding = rule("k-mers", value, best[0], len(test), f"{words} on test", row_zero=True)
+    return finding, best[1]
+
+
+# In place
+
+
+def in_place(
+    items: Sequences, answers: Answers, rows: Rows, size: int, alphabet: str
+) -> tuple[Finding, Finding]:
+    """Return how far one position goes, and how far the best few words at their positions do.
+
+    Positions count from the start, up to where one in twenty training items ends.
+    """
+    base, ends = size + 1, np.quantile(items.lengths[rows.train], 0.05)
+    places = min(int(ends), _MOST_PLACES)
+    right = answers.columns(rows.train)
+    centred = right - right.mean(0)
+    longest = next(k for k in range(3, 0, -1) if base**k <= _WORDS or k == 1)
+    one: list[tuple[float, int]] = []
+    several: list[tuple[float, int, int, int]] = []
+    for place, k, words in _words(items, rows.train, places, longest, base):
+        n, sums = _sums(words, centred, base**k)
+        gains = np.where(n > 0, (sums**2).sum(1) / np.maximum(n, 1), 0)
+        if k == 1:
+            one.append((float(gains.sum()), place))
+        rest = len(words) - n
+        gains += np.where(rest > 0, (sums**2).sum(1) / np.maximum(rest, 1), 0)
+        top = np.argsort(-gains, kind="stable")[:8]
+        several += [(float(gains[word]), place, k, int(word)) for word in top]
+        if len(several) > 64 * _INDICATORS:
+            several = sorted(several, key=lambda each: (-each[0], each[1:]))[:_INDICATORS]
+    one = sorted(one, key=lambda each: (-each[0], each[1]))[:16]
+    several = sorted(several, key=lambda each: (-each[0], each[1:]))[:_INDICATORS]
+    return (
+        _one_position(items, answers, rows, [place for _, place in one], base, alphabet),
+        _indicators(items, answers, rows, [each[1:] for each in several], base, alphabet),
+    )
+
+
+def _words(
+    items: Sequences, rows: IntArray, places: int, longest: int, base: int
+) -> Iterator[tuple[int, int, IntArray]]:
+    """Yield the words of all items at each place, of each length up to `longest`."""
+    last = [_letter(items, rows, at, base) for at in range(min(longest, places))]
+    for place in range(places):
+        word = np.zeros(len(rows), dtype=np.int64)
+        for k in range(1, min(longest, places - place) + 1):
+            word = word * base + last[k - 1]
+            yield place, k, word
+        last = [*last[1:], _letter(items, rows, place + longest, base)]
+
+
+def _letter(items: Sequences, rows: IntArray, at: int, base: int) -> IntArray:
+    """Return the letter at a place; the last of `base` where there is none, or it is unknown."""
+    inside = at < items.lengths[rows]
+    where = np.where(inside, items.offsets[rows] + at, 0)
+    return np.where(inside, np.minimum(items.letters[where], base - 1), base - 1).astype(np.int64)
+
+
+def _word(items: Sequences, rows: IntArray, place: int, k: int, base: int) -> IntArray:
+    word = np.zeros(len(rows), dtype=np.int64)
+    for at in range(place, place + k):
+        word = word * base + _letter(items, rows, at, base)
+    return word
+
+
+def _sums(words: IntArray, right: FloatArray, most: int) -> tuple[FloatArray, FloatArray]:
+    """Return how many items have each word, and the sums of what is right for them."""
+    n = np.bincount(words, minlength=most).astype(np.float64)
+    sums = [np.bincount(words, weights=column, minlength=most) for column in right.T]
+    return n, np.stack(sums, axis=1)
+
+
+def _one_position(
+    items: Sequences,
+    answers: Answers,
+    rows: Rows,
+    places: Sequence[int],
+    base: int,
+    alphabet: str,
+) -> Finding:
+    """Return how far the letter at one of some places goes."""
+    right = answers.columns(rows.train)
+    best: tuple[float, int, FloatArray] | None = None
+    for place in places:
+        n, sums = _sums(_letter(items, rows.train, place, base), right, base)
+        mean = np.where(n[:, None] > 0, sums / np.maximum(n, 1)[:, None], right.mean(0))
+        said = answers.predicted(mean[_letter(items, rows.validation, place, base)])
+        value = answers.score(rows.validation, said)
+        if best is None or value > best[0] + 1e-9:
+            best = value, place, mean
+    if best is None:
+        return rule("one position", 0.0, 0.0, len(rows.test), "items share no position")
+    validation, place, mean = best
+    said = answers.predicted(mean[_letter(items, rows.test, place, base)])
+    value = answers.score(rows.test, said)
+    table = ""
+    if answers.classes:
+        classes = answers.predicted(mean)[: base - 1].tolist()
+        each = [f"{a} {answers.names[c]}" for a, c in zip(alphabet, classes, strict=False)]
+        table = f" ({', '.join(each)})" if len(each) <= 5 else ""
+    words = f"letter {place + 1} of an item alone{table}: {answers.score_name} {value:.3f} on test"
+    return rule("one position", value, validation, len(rows.test), words)
+
+
+def _indicators(
+    items: Sequences,
+    answers: Answers,
+    rows: Rows,
+    chosen: Sequence[tuple[int, int, int]],
+    base: int,
+    alphabet: str,
+) -> Finding:
+    """Return how far a tree of a few of some words, each at its place, goes."""
+    if not chosen:
+        return rule("words in place", 0.0, 0.0, len(rows.test), "items share no position")
+
+    def features(part: IntArray) -> FloatArray:
+        columns = [_word(items, part, place, k, base) == word for place, k, word in chosen]
+        return np.stack(columns, axis=1).astype(np.float64)
+
+    def words(tree: Any) -> str:
+        used = [i for i in tree.tree_.feature.tolist() if i >= 0]
+        if not used:
+            return "no word at its place tells anything"
+        return "whether an item has " + ", ".join(
+            _in_words(chosen[i], base, alphabet) for i in dict.fromkeys(used)
+        )
+
+    leaves = [n + 1 for n in _USED]
+    return _by_tree("words in place", answers, rows, features, words, leaves=leaves)
+
+
+def _in_words(chosen: tuple[int, int, int], base: int, alphabet: str) -> str:
+    """Return ``TATA at 12``, places counted from 1; an unknown letter is a point."""
+    place, k, word = chosen
+    digits = [(word // base**i) % base for i in reversed(range(k))]
+    letters = "".join(alphabet[d] if d < len(alphabet) else "." for d in digits)
+    return f"{letters} at {place + 1}"
+
+
+# Of a training item
+
+
+def of_partner(
+    check: str,
+    answers: Answers,
+    rows: Rows,
+    partner: dict[int, int],
+    words: str,
+    otherwise: Said,
+) -> list[Finding]:
+    """Return how far the class of a training item from which another was made goes.
+
+    On validation it is seen whether both have one class more often than chance has it; where they
+    do, they are relatives, which is no fault of the data beside near-copies.
+
+    Args:
+        check: The finding's name.
+        answers: What is right.
+        rows: The items.
+        partner: Of validation and test items that have one.
+        words: How they are alike.
+        otherwise: What another rule answers. A second finding says how far both go together, where
+            the first one is a leak or a doubt.
+    """
+    right, classes = answers.right, answers.classes
+    often = np.bincount(right[rows.train], minlength=classes)
+    asked = [i for i in rows.validation.tolist() if i in partner]
+    agree = sum(right[i] == right[partner[i]] for i in asked)
+    by_chance = float(((often / often.sum()) ** 2).sum())
+    known = len(asked) >= _FEWEST_TWINS
+    same = known and agree > by_chance * len(asked)
+    others = [int(np.where(np.arange(classes) == c, -1, often).argmax()) for c in range(classes)]
+
+    def score(part: IntArray, else_: npt.NDArray[Any]) -> tuple[float, int]:
+        said = else_.copy()
+        covered = [(at, partner[i]) for at, i in enumerate(part.tolist()) if i in partner]
+        for at, other in covered:
+            said[at] = right[other] if same else others[right[other]]
+        return answers.score(part, said), len(covered)
+
+    largest = int(often.argmax())
+    validation, _ = score(rows.validation, np.full(len(rows.validation), largest))
+    value, covered = score(rows.test, np.full(len(rows.test), largest))
+    answer, n = "its class" if same else "the other class", len(rows.test)
+    said = (
+        f"{covered:,} of {n:,} test items have {words} as a training item; to answer {answer}: "
+        f"{answers.score_name} {value:.3f} on test"
+    )
+    if not covered:
+        said = f"no test item has {words} as a training item"
+    found = rule(check, value, validation, n, said, row_zero=same, chosen=known)
+    if found.grade not in ("leak", "doubt"):
+        return [found]
+    validation, _ = score(rows.validation, otherwise.validation)
+    value, _ = score(rows.test, otherwise.test)
+    said = (
+        f"{words} as a training item: answer {answer}; else as counts of words say: "
+        f"{answers.score_name} {value:.3f} on test"
+    )
+    return [found, rule(f"{check}, else k-mers", value, validation, n, said, row_zero=True)]
+
+
+def of_nearest(answers: Answers, rows: Rows, candidate: dict[int, int]) -> Finding:
+    """Return how far the answer of the training item that shares most k-mers goes."""
+    mean = answers.columns(rows.train).mean(0)
+
+    def score(part: IntArray) -> float:
+        said = np.tile(mean, (len(part), 1))
+        found = [(at, candidate[i]) for at, i in enumerate(part.tolist()) if i in candidate]
+        if found:
+            at, other = map(np.array, zip(*found, strict=True))
+            said[at] = answers.columns(other)
+        return answers.score(part, answers.predicted(said))
+
+    value = score(rows.test)
+    n = sum(i in candidate for i in rows.test.tolist())
+    words = f"the answer of the training item that shares most k-mers, where one does ({n:,} of "
+    words += f"{len(rows.test):,}): {answers.score_name} {value:.3f} on test"
+    return rule("nearest item", value, score(rows.validation), len(rows.test), words, row_zero=True)

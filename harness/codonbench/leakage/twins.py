@@ -1,0 +1,184 @@
+"""Twins: items that were made of others, by shuffling their letters or by keeping pieces in place.
+
+A negative made so from a positive gives itself away where the positive is among the training items:
+a test item with a twin in training has the other class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import Sequences
+from codonbench.leakage.letters import IntArray, Step, blocks
+from codonbench.leakage.near_copies import IDENTITY
+
+_SHORTEST = 20  # letters of an item whose dinucleotides say something
+_UNLIKE = 0.6  # of a shuffled twin's letters at most stand where they stood
+_TRIED = 8  # items of the same dinucleotides
+_PIECES, _IN_PLACE, _SHARED = 0.35, 4, 0.05  # letters in place; words in place, and their share
+_MOST = 20  # items of which one word in place says something
+_PAIRS = 1 << 22  # that are gathered before they are counted
+_MOST_PLACES = 20_000
+
+
+def shuffled(items: Sequences, query: IntArray, reference: IntArray, size: int) -> IntArray:
+    """Return for each item one among others that a dinucleotide-preserving shuffle makes of it.
+
+    Both have the same length, the same first and last letter and each pair of neighbours as often
+    (Altschul and Erickson 1985), and at most 60 % of their letters in common place for place.
+
+    Args:
+        items: All of them.
+        query: Items, shape (q,).
+        reference: Others, shape (r,); they may be the same.
+        size: Of the alphabet.
+
+    Returns:
+        Items, -1 where there is none, shape (q,).
+    """
+    signature = _signatures(items, size)
+    order = reference[np.argsort(signature[reference], kind="stable")]
+    keys = signature[order]
+    low = np.searchsorted(keys, signature[query], "left")
+    high = np.searchsorted(keys, signature[query], "right")
+    found = np.full(len(query), -1)
+    long = items.lengths[query] >= _SHORTEST
+    for step in range(_TRIED):
+        tried = np.flatnonzero(long & (found < 0) & (low + step < high))
+        other = order[low[tried] + step]
+        good = _in_place(items, query[tried], other) < _UNLIKE
+        good &= query[tried] != other
+        found[tried[good]] = other[good]
+    return found
+
+
+def _signatures(items: Sequences, size: int) -> npt.NDArray[np.uint64]:
+    """Return a hash of each item's length, ends and pairs of neighbours, however ordered."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    base = size + 1
+    of_pair = rng.integers(0, 2**64, base * base, dtype=np.uint64)
+    of_end = rng.integers(0, 2**64, base * base, dtype=np.uint64)
+    of_length = np.uint64(rng.integers(0, 2**63)) | np.uint64(1)
+    total = items.lengths.astype(np.uint64) * of_length
+    for rows in blocks(items, np.flatnonzero(items.lengths > 0)):
+        taken = items.take(rows)
+        letters = np.minimum(taken.letters, size).astype(np.int64)
+        pairs = of_pair[letters * base + np.append(letters[1:], 0)]
+        pairs[taken.offsets[1:] - 1] = 0  # the last letter has no neighbour
+        first, last = letters[taken.offsets[:-1]], letters[taken.offsets[1:] - 1]
+        total[rows] += np.add.reduceat(pairs, taken.offsets[:-1]) + of_end[first * base + last]
+    return total
+
+
+def _in_place(items: Sequences, one: IntArray, other: IntArray) -> npt.NDArray[np.float64]:
+    """Return the share of an item's letters that stand at the same place in another as long."""
+    share = np.zeros(len(one))
+    lengths = np.minimum(items.lengths[one], items.lengths[other])
+    ends = np.cumsum(lengths)
+    cuts = np.searchsorted(ends, np.arange(_PAIRS, ends[-1] if len(ends) else 0, _PAIRS))
+    for part in np.split(np.arange(len(one)), np.unique(cuts)):
+        n = lengths[part]
+        if not n.sum():
+            continue
+        step = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+        mine = items.letters[np.repeat(items.offsets[one[part]], n) + step]
+        yours = items.letters[np.repeat(items.offsets[other[part]], n) + step]
+        share[part] = np.add.reduceat(mine == yours, np.cumsum(n) - n, dtype=np.int64) / n
+    return share
+
+
+def in_pieces(
+    items: Sequences,
+    query: IntArray,
+    reference: IntArray,
+    size: int,
+    step: Step = lambda done: None,
+) -> IntArray:
+    """Return for each item the one of others that shares most words with it in place.
+
+    They share a twentieth of their words at the same places, at least four, have 35 % of their
+    letters in common place for place, and are no near-copies.
+
+    Args:
+        items: All of them.
+        query: Items, shape (q,).
+        reference: Others, shape (r,); they may be the same.
+        size: Of the alphabet.
+        step: Told what share is done.
+
+    Returns:
+        Items, -1 where there is none, shape (q,).
+    """
+    n, k = len(items), 8 if size <= 4 else 4
+    while size**k < 16 * len(reference):  # or chance would put words in place
+        k += 1
+    asked, known = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+    asked[query], known[reference] = True, True
+    keys, counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    waiting: list[IntArray] = []
+    places = min(int(items.lengths.max()) - k + 1, _MOST_PLACES)
+    for place, (rows, words) in enumerate(_words_by_place(items, k, size, places)):
+        waiting.append(_facing(rows, words, asked[rows], known[rows]) if len(rows) else keys[:0])
+        if sum(map(len, waiting)) > _PAIRS or place == places - 1:
+            keys, counts = _added(keys, counts, np.concatenate(waiting))
+            waiting = []
+            step(place / places)
+    mine, other = keys >> 32, keys & 0xFFFFFFFF
+    shorter = np.minimum(items.lengths[mine], items.lengths[other]) - k + 1
+    good = np.flatnonzero(counts >= np.maximum(_IN_PLACE, _SHARED * shorter))
+    share = _in_place(items, mine[good], other[good])
+    good = good[(share >= _PIECES) & (share < IDENTITY)]
+    order = good[np.lexsort((other[good], -counts[good], mine[good]))]
+    first = order[np.unique(mine[order], return_index=True)[1]]
+    best = np.full(n, -1)
+    best[mine[first]] = other[first]
+    return np.asarray(best[query])
+
+
+def _words_by_place(
+    items: Sequences, k: int, size: int, places: int
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield for each place the items with a word there, all of its letters known, and the word."""
+    word = np.zeros(len(items), dtype=np.int64)
+    unknown = np.full(len(items), -1)  # where the last one stood
+    rows = np.arange(len(items))
+    for at in range(places + k - 1):
+        long = items.lengths[rows] > at
+        rows, word, unknown = rows[long], word[long], unknown[long]
+        letter = items.letters[items.offsets[rows] + at].astype(np.int64)
+        unknown[letter >= size] = at
+        word = (word * size + np.minimum(letter, size - 1)) % size**k
+        if at >= k - 1:
+            whole = unknown <= at - k
+            yield rows[whole], word[whole]
+
+
+def _facing(
+    rows: IntArray,
+    words: IntArray,
+    asked: npt.NDArray[np.bool_],
+    known: npt.NDArray[np.bool_],
+) -> IntArray:
+    """Return the pairs of one place's items that have the same word there, as one number each."""
+    order = np.argsort(words[known], kind="stable")
+    reference, sorted_ = rows[known][order], words[known][order]
+    query, wanted = rows[asked], words[asked]
+    low = np.searchsorted(sorted_, wanted, "left")
+    many = np.searchsorted(sorted_, wanted, "right") - low
+    many[many > _MOST] = 0
+    hit = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many) + np.repeat(low, many)
+    mine, other = np.repeat(query, many), reference[hit]
+    apart = mine != other
+    return np.asarray(mine[apart] << np.int64(32) | other[apart])
+
+
+def _added(keys: IntArray, counts: IntArray, more: IntArray) -> tuple[IntArray, IntArray]:
+    """Return sorted keys and how often each came, with some more."""
+    new, often = np.unique(more, return_counts=True)
+    every, place = np.unique(np.concatenate([keys, new]), return_inverse=True)
+    total = np.zeros(len(every), dtype=np.int64)
+    np.add.at(total, place, np.concatenate([counts, often]))
+    return every, total

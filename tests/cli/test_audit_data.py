@@ -1,0 +1,93 @@
+"""`bench audit-data`: what it prints, writes and ends with, and where else its verdict is said."""
+
+import json
+import random
+
+import pytest
+
+from leaks import rows, write
+
+VERDICTS = {"PASS", "WARN", "FAIL"}
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """Tables that are clean, of which four test items are copies, and fifty."""
+    rng = random.Random(0)
+    train, test = rows(rng, 300), rows(rng, 150)
+    for name, n in (("clean", 0), ("doubtful", 4), ("leaky", 50)):
+        found = [(*row, "train") for row in train]
+        found += [(*row, "test") for row in [*test[n:], *train[:n]]]
+        write(tmp_path / f"{name}.csv", found, "sequence,label,split")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "code", "strict"),
+    [("clean", "PASS", 0, 0), ("doubtful", "WARN", 0, 1), ("leaky", "FAIL", 1, 1)],
+)
+def test_the_verdict_comes_first_once_and_decides_the_exit_code(
+    bench, tables, name, verdict, code, strict
+):
+    shown = bench("audit-data", f"{name}.csv")
+    markdown = bench("audit-data", f"{name}.csv", "--format", "markdown", "--strict")
+    for answer, expected in ((shown, code), (markdown, strict)):
+        assert answer.code == expected, answer.err
+        words = [word.strip(":") for word in answer.out.split()]
+        assert [word for word in words if word in VERDICTS] == [words[0]] == [verdict]
+    assert bench("audit-data", f"{name}.csv").out == shown.out
+
+
+def test_json_holds_the_whole_audit(bench, tables):
+    (tables / "train.csv").write_text("sequence,label\nACGT,a\nACGA,b\nAGGA,b\nACCA,a\nAACT,b\n")
+    (tables / "other.csv").write_text("sequence,label\nACGT,a\nACTA,b\nAGGT,a\n")
+    answer = bench("audit-data", "train.csv", "other.csv", "--json")
+    found = json.loads(answer.out)
+    assert found["verdict"] == "PASS"  # one copy of three is too few to say
+    assert (found["test"], found["copied"]) == (3, [0])
+    copies = next(each for each in found["findings"] if each["check"] == "copies")
+    assert (copies["grade"], copies["value"]) == ("clear", 0.3333)
+
+
+def test_what_is_not_there_ends_with_2(bench, tables):
+    for words, said in (
+        (["no-such-task"], "no-such-task"),
+        (["gone.csv"], "gone.csv"),
+        (["a", "b", "c", "d"], "4 tables"),
+        (["human-codon"], "draws its examples anew"),
+    ):
+        answer = bench("audit-data", *words)
+        assert (answer.code, answer.out) == (2, "")
+        assert said in answer.err
+        assert len(answer.err.strip().splitlines()) == 1
+
+
+def test_a_safe_split_and_the_clean_ids_are_written(bench, tables):
+    split, clean = tables / "safe.csv", tables / "clean.txt"
+    answer = bench("audit-data", "leaky.csv", "--write-split", split, "--write-clean", clean)
+    assert answer.code == 1
+    assert clean.read_text().splitlines() == ["id", *map(str, range(301, 401))]
+    again = bench("audit-data", split)
+    assert (again.code, again.out[:4]) == (0, "PASS")
+    assert "400 sequences" not in again.out
+
+
+def test_a_run_on_a_table_says_its_verdict_in_a_line(bench, tables):
+    ran = bench("run", "--model", "majority", "--data", "leaky.csv", "--epochs", "1")
+    assert ran.code == 0, ran.err
+    (line,) = (line for line in ran.err.splitlines() if "data audit" in line)
+    assert "FAIL: 33.3% of test items (50 of 150)" in line
+
+
+def test_a_committed_audit_stands_first_in_the_notes_of_its_table(bench, tables):
+    assert bench("run", "--model", "majority", "--data", "leaky.csv").code == 0
+    found = bench("audit-data", "leaky.csv", "--json").out
+    audits = tables / "runs" / "board" / "audits"
+    audits.mkdir(parents=True)
+    (audits / "leaky.json").write_text(found)
+    assert bench("leaderboard").code == 0
+    page = " ".join((tables / "runs" / "board" / "README.md").read_text().split())
+    assert "Data audit: FAIL: 33.3% of test items (50 of 150) stand in training" in page
+    (audits / "leaky.json").write_text("{}")
+    broken = bench("leaderboard")
+    assert (broken.code, "leaky.json" in broken.err) == (2, True)

@@ -1,0 +1,114 @@
+"""Rules: scores by hand and by another library, and rules whose answer can be worked out."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import matthews_corrcoef
+
+from codonbench.contracts import Sequences
+from codonbench.leakage import tells
+from codonbench.leakage.tells import Answers, Rows
+
+ROWS = Rows(np.arange(0, 200), np.arange(200, 300), np.arange(300, 400))
+
+
+def answers(right):
+    return Answers(np.asarray(right), ("a", "b"))
+
+
+def test_the_score_of_classes_is_that_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    right, said = rng.integers(0, 4, 200), rng.integers(0, 3, 200)
+    ours = Answers(right, ("a", "b", "c", "d")).score(np.arange(200), said)
+    assert ours == pytest.approx(matthews_corrcoef(right, said), abs=1e-12)
+
+
+def test_the_score_of_a_constant_answer_is_0():
+    assert answers([0, 1, 1, 0]).score(np.arange(4), np.zeros(4, dtype=int)) == 0
+    quantities = Answers(np.array([[1.0], [2.0], [np.nan]]), ())
+    assert quantities.score(np.arange(3), np.ones((3, 1))) == 0
+
+
+def test_the_score_of_quantities_leaves_missing_ones_out():
+    right = np.array([[1.0], [2.0], [np.nan], [4.0]])
+    assert Answers(right, ()).score(np.arange(4), np.array([[2.0], [4.0], [-9.0], [8.0]])) == 1
+
+
+@pytest.fixture
+def random_items():
+    rng = np.random.default_rng(1)
+    return rng, rng.integers(0, 4, (400, 30), dtype=np.uint8)
+
+
+def test_one_position_that_tells_the_class_is_found_by_its_number(random_items):
+    rng, letters = random_items
+    right = rng.integers(0, 2, 400)
+    letters[:, 11] = np.where(right, 2, letters[:, 11] % 2)  # G where b, else A or C
+    one, several = tells.in_place(Sequences.of_rows(letters), answers(right), ROWS, 4, "ACGT")
+    assert (one.check, one.grade, one.value) == ("one position", "leak", 1.0)
+    assert "letter 12 " in one.words
+    assert "G b" in one.words
+    assert several.value == 1.0
+
+
+def test_two_words_at_their_places_tell_what_no_position_does(random_items):
+    rng, letters = random_items
+    right = rng.integers(0, 2, 400)
+    place = rng.integers(0, 2, 400) * 10 + 5
+    for i in np.flatnonzero(right):
+        letters[i, place[i] : place[i] + 3] = (0, 1, 2)  # ACG at 6 or at 16
+    one, several = tells.in_place(Sequences.of_rows(letters), answers(right), ROWS, 4, "ACGT")
+    assert several.value > 0.9 > 0.6 > one.value
+    assert "ACG at 6" in several.words
+    assert "ACG at 16" in several.words
+
+
+def test_length_tells_and_says_where():
+    right = np.arange(400) % 2
+    items = Sequences.of(["A" * (10 + 3 * label + i % 3) for i, label in enumerate(right)], "ACGT")
+    found = tells.length(items, answers(right), ROWS)
+    assert (found.grade, found.value) == ("leak", 1.0)
+    assert "12.5 letters" in found.words
+
+
+def test_unknown_letters_tell_by_their_number_and_at_the_ends():
+    right = np.arange(400) % 2
+    items = Sequences.of(["NNACGT" if label else "ACNNGT" for label in right], "ACGT")
+    found = tells.missing(items, answers(right), ROWS, 4)
+    assert (found.grade, found.value) == ("leak", 1.0)
+    hidden = Sequences.of(["NNNN"] * 400, "ACGT")
+    assert tells.missing(hidden, answers(right), ROWS, 4).grade == "clear"
+
+
+def test_order_tells_where_classes_are_sorted_or_alternate():
+    alternating = np.arange(400) % 2
+    assert tells.order(ROWS, answers(alternating), ROWS).value == 1.0
+    sorted_ = np.concatenate([np.repeat([0, 1], n // 2) for n in (200, 100, 100)])
+    found = tells.order(ROWS, answers(sorted_), ROWS)
+    assert (found.grade, found.value) == ("leak", 1.0)
+
+
+def test_partners_of_the_other_class_are_a_leak_and_of_the_same_are_relatives():
+    right = np.arange(400) % 2
+    other = {i: i - 199 for i in range(200, 400)}
+    nothing = tells.Said(np.zeros(100, dtype=int), np.zeros(100, dtype=int))
+
+    def found(partner):
+        return tells.of_partner("shuffled twins", answers(right), ROWS, partner, "x", nothing)
+
+    leak, both = found(other)
+    assert (leak.grade, leak.value, both.grade) == ("leak", 1.0, "row zero")
+    (relatives,) = found({i: i - 200 for i in range(200, 400)})
+    assert (relatives.grade, relatives.value) == ("row zero", 1.0)
+    (none,) = found({})
+    assert (none.grade, none.value) == ("clear", 0.0)
+
+
+def test_kmers_and_composition_are_row_zero(random_items):
+    rng, letters = random_items
+    right = np.arange(400) % 2
+    letters[right == 1] = rng.choice([2, 2, 2, 0, 1, 3], ((right == 1).sum(), 30))
+    items = Sequences.of_rows(letters)
+    counted, _ = tells.words_counted(items, answers(right), ROWS, 4)
+    for found in (counted, tells.composition(items, answers(right), ROWS, 4)):
+        assert found.grade == "row zero"
+        assert found.value > 0.6
