@@ -67,7 +67,7 @@ def audit_data(
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """Say what a score on these data is worth: copies, near-copies, and rules that need no model.
+    """Say what a score on some data is worth: copies, and rules that need no model.
 
     The first word is PASS, WARN or FAIL. Exit 1 for FAIL, and with --strict for WARN; what was
     found is kept in the cache, by the checksum of the data.
