@@ -287,7 +287,7 @@ def words_counted(
             best = value, said
     assert best is not None
     value = answers.score(rows.test, best[1].test)
-    words = f"a linear model on counts of 1- to {longest}-mers: {answers.score_name} {value:.3f}"
+    words = f"ridge regression on counts of 1- to {longest}-mers: {answers.score_name} {value:.3f}"
     finding = rule("k-mers", value, best[0], len(test), f"{words} on test", row_zero=True)
     return finding, best[1]
 
@@ -509,4 +509,6 @@ def of_nearest(answers: Answers, rows: Rows, candidate: dict[int, int]) -> Findi
     n = sum(i in candidate for i in rows.test.tolist())
     words = f"the answer of the training item that shares most k-mers, where one does ({n:,} of "
     words += f"{len(rows.test):,}): {answers.score_name} {value:.3f} on test"
-    return rule("nearest item", value, score(rows.validation), len(rows.test), words, row_zero=True)
+    return rule(
+        "most similar item", value, score(rows.validation), len(rows.test), words, row_zero=True
+    )
