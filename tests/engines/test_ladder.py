@@ -110,6 +110,7 @@ def test_a_seeds_record_does_not_depend_on_the_seeds_beside_it(toys, model):
     registry = toys.registry()
     job = toys.job(model, registry=registry, seeds=(0, 1, 2, 3, 4), **request)
     together = {r.seed: r for r, _ in run(job, registry, quiet)}
+    assert {record.status for record in together.values()} == {"done"}
     assert len({record.pairs for record in together.values()}) > 1
     assert all(record.engine.name == "traced" for record in together.values())
     assert together[3].engine.seeds_together == 5

@@ -154,12 +154,12 @@ class Comparison:
         before, beside = outside_state(self._plain), _beside(self._plain)
         chunk = [Batch(index, 0) for index in batches]
         inputs = step_inputs([self._plain], [chunk], self._captured.ensemble.dtype)
-        for index, step_input in zip(batches, inputs, strict=True):
+        for done, (index, step_input) in enumerate(zip(batches, inputs, strict=True), 1):
             self._step(torch.as_tensor(index, device=self._plain.targets.device))
             gradients, _ = self._captured.gradients(step_input)
             self._captured.update(gradients)
+            self._compare_parameters(done)
             self._compare_outputs()
-        self._compare_parameters(len(batches))
         _refuse_changed(before, outside_state(self._plain))
         if _beside(self._plain) != beside:
             raise CannotCapture(
@@ -173,7 +173,7 @@ class Comparison:
         if not torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             worst = float((found - expected).abs().max())
             raise CannotCapture(
-                f"after {steps} steps in float64 the captured step is {worst:.1g} away from the "
+                f"after {steps} steps in float64 the captured one is {worst:.1g} away from the "
                 "reference: rows are not independent, or training draws random numbers"
             )
 
