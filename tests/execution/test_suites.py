@@ -261,6 +261,8 @@ def test_the_page_on_suites_is_true(tmp_path, toys):
         ("nan", "is out of the range of numbers"),
         ("[" * 3000 + "]" * 3000, "is nested too deeply"),
         ("[" * 100 + "]" * 100, "is nested deeper than 16 levels"),
+        (f"0\na{'.a' * 50_000} = 1", "is nested too deeply"),
+        ("0\n[[run]]\nmodel = 'a'\n" * 20_000, "holds more than 262,144 bytes"),
     ],
 )
 def test_numbers_and_nesting_beyond_all_bounds_are_said_so(suite, value, message):

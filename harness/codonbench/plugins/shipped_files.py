@@ -18,6 +18,8 @@ from codonbench.errors import ConfigError, NameClashError, StoreError, UnknownNa
 from codonbench.plugins.selection import GROUP
 from codonbench.records.files import MAX_BYTES, check_numbers_and_depth
 
+_MOST_DOTS = 500  # of a line: a dotted key takes memory by the square of its parts
+
 
 def shipped_files(
     folder: str, kind: str, points: Iterable[EntryPoint] | None = None
@@ -86,6 +88,8 @@ def read_tables(path: Path, kind: str) -> dict[str, Any]:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigError(f"{kind} {path} holds more than {MAX_BYTES:,} bytes; cut it in parts")
+        if any(line.count(b".") > _MOST_DOTS for line in content.split(b"\n")):
+            raise RecursionError
         tables = tomllib.loads(content.decode("utf-8"))
     except OSError as error:
         raise StoreError(f"{kind} {path} cannot be read: {error.strerror}") from error
