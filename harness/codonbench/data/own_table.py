@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,6 +47,7 @@ from codonbench.data.table_formats import (
 from codonbench.data.table_guess import Guess, TableOptions
 from codonbench.data.table_report import duplicates, targets, warnings
 from codonbench.errors import ConfigError, DataError
+from codonbench.plugins.shipped_files import read_tables
 
 MetricsOf = Callable[[TaskSpec], Sequence[Metric]]
 """The metrics that can be computed for a task."""
@@ -255,16 +255,9 @@ def read_description(path: Path) -> dict[str, Any]:
     """Return the fields of a description, not validated.
 
     Raises:
-        DataError: It is missing, or no TOML.
+        UsageError: It is missing, or no TOML.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{path}: not TOML ({error}); expected what bench new task writes"
-        ) from error
+    values = read_tables(path, "table description")
     if isinstance(values.get("data"), list):
         values["data"] = ",".join(map(str, values["data"]))
     return values

@@ -18,7 +18,7 @@ from codonbench.errors import ConfigError, NameClashError, StoreError, UnknownNa
 from codonbench.plugins.selection import GROUP
 from codonbench.records.files import MAX_BYTES, check_numbers_and_depth
 
-_MOST_DOTS = 500  # of a line: a dotted key takes memory by the square of its parts
+_MOST_DOTS = 2_000  # of a line: a dotted key takes memory by the square of its parts
 
 
 def shipped_files(
