@@ -173,7 +173,7 @@ class Comparison:
         if not torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             worst = float((found - expected).abs().max())
             raise CannotCapture(
-                f"after {steps} steps in float64 the captured one is {worst:.1g} away from the "
+                f"after step {steps} in float64 the captured one is {worst:.1g} away from the "
                 "reference: rows are not independent, or training draws random numbers"
             )
 
