@@ -87,7 +87,7 @@ def table(rows: int, split: str = "", classes: tuple[str, str] = ("0", "1")) -> 
     """Return a table of random sequences, half of them rich in G."""
     rng = random.Random(rows)
     lines = ["sequence,label" + (",split" if split else "")]
-    for i in range(rows):
+    for i in rng.sample(range(rows), rows):  # sorted rows would tell the class
         letters = "".join(rng.choices("ACGT", weights=(1, 1, 1 + 4 * (i % 2), 1), k=101))
         lines.append(f"{letters},{classes[i % 2]}" + (f",{split}" if split else ""))
     return "\n".join(lines) + "\n"
@@ -102,6 +102,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     orfs = [f">orf{i}\nATG{''.join(sense)}{'GCA' * i}{stops[i % 3]}\n" for i in range(30)]
     (tmp_path / "my_orfs.fa").write_text("".join(orfs))
     (tmp_path / "mine.csv").write_text(table(200))
+    for split, rows in (("train", 200), ("dev", 60), ("test", 80)):
+        (tmp_path / f"{split}.csv").write_text(table(rows))
     parts = [table(40, split, ("other", "promoter")) for split in ("train", "test")]
     (tmp_path / "promoters.csv").write_text(parts[0] + parts[1].partition("\n")[2])
     assert bench("bench run --model mlp-64", tmp_path, monkeypatch) == 0

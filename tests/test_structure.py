@@ -61,8 +61,8 @@ NEED_PICTURES = ("codonbench_datasets.human_codon.plots", "codonbench_datasets.h
 NEEDS_PARQUET = "codonbench.data.table_formats"
 """The file that needs the optional package of `codonbench[parquet]`, and says so without it."""
 
-CARRIED = {"pydantic_core", "click", "PIL"}
-"""These come with pydantic, typer and matplotlib, which promise them."""
+CARRIED = {"pydantic_core", "click", "PIL", "threadpoolctl"}
+"""These come with pydantic, typer, matplotlib and scikit-learn, which promise them."""
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -126,6 +126,19 @@ def test_a_position_that_tells_is_found(audited):
     assert "letter 21 " in audit.best_rule.words
 
 
+def test_composition_that_every_position_shows_is_no_leak_of_positions(audited):
+    rng = random.Random(3)
+
+    def rich(found):
+        weights = {"0": (1, 1, 1, 1), "1": (1, 1, 5, 1)}
+        return [("".join(rng.choices("ACGT", weights[label], k=80)), label) for _, label in found]
+
+    audit = audited(rich(TRAIN), rich(TEST))
+    assert grades(audit)["words in place"] == "clear"
+    assert max(f.value for f in audit.findings if f.check in ("composition", "k-mers")) > 0.9
+    assert audit.verdict == "PASS"
+
+
 def test_sorted_rows_are_found(audited):
     def by_class(found):
         return sorted(found, key=lambda row: row[1])

@@ -83,10 +83,9 @@ def audit_data(
         )
         audit = audited(subject, cache_folder(), progress, anew=anew)
         if write_split is not None:
-            from codonbench.leakage.safe_split import as_table, homologous, safe_split
+            from codonbench.leakage.safe_split import as_table, safe_split
 
-            groups = homologous(subject, progress)
-            splits = safe_split(subject.dataset, groups)
+            splits, groups = safe_split(subject, progress=progress)
             _write(write_split, as_table(subject.dataset, splits, groups))
         if write_clean is not None:
             from codonbench.leakage.safe_split import clean_ids

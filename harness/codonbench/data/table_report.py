@@ -103,7 +103,7 @@ def duplicates(table: Table, alphabet: str) -> tuple[IntArray, tuple[str, ...]]:
     exact, either = same_items(table.items, alphabet)
     sentences = []
     classes = table.targets.astype(np.int64) if table.targets.ndim == 1 else None
-    either = _by_appearance(either)
+    either = by_appearance(either)
     if len(table.splits) < 2:
         twice = len(either) - int(either.max()) - 1
         if twice:
@@ -145,7 +145,7 @@ def copies(
     return n, kinds + _conflicts(either, classes, first, second)
 
 
-def _by_appearance(numbers: IntArray) -> IntArray:
+def by_appearance(numbers: IntArray) -> IntArray:
     """Return numbers from 0 in the order in which they first come, for any others."""
     _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
     rank = np.empty_like(first)

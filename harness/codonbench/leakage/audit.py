@@ -15,18 +15,21 @@ from pydantic import ValidationError
 
 from codonbench.contracts import Dataset, Sequences, Split
 from codonbench.data.splits import completed
-from codonbench.data.table_report import copies, same_items
+from codonbench.data.table_report import by_appearance, copies, same_items
 from codonbench.errors import DataError
 from codonbench.leakage import tells, twins
 from codonbench.leakage.letters import BoolArray, IntArray, letters_of
 from codonbench.leakage.near_copies import nearest
-from codonbench.leakage.verdict import RULES, DataAudit, Finding, share, verdict_of
+from codonbench.leakage.verdict import RULES, DataAudit, Finding, Grade, share, verdict_of
 from codonbench.records.files import write_atomically
 
 Progress = Callable[[str, float], None]
 """Told what is being looked at, and what share of that is done."""
 
 FOLDER = "audits"
+
+_TELLING, _FEWEST_TELLING = 0.3, 10
+"""Score of the answers of near-copies from which on they leak, and of how many that is known."""
 
 
 def unwatched(what: str, done: float) -> None:
@@ -99,7 +102,10 @@ def audit(subject: Subject, progress: Progress = unwatched) -> DataAudit:
     Raises:
         DataError: No test items stand apart from the training items.
     """
-    return _Audit(subject, progress).result()
+    from threadpoolctl import threadpool_limits  # here, where scikit-learn, which brings it, is due
+
+    with threadpool_limits(1):  # more threads add in another order, and so to other bits
+        return _Audit(subject, progress).result()
 
 
 def splits_of(dataset: Dataset) -> Split:
@@ -187,7 +193,7 @@ class _Audit:
         inputs = dataset.spec.input.sequences
         alphabet = inputs[0].alphabet if isinstance(dataset.items, Sequences) else ""
         exact, either = same_items(dataset.items, alphabet)
-        either = np.unique(either, return_inverse=True)[1]
+        either = by_appearance(either)
         classes = dataset.targets.astype(np.int64) if self._answers.classes else None
         n, words = copies(exact, either, classes, self._train, test)
         self._copied: BoolArray = np.isin(either[test], either[self._train])
@@ -219,12 +225,19 @@ class _Audit:
         self._candidate = _partners(asked, found.candidate)
         n, of = int(self._copied.sum()), len(self._split.test)
         words = f"{n / of:.1%} of test items ({n:,} of {of:,}) have a near-copy in training"
+        near, test, right = found.copied[of_test], self._split.test, self._answers.right
+        has = near >= 0
         if self._answers.classes:
-            right = self._answers.right
-            near = found.copied[of_test]
-            other = (right[self._split.test] != right[near]) & (near >= 0)
-            words += f", {int(other.sum()):,} of another class" if other.any() else ""
-        return [share("near-copies", n, of, words)]
+            other = int((right[test[has]] != right[near[has]]).sum())
+            words += f", {other:,} of another class" if other else ""
+        most: Grade = "leak"
+        if has.sum() >= _FEWEST_TELLING:
+            tells_ = self._answers.score(test[has], right[near[has]])
+            if abs(tells_) < _TELLING:
+                most = "doubt"
+                words += f", whose answers tell little of theirs ({self._answers.score_name} "
+                words += f"{tells_:.3f})"
+        return [share("near-copies", n, of, words, most)]
 
     def _groups(self) -> list[Finding]:
         """Return how many test items are of a group that has training items."""
@@ -237,8 +250,8 @@ class _Audit:
             n = int(np.isin(groups[test], groups[self._train]).sum())
             words = f"{n / len(test):.1%} of test items ({n:,} of {len(test):,}) share their "
             words += f"{name} with training items"
-            most = "leak" if name in (subject.groups, "group") else "doubt"
-            found.append(share("groups", n, len(test), words, most))  # type: ignore[arg-type]
+            most: Grade = "leak" if name in (subject.groups, "group") else "doubt"
+            found.append(share("groups", n, len(test), words, most))
         return found
 
     def _tells(self, items: Sequences | None) -> list[Finding]:
@@ -251,9 +264,12 @@ class _Audit:
         found.append(tells.missing(items, answers, rows, self._size))
         self._progress("rules", 0.1)
         alphabet = self._subject.dataset.spec.input.sequences[0].alphabet
-        found += tells.in_place(items, answers, rows, self._size, alphabet)
+        composition = tells.composition(items, answers, rows, self._size)
+        found.append(composition)
+        for finding in tells.in_place(items, answers, rows, self._size, alphabet):
+            further = composition.value >= finding.value  # than what any position shows of it
+            found.append(finding.model_copy(update={"grade": "clear"}) if further else finding)
         self._progress("rules", 0.4)
-        found.append(tells.composition(items, answers, rows, self._size))
         counted, said = tells.words_counted(items, answers, rows, self._size)
         found.append(counted)
         self._progress("rules", 0.5)

@@ -36,10 +36,12 @@ class Nearest:
     Attributes:
         candidate: The item that shares most k-mers with it at one offset; -1 where none does.
         copied: The near-copy of it among the others, the best; -1 where there is none.
+        links: Items and near-copies of theirs among the few most like each, (2, m).
     """
 
     candidate: IntArray
     copied: IntArray
+    links: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +130,8 @@ def nearest(
     left = left.take(_rank_in_query(left.query) < _GAPPED)
     good = _gapped(items, left, pairs, step)
     copied[place[left.query[good]]] = left.reference[good]
-    return Nearest(best, copied)
+    linked = _Pairs.of([chosen, left.take(good)])
+    return Nearest(best, copied, np.stack([linked.query, linked.reference]))
 
 
 class _Index:

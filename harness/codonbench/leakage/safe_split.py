@@ -11,72 +11,91 @@ from scipy.sparse.csgraph import connected_components
 
 from codonbench.contracts import Dataset, Features, Sequences
 from codonbench.data.splits import TEST_SHARE, VALIDATION_SHARE, cut
-from codonbench.data.table_report import same_items
+from codonbench.data.table_report import by_appearance, same_items
 from codonbench.errors import DataError
 from codonbench.leakage.audit import Progress, Subject, splits_of, unwatched
 from codonbench.leakage.letters import IntArray, letters_of
 from codonbench.leakage.near_copies import nearest
 from codonbench.leakage.verdict import DataAudit
 
+_ROUNDS = 20  # of splitting and joining what is found to cross
 
-def homologous(subject: Subject, progress: Progress = unwatched) -> IntArray:
-    """Return groups of items that are copies, near-copies or of one given group, by any detour.
+
+def safe_split(
+    subject: Subject, seed: int = 0, progress: Progress = unwatched
+) -> tuple[dict[str, IntArray], IntArray]:
+    """Return three splits that no near-copy crosses, and the groups that were kept together.
+
+    Items are of one group that are copies or near-copies, or of one given group, by any detour. A
+    group that is larger than a split stays in training.
 
     Args:
-        subject: The data.
+        subject: The data; splits of theirs keep their sizes, about, others have the usual ones.
+        seed: Of what is cut.
         progress: Told how far it has come.
 
     Returns:
-        A number for each item, shape (N,).
-    """
-    dataset = subject.dataset
-    n, everything = len(dataset.items), np.arange(len(dataset.items))
-    items, size, pairs = letters_of(dataset)
-    inputs = dataset.spec.input.sequences
-    alphabet = inputs[0].alphabet if isinstance(dataset.items, Sequences) else ""
-    linked = [same_items(dataset.items, alphabet)[1]]
-    given = subject.columns.get(subject.groups, dataset.groups)
-    linked += [] if given is None else [given]
-    one, other = [], []
-    for numbers in linked:
-        _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
-        one.append(everything)
-        other.append(first[inverse])
-    if items is not None:
-        found = nearest(
-            items,
-            everything,
-            everything,
-            size,
-            pairs,
-            lambda done: progress("near-copies among all items", done),
-        )
-        has = found.copied >= 0
-        one.append(everything[has])
-        other.append(found.copied[has])
-    links = np.concatenate(one), np.concatenate(other)
-    graph = coo_array((np.ones(len(links[0]), dtype=np.int8), links), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
-
-
-def safe_split(dataset: Dataset, groups: IntArray, seed: int = 0) -> dict[str, IntArray]:
-    """Return the items of three splits that no group crosses; the largest groups are in training.
-
-    Args:
-        dataset: Splits of theirs keep their sizes, about; others have the usual ones.
-        groups: Of all items, shape (N,).
-        seed: Of what is cut.
+        The items of each split, by its name; and a number for each item, shape (N,).
 
     Raises:
         DataError: All items are of one group.
     """
+    dataset = subject.dataset
+    everything = np.arange(len(dataset.items))
+    groups = _joined(_given(subject), _near(dataset, everything, everything, progress))
+    for _ in range(_ROUNDS):
+        splits = _split(dataset, groups, seed)
+        asked = np.concatenate([splits["validation"], splits["test"]])
+        across = [
+            _near(dataset, asked, splits["train"], progress),
+            _near(dataset, splits["test"], splits["validation"], progress),
+        ]
+        crossing = np.concatenate(across, axis=1)
+        if not crossing.size:
+            break
+        groups = _joined(groups, crossing)
+    return splits, groups
+
+
+def _given(subject: Subject) -> IntArray:
+    """Return groups of items that are equal, or of one given group."""
+    dataset, given = subject.dataset, subject.columns.get(subject.groups, subject.dataset.groups)
+    inputs = dataset.spec.input.sequences
+    alphabet = inputs[0].alphabet if isinstance(dataset.items, Sequences) else ""
+    same = by_appearance(same_items(dataset.items, alphabet)[1])
+    if given is None:
+        return same
+    _, first, number = np.unique(given, return_index=True, return_inverse=True)
+    return _joined(same, np.stack([np.arange(len(given)), first[number]]))
+
+
+def _near(dataset: Dataset, query: IntArray, reference: IntArray, progress: Progress) -> IntArray:
+    """Return pairs of items that are near-copies, (2, m)."""
+    items, size, pairs = letters_of(dataset)
+    if items is None or not len(query) or not len(reference):
+        return np.zeros((2, 0), dtype=np.int64)
+
+    def step(done: float) -> None:
+        progress("near-copies among all items", done)
+
+    return nearest(items, query, reference, size, pairs, step).links
+
+
+def _joined(groups: IntArray, links: IntArray) -> IntArray:
+    """Return groups, those joined that pairs of items (2, m) link, numbered as they come."""
+    ends = groups[links]
+    n = int(groups.max()) + 1
+    graph = coo_array((np.ones(ends.shape[1], dtype=np.int8), tuple(ends)), shape=(n, n))
+    return by_appearance(connected_components(graph, directed=False)[1][groups].astype(np.int64))
+
+
+def _split(dataset: Dataset, groups: IntArray, seed: int) -> dict[str, IntArray]:
     rest = np.arange(len(dataset.items))
     classes = dataset.targets if dataset.spec.target.kind == "classes" else None
-    usual = {"test": TEST_SHARE, "validation": VALIDATION_SHARE}
     found = {}
-    for i, (name, share) in enumerate(usual.items()):
-        if name in dataset.splits:
-            share = len(dataset.splits[name]) / len(rest)
+    for i, (name, usual) in enumerate((("test", TEST_SHARE), ("validation", VALIDATION_SHARE))):
+        given = dataset.splits.get(name)
+        share = usual if given is None else len(given) / len(rest)
         rest, found[name] = cut(rest, share, np.random.SeedSequence((seed, i)), groups, classes)
     return {"train": rest, "validation": found["validation"], "test": found["test"]}
 
