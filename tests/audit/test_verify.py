@@ -95,7 +95,37 @@ def test_other_data_are_refused(toys, record):
 )
 def test_the_band_is_what_the_rows_own_seeds_span(row, again, outside):
     recorded = [in_pairs(first) for first in row]
-    assert len(_outside_band(recorded, in_pairs(again), RANKING)) == outside
+    assert len(_outside_band(recorded, in_pairs(again), RANKING.columns[1:], 64)) == outside
+
+
+@pytest.mark.parametrize(
+    ("row", "again", "outside"),
+    [
+        ([0, 100], 400, 0),  # three times the greatest beyond it
+        ([0, 100], 401, 1),
+        ([-500, 100], -2_000, 0),
+        ([-500, 100], -2_001, 1),
+        ([0, 0], 64, 0),  # one batch
+        ([0, 0], 65, 1),
+        ([0], None, 1),
+    ],
+)
+def test_the_band_of_a_difference_is_three_times_the_greatest_beyond_it(row, again, outside):
+    recorded = [{"excess_pairs": value} for value in row]
+    found = _outside_band(recorded, {"excess_pairs": again}, [RANKING.primary], 64)
+    assert len(found) == outside
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [{"metrics": {"all_seen": 1}}, {"parameters": 1}, {"knowledge": ("class frequencies",)}],
+)
+def test_on_another_machine_what_data_seed_and_configuration_fix_is_equal(toys, record, forged):
+    elsewhere = record.machine.model_copy(update={"cpu_name": "an abacus"})
+    changes = {**forged, "metrics": {**record.metrics, **forged.get("metrics", {})}}
+    foreign = record.model_copy(update={"machine": elsewhere, **changes})
+    (difference,) = verify(foreign, toys.registry(), CACHE).differences
+    assert difference.startswith(min(forged.get("metrics", forged)))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +147,7 @@ def test_the_band_of_a_mean_is_as_wide_again_as_its_seeds(row, again, outside):
         columns=(Column(metric="mcc", title="MCC", statistic="mean"),),
     )
     recorded = [{"mcc": value} for value in row]
-    assert len(_outside_band(recorded, {"mcc": again}, ranking)) == outside
+    assert len(_outside_band(recorded, {"mcc": again}, ranking.columns, 64)) == outside
 
 
 def test_a_row_is_one_model_with_one_config_in_one_table(toys, record):

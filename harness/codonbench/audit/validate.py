@@ -2,31 +2,48 @@
 
 Read as untrusted input: nothing in them is run, the plugin they name is not loaded, and whatever
 a file holds ends in words. What holds for every task's records is checked here, what holds for
-one task's by the task itself (`Task.remarks`). Passing does not prove that a run was made
-(`codonbench.audit.verify` repeats runs for that); failing proves that a record is not what the
-harness writes.
+one task's by the task itself (`Task.remarks`). Metrics are computed anew where a record's
+trajectory, or its test outputs, lie beside it; and records are held against one another, for what
+data and seed alone fix and for what makes a row an official one. Passing does not prove that a run
+was made (`codonbench.audit.verify` repeats runs for that); failing proves that a record is not what
+the harness writes.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from codonbench.contracts import Frozen, MetricName, Task, Version
+from codonbench.contracts import (
+    Frozen,
+    Metric,
+    MetricName,
+    SplitMetric,
+    Task,
+    TaskSpec,
+    Trajectory,
+    Version,
+)
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
 from codonbench.contracts.run_spec import RULES_VERSION, content_hash
 from codonbench.data.own_table import task_of
-from codonbench.errors import SignatureError, StoreError
-from codonbench.records.files import printable, read_json
+from codonbench.errors import PluginError, SignatureError, StoreError
+from codonbench.ranking.official import row_key, unofficial
+from codonbench.records.files import printable, read_json, shipped
 from codonbench.records.signing import Keys, signer_of
-from codonbench.records.store import upgrade
-from codonbench.scoring.score import comparability_key
+from codonbench.records.store import Store, upgrade
+from codonbench.records.test_outputs import FOLDER, ItemOutputs, read_outputs, read_targets
+from codonbench.scoring.rescore import agree, is_computed
+from codonbench.scoring.score import Number, comparability_key, score, score_validation
 
 Remark = tuple[str, str]
 """A field's dotted name, and what is wrong with it."""
@@ -35,6 +52,7 @@ _MOST = 20
 """Departures from the format that are named for one file."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAME: TypeAdapter[str] = TypeAdapter(MetricName)
 _VERSION: TypeAdapter[str] = TypeAdapter(Version)
 
@@ -84,9 +102,31 @@ class Report(Frozen):
         return sum(problem.warning for problem in self.problems)
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A record that could be read, and what was found beside it.
+
+    Attributes:
+        path: Its file.
+        record: What it holds.
+        task: Its task, if installed.
+        trajectory, outputs: Of its run, or of that for the test items; None where they are not
+            beside it.
+        signer: Who has signed it; None where nobody did or nobody asked.
+    """
+
+    path: Path
+    record: RunRecord
+    task: Task | None
+    trajectory: Trajectory | None = None
+    outputs: ItemOutputs | None = None
+    signer: str | None = None
+
+
 def validate(
     paths: Iterable[Path],
     tasks: Mapping[str, Task],
+    metrics: Mapping[str, Metric],
     *,
     strict: bool = False,
     keys: Keys | None = None,
@@ -94,8 +134,10 @@ def validate(
     """Return what is wrong with record files, or with every ``*.json`` of folders.
 
     Args:
-        paths: Files and folders. A folder's own folders are not looked into.
+        paths: Files and folders. Of a folder's own folders, those of trajectories and of test
+            outputs are looked into. Where folders disagree, the first named is taken to be right.
         tasks: By name, those that say what their records cannot say.
+        metrics: By name, those that may be computed anew.
         strict: Take what would be a warning for a problem.
         keys: Whose signatures to accept; None leaves signatures alone.
 
@@ -103,9 +145,10 @@ def validate(
         StoreError: A path is not there, or a folder holds no record.
     """
     files = list(_files(paths))
+    folders = [*dict.fromkeys(str(path.parent) for path in files)]
     problems: list[Problem] = []
     signers: dict[str, str] = {}
-    counted: dict[tuple[object, ...], Path] = {}
+    found: list[_Read] = []
 
     def note(path: Path, remarks: Iterable[Remark], *, warning: bool = False) -> None:
         problems.extend(
@@ -130,6 +173,7 @@ def validate(
             note(path, _misfits(error))
             continue
         task = task_of(record, tasks)
+        each = _Read(path, record, task)
         broken_seals = list(_seal(record, content))
         note(path, broken_seals)
         if path.name != f"{record.name}.json":
@@ -143,11 +187,28 @@ def validate(
                     note(path, [("", "is not signed")], warning=not strict)
                 else:
                     signers[printable(str(path))] = signer
+                each = replace(each, signer=signer)
             except SignatureError as error:
                 note(path, [("signature", str(error))])
-        first = counted.setdefault(_place(record), path)
-        if first != path:
-            note(path, [("seed", f"{record.seed} of this row is recorded in {first} too")])
+        try:
+            each = _with_answers(each, folders)
+            note(path, _recomputed(each, metrics))
+        except (PluginError, StoreError) as error:
+            note(path, [("trajectory_sha256", str(error))], warning=not strict)
+        else:
+            note(path, _missing_answers(each), warning=not strict)
+        found.append(replace(each, trajectory=None))  # megabytes, which nothing below asks for
+    agreed: dict[object, tuple[object, Path]] = {}
+    rows: dict[object, list[_Read]] = defaultdict(list)
+    for each in found:
+        rows[_row(each.record)].append(each)
+        for claim in _claims(each):
+            expected, other = agreed.setdefault(claim.key, (claim.value, each.path))
+            if claim.value != expected:
+                said = claim.message.format(value=claim.value, expected=expected, other=other)
+                note(each.path, [(claim.field, said)], warning=claim.doubt and not strict)
+    for row in rows.values():
+        note(row[0].path, unofficial([each.record for each in row]), warning=not strict)
     return Report(records=len(files), problems=tuple(problems), signers=signers)
 
 
@@ -189,6 +250,154 @@ def _place(record: RunRecord) -> tuple[object, ...]:
     )
 
 
+def _row(record: RunRecord) -> tuple[object, ...]:
+    """Return which row of which table a record counts in."""
+    return (record.comparability_key, record.machine.device, *row_key(record))
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """What a record says of something that others say, too: whoever shares a key shares the value.
+
+    Attributes:
+        key: What it is said of.
+        value: What is said.
+        field, message: What to say of who says otherwise; `value` is what that record says,
+            `expected` what the one in the file `other` does.
+        doubt: Whether it only keeps a row from being official.
+    """
+
+    key: object
+    value: object
+    field: str
+    message: str
+    doubt: bool = True
+
+
+def _claims(read: _Read) -> Iterator[_Claim]:
+    record, run_spec = read.record, read.record.run_spec
+    there = f"{record.seed} of this row is recorded in {{other}} too"
+    yield _Claim(_place(record), read.path, "seed", there, doubt=False)
+    asked = (run_spec.task, run_spec.task_version, run_spec.task_options)
+    stream = content_hash([*asked, run_spec.data_checksum, run_spec.seed])
+    for name in () if read.task is None else read.task.ranking.fixed:
+        value, field = record.metrics.get(name), f"metrics.{name}"
+        said = "is {value}, but data and seed alone fix it, and {other} has {expected}"
+        if value is not None:
+            yield _Claim((stream, field), value, field, said, doubt=False)
+    if read.outputs is not None:
+        said = "has answers for other test items than {other}, whose data and seed are the same"
+        key = (stream, "test items")
+        yield _Claim(key, read.outputs.items, "trajectory_sha256", said, doubt=False)
+    row = _row(record)
+    if record.trajectory_sha256 is not None:
+        owner = (record.model, content_hash(run_spec.config), record.plugin.distribution)
+        said = "is that of {other}, another model's run"
+        yield _Claim(record.trajectory_sha256, owner, "trajectory_sha256", said)
+    if record.engine.name != FITTED.name:  # what is fitted may have a number for each item
+        said = "is {value}, but {other} of the same row has {expected}"
+        yield _Claim((row, "parameters"), record.parameters, "parameters", said)
+    said = "adds to the row of {other}: a row is handed in as a whole, later ones as a new version"
+    yield _Claim((row, "folder"), read.path.parent, "", said)
+    said = "is of {value}, but {other} of the same row is signed by {expected}"
+    yield _Claim((row, "signer"), read.signer or "nobody", "signature", said)
+
+
+# Metrics, computed anew
+
+_BY_OUTPUTS = 0.05
+"""How far a value may be off that is made from test outputs and is not the ranking one: in 16 bits
+some outputs become equal, which moved an area under a curve of committed records by 0.048."""
+
+
+def _with_answers(read: _Read, folders: Sequence[str]) -> _Read:
+    """Return a record with its trajectory, or else its test outputs, where these are at hand.
+
+    Raises:
+        StoreError: They are damaged, or another run's.
+    """
+    record, path = read.record, read.path.parent / FOLDER / f"{read.record.name}.npz"
+    trajectory = None if is_computed(record) else Store(read.path.parent).load_trajectory(record)
+    if record.selected_pairs is None or not path.is_file():
+        return replace(read, trajectory=trajectory)
+    outputs = read_outputs(path)
+    if outputs.trajectory != record.trajectory_sha256:
+        raise StoreError(f"{path} holds the test outputs of another run; delete it")
+    name = f"targets-{outputs.items[:16]}.npz"
+    for targets in (Path(folder, FOLDER, name) for folder in (str(path.parents[1]), *folders)):
+        if targets.is_file():
+            right, groups = read_targets(targets, outputs.items)
+            outputs = replace(outputs, targets=right, groups=groups)
+            break
+    return replace(read, trajectory=trajectory, outputs=outputs)
+
+
+def _missing_answers(read: _Read) -> Iterator[Remark]:
+    record = read.record
+    there = read.trajectory is not None or read.outputs is not None
+    if record.selected_pairs is not None and record.status == "done" and not there:
+        yield (
+            "trajectory_sha256",
+            f"is not of a file beside it, nor are there test outputs in {FOLDER}/, from which its "
+            "metrics follow; 'bench leaderboard' writes them where the run was made",
+        )
+
+
+def _recomputed(read: _Read, metrics: Mapping[str, Metric]) -> Iterator[Remark]:
+    """Yield each figure that is not what the run's answers give, or that no answers can.
+
+    Metrics of which the record has another version are left alone.
+
+    Raises:
+        PluginError: A metric failed.
+    """
+    record, trajectory, outputs = read.record, read.trajectory, read.outputs
+    spec = trajectory.task if trajectory else outputs.task if outputs else None
+    if spec is None:
+        return
+    versions = record.metric_versions
+    serving = [m for n, m in metrics.items() if versions.get(n) == m.version and m.serves(spec)]
+    yield from _beyond_bounds(record, serving, spec)
+    found: dict[str, Mapping[str, Number]] = {}
+    if trajectory is not None:
+        found["metrics"] = score(trajectory, serving).values
+        found["validation_metrics"] = score_validation(trajectory, serving)
+        for field in ("pairs", "selected_pairs"):
+            was, now = getattr(record, field), getattr(trajectory.facts, field)
+            if was != now:
+                yield field, f"is {was}, but its trajectory says {now}"
+    elif outputs is not None and outputs.targets is not None:
+        found["metrics"] = {
+            name: value if isinstance(value, bool | int | float) else None
+            for metric in serving
+            if isinstance(metric, SplitMetric)
+            for name, value in metric.score(outputs.targets, outputs.outputs, spec).items()
+        }
+    ranking = None if read.task is None else read.task.ranking
+    for field, values in found.items():
+        for name, value in values.items():
+            was, off = getattr(record, field).get(name), 0.0
+            if trajectory is None:
+                primary = ranking is not None and name == ranking.metric
+                off = 0.5 * 10.0**-ranking.primary.digits if primary and ranking else _BY_OUTPUTS
+            if not agree(was, value, off):
+                yield f"{field}.{name}", f"is {was}, but what the run answered gives {value}"
+
+
+def _beyond_bounds(
+    record: RunRecord, serving: Iterable[Metric], spec: TaskSpec
+) -> Iterator[Remark]:
+    for metric in serving:
+        for name, output in metric.outputs(spec).items():
+            for field in ("metrics", "validation_metrics"):
+                value = getattr(record, field).get(name)
+                below = value is not None and output.least is not None and value < output.least
+                above = value is not None and output.most is not None and value > output.most
+                if below or above:
+                    bound = output.least if below else output.most
+                    yield f"{field}.{name}", f"is {value}, beyond {bound:g}, which bounds it"
+
+
 def _misfits(error: ValidationError) -> list[Remark]:
     """Return how a file departs from the format of a record."""
     found: dict[str, str] = {}
@@ -220,6 +429,16 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     weighted = record.run_spec.config.get("class_weights") in ("sum", "n")
     if weighted and "class frequencies" not in record.knowledge:
         yield "knowledge", "lacks 'class frequencies', which run_spec.config's class_weights tell"
+    selected = record.selected_pairs
+    if selected is not None and selected > record.pairs:
+        yield "selected_pairs", f"is {selected:,}, but the run ended at {record.pairs:,}"
+    if selected is None and record.validation_metrics:
+        yield "selected_pairs", "is null, but validation_metrics are those of a selected state"
+    if any(not 0 <= position <= record.pairs for position in record.resumed):
+        yield "resumed", f"is {list(record.resumed)}; the run ended at {record.pairs:,} pairs"
+    for name, seconds in record.timings:
+        if seconds < 0:
+            yield f"timings.{name}", f"is {seconds} s"
     if task is not None:
         yield from _ranking(record, task)
         yield from task.remarks(record)
@@ -232,23 +451,83 @@ def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
             "task",
             f"{record.task!r} is not installed: what only it knows of its records is not checked",
         )
-    if record.harness.modified:
-        yield "harness.modified", "the code had changes that were not committed"
-    if not record.plugin.version:
-        yield (
-            "plugin.version",
-            f"model {record.model} came from the file {record.plugin.distribution!r}, "
-            "which is no installed distribution",
-        )
-    if record.run_spec.threads != 1:
-        yield "run_spec.threads", f"is {record.run_spec.threads}; official rows use 1"
-    if record.run_spec.budget_seconds is not None:
-        yield "run_spec.budget_seconds", "is set; official rows count pairs, so that they repeat"
-    # A long run repays the compiling.
-    engines = ("auto", "compiled") if record.run_spec.stop == "budget" else ("auto",)
-    if record.run_spec.engine not in engines:
-        allowed = " or ".join(map(repr, engines))
-        yield "run_spec.engine", f"is {record.run_spec.engine!r}; official rows use {allowed}"
+    for field, broken, message in _OFFICIAL:
+        if broken(record):
+            yield (
+                field,
+                message.format(value=attrgetter(field)(record), record=record, pins=_pins()),
+            )
+
+
+@cache
+def _pins() -> dict[str, str]:
+    """Return the version of each distribution that official rows are made with."""
+    file = shipped("constraints.txt")
+    lines = [] if file is None else file.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
+
+
+def _unpinned(name: str) -> Callable[[RunRecord], bool]:
+    """Return whether a record was made with another version of a distribution, builds aside."""
+
+    def unpinned(record: RunRecord) -> bool:
+        version = str(getattr(record.machine, name)).partition("+")[0]
+        return version != _pins().get(name, version)
+
+    return unpinned
+
+
+def _engines(record: RunRecord) -> tuple[str, ...]:
+    """Return the engines that official rows ask for: a long run repays the compiling."""
+    return ("auto", "compiled") if record.run_spec.stop == "budget" else ("auto",)
+
+
+_OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
+    (
+        "harness.modified",
+        lambda record: record.harness.modified,
+        "the code had changes that were not committed",
+    ),
+    (
+        "harness.commit",
+        lambda record: not _COMMIT.fullmatch(record.harness.commit or ""),
+        "is {value!r}; official rows are run in a checkout, and name its commit in full",
+    ),
+    (
+        "plugin.version",
+        lambda record: not record.plugin.version,
+        "model {record.model} came from the file {record.plugin.distribution!r}, "
+        "which is no installed distribution",
+    ),
+    (
+        "info.pretrained_on",
+        lambda record: record.info.pretrained_on,
+        "is {value!r}; on the main track weights have seen nothing before the first pair",
+    ),
+    (
+        "confinement",
+        lambda record: record.confinement == "none" and record.info.role == "contestant",
+        "is 'none', so the model shared a process with what is right; run it without --workers 0",
+    ),
+    ("machine.torch", _unpinned("torch"), "is {value!r}; official rows use {pins[torch]}"),
+    ("machine.numpy", _unpinned("numpy"), "is {value!r}; official rows use {pins[numpy]}"),
+    (
+        "run_spec.threads",
+        lambda record: record.run_spec.threads != 1,
+        "is {value}; official rows use 1",
+    ),
+    (
+        "run_spec.budget_seconds",
+        lambda record: record.run_spec.budget_seconds is not None,
+        "is set; official rows count pairs, so that they repeat",
+    ),
+    (
+        "run_spec.engine",
+        lambda record: record.run_spec.engine not in _engines(record),
+        "is {value!r}; official rows use 'auto', or 'compiled' where the whole budget is spent",
+    ),
+)
+"""What keeps a run from being an official one: a field, when it does, and what is said of it."""
 
 
 def _ending(record: RunRecord) -> Iterator[Remark]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from codonbench.audit.repeat import Repetition
 from codonbench.contracts import Column, Frozen, Ranking
-from codonbench.contracts.run_record import Engine, RunRecord
+from codonbench.contracts.run_record import FINISHED, Engine, RunRecord
 from codonbench.records.files import printable
 from codonbench.scoring.score import Number
 
@@ -16,7 +16,8 @@ BAND_FACTOR = 4.0
 """On other hardware, or with another torch, sums are rounded in another order, and a network
 trained on them drifts to what might have been another seed's result. So a figure in pairs must
 then lie between a quarter of the least and four times the greatest that the row's own seeds
-show, and "never" is in the band where one of them never got there.
+show, a difference of two within three times the greatest beyond them, or one batch where that is
+more, and "never" is in the band where one of them never got there.
 `benchmarks/reproducibility.md` shows what was measured."""
 
 MEAN_MARGIN = 0.1
@@ -30,8 +31,8 @@ class Verdict(Frozen):
 
     Attributes:
         name: The record's.
-        outcome: ``identical`` weights and metrics; ``within band`` on another machine; or
-            ``different``.
+        outcome: ``identical`` weights and metrics; ``within band`` on another machine or with
+            another seed; or ``different``.
         differences: What differed, a sentence each.
     """
 
@@ -44,7 +45,8 @@ def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Verdict:
     """Return what a repetition says of the record that it was made from.
 
     On the same kind of machine (processor, torch, threads) weights and metrics must be
-    identical; on another, the metrics must lie in the stated band.
+    identical; on another, what data, seed and configuration fix must be, and the metrics must lie
+    in the stated band.
 
     Args:
         repetition: As `codonbench.audit.repeat.repeat` makes it.
@@ -53,9 +55,28 @@ def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Verdict:
     record, again = repetition.recorded, repetition.record
     if again.machine.kind == record.machine.kind and _same_engine(again.engine, record.engine):
         return _verdict(record, again, _unequal(record, again), "identical")
+    ranking, batch = repetition.job.task.ranking, repetition.trajectory.facts.batch_size
     row = [peer.metrics for peer in peers if same_row(peer, record)]
-    outside = _outside_band([record.metrics, *row], again.metrics, repetition.job.task.ranking)
-    return _verdict(record, again, outside, "within band")
+    outside = _outside_band([record.metrics, *row], again.metrics, ranking.columns, batch)
+    return _verdict(record, again, [*_unfixed(record, again, ranking), *outside], "within band")
+
+
+def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Verdict:
+    """Return what a run of a row's configuration, with a seed of its own, says of the row.
+
+    What the row is ranked by must lie in the band of the row's seeds. One run in many of an honest
+    row may lie outside by chance; what was fitted to the row's own seeds does.
+
+    Args:
+        repetition: The run; its seed is in no record.
+        row: The row's records.
+    """
+    ranking, batch = repetition.job.task.ranking, repetition.trajectory.facts.batch_size
+    recorded, again = [record.metrics for record in row], repetition.record
+    outside = _outside_band(recorded, again.metrics, [ranking.primary], batch)
+    if again.status not in FINISHED:
+        outside = [f"status: {again.status}"]
+    return _verdict(repetition.recorded, again, outside, "within band")
 
 
 def _same_engine(one: Engine, other: Engine) -> bool:
@@ -91,47 +112,67 @@ def _verdict(
     return Verdict(name=record.name, outcome=outcome, differences=tuple(differences))
 
 
+_FIXED = ("parameters", "knowledge")
+"""Fields that configuration and data fix, on any machine."""
+
+
 def _unequal(record: RunRecord, again: RunRecord) -> list[str]:
     """Return what differs where nothing may: weights, trajectory, metrics, how it ended."""
     differences = [
-        f"{name}: {record.metrics.get(name)} was recorded, now {again.metrics.get(name)}"
-        for name in sorted({*record.metrics, *again.metrics})
-        if record.metrics.get(name) != again.metrics.get(name)
+        *_differing(record.metrics, again.metrics, sorted({*record.metrics, *again.metrics})),
+        *_differing(record.validation_metrics, again.validation_metrics, again.validation_metrics),
     ]
-    fields = ["status", "pairs", "weights_sha256"]
+    fields = ["status", "pairs", "selected_pairs", *_FIXED, "weights_sha256"]
     if record.trajectory_format == again.trajectory_format:
         fields.append("trajectory_sha256")
-    for field in fields:
-        was, now = getattr(record, field), getattr(again, field)
-        if was != now:
-            differences.append(f"{field}: {was} was recorded, now {now}")
-    return differences
+    return [*differences, *_differing(dict(record), dict(again), fields)]
+
+
+def _unfixed(record: RunRecord, again: RunRecord, ranking: Ranking) -> list[str]:
+    """Return what differs of what data, seed and configuration fix on any machine."""
+    fixed = _differing(record.metrics, again.metrics, ranking.fixed)
+    return [*fixed, *_differing(dict(record), dict(again), _FIXED)]
+
+
+def _differing(was: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    return [
+        f"{name}: {was.get(name)} was recorded, now {now.get(name)}"
+        for name in names
+        if was.get(name) != now.get(name)
+    ]
 
 
 def _outside_band(
-    row: Sequence[Mapping[str, Number]], again: Mapping[str, Number], ranking: Ranking
+    row: Sequence[Mapping[str, Number]],
+    again: Mapping[str, Number],
+    columns: Iterable[Column],
+    batch: int,
 ) -> list[str]:
     """Return what lies outside the band that a row's recorded metrics span."""
     differences = []
-    for column in ranking.columns:
-        if column.statistic != "mean" and column.scale != "position":
+    for column in columns:
+        if column.statistic != "mean" and column.scale == "other":
             continue
         recorded, now = [m.get(column.metric) for m in row], again.get(column.metric)
         reached = [float(value) for value in recorded if value is not None]
         if now is None:
             inside = None in recorded
         else:
-            low, high = _band(reached, column) if reached else (math.inf, -math.inf)
+            low, high = _band(reached, column, batch) if reached else (math.inf, -math.inf)
             inside = low <= now <= high
         if not inside:
             differences.append(f"{column.metric}: {recorded[0]} was recorded, now {now}")
     return differences
 
 
-def _band(values: Sequence[float], column: Column) -> tuple[float, float]:
+def _band(values: Sequence[float], column: Column, batch: int) -> tuple[float, float]:
     """Return the ends of the band around recorded values."""
     low, high = min(values), max(values)
-    if column.statistic != "mean":
+    greatest = max(abs(low), abs(high))
+    if column.statistic == "mean":
+        margin = max(high - low, MEAN_MARGIN * greatest)
+    elif column.scale == "difference":
+        margin = max((BAND_FACTOR - 1) * greatest, batch)
+    else:
         return low / BAND_FACTOR, high * BAND_FACTOR
-    margin = max(high - low, MEAN_MARGIN * max(abs(low), abs(high)))
     return low - margin, high + margin

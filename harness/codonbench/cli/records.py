@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from codonbench.audit import validate as audit
 from codonbench.cli import FAILED
 from codonbench.cli.console import cell, ending, new_table, number, output, say
 from codonbench.cli.find_runs import find_run
@@ -143,14 +142,19 @@ def validate(
 ) -> None:
     """Check records against format, checksum and rules; exit 1 where one is invalid.
 
-    Reads them as untrusted input; of plugins, it asks the tasks that are
-    installed here, and loads nothing that a record names. That a run can be
-    repeated is checked by 'bench verify': a signature says who ran it, not
-    that it is true.
+    Reads them as untrusted input; of plugins, it asks the tasks and metrics
+    that are installed here, and loads nothing that a record names. Metrics
+    are computed anew where trajectories or test outputs lie beside records.
+    Of several folders, the first is what the others are held against. That a
+    run can be repeated is checked by 'bench verify': a signature says who ran
+    it, not that it is true.
     """
-    tasks = load_plugins(plugin, plugins_dir).known_tasks
+    from codonbench.audit import validate as audit  # takes a second: SciPy
+
+    registry = load_plugins(plugin, plugins_dir)
+    tasks, metrics = registry.known_tasks, registry.known_metrics
     known = None if keys is None else signing.read_public_keys(keys)
-    report = audit.validate(records, tasks, strict=strict, keys=known)
+    report = audit.validate(records, tasks, metrics, strict=strict, keys=known)
     if as_json:
         facts = report.model_dump(mode="json") | {"invalid": report.invalid}
         typer.echo(json.dumps(facts))

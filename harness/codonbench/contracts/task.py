@@ -363,6 +363,7 @@ class Ranking(Frozen):
             as its learning rate, they stand in another row of the same table.
         endings: What a table says of what ended its runs, by the stop rule of their specs.
         control: The control that rows may be held against, if the task has one.
+        fixed: Metrics that data and seed alone fix: the same for every model, on every machine.
     """
 
     metric: MetricName
@@ -375,6 +376,7 @@ class Ranking(Frozen):
     budget_divides: bool = True
     endings: dict[str, str] = Field(default_factory=dict)
     control: Control | None = None
+    fixed: tuple[MetricName, ...] = ()
 
     @model_validator(mode="after")
     def _columns_are_there(self) -> Self:

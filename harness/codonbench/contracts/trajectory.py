@@ -143,11 +143,14 @@ class Output(Frozen):
         unit: ``pairs``, ``epochs``, ``probability``, ``nats``, ...
         direction: Which way is better.
         summary: One line.
+        least, most: No value lies below or above; None where there is no such bound.
     """
 
     unit: str
     direction: Literal["lower", "higher", "none"]
     summary: str
+    least: float | None = None
+    most: float | None = None
 
 
 class Metric(ABC):

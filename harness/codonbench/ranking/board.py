@@ -28,20 +28,19 @@ from codonbench.ranking.items import (
     figures_file,
     gather_tested,
 )
+from codonbench.ranking.official import RowKey, row_key
 from codonbench.ranking.rows import (
     Contrast,
     Row,
-    RowKey,
     answers,
     build_row,
     contrasts,
     controlled_key,
-    row_key,
     with_differences,
 )
 from codonbench.ranking.statistics import Mean
 from codonbench.ranking.tiers import p_by_seed, tiers
-from codonbench.records.files import printable
+from codonbench.records.files import printable, shipped
 from codonbench.records.store import BadRecord, Store
 from codonbench.records.test_outputs import FOLDER, OURS
 
@@ -159,15 +158,11 @@ def build_board(
 def official_tables(tasks: Mapping[str, Task]) -> list[Table]:
     """Return the tables of the official board, which comes with codonbench.
 
-    A wheel has it beside this package, a checkout in its folder ``leaderboard``.
-
     Args:
         tasks: By name, those that say how their rows are ranked; others are left out.
     """
-    package = Path(__file__).parents[1]
-    places = (package, package.parents[1] / "leaderboard")
-    files = [path for place in places if (path := place / "leaderboard.json").is_file()]
-    found = json.loads(files[0].read_bytes())["tables"] if files else []
+    file = shipped("leaderboard/leaderboard.json")
+    found = [] if file is None else json.loads(file.read_bytes())["tables"]
     return [
         Table.model_validate(table | {"ranking": tasks[table["task"]].ranking})
         for table in found

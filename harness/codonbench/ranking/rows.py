@@ -15,8 +15,9 @@ from pydantic import Field
 
 from codonbench.contracts import Column, Control, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
-from codonbench.contracts.run_spec import RunSpec, content_hash
+from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.items import Gain
+from codonbench.ranking.official import OFFICIAL_SEEDS, RowKey, budget_text, unofficial
 from codonbench.ranking.statistics import (
     Mean,
     Median,
@@ -32,9 +33,6 @@ from codonbench.scoring.score import comparability_key
 
 FEWEST_SEEDS = 6
 """Seeds without which nothing is flagged: one in 64 times all six are the faster by chance."""
-
-RowKey = tuple[str, ...]
-"""Model, its version, the hash of its configuration, and who supplies it."""
 
 Seeds = Mapping[int, RunRecord]
 
@@ -74,32 +72,6 @@ def controlled_key(record: RunRecord, ranking: Ranking) -> str | None:
         return None
     run_spec = record.run_spec.model_copy(update={"task_options": options})
     return comparability_key(run_spec, record.metric_versions, ranking)
-
-
-def row_key(record: RunRecord) -> RowKey:
-    """Return what makes two runs of one table count in one row.
-
-    The source is part of it: who edits a model and runs some of its seeds again has two models. So
-    is the budget of a run that was tested in a state selected from several, which may be its
-    model's own choice (`Ranking.budget_divides`).
-    """
-    run_spec, plugin = record.run_spec, record.plugin
-    return (
-        record.model,
-        run_spec.model_version,
-        content_hash(run_spec.config),
-        plugin.distribution,
-        plugin.source_sha256,
-        *([] if record.selected_pairs is None else [budget_text(run_spec)]),
-    )
-
-
-def budget_text(run_spec: RunSpec) -> str:
-    """Return a run's budget in words: ``5,000 pairs, or until patience``."""
-    amount = f"{run_spec.budget_pairs:,} pairs"
-    if run_spec.budget_seconds is not None:
-        amount = f"{run_spec.budget_seconds:g} s"
-    return amount if run_spec.stop == "budget" else f"{amount}, or until {run_spec.stop}"
 
 
 def contrasts(
@@ -149,8 +121,6 @@ def _value(record: RunRecord, metric: str) -> float | None:
 
 
 # Rows
-
-OFFICIAL_SEEDS = 10
 
 
 class Row(Frozen):
@@ -364,6 +334,10 @@ def _notes(
         notes.append(f"no {primary.title} in {silent} of {n}")
     if n < OFFICIAL_SEEDS and records[0].info.role == "contestant":
         notes.append(f"fewer than {OFFICIAL_SEEDS} seeds")
+    if records[0].info.role == "contestant":
+        notes += [
+            f"{field.removeprefix('run_spec.')} {what}" for field, what in unofficial(records)
+        ]
     if control is not None and any(contrast.faster for contrast in found):
         notes.append(control.flag)
     return tuple(notes)

@@ -110,6 +110,17 @@ def check_numbers_and_depth(value: Any) -> None:
     raise StoreError(_TOO_DEEP)
 
 
+def shipped(path: str) -> Path | None:
+    """Return a file of the checkout that comes with codonbench; None where it is not there.
+
+    Args:
+        path: In the checkout. A wheel has it beside this package, under the last part of its name.
+    """
+    package = Path(__file__).parents[1]
+    places = (package / Path(path).name, package.parents[1] / path)
+    return next((place for place in places if place.is_file()), None)
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, flush it to the disk, rename it, flush the folder.
 

@@ -180,6 +180,8 @@ def read_outputs(path: Path) -> ItemOutputs:
         kind = np.uint16 if task.target.kind == "quantities" else np.float16
         if packed.dtype != kind or packed.ndim != 2 or packed.shape[1] != len(task.target.names):
             raise ValueError(f"outputs are {packed.dtype} of shape {packed.shape}")
+        if not re.fullmatch(r"[0-9a-f]{64}", str(header["items"])):
+            raise ValueError("the items' hash has not 64 hexadecimal digits")
         return ItemOutputs(
             task, str(header["trajectory"]), str(header["items"]), _restored(header, packed)
         )

@@ -88,7 +88,7 @@ def rescore(
         trajectory = Store(path.parent).load_trajectory(record)
         serving = _serving(metrics, record, trajectory, tasks)
         chosen = {name: m for name, m in serving.items() if not only or name in only}
-        if trajectory is None or _computed(record):
+        if trajectory is None or is_computed(record):
             return _without_trajectory(record, path, due=_versions_due(record, chosen, bool(only)))
         task = task_of(record, tasks)
         if task is None:
@@ -137,7 +137,7 @@ def _versions_due(record: RunRecord, chosen: Mapping[str, Metric], partly: bool)
     return recorded != {name: metric.version for name, metric in chosen.items()}
 
 
-def _computed(record: RunRecord) -> bool:
+def is_computed(record: RunRecord) -> bool:
     """Return whether nothing was trained: what a fitted model learned may have no weights."""
     return record.weights_sha256 is None and record.engine.name != FITTED.name
 
@@ -147,7 +147,7 @@ def _without_trajectory(record: RunRecord, path: Path, *, due: bool) -> Rescorin
     outcome: Outcome = "left alone"
     if not due:
         outcome, reason = "up to date", ""
-    elif _computed(record) and record.status == "done":
+    elif is_computed(record) and record.status == "done":
         reason = f"computed, not trained; 'bench run --model {record.model}' computes it anew"
     elif record.trajectory_sha256 is None:
         reason = "its run ended before anything was probed"
@@ -260,7 +260,7 @@ def _differences(record: RunRecord, again: RunRecord) -> Rescoring:
         changed={
             name: (was[name], value)
             for name, value in now.items()
-            if name in was and not _agree(was[name], value)
+            if name in was and not agree(was[name], value)
         },
         comparability_key=None if keys[0] == keys[1] else keys,
     )
@@ -273,8 +273,8 @@ def _differences(record: RunRecord, again: RunRecord) -> Rescoring:
     return found
 
 
-def _agree(one: Number, other: Number) -> bool:
-    """Return whether two values are one value, but for the rounding of another machine."""
+def agree(one: Number, other: Number, off: float = 0.0) -> bool:
+    """Return whether two values are one, but for `off` and the rounding of another machine."""
     if one is None or other is None:
         return one is other
-    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12)
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12 + off)

@@ -300,6 +300,7 @@ RANKING = Ranking(
     restricted_mean="pairs_consumed",
     endings={"confident": "stop once sustained and confident at 0.9, at the latest"},
     control=SHUFFLED,
+    fixed=("all_seen",),
 )
 
 LUCK = 0.25

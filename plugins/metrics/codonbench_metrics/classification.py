@@ -34,15 +34,24 @@ class OneScore(SplitMetric):
 
     Class attributes:
         unit, direction: Of the value.
+        least, most: Its bounds, as in `Output`.
     """
 
     version: ClassVar[str] = "1"
     unit: ClassVar[str] = "share"
     direction: ClassVar[Literal["lower", "higher"]] = "higher"
+    least: ClassVar[float | None] = 0
+    most: ClassVar[float | None] = 1
 
     def outputs(self, task: TaskSpec) -> Mapping[str, Output]:
         """Return the score, under the metric's name, and each target's own."""
-        own = Output(unit=self.unit, direction=self.direction, summary=self.summary)
+        own = Output(
+            unit=self.unit,
+            direction=self.direction,
+            summary=self.summary,
+            least=self.least,
+            most=self.most,
+        )
         return {self.name: own} | {
             name: own.model_copy(update={"summary": f"{target}: {self.summary}"})
             for name, target in zip(self.names(task), task.target.names, strict=False)
@@ -226,6 +235,7 @@ class Mcc(CountedScore):
     name = "mcc"
     default_for: ClassVar[frozenset[TargetKind]] = frozenset({"classes"})
     unit = "correlation"
+    least = -1
     summary = "Matthews correlation coefficient of answers and classes of the test items"
 
     def value(self, targets: Targets, outputs: FloatArray) -> float | None:
@@ -310,6 +320,7 @@ class LogLoss(ClassScore):
     name = "log_loss"
     unit = "nats"
     direction = "lower"
+    most = None
     summary = "Mean negative log-probability of the test items' classes"
 
     def value(self, targets: Targets, outputs: FloatArray) -> float:
@@ -323,6 +334,7 @@ class Brier(ClassScore):
     name = "brier"
     unit = "squared probability"
     direction = "lower"
+    most = 2
     summary = "Mean squared error of the probabilities given to the test items' classes"
 
     def value(self, targets: Targets, outputs: FloatArray) -> float:

@@ -53,6 +53,7 @@ class Correlation(QuantityScore):
     """A correlation, of which samples of the items are scored from counts."""
 
     unit = "correlation"
+    least = -1
 
     def resampled(
         self, name: str, targets: Targets, outputs: Outputs, counts: FloatArray, task: TaskSpec
@@ -128,6 +129,7 @@ class R2(QuantityScore):
 
     name = "r2"
     unit = "share"
+    least = None
     summary = "Coefficient of determination on the test items, mean over quantities"
 
     def of_one(self, targets: FloatArray, outputs: FloatArray) -> float | None:
@@ -143,6 +145,7 @@ class Rmse(QuantityScore):
     name = "rmse"
     unit = "the quantity's own"
     direction = "lower"
+    most = None
     summary = "Root mean squared error on the test items, mean over quantities"
 
     def of_one(self, targets: FloatArray, outputs: FloatArray) -> float:

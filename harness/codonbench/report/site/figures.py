@@ -14,7 +14,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import NameClashError, PluginError
 from codonbench.plugins.registry import Registry
-from codonbench.ranking.rows import row_key
+from codonbench.ranking.official import row_key
 from codonbench.records.store import Store
 
 Records = Mapping[str, RunRecord]

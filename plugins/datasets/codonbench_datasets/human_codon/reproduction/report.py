@@ -14,7 +14,7 @@ from typing import Any, Self
 from codonbench.contracts.run_record import FINISHED, DatasetFacts, RunRecord
 from codonbench.contracts.run_spec import canonical_json
 from codonbench.ranking.board import Excluded
-from codonbench.ranking.rows import RowKey, row_key
+from codonbench.ranking.official import RowKey, row_key
 from codonbench.ranking.statistics import censored_median
 from codonbench.records.store import BadRecord
 from codonbench_datasets.human_codon.reproduction.agreement import (

@@ -1,0 +1,220 @@
+"""Committed rows as a forger would hand them in: `bench validate --strict` names what was forged.
+
+Each variant changes something in one whole committed row and seals it anew, as whoever forges can.
+"""
+
+import json
+import shutil
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codonbench.contracts.run_spec import content_hash
+from codonbench.records.store import upgrade
+
+COMMITTED = Path(__file__).parents[2] / "leaderboard" / "results"
+
+CODONS = "mlp-64 on usage"
+SUPERVISED = "cnn on gue-tf-2"
+FITTED = "kmer-linear on gue-tf-2"
+
+
+@cache
+def committed():
+    """Name and content of the committed records of some rows, by row and seed."""
+    rows = {CODONS: {}, SUPERVISED: {}, FITTED: {}}
+    models = [row.partition(" on ")[0] for row in rows]
+    for path in (path for model in models for path in COMMITTED.glob(f"{model}-s?-*.json")):
+        content = upgrade(json.loads(path.read_text()))
+        row = f"{content['model']} on {content['dataset']['source']}"
+        if row in rows and "control" not in content["run_spec"]["task_options"]:
+            rows[row][content["seed"]] = (path.name, content)
+    return rows
+
+
+def put(content, place, value):
+    *way, last = place.split(".")
+    for step in way:
+        content = content[step]
+    content[last] = value
+
+
+def write(folder, content):
+    """Write a content, sealed; return its file's name without the ending."""
+    folder.mkdir(exist_ok=True)
+    content["run_id"] = content_hash(content["run_spec"])[:16]
+    content["checksum"] = content_hash({k: v for k, v in content.items() if k != "checksum"})
+    name = f"{content['model']}-s{content['seed']}-{content['run_id']}"
+    (folder / f"{name}.json").write_text(json.dumps(content))
+    return name
+
+
+@pytest.fixture
+def row(tmp_path):
+    """Return what writes a committed row, with its test outputs and a change to some seeds."""
+
+    def row(name, changes=(), seeds=(3,), *, folder=tmp_path / "forged", only=None):
+        outputs = folder / "outputs"
+        outputs.mkdir(parents=True, exist_ok=True)
+        for seed, (file, content) in sorted(committed()[name].items()):
+            if only is not None and seed not in only:
+                continue
+            content = json.loads(json.dumps(content))
+            for place, value in changes if seed in seeds else ():
+                put(content, place, value(content) if callable(value) else value)
+            written = write(folder, content)
+            if (COMMITTED / "outputs" / file).with_suffix(".npz").is_file():
+                source = (COMMITTED / "outputs" / file).with_suffix(".npz")
+                shutil.copy(source, outputs / f"{written}.npz")
+        for targets in (COMMITTED / "outputs").glob("targets-*.npz"):
+            shutil.copy(targets, outputs)
+        return folder
+
+    return row
+
+
+def named(bench, *folders):
+    """The fields that a strict reading names."""
+    answer = bench("validate", "--strict", "--json", *folders)
+    report = json.loads(answer.out)
+    assert answer.code == (1 if report["problems"] else 0), answer.err
+    return {problem["field"] for problem in report["problems"]}
+
+
+@pytest.mark.parametrize("name", [CODONS, SUPERVISED])
+def test_a_committed_row_is_sound(bench, row, name):
+    assert named(bench, row(name)) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "field"),
+    [
+        (CODONS, [("info.pretrained_on", "GRCh38")], "info.pretrained_on"),
+        (CODONS, [("confinement", "none")], "confinement"),
+        (CODONS, [("machine.torch", "2.9.0")], "machine.torch"),
+        (CODONS, [("machine.numpy", "1.26.4")], "machine.numpy"),
+        (CODONS, [("harness.commit", None), ("harness.modified", None)], "harness.commit"),
+        (CODONS, [("harness.commit", "main")], "harness.commit"),
+        (CODONS, [("parameters", 0)], "parameters"),
+        (CODONS, [("parameters", 1)], "parameters"),
+        (CODONS, [("run_spec.salt", "mine")], "run_spec.salt"),
+        (CODONS, [("resumed", [10**9])], "resumed"),
+        (CODONS, [("timings.train", -1.0)], "timings.train"),
+        (CODONS, [("validation_metrics", {"mcc": 1.0})], "selected_pairs"),
+        (SUPERVISED, [("metrics.mcc", 0.99)], "metrics.mcc"),
+        (SUPERVISED, [("metrics.accuracy", 0.99)], "metrics.accuracy"),
+        (SUPERVISED, [("metrics.mcc", None)], "metrics.mcc"),
+        (SUPERVISED, [("metrics.auroc", 1.01)], "metrics.auroc"),
+        (SUPERVISED, [("validation_metrics.accuracy", 1.5)], "validation_metrics.accuracy"),
+        (SUPERVISED, [("selected_pairs", 10**7)], "selected_pairs"),
+        (SUPERVISED, [("selected_pairs", None)], "selected_pairs"),
+    ],
+)
+def test_a_forged_value_is_named(bench, row, name, changes, field):
+    assert field in named(bench, row(name, changes))
+
+
+def add(row, folder, seeds):
+    """Hand in further seeds of a committed row, made up from its first; return their folder."""
+    content = json.loads(json.dumps(committed()[row][0][1]))
+    for seed in seeds:
+        content |= {
+            "seed": seed,
+            "weights_sha256": f"{seed:064x}",
+            "trajectory_sha256": f"{seed:064x}",
+        }
+        content["run_spec"]["seed"] = seed
+        write(folder, content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("kept", "added"),
+    [((), range(20, 30)), ((0, 1, 2, 4, 5, 6, 7, 8, 9), ()), (range(9), (12,))],
+    ids=["ten others", "one left out", "one put in another's place"],
+)
+def test_only_the_first_seeds_make_an_official_row(bench, row, kept, added):
+    folder = add(CODONS, row(CODONS, only=kept), added)
+    assert named(bench, folder) == {"seed"}
+    answer = bench(
+        "leaderboard", "--results", folder
+    )  # a reader's own board ranks them, and says so
+    assert answer.code == 0, answer.err
+    (table,) = json.loads((folder / "board" / "leaderboard.json").read_text())["tables"]
+    (own,) = table["rows"]
+    assert own["rank"] == 1
+    assert any("an official row has 0 to 9" in note for note in own["notes"])
+
+
+def test_runs_added_to_somebody_elses_row_are_named(bench, row, tmp_path):
+    there = row(CODONS, only=range(5))
+    assert named(bench, there) == set()
+    assert named(bench, there, add(CODONS, tmp_path / "added", range(5, 10))) == {""}
+
+
+def test_what_data_and_seed_fix_is_the_same_for_every_model(bench, row, tmp_path):
+    folder = row(CODONS)
+    name = "another-model"
+    for seed, (_, content) in committed()[CODONS].items():
+        content = json.loads(json.dumps(content))
+        content |= {"model": name, "trajectory_sha256": f"{seed:064x}"}
+        content["run_spec"]["model"] = name
+        if seed == 3:
+            content["metrics"]["all_seen"] -= 64
+            content["metrics"]["excess_pairs"] += 64
+        write(folder, content)
+    report = json.loads(bench("validate", "--json", folder).out)
+    (problem,) = (problem for problem in report["problems"] if not problem["warning"])
+    assert problem["field"] == "metrics.all_seen"
+    assert "data and seed alone fix it" in problem["message"]
+
+
+def test_another_rows_trajectory_is_named(bench, row):
+    folder = row(CODONS)
+    for _, content in committed()[CODONS].values():
+        content = json.loads(json.dumps(content))
+        content["model"] = content["run_spec"]["model"] = "zz-copy"
+        write(folder, content)
+    assert named(bench, folder) == {"trajectory_sha256"}
+
+
+def test_an_official_row_of_a_test_split_hands_in_its_test_outputs(bench, row):
+    folder = row(SUPERVISED)
+    first, second, third, *_ = sorted((folder / "outputs").glob("cnn-*.npz"))
+    shutil.copy(first, second)
+    third.unlink()
+    report = json.loads(bench("validate", "--strict", "--json", folder).out)
+    found = {Path(problem["file"]).stem: problem["message"] for problem in report["problems"]}
+    assert set(found) == {second.stem, third.stem}
+    assert "the test outputs of another run" in found[second.stem]
+    assert "nor are there test outputs in outputs/" in found[third.stem]
+
+
+def test_runs_on_one_split_answer_for_the_same_test_items(bench, row):
+    row(SUPERVISED)
+    folder = row(FITTED)
+    (path,) = (folder / "outputs").glob("kmer-linear-s0-*.npz")
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(arrays["header"].tobytes()) | {"items": "0" * 64}
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    np.savez(path.with_suffix(""), **arrays)
+    report = json.loads(bench("validate", "--json", folder).out)
+    (problem,) = report["problems"]
+    assert Path(problem["file"]).stem == path.stem
+    assert "other test items" in problem["message"]
+
+
+def test_metrics_are_computed_anew_from_a_trajectory_beside_its_record(bench, run):
+    assert run("--model", "mlp-64").code == 0
+    (path,) = Path("results").glob("*.json")
+    content = json.loads(path.read_text())
+    content["metrics"]["test_accuracy"] = content["metrics"]["test_accuracy"] / 2 + 0.1
+    path.unlink()
+    write(Path("results"), content)
+    answer = bench("validate", "results")
+    assert answer.code == 1
+    assert "metrics.test_accuracy is" in answer.out
+    assert "but what the run answered gives" in answer.out
