@@ -136,7 +136,7 @@ def test_validation_runs_the_base_branchs_code_without_a_token():
     assert "token" not in text.lower()
     for script in scripts("validate-results"):
         assert not re.search(r"git (checkout|switch|merge|pull|reset|worktree|archive)", script)
-    assert "bench validate --strict leaderboard/results" in scripts("validate-results")
+    assert "bench validate --strict leaderboard/results added" in scripts("validate-results")
 
 
 def test_only_main_renders_and_one_at_a_time():

@@ -79,6 +79,25 @@ def test_an_audit_names_the_seed_of_its_choice_and_can_be_repeated(bench, board)
     assert bench("audit", "--results", board, "--sample", "2", "--seed", seed).out == first.out
 
 
+def test_a_fresh_seed_is_held_against_the_rows_band(bench, board):
+    words = ("audit", "--results", board, "--sample", "1", "--seed", "1", "--fresh-seeds")
+    honest = bench(*words)
+    assert honest.code == 0, honest.err
+    name, _, outcome = honest.out.splitlines()[1].rpartition(": ")
+    assert outcome == "within band"
+    model, _, seed = name.rpartition("-")[0].rpartition("-s")
+    assert int(seed) > 1
+    for path in board.glob(f"{model}-s?-*.json"):  # as if it had known what its seeds would bring
+        record = RunRecord.model_validate_json(path.read_bytes())
+        metrics = record.metrics | {"excess_pairs": 1, "pairs_consumed": 2_001}
+        changes = {"metrics": metrics, "checksum": ""}
+        forged = record.model_copy(update=changes).sealed()
+        path.write_text(json.dumps(forged.model_dump(mode="json")))
+    answer = bench(*words)
+    assert answer.code == 1
+    assert f"excess_pairs: seed {seed} gives None, the row's own seeds 1, 1" in answer.out
+
+
 def test_of_two_files_of_one_name_the_runs_on_the_one_that_is_given_are_repeated(run, bench, fasta):
     for folder, orf in (("a", "AUGGCUUAA"), ("b", "AUGUGGUAA")):
         Path(folder).mkdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -64,19 +63,29 @@ def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Verdict:
 def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Verdict:
     """Return what a run of a row's configuration, with a seed of its own, says of the row.
 
-    What the row is ranked by must lie in the band of the row's seeds. One run in many of an honest
-    row may lie outside by chance; what was fitted to the row's own seeds does.
+    What the row is ranked by must lie in the band of the row's seeds. An honest run may lie outside
+    by chance, seldom; a run that rested on knowing the row's own seeds does.
 
     Args:
         repetition: The run; its seed is in no record.
         row: The row's records.
     """
-    ranking, batch = repetition.job.task.ranking, repetition.trajectory.facts.batch_size
-    recorded, again = [record.metrics for record in row], repetition.record
-    outside = _outside_band(recorded, again.metrics, [ranking.primary], batch)
+    column, batch = repetition.job.task.ranking.primary, repetition.trajectory.facts.batch_size
+    again, recorded = repetition.record, [record.metrics.get(column.metric) for record in row]
+    now, outside = again.metrics.get(column.metric), []
     if again.status not in FINISHED:
-        outside = [f"status: {again.status}"]
+        outside = [f"status: {again.status}: {again.error}"]
+    elif not _inside(recorded, now, column, batch):
+        said = ", ".join(map(str, recorded))
+        outside = [f"{column.metric}: seed {again.seed} gives {now}, the row's own seeds {said}"]
     return _verdict(repetition.recorded, again, outside, "within band")
+
+
+def with_seed(record: RunRecord, seed: int) -> RunRecord:
+    """Return what `repeat` needs to run a record's configuration with another seed."""
+    run_spec = record.run_spec.model_copy(update={"seed": seed})
+    changes = {"seed": seed, "run_spec": run_spec, "run_id": run_spec.run_id}
+    return record.model_copy(update=changes)
 
 
 def _same_engine(one: Engine, other: Engine) -> bool:
@@ -154,15 +163,18 @@ def _outside_band(
         if column.statistic != "mean" and column.scale == "other":
             continue
         recorded, now = [m.get(column.metric) for m in row], again.get(column.metric)
-        reached = [float(value) for value in recorded if value is not None]
-        if now is None:
-            inside = None in recorded
-        else:
-            low, high = _band(reached, column, batch) if reached else (math.inf, -math.inf)
-            inside = low <= now <= high
-        if not inside:
+        if not _inside(recorded, now, column, batch):
             differences.append(f"{column.metric}: {recorded[0]} was recorded, now {now}")
     return differences
+
+
+def _inside(recorded: Sequence[Number], now: Number, column: Column, batch: int) -> bool:
+    """Return whether a value lies in the band of those that a row's seeds have."""
+    reached = [float(value) for value in recorded if value is not None]
+    if now is None or not reached:
+        return now is None and None in recorded
+    low, high = _band(reached, column, batch)
+    return low <= now <= high
 
 
 def _band(values: Sequence[float], column: Column, batch: int) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from codonbench.cli.options import (
     selection,
 )
 from codonbench.contracts.run_record import FINISHED, RunRecord
-from codonbench.contracts.run_spec import RunOptions, RunRequest, content_hash
+from codonbench.contracts.run_spec import MAX_SEED, RunOptions, RunRequest, content_hash
 from codonbench.data.cache import cache_folder
 from codonbench.errors import StoreError
 from codonbench.plugins.registry import Registry
@@ -82,9 +82,19 @@ def audit(
     seed: Annotated[
         int | None, typer.Option(help="Of the choice; printed, so that it can be repeated.")
     ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh-seeds",
+            help="Run each one's configuration with a seed that no record has, instead.",
+        ),
+    ] = False,
     sandbox: SandboxOption = False,
 ) -> None:
     """Repeat a random sample of finished runs; exit 1 where one differs from its record.
+
+    With --fresh-seeds, what ranks a row must lie in the band that the row's
+    recorded seeds span: what was fitted to these seeds shows.
 
     Runs on a file are left out unless --data names it and --file says where it is. Of several
     files of one name, the runs on that one are meant.
@@ -105,9 +115,17 @@ def audit(
     if not finished:
         where = f" on {file}" if file is not None else ""
         raise StoreError(f"no finished run{where} to repeat in {results}")
-    chosen = random.Random(chosen_seed).sample(finished, min(sample, len(finished)))
+    rng = random.Random(chosen_seed)
+    chosen = rng.sample(finished, min(sample, len(finished)))
     typer.echo(f"{len(chosen)} of {len(finished)} runs, chosen with --seed {chosen_seed}")
-    _compare(chosen, executor, file, finished)
+    if fresh:
+        from codonbench.audit.verify import with_seed
+
+        taken = {record.seed for record in finished}
+        drawn = rng.sample(range(MAX_SEED + 1), len(taken) + len(chosen))
+        unused = [seed for seed in drawn if seed not in taken]
+        chosen = [with_seed(record, seed) for record, seed in zip(chosen, unused, strict=False)]
+    _compare(chosen, executor, file, finished, fresh=fresh)
 
 
 def _made_on(records: list[RunRecord], file: str, registry: Registry) -> list[RunRecord]:
@@ -156,6 +174,8 @@ def _compare(
     data: str | None,
     peers: list[RunRecord],
     keep: Sequence[Store] = (),
+    *,
+    fresh: bool = False,
 ) -> None:
     """Repeat each record, say what became of it, exit 1 where one differs.
 
@@ -165,9 +185,10 @@ def _compare(
         data: Where the data are; see `codonbench.audit.repeat.repeat`.
         peers: Runs to measure the band from; see `codonbench.audit.verify.compare`.
         keep: For each record, where its trajectory goes if the repetition is identical; or nothing.
+        fresh: Whether the records have seeds that none of `peers` has.
     """
     from codonbench.audit.repeat import naming_its_file, repeat  # takes seconds: PyTorch
-    from codonbench.audit.verify import compare
+    from codonbench.audit.verify import compare, compare_fresh, same_row
 
     differ = False
     for i, record in enumerate(records):
@@ -183,7 +204,8 @@ def _compare(
             )
         train = executor.train(record.run_spec)
         repetition = repeat(record, executor.registry, cache_folder(), data, train)
-        verdict = compare(repetition, peers)
+        row = [peer for peer in peers if same_row(peer, record)]
+        verdict = compare_fresh(repetition, row) if fresh else compare(repetition, row)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:
             typer.echo(f"  {difference}")
