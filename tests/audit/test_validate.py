@@ -16,6 +16,11 @@ from codonbench_datasets.human_codon.task import HumanCodon
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "leaderboard" / "results"
 TASKS = {"human-codon": HumanCodon()}
+PINNED = dict(
+    line.split("==")
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if not line.startswith("#")
+)
 
 
 def validate(paths, tasks=TASKS, metrics=None, **options):
@@ -32,6 +37,7 @@ def contents(toys):
     for content in made.values():
         content["confinement"] = "process"
         content["harness"] |= {"commit": "0" * 40, "modified": False}
+        content["machine"] |= {name: PINNED[name] for name in ("torch", "numpy")}
     return {name: seal(content) for name, content in made.items()}
 
 
@@ -86,7 +92,8 @@ def only_remark(path):
 
 
 def test_every_committed_record_is_valid_to_the_strictest_reading():
-    report = validate([COMMITTED], load_registry().known_tasks, strict=True)
+    registry = load_registry()
+    report = validate([COMMITTED], registry.known_tasks, registry.known_metrics, strict=True)
     assert [str(problem) for problem in report.problems] == []
     assert report.records == len(list(COMMITTED.glob("*.json"))) > 0
 
