@@ -30,7 +30,7 @@ import codonbench
 from codonbench import api, cli, contracts, errors, protocols, testing
 from codonbench.cli.main import commands as bench_commands
 from codonbench.cli.main import options
-from codonbench.contracts import provenance, run_record, run_spec
+from codonbench.contracts import base, run_record, run_spec
 from codonbench.data import encodings
 from codonbench.plugins import hookspecs
 from codonbench.plugins.discovery import load_registry
@@ -43,7 +43,7 @@ from codonbench_datasets.human_codon.task import human_codon_spec
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference.md"
 TEMPLATE = Path(__file__).with_name("reference.md.j2")
 
-HOMES = (contracts, protocols, run_record, run_spec, provenance)
+HOMES = (contracts, protocols, run_record, run_spec)
 """Where a class that the template names may be."""
 
 SAME_FIELDS = {"Reference": contracts.Model, "DatasetFacts": contracts.Dataset}
@@ -55,7 +55,7 @@ ALIASES = {
     "Version": contracts.Version,
     "ClassWeights": contracts.ClassWeights,
     "EngineChoice": run_spec.EngineChoice,
-    "DeviceKind": provenance.DeviceKind,
+    "DeviceKind": base.DeviceKind,
     "Status": run_record.Status,
 }
 

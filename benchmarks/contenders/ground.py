@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.data.cache import cache_folder
 from codonbench.execution.run import prepare
 from codonbench.plugins.discovery import load_registry
 from codonbench.protocols.referee import RunSetup
+from codonbench.records.files import cache_folder
 from codonbench.training.determinism import seeded_globals
 from codonbench.training.request import train_request
 from codonbench.training.state import TrainState, make_state

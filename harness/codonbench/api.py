@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from codonbench.contracts import Reference
 from codonbench.contracts.run_record import Confinement
 from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, configure
-from codonbench.data.cache import cache_folder, is_offline
 from codonbench.data.own_table import is_table
 from codonbench.errors import ConfigError
 from codonbench.execution.machine import Terms, cores, note_facts, nvidia_is_visible
@@ -37,6 +36,7 @@ from codonbench.plugins.entries import ModelClass
 from codonbench.plugins.registry import Registry
 from codonbench.plugins.selection import Selection, selection_from_environment
 from codonbench.protocols.referee import OnSnapshot, unwatched
+from codonbench.records.files import cache_folder, is_offline
 from codonbench.records.store import Store
 from codonbench.records.table import Records, load_records
 

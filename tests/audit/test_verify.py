@@ -7,7 +7,7 @@ import pytest
 from codonbench.audit.repeat import repeat
 from codonbench.audit.verify import _outside_band, compare, same_row
 from codonbench.contracts import Column, Ranking
-from codonbench.contracts.provenance import Machine
+from codonbench.contracts.run_record import Machine
 from codonbench.errors import ConfigError, DataError
 from codonbench_datasets.decipher import RANKING
 

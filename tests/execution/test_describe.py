@@ -51,7 +51,7 @@ def test_name_facts_and_configuration_are_told_and_nothing_is_imported_here(ask)
 
 LIES = """
 from codonbench.execution import worker
-from codonbench.contracts.provenance import Origin
+from codonbench.contracts.run_record import Origin
 import codonbench
 from torch import nn
 

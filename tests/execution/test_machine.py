@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from codonbench.contracts.provenance import Circumstances
+from codonbench.contracts.run_record import Circumstances
 from codonbench.errors import ConfigError
 from codonbench.execution import machine as this_machine
 from codonbench.execution.machine import choose_device, clock_mhz, describe_machine, gpu_uuid

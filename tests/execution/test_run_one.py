@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from codonbench import GradientConfig, Model, ModelConfig, ModelInfo, Reference
-from codonbench.data.relabelling import Relabelling, relabelling
+from codonbench.data.stream import Relabelling, relabelling
 from codonbench.errors import ConfigError
 from codonbench.records.store import Store, read_record
 from codonbench_models.bound import expected_pairs

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.data.relabelling import hidden_generator
-from codonbench.data.stream import Stream
+from codonbench.data.stream import Stream, hidden_generator
 from codonbench.execution.run import prepare, run
 from codonbench.protocols.referee import RunSetup
 from codonbench_datasets.human_codon.orfs import CLASSES, CODONS

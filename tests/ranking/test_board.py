@@ -9,8 +9,14 @@ import pytest
 from markdown_it import MarkdownIt
 
 from codonbench.contracts import ModelInfo
-from codonbench.contracts.provenance import Origin
-from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRecord, Timings
+from codonbench.contracts.run_record import (
+    DatasetFacts,
+    Engine,
+    Harness,
+    Origin,
+    RunRecord,
+    Timings,
+)
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.errors import StoreError
 from codonbench.ranking import board as boards

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from codonbench.contracts import EvaluationSet, Input, Target, TaskSpec
-from codonbench.contracts.provenance import Machine
+from codonbench.contracts.run_record import Machine
 from codonbench.testing.apart import CLOCK, Message, Send
 
 WORDS_TASK = TaskSpec(

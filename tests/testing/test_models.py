@@ -14,8 +14,7 @@ from torch import nn
 
 from codonbench import GradientConfig, Model, ModelInfo, Reference
 from codonbench.contracts.run_spec import PUBLIC_SALT, configure
-from codonbench.data.relabelling import relabelling
-from codonbench.data.stream import generator
+from codonbench.data.stream import generator, relabelling
 from codonbench.errors import ConfigError, UnknownNameError
 from codonbench.testing import check_model
 from codonbench.testing.checks import insist

@@ -14,13 +14,13 @@ from codonbench.contracts import Model, TaskView, Trajectory
 from codonbench.contracts.model import from_record
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
-from codonbench.data.own_table import task_of
 from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
 from codonbench.execution.run import Job, Train, prepare, run, task_and_data, train_here
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Referee, RunSetup, Watch, unwatched
 from codonbench.records.unfinished import Checkpoints
+from codonbench.scoring.score import task_of
 from codonbench.training.determinism import seeded_globals
 from codonbench.training.request import TrainResult
 

@@ -35,7 +35,6 @@ from codonbench.contracts import (
 )
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
 from codonbench.contracts.run_spec import RULES_VERSION, content_hash
-from codonbench.data.own_table import task_of
 from codonbench.errors import PluginError, SignatureError, StoreError
 from codonbench.ranking.official import row_key, unofficial
 from codonbench.records.files import printable, read_json, shipped
@@ -43,7 +42,7 @@ from codonbench.records.signing import Keys, signer_of
 from codonbench.records.store import Store, upgrade
 from codonbench.records.test_outputs import FOLDER, ItemOutputs, read_outputs, read_targets
 from codonbench.scoring.rescore import agree, is_computed
-from codonbench.scoring.score import Number, comparability_key, score, score_validation
+from codonbench.scoring.score import Number, comparability_key, score, score_validation, task_of
 
 Remark = tuple[str, str]
 """A field's dotted name, and what is wrong with it."""

@@ -16,7 +16,7 @@ from codonbench.cli.console import messages, output, print_table, say
 from codonbench.cli.options import PluginOption, PluginsDirOption, load_plugins
 from codonbench.contracts import Dataset, Features, Sequences
 from codonbench.contracts.run_spec import parse_settings
-from codonbench.data.cache import cache_folder, is_offline
+from codonbench.records.files import cache_folder, is_offline
 
 if TYPE_CHECKING:
     from codonbench.execution.run import Job

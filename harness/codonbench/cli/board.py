@@ -23,7 +23,6 @@ from codonbench.cli.options import (
 )
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
-from codonbench.data.cache import cache_folder
 from codonbench.errors import StaleError, StoreError, UsageError
 from codonbench.leakage.verdict import DataAudit
 from codonbench.plugins.registry import Registry
@@ -38,7 +37,7 @@ from codonbench.ranking.board import (
 )
 from codonbench.ranking.items import gather_tested
 from codonbench.ranking.statistics import Mean, Median
-from codonbench.records.files import visible, write_atomically
+from codonbench.records.files import cache_folder, visible, write_atomically
 from codonbench.records.store import BadRecord, Store
 from codonbench.report import markdown
 from codonbench.report.site import files
@@ -254,12 +253,13 @@ def print_tables_of(
         there = (record for record in against.scan() if isinstance(record, RunRecord))
         others = [record for record in there if _row_of(record) not in own]
     folders = [(store, found), *([] if against is None else [(against, others)])]
-    tasks = registry.known_tasks
-    tested = gather_tested(
-        [(folder, [r for r in own if _row_of(r)[:2] in shown]) for folder, own in folders],
-        registry.known_metrics,
-        tasks,
-    )
+    tasks, tested = registry.known_tasks, None
+    if any(record.selected_pairs is not None for record in finished):  # these were tested on items
+        tested = gather_tested(
+            [(folder, [r for r in own if _row_of(r)[:2] in shown]) for folder, own in folders],
+            registry.known_metrics,
+            tasks,
+        )
     board = build_board([*found, *others], tasks, tested)
     for table in board.tables:
         if (table.key, table.device) in shown:

@@ -23,10 +23,10 @@ from codonbench.cli.options import (
     selection,
 )
 from codonbench.contracts.run_spec import RunRequest, configure, parse_settings
-from codonbench.data.cache import cache_folder
 from codonbench.execution.run import task_and_data
 from codonbench.plugins.discovery import discover, own_points
 from codonbench.plugins.failures import last_line, place
+from codonbench.records.files import cache_folder
 from codonbench.testing.apart import CLOCK, Stopped, run_apart
 from codonbench.testing.checks import MARKS, Facts, Finding, Report, summary
 

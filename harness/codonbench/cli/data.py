@@ -12,9 +12,9 @@ from codonbench.cli.console import messages, print_table
 from codonbench.cli.options import PluginOption, PluginsDirOption, load_plugins
 from codonbench.contracts import DataSource
 from codonbench.data import download
-from codonbench.data.cache import cache_folder, is_offline
 from codonbench.errors import UnknownNameError
 from codonbench.plugins.registry import Registry
+from codonbench.records.files import cache_folder, is_offline
 
 app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
 

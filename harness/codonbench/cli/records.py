@@ -24,9 +24,9 @@ from codonbench.cli.options import (
 from codonbench.contracts import Task
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import MOST_PAIRS, RunSpec
-from codonbench.data.own_table import task_of
 from codonbench.errors import ConfigError, StoreError
 from codonbench.records import signing
+from codonbench.scoring.score import task_of
 
 
 def show(

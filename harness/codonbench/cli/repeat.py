@@ -25,9 +25,9 @@ from codonbench.cli.options import (
 )
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import MAX_SEED, RunOptions, RunRequest, content_hash
-from codonbench.data.cache import cache_folder
 from codonbench.errors import StoreError
 from codonbench.plugins.registry import Registry
+from codonbench.records.files import cache_folder
 from codonbench.records.store import Store
 
 SandboxOption = Annotated[

@@ -29,8 +29,8 @@ from codonbench.contracts.run_spec import (
     parse_seeds,
     parse_settings,
 )
-from codonbench.data.cache import is_offline
 from codonbench.errors import ConfigError, StoreError
+from codonbench.records.files import is_offline
 
 if TYPE_CHECKING:
     from codonbench.execution.run import Outcome

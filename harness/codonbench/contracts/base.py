@@ -1,6 +1,6 @@
 """What every contract shares: frozen pydantic models and valid names."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
@@ -12,6 +12,9 @@ MetricName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]
 
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+(\.[0-9]+){0,2}([a-z0-9.+-]{0,16})$")]
 """A version such as ``1`` or ``1.2.0``."""
+
+DeviceKind = Literal["cpu", "cuda"]
+"""What a run's arithmetic is done on."""
 
 MOST_WORDS = 4_000
 """Characters of a plugin's words that a record keeps; it may be 256 KiB in all."""

@@ -317,3 +317,26 @@ class DataSource(Frozen):
     sha256: str | None = None
     tested: bool = True
     files: tuple[DataSource, ...] = ()
+
+    @classmethod
+    def of_folder(cls, name: str, summary: str, url: str, files: dict[str, str | None]) -> Self:
+        """Return a download, not tested, of files below one address.
+
+        Args:
+            name: Its own.
+            summary: One line.
+            url: The address below which the files lie.
+            files: The SHA-256 of each file by its name, None where only its content is known.
+        """
+        parts = tuple(
+            cls(
+                name=name,
+                summary=f"{file.split('.')[0]} of {name}",
+                url=f"{url}/{file}",
+                filename=file,
+                sha256=sha256,
+                tested=False,
+            )
+            for file, sha256 in files.items()
+        )
+        return cls(name=name, summary=summary, url=url, filename=name, tested=False, files=parts)

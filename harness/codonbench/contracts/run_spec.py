@@ -12,8 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from codonbench.contracts.base import Frozen, Name, Version
-from codonbench.contracts.provenance import DeviceKind
+from codonbench.contracts.base import DeviceKind, Frozen, Name, Version
 from codonbench.errors import ConfigError
 
 RULES_VERSION = "1"
@@ -204,6 +203,11 @@ class RunSpec(Frozen):
     device: DeviceKind
     threads: int = Field(ge=1)
     engine: EngineChoice
+
+    @property
+    def is_own_table(self) -> bool:
+        """Whether the task is made of a table of one's own, as its options say."""
+        return self.task_options.get("made_of") == "table"
 
     @property
     def run_id(self) -> str:

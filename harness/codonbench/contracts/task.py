@@ -378,6 +378,17 @@ class Ranking(Frozen):
     control: Control | None = None
     fixed: tuple[MetricName, ...] = ()
 
+    @classmethod
+    def by_mean(cls, metric: MetricName, **titles: str) -> Self:
+        """Return a ranking by the mean of one metric, higher is better; no budget divides it.
+
+        Args:
+            metric: The primary one.
+            titles: Of the columns, by metric, in order, the primary one among them.
+        """
+        columns = (Column(metric=m, title=t, statistic="mean") for m, t in titles.items())
+        return cls(metric=metric, direction="higher", columns=tuple(columns), budget_divides=False)
+
     @model_validator(mode="after")
     def _columns_are_there(self) -> Self:
         shown = {column.metric for column in self.columns}

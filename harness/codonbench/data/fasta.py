@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ _BOM = b"\xef\xbb\xbf"
 _UNKNOWN, _AMBIGUOUS, _PROTEIN, _INVALID, _RECORD = range(4, 9)
 
 
+@cache
 def _letter_table() -> bytes:
     """Return what each byte becomes: 0..3 for a base, else what kind of byte it is."""
     table = bytearray([_INVALID] * 256)
@@ -35,9 +37,6 @@ def _letter_table() -> bytes:
         for letter in letters + letters.lower():
             table[ord(letter)] = kind
     return bytes(table)
-
-
-_LETTERS = _letter_table()
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +160,7 @@ def _parse(text: bytearray, name: str) -> Sequences:
             raise _no_letter(name, block, ends, n_lines, ord(">"))
         block[headers] = _GT  # survives as the mark between records
 
-        kept = np.frombuffer(block.tobytes().translate(_LETTERS, b"\n\r\t "), dtype=np.uint8)
+        kept = np.frombuffer(block.tobytes().translate(_letter_table(), b"\n\r\t "), dtype=np.uint8)
         odd = np.flatnonzero(kept > 3)  # few: all that is not a base
         kind = kept[odd]
         if (kind == _INVALID).any():
@@ -195,7 +194,7 @@ def _no_letter(
     byte: int | None = None,
 ) -> DataError:
     """Return the error for the first byte of the block that is no letter (or is `byte`)."""
-    kinds = np.frombuffer(_LETTERS, dtype=np.uint8)[block]
+    kinds = np.frombuffer(_letter_table(), dtype=np.uint8)[block]
     blank = np.isin(block, np.frombuffer(b"\n\r\t ", dtype=np.uint8))
     wrong = (kinds == _INVALID) & ~blank if byte is None else block == byte
     where = int(np.flatnonzero(wrong)[0])

@@ -216,18 +216,10 @@ class OwnTable(Task):
         raise ConfigError(f"task {self.name!r} is a table: give --data, and no --task")
 
 
-def task_of(record: RunRecord, tasks: Mapping[str, Task]) -> Task | None:
-    """Return the task of a record: one that is registered, or the table that its spec describes.
-
-    Args:
-        record: Of a run.
-        tasks: Those that are registered, by name.
-    """
-    asked = record.run_spec.task_options
-    if asked.get("made_of") != "table":
-        return tasks.get(record.task)
+def recorded_task(record: RunRecord) -> Task | None:
+    """Return the task that a record's spec describes; None where that is no table's."""
     try:
-        options = TableOptions.model_validate(asked)
+        options = TableOptions.model_validate(record.run_spec.task_options)
     except ValidationError:
         return None
     scores = [metric for metric in record.metric_versions if metric in record.metrics]

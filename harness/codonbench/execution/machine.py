@@ -29,7 +29,8 @@ from typing import TypeVar
 
 from platformdirs import user_cache_path
 
-from codonbench.contracts.provenance import Circumstances, DeviceKind, Machine, TorchFacts
+from codonbench.contracts.base import DeviceKind
+from codonbench.contracts.run_record import Circumstances, Machine, TorchFacts
 from codonbench.errors import BusyError, ConfigError, StoreError
 from codonbench.records.unfinished import Holder, Ledger
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from codonbench.contracts.provenance import TorchFacts
+from codonbench.contracts.run_record import TorchFacts
 from codonbench.errors import OutOfTurnError, UsageError, WorkerError
 from codonbench.execution.process import Frame, Inbox, Process, importable, launch, send
 from codonbench.execution.run import TOGETHER, Job, completed, referees_of, requests_of

@@ -27,13 +27,14 @@ from codonbench.contracts import (
     Trajectory,
 )
 from codonbench.contracts.model import OFF, GradientConfig, as_recorded
-from codonbench.contracts.provenance import Circumstances, TorchFacts
 from codonbench.contracts.run_record import (
     FINISHED,
+    Circumstances,
     Confinement,
     DatasetFacts,
     RunRecord,
     Timings,
+    TorchFacts,
     describe_harness,
     hash_trajectory,
 )

@@ -29,8 +29,7 @@ from pydantic_core import to_json
 
 from codonbench.contracts import Estimator, Frozen, Model, ModelInfo, Name, Reference
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
-from codonbench.contracts.provenance import Origin, TorchFacts
-from codonbench.contracts.run_record import Engine, Status
+from codonbench.contracts.run_record import Engine, Origin, Status, TorchFacts
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import BenchError, UnknownNameError, UsageError
 from codonbench.execution.process import Frame, Inbox, framed, send, take_hold

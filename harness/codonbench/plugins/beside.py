@@ -10,6 +10,7 @@ import ast
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path, PurePath
@@ -87,6 +88,7 @@ def is_below(name: object) -> bool:
     return bool(parts) and not any(part.startswith((".", os.sep)) for part in parts)
 
 
+@dataclass(eq=False)
 class _Helpers:
     """Finds the modules beside one-file plugins, once nothing else is found.
 
@@ -94,8 +96,7 @@ class _Helpers:
         paths: Where each is, by name.
     """
 
-    def __init__(self) -> None:
-        self.paths: dict[str, Path] = {}
+    paths: dict[str, Path] = field(default_factory=dict)
 
     def add(self, file: Path) -> None:
         """Have what a file imports from beside it found, and imported anew.

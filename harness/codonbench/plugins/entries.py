@@ -31,7 +31,7 @@ from codonbench.contracts import (
     TaskOptions,
     Version,
 )
-from codonbench.contracts.provenance import Origin
+from codonbench.contracts.run_record import Origin
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import ConfigError, PluginError
 from codonbench.plugins import hookspecs

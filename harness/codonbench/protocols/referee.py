@@ -31,8 +31,7 @@ from codonbench.contracts import (
     TrajectoryFacts,
 )
 from codonbench.contracts.run_spec import RunSpec
-from codonbench.data.relabelling import Relabelling, hidden_generator, relabelling
-from codonbench.data.stream import BatchClock, Stream
+from codonbench.data.stream import BatchClock, Relabelling, Stream, hidden_generator, relabelling
 from codonbench.errors import OutOfTurnError
 
 if TYPE_CHECKING:  # it locks files, which who lists protocols need not

@@ -19,7 +19,6 @@ from pydantic import Field
 
 from codonbench.contracts import Frozen, Metric, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
-from codonbench.data.own_table import task_of
 from codonbench.ranking.items import (
     Runs,
     TableFigures,
@@ -43,6 +42,7 @@ from codonbench.ranking.tiers import p_by_seed, tiers
 from codonbench.records.files import printable, shipped
 from codonbench.records.store import BadRecord, Store
 from codonbench.records.test_outputs import FOLDER, OURS
+from codonbench.scoring.score import task_of
 
 __all__ = ["Board", "Excluded", "Row", "Table", "build_board"]
 

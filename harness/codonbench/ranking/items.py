@@ -38,12 +38,12 @@ from scipy.stats import t as student
 from codonbench.contracts import Frozen, Metric, Ranking, SplitMetric, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
-from codonbench.data.own_table import task_of
 from codonbench.errors import StoreError
 from codonbench.ranking.statistics import CONFIDENCE, Mean
 from codonbench.ranking.tiers import tiers
 from codonbench.records.store import BadRecord, Store
 from codonbench.records.test_outputs import FOLDER, ItemOutputs, gather
+from codonbench.scoring.score import task_of
 
 RESAMPLES = 2_000
 

@@ -1,4 +1,7 @@
-"""Files written all or nothing; files and words of others, read as nobody vouches for them."""
+"""Files written all or nothing; files and words of others, read as nobody vouches for them.
+
+And where downloads are kept.
+"""
 
 from __future__ import annotations
 
@@ -256,3 +259,21 @@ def visible(text: str, longest: int = LONGEST_LINE) -> str:
 
 def _are_marks(characters: list[str]) -> bool:
     return len(characters) == 2 and all(unicodedata.category(c)[0] == "M" for c in characters)
+
+
+def cache_folder() -> Path:
+    """Return where downloads are kept.
+
+    ``CODONBENCH_CACHE`` where that is set, else the platform's own cache folder.
+    """
+    chosen = os.environ.get("CODONBENCH_CACHE")
+    if chosen:
+        return Path(chosen)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("codonbench", appauthor=False)
+
+
+def is_offline(asked: bool) -> bool:
+    """Return whether network access is forbidden, by option or by ``CODONBENCH_OFFLINE``."""
+    return asked or os.environ.get("CODONBENCH_OFFLINE", "") not in ("", "0")

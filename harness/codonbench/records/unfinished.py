@@ -29,7 +29,7 @@ import numpy.typing as npt
 from filelock import FileLock, Timeout, has_fcntl
 
 from codonbench.contracts import Frozen
-from codonbench.contracts.provenance import Machine
+from codonbench.contracts.run_record import Machine
 from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import StoreError
 from codonbench.records.files import flush_to_disk, printable, sweep, write_atomically

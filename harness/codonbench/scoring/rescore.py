@@ -15,10 +15,16 @@ from pydantic import Field
 
 from codonbench.contracts import Frozen, Metric, SplitMetric, Task, Trajectory
 from codonbench.contracts.run_record import FITTED, RunRecord
-from codonbench.data.own_table import task_of
 from codonbench.errors import PluginError, StoreError
 from codonbench.records.store import BadRecord, Store, amend_record, read_record
-from codonbench.scoring.score import Number, Scores, comparability_key, score, score_validation
+from codonbench.scoring.score import (
+    Number,
+    Scores,
+    comparability_key,
+    score,
+    score_validation,
+    task_of,
+)
 
 RESCORED = (
     "metrics",

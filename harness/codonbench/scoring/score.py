@@ -14,9 +14,12 @@ from codonbench.contracts import (
     MetricValue,
     Ranking,
     SplitMetric,
+    Task,
     Trajectory,
 )
+from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RunSpec, content_hash
+from codonbench.data.own_table import recorded_task
 from codonbench.errors import PluginError
 
 Number = bool | int | float | None
@@ -121,3 +124,13 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
             "metrics": {name: versions.get(name) for name in ranking.key_metrics},
         }
     )[:12]
+
+
+def task_of(record: RunRecord, tasks: Mapping[str, Task]) -> Task | None:
+    """Return the task of a record: one that is registered, or the table that its spec describes.
+
+    Args:
+        record: Of a run.
+        tasks: Those that are registered, by name.
+    """
+    return recorded_task(record) if record.run_spec.is_own_table else tasks.get(record.task)

@@ -69,7 +69,7 @@ class Facts(Frozen):
         model: The name that was asked for, a model's or a preset's.
         name, version: The model's own.
         distribution, distribution_version, source_sha256: As in
-            `codonbench.contracts.provenance.Origin`.
+            `codonbench.contracts.run_record.Origin`.
         config: The configuration that was checked.
         encoding: What the module is handed.
         task, data: What it was checked on.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from codonbench.contracts import BatchLearner
 from codonbench.contracts.run_spec import PUBLIC_SALT
-from codonbench.data.relabelling import relabelling
+from codonbench.data.stream import relabelling
 from codonbench.plugins.failures import last_line
 from codonbench.testing.checks import Checks, Verdict, failed, passed, skipped, warning
 from codonbench.testing.environment import generators, moved

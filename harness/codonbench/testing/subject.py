@@ -15,13 +15,13 @@ from torch import Tensor
 
 from codonbench import __version__
 from codonbench.contracts import Dataset, Model, Reference, Task, TaskView
-from codonbench.contracts.provenance import Origin
+from codonbench.contracts.run_record import Origin
 from codonbench.contracts.run_spec import PUBLIC_SALT, RULES_VERSION, RunSpec
-from codonbench.data.cache import cache_folder
 from codonbench.data.encodings import Encoder, make_encoder
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import RunSetup
+from codonbench.records.files import cache_folder
 from codonbench.testing.checks import Facts
 from codonbench.testing.environment import Printed
 from codonbench.training.determinism import seeded_globals

@@ -25,7 +25,7 @@ from codonbench.contracts import BatchLearner, ClassWeights, Outputs
 from codonbench.data.stream import Batch, BatchClock
 from codonbench.errors import PluginError
 from codonbench.protocols.referee import Evaluation, Instructions, Shown
-from codonbench.training.outside import changed, outside_state
+from codonbench.training.determinism import changed, outside_state
 from codonbench.training.state import State, TrainState, whole_state
 
 

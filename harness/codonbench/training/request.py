@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import Items, Targets, TaskView
-from codonbench.contracts.provenance import DeviceKind, TorchFacts
-from codonbench.contracts.run_record import Engine, Status
+from codonbench.contracts.base import DeviceKind
+from codonbench.contracts.run_record import Engine, Status, TorchFacts
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.data.stream import BatchClock, generator
 from codonbench.errors import CannotCapture, UsageError

@@ -7,8 +7,8 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar
 
-from codonbench import Dataset, DataSource, Task, TaskSpec
-from codonbench.contracts import Column, Input, Ranking, Target
+from codonbench import Dataset, Task, TaskSpec
+from codonbench.contracts import Input, Target
 from codonbench.data import download
 from codonbench.data.table import Table
 from codonbench.data.table_files import SUFFIXES
@@ -137,39 +137,3 @@ def table_file(path: Path, *stems: str) -> Path:
                 return path / f"{stem}{suffix}"
     expected = " or ".join(f"{stem}.csv" for stem in stems)
     raise DataError(f"{path}: no {expected}, .tsv, .csv.gz or .tsv.gz; it must hold one")
-
-
-def mean_ranking(metric: str, **titles: str) -> Ranking:
-    """Return a ranking by the mean of one metric, higher is better.
-
-    Args:
-        metric: The primary one.
-        titles: Of the columns, by metric, in order, the primary one among them.
-    """
-    columns = [Column(metric=name, title=title, statistic="mean") for name, title in titles.items()]
-    return Ranking(metric=metric, direction="higher", columns=tuple(columns), budget_divides=False)
-
-
-def file_source(task: str, summary: str, folder: str, files: dict[str, str | None]) -> DataSource:
-    """Return a download of files below one address, named for its task.
-
-    Args:
-        task: The task's name.
-        summary: One line.
-        folder: The address below which the files lie.
-        files: The SHA-256 of each file by its name, None where only its content is known.
-    """
-    parts = tuple(
-        DataSource(
-            name=task,
-            summary=f"{file.split('.')[0]} of {task}",
-            url=f"{folder}/{file}",
-            filename=file,
-            sha256=sha256,
-            tested=False,
-        )
-        for file, sha256 in files.items()
-    )
-    return DataSource(
-        name=task, summary=summary, url=folder, filename=task, tested=False, files=parts
-    )

@@ -16,10 +16,10 @@ from codonbench.contracts import Input, Ranking, Target
 from codonbench.data.table import Table, TableFormat, read_table
 from codonbench.data.table_files import TableFiles
 from codonbench.data.table_formats import columns_of
-from codonbench_datasets._table_task import TableTask, file_source, mean_ranking, table_file
+from codonbench_datasets._table_task import TableTask, table_file
 
 GOLUB_COMMIT = "60f0d63c5eab1c10e532ca14ef48f63569c25911"
-GOLUB = file_source(
+GOLUB = DataSource.of_folder(
     "golub",
     "training and test samples in a public copy of golubEsets, pinned to a commit",
     f"https://raw.githubusercontent.com/ramhiser/datamicroarray/{GOLUB_COMMIT}/data/golub-leukemia",
@@ -27,7 +27,7 @@ GOLUB = file_source(
 )
 
 TCGA_COMMIT = "d732983ad52fdd7fb2496a7ca8ac1bec501a63ab"
-TCGA = file_source(
+TCGA = DataSource.of_folder(
     "tcga-breast",
     "the R object breast.TCGA of mixOmics, pinned to a commit",
     f"https://raw.githubusercontent.com/mixOmicsTeam/mixOmics/{TCGA_COMMIT}/data",
@@ -46,7 +46,7 @@ class ExpressionTask(TableTask):
     column: ClassVar[str]
     stems: ClassVar[tuple[str, ...]]
     default_epochs: ClassVar[int] = 100
-    ranking: ClassVar[Ranking] = mean_ranking(
+    ranking: ClassVar[Ranking] = Ranking.by_mean(
         "mcc", mcc="MCC", balanced_accuracy="balanced accuracy"
     )
 

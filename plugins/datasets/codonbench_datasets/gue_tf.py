@@ -13,7 +13,7 @@ from typing import ClassVar
 from codonbench import DataSource, Task, hookimpl
 from codonbench.contracts import Input, Ranking, Target
 from codonbench.data.table import Table, TableFormat, read_table
-from codonbench_datasets._table_task import TableTask, file_source, mean_ranking
+from codonbench_datasets._table_task import TableTask
 
 COMMIT = "486343e5212361d6cd7ed03c624f430ed3d5f02e"
 FOLDER = f"https://raw.githubusercontent.com/wds-seu/DeepGene/{COMMIT}/data/GUE/tf"
@@ -65,7 +65,9 @@ class GueTf(TableTask):
 
     input: ClassVar[Input] = Input.of_length(101)
     target: ClassVar[Target] = Target(names=("unbound", "bound"))
-    ranking: ClassVar[Ranking] = mean_ranking("mcc", mcc="MCC", auroc="AUROC", accuracy="accuracy")
+    ranking: ClassVar[Ranking] = Ranking.by_mean(
+        "mcc", mcc="MCC", auroc="AUROC", accuracy="accuracy"
+    )
     reference: ClassVar[str] = "Zhou et al., DNABERT-2, ICLR 2024, arXiv 2306.15006"
     licence: ClassVar[str] = (
         "Apache-2.0 (the public copy); sequences of the human genome, peaks of ENCODE"
@@ -80,7 +82,7 @@ def gue_tf(number: int) -> GueTf:
     """Return the task of set `number`, 0 to 4."""
     task = f"gue-tf-{number}"
     files = zip(("train.csv", "dev.csv", "test.csv"), SHA256[number], strict=True)
-    source = file_source(
+    source = DataSource.of_folder(
         task,
         "the three files of a public copy of GUE, pinned to a commit",
         f"{FOLDER}/{number}",

@@ -18,14 +18,14 @@ import numpy as np
 from codonbench import DataSource
 from codonbench.contracts import Input, Ranking, Target
 from codonbench.data.table import Table, TableFormat, read_table
-from codonbench_datasets._table_task import TableTask, file_source, mean_ranking, table_file
+from codonbench_datasets._table_task import TableTask, table_file
 
 COMMIT = "9c31ecc6631df08794c373c5d715235649e2181a"
 FOLDER = (
     "https://raw.githubusercontent.com/Sanofi-Public/CodonBERT/"
     f"{COMMIT}/benchmarks/CodonBERT/data/fine-tune"
 )
-SOURCE = file_source(
+SOURCE = DataSource.of_folder(
     "mrfp-expression",
     "one file of the CodonBERT benchmark, pinned to a commit; non-commercial use only",
     FOLDER,
@@ -42,7 +42,7 @@ class MrfpExpression(TableTask):
     target: ClassVar[Target] = Target(
         kind="quantities", names=("fluorescence",), units=("log fluorescence",)
     )
-    ranking: ClassVar[Ranking] = mean_ranking(
+    ranking: ClassVar[Ranking] = Ranking.by_mean(
         "spearman", spearman="Spearman", pearson="Pearson", r2="R2"
     )
     content: ClassVar[str] = "5f11ca9416ca4f859cbc2358a71fe31e905c8d9c7ef4f1adf1fa3140fb26241d"

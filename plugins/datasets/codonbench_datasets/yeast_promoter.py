@@ -18,11 +18,11 @@ from typing import ClassVar
 from codonbench import DataSource
 from codonbench.contracts import Input, Ranking, Target
 from codonbench.data.table import Table, TableFormat, read_table
-from codonbench_datasets._table_task import TableTask, file_source, mean_ranking, table_file
+from codonbench_datasets._table_task import TableTask, table_file
 
 COMMIT = "e7a94176f84c6b501b5ea4d76c5f82592af168ed"
 FOLDER = f"https://raw.githubusercontent.com/yeastpro/ExpressYeaself/{COMMIT}/example/native_data"
-SOURCE = file_source(
+SOURCE = DataSource.of_folder(
     "yeast-promoter",
     "the published measurements, in a public copy pinned to a commit, without a split",
     FOLDER,
@@ -45,7 +45,7 @@ class YeastPromoter(TableTask):
     target: ClassVar[Target] = Target(
         kind="quantities", names=("expression",), units=("log2 fluorescence bin",)
     )
-    ranking: ClassVar[Ranking] = mean_ranking(
+    ranking: ClassVar[Ranking] = Ranking.by_mean(
         "pearson", pearson="Pearson", spearman="Spearman", r2="R2"
     )
     content: ClassVar[str] = "9a91ec0b73bf50bf65d3836b2997f0b7fa40992ed9f7ee6b9b5a0d69ccbec848"

@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 
 from codonbench.contracts import ModelInfo
-from codonbench.contracts.provenance import Origin
-from codonbench.contracts.run_record import DatasetFacts, Engine, Harness, RunRecord, Timings
+from codonbench.contracts.run_record import (
+    DatasetFacts,
+    Engine,
+    Harness,
+    Origin,
+    RunRecord,
+    Timings,
+)
 from codonbench.contracts.run_spec import RunSpec
 from codonbench_datasets.human_codon.reproduction.publications import (
     Cell,

@@ -21,8 +21,8 @@ from codonbench.cli.options import (
     insist_on,
     load_plugins,
 )
-from codonbench.data.cache import cache_folder
 from codonbench.errors import StaleError, StoreError, UsageError
+from codonbench.records.files import cache_folder
 
 if TYPE_CHECKING:
     from codonbench.audit.repeat import Repetition
