@@ -92,7 +92,7 @@ def audit_data(
 
             _write(write_clean, clean_ids(subject.dataset, audit))
     if as_json or form is Format.json:
-        typer.echo(audit.model_dump_json(indent=1))
+        typer.echo(audit.as_json(), nl=False)
     elif form is Format.markdown:
         from codonbench.report.data_audit import render_audit
 
@@ -115,17 +115,30 @@ def remark_on_data(job: Job) -> str:
     """
     from codonbench.leakage.audit import Subject, audited, kept_audit
 
-    dataset, path = job.dataset, job.dataset.source
-    if job.run_specs[0].task_options.get("made_of") != "table":
+    if not _is_own_table(job):
         return ""
-    subject = Subject(dataset, {})
+    subject = Subject(job.dataset, {})
     audit = kept_audit(subject, cache_folder())
-    if audit is None and _letters(dataset) > _QUICK:
-        return f"data not audited; 'bench audit-data {path}' does, in minutes"
+    if audit is None and _letters(job.dataset) > _QUICK:
+        return f"data not audited; 'bench audit-data {job.dataset.source}' does, in minutes"
     if audit is None:
         with _shown() as progress:
             audit = audited(subject, cache_folder(), progress)
     return f"data audit: {audit.line}; 'bench audit-data' says more"
+
+
+def lay_beside(board: Path, job: Job) -> None:
+    """Write the audit of a table of one's own, if there is one, where its board is to say it."""
+    from codonbench.leakage.audit import Subject, kept_audit
+
+    audit = kept_audit(Subject(job.dataset, {}), cache_folder()) if _is_own_table(job) else None
+    if audit is not None:
+        name = f"{audit.task}-{audit.checksum[:12]}.json"
+        _write(board / "audits" / name, audit.as_json())
+
+
+def _is_own_table(job: Job) -> bool:
+    return job.run_specs[0].task_options.get("made_of") == "table"
 
 
 def _letters(dataset: Dataset) -> int:

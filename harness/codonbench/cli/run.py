@@ -16,6 +16,7 @@ from codonbench.cli import FAILED, INTERRUPTED
 from codonbench.cli.console import messages, output, say, terminal_kept
 from codonbench.cli.options import (
     RESULTS,
+    board_folder,
     debug,
     extra_options,
     load_plugins,
@@ -95,7 +96,7 @@ def run(
     ctx.with_resource(terminal_kept())  # before workers inherit it
     executor = Executor(options, request, load_plugins, selection())
     ctx.call_on_close(executor.close)
-    from codonbench.cli.audit_data import remark_on_data
+    from codonbench.cli.audit_data import lay_beside, remark_on_data
     from codonbench.cli.progress import RunDisplay
     from codonbench.records.store import Store
 
@@ -109,6 +110,7 @@ def run(
         if not as_json and (remark := remark_on_data(job)):
             say(remark)
         yield from executor.outcomes(job, request, follow)
+        lay_beside(board_folder(options.results), job)
 
     entries = []
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 from codonbench.contracts import Dataset, Sequences, Split
 from codonbench.data.splits import completed
 from codonbench.data.table_report import by_appearance, copies, same_items
-from codonbench.errors import DataError
+from codonbench.errors import DataError, StoreError
 from codonbench.leakage import tells, twins
 from codonbench.leakage.letters import BoolArray, IntArray, letters_of
 from codonbench.leakage.near_copies import nearest
@@ -82,13 +83,12 @@ def audited(
 
     Raises:
         DataError: There is nothing to audit.
-        StoreError: The cache cannot be written.
     """
     found = None if anew else kept_audit(subject, cache)
     if found is None:
         found = audit(subject, progress)
-        path = cache / FOLDER / f"{subject.key}.json"
-        write_atomically(path, found.model_dump_json(indent=1).encode() + b"\n")
+        with suppress(StoreError):  # of a cache that cannot be written
+            write_atomically(cache / FOLDER / f"{subject.key}.json", found.as_json().encode())
     return found
 
 

@@ -180,11 +180,11 @@ def _shaped(predicted: npt.NDArray[Any], answers: Answers) -> npt.NDArray[Any]:
 
 
 def _cut(tree: Any, what: str, unit: str = "") -> str:
-    """Return on what a tree of one number rests: ``length alone, cut first at 88.5 letters``."""
+    """Return on what a tree of one number rests: ``length alone (2 ranges, cut at 88 letters)``."""
     if tree.tree_.node_count == 1:
         return f"{what} tells nothing"
     at = f"{tree.tree_.threshold[0]:,.4g}"
-    return f"{what} alone, cut first at {at}{unit} ({tree.get_n_leaves()} ranges)"
+    return f"{what} alone ({tree.get_n_leaves()} ranges, cut first at {at}{unit})"
 
 
 def length(items: Sequences, answers: Answers, rows: Rows) -> Finding:
@@ -229,8 +229,8 @@ def order(splits: Rows, answers: Answers, rows: Rows) -> Finding:
 
     def words(tree: Any) -> str:
         if tree.tree_.node_count > 1 and tree.tree_.feature[0] == 1:
-            return "whether an item's row is odd or even"
-        return _cut(tree, "an item's place among the rows of its split, from 0 to 1,")
+            return "the order of rows, whether an item's is odd or even"
+        return _cut(tree, "the order of rows, an item's place in its split from 0 to 1")
 
     return _by_tree("order of rows", answers, rows, lambda i: numbers[i], words)
 

@@ -109,6 +109,10 @@ class DataAudit(Frozen):
         rules = [finding for finding in self.findings if finding.validation is not None]
         return max(rules, key=lambda rule: rule.validation or 0.0, default=None)
 
+    def as_json(self) -> str:
+        """Return the audit as it is printed and kept; the same audit gives the same bytes."""
+        return self.model_dump_json(indent=1) + "\n"
+
     @property
     def line(self) -> str:
         """The verdict, and why, in a line."""
@@ -163,8 +167,8 @@ def rule(
     return Finding(
         check=check,
         grade=grade,
-        value=round(value, 3),
-        validation=round(validation, 3),
+        value=round(value, 3) + 0.0,  # no -0.0
+        validation=round(validation, 3) + 0.0,
         words=words,
     )
 
