@@ -18,7 +18,7 @@ from codonbench.leakage.near_copies import IDENTITY
 _SHORTEST = 20  # letters of an item whose dinucleotides say something
 _UNLIKE = 0.6  # of a shuffled twin's letters at most stand where they stood
 _TRIED = 8  # items of the same dinucleotides
-_PIECES, _IN_PLACE, _SHARED = 0.35, 4, 0.05  # letters in place; words in place, and their share
+_PIECES, _IN_PLACE, _SHARED = 0.35, 6, 0.1  # letters in place; words in place, and their share
 _MOST = 20  # items of which one word in place says something
 _PAIRS = 1 << 22  # that are gathered before they are counted
 _MOST_PLACES = 20_000
@@ -99,8 +99,8 @@ def in_pieces(
 ) -> IntArray:
     """Return for each item the one of others that shares most words with it in place.
 
-    They share a twentieth of their words at the same places, at least four, have 35 % of their
-    letters in common place for place, and are no near-copies.
+    They share a tenth of their words at the same places, at least six, have 35 % of their letters
+    in common place for place, and are no near-copies.
 
     Args:
         items: All of them.
@@ -113,7 +113,7 @@ def in_pieces(
         Items, -1 where there is none, shape (q,).
     """
     n, k = len(items), 8 if size <= 4 else 4
-    while size**k < 16 * len(reference):  # or chance would put words in place
+    while size**k < 4 * len(reference):  # or chance would put words in place
         k += 1
     asked, known = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
     asked[query], known[reference] = True, True
