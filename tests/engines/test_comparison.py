@@ -1,6 +1,8 @@
 """What a captured step cannot stand for is left to the plain loop, before a run or in its midst."""
 
+import functools
 import itertools
+import math
 import os
 from types import SimpleNamespace
 
@@ -134,6 +136,56 @@ class InAGlobal(Layers):
         return logits if CALLS[0] < 10**6 else logits * 0.25
 
 
+class AmongTheGlobals(Layers):
+    def after(self, logits):
+        globals()["MORE_CALLS"] = globals().get("MORE_CALLS", 0) + 1
+        return logits if globals()["MORE_CALLS"] < 10**6 else logits * 0.25
+
+
+class InAModuleOfAnother(Layers):
+    def after(self, logits):
+        math.calls = getattr(math, "calls", 0) + 1
+        return logits if math.calls < 10**6 else logits * 0.25
+
+
+class InACache(Layers):
+    def after(self, logits):
+        _remembered(_remembered.cache_info().currsize)
+        return logits if _remembered.cache_info().currsize < 10**6 else logits * 0.25
+
+
+@functools.cache
+def _remembered(calls):
+    return calls
+
+
+class PickledItsOwnWay:
+    calls = 0
+
+    def __reduce__(self):
+        return PickledItsOwnWay, ()
+
+
+class InWhatPickleLeavesOut(Layers):
+    def __init__(self, *layers):
+        super().__init__(*layers)
+        self.note = PickledItsOwnWay()
+
+    def after(self, logits):
+        self.note.calls += 1
+        return logits if self.note.calls < 10**6 else logits * 0.25
+
+
+class ByTheGradient(Layers):
+    def after(self, logits):
+        return logits if logits.requires_grad else -logits
+
+
+class ByTheSizeOfTheBatch(Layers):
+    def after(self, logits):
+        return logits if len(logits) == 64 else -logits
+
+
 class InAnIterator(Layers):
     def __init__(self, *layers):
         super().__init__(*layers)
@@ -188,6 +240,12 @@ class Drawing(Layers):
         (InAttribute, "'seen'"),
         (OnTheClass, "'OnTheClass'"),
         (InAGlobal, "'InAGlobal'"),
+        (AmongTheGlobals, "'AmongTheGlobals'"),
+        (InAModuleOfAnother, "'InAModuleOfAnother'"),
+        (InACache, "'InACache'"),
+        (InWhatPickleLeavesOut, "'note'"),
+        (ByTheGradient, "in evaluation mode the module is"),
+        (ByTheSizeOfTheBatch, "rows are not independent"),
         (InAnIterator, "'factors'"),
         (InAGenerator, "'factors'"),
         (WhenSwitched, "'looks'"),

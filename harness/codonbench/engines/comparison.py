@@ -147,7 +147,8 @@ class Comparison:
             ensemble, captured = self._captured.ensemble, self._captured.flats[0]
             captured.copy_(flat)
             ensemble.write_back(captured, self._plain.module)
-        self.hold_on([self._rng.integers(n_items, size=size) for _ in range(STEPS)])
+        sizes = [*[size] * (STEPS - 1), size // 2 + 1]  # an epoch may end with a smaller batch
+        self.hold_on([self._rng.integers(n_items, size=size) for size in sizes])
 
     def hold_on(self, batches: Sequence[npt.NDArray[np.int64]]) -> None:
         """As `hold`, on batches given as indices of items."""
@@ -155,11 +156,13 @@ class Comparison:
         chunk = [Batch(index, 0) for index in batches]
         inputs = step_inputs([self._plain], [chunk], self._captured.ensemble.dtype)
         for done, (index, step_input) in enumerate(zip(batches, inputs, strict=True), 1):
+            gradients, logits = self._captured.gradients(step_input)
+            if logits is not None:  # which are shown in place of an evaluation
+                self._compare_outputs(logits)
             self._step(torch.as_tensor(index, device=self._plain.targets.device))
-            gradients, _ = self._captured.gradients(step_input)
             self._captured.update(gradients)
             self._compare_parameters(done)
-            self._compare_outputs()
+            self._compare_outputs(self._captured.logits())
         _refuse_changed(before, outside_state(self._plain))
         if _beside(self._plain) != beside:
             raise CannotCapture(
@@ -177,11 +180,11 @@ class Comparison:
                 "reference: rows are not independent, or training draws random numbers"
             )
 
-    def _compare_outputs(self) -> None:
-        """Hold the captured outputs to those of the module in evaluation mode."""
+    def _compare_outputs(self, logits: Tensor) -> None:
+        """Hold captured outputs (1, K, C) to those of the module in evaluation mode."""
         for split, items in self._plain.evaluated.items():
             expected = torch.as_tensor(evaluate(self._plain, split))
-            found = self._captured.logits()[0][items].to(expected)
+            found = logits[0][items].to(expected)
             if not torch.allclose(found, expected, rtol=_ROUNDED, atol=_ROUNDED, equal_nan=True):
                 worst = float((found - expected).abs().max())
                 raise CannotCapture(

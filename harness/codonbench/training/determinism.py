@@ -8,6 +8,7 @@ class; a schedule that hangs on a hook; a generator of random numbers of their o
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import os
@@ -16,7 +17,7 @@ import platform
 import random
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 
 from codonbench.contracts.run_record import TorchFacts
+from codonbench.plugins.beside import HELPERS
 from codonbench.training.request import Chance, chance_of
 from codonbench.training.state import TrainState
 
@@ -143,8 +145,9 @@ _KNOWN = sys.stdlib_module_names | {"codonbench", "numpy", "pydantic", "torch"}
 def outside_state(state: TrainState) -> Outside:
     """Return a hash of each thing that module and optimiser hold beyond what a checkpoint keeps.
 
-    Objects are followed as pickle follows them; functions into what they close over and the
-    globals of their file that they name; classes into their attributes and methods.
+    Objects are followed as pickle follows them, but for their own ways of being pickled; functions
+    into what they close over and the globals that they name, of their file and of the modules that
+    came with it; classes into their attributes and methods.
     """
     own: list[object] = [state.module, state.optimizer, state.schedule]
     for module in state.module.modules():
@@ -223,6 +226,10 @@ class _Pickler(pickle.Pickler):
             held = {n: v for n, v in vars(obj).items() if n[:2] != "__" or callable(v)}
             held.pop("_abc_impl", None)
             return _Mark, (obj.__qualname__,), (obj.__bases__, held)
+        if isinstance(obj, functools._lru_cache_wrapper):
+            return _Mark, ("cache",), (obj.__wrapped__, obj.cache_info().currsize)
+        if _is_pickled_its_own_way(type(obj)):
+            return _Mark, ("state",), (type(obj), object.__getstate__(obj))
         return NotImplemented
 
 
@@ -231,7 +238,7 @@ class _Mark:
 
 
 def _is_known(obj: FunctionType | type) -> bool:
-    return (obj.__module__ or "").partition(".")[0] in _KNOWN
+    return _package(obj.__module__) in _KNOWN
 
 
 def _closed_over(function: FunctionType) -> Iterator[Any]:
@@ -240,17 +247,54 @@ def _closed_over(function: FunctionType) -> Iterator[Any]:
             yield cell.cell_contents
 
 
+def _is_pickled_its_own_way(cls: type) -> bool:
+    """Return whether a class of a plugin says what is kept of it, and so may leave a count out."""
+    own = [vars(base) for base in cls.__mro__ if not _is_known(base)]
+    return any(n in held for held in own for n in ("__reduce__", "__reduce_ex__", "__getstate__"))
+
+
+_PLAIN = (int, float, str, list, dict, set, np.ndarray, torch.Tensor, type(os.environ))
+
+
 def _globals_of(function: FunctionType) -> dict[str, Any]:
-    """Return the globals that a function names: what its own file defines, and data."""
-    found = {}
-    for name in _names_in(function.__code__):
-        value = function.__globals__.get(name)
-        foreign = getattr(value, "__module__", None) != function.__module__
-        if not isinstance(value, ModuleType) and not (
-            isinstance(value, FunctionType | type) and foreign
+    """Return the globals that a function names: data, and what comes with it."""
+    held, names = function.__globals__, dict.fromkeys(_names_in(function.__code__))
+    wanted = [n for n in (held if "globals" in names else names) if n[:2] != "__"]
+    return _named(held, wanted, _package(function.__module__), set())
+
+
+def _named(
+    held: Mapping[str, Any], names: Sequence[str], package: str, seen: set[str]
+) -> dict[str, Any]:
+    """Return what is named of a module's globals, and of the modules among them.
+
+    Args:
+        held: The globals.
+        names: Of globals and attributes.
+        package: What comes with it is followed, as modules beside one-file plugins are.
+        seen: Modules that are followed already.
+    """
+    found: dict[str, Any] = {}
+    for name in [name for name in names if name in held]:
+        value = held[name]
+        if isinstance(value, ModuleType):
+            if value.__name__ in seen:
+                continue
+            seen.add(value.__name__)
+            if _package(value.__name__) in {package, *HELPERS.paths}:
+                found[name] = _named(vars(value), names, package, seen)
+            else:  # of others nothing but what a function may well have put there
+                inner = {n: vars(value).get(n) for n in names}
+                found[name] = {n: v for n, v in inner.items() if isinstance(v, _PLAIN)}
+        elif not isinstance(value, FunctionType | type) or (
+            _package(value.__module__) in {package, *HELPERS.paths}
         ):
             found[name] = value
     return found
+
+
+def _package(module: str | None) -> str:
+    return (module or "").partition(".")[0]
 
 
 def _names_in(code: CodeType) -> list[str]:
