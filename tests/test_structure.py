@@ -55,7 +55,10 @@ OPEN_TO_PLUGINS = {
     "codonbench.training",
 }
 
-NEED_PICTURES = ("codonbench_datasets.human_codon.plots", "codonbench_datasets.human_codon.explain")
+NEED_PICTURES = (
+    "codonbench_datasets.human_codon.plots",
+    "codonbench_datasets.human_codon.explanation",
+)
 """Parts that need the optional packages of `codonbench[pictures]`."""
 
 NEEDS_PARQUET = "codonbench.data.table_formats"

@@ -104,7 +104,7 @@ for name in {names}:
     importlib.import_module(name)
     assert "torch" not in sys.modules, f"{{name}} imports torch; expected inside build, or in _*.py"
 """
-LATER = ("._", ".human_codon.plots.", ".human_codon.explain.")
+LATER = ("._", ".human_codon.plots.", ".human_codon.explanation")
 """Modules that build models, and figures that need a model built again: imported when called."""
 
 PACKAGES = [

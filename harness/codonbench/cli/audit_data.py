@@ -109,14 +109,12 @@ def audit_data(
 
 
 def remark_on_data(job: Job) -> str:
-    """Return in a line what the audit of a table of one's own says; nothing for another task.
+    """Return in a line what the audit of a run's data says: a table of one's own.
 
     An audit that is not kept is made, unless the table is so large that a run should not wait.
     """
     from codonbench.leakage.audit import Subject, audited, kept_audit
 
-    if not _is_own_table(job):
-        return ""
     subject = Subject(job.dataset, {})
     audit = kept_audit(subject, cache_folder())
     if audit is None and _letters(job.dataset) > _QUICK:
@@ -131,14 +129,10 @@ def lay_beside(board: Path, job: Job) -> None:
     """Write the audit of a table of one's own, if there is one, where its board is to say it."""
     from codonbench.leakage.audit import Subject, kept_audit
 
-    audit = kept_audit(Subject(job.dataset, {}), cache_folder()) if _is_own_table(job) else None
+    audit = kept_audit(Subject(job.dataset, {}), cache_folder())
     if audit is not None:
         name = f"{audit.task}-{audit.checksum[:12]}.json"
         _write(board / "audits" / name, audit.as_json())
-
-
-def _is_own_table(job: Job) -> bool:
-    return job.run_specs[0].task_options.get("made_of") == "table"
 
 
 def _letters(dataset: Dataset) -> int:

@@ -96,7 +96,6 @@ def run(
     ctx.with_resource(terminal_kept())  # before workers inherit it
     executor = Executor(options, request, load_plugins, selection())
     ctx.call_on_close(executor.close)
-    from codonbench.cli.audit_data import lay_beside, remark_on_data
     from codonbench.cli.progress import RunDisplay
     from codonbench.records.store import Store
 
@@ -107,8 +106,13 @@ def run(
     def run_one(request: RunRequest) -> Iterator[Outcome]:
         with messages().status("reading the data"):
             job = executor.prepare(request)
-        if not as_json and (remark := remark_on_data(job)):
-            say(remark)
+        if not job.run_specs[0].is_own_table:
+            yield from executor.outcomes(job, request, follow)
+            return
+        from codonbench.cli.audit_data import lay_beside, remark_on_data
+
+        if not as_json:
+            say(remark_on_data(job))
         yield from executor.outcomes(job, request, follow)
         lay_beside(board_folder(options.results), job)
 

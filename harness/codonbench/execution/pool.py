@@ -45,7 +45,7 @@ from codonbench.execution.worker import (
     unpack,
 )
 from codonbench.protocols.referee import Referee, RefereeGroup, Watch
-from codonbench.records.files import harmless, visible
+from codonbench.records.files import printable_lines, visible
 from codonbench.records.unfinished import Checkpoints, OwnFolder
 from codonbench.training.request import TrainRequest, TrainResult
 
@@ -305,7 +305,7 @@ class RunGroup:
                 self._order(facts)
             case Unusable(error=error):
                 if not self._asked_for_pairs:
-                    raise UsageError(harmless(error))
+                    raise UsageError(printable_lines(error))
                 self._end_worker(f"refuses to go on: {visible(error)}")
             case Began(run=run):
                 self._referees.begin(self._known(run))

@@ -33,7 +33,7 @@ from codonbench.execution.pool import WorkerProcess, launch_worker
 from codonbench.execution.worker import Answer, File, Question
 from codonbench.plugins.discovery import owners
 from codonbench.plugins.entries import ModelEntry
-from codonbench.records.files import harmless
+from codonbench.records.files import printable_lines
 
 NOBODYS = 0x7000_0000  # user ids from here on are set aside for no purpose, and owned by none
 
@@ -350,7 +350,7 @@ def inquire(
     told = _told(question, sandbox, min(timeout or _PATIENCE, _PATIENCE))
     if told.error:
         at_fault = UsageError if told.asker else PluginError
-        raise (UnknownNameError if told.unknown else at_fault)(harmless(told.error))
+        raise (UnknownNameError if told.unknown else at_fault)(printable_lines(told.error))
     _check(question, told)
     return _stand_in(question, told), told.files
 

@@ -232,11 +232,6 @@ def storable(text: str) -> str:
     return whole if len(whole) <= MOST_WORDS else f"{whole[: MOST_WORDS - 3]}..."
 
 
-def harmless(text: str) -> str:
-    """Return text of some lines that cannot steer a terminal, cut where it is overlong."""
-    return "\n".join(visible(line, LONGEST) for line in text[:MOST_WORDS].splitlines())
-
-
 def visible(text: str, longest: int = LONGEST_LINE) -> str:
     """Return text on one line, cut where it is overlong, and free of what cannot be seen.
 

@@ -7,10 +7,10 @@ import pytest
 
 from codonbench.audit.repeat import repeat
 from codonbench.errors import UsageError
-from codonbench_datasets.human_codon.explain.explanation import (
+from codonbench_datasets.human_codon.explanation import (
     Attribution,
     draw_leaning,
-    explain,
+    explain_run,
     silent_positions,
 )
 from codonbench_datasets.human_codon.plots.style import as_file, house_style
@@ -25,7 +25,7 @@ def explained(toys):
         key = (model, *sorted(request.items()))
         if key not in known:
             record, _ = toys.run(model, task="human-codon", **request)
-            known[key] = explain(repeat(record, toys.registry(), Path("no-cache")))
+            known[key] = explain_run(repeat(record, toys.registry(), Path("no-cache")))
         return known[key]
 
     return explained

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from codonbench_datasets.human_codon.explain.attribution import (
+from codonbench_datasets.human_codon.explanation import (
     advantage,
     integrated_gradients,
     shapley,

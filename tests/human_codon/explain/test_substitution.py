@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codonbench.errors import UsageError
-from codonbench_datasets.human_codon.explain.attribution import advantage, shapley
+from codonbench_datasets.human_codon.explanation import advantage, shapley
 
 CODONS = np.array(list(product(range(4), repeat=3)))
 

@@ -22,7 +22,6 @@ from codonbench.cli.options import (
     load_plugins,
 )
 from codonbench.errors import StaleError, StoreError, UsageError
-from codonbench.records.files import cache_folder
 
 if TYPE_CHECKING:
     from codonbench.audit.repeat import Repetition
@@ -128,21 +127,25 @@ def explain(
         raise UsageError(f"--out {out} should end in .png, .svg or .pdf")
     from codonbench.contracts.run_spec import canonical_json
     from codonbench.records.files import write_atomically
-    from codonbench_datasets.human_codon.explain import explanation
+    from codonbench_datasets.human_codon.explanation import (
+        draw_leaning,
+        explain_run,
+        print_explanation,
+    )
     from codonbench_datasets.human_codon.plots.style import Run, as_file, house_style
 
     record = find_run(run, results).record
     repetition = _made_again(record, load_plugins(plugin, plugins_dir), data)
-    found = explanation.explain(repetition)
+    found = explain_run(repetition)
     title = Run(record, repetition.trajectory).title
     if as_json:
         typer.echo(canonical_json(found.model_dump(mode="json")))
     else:
         typer.echo(f"{title}\n")
-        explanation.print_explanation(found)
+        print_explanation(found)
     if out is not None:
         with house_style():
-            figure = explanation.draw_leaning(found, title)
+            figure = draw_leaning(found, title)
             write_atomically(out, as_file(figure, out.suffix.removeprefix(".")))
         say(f"drawn: {out}")
 
@@ -152,6 +155,7 @@ def _made_again(
 ) -> Repetition:
     """Run a record's spec again, and say so, and where the weights are not the recorded ones."""
     from codonbench.audit.repeat import repeat
+    from codonbench.records.files import cache_folder
 
     took = f"it took {record.timings.total:.0f} s"
     say(f"{record.name}: running it again{what_for} ({took})")

@@ -1,1 +1,0 @@
-"""Which letters a trained model leans on; needs what ``codonbench[pictures]`` brings."""
