@@ -98,6 +98,8 @@ def test_a_committed_row_is_sound(bench, row, name):
         (CODONS, [("harness.commit", None), ("harness.modified", None)], "harness.commit"),
         (CODONS, [("harness.commit", "main")], "harness.commit"),
         (CODONS, [("parameters", 0)], "parameters"),
+        (CODONS, [("info.role", "reference")], "info.role"),
+        (CODONS, [("dataset.simulated", False)], "dataset.simulated"),
         (CODONS, [("parameters", 1)], "parameters"),
         (CODONS, [("run_spec.salt", "mine")], "run_spec.salt"),
         (CODONS, [("resumed", [10**9])], "resumed"),

@@ -288,14 +288,20 @@ def _claims(read: _Read) -> Iterator[_Claim]:
         said = "has answers for other test items than {other}, whose data and seed are the same"
         key = (stream, "test items")
         yield _Claim(key, read.outputs.items, "trajectory_sha256", said, doubt=False)
-    row = _row(record)
-    if record.trajectory_sha256 is not None:
-        owner = (record.model, content_hash(run_spec.config), record.plugin.distribution)
-        said = "is that of {other}, another model's run"
-        yield _Claim(record.trajectory_sha256, owner, "trajectory_sha256", said)
+    model, row = (record.model, record.plugin.distribution), _row(record)
+    alike: list[tuple[str, object, str]] = [
+        ("dataset.simulated", run_spec.data_checksum, "the same data"),
+        ("info.role", model, "the same model"),
+    ]
     if record.engine.name != FITTED.name:  # what is fitted may have a number for each item
-        said = "is {value}, but {other} of the same row has {expected}"
-        yield _Claim((row, "parameters"), record.parameters, "parameters", said)
+        alike.append(("parameters", row, "the same row"))
+    for field, owner, whose in alike:
+        said = f"is {{value!r}}, but {{other}} of {whose} has {{expected!r}}"
+        yield _Claim((field, owner), attrgetter(field)(record), field, said)
+    if record.trajectory_sha256 is not None:
+        trained = (*model, content_hash(run_spec.config))
+        said = "is that of {other}, another model's run"
+        yield _Claim(record.trajectory_sha256, trained, "trajectory_sha256", said)
     said = "adds to the row of {other}: a row is handed in as a whole, later ones as a new version"
     yield _Claim((row, "folder"), read.path.parent, "", said)
     said = "is of {value}, but {other} of the same row is signed by {expected}"
