@@ -146,7 +146,7 @@ def test_an_installed_model_may_be_given_as_its_class():
     from codonbench_models.mlp import Mlp
 
     (record,) = codonbench.run(Mlp, **FAST)
-    assert (record.model, record.plugin.distribution) == ("mlp", "codonbench")
+    assert (record.model, record.plugin.distribution) == ("mlp-64", "codonbench")
 
 
 @pytest.mark.parametrize(

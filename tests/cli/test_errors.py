@@ -204,7 +204,7 @@ def test_output_that_cannot_be_written_is_one_sentence(process, words):
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["ls", "nonsense"], "'nonsense'; choose models, tasks or metrics"),
+        (["ls", "nonsense"], "'nonsense'; choose models, tasks, metrics or rows"),
         (["show", "nonsense"], "no results folder runs"),
         (["leaderboard", "--results", "nowhere"], "no results folder nowhere"),
         (["data", "fetch", "nonsense"], "'nonsense'; there are"),

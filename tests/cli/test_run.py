@@ -310,6 +310,6 @@ def test_a_new_row_is_told_where_it_would_stand_among_the_official_ones(bench):
     assert answer.code == 0
     (line,) = [line for line in answer.out.splitlines() if "among the official rows" in line]
     assert line.startswith("mlp-64 (learning_rate=0.02) would be number ")
-    assert " by excess pairs " in line
+    assert " by excess pairs, " in line
     assert "'bench ls rows --task human-codon'" in line
     assert "official rows" not in bench("run", *words, "--pairs", "2000").out  # another table

@@ -246,7 +246,7 @@ def test_a_mistake_in_the_file_is_exit_code_2_before_anything_runs(suite):
 def test_a_shipped_suite_is_found_by_its_name(bench):
     answer = bench("run", "--suite", "official", "--data", "nowhere.fa", "--results", "results")
     assert answer.code == 1
-    assert "official 28 of 28: bound, on nowhere.fa" in answer.err
+    assert "official 29 of 29: bound, on nowhere.fa" in answer.err
     assert answer.out.count("no file 'nowhere.fa'") == 28
 
 

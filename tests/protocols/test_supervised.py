@@ -574,7 +574,7 @@ def test_running_statistics_are_put_back_with_the_best_state(with_normed):
     trajectory, module = referee.trajectory(), result.module
     selected = trajectory.facts.selected_pairs
     assert 0 < selected < trajectory.facts.pairs
-    assert module[1].num_batches_tracked == BatchClock(64, 360, selected).batches
+    assert module.norm.num_batches_tracked == BatchClock(64, 360, selected).batches
     state = make_state(Normed(job.config), job.config, train_request(0, referee.setup))
     state.module.load_state_dict(module.state_dict())
     np.testing.assert_array_equal(evaluate(state, "test"), trajectory.test_outputs)

@@ -332,7 +332,7 @@ def _print_standing(table: Table, official: Table, mine: Collection[tuple[str, .
         neighbours += [f"before {named(row)}" for row in others[len(ahead) :][:1]]
         say(
             f"{_name(own)} would be number {len(ahead) + 1} of {len(others) + 1} by "
-            f"{column.title} among the official rows, {' and '.join(neighbours)}; "
+            f"{column.title}, among the official rows, {' and '.join(neighbours)}; "
             f"'bench ls rows --task {table.task}' shows them",
             console=output(),
         )
