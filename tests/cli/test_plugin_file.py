@@ -90,13 +90,19 @@ def test_an_exchanged_file_that_a_model_declares_is_another_run(file, bench, tmp
     )
 
 
-def test_a_file_that_is_read_and_not_declared_is_refused_before_training(file, bench, tmp_path):
-    (tmp_path / "ck.txt").write_text("0.1")
-    words = ("--pairs", "640", "--workers", "1")
-    answer = bench("run", "-m", "reader", *words, "--plugin", file(READS.format(files="")))
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize("inner", ["ck.txt", "below/ck.txt"])
+def test_a_file_that_is_read_and_not_declared_is_refused_before_training(
+    workers, inner, file, bench, tmp_path
+):
+    (tmp_path / "below").mkdir()
+    (tmp_path / inner).write_text("0.1")
+    code = READS.format(files="").replace('with_name("ck.txt")', f'parent.joinpath("{inner}")')
+    words = ("--pairs", "640", "--workers", workers)
+    answer = bench("run", "-m", "reader", *words, "--plugin", file(code))
     assert answer.code == 2
-    assert "mine.py reads ck.txt, which is not declared" in answer.err
-    assert "files = ('ck.txt',)" in answer.err
+    assert f"mine.py reads {inner}, which is not declared" in answer.err
+    assert f"files = ('{inner}',)" in answer.err
     assert not [*(tmp_path / "runs").glob("*.json")]
 
 

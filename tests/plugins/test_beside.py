@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from codonbench.plugins.beside import HELPERS, declared_in, modules_beside, parts_of
+from codonbench.errors import ConfigError
+from codonbench.plugins.beside import HELPERS, READERS, declared_in, modules_beside, parts_of
 from codonbench.plugins.discovery import discover
 
 MODEL = """
@@ -59,6 +60,35 @@ def test_a_module_beside_a_file_is_imported_at_once_or_later_and_hashed_with_wha
     assert len(hashes) == 2
     assert __import__("helper_of_b").B == 2
     assert "stranger" not in sys.modules
+
+
+def test_a_package_beside_a_file_is_imported_and_hashed_whole(write, tmp_path):
+    folder, hashes = tmp_path / "helper_of_all", set()
+    folder.mkdir()
+    (folder / "__init__.py").write_text("from helper_of_all import inner\n")
+    for inner in ("A = 1", "A = 23"):
+        (folder / "inner.py").write_text(inner)
+        file = write("import helper_of_all")
+        assert list(modules_beside(file)) == ["helper_of_all", "helper_of_all.inner"]
+        hashes.add(hash_of(file))
+        assert int(inner[4:]) == sys.modules["helper_of_all"].inner.A
+    assert len(hashes) == 2
+
+
+@pytest.mark.parametrize("read", ["ck.txt", "below/ck.txt", "code.py"])
+def test_what_is_read_as_a_file_is_imported_and_not_declared_is_refused_to_its_models(
+    write, tmp_path, read
+):
+    (tmp_path / "below").mkdir()
+    (tmp_path / read).write_text("1")
+    hash_of(
+        write(f"from pathlib import Path; Path(__file__).parent.joinpath({read!r}).read_text()")
+    )
+    with (
+        pytest.raises(ConfigError, match=f"reads {read}, which is not declared"),
+        READERS.refusing("codonbench_file_mine_toy"),
+    ):
+        pass
 
 
 def test_what_is_installed_goes_before_what_lies_beside(write):

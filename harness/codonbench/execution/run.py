@@ -57,6 +57,7 @@ from codonbench.execution.machine import (
     occupied,
     wait_until,
 )
+from codonbench.plugins.beside import READERS
 from codonbench.plugins.entries import ModelEntry, TaskEntry
 from codonbench.plugins.failures import place
 from codonbench.plugins.registry import Registry
@@ -574,8 +575,9 @@ def train_here(
         runs = train_runs(model, job.config, requests_of(part, group), group, every)
         interrupted = False
         while True:
-            # Neither of which whoever takes the runs in shares.
-            with subnormals_as_zero(), chdir("."):
+            # None of which whoever takes the runs in shares.
+            own = READERS.refusing(job.entry.origin.module)
+            with subnormals_as_zero(), chdir("."), own:
                 ended = next(runs, None)
             if ended is None:
                 break

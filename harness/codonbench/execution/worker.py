@@ -33,7 +33,7 @@ from codonbench.contracts.run_record import Engine, Origin, Status, TorchFacts
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import BenchError, UnknownNameError, UsageError
 from codonbench.execution.process import Frame, Inbox, framed, send, take_hold
-from codonbench.plugins.beside import refuse_the_undeclared
+from codonbench.plugins.beside import READERS
 from codonbench.plugins.discovery import (
     discover,
     file_modules,
@@ -421,7 +421,7 @@ def _train(parent: Parent, order: Order) -> None:
     try:
         model = _model(order)
         config = model.Config.model_validate_json(order.config)
-        with subnormals_as_zero():
+        with subnormals_as_zero(), READERS.refusing(order.origin.module):
             for run, result in train_runs(model, config, order.requests, parent, order.every):
                 parent.send(_ended(run, result))
                 if result.status == "interrupted":  # all there was to tell is told
@@ -445,8 +445,6 @@ def _model(order: Order) -> type[Model] | type[Estimator]:
     sys.path += [path for path in order.path if path not in sys.path]
     for name, path in order.files:
         if name not in sys.modules:
-            if name == order.origin.module:
-                refuse_the_undeclared(path)
             import_file(name, path)
     registry, origin = Registry(), order.origin
     registry.add(importlib.import_module(origin.module), origin.distribution, origin.version)

@@ -10,10 +10,12 @@ import ast
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path, PurePath
+from types import FrameType
 from typing import Any
 
 from codonbench.errors import ConfigError, PluginError
@@ -29,17 +31,29 @@ def parts_of(file: Path) -> list[Path]:
 def modules_beside(file: Path) -> dict[str, Path]:
     """Return by name the modules beside a file that it imports, and those that these import.
 
-    One that is installed, or comes with Python, goes before one beside the file.
+    Of a package all modules. One that is installed, or comes with Python, goes before one beside
+    the file.
     """
     found: dict[str, Path] = {}
     waiting = [file]
     while waiting:
         for name in _imported_in(waiting.pop(0)):
-            path = file.with_name(f"{name}.py")
-            if name not in found and path != file and path.is_file() and _only_there(name, path):
-                found[name] = path
-                waiting.append(path)
+            both = file.with_name(f"{name}.py"), file.with_name(name) / "__init__.py"
+            path = next((each for each in both if each != file and each.is_file()), None)
+            if path is not None and name not in found and _only_there(name, path):
+                new = _of_package(path.parent) if path.stem == "__init__" else {name: path}
+                found |= new
+                waiting += new.values()
     return found
+
+
+def _of_package(folder: Path) -> dict[str, Path]:
+    """Return the modules of a package by name, itself first."""
+    found = {}
+    for path in sorted(folder.rglob("*.py")):
+        words = path.relative_to(folder.parent).with_suffix("").parts
+        found[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
+    return dict(sorted(found.items()))
 
 
 def _imported_in(file: Path) -> Iterator[str]:
@@ -117,7 +131,10 @@ class _Helpers:
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Return where a module is, as `importlib` asks."""
         file = self.paths.get(name)
-        return None if file is None else spec_from_file_location(name, file)
+        if file is None:
+            return None
+        inner = [str(file.parent)] if file.stem == "__init__" else None
+        return spec_from_file_location(name, file, submodule_search_locations=inner)
 
 
 HELPERS = _Helpers()
@@ -126,26 +143,87 @@ HELPERS = _Helpers()
 _WRITES = os.O_WRONLY | os.O_TRUNC
 
 
-def refuse_the_undeclared(file: Path) -> None:
-    """Have this process read no file in the folder of a one-file plugin that is no part of it.
+class _Readers:
+    """Refuses models of one-file plugins what they read beside their file and do not declare.
 
-    Such a file could be exchanged, and the run would still go by the same name. Whatever opens one
-    to read it gets a ConfigError that says how to declare it.
+    Such a file could be exchanged, and the run would still go by the same name. What the plugin's
+    code opens as it is imported is noted, for it may be a task's; what it opens as a model of it
+    is trained gets a ConfigError that says how to declare it.
     """
-    known = {file, *parts_of(file)}
 
-    def look(event: str, given: tuple[Any, ...]) -> None:
+    def __init__(self) -> None:
+        self._owners: dict[str, tuple[str, list[Path]]] = {}
+        self._read: dict[str, str] = {}
+        self._refused: set[str] = set()
+
+    @contextmanager
+    def noting(self, name: str, file: Path) -> Iterator[None]:
+        """Note what a plugin's file, imported as the module `name`, reads meanwhile."""
+        if not self._owners:
+            sys.addaudithook(self._look)
+        owner = name, [file, *parts_of(file)]
+        self._owners |= dict.fromkeys([name, *modules_beside(file)], owner)
+        self._read[name] = ""
+        try:
+            yield
+        finally:
+            if not self._read[name]:
+                del self._read[name]
+
+    @contextmanager
+    def refusing(self, name: str) -> Iterator[None]:
+        """Refuse to the plugin of module `name` what it does not declare.
+
+        Raises:
+            ConfigError: It has read such a file as it was imported.
+        """
+        if why := self._read.get(name):
+            raise ConfigError(why)
+        self._refused.add(name)
+        try:
+            yield
+        finally:
+            self._refused.discard(name)
+
+    def _look(self, event: str, given: tuple[Any, ...]) -> None:
         if event != "open" or not isinstance(given[0], str | bytes) or given[2] & _WRITES:
             return
         path = Path(os.fsdecode(given[0])).absolute()
-        if path.parent != file.parent or path in known or path.suffix in (".py", ".pyc"):
-            return
-        if path.is_file():
-            name = path.name
-            raise ConfigError(
-                f"{file.name} reads {name}, which is not declared, so the run would go by the same "
-                f"name with another {name}; write files = ({name!r},) in the model's class, or "
-                f"files=({name!r},) in its decorator"
-            )
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None:
+            name, parts = self._owners.get(frame.f_globals.get("__name__", ""), ("", []))
+            refused, noted = name in self._refused, self._read.get(name) == ""
+            if (refused or noted) and _is_beside(path, parts):
+                file, other = parts[0].name, path.relative_to(parts[0].parent).as_posix()
+                why = (
+                    f"{file} reads {other}, which is not declared, so the run would go by the same "
+                    f"name with another {other}; write files = ({other!r},) in the model's class, "
+                    f"or files=({other!r},) in its decorator"
+                )
+                if refused:
+                    raise ConfigError(why)
+                self._read[name] = why
+            frame = frame.f_back
 
-    sys.addaudithook(look)
+
+def _is_beside(path: Path, parts: list[Path]) -> bool:
+    """Return whether a file is in a plugin's folder or below, and no part of it.
+
+    What is hidden there, or is installed there, is no matter of the plugin.
+    """
+    folder = parts[0].parent
+    if (
+        path in parts
+        or not path.is_relative_to(folder)
+        or not is_below(str(path.relative_to(folder)))
+    ):
+        return False
+    installed = [Path(each) for each in (sys.prefix, *sys.path) if Path(each) != folder]
+    if any(each.is_relative_to(folder) and path.is_relative_to(each) for each in installed):
+        return False
+    if path.suffix in (".py", ".pyc"):
+        return path.suffix == ".py" and path.parent == folder and path.is_file()
+    return path.is_file()
+
+
+READERS = _Readers()

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from codonbench import __version__
 from codonbench.errors import PluginError, UsageError
-from codonbench.plugins.beside import HELPERS
+from codonbench.plugins.beside import HELPERS, READERS
 from codonbench.plugins.registry import Registry
 from codonbench.plugins.selection import (
     BUILT_IN,
@@ -139,7 +139,8 @@ def import_file(name: str, path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # pickle and inspect look a class up there
     try:
-        spec.loader.exec_module(module)
+        with READERS.noting(name, path):
+            spec.loader.exec_module(module)
     except BaseException:
         sys.modules.pop(name, None)
         raise
