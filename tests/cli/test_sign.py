@@ -75,6 +75,18 @@ def test_a_strangers_signature_is_a_problem(bench, record, key):
     assert "signed by" not in answer.out
 
 
+def test_a_row_has_one_signer(bench, run, record, key):
+    assert run("--model", "untrained", "--seeds", "1").code == 0
+    (other,) = Path("results").glob("untrained-s1-*.json")
+    assert bench("keygen", "bob").code == 0
+    Path("bob.pub").rename("keys/bob.pub")
+    for path, who in ((record, key), (other, "bob")):
+        assert bench("sign", path, "--key", who).code == 0
+    answer = bench("validate", "results", "--keys", "keys")
+    assert f"{other}: warning: signature is of bob, but {record} of the same row" in answer.out
+    assert "is signed by alice" in answer.out
+
+
 def test_an_edited_record_is_not_shown_as_signed(bench, record, key):
     assert bench("sign", record, "--key", key).code == 0
     content = json.loads(record.read_text())
