@@ -23,29 +23,22 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from codonbench.contracts import (
-    Frozen,
-    Metric,
-    MetricName,
-    SplitMetric,
-    Task,
-    TaskSpec,
-    Trajectory,
-    Version,
+from codonbench.audit.answers import (
+    ReadRecord,
+    Remark,
+    missing_answers,
+    recomputed,
+    with_answers,
 )
+from codonbench.contracts import Frozen, Metric, MetricName, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
 from codonbench.contracts.run_spec import RULES_VERSION, content_hash
 from codonbench.errors import PluginError, SignatureError, StoreError
 from codonbench.ranking.official import row_key, unofficial
 from codonbench.records.files import printable, read_json, shipped
 from codonbench.records.signing import Keys, signer_of
-from codonbench.records.store import Store, upgrade
-from codonbench.records.test_outputs import FOLDER, ItemOutputs, read_outputs, read_targets
-from codonbench.scoring.rescore import agree, is_computed
-from codonbench.scoring.score import Number, comparability_key, score, score_validation, task_of
-
-Remark = tuple[str, str]
-"""A field's dotted name, and what is wrong with it."""
+from codonbench.records.store import upgrade
+from codonbench.scoring.score import comparability_key, task_of
 
 _MOST = 20
 """Departures from the format that are named for one file."""
@@ -101,27 +94,6 @@ class Report(Frozen):
         return sum(problem.warning for problem in self.problems)
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A record that could be read, and what was found beside it.
-
-    Attributes:
-        path: Its file.
-        record: What it holds.
-        task: Its task, if installed.
-        trajectory, outputs: Of its run, or of that for the test items; None where they are not
-            beside it.
-        signer: Who has signed it; None where nobody did or nobody asked.
-    """
-
-    path: Path
-    record: RunRecord
-    task: Task | None
-    trajectory: Trajectory | None = None
-    outputs: ItemOutputs | None = None
-    signer: str | None = None
-
-
 def validate(
     paths: Iterable[Path],
     tasks: Mapping[str, Task],
@@ -147,7 +119,7 @@ def validate(
     folders = [*dict.fromkeys(str(path.parent) for path in files)]
     problems: list[Problem] = []
     signers: dict[str, str] = {}
-    found: list[_Read] = []
+    found: list[ReadRecord] = []
 
     def note(path: Path, remarks: Iterable[Remark], *, warning: bool = False) -> None:
         problems.extend(
@@ -172,7 +144,7 @@ def validate(
             note(path, _misfits(error))
             continue
         task = task_of(record, tasks)
-        each = _Read(path, record, task)
+        each = ReadRecord(path, record, task)
         broken_seals = list(_seal(record, content))
         note(path, broken_seals)
         if path.name != f"{record.name}.json":
@@ -190,15 +162,15 @@ def validate(
             except SignatureError as error:
                 note(path, [("signature", str(error))])
         try:
-            each = _with_answers(each, folders)
-            note(path, _recomputed(each, metrics))
+            each = with_answers(each, folders)
+            note(path, recomputed(each, metrics))
         except (PluginError, StoreError) as error:
             note(path, [("trajectory_sha256", str(error))], warning=not strict)
         else:
-            note(path, _missing_answers(each), warning=not strict)
+            note(path, missing_answers(each), warning=not strict)
         found.append(replace(each, trajectory=None))  # megabytes, which nothing below asks for
     agreed: dict[object, tuple[object, Path]] = {}
-    rows: dict[object, list[_Read]] = defaultdict(list)
+    rows: dict[object, list[ReadRecord]] = defaultdict(list)
     for each in found:
         rows[_row(each.record)].append(each)
         for claim in _claims(each):
@@ -273,7 +245,7 @@ class _Claim:
     doubt: bool = True
 
 
-def _claims(read: _Read) -> Iterator[_Claim]:
+def _claims(read: ReadRecord) -> Iterator[_Claim]:
     record, run_spec = read.record, read.record.run_spec
     there = f"{record.seed} of this row is recorded in {{other}} too"
     yield _Claim(_place(record), read.path, "seed", there, doubt=False)
@@ -306,101 +278,6 @@ def _claims(read: _Read) -> Iterator[_Claim]:
     yield _Claim((row, "folder"), read.path.parent, "", said)
     said = "is of {value}, but {other} of the same row is signed by {expected}"
     yield _Claim((row, "signer"), read.signer or "nobody", "signature", said)
-
-
-# Metrics, computed anew
-
-_BY_OUTPUTS = 0.05
-"""How far a value may be off that is made from test outputs and is not the ranking one: in 16 bits
-some outputs become equal, which moved an area under a curve of committed records by 0.048."""
-
-
-def _with_answers(read: _Read, folders: Sequence[str]) -> _Read:
-    """Return a record with its trajectory, or else its test outputs, where these are at hand.
-
-    Raises:
-        StoreError: They are damaged, or another run's.
-    """
-    record, path = read.record, read.path.parent / FOLDER / f"{read.record.name}.npz"
-    trajectory = None if is_computed(record) else Store(read.path.parent).load_trajectory(record)
-    if record.selected_pairs is None or not path.is_file():
-        return replace(read, trajectory=trajectory)
-    outputs = read_outputs(path)
-    if outputs.trajectory != record.trajectory_sha256:
-        raise StoreError(f"{path} holds the test outputs of another run; delete it")
-    name = f"targets-{outputs.items[:16]}.npz"
-    for targets in (Path(folder, FOLDER, name) for folder in (str(path.parents[1]), *folders)):
-        if targets.is_file():
-            right, groups = read_targets(targets, outputs.items)
-            outputs = replace(outputs, targets=right, groups=groups)
-            break
-    return replace(read, trajectory=trajectory, outputs=outputs)
-
-
-def _missing_answers(read: _Read) -> Iterator[Remark]:
-    record = read.record
-    there = read.trajectory is not None or read.outputs is not None
-    if record.selected_pairs is not None and record.status == "done" and not there:
-        yield (
-            "trajectory_sha256",
-            f"is not of a file beside it, nor are there test outputs in {FOLDER}/, from which its "
-            "metrics follow; 'bench leaderboard' writes them where the run was made",
-        )
-
-
-def _recomputed(read: _Read, metrics: Mapping[str, Metric]) -> Iterator[Remark]:
-    """Yield each figure that is not what the run's answers give, or that no answers can.
-
-    Metrics of which the record has another version are left alone.
-
-    Raises:
-        PluginError: A metric failed.
-    """
-    record, trajectory, outputs = read.record, read.trajectory, read.outputs
-    spec = trajectory.task if trajectory else outputs.task if outputs else None
-    if spec is None:
-        return
-    versions = record.metric_versions
-    serving = [m for n, m in metrics.items() if versions.get(n) == m.version and m.serves(spec)]
-    yield from _beyond_bounds(record, serving, spec)
-    found: dict[str, Mapping[str, Number]] = {}
-    if trajectory is not None:
-        found["metrics"] = score(trajectory, serving).values
-        found["validation_metrics"] = score_validation(trajectory, serving)
-        for field in ("pairs", "selected_pairs"):
-            was, now = getattr(record, field), getattr(trajectory.facts, field)
-            if was != now:
-                yield field, f"is {was}, but its trajectory says {now}"
-    elif outputs is not None and outputs.targets is not None:
-        found["metrics"] = {
-            name: value if isinstance(value, bool | int | float) else None
-            for metric in serving
-            if isinstance(metric, SplitMetric)
-            for name, value in metric.score(outputs.targets, outputs.outputs, spec).items()
-        }
-    ranking = None if read.task is None else read.task.ranking
-    for field, values in found.items():
-        for name, value in values.items():
-            was, off = getattr(record, field).get(name), 0.0
-            if trajectory is None:
-                primary = ranking is not None and name == ranking.metric
-                off = 0.5 * 10.0**-ranking.primary.digits if primary and ranking else _BY_OUTPUTS
-            if not agree(was, value, off):
-                yield f"{field}.{name}", f"is {was}, but what the run answered gives {value}"
-
-
-def _beyond_bounds(
-    record: RunRecord, serving: Iterable[Metric], spec: TaskSpec
-) -> Iterator[Remark]:
-    for metric in serving:
-        for name, output in metric.outputs(spec).items():
-            for field in ("metrics", "validation_metrics"):
-                value = getattr(record, field).get(name)
-                below = value is not None and output.least is not None and value < output.least
-                above = value is not None and output.most is not None and value > output.most
-                if below or above:
-                    bound = output.least if below else output.most
-                    yield f"{field}.{name}", f"is {value}, beyond {bound:g}, which bounds it"
 
 
 def _misfits(error: ValidationError) -> list[Remark]:

@@ -1,0 +1,134 @@
+"""What a run answered, where it lies beside its record: do the record's figures follow from it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from codonbench.contracts import Metric, SplitMetric, Task, TaskSpec, Trajectory
+from codonbench.contracts.run_record import RunRecord
+from codonbench.errors import StoreError
+from codonbench.records.store import Store
+from codonbench.records.test_outputs import FOLDER, ItemOutputs, read_outputs, read_targets
+from codonbench.scoring.rescore import agree, is_computed
+from codonbench.scoring.score import Number, score, score_validation
+
+Remark = tuple[str, str]
+"""A field's dotted name, and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class ReadRecord:
+    """A record that could be read, and what was found beside it.
+
+    Attributes:
+        path: Its file.
+        record: What it holds.
+        task: Its task, if installed.
+        trajectory, outputs: Of its run, or of that for the test items; None where they are not
+            beside it.
+        signer: Who has signed it; None where nobody did or nobody asked.
+    """
+
+    path: Path
+    record: RunRecord
+    task: Task | None
+    trajectory: Trajectory | None = None
+    outputs: ItemOutputs | None = None
+    signer: str | None = None
+
+
+_ROUNDING = 1e-9
+"""How far rounding may carry a value beyond a bound."""
+
+_BY_OUTPUTS = 0.05
+"""How far a value may be off that is made from test outputs and is not the ranking one: in 16 bits
+some outputs become equal, which moved an area under a curve of committed records by 0.048."""
+
+
+def with_answers(read: ReadRecord, folders: Sequence[str]) -> ReadRecord:
+    """Return a record with its trajectory, or else its test outputs, where these are at hand.
+
+    Raises:
+        StoreError: They are damaged, or another run's.
+    """
+    record, path = read.record, read.path.parent / FOLDER / f"{read.record.name}.npz"
+    trajectory = None if is_computed(record) else Store(read.path.parent).load_trajectory(record)
+    if record.selected_pairs is None or not path.is_file():
+        return replace(read, trajectory=trajectory)
+    outputs = read_outputs(path)
+    if outputs.trajectory != record.trajectory_sha256:
+        raise StoreError(f"{path} holds the test outputs of another run; delete it")
+    name = f"targets-{outputs.items[:16]}.npz"
+    for targets in (Path(folder, FOLDER, name) for folder in (str(path.parents[1]), *folders)):
+        if targets.is_file():
+            right, groups = read_targets(targets, outputs.items)
+            outputs = replace(outputs, targets=right, groups=groups)
+            break
+    return replace(read, trajectory=trajectory, outputs=outputs)
+
+
+def missing_answers(read: ReadRecord) -> Iterator[Remark]:
+    """Yield that a record has nothing beside it from which its figures on a test split follow."""
+    record = read.record
+    there = read.trajectory is not None or read.outputs is not None
+    if record.selected_pairs is not None and record.status == "done" and not there:
+        yield (
+            "trajectory_sha256",
+            f"is not of a file beside it, nor are there test outputs in {FOLDER}/, from which its "
+            "metrics follow; 'bench leaderboard' writes them where the run was made",
+        )
+
+
+def recomputed(read: ReadRecord, metrics: Mapping[str, Metric]) -> Iterator[Remark]:
+    """Yield each figure that is not what the run's answers give, or that no answers can.
+
+    Metrics of which the record has another version are left alone.
+
+    Raises:
+        PluginError: A metric failed.
+    """
+    record, trajectory, outputs = read.record, read.trajectory, read.outputs
+    spec = trajectory.task if trajectory else outputs.task if outputs else None
+    if spec is None:
+        return
+    versions = record.metric_versions
+    serving = [m for n, m in metrics.items() if versions.get(n) == m.version and m.serves(spec)]
+    yield from _beyond_bounds(record, serving, spec)
+    found: dict[str, Mapping[str, Number]] = {}
+    if trajectory is not None:
+        found["metrics"] = score(trajectory, serving).values
+        found["validation_metrics"] = score_validation(trajectory, serving)
+        for field in ("pairs", "selected_pairs"):
+            was, now = getattr(record, field), getattr(trajectory.facts, field)
+            if was != now:
+                yield field, f"is {was}, but its trajectory says {now}"
+    elif outputs is not None and outputs.targets is not None:
+        found["metrics"] = {
+            name: value if isinstance(value, bool | int | float) else None
+            for metric in serving
+            if isinstance(metric, SplitMetric)
+            for name, value in metric.score(outputs.targets, outputs.outputs, spec).items()
+        }
+    ranking = None if read.task is None else read.task.ranking
+    for field, values in found.items():
+        for name, value in values.items():
+            was, off = getattr(record, field).get(name), 0.0
+            if trajectory is None:
+                primary = ranking is not None and name == ranking.metric
+                off = 0.5 * 10.0**-ranking.primary.digits if primary and ranking else _BY_OUTPUTS
+            if not agree(was, value, off):
+                yield f"{field}.{name}", f"is {was}, but what the run answered gives {value}"
+
+
+def _beyond_bounds(
+    record: RunRecord, serving: Iterable[Metric], spec: TaskSpec
+) -> Iterator[Remark]:
+    for metric in serving:
+        for name, output in metric.outputs(spec).items():
+            for field in ("metrics", "validation_metrics"):
+                value = getattr(record, field).get(name)
+                for bound, sign in ((output.least, -1), (output.most, 1)):
+                    if None not in (value, bound) and sign * (value - bound) > _ROUNDING:
+                        yield f"{field}.{name}", f"is {value}, beyond {bound:g}, which bounds it"
