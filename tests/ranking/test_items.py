@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from codonbench import Input, Target, TaskSpec
+from codonbench import Column, Input, Ranking, Target, TaskSpec
+from codonbench.errors import StoreError
 from codonbench.ranking import items
 from codonbench.ranking.items import (
     RESAMPLES,
+    Runs,
     Scores,
+    compare,
     draws,
     gain,
     mean_over_both,
@@ -19,7 +22,7 @@ from codonbench.ranking.items import (
 from codonbench.ranking.statistics import Mean
 from codonbench.ranking.tiers import tiers
 from codonbench.records.test_outputs import ItemOutputs, hash_items
-from codonbench_metrics.classification import Accuracy
+from codonbench_metrics.classification import Accuracy, Auroc
 from codonbench_metrics.quantities import Pearson
 
 TASK = TaskSpec(
@@ -173,3 +176,29 @@ def test_draws_are_the_same_everywhere():
     assert (draws(7, "x").sum(axis=1) == 7).all()
     assert draws(7, "x").shape == (RESAMPLES, 7)
     assert not np.array_equal(draws(7, "x"), draws(7, "y"))
+
+
+def test_ranks_that_16_bits_level_are_no_contradiction_and_another_score_is(finished):
+    """0.4001 and 0.4002 are one number in 16 bits: AUROC falls from 1 to 31.5/32."""
+    targets = np.arange(12) >= 8
+    exact = np.where(targets, 0.9, 0.1)
+    exact[[7, 8]] = 0.4001, 0.4002
+    labels = TASK.model_copy(update={"target": Target(kind="labels", names=("bound",))})
+    known = targets[:, None].astype(np.float32)
+    rounded = exact[:, None].astype(np.float16).astype(np.float32)
+    ranking = Ranking(
+        metric="auroc",
+        direction="higher",
+        columns=(Column(metric="auroc", title="AUROC", statistic="mean"),),
+    )
+
+    def compared(said):
+        record = finished[0].model_copy(update={"metrics": {"auroc": said}})
+        item = ItemOutputs(labels, "t", hash_items(known, None), rounded, known)
+        row = Runs("row", "toy", Mean(value=said, low=said, high=said, n=1), False, [record])
+        return compare([row], ranking, items.Tested({"auroc": Auroc()}, {record.run_id: item}))
+
+    assert Auroc().score(known, rounded, labels)["auroc"] == 31.5 / 32
+    assert compared(1.0).n_items == 12
+    with pytest.raises(StoreError, match="its record says"):
+        compared(0.8)

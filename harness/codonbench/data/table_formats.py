@@ -104,6 +104,8 @@ def read_chunks(
         times = Counter(names)
         for name in asked:
             if times[name] != 1:
+                if columns is None and name.replace(".", "").isdigit():
+                    raise DataError(no_header(head, names))
                 there = "more than one column" if times[name] else "no column"
                 found = ", ".join(name[:32] for name in names[:12])
                 raise DataError(
@@ -114,6 +116,14 @@ def read_chunks(
         for lines, held in _batches(records, min(rows, MOST_ROWS)):
             cells = {name: [row[place[name]].strip() for row in held] for name in asked}
             yield Chunk(path, cells, lines, head)
+
+
+def no_header(head: str, names: Sequence[str]) -> str:
+    """Return in a sentence that a file's first line is a row."""
+    return (
+        f"{head}: no header, but {', '.join(name[:32] for name in names[:6])}; add a line with the "
+        "names of the columns, such as sequence,label"
+    )
 
 
 Records = Iterator[tuple[int, list[str]]]

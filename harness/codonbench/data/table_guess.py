@@ -12,7 +12,7 @@ from codonbench.contracts import MetricName, TaskOptions
 from codonbench.contracts.task import DNA, PROTEIN, RNA, Ambiguous, TargetKind
 from codonbench.data.table import AMBIGUOUS, MISSING, TableFormat, is_number
 from codonbench.data.table_files import ID_NAMES, TableFiles
-from codonbench.data.table_formats import SPLIT_NAMES, kind_of
+from codonbench.data.table_formats import SPLIT_NAMES, kind_of, no_header
 from codonbench.errors import DataError
 
 PROTEIN_AMBIGUOUS = "BJOUXZ*"
@@ -163,10 +163,7 @@ class Guess:
         found = {_is_cell(name, cells) for name, cells in self._sample.items()}
         shown = ", ".join(name[:32] for name in self.columns[:6])
         if True in found and False not in found:
-            raise DataError(
-                f"{self._chunk.head}: no header, but {shown}; add a line with the names of the "
-                "columns, such as sequence,label"
-            )
+            raise DataError(no_header(self._chunk.head, self.columns))
         if False in found and True not in found:
             return ""
         return f"{self._chunk.head.rpartition(', ')[2]} as header: {shown}"

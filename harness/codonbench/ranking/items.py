@@ -233,11 +233,12 @@ def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigu
     if any(item.targets is None for item in found):
         return tested.kept.get(inputs)
     scores = {row.id: score_row(outputs[row.id], metric, ranking.metric) for row in rows}
-    _check_fit(rows, scores, ranking)
+    n_items = max(len(item.outputs) for item in found)
+    _check_fit(rows, scores, ranking, n_items)
     return TableFigures(
         inputs=inputs,
         metric=ranking.metric,
-        n_items=max(len(item.outputs) for item in found),
+        n_items=n_items,
         n_groups=max(len(np.unique(i.groups)) for i in found if i.groups is not None)
         if any(i.groups is not None for i in found)
         else None,
@@ -264,9 +265,15 @@ def _inputs(rows: Sequence[Runs], outputs: Mapping[str, ItemOutputs], metric: Sp
     return content_hash([metric.name, metric.version, sorted(map(str, runs))])
 
 
-def _check_fit(rows: Sequence[Runs], scores: Mapping[str, Scores | None], ranking: Ranking) -> None:
-    """Raise StoreError where outputs do not give their record's score, to the digits shown."""
-    tolerance = 0.5 * 10.0**-ranking.primary.digits
+def _check_fit(
+    rows: Sequence[Runs], scores: Mapping[str, Scores | None], ranking: Ranking, n_items: int
+) -> None:
+    """Raise StoreError where outputs do not give their record's score.
+
+    It is held to the digits shown, or to one item's share of it where that is more: 16 bits a
+    number may draw items level, which moves what rests on their order, such as AUROC.
+    """
+    tolerance = max(0.5 * 10.0**-ranking.primary.digits, 1 / n_items)
     for row in rows:
         own = scores[row.id]
         for record in row.records if own else ():
