@@ -171,6 +171,11 @@ def test_an_end_and_an_unknown_letter_are_told_apart(ambiguous, of_n):
     assert masked[..., -1].tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
 
 
+def test_features_are_no_sequences_and_are_told_so():
+    with pytest.raises(ConfigError, match="whose items are sequences"):
+        canonical("features", READS)
+
+
 PAIRS = TaskSpec(
     name="pairs",
     version="1",
