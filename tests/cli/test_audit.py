@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -79,7 +80,8 @@ def test_an_audit_names_the_seed_of_its_choice_and_can_be_repeated(bench, board)
     assert bench("audit", "--results", board, "--sample", "2", "--seed", seed).out == first.out
 
 
-def test_a_fresh_seed_is_held_against_the_rows_band(bench, board):
+def test_a_fresh_seed_is_held_against_the_rows_band(bench, board, tmp_path):
+    board = copytree(board, tmp_path / "board")
     words = ("audit", "--results", board, "--sample", "1", "--seed", "1", "--fresh-seeds")
     honest = bench(*words)
     assert honest.code == 0, honest.err

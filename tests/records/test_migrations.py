@@ -32,7 +32,8 @@ def test_the_oldest_record_is_valid_as_a_stranger_hands_it_in(tmp_path, toys):
     path = tmp_path / f"{read_record(OLDEST).name}.json"
     path.write_bytes(OLDEST.read_bytes())
     tasks = {name: entry.task for name, entry in toys.installed.tasks.items()}
-    assert validate([path], tasks).invalid == 0
+    metrics = {name: entry.metric for name, entry in toys.installed.metrics.items()}
+    assert validate([path], tasks, metrics).invalid == 0
 
 
 def test_todays_format_is_left_as_it_is(oldest):

@@ -333,13 +333,13 @@ def run_all(
     known = recorded(job.run_specs)
     yield from (Outcome(record, reused=True) for record in known)
     waiting = _without(job.run_specs, known)
+    Checkpoints.sweep(store.folder)
     if not waiting:
         return
     harness = describe_harness()
     code = [harness.version, harness.commit, job.entry.origin.source_sha256]
     checkpoints = Checkpoints(store.folder, content_hash(code), every, say)
     with store.claims() as claims:
-        checkpoints.sweep()
         while waiting:
             mine, waiting = _claimed(waiting, claims, terms, say)
             known = recorded(mine)  # another process may have made them since

@@ -261,9 +261,10 @@ class Checkpoints:
         origin = content_hash([self._origin, *machine.kind])
         return type(self)(self._folder.parent, origin, self.every, self._say)
 
-    def sweep(self) -> None:
-        """Remove what workers of processes that were killed had on its way here."""
-        for path in self._folder.glob(".worker-*"):
+    @staticmethod
+    def sweep(results: Path) -> None:
+        """Remove what workers of processes that were killed had on its way to a results folder."""
+        for path in (results.absolute() / "checkpoints").glob(".worker-*"):
             if path.is_dir() and not _is_held(path.with_suffix(".lock")):
                 _remove(path)
 
