@@ -333,7 +333,7 @@ def run_all(
     known = recorded(job.run_specs)
     yield from (Outcome(record, reused=True) for record in known)
     waiting = _without(job.run_specs, known)
-    Checkpoints.sweep(store.folder)
+    Checkpoints.sweep(store.folder, [record.run_id for record in known])
     if not waiting:
         return
     harness = describe_harness()
