@@ -166,7 +166,7 @@ def test_a_folder_of_a_process_that_was_killed_is_swept_and_no_other(tmp_path):
     (folder / ".worker-half-removed").mkdir()  # by a process killed between lock and folder
     own = OwnFolder(folder)
     assert len([path for path in folder.iterdir() if path.is_dir()]) == 3
-    Checkpoints.sweep(tmp_path)
+    Checkpoints(tmp_path, "", None, print).sweep()
     assert [path for path in folder.iterdir() if path.is_dir()] == [own.path]
     own.remove()
     assert not folder.exists()

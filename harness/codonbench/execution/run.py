@@ -333,12 +333,14 @@ def run_all(
     known = recorded(job.run_specs)
     yield from (Outcome(record, reused=True) for record in known)
     waiting = _without(job.run_specs, known)
-    Checkpoints.sweep(store.folder, [record.run_id for record in known])
-    if not waiting:
-        return
     harness = describe_harness()
     code = [harness.version, harness.commit, job.entry.origin.source_sha256]
     checkpoints = Checkpoints(store.folder, content_hash(code), every, say)
+    checkpoints.sweep()
+    for record in known:  # its process may have been killed before it could
+        checkpoints.drop(record.run_spec)
+    if not waiting:
+        return
     with store.claims() as claims:
         while waiting:
             mine, waiting = _claimed(waiting, claims, terms, say)

@@ -261,18 +261,9 @@ class Checkpoints:
         origin = content_hash([self._origin, *machine.kind])
         return type(self)(self._folder.parent, origin, self.every, self._say)
 
-    @staticmethod
-    def sweep(results: Path, recorded: Iterable[str] = ()) -> None:
-        """Remove what processes that were killed left in a results folder.
-
-        Args:
-            results: The folder.
-            recorded: Ids of runs whose records are there: nothing goes on from their checkpoints.
-        """
-        for run_id in recorded:
-            for left in (results.absolute() / "checkpoints").glob(f"{run_id}*"):
-                left.unlink(missing_ok=True)
-        for path in (results.absolute() / "checkpoints").glob(".worker-*"):
+    def sweep(self) -> None:
+        """Remove what workers of processes that were killed had on its way here."""
+        for path in self._folder.glob(".worker-*"):
             if path.is_dir() and not _is_held(path.with_suffix(".lock")):
                 _remove(path)
 
