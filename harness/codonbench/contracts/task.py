@@ -424,6 +424,8 @@ class Task(ABC):
         name, version, title: As in `TaskSpec`.
         protocol: As in `TaskSpec`.
         ranking: How its rows are ordered, and what they show.
+        category: What it stands under where there are many tasks, in the field's words:
+            ``regulatory``, ``expression``; rankings differ between categories.
         default: True for the task that is meant where none is named; one may be.
         Options: The options a user may set.
         shares_targets: Whether what is right for its test items, without the items, may be
@@ -439,6 +441,7 @@ class Task(ABC):
     title: ClassVar[str]
     protocol: ClassVar[str]
     ranking: ClassVar[Ranking]
+    category: ClassVar[str] = "other"
     default: ClassVar[bool] = False
     Options: ClassVar[type[TaskOptions]] = TaskOptions
     shares_targets: ClassVar[bool] = True

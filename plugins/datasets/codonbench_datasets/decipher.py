@@ -338,6 +338,7 @@ _NOT_AFTER = (
 class DecipheredTask(Task):
     """A task whose rows are ranked by the pairs that deciphering a code takes."""
 
+    category: ClassVar[str] = "known truth"
     ranking: ClassVar[Ranking] = RANKING
 
     def remarks(self, record: RunRecord) -> tuple[Remark, ...]:

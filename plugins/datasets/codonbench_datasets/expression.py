@@ -46,6 +46,7 @@ class ExpressionTask(TableTask):
     column: ClassVar[str]
     stems: ClassVar[tuple[str, ...]]
     default_epochs: ClassVar[int] = 100
+    category: ClassVar[str] = "expression"
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "mcc", mcc="MCC", balanced_accuracy="balanced accuracy"
     )

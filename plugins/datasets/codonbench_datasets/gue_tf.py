@@ -63,6 +63,7 @@ PUBLISHED = (0.720, 0.761, 0.665, 0.585, 0.774)
 class GueTf(TableTask):
     """Bound or not, from 101 bases around a peak or beside one; one subclass a set."""
 
+    category: ClassVar[str] = "regulatory"
     input: ClassVar[Input] = Input.of_length(101)
     target: ClassVar[Target] = Target(names=("unbound", "bound"))
     ranking: ClassVar[Ranking] = Ranking.by_mean(

@@ -42,6 +42,7 @@ class MrfpExpression(TableTask):
     target: ClassVar[Target] = Target(
         kind="quantities", names=("fluorescence",), units=("log fluorescence",)
     )
+    category: ClassVar[str] = "quantities"
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "spearman", spearman="Spearman", pearson="Pearson", r2="R2"
     )

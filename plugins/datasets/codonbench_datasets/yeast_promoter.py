@@ -45,6 +45,7 @@ class YeastPromoter(TableTask):
     target: ClassVar[Target] = Target(
         kind="quantities", names=("expression",), units=("log2 fluorescence bin",)
     )
+    category: ClassVar[str] = "quantities"
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "pearson", pearson="Pearson", spearman="Spearman", r2="R2"
     )
