@@ -1,10 +1,14 @@
 """Rows compared over seeds and test items, on made-up test outputs whose truth is known."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from codonbench import Column, Input, Ranking, Target, TaskSpec
+from codonbench.audit.answers import ReadRecord, recomputed
 from codonbench.errors import StoreError
 from codonbench.ranking import items
 from codonbench.ranking.items import (
@@ -192,13 +196,27 @@ def test_ranks_that_16_bits_level_are_no_contradiction_and_another_score_is(fini
         columns=(Column(metric="auroc", title="AUROC", statistic="mean"),),
     )
 
+    metrics = {"auroc": Auroc()}
+    item = ItemOutputs(labels, "t", hash_items(known, None), rounded, known)
+
+    def says(value):
+        values = Auroc().score(known, rounded, labels) | {"auroc": value}
+        changes = {"metrics": values, "metric_versions": {"auroc": Auroc.version}}
+        return finished[0].model_copy(update=changes)
+
     def compared(said):
-        record = finished[0].model_copy(update={"metrics": {"auroc": said}})
-        item = ItemOutputs(labels, "t", hash_items(known, None), rounded, known)
-        row = Runs("row", "toy", Mean(value=said, low=said, high=said, n=1), False, [record])
-        return compare([row], ranking, items.Tested({"auroc": Auroc()}, {record.run_id: item}))
+        mean = Mean(value=said, low=said, high=said, n=1)
+        row = Runs("row", "toy", mean, False, [record := says(said)])
+        return compare([row], ranking, items.Tested(metrics, {record.run_id: item}))
+
+    def remarks(said):
+        task = SimpleNamespace(ranking=ranking)
+        read = ReadRecord(Path("toy.json"), says(said), task, None, item)
+        return [field for field, _ in recomputed(read, metrics)]
 
     assert Auroc().score(known, rounded, labels)["auroc"] == 31.5 / 32
     assert compared(1.0).n_items == 12
+    assert remarks(1.0) == []
     with pytest.raises(StoreError, match="its record says"):
         compared(0.8)
+    assert remarks(0.8) == ["metrics.auroc"]

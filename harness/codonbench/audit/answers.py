@@ -10,7 +10,13 @@ from codonbench.contracts import Metric, SplitMetric, Task, TaskSpec, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
 from codonbench.records.store import Store
-from codonbench.records.test_outputs import FOLDER, ItemOutputs, read_outputs, read_targets
+from codonbench.records.test_outputs import (
+    FOLDER,
+    ItemOutputs,
+    read_outputs,
+    read_targets,
+    tolerance,
+)
 from codonbench.scoring.rescore import agree, is_computed
 from codonbench.scoring.score import Number, score, score_validation
 
@@ -41,10 +47,6 @@ class ReadRecord:
 
 _ROUNDING = 1e-9
 """How far rounding may carry a value beyond a bound."""
-
-_BY_OUTPUTS = 0.05
-"""How far a value may be off that is made from test outputs and is not the ranking one: in 16 bits
-some outputs become equal, which moved an area under a curve of committed records by 0.048."""
 
 
 def with_answers(read: ReadRecord, folders: Sequence[str]) -> ReadRecord:
@@ -115,9 +117,8 @@ def recomputed(read: ReadRecord, metrics: Mapping[str, Metric]) -> Iterator[Rema
     for field, values in found.items():
         for name, value in values.items():
             was, off = getattr(record, field).get(name), 0.0
-            if trajectory is None:
-                primary = ranking is not None and name == ranking.metric
-                off = 0.5 * 10.0**-ranking.primary.digits if primary and ranking else _BY_OUTPUTS
+            if trajectory is None and outputs is not None:
+                off = tolerance(name, len(outputs.outputs), ranking)
             if not agree(was, value, off):
                 yield f"{field}.{name}", f"is {was}, but what the run answered gives {value}"
 

@@ -42,7 +42,7 @@ from codonbench.errors import StoreError
 from codonbench.ranking.statistics import CONFIDENCE, Mean
 from codonbench.ranking.tiers import tiers
 from codonbench.records.store import BadRecord, Store
-from codonbench.records.test_outputs import FOLDER, ItemOutputs, gather
+from codonbench.records.test_outputs import FOLDER, ItemOutputs, gather, tolerance
 from codonbench.scoring.score import task_of
 
 RESAMPLES = 2_000
@@ -268,12 +268,8 @@ def _inputs(rows: Sequence[Runs], outputs: Mapping[str, ItemOutputs], metric: Sp
 def _check_fit(
     rows: Sequence[Runs], scores: Mapping[str, Scores | None], ranking: Ranking, n_items: int
 ) -> None:
-    """Raise StoreError where outputs do not give their record's score.
-
-    It is held to the digits shown, or to one item's share of it where that is more: 16 bits a
-    number may draw items level, which moves what rests on their order, such as AUROC.
-    """
-    tolerance = max(0.5 * 10.0**-ranking.primary.digits, 1 / n_items)
+    """Raise StoreError where outputs do not give their record's score."""
+    most = tolerance(ranking.metric, n_items, ranking)
     for row in rows:
         own = scores[row.id]
         for record in row.records if own else ():
@@ -281,7 +277,7 @@ def _check_fit(
                 continue
             said = record.metrics.get(ranking.metric)
             value = own.values[own.seeds.index(record.seed)]
-            if said is None or not np.isfinite(value) or abs(value - said) <= tolerance:
+            if said is None or not np.isfinite(value) or abs(value - said) <= most:
                 continue
             raise StoreError(
                 f"test outputs of {record.name} give {ranking.metric} {value:.6g}, but its record "

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import Outputs, Targets, TaskSpec, Trajectory
+from codonbench.contracts import Outputs, Ranking, Targets, TaskSpec, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
 from codonbench.records.store import Store
@@ -82,6 +82,23 @@ class ItemOutputs:
         """Return the SHA-256 (hex) of the outputs and of which items they are for."""
         little = np.ascontiguousarray(self.outputs, dtype="<f4")
         return hashlib.sha256(self.items.encode() + little.tobytes()).hexdigest()
+
+
+def tolerance(metric: str, n_items: int, ranking: Ranking | None) -> float:
+    """Return how far a metric of test outputs may be off the run's own.
+
+    16 bits a number may draw items level, which moves what rests on their order. The metric that
+    ranks is held to the digits shown, or to one item's share of it where that is more; others are
+    held to 0.05, since an area under a curve of committed records moved by 0.048.
+
+    Args:
+        metric: Its name.
+        n_items: How many test items there are.
+        ranking: The task's; None where it is not known.
+    """
+    if ranking is None or metric != ranking.metric:
+        return 0.05
+    return float(max(0.5 * 10.0**-ranking.primary.digits, 1 / n_items))
 
 
 def hash_items(targets: Targets, groups: IntArray | None) -> str:
