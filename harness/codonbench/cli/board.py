@@ -160,7 +160,7 @@ def _board(
 
 def _with_audits(board: Board, folder: Path) -> Board:
     """Return a board whose tables note first what the audits in a folder say of their data."""
-    notes = {}
+    audits = {}
     for path in sorted(folder.glob("*.json")):
         try:
             audit = DataAudit.model_validate_json(path.read_bytes())
@@ -168,14 +168,16 @@ def _with_audits(board: Board, folder: Path) -> Board:
             raise StoreError(
                 f"{path}: no audit of data; make it with 'bench audit-data --json'"
             ) from error
-        notes[audit.checksum] = f"Data audit: {audit.line}."
-    tables = tuple(
-        table.model_copy(update={"notes": (notes[table.data_checksum], *table.notes)})
-        if table.data_checksum in notes
-        else table
-        for table in board.tables
-    )
-    return board.model_copy(update={"tables": tables})
+        audits[audit.checksum] = audit
+
+    def told(table: Table) -> Table:
+        audit = audits.get(table.data_checksum)
+        if audit is None:
+            return table
+        notes = (f"Data audit: {audit.line}.", *table.notes)
+        return table.model_copy(update={"notes": notes, "verdict": audit.verdict})
+
+    return board.model_copy(update={"tables": tuple(map(told, board.tables))})
 
 
 def _refuse_stale(stale: Sequence[Path], command: str, check: bool) -> None:

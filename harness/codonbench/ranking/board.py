@@ -63,6 +63,8 @@ class Table(Frozen):
             seeds alone.
         n_items: How many test items that rests on.
         shares_targets: As in `Task`.
+        category: As in `Task`.
+        verdict: Of the audit of its data, ``FAIL`` among others; empty where none is at hand.
     """
 
     key: str
@@ -85,6 +87,8 @@ class Table(Frozen):
     figures: TableFigures | None = Field(default=None, exclude=True)
     n_items: int | None = Field(default=None, exclude_if=lambda n: n is None)
     shares_targets: bool = Field(default=True, exclude=True)
+    category: str = Field(default="other", exclude=True)
+    verdict: str = Field(default="", exclude_if=lambda verdict: not verdict)
 
     @property
     def control(self) -> str:
@@ -292,6 +296,7 @@ def _build_table(
         figures=figures,
         n_items=None if figures is None else figures.n_items,
         shares_targets=task.shares_targets,
+        category=task.category,
     )
 
 
