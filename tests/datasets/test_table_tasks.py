@@ -2,15 +2,19 @@
 
 import math
 import os
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from codonbench.contracts import TaskOptions
+from codonbench.contracts import Sequences, TaskOptions
 from codonbench.data import download
 from codonbench.errors import DataError
+from codonbench.plugins.discovery import load_registry
+from codonbench_datasets._own_split import sharing
 from codonbench_datasets._table_task import FOLDER_VARIABLE
+from codonbench_datasets.enhancers import Enhancers
 from codonbench_datasets.expression import Golub, TcgaBreast
 from codonbench_datasets.mrfp_expression import MrfpExpression
 from codonbench_datasets.yeast_promoter import CEILING, YeastPromoter
@@ -22,12 +26,15 @@ EXPRESSION = DATA / "tasks" / "expression"
 MRFP = DATA / "tasks" / "mrna_regression"
 
 
+SPLITS = ("train", "validation", "test")
+
+
 def load(task, data, cache):
     return task.load(str(data), TaskOptions(), cache=cache)
 
 
 def sizes(found):
-    return [len(found.splits[name]) for name in ("train", "validation", "test")]
+    return [len(found.splits[name]) for name in SPLITS]
 
 
 @pytest.mark.skipif(not YEAST.is_dir(), reason=f"no real data in {YEAST}")
@@ -102,6 +109,72 @@ def test_the_public_copy_of_golub_names_its_columns_otherwise(tmp_path, monkeypa
         0,
         1,
     )
+
+
+INSTALLED = load_registry().tasks
+
+REAL = {
+    "enhancers": ("enhancers_liu2016", [2968, 0, 400]),
+    "ecoli-promoter": ("ecoli_promoter", [4118, 458, 1144]),
+    "ecoli-sigma": ("ecoli_promoter", [2058, 230, 572]),
+    "gue-prom-core-all": ("gue_prom/prom_core_all", [47356, 5920, 5920]),
+    "gue-prom-core-notata": ("gue_prom/prom_core_notata", [42452, 5307, 5307]),
+    "gue-prom-core-tata": ("gue_prom/prom_core_tata", [4904, 613, 613]),
+    "gue-prom-300-tata": ("gue_prom/prom_300_tata", [4904, 613, 613]),
+}
+"""The folder of each task's data, and how many items its splits have."""
+
+
+@pytest.mark.parametrize("name", list(REAL))
+def test_real_files_are_those_of_the_recipe(name, tmp_path):
+    folder, expected = REAL[name]
+    if not (DATA / "tasks" / folder).is_dir():
+        pytest.skip(f"no real data in {DATA / 'tasks' / folder}")
+    task = INSTALLED[name].task
+    found = load(task, DATA / "tasks" / folder, tmp_path)
+    assert [len(found.splits.get(split, ())) for split in SPLITS] == expected
+    assert (found.source, found.checksum) == (task.default_data, task.content)
+    assert found.spec.licence
+    assert found.spec.reference
+    if found.groups is not None:
+        groups = [set(found.groups[rows].tolist()) for rows in found.splits.values()]
+        assert not any(one & other for one, other in combinations(groups, 2))
+
+
+def made_fasta(texts):
+    return "".join(f">{i}\n{text[:60].lower()}\n{text[60:]}\n" for i, text in enumerate(texts))
+
+
+def test_the_enhancers_come_as_a_file_a_class_and_are_the_copy_s_rows(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("ACGT"), 200)) for _ in range(8)]
+    files = {"enhancer.cv": texts[:2], "non.cv": texts[2:5], "enhancer.ind": texts[5:7]}
+    files["non.ind"] = texts[7:]
+
+    def send(source, part, progress):
+        assert source.url.endswith(".txt")
+        part.write_text(made_fasta(files[Path(source.url).stem]))
+
+    monkeypatch.setattr(download, "_download", send)
+    rows = [f"{text},{i < 2 or 5 <= i < 7:d}\n" for i, text in enumerate(texts)]
+    for split, some in (("train", rows[:5]), ("test", rows[5:])):
+        (tmp_path / f"{split}.csv").write_text("sequence,label\n" + "".join(some))
+    monkeypatch.setattr(Enhancers, "content", load(Enhancers(), tmp_path, tmp_path).checksum)
+    fetched = load(Enhancers(), "enhancers", tmp_path / "cache")
+    assert (fetched.source, fetched.targets.tolist()) == ("enhancers", [1, 1, 0, 0, 0, 1, 1, 0])
+
+
+def test_promoters_that_share_a_stretch_on_either_strand_are_one_group():
+    stretch = "ACGGTCATTGCAACCGTATG"
+    back = stretch.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+    texts = [
+        stretch + "A" * 18,
+        "C" * 18 + back,
+        stretch[1:] + "TC" * 9,
+        "N".join([stretch[:18]] * 2),
+    ]
+    assert sharing(Sequences.of(texts, "ACGT"), 20).tolist() == [0, 0, 1, 2]
+    assert sharing(Sequences.of(texts, "ACGT"), 19).tolist() == [0, 0, 0, 1]
 
 
 SEQUENCE = "ATG" + "ACGT" * 168 + "TGA"

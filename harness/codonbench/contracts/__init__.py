@@ -34,6 +34,7 @@ from codonbench.contracts.task import Control as Control
 from codonbench.contracts.task import EvaluationSet as EvaluationSet
 from codonbench.contracts.task import Input as Input
 from codonbench.contracts.task import Ranking as Ranking
+from codonbench.contracts.task import Strand as Strand
 from codonbench.contracts.task import Target as Target
 from codonbench.contracts.task import Task as Task
 from codonbench.contracts.task import TaskOptions as TaskOptions

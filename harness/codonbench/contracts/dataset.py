@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Self
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
@@ -319,21 +320,30 @@ class DataSource(Frozen):
     files: tuple[DataSource, ...] = ()
 
     @classmethod
-    def of_folder(cls, name: str, summary: str, url: str, files: dict[str, str | None]) -> Self:
+    def of_folder(
+        cls,
+        name: str,
+        summary: str,
+        url: str,
+        files: Mapping[str, str | None],
+        kept_as: Mapping[str, str] | None = None,
+    ) -> Self:
         """Return a download, not tested, of files below one address.
 
         Args:
             name: Its own.
             summary: One line.
             url: The address below which the files lie.
-            files: The SHA-256 of each file by its name, None where only its content is known.
+            files: The SHA-256 of each file by its path there, None where only its content is known.
+            kept_as: The names under which files are kept here, where those differ from the paths.
         """
+        names = {file: file for file in files} | dict(kept_as or {})
         parts = tuple(
             cls(
                 name=name,
                 summary=f"{file.split('.')[0]} of {name}",
-                url=f"{url}/{file}",
-                filename=file,
+                url=f"{url}/{quote(file)}",
+                filename=names[file],
                 sha256=sha256,
                 tested=False,
             )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 InputKind = Literal["sequence", "sequences", "features"]
 TargetKind = Literal["classes", "labels", "quantities"]
+Strand = Literal["given", "either"]
+"""Whether a sequence means the strand that is given, or its reverse complement means the same."""
 
 DNA = "ACGT"
 RNA = "ACGU"
@@ -428,6 +430,7 @@ class Task(ABC):
             ``regulatory``, ``expression``; rankings differ between categories.
         default: True for the task that is meant where none is named; one may be.
         Options: The options a user may set.
+        strand: Whether a sequence and its reverse complement have the same answer.
         shares_targets: Whether what is right for its test items, without the items, may be
             published with results; else its table is only rebuilt where the data lie.
         default_data: What ``--data`` means when it is not given.
@@ -444,6 +447,7 @@ class Task(ABC):
     category: ClassVar[str] = "other"
     default: ClassVar[bool] = False
     Options: ClassVar[type[TaskOptions]] = TaskOptions
+    strand: ClassVar[Strand] = "given"
     shares_targets: ClassVar[bool] = True
     default_data: ClassVar[str]
     data_names: ClassVar[Mapping[str, str]] = {}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from codonbench import Dataset, Task, TaskSpec
-from codonbench.contracts import Input, Target
+from codonbench.contracts import DNA, Input, Sequences, Target
 from codonbench.data import download
-from codonbench.data.table import Table
-from codonbench.data.table_files import SUFFIXES
+from codonbench.data.table import Table, TableFormat, read_table
+from codonbench.data.table_files import SUFFIXES, TableFiles
+from codonbench.data.table_formats import read_chunks
 from codonbench.errors import DataError
 
 FOLDER_VARIABLE = "CODONBENCH_DATA"
@@ -23,6 +26,9 @@ class TableTask(Task):
 
     Class attributes:
         input, target: As in `TaskSpec`.
+        form: What the columns of a copy are called.
+        tables: What the table of each split may be called in a folder, less its ending; under an
+            empty name the one table of a task whose splits stand in a column, or are made here.
         content: SHA-256 (hex) of what the tables hold, as `Table.checksum` gives it. A download
             must hold it; other data may differ, and are then another table of the leaderboard.
         conversion: What must be done to the download before it can be read; empty for nothing.
@@ -33,6 +39,12 @@ class TableTask(Task):
     protocol: ClassVar[str] = "supervised"
     input: ClassVar[Input]
     target: ClassVar[Target]
+    form: ClassVar[TableFormat] = TableFormat()
+    tables: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "train": ("train",),
+        "validation": ("dev", "validation"),
+        "test": ("test",),
+    }
     content: ClassVar[str]
     conversion: ClassVar[str] = ""
     default_epochs: ClassVar[int] = 10
@@ -40,14 +52,16 @@ class TableTask(Task):
     reference: ClassVar[str]
     licence: ClassVar[str]
 
-    @abstractmethod
     def read(self, path: Path, *, downloaded: bool) -> Table:
         """Return what a file or a folder holds.
 
         Args:
             path: A copy such as `load` takes, or the download.
-            downloaded: True for the download.
+            downloaded: True for the download, which has the form of a copy unless a task says
+                otherwise.
         """
+        files = {split: table_file(path, *stems) for split, stems in self.tables.items()}
+        return read_table(TableFiles(files), self.form)
 
     def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:
         """Load the tables.
@@ -114,6 +128,29 @@ class TableTask(Task):
                 f"are not the data of {self.name!r}; fetch it anew, or give --data a copy"
             )
         return table
+
+
+def read_classes(
+    path: Path, files: Mapping[str, Sequence[tuple[str, str]]], classes: tuple[str, ...]
+) -> Table:
+    """Return sequences of FASTA files that hold one class each.
+
+    Args:
+        path: Their folder.
+        files: Name and class of each file of a split, in the order of its items.
+        classes: All of them, in index order.
+    """
+    texts: list[str] = []
+    labels: list[int] = []
+    splits = {}
+    for split, named in files.items():
+        first = len(texts)
+        for file, label in named:
+            for chunk in read_chunks(path / file, ["sequence"]):
+                texts += chunk.cells["sequence"]
+            labels += [classes.index(label)] * (len(texts) - len(labels))
+        splits[split] = np.arange(first, len(texts))
+    return Table(Sequences.of(texts, DNA), np.array(labels), classes, splits)
 
 
 def local_copy(task: str) -> Path | None:

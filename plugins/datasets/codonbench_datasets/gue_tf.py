@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from codonbench import DataSource, Task, hookimpl
-from codonbench.contracts import Input, Ranking, Target
+from codonbench.contracts import Input, Ranking, Strand, Target
 from codonbench.data.table import Table, TableFormat, read_table
 from codonbench_datasets._table_task import TableTask
 
@@ -64,6 +64,7 @@ class GueTf(TableTask):
     """Bound or not, from 101 bases around a peak or beside one; one subclass a set."""
 
     category: ClassVar[str] = "regulatory"
+    strand: ClassVar[Strand] = "either"
     input: ClassVar[Input] = Input.of_length(101)
     target: ClassVar[Target] = Target(names=("unbound", "bound"))
     ranking: ClassVar[Ranking] = Ranking.by_mean(

@@ -1,0 +1,104 @@
+"""The tasks ``ecoli-promoter`` and ``ecoli-sigma``: a promoter of E. coli, and its sigma factor.
+
+The benchmark of iPromoter-2L, from RegulonDB: 81 bp, from 60 before a transcription start to 20
+behind it, and as many others of the same genome. Liu et al., Bioinformatics 34 (2018). The papers
+report five-fold cross-validation; the public copy has no split. In ours, promoters that share 20
+letters on either strand are in one group, since starts lie close to one another, and no group
+crosses splits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from codonbench import DataSource
+from codonbench.contracts import Input, Ranking, Sequences, Target
+from codonbench.data.table import Table, TableFormat
+from codonbench_datasets._own_split import sharing, split_by
+from codonbench_datasets._table_task import TableTask
+
+COMMIT = "2256b56d129c540f7d737442ad4045d1a816f43f"
+FOLDER = (
+    f"https://raw.githubusercontent.com/occasumlux/Promoters/{COMMIT}/Dataset/Benchmark_dataset"
+)
+SHARED = 20
+"""Letters in a row that put two promoters into one group."""
+
+SIGMAS = ("sigma24", "sigma28", "sigma32", "sigma38", "sigma54", "sigma70")
+
+
+def source(task: str, file: str) -> DataSource:
+    """Return what is known of a task's download: one of the files that it needs."""
+    summary = "one file of a public copy of the benchmark, pinned to a commit; others are needed"
+    return DataSource.of_folder(task, summary, FOLDER, {file: None})
+
+
+class _EcoliTask(TableTask):
+    """A task of E. coli promoters, split by group."""
+
+    category: ClassVar[str] = "regulatory"
+    input: ClassVar[Input] = Input.of_length(81)
+    ranking: ClassVar[Ranking]
+    notes: ClassVar[tuple[str, ...]] = (
+        "The split is ours: no group of sequences that share 20 letters crosses it. Published "
+        "figures are of five-fold cross-validation and are not comparable.",
+    )
+    default_epochs: ClassVar[int] = 30
+    reference: ClassVar[str] = "Liu et al., Bioinformatics 34 (2018) 33-40"
+    licence: ClassVar[str] = "MIT (the public copy); data of RegulonDB"
+
+    def read(self, path: Path, *, downloaded: bool) -> Table:
+        """Return the table with our split."""
+        table = super().read(path, downloaded=downloaded)
+        assert isinstance(table.items, Sequences)
+        return split_by(table, sharing(table.items, SHARED))
+
+
+PROMOTERS = source("ecoli-promoter", "promoter_and_non-promoter/positive2860.txt")
+
+
+class EcoliPromoter(_EcoliTask):
+    """Promoter or not."""
+
+    name: ClassVar[str] = "ecoli-promoter"
+    title: ClassVar[str] = "Promoter of E. coli or not, 81 bp"
+    target: ClassVar[Target] = Target(names=("other", "promoter"))
+    form: ClassVar[TableFormat] = TableFormat(classes=("0", "1"))
+    tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"": ("benchmark", "ecoli-promoter")}
+    ranking: ClassVar[Ranking] = Ranking.by_mean(
+        "mcc", mcc="MCC", accuracy="accuracy", auroc="AUROC"
+    )
+    content: ClassVar[str] = "1a935d6c48b6959f5a4aa40f727d436fccf1324d7ade4b5a00e04b08dd365ffa"
+    conversion: ClassVar[str] = (
+        "promoters and other sequences are separate files; one CSV is needed, benchmark.csv, with "
+        "the columns sequence and label (1 for a promoter, 0 for another), promoters first"
+    )
+    default_data: ClassVar[str] = PROMOTERS.name
+    data_names: ClassVar[Mapping[str, str]] = {PROMOTERS.name: PROMOTERS.summary}
+    sources: ClassVar[tuple[DataSource, ...]] = (PROMOTERS,)
+
+
+SIGMA = source("ecoli-sigma", "sigma_subtypes/sigma24promoter.txt")
+
+
+class EcoliSigma(_EcoliTask):
+    """The sigma factor of a promoter."""
+
+    name: ClassVar[str] = "ecoli-sigma"
+    title: ClassVar[str] = "Sigma factor of an E. coli promoter, six classes, 81 bp"
+    target: ClassVar[Target] = Target(names=SIGMAS)
+    form: ClassVar[TableFormat] = TableFormat(classes=SIGMAS)
+    tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"": ("sigma", "ecoli-sigma")}
+    ranking: ClassVar[Ranking] = Ranking.by_mean(
+        "mcc", mcc="MCC", balanced_accuracy="balanced accuracy", accuracy="accuracy"
+    )
+    content: ClassVar[str] = "2088c3f60e5008fdace5e44ff50623e9fca9c8f031f622ea100b4b669dc86e52"
+    conversion: ClassVar[str] = (
+        "each sigma factor has a file of its own; one CSV is needed, sigma.csv, with the columns "
+        "sequence and label (sigma24, 28, 32, 38, 54, then 70)"
+    )
+    default_data: ClassVar[str] = SIGMA.name
+    data_names: ClassVar[Mapping[str, str]] = {SIGMA.name: SIGMA.summary}
+    sources: ClassVar[tuple[DataSource, ...]] = (SIGMA,)

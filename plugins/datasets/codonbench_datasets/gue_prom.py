@@ -1,0 +1,105 @@
+"""GUE's promoters: is there a promoter in this human segment of 70 or 300 bp?
+
+Sets of the benchmark GUE: segments around transcription start sites, with and without a TATA box,
+and as many others, split by its authors: Zhou et al., "DNABERT-2", ICLR 2024, arXiv 2306.15006.
+Negatives of the sets ``all`` and ``notata`` were cut from positives: pieces of a training item
+stand in place in a test item of the opposite class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from codonbench import DataSource, Task, hookimpl
+from codonbench.contracts import Input, Ranking, Target
+from codonbench.data.table import TableFormat
+from codonbench_datasets._table_task import TableTask
+from codonbench_datasets.gue_tf import COMMIT
+
+FOLDER = f"https://raw.githubusercontent.com/wds-seu/DeepGene/{COMMIT}/data/GUE/prom"
+
+TITLES = {
+    "core-all": "core promoter, 70 bp",
+    "core-notata": "core promoter without TATA box, 70 bp",
+    "core-tata": "core promoter with TATA box, 70 bp",
+    "300-tata": "promoter with TATA box, 300 bp",
+}
+
+SHA256: Mapping[str, tuple[str, str, str]] = {
+    "core-all": (
+        "a36e0bbf2b59e01479bb904534d310041b493fec9221ccd74b518893d74054ed",
+        "98dd5d2b5df3c93cad9fa0a4a36078d28fa95b7bf9ab73fb2e5ba1fa74877f2b",
+        "b1babbb52abd0fb5328eccc4ce8ab60d0a58d28bdc88c30f8e2140cf1684ce0c",
+    ),
+    "core-notata": (
+        "78bfa494d14fa12f3a661fbd37b8d252f3cf9edf4a8f98d60832fb56e6f9aab9",
+        "ced43fdbc8c76187fe0589dfeef07f4554c3374837236b80b02eea392795d548",
+        "1ef44c266ca1368e8b438f6b0565b865aa203de8e1c89fc513357311b58bf97c",
+    ),
+    "core-tata": (
+        "6ff19d1296628f1ff30f663f154596aeda27e2c48b8d8c35926029a33c64d3fb",
+        "dcacb3b86726376899ad4023339ccaae04a9150f41c34268b4ab38e447316a70",
+        "35ba337b4f1f3ca53c5045d51ab6eaedbd382619527a38d4a41f5402015dbad4",
+    ),
+    "300-tata": (
+        "d0dd45bad89aee2564b8831d38a393989942d79b673203e7eb50e19ec8e6242e",
+        "4de0f8163d964e4004f0a11036d9a9c5ec6fe2ad5953f962acf66150a2f44592",
+        "30432e9845277559043c2bb3bfed37b9bc7efc15748880f3adeeaddc16b76deb",
+    ),
+}
+"""Of train, dev and test of each set."""
+
+CONTENT = {
+    "core-all": "03e7dda8b3005af8989f8b2818f6af6af577816551e5abe88ce064ed83a01342",
+    "core-notata": "a28e0e7cd8d15cbb7085ab763f2afca6fa30e99776aa93985eff7cb0169a60d3",
+    "core-tata": "b6370ca771a881806fa02ddb82523b7beabcedba6dd3c8c1639e19575c4e4f82",
+    "300-tata": "488298d7e058a95ad06667648edd27a43385e0bc342751420b7ecc07405c0c13",
+}
+"""SHA-256 of what the three tables of each set hold."""
+
+EPOCHS = {"core-all": 10, "core-notata": 10, "core-tata": 30, "300-tata": 30}
+
+
+class GuePromoter(TableTask):
+    """Promoter or not; one subclass a set."""
+
+    category: ClassVar[str] = "regulatory"
+    target: ClassVar[Target] = Target(names=("other", "promoter"))
+    form: ClassVar[TableFormat] = TableFormat(classes=("0", "1"))
+    ranking: ClassVar[Ranking] = Ranking.by_mean(
+        "mcc", mcc="MCC", auroc="AUROC", accuracy="accuracy"
+    )
+    reference: ClassVar[str] = "Zhou et al., DNABERT-2, ICLR 2024, arXiv 2306.15006"
+    licence: ClassVar[str] = "Apache-2.0 (the public copy); sequences of the human genome"
+
+
+def gue_promoter(which: str) -> GuePromoter:
+    """Return the task of one set, such as ``core-all``."""
+    task = f"gue-prom-{which}"
+    files = zip(("train.csv", "dev.csv", "test.csv"), SHA256[which], strict=True)
+    source = DataSource.of_folder(
+        task,
+        "the three files of a public copy of GUE, pinned to a commit",
+        f"{FOLDER}/prom_{which.replace('-', '_')}",
+        dict(files),
+    )
+
+    class Named(GuePromoter):
+        name: ClassVar[str] = task
+        title: ClassVar[str] = f"Human {TITLES[which]} (GUE)"
+        input: ClassVar[Input] = Input.of_length(300 if which.startswith("300") else 70)
+        content: ClassVar[str] = CONTENT[which]
+        default_epochs: ClassVar[int] = EPOCHS[which]
+        default_data: ClassVar[str] = source.name
+        data_names: ClassVar[Mapping[str, str]] = {source.name: source.summary}
+        sources: ClassVar[tuple[DataSource, ...]] = (source,)
+
+    return Named()
+
+
+@hookimpl
+def register_tasks(register: Callable[[Task], None]) -> None:
+    """Register the trained tasks."""
+    for which in SHA256:
+        register(gue_promoter(which))
