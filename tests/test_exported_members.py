@@ -5,6 +5,7 @@ def test_these_names_are_public_and_no_others():
     assert sorted(codonbench.__all__) == [
         "BaseConfig",
         "BatchLearner",
+        "Ceiling",
         "Column",
         "Control",
         "DataSource",

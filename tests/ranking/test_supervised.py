@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from codonbench import Column, Ranking, Task
+from codonbench import Ceiling, Column, Ranking, Task
 from codonbench.ranking.board import build_board
 from codonbench.ranking.statistics import mean
 from codonbench.report.markdown import render_board, render_table
@@ -160,3 +160,30 @@ def test_a_ranking_by_what_is_no_column_is_refused():
     columns = (Column(metric="mcc", title="MCC", statistic="mean"),)
     with pytest.raises(ValueError, match="'auroc' is no column"):
         Ranking(metric="auroc", direction="higher", columns=columns)
+
+
+class Simulated(Promoters):
+    name = "promoters"
+
+    def ceiling(self, record):
+        return Ceiling(value=0.7, low=0.7, high=0.7, how="Bayes rate, computed exactly")
+
+
+def test_a_ceiling_stands_on_the_board_and_who_is_beyond_it_is_told_so(made):
+    records = made("honest", 0.65 + NOISE) + made("leaky", 0.8 + NOISE)
+    (found,) = build_board(records, {"promoters": Simulated()}).tables
+    assert [row.model for row in found.rows if "beyond the ceiling" in "".join(row.notes)] == [
+        "leaky"
+    ]
+    text = render_table(found)
+    assert re.search(r"\| ceiling +\| +0\.700 \|", text)
+    assert "Ceiling: Bayes rate, computed exactly." in text
+
+
+def test_the_ceiling_of_two_replicates_is_that_of_their_mean():
+    """With r 0.8 the root of 1.6 / 1.8; of 28 items z is 1.0986 -+ 1.96 / 5."""
+    found = Ceiling.of_replicates(0.8, 28, "of replicates")
+    assert found.value == pytest.approx(0.942809, abs=1e-6)
+    worst, best = np.tanh(1.098612 - 0.391993), np.tanh(1.098612 + 0.391993)
+    assert found.low == pytest.approx(np.sqrt(2 * worst / (1 + worst)), abs=1e-6)
+    assert found.high == pytest.approx(np.sqrt(2 * best / (1 + best)), abs=1e-6)

@@ -29,6 +29,7 @@ from codonbench.contracts.task import DNA as DNA
 from codonbench.contracts.task import IUPAC as IUPAC
 from codonbench.contracts.task import PROTEIN as PROTEIN
 from codonbench.contracts.task import RNA as RNA
+from codonbench.contracts.task import Ceiling as Ceiling
 from codonbench.contracts.task import Column as Column
 from codonbench.contracts.task import Control as Control
 from codonbench.contracts.task import EvaluationSet as EvaluationSet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -415,6 +416,40 @@ class Ranking(Frozen):
         return self.versions_of or tuple(column.metric for column in self.columns)
 
 
+class Ceiling(Frozen):
+    """The best value of a task's primary metric that a model can have, where that is known.
+
+    Attributes:
+        value: Of the primary metric.
+        low, high: Its 95 % interval; both the value where it is exact.
+        how: From what it follows, in a clause: ``Bayes rate, computed exactly``.
+    """
+
+    value: float
+    low: float
+    high: float
+    how: str
+
+    @classmethod
+    def of_replicates(cls, r: float, n: int, how: str) -> Self:
+        """Return the ceiling of a correlation with the mean of two replicates: sqrt(2r / (1 + r)).
+
+        That is the correlation of the mean with what both measure, if their errors are independent
+        and of equal size (Spearman 1910, Brown 1910). With r 0.8 it is sqrt(1.6 / 1.8) = 0.943.
+
+        Args:
+            r: Correlation of the replicates, of the primary metric's kind.
+            n: Over how many items; gives the interval (Fisher's z).
+            how: As in `Ceiling`.
+        """
+        z, half = math.atanh(r), 1.959964 / math.sqrt(n - 3)
+        value, low, high = (
+            round(math.sqrt(2 * each / (1 + each)), 6)  # the same on every machine
+            for each in (r, math.tanh(z - half), math.tanh(z + half))
+        )
+        return cls(value=value, low=low, high=high, how=how)
+
+
 class TaskOptions(Frozen):
     """Base of a task's options, set with ``--task-set field=value``."""
 
@@ -500,6 +535,17 @@ class Task(ABC):
             references: Those of the table's reference rows, by model.
         """
         return ()
+
+    def ceiling(self, record: RunRecord) -> Ceiling | None:
+        """Return the best that a model can do on the data of a record; None where nobody knows.
+
+        Known are the Bayes rate of data that were generated, and what replicates of measured ones
+        allow. What follows from the data alone, a task may keep in `Dataset.provenance`.
+
+        Args:
+            record: Any run's: its ``run_spec.task_options`` and ``dataset`` say which data.
+        """
+        return None
 
     def source(self, name: str) -> DataSource:
         """Return the download called `name`.

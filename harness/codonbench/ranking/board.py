@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Frozen, Metric, Ranking, Task
+from codonbench.contracts import Ceiling, Frozen, Metric, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.ranking.items import (
     Runs,
@@ -65,6 +65,7 @@ class Table(Frozen):
         shares_targets: As in `Task`.
         category: As in `Task`.
         verdict: Of the audit of its data, ``FAIL`` among others; empty where none is at hand.
+        ceiling: The best that a model can do, where that is known.
     """
 
     key: str
@@ -89,6 +90,7 @@ class Table(Frozen):
     shares_targets: bool = Field(default=True, exclude=True)
     category: str = Field(default="other", exclude=True)
     verdict: str = Field(default="", exclude_if=lambda verdict: not verdict)
+    ceiling: Ceiling | None = Field(default=None, exclude_if=lambda ceiling: ceiling is None)
 
     @property
     def control(self) -> str:
@@ -275,6 +277,14 @@ def _build_table(
     figures = None if tested is None else _compared(rows, task.ranking, tested)
     records = [record for own in runs for record in own]
     first = _first(by_row)
+    ceiling = task.ceiling(first)
+    ranked, unranked = (
+        _held_to(ceiling, _with_figures(part, figures), task.ranking)
+        for part in (
+            _ranked(_of_role(rows, "contestant"), task.ranking),
+            [row for row, _ in _of_role(rows, "reference")],
+        )
+    )
     return Table(
         key=first.comparability_key,
         task=first.task,
@@ -289,14 +299,15 @@ def _build_table(
         torch=tuple(sorted({r.machine.torch for r in records})),
         engines=tuple(sorted({r.engine.name for r in records})),
         notes=first.dataset.notes,
-        rows=_with_figures(_ranked(_of_role(rows, "contestant"), task.ranking), figures),
-        references=_with_figures([row for row, _ in _of_role(rows, "reference")], figures),
+        rows=ranked,
+        references=unranked,
         contrasts=tuple(contrast for key in sorted(found) for contrast in found[key]),
         ranking=task.ranking,
         figures=figures,
         n_items=None if figures is None else figures.n_items,
         shares_targets=task.shares_targets,
         category=task.category,
+        ceiling=ceiling,
     )
 
 
@@ -331,6 +342,24 @@ def _with_figures(rows: Iterable[Row], figures: TableFigures | None) -> tuple[Ro
         tier = None if found is None else found.tier
         changed.append(row.model_copy(update={**update, "tier": tier}))
     return tuple(changed)
+
+
+def _held_to(ceiling: Ceiling | None, rows: tuple[Row, ...], ranking: Ranking) -> tuple[Row, ...]:
+    """Return rows, those whose whole interval lies beyond the ceiling's with a note of it."""
+    if ceiling is None:
+        return rows
+    higher = ranking.direction == "higher"
+
+    def beyond(row: Row) -> bool:
+        figure = row.means.get(ranking.metric)
+        if figure is None:
+            return False
+        return figure.low > ceiling.high if higher else figure.high < ceiling.low
+
+    note = "beyond the ceiling, which no honest model is: look for a leak or a wrong ceiling"
+    return tuple(
+        row.model_copy(update={"notes": (*row.notes, note)}) if beyond(row) else row for row in rows
+    )
 
 
 def _ranked(rows: Sequence[_RowRuns], ranking: Ranking) -> tuple[Row, ...]:

@@ -191,8 +191,12 @@ def _scores(rows: Sequence[Row], table: Table) -> str:
         ("parameters", lambda row: f"{row.parameters:,}"),
         ("s a run", lambda row: NONE if row.seconds is None else f"{row.seconds:.1f}"),
     ]
+    headings = [heading for heading, _ in columns]
     body = [[cell(row) for _, cell in columns] for row in rows]
-    return _tightened(pipe_table([heading for heading, _ in columns], body, {2}))
+    if (known := table.ceiling) is not None:
+        ceiling = Mean(value=known.value, low=known.low, high=known.high, n=1)
+        body.append(["", "", "ceiling", _score_text(ceiling, primary), *[""] * (len(headings) - 4)])
+    return _tightened(pipe_table(headings, body, {2}))
 
 
 def _tightened(grid: str) -> str:
