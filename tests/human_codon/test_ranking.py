@@ -4,8 +4,10 @@ import math
 from types import SimpleNamespace
 
 import pytest
+from scipy.stats import multinomial
 
-from codonbench_datasets.decipher import GUESSER, RANKING, is_chance
+from codonbench.contracts import Doubt
+from codonbench_datasets.decipher import GUESSER, ONLY_REAL, RANKING, is_chance
 from codonbench_datasets.human_codon.task import HumanCodon
 
 TASK = HumanCodon()
@@ -56,24 +58,44 @@ def test_a_row_that_is_never_below_the_bound_has_no_note():
     assert notes([0, 64, None] * 3, [0] * 9, [-1_000] * 9) == ()
 
 
-def test_below_the_bound_on_the_real_code_only_is_said_from_five_seeds_on():
-    """As a table of synonyms is that a model uses in half of its runs: 1/32, the others alike."""
-    half = [-1_500] * 5 + [0] * 5
-    luck, only = notes(half, [0] * 10)
+def test_below_the_bound_on_the_real_code_only_is_in_doubt_from_four_seeds_on():
+    """As a table of synonyms is that a model uses in some of its runs: 1/16, the others alike."""
+    some = [-1_500] * 4 + [0] * 6
+    luck, only = notes(some, [0] * 10)
     assert "luck, " in luck
-    assert only.startswith("below the bound in 5 of 10 on the real code and in 0 on shuffled")
-    assert len(notes(half)) == 1  # no control was run
-    assert len(notes([-1_500] * 4 + [0] * 6, [0] * 10)) == 1
-    assert len(notes(half, [-64] * 2 + [0] * 8)) == 1  # 3 of 3, 1/8
-    assert len(notes(half, [0] * 5 + [-64] * 5)) == 1
+    assert not isinstance(luck, Doubt)
+    assert only.startswith("below the bound in 4 of 10 on the real code and in 0 on shuffled")
+    assert isinstance(only, Doubt)
+    assert len(notes(some)) == 1  # no control was run
+    assert len(notes([-1_500] * 3 + [0] * 7, [0] * 10)) == 1
+    assert len(notes(some, [-64] + [0] * 9)) == 1  # 3 of 3, 1/8
+    assert len(notes(some, [0] * 6 + [-64] * 4)) == 1
+
+
+@pytest.mark.parametrize("q", [0.05, 0.25, 0.5])
+def test_equally_often_below_under_both_codes_is_seldom_in_doubt(q):
+    """Over all ways that ten seeds can fall, the sign test errs far less often than its level."""
+    flagged = sum(
+        multinomial.pmf([a, b, 10 - a - b], 10, [q * (1 - q)] * 2 + [1 - 2 * q * (1 - q)])
+        for a in range(11)
+        for b in range(11 - a)
+        if not is_chance(a, a + b, 0.5, ONLY_REAL)
+    )
+    assert 0 < flagged < 0.035
+
+
+def test_as_soon_as_an_honest_guesser_is_in_doubt_where_that_was_no_waiting():
+    some, guesser = [-1_000] * 2 + [0] * 8, [-1_000] * 8 + [0] * 2
+    _, more = notes(some, guesser=guesser)
+    assert more.startswith("as soon as frequency-guess in 2 of 8")
+    assert "class frequency, " in more
+    assert isinstance(more, Doubt)
+    assert len(notes([-1_000] + [0] * 9, guesser=guesser)) == 1
+    assert len(notes([-900] * 2 + [0] * 8, guesser=guesser)) == 1
+    assert len(TASK.row_notes(runs([-9] * 10, GUESSER), (), {GUESSER: runs([-8] * 10)})) == 1
 
 
 def test_sooner_than_an_honest_guesser_is_no_guess():
-    half, guesser = [-1_500] * 5 + [0] * 5, [-1_000] * 10
-    _, more = notes(half, guesser=guesser)
+    _, more = notes([-1_500] * 5 + [0] * 5, guesser=[-1_000] * 10)
     assert more.startswith("sooner than frequency-guess in 5 of 10")
     assert "guess by class frequency explains" in more
-    assert len(notes([-1_000] * 10, guesser=guesser)) == 1  # as soon: a guess explains it
-    assert len(TASK.row_notes(runs([-9] * 10, GUESSER), (), {GUESSER: runs([0] * 10)})) == 1
-    _, more = notes([-9] * 10, guesser=[None] * 10)  # which never got there
-    assert "in 10 of 10" in more

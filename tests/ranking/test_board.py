@@ -37,6 +37,7 @@ from codonbench.report.markdown import (
     insert_between_markers,
     mean_text,
     median_text,
+    rank_text,
     ratio_text,
     render_board,
 )
@@ -151,6 +152,17 @@ def test_half_of_a_rows_seeds_do_not_put_it_in_front() -> None:
     rows = build_board(records).tables[0].rows
     assert [(row.rank, row.model) for row in rows] == [(1, "honest"), (1, "a-cheat"), (3, "slow")]
     assert rows[0].tier == rows[1].tier
+
+
+def test_below_the_bound_is_never_ahead_and_shows_in_the_rank() -> None:
+    """A table of synonyms in all seeds shares rank 1 with what waits, in doubt and behind it."""
+    records = row_seeds("honest", [0.0] * 10) + row_seeds("a-cheat", [-2000.0] * 10)
+    board = build_board(records)
+    rows = board.tables[0].rows
+    ranks = [(rank_text(row), row.tier, row.model) for row in rows]
+    assert ranks == [("1", 1, "honest"), ("1?", 1, "a-cheat")]
+    assert "A question mark at a rank" in render_board(board)
+    assert "question mark" not in render_board(build_board(row_seeds("honest", [0.0] * 10)))
 
 
 def test_rows_without_a_usable_ranking_metric_are_not_ranked_by_name() -> None:

@@ -332,9 +332,10 @@ def _print_standing(table: Table, official: Table, mine: Collection[tuple[str, .
         ahead = [row for row in others if merit(row, ranking) < merit(own, ranking)]
         neighbours = [f"after {named(row)}" for row in ahead[-1:]]
         neighbours += [f"before {named(row)}" for row in others[len(ahead) :][:1]]
+        doubt = " (in doubt: see its notes)" if own.doubted else ""
         say(
             f"{_name(own)} would be number {len(ahead) + 1} of {len(others) + 1} by "
-            f"{column.title}, among the official rows, {' and '.join(neighbours)}; "
+            f"{column.title}{doubt}, among the official rows, {' and '.join(neighbours)}; "
             f"'bench ls rows --task {table.task}' shows them",
             console=output(),
         )

@@ -32,6 +32,7 @@ from codonbench.contracts.task import RNA as RNA
 from codonbench.contracts.task import Ceiling as Ceiling
 from codonbench.contracts.task import Column as Column
 from codonbench.contracts.task import Control as Control
+from codonbench.contracts.task import Doubt as Doubt
 from codonbench.contracts.task import EvaluationSet as EvaluationSet
 from codonbench.contracts.task import Input as Input
 from codonbench.contracts.task import Ranking as Ranking

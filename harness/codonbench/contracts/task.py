@@ -345,6 +345,12 @@ class Control(Frozen):
     explanation: str
 
 
+class Doubt(str):
+    """A note that puts a row's rank in question: it is shown with a question mark."""
+
+    __slots__ = ()
+
+
 class Ranking(Frozen):
     """How the rows of a task's table are ordered, and what they show.
 
@@ -354,6 +360,7 @@ class Ranking(Frozen):
     Attributes:
         metric: The primary one.
         direction: Which way of it is better.
+        floor: A value that no better one is ranked ahead of; None where better is always better.
         columns: The table's, the primary one among them.
         brief: The columns to show where there is room for few, the most important first; the
             primary one where it is empty.
@@ -371,6 +378,7 @@ class Ranking(Frozen):
 
     metric: MetricName
     direction: Literal["lower", "higher"]
+    floor: float | None = None
     columns: tuple[Column, ...] = Field(min_length=1)
     brief: tuple[MetricName, ...] = ()
     success: MetricName | None = None
@@ -409,6 +417,13 @@ class Ranking(Frozen):
     def primary(self) -> Column:
         """The column that rows are ranked by."""
         return self.column(self.metric)
+
+    def cost(self, value: float | None) -> float:
+        """Return what a value of the primary metric is ranked by, lower is better; None: never."""
+        if value is None:
+            return math.inf
+        sign = -1 if self.direction == "higher" else 1
+        return sign * value if self.floor is None else max(sign * value, sign * self.floor)
 
     @property
     def key_metrics(self) -> tuple[str, ...]:
@@ -527,7 +542,7 @@ class Task(ABC):
         controlled: tuple[RunRecord, ...],
         references: Mapping[str, tuple[RunRecord, ...]],
     ) -> tuple[str, ...]:
-        """Return what a reader must be told about a row.
+        """Return what a reader must be told about a row; a `Doubt` marks its rank, too.
 
         Args:
             records: Its own, one a seed.

@@ -8,7 +8,6 @@ function of the records and of what their tasks declare, so the same records giv
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -389,13 +388,10 @@ def _has_value(row: Row, metric: str) -> bool:
 
 def _costs(records: Sequence[RunRecord], ranking: Ranking) -> dict[int, float]:
     """Return what a row is ranked by, by seed, lower is better; infinity for "never"."""
-    sign = -1 if ranking.direction == "higher" else 1
     never = ranking.primary.statistic == "censored_quantile"
     values = answers(records, ranking.metric)
     return {
-        seed: math.inf if value is None else sign * value
-        for seed, value in values.items()
-        if never or value is not None
+        seed: ranking.cost(value) for seed, value in values.items() if never or value is not None
     }
 
 
@@ -405,13 +401,13 @@ def merit(row: Row, ranking: Ranking) -> tuple[bool, float, float]:
     Before both, whether a mean leaves out runs that have no value, since that of the others may
     flatter.
     """
-    figure, sign = row.figure(ranking.metric), -1 if ranking.direction == "higher" else 1
+    figure = row.figure(ranking.metric)
     partial = isinstance(figure, Mean) and figure.n < len(row.seeds)
-    cost = math.inf if figure is None or figure.value is None else sign * figure.value
+    cost = ranking.cost(None if figure is None else figure.value)
     return partial, cost, -row.successes / len(row.seeds)
 
 
 def _order(row: Row, records: Sequence[RunRecord], ranking: Ranking) -> tuple[object, ...]:
-    """Return what rows are sorted by: those of one rank by how many runs are flagged, and name."""
+    """Return what rows are sorted by: those of one rank by doubts, flagged runs and name."""
     flagged = sum(bool(record.flags) for record in records)
-    return (*merit(row, ranking), flagged, row.model, row.config_sha256)
+    return (*merit(row, ranking), row.doubted, flagged, row.model, row.config_sha256)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Column, Control, Frozen, Ranking
+from codonbench.contracts import Column, Control, Doubt, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.items import Gain
@@ -151,6 +151,7 @@ class Row(Frozen):
         devices: Device names.
         seconds: Median training time of a run; None where devices differ.
         notes: What a reader must know: flags, knowledge, too few seeds.
+        doubted: Whether one of them puts the rank in question.
     """
 
     rank: int | None
@@ -176,6 +177,7 @@ class Row(Frozen):
     devices: tuple[str, ...]
     seconds: float | None
     notes: tuple[str, ...]
+    doubted: bool = Field(default=False, exclude_if=lambda doubted: not doubted)
 
     @property
     def id(self) -> str:
@@ -229,6 +231,7 @@ def build_row(
         devices=devices,
         seconds=_seconds(records) if len(devices) == 1 else None,
         notes=_notes(records, found, ranking, said),
+        doubted=first.info.role == "contestant" and any(isinstance(n, Doubt) for n in said),
     )
 
 

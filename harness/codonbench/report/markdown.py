@@ -291,9 +291,9 @@ def pipe_table(
 
 
 def rank_text(row: Row) -> str:
-    """Return ``3``; ``-`` for a contestant that has no rank, nothing for a reference row."""
+    """Return ``3``, ``3?`` in doubt; ``-`` for a contestant without, nothing for a reference."""
     unranked = NONE if row.role == "contestant" else ""
-    return unranked if row.rank is None else str(row.rank)
+    return unranked if row.rank is None else f"{row.rank}{'?' if row.doubted else ''}"
 
 
 def figure_text(figure: Median | Mean | None, column: Column, budget: int | None) -> str:

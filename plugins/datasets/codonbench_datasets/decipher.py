@@ -20,7 +20,15 @@ import numpy as np
 from pydantic import JsonValue
 
 from codonbench import Task
-from codonbench.contracts import Column, Control, Outputs, Ranking, TaskSpec, required_right
+from codonbench.contracts import (
+    Column,
+    Control,
+    Doubt,
+    Outputs,
+    Ranking,
+    TaskSpec,
+    required_right,
+)
 from codonbench.contracts.trajectory import IntArray
 from codonbench.data.stream import BatchClock, first_positions
 from codonbench.protocols import Evaluation, Protocol, RunSetup, Schedule
@@ -281,6 +289,7 @@ codons, and what is left between them is what the model makes of the real code's
 RANKING = Ranking(
     metric="excess_pairs",
     direction="lower",
+    floor=0,  # to be right about what was not shown yet is no gain from what was
     columns=(
         # Not the median, which half of a row's seeds would set, whatever happened in the others.
         Column(
@@ -311,9 +320,15 @@ guess at the rarest codon may be a good one; more often than that is not luck.""
 GUESSER = "frequency-guess"
 """The reference row that knows nothing but its stream, and guesses by class frequency."""
 
-SOONER = 0.02
-"""Share of runs in which an honest learner may well be sooner than the guesser. The honest rows
-that are recorded were so in none of 440 runs, which leaves 0.7 % at most (95 %)."""
+AS_SOON = 0.02
+"""Share of runs in which an honest learner may well be as soon as the guesser where that is below
+the bound. The recorded networks were so in none of 516 such runs, which leaves 0.6 % at most (95 %,
+were the runs independent); at 2 % two runs of ten are so in 1.6 % of rows, and three in 0.1 %."""
+
+ONLY_REAL = 0.1
+"""Level of the sign test of how often a row is below the bound, on the real code and on shuffled
+ones. Of rows that are so equally often on both, 3.4 % at most are flagged with ten seeds, since
+most seeds say nothing; four seeds against none are."""
 
 _BELOW = "below the bound"
 _CAUSES = "guessing by class frequency, structured input or prior knowledge"
@@ -376,16 +391,18 @@ class DecipheredTask(Task):
         below = {r.seed: _is_below(r.metrics) for r in records}
         if not any(below.values()):
             return ()
-        notes = [_below_note(sum(below.values()), len(below))]
+        notes: list[str] = [_below_note(sum(below.values()), len(below))]
         shuffled = {r.seed: _is_below(r.metrics) for r in controlled}
         both = below.keys() & shuffled.keys()
         real, control = (sum(found[seed] for seed in both) for found in (below, shuffled))
         only_real = sum(below[seed] and not shuffled[seed] for seed in both)
         only_control = sum(shuffled[seed] and not below[seed] for seed in both)
-        if not is_chance(only_real, only_real + only_control, 0.5, level=0.05):
+        if not is_chance(only_real, only_real + only_control, 0.5, level=ONLY_REAL):
             notes.append(
-                f"{_BELOW} in {real} of {len(both)} on the real code and in {control} on shuffled "
-                f"ones: {_CAUSES}"
+                Doubt(
+                    f"{_BELOW} in {real} of {len(both)} on the real code and in {control} on "
+                    f"shuffled ones: {_CAUSES}"
+                )
             )
         if records[0].model != GUESSER:
             notes += _beside_the_guesser(records, references.get(GUESSER, ()))
@@ -399,29 +416,31 @@ def _is_below(metrics: Mapping[str, Number]) -> bool:
 
 
 def _below_note(below: int, n: int) -> str:
-    why = f"luck, {_CAUSES}" if is_chance(below, n, LUCK) else f"too often for luck: {_CAUSES}"
-    return f"{_BELOW} in {below} of {n} ({why})"
+    text = f"{_BELOW} in {below} of {n}"
+    if is_chance(below, n, LUCK):
+        return f"{text} (luck, {_CAUSES})"
+    return Doubt(f"{text} (too often for luck: {_CAUSES})")
 
 
 def _beside_the_guesser(
     records: Sequence[RunRecord], guesser: Sequence[RunRecord]
-) -> Iterator[str]:
-    """Yield a note where a row is sooner than an honest guess on its streams, too often for luck.
+) -> Iterator[Doubt]:
+    """Yield a doubt where a row is as soon as an honest guess, or sooner, too often for luck.
 
-    A guess by class frequency cannot be the reason then.
+    Of the streams on which that guess is below the bound: elsewhere whoever waits is as soon.
+    Where a row is sooner, a guess by class frequency cannot be the reason.
     """
-    pairs = {r.seed: r.metrics.get("pairs_consumed") for r in guesser}
-    gaps = [
-        (own, pairs[r.seed])
-        for r in records
-        if (own := r.metrics.get("pairs_consumed")) is not None and r.seed in pairs
-    ]
-    sooner = sum(guess is None or own < guess for own, guess in gaps)
-    if gaps and not is_chance(sooner, len(gaps), SOONER):
-        yield (
-            f"sooner than {GUESSER} in {sooner} of {len(gaps)}, which no guess by class frequency "
+    guess = {r.seed: r.metrics.get("pairs_consumed") for r in guesser if _is_below(r.metrics)}
+    pairs = [(r.metrics.get("pairs_consumed"), guess[r.seed]) for r in records if r.seed in guess]
+    gaps = [own - other for own, other in pairs if own is not None and other is not None]
+    n, as_soon, sooner = len(pairs), sum(gap <= 0 for gap in gaps), sum(gap < 0 for gap in gaps)
+    if n and not is_chance(sooner, n, AS_SOON, level=0.05):
+        yield Doubt(
+            f"sooner than {GUESSER} in {sooner} of {n}, which no guess by class frequency "
             "explains: structured input or prior knowledge"
         )
+    elif n and not is_chance(as_soon, n, AS_SOON, level=0.05):
+        yield Doubt(f"as soon as {GUESSER} in {as_soon} of {n}, too often for luck: {_CAUSES}")
 
 
 def is_chance(successes: int, n: int, chance: float, level: float = 0.01) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from pydantic import Field
+
 from codonbench.contracts import Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.ranking.board import Board, Excluded, Table
@@ -50,7 +52,7 @@ class PageRow(Frozen):
         unanswered: Which of these metrics were not measured in some seed.
         beside: Its controls.
         rank, tier, role, successes, success_low, success_high, medians, restricted_mean,
-            parameters, devices, seconds, notes: As in `leaderboard.Row`.
+            parameters, devices, seconds, notes, doubted: As in `leaderboard.Row`.
     """
 
     id: str
@@ -77,6 +79,7 @@ class PageRow(Frozen):
     devices: tuple[str, ...]
     seconds: float | None
     notes: tuple[str, ...]
+    doubted: bool = Field(exclude_if=lambda doubted: not doubted)
 
 
 class PageTable(Frozen):
@@ -193,7 +196,7 @@ def _columns(ranking: Ranking) -> tuple[PageColumn, ...]:
 
 _AS_THEY_ARE = (
     *("rank", "tier", "role", "successes", "success_low", "success_high"),
-    *("restricted_mean", "parameters", "seconds"),
+    *("restricted_mean", "parameters", "seconds", "doubted"),
 )
 """Fields of a row that the page shows without a change."""
 

@@ -16,7 +16,7 @@ codonbench.columns = (table) => {
   });
 
   return [
-    { name: "rank", title: "#", hint: `Rank by ${title(table.columns[0]?.metric)}`, kind: "number", value: (row) => row.rank ?? null, cell: (row) => [row.rank ?? ""] },
+    { name: "rank", title: "#", hint: `Rank by ${title(table.columns[0]?.metric)}; a question mark: a note says why it is in doubt`, kind: "number", value: (row) => row.rank ?? null, cell: (row) => [row.rank == null ? "" : `${row.rank}${row.doubted ? "?" : ""}`] },
     has("tier") && { name: "tier", title: "Tier", hint: "Rows of different tiers are told apart by a paired test, each from each; a dash: too few seeds to test", kind: "number", value: (row) => row.tier, cell: (row) => [row.rank == null ? "" : row.tier ?? "–"] },
     { name: "model", title: "Model", hint: "Name, changes to it, supplier; opens its pictures", kind: "text", head: true, value: (row) => codonbench.label(row), cell: name },
     ...table.columns.slice(0, table.leading).map(metric),
