@@ -109,6 +109,7 @@ def test_every_model_registers_under_its_name() -> None:
         "cnn",
         "linear",
         "kmer-linear",
+        "onehot-linear",
         "nearest",
     }
 

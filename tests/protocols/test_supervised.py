@@ -315,6 +315,7 @@ def test_an_estimator_is_fitted_once_and_asked_once_about_each_split(train):
         ("kmer-linear", "melting", {"k": "2"}, "spearman", 0.6),
         ("nearest", "gc-any-length", {"k": "2"}, "mcc", 0.6),
         ("nearest", "melting", {"k": "2"}, "spearman", 0.4),
+        ("onehot-linear", "melting", {"penalty": "1"}, "spearman", 0.6),
         ("linear", "levels", {}, "mcc", 0.85),
         ("nearest", "levels", {}, "mcc", 0.6),
     ],
@@ -393,6 +394,7 @@ def test_outputs_of_an_item_do_not_depend_on_its_neighbours_lengths(registry):
         ("oracle", "levels", ["oracle", "levels", "nearest"]),
         ("bound", "melting", ["bound", "melting", "nearest"]),
         ("linear", "melting", ["features", "melting"]),
+        ("onehot-linear", "gc-any-length", ["onehot-linear", "5 to 12", "one length"]),
         ("kmer-linear", "levels", ["kmer-linear", "levels", "features", "linear"]),
     ],
 )
