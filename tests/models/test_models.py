@@ -111,6 +111,8 @@ def test_every_model_registers_under_its_name() -> None:
         "kmer-linear",
         "onehot-linear",
         "nearest",
+        "variant-gc",
+        "variant-markov",
     }
 
 

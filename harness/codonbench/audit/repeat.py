@@ -162,6 +162,7 @@ def _request_of(record: RunRecord, registry: Registry, data: str | None) -> RunR
     return RunRequest(
         model=record.model,
         task=None if table else record.task,
+        protocol=record.run_spec.protocol,
         data=data or record.run_spec.data,
         seeds=(record.seed,),
         device=record.run_spec.device,

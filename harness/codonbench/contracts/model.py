@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from codonbench.contracts.base import Frozen, Name, Version
 from codonbench.contracts.dataset import Targets
 from codonbench.contracts.task import TaskSpec, TaskView
+from codonbench.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -156,6 +157,19 @@ class BatchLearner(Protocol):
         Args:
             inputs: The encoded batch, first axis B.
             labels: Class ids, shape (B,).
+        """
+
+
+@runtime_checkable
+class VariantScorer(Protocol):
+    """A module that reads one sequence and has its own way to score a variant of it."""
+
+    def score_variants(self, reference: torch.Tensor, alternative: torch.Tensor) -> torch.Tensor:
+        """Return the effect of each variant, shape (B,): higher where more of what is measured.
+
+        Args:
+            reference: Encoded sequences, first axis B.
+            alternative: The same sequences, each with its variant.
         """
 
 
@@ -332,6 +346,21 @@ class Estimator(ModelBase):
         Logits of K classes or labels, of which log-probabilities are one kind; or quantities in
         their own units.
         """
+
+    def score_variants(self, reference: Any, alternative: Any) -> npt.NDArray[np.floating[Any]]:
+        """Return the effect of each of M variants, shape (M,), of what was never fitted.
+
+        Args:
+            reference: M sequences in the encoding.
+            alternative: The same sequences, each with its variant.
+
+        Raises:
+            ConfigError: It can only be fitted, by default.
+        """
+        raise ConfigError(
+            f"model {self.info.name!r} has to be fitted, and by the protocol 'zero_shot' nothing "
+            "is; choose one that answers as it is built"
+        )
 
     def learned(self) -> Mapping[str, npt.NDArray[Any]]:
         """Return what was learned as arrays by name: counted and hashed in the record.

@@ -39,6 +39,9 @@ class RunRequest(Frozen):
     task: str | None = Field(
         default=None, description="A task; the default one where none is named."
     )
+    protocol: str | None = Field(
+        default=None, description="Another protocol than the task's own: zero_shot."
+    )
     data: str | None = Field(default=None, description="A data source's name, a file or a folder.")
     seeds: tuple[int, ...] = Field(default=(0,), description="As in 0-9 or 0,3,5.")
     overrides: dict[str, str] = Field(
@@ -177,13 +180,16 @@ class RunSpec(Frozen):
         model, model_version: Who answers; `model` is the name of the preset, where one was meant.
         config: All of its hyperparameters, defaults among them.
         seed: Of the stream, the relabelling and the module's weights.
-        budget_pairs: Training pairs at most.
+        budget_pairs: Training pairs at most; 0 where nothing is trained.
         budget_seconds: Seconds from the first pair on, evaluations included, after which the run
             ends even so; None, and left out of what is hashed, where only pairs count.
         stop: What ends the run before the budget does.
         salt: Of the relabelling.
         device, threads: Where it runs, and on how many threads of a CPU.
         engine: As asked for; the record's own `engine` names what trained.
+        protocol: What the task is run by, where that is not its own; else None.
+        track: ``pretrained`` where the model's weights have seen data before the first pair, which
+            stands in tables of its own; else None. Both are left out of what is hashed where None.
     """
 
     rules: Version
@@ -196,13 +202,17 @@ class RunSpec(Frozen):
     model_version: Version
     config: dict[str, Any]
     seed: int = Field(ge=0, le=MAX_SEED)
-    budget_pairs: int = Field(ge=1)
+    budget_pairs: int = Field(ge=0)
     budget_seconds: float | None = Field(default=None, gt=0, exclude_if=lambda given: given is None)
     stop: Name
     salt: str
     device: DeviceKind
     threads: int = Field(ge=1)
     engine: EngineChoice
+    protocol: Name | None = Field(default=None, exclude_if=lambda given: given is None)
+    track: Literal["pretrained"] | None = Field(
+        default=None, exclude_if=lambda given: given is None
+    )
 
     @property
     def is_own_table(self) -> bool:

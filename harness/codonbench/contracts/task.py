@@ -33,6 +33,10 @@ Ambiguous = Literal["zeros", "channel", "refuse"]
 one more that is there for all such letters, or the data are refused."""
 
 
+REFERENCE, ALTERNATIVE = "reference", "alternative"
+"""What the two sequences of a variant are called."""
+
+
 class Input(Frozen):
     """What one item is.
 
@@ -78,6 +82,17 @@ class Input(Frozen):
             max_length=sum(part.max_length for part in parts),
             parts=parts,
         )
+
+    @classmethod
+    def of_variants(cls, sequence: Input) -> Self:
+        """Return an input whose items are variants: a reference sequence, and an alternative."""
+        both = (sequence.model_copy(update={"unit": name}) for name in (REFERENCE, ALTERNATIVE))
+        return cls.of_parts(*both, unit="variant")
+
+    @property
+    def variants(self) -> bool:
+        """Whether items are variants, see `of_variants`, which a model scores by their effect."""
+        return tuple(part.unit for part in self.parts) == (REFERENCE, ALTERNATIVE)
 
     @property
     def sequences(self) -> tuple[Input, ...]:
@@ -212,6 +227,12 @@ class TaskView(Frozen):
         """Each of an item's sequences, one or several, with its alphabet; none for features."""
         return self.input.sequences
 
+    def of_one_sequence(self) -> TaskView:
+        """Return the view of a model that scores a variant's sequences, a number each."""
+        reference = self.parts[0].model_dump(include={*_OF_INPUT} - {"parts"})
+        one = {**reference, "unit": "sequence", "target": "quantities", "n_outputs": 1}
+        return TaskView.model_validate(self.model_dump() | {"parts": ()} | one)
+
     @property
     def n_classes(self) -> int:
         """How many classes there are.
@@ -235,7 +256,8 @@ class TaskSpec(Frozen):
         input, target: What one item is, and what is asked of it.
         protocol: What is shown, when the model is asked and when a run ends, by its name.
         evaluation: Items that are asked all along; None where the validation split is.
-        train_size, validation_size, test_size: Examples in each split, for each seed.
+        train_size, validation_size, test_size: Examples in each split, for each seed. Without
+            training examples a task can only be asked, by a protocol that trains nothing.
         default_epochs: The budget when none is given.
         facts: What only this task's own protocol, metrics and figures read.
         notes: What a reader of the leaderboard must know about this task's data.
@@ -249,7 +271,7 @@ class TaskSpec(Frozen):
     target: Target
     protocol: Name
     evaluation: EvaluationSet | None = None
-    train_size: int = Field(ge=1)
+    train_size: int = Field(ge=0)
     validation_size: int = Field(default=0, ge=0)
     test_size: int = Field(default=0, ge=0)
     default_epochs: int = Field(default=40, ge=1)

@@ -39,7 +39,7 @@ class TrajectoryFacts(Frozen):
 
     split: str = "evaluation"
     batch_size: int = Field(ge=1)
-    epoch_pairs: int = Field(ge=1)
+    epoch_pairs: int = Field(ge=0)
     budget_pairs: int = Field(ge=0)
     pairs: int = Field(ge=0)
     complete: bool

@@ -22,7 +22,7 @@ _VALIDATION, _TEST = 3, 4  # beside the stream's own uses of the seed
 def completed(split: Split, dataset: Dataset, seed: int) -> Split:
     """Return the split, a test and a validation part cut from training where it has none.
 
-    See `cut` for how. The test part comes first.
+    See `cut` for how. The test part comes first. A task without training items keeps what it has.
 
     Args:
         split: One seed's.
@@ -32,6 +32,8 @@ def completed(split: Split, dataset: Dataset, seed: int) -> Split:
     Raises:
         DataError: There are too few items, or groups, to cut.
     """
+    if not dataset.spec.train_size:  # it is there to be asked only
+        return split
     classes = dataset.targets if dataset.spec.target.kind == "classes" else None
     for name, share, purpose in (
         ("test", TEST_SHARE, _TEST),

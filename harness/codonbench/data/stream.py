@@ -58,7 +58,7 @@ class BatchClock:
 
     def end_of(self, position: int) -> int:
         """Return where the batch that holds pair number `position` (from 1) ends."""
-        if position <= 0:
+        if position <= 0 or not self.budget_pairs:
             return 0
         epoch, offset = divmod(position - 1, self.epoch_pairs)
         within = min((offset // self.batch_size + 1) * self.batch_size, self.epoch_pairs)

@@ -135,7 +135,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     entry, config, overrides = registry.configured(request.model, request.overrides)
     device = choose_device(request.device)
     task, options, dataset = task_and_data(request, registry, cache)
-    protocol = registry.protocol(dataset.spec.protocol)
+    dataset, protocol = _under_protocol(request, registry, dataset)
     _check_class_weights(request.model, config, dataset.spec, protocol)
     at_once = issubclass(entry.cls, Estimator)
     if at_once and not protocol.tells_targets:
@@ -143,6 +143,10 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
             f"model {request.model!r} is fitted once on all training items, but task "
             f"{task.name!r} asks all along its training; choose a model that is trained batch by "
             "batch, or a task of the protocol 'supervised'"
+        )
+    if not protocol.trains and (request.epochs or request.pairs or request.examples):
+        raise ConfigError(
+            f"by the protocol {protocol.name!r} nothing is trained; leave out the budget"
         )
     if at_once and (request.epochs or 1) > 1:
         raise ConfigError(
@@ -168,9 +172,13 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         model_version=entry.cls.info.version,
         config=as_recorded(config.model_dump(mode="json"), overrides),
         seed=0,
-        budget_pairs=request.budget_pairs(dataset.spec.train_size, default),
+        budget_pairs=request.budget_pairs(dataset.spec.train_size, default)
+        if protocol.trains
+        else 0,
         budget_seconds=request.seconds,
         stop="budget" if request.full or at_once else protocol.stop_rules[0],
+        protocol=None if protocol.name == task.protocol else protocol.name,
+        track="pretrained" if entry.cls.info.pretrained_on else None,
         salt=request.salt,
         device=device,
         threads=request.threads,
@@ -185,13 +193,41 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     insist_on_storable(f"model {request.model!r} on task {task.name!r}", said)
     run_specs = tuple(run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
     primary = _primary(task, dataset.spec, registry)
-    return Job(entry, config, overrides, task, dataset, protocol, run_specs, primary)
+    plain = "" if protocol.trains else "nothing is trained"
+    return Job(entry, config, overrides, task, dataset, protocol, run_specs, primary, plain)
 
 
 def _primary(task: Task, spec: TaskSpec, registry: Registry) -> Primary | None:
     name, lower = task.ranking.metric, task.ranking.direction == "lower"
     scores = [metric for metric in registry.metrics_of(spec) if isinstance(metric, SplitMetric)]
     return next((Primary(m, name, lower) for m in scores if name in m.outputs(spec)), None)
+
+
+def _under_protocol(
+    request: RunRequest, registry: Registry, dataset: Dataset
+) -> tuple[Dataset, Protocol]:
+    """Return the data as they are run by the protocol that is asked for, and it.
+
+    Raises:
+        ConfigError: The task cannot be run by it.
+    """
+    spec = dataset.spec
+    own = registry.protocol(spec.protocol)
+    protocol = own if request.protocol is None else registry.protocol(request.protocol)
+    if protocol is not own and not (own.tells_targets and protocol.tells_targets):
+        raise ConfigError(
+            f"task {spec.name!r} is run by its own protocol, {own.name!r}, alone; leave out "
+            f"--protocol {protocol.name}"
+        )
+    if protocol.trains and own.tells_targets and not spec.train_size:
+        raise ConfigError(
+            f"task {spec.name!r} has no training items, and by the protocol {protocol.name!r} a "
+            "model is trained; use --protocol zero_shot"
+        )
+    if protocol is own:
+        return dataset, own
+    spec = spec.model_copy(update={"protocol": protocol.name})
+    return replace(dataset, spec=spec), protocol
 
 
 def _check_schedule(config: GradientConfig) -> None:

@@ -26,7 +26,7 @@ from codonbench.plugins.selection import (
     selection_from_environment,
 )
 
-_OWN = ("codonbench.protocols.supervised",)
+_OWN = ("codonbench.protocols.supervised", "codonbench.protocols.zero_shot")
 """What the core registers itself, whichever plugins there are."""
 
 

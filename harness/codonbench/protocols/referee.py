@@ -110,7 +110,7 @@ class RunSetup:
         budget = self.run_spec.budget_pairs
         if self._batch_size is None:
             budget = min(budget, self.epoch_pairs)
-        return BatchClock(self._batch_size or budget, self.epoch_pairs, budget)
+        return BatchClock(self._batch_size or max(budget, 1), self.epoch_pairs, budget)
 
     @property
     def epoch_pairs(self) -> int:
@@ -223,6 +223,7 @@ class Protocol(ABC):
         split: What is looked at along the way.
         tells_targets: True where training targets are known from the start; where they are not,
             each is told as its pair is presented, and class ids are permuted by salt and seed.
+        trains: False where a model is asked as it is built: the budget is then 0 pairs.
         timed: Whether a budget may also be in seconds. The evaluation after `out_of_time` may fall
             at the end of any batch.
         needs: The splits that a task must have for it, beside training.
@@ -233,6 +234,7 @@ class Protocol(ABC):
     stop_rules: ClassVar[tuple[str, ...]] = ("budget",)
     split: ClassVar[str]
     tells_targets: ClassVar[bool]
+    trains: ClassVar[bool] = True
     timed: ClassVar[bool] = False
 
     @abstractmethod

@@ -126,7 +126,7 @@ def _serving(
     if trajectory is not None:
         return {name: m for name, m in metrics.items() if m.serves(trajectory.task)}
     task = task_of(record, tasks)
-    protocol = None if task is None else task.protocol
+    protocol = record.run_spec.protocol or (None if task is None else task.protocol)
     return {
         name: m
         for name, m in metrics.items()

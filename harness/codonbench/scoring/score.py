@@ -71,7 +71,8 @@ def score_validation(trajectory: Trajectory, metrics: Iterable[Metric]) -> dict[
         PluginError: A metric failed.
     """
     selected = trajectory.facts.selected_pairs
-    if trajectory.facts.split != "validation" or selected is None:
+    asked = trajectory.facts.split == "validation" and len(trajectory.targets)
+    if not asked or selected is None:
         return {}
     at = int(np.flatnonzero(trajectory.pairs == selected)[0])
     shown = replace(
@@ -111,6 +112,10 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
         ranking: The task's.
     """
     budget: dict[str, object] = {}
+    if run_spec.protocol is not None:
+        budget["protocol"] = run_spec.protocol
+    if run_spec.track is not None and run_spec.budget_pairs:
+        budget["track"] = run_spec.track
     if ranking.budget_divides:
         budget = {"stop": run_spec.stop, "budget_pairs": run_spec.budget_pairs}
         if run_spec.budget_seconds is not None:

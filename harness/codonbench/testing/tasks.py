@@ -60,7 +60,8 @@ class TaskSubject:
         """Items that are asked along the way in a run of seed 0."""
         if self.spec.evaluation is not None:
             return self.dataset.evaluation
-        return Stream(self.dataset, 0).split.validation
+        split = Stream(self.dataset, 0).split
+        return split.validation if len(split.validation) else split.test
 
 
 def check_task(task: str | Task, data: str | None = None) -> None:
@@ -194,8 +195,10 @@ def encodes(subject: TaskSubject) -> Verdict:
     view, index = subject.spec.view(), torch.as_tensor(subject.asked[:4])
     for name in available(view):
         encode = make_encoder(name, view, subject.dataset.items, torch.device("cpu"))
-        if len(encode(index)) != len(index):
-            return failed(f"encoding {name!r} gives {len(encode(index))} rows for {len(index)}")
+        encoded = encode(index)
+        for part in encoded if isinstance(encoded, tuple) else (encoded,):
+            if len(part) != len(index):
+                return failed(f"encoding {name!r} gives {len(part)} rows for {len(index)}")
     return passed(", ".join(available(view)))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import BaseConfig, Estimator, Outputs, TrainingSet
+from codonbench.contracts import BaseConfig, Estimator, Outputs, SequenceTuples, TrainingSet
 from codonbench.contracts.run_record import FITTED
 from codonbench.data.encodings import encode_all
 from codonbench.errors import PluginError
@@ -63,9 +63,10 @@ def _fit(
     items = encode_all(encoding, request.view, request.items, index)
     rng = np.random.default_rng(request.chance)
     weights = None if request.weights is None else request.weights[index]
-    estimator.fit(TrainingSet(request.view, items, request.targets[index], rng, weights))
+    if request.clock.budget_pairs:
+        estimator.fit(TrainingSet(request.view, items, request.targets[index], rng, weights))
     result.position = due.position
-    learned = estimator.learned()
+    learned = estimator.learned() if request.clock.budget_pairs else {}
     if learned:
         result.parameters = sum(array.size for array in learned.values())
         result.weights_sha256 = hash_weights(dict(learned))
@@ -84,10 +85,32 @@ def _outputs(estimator: Estimator, request: TrainRequest, due: Evaluation) -> Ou
     Raises:
         PluginError: It gives something else.
     """
-    index = request.evaluated[due.split]
+    index, n_outputs = request.evaluated[due.split], request.view.n_outputs
+    if not len(index):
+        return np.zeros((0, n_outputs), dtype=np.float32)
+    if not request.clock.budget_pairs:
+        return _effects(estimator, request, index)
     items = encode_all(estimator.encoding, request.view, request.items, index)
     outputs: npt.NDArray[Any] = np.asarray(estimator.predict(items))
-    expected = (len(index), request.view.n_outputs)
+    expected = (len(index), n_outputs)
     if outputs.shape != expected:
         raise PluginError(f"predict() gives outputs {outputs.shape}, expected {expected}")
     return np.array(outputs, dtype=np.float32)
+
+
+def _effects(estimator: Estimator, request: TrainRequest, index: npt.NDArray[np.int64]) -> Outputs:
+    """Return an estimator's answers to variants, the same for each column, (N, K), float32.
+
+    Raises:
+        ConfigError: It has to be fitted.
+        PluginError: It gives something else.
+    """
+    view, encoding = request.view, estimator.encoding
+    if not (view.input.variants and isinstance(request.items, SequenceTuples)):
+        estimator.score_variants(None, None)  # says that it has to be fitted
+    parts = request.items.parts if isinstance(request.items, SequenceTuples) else ()
+    pair = (encode_all(encoding, view.of_one_sequence(), part, index) for part in parts)
+    effects: npt.NDArray[Any] = np.asarray(estimator.score_variants(*pair))
+    if effects.shape != (len(index),):
+        raise PluginError(f"score_variants() gives {effects.shape}, expected ({len(index)},)")
+    return np.repeat(effects[:, None].astype(np.float32), view.n_outputs, axis=1)

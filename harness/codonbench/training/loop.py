@@ -213,9 +213,10 @@ def train(feed: Feed, checkpointer: Checkpointer, selected: dict[str, Any] | Non
     """
     state = feed.state
     best = {"selected": selected}
-    step = make_step(state)
+    step = make_step(state) if feed.clock.budget_pairs else None
     for item in feed:
         if isinstance(item, Batch):
+            assert step is not None
             checkpointer.offer([feed], lambda _: whole_state(state, best["selected"]))
             index = item.index if state.flip is None else state.flip(item)
             step(torch.as_tensor(index, device=state.targets.device))
@@ -408,6 +409,8 @@ def evaluate(state: TrainState, split: str) -> Outputs:
         PluginError: The module gives something else.
     """
     items, module = state.evaluated[split], state.module
+    if not len(items):
+        return np.zeros((0, state.view.n_outputs), dtype=np.float32)
     was_training = module.training
     module.eval()
     at_once = max(state.batch_size, _MOST_LETTERS[items.device.type] // state.view.length)

@@ -36,6 +36,7 @@ from codonbench.data.encodings import Encoder, canonical, make_encoder
 from codonbench.data.stream import Batch
 from codonbench.errors import ConfigError, PluginError
 from codonbench.training.request import TrainRequest
+from codonbench.training.zero_shot import for_variants, module_view
 
 IntArray = npt.NDArray[np.int64]
 
@@ -72,7 +73,7 @@ class TrainState:
 
     Attributes:
         module: What is trained.
-        optimizer: Its optimiser; None for a `BatchLearner`.
+        optimizer: Its optimiser; None for a `BatchLearner`, and where nothing is trained.
         encode: From item indices to what the module is handed. Where there is a `flip`, indices
             from N on name the N items' reverse complements.
         view: The task, as a model may know it.
@@ -135,11 +136,14 @@ def make_state(
     view, device = request.view, torch.device(request.device)
     if view.kind == "features":  # which a model of sequences need not expect as it builds
         canonical(plugin.encoding, view)
-    module = plugin.build(view).to(device)
+    trained = request.clock.budget_pairs > 0
+    module = plugin.build(view if trained else module_view(view)).to(device)
     if dtype != torch.float32:
         module = module.to(dtype)
     optimizer = schedule = None
-    if not isinstance(module, BatchLearner):
+    if not trained:
+        module = for_variants(module, view, plugin.encoding)
+    elif not isinstance(module, BatchLearner):
         optimizer = plugin.configure_optimizer(module)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise PluginError(
@@ -148,7 +152,8 @@ def make_state(
                 "step size is what configure_schedule(optimizer, steps) returns"
             )
         schedule = plugin.configure_schedule(optimizer, request.clock.batches)
-    _check_settings(plugin, config, optimizer)
+    if trained:
+        _check_settings(plugin, config, optimizer)
     items, flip = request.items, None
     if isinstance(config, GradientConfig) and config.reverse_complement:
         items, flip = with_reverse_complements(items, view), partial(_flipped, request)

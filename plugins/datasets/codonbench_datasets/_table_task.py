@@ -91,7 +91,7 @@ class TableTask(Task):
             input=self.input,
             target=self.target,
             protocol=self.protocol,
-            train_size=sizes["train"],
+            train_size=sizes.get("train", 0),
             validation_size=sizes.get("validation", 0),
             test_size=sizes["test"],
             default_epochs=self.default_epochs,

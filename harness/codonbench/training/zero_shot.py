@@ -1,0 +1,62 @@
+"""How a model that reads one sequence answers a variant: by what it makes of the two sequences."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from codonbench.contracts import TaskView, VariantScorer
+from codonbench.errors import ConfigError
+
+
+class VariantScores(torch.nn.Module):
+    """Answers variants with a module that reads one sequence.
+
+    The module's own `score_variants`, where it is a `VariantScorer`; else what it returns for the
+    alternative less what it returns for the reference.
+
+    Args:
+        module: Maps one encoded sequence to a number, (B, ...) to (B, 1).
+        n_outputs: The columns of the task's target, all of which get the same answer.
+    """
+
+    def __init__(self, module: torch.nn.Module, n_outputs: int) -> None:
+        super().__init__()
+        self.module = module
+        self.n_outputs = n_outputs
+
+    def forward(self, variants: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the effect of each variant, shape (B, K).
+
+        Args:
+            variants: Encoded references (B, ...) and alternatives (B, ...).
+        """
+        reference, alternative = variants
+        if isinstance(self.module, VariantScorer):
+            scores = self.module.score_variants(reference, alternative)
+        else:
+            # Most variants of a batch share their reference.
+            distinct, which = torch.unique(reference, dim=0, return_inverse=True)
+            scores = self.module(alternative) - self.module(distinct)[which]
+        return scores.reshape(-1, 1).expand(-1, self.n_outputs)
+
+
+def module_view(view: TaskView) -> TaskView:
+    """Return the task as a module is told of it: of variants, that an item is one sequence."""
+    return view.of_one_sequence() if view.input.variants else view
+
+
+def for_variants(module: torch.nn.Module, view: TaskView, encoding: str) -> torch.nn.Module:
+    """Return what answers a task's items with a module that was built for `module_view`.
+
+    Raises:
+        ConfigError: Items are variants, and the model looks at no item.
+    """
+    if not view.input.variants:
+        return module
+    if encoding == "none":
+        raise ConfigError(
+            f"task {view.task!r} asks what a variant changes, and the model looks at no item; "
+            "choose one that reads sequences"
+        )
+    return VariantScores(module, view.n_outputs)

@@ -1,0 +1,209 @@
+"""Tasks of which nothing is trained, end to end: variants, and items that can only be asked."""
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from codonbench import Dataset, Input, Sequences, SequenceTuples, Target, Task, TaskSpec
+from codonbench.audit.repeat import repeat
+from codonbench.audit.validate import contradictions
+from codonbench.contracts import Model, ModelInfo, Ranking
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.errors import ConfigError
+from codonbench.execution.run import prepare, run
+from codonbench.plugins.registry import Registry
+from codonbench.protocols.referee import unwatched
+from codonbench_models.variant_scores import VariantMarkov
+
+TEXTS = ("ACGTACGT", "TTGCAA", "GGATCC")
+
+
+def variants():
+    """Yield each substitution of each text: which text, and the text as it is then."""
+    for i, text in enumerate(TEXTS):
+        for at in range(len(text)):
+            for letter in "ACGT":
+                if letter != text[at]:
+                    yield i, text[:at] + letter + text[at + 1 :]
+
+
+def gc(text):
+    return sum(text.count(letter) for letter in "GC")
+
+
+class Edits(Task):
+    """Twice the change in G and C, in a column a text."""
+
+    name, version, title, protocol = "edits", "1", "Edits", "zero_shot"
+    default_data, ranking = "dice", Ranking.by_mean("pearson", pearson="Pearson")
+
+    def load(self, data, options, *, cache, offline=False):
+        rows = list(variants())
+        targets = np.full((len(rows), len(TEXTS)), np.nan, dtype=np.float32)
+        for row, (i, text) in enumerate(rows):
+            targets[row, i] = 2 * (gc(text) - gc(TEXTS[i]))
+        spec = TaskSpec(
+            name=self.name,
+            version="1",
+            title=self.title,
+            input=Input.of_variants(Input(min_length=6, max_length=8)),
+            target=Target(kind="quantities", names=("one", "two", "three")),
+            protocol=self.protocol,
+            train_size=0,
+            test_size=len(rows),
+        )
+        texts = [TEXTS[i] for i, _ in rows], [text for _, text in rows]
+        items = SequenceTuples(tuple(Sequences.of(each, "ACGT") for each in texts))
+        splits = {"test": np.arange(len(rows))}
+        return Dataset(spec, "dice", "e" * 64, True, items, targets, splits=splits)
+
+
+class Rich(Task):
+    """Is it rich in G and C? Asked of a validation and a test part, and not trained on."""
+
+    name, version, title, protocol = "rich", "1", "Rich?", "supervised"
+    default_data, ranking = "dice", Ranking.by_mean("mcc", mcc="MCC")
+    n_train: ClassVar[int] = 0
+
+    def load(self, data, options, *, cache, offline=False):
+        rows = np.random.default_rng(2).integers(4, size=(90, 9))
+        ends = [0, self.n_train, self.n_train + 30, 90]
+        names = ("train", "validation", "test")
+        splits = {n: np.arange(*ends[i : i + 2]) for i, n in enumerate(names)}
+        spec = TaskSpec(
+            name=self.name,
+            version="1",
+            title=self.title,
+            input=Input.of_length(9),
+            target=Target(names=("poor", "rich")),
+            protocol=self.protocol,
+            train_size=self.n_train,
+            validation_size=30,
+            test_size=60 - self.n_train,
+        )
+        targets = (np.isin(rows, (1, 2)).sum(axis=1) > 4).astype(int)
+        return Dataset(
+            spec, "dice", "r" * 64, True, Sequences.of_rows(rows), targets, splits=splits
+        )
+
+
+class RichToo(Rich):
+    """The same with a training part."""
+
+    name, n_train = "rich-too", 20
+
+
+class _Count(nn.Module):
+    """Counts G and C: the columns are (number wanted, number)."""
+
+    def __init__(self, n_outputs):
+        super().__init__()
+        self.n_outputs = n_outputs
+        self.weight = nn.Parameter(torch.tensor([0.0, 1, 1, 0]))
+
+    def forward(self, letters):
+        found = (letters @ self.weight).sum(dim=1, keepdim=True)
+        return found if self.n_outputs == 1 else torch.cat([5 - found, found - 4.5], dim=1)
+
+
+class Counter(Model):
+    """Reads one sequence."""
+
+    info = ModelInfo(name="counter", version="1", summary="Counts G and C")
+    encoding = "symbol_onehot"
+
+    def build(self, task):
+        assert task.kind == "sequence"
+        return _Count(task.n_outputs)
+
+
+class _Scorer(_Count):
+    def score_variants(self, reference, alternative):
+        return 10 - (self(alternative) - self(reference))[:, 0]
+
+
+class Scorer(Counter):
+    """Has its own way to score a variant, and has seen something before."""
+
+    info = ModelInfo(name="scorer", version="1", summary="Scores", pretrained_on="the letters")
+
+    def build(self, task):
+        return _Scorer(task.n_outputs)
+
+
+@pytest.fixture(scope="module")
+def registry(toys):
+    registry = Registry()
+    for kind in ("models", "metrics", "tasks", "protocols"):
+        getattr(registry, kind).update(getattr(toys.installed, kind))
+    tasks = (Edits(), Rich(), RichToo())
+    module = toys.module("zero-shot-toys", models=(Counter, Scorer), tasks=tasks)
+    registry.add(module, "toy-shop", "1.0")
+    assert not registry.failures
+    return registry
+
+
+def asked(registry, model, task, **more):
+    return prepare(RunRequest(model=model, task=task, **more), registry, Path("no-cache"))
+
+
+@pytest.mark.parametrize(("model", "pearson"), [("counter", 1), ("scorer", -1), ("variant-gc", 1)])
+def test_a_variant_is_scored_by_what_the_model_makes_of_both_sequences(registry, model, pearson):
+    ((record, trajectory),) = run(asked(registry, model, "edits"), registry, unwatched)
+    assert (record.status, record.error, record.pairs) == ("done", None, 0)
+    for name in ("pearson", "pearson_one", "pearson_three"):
+        assert record.metrics[name] == pytest.approx(pearson)
+    assert trajectory.test_outputs.shape == (60, 3)
+    assert not list(contradictions(record, registry.known_tasks["edits"]))
+    assert record.validation_metrics == {}
+
+
+def test_what_was_never_trained_on_is_asked(registry):
+    job = asked(registry, "counter", "rich", protocol="zero_shot")
+    ((record, _),) = run(job, registry, unwatched)
+    assert record.metrics["mcc"] == record.validation_metrics["mcc"] == 1
+    spec = record.run_spec
+    assert (spec.budget_pairs, spec.protocol, spec.track) == (0, "zero_shot", None)
+    assert record.parameters == 4
+    assert repeat(record, registry, Path("no-cache")).record.result() == record.result()
+
+
+def test_other_protocols_and_pretrained_models_have_tables_of_their_own(registry):
+    def key(model, **more):
+        ((record, _),) = run(asked(registry, model, "rich-too", **more), registry, unwatched)
+        return record.comparability_key
+
+    asked_only = {key(name, protocol="zero_shot") for name in ("counter", "scorer")}
+    assert len(asked_only) == 1
+    assert key("cnn", epochs=1) not in asked_only
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "more", "words"),
+    [
+        ("counter", "rich", {}, "'rich' has no training items.*zero_shot"),
+        ("counter", "edits", {"epochs": 2}, "nothing is trained; leave out the budget"),
+        ("counter", "human-codon", {"protocol": "zero_shot"}, "its own protocol, 'decipher'"),
+        ("kmer-linear", "edits", {}, "has to be fitted"),
+        ("variant-gc", "rich", {"protocol": "zero_shot"}, "scores variants, but those"),
+        ("majority", "edits", {}, "the model looks at no item"),
+    ],
+)
+def test_what_cannot_be_asked_so_is_refused_in_words(registry, model, task, more, words):
+    with pytest.raises(ConfigError, match=words):
+        list(run(asked(registry, model, task, **more), registry, unwatched))
+
+
+def test_a_chains_ratio_is_that_of_the_words_a_variant_changes():
+    """Order 1 on AAC and CA, pseudocount 1: p(A|A) = 2/6, p(C|A) = 2/6, p(A|C) = 2/5."""
+    reference, alternative = (
+        Sequences.of(["AAC", "CA"], "ACGT"),
+        Sequences.of(["AAA", "CC"], "ACGT"),
+    )
+    model = VariantMarkov(VariantMarkov.Config(order=1))
+    ratio = model.score_variants(reference, alternative)
+    np.testing.assert_allclose(ratio, [0.0, np.log(1 / 2)], atol=1e-12)
