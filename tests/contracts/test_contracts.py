@@ -94,7 +94,7 @@ def test_names_are_safe_in_files_tables_and_shells(kind, good, bad):
         ({"target": {"names": ("X",)}}, "one class, 'X'; expected two or more"),
         ({"evaluation": {"target_accuracy": 0}}, "greater than 0"),
         ({"evaluation": {"target_accuracy": 1.01}}, "less than or equal to 1"),
-        ({"train_size": 0}, "greater than or equal to 1"),
+        ({"train_size": -1}, "greater than or equal to 0"),
         ({"tittle": "Toy"}, "Extra inputs"),
         ({"target": {"class_weights": (1.0, 2.0, float("inf"))}}, "finite number"),
     ],

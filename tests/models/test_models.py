@@ -111,6 +111,7 @@ def test_every_model_registers_under_its_name() -> None:
         "kmer-linear",
         "onehot-linear",
         "nearest",
+        "openspliceai",
         "variant-gc",
         "variant-markov",
     }
