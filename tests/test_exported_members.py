@@ -3,6 +3,7 @@ import codonbench
 
 def test_these_names_are_public_and_no_others():
     assert sorted(codonbench.__all__) == [
+        "AuxiliaryLearner",
         "BaseConfig",
         "BatchLearner",
         "Ceiling",

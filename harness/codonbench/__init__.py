@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from codonbench.api import audit_data, board, run
     from codonbench.contracts import (
         NOT_MEASURED,
+        AuxiliaryLearner,
         BaseConfig,
         BatchLearner,
         Ceiling,
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "NOT_MEASURED",
+    "AuxiliaryLearner",
     "BaseConfig",
     "BatchLearner",
     "Ceiling",

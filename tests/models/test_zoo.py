@@ -9,16 +9,34 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from codonbench.contracts import Input, Sequences, SequenceTuples, TaskView
+from codonbench.contracts import (
+    AuxiliaryLearner,
+    Input,
+    Sequences,
+    SequenceTuples,
+    TaskView,
+    TrainingSet,
+)
 from codonbench.data.encodings import make_encoder
+from codonbench.errors import ConfigError
 from codonbench.plugins.discovery import load_registry
+from codonbench_models._autoencoder import (
+    Autoencoder,
+    FeatureCodec,
+    SequenceCodec,
+    VariationalAutoencoder,
+    divergence,
+)
 from codonbench_models._dilated import ResidualBlocks
-from codonbench_models._sequence_nets import Filters, Recurrence
+from codonbench_models._hyena import HyenaOperator, long_convolution
+from codonbench_models._mamba import Scan, SelectiveStateSpace, scan
+from codonbench_models._sequence_nets import Filters, Recurrence, Standardise
 from codonbench_models._transformer import Attention, Encoder, Kmers, Letters, rotate, slopes
 
 DNA, REGISTRY = "ACGT", load_registry()
 NAMES = ["deepbind", "basset", "deepsea", "dilated", "bilstm", "bigru", "danq", "transformer"]
-NAMES += ["transformer-kmers", "conv-transformer"]
+NAMES += ["transformer-kmers", "conv-transformer", "hyena", "mamba", "autoencoder", "vae"]
+FEATURES = ["mlp-features", "attention-features", "autoencoder-features", "vae-features"]
 SMALL: dict[str, dict[str, Any]] = {"transformer": {"positions": "alibi"}}
 
 
@@ -34,7 +52,7 @@ def view(low: int, high: int, *, parts: int = 1, **fields: Any) -> TaskView:
     if parts > 1:
         both = Input.of_parts(*(Input(unit=f"part-{i}", **one) for i in range(parts)))
         inputs = both.model_dump(exclude={"enumerable"})
-    return TaskView(task="toy", n_outputs=3, **{**inputs, **fields})
+    return TaskView(**{"task": "toy", "n_outputs": 3, **inputs, **fields})
 
 
 def items(lengths: list[int], seed: int = 0) -> Sequences:
@@ -53,6 +71,12 @@ def _seeded() -> Any:
         yield
 
 
+def outputs_and_loss(module: nn.Module, inputs: Any) -> Any:
+    if isinstance(module, AuxiliaryLearner):
+        return module.outputs_and_loss(inputs)
+    return module(inputs), 0.0
+
+
 # --- every network ------------------------------------------------------------------------
 
 
@@ -65,8 +89,8 @@ def test_an_item_has_the_same_outputs_alone_and_beside_longer_ones(
     lengths = [high, low, min(high, 33), min(high, 7)]
     data, module = items(lengths), None
     module = model.build(task)
-    module.train()
-    module(encode(model, task, data, [0, 1, 2, 3])).square().sum().backward()
+    outputs, added = outputs_and_loss(module, encode(model, task, data, [0, 1, 2, 3]))
+    (outputs.square().sum() + added).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
     module.eval()
     with torch.no_grad():
@@ -76,7 +100,8 @@ def test_an_item_has_the_same_outputs_alone_and_beside_longer_ones(
     assert together.shape == (4, 3)
     assert torch.isfinite(together).all()
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(module.output(embedded), together)
+    if not isinstance(module, Autoencoder):
+        torch.testing.assert_close(module.output(embedded), together)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,6 +109,47 @@ def test_items_of_two_sequences_and_other_targets_are_served(name: str) -> None:
     model, task = make(name), view(3, 40, parts=2, target="quantities")
     data = SequenceTuples((items([40, 12, 3]), items([5, 40, 9], seed=1)))
     assert model.build(task)(encode(model, task, data, [0, 1, 2])).shape == (3, 3)
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_features_are_read_in_their_own_units(name: str) -> None:
+    task = TaskView(
+        task="toy",
+        kind="features",
+        unit="sample",
+        symbol="gene",
+        alphabet="",
+        min_length=12,
+        max_length=12,
+        n_outputs=3,
+    )
+    features = torch.randn(9, 12) * torch.logspace(-2, 4, 12) + 100
+    module = make(name).build(task)
+    outputs, added = outputs_and_loss(module, features)
+    (outputs.square().sum() + added).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+    module.eval()
+    torch.testing.assert_close(module(features[:1]), module(features)[:1])
+    twin = make(name).build(task)
+    twin.load_state_dict(module.state_dict())  # with other units, seen in training
+    scaled = [m for m in twin.modules() if isinstance(m, Standardise)]
+    for part in scaled:
+        part.load_state_dict({n: torch.zeros_like(b) for n, b in part.state_dict().items()})
+    twin.train()
+    with torch.no_grad():
+        twin(features * 1000 - 7)
+    torch.testing.assert_close(
+        twin.eval()(features * 1000 - 7), module(features), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_features_are_standardised_by_all_that_was_seen() -> None:
+    standardise, batches = Standardise(3), [torch.randn(n, 3).double() * 5 + 2 for n in (1, 4, 7)]
+    for batch in batches:
+        standardise.double()(batch)
+    seen = torch.cat(batches)
+    expected = (batches[0] - seen.mean(0)) / seen.std(0, correction=0)
+    torch.testing.assert_close(standardise.eval()(batches[0]), expected)
 
 
 # Weights and biases counted by hand for 600 letters of DNA and three outputs; batch norm has two
@@ -220,3 +286,161 @@ def test_words_of_letters_are_numbered_in_base_five(overlapping: bool) -> None:
         index = [25 * a + 5 * b + c for a, b, c in numbers]
         assert inside[row].tolist() == [i < len(words) for i in range(inside.shape[1])]
         torch.testing.assert_close(found[row, : len(words)], tokens.table.weight[index])
+
+
+@pytest.mark.parametrize("length", [1, 6, 33])
+def test_a_long_convolution_agrees_with_a_direct_sum(length: int) -> None:
+    places = torch.randn(2, 3, length, dtype=torch.double, requires_grad=True)
+    filters = torch.randn(3, length, dtype=torch.double, requires_grad=True)
+    sums = [
+        sum(filters[:, back] * places[..., at - back] for back in range(at + 1))
+        for at in range(length)
+    ]
+    expected = torch.stack(sums, dim=-1)  # type: ignore[arg-type]
+    found = long_convolution(places, filters)
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn_like(expected)
+    ours = torch.autograd.grad((found * weights).sum(), [places, filters])
+    theirs = torch.autograd.grad((expected * weights).sum(), [places, filters])
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_the_operator_gates_what_it_convolves_and_sees_nothing_later() -> None:
+    operator = HyenaOperator(4, 20, 2, 3).double()
+    letters = torch.randn(1, 9, 4).double()
+    entered = operator.enter(letters)[0]
+    short, bias = operator.short.weight[:, 0], operator.short.bias
+    seen = [
+        bias + sum(short[:, 2 - back] * entered[at - back] for back in range(3) if at >= back)
+        for at in range(9)
+    ]
+    value, first, second = torch.stack(seen).chunk(3, dim=1)
+    filters = operator.filters(9)
+    for gate, rows, skip in zip((first, second), filters.chunk(2), operator.skip, strict=True):
+        sums = [sum(rows[:, b] * value[at - b] for b in range(at + 1)) for at in range(9)]
+        value = gate * (torch.stack(sums) + skip * value)  # type: ignore[arg-type]
+    torch.testing.assert_close(operator(letters)[0], operator.leave(value))
+    longer = torch.cat([letters, torch.randn(1, 5, 4).double()], dim=1)
+    torch.testing.assert_close(operator(longer)[:, :9], operator(letters))
+
+
+def loop(decay: Tensor, added: Tensor) -> Tensor:
+    states, state = [], torch.zeros_like(added[0])
+    for a, b in zip(decay, added, strict=True):
+        state = a * state + b
+        states.append(state)
+    return torch.stack(states)
+
+
+@pytest.mark.parametrize("length", [1, 2, 10, 57])
+def test_the_scan_and_its_gradients_agree_with_a_loop(length: int) -> None:
+    decay = torch.rand(length, 2, 3, dtype=torch.double, requires_grad=True)
+    added = torch.randn(length, 2, 3, dtype=torch.double, requires_grad=True)
+    torch.testing.assert_close(scan(decay, added), loop(decay, added))
+    weights = torch.randn(length, 2, 3).double()
+    ours = torch.autograd.grad((Scan.apply(decay, added) * weights).sum(), [decay, added])
+    theirs = torch.autograd.grad((loop(decay, added) * weights).sum(), [decay, added])
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_a_state_space_is_the_recurrence_of_the_paper() -> None:
+    space = SelectiveStateSpace(3, 2, 1).double()
+    places = torch.randn(6, 1, 3).double()
+    rank, read, write = space.selected(places).split([1, 2, 2], dim=-1)
+    step = nn.functional.softplus(space.step(rank))
+    state, found = torch.zeros(3, 2).double(), []
+    for t in range(6):
+        for channel in range(3):
+            for n in range(2):
+                a = -space.log_decay[channel, n].exp()
+                old, x = state[channel, n].clone(), places[t, 0, channel]
+                grown = torch.exp(step[t, 0, channel] * a) * old
+                state = state.clone()
+                state[channel, n] = grown + step[t, 0, channel] * read[t, 0, n] * x
+        found.append(state @ write[t, 0] + space.skip * places[t, 0])
+    torch.testing.assert_close(space(places)[:, 0], torch.stack(found))
+
+
+def test_the_divergence_is_the_closed_form_and_what_draws_give() -> None:
+    mean, log_variance = torch.tensor([[0.5, -1.0]]), torch.tensor([[0.3, -0.7]])
+    spread = torch.exp(log_variance / 2)
+    ours = torch.distributions.Normal(mean, spread)
+    standard = torch.distributions.Normal(0.0, 1.0)
+    expected = torch.distributions.kl_divergence(ours, standard).sum(1)
+    torch.testing.assert_close(divergence(mean, log_variance), expected)
+    draws = ours.sample((100_000,))
+    apart = (ours.log_prob(draws) - standard.log_prob(draws)).sum(-1).mean(0)
+    torch.testing.assert_close(apart, expected, rtol=0.02, atol=0.0)
+
+
+def test_a_variational_loss_is_error_and_divergence_and_its_mean_answers() -> None:
+    codec = FeatureCodec(5, 0, 4, 2)
+    module = VariationalAutoencoder([codec], 2, 3, weight=0.5, divergence=0.1)
+    features = torch.randn(6, 5)
+    torch.manual_seed(3)
+    _, loss = module.outputs_and_loss(features)
+    mean, log_variance = codec.encoder(codec.standardise.apply_to(features)).chunk(2, dim=1)
+    torch.manual_seed(3)
+    latent = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+    wanted = (features - features.mean(0)) / features.std(0, correction=0)
+    error = nn.functional.mse_loss(codec.decoder(latent), wanted)
+    expected = 0.5 * error + 0.1 * divergence(mean, log_variance).mean()
+    torch.testing.assert_close(loss, expected)
+    outputs = module.eval()(features)
+    torch.testing.assert_close(outputs, module.output(torch.relu(mean)))
+
+
+def test_the_error_of_letters_is_the_cross_entropy_of_those_known() -> None:
+    task = view(1, 9)
+    data = Sequences.of(["ACGTNACGT", "GT"], DNA)
+    letters = make_encoder("symbol_onehot_mask", task, data, torch.device("cpu"))(torch.arange(2))
+    codec = SequenceCodec(task.input, 3, 4, 4)
+    latent = torch.randn(2, 4)
+    places = torch.relu(codec.decoder(latent)).reshape(2, 3, -1)
+    logits = codec.letters(places)
+    ids = [[DNA.index(c) for c in text if c != "N"] for text in data.text(DNA)]
+    at = [[i for i, c in enumerate(text) if c != "N"] for text in data.text(DNA)]
+    expected = [
+        nn.functional.cross_entropy(logits[i, :, at[i]].T, torch.tensor(ids[i])) for i in range(2)
+    ]
+    torch.testing.assert_close(codec.error(latent, letters), torch.stack(expected))
+
+
+def test_hidden_letters_and_features_are_not_seen_by_the_encoder() -> None:
+    codec = FeatureCodec(4, 0, 2, 2)
+    codec.standardise(torch.randn(20, 4))
+    codec.eval()
+    almost_all = codec.encode(torch.randn(3, 4), 1 - 1e-9)
+    torch.testing.assert_close(almost_all, codec.encoder.bias.expand(3, 2))  # type: ignore[operator]
+
+
+def test_a_position_weight_matrix_is_log_odds_counted_by_hand() -> None:
+    cls = REGISTRY.model("splice-pwm").cls
+    texts, right = ["ACA", "ACC", "GTA", "GTN"], np.array([0, 0, 1, 1])
+    task, data = view(3, 3, n_outputs=2), Sequences.of(texts, DNA)
+    training = TrainingSet(task, data, right, np.random.default_rng(0))
+    fitted = {order: cls(cls.Config(order=order, pseudocount=4.0)) for order in (0, 1)}
+    for model in fitted.values():
+        model.fit(training)
+    letters = np.exp(fitted[0].tables)  # class, place, letter; one of each letter is added
+    assert letters[0, 0] == pytest.approx([3 / 6, 1 / 6, 1 / 6, 1 / 6])
+    assert letters[1, 2] == pytest.approx([2 / 5, 1 / 5, 1 / 5, 1 / 5])  # N does not count
+    pairs = np.exp(fitted[1].tables).reshape(2, 3, 4, 4)  # letter before, letter; 1/4 of each
+    assert pairs[0, 1, 0] == pytest.approx([0.25 / 3, 2.25 / 3, 0.25 / 3, 0.25 / 3])
+    assert pairs[0, 1, 3] == pytest.approx([0.25] * 4)
+    scores = fitted[0].predict(Sequences.of(["ACN"], DNA))
+    assert scores[0, 0] - scores[0, 1] == pytest.approx(2 * np.log((3 / 6) / (1 / 6)), rel=1e-5)
+    assert (fitted[1].predict(data).argmax(1) == right).all()
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        (view(2, 9), "splice-pwm"),
+        (view(3, 3, target="quantities"), "quantities"),
+        (view(3, 3, parts=2), "2 sequences"),
+    ],
+)
+def test_what_a_weight_matrix_does_not_serve_is_refused(task: TaskView, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make("splice-pwm").check_task(task)

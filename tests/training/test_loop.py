@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from codonbench.contracts import GradientConfig, Model, ModelConfig, ModelInfo
-from codonbench.errors import PluginError
+from codonbench.engines.comparison import check_is_plain
+from codonbench.errors import CannotCapture, PluginError
 from codonbench.execution.run import referees_of, requests_of
 from codonbench.protocols.referee import RunSetup
 from codonbench.training.determinism import hash_weights, pin_arithmetic, seeded_globals
@@ -318,3 +319,33 @@ def test_outputs_of_another_shape_are_refused(toys, output, given):
     state.module.forward = output
     with pytest.raises(PluginError, match=rf"gives outputs {given}, expected \(25, 4\)"):
         evaluate(state, "evaluation")
+
+
+class Penalised(nn.Linear):
+    def outputs_and_loss(self, inputs):
+        return self(inputs), 0.5 * self.weight.square().sum()
+
+
+class PenalisedRegression(SoftmaxRegression):
+    """Softmax regression that adds half its squared weights to the loss."""
+
+    info = ModelInfo(name="penalised", version="1", summary="Penalised", row_independent=True)
+
+    def build(self, task):
+        module = Penalised(task.n_inputs, task.n_classes, bias=self.config.bias)
+        module.load_state_dict(super().build(task).state_dict())
+        return module
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_what_a_module_adds_to_the_loss_is_trained_too(toys, parts):
+    fields = {"optimizer": "sgd", "learning_rate": 0.1}
+    state, setup = state_of(toys, PenalisedRegression, accumulate=parts, **fields)
+    plain, _ = state_of(toys, SoftmaxRegression, **fields)
+    before = plain.module.weight.detach().clone()
+    index = torch.as_tensor(next(setup.stream.batches(64, 64)).index)
+    make_step(state)(index)
+    make_step(plain)(index)
+    torch.testing.assert_close(state.module.weight, plain.module.weight - 0.1 * before)
+    with pytest.raises(CannotCapture, match="a loss of its own"):
+        check_is_plain(state)

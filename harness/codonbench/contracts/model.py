@@ -173,6 +173,21 @@ class VariantScorer(Protocol):
         """
 
 
+@runtime_checkable
+class AuxiliaryLearner(Protocol):
+    """A module that adds a term of its own to the task's loss, as an autoencoder adds its error.
+
+    The plain loop trains it. Evaluations call its `forward`, as any module's.
+    """
+
+    def outputs_and_loss(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what `forward` returns in training, (B, K), and a number to add to the mean loss.
+
+        Args:
+            inputs: The encoded batch, first axis B.
+        """
+
+
 class ModelBase(ABC):
     """What the three kinds of model plugin share: `Model`, `Estimator` and `Reference`.
 
@@ -200,7 +215,8 @@ class Model(ModelBase):
     """A model plugin that is trained batch by batch.
 
     The harness owns data, loop, counting, clock and score. What `build` returns is either trained
-    by gradient, with the optimiser from `configure_optimizer`, or is a `BatchLearner`.
+    by gradient, with the optimiser from `configure_optimizer`, or is a `BatchLearner`. One that is
+    trained by gradient may add to the loss: see `AuxiliaryLearner`.
     """
 
     Config: ClassVar[type[ModelConfig]] = ModelConfig

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from codonbench.contracts import BatchLearner, Model, TaskView
+from codonbench.contracts import AuxiliaryLearner, BatchLearner, Model, TaskView
 from codonbench.data.stream import Batch
 from codonbench.engines.capture import TRACED, Rung
 from codonbench.engines.ensemble import step_inputs
@@ -64,6 +64,8 @@ def check_is_plain(state: TrainState) -> None:
     """
     if isinstance(state.module, BatchLearner) or state.optimizer is None:
         raise CannotCapture("the model learns without gradients")
+    if isinstance(state.module, AuxiliaryLearner):
+        raise CannotCapture("the model adds a loss of its own")
     plain = state.schedule is None and state.flip is None and state.weights is None
     if not plain or state.settings != StepSettings():
         raise CannotCapture(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codonbench.contracts import BaseConfig, Estimator, Model, ModelConfig
+from codonbench.contracts import AuxiliaryLearner, BaseConfig, Estimator, Model, ModelConfig
 from codonbench.contracts.run_record import Engine
 from codonbench.engines.blocks import Blocks, train_in_blocks
 from codonbench.engines.capture import LADDER, Rung
@@ -248,6 +248,8 @@ def compiled_loop(state: TrainState, plain: Engine) -> tuple[TrainState, Engine]
 
     if state.optimizer is None:
         return state, plain.model_copy(update={"reason": "the model learns without gradients"})
+    if isinstance(state.module, AuxiliaryLearner):
+        return state, plain.model_copy(update={"reason": "the model adds a loss of its own"})
     parameters = [p for p in state.module.parameters() if p.requires_grad]
     index = torch.arange(min(state.batch_size, len(state.targets)), device=state.targets.device)
     state.module.eval()

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codonbench.contracts import BatchLearner, ClassWeights, Outputs
+from codonbench.contracts import AuxiliaryLearner, BatchLearner, ClassWeights, Outputs
 from codonbench.data.stream import Batch, BatchClock
 from codonbench.errors import PluginError
 from codonbench.protocols.referee import Evaluation, Instructions, Shown
@@ -254,8 +254,16 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
         return update
 
     optimizer, schedule, settings = state.optimizer, state.schedule, state.settings
-    trained = module if state.compiled is None else state.compiled
+    trained: Callable[[Tensor], Any] = module if state.compiled is None else state.compiled
+    if isinstance(module, AuxiliaryLearner):
+        trained = module.outputs_and_loss
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def loss(index: Tensor, own: Tensor) -> Tensor:
+        outputs = forward(state, encode(index), trained)
+        outputs, added = outputs if isinstance(outputs, tuple) else (outputs, None)
+        of_task = loss_of(state, outputs, own, counted(index))
+        return of_task if added is None else of_task + added
 
     def descend_in_parts(index: Tensor, own: Tensor) -> None:
         whole = loss_weight(state, own, counted(index))
@@ -266,15 +274,13 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
         ):
             share = loss_weight(state, known, counted(part)) / whole
             if share > 0:
-                outputs = forward(state, encode(part), trained)
-                (loss_of(state, outputs, known, counted(part)) * share).backward()  # type: ignore[no-untyped-call]
+                (loss(part, known) * share).backward()  # type: ignore[no-untyped-call]
 
     def descend(index: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         own = told(index)
         if settings.parts == 1:
-            outputs = forward(state, encode(index), trained)
-            loss_of(state, outputs, own, counted(index)).backward()  # type: ignore[no-untyped-call]
+            loss(index, own).backward()  # type: ignore[no-untyped-call]
         else:
             descend_in_parts(index, own)
         if settings.clip is not None:
@@ -286,13 +292,18 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
     return descend
 
 
-def forward(state: TrainState, inputs: Tensor, module: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return a module's outputs (B, K), in float32 where its products are rounded to less."""
+def forward(state: TrainState, inputs: Tensor, module: Callable[[Tensor], Any]) -> Any:
+    """Return what a module gives, in float32 where its products are rounded to less.
+
+    Its outputs (B, K); or these and its own loss, of what `AuxiliaryLearner` says.
+    """
     if state.settings.autocast is None:
         return module(inputs)
     with torch.autocast(state.targets.device.type, state.settings.autocast):
-        outputs = module(inputs)
-    return outputs.float() if isinstance(outputs, Tensor) else outputs
+        given = module(inputs)
+    if isinstance(given, tuple):
+        return tuple(each.float() for each in given)
+    return given.float() if isinstance(given, Tensor) else given
 
 
 def loss_weight(state: TrainState, targets: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -65,6 +65,13 @@ def perceptron(
     return nn.Sequential(*steps), width
 
 
+def feed_forward_layers(width: int, between: int, dropout: float) -> nn.Sequential:
+    """Return the two linear layers of a transformer's layer, with GELU and dropout between them."""
+    return nn.Sequential(
+        nn.Linear(width, between), nn.GELU(), nn.Dropout(dropout), nn.Linear(between, width)
+    )
+
+
 class BatchNorm(nn.BatchNorm1d):
     """As PyTorch's, but that one value a channel, in training, is normalised as in evaluation."""
 
@@ -221,3 +228,38 @@ class Recurrence(nn.Module):
             self.states(packed)[0], batch_first=True, total_length=places.shape[2]
         )
         return unpacked.transpose(1, 2)
+
+
+class Standardise(nn.Module):
+    """Features less their mean and over their deviation, both learned as training goes on."""
+
+    count: Tensor
+    mean: Tensor
+    squares: Tensor
+
+    def __init__(self, n_features: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("squares", torch.zeros(n_features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (B, F) standardised, these B items counted among those seen in training."""
+        if self.training:
+            self._see(features.detach())
+        return self.apply_to(features)
+
+    def apply_to(self, features: Tensor) -> Tensor:
+        """Return (B, F) standardised by what was seen so far."""
+        deviation = (self.squares / self.count.clamp(min=1)).sqrt()
+        return (features - self.mean) / torch.where(deviation > 0, deviation, 1.0)
+
+    @torch.no_grad()
+    def _see(self, features: Tensor) -> None:
+        """Take in a batch (Chan, Golub and LeVeque 1979, equation 2.1)."""
+        n, mean = len(features), features.mean(0)
+        whole = self.count + n
+        apart = mean - self.mean
+        self.squares += ((features - mean) ** 2).sum(0) + apart**2 * self.count * n / whole
+        self.mean += apart * n / whole
+        self.count += n

@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codonbench.contracts.task import Input
-from codonbench_models._sequence_nets import Convolution, Layer, pool, split
+from codonbench_models._sequence_nets import (
+    Convolution,
+    Layer,
+    feed_forward_layers,
+    pool,
+    split,
+)
 
 
 class Letters(nn.Module):
@@ -148,12 +154,7 @@ class EncoderLayer(nn.Module):
         self.before_attention = nn.LayerNorm(width)
         self.before_feed_forward = nn.LayerNorm(width)
         self.attention = Attention(width, heads, dropout, rotary=rotary)
-        self.feed_forward = nn.Sequential(
-            nn.Linear(width, feed_forward),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(feed_forward, width),
-        )
+        self.feed_forward = feed_forward_layers(width, feed_forward, dropout)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tensor, bias: Tensor | None) -> Tensor:
