@@ -36,6 +36,7 @@ from codonbench.ranking.board import (
     official_tables,
 )
 from codonbench.ranking.items import gather_tested
+from codonbench.ranking.rows import name_text
 from codonbench.ranking.statistics import Mean, Median
 from codonbench.records.files import cache_folder, visible, write_atomically
 from codonbench.records.store import BadRecord, Store
@@ -356,7 +357,7 @@ def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
     for contrast in table.contrasts:
         row = (table.device, contrast.model, contrast.config_sha256, contrast.distribution)
         if mine & {(table.key, *row), (contrast.key, *row)}:
-            name = markdown.name_text(contrast.model, contrast.overrides, contrast.distribution)
+            name = name_text(contrast.model, contrast.overrides, contrast.distribution)
             say(
                 f"{visible(name)}: {control.headings[2]} {visible(contrast.control)}, over "
                 f"{len(contrast.seeds)} seeds: {markdown.ratio_text(contrast.ratio)}"
@@ -425,4 +426,4 @@ def _width(columns: Sequence[_Column], rows: Sequence[Row], *, whole_headings: b
 
 def _name(row: Row) -> str:
     """Return a row's label, without what a record could do to a terminal."""
-    return visible(markdown.label(row))
+    return visible(row.label)

@@ -326,6 +326,7 @@ class Column(Frozen):
     Attributes:
         metric: What it shows, over a row's seeds.
         title: Its heading.
+        short: The same where there is little room; the title where it is empty.
         statistic: ``censored_quantile``: null means never, and counts as longer than any.
             ``mean``: over the seeds that have a value.
         quantile: Which one, over seeds; 0.5 is the median.
@@ -339,6 +340,7 @@ class Column(Frozen):
 
     metric: MetricName
     title: str
+    short: str = ""
     statistic: Literal["censored_quantile", "mean"] = "censored_quantile"
     quantile: float = Field(default=0.5, gt=0, lt=1)
     counts: bool = False

@@ -14,15 +14,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from codonbench.contracts import Ceiling, Frozen, Metric, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.ranking.items import (
+    DRAWS,
     Runs,
     TableFigures,
     Tested,
     compare,
+    drawn_ranks,
+    draws,
     figures_file,
     gather_tested,
 )
@@ -63,6 +68,8 @@ class Table(Frozen):
         n_items: How many test items that rests on.
         shares_targets: As in `Task`.
         category: As in `Task`.
+        ranks: Of each row among all of them, by its id, in samples of seeds (and test items):
+            `codonbench.ranking.items.RowFigures.ranks`.
         verdict: Of the audit of its data, ``FAIL`` among others; empty where none is at hand.
         ceiling: The best that a model can do, where that is known.
     """
@@ -88,6 +95,7 @@ class Table(Frozen):
     n_items: int | None = Field(default=None, exclude_if=lambda n: n is None)
     shares_targets: bool = Field(default=True, exclude=True)
     category: str = Field(default="other", exclude=True)
+    ranks: dict[str, tuple[float, ...]] = Field(default_factory=dict, exclude=True)
     verdict: str = Field(default="", exclude_if=lambda verdict: not verdict)
     ceiling: Ceiling | None = Field(default=None, exclude_if=lambda ceiling: ceiling is None)
 
@@ -307,6 +315,7 @@ def _build_table(
         shares_targets=task.shares_targets,
         category=task.category,
         ceiling=ceiling,
+        ranks=_drawn_ranks(rows, figures, task.ranking),
     )
 
 
@@ -323,6 +332,27 @@ def _compared(rows: Sequence[_RowRuns], ranking: Ranking, tested: Tested) -> Tab
         for row, own in rows
     ]
     return compare(runs, ranking, tested)
+
+
+def _drawn_ranks(
+    rows: Sequence[_RowRuns], figures: TableFigures | None, ranking: Ranking
+) -> dict[str, tuple[float, ...]]:
+    """Return how rows stand in samples of seeds and test items; of seeds where there is no more."""
+    if figures is not None and all(own.ranks for own in figures.rows.values()):
+        return {name: own.ranks for name, own in figures.rows.items()}
+    return drawn_ranks({row.id: -_drawn_costs(records, ranking) for row, records in rows})
+
+
+def _drawn_costs(records: Sequence[RunRecord], ranking: Ranking) -> npt.NDArray[np.float64]:
+    """Return what a row is ranked by in samples of its seeds, lower is better; shape (DRAWS,)."""
+    costs = [cost for _, cost in sorted(_costs(records, ranking).items())]
+    if not costs:
+        return np.full(DRAWS, np.inf)
+    samples = np.stack([np.repeat(costs, n) for n in draws(len(costs), "seeds")[:DRAWS]])
+    if ranking.primary.statistic == "mean":
+        return np.asarray(samples.mean(axis=1))
+    at = ranking.primary.quantile
+    return np.asarray(np.quantile(samples, at, axis=1, method="inverted_cdf"))
 
 
 def _with_figures(rows: Iterable[Row], figures: TableFigures | None) -> tuple[Row, ...]:

@@ -31,8 +31,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from scipy.optimize import brentq
+from scipy.stats import rankdata
 from scipy.stats import t as student
 
 from codonbench.contracts import Frozen, Metric, Ranking, SplitMetric, Task
@@ -46,6 +47,9 @@ from codonbench.records.test_outputs import FOLDER, ItemOutputs, gather, toleran
 from codonbench.scoring.score import task_of
 
 RESAMPLES = 2_000
+
+DRAWS = 200
+"""How many of the samples say how rows would stand in others, for summaries over tasks."""
 
 FEWEST_SEEDS = 3
 """Seeds that two rows must share to be told apart: the variance of two says next to nothing."""
@@ -79,11 +83,14 @@ class RowFigures(Frozen):
         mean: Its primary metric, with the interval over both.
         gain: Over the best reference row; None for a reference row, and where there is none.
         tier: As in `Row`.
+        ranks: The row's place among all of the table in each of `DRAWS` samples, from 1, equal
+            ones sharing their mean.
     """
 
     mean: Mean
     gain: Gain | None = None
     tier: int | None = None
+    ranks: tuple[float, ...] = Field(default=(), exclude_if=lambda ranks: not ranks)
 
 
 class TableFigures(Frozen):
@@ -295,6 +302,8 @@ def _row_figures(
     found = tiers(p_by_item([scores[row.id] for row in contestants], sign))
     tier_of = dict(zip([row.id for row in contestants], found, strict=True))
     figures = {}
+    able = {row.id: scores[row.id] for row in rows if row.mean}
+    ranks = drawn_ranks({k: sign * _bootstrapped(own) for k, own in able.items() if own})
     for row in rows:
         own, floor = scores[row.id], None if best is None else scores[best.id]
         if own is None or row.mean is None:
@@ -303,9 +312,26 @@ def _row_figures(
         if best is not None and floor is not None and not row.reference:
             gained = gain(own, floor, best.model, sign)
         figures[row.id] = RowFigures(
-            mean=mean_over_both(row.mean, own), gain=gained, tier=tier_of.get(row.id)
+            mean=mean_over_both(row.mean, own),
+            gain=gained,
+            tier=tier_of.get(row.id),
+            ranks=ranks[row.id],
         )
     return figures
+
+
+def drawn_ranks(merits: Mapping[str, _Floats]) -> dict[str, tuple[float, ...]]:
+    """Return the place of each row in each of `DRAWS` samples.
+
+    Args:
+        merits: By row, in each sample, (DRAWS or more,); higher is better, NaN the worst.
+    """
+    if not merits:
+        return {}
+    costs = -np.stack([merit[:DRAWS] for merit in merits.values()])
+    costs = np.array([[_digits(cost) for cost in row] for row in np.nan_to_num(costs, nan=np.inf)])
+    places = rankdata(costs, axis=0)
+    return {name: tuple(map(float, row)) for name, row in zip(merits, places, strict=True)}
 
 
 def score_row(outputs: Mapping[int, ItemOutputs], metric: SplitMetric, name: str) -> Scores | None:

@@ -65,6 +65,14 @@ class Contrast(Frozen):
     faster: bool
 
 
+def name_text(model: str, overrides: Mapping[str, object], distribution: str) -> str:
+    """Return a model's name, where it departs from that, and who supplies it."""
+    extras = [f"{field}={value}" for field, value in sorted(overrides.items())]
+    if distribution != "codonbench":
+        extras.append(f"by {distribution or 'nobody installed'}")
+    return f"{model} ({'; '.join(extras)})" if extras else model
+
+
 def controlled_key(record: RunRecord, ranking: Ranking) -> str | None:
     """Return the comparability key of what a record is a control of; None where it is none."""
     options = dict(record.run_spec.task_options)
@@ -178,6 +186,11 @@ class Row(Frozen):
     seconds: float | None
     notes: tuple[str, ...]
     doubted: bool = Field(default=False, exclude_if=lambda doubted: not doubted)
+
+    @property
+    def label(self) -> str:
+        """``mymodel (hidden=128; by mylab)``: name, departures from it, and supplier."""
+        return name_text(self.model, self.overrides, self.distribution)
 
     @property
     def id(self) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
 from functools import cache, partial
 
 import jinja2
@@ -14,7 +15,7 @@ from codonbench.contracts import Column, Ranking
 from codonbench.errors import StoreError
 from codonbench.ranking.board import Board, Row, Table
 from codonbench.ranking.items import Gain
-from codonbench.ranking.rows import Contrast
+from codonbench.ranking.rows import Contrast, name_text
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.ranking.tiers import FEWEST_SEEDS, LEVEL
 from codonbench.records.files import visible
@@ -53,23 +54,23 @@ def render_table(table: Table) -> str:
     """Return one table with its heading."""
     ranking = table.ranking
     everyone = (*table.rows, *table.references)
-    devices = sorted({device for row in everyone for device in row.devices})
+    devices = Counter(", ".join(row.devices) for row in everyone)
+    usual = min(devices, key=lambda names: (-devices[names], names), default="")
     chosen = dict(sorted(table.options_set.items()))
     means = all(column.statistic == "mean" for column in ranking.columns)
-    seeds, remarks = _remarks(everyone, len(devices) == 1)
+    seeds, remarks = _remarks(everyone, usual)
     text = _template("scores.md.j2" if means else "table.md.j2").render(
         table=table,
         ranking=ranking,
         options=", ".join(f"{k} {v}" for k, v in chosen.items()),
         ending=_ending(table),
-        devices=devices,
+        device=usual,
         one_device=len(devices) == 1,
-        grid=partial(_grid, table=table, one_device=len(devices) == 1),
-        scores=_scores(everyone, table) if means else "",
+        grid=_grid(everyone, table) if everyone else "",
         seeds=seeds,
         remarks=remarks,
         over=next((row.gain.over for row in table.rows if row.gain is not None), ""),
-        means=any(column.statistic == "mean" for column in ranking.columns),
+        several_controls=len({contrast.control for contrast in table.contrasts}) > 1,
         contrasts=sorted(table.contrasts, key=_by_ratio),
         name_text=name_text,
         median_text=median_text,
@@ -80,7 +81,7 @@ def render_table(table: Table) -> str:
         untested=NONE,
     )
     text = re.sub(r"\n{3,}", "\n\n", text).strip()
-    return "\n".join(map(_wrapped, text.splitlines())) if means else text
+    return "\n".join(map(_wrapped, text.splitlines()))
 
 
 def _wrapped(line: str) -> str:
@@ -119,7 +120,7 @@ def markdown_template(package: str, name: str, **filters: Callable[..., object])
 def _aligned(text: str, words: Container[int]) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
     headings, *body = [[cell.strip() for cell in line.split("|")] for line in lines]
-    return pipe_table(headings, body, words) + "\n"
+    return _tightened(pipe_table(headings, body, words)) + "\n"
 
 
 def _ending(table: Table) -> str:
@@ -139,64 +140,66 @@ _Cells = tuple[str, Callable[[Row], str]]
 """A column's heading, and its text for a row."""
 
 
-def _grid(rows: tuple[Row, ...], table: Table, one_device: bool) -> str:
-    """Return rows as a grid; where all ran on one device, with their times instead of its name."""
-    columns = _columns(table, one_device)
-    body = [[cell(row) for _, cell in columns] for row in rows]
-    return _pipe_table([heading for heading, _ in columns], body)
+_LONGEST_LABEL, _MOST_OTHERS, WIDEST = 25, 3, 120
 
 
-def _columns(table: Table, one_device: bool) -> list[_Cells]:
-    """Return the columns that every table has, and between them those that its task declares."""
-    own = [cells for column in table.ranking.columns for cells in _own(column, table)]
-    success: list[_Cells] = [("success", partial(success_text, ranking=table.ranking))]
-    last: _Cells = (
-        ("s a run", lambda row: "" if row.seconds is None else f"{row.seconds:.1f}")
-        if one_device
-        else ("device", lambda row: plain(", ".join(row.devices)))
-    )
-    return [
-        ("#", rank_text),
-        ("tier", lambda row: "" if row.role == "reference" else str(row.tier or NONE)),
-        ("model", lambda row: plain(label(row))),
-        *(success if table.ranking.success is not None else []),
-        *own,
-        ("parameters", lambda row: f"{row.parameters:,}"),
-        ("seeds", lambda row: str(len(row.seeds))),
-        last,
-        ("notes", lambda row: plain("; ".join(row.notes), _LONGEST_NOTES)),
-    ]
+def _grid(rows: Sequence[Row], table: Table) -> str:
+    """Return rows as a grid of at most eight columns, in lines of `WIDEST` where that can be.
+
+    Where they would be longer, the intervals of success go, then the seconds, then what stands
+    behind the primary column, from the last on; the page and leaderboard.json have them.
+    """
+    primary = plain(table.ranking.primary.title)
+    columns = _columns(rows, table, interval=True, n_others=_MOST_OTHERS)
+    for n_others in range(_MOST_OTHERS, -1, -1):
+        headings = [heading for heading, _ in columns]
+        body = [[cell(row) for _, cell in columns] for row in rows]
+        if (known := table.ceiling) is not None:
+            ceiling = Mean(value=known.value, low=known.low, high=known.high, n=1)
+            said = {"model": "ceiling", primary: _score_text(ceiling, table.ranking.primary)}
+            body.append([said.get(heading, "") for heading in headings])
+        grid = _tightened(pipe_table(headings, body, {2}))
+        if max(map(len, grid.splitlines())) <= WIDEST:
+            break
+        columns = _columns(rows, table, interval=False, n_others=n_others)[:-1]
+    return grid
 
 
-_LONGEST_LABEL, _MOST_OTHERS = 20, 2
-
-
-def _scores(rows: Sequence[Row], table: Table) -> str:
-    """Return rows ranked by a mean as a grid of at most eight columns, reference rows last."""
+def _columns(rows: Sequence[Row], table: Table, *, interval: bool, n_others: int) -> list[_Cells]:
+    """Return the columns; last, if anything, the seconds."""
     ranking = table.ranking
-    primary = ranking.primary
+    primary, success = ranking.primary, partial(_success, table=table, interval=interval)
     brief = [ranking.column(name) for name in ranking.brief] or ranking.columns
-    others = [column for column in brief if column != primary][:_MOST_OTHERS]
+    others = [column for column in brief if column != primary][:n_others]
 
     def behind(row: Row) -> str:
         return ", ".join(_value(row, column) for column in others)
 
-    columns: list[_Cells] = [
+    gained = any(row.gain is not None for row in rows)
+    return [
         ("#", lambda row: "" if row.role == "reference" else rank_text(row)),
         ("tier", lambda row: "" if row.role == "reference" else str(row.tier or NONE)),
         ("model", _short_label),
-        (plain(primary.title), lambda row: _score_text(row.figure(primary.metric), primary)),
-        ("gain", lambda row: _gain_text(row.gain, primary)),
-        *([(plain(", ".join(c.title for c in others)), behind)] if others else []),
+        *([("success", success)] if ranking.success else []),
+        (plain(primary.title), lambda row: _primary_text(row, table)),
+        *([("gain", lambda row: _gain_text(row.gain, primary))] if gained else []),
+        *([(plain(", ".join(c.short or c.title for c in others)), behind)] if others else []),
         ("parameters", lambda row: f"{row.parameters:,}"),
         ("s a run", lambda row: NONE if row.seconds is None else f"{row.seconds:.1f}"),
     ]
-    headings = [heading for heading, _ in columns]
-    body = [[cell(row) for _, cell in columns] for row in rows]
-    if (known := table.ceiling) is not None:
-        ceiling = Mean(value=known.value, low=known.low, high=known.high, n=1)
-        body.append(["", "", "ceiling", _score_text(ceiling, primary), *[""] * (len(headings) - 4)])
-    return _tightened(pipe_table(headings, body, {2}))
+
+
+def _success(row: Row, table: Table, interval: bool) -> str:
+    text = success_text(row, table.ranking)
+    return text if interval else text.split()[0]
+
+
+def _primary_text(row: Row, table: Table) -> str:
+    column = table.ranking.primary
+    figure = row.figure(column.metric)
+    if column.statistic == "mean":
+        return _score_text(figure, column)
+    return figure_text(figure, column, table.budget_pairs)
 
 
 def _tightened(grid: str) -> str:
@@ -212,13 +215,18 @@ def _tightened(grid: str) -> str:
 
 def _short_label(row: Row) -> str:
     """Return a row's label; of one that is too long its name, and a remark says the rest."""
-    whole = label(row)
+    whole = row.label
     return plain(whole if len(whole) <= _LONGEST_LABEL else visible(row.model, _LONGEST_LABEL))
 
 
 def _value(row: Row, column: Column) -> str:
+    """Return a figure without its interval."""
     figure = row.figure(column.metric)
-    return NONE if figure is None or figure.value is None else f"{figure.value:z,.{column.digits}f}"
+    if figure is not None:
+        figure = figure.model_copy(update={"low": figure.value, "high": figure.value})
+    if isinstance(figure, Mean):
+        return f"{figure.value:z,.{column.digits}f}"
+    return median_text(figure, None)
 
 
 def _score_text(figure: Median | Mean | None, column: Column) -> str:
@@ -237,44 +245,25 @@ def _gain_text(gain: Gain | None, column: Column) -> str:
     return f"{gain.value:+z,.{column.digits}f} [{low}, {high}]"
 
 
-def _remarks(rows: Sequence[Row], one_device: bool) -> tuple[str, list[tuple[str, str]]]:
+def _remarks(rows: Sequence[Row], usual: str) -> tuple[str, list[tuple[str, str]]]:
     """Return how many seeds rows have, and what else is to be said of some of them."""
     numbers = {len(row.seeds) for row in rows}
     most = max(numbers, default=0)
-    seeds = (
-        f"{most} seed{'' if most == 1 else 's'}{' each' if len(numbers) == 1 < len(rows) else ''}"
-    )
+    seeds = f"{_seeds(most)}{' each' if len(numbers) == 1 < len(rows) else ''}"
     if len(numbers) > 1:
         seeds = f"{min(numbers)} to {most} seeds"
     remarks = []
     for row in rows:
-        words = [f"{len(row.seeds)} seeds"] if len(numbers) > 1 and len(row.seeds) < most else []
-        words += [] if one_device else [f"on {', '.join(row.devices)}"]
+        words = [_seeds(len(row.seeds))] if len(numbers) > 1 and len(row.seeds) < most else []
+        words += [] if ", ".join(row.devices) == usual else [f"on {', '.join(row.devices)}"]
         words += [note for note in row.notes if not (words and note.startswith("fewer than"))]
-        if words or len(label(row)) > _LONGEST_LABEL:
-            remarks.append((label(row), "; ".join(words) or "as named"))
+        if words or len(row.label) > _LONGEST_LABEL:
+            remarks.append((row.label, "; ".join(words) or "as named"))
     return seeds, remarks
 
 
-def _own(column: Column, table: Table) -> list[_Cells]:
-    """Return a declared column, and the restricted mean of its metric where one is to be shown."""
-
-    def cell(row: Row) -> str:
-        return figure_text(row.figure(column.metric), column, table.budget_pairs)
-
-    shown: list[_Cells] = [(plain(column.title), cell)]
-    if column.metric == table.ranking.restricted_mean:
-        shown.append(("restricted mean", lambda row: mean_text(row.restricted_mean)))
-    return shown
-
-
-def _pipe_table(headings: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Return cells, all of them text, as a Markdown table: names and words left, numbers right."""
-    words = {0, len(headings) - 1} | {
-        i for i, heading in enumerate(headings) if heading in ("model", "control", "device")
-    }
-    words -= {i for i in words if headings[i] == "#"}
-    return pipe_table(headings, body, words)
+def _seeds(n: int) -> str:
+    return f"{n} seed{'' if n == 1 else 's'}"
 
 
 def pipe_table(
@@ -302,19 +291,6 @@ def figure_text(figure: Median | Mean | None, column: Column, budget: int | None
         texts = [f"{v:z,.{column.digits}f}" for v in (figure.value, figure.low, figure.high)]
         return _with_interval(texts, figure.n)
     return median_text(figure, None if column.scale == "other" else budget)
-
-
-def label(row: Row) -> str:
-    """Return ``mymodel (hidden=128; by mylab)``: name, departures from it, and supplier."""
-    return name_text(row.model, row.overrides, row.distribution)
-
-
-def name_text(model: str, overrides: Mapping[str, object], distribution: str) -> str:
-    """Return a model's name, where it departs from that, and who supplies it."""
-    extras = [f"{field}={value}" for field, value in sorted(overrides.items())]
-    if distribution != "codonbench":
-        extras.append(f"by {distribution or 'nobody installed'}")
-    return f"{model} ({'; '.join(extras)})" if extras else model
 
 
 def ratio_text(ratio: Median | None) -> str:

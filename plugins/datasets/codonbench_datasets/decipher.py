@@ -277,7 +277,7 @@ SHUFFLED = Control(
     metric="pairs_consumed",  # not the excess: it is 0 in half of the good rows, and has no ratio
     flagged_below=FASTER_BELOW,
     flag="faster on the real code than on shuffled ones: structured input or prior knowledge",
-    headings=("pairs, real code", "pairs, control", "real / control", "faster on the real code"),
+    headings=("pairs, real code", "pairs, control", "real / control", "faster"),
     explanation="The same pairs under codes shuffled for each seed, beside the real code. The "
     "ratio is the median over the seeds of both, and 0 where only the real code was deciphered; "
     f"a row is faster on the real code where the whole interval lies below {FASTER_BELOW}:",
@@ -298,13 +298,15 @@ RANKING = Ranking(
             scale="difference",
             quantile=0.75,
         ),
-        Column(metric="pairs_consumed", title="pairs consumed", scale="position"),
+        Column(metric="pairs_consumed", title="pairs consumed", short="pairs", scale="position"),
         Column(metric="sustained_pairs", title="sustained", scale="position", window=WINDOW_PAIRS),
         Column(metric="confident_pairs", title="confident 0.9", scale="position"),
-        Column(metric="rare_stop_ambiguity", title="rare-stop ambiguity", counts=True),
-        Column(metric="decipher_epoch", title="decipher epoch"),
+        Column(
+            metric="rare_stop_ambiguity", title="rare-stop ambiguity", short="stops", counts=True
+        ),
+        Column(metric="decipher_epoch", title="decipher epoch", short="epoch"),
     ),
-    brief=("excess_pairs", "pairs_consumed", "confident_pairs"),
+    brief=("excess_pairs", "pairs_consumed", "decipher_epoch", "rare_stop_ambiguity"),
     success="sustained_pairs",
     restricted_mean="pairs_consumed",
     endings={"confident": "stop once sustained and confident at 0.9, at the latest"},

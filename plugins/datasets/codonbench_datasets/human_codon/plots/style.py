@@ -21,8 +21,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from codonbench.contracts import Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.trajectory import FloatArray, IntArray
+from codonbench.ranking.rows import name_text
 from codonbench.records.files import visible
-from codonbench.report.markdown import name_text
 from codonbench_datasets.human_codon.asked import asked
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"

@@ -16,7 +16,8 @@ from typing import get_args
 import jinja2
 
 from codonbench.errors import StoreError
-from codonbench.report.markdown import NONE, markdown_template, name_text
+from codonbench.ranking.rows import name_text
+from codonbench.report.markdown import NONE, markdown_template
 from codonbench_datasets.human_codon.reproduction.agreement import (
     MOST_LUCK,
     TOO_EARLY,
