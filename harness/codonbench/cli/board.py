@@ -301,11 +301,8 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
         grid.add_row(*(Text(cell(row)) for _, cell in columns), style="bold" if key in mine else "")
         if key in mine and row.notes:
             notes.append(f"{_name(row)}: {'; '.join(map(visible, row.notes))}")
-    simulated = " (simulated)" if table.simulated else ""
-    control = f", control {table.control}" if table.control else ""
-    where = f"{table.task} on {table.data}{simulated}{control}, {table.device}"
     statistic = "mean" if table.ranking.primary.statistic == "mean" else "median"
-    console.print(f"\n{visible(where)}; {statistic}s over seeds")
+    console.print(f"\n{visible(table.title)}; {statistic}s over seeds")
     console.print(grid)
     for note in notes:
         say(note, console=console)

@@ -106,6 +106,14 @@ class Table(Frozen):
         return "" if control is None else str(self.task_options.get(control.option) or "")
 
     @property
+    def title(self) -> str:
+        """``gue-tf-0 on gue-tf-0, cpu``: what tells it from most others."""
+        simulated = " (simulated)" if self.simulated else ""
+        control = f", control {self.control}" if self.control else ""
+        whole = ", whole budget" if self.stop == "budget" and self.ranking.budget_divides else ""
+        return f"{self.task} on {self.data}{simulated}{control}{whole}, {self.device}"
+
+    @property
     def options_set(self) -> dict[str, object]:
         """The task's options that say something, which null and nothing do not."""
         return {k: v for k, v in self.task_options.items() if v not in (None, "", [], ())}

@@ -18,13 +18,13 @@ Res. 7 (2006) 1-30.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata, studentized_range
 
-from codonbench.contracts import Frozen
+from codonbench.contracts import Ceiling, Frozen
 from codonbench.ranking.board import Board, Row, Table, merit
 from codonbench.ranking.items import DRAWS, Gain
 from codonbench.ranking.statistics import CONFIDENCE, Mean, Median
@@ -72,6 +72,9 @@ class TaskLine(Frozen):
         key: The table's.
         metric: Heading of the primary metric.
         digits: Shown behind its point.
+        title: The table's.
+        floor: The label of the best reference row; None where gains are over nothing.
+        ceiling: As in `Table`.
         n_tables: How many tables the task has on this kind of device; this is the first.
         cells: By model's label, in the table's order, reference rows last.
     """
@@ -83,6 +86,9 @@ class TaskLine(Frozen):
     key: str
     metric: str
     digits: int
+    title: str
+    floor: str | None
+    ceiling: Ceiling | None
     n_tables: int
     cells: dict[str, Cell]
 
@@ -157,9 +163,12 @@ class Overview(Frozen):
     summaries: tuple[Summary, ...]
 
     @property
-    def categories(self) -> tuple[str, ...]:
-        """Of the tasks, in order."""
-        return tuple(dict.fromkeys(line.category for line in self.lines))
+    def categories(self) -> dict[str, list[TaskLine]]:
+        """The tasks of each category, in order."""
+        found: dict[str, list[TaskLine]] = {}
+        for line in self.lines:
+            found.setdefault(line.category, []).append(line)
+        return found
 
 
 def build_overview(board: Board) -> Overview:
@@ -199,6 +208,9 @@ def _line(table: Table, n_tables: int) -> TaskLine:
         key=table.key,
         metric=primary.title,
         digits=primary.digits,
+        title=table.title,
+        floor=next((row.gain.over for row in table.rows if row.gain), None),
+        ceiling=table.ceiling,
         n_tables=n_tables,
         cells={name: _cell(row, table) for name, row in _by_label(table).items()},
     )
@@ -345,11 +357,3 @@ def _tiers(mean_ranks: Sequence[float] | _Floats, difference: float) -> list[int
         else:
             tiers.append(tiers[-1])
     return tiers
-
-
-def by_category(overview: Overview) -> Mapping[str, Sequence[TaskLine]]:
-    """Return the tasks of each category, in order."""
-    return {
-        name: [line for line in overview.lines if line.category == name]
-        for name in overview.categories
-    }

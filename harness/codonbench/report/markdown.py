@@ -15,6 +15,7 @@ from codonbench.contracts import Column, Ranking
 from codonbench.errors import StoreError
 from codonbench.ranking.board import Board, Row, Table
 from codonbench.ranking.items import Gain
+from codonbench.ranking.overview import Overview, Share, Summary, TaskLine, build_overview
 from codonbench.ranking.rows import Contrast, name_text
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.ranking.tiers import FEWEST_SEEDS, LEVEL
@@ -43,11 +44,68 @@ class PrintedBoard(Board):
 
 def render_board(board: Board) -> str:
     """Return the board as Markdown, without markers."""
-    parts = [render_table(table) for table in board.tables] or ["No results yet."]
+    overview = build_overview(board)
+    parts = [render_overview(overview)] if len(overview.lines) > 1 else []
+    parts += [render_table(table) for table in board.tables] or ["No results yet."]
     if board.excluded:
         lines = [f"- {plain(e.name)}: {plain(e.reason)}" for e in board.excluded]
         parts.append("### Not counted\n\n" + "\n".join(lines))
     return "\n\n".join(parts)
+
+
+def render_overview(overview: Overview) -> str:
+    """Return a line a task, by category, and how models stand over the tasks of each."""
+
+    def name(label: str | None) -> str:
+        return NONE if label is None else plain(label, _LONGEST_LABEL)
+
+    def score_text(line: TaskLine) -> str:
+        column = Column(metric="score", title=line.metric, digits=line.digits)
+        figure = None if line.best is None else line.cells[line.best].figure
+        return f"{line.metric} {_point_text(figure, column)}" if figure else NONE
+
+    def gain_text(line: TaskLine) -> str:
+        cell = None if line.best is None else line.cells[line.best]
+        if cell is None or cell.gain is None:
+            return NONE
+        column = Column(metric="score", title=line.metric, digits=line.digits)
+        return _gain_text(cell.gain, column)
+
+    def ceiling_text(line: TaskLine) -> str:
+        return NONE if line.ceiling is None else f"{line.ceiling.value:.{line.digits}f}"
+
+    def share(own: Share, digits: int) -> str:
+        return f"{own.value:.{digits}f} [{own.low:.{digits}f}, {own.high:.{digits}f}]"
+
+    def standings(summary: Summary) -> str:
+        template = _template("standings.md.j2")
+        return template.render(
+            summary=summary, name=name, share=share, dash=NONE, longest=_LONGEST_NOTES
+        )
+
+    text = _template("overview.md.j2").render(
+        categories=overview.categories,
+        summaries=overview.summaries,
+        lines=overview.lines,
+        name=name,
+        score_text=score_text,
+        gain_text=gain_text,
+        ceiling_text=ceiling_text,
+        standings=standings,
+        anchor=_anchor,
+        dash=NONE,
+    )
+    return _laid_out(text)
+
+
+def _anchor(heading: str) -> str:
+    """Return the address within a page that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _laid_out(text: str) -> str:
+    text = re.sub(r"\n{3,}", "\n\n", text).strip()
+    return "\n".join(map(_wrapped, text.splitlines()))
 
 
 def render_table(table: Table) -> str:
@@ -80,17 +138,21 @@ def render_table(table: Table) -> str:
         longest_notes=_LONGEST_NOTES,
         untested=NONE,
     )
-    text = re.sub(r"\n{3,}", "\n\n", text).strip()
-    return "\n".join(map(_wrapped, text.splitlines()))
+    return _laid_out(text)
 
 
 def _wrapped(line: str) -> str:
-    """Return a line of prose as several; a heading and a line of a table stay as they are."""
-    if line.startswith(("#", "|")):
+    """Return a line of prose as several; a heading, a table's line and an address stay."""
+    if line.startswith(("#", "|", "[")):
         return line
-    return textwrap.fill(
-        line, 110, subsequent_indent="  " if line.startswith("- ") else "", break_on_hyphens=False
-    )
+    indent = "  " if line.startswith("- ") else ""
+    lines: list[str] = []
+    for part in textwrap.wrap(line, 110, subsequent_indent=indent, break_on_hyphens=False):
+        if lines and _BLOCK.match(part.lstrip()):  # would begin a list or a heading there
+            lines[-1] += " " + part.lstrip()
+        else:
+            lines.append(part)
+    return "\n".join(lines)
 
 
 @cache
@@ -150,7 +212,8 @@ def _grid(rows: Sequence[Row], table: Table) -> str:
     behind the primary column, from the last on; the page and leaderboard.json have them.
     """
     primary = plain(table.ranking.primary.title)
-    columns = _columns(rows, table, interval=True, n_others=_MOST_OTHERS)
+    timed = len({row.devices for row in rows}) == 1
+    columns = _columns(rows, table, interval=True, n_others=_MOST_OTHERS, timed=timed)
     for n_others in range(_MOST_OTHERS, -1, -1):
         headings = [heading for heading, _ in columns]
         body = [[cell(row) for _, cell in columns] for row in rows]
@@ -161,31 +224,38 @@ def _grid(rows: Sequence[Row], table: Table) -> str:
         grid = _tightened(pipe_table(headings, body, {2}))
         if max(map(len, grid.splitlines())) <= WIDEST:
             break
-        columns = _columns(rows, table, interval=False, n_others=n_others)[:-1]
+        columns = _columns(rows, table, interval=False, n_others=n_others, timed=False)
     return grid
 
 
-def _columns(rows: Sequence[Row], table: Table, *, interval: bool, n_others: int) -> list[_Cells]:
-    """Return the columns; last, if anything, the seconds."""
+def _columns(
+    rows: Sequence[Row], table: Table, *, interval: bool, n_others: int, timed: bool
+) -> list[_Cells]:
+    """Return the columns."""
     ranking = table.ranking
     primary, success = ranking.primary, partial(_success, table=table, interval=interval)
     brief = [ranking.column(name) for name in ranking.brief] or ranking.columns
     others = [column for column in brief if column != primary][:n_others]
 
-    def behind(row: Row) -> str:
-        return ", ".join(_value(row, column) for column in others)
+    def gained(row: Row) -> str:
+        return _gain_text(row.gain, primary)
 
-    gained = any(row.gain is not None for row in rows)
+    def seconds(row: Row) -> str:
+        return NONE if row.seconds is None else f"{row.seconds:.1f}"
+
+    def behind(row: Row) -> str:
+        return ", ".join(_point_text(row.figure(c.metric), c) for c in others)
+
     return [
         ("#", lambda row: "" if row.role == "reference" else rank_text(row)),
         ("tier", lambda row: "" if row.role == "reference" else str(row.tier or NONE)),
         ("model", _short_label),
         *([("success", success)] if ranking.success else []),
         (plain(primary.title), lambda row: _primary_text(row, table)),
-        *([("gain", lambda row: _gain_text(row.gain, primary))] if gained else []),
+        *([("gain", gained)] if primary.statistic == "mean" else []),
         *([(plain(", ".join(c.short or c.title for c in others)), behind)] if others else []),
         ("parameters", lambda row: f"{row.parameters:,}"),
-        ("s a run", lambda row: NONE if row.seconds is None else f"{row.seconds:.1f}"),
+        *([("s a run", seconds)] if timed else []),
     ]
 
 
@@ -219,9 +289,8 @@ def _short_label(row: Row) -> str:
     return plain(whole if len(whole) <= _LONGEST_LABEL else visible(row.model, _LONGEST_LABEL))
 
 
-def _value(row: Row, column: Column) -> str:
+def _point_text(figure: Median | Mean | None, column: Column) -> str:
     """Return a figure without its interval."""
-    figure = row.figure(column.metric)
     if figure is not None:
         figure = figure.model_copy(update={"low": figure.value, "high": figure.value})
     if isinstance(figure, Mean):
