@@ -120,12 +120,13 @@ class Convolution(nn.Module):
         super().__init__()
         self.filters = Filters(n_in, layer.filters, layer.width)
         self.norm = BatchNorm(layer.filters) if norm else nn.Identity()
+        self.active = nn.ReLU()  # a module of its own, as DeepLIFT needs it
         self.pool = nn.MaxPool1d(layer.pool, ceil_mode=True)
         self.dropout = nn.Dropout(layer.dropout)
 
     def forward(self, places: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (B, filters, ceil(L / pool)), and which of their places are an item's."""
-        active = torch.relu(self.norm(self.filters(places))) * inside
+        active = self.active(self.norm(self.filters(places))) * inside
         return self.dropout(self.pool(active)), self.pool(inside)
 
 
