@@ -52,7 +52,7 @@ def test_what_is_unknown_is_told_before_any_data_is_read(toys):
         toys.job(task="dipeptides")
     with pytest.raises(ConfigError, match="model 'mlp-64': no field 'hiden'"):
         toys.job(overrides={"hiden": "1"})
-    with pytest.raises(ConfigError, match="task 'dipeptide': no field 'speed'; it has none"):
+    with pytest.raises(ConfigError, match="task 'dipeptide': no field 'speed'; it has control"):
         toys.job(task_overrides={"speed": "1"})
 
 

@@ -51,6 +51,11 @@ class RunRequest(Frozen):
         default_factory=dict,
         description="Set an option of the task; its own name does, too: --NAME VALUE.",
     )
+    control: str | None = Field(
+        default=None,
+        description="Take something away that a score should rest on: labels, composition, "
+        "untrained, strand, or a control of the task's own.",
+    )
     epochs: int | None = Field(default=None, ge=1, le=100_000, description="Budget in epochs.")
     pairs: int | None = Field(
         default=None, ge=1, le=MOST_PAIRS, description="Budget in training pairs."
@@ -106,6 +111,12 @@ class RunRequest(Frozen):
         if len(given) > 1:
             raise ValueError(f"give the budget in {' or in '.join(given)}, not both")
         return self
+
+    @property
+    def options_of_task(self) -> dict[str, str]:
+        """The options of the task, as text; the control is one of them."""
+        control = {} if self.control is None else {"control": self.control}
+        return {**self.task_overrides, **control}
 
     @property
     def by_the_clock(self) -> bool:
@@ -218,6 +229,11 @@ class RunSpec(Frozen):
     def is_own_table(self) -> bool:
         """Whether the task is made of a table of one's own, as its options say."""
         return self.task_options.get("made_of") == "table"
+
+    @property
+    def control(self) -> str:
+        """The control that it is made under; empty for none."""
+        return str(self.task_options.get("control") or "")
 
     @property
     def run_id(self) -> str:

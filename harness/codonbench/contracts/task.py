@@ -350,10 +350,10 @@ class Column(Frozen):
 
 
 class Control(Frozen):
-    """A task option under which the same seeds are run again, to be held against those without it.
+    """A control by which positions in the stream are compared, seed by seed.
 
     Attributes:
-        option: The task's option; a run without it leaves it out or has it null.
+        name: The control's, one of `Task.controls`.
         metric: What is compared, as a ratio: a position in the stream, where null is never.
         flagged_below: A row is flagged where the whole interval of its ratio lies below.
         flag: What a flagged row's notes say.
@@ -361,7 +361,7 @@ class Control(Frozen):
         explanation: Stands above the table of ratios.
     """
 
-    option: str
+    name: Name
     metric: MetricName
     flagged_below: float = Field(gt=0)
     flag: str
@@ -396,7 +396,7 @@ class Ranking(Frozen):
             must where training itself is measured. Where the budget is a model's own choice, such
             as its learning rate, they stand in another row of the same table.
         endings: What a table says of what ended its runs, by the stop rule of their specs.
-        control: The control that rows may be held against, if the task has one.
+        control: The control under which positions are compared, if the task has one.
         fixed: Metrics that data and seed alone fix: the same for every model, on every machine.
     """
 
@@ -490,7 +490,18 @@ class Ceiling(Frozen):
 
 
 class TaskOptions(Frozen):
-    """Base of a task's options, set with ``--task-set field=value``."""
+    """Base of a task's options, set with ``--task-set field=value``.
+
+    Attributes:
+        control: The control that a run is made under, ``--control NAME``; None, and left out of
+            what is written, for none.
+    """
+
+    control: str | None = Field(
+        default=None,
+        exclude_if=lambda control: control is None,
+        description="take something away that a score should rest on: one of the task's controls",
+    )
 
 
 class Task(ABC):
@@ -505,6 +516,8 @@ class Task(ABC):
         default: True for the task that is meant where none is named; one may be.
         Options: The options a user may set.
         strand: Whether a sequence and its reverse complement have the same answer.
+        controls: Those that only this task has, by name, with what is done under each; beside
+            those of its protocol.
         shares_targets: Whether what is right for its test items, without the items, may be
             published with results; else its table is only rebuilt where the data lie.
         default_data: What ``--data`` means when it is not given.
@@ -522,6 +535,7 @@ class Task(ABC):
     default: ClassVar[bool] = False
     Options: ClassVar[type[TaskOptions]] = TaskOptions
     strand: ClassVar[Strand] = "given"
+    controls: ClassVar[Mapping[str, str]] = {}
     shares_targets: ClassVar[bool] = True
     default_data: ClassVar[str]
     data_names: ClassVar[Mapping[str, str]] = {}

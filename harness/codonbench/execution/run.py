@@ -61,6 +61,7 @@ from codonbench.plugins.beside import READERS
 from codonbench.plugins.entries import ModelEntry, TaskEntry
 from codonbench.plugins.failures import place
 from codonbench.plugins.registry import Registry
+from codonbench.protocols.controls import UNTRAINED, controlled
 from codonbench.protocols.referee import (
     Primary,
     Protocol,
@@ -136,6 +137,9 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     device = choose_device(request.device)
     task, options, dataset = task_and_data(request, registry, cache)
     dataset, protocol = _under_protocol(request, registry, dataset)
+    if options.control is not None:
+        dataset = controlled(dataset, task, options.control, protocol.controls, request.salt)
+        _check_control(entry, options.control, task)
     _check_class_weights(request.model, config, dataset.spec, protocol)
     at_once = issubclass(entry.cls, Estimator)
     if at_once and not protocol.tells_targets:
@@ -195,6 +199,21 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     primary = _primary(task, dataset.spec, registry)
     plain = "" if protocol.trains else "nothing is trained"
     return Job(entry, config, overrides, task, dataset, protocol, run_specs, primary, plain)
+
+
+def _check_control(entry: ModelEntry, control: str, task: Task) -> None:
+    """Raise ConfigError where a model cannot be run under a control of the protocol's."""
+    if control in task.controls:
+        return
+    if issubclass(entry.cls, Reference):
+        raise ConfigError(
+            f"model {entry.name!r} is computed, not trained; leave out --control {control}"
+        )
+    if control == UNTRAINED and issubclass(entry.cls, Estimator):
+        raise ConfigError(
+            f"model {entry.name!r} is fitted in one go and has no untrained state; leave out "
+            f"--control {control}"
+        )
 
 
 def _primary(task: Task, spec: TaskSpec, registry: Registry) -> Primary | None:
@@ -260,11 +279,11 @@ def task_and_data(
     """Return the task that is asked for, its options and its data."""
     if (described := _table(request, registry)) is not None:
         return open_table(
-            request.data, described, request.task_overrides, registry.metrics_of, registry.tasks
+            request.data, described, request.options_of_task, registry.metrics_of, registry.tasks
         )
     chosen = registry.task(request.task)
     task = chosen.task
-    options = configure(task.Options, {}, request.task_overrides, f"task {task.name!r}")
+    options = configure(task.Options, {}, request.options_of_task, f"task {task.name!r}")
     data = task.default_data if request.data is None else request.data
     try:
         return task, options, _load(chosen, data, options, cache, request.offline)

@@ -33,6 +33,7 @@ from codonbench.contracts import (
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.data.stream import BatchClock, Relabelling, Stream, hidden_generator, relabelling
 from codonbench.errors import OutOfTurnError
+from codonbench.protocols.controls import LABELS, permuted_targets
 
 if TYPE_CHECKING:  # it locks files, which who lists protocols need not
     from codonbench.records.unfinished import Checkpoints, Progress
@@ -96,6 +97,9 @@ class RunSetup:
         salt, seed = run_spec.salt, run_spec.seed
         self.dataset = dataset = dataset.for_run(hidden_generator(salt, seed, "control"))
         self.stream = Stream(dataset, seed)
+        if run_spec.control == LABELS:
+            chance = hidden_generator(salt, seed, LABELS)
+            self.dataset = dataset = permuted_targets(dataset, self.stream.split, chance)
         self._batch_size = batch_size
         self.at_once = batch_size is None
         self.labels: Relabelling | None = None
@@ -226,6 +230,7 @@ class Protocol(ABC):
         trains: False where a model is asked as it is built: the budget is then 0 pairs.
         timed: Whether a budget may also be in seconds. The evaluation after `out_of_time` may fall
             at the end of any batch.
+        controls: What runs may be held against, of those in `codonbench.protocols.controls`.
         needs: The splits that a task must have for it, beside training.
     """
 
@@ -236,6 +241,7 @@ class Protocol(ABC):
     tells_targets: ClassVar[bool]
     trains: ClassVar[bool] = True
     timed: ClassVar[bool] = False
+    controls: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def schedule(self, setup: RunSetup) -> Schedule:

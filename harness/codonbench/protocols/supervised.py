@@ -13,6 +13,7 @@ import numpy.typing as npt
 from codonbench.contracts import Outputs, TaskSpec
 from codonbench.contracts.run_spec import MOST_PAIRS
 from codonbench.data.stream import BatchClock
+from codonbench.protocols.controls import COMPOSITION, LABELS, STRAND, UNTRAINED
 from codonbench.protocols.referee import Evaluation, Protocol, RunSetup, Schedule
 
 LEAST = 0.5
@@ -43,6 +44,7 @@ class Supervised(Protocol):
     split: ClassVar[str] = "validation"
     tells_targets: ClassVar[bool] = True
     timed: ClassVar[bool] = True
+    controls: ClassVar[tuple[str, ...]] = (LABELS, COMPOSITION, UNTRAINED, STRAND)
 
     def schedule(self, setup: RunSetup) -> Schedule:
         """Return the schedule of one run."""
@@ -65,6 +67,7 @@ class SupervisedSchedule(Schedule):
         self._task = setup.dataset.spec
         self._targets = setup.dataset.targets[setup.stream.split.validation]
         self._at_once = setup.at_once
+        self._untrained = setup.run_spec.control == UNTRAINED
         self._patient = setup.run_spec.stop == "patience"
         self._distance = distance(self._clock, len(self._targets))
         self._best = np.inf
@@ -92,7 +95,7 @@ class SupervisedSchedule(Schedule):
             self.keep = self._loss < self._best
             if self.keep:
                 self._best, self.selected = self._loss, position
-        spent = position >= self._clock.budget_pairs or self.out_of_time
+        spent = position >= self._clock.budget_pairs or self.out_of_time or self._untrained
         waited = position - (self.selected or 0)
         stopped = self._patient and waited >= PATIENCE * self._distance
         if spent or stopped or not self.finite:

@@ -102,8 +102,7 @@ class Table(Frozen):
     @property
     def control(self) -> str:
         """Which control these rows were run under; empty for none, which comes first."""
-        control = self.ranking.control
-        return "" if control is None else str(self.task_options.get(control.option) or "")
+        return str(self.task_options.get("control") or "")
 
     @property
     def title(self) -> str:

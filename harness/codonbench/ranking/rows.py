@@ -42,7 +42,7 @@ class Contrast(Frozen):
 
     Attributes:
         key: The control's comparability key.
-        control: The value of the task's option.
+        control: Its name.
         model, overrides, distribution, config_sha256, role: As in `leaderboard.Row`.
         seeds: In both.
         real, controlled: Median of what is compared over these seeds, without and with it.
@@ -76,7 +76,7 @@ def name_text(model: str, overrides: Mapping[str, object], distribution: str) ->
 def controlled_key(record: RunRecord, ranking: Ranking) -> str | None:
     """Return the comparability key of what a record is a control of; None where it is none."""
     options = dict(record.run_spec.task_options)
-    if ranking.control is None or options.pop(ranking.control.option, None) is None:
+    if options.pop("control", None) is None:
         return None
     run_spec = record.run_spec.model_copy(update={"task_options": options})
     return comparability_key(run_spec, record.metric_versions, ranking)
@@ -109,7 +109,7 @@ def _contrast(real: Seeds, controlled: Seeds, seeds: list[int], control: Control
     faster = below and len(seeds) >= FEWEST_SEEDS
     return Contrast(
         key=first.comparability_key,
-        control=str(first.run_spec.task_options[control.option]),
+        control=control.name,
         model=first.model,
         overrides=first.overrides,
         distribution=first.plugin.distribution,

@@ -33,6 +33,7 @@ from codonbench.contracts import (
 )
 from codonbench.contracts.model import OFF
 from codonbench.data.encodings import Encoder, canonical, make_encoder
+from codonbench.data.strands import concatenated, reverse_complements
 from codonbench.data.stream import Batch
 from codonbench.errors import ConfigError, PluginError
 from codonbench.training.request import TrainRequest
@@ -237,36 +238,13 @@ def with_reverse_complements(items: Items, view: TaskView) -> Items:
     Raises:
         ConfigError: The items are no single sequences of nucleotides.
     """
-    complements = _complements(view.alphabet)
-    if not isinstance(items, Sequences) or complements is None:
+    turned = reverse_complements(items, view.alphabet)
+    if turned is None or not isinstance(items, Sequences):
         raise ConfigError(
             f"reverse_complement=true, but an item of task {view.task!r} is no sequence of "
             f"nucleotides: its kind is {view.kind!r}, its alphabet {view.alphabet!r}; leave it out"
         )
-    ends = items.offsets[-1]
-    turned = Sequences(complements[items.letters[::-1]], ends - items.offsets[::-1])
-    turned = turned.take(np.arange(len(items))[::-1])
-    offsets = np.concatenate([items.offsets, ends + turned.offsets[1:]])
-    return Sequences(np.concatenate([items.letters, turned.letters]), offsets)
-
-
-_COMPLEMENTS = dict(zip("ACGTURYSWKMBDHVN", "TGCAAYRSWMKVHDBN", strict=True))
-"""Of the bases and of the codes for several of them (IUPAC, Cornish-Bowden 1985)."""
-
-
-def _complements(alphabet: str) -> npt.NDArray[np.uint8] | None:
-    """Return the complement of each letter index, shape (256,); None where a letter has none.
-
-    An unknown letter stays unknown.
-    """
-    rna = "U" in alphabet and "T" not in alphabet
-    pairs = {a: "U" if rna and b == "T" else b for a, b in _COMPLEMENTS.items()}
-    found = [alphabet.find(pairs.get(letter.upper(), "?")) for letter in alphabet]
-    if not found or min(found) < 0:
-        return None
-    table = np.arange(256, dtype=np.uint8)
-    table[: len(found)] = found
-    return table
+    return concatenated(items, turned)
 
 
 def _flipped(request: TrainRequest, batch: Batch) -> IntArray:

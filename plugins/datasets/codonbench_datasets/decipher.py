@@ -273,7 +273,7 @@ which no shuffled code has. So honest ratios lie at 1 (`mlp-64`) or above (`embe
 seeds only is not flagged by it, but may be by how often it is below the bound under each code."""
 
 SHUFFLED = Control(
-    option="control",
+    name="shuffled",
     metric="pairs_consumed",  # not the excess: it is 0 in half of the good rows, and has no ratio
     flagged_below=FASTER_BELOW,
     flag="faster on the real code than on shuffled ones: structured input or prior knowledge",

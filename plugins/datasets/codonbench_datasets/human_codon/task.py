@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, field_validator
 
 from codonbench import Dataset, DataSource, Sequences, Split, TaskOptions
 from codonbench.contracts import EvaluationSet, Input, Target, TaskSpec
@@ -148,17 +148,6 @@ class HumanCodonOptions(TaskOptions):
         description="codons in a simulated ORF on average (the paper's ORFs have 400); "
         "only for --data usage",
     )
-    control: Literal["shuffled"] | None = Field(
-        default=None, description="shuffled gives the codons other meanings in each run"
-    )
-
-    @model_serializer(mode="wrap")
-    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave a control out where there is none: a run's id is the hash of what is written."""
-        written: dict[str, Any] = write(self)
-        if self.control is None:
-            del written["control"]
-        return written
 
     @field_validator("genetic_code")
     @classmethod
@@ -179,6 +168,9 @@ class HumanCodon(DecipheredTask):
     protocol: ClassVar[str] = "decipher"
     default: ClassVar[bool] = True
     Options: ClassVar[type[TaskOptions]] = HumanCodonOptions
+    controls: ClassVar[Mapping[str, str]] = {
+        "shuffled": "the codons have other meanings in each run"
+    }
     default_data: ClassVar[str] = "usage"
     sources: ClassVar[tuple[DataSource, ...]] = (JOIRET2023, ENSEMBL)
     data_names: ClassVar[Mapping[str, str]] = {

@@ -1,0 +1,42 @@
+"""The other strand of sequences of nucleotides."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from codonbench.contracts import Items, Sequences
+
+_COMPLEMENTS = dict(zip("ACGTURYSWKMBDHVN", "TGCAAYRSWMKVHDBN", strict=True))
+"""Of the bases and of the codes for several of them (IUPAC, Cornish-Bowden 1985)."""
+
+
+def reverse_complements(items: Items, alphabet: str) -> Sequences | None:
+    """Return each item's reverse complement; None where they are no sequences of nucleotides.
+
+    An unknown letter stays unknown.
+    """
+    complements = _complements(alphabet)
+    if not isinstance(items, Sequences) or complements is None:
+        return None
+    ends = items.offsets[-1]
+    turned = Sequences(complements[items.letters[::-1]], ends - items.offsets[::-1])
+    return turned.take(np.arange(len(items))[::-1])
+
+
+def concatenated(first: Sequences, second: Sequences) -> Sequences:
+    """Return the sequences of one and, behind them, those of the other."""
+    offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
+    return Sequences(np.concatenate([first.letters, second.letters]), offsets)
+
+
+def _complements(alphabet: str) -> npt.NDArray[np.uint8] | None:
+    """Return the complement of each letter index, shape (256,); None where a letter has none."""
+    rna = "U" in alphabet and "T" not in alphabet
+    pairs = {a: "U" if rna and b == "T" else b for a, b in _COMPLEMENTS.items()}
+    found = [alphabet.find(pairs.get(letter.upper(), "?")) for letter in alphabet]
+    if not found or min(found) < 0:
+        return None
+    table = np.arange(256, dtype=np.uint8)
+    table[: len(found)] = found
+    return table
