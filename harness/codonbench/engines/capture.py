@@ -1,6 +1,7 @@
 """How a step is captured: recorded once as a list of operations, replayed without Python.
 
-`make_fx` runs a step once and records what reaches PyTorch's dispatcher, gradients included.
+A step is run once, and what reaches PyTorch's dispatcher is recorded, gradients included. (As
+`make_fx` of `torch.fx` does, which imports the compiler.)
 Products with an identity matrix, which is what all one-hot inputs at once amount to, are left out:
 they are most of what a linear network computes, and give what they are given. What is left is
 handed to TorchScript's interpreter, which replays it without Python, or to Inductor, which compiles
@@ -19,11 +20,13 @@ import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import getitem
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.errors import CannotCapture
@@ -159,20 +162,73 @@ def recorded(function: Callable[..., Any], example: tuple[Any, ...]) -> fx.Graph
         CannotCapture: The function cannot be recorded: it draws random numbers, branches on
             values, or calls what has no rule for being stacked.
     """
+    recorder = Recorder()
     try:
         with torch.no_grad():
-            # A lambda, because make_fx counts a bound method's self among the arguments.
-            graph = make_fx(lambda *values: function(*values))(*copies(example))
+            given = copies(example)
+            for i, value in enumerate(given):
+                recorder.follow(value, recorder.graph.placeholder(f"argument_{i}"))
+            with recorder:
+                result = function(*given)
+            recorder.graph.output(recorder.nodes_of(result))
     except CannotCapture:
         raise
     except Exception as error:  # whatever tracing stumbles over is a reason not to trace
         raise CannotCapture(
             f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
         ) from error
+    graph = fx.GraphModule(recorder.constants, recorder.graph)
     _leave_out_identities(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Writes down each operation on tensors, in order.
+
+    Attributes:
+        graph: What has been written.
+        constants: Holds the tensors that come from outside.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.graph, self.constants = fx.Graph(), nn.Module()
+        self._known: dict[int, tuple[Tensor, fx.Node]] = {}  # held, so that no id is used twice
+
+    def follow(self, values: object, node: fx.Node) -> None:
+        """Note that a node gives a tensor, or each of a sequence of them."""
+        if isinstance(values, Tensor):
+            self._known[id(values)] = values, node
+        elif isinstance(values, tuple | list):
+            for i, value in enumerate(values):
+                self.follow(value, self.graph.call_function(getitem, (node, i)))
+
+    def nodes_of(self, values: object) -> Any:
+        """Return values with the node that gives it in place of each tensor."""
+        return tree_map_only(Tensor, self._node, values)
+
+    def _node(self, value: Tensor) -> fx.Node:
+        if id(value) not in self._known:
+            name = f"_tensor_{len(self._known)}"
+            setattr(self.constants, name, value)
+            self.follow(value, self.graph.get_attr(name))
+        return self._known[id(value)][1]
+
+    def __torch_dispatch__(
+        self, func: Any, types: object, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        with self:
+            if (result := func.decompose(*args, **kwargs)) is not NotImplemented:
+                return result
+        if torch.Tag.data_dependent_output in func.tags:
+            raise CannotCapture(f"the step goes by values of tensors ({func})")
+        node = self.graph.call_function(func, *self.nodes_of((args, kwargs)))
+        result = func(*args, **kwargs)
+        self.follow(result, node)
+        return result
 
 
 def captured(function: Callable[..., Any], example: tuple[Any, ...]) -> Callable[..., Any]:

@@ -27,12 +27,14 @@ import torch
 
 from codonbench.contracts.run_record import TorchFacts
 from codonbench.plugins.beside import HELPERS
+from codonbench.training.compiler import put_off_compiler
 from codonbench.training.request import Chance, chance_of
 from codonbench.training.state import TrainState
 
 
 def pin_arithmetic(threads: int) -> None:
     """Fix the number of threads and refuse algorithms whose result varies from run to run."""
+    put_off_compiler()
     # cuBLAS reads this when it is first used; without it PyTorch refuses its matrix products.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
