@@ -9,7 +9,7 @@ import pytest
 from codonbench.contracts.run_record import RunRecord
 from codonbench.records.store import Store
 
-WORDS = ("run", "--model", "mlp-64", "--seeds", "0-3", "--pairs", "20000", "--full")
+WORDS = ("run", "--model", "mlp-64", "--seeds", "0-3", "--pairs", "6400", "--full")
 
 
 def trained(text):

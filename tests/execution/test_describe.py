@@ -9,6 +9,7 @@ from codonbench.execution.sandbox import Sandbox, inquire, unavailable
 from codonbench.execution.worker import Question
 
 pytestmark = pytest.mark.skipif(unavailable() is not None, reason=f"no sandbox: {unavailable()}")
+nightly = pytest.mark.nightly("another lie or mistake of its kind stands for it")
 
 ASKED_ABOUT = """
 import os, sys
@@ -72,8 +73,8 @@ def two_layers(task):
             "module='codonbench_models.mlp', source_sha256='0' * 64)}",
             "comes from where it does not",
         ),
-        ("{'origin': None}", "comes from where it does not"),
-        ("{'name': 'mlp-64'}", "says nothing of itself"),
+        pytest.param("{'origin': None}", "comes from where it does not", marks=nightly),
+        pytest.param("{'name': 'mlp-64'}", "says nothing of itself", marks=nightly),
         ("{'files': (('x', '/etc/passwd'),)}", "nobody asked for"),
     ],
 )
@@ -82,7 +83,13 @@ def test_what_it_says_is_held_to_what_is_known(ask, change, words):
         ask(LIES.replace("CHANGE", change))
 
 
-@pytest.mark.parametrize("name", ["..", "notes.txt", "not_there.py", "nought\\0.py"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=nightly) for name in ("..", "not_there.py", "nought\\0.py")),
+        "notes.txt",
+    ],
+)
 def test_of_a_folder_it_may_name_the_plugins_only(tmp_path, name):
     folder = tmp_path / "plugins"
     folder.mkdir()
@@ -117,7 +124,7 @@ def test_the_stand_in_builds_nothing(ask):
         ("1 / 0", {}, PluginError, "ZeroDivisionError"),
         ("import os; os._exit(3)", {}, PluginError, "does not load in the sandbox"),
         (ASKED_ABOUT, {"model": "tow-layers"}, UnknownNameError, "two-layers"),
-        (ASKED_ABOUT, {"hidden": "many"}, UsageError, "hidden"),
+        pytest.param(ASKED_ABOUT, {"hidden": "many"}, UsageError, "hidden", marks=nightly),
         (ASKED_ABOUT, {"model": "oracle"}, UsageError, "without --sandbox"),
     ],
 )
