@@ -2,6 +2,7 @@
 
 import math
 import os
+import zipfile
 from itertools import combinations
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from codonbench.contracts import Sequences, TaskOptions
 from codonbench.data import download
 from codonbench.errors import DataError
 from codonbench.plugins.discovery import load_registry
-from codonbench_datasets._own_split import sharing
+from codonbench_datasets import contig_origin
+from codonbench_datasets._own_split import kmers, near_copies, sharing
 from codonbench_datasets._table_task import FOLDER_VARIABLE
+from codonbench_datasets.contig_origin import ORDER
 from codonbench_datasets.enhancers import Enhancers
-from codonbench_datasets.expression import Golub, TcgaBreast
-from codonbench_datasets.mrfp_expression import MrfpExpression
+from codonbench_datasets.expression import Golub, Khan, TcgaBreast
+from codonbench_datasets.mrna_regression import MrfpExpression
 from codonbench_datasets.yeast_promoter import CEILING, YeastPromoter
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,6 +125,17 @@ REAL = {
     "gue-prom-core-notata": ("gue_prom/prom_core_notata", [42452, 5307, 5307]),
     "gue-prom-core-tata": ("gue_prom/prom_core_tata", [4904, 613, 613]),
     "gue-prom-300-tata": ("gue_prom/prom_300_tata", [4904, 613, 613]),
+    "cov-degradation": ("mrna_regression", [1600, 400, 400]),
+    "tc-riboswitch": ("mrna_regression", [248, 53, 54]),
+    "lentimpra-sample": ("lentimpra_sample", [1000, 1000, 1000]),
+    "deepstarr-sample": ("deepstarr_sample", [1000, 1000, 1000]),
+    "ncrna-13": ("ncrna_13class", [6320, 0, 2600]),
+    "mirna-target": ("mirna_target_clash", [30784, 2000, 4000]),
+    "uci-splice": ("uci_splice", [2296, 256, 638]),
+    "khan": ("expression", [63, 0, 20]),
+    "pbmc": ("expression", [496, 61, 143]),
+    "methylation-4mc-c-equisetifolia": ("dna_methylation_idna_ms", [366, 0, 366]),
+    "methylation-6ma-xoc-bls256": ("dna_methylation_idna_ms", [17216, 0, 17214]),
 }
 """The folder of each task's data, and how many items its splits have."""
 
@@ -163,6 +177,71 @@ def test_the_enhancers_come_as_a_file_a_class_and_are_the_copy_s_rows(tmp_path, 
     monkeypatch.setattr(Enhancers, "content", load(Enhancers(), tmp_path, tmp_path).checksum)
     fetched = load(Enhancers(), "enhancers", tmp_path / "cache")
     assert (fetched.source, fetched.targets.tolist()) == ("enhancers", [1, 1, 0, 0, 0, 1, 1, 0])
+
+
+def test_a_set_of_methylation_comes_with_numbers_and_is_the_copy_s_rows(tmp_path, monkeypatch):
+    texts = ["ACGTA" * 8 + letter for letter in "ACGT"]
+
+    def send(source, part, progress):
+        assert "/DNA_MS/tsv/6mA/6mA_Xoc%20BLS256/" in source.url
+        rows = [f"{i}\t{i % 2}\t{text}\n" for i, text in enumerate(texts)]
+        part.write_text("index\tlabel\ttext\n" + "".join(rows))
+
+    monkeypatch.setattr(download, "_download", send)
+    rows = "".join(f"{text},{i % 2}\n" for i, text in enumerate(texts))
+    for split in ("train", "test"):
+        (tmp_path / f"6mA_Xoc_BLS256.{split}.csv").write_text("sequence,label\n" + rows)
+    task = INSTALLED["methylation-6ma-xoc-bls256"].task
+    monkeypatch.setattr(type(task), "content", load(task, tmp_path, tmp_path).checksum)
+    assert load(task, task.name, tmp_path / "cache").source == task.name
+
+
+def test_the_wheel_of_a_package_is_read_as_it_lies(tmp_path, monkeypatch):
+    features = Khan.input.model_copy(update={"max_length": 2, "min_length": 2})
+    monkeypatch.setattr(Khan, "input", features)
+    with zipfile.ZipFile(tmp_path / "islp.whl", "w") as wheel:
+        for split, rows in (("train", ["0.77334371,2", "1,3"]), ("test", ["4,5"])):
+            wheel.writestr(f"ISLP/data/Khan_x{split}.csv", "\n".join(['"V1","V2"', *rows]))
+            labels = ["2", "4"][: len(rows)]
+            wheel.writestr(f"ISLP/data/Khan_y{split}.csv", "\n".join(['"x"', *labels]))
+    found = load(Khan(), tmp_path / "islp.whl", tmp_path)
+    assert found.items.values.tolist() == [[pytest.approx(0.773344), 2], [1, 3], [4, 5]]
+    assert found.targets.tolist() == [1, 3, 1]
+    contigs = {"eukarya": "A" * 4, "bacteria": "C" * 4, "archaea": "GG\nGG", "plast": "T" * 4}
+    with zipfile.ZipFile(tmp_path / "tiara.whl", "w") as wheel:
+        for label in ORDER:
+            text = f">{label} 1\n{contigs.get(label, 'ACGT')}\n"
+            wheel.writestr(f"tiara/test/test_data/{label}_fr.fasta", text)
+    table = contig_origin.from_wheel(tmp_path / "tiara.whl")
+    assert table.items.text("ACGT") == ["AAAA", "CCCC", "GGGG", "ACGT", "TTTT"]
+    assert table.targets.tolist() == [2, 1, 0, 3, 4]
+
+
+def test_near_copies_of_long_sequences_are_one_group():
+    rng = np.random.default_rng(0)
+    first, second, other = ("".join(rng.choice(list("ACGT"), 3000)) for _ in range(3))
+    changed = list(first)
+    for i in range(0, 3000, 100):
+        changed[i] = "A"
+    back = "".join(changed).translate(str.maketrans("ACGT", "TGCA"))[::-1]
+    half = second[:1500] + other[:1500]
+    items = Sequences.of([first, second, back, half], "ACGT")
+    groups = near_copies(items, one_in=4).tolist()
+    assert [groups.index(group) for group in groups] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 20, 32])
+def test_k_mers_are_those_of_a_loop(k):
+    letters = np.random.default_rng(0).integers(0, 4, 60).astype(np.uint8)
+    items = Sequences(letters, np.array([0, 25, 60]))
+    expected = []
+    for item, (start, end) in enumerate(((0, 25), (25, 60))):
+        for i in range(start, end - k + 1):
+            word = letters[i : i + k].tolist()
+            back = [3 - letter for letter in reversed(word)]
+            number = min(int("".join(map(str, each)), 4) for each in (word, back))
+            expected.append((item, number))
+    assert list(zip(*(part.tolist() for part in kmers(items, k)), strict=True)) == expected
 
 
 def test_promoters_that_share_a_stretch_on_either_strand_are_one_group():

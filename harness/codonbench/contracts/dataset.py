@@ -306,6 +306,8 @@ class DataSource(Frozen):
         sha256: SHA-256 of the content, where that is known; where neither is, the sum seen
             on first download is kept beside the file and held from then on.
         tested: False where the download has never been tried against the real server.
+        terms: What its licence allows and no more, where that must be agreed to before it is
+            downloaded: ``academic, non-commercial use only``; empty where nothing need be.
         files: Where it is a folder of several, each of them; `url` and `filename` are then the
             folders', and the others' names lie below.
     """
@@ -317,6 +319,7 @@ class DataSource(Frozen):
     git_blob: str | None = None
     sha256: str | None = None
     tested: bool = True
+    terms: str = ""
     files: tuple[DataSource, ...] = ()
 
     @classmethod
@@ -327,6 +330,8 @@ class DataSource(Frozen):
         url: str,
         files: Mapping[str, str | None],
         kept_as: Mapping[str, str] | None = None,
+        *,
+        terms: str = "",
     ) -> Self:
         """Return a download, not tested, of files below one address.
 
@@ -336,6 +341,7 @@ class DataSource(Frozen):
             url: The address below which the files lie.
             files: The SHA-256 of each file by its path there, None where only its content is known.
             kept_as: The names under which files are kept here, where those differ from the paths.
+            terms: As in the class.
         """
         names = {file: file for file in files} | dict(kept_as or {})
         parts = tuple(
@@ -346,7 +352,16 @@ class DataSource(Frozen):
                 filename=names[file],
                 sha256=sha256,
                 tested=False,
+                terms=terms,
             )
             for file, sha256 in files.items()
         )
-        return cls(name=name, summary=summary, url=url, filename=name, tested=False, files=parts)
+        return cls(
+            name=name,
+            summary=summary,
+            url=url,
+            filename=name,
+            tested=False,
+            terms=terms,
+            files=parts,
+        )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
 from codonbench.contracts import UNKNOWN, Sequences
@@ -24,7 +24,7 @@ def kmers(items: Sequences, k: int, one_in: int = 1) -> tuple[IntArray, Codes]:
 
     Args:
         items: Indices of ``ACGT``.
-        k: At most 31.
+        k: At most 32.
         one_in: Of how many k-mers one is kept, the same ones everywhere.
 
     Returns:
@@ -32,19 +32,31 @@ def kmers(items: Sequences, k: int, one_in: int = 1) -> tuple[IntArray, Codes]:
     """
     letters = items.letters
     n = max(len(letters) - k + 1, 0)
-    forward, backward = np.zeros(n, dtype=np.uint64), np.zeros(n, dtype=np.uint64)
-    for i in range(k):
-        letter = (letters[i : i + n] & 3).astype(np.uint64)
-        forward = forward << np.uint64(2) | letter
-        backward |= (np.uint64(3) - letter) << np.uint64(2 * i)
-    codes = np.minimum(forward, backward)
+    codes = np.minimum(*_both_strands(letters, k))
     unknown = np.append(0, np.cumsum(letters == UNKNOWN))
-    whole = unknown[k:] == unknown[: len(unknown) - k]
-    item = np.searchsorted(items.offsets, np.arange(n), side="right") - 1
-    whole &= np.arange(n) + k <= items.offsets[item + 1]
+    item = np.repeat(np.arange(len(items)), items.lengths)[:n]
+    whole = item == np.repeat(np.arange(len(items)), items.lengths)[k - 1 :]
+    whole &= unknown[k:] == unknown[:n]
     if one_in > 1:
         whole &= (codes * _ODD >> np.uint64(32)) % np.uint64(one_in) == 0
     return item[whole], codes[whole]
+
+
+def _both_strands(letters: npt.NDArray[np.uint8], k: int) -> tuple[Codes, Codes]:
+    """Return each k-mer as a number of base 4, and its reverse complement, joined from halves."""
+    one = (letters & 3).astype(np.uint64)
+    known = {1: (one, np.uint64(3) - one)}
+
+    def of(size: int) -> tuple[Codes, Codes]:
+        if size not in known:
+            half, n = size // 2, len(letters) - size + 1
+            rest = size - half
+            (left, left_back), (right, right_back) = of(half), of(rest)
+            forward = left[:n] << np.uint64(2 * rest) | right[half:]
+            known[size] = forward, left_back[:n] | right_back[half:] << np.uint64(2 * half)
+        return known[size]
+
+    return of(k)
 
 
 def sharing(items: Sequences, k: int) -> IntArray:
@@ -54,23 +66,50 @@ def sharing(items: Sequences, k: int) -> IntArray:
     """
     item, codes = kmers(items, k)
     unique, number = np.unique(codes, return_inverse=True)
-    return joined(len(items), item, number, len(unique))
+    groups = joined(len(items) + len(unique), item, len(items) + number)[: len(items)]
+    return np.unique(groups, return_inverse=True)[1].astype(np.int64)
 
 
-def joined(n: int, item: IntArray, other: IntArray, n_others: int) -> IntArray:
-    """Return a group for each of `n` items: those that are linked to one of `n_others` things.
+NEAR_K = 32
+"""Letters in the k-mers by which long sequences are compared."""
+
+NEAR_SHARE = 0.1
+"""Of the k-mers of the one with fewer, that near-copies share: 93 % of letters are equal, or a
+tenth of it is copied."""
+
+_COMMON = 50  # sequences: a k-mer of more is a repeat and says nothing
+
+
+def near_copies(items: Sequences, one_in: int = 32) -> IntArray:
+    """Return a group for each item, shape (N,): one for near-copies, by any detour.
 
     Args:
-        n: How many items.
-        item: One end of each link.
-        other: Its other end.
-        n_others: How many things there are to be linked to.
+        items: Sequences of thousands of letters.
+        one_in: Of how many k-mers one is compared.
     """
-    ones = np.ones(len(item), dtype=np.int8)
-    size = n + n_others
-    graph = coo_array((ones, (item, n + other)), shape=(size, size))
-    found = connected_components(graph, directed=False)[1][:n]
-    return np.unique(found, return_inverse=True)[1].astype(np.int64)
+    item, codes = kmers(items, NEAR_K, one_in)
+    _, number = np.unique(codes, return_inverse=True)
+    shape = (len(items), int(number.max(initial=-1)) + 1)
+    has = csr_array(coo_array((np.ones(len(item), dtype=np.int32), (item, number)), shape=shape))
+    has.data[:] = 1
+    has = has[:, np.flatnonzero(np.asarray(has.sum(axis=0)).ravel() <= _COMMON)]
+    shared = coo_array(has @ has.T)
+    count = np.asarray(has.sum(axis=1)).ravel()
+    one, other = shared.coords
+    near = shared.data >= np.maximum(NEAR_SHARE * np.minimum(count[one], count[other]), 2)
+    return joined(len(items), one[near], other[near])
+
+
+def joined(size: int, one: IntArray, other: IntArray) -> IntArray:
+    """Return a group for each of `size` things: one for those that links join, by any detour.
+
+    Args:
+        size: How many there are.
+        one: One end of each link.
+        other: Its other end.
+    """
+    graph = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(size, size))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def split_by(table: Table, groups: IntArray) -> Table:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from codonbench import Dataset, Task, TaskSpec
+from codonbench import Dataset, DataSource, Task, TaskSpec
 from codonbench.contracts import DNA, Input, Sequences, Target
 from codonbench.data import download
 from codonbench.data.table import Table, TableFormat, read_table
@@ -29,6 +29,7 @@ class TableTask(Task):
         form: What the columns of a copy are called.
         tables: What the table of each split may be called in a folder, less its ending; under an
             empty name the one table of a task whose splits stand in a column, or are made here.
+        origin: Where the data come from: the task's one download, under the task's name.
         content: SHA-256 (hex) of what the tables hold, as `Table.checksum` gives it. A download
             must hold it; other data may differ, and are then another table of the leaderboard.
         conversion: What must be done to the download before it can be read; empty for nothing.
@@ -45,12 +46,19 @@ class TableTask(Task):
         "validation": ("dev", "validation"),
         "test": ("test",),
     }
+    origin: ClassVar[DataSource]
     content: ClassVar[str]
     conversion: ClassVar[str] = ""
     default_epochs: ClassVar[int] = 10
     notes: ClassVar[tuple[str, ...]] = ()
     reference: ClassVar[str]
     licence: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if (origin := vars(cls).get("origin")) is not None:
+            cls.default_data, cls.sources = origin.name, (origin,)
+            cls.data_names = {origin.name: origin.summary}
 
     def read(self, path: Path, *, downloaded: bool) -> Table:
         """Return what a file or a folder holds.

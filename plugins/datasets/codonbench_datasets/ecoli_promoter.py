@@ -75,9 +75,7 @@ class EcoliPromoter(_EcoliTask):
         "promoters and other sequences are separate files; one CSV is needed, benchmark.csv, with "
         "the columns sequence and label (1 for a promoter, 0 for another), promoters first"
     )
-    default_data: ClassVar[str] = PROMOTERS.name
-    data_names: ClassVar[Mapping[str, str]] = {PROMOTERS.name: PROMOTERS.summary}
-    sources: ClassVar[tuple[DataSource, ...]] = (PROMOTERS,)
+    origin: ClassVar[DataSource] = PROMOTERS
 
 
 SIGMA = source("ecoli-sigma", "sigma_subtypes/sigma24promoter.txt")
@@ -99,6 +97,4 @@ class EcoliSigma(_EcoliTask):
         "each sigma factor has a file of its own; one CSV is needed, sigma.csv, with the columns "
         "sequence and label (sigma24, 28, 32, 38, 54, then 70)"
     )
-    default_data: ClassVar[str] = SIGMA.name
-    data_names: ClassVar[Mapping[str, str]] = {SIGMA.name: SIGMA.summary}
-    sources: ClassVar[tuple[DataSource, ...]] = (SIGMA,)
+    origin: ClassVar[DataSource] = SIGMA

@@ -55,9 +55,7 @@ class Enhancers(TableTask):
     notes: ClassVar[tuple[str, ...]] = ("100 of the 400 test sequences stand in training.",)
     reference: ClassVar[str] = "Liu et al., Bioinformatics 32 (2016) 362-369"
     licence: ClassVar[str] = "none stated (the public copy); sequences of the human genome"
-    default_data: ClassVar[str] = SOURCE.name
-    data_names: ClassVar[Mapping[str, str]] = {SOURCE.name: SOURCE.summary}
-    sources: ClassVar[tuple[DataSource, ...]] = (SOURCE,)
+    origin: ClassVar[DataSource] = SOURCE
 
     def read(self, path: Path, *, downloaded: bool) -> Table:
         """Return the two tables of a copy, or the download's four files."""

@@ -91,9 +91,7 @@ def gue_promoter(which: str) -> GuePromoter:
         input: ClassVar[Input] = Input.of_length(300 if which.startswith("300") else 70)
         content: ClassVar[str] = CONTENT[which]
         default_epochs: ClassVar[int] = EPOCHS[which]
-        default_data: ClassVar[str] = source.name
-        data_names: ClassVar[Mapping[str, str]] = {source.name: source.summary}
-        sources: ClassVar[tuple[DataSource, ...]] = (source,)
+        origin: ClassVar[DataSource] = source
 
     return Named()
 

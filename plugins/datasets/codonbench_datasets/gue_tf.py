@@ -6,7 +6,7 @@ them, split by its authors: Zhou et al., "DNABERT-2", ICLR 2024, arXiv 2306.1500
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -101,9 +101,7 @@ def gue_tf(number: int) -> GueTf:
             f"Published: MCC {PUBLISHED[number]:.3f} by DNABERT-2, pretrained on genomes "
             "(Zhou et al. 2024, table 4).",
         )
-        default_data: ClassVar[str] = source.name
-        data_names: ClassVar[Mapping[str, str]] = {source.name: source.summary}
-        sources: ClassVar[tuple[DataSource, ...]] = (source,)
+        origin: ClassVar[DataSource] = source
 
     return Numbered()
 

@@ -10,7 +10,6 @@ splits: a random split of equal size flatters, by 0.026 for ridge regression on 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -61,9 +60,7 @@ class YeastPromoter(TableTask):
     )
     reference: ClassVar[str] = "de Boer et al., Nature Biotechnology 38 (2020) 56-65; GSE104878"
     licence: ClassVar[str] = "MIT (the public copy); data of GEO GSE104878"
-    default_data: ClassVar[str] = SOURCE.name
-    data_names: ClassVar[Mapping[str, str]] = {SOURCE.name: SOURCE.summary}
-    sources: ClassVar[tuple[DataSource, ...]] = (SOURCE,)
+    origin: ClassVar[DataSource] = SOURCE
 
     def ceiling(self, record: RunRecord) -> Ceiling | None:
         """Return what the replicates allow."""

@@ -1,0 +1,59 @@
+"""The task ``uci-splice``: does a splice site lie in the middle of these 60 letters, and which?
+
+Primate splice junctions of the UCI repository, as mlbench and many textbooks use them. Small and
+nearly solved: a task to try things on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from codonbench import DataSource
+from codonbench.contracts import Input, Ranking, Sequences, Target
+from codonbench.data.table import Table, TableFormat
+from codonbench_datasets._own_split import sharing, split_by
+from codonbench_datasets._table_task import TableTask
+
+SOURCE = DataSource.of_folder(
+    "uci-splice",
+    "the file of the UCI repository, in a public copy pinned to a commit",
+    "https://raw.githubusercontent.com/vijetaalavani32-oss/DNA-Splice-Site-Classification-CNN/"
+    "0ecc7b8282db85803d57ae3e078a38514db96509/data",
+    {"splice.data": None},
+)
+SHARED = 20
+"""Letters in a row that put two sequences into one group."""
+
+
+class UciSplice(TableTask):
+    """Exon to intron (a donor), intron to exon (an acceptor), or neither."""
+
+    name: ClassVar[str] = "uci-splice"
+    title: ClassVar[str] = "Splice junction: donor, acceptor or none, 60 bp (UCI)"
+    category: ClassVar[str] = "regulatory"
+    input: ClassVar[Input] = Input.of_length(60)
+    target: ClassVar[Target] = Target(names=("donor", "acceptor", "neither"))
+    form: ClassVar[TableFormat] = TableFormat(classes=("EI", "IE", "N"))
+    tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"": ("all", "uci-splice")}
+    ranking: ClassVar[Ranking] = Ranking.by_mean("accuracy", accuracy="accuracy", mcc="MCC")
+    content: ClassVar[str] = "82e3c91ce64e7a8e947e2527a12e6897f7e5c3be69f519d7520bea51757db3d3"
+    conversion: ClassVar[str] = (
+        "it has no header, and blanks around its cells; a CSV is needed with the columns sequence "
+        "and label (EI, IE or N)"
+    )
+    notes: ClassVar[tuple[str, ...]] = (
+        "The split is ours: no group of sequences that share 20 letters crosses it. Published "
+        "figures are of ten-fold cross-validation and are not comparable.",
+    )
+    default_epochs: ClassVar[int] = 30
+    reference: ClassVar[str] = "Towell and Noordewier, UCI Machine Learning Repository (1991)"
+    licence: ClassVar[str] = "CC BY 4.0 (UCI)"
+    origin: ClassVar[DataSource] = SOURCE
+
+    def read(self, path: Path, *, downloaded: bool) -> Table:
+        """Return the table with our split."""
+        table = super().read(path, downloaded=downloaded)
+        assert isinstance(table.items, Sequences)
+        return split_by(table, sharing(table.items, SHARED))
