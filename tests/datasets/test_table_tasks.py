@@ -125,6 +125,8 @@ REAL = {
     "gue-prom-core-notata": ("gue_prom/prom_core_notata", [42452, 5307, 5307]),
     "gue-prom-core-tata": ("gue_prom/prom_core_tata", [4904, 613, 613]),
     "gue-prom-300-tata": ("gue_prom/prom_300_tata", [4904, 613, 613]),
+    "gue-prom-300-all": ("gue_prom/prom_300_all", [0, 5920, 5920]),
+    "gue-prom-300-notata": ("gue_prom/prom_300_notata", [0, 5307, 5307]),
     "cov-degradation": ("mrna_regression", [1600, 400, 400]),
     "tc-riboswitch": ("mrna_regression", [248, 53, 54]),
     "lentimpra-sample": ("lentimpra_sample", [1000, 1000, 1000]),

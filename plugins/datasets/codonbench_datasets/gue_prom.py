@@ -3,7 +3,8 @@
 Sets of the benchmark GUE: segments around transcription start sites, with and without a TATA box,
 and as many others, split by its authors: Zhou et al., "DNABERT-2", ICLR 2024, arXiv 2306.15006.
 Negatives of the sets ``all`` and ``notata`` were cut from positives: pieces of a training item
-stand in place in a test item of the opposite class.
+stand in place in a test item of the opposite class. Of two sets of 300 bp the public copy has no
+training part: by the protocol ``zero_shot`` models trained elsewhere are asked, and nothing else.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ TITLES = {
     "core-notata": "core promoter without TATA box, 70 bp",
     "core-tata": "core promoter with TATA box, 70 bp",
     "300-tata": "promoter with TATA box, 300 bp",
+    "300-all": "promoter, 300 bp",
+    "300-notata": "promoter without TATA box, 300 bp",
 }
 
-SHA256: Mapping[str, tuple[str, str, str]] = {
+SHA256: Mapping[str, tuple[str, ...]] = {
     "core-all": (
         "a36e0bbf2b59e01479bb904534d310041b493fec9221ccd74b518893d74054ed",
         "98dd5d2b5df3c93cad9fa0a4a36078d28fa95b7bf9ab73fb2e5ba1fa74877f2b",
@@ -47,16 +50,31 @@ SHA256: Mapping[str, tuple[str, str, str]] = {
         "4de0f8163d964e4004f0a11036d9a9c5ec6fe2ad5953f962acf66150a2f44592",
         "30432e9845277559043c2bb3bfed37b9bc7efc15748880f3adeeaddc16b76deb",
     ),
+    "300-all": (
+        "e972638bba9bdf3d9d9f2fb94801892655c91d8cea0bf13545a9361bc183a6fc",
+        "11a08b94f7e416a7e608812b74f8b5d3af4c09a6c95e996661903470ff9cc418",
+    ),
+    "300-notata": (
+        "33531e88069eff33019c1ff2de36bfa3d86f53d6964938a61571ea0c908588ac",
+        "84f51710928ab64476f77f89d736e87e2c6e6b6f8fd54b4580156a05b8feecb0",
+    ),
 }
-"""Of train, dev and test of each set."""
+"""Of train, dev and test of each set; of dev and test where there is no training part."""
 
 CONTENT = {
     "core-all": "03e7dda8b3005af8989f8b2818f6af6af577816551e5abe88ce064ed83a01342",
     "core-notata": "a28e0e7cd8d15cbb7085ab763f2afca6fa30e99776aa93985eff7cb0169a60d3",
     "core-tata": "b6370ca771a881806fa02ddb82523b7beabcedba6dd3c8c1639e19575c4e4f82",
     "300-tata": "488298d7e058a95ad06667648edd27a43385e0bc342751420b7ecc07405c0c13",
+    "300-all": "8f61cdff6a119c2a285bb5f431a71a05674b8ead0e5b3df05a170f288f575eed",
+    "300-notata": "4338f39ccf3b3797b0ebd7f1c6bc6e0a26eeb2ba4bb515139efa8a23d329b927",
 }
-"""SHA-256 of what the three tables of each set hold."""
+"""SHA-256 of what the tables of each set hold."""
+
+UNTRAINED = (
+    "Its training part is in no public copy at hand, so nothing is trained: models that were "
+    "trained elsewhere are asked. Validation and test items are never trained on.",
+)
 
 EPOCHS = {"core-all": 10, "core-notata": 10, "core-tata": 30, "300-tata": 30}
 
@@ -77,10 +95,11 @@ class GuePromoter(TableTask):
 def gue_promoter(which: str) -> GuePromoter:
     """Return the task of one set, such as ``core-all``."""
     task = f"gue-prom-{which}"
-    files = zip(("train.csv", "dev.csv", "test.csv"), SHA256[which], strict=True)
+    trained = len(SHA256[which]) == 3
+    files = zip(("train.csv", "dev.csv", "test.csv")[not trained :], SHA256[which], strict=True)
     source = DataSource.of_folder(
         task,
-        "the three files of a public copy of GUE, pinned to a commit",
+        f"{len(SHA256[which])} files of a public copy of GUE, pinned to a commit",
         f"{FOLDER}/prom_{which.replace('-', '_')}",
         dict(files),
     )
@@ -89,8 +108,13 @@ def gue_promoter(which: str) -> GuePromoter:
         name: ClassVar[str] = task
         title: ClassVar[str] = f"Human {TITLES[which]} (GUE)"
         input: ClassVar[Input] = Input.of_length(300 if which.startswith("300") else 70)
+        protocol: ClassVar[str] = "supervised" if trained else "zero_shot"
+        tables: ClassVar[Mapping[str, tuple[str, ...]]] = (
+            GuePromoter.tables if trained else {"validation": ("dev",), "test": ("test",)}
+        )
         content: ClassVar[str] = CONTENT[which]
-        default_epochs: ClassVar[int] = EPOCHS[which]
+        notes: ClassVar[tuple[str, ...]] = () if trained else UNTRAINED
+        default_epochs: ClassVar[int] = EPOCHS.get(which, 10)
         origin: ClassVar[DataSource] = source
 
     return Named()
@@ -98,6 +122,6 @@ def gue_promoter(which: str) -> GuePromoter:
 
 @hookimpl
 def register_tasks(register: Callable[[Task], None]) -> None:
-    """Register the trained tasks."""
+    """Register the six tasks."""
     for which in SHA256:
         register(gue_promoter(which))

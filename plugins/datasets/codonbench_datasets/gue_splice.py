@@ -49,6 +49,4 @@ class GueSplice(TableTask):
     )
     reference: ClassVar[str] = "Zhou et al., DNABERT-2, ICLR 2024, arXiv 2306.15006"
     licence: ClassVar[str] = "Apache-2.0 (the public copy); sequences of the human genome"
-    default_data: ClassVar[str] = SOURCE.name
-    data_names: ClassVar[Mapping[str, str]] = {SOURCE.name: SOURCE.summary}
-    sources: ClassVar[tuple[DataSource, ...]] = (SOURCE,)
+    origin: ClassVar[DataSource] = SOURCE

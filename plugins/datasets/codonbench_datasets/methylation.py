@@ -24,7 +24,24 @@ FOLDER = (
     "6feae58080cb8a675590a1fbf3a956baf25142f3/data/DNA_MS/tsv"
 )
 
-CONTENT: Mapping[str, str] = {}
+CONTENT: Mapping[str, str] = {
+    "4mC_C.equisetifolia": "b0c7789db64cfe2d6a9b1df05b2121b1b08f275379248a37e38ef0b5db2bd551",
+    "4mC_F.vesca": "622c84ef8b5ee6911166cf1f8e897ca841b8ba95bd29928a8d676e498cdeebf3",
+    "4mC_S.cerevisiae": "36acff66ec2d8a71e859146730b99c656e6d0765996aa7ee449e59a2e6aa0085",
+    "4mC_Tolypocladium": "cc8790325a9b45a4b66c4a37f300df60547f45b1bc9dcb4d6647416409ff0c34",
+    "5hmC_H.sapiens": "3627d9ac77a34ec7a1e11d563767979d8d625fae71fa720506636d20d8ee9923",
+    "5hmC_M.musculus": "bc29042e89c5ba76b7ed7a5f0e60bb605ed1f5f4d6f261c7fbadfc339767d9fc",
+    "6mA_A.thaliana": "26f0a4c94a349b5050cc0007b392b14d16d13d02d1fe8da28b4300d5ceeb091a",
+    "6mA_C.elegans": "d82936b56b22bde9e6ae04bf1b56b41c039879aa32ad8bb03b42b8d07308c1b9",
+    "6mA_C.equisetifolia": "b83a59bb41b4e1b9e627943cf43997f71bfd8b2cee035632c86223021723bc48",
+    "6mA_D.melanogaster": "7c3ead071e4a7a7861160ead32d8ad41310dcd3cbd3e8596a87dddfb220ebfee",
+    "6mA_F.vesca": "1b56969acc97ecbca32955b795dd2df395af9ebc6aa5ba030da21e82881b5b9a",
+    "6mA_H.sapiens": "acdc2e50da8afdc84a7206c29585ba01eba11eb68a3e81efff5d055a0625f496",
+    "6mA_R.chinensis": "99a9de0e8c14c598edc921d7eb855acf1e948a73733095024395f765d898c81a",
+    "6mA_S.cerevisiae": "07bcc3305d1a1347af1e9425d96c590d7677ce4a8982d7a4fdf2a177cbfa26d0",
+    "6mA_Tolypocladium": "9579af907db03a50a6752c1ebd45e5b6df248bf2a71562704f343f8a7460033c",
+    "6mA_Xoc_BLS256": "cce4a21445072989ea70103916c30a7170d29e8908533ca0efd4dfcf529f035d",
+}
 """SHA-256 of what the two tables of each set hold."""
 
 
