@@ -9,7 +9,7 @@ INSTALL := $(PYTHON) scripts/install.py $(VENV)
 PYTEST := $(BIN)/pytest -q --numprocesses auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow test-nightly lint format leaderboard check-leaderboard audit official clean
+.PHONY: help run test test-slow test-nightly docs lint format leaderboard check-leaderboard audit official clean
 
 help: ## Show what there is to make
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -36,6 +36,9 @@ test-slow: $(VENV)/.dev ## Run one test of each kind that is slow by nature: cle
 
 test-nightly: $(VENV)/.dev ## Run all tests, those that run nightly too (an hour)
 	$(PYTEST)
+
+docs: $(VENV)/.dev ## Build the documentation as a site, build/docs/index.html; fail at a link that leads nowhere
+	$(BIN)/sphinx-build -q -W --keep-going docs build/docs
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .

@@ -31,8 +31,8 @@ def scripts(name):
     return [step["run"] for job in jobs(name) for step in job["steps"] if "run" in step]
 
 
-def test_the_five_workflows_are_there():
-    names = ["leaderboard", "nightly", "official", "test", "validate-results"]
+def test_the_six_workflows_are_there():
+    names = ["leaderboard", "nightly", "official", "release", "test", "validate-results"]
     assert [path.stem for path in FILES] == names
 
 
@@ -61,7 +61,7 @@ def test_every_action_is_pinned_by_its_full_hash_beside_its_version(path):
     uses = re.findall(r"uses: (.*)", path.read_text())
     assert uses
     for action in uses:
-        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+        assert re.fullmatch(r"(actions|pypa)/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
 
 
 def test_one_action_has_one_hash():
@@ -74,9 +74,10 @@ def test_no_workflow_has_rights_of_its_own_and_every_job_says_its(path):
     found = workflow(path.stem)
     assert found["permissions"] == {}
     assert found["concurrency"]["group"]
-    for job in found["jobs"].values():
-        expected = "write" if path.stem == "leaderboard" else "read"
-        assert job["permissions"] == {"contents": expected}
+    for name, job in found["jobs"].items():
+        expected = {"contents": "write" if path.stem == "leaderboard" else "read"}
+        publishes = (path.stem, name) == ("release", "publish")  # and sees no code of anybody's
+        assert job["permissions"] == ({"id-token": "write"} if publishes else expected)
         assert job["timeout-minutes"] > 0
 
 
@@ -87,8 +88,9 @@ def test_no_workflow_runs_with_rights_on_a_strangers_behalf(path):
     assert "workflow_run" not in text
     assert "secrets." not in text
     for job in jobs(path.stem):
-        checkout = next(s for s in job["steps"] if s.get("uses", "").startswith("actions/checkout"))
-        assert checkout["with"]["persist-credentials"] is False
+        checkouts = [s for s in job["steps"] if s.get("uses", "").startswith("actions/checkout")]
+        assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+        assert checkouts or job["permissions"] == {"id-token": "write"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
