@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -18,6 +19,8 @@ from codonbench.contracts import (
     TrainingSet,
 )
 from codonbench_models._kmers import count_kmers, kmer_sets
+from codonbench_models.boosted import KmerGbm
+from codonbench_models.composition import LengthComposition
 from codonbench_models.linear import KmerLinear, Linear
 from codonbench_models.nearest import Nearest
 
@@ -209,3 +212,64 @@ def test_nearest_of_features_asks_those_of_the_smallest_angle():
     nearest = (ours @ rows.T).argmax(axis=1)
     found = model.predict(Features(asked)).argmax(axis=1)
     assert (found == targets[nearest]).mean() > 0.9  # a tie with the mean may fall otherwise
+
+
+def test_length_and_composition_are_counted_as_by_hand():
+    """``AACA``: 4 letters, A in 3 of 4, AA, AC and CA once each; N counts in the length alone."""
+    model = LengthComposition(LengthComposition.Config())
+    model.task = view("classes")
+    columns = model.columns(Sequences.of(["AACA", "GN", "T"], "ACGT"))
+    assert columns.shape == (3, 21)
+    assert columns[:, 0].tolist() == [4, 2, 1]
+    assert columns[0, 1:5].tolist() == [0.75, 0.25, 0, 0]
+    assert np.flatnonzero(columns[0, 5:]).tolist() == [0, 1, 4]
+    assert columns[0, 5:].sum() == pytest.approx(1)
+    assert columns[1, 1:].tolist() == [0, 0, 1, 0] + [0] * 16
+
+
+def either_or(n, seed):
+    """Sequences with both GATTACA and CCCCCCC, or with neither, against those with one of them."""
+    rng = np.random.default_rng(seed)
+    kinds = rng.integers(2, size=(n, 2))
+    parts = ("GATTACA", "CCGCCGC")
+    texts = [
+        "".join(rng.choice(list("AT"), 12))
+        + "".join(part for part, there in zip(parts, kind, strict=True) if there)
+        for kind in kinds
+    ]
+    return Sequences.of(texts, "ACGT"), (kinds.sum(axis=1) == 1).astype(np.int64)
+
+
+def test_trees_see_what_no_linear_model_of_kmers_does():
+    """One motif or the other but not both: neither count alone tells anything."""
+    (items, targets), (asked, right) = either_or(400, 0), either_or(200, 1)
+    found = fitted(KmerGbm, view("classes"), items, targets, trees=30)
+    outputs = found.predict(asked)
+    assert (outputs.argmax(axis=1) == right).mean() > 0.95
+    assert outputs.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("target", "n_outputs"), [("classes", 3), ("labels", 2), ("quantities", 2)]
+)
+def test_trees_are_scikit_learns_for_every_kind_of_target(target, n_outputs):
+    items, base = either_or(120, 2)
+    targets = base if target == "classes" else np.stack([base, np.ones(120)], 1).astype(np.float32)
+    if target == "quantities":
+        targets[:10, 0] = np.nan
+    task = view(target, n_outputs=n_outputs)
+    found = fitted(KmerGbm, task, items, targets, trees=5, share=1)
+    outputs = found.predict(items)
+    assert outputs.shape == (120, n_outputs)
+    counts = np.concatenate([count_kmers(items, k, 4) for k in (1, 2, 3, 4)], axis=1)
+    if target == "quantities":
+        own = HistGradientBoostingRegressor(max_iter=5, early_stopping=False)
+        expected = own.fit(counts[10:], targets[10:, 0]).predict(counts)
+        assert outputs[:, 0] == pytest.approx(expected, abs=1e-5)
+        return
+    own = HistGradientBoostingClassifier(max_iter=5, early_stopping=False)
+    lead = own.fit(counts, base).decision_function(counts)
+    found = outputs[:, 1] - outputs[:, 0] if target == "classes" else outputs[:, 0]
+    assert found == pytest.approx(lead, abs=1e-5)
+    never = outputs[:, 2] if target == "classes" else -outputs[:, 1]
+    assert (never <= -20).all()  # a class that training lacks, a label that all items have

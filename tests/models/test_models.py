@@ -109,6 +109,8 @@ def test_every_model_registers_under_its_name() -> None:
         "cnn",
         "linear",
         "kmer-linear",
+        "kmer-gbm",
+        "length-composition",
         "onehot-linear",
         "nearest",
         "openspliceai",
@@ -146,6 +148,7 @@ def test_reference_rows_are_set_apart() -> None:
     contestants = {name for name, role in roles.items() if role == "contestant"}
     assert contestants >= {"cnn", "linear", "mlp", "embedding-mlp", "rnn", "gru", "lstm"}
     references = {"bound", "count-table", "kmer-linear", "majority", "nearest", "oracle"}
+    references |= {"kmer-gbm", "length-composition"}
     assert not contestants & references
 
 
