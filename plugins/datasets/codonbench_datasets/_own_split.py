@@ -116,11 +116,14 @@ def split_by(table: Table, groups: IntArray) -> Table:
     """Return a table split into a training, a validation and a test part that no group crosses.
 
     A fifth of the items is for the test and a tenth of the rest for validation, of each class
-    where a group is of one class; see `codonbench.data.splits.cut`. The same for every run.
+    where a group is of one class; see `codonbench.data.splits.cut`. The same for every run, and in
+    no order, so that an item's place says nothing of its class.
     """
     classes = table.targets if table.kind == "classes" else None
     rest, splits = np.arange(len(table.items)), {}
     for i, (name, share) in enumerate((("test", TEST_SHARE), ("validation", VALIDATION_SHARE))):
         rest, splits[name] = cut(rest, share, np.random.SeedSequence((0, i)), groups, classes)
+    rng = np.random.Generator(np.random.PCG64(0))
     parts = {"train": rest, "validation": splits["validation"], "test": splits["test"]}
-    return replace(table, groups=groups, splits=parts)
+    mixed = {name: part[np.argsort(rng.random(len(part)))] for name, part in parts.items()}
+    return replace(table, groups=groups, splits=mixed)

@@ -48,7 +48,7 @@ class ContigOrigin(TableTask):
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "balanced_accuracy", balanced_accuracy="balanced accuracy", mcc="MCC", accuracy="accuracy"
     )
-    content: ClassVar[str] = "912fb1f7b5783a3c5d53572a503b3dc793421c4fbd51fd2cd0c3e1d439ab733f"
+    content: ClassVar[str] = "625f6ffbe8e84fb09e0b1b89a474dde2b3605f8a3ff2dd6f7fd021d28c594c7a"
     conversion: ClassVar[str] = (
         "get the wheel by 'pip download --no-deps tiara==1.0.2' and give --data that file"
     )

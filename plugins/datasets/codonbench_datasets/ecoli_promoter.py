@@ -70,7 +70,7 @@ class EcoliPromoter(_EcoliTask):
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "mcc", mcc="MCC", accuracy="accuracy", auroc="AUROC"
     )
-    content: ClassVar[str] = "1a935d6c48b6959f5a4aa40f727d436fccf1324d7ade4b5a00e04b08dd365ffa"
+    content: ClassVar[str] = "423ffb4480792833d89e5ab66011cf82b9a1bc9b0bc79baab7740cfb09f1f197"
     conversion: ClassVar[str] = (
         "promoters and other sequences are separate files; one CSV is needed, benchmark.csv, with "
         "the columns sequence and label (1 for a promoter, 0 for another), promoters first"
@@ -92,7 +92,7 @@ class EcoliSigma(_EcoliTask):
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "mcc", mcc="MCC", balanced_accuracy="balanced accuracy", accuracy="accuracy"
     )
-    content: ClassVar[str] = "2088c3f60e5008fdace5e44ff50623e9fca9c8f031f622ea100b4b669dc86e52"
+    content: ClassVar[str] = "9766a987529d3cfcdddb92f2839fc7ad731fc139f5b6c99be887bc294ef14d66"
     conversion: ClassVar[str] = (
         "each sigma factor has a file of its own; one CSV is needed, sigma.csv, with the columns "
         "sequence and label (sigma24, 28, 32, 38, 54, then 70)"

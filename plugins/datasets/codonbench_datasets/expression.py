@@ -166,7 +166,7 @@ class Pbmc(ExpressionTask):
     )
     target: ClassVar[Target] = Target(names=CELLS)
     column: ClassVar[str] = "label"
-    content: ClassVar[str] = "7dceae5c536f3457c888fa7433611b7f31efe62055ccd2ede2fc2d2cfa19ccb3"
+    content: ClassVar[str] = "9d739eb85aca68cad11cd0c5864a023f655f9af6d0d41283ab820a6db9f74c81"
     conversion: ClassVar[str] = (
         "it is HDF5 in a wheel; a CSV is needed, pbmc, of the raw layer with the column label and, "
         "for each gene, its expression"
