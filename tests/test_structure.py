@@ -21,6 +21,7 @@ FOLDERS = (
     "testing",
     "audit",
     "report",
+    "tuning",
     "execution",
     "leakage",
     "ranking",
@@ -58,8 +59,12 @@ OPEN_TO_PLUGINS = {
 NEED_PICTURES = (
     "codonbench_datasets.human_codon.plots",
     "codonbench_datasets.human_codon.explanation",
+    "codonbench.report.pictures",
 )
 """Parts that need the optional packages of `codonbench[pictures]`."""
+
+NEEDS_TUNE = "codonbench.tuning.study"
+"""The file that needs the optional package of `codonbench[tune]`; its command says so without."""
 
 NEEDS_PARQUET = "codonbench.data.table_formats"
 """The file that needs the optional package of `codonbench[parquet]`, and says so without it."""
@@ -202,6 +207,7 @@ def test_every_third_party_is_a_declared_dependency(package):
             continue
         extras = ["pictures"] * is_within(name, NEED_PICTURES)
         extras += ["parquet"] * (name == NEEDS_PARQUET)
+        extras += ["tune"] * (name == NEEDS_TUNE)
         allowed = declared(*extras)
         if not allowed & {owner.lower() for owner in owners.get(top, [])}:
             wrong.append(f"{name} imports {target}")

@@ -20,6 +20,7 @@ from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, confi
 from codonbench.data.own_table import is_table
 from codonbench.errors import ConfigError
 from codonbench.execution.machine import Terms, cores, note_facts, nvidia_is_visible
+from codonbench.execution.parts import join_outcomes
 from codonbench.execution.pool import WorkerPool
 from codonbench.execution.run import (
     Job,
@@ -213,7 +214,7 @@ class Executor:
         store = Store(options.results)
         store.prepare()
         with follow(job) as follower:
-            for outcome in run_all(
+            parts = run_all(
                 job,
                 self.registry,
                 store,
@@ -224,7 +225,8 @@ class Executor:
                 every=options.checkpoint_every or None,
                 confinement=self._confinement(job),
                 say=follower.remark,
-            ):
+            )
+            for outcome in join_outcomes(job, parts, self.registry, store):
                 follower.finished(outcome)
                 yield outcome
 

@@ -199,6 +199,10 @@ OTHER_VALUES = {
     "device": "cuda",
     "threads": 2,
     "engine": "traced",
+    "protocol": "folds",
+    "protocol_options": {"folds": 5},
+    "fold": 0,
+    "subset": 100,
 }
 
 

@@ -15,6 +15,7 @@ from codonbench.contracts.model import from_record
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
 from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
+from codonbench.execution.parts import repeat_whole
 from codonbench.execution.run import Job, Train, prepare, run, task_and_data, train_here
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
@@ -98,7 +99,11 @@ def repeat(
             results.append(result)
             yield referee, result
 
-    ((again, trajectory),) = run(job, registry, unwatched, train_and_keep)
+    if job.protocol.joins and record.run_spec.fold is None:
+        again, trajectory = repeat_whole(job, registry, train_and_keep)
+        results.clear()  # several modules, none of which is the run's
+    else:
+        ((again, trajectory),) = run(job, registry, unwatched, train_and_keep)
     if again.status == "interrupted":  # by Ctrl-C: it says nothing of the record
         raise KeyboardInterrupt
     module = results[0].module if results else None
@@ -166,6 +171,8 @@ def _request_of(record: RunRecord, registry: Registry, data: str | None) -> RunR
         data=data or record.run_spec.data,
         seeds=(record.seed,),
         device=record.run_spec.device,
+        protocol_overrides=record.run_spec.protocol_options,
+        folds=None if record.run_spec.protocol else 0,
         task_overrides={
             name: value if isinstance(value, str) else json.dumps(value)
             for name, value in (options | ({"name": record.task} if table else {})).items()

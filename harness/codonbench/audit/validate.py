@@ -249,8 +249,7 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
     record, run_spec = read.record, read.record.run_spec
     there = f"{record.seed} of this row is recorded in {{other}} too"
     yield _Claim(_place(record), read.path, "seed", there, doubt=False)
-    asked = (run_spec.task, run_spec.task_version, run_spec.task_options)
-    stream = content_hash([*asked, run_spec.data_checksum, run_spec.seed])
+    stream = content_hash([*run_spec.asked, run_spec.data_checksum, run_spec.seed])
     for name in () if read.task is None else read.task.ranking.fixed:
         value, field = record.metrics.get(name), f"metrics.{name}"
         said = "is {value}, but data and seed alone fix it, and {other} has {expected}"

@@ -35,6 +35,7 @@ from codonbench.ranking.board import (
     merit,
     official_tables,
 )
+from codonbench.ranking.curves import Curves
 from codonbench.ranking.items import gather_tested
 from codonbench.ranking.rows import name_text
 from codonbench.ranking.statistics import Mean, Median
@@ -264,9 +265,14 @@ def print_tables_of(
             tasks,
         )
     board = build_board([*found, *others], tasks, tested)
+    in_parts = {r.comparability_key for r in finished if r.run_spec.subset is not None}
     for table in board.tables:
-        if (table.key, table.device) in shown:
+        if (table.key, table.device) in shown and table.key not in in_parts:
             print_table_of(table, mine)
+    tasks_run = {(r.task, r.dataset.checksum) for r in finished if r.run_spec.subset is not None}
+    for curves in board.curves:
+        if (curves.task, curves.data_checksum) in tasks_run:
+            print_curves(curves)
     for table in board.tables:
         _print_contrasts(table, mine)
     if against is None:
@@ -306,6 +312,29 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
     console.print(grid)
     for note in notes:
         say(note, console=console)
+
+
+def print_curves(curves: Curves) -> None:
+    """Print learning curves as a table, with intervals where there is room for them."""
+    console = output()
+    for intervals in (True, False):
+        headings, body = markdown.curve_cells(curves, intervals=intervals)
+        widths = [max(map(len, cells)) for cells in zip(headings, *body, strict=True)]
+        if sum(widths) + _GAP * len(widths) <= console.width:
+            break
+    grid = new_table()
+    for i, heading in enumerate(headings):
+        grid.add_column(heading, justify="right" if i else "left", overflow="fold")
+    for line in body:
+        grid.add_row(*(Text(visible(cell)) for cell in line))
+    each = " of each class" if curves.per_class else ""
+    where = f"{curves.task} on {curves.data}, {curves.device}"
+    console.print(
+        f"\n{visible(where)}: {curves.column.title} by training examples{each}, #rank at each size"
+    )
+    console.print(grid)
+    if curves.row_zero:
+        say(f"row zero: {visible(curves.row_zero)} with all of them", console=console)
 
 
 def _key(table: Table, row: Row) -> tuple[str, ...]:

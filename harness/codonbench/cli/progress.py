@@ -82,7 +82,7 @@ class RunDisplay(Follower):
         self._console = messages()
         self._lines = lines
         self._debug = debug
-        self._bars: dict[int, TaskID] = {}
+        self._bars: dict[str, TaskID] = {}
         self._lines_of_text = live and not self._console.is_terminal and lines is None
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -110,19 +110,19 @@ class RunDisplay(Follower):
         error: BaseException | None,
         trajectory: TracebackType | None,
     ) -> None:
-        for seed in list(self._bars):
-            self._close_bar(seed)
+        for run_id in list(self._bars):
+            self._close_bar(run_id)
         self._progress.stop()
 
     def watch(self, run_spec: RunSpec) -> OnSnapshot:
         """Open a bar for a run; return what follows its evaluations."""
-        self._close_bar(run_spec.seed)
-        seed, early = run_spec.seed, run_spec.stop != "budget"
+        self._close_bar(run_spec.run_id)
+        seed, early = _which(run_spec), run_spec.stop != "budget"
         total = run_spec.budget_pairs if run_spec.budget_pairs < MOST_PAIRS else None
         began = time.monotonic()
         left = TimeLeft(run_spec.budget_pairs, run_spec.budget_seconds, began)
-        bar = self._bars[seed] = self._progress.add_task(
-            f"seed {seed}", total=total, pairs=0, words="", early=early, left=left
+        bar = self._bars[run_spec.run_id] = self._progress.add_task(
+            seed.rstrip(), total=total, pairs=0, words="", early=early, left=left
         )
         shown, printed = -_REFRESH, began
 
@@ -138,7 +138,7 @@ class RunDisplay(Follower):
                 printed = now
                 rest = _rest(left.at(now), early=early)
                 of = "" if total is None else f" of {total:,}"
-                words = [f"seed {seed:<3} {pairs:,}{of} pairs", progress, rest]
+                words = [f"{seed} {pairs:,}{of} pairs", progress, rest]
                 say(", ".join(filter(None, words)), console=self._console)
 
         return follow
@@ -166,19 +166,25 @@ class RunDisplay(Follower):
 
     def finished(self, outcome: Outcome) -> None:
         """Close a run's bar and say how it went, or that its record was there already."""
-        self._close_bar(outcome.record.seed)
+        self._close_bar(outcome.record.run_id)
         if self._lines is not None:
             print(outcome.record.to_line(), file=self._lines, flush=True)
             if not outcome.reused and outcome.record.error is None:
                 return
-        text = f"seed {outcome.record.seed:<3} {ending(outcome.record, self._job.task)}"
+        text = f"{_which(outcome.record.run_spec)} {ending(outcome.record, self._job.task)}"
         if outcome.reused:
             text += " (already recorded; --force runs it again)"
         say(text, console=self._console)
 
-    def _close_bar(self, seed: int) -> None:
-        if seed in self._bars:
-            self._progress.remove_task(self._bars.pop(seed))
+    def _close_bar(self, run_id: str) -> None:
+        if run_id in self._bars:
+            self._progress.remove_task(self._bars.pop(run_id))
+
+
+def _which(run_spec: RunSpec) -> str:
+    """Return ``seed 3``, and which part of it where it is one, so wide that figures line up."""
+    part = f", {run_spec.part}" if run_spec.part else ""
+    return f"seed {run_spec.seed:<{0 if part else 3}}{part}"
 
 
 class _TimeLeft(ProgressColumn):
@@ -205,8 +211,10 @@ def _introduction(job: Job) -> list[str]:
     counted = [f"{run_spec.budget_pairs:,} pairs"] if run_spec.budget_pairs < MOST_PAIRS else []
     timed = [] if run_spec.budget_seconds is None else [f"{run_spec.budget_seconds:g} s"]
     budget = f"{'' if run_spec.stop == 'budget' else 'at most '}{' and '.join(counted + timed)}"
-    n = len(job.run_specs)
-    seeds = f"{n} seeds, {budget} each" if n > 1 else f"1 seed, {budget}"
+    n, parts = len({spec.seed for spec in job.run_specs}), len(job.run_specs)
+    seeds = f"{n} seeds, {budget} each" if parts > 1 else f"1 seed, {budget}"
+    if parts > n:
+        seeds = f"{n} seed{'s'[: n - 1]} in {parts // n} parts: {run_spec.protocol}, {budget} each"
     return [
         f"{run_spec.model} on {run_spec.task}, data {dataset.source}{kind}, on {run_spec.device}",
         *(f"  {line}" for line in dataset.report),

@@ -31,6 +31,7 @@ from codonbench.contracts.run_spec import (
     parse_settings,
 )
 from codonbench.errors import ConfigError, StoreError
+from codonbench.execution.presets import read_preset
 from codonbench.records.files import is_offline
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         "seeds": ("--seeds", "-s"),
         "overrides": ("--set",),
         "task_overrides": ("--task-set",),
+        "protocol_overrides": ("--protocol-set",),
         "results": ("--results", "-r"),
     },
     defaults={"seeds": "0"},
@@ -80,7 +82,7 @@ def run(
     suite is a list of such runs; one that fails is named at the end, and the rest go on.
     Options of the task are given by their own names, --NAME VALUE, or by --task-set.
     """
-    if values["model"] is None and suite is None:
+    if values["model"] is None and suite is None and values["preset_file"] is None:
         raise ConfigError("give --model NAME, or --suite NAME; 'bench ls models' lists models")
     if values["model"] is not None and suite is not None:
         raise ConfigError("give --model or --suite, not both: a suite names its own models")
@@ -150,11 +152,13 @@ def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
     """
     asked = {name: values[name] for name in RunRequest.model_fields}
     own = extra_options(ctx.args, [name for option in ctx.command.params for name in option.opts])
+    file = asked["preset_file"]
     read = {
-        "model": asked["model"] or "any",
+        "model": asked["model"] or ("any" if file is None else read_preset(file).model),
         "seeds": parse_seeds(asked["seeds"]),
         "overrides": parse_settings(asked["overrides"] or [], "--set"),
         "task_overrides": parse_settings(asked["task_overrides"] or [], "--task-set") | own,
+        "protocol_overrides": parse_settings(asked["protocol_overrides"] or [], "--protocol-set"),
         "salt": secrets.token_hex(16) if asked["salt"] == "fresh" else asked["salt"],
         "offline": is_offline(asked["offline"]),
     }

@@ -26,6 +26,7 @@ from codonbench.contracts.model import ModelConfig as ModelConfig
 from codonbench.contracts.model import ModelInfo as ModelInfo
 from codonbench.contracts.model import Reference as Reference
 from codonbench.contracts.model import TrainingSet as TrainingSet
+from codonbench.contracts.model import Tune as Tune
 from codonbench.contracts.model import VariantScorer as VariantScorer
 from codonbench.contracts.task import DNA as DNA
 from codonbench.contracts.task import IUPAC as IUPAC

@@ -6,7 +6,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    Self,
+    runtime_checkable,
+)
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +80,30 @@ class ModelInfo(Frozen):
     row_independent: bool = False
 
 
+@dataclass(frozen=True)
+class Tune:
+    """How `bench tune` draws a field: ``rate: Annotated[float, Tune(low=1e-4, high=0.1)]``.
+
+    Attributes:
+        low, high: Both ends of a range.
+        log: Whether to draw by ratio instead of by difference.
+        choices: The values to choose from, instead of a range.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: tuple[bool | int | float | str | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        ranged = self.low is not None and self.high is not None
+        if ranged == bool(self.choices):
+            raise ValueError("give low and high, or choices")
+        low, high = self.low or 0.0, self.high or 0.0
+        if ranged and (low >= high or (self.log and low <= 0)):
+            raise ValueError(f"cannot draw from {low:g} to {high:g}")
+
+
 class BaseConfig(Frozen):
     """Base of every ``Config``.
 
@@ -82,7 +115,9 @@ class BaseConfig(Frozen):
 class ModelConfig(BaseConfig):
     """Base of the ``Config`` of a model trained batch by batch: what the harness needs to know."""
 
-    batch_size: int = Field(default=64, ge=1, le=1 << 20, description="pairs in a training batch")
+    batch_size: Annotated[int, Tune(choices=(32, 64, 128, 256))] = Field(
+        default=64, ge=1, le=1 << 20, description="pairs in a training batch"
+    )
     class_weights: ClassWeights = Field(
         default="none",
         description="loss weighting by class: none; the task's own weights, where sum divides by "
@@ -99,7 +134,9 @@ class GradientConfig(ModelConfig):
     """
 
     optimizer: Literal["adam", "adamw", "sgd"] = Field(default="adam", description="update rule")
-    learning_rate: float = Field(default=1e-3, gt=0, le=100, description="step size")
+    learning_rate: Annotated[float, Tune(low=1e-4, high=0.1, log=True)] = Field(
+        default=1e-3, gt=0, le=100, description="step size"
+    )
     momentum: float = Field(default=0.0, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(
         default=0.0,

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from codonbench import __version__
 from codonbench.contracts import Frozen, ModelInfo, Trajectory
-from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS, DeviceKind
+from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS, DeviceKind, Name
 from codonbench.contracts.run_spec import RunSpec, canonical_json, content_hash
 
 _Words = Annotated[str, Field(max_length=200, pattern=r"^[\x20-\x7e]*$")]
@@ -198,6 +198,47 @@ class Timings(Frozen):
     total: float = 0.0
 
 
+class Tuning(Frozen):
+    """What it took to find a configuration, on training and validation items alone.
+
+    Attributes:
+        name: Of the preset that came of it.
+        task, data_checksum: What it was sought on.
+        trials, pruned: How many configurations were tried, and how many of them were ended early.
+        seeds: Of its runs; none of an official row.
+        device: What they ran on.
+        seconds: Of training, evaluations included: of a CPU's cores, or of a GPU.
+        metric: What was compared, on validation.
+        best, median: Of the trials that came to their end.
+        incumbents: Each trial that was the best so far: its number, the seconds until its end, and
+            its score.
+        study: Hash of what was asked.
+        tests_unseen: Whether the task has a test split of its own, so that no item it tests on was
+            trained on or chosen by; False where seeds or folds draw it.
+    """
+
+    name: Name
+    task: Name
+    data_checksum: str
+    trials: int = Field(ge=1)
+    pruned: int = Field(ge=0)
+    seeds: tuple[int, ...]
+    device: DeviceKind
+    seconds: float = Field(ge=0)
+    metric: _Words
+    best: float
+    median: float
+    incumbents: tuple[tuple[int, float, float], ...] = ()
+    study: _Words
+    tests_unseen: bool
+
+    @property
+    def cost(self) -> str:
+        """What it cost in words: ``20 trials, 0.42 CPU-hours``."""
+        kind = "GPU" if self.device == "cuda" else "CPU"
+        return f"{self.trials} trials, {self.seconds / 3600:.2g} {kind}-hours"
+
+
 class RunRecord(Frozen):
     """One run.
 
@@ -227,6 +268,8 @@ class RunRecord(Frozen):
             was noted.
         resumed: Where the run was taken up again after it had been cut short, in pairs, each time;
             0 where it began anew, for its state could not be kept.
+        tuning: How its configuration was found, where it is a preset's that `bench tune` wrote;
+            None where nobody said.
         timings: Seconds.
         checksum: SHA-256 of this record's canonical JSON without this field.
     """
@@ -261,6 +304,7 @@ class RunRecord(Frozen):
     error: str | None = None
     confinement: Confinement | None = None
     resumed: tuple[int, ...] = ()
+    tuning: Tuning | None = Field(default=None, exclude_if=lambda given: given is None)
     timings: Timings
     checksum: str = ""
 
@@ -292,8 +336,9 @@ class RunRecord(Frozen):
         """Return what a repetition on the same machine must reproduce.
 
         All but the times and what may touch them, the harness's own version, how the run was
-        kept apart and where it was taken up again, and how many seeds shared a step, which follows
-        from how many cores are free and changes no bit of a seed's result.
+        kept apart and where it was taken up again, how its configuration was found, and how many
+        seeds shared a step, which follows from how many cores are free and changes no bit of a
+        seed's result.
         """
         aside: dict[str, Any] = {
             "timings": True,
@@ -301,6 +346,7 @@ class RunRecord(Frozen):
             "harness": True,
             "confinement": True,
             "resumed": True,
+            "tuning": True,
             "engine": {"seeds_together"},
             "machine": {"gpu_id", "circumstances"},
         }

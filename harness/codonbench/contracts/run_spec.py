@@ -39,11 +39,11 @@ class RunRequest(Frozen):
     task: str | None = Field(
         default=None, description="A task; the default one where none is named."
     )
-    protocol: str | None = Field(
-        default=None, description="Another protocol than the task's own: zero_shot."
-    )
     data: str | None = Field(default=None, description="A data source's name, a file or a folder.")
     seeds: tuple[int, ...] = Field(default=(0,), description="As in 0-9 or 0,3,5.")
+    preset_file: Path | None = Field(
+        default=None, description="A preset that 'bench tune' wrote; it names its model."
+    )
     overrides: dict[str, str] = Field(
         default_factory=dict, description="Override a field of the model."
     )
@@ -55,6 +55,19 @@ class RunRequest(Frozen):
         default=None,
         description="Take something away that a score should rest on: labels, composition, "
         "untrained, strand, or a control of the task's own.",
+    )
+    protocol: Name | None = Field(
+        default=None,
+        description="Another protocol than the task's own: zero_shot, sample_efficiency or folds.",
+    )
+    protocol_overrides: dict[str, str] = Field(
+        default_factory=dict, description="Set an option of that protocol."
+    )
+    folds: str | None = Field(
+        default=None,
+        pattern=r"^(0|[1-9]\d{0,3}|group)$",
+        description="Cross-validate over so many folds, or with each group left out in turn: "
+        "group. 0: the task's own split.",
     )
     epochs: int | None = Field(default=None, ge=1, le=100_000, description="Budget in epochs.")
     pairs: int | None = Field(
@@ -95,7 +108,13 @@ class RunRequest(Frozen):
         except ConfigError as error:
             raise ConfigError(f"field 'seeds': {error}") from error
 
-    @field_validator("overrides", "task_overrides", mode="before")
+    @field_validator("folds", mode="before")
+    @classmethod
+    def _number(cls, given: Any) -> Any:
+        """Take a number, too."""
+        return str(given) if isinstance(given, int) else given
+
+    @field_validator("overrides", "task_overrides", "protocol_overrides", mode="before")
     @classmethod
     def _texts(cls, given: Any) -> Any:
         """Take any values, and keep them as they would be typed."""
@@ -110,6 +129,10 @@ class RunRequest(Frozen):
         given = [n for n in ("epochs", "pairs", "examples") if getattr(self, n) is not None]
         if len(given) > 1:
             raise ValueError(f"give the budget in {' or in '.join(given)}, not both")
+        if self.folds is not None and self.protocol is not None:
+            raise ValueError("--folds names a protocol; leave out --protocol")
+        if self.protocol_overrides and self.protocol is None:
+            raise ValueError("--protocol-set sets options of a protocol; name it by --protocol")
         return self
 
     @property
@@ -187,6 +210,10 @@ class RunSpec(Frozen):
     Attributes:
         rules: The protocol's version, which codonbench sets.
         task, task_version, task_options: What is asked.
+        protocol_options: What is set of the protocol that stands in for the task's own.
+        fold: Which of its folds this run is tested on, from 0; None where it is no part.
+        subset: On how many training examples, or on how many of each class where the protocol's
+            options say so; None for all.
         data, data_checksum: What it is asked on; see `Dataset`.
         model, model_version: Who answers; `model` is the name of the preset, where one was meant.
         config: All of its hyperparameters, defaults among them.
@@ -224,6 +251,32 @@ class RunSpec(Frozen):
     track: Literal["pretrained"] | None = Field(
         default=None, exclude_if=lambda given: given is None
     )
+    protocol_options: dict[str, Any] = Field(
+        default_factory=dict, exclude_if=lambda given: not given
+    )
+    fold: int | None = Field(default=None, ge=0, exclude_if=lambda given: given is None)
+    subset: int | None = Field(default=None, ge=1, exclude_if=lambda given: given is None)
+
+    @property
+    def asked(self) -> list[Any]:
+        """What is asked, and of which of the task's items: runs that share it may be compared."""
+        task = [self.task, self.task_version, self.task_options]
+        if not self.protocol_options:
+            return task
+        return [*task, self.protocol, self.protocol_options, self.fold, self.subset]
+
+    @property
+    def part(self) -> str:
+        """Which part of a protocol's runs it is, in words: ``fold 2``; empty where there is one."""
+        if self.fold is not None:
+            return f"fold {self.fold + 1}"
+        each = " a class" if self.protocol_options.get("per_class") else ""
+        return "" if self.subset is None else f"{self.subset:,} examples{each}"
+
+    @property
+    def whole(self) -> Self:
+        """The spec that this one is a part of; itself where it is no part."""
+        return self.model_copy(update={"fold": None, "subset": None})
 
     @property
     def is_own_table(self) -> bool:

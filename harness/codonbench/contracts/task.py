@@ -518,6 +518,8 @@ class Task(ABC):
         strand: Whether a sequence and its reverse complement have the same answer.
         controls: Those that only this task has, by name, with what is done under each; beside
             those of its protocol.
+        folds: Over how many folds its runs are cross-validated where nobody asks otherwise, as
+            suits small sets; 0 for its own split.
         shares_targets: Whether what is right for its test items, without the items, may be
             published with results; else its table is only rebuilt where the data lie.
         default_data: What ``--data`` means when it is not given.
@@ -536,6 +538,7 @@ class Task(ABC):
     Options: ClassVar[type[TaskOptions]] = TaskOptions
     strand: ClassVar[Strand] = "given"
     controls: ClassVar[Mapping[str, str]] = {}
+    folds: ClassVar[int] = 0
     shares_targets: ClassVar[bool] = True
     default_data: ClassVar[str]
     data_names: ClassVar[Mapping[str, str]] = {}

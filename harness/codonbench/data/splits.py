@@ -16,7 +16,7 @@ TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
 """Of the training examples, where a task has no validation split of its own."""
 
-_VALIDATION, _TEST = 3, 4  # beside the stream's own uses of the seed
+_VALIDATION, _TEST, _FOLDS, _NESTED = 3, 4, 5, 6  # beside the stream's own uses of the seed
 
 
 def completed(split: Split, dataset: Dataset, seed: int) -> Split:
@@ -110,3 +110,84 @@ def _enough(units: IntArray, sizes: IntArray, share: float) -> IntArray:
         most = len(units) - 1
     count = int(np.searchsorted(np.cumsum(sizes), wanted)) + 1
     return units[: min(count, most)]
+
+
+def left_out(items: IntArray, groups: IntArray) -> IntArray:
+    """Return the fold of each item, shape (n,), where each group is a fold.
+
+    Raises:
+        DataError: There are fewer than three groups: one to test on, and two to train and choose.
+    """
+    names, fold = np.unique(groups[items], return_inverse=True)
+    if len(names) < 3:
+        raise DataError(f"{len(names)} groups; to leave each out in turn there must be three")
+    return fold
+
+
+def divided(
+    items: IntArray, folds: int, seed: int, groups: IntArray | None, classes: IntArray | None
+) -> IntArray:
+    """Return the fold of each item, from 0, shape (n,).
+
+    Largest units first, in an order that the seed draws among equal ones: each goes where its
+    classes are rarest so far, and where there are fewest items of those alike.
+
+    Args:
+        items: Each once, shape (n,).
+        folds: How many.
+        seed: Of the division.
+        groups: Of all items, shape (N,): those of one are a unit; None where each item is one.
+        classes: Of all items, shape (N,); None where they do not matter.
+
+    Raises:
+        DataError: There are fewer units than folds, or too few to choose by beside them.
+    """
+    own = items if groups is None else groups[items]
+    names, unit, sizes = np.unique(own, return_inverse=True, return_counts=True)
+    if len(names) < max(folds, 3):
+        what = "items" if groups is None else "groups"
+        raise DataError(
+            f"{len(items):,} items are {len(names)} {what}, too few for {folds} folds of them, "
+            "trained, chosen and tested on apart; ask for fewer, or give more data"
+        )
+    of_item = np.zeros(len(items), dtype=np.int64) if classes is None else classes[items]
+    kinds, kind = np.unique(of_item, return_inverse=True)
+    counts = np.zeros((len(names), len(kinds)), dtype=np.int64)
+    np.add.at(counts, (unit, kind), 1)
+    rarity = len(items) // counts.sum(axis=0)  # whole numbers, which add up alike everywhere
+    drawn = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, _FOLDS))))
+    order = drawn.permutation(len(names))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    filled = np.zeros((folds, len(kinds)), dtype=np.int64)
+    chosen = np.zeros(len(names), dtype=np.int64)
+    for each in order.tolist():
+        alike = filled @ (rarity * counts[each])
+        chosen[each] = np.lexsort((filled.sum(axis=1), alike))[0]
+        filled[chosen[each]] += counts[each]
+    return chosen[unit]
+
+
+def nested(
+    items: IntArray, size: int, seed: tuple[int, ...], classes: IntArray | None, *, each: bool
+) -> IntArray:
+    """Return a subset that all larger ones of the same seed hold, in drawn order.
+
+    Args:
+        items: To choose from, shape (n,).
+        size: How many to choose; all where there are fewer.
+        seed: Of the choice.
+        classes: Of all items, shape (N,): each has its share of every subset, to one item; None
+            where they do not matter.
+        each: Whether `size` is how many to choose of each class.
+    """
+    drawn = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*seed, _NESTED))))
+    order = drawn.permutation(items)
+    if classes is None:
+        return order[:size]
+    _, kind, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
+    by_kind = np.argsort(kind, kind="stable")
+    place = np.zeros(len(order), dtype=np.int64)  # among those of its class
+    place[by_kind] = np.arange(len(order)) - (np.cumsum(counts) - counts)[kind[by_kind]]
+    if each:
+        return order[place < size]
+    return order[np.argsort((2 * place + 1) / (2 * counts[kind]), kind="stable")][:size]

@@ -14,7 +14,7 @@ salt is public by default and written into every record.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -92,14 +92,18 @@ class Stream:
     Args:
         dataset: What is split.
         seed: Of the split and of the order.
+        narrow: Returns what of the seed's split a run is given; all of it where it is None.
 
     Raises:
         PluginError: The dataset splits otherwise than its task promises.
     """
 
-    def __init__(self, dataset: Dataset, seed: int) -> None:
+    def __init__(
+        self, dataset: Dataset, seed: int, narrow: Callable[[Split], Split] | None = None
+    ) -> None:
         self.seed = seed
         self._dataset = dataset
+        self._narrow = narrow
         self._epoch: tuple[int, IntArray] | None = None
 
     @cached_property
@@ -109,7 +113,7 @@ class Stream:
         _check_split(split, self._dataset)
         if self._dataset.spec.evaluation is None:
             split = completed(split, self._dataset, self.seed)
-        return split
+        return split if self._narrow is None else self._narrow(split)
 
     @property
     def epoch_pairs(self) -> int:

@@ -74,9 +74,9 @@ def train_runs(
         yield from fit_runs(model, config, requests, referees)
         return
     assert isinstance(config, ModelConfig)
-    # Only what is at the same position can share a step.
+    # Only what is at the same position, and meets the ends of epochs together, can share a step.
     interrupted = False
-    for _, group in groupby(sorted(requests, key=_start), key=_start):
+    for _, group in groupby(sorted(requests, key=_shape), key=_shape):
         for run, result in _Group(model, config, tuple(group), referees, every).train():
             yield run, result
             interrupted = result.status == "interrupted"
@@ -84,8 +84,10 @@ def train_runs(
             return
 
 
-def _start(request: TrainRequest) -> int:
-    return request.start
+def _shape(request: TrainRequest) -> tuple[int, ...]:
+    """Return where a run begins, and how long its epochs and the splits it is asked about are."""
+    asked = (len(items) for _, items in sorted(request.evaluated.items()))
+    return (request.start, request.clock.epoch_pairs, request.clock.budget_pairs, *asked)
 
 
 @dataclass(frozen=True)

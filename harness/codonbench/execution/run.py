@@ -17,6 +17,7 @@ from codonbench.contracts import (
     BaseConfig,
     Dataset,
     Estimator,
+    Frozen,
     Model,
     ModelConfig,
     Reference,
@@ -35,6 +36,7 @@ from codonbench.contracts.run_record import (
     RunRecord,
     Timings,
     TorchFacts,
+    Tuning,
     describe_harness,
     hash_trajectory,
 )
@@ -57,11 +59,13 @@ from codonbench.execution.machine import (
     occupied,
     wait_until,
 )
+from codonbench.execution.presets import with_preset
 from codonbench.plugins.beside import READERS
 from codonbench.plugins.entries import ModelEntry, TaskEntry
 from codonbench.plugins.failures import place
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.controls import UNTRAINED, controlled
+from codonbench.protocols.folds import Folds
 from codonbench.protocols.referee import (
     Primary,
     Protocol,
@@ -94,6 +98,7 @@ class Job:
         run_specs: One a seed.
         primary: What its table ranks by, to be told on the way; None where no split metric does.
         plain_because: Why the plain loop is to train them; empty where the engine is free.
+        tuning: How the configuration was found, where it is a preset's of a file that says so.
     """
 
     entry: ModelEntry
@@ -105,6 +110,7 @@ class Job:
     run_specs: tuple[RunSpec, ...]
     primary: Primary | None = None
     plain_because: str = ""
+    tuning: Tuning | None = None
 
     def anew(self, run: int, why: str) -> Job:
         """Return one of its runs alone, for the plain loop."""
@@ -133,10 +139,11 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     Raises:
         UsageError: Something in the request is unknown, out of range or unusable.
     """
+    request, tuning = with_preset(request)
     entry, config, overrides = registry.configured(request.model, request.overrides)
     device = choose_device(request.device)
     task, options, dataset = task_and_data(request, registry, cache)
-    dataset, protocol = _under_protocol(request, registry, dataset)
+    dataset, protocol, options_of_it = _under_protocol(request, registry, task, dataset)
     if options.control is not None:
         dataset = controlled(dataset, task, options.control, protocol.controls, request.salt)
         _check_control(entry, options.control, task)
@@ -165,6 +172,9 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     if request.by_the_clock and isinstance(config, GradientConfig):
         _check_schedule(config)
     default = 1 if at_once else dataset.spec.default_epochs
+    epoch_pairs = protocol.epoch_pairs(options_of_it, dataset)
+    if at_once and protocol.name != task.protocol:  # all that a part may be given
+        epoch_pairs = len(dataset.items)
     run_spec = RunSpec(
         rules=RULES_VERSION,
         task=task.name,
@@ -176,9 +186,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         model_version=entry.cls.info.version,
         config=as_recorded(config.model_dump(mode="json"), overrides),
         seed=0,
-        budget_pairs=request.budget_pairs(dataset.spec.train_size, default)
-        if protocol.trains
-        else 0,
+        budget_pairs=request.budget_pairs(epoch_pairs, default) if protocol.trains else 0,
         budget_seconds=request.seconds,
         stop="budget" if request.full or at_once else protocol.stop_rules[0],
         protocol=None if protocol.name == task.protocol else protocol.name,
@@ -187,6 +195,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         device=device,
         threads=request.threads,
         engine=request.engine,
+        protocol_options=options_of_it.model_dump(mode="json"),
     )
     said = {
         "run_spec": run_spec.model_dump(mode="json"),
@@ -195,10 +204,11 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         "dataset": _facts(dataset).model_dump(mode="json"),
     }
     insist_on_storable(f"model {request.model!r} on task {task.name!r}", said)
-    run_specs = tuple(run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
+    seeds = (run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
+    run_specs = tuple(part for spec in seeds for part in protocol.parts(spec, dataset))
     primary = _primary(task, dataset.spec, registry)
     plain = "" if protocol.trains else "nothing is trained"
-    return Job(entry, config, overrides, task, dataset, protocol, run_specs, primary, plain)
+    return Job(entry, config, overrides, task, dataset, protocol, run_specs, primary, plain, tuning)
 
 
 def _check_control(entry: ModelEntry, control: str, task: Task) -> None:
@@ -223,16 +233,19 @@ def _primary(task: Task, spec: TaskSpec, registry: Registry) -> Primary | None:
 
 
 def _under_protocol(
-    request: RunRequest, registry: Registry, dataset: Dataset
-) -> tuple[Dataset, Protocol]:
-    """Return the data as they are run by the protocol that is asked for, and it.
+    request: RunRequest, registry: Registry, task: Task, dataset: Dataset
+) -> tuple[Dataset, Protocol, Frozen]:
+    """Return the data as they are run by the protocol that is asked for, it, and its options.
 
     Raises:
-        ConfigError: The task cannot be run by it.
+        UsageError: The task cannot be run by it, or the data cannot as its options say.
     """
-    spec = dataset.spec
+    spec, name, overrides = dataset.spec, request.protocol, request.protocol_overrides
+    folds = str(task.folds) if request.folds is None else request.folds
+    if name is None and folds != "0":
+        name, overrides = Folds.name, {"folds": folds}
     own = registry.protocol(spec.protocol)
-    protocol = own if request.protocol is None else registry.protocol(request.protocol)
+    protocol = own if name is None else registry.protocol(name)
     if protocol is not own and not (own.tells_targets and protocol.tells_targets):
         raise ConfigError(
             f"task {spec.name!r} is run by its own protocol, {own.name!r}, alone; leave out "
@@ -243,10 +256,12 @@ def _under_protocol(
             f"task {spec.name!r} has no training items, and by the protocol {protocol.name!r} a "
             "model is trained; use --protocol zero_shot"
         )
+    options = configure(protocol.Options, {}, overrides, f"protocol {protocol.name!r}")
     if protocol is own:
-        return dataset, own
+        return dataset, own, options
+    options = protocol.resolved(options, dataset)
     spec = spec.model_copy(update={"protocol": protocol.name})
-    return replace(dataset, spec=spec), protocol
+    return replace(dataset, spec=spec), protocol, options
 
 
 def _check_schedule(config: GradientConfig) -> None:
@@ -521,6 +536,7 @@ def _record(
         weights_sha256=result.weights_sha256,
         trajectory_sha256=hash_trajectory(trajectory) if len(trajectory.pairs) else None,
         error=result.error,
+        tuning=job.tuning,
         timings=Timings(
             build=result.build_seconds,
             train=result.train_seconds,
@@ -571,6 +587,8 @@ def _outdated(record: RunRecord, job: Job, registry: Registry, confinement: Conf
     versions = {metric.name: metric.version for metric in registry.metrics_of(job.dataset.spec)}
     if record.metric_versions != versions:
         return "was scored by other metrics"
+    if job.tuning not in (None, record.tuning):
+        return "does not say how its configuration was found"
     outside = confinement == "sandbox" != record.confinement
     return "was not made in a sandbox" if outside else ""
 

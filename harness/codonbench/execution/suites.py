@@ -129,6 +129,6 @@ def _over(lower: Settings, upper: Settings) -> dict[str, Any]:
     if upper.keys() & BUDGETS:
         merged = {field: value for field, value in lower.items() if field not in BUDGETS}
     for field, value in upper.items():
-        joined = field in ("overrides", "task_overrides")
+        joined = field in ("overrides", "task_overrides", "protocol_overrides")
         merged[field] = {**merged.get(field, {}), **value} if joined else value
     return merged

@@ -26,7 +26,12 @@ from codonbench.plugins.selection import (
     selection_from_environment,
 )
 
-_OWN = ("codonbench.protocols.supervised", "codonbench.protocols.zero_shot")
+_OWN = (
+    "codonbench.protocols.supervised",
+    "codonbench.protocols.folds",
+    "codonbench.protocols.sample_efficiency",
+    "codonbench.protocols.zero_shot",
+)
 """What the core registers itself, whichever plugins there are."""
 
 

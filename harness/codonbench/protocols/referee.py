@@ -13,9 +13,9 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,9 @@ from pydantic import JsonValue
 
 from codonbench.contracts import (
     Dataset,
+    Frozen,
     Outputs,
+    Split,
     SplitMetric,
     Targets,
     TaskSpec,
@@ -96,7 +98,7 @@ class RunSetup:
         self.protocol = protocol
         salt, seed = run_spec.salt, run_spec.seed
         self.dataset = dataset = dataset.for_run(hidden_generator(salt, seed, "control"))
-        self.stream = Stream(dataset, seed)
+        self.stream = Stream(dataset, seed, partial(protocol.narrowed, dataset, run_spec))
         if run_spec.control == LABELS:
             chance = hidden_generator(salt, seed, LABELS)
             self.dataset = dataset = permuted_targets(dataset, self.stream.split, chance)
@@ -232,10 +234,14 @@ class Protocol(ABC):
             at the end of any batch.
         controls: What runs may be held against, of those in `codonbench.protocols.controls`.
         needs: The splits that a task must have for it, beside training.
+        Options: What may be set of it, with ``--protocol-set field=value``.
+        joins: Whether the parts of a seed's run make one record, of their test outputs together.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    Options: ClassVar[type[Frozen]] = Frozen
+    joins: ClassVar[bool] = False
     stop_rules: ClassVar[tuple[str, ...]] = ("budget",)
     split: ClassVar[str]
     tells_targets: ClassVar[bool]
@@ -246,6 +252,26 @@ class Protocol(ABC):
     @abstractmethod
     def schedule(self, setup: RunSetup) -> Schedule:
         """Return the schedule of one run."""
+
+    def resolved(self, options: Any, dataset: Dataset) -> Any:
+        """Return options with nothing left open that the data decide; for the run spec.
+
+        Raises:
+            UsageError: The data do not allow what the options ask.
+        """
+        return options
+
+    def parts(self, run_spec: RunSpec, dataset: Dataset) -> Sequence[RunSpec]:
+        """Return the runs that a seed's spec comes to: itself, unless it is made in parts."""
+        return (run_spec,)
+
+    def narrowed(self, dataset: Dataset, run_spec: RunSpec, whole: Split) -> Split:
+        """Return what one run is given of its seed's split: all of it, unless it is a part."""
+        return whole
+
+    def epoch_pairs(self, options: Any, dataset: Dataset) -> int:
+        """Return the pairs of an epoch, by which a budget in epochs is reckoned."""
+        return dataset.spec.train_size
 
     def constant(self, setup: RunSetup) -> Sequence[Evaluation]:
         """Return the evaluations that tell all of a row whose outputs never change."""

@@ -20,6 +20,8 @@ from pydantic import Field
 
 from codonbench.contracts import Ceiling, Frozen, Metric, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
+from codonbench.contracts.run_spec import RunSpec
+from codonbench.ranking.curves import Curves, learning_curves
 from codonbench.ranking.items import (
     DRAWS,
     Runs,
@@ -72,6 +74,7 @@ class Table(Frozen):
             `codonbench.ranking.items.RowFigures.ranks`.
         verdict: Of the audit of its data, ``FAIL`` among others; empty where none is at hand.
         ceiling: The best that a model can do, where that is known.
+        asked: By which protocol, in words, where that is not the task's own.
     """
 
     key: str
@@ -98,6 +101,7 @@ class Table(Frozen):
     ranks: dict[str, tuple[float, ...]] = Field(default_factory=dict, exclude=True)
     verdict: str = Field(default="", exclude_if=lambda verdict: not verdict)
     ceiling: Ceiling | None = Field(default=None, exclude_if=lambda ceiling: ceiling is None)
+    asked: str = Field(default="", exclude_if=lambda asked: not asked)
 
     @property
     def control(self) -> str:
@@ -110,7 +114,8 @@ class Table(Frozen):
         simulated = " (simulated)" if self.simulated else ""
         control = f", control {self.control}" if self.control else ""
         whole = ", whole budget" if self.stop == "budget" and self.ranking.budget_divides else ""
-        return f"{self.task} on {self.data}{simulated}{control}{whole}, {self.device}"
+        asked = f", {self.asked}" if self.asked else ""
+        return f"{self.task} on {self.data}{simulated}{control}{whole}{asked}, {self.device}"
 
     @property
     def options_set(self) -> dict[str, object]:
@@ -131,11 +136,12 @@ class Excluded(Frozen):
 
 
 class Board(Frozen):
-    """All tables, and all that was left out."""
+    """All tables, what they say of training examples together, and all that was left out."""
 
     schema_version: Literal[2] = 2
     tables: tuple[Table, ...]
     excluded: tuple[Excluded, ...]
+    curves: tuple[Curves, ...] = Field(default=(), exclude_if=lambda curves: not curves)
 
 
 def build_board(
@@ -153,9 +159,15 @@ def build_board(
     """
     excluded: list[Excluded] = []
     groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
+    found = list(found)
+    there = {item.run_id for item in found if isinstance(item, RunRecord)}
     for item in found:
         if isinstance(item, BadRecord):
             excluded.append(Excluded(name=printable(item.path.name), reason=item.reason))
+        elif item.run_spec.fold is not None:
+            if item.run_spec.whole.run_id not in there:
+                alone = "one fold, which counts once all of its seed have been run"
+                excluded.append(Excluded(name=item.name, reason=alone))
         elif reason := _unfit(item, tasks):
             excluded.append(Excluded(name=item.name, reason=reason))
         else:
@@ -168,11 +180,13 @@ def build_board(
     tables.sort(
         key=lambda t: (
             *(t.task, t.simulated, t.data, t.stop == "budget"),
-            *(t.device, t.control, t.key),
+            *(t.device, t.control, t.asked, t.key),
         )
     )
     excluded.sort(key=lambda e: (e.name, e.reason))
-    return Board(tables=tuple(tables), excluded=tuple(excluded))
+    counting = (r for rows in counted.values() for seeds in rows.values() for r in seeds.values())
+    curves = learning_curves(counting, tasks)
+    return Board(tables=tuple(tables), excluded=tuple(excluded), curves=tuple(curves))
 
 
 def official_tables(tasks: Mapping[str, Task]) -> list[Table]:
@@ -323,7 +337,15 @@ def _build_table(
         category=task.category,
         ceiling=ceiling,
         ranks=_drawn_ranks(rows, figures, task.ranking),
+        asked=_asked(first.run_spec),
     )
+
+
+def _asked(run_spec: RunSpec) -> str:
+    """Return ``folds 5`` or ``300 examples``; nothing for the task's own protocol."""
+    if run_spec.part or not run_spec.protocol_options:
+        return run_spec.part
+    return " ".join([str(run_spec.protocol), *map(str, run_spec.protocol_options.values())])
 
 
 def _of_role(rows: Sequence[_RowRuns], role: str) -> list[_RowRuns]:

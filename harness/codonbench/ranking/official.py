@@ -54,6 +54,7 @@ def row_key(record: RunRecord) -> RowKey:
         plugin.distribution,
         plugin.source_sha256,
         *([] if record.selected_pairs is None else [budget_text(run_spec)]),
+        *([] if record.tuning is None else [f"tuned {record.tuning.study}"]),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field
 
 from codonbench.contracts import Column, Control, Doubt, Frozen, Ranking
-from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.run_record import RunRecord, Tuning
 from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.items import Gain
 from codonbench.ranking.official import OFFICIAL_SEEDS, RowKey, budget_text, unofficial
@@ -160,6 +160,7 @@ class Row(Frozen):
         seconds: Median training time of a run; None where devices differ.
         notes: What a reader must know: flags, knowledge, too few seeds.
         doubted: Whether one of them puts the rank in question.
+        tuning: How its configuration was found; None where nobody said.
     """
 
     rank: int | None
@@ -191,6 +192,8 @@ class Row(Frozen):
     def label(self) -> str:
         """``mymodel (hidden=128; by mylab)``: name, departures from it, and supplier."""
         return name_text(self.model, self.overrides, self.distribution)
+
+    tuning: Tuning | None = Field(default=None, exclude_if=lambda given: given is None)
 
     @property
     def id(self) -> str:
@@ -245,6 +248,7 @@ def build_row(
         seconds=_seconds(records) if len(devices) == 1 else None,
         notes=_notes(records, found, ranking, said),
         doubted=first.info.role == "contestant" and any(isinstance(n, Doubt) for n in said),
+        tuning=first.tuning,
     )
 
 
@@ -340,6 +344,9 @@ def _notes(
     pretrained = records[0].info.pretrained_on
     if pretrained:
         notes.append(f"pretrained on {pretrained}")
+    if (tuning := records[0].tuning) is not None:
+        seen = "" if tuning.tests_unseen else ", among items that its tests hold"
+        notes.append(f"tuned on {tuning.task}: {tuning.cost}{seen}")
     notes += said
     diverged = sum(r.status == "diverged" for r in records)
     if diverged:

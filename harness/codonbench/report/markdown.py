@@ -14,6 +14,7 @@ import jinja2
 from codonbench.contracts import Column, Ranking
 from codonbench.errors import StoreError
 from codonbench.ranking.board import Board, Row, Table
+from codonbench.ranking.curves import Curves
 from codonbench.ranking.items import Gain
 from codonbench.ranking.overview import Overview, Share, Summary, TaskLine, build_overview
 from codonbench.ranking.rows import Contrast, name_text
@@ -47,6 +48,8 @@ def render_board(board: Board) -> str:
     overview = build_overview(board)
     parts = [render_overview(overview)] if len(overview.lines) > 1 else []
     parts += [render_table(table) for table in board.tables] or ["No results yet."]
+    parts = [render_table(table) for table in board.tables] or ["No results yet."]
+    parts += [render_curves(curves) for curves in board.curves]
     if board.excluded:
         lines = [f"- {plain(e.name)}: {plain(e.reason)}" for e in board.excluded]
         parts.append("### Not counted\n\n" + "\n".join(lines))
@@ -139,6 +142,48 @@ def render_table(table: Table) -> str:
         untested=NONE,
     )
     return _laid_out(text)
+
+
+def render_curves(curves: Curves) -> str:
+    """Return learning curves as a table: a row a model, a column a size."""
+    text = _template("curves.md.j2").render(curves=curves, grid=curves_grid(curves))
+    return "\n".join(map(_wrapped, re.sub(r"\n{3,}", "\n\n", text).strip().splitlines()))
+
+
+def curves_grid(curves: Curves) -> str:
+    """Return the table alone."""
+    headings, body = curve_cells(curves, intervals=True)
+    return pipe_table(list(map(plain, headings)), [[*map(plain, line)] for line in body], {0})
+
+
+def curve_cells(curves: Curves, *, intervals: bool) -> tuple[list[str], list[list[str]]]:
+    """Return headings, and a line of text for each row.
+
+    Args:
+        curves: Of one task.
+        intervals: Whether to show them.
+    """
+    column, most = curves.column, curves.sizes[-1]
+
+    def shown(figure: Mean | None, rank: int | None = None) -> str:
+        if figure is None:
+            return NONE
+        text = _score_text(figure, column) if intervals else f"{figure.value:.{column.digits}f}"
+        return text if rank is None else f"{text} #{rank}"
+
+    headings = ["model", *(f"{size:,}" for size in curves.sizes), "area"]
+    headings += ["to row zero"] if curves.row_zero else []
+    headings += [] if curves.target is None else [f"to {curves.target:g}"]
+    body = []
+    for row in curves.rows:
+        ranks = row.ranks or (None,) * len(row.points)
+        line = [name_text(row.model, row.overrides, row.distribution)]
+        line += [shown(point, rank) for point, rank in zip(row.points, ranks, strict=True)]
+        line.append(shown(row.area))
+        reached = [row.to_row_zero] * bool(curves.row_zero)
+        reached += [] if curves.target is None else [row.to_target]
+        body.append([*line, *(median_text(figure, most) for figure in reached)])
+    return headings, body
 
 
 def _wrapped(line: str) -> str:

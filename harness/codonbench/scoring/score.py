@@ -122,7 +122,7 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
             budget["budget_seconds"] = run_spec.budget_seconds
     return content_hash(
         {
-            "task": [run_spec.task, run_spec.task_version, run_spec.task_options],
+            "task": run_spec.asked,
             "data": run_spec.data_checksum,
             "rules": run_spec.rules,
             **budget,

@@ -1,0 +1,210 @@
+"""`bench tune`: seek a model's configuration on training and validation items; keep the best."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from codonbench.cli.console import messages, say, terminal_kept
+from codonbench.cli.options import (
+    PluginOption,
+    PluginsDirOption,
+    insist_on,
+    load_plugins,
+    selection,
+)
+from codonbench.contracts.run_spec import (
+    RunOptions,
+    RunRequest,
+    configure,
+    parse_seeds,
+    parse_settings,
+)
+from codonbench.errors import ConfigError
+from codonbench.records.files import is_offline, write_atomically
+
+if TYPE_CHECKING:
+    from codonbench.tuning.study import Study
+
+_POLL = 1.0  # seconds between two looks at a study that several processes work on
+
+
+def tune(
+    model: Annotated[str, typer.Option("--model", "-m", help="A model or preset.")],
+    task: Annotated[str, typer.Option("--task", "-t", help="A task that has a validation split.")],
+    trials: Annotated[int, typer.Option(min=1, help="Configurations to try in all.")] = 50,
+    data: Annotated[str | None, typer.Option("--data", "-d", help="As in 'bench run'.")] = None,
+    seeds: Annotated[
+        str, typer.Option("--seeds", "-s", help="Of each trial; none of an official row.")
+    ] = "1000",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Set a field, which is then not sought."),
+    ] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=RANGE",
+            help="Seek a field in LOW..HIGH, in LOW..HIGH:log, or among A,B,C.",
+        ),
+    ] = None,
+    task_set: Annotated[
+        list[str] | None,
+        typer.Option("--task-set", metavar="FIELD=VALUE", help="As in 'bench run'."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Budget of a trial, in epochs.")] = None,
+    examples: Annotated[int | None, typer.Option(min=1, help="The same in training items.")] = None,
+    pruner: Annotated[
+        str, typer.Option(help="What ends trials that fall behind: median, hyperband or none.")
+    ] = "median",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes that work on the study.")] = 1,
+    study: Annotated[
+        Path | None,
+        typer.Option(help="The study's file.  [default: tuning/MODEL-TASK.db]"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The preset's file.  [default: tuning/MODEL-TASK.toml]"),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw scores over time into a file, .svg or .png."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of a trial.")] = 1,
+    offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+) -> None:
+    """Seek a model's configuration on training and validation items, and write it down.
+
+    No trial has test items, and seeds of official rows are refused. The study goes on where it was;
+    several processes, on one machine or with one shared folder, may work on one file. The preset is
+    for 'bench run --preset-file', and its rows say on the board what tuning cost.
+    """
+    insist_on("tune", "optuna")
+    if plot is not None:
+        insist_on("pictures", "matplotlib")
+    request = configure(
+        RunRequest,
+        {
+            "model": model,
+            "task": task,
+            "data": data,
+            "seeds": parse_seeds(seeds),
+            "overrides": parse_settings(settings or [], "--set"),
+            "task_overrides": parse_settings(task_set or [], "--task-set"),
+            "folds": "0",
+            "epochs": epochs,
+            "examples": examples,
+            "device": device,
+            "threads": threads,
+            "offline": is_offline(offline),
+        },
+        {},
+        "tune",
+    )
+    if pruner not in ("median", "hyperband", "none"):
+        raise ConfigError(f"--pruner {pruner!r}: expected median, hyperband or none")
+    from codonbench.api import Executor
+    from codonbench.execution.presets import preset_text
+    from codonbench.tuning.space import space_of
+    from codonbench.tuning.study import Asked, Pruner, Study, insist_on_own_seeds
+
+    insist_on_own_seeds(request.seeds)
+    ranges = parse_settings(space or [], "--space")
+    name = f"{model}-{task}"
+    file = study or Path("tuning") / f"{name}.db"
+    out = out or Path("tuning") / f"{name}.toml"
+    where = {"plugin": tuple(plugin or ()), "plugins_dir": tuple(plugins_dir or ()), "workers": 1}
+    options = configure(RunOptions, where, {}, "tune")
+    with terminal_kept(), redirect_stdout(sys.stderr):
+        with Executor(options, None, load_plugins, selection()) as executor:
+            executor.get_ready(request)
+            entry, config, _ = executor.registry.configured(request.model, request.overrides)
+            sought = space_of(entry.cls.Config, config.model_dump(), ranges, request.overrides)
+            asked = Asked(request, sought, trials, cast(Pruner, pruner))
+            made = Study(
+                file, asked, executor.prepare, lambda job: executor.train(job.run_specs[0])
+            )
+            for field, drawn in sought.items():
+                kind = ", by ratio" if drawn.log else ""
+                ends = f"{drawn.low:g} to {drawn.high:g}{kind}" if not drawn.choices else ""
+                say(f"  {field}: {ends or ', '.join(map(str, drawn.choices))}")
+            others = [_another() for _ in range(jobs - 1)]
+            try:
+                with _shown(made, trials) as look:
+                    made.run(look)
+                    while any(other.poll() is None for other in others):
+                        look()
+                        time.sleep(_POLL)
+            finally:
+                for other in others:
+                    other.terminate()
+        values, tuning = made.result(name[:64])
+    write_atomically(out, preset_text(tuning.name, model, values, tuning).encode())
+    if plot is not None:
+        from codonbench.report.pictures import draw_study
+
+        draw_study(list(made.scores()), made.metric, plot, lower=made.lower)
+    say(
+        f"best {tuning.metric} {tuning.best:g} on validation, median {tuning.median:g}, of "
+        f"{tuning.trials} trials ({tuning.pruned} ended early), {tuning.cost.partition(', ')[2]}; "
+        f"wrote {out}; to run it on the official seeds: "
+        f"bench run --preset-file {out} --task {task} --seeds 0-9"
+    )
+
+
+def _another() -> subprocess.Popen[bytes]:
+    """Start this very command once more, for one process; it works on the same study."""
+    words = [*sys.argv[1:], "--jobs", "1"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "codonbench.cli.main", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@contextmanager
+def _shown(study: Study, trials: int) -> Iterator[Callable[[], None]]:
+    """Show how many trials are finished, the best of them, and the time left; yield what looks."""
+    progress = Progress(
+        TextColumn("trials"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}"),
+        console=messages(),
+        disable=not messages().is_terminal,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    began, before = time.monotonic(), len(study.finished())
+    bar = progress.add_task("", total=trials, words="", completed=before)
+    told = before
+
+    def look() -> None:
+        nonlocal told
+        scores = [score for score, _ in study.scores()]
+        n, whole = len(scores), [score for score in scores if score is not None]
+        if n == told:
+            return
+        told = n
+        best = (min(whole) if study.lower else max(whole)) if whole else None
+        left = (time.monotonic() - began) / max(n - before, 1) * max(trials - n, 0)
+        words = "" if best is None else f"best {study.metric} {best:.4f}, "
+        words += f"{timedelta(seconds=round(left))} left"
+        progress.update(bar, completed=n, words=words)
+        if not messages().is_terminal:
+            say(f"trial {n} of {trials}: {words}")
+
+    with progress:
+        yield look

@@ -1,0 +1,92 @@
+"""Named configurations in files, as `bench tune` writes them: ``bench run --preset-file``.
+
+[preset]
+name = "cnn-mrfp"
+model = "cnn"
+
+[config]
+learning_rate = 0.002
+
+[tuning]
+trials = 20
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from codonbench.contracts import Frozen, Name
+from codonbench.contracts.run_record import Tuning
+from codonbench.contracts.run_spec import RunRequest, configure
+from codonbench.errors import ConfigError
+from codonbench.plugins.shipped_files import read_tables
+
+
+class Preset(Frozen):
+    """A configuration by name.
+
+    Attributes:
+        name: Its own.
+        model: Whose.
+        config: Values by field; others are the model's own.
+        tuning: How they were found; None where nobody says.
+    """
+
+    name: Name
+    model: str
+    config: dict[str, Any] = Field(default_factory=dict)
+    tuning: Tuning | None = None
+
+
+def read_preset(path: Path) -> Preset:
+    """Return the preset in a file.
+
+    Raises:
+        UsageError: It is missing, no TOML or no preset; says which table and field is wrong.
+    """
+    tables = read_tables(path, "preset")
+    head = tables.pop("preset", None)
+    if not isinstance(head, dict):
+        raise ConfigError(
+            f"preset {path}: it has no table [preset]; 'bench tune' writes such files"
+        )
+    return configure(Preset, {**head, **tables}, {}, f"preset {path}")
+
+
+def with_preset(request: RunRequest) -> tuple[RunRequest, Tuning | None]:
+    """Return a request with what its preset file says, under what it overrides itself.
+
+    Raises:
+        ConfigError: The file is another model's, or no preset.
+    """
+    if request.preset_file is None:
+        return request, None
+    preset = read_preset(request.preset_file)
+    if request.model != preset.model:
+        raise ConfigError(
+            f"preset {request.preset_file} is of model {preset.model!r}, not of "
+            f"{request.model!r}; leave out --model"
+        )
+    config = {name: json.dumps(value) for name, value in preset.config.items()}
+    tuned = None if request.overrides.keys() & config.keys() else preset.tuning
+    return request.model_copy(update={"overrides": {**config, **request.overrides}}), tuned
+
+
+def preset_text(name: str, model: str, config: Mapping[str, Any], tuning: Tuning) -> str:
+    """Return a preset as the text of its file; what is null is left out."""
+    parts: dict[str, Mapping[str, Any]] = {
+        "preset": {"name": name, "model": model},
+        "config": config,
+        "tuning": tuning.model_dump(mode="json"),
+    }
+    lines = []
+    for table, values in parts.items():
+        lines.append(f"[{table}]")
+        lines += [f"{k} = {json.dumps(v)}" for k, v in values.items() if v is not None]
+        lines.append("")
+    return "\n".join(lines)

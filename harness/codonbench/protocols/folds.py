@@ -1,0 +1,84 @@
+"""Cross-validation: each item is tested once, by a module that was trained without its fold.
+
+A seed divides all items of the task's splits into folds, stratified by class, items of one group
+together. Of what is left without a fold, a part is cut off for validation in the same way, so no
+item that is tested, and none of its group, has trained or chosen what tests it. The answers of all
+folds make one trajectory and one record a seed; each fold's own record stays beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from codonbench.contracts import Dataset, Frozen, Split
+from codonbench.contracts.run_spec import RunSpec
+from codonbench.data.splits import completed, divided, left_out
+from codonbench.data.stream import IntArray
+from codonbench.errors import ConfigError
+from codonbench.protocols.supervised import Supervised
+
+MOST_FOLDS = 1_000
+
+
+class FoldOptions(Frozen):
+    """How many folds, or ``group``: each group is left out in turn."""
+
+    folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | Literal["group"] = 5
+
+
+class Folds(Supervised):
+    """Trained on all folds but one, selected within them, tested on that one; each in turn."""
+
+    name: ClassVar[str] = "folds"
+    summary: ClassVar[str] = "cross-validated: each item tested once, without its fold or group"
+    Options: ClassVar[type[Frozen]] = FoldOptions
+    joins: ClassVar[bool] = True
+
+    def resolved(self, options: Any, dataset: Dataset) -> Any:
+        """Return the options; raises UsageError where the data cannot be divided so."""
+        if options.folds == "group" and dataset.groups is None:
+            raise ConfigError(
+                f"task {dataset.spec.name!r} has no groups to leave out; give --folds a number"
+            )
+        self._folds(dataset, options.folds, 0)
+        return options
+
+    def parts(self, run_spec: RunSpec, dataset: Dataset) -> Sequence[RunSpec]:
+        """Return a run for each fold."""
+        _, fold = self._folds(dataset, run_spec.protocol_options["folds"], run_spec.seed)
+        return [run_spec.model_copy(update={"fold": i}) for i in range(int(fold.max()) + 1)]
+
+    def narrowed(self, dataset: Dataset, run_spec: RunSpec, whole: Split) -> Split:
+        """Return a fold to be tested, and the others, of which validation is cut off."""
+        items, fold = self._folds(dataset, run_spec.protocol_options["folds"], run_spec.seed)
+        rest, tested = items[fold != run_spec.fold], items[fold == run_spec.fold]
+        return completed(Split(rest, rest[:0], tested), dataset, run_spec.seed)
+
+    def epoch_pairs(self, options: Any, dataset: Dataset) -> int:
+        """Return the items that are not in a fold of the mean size, validation among them."""
+        n = len(pool(dataset))
+        return n if options.folds == "group" else n - n // int(options.folds)
+
+    def _folds(self, dataset: Dataset, folds: int | str, seed: int) -> tuple[IntArray, IntArray]:
+        """Return all items of the splits, shape (n,), and the fold of each."""
+        items, classes = pool(dataset), class_ids(dataset)
+        if folds == "group":
+            assert dataset.groups is not None
+            return items, left_out(items, dataset.groups)
+        return items, divided(items, int(folds), seed, dataset.groups, classes)
+
+
+def pool(dataset: Dataset) -> IntArray:
+    """Return the items of all splits, each once, in the order of the data."""
+    return np.unique(np.concatenate([*dataset.splits.values()]).astype(np.int64))
+
+
+def class_ids(dataset: Dataset) -> IntArray | None:
+    """Return the class of each item, where targets are classes."""
+    if dataset.spec.target.kind != "classes":
+        return None
+    return dataset.targets.astype(np.int64, copy=False)

@@ -1,0 +1,75 @@
+"""Pictures of studies and learning curves, with matplotlib, for who asks for a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from codonbench.errors import StoreError
+from codonbench.ranking.curves import Curves
+
+
+def draw_study(
+    scores: Sequence[tuple[float | None, float]], metric: str, path: Path, *, lower: bool
+) -> None:
+    """Draw the score of each trial, and the best so far, over the hours spent.
+
+    Args:
+        scores: Of each trial, None where it was ended early, and its seconds.
+        metric: What was compared.
+        path: Where to; its ending says in which format.
+        lower: Whether lower is better.
+
+    Raises:
+        StoreError: The file cannot be written, or not in that format.
+    """
+    hours = [total / 3600 for total in accumulate(seconds for _, seconds in scores)]
+    known = [(at, score) for at, (score, _) in zip(hours, scores, strict=True) if score is not None]
+    best = list(accumulate((score for _, score in known), min if lower else max))
+    ended = [at for at, (score, _) in zip(hours, scores, strict=True) if score is None]
+    figure, axes = _figure()
+    axes.plot([at for at, _ in known], [score for _, score in known], "o", label="trial")
+    axes.step([at for at, _ in known], best, where="post", label="best so far")
+    for i, at in enumerate(ended):
+        axes.axvline(at, ymax=0.03, color="0.5", label="ended early" if not i else None)
+    axes.set(xlabel="hours of training", ylabel=f"{metric} on validation")
+    axes.legend()
+    _save(figure, path)
+
+
+def draw_curves(curves: Curves, path: Path) -> None:
+    """Draw learning curves with their intervals; raises as `draw_study` does."""
+    figure, axes = _figure()
+    for row in curves.rows:
+        points = [(n, p) for n, p in zip(curves.sizes, row.points, strict=True) if p is not None]
+        sizes = [n for n, _ in points]
+        (line,) = axes.plot(
+            sizes,
+            [p.value for _, p in points],
+            "--" if row.role == "reference" else "-",
+            marker="o",
+            label=row.model,
+        )
+        low, high = [p.low for _, p in points], [p.high for _, p in points]
+        axes.fill_between(sizes, low, high, alpha=0.2, color=line.get_color())
+    each = " of each class" if curves.per_class else ""
+    axes.set(xscale="log", xlabel=f"training examples{each}", ylabel=curves.column.title)
+    axes.set_title(curves.task)
+    axes.legend()
+    _save(figure, path)
+
+
+def _figure() -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _save(figure: Any, path: Path) -> None:
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path} cannot be drawn: {error}") from error

@@ -1,0 +1,1 @@
+"""Hyperparameters sought on training and validation items: the space, the study, its protocol."""

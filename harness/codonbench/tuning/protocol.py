@@ -1,0 +1,61 @@
+"""The protocol of a trial: as ``supervised``, but there is no test split that could be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+from codonbench.contracts import Dataset, Outputs, Split
+from codonbench.contracts.run_spec import RunSpec
+from codonbench.protocols.referee import Evaluation, RunSetup, Schedule
+from codonbench.protocols.supervised import Supervised, SupervisedSchedule
+
+Look = Callable[[int, float], bool]
+"""Given the number of a look at validation and the score of what was selected so far; whether the
+run is to end there."""
+
+
+class Trial(Supervised):
+    """Trained and selected as under ``supervised``; the test items are left out of the split.
+
+    Args:
+        look: Told of each look.
+
+    Attributes:
+        score: Of the state that was selected: the primary metric on validation; or, where the task
+            has none that can be told of a split, less the loss. None before the first look.
+    """
+
+    name: ClassVar[str] = "trial"
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self.score: float | None = None
+
+    def narrowed(self, dataset: Dataset, run_spec: RunSpec, whole: Split) -> Split:
+        """Return the seed's training and validation items, and no test item."""
+        return replace(whole, test=whole.test[:0])
+
+    def schedule(self, setup: RunSetup) -> Schedule:
+        """Return the schedule of the run."""
+        return _TrialSchedule(setup, self)
+
+
+class _TrialSchedule(SupervisedSchedule):
+    """Ends where that of ``supervised`` would ask for test outputs, or where the study says so."""
+
+    def __init__(self, setup: RunSetup, trial: Trial) -> None:
+        super().__init__(setup)
+        self._trial, self._looks = trial, 0
+
+    def next(self, evaluation: Evaluation, outputs: Outputs) -> Evaluation | None:
+        following = super().next(evaluation, outputs)
+        trial = self._trial
+        if self.keep:
+            figures = self._figures
+            trial.score = figures[-1] if figures else -self._loss
+        self._looks += 1
+        pruned = trial.score is not None and trial.look(self._looks, trial.score)
+        over = pruned or following is None or following.split == "test"
+        return None if over else following

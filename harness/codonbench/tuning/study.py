@@ -1,0 +1,311 @@
+"""A study: trials of a model's configurations on validation, in a file that several may work on.
+
+Optuna's TPE suggests, its median or Hyperband pruner ends trials that fall behind. The file holds
+every trial; a study that was cut short goes on from it, and several processes may share it. What
+is asked of all of them, the space, the data and the budget, is part of the study: who asks
+otherwise is refused.
+
+Bergstra et al., NeurIPS 2011 (TPE); Akiba et al., KDD 2019 (Optuna).
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from codonbench.contracts import Tune
+from codonbench.contracts.run_record import Tuning
+from codonbench.contracts.run_spec import RunRequest, content_hash
+from codonbench.errors import ConfigError, StoreError
+from codonbench.execution.run import Job, Train
+from codonbench.protocols.referee import unwatched
+from codonbench.protocols.supervised import Supervised
+from codonbench.ranking.official import OFFICIAL_SEEDS
+from codonbench.tuning.protocol import Trial
+from codonbench.tuning.space import Space, is_whole
+
+if TYPE_CHECKING:
+    import optuna
+
+Pruner = Literal["median", "hyperband", "none"]
+
+FIRST_SEED = 1_000
+"""Of tuning, where none is given: none of an official row."""
+
+_HEARTBEAT = 20  # seconds; a trial unheard of for three of them was killed, and is begun again
+_RETRIES = 3
+
+
+def insist_on_own_seeds(seeds: tuple[int, ...]) -> None:
+    """Refuse the seeds of official rows, whose test items must not have chosen anything.
+
+    Raises:
+        ConfigError: One of them is among the seeds.
+    """
+    taken = [seed for seed in seeds if seed < OFFICIAL_SEEDS]
+    if taken:
+        raise ConfigError(
+            f"seed {taken[0]} is one of official rows, and not to be tuned on; give seeds from "
+            f"{OFFICIAL_SEEDS} on, as --seeds {FIRST_SEED}"
+        )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a study is of.
+
+    Attributes:
+        request: Model, task, budget and seeds.
+        space: What is sought.
+        trials: How many.
+        pruner: By what trials are ended early.
+    """
+
+    request: RunRequest
+    space: Space
+    trials: int
+    pruner: Pruner
+
+
+class Study:
+    """A study in a file.
+
+    Args:
+        path: The file, made where it is not there.
+        asked: What it is of.
+        prepare: Returns the job of a request.
+        train: Returns what trains a job.
+
+    Raises:
+        ConfigError: The file holds a study of something else, or the task has no validation.
+        StoreError: It cannot be written or is no study.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        asked: Asked,
+        prepare: Callable[[RunRequest], Job],
+        train: Callable[[Job], Train],
+    ) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        insist_on_own_seeds(asked.request.seeds)
+        self.asked, self._prepare, self._train = asked, prepare, train
+        self.job = job = prepare(asked.request)
+        if not isinstance(job.protocol, Supervised):
+            raise ConfigError(
+                f"task {job.task.name!r} goes by the protocol {job.protocol.name!r}, which has no "
+                "validation split to tune on"
+            )
+        self.lower = job.primary is not None and job.primary.lower
+        self.metric = "less the loss" if job.primary is None else job.primary.name
+        self._facts = _facts(job, asked)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            storage = optuna.storages.RDBStorage(
+                f"sqlite:///{path.absolute()}",
+                engine_kwargs={"connect_args": {"timeout": 60}},
+                heartbeat_interval=_HEARTBEAT,
+                grace_period=3 * _HEARTBEAT,
+                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
+                    max_retry=_RETRIES
+                ),
+            )
+            self._study = optuna.create_study(
+                storage=storage,
+                study_name="codonbench",
+                load_if_exists=True,
+                direction="minimize" if self.lower else "maximize",
+                sampler=optuna.samplers.TPESampler(seed=asked.request.seeds[0]),
+                pruner=_pruner(asked.pruner),
+            )
+            known = self._study.user_attrs.get("asked")
+        except Exception as error:  # SQLite's, SQLAlchemy's and Optuna's own
+            raise StoreError(f"study {path} cannot be used: {error}") from error
+        self._facts = json.loads(json.dumps(self._facts))  # as the file gives it back
+        if known not in (None, self._facts):
+            differ = [name for name, value in self._facts.items() if known.get(name) != value]
+            raise ConfigError(
+                f"study {path} was begun with other {' and '.join(differ)}; give another file "
+                "with --study, or ask as before"
+            )
+        if known is None:
+            self._study.set_user_attr("asked", self._facts)
+
+    def finished(self) -> list[optuna.trial.FrozenTrial]:
+        """Return the trials that have a score, pruned ones among them, in order."""
+        import optuna
+
+        states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+        return self._study.get_trials(deepcopy=False, states=states)
+
+    def run(self, on_trial: Callable[[], None]) -> None:
+        """Make trials until there are as many as were asked for.
+
+        Args:
+            on_trial: Called after each.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended it; what is finished is kept.
+        """
+
+        def stop(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+            on_trial()
+            if len(self.finished()) >= self.asked.trials:
+                study.stop()
+
+        if len(self.finished()) < self.asked.trials:
+            self._study.optimize(self._objective, callbacks=[stop], catch=())
+
+    def _objective(self, trial: optuna.Trial) -> float:
+        import optuna
+
+        config = self.job.entry.cls.Config
+        values = {
+            name: _suggest(trial, name, drawn, whole=is_whole(config, name))
+            for name, drawn in self.asked.space.items()
+        }
+        overrides = dict(self.asked.request.overrides) | {
+            name: json.dumps(value) for name, value in values.items()
+        }
+        request = self.asked.request.model_copy(update={"overrides": overrides})
+        try:
+            job = self._prepare(request)
+        except ConfigError as error:  # fields that do not go together
+            trial.set_user_attr("refused", str(error))
+            raise optuna.TrialPruned from error
+        scores, seconds, pruned = [], 0.0, False
+        for number, run_spec in enumerate(job.run_specs):
+
+            def look(step: int, score: float, number: int = number) -> bool:
+                trial.report(score, number * 1_000 + step)
+                return trial.should_prune()
+
+            protocol = Trial(look)
+            alone = replace(job, protocol=protocol, run_specs=(run_spec,))
+            for referee, result in self._train(alone)(alone, unwatched, None):
+                assert referee.test_outputs is None
+                seconds += result.build_seconds + result.train_seconds + result.evaluate_seconds
+                if result.status == "interrupted":
+                    raise KeyboardInterrupt
+                if result.error is not None:
+                    trial.set_user_attr("error", result.error)
+            trial.set_user_attr("seconds", seconds)
+            if protocol.score is None:  # it failed or diverged before its first look
+                raise optuna.TrialPruned
+            scores.append(protocol.score)
+            if pruned := trial.should_prune():
+                break
+        trial.set_user_attr("score", statistics.fmean(scores))
+        if pruned:
+            raise optuna.TrialPruned
+        return statistics.fmean(scores)
+
+    def scores(self) -> Iterator[tuple[float | None, float]]:
+        """Yield each finished trial's score, None where it has none or was pruned; and seconds."""
+        for trial in self.finished():
+            yield trial.value if trial.state.name == "COMPLETE" else None, _seconds(trial)
+
+    def result(self, name: str) -> tuple[dict[str, Any], Tuning]:
+        """Return the best trial's configuration, and what it took to find it.
+
+        Args:
+            name: Of the preset.
+
+        Raises:
+            ConfigError: No trial has a score yet.
+        """
+        found = [value for value, _ in self.scores() if value is not None]
+        if not found:
+            raise ConfigError("no trial came to an end, so that there is nothing to choose")
+        best = self._study.best_trial
+        values = {name: _rounded(value) for name, value in best.params.items()}
+        fixed = self.job.config.model_dump(mode="json")
+        config = {name: fixed[name] for name in self.asked.request.overrides} | values
+        trials, run_spec = self.finished(), self.job.run_specs[0]
+        seconds = sum(map(_seconds, trials)) * run_spec.threads
+        return config, Tuning(
+            name=name,
+            task=self.job.task.name,
+            data_checksum=run_spec.data_checksum,
+            trials=len(trials),
+            pruned=len(trials) - len(found),
+            seeds=self.asked.request.seeds,
+            device=run_spec.device,
+            seconds=round(seconds, 1),
+            metric=self.metric,
+            best=_digits(best.value),
+            median=_digits(statistics.median(found)),
+            incumbents=tuple(self._incumbents()),
+            study=content_hash(self._facts)[:16],
+            tests_unseen="test" in self.job.dataset.splits and not self.job.task.folds,
+        )
+
+    def _incumbents(self) -> Iterator[tuple[int, float, float]]:
+        """Yield each trial that was the best so far: number from 1, seconds until then, score."""
+        spent, best = 0.0, None
+        for number, (score, seconds) in enumerate(self.scores(), 1):
+            spent += seconds
+            better = score is not None and (
+                best is None or (score < best if self.lower else score > best)
+            )
+            if better and score is not None:
+                best = score
+                yield number, round(spent, 1), _digits(score)
+
+
+def _facts(job: Job, asked: Asked) -> dict[str, Any]:
+    """Return what is the same of all trials of a study."""
+    run_spec = job.run_specs[0]
+    return {
+        "model": [run_spec.model, run_spec.model_version, job.entry.origin.source_sha256],
+        "settings": dict(asked.request.overrides),
+        "task": [run_spec.task, run_spec.task_version, run_spec.task_options],
+        "data": run_spec.data_checksum,
+        "budget": [run_spec.budget_pairs, run_spec.budget_seconds, run_spec.stop],
+        "seeds": list(asked.request.seeds),
+        "device": run_spec.device,
+        "space": {name: asdict(drawn) for name, drawn in asked.space.items()},
+        "pruner": asked.pruner,
+    }
+
+
+def _pruner(name: Pruner) -> optuna.pruners.BasePruner:
+    import optuna
+
+    if name == "hyperband":
+        return optuna.pruners.HyperbandPruner()
+    if name == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2)
+    return optuna.pruners.NopPruner()
+
+
+def _suggest(trial: optuna.Trial, name: str, drawn: Tune, *, whole: bool) -> Any:
+    if drawn.choices:
+        return trial.suggest_categorical(name, drawn.choices)
+    assert drawn.low is not None
+    assert drawn.high is not None
+    if whole:
+        return trial.suggest_int(name, int(drawn.low), int(drawn.high), log=drawn.log)
+    return _rounded(trial.suggest_float(name, drawn.low, drawn.high, log=drawn.log))
+
+
+def _rounded(value: Any) -> Any:
+    """Return a value to three digits, for people: more of them decide nothing."""
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+def _seconds(trial: optuna.trial.FrozenTrial) -> float:
+    return float(trial.user_attrs.get("seconds", 0.0))
+
+
+def _digits(value: float | None) -> float:
+    return float(f"{value or 0.0:.6g}")
