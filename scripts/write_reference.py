@@ -170,6 +170,7 @@ def _attributes(cls: type) -> Iterator[tuple[str, ...]]:
             continue
         name = node.target.id
         kind = re.sub(r"^ClassVar\[(.*)\]$", r"\1", ast.unparse(node.annotation))
+        kind = re.sub(r"^Annotated\[(.*?), Tune\(.*\)\]$", r"\1", kind)  # of no use to who sets it
         default = ast.unparse(node.value) if node.value else ""
         meaning = meanings.get(name, "")
         if issubclass(cls, BaseModel) and name in cls.model_fields:

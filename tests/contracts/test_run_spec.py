@@ -200,6 +200,7 @@ OTHER_VALUES = {
     "threads": 2,
     "engine": "traced",
     "protocol": "folds",
+    "track": "pretrained",
     "protocol_options": {"folds": 5},
     "fold": 0,
     "subset": 100,

@@ -174,7 +174,7 @@ def test_folds_that_are_recorded_are_joined_without_running_again(registry, fold
     [
         ({"folds": 40}, ["30 groups", "40 folds"]),
         ({"folds": 1}, ["folds", "greater than or equal to 2"]),
-        ({"protocol": "decipher"}, ["'supervised'", "'decipher'"]),
+        ({"protocol": "decipher"}, ["'supervised'", "--protocol decipher"]),
         (
             {"protocol": "sample_efficiency", "protocol_overrides": {"size": "3"}},
             ["'size'", "sizes"],

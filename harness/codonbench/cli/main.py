@@ -34,11 +34,11 @@ GROUP = "codonbench.commands"
 
 SUMMARIES = {
     "run": "Train a model, score it, and show where it stands.",
-    "tune": "Seek a model's configuration on training and validation items: a preset's file.",
+    "tune": "Seek a model's configuration on training and validation items, and write it down.",
     "show": "Show a run: what it was, what it measured, and what its task shows of it.",
     "score": "Score stored trajectories with today's metrics; exit 1 where one cannot be.",
     "leaderboard": "Write the board as Markdown, within README.md, and as leaderboard.json.",
-    "curves": "Show how many training examples each row needs to reach a score.",
+    "curves": "Show scores by the number of training examples, and the examples to reach row zero.",
     "site": "Write the board as a page with pictures that any browser opens from disk.",
     "verify": "Run recorded runs again from their records and compare; exit 1 where one differs.",
     "audit": "Repeat a random sample of finished runs; exit 1 where one differs from its record.",

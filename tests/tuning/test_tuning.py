@@ -1,0 +1,216 @@
+"""Tuning: the space, a study that sees no test item, and the preset that comes of it."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import pytest
+from pydantic import Field
+
+from codonbench import Dataset, Input, Sequences, Target, Task, TaskSpec
+from codonbench.contracts import BaseConfig, Estimator, GradientConfig, ModelInfo, Ranking, Tune
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.errors import ConfigError
+from codonbench.execution.presets import preset_text, read_preset
+from codonbench.execution.run import prepare, run_all, train_here
+from codonbench.plugins.registry import Registry
+from codonbench.protocols.referee import RunSetup, unwatched
+from codonbench.ranking.board import build_board
+from codonbench.records.store import Store
+from codonbench.tuning.protocol import Trial
+from codonbench.tuning.space import space_of
+from codonbench.tuning.study import Asked, Study
+
+
+class Config(BaseConfig):
+    """How often it is right: best at a third."""
+
+    place: float = Field(default=0.9, ge=0, le=1)
+
+
+class Guesser(Estimator):
+    """The nearer `place` is to a third, the more of the answers it knows."""
+
+    info = ModelInfo(name="guesser", version="1", summary="Right in a share of the items")
+    Config: ClassVar[type[BaseConfig]] = Config
+    encoding = "items"
+    asked: ClassVar[list[int]] = []
+
+    def fit(self, training):
+        self.known = round(100 * (1 - abs(self.config.place - 1 / 3)))
+
+    def learned(self):
+        return {"known": np.array([self.known])}
+
+    def predict(self, items):
+        self.asked.append(len(items))
+        rows = items.rows()
+        right = (rows[:, 0] == 1) ^ (np.arange(len(rows)) % 100 >= self.known)
+        return np.stack([~right, right], axis=1).astype(np.float32)
+
+
+class Signs(Task):
+    """200 items to train on, 100 to choose by, 50 to test."""
+
+    name, version, title, protocol = "signs", "1", "Signs", "supervised"
+    default_data = "signs"
+    ranking = Ranking.by_mean("accuracy", accuracy="accuracy")
+
+    def load(self, data, options, *, cache, offline=False):
+        rows = np.random.default_rng(5).integers(2, size=(350, 4)).astype(np.uint8)
+        sizes = {"train_size": 200, "validation_size": 100, "test_size": 50}
+        return Dataset(
+            spec=TaskSpec(
+                name=self.name,
+                version="1",
+                title=self.title,
+                input=Input.of_length(4),
+                target=Target(names=("no", "yes")),
+                protocol=self.protocol,
+                **sizes,
+            ),
+            source="signs",
+            checksum="d" * 64,
+            simulated=True,
+            items=Sequences.of_rows(rows),
+            targets=rows[:, 0].astype(np.int64),
+            splits={
+                "train": np.arange(200),
+                "validation": np.arange(200, 300),
+                "test": np.arange(300, 350),
+            },
+        )
+
+
+@pytest.fixture(scope="module")
+def registry(toys):
+    registry = Registry()
+    for kind in ("models", "metrics", "tasks", "protocols"):
+        getattr(registry, kind).update(getattr(toys.installed, kind))
+    registry.add(toys.module("tuned", models=(Guesser,), tasks=(Signs(),)), "toy-shop", "1.0")
+    return registry
+
+
+def study(registry, path, trials=4, **fields):
+    request = RunRequest(**{"model": "guesser", "task": "signs", "seeds": (1000,), **fields})
+    space = space_of(Config, {"place": 0.9}, {}, request.overrides)
+
+    def ready(request):
+        return prepare(request, registry, Path("no-cache"))
+
+    return Study(path, Asked(request, space, trials, "median"), ready, lambda job: train_here)
+
+
+def test_a_study_goes_on_where_it_was_and_asks_no_test_item(registry, tmp_path):
+    Guesser.asked.clear()
+    heard = []
+    study(registry, tmp_path / "s.db", trials=3).run(lambda: heard.append(1))
+    assert (len(heard), set(Guesser.asked)) == (3, {100})
+    with pytest.raises(ConfigError, match=r"begun with other seeds; .*--study"):
+        study(registry, tmp_path / "s.db", seeds=(1001,))
+    again = study(registry, tmp_path / "s.db", trials=6)
+    again.run(lambda: heard.append(1))
+    config, tuning = again.result("found")
+    assert (len(heard), tuning.trials, tuning.seeds) == (6, 6, (1000,))
+    scores = [score for score, _ in again.scores()]
+    assert tuning.best == pytest.approx(max(scores))
+    assert tuning.best == pytest.approx(round(100 * (1 - abs(config["place"] - 1 / 3))) / 100)
+    assert tuning.incumbents[-1][2] == tuning.best
+    assert tuning.tests_unseen
+
+
+def test_a_trial_has_no_test_items(registry):
+    job = prepare(RunRequest(model="guesser", task="signs", seeds=(7,)), registry, Path("x"))
+    trial = replace(job, protocol=Trial(lambda step, score: False))
+    setup = RunSetup(trial.run_specs[0], trial.dataset, trial.protocol, None)
+    assert {name: len(items) for name, items in setup.evaluated().items()} == {
+        "validation": 100,
+        "test": 0,
+    }
+    ((referee, _),) = train_here(trial, unwatched)
+    assert referee.test_outputs is None
+    assert trial.protocol.score == pytest.approx(0.43)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"seeds": (1000, 9)}, ["seed 9", "official rows", "--seeds 1000"]),
+        ({"task": "human-codon", "model": "mlp"}, ["decipher", "no validation split"]),
+    ],
+)
+def test_what_may_not_be_tuned_on_is_refused(registry, tmp_path, fields, words):
+    with pytest.raises(ConfigError) as caught:
+        study(registry, tmp_path / "s.db", **fields)
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+def test_a_preset_runs_on_the_official_seeds_and_says_what_it_cost(registry, tmp_path):
+    made = study(registry, tmp_path / "s.db")
+    made.run(lambda: None)
+    config, tuning = made.result("found")
+    file = tmp_path / "found.toml"
+    file.write_text(preset_text("found", "guesser", config, tuning))
+    assert read_preset(file).tuning == tuning
+    for request in (
+        RunRequest(model="guesser", task="signs", seeds=(0, 1)),
+        RunRequest(model="guesser", task="signs", seeds=(0, 1), preset_file=file),
+    ):
+        job = prepare(request, registry, Path("no-cache"))
+        list(run_all(job, registry, Store(tmp_path), unwatched))
+    (table,) = build_board(Store(tmp_path).scan(), registry.known_tasks).tables
+    tuned, plain = table.rows
+    assert (tuned.tuning, plain.tuning) == (tuning, None)
+    assert (tuned.overrides, plain.overrides) == (config, {})
+    assert f"tuned on signs: 4 trials, {tuning.seconds / 3600:.2g} CPU-hours" in tuned.notes
+    with pytest.raises(ConfigError, match=r"is of model 'guesser', not of 'mlp'"):
+        prepare(RunRequest(model="mlp", task="signs", preset_file=file), registry, Path("x"))
+    file.write_text("[config]\nplace = 1\n")
+    with pytest.raises(ConfigError, match=r"no table \[preset\]"):
+        read_preset(file)
+
+
+class Wide(GradientConfig):
+    """One field of each kind."""
+
+    channels: int = Field(default=128, ge=1, le=4096)
+    blocks: int = Field(default=1, ge=1, le=8)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    rate: Annotated[float, Tune(low=1e-3, high=1, log=True)] = Field(default=0.1, gt=0, le=100)
+    pool: Literal["max", "mean"] = "max"
+    bias: bool = True
+    name: str = "x"
+
+
+def test_the_space_comes_from_bounds_and_declarations():
+    space = space_of(Wide, Wide().model_dump(), {}, ["blocks"])
+    assert space == {
+        "batch_size": Tune(choices=(32, 64, 128, 256)),
+        "learning_rate": Tune(low=1e-4, high=0.1, log=True),
+        "channels": Tune(low=16, high=1024, log=True),
+        "dropout": Tune(low=0, high=0.9),
+        "rate": Tune(low=1e-3, high=1, log=True),
+        "pool": Tune(choices=("max", "mean")),
+        "bias": Tune(choices=(False, True)),
+    }
+    given = {"channels": "8,16", "dropout": "0.1..0.5", "weight_decay": "1e-6..1e-2:log"}
+    asked = space_of(Wide, Wide().model_dump(), given, [])
+    assert asked["channels"] == Tune(choices=(8, 16))
+    assert asked["dropout"] == Tune(low=0.1, high=0.5)
+    assert asked["weight_decay"] == Tune(low=1e-6, high=1e-2, log=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"width": "1..2"}, ["'width'", "no such field", "channels"]),
+        ({"channels": "many"}, ["channels=many", "LOW..HIGH"]),
+        ({"dropout": "0.5..0.1"}, ["dropout=0.5..0.1"]),
+        ({"blocks": "1..2"}, ["'blocks'", "--set"]),
+    ],
+)
+def test_a_range_that_cannot_be_is_refused(given, words):
+    with pytest.raises(ConfigError) as caught:
+        space_of(Wide, Wide().model_dump(), given, ["blocks"])
+    assert [word for word in words if word not in str(caught.value)] == []
