@@ -273,6 +273,24 @@ def test_what_was_replaced_is_trained_plainly(toys, model, reason):
     assert (record.engine.name, reason in record.engine.reason) == ("eager", True)
 
 
+@pytest.mark.parametrize(
+    ("cls", "name"), [(nn.Linear, "forward"), (nn.Module, "__call__"), (torch.optim.Adam, "step")]
+)
+def test_what_was_replaced_on_a_class_of_torch_is_trained_plainly(toys, cls, name, monkeypatch):
+    """The count is kept where nothing of the model's leads to it."""
+    original = getattr(cls, name)
+
+    def counted(self, *args, **kwargs):
+        cls.calls = getattr(cls, "calls", 0) + 1
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(cls, "calls", 0, raising=False)
+    monkeypatch.setattr(cls, name, counted)
+    record, _ = toys.run(Plain, pairs=64)
+    assert record.engine.name == "eager"
+    assert f"whose {name}() was replaced by one of {__name__}" in record.engine.reason
+
+
 def test_plain_layers_are_captured(toys):
     record, _ = toys.run(Plain, pairs=64)
     assert (record.engine.name, record.engine.reason) == ("traced", "")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Sequence
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,8 @@ def check_is_plain(state: TrainState) -> None:
     """Raise CannotCapture where something hangs on module or optimiser that capturing leaves out.
 
     What a step may be set to do beyond the update; hooks of modules, of parameters and of the
-    optimiser; a method that was replaced on an instance, as a schedule replaces ``step``; a
-    parameter of another class than PyTorch's.
+    optimiser; a method that was replaced on an instance, as a schedule replaces ``step``, or on a
+    class of PyTorch's; a parameter of another class than PyTorch's.
     """
     if isinstance(state.module, BatchLearner) or state.optimizer is None:
         raise CannotCapture("the model learns without gradients")
@@ -107,6 +108,17 @@ def _refuse_replaced(whose: str, thing: object) -> None:
     for name in vars(thing):
         if callable(getattr(type(thing), name, None)):
             raise CannotCapture(f"{whose} has a {name}() of its own, in place of its class's")
+    for cls in type(thing).__mro__:
+        for name, value in vars(cls).items() if _is_of_torch(cls) else ():
+            if isinstance(value, FunctionType) and not _is_of_torch(value):
+                raise CannotCapture(
+                    f"{whose} is a torch {cls.__name__}, whose {name}() was replaced by one of "
+                    f"{value.__module__}"
+                )
+
+
+def _is_of_torch(thing: type | FunctionType) -> bool:
+    return thing.__module__.partition(".")[0] == "torch"
 
 
 def _refuse_changed(before: Outside, after: Outside) -> None:
