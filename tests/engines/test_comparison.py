@@ -296,6 +296,17 @@ def test_plain_layers_are_captured(toys):
     assert (record.engine.name, record.engine.reason) == ("traced", "")
 
 
+class Scripted(Plain):
+    def build(self, task):
+        return torch.jit.script(nn.Linear(task.n_inputs, task.n_classes))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+def test_a_scripted_module_is_trained_plainly(toys):
+    record, _ = toys.run(Scripted, pairs=64)
+    assert (record.status, record.engine.name, record.error) == ("done", "eager", None)
+
+
 # Later in a run
 
 

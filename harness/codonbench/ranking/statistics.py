@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import CensoredData, binomtest, bootstrap, ecdf
+from scipy.stats import binomtest, bootstrap
 
 from codonbench.contracts import Frozen
 
@@ -49,7 +49,7 @@ class Curve(NamedTuple):
 
 
 def kaplan_meier(times: _Floats, reached: _Bools) -> Curve:
-    """Return the curve of a sample, by scipy.
+    """Return the curve of a sample.
 
     Args:
         times: When the event came, or until when a run was followed; infinity for a run that
@@ -57,18 +57,15 @@ def kaplan_meier(times: _Floats, reached: _Bools) -> Curve:
         reached: Whether the event came, shape (N,). A run followed to the very time of
             another's event was still waiting then.
     """
-    # scipy knows no infinity. The last finite time serves: the curve has no step beyond it.
-    last = times.max(where=np.isfinite(times), initial=0.0)
-    found = ecdf(CensoredData.right_censored(np.minimum(times, last), ~reached)).sf
-    return Curve(found.quantiles, found.probabilities)
+    times, waiting = _curves(times, reached, np.ones((1, len(times)), dtype=np.int64))
+    at_last = np.append(times[1:] > times[:-1], True)  # of the runs of one time
+    return Curve(times[at_last], waiting[0, at_last])
 
 
 def resampled_curves(times: _Floats, reached: _Bools) -> Curve:
     """Return the curves of `RESAMPLES` bootstrap samples: runs drawn with replacement.
 
-    The same product as `kaplan_meier`'s, written for all samples at once, because scipy's is
-    for one at a time and a board needs thousands. The draws depend on N alone: the same records
-    must give the same leaderboard, to the byte.
+    The draws depend on N alone: the same records must give the same leaderboard, to the byte.
 
     Args:
         times: As for `kaplan_meier`.
@@ -79,8 +76,16 @@ def resampled_curves(times: _Floats, reached: _Bools) -> Curve:
     """
     if (times == times[0]).all() and (reached == reached[0]).all():  # so is every sample
         return Curve(times[:1], np.broadcast_to(np.where(reached[:1], 0.0, 1.0), (RESAMPLES, 1)))
+    return _curves(times, reached, _draws(len(times)))
+
+
+def _curves(times: _Floats, reached: _Bools, drawn: npt.NDArray[np.int64]) -> Curve:
+    """Return Kaplan and Meier's product for each of S samples, drawn (S, N) times from N runs.
+
+    Not scipy's, which is for one sample at a time, where a board needs thousands.
+    """
     order = np.lexsort((~reached, times))  # at one time, events come before ends
-    drawn = _draws(len(times))[:, order]
+    drawn = drawn[:, order]
     at_risk = drawn[:, ::-1].cumsum(axis=1)[:, ::-1]
     remain = at_risk - drawn * reached[order]
     steps = np.divide(remain, at_risk, out=np.ones(drawn.shape), where=at_risk > 0)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Container, Sequence
 from functools import cache, partial
 
 import jinja2
+from tabulate import tabulate
 
 from codonbench.contracts import Column, Ranking
 from codonbench.errors import StoreError
@@ -385,12 +386,7 @@ def pipe_table(
 ) -> str:
     """Return cells, all of them Markdown, as a table; columns of `words` to the left."""
     alignment = ["left" if i in words else "right" for i in range(len(headings))]
-    # pandas hands the frame to tabulate.
-    import pandas as pd  # here, because most who import this render no table
-
-    return pd.DataFrame(body, columns=list(headings)).to_markdown(
-        index=False, tablefmt="pipe", colalign=alignment, disable_numparse=True
-    )
+    return tabulate(body, headings, "pipe", colalign=alignment, disable_numparse=True)
 
 
 def rank_text(row: Row) -> str:

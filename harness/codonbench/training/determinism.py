@@ -153,7 +153,7 @@ def outside_state(state: TrainState) -> Outside:
     """
     own: list[object] = [state.module, state.optimizer, state.schedule]
     for module in state.module.modules():
-        saved = module._buffers.keys() - module._non_persistent_buffers_set
+        saved = {*module._buffers.keys()} - module._non_persistent_buffers_set
         own += [module, *module._parameters.values(), *(module._buffers[n] for n in saved)]
     kept = {id(thing) for thing in own if thing is not None}
     return {name: _digest(value, kept) for name, value in _held(state)}
@@ -179,7 +179,7 @@ def _held(state: TrainState) -> Iterator[tuple[str, Any]]:
         things.append(("optimizer", state.optimizer, held))
     for prefix, thing, held in things:
         for name, value in held.items():
-            if value or not isinstance(value, dict):
+            if not isinstance(value, dict) or value:
                 yield f"{prefix}.{name}".lstrip("."), value
         if not _is_known(type(thing)):
             yield type(thing).__name__, type(thing)
