@@ -43,6 +43,7 @@ SUMMARIES = {
     "verify": "Run recorded runs again from their records and compare; exit 1 where one differs.",
     "audit": "Repeat a random sample of finished runs; exit 1 where one differs from its record.",
     "export": "Write the records as a table: one row a run, a column a metric.",
+    "submit": "Write a submission: a model's records, checked, and a pull request's text.",
     "validate": "Check records against format, checksum and rules; exit 1 where one is invalid.",
     "keygen": "Make a pair of Ed25519 keys for 'bench sign'.",
     "sign": "Sign records of your own: each gets a signature beside it, RECORD.sig.",

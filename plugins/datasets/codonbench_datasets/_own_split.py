@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components
 
 from codonbench.contracts import UNKNOWN, Sequences
 from codonbench.data.splits import TEST_SHARE, VALIDATION_SHARE, cut
@@ -87,6 +85,8 @@ def near_copies(items: Sequences, one_in: int = 32) -> IntArray:
         items: Sequences of thousands of letters.
         one_in: Of how many k-mers one is compared.
     """
+    from scipy.sparse import coo_array, csr_array  # half a second, for who only lists tasks
+
     item, codes = kmers(items, NEAR_K, one_in)
     _, number = np.unique(codes, return_inverse=True)
     shape = (len(items), int(number.max(initial=-1)) + 1)
@@ -108,6 +108,9 @@ def joined(size: int, one: IntArray, other: IntArray) -> IntArray:
         one: One end of each link.
         other: Its other end.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(size, size))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 

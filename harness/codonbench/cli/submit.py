@@ -1,0 +1,181 @@
+"""`bench submit`: rows of one's own as a folder, for a pull request."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codonbench.cli import FAILED
+from codonbench.cli.console import say
+from codonbench.cli.options import (
+    RESULTS,
+    PluginOption,
+    PluginsDirOption,
+    ResultsOption,
+    load_plugins,
+)
+from codonbench.contracts import Task
+from codonbench.contracts.run_record import FINISHED, RunRecord
+from codonbench.errors import StoreError, UnknownNameError, UsageError
+from codonbench.ranking.official import OFFICIAL_SEEDS, RowKey, row_key
+from codonbench.records.files import visible, write_atomically
+from codonbench.records.store import Store
+from codonbench.records.test_outputs import gather
+from codonbench.report.markdown import plain
+from codonbench.scoring.score import task_of
+
+PLACE = "leaderboard/results"
+"""Where the files of a submission go in a clone of the repository."""
+
+
+def submit(
+    model: Annotated[str, typer.Argument(help="The model, as the records name it.")],
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", help="Only this task; may be repeated.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="A folder to write; it must be new.")] = Path(
+        "submission"
+    ),
+    results: ResultsOption = RESULTS,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+) -> None:
+    """Write a submission: records and test outputs of a model, checked, and a pull request's text.
+
+    The records are checked as the pull request will be, by 'bench validate
+    --strict'; exit 1 where it finds something. The text goes to standard
+    output, and README.md in the folder says what to do with its files.
+    """
+    from codonbench.audit import validate as audit  # takes a second: SciPy
+
+    if out.exists():
+        raise UsageError(f"{out} is there already; remove it, or give another --out")
+    store = Store(results)
+    store.insist_on_folder()
+    rows = _rows(store, model, task)
+    registry = load_plugins(plugin, plugins_dir)
+    tasks, metrics = registry.known_tasks, registry.known_metrics
+    records = [record for row in rows.values() for record in row]
+    found = _files(store, records, tasks)
+    for path, content in found.items():
+        target = out / path.relative_to(store.folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            shutil.copyfile(path, target)
+        else:
+            write_atomically(target, content)
+    text = _text(model, list(rows.values()))
+    write_atomically(out / "README.md", text.encode())
+    report = audit.validate([out], tasks, metrics, strict=True)
+    for problem in report.problems:
+        typer.echo(problem, err=True)
+    say(f"wrote {len(found)} files of {len(records)} runs, and README.md, to {out}")
+    typer.echo(text)
+    if report.invalid:
+        raise typer.Exit(FAILED)
+
+
+def _rows(
+    store: Store, model: str, tasks: Sequence[str] | None
+) -> dict[tuple[str, RowKey], list[RunRecord]]:
+    """Return the finished runs of a model by task and row, of whole rows only."""
+    rows: dict[tuple[str, RowKey], list[RunRecord]] = defaultdict(list)
+    there = [r for r in store.scan() if isinstance(r, RunRecord) and r.status in FINISHED]
+    for record in sorted(there, key=lambda r: (r.task, r.comparability_key, r.seed)):
+        if record.model == model and (not tasks or record.task in tasks):
+            key = (record.comparability_key, *row_key(record))
+            rows[record.task, key].append(record)
+    if not rows:
+        names = ", ".join(sorted({r.model for r in there})[:10]) or "none"
+        asked = f" on {', '.join(tasks)}" if tasks else ""
+        raise UnknownNameError(
+            f"{store.folder} has no finished run of {model!r}{asked}; it has runs of {names}"
+        )
+    return rows
+
+
+def _files(
+    store: Store, records: Sequence[RunRecord], tasks: Mapping[str, Task]
+) -> dict[Path, bytes | None]:
+    """Return the files of runs, and what they should hold; None where that is what they do hold.
+
+    Raises:
+        StoreError: The test outputs of a run are neither at hand nor can be made.
+    """
+
+    def shares_targets(record: RunRecord) -> bool:
+        task = task_of(record, tasks)
+        return task is not None and task.shares_targets
+
+    outputs, files = gather(store, records, shares_targets)
+    for record in records:
+        asked = record.trajectory_sha256 is not None and record.selected_pairs is not None
+        if asked and record.run_id not in outputs:
+            raise StoreError(
+                f"no test outputs of {record.name}, and no trajectory of it in {store.folder} to "
+                "make them from; 'bench verify --keep-trajectory' makes it again"
+            )
+        path = store.folder / f"{record.name}.json"
+        files[path] = None
+        signature = path.with_suffix(".json.sig")
+        if signature.is_file():
+            files[signature] = None
+    return files
+
+
+def _text(model: str, rows: Sequence[Sequence[RunRecord]]) -> str:
+    """Return the text of a pull request: what was run, on what, and what came out."""
+    first = rows[0][0]
+    info = first.info
+    lines = [f"# Submission: {plain(model)}", ""]
+    lines += [plain(info.summary, 400), ""] if info.summary else []
+    facts = {
+        "Supplied by": first.plugin.distribution or "a file of its own",
+        "Authors": ", ".join(info.authors),
+        "Licence": info.licence,
+        "Reference": info.reference,
+        "Pretrained on": info.pretrained_on or "nothing",
+        "Knows": ", ".join(sorted({fact for row in rows for r in row for fact in r.knowledge})),
+    }
+    lines += [f"- {name}: {plain(said, 400)}" for name, said in facts.items() if said]
+    lines += ["", "| task | seeds | settings | device |", "|---|---|---|---|"]
+    for row in rows:
+        seeds = [record.seed for record in row]
+        settings = ", ".join(f"{k}={v}" for k, v in row[0].overrides.items()) or "as declared"
+        said = (row[0].task, _seeds(seeds), settings, row[0].machine.device_name)
+        cells = [plain(cell) for cell in said]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"All but README.md goes to `{PLACE}`; then `make leaderboard`, and commit what changes.",
+        "The records were made by:",
+        "",
+        "```console",
+        *dict.fromkeys(_command(row).replace("`", "") for row in rows),
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    whole = list(seeds) == [*range(len(seeds))]
+    text = f"0 to {seeds[-1]}" if whole and len(seeds) > 1 else ", ".join(map(str, seeds))
+    few = f" (an official row has {OFFICIAL_SEEDS})" if len(seeds) < OFFICIAL_SEEDS else ""
+    return text + few
+
+
+def _command(row: Sequence[RunRecord]) -> str:
+    """Return the command that makes a row again, as far as its records tell."""
+    first = row[0]
+    plugin = f" --plugin {first.plugin.file}" if first.plugin.file else ""
+    sets = "".join(f" --set {name}={value}" for name, value in first.overrides.items())
+    seeds = ",".join(str(record.seed) for record in row)
+    return visible(
+        f"bench run --model {first.model}{plugin} --task {first.task} --seeds {seeds}{sets}", 400
+    )
