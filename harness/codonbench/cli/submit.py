@@ -45,7 +45,7 @@ def submit(
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """Write a submission: records and test outputs of a model, checked, and a pull request's text.
+    """Write a submission: a model's records, checked, and a pull request's text.
 
     The records are checked as the pull request will be, by 'bench validate
     --strict'; exit 1 where it finds something. The text goes to standard
