@@ -64,6 +64,7 @@ NEED_PICTURES = (
 """Parts that need the optional packages of `codonbench[pictures]`."""
 
 NEEDS_TUNE = "codonbench.tuning.study"
+NEEDS_PRETRAINED = "codonbench_models._hf"
 """The file that needs the optional package of `codonbench[tune]`; its command says so without."""
 
 NEEDS_PARQUET = "codonbench.data.table_formats"
@@ -208,8 +209,9 @@ def test_every_third_party_is_a_declared_dependency(package):
         extras = ["pictures"] * is_within(name, NEED_PICTURES)
         extras += ["parquet"] * (name == NEEDS_PARQUET)
         extras += ["tune"] * (name == NEEDS_TUNE)
+        extras += ["pretrained"] * (name == NEEDS_PRETRAINED)
         allowed = declared(*extras)
-        if not allowed & {owner.lower() for owner in owners.get(top, [])}:
+        if not allowed & {owner.lower() for owner in owners.get(top, [top])}:
             wrong.append(f"{name} imports {target}")
     assert not wrong, "\n" + "\n".join(wrong)
 

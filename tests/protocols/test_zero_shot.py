@@ -186,7 +186,7 @@ def test_other_protocols_and_pretrained_models_have_tables_of_their_own(registry
     ("model", "task", "more", "words"),
     [
         ("counter", "rich", {}, "'rich' has no training items.*zero_shot"),
-        ("counter", "edits", {"epochs": 2}, "nothing is trained; leave out the budget"),
+        ("counter", "edits", {"epochs": 2}, "fixes the budget; leave it out"),
         ("counter", "human-codon", {"protocol": "zero_shot"}, "its own protocol, 'decipher'"),
         ("kmer-linear", "edits", {}, "has to be fitted"),
         ("variant-gc", "rich", {"protocol": "zero_shot"}, "scores variants, but those"),

@@ -18,6 +18,7 @@ from codonbench.contracts.model import AuxiliaryLearner as AuxiliaryLearner
 from codonbench.contracts.model import BaseConfig as BaseConfig
 from codonbench.contracts.model import BatchLearner as BatchLearner
 from codonbench.contracts.model import ClassWeights as ClassWeights
+from codonbench.contracts.model import Embedder as Embedder
 from codonbench.contracts.model import Estimator as Estimator
 from codonbench.contracts.model import GradientConfig as GradientConfig
 from codonbench.contracts.model import Model as Model

@@ -198,6 +198,18 @@ class BatchLearner(Protocol):
 
 
 @runtime_checkable
+class Embedder(Protocol):
+    """A module with an embedding, which a linear probe reads.
+
+    Its attribute `trunk`, where it has one, is the part that the embedding follows from: by that
+    part's weights it is kept. A method ``about()`` may return what the record is to tell of it.
+    """
+
+    def embed(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the embedding of an encoded batch (B, ...), shape (B, D)."""
+
+
+@runtime_checkable
 class VariantScorer(Protocol):
     """A module that reads one sequence and has its own way to score a variant of it."""
 

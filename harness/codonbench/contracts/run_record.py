@@ -19,6 +19,11 @@ from codonbench.contracts.run_spec import RunSpec, canonical_json, content_hash
 
 _Words = Annotated[str, Field(max_length=200, pattern=r"^[\x20-\x7e]*$")]
 
+_Figure = Annotated[float, Field(allow_inf_nan=False)]
+
+About = Annotated[dict[_Words, bool | int | _Figure | _Words], Field(max_length=32)]
+"""What a module says of itself, by name."""
+
 _PLUGIN_FILE = re.compile(r"\w[\w.-]{0,99}\.py")
 
 
@@ -252,6 +257,8 @@ class RunRecord(Frozen):
         overrides: Where the spec's config departs from that of the name asked for.
         dataset, plugin, info, harness, machine, engine: What it was made with.
         parameters: Trainable parameters of the module.
+        about: What the module says of itself, such as a pretrained trunk's SHA-256, the penalty
+            of its probe, or the share of sequences that it cut; left out where it says nothing.
         pairs: Pairs presented when the run ended.
         selected_pairs: Position of the state that was selected and tested; None where none was.
         metrics: Values by name; of the test split, where there is one.
@@ -290,6 +297,7 @@ class RunRecord(Frozen):
     machine: Machine
     engine: Engine
     parameters: int = Field(ge=0)
+    about: About = Field(default_factory=dict, exclude_if=lambda told: not told)
     pairs: int = Field(ge=0)
     selected_pairs: int | None = None
     metrics: dict[str, bool | int | float | None]

@@ -28,11 +28,13 @@ from codonbench.engines.comparison import (
 from codonbench.engines.ensemble import rows_of
 from codonbench.engines.traced import Look, Traced, most_seeds, train_together
 from codonbench.errors import CannotCapture, UsageError
+from codonbench.protocols.linear_probe import LinearProbe
 from codonbench.records.files import storable
 from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.fit import fit_runs
 from codonbench.training.loop import Checkpointer, Feed, Referees, forward, loss_of
 from codonbench.training.loop import train as train_eagerly
+from codonbench.training.probe import about, probe_runs
 from codonbench.training.request import (
     ENGINE,
     ENGINE_VERSION,
@@ -70,6 +72,9 @@ def train_runs(
     Raises:
         UsageError: The model cannot serve this task.
     """
+    if requests[0].protocol == LinearProbe.name:
+        yield from probe_runs(model, config, requests, referees)
+        return
     if issubclass(model, Estimator):
         yield from fit_runs(model, config, requests, referees)
         return
@@ -336,4 +341,5 @@ def _ended(result: TrainResult, feed: Feed | None) -> TrainResult:
         trained = (p for p in result.module.parameters() if p.requires_grad)
         result.parameters = sum(p.numel() for p in trained)
         result.weights_sha256 = hash_weights(result.module.state_dict())
+        result.about = about(result.module)
     return result

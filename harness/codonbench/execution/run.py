@@ -155,10 +155,8 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
             f"{task.name!r} asks all along its training; choose a model that is trained batch by "
             "batch, or a task of the protocol 'supervised'"
         )
-    if not protocol.trains and (request.epochs or request.pairs or request.examples):
-        raise ConfigError(
-            f"by the protocol {protocol.name!r} nothing is trained; leave out the budget"
-        )
+    if protocol.passes is not None and (request.epochs or request.pairs or request.examples):
+        raise ConfigError(f"the protocol {protocol.name!r} fixes the budget; leave it out")
     if at_once and (request.epochs or 1) > 1:
         raise ConfigError(
             f"model {request.model!r} is fitted once, not for {request.epochs} epochs; "
@@ -186,7 +184,9 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
         model_version=entry.cls.info.version,
         config=as_recorded(config.model_dump(mode="json"), overrides),
         seed=0,
-        budget_pairs=request.budget_pairs(epoch_pairs, default) if protocol.trains else 0,
+        budget_pairs=request.budget_pairs(epoch_pairs, default)
+        if protocol.passes is None
+        else protocol.passes * epoch_pairs,
         budget_seconds=request.seconds,
         stop="budget" if request.full or at_once else protocol.stop_rules[0],
         protocol=None if protocol.name == task.protocol else protocol.name,
@@ -207,7 +207,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     seeds = (run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
     run_specs = tuple(part for spec in seeds for part in protocol.parts(spec, dataset))
     primary = _primary(task, dataset.spec, registry)
-    plain = "" if protocol.trains else "nothing is trained"
+    plain = "nothing is trained" if protocol.passes == 0 else ""
     return Job(entry, config, overrides, task, dataset, protocol, run_specs, primary, plain, tuning)
 
 
@@ -251,7 +251,7 @@ def _under_protocol(
             f"task {spec.name!r} is run by its own protocol, {own.name!r}, alone; leave out "
             f"--protocol {protocol.name}"
         )
-    if protocol.trains and own.tells_targets and not spec.train_size:
+    if protocol.passes != 0 and own.tells_targets and not spec.train_size:
         raise ConfigError(
             f"task {spec.name!r} has no training items, and by the protocol {protocol.name!r} a "
             "model is trained; use --protocol zero_shot"
@@ -525,6 +525,7 @@ def _record(
         confinement=confinement,
         resumed=result.resumed,
         parameters=result.parameters,
+        about=result.about,
         pairs=trajectory.facts.pairs,
         selected_pairs=trajectory.facts.selected_pairs,
         metrics=scores.values,

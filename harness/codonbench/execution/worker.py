@@ -29,7 +29,7 @@ from pydantic_core import to_json
 
 from codonbench.contracts import Estimator, Frozen, Model, ModelInfo, Name, Reference
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
-from codonbench.contracts.run_record import Engine, Origin, Status, TorchFacts
+from codonbench.contracts.run_record import About, Engine, Origin, Status, TorchFacts
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import BenchError, UnknownNameError, UsageError
 from codonbench.execution.process import Frame, Inbox, framed, send, take_hold
@@ -164,6 +164,7 @@ class Ended(Frozen):
     anew: str = Field(default="", max_length=MOST_WORDS)
     parameters: int = Field(ge=0, lt=MAX_NUMBER)
     weights_sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+    about: About = Field(default_factory=dict)
 
 
 class Served(Frozen):

@@ -30,6 +30,7 @@ _OWN = (
     "codonbench.protocols.supervised",
     "codonbench.protocols.folds",
     "codonbench.protocols.sample_efficiency",
+    "codonbench.protocols.linear_probe",
     "codonbench.protocols.zero_shot",
 )
 """What the core registers itself, whichever plugins there are."""

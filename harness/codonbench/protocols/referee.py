@@ -229,7 +229,8 @@ class Protocol(ABC):
         split: What is looked at along the way.
         tells_targets: True where training targets are known from the start; where they are not,
             each is told as its pair is presented, and class ids are permuted by salt and seed.
-        trains: False where a model is asked as it is built: the budget is then 0 pairs.
+        passes: How often the training items are passed, where that is no matter of a budget: 0
+            where a model is asked as it is built; None where it is a matter of a budget.
         timed: Whether a budget may also be in seconds. The evaluation after `out_of_time` may fall
             at the end of any batch.
         controls: What runs may be held against, of those in `codonbench.protocols.controls`.
@@ -245,7 +246,7 @@ class Protocol(ABC):
     stop_rules: ClassVar[tuple[str, ...]] = ("budget",)
     split: ClassVar[str]
     tells_targets: ClassVar[bool]
-    trains: ClassVar[bool] = True
+    passes: ClassVar[int | None] = None
     timed: ClassVar[bool] = False
     controls: ClassVar[tuple[str, ...]] = ()
 

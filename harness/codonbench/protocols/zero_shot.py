@@ -21,7 +21,7 @@ class ZeroShot(Protocol):
     summary: ClassVar[str] = "asked about the test split as it is built; nothing is trained"
     split: ClassVar[str] = "validation"
     tells_targets: ClassVar[bool] = True
-    trains: ClassVar[bool] = False
+    passes: ClassVar[int | None] = 0
 
     def schedule(self, setup: RunSetup) -> Schedule:
         """Return the schedule of one run."""

@@ -63,6 +63,7 @@ class TrainRequest:
         weights: What each item counts in the loss, (N,), 0 where it is not trained on; None where
             all count alike.
         plain_because: Why the plain loop trains it, whatever `engine` says; else empty.
+        protocol: By which it is trained, by its name.
     """
 
     run: int
@@ -81,6 +82,7 @@ class TrainRequest:
     state: Path | None = None
     weights: npt.NDArray[np.float32] | None = None
     plain_because: str = ""
+    protocol: str = ""
 
 
 def train_request(run: int, setup: RunSetup) -> TrainRequest:
@@ -108,6 +110,7 @@ def train_request(run: int, setup: RunSetup) -> TrainRequest:
         device=run_spec.device,
         threads=run_spec.threads,
         engine=run_spec.engine,
+        protocol=setup.protocol.name,
     )
 
 
@@ -139,6 +142,7 @@ class TrainResult:
             be that; empty where it is not.
         resumed: Where it was taken up again after it had been cut short, in pairs.
         facts: Of the interpreter that trained; None where that is this one.
+        about: What the module says of itself, for the record.
         known: Metric values that a computed row knows in closed form; None where one was trained.
     """
 
@@ -158,6 +162,7 @@ class TrainResult:
     resumed: tuple[int, ...] = ()
     facts: TorchFacts | None = None
     known: Mapping[str, float | None] | None = None
+    about: dict[str, str | int | float | bool] = field(default_factory=dict)
 
 
 @contextmanager

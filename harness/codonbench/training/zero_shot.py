@@ -25,6 +25,11 @@ class VariantScores(torch.nn.Module):
         self.module = module
         self.n_outputs = n_outputs
 
+    def about(self) -> dict[str, str | int | float | bool]:
+        """Return what the module says of itself."""
+        said = getattr(self.module, "about", dict)
+        return dict(said())
+
     def forward(self, variants: tuple[Tensor, Tensor]) -> Tensor:
         """Return the effect of each variant, shape (B, K).
 

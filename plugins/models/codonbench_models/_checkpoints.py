@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from codonbench.errors import ConfigError
@@ -41,3 +42,33 @@ def known_weights(name: str, sha256: str) -> Path:
     if found != sha256:
         raise ConfigError(f"{file}: SHA-256 is {found[:12]}..., expected {sha256[:12]}...")
     return file
+
+
+PICKLED = (".bin", ".pt", ".pth")
+"""Endings of files that PyTorch pickles."""
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the files of a folder's weights: those of safetensors, or else pickled ones."""
+    safe = sorted(folder.glob("*.safetensors"))
+    return safe or sorted(file for file in folder.iterdir() if file.suffix in PICKLED)
+
+
+@lru_cache
+def _hash_files(files: tuple[tuple[Path, int, int], ...]) -> str:
+    if len(files) == 1:
+        return sha256_of(files[0][0])
+    lines = [f"{sha256_of(file)}  {file.name}\n" for file, *_ in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def hash_folder(name: str) -> str | None:
+    """Return the SHA-256 of a folder's weights; None where there is no such folder, or no weights.
+
+    Of one file its own; of several that of a line each, as ``sha256sum`` writes them.
+    """
+    folder = find_weights(name)
+    if folder is None or not folder.is_dir():
+        return None
+    files = [(file, file.stat().st_size, file.stat().st_mtime_ns) for file in weight_files(folder)]
+    return _hash_files(tuple(files)) if files else None

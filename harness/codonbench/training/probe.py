@@ -1,0 +1,259 @@
+"""Linear probes: a frozen module's embedding of all items, and heads that are fitted on it.
+
+The embedding is kept in the cache folder, named by a hash of what it follows from: the trunk's
+weights, the module's source, its configuration, the items and their encoding. So a second head on
+the same trunk costs the head alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from codonbench.contracts import (
+    BaseConfig,
+    Embedder,
+    Estimator,
+    Features,
+    Items,
+    Model,
+    Outputs,
+    Sequences,
+    Targets,
+    TaskView,
+)
+from codonbench.contracts.run_record import FITTED
+from codonbench.contracts.run_spec import canonical_json
+from codonbench.data.encodings import make_encoder
+from codonbench.errors import ConfigError, PluginError
+from codonbench.protocols.linear_probe import PENALTIES
+from codonbench.protocols.referee import Shown
+from codonbench.records.files import cache_folder
+from codonbench.training.determinism import hash_weights, seeded_globals
+from codonbench.training.loop import Referees
+from codonbench.training.request import TrainRequest, TrainResult, last_words
+
+Embedding = npt.NDArray[np.float32]
+
+_LETTERS_AT_ONCE = {"cpu": 1 << 14, "cuda": 1 << 20}
+_LEAST_LOGIT = -20.0
+"""Of a class that no training item is of."""
+
+
+def probe_runs(
+    model: type[Model] | type[Estimator],
+    config: BaseConfig,
+    requests: Sequence[TrainRequest],
+    referees: Referees,
+) -> Iterator[tuple[int, TrainResult]]:
+    """Fit heads on the model's embedding for each request; yield each run's result as it ends.
+
+    A run that was cut short begins anew. Exceptions and Ctrl-C end as in `fit.fit_runs`.
+
+    Raises:
+        UsageError: The model has no embedding, or cannot serve this task.
+    """
+    if issubclass(model, Estimator):
+        raise ConfigError(
+            f"model {model.info.name!r} is fitted whole and has no embedding to probe; leave out "
+            "--protocol linear_probe"
+        )
+    for request in requests:
+        result = TrainResult(engine=FITTED)
+        referees.begin(request.run)
+        with seeded_globals(request.chance), last_words(model, result):
+            _probe(model(config), request, referees, result)
+        yield request.run, result
+        if result.status == "interrupted":
+            return
+
+
+def _probe(plugin: Model, request: TrainRequest, referees: Referees, result: TrainResult) -> None:
+    """Fit one head a penalty, and show what is owed, until the run is over."""
+    view = request.view
+    module = plugin.build(view).to(request.device).eval()
+    if not isinstance(module, Embedder):
+        raise ConfigError(
+            f"model {plugin.info.name!r} has no embedding to probe: its module defines no "
+            "embed(inputs); choose another"
+        )
+    trunk = hash_weights(getattr(module, "trunk", module).state_dict())
+    embedding, said = embed(module, plugin, request, trunk)
+    columns = _standardised(embedding, request.trained)
+    known = columns[request.trained], request.targets[request.trained]
+    [told] = referees.answer([Shown(request.run, 0, None)])
+    head = best = None
+    while (due := told.evaluation) is not None:
+        if due.of_selected:
+            head = best
+        else:
+            penalty = PENALTIES[due.position // request.clock.epoch_pairs - 1]
+            head = fit_head(*known, view, penalty)
+        assert head is not None
+        started = time.perf_counter()
+        outputs = head.outputs(columns[request.evaluated[due.split]])
+        result.evaluate_seconds += time.perf_counter() - started
+        [told] = referees.answer([Shown(request.run, due.position, outputs)])
+        result.position = due.position
+        best = head if told.keep else best
+    if best is not None:
+        arrays = {"weights": best.weights, "bias": best.bias}
+        result.parameters = sum(array.size for array in arrays.values())
+        result.weights_sha256 = hash_weights(dict(arrays))
+        result.about = {"penalty": best.penalty}
+    result.about |= {"trunk_sha256": trunk, "embedding": embedding.shape[1], **said}
+    result.over = True
+
+
+def about(module: torch.nn.Module) -> dict[str, str | int | float | bool]:
+    """Return what a module says of itself for the record; nothing where it has no ``about()``."""
+    said = getattr(module, "about", None)
+    return dict(said()) if callable(said) else {}
+
+
+@torch.no_grad()
+def embed(
+    module: Any, plugin: Model, request: TrainRequest, trunk: str
+) -> tuple[Embedding, dict[str, str | int | float | bool]]:
+    """Return the module's embedding of all items, (N, D), and what it said of itself after it.
+
+    From the cache where it is there.
+
+    Raises:
+        PluginError: `embed` gives something else than (B, D).
+    """
+    view, items, n = request.view, request.items, len(request.items)
+    kept = _place(module, plugin, view, items, trunk)
+    if kept.is_file():
+        with np.load(kept, allow_pickle=False) as file:
+            return file["embedding"], json.loads(str(file["about"]))
+    device = torch.device(request.device)
+    encode = make_encoder(plugin.encoding, view, items, device)
+    at_once = max(1, _LETTERS_AT_ONCE[device.type] // view.length)
+    parts = []
+    for index in torch.split(torch.arange(n, device=device), at_once):
+        part = module.embed(encode(index))
+        if part.ndim != 2 or len(part) != len(index):
+            raise PluginError(f"embed() gives {tuple(part.shape)}, expected ({len(index)}, D)")
+        parts.append(part.to("cpu", torch.float32).numpy())
+    whole: Embedding = np.concatenate(parts)
+    said = about(module)
+    _keep(kept, whole, said)
+    return whole, said
+
+
+def _place(module: Any, plugin: Model, view: TaskView, items: Items, trunk: str) -> Path:
+    """Return the file for an embedding, named by what it follows from."""
+    source = inspect.getsourcefile(type(module))
+    digest = hashlib.sha256(Path(source).read_bytes() if source else b"")
+    config = plugin.config.model_dump(mode="json")
+    facts = [trunk, plugin.encoding, config, view.model_dump(mode="json")]
+    digest.update(canonical_json(facts).encode())
+    if isinstance(items, Features):
+        arrays: tuple[npt.NDArray[Any], ...] = (items.values,)
+    else:
+        parts = (items,) if isinstance(items, Sequences) else items.parts
+        arrays = tuple(array for part in parts for array in (part.letters, part.offsets))
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return cache_folder() / "embeddings" / f"{digest.hexdigest()}.npz"
+
+
+def _keep(file: Path, embedding: Embedding, said: dict[str, str | int | float | bool]) -> None:
+    """Write an embedding whole or not at all; a folder that cannot be written to keeps nothing."""
+    part = file.with_suffix(f".{os.getpid()}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as opened:
+            np.savez(opened, embedding=embedding, about=np.array(json.dumps(said)))
+        part.replace(file)
+    except OSError:  # a sandbox has no such folder
+        return
+
+
+def _standardised(embedding: Embedding, trained: npt.NDArray[np.int64]) -> Embedding:
+    """Return columns of mean 0 and deviation 1 over the training items; constant ones are 0."""
+    known = embedding[trained].astype(np.float64)
+    mean, deviation = known.mean(axis=0), known.std(axis=0)
+    deviation[deviation == 0] = 1
+    return np.asarray((embedding - mean) / deviation, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A linear head.
+
+    Attributes:
+        weights, bias: (K, D) and (K,).
+        penalty: That it was fitted with.
+    """
+
+    weights: npt.NDArray[np.float64]
+    bias: npt.NDArray[np.float64]
+    penalty: float
+
+    def outputs(self, columns: Embedding) -> Outputs:
+        """Return logits or quantities, (N, K)."""
+        return np.asarray(columns @ self.weights.T + self.bias, dtype=np.float32)
+
+
+def fit_head(columns: Embedding, targets: Targets, view: TaskView, penalty: float) -> Head:
+    """Return the head that is best on training items.
+
+    Args:
+        columns: Of training items, (n, D).
+        targets: What is right for them.
+        view: The task.
+        penalty: See `PENALTIES`.
+    """
+    from scipy.linalg import LinAlgWarning
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    k, width = view.n_outputs, columns.shape[1]
+    weights, bias = np.zeros((k, width)), np.zeros(k)
+
+    def logistic(rows: npt.NDArray[np.bool_], classes: Targets) -> Any:
+        fit = LogisticRegression(C=1 / penalty, max_iter=300)
+        return fit.fit(columns[rows], classes[rows].astype(np.int64))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinAlgWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # as far as it came is validated
+        if view.target == "classes":
+            bias[:] = _LEAST_LOGIT
+            there = np.unique(targets.astype(np.int64))
+            if len(there) == 1:
+                bias[there] = 0.0
+                return Head(weights, bias, penalty)
+            model = logistic(np.ones(len(targets), dtype=bool), targets)
+            if len(there) == 2:
+                weights[there] = np.stack([-model.coef_[0] / 2, model.coef_[0] / 2])
+                bias[there] = [-model.intercept_[0] / 2, model.intercept_[0] / 2]
+            else:
+                weights[there], bias[there] = model.coef_, model.intercept_
+            return Head(weights, bias, penalty)
+        for column in range(k):
+            own = targets[:, column]
+            rows = ~np.isnan(own)
+            if view.target == "quantities":
+                ridge = Ridge(alpha=penalty).fit(columns[rows], own[rows])
+                weights[column], bias[column] = ridge.coef_, ridge.intercept_
+            elif len(np.unique(own[rows])) == 2:
+                model = logistic(rows, own)
+                weights[column], bias[column] = model.coef_[0], model.intercept_[0]
+            else:
+                bias[column] = -_LEAST_LOGIT if own[rows].any() else _LEAST_LOGIT
+    return Head(weights, bias, penalty)

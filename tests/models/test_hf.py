@@ -1,0 +1,241 @@
+"""Pretrained checkpoints, from tiny folders made here: each protocol, and what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("transformers", reason="needs the extra 'pretrained'")
+
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    EsmConfig,
+    EsmForMaskedLM,
+    EsmForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
+
+from codonbench.contracts import Input, TaskView
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.errors import ConfigError
+from codonbench.execution.run import prepare, run
+from codonbench.protocols.referee import unwatched
+from codonbench_models.hf import Hf
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def esm(**more):
+    return EsmConfig(
+        vocab_size=10,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        position_embedding_type="rotary",
+        token_dropout=False,
+        pad_token_id=0,
+        mask_token_id=4,
+        **more,
+    )
+
+
+def save(folder, model, letters="ACGTN"):
+    vocabulary = {word: i for i, word in enumerate((*SPECIAL, *letters))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", None, [("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL, strict=True)
+    words = {f"{name}_token": word for name, word in names}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **words).save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """A masked, a causal and a classifying checkpoint, below the folder that names them."""
+    root = tmp_path_factory.mktemp("models")
+    torch.manual_seed(0)
+    save(root / "masked", EsmForMaskedLM(esm()))
+    causal = GPT2Config(vocab_size=10, n_positions=64, n_embd=16, n_layer=1, n_head=2)
+    save(root / "causal", GPT2LMHeadModel(causal))
+    save(root / "classifier", EsmForSequenceClassification(esm(num_labels=4)))
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _here(folders, monkeypatch, tmp_path):
+    monkeypatch.setenv("CODONBENCH_MODELS", str(folders))
+    monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def view(n_outputs=2, target="classes"):
+    known = Input.of_length(20).model_dump(exclude={"enumerable"})
+    return TaskView(task="toy", target=target, n_outputs=n_outputs, **known)
+
+
+def built(checkpoint="masked", task=None, **settings):
+    torch.manual_seed(1)
+    return Hf(Hf.Config(checkpoint=str(checkpoint), **settings)).build(task or view()).eval()
+
+
+LETTERS = torch.tensor(np.random.default_rng(0).integers(4, size=(6, 20)))
+OTHERS = LETTERS.clone()
+OTHERS[:, 7] = (OTHERS[:, 7] + 1) % 4
+
+
+def tokens(letters):
+    n = len(letters)
+    return torch.cat([torch.full((n, 1), 2), letters + 5, torch.full((n, 1), 3)], dim=1)
+
+
+@torch.no_grad()
+def test_what_is_pooled_is_the_trunks_output_over_letters_alone():
+    for pooling, layer in (("mean", -1), ("cls", 1), ("max", 0), ("last", -1)):
+        module = built(pooling=pooling, layer=layer)
+        states = module.trunk(tokens(LETTERS), output_hidden_states=True).hidden_states[layer]
+        inner = states[:, 1:-1]
+        whole = {"mean": inner.mean(1), "max": inner.amax(1), "last": inner[:, -1]}
+        expected = whole.get(pooling, states[:, 0])
+        assert torch.allclose(module.embed(LETTERS), expected, atol=1e-6), pooling
+    padded = torch.cat([LETTERS[:2, :12], torch.full((2, 8), 5)], dim=1)  # 5: behind the end
+    module = built()
+    assert torch.allclose(module.embed(padded), module.embed(LETTERS[:2, :12]), atol=1e-5)
+
+
+@torch.no_grad()
+def test_variants_are_scored_by_what_the_heads_predict():
+    one = view(1, "quantities")
+    module = built(task=one)
+    hidden = tokens(LETTERS)
+    hidden[:, 8] = 4
+    logs = module._whole[0](hidden).logits.log_softmax(-1)[:, 8]
+    at = torch.arange(6)
+    expected = logs[at, OTHERS[:, 7] + 5] - logs[at, LETTERS[:, 7] + 5]
+    assert torch.allclose(module.score_variants(LETTERS, OTHERS), expected, atol=1e-5)
+    module = built("causal", one)
+    old, new = (
+        module._whole[0](ids).logits.log_softmax(-1)[:, :-1].gather(2, ids[:, 1:, None]).sum((1, 2))
+        for ids in map(tokens, (LETTERS, OTHERS))
+    )
+    assert torch.allclose(module.score_variants(LETTERS, OTHERS), new - old, atol=1e-4)
+    module = built(task=one, score="distance")
+    moved = module.embed(LETTERS) - module.embed(OTHERS)
+    scores = module.score_variants(LETTERS, OTHERS)
+    assert torch.allclose(scores, -torch.linalg.vector_norm(moved, dim=1), atol=1e-6)
+
+
+@torch.no_grad()
+def test_longer_sequences_are_refused_cut_or_tiled():
+    with pytest.raises(ConfigError, match=r"reads 12 tokens at a time, and a sequence has 22"):
+        built(max_tokens=12).embed(LETTERS)
+    cut = built(max_tokens=12, long="truncate")
+    assert torch.allclose(cut.embed(LETTERS), cut.embed(LETTERS[:, :10]), atol=1e-5)
+    tiled = built(max_tokens=12, long="tile")
+    pieces = [LETTERS[:, i : i + 8] for i in (0, 8, 16)]
+    expected = torch.stack([tiled.embed(piece) for piece in pieces]).mean(0)
+    assert torch.allclose(tiled.embed(LETTERS), expected, atol=1e-5)
+    assert tiled.about()["long_share"] > 0
+
+
+def test_the_head_adapters_or_all_of_it_are_tuned():
+    head, lora, whole = (
+        sum(p.numel() for p in built(tune=tune).parameters() if p.requires_grad)
+        for tune in ("head", "lora", "all")
+    )
+    assert head == 2 * 16 + 2 < lora < whole
+    assert not built(tune="head").train().trunk.training
+    twins = [built(init=init).trunk.state_dict() for init in ("pretrained", "random", "random")]
+    name = next(name for name in twins[0] if name.endswith("query.weight"))
+    assert not torch.equal(twins[0][name], twins[1][name])
+    assert torch.equal(twins[1][name], twins[2][name])  # from the run's own seed
+
+
+@torch.no_grad()
+def test_a_classifiers_own_head_answers():
+    assert built("classifier", view(4))(LETTERS).shape == (6, 4)
+    with pytest.raises(ConfigError, match="has a head of 4 outputs, but task 'toy' has 2 classes"):
+        built("classifier")
+
+
+def spoiled(folders, tmp_path, what):
+    folder = tmp_path / what
+    shutil.copytree(folders / "masked", folder)
+    if what == "without config":
+        (folder / "config.json").unlink()
+    elif what == "without weights":
+        (folder / "model.safetensors").unlink()
+    elif what == "pickled":
+        (folder / "model.safetensors").unlink()
+        torch.save({}, folder / "pytorch_model.bin")
+    elif what == "another vocabulary":
+        save(folder, EsmForMaskedLM(esm()), letters="LAGVN")
+    elif what == "own code":
+        said = json.loads((folder / "config.json").read_text())
+        said |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.MyConfig"}}
+        (folder / "config.json").write_text(json.dumps(said))
+        (folder / "mine.py").write_text("raise SystemExit('ran')")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("without config", r"holds no config\.json"),
+        ("without weights", "holds no weights"),
+        ("pickled", r"pytorch_model\.bin is pickled and could run code"),
+        ("another vocabulary", r"drops [45]\d% of the letters A, C, G and T: it is of another"),
+        ("own code", "comes with code of its own; --set trust_remote_code=true"),
+    ],
+)
+def test_a_folder_that_is_no_checkpoint_is_refused_in_words(folders, tmp_path, what, words):
+    with pytest.raises(ConfigError, match=words) as refused:
+        built(spoiled(folders, tmp_path, what))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"checkpoint": ""}, "needs a checkpoint"),
+        ({"checkpoint": "nobody/nothing"}, "not downloaded before; to ask the hub.*download=true"),
+        ({"sha256": "0" * 64}, r"SHA-256 [0-9a-f]{12}\.\.\., expected 000000000000"),
+        ({"layer": 9}, "layer=9, but checkpoint 'masked' has layers 0 to 2"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_refused_in_words(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        built(**settings).embed(LETTERS)
+
+
+def test_each_protocol_runs_and_the_record_tells_of_the_weights(toys, tmp_path):
+    for split, seed in (("train", 0), ("dev", 1), ("test", 2)):
+        rows = np.random.default_rng(seed).integers(4, size=(40, 101))
+        texts = ["".join("ACGT"[i] for i in row) for row in rows]
+        lines = [f"{text},{int(text[0] in 'AC')}" for text in texts]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["sequence,label", *lines]) + "\n")
+
+    def record(settings=(), **more):
+        overrides = {"checkpoint": "masked", "max_tokens": "50", "long": "tile", **dict(settings)}
+        asked = RunRequest(
+            model="hf", task="gue-tf-4", data=str(tmp_path), overrides=overrides, **more
+        )
+        ((record, _),) = run(prepare(asked, toys.installed, tmp_path), toys.installed, unwatched)
+        assert (record.status, record.error) == ("done", None)
+        return record
+
+    probe = record(protocol="linear_probe")
+    assert probe.run_spec.track == "pretrained"
+    assert probe.run_spec.config["sha256"] == probe.about["weights_sha256"]
+    assert probe.about["long_share"] == 1
+    tuned = record({"tune": "lora", "init": "random"}, epochs=1)
+    assert tuned.comparability_key != probe.comparability_key
+    assert tuned.metrics["mcc"] is not None
