@@ -37,6 +37,7 @@ from codonbench.ranking.board import (
 )
 from codonbench.ranking.curves import Curves
 from codonbench.ranking.items import gather_tested
+from codonbench.ranking.published import shipped_published
 from codonbench.ranking.rows import name_text
 from codonbench.ranking.statistics import Mean, Median
 from codonbench.records.files import cache_folder, visible, write_atomically
@@ -157,7 +158,21 @@ def _board(
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
-    return found, registry, _with_audits(board, folder / "audits"), outputs
+    board = _with_published(_with_audits(board, folder / "audits"), registry)
+    return found, registry, board, outputs
+
+
+def _with_published(board: Board, registry: Registry) -> Board:
+    """Return a board whose tables know what others published on their tasks' own data."""
+    published = shipped_published()
+
+    def told(table: Table) -> Table:
+        own = published.get(table.task, ())
+        if not own or table.data != registry.tasks[table.task].task.default_data:
+            return table
+        return table.model_copy(update={"published": own})
+
+    return board.model_copy(update={"tables": tuple(map(told, board.tables))})
 
 
 def _with_audits(board: Board, folder: Path) -> Board:

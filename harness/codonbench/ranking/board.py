@@ -34,6 +34,7 @@ from codonbench.ranking.items import (
     gather_tested,
 )
 from codonbench.ranking.official import RowKey, row_key
+from codonbench.ranking.published import Published
 from codonbench.ranking.rows import (
     Contrast,
     Row,
@@ -75,6 +76,7 @@ class Table(Frozen):
         verdict: Of the audit of its data, ``FAIL`` among others; empty where none is at hand.
         ceiling: The best that a model can do, where that is known.
         asked: By which protocol, in words, where that is not the task's own.
+        published: What others published on these data; no row, for it was not run here.
     """
 
     key: str
@@ -102,6 +104,7 @@ class Table(Frozen):
     verdict: str = Field(default="", exclude_if=lambda verdict: not verdict)
     ceiling: Ceiling | None = Field(default=None, exclude_if=lambda ceiling: ceiling is None)
     asked: str = Field(default="", exclude_if=lambda asked: not asked)
+    published: tuple[Published, ...] = Field(default=(), exclude_if=lambda published: not published)
 
     @property
     def control(self) -> str:

@@ -18,6 +18,7 @@ from codonbench.ranking.board import Board, Row, Table
 from codonbench.ranking.curves import Curves
 from codonbench.ranking.items import Gain
 from codonbench.ranking.overview import Overview, Share, Summary, TaskLine, build_overview
+from codonbench.ranking.published import Figure
 from codonbench.ranking.rows import Contrast, name_text
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.ranking.tiers import FEWEST_SEEDS, LEVEL
@@ -267,11 +268,21 @@ def _grid(rows: Sequence[Row], table: Table) -> str:
             ceiling = Mean(value=known.value, low=known.low, high=known.high, n=1)
             said = {"model": "ceiling", primary: _score_text(ceiling, table.ranking.primary)}
             body.append([said.get(heading, "") for heading in headings])
+        for figure in _published(table):
+            value = f"{figure.value:.{table.ranking.primary.digits}f}"
+            said = {"model": f"{plain(figure.model, _LONGEST_LABEL)} (published)", primary: value}
+            body.append([said.get(heading, "") for heading in headings])
         grid = _tightened(pipe_table(headings, body, {2}))
         if max(map(len, grid.splitlines())) <= WIDEST:
             break
         columns = _columns(rows, table, interval=False, n_others=n_others, timed=False)
     return grid
+
+
+def _published(table: Table) -> list[Figure]:
+    """Return what others published of the primary metric."""
+    figures = (figure for published in table.published for figure in published.figures)
+    return [figure for figure in figures if figure.metric == table.ranking.metric]
 
 
 def _columns(
