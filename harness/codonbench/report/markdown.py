@@ -50,7 +50,6 @@ def render_board(board: Board) -> str:
     overview = build_overview(board)
     parts = [render_overview(overview)] if len(overview.lines) > 1 else []
     parts += [render_table(table) for table in board.tables] or ["No results yet."]
-    parts = [render_table(table) for table in board.tables] or ["No results yet."]
     parts += [render_curves(curves) for curves in board.curves]
     if board.excluded:
         lines = [f"- {plain(e.name)}: {plain(e.reason)}" for e in board.excluded]
