@@ -308,6 +308,7 @@ def test_it_works_in_a_script_without_a_main_guard(tmp_path):
     assert (done.stdout.splitlines(), done.stderr) == (SAID, "")
 
 
+@pytest.mark.nightly("a script without a main guard is as hard")
 def test_it_works_under_python_c():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True)
     assert (done.stdout.splitlines(), done.stderr) == (SAID, "")

@@ -22,6 +22,8 @@ from codonbench.plugins.discovery import discover, file_modules
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
 
+nightly = pytest.mark.nightly("another misdeed of its kind stands for it")
+
 PLUGINS = """
 import os, signal, struct, sys, time
 from contextlib import suppress
@@ -358,7 +360,7 @@ MISDEEDS = {
         ("die", "was killed by SIGSEGV"),
         ("leave", "ended with exit code 3"),
         ("nonsense", "sent"),
-        ("signal-without-a-name", "was killed by signal 40"),
+        pytest.param("signal-without-a-name", "was killed by signal 40", marks=nightly),
         ("refuse-late", "refuses to go on: not any more"),
         ("fork-and-die", "was killed by SIGSEGV"),
         ("bracket", "sent what is no message"),
@@ -378,7 +380,7 @@ def test_a_worker_that_dies_becomes_a_record_and_the_others_go_on(
     record_property(f"runs whose plugin {MISDEEDS[model]}, each with its record", len(records))
 
 
-@pytest.mark.parametrize("model", ["interrupt", "end-its-group"])
+@pytest.mark.parametrize("model", [pytest.param("interrupt", marks=nightly), "end-its-group"])
 def test_a_plugin_cannot_say_that_ctrl_c_was_pressed(do, model, record_property):
     records = do(model, seeds=(0, 1), size=1)
     assert [records[seed].status for seed in (0, 1)] == ["error"] * 2
@@ -449,6 +451,7 @@ def test_seeds_that_wait_behind_one_that_overruns_are_not_counted_late(do):
     assert [records[seed].status for seed in (0, 1)] == ["timeout"] * 2
 
 
+@nightly
 def test_a_plugin_that_forks_harms_nobody(do):
     assert do("fork", seeds=(0, 1))[1].status in ("done", "error")
 
