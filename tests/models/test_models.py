@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ PEPTIDES = TaskView(
 UNLISTED = PEPTIDES.model_copy(update={"task": "toy-unlisted", "n_inputs": None})
 
 
+@cache
 def registered() -> dict[str, Any]:
     """Every built-in model, by name."""
     entries = load_registry().models.values()

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -218,9 +219,9 @@ def _declared(cls: type, folder: Path) -> Iterator[str]:
 
 def _private_files(file: Path) -> Iterator[str]:
     """Yield the files beside `file` that it names and whose names begin with ``_``."""
-    beside = sorted(file.parent.glob("_[!_]*.py")) if file.is_file() else ()
-    for private in beside:
-        if re.search(rf"\b{re.escape(private.stem)}\b".encode(), file.read_bytes()):
+    named = set(re.findall(rb"\b_\w+", file.read_bytes())) if file.is_file() else set()
+    for private in sorted(file.parent.glob("_[!_]*.py")) if named else ():
+        if private.stem.encode() in named:
             yield str(private)
 
 
@@ -438,9 +439,12 @@ def _check_words(plugin: Task | Metric, words: Mapping[str, Any]) -> None:
 
 def _check_word(value: object, valid: Any, owner: str) -> None:
     try:
-        TypeAdapter(valid).validate_python(value, strict=True)
+        _adapter(valid).validate_python(value, strict=True)
     except ValidationError as error:
         raise PluginError(f"{owner} is {value!r}: {error.errors()[0]['msg']}") from error
+
+
+_adapter = cache(TypeAdapter)  # one for all plugins: to make it takes longer than to ask it
 
 
 def _shown(value: object) -> str:
