@@ -70,8 +70,8 @@ NEEDS_PRETRAINED = "codonbench_models._hf"
 NEEDS_PARQUET = "codonbench.data.table_formats"
 """The file that needs the optional package of `codonbench[parquet]`, and says so without it."""
 
-CARRIED = {"pydantic_core", "click", "PIL", "threadpoolctl"}
-"""These come with pydantic, typer, matplotlib and scikit-learn, which promise them."""
+CARRIED = {"pydantic_core", "click", "PIL", "threadpoolctl", "packaging"}
+"""These come with pydantic, typer, matplotlib, scikit-learn and pooch, which promise them."""
 
 ROOT = Path(__file__).resolve().parent.parent
 

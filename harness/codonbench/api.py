@@ -9,13 +9,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from codonbench.contracts import Reference
-from codonbench.contracts.run_record import Confinement
+from codonbench.contracts.run_record import Confinement, Environment, RunRecord
 from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, configure
 from codonbench.data.own_table import is_table
 from codonbench.errors import ConfigError
@@ -90,6 +91,7 @@ class Executor:
         request: What is to be run first; None where nothing is to be kept in the results folder.
         load: Loads plugins.
         selection: Which plugins are wanted, for a sandbox.
+        say: Told in a sentence which plugin gets an environment of its own, and why.
 
     Attributes:
         registry: The plugins.
@@ -99,7 +101,12 @@ class Executor:
     """
 
     def __init__(
-        self, options: RunOptions, request: RunRequest | None, load: Load, selection: Selection
+        self,
+        options: RunOptions,
+        request: RunRequest | None,
+        load: Load,
+        selection: Selection,
+        say: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._options = options
         self._keeps = request is not None
@@ -109,6 +116,8 @@ class Executor:
         self._new_folder = not options.results.exists()
         self._pool: WorkerPool | None = None
         self._described: dict[File, None] = {}
+        self._environments: dict[str, tuple[Path | None, Environment | None]] = {}
+        self._say = say
         if not options.sandbox:
             self._start(request)
             self.registry = load(options.plugin, options.plugins_dir, own_only=False)
@@ -154,6 +163,7 @@ class Executor:
                 states=options.results / "checkpoints" if keeps else None,
                 gpu=gpu,
                 sandbox=self._sandbox() if options.sandbox else None,
+                python_of=lambda owner: self._environment(owner)[0],
             )
         self._pool.size, self._pool.files = size, self.modules
         return self._pool
@@ -193,13 +203,65 @@ class Executor:
             PluginError: A plugin does not load, or fails to load its data.
         """
         self.get_ready(request)
-        return prepare(request, self.registry, cache_folder())
+        entry = self.registry.models.get(request.model)
+        owner = "" if entry is None else entry.origin.distribution
+        environment = self._environment(owner, offline=request.offline)[1]
+        return replace(prepare(request, self.registry, cache_folder()), environment=environment)
+
+    def _environment(
+        self, owner: str, *, offline: bool = False
+    ) -> tuple[Path | None, Environment | None]:
+        """Return the interpreter and the packages of an owner's plugins; neither for ours.
+
+        Raises:
+            UsageError: Its needs cannot be read, or what builds environments is not installed.
+            PluginError: Its needs cannot be met.
+        """
+        options = self._options
+        file = next((file for file in options.plugin if file.name == owner), None)
+        if file is None or options.env == "ours":
+            return None, None
+        if owner not in self._environments:
+            from codonbench.execution.environment import conflict, environment_for, needs_of
+
+            found: tuple[Path | None, Environment | None] = None, None
+            needs = needs_of(file)
+            why = "" if needs is None else conflict(needs)
+            if needs is not None and (why or options.env == "own"):
+                if options.workers == 0 or options.sandbox:
+                    how = "--sandbox" if options.sandbox else "--workers 0"
+                    raise ConfigError(
+                        f"plugin {owner} {why or 'is to have an environment of its own'}; that "
+                        f"takes a worker outside a sandbox: leave out {how}"
+                    )
+                if why:
+                    self._say(f"plugin {owner} {why}: it gets an environment of its own")
+                folder = cache_folder() / "environments"
+                found = environment_for(needs, folder, offline=is_offline(offline))
+            self._environments[owner] = found
+        return self._environments[owner]
 
     def train(self, run_spec: RunSpec) -> Train:
         """Return what trains."""
         if self._options.workers == 0:
             return train_here
         return self._pool_for(run_spec.threads, gpu=run_spec.device == "cuda").train
+
+    def train_as(self, record: RunRecord) -> Train:
+        """Return what trains a recorded run again: with the packages that it had.
+
+        Raises:
+            UsageError: What builds environments is not installed, or they are another platform's.
+            PluginError: One of the packages cannot be had.
+        """
+        if record.environment is None:
+            return self.train(record.run_spec)
+        from codonbench.execution.environment import built
+
+        owner, folder = record.plugin.distribution, cache_folder() / "environments"
+        python = built(record.environment, owner, folder, offline=is_offline(False))
+        self._environments[owner] = python, record.environment
+        return self._pool_for(record.run_spec.threads, gpu=record.run_spec.device == "cuda").train
 
     def outcomes(
         self,

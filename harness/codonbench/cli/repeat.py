@@ -202,7 +202,7 @@ def _compare(
             executor.get_ready(
                 RunRequest(model=record.model, task=record.task, overrides=overrides)
             )
-        train = executor.train(record.run_spec)
+        train = executor.train_as(record)
         repetition = repeat(record, executor.registry, cache_folder(), data, train)
         row = [peer for peer in peers if same_row(peer, record)]
         verdict = compare_fresh(repetition, row) if fresh else compare(repetition, row)

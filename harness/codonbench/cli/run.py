@@ -96,7 +96,7 @@ def run(
     from codonbench.api import Executor
 
     ctx.with_resource(terminal_kept())  # before workers inherit it
-    executor = Executor(options, request, load_plugins, selection())
+    executor = Executor(options, request, load_plugins, selection(), say)
     ctx.call_on_close(executor.close)
     from codonbench.cli.progress import RunDisplay
     from codonbench.records.store import Store

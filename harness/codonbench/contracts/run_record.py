@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -244,6 +245,35 @@ class Tuning(Frozen):
         return f"{self.trials} trials, {self.seconds / 3600:.2g} {kind}-hours"
 
 
+_Pin = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[\x21-\x7e]+$")]
+
+
+class Environment(Frozen):
+    """The packages that a plugin had to itself, which makes it the lock they are built from.
+
+    Attributes:
+        sha256: Of the packages and the platform.
+        platform: What they were resolved for: ``cpython-311-linux-x86_64``.
+        packages: Exact versions, ``numpy==1.26.4``, in order; codonbench's own lie behind them.
+    """
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    platform: _Words
+    packages: tuple[_Pin, ...]
+
+    @classmethod
+    def of(cls, packages: Sequence[str], platform: str) -> Self:
+        """Return a lock of some packages."""
+        sha256 = content_hash([platform, *packages])
+        return cls(sha256=sha256, platform=platform, packages=tuple(packages))
+
+    @model_validator(mode="after")
+    def _hash_fits(self) -> Self:
+        if self.sha256 != content_hash([self.platform, *self.packages]):
+            raise ValueError("sha256 is not that of the packages and the platform")
+        return self
+
+
 class RunRecord(Frozen):
     """One run.
 
@@ -277,6 +307,7 @@ class RunRecord(Frozen):
             0 where it began anew, for its state could not be kept.
         tuning: How its configuration was found, where it is a preset's that `bench tune` wrote;
             None where nobody said.
+        environment: The packages that its plugin had to itself; None where it had codonbench's.
         timings: Seconds.
         checksum: SHA-256 of this record's canonical JSON without this field.
     """
@@ -313,6 +344,7 @@ class RunRecord(Frozen):
     confinement: Confinement | None = None
     resumed: tuple[int, ...] = ()
     tuning: Tuning | None = Field(default=None, exclude_if=lambda given: given is None)
+    environment: Environment | None = Field(default=None, exclude_if=lambda given: given is None)
     timings: Timings
     checksum: str = ""
 
@@ -343,10 +375,10 @@ class RunRecord(Frozen):
     def result(self) -> dict[str, Any]:
         """Return what a repetition on the same machine must reproduce.
 
-        All but the times and what may touch them, the harness's own version, how the run was
-        kept apart and where it was taken up again, how its configuration was found, and how many
-        seeds shared a step, which follows from how many cores are free and changes no bit of a
-        seed's result.
+        All but the times and what may touch them, the harness's own version, how the run was kept
+        apart and where it was taken up again, how its configuration was found, the packages it had
+        to itself, and how many seeds shared a step, which follows from how many cores are free and
+        changes no bit of a seed's result.
         """
         aside: dict[str, Any] = {
             "timings": True,
@@ -355,6 +387,7 @@ class RunRecord(Frozen):
             "confinement": True,
             "resumed": True,
             "tuning": True,
+            "environment": True,
             "engine": {"seeds_together"},
             "machine": {"gpu_id", "circumstances"},
         }

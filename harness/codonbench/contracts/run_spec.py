@@ -178,6 +178,11 @@ class RunOptions(Frozen):
         description="Let the model's code see no network, no file but its own, and only so much "
         "memory; needs bubblewrap.",
     )
+    env: Literal["auto", "own", "ours"] = Field(
+        default="auto",
+        description="Where a plugin file that says what it needs is run: in an environment of its "
+        "own, in codonbench's (ours), or in one of its own where codonbench's does not do (auto).",
+    )
     exclusive: bool = Field(
         default=False,
         description="Share the processors with no other run; a GPU is never shared.",

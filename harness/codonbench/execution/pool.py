@@ -67,7 +67,11 @@ Launch = Callable[[Path | None], Process]
 
 
 def launch_worker(
-    states: Path | None = None, *, gpu: bool = False, sandbox: Sandbox | None = None
+    states: Path | None = None,
+    *,
+    gpu: bool = False,
+    sandbox: Sandbox | None = None,
+    python: Path | None = None,
 ) -> Process:
     """Start a worker.
 
@@ -75,9 +79,11 @@ def launch_worker(
         states: The folder where it may keep states of runs.
         gpu: Whether to tell of a GPU, which begins to use it.
         sandbox: Where to hold it; None for nowhere.
+        python: The interpreter; this one where it is None.
     """
     held = None if sandbox is None else replace(sandbox, states=states, gpu=gpu)
-    return launch("codonbench.execution.worker", ["gpu"] if gpu else [], sandbox=held)
+    by = {} if python is None else {"python": str(python)}
+    return launch("codonbench.execution.worker", ["gpu"] if gpu else [], sandbox=held, **by)
 
 
 class WorkerProcess:
@@ -475,6 +481,7 @@ class WorkerPool:
         gpu: Whether workers may use a GPU.
         sandbox: Where to hold them; None for nowhere.
         launch: Starts a worker; by default as the other arguments say.
+        python_of: Returns the interpreter of an owner's plugins; None for this one.
 
     Attributes:
         interrupted: Whether Ctrl-C has been pressed.
@@ -490,13 +497,16 @@ class WorkerPool:
         gpu: bool = False,
         sandbox: Sandbox | None = None,
         launch: Launch | None = None,
+        python_of: Callable[[str], Path | None] = lambda owner: None,
     ) -> None:
         self.size = size
         self.files = tuple(files)
         self._timeout = timeout
         self._states = states
         self._states_inside = None if sandbox is None else sandbox.states_inside
-        self._launch = launch or partial(launch_worker, gpu=gpu, sandbox=sandbox)
+        self._launch_own = partial(launch_worker, gpu=gpu, sandbox=sandbox)
+        self._launch = launch or self._launch_own
+        self._python_of = python_of
         self._idle: list[WorkerProcess] = []
         self._end = weakref.finalize(self, _end_all, self._idle)
         self.interrupted = False
@@ -588,18 +598,21 @@ class WorkerPool:
 
     def _worker_for(self, owner: str) -> WorkerProcess:
         """Return a worker that is idle or coming up and has loaded nobody else's plugin."""
+        python = self._python_of(owner)
         for worker in list(self._idle):
             if worker.process.exitcode is not None:
                 self._idle.remove(worker)
                 worker.end()
-            elif worker.owner in (None, owner):
+            elif worker.owner == owner or (worker.owner is None and python is None):
                 self._idle.remove(worker)
                 return worker
         _end_all(self._idle)
-        return self._new()
+        return self._new(python)
 
-    def _new(self) -> WorkerProcess:
-        return WorkerProcess(self._launch, self._states)
+    def _new(self, python: Path | None = None) -> WorkerProcess:
+        """Start a worker, by another interpreter where one is given."""
+        started = self._launch if python is None else partial(self._launch_own, python=python)
+        return WorkerProcess(started, self._states)
 
     @contextmanager
     def _ctrl_c_noted(self) -> Iterator[None]:

@@ -33,6 +33,7 @@ from codonbench.contracts.run_record import (
     Circumstances,
     Confinement,
     DatasetFacts,
+    Environment,
     RunRecord,
     Timings,
     TorchFacts,
@@ -99,6 +100,7 @@ class Job:
         primary: What its table ranks by, to be told on the way; None where no split metric does.
         plain_because: Why the plain loop is to train them; empty where the engine is free.
         tuning: How the configuration was found, where it is a preset's of a file that says so.
+        environment: What the plugin has to itself; None where it has codonbench's packages.
     """
 
     entry: ModelEntry
@@ -111,6 +113,7 @@ class Job:
     primary: Primary | None = None
     plain_because: str = ""
     tuning: Tuning | None = None
+    environment: Environment | None = None
 
     def anew(self, run: int, why: str) -> Job:
         """Return one of its runs alone, for the plain loop."""
@@ -538,6 +541,7 @@ def _record(
         trajectory_sha256=hash_trajectory(trajectory) if len(trajectory.pairs) else None,
         error=result.error,
         tuning=job.tuning,
+        environment=job.environment,
         timings=Timings(
             build=result.build_seconds,
             train=result.train_seconds,
@@ -588,6 +592,8 @@ def _outdated(record: RunRecord, job: Job, registry: Registry, confinement: Conf
     versions = {metric.name: metric.version for metric in registry.metrics_of(job.dataset.spec)}
     if record.metric_versions != versions:
         return "was scored by other metrics"
+    if record.environment != job.environment:
+        return "was made with other packages beside it"
     if job.tuning not in (None, record.tuning):
         return "does not say how its configuration was found"
     outside = confinement == "sandbox" != record.confinement

@@ -1,0 +1,261 @@
+"""An environment for a plugin's needs: read, locked, built with uv, and kept.
+
+A one-file plugin says what it needs as inline script metadata (PEP 723):
+
+    # /// script
+    # requires-python = ">=3.11"
+    # dependencies = ["numpy<2"]
+    # ///
+
+What it needs and what that needs is resolved once to exact versions, the lock; they are installed
+into a virtual environment that is kept by the hash of the lock. Behind it lie the packages of the
+interpreter that runs codonbench, so that the worker finds codonbench and the same PyTorch there,
+unless the plugin asks for another. Once built, nothing of it needs a network.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Any
+
+from filelock import FileLock
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+
+from codonbench.contracts.run_record import Environment
+from codonbench.contracts.run_spec import content_hash
+from codonbench.errors import ConfigError, PluginError
+from codonbench.execution.process import importable
+from codonbench.records.files import printable
+
+_BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+"""Of PEP 723."""
+
+_PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
+_WITH_TORCH = re.compile(r"(torch|triton|nvidia-[a-z0-9-]+)==")
+_LONGEST = 300
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a plugin file says it needs.
+
+    Attributes:
+        file: Its name, for messages.
+        python: The versions of Python it runs on; empty for any.
+        dependencies: Requirements, as pip takes them.
+    """
+
+    file: str
+    python: str
+    dependencies: tuple[str, ...]
+
+    @property
+    def asks_for_torch(self) -> bool:
+        """Whether it names PyTorch itself."""
+        return any(canonicalize_name(Requirement(d).name) == "torch" for d in self.dependencies)
+
+
+def needs_of(file: Path) -> Needs | None:
+    """Return the inline metadata of a plugin file; None where it has none.
+
+    Raises:
+        ConfigError: It is no such metadata; says why.
+    """
+    owner = f"plugin {file.name}: its script metadata"
+    blocks = [*_BLOCK.finditer(file.read_text(encoding="utf-8"))]
+    if not blocks:
+        return None
+    if len(blocks) > 1:
+        raise ConfigError(f"{owner} stands there {len(blocks)} times; leave one block")
+    lines = blocks[0]["content"].splitlines()
+    text = "\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
+    try:
+        found: dict[str, Any] = tomllib.loads(text)
+        python, listed = found.get("requires-python", ""), found.get("dependencies", [])
+        if not isinstance(python, str) or not isinstance(listed, list):
+            raise ValueError("requires-python is text, and dependencies are a list")
+        SpecifierSet(python)
+        dependencies = tuple(str(Requirement(str(each))) for each in listed)
+    except (ValueError, InvalidRequirement, InvalidSpecifier) as error:
+        raise ConfigError(
+            f"{owner} cannot be read: {printable(str(error).splitlines()[0])}"
+        ) from error
+    return Needs(file.name, python, dependencies)
+
+
+def conflict(needs: Needs) -> str:
+    """Return the first need that this interpreter does not meet, in words; empty for none."""
+    for dependency in map(Requirement, needs.dependencies):
+        if dependency.marker is not None and not dependency.marker.evaluate():
+            continue
+        try:
+            version = importlib.metadata.version(dependency.name)
+        except importlib.metadata.PackageNotFoundError:
+            return f"needs {dependency}, which is not installed here"
+        if not dependency.specifier.contains(version, prereleases=True):
+            return f"needs {dependency}, and here is {version}"
+    return ""
+
+
+def environment_for(needs: Needs, folder: Path, *, offline: bool) -> tuple[Path, Environment]:
+    """Return the interpreter of an environment that meets some needs, built where it is not there.
+
+    Args:
+        needs: Of a plugin.
+        folder: Where environments and locks are kept.
+        offline: Whether the network is forbidden.
+
+    Raises:
+        ConfigError: Its Python is another, or uv is not installed.
+        PluginError: Its needs cannot be met; says why.
+    """
+    version = sys.version.split()[0]
+    if needs.python and not SpecifierSet(needs.python).contains(version, prereleases=True):
+        raise ConfigError(f"plugin {needs.file} needs Python {needs.python}, and this is {version}")
+    torch = importlib.metadata.version("torch").partition("+")[0]
+    key = content_hash([needs.dependencies, _platform(), torch])[:16]
+    file = folder / "locks" / f"{key}.json"
+    with suppress(OSError, ValueError):
+        kept = Environment.model_validate_json(file.read_text(encoding="utf-8"))
+        return built(kept, needs.file, folder, offline=offline), kept
+    constraint = [] if needs.asks_for_torch else [f"torch=={torch}"]
+    pins = _resolved(needs, constraint, folder, offline=offline)
+    if not needs.asks_for_torch:  # ours serves
+        pins = [pin for pin in pins if not _WITH_TORCH.match(pin)]
+    lock = Environment.of(pins, _platform())
+    python = built(lock, needs.file, folder, offline=offline)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(lock.model_dump_json(), encoding="utf-8")
+    return python, lock
+
+
+def _resolved(
+    needs: Needs, constraints: Sequence[str], folder: Path, *, offline: bool
+) -> list[str]:
+    """Return the exact versions that meet some needs, and theirs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    given = folder / f"constraints-{os.getpid()}.txt"
+    given.write_text("\n".join(constraints), encoding="utf-8")
+    words = ["pip", "compile", "-", "--quiet", "--no-header", "--no-annotate"]
+    try:
+        said = _uv(
+            [*words, "--python", sys.executable, "--constraint", str(given)],
+            f"what plugin {needs.file} needs cannot be resolved",
+            offline=offline,
+            text="\n".join(needs.dependencies),
+        )
+    finally:
+        given.unlink(missing_ok=True)
+    return sorted(line.strip() for line in said.splitlines() if _PIN.match(line.strip()))
+
+
+def built(lock: Environment, owner: str, folder: Path, *, offline: bool) -> Path:
+    """Return the interpreter of a lock's environment, which is built where it is not there.
+
+    Args:
+        lock: Exact versions.
+        owner: The plugin's file, for messages.
+        folder: Where environments are kept.
+        offline: Whether the network is forbidden.
+
+    Raises:
+        ConfigError: uv is not installed, or the lock is another platform's.
+        PluginError: A version cannot be had; says which.
+    """
+    if lock.platform != _platform():
+        raise ConfigError(
+            f"the environment of plugin {owner} was locked on {lock.platform}, and this is "
+            f"{_platform()}"
+        )
+    place = folder / lock.sha256[:16]
+    python = Path("bin", "python")
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{place.name}.lock"):
+        if (place / "complete").is_file():
+            return place / python
+        rmtree(place, ignore_errors=True)
+        made = Path(mkdtemp(prefix=".building-", dir=folder)) / "env"
+        try:
+            _uv(
+                ["venv", "--quiet", "--relocatable", "--python", sys.executable, str(made)],
+                f"no environment can be made for plugin {owner}",
+                offline=offline,
+            )
+            if lock.packages:
+                words = ["pip", "install", "--quiet", "--no-deps", "--python", str(made / python)]
+                _uv(
+                    [*words, *lock.packages],
+                    f"the locked environment of plugin {owner} cannot be built",
+                    offline=offline,
+                )
+            _lay_ours_behind(made)
+            (made / "complete").touch()
+            made.rename(place)
+        finally:
+            rmtree(made.parent, ignore_errors=True)
+    return place / python
+
+
+def _lay_ours_behind(environment: Path) -> None:
+    """Have what is imported from here found there, too, after the environment's own."""
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = environment / "lib" / name / "site-packages"
+    standard = Path(sysconfig.get_path("stdlib"))
+    ours = [
+        path
+        for path in map(Path, importable())
+        if path.is_dir() and (path.name == "site-packages" or not path.is_relative_to(standard))
+    ]
+    (site / "zz-codonbench.pth").write_text("\n".join(map(str, ours)) + "\n", encoding="utf-8")
+
+
+def _uv(words: Sequence[str], what: str, *, offline: bool, text: str = "") -> str:
+    """Run uv; return what it prints.
+
+    Raises:
+        ConfigError: It is not installed.
+        PluginError: It fails: `what`, and its reason.
+    """
+    if find_spec("uv") is None:
+        raise ConfigError(
+            "an environment of its own needs uv, which is not installed: "
+            "pip install 'codonbench[env]'"
+        )
+    done = subprocess.run(
+        [sys.executable, "-m", "uv", *words, *(["--offline"] if offline else [])],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PluginError(f"{what}: {_reason(done.stderr)}")
+    return done.stdout
+
+
+def _reason(text: str) -> str:
+    """Return what uv says, in one line."""
+    words = " ".join(re.sub(r"[×╰─▶│├\s]+", " ", text).split())
+    words = words.removeprefix("error: ").removeprefix("No solution found when resolving ")
+    return printable(words)[:_LONGEST] or "uv says nothing"
+
+
+def _platform() -> str:
+    """Return what a lock holds for: ``cpython-311-linux-x86_64``."""
+    tag = f"{sys.implementation.name}-{sys.version_info.major}{sys.version_info.minor}"
+    return f"{tag}-{sysconfig.get_platform()}"

@@ -1,0 +1,178 @@
+"""Environments of plugins: locked, built from wheels that are made here, and what fails."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codonbench.contracts.run_record import Environment
+from codonbench.errors import ConfigError, PluginError
+from codonbench.execution import environment
+from codonbench.execution.environment import built, conflict, environment_for, needs_of
+
+METADATA = "Metadata-Version: 2.1\nName: tinypack\nVersion: {}\n"
+WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+PLUGIN = "# /// script\n# dependencies = {needs}\n# ///\n"
+
+
+def wheel(folder, version):
+    """Write a package of one module that says its version."""
+    name = f"tinypack-{version}"
+    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as file:
+        file.writestr("tinypack.py", f"version = {version!r}\n")
+        info = f"{name}.dist-info"
+        file.writestr(
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tinypack\nVersion: {version}\n"
+        )
+        file.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        file.writestr(f"{info}/RECORD", "")
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    """The only place where packages are to be had."""
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for version in ("1.0", "2.0"):
+        wheel(folder, version)
+    for name, value in {
+        "UV_NO_INDEX": "1",
+        "UV_FIND_LINKS": folder,
+        "UV_CACHE_DIR": tmp_path / "uv",
+        "UV_NO_CONFIG": "1",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    return folder
+
+
+def needs(tmp_path, *dependencies, python=""):
+    file = tmp_path / "mine.py"
+    listed = "[" + ", ".join(f'"{d}"' for d in dependencies) + "]"
+    more = f'\n# requires-python = "{python}"' if python else ""
+    file.write_text(PLUGIN.format(needs=listed + more))
+    return needs_of(file)
+
+
+def said_by(python, code):
+    return subprocess.run(
+        [python, "-P", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def test_each_plugin_has_its_versions_with_ours_behind(tmp_path, shop):
+    folder, found = tmp_path / "environments", {}
+    for need in ("tinypack<2", "tinypack>=2"):
+        asked = needs(tmp_path, need)
+        assert "tinypack" in conflict(asked)
+        found[need] = environment_for(asked, folder, offline=False)
+    code = (
+        "import tinypack, numpy, codonbench.contracts; print(tinypack.version, numpy.__version__)"
+    )
+    told = [said_by(python, code).split() for python, _ in found.values()]
+    assert told == [["1.0", np.__version__], ["2.0", np.__version__]]
+    locks = [lock for _, lock in found.values()]
+    assert [lock.packages for lock in locks] == [("tinypack==1.0",), ("tinypack==2.0",)]
+    for file in shop.iterdir():  # nothing is to be had any more
+        file.unlink()
+    again = environment_for(needs(tmp_path, "tinypack<2"), folder, offline=True)
+    assert again == found["tinypack<2"]
+    assert built(locks[1], "mine.py", folder, offline=True) == found["tinypack>=2"][0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (["tinypack>=3"], ["what plugin mine.py needs cannot be resolved", "tinypack"]),
+        (["tinypack<2", "tinypack>=2"], ["cannot be resolved", "tinypack"]),
+        (["nobody-has-this"], ["cannot be resolved", "nobody-has-this"]),
+    ],
+)
+def test_needs_that_cannot_be_met_are_one_sentence(tmp_path, shop, asked, words):
+    with pytest.raises(PluginError) as caught:
+        environment_for(needs(tmp_path, *asked), tmp_path / "environments", offline=True)
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert "\n" not in str(caught.value)
+    assert not [*(tmp_path / "environments").rglob("complete")]
+
+
+def test_a_lock_whose_versions_are_gone_is_one_sentence(tmp_path, shop):
+    lock = Environment.of(["tinypack==0.9"], environment._platform())
+    with pytest.raises(PluginError, match=r"locked environment of plugin mine\.py.*tinypack"):
+        built(lock, "mine.py", tmp_path / "environments", offline=True)
+    other = Environment.of(["tinypack==1.0"], "cpython-399-plan9")
+    with pytest.raises(ConfigError, match=r"locked on cpython-399-plan9, and this is"):
+        built(other, "mine.py", tmp_path / "environments", offline=True)
+
+
+def test_what_cannot_be_is_said_before_anything_is_built(tmp_path, monkeypatch):
+    assert conflict(needs(tmp_path, "numpy>=1.26")) == ""
+    assert "needs numpy<1" in conflict(needs(tmp_path, "numpy<1"))
+    assert needs_of(Path(__file__)) is None
+    with pytest.raises(ConfigError, match=r"mine\.py needs Python <3, and this is"):
+        environment_for(needs(tmp_path, "numpy<2", python="<3"), tmp_path, offline=True)
+    with pytest.raises(ConfigError, match=r"script metadata cannot be read"):
+        needs(tmp_path, "numpy<<2")
+    monkeypatch.setattr(environment, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'codonbench\[env\]'"):
+        environment_for(needs(tmp_path, "numpy<2"), tmp_path / "e", offline=True)
+
+
+MODEL = """
+import codonbench
+import numpy as np
+
+
+class Same:
+    def fit(self, items, classes):
+        import tinypack
+
+        assert tinypack.version == {version!r}
+        self.classes_ = np.unique(classes)
+
+    def predict_proba(self, items):
+        return np.full((len(items), len(self.classes_)), 1 / len(self.classes_))
+
+
+@codonbench.estimator(encoding="text", summary="All the same")
+def {name}(task):
+    return Same()
+"""
+
+
+@pytest.mark.slow
+def test_plugins_that_need_different_versions_run_in_one_suite(tmp_path, shop, monkeypatch):
+    """The third one's need cannot be met; it is named, and the others are done and verified."""
+    monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    versions = {"one": ("1.0", "<2"), "two": ("2.0", ">=2"), "none": ("3.0", ">=3")}
+    plugins = []
+    for name, (version, asked) in versions.items():
+        text = PLUGIN.format(needs=f'["tinypack{asked}"]') + MODEL.format(
+            version=version, name=name
+        )
+        Path(f"{name}.py").write_text(text)
+        plugins += ["--plugin", f"{name}.py"]
+    rows = [f"{'ACGT'[i % 4] * 6}{'ACGT'[i // 4 % 4] * 4},{'ab'[i % 2]}" for i in range(48)]
+    Path("t.csv").write_text("\n".join(["sequence,label", *rows]))
+    Path("s.toml").write_text(
+        '[suite]\nname = "s"\ntitle = "s"\n'
+        '[[run]]\nmodel = ["one", "none", "two"]\ndata = "t.csv"\n'
+    )
+
+    def bench(*words):
+        command = [sys.executable, "-m", "codonbench.cli.main", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    done = bench("run", "--suite", "s.toml", *plugins, "--json", "--offline")
+    assert done.returncode == 1, done.stderr
+    assert "what plugin none.py needs cannot be resolved" in done.stderr
+    assert done.stdout.count('"status":"done"') == 2
+    assert done.stdout.count('"packages":["tinypack==1.0"]') == 1
+    record = next(Path("runs").glob("one-*.json"))
+    again = bench("verify", str(record), *plugins)
+    assert "identical" in again.stdout, again.stderr
