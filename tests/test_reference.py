@@ -46,7 +46,7 @@ def test_every_hook_is_there():
 
 
 def test_every_command_is_there_with_its_options():
-    names = {*SUMMARIES, "plot", "explain", "reproduce"}  # the last three of our own plugins
+    names = {*SUMMARIES, "plot", "reproduce"}  # the last two of our own plugins
     names |= {"data fetch", "data ls", "data verify"}
     assert {f"bench {name}" for name in names - {"data"}} <= headings()
     run = section("bench run")

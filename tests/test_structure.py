@@ -18,6 +18,7 @@ import pytest
 FOLDERS = (
     "cli",
     "api",
+    "explain",
     "testing",
     "audit",
     "report",
@@ -48,6 +49,7 @@ OPEN_TO_PLUGINS = {
     "codonbench.data",
     "codonbench.report",
     "codonbench.ranking",
+    "codonbench.explain",
     # for the commands that it adds to `bench`, which run models again from their records
     "codonbench.audit",
     "codonbench.cli",
@@ -60,6 +62,7 @@ NEED_PICTURES = (
     "codonbench_datasets.human_codon.plots",
     "codonbench_datasets.human_codon.explanation",
     "codonbench.report.pictures",
+    "codonbench.explain",
 )
 """Parts that need the optional packages of `codonbench[pictures]`."""
 

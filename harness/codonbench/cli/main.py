@@ -37,6 +37,7 @@ SUMMARIES = {
     "tune": "Seek a model's configuration on training and validation items, and write it down.",
     "show": "Show a run: what it was, what it measured, and what its task shows of it.",
     "score": "Score stored trajectories with today's metrics; exit 1 where one cannot be.",
+    "explain": "Say what a trained model rests on: letters, motifs, embeddings.",
     "leaderboard": "Write the board as Markdown, within README.md, and as leaderboard.json.",
     "curves": "Show scores by the number of training examples, and the examples to reach row zero.",
     "site": "Write the board as a page with pictures that any browser opens from disk.",

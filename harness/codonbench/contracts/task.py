@@ -14,6 +14,9 @@ from codonbench.contracts.base import Frozen, MetricName, Name, Version
 from codonbench.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from codonbench.contracts.dataset import Dataset, DataSource
     from codonbench.contracts.run_record import RunRecord
 
@@ -591,6 +594,14 @@ class Task(ABC):
             references: Those of the table's reference rows, by model.
         """
         return ()
+
+    def motifs(self, record: RunRecord) -> Mapping[str, npt.NDArray[np.float64]]:
+        """Return the motifs that a record's data are known to hold, by name.
+
+        Probability of each letter of the alphabet at each place, (width, letters). Empty where
+        none is known.
+        """
+        return {}
 
     def ceiling(self, record: RunRecord) -> Ceiling | None:
         """Return the best that a model can do on the data of a record; None where nobody knows.

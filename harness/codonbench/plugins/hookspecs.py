@@ -8,7 +8,7 @@ hook of, it registers what the hook says and nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -77,4 +77,14 @@ def show_run(
     """Return what `bench show` prints below a run's facts, for rich, `width` columns at most.
 
     Called when a run that has a trajectory is shown. None: nothing to show of this task.
+    """
+
+
+@hookspec
+def explainer(record: RunRecord) -> Callable[[Any], Any] | None:
+    """Return what says, for `bench explain`, what a run's model rests on.
+
+    A function from a `codonbench.audit.repeat.Repetition` to a
+    `codonbench.explain.explained.Explanation`. Called before the run is made again. None: the
+    methods that serve every model of sequences.
     """

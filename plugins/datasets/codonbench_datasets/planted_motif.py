@@ -266,6 +266,12 @@ class PlantedMotif(Task):
             provenance={"best_accuracy": value, "best_low": low, "best_high": high},
         )
 
+    def motifs(self, record: RunRecord) -> Mapping[str, Floats]:
+        """Return both planted motifs, as they are written."""
+        options = PlantedMotifOptions.model_validate(record.run_spec.task_options)
+        grammar = GRAMMARS[options.difficulty]
+        return dict(zip(grammar.motifs, grammar.matrices()[:, 0], strict=True))
+
     def ceiling(self, record: RunRecord) -> Ceiling | None:
         """Return the expected accuracy of who knows the grammar."""
         known = record.dataset.provenance

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from codonbench.contracts import Trajectory
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench.explain.explained import Explainer
     from codonbench.report.site.figures import Figures
 
 
@@ -48,3 +50,13 @@ def show_run(trajectory: Trajectory, width: int) -> tuple[RenderableType, ...] |
         return matrix(trajectory, width), curve(trajectory)
     except UsageError as error:
         return Text(f"No matrix: {error}"), curve(trajectory)
+
+
+@hookimpl
+def explainer(record: RunRecord) -> Explainer | None:
+    """Explain runs of this task by the positions of a codon."""
+    if record.task != "human-codon":
+        return None
+    from codonbench_datasets.human_codon.explanation import explain_codons
+
+    return explain_codons

@@ -1,4 +1,4 @@
-"""`bench plot`, `bench explain` and `bench reproduce`; what they need is imported when called."""
+"""`bench plot` and `bench reproduce`; what they need is imported when called."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from codonbench.cli import DONE, INTERRUPTED
 from codonbench.cli.console import say
-from codonbench.cli.find_runs import find_run, find_runs
+from codonbench.cli.find_runs import find_runs
 from codonbench.cli.options import (
     RESULTS,
     DataOption,
@@ -103,51 +103,6 @@ def plot(
         drawn += 1
     if not drawn:
         raise UsageError("nothing was drawn")
-
-
-def explain(
-    run: Annotated[str, typer.Argument(help="A run, as for 'bench show'.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Also draw it: a .png, .svg or .pdf file.")
-    ] = None,
-    results: ResultsOption = RESULTS,
-    data: DataOption = None,
-    plugin: PluginOption = None,
-    plugins_dir: PluginsDirOption = None,
-) -> None:
-    """Say which positions of an input a trained model leans on, for each codon and on average.
-
-    The run is made again from its record. Two methods: substitution (exact
-    Shapley values over the positions, for any model) and integrated
-    gradients (captum), for models that are handed nucleotides.
-    """
-    insist_on("pictures", "captum", "matplotlib")
-    if out is not None and out.suffix not in {f".{form}" for form in FileFormat}:
-        raise UsageError(f"--out {out} should end in .png, .svg or .pdf")
-    from codonbench.contracts.run_spec import canonical_json
-    from codonbench.records.files import write_atomically
-    from codonbench_datasets.human_codon.explanation import (
-        draw_leaning,
-        explain_run,
-        print_explanation,
-    )
-    from codonbench_datasets.human_codon.plots.style import Run, as_file, house_style
-
-    record = find_run(run, results).record
-    repetition = _made_again(record, load_plugins(plugin, plugins_dir), data)
-    found = explain_run(repetition)
-    title = Run(record, repetition.trajectory).title
-    if as_json:
-        typer.echo(canonical_json(found.model_dump(mode="json")))
-    else:
-        typer.echo(f"{title}\n")
-        print_explanation(found)
-    if out is not None:
-        with house_style():
-            figure = draw_leaning(found, title)
-            write_atomically(out, as_file(figure, out.suffix.removeprefix(".")))
-        say(f"drawn: {out}")
 
 
 def _made_again(

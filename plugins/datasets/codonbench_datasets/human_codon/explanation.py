@@ -20,6 +20,7 @@ put substitution beside it, which asks about real inputs only.
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import partial
 from itertools import combinations
 from math import factorial
 from typing import Literal
@@ -39,6 +40,7 @@ from codonbench.contracts import BatchLearner, Dataset, Frozen, Model, Sequences
 from codonbench.contracts.trajectory import FloatArray, IntArray
 from codonbench.data.encodings import canonical, make_encoder
 from codonbench.errors import UsageError
+from codonbench.explain.explained import Explanation
 from codonbench_datasets.human_codon.asked import asked
 from codonbench_datasets.human_codon.plots.style import (
     BLACK,
@@ -205,7 +207,7 @@ class Summary(Frozen):
     least: int
 
 
-class Explanation(Frozen):
+class Leaning(Frozen):
     """Which letters a trained model leans on.
 
     Attributes:
@@ -258,7 +260,19 @@ class Explanation(Frozen):
         return tuple(found)
 
 
-def explain_run(repetition: Repetition) -> Explanation:
+def explain_codons(repetition: Repetition) -> Explanation:
+    """Return which letters the model of a repetition leans on, and how that is told.
+
+    Raises:
+        UsageError: As of `explain_run`.
+    """
+    found = explain_run(repetition)
+    return Explanation(
+        found, partial(print_explanation, found), lambda title: {"": draw_leaning(found, title)}
+    )
+
+
+def explain_run(repetition: Repetition) -> Leaning:
     """Return which letters the model of a repetition leans on.
 
     Raises:
@@ -289,7 +303,7 @@ def explain_run(repetition: Repetition) -> Explanation:
         columns = setup.hidden[setup.dataset.evaluation].astype(np.int64)
         values, off = integrated_gradients(module, encoded, columns, spec.input.max_length)
         attributions.append(_attribution("integrated gradients", values, off))
-    return Explanation(
+    return Leaning(
         run=record.name,
         same_weights=repetition.same_weights,
         encoding=encoding,
@@ -373,7 +387,7 @@ def silent_positions(letters: IntArray, labels: IntArray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def print_explanation(explanation: Explanation) -> None:
+def print_explanation(explanation: Leaning) -> None:
     """Print a row for each input, then the means, then what they rest on."""
     positions = range(1, len(explanation.silent[0]) + 1)
     shown = explanation.attributions
@@ -409,7 +423,7 @@ _TITLES = {
 }
 
 
-def draw_leaning(explanation: Explanation, title: str) -> Figure:
+def draw_leaning(explanation: Leaning, title: str) -> Figure:
     """Return a panel for each method, with a bar for each input, divided among its positions.
 
     A dot marks an input whose last position is silent: whatever letter stands there, the class
@@ -445,7 +459,7 @@ def draw_leaning(explanation: Explanation, title: str) -> Figure:
 
 
 def _draw_bars(
-    axes: Axes, attribution: Attribution, explanation: Explanation, colours: list[str]
+    axes: Axes, attribution: Attribution, explanation: Leaning, colours: list[str]
 ) -> None:
     shares = np.asarray(attribution.shares)
     rows, left = np.arange(len(shares)), np.zeros(len(shares))

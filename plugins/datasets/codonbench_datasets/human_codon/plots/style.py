@@ -1,42 +1,36 @@
-"""How every picture looks, what of a run it is drawn from, and how it becomes the same bytes."""
+"""What of a run its pictures are drawn from, and how all of them look."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from codonbench.contracts import Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.trajectory import FloatArray, IntArray
+from codonbench.explain.style import BLACK as BLACK
+from codonbench.explain.style import BLUE as BLUE
+from codonbench.explain.style import FAINT as FAINT
+from codonbench.explain.style import GREEN as GREEN
+from codonbench.explain.style import GREY as GREY
+from codonbench.explain.style import LINES as LINES
+from codonbench.explain.style import MONO as MONO
+from codonbench.explain.style import ORANGE as ORANGE
+from codonbench.explain.style import PURPLE as PURPLE
+from codonbench.explain.style import SKY as SKY
+from codonbench.explain.style import VERMILLION as VERMILLION
+from codonbench.explain.style import YELLOW as YELLOW
+from codonbench.explain.style import as_file as as_file
+from codonbench.explain.style import house_style as house_style
+from codonbench.explain.style import new_figure as new_figure
+from codonbench.explain.style import safe as safe
 from codonbench.ranking.rows import name_text
-from codonbench.records.files import visible
 from codonbench_datasets.human_codon.asked import asked
-
-BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
-YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-"""Colours that people with any of the usual colour blindnesses can tell apart: M. Okabe and
-K. Ito, Color Universal Design (2008)."""
-
-LINES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
-"""In the order they are given out; yellow is too pale for a line on white."""
-
-MONO = "DejaVu Sans Mono"
-
-GREY = "#8a8a8a"
-FAINT = "#dcdcdc"
 
 RIGHT_MAP = LinearSegmentedColormap.from_list("right", ["#ffffff", "#9ccbe6", BLUE, "#003b5f"])
 WRONG_MAP = LinearSegmentedColormap.from_list(
@@ -44,77 +38,6 @@ WRONG_MAP = LinearSegmentedColormap.from_list(
 )
 """From p = 0 to p = 1, each darker all the way, so that they also read in black and white: the
 true class in blue, a rival in vermillion."""
-
-_RC: dict[str, Any] = {
-    "font.family": ["DejaVu Sans"],
-    "font.size": 8.0,
-    "axes.titlesize": 8.5,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 8.0,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.labelsize": 7.0,
-    "ytick.labelsize": 7.0,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.2,
-    "text.parse_math": False,  # a `$` in a name is a dollar
-    "text.usetex": False,
-    "svg.fonttype": "path",  # the same letters on a machine without the font
-    "svg.hashsalt": "codonbench",
-    "pdf.fonttype": 42,
-    "savefig.dpi": 200,
-}
-
-_NO_DATES: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None, "Creator": None},
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-}
-
-_LONGEST = 60
-
-
-@contextmanager
-def house_style() -> Iterator[None]:
-    """Draw and save under our settings and no one else's; the caller's are put back."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        for key, value in _RC.items():
-            mpl.rcParams[key] = value  # type: ignore[index]
-        yield
-
-
-def new_figure(width: float, height: float, title: str) -> Figure:
-    """Return an empty figure, in inches, laid out to hold its labels and unknown to pyplot."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=9)
-    return figure
-
-
-def as_file(figure: Figure, form: str) -> bytes:
-    """Return a figure as the bytes of a file: the same for the same figure, whenever and where."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, metadata=_NO_DATES[form])
-    return buffer.getvalue()
-
-
-def safe(text: str, longest: int = _LONGEST) -> str:
-    """Return text that can stand in a picture, whatever a record holds.
-
-    On one line, without control and formatting characters, cut where overlong; a character that
-    the font lacks is shown as a box.
-    """
-    return "".join(c if ord(c) in _glyphs() else "\u25a1" for c in visible(text, longest))
-
-
-@cache
-def _glyphs() -> frozenset[int]:
-    """Return the code points that the font of all pictures has."""
-    path = font_manager.findfont("DejaVu Sans", fallback_to_default=False)
-    return frozenset(FT2Font(path).get_charmap())
 
 
 class Run:

@@ -1,0 +1,1 @@
+"""What a trained model rests on: which letters, which motifs, and how its items lie together."""

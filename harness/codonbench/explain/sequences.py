@@ -1,0 +1,355 @@
+"""What a model of sequences rests on, from a run made again: letters, motifs, and embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.figure import Figure
+from pydantic import Field
+from torch import Tensor, nn
+
+from codonbench.audit.repeat import Repetition
+from codonbench.contracts import DNA, RNA, BatchLearner, Dataset, Frozen, Model, Sequences
+from codonbench.data.encodings import canonical, make_encoder
+from codonbench.errors import UsageError
+from codonbench.explain.attribution import (
+    WORST,
+    Asked,
+    chosen,
+    deep_lift,
+    integrated_gradients,
+    lost,
+    mutagenesis,
+    saliency,
+)
+from codonbench.explain.motifs import (
+    SIMILAR,
+    Motif,
+    beside_known,
+    consensus,
+    first_filters,
+    motifs_of,
+)
+from codonbench.explain.pictures import draw_embedding, draw_letters, draw_motifs
+
+FloatArray = npt.NDArray[np.float64]
+
+Method = Literal["mutagenesis", "saliency", "integrated gradients", "DeepLIFT", "attention"]
+
+MOST_ITEMS = 1_000
+"""Of the test items, that motifs are looked for in and that are embedded: the first so many, ..."""
+
+MOST_LETTERS = 1 << 18
+"""... or as many as have so many letters."""
+
+
+class Explained(Frozen):
+    """What one item's letters add to what the model says of it.
+
+    Attributes:
+        item: Its name, or its number among the data's items.
+        text: Its letters.
+        asked: The class or other output that is asked about.
+        score: What the model says: an output, of classes the advantage of one over the others.
+        values: What each letter adds, by method, (L,).
+        changes: How the score changes with each letter at each place, (L, letters).
+    """
+
+    item: str
+    text: str
+    asked: str
+    score: float
+    values: dict[Method, tuple[float, ...]]
+    changes: tuple[tuple[float, ...], ...]
+
+
+class SequenceExplanation(Frozen):
+    """What a trained model of sequences rests on.
+
+    Attributes:
+        run: The record's name.
+        same_weights: Whether the repetition that was looked into has the recorded weights.
+        encoding: What the model is handed.
+        alphabet: The letters, in order.
+        items: Some items of the test split, those that the model is surest of.
+        motifs: Of the first layer's filters, those most like a known one or with most sites first.
+        known: Motifs that the data are known to hold, by name, as the letters most likely.
+        recovered: Share of these that a filter's motif is like; None where none is known or
+            there are no filters.
+        embedding: The first two principal components of test items, (n, 2).
+        variance: Which share of the embedding's variance each of the two has.
+        embedded: What is right for each of these items, in order.
+        remarks: Why a method is not defined for this model.
+    """
+
+    run: str
+    same_weights: bool
+    encoding: str
+    alphabet: str
+    items: tuple[Explained, ...]
+    motifs: tuple[Motif, ...] = ()
+    known: dict[str, str] = Field(default_factory=dict)
+    recovered: float | None = None
+    embedding: tuple[tuple[float, float], ...] = ()
+    variance: tuple[float, float] = (0.0, 0.0)
+    embedded: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained module, its task's data, and how these are handed to it, on the CPU."""
+
+    module: nn.Module
+    data: Dataset
+    encoding: str
+
+    @property
+    def letters(self) -> bool:
+        """Whether it is handed letters as one-hots, which a gradient can follow."""
+        return self.encoding.endswith(("_onehot", "_onehot_mask"))
+
+    @property
+    def masked(self) -> bool:
+        """Whether a last channel says where an item ends."""
+        return self.encoding.endswith("_onehot_mask")
+
+    def encode(self, items: Sequences) -> Tensor:
+        """Return what the module is handed for items, (n, ...)."""
+        view, cpu = self.data.spec.view(), torch.device("cpu")
+        return make_encoder(self.encoding, view, items, cpu)(torch.arange(len(items)))
+
+    @torch.no_grad()
+    def outputs(self, items: Sequences) -> Tensor:
+        """Return the outputs for items, (n, K)."""
+        outputs: Tensor = self.module(self.encode(items))
+        return outputs
+
+
+def explain_sequences(
+    repetition: Repetition, known: Mapping[str, FloatArray], n_items: int
+) -> SequenceExplanation:
+    """Return what the model of a repetition rests on.
+
+    Args:
+        repetition: Of a run.
+        known: Motifs that the data hold; see `Task.motifs`.
+        n_items: Test items whose letters are looked at.
+
+    Raises:
+        UsageError: The run has no trained module, or its items are no single sequences.
+    """
+    record, subject = repetition.recorded, _subject(repetition)
+    data = subject.data
+    alphabet, test = data.spec.input.alphabet, _test_items(data, repetition)
+    shown = test[_surest(subject, data, test)[:n_items]]
+    remarks: dict[str, None] = {}
+    explained = tuple(_explained(subject, data, int(i), remarks) for i in shown)
+    motifs = _motifs(subject, data.items.take(test), known)
+    recovered = None
+    if known and motifs:
+        like = {motif.known for motif in motifs if motif.similarity >= SIMILAR}
+        recovered = len(like) / len(known)
+    if not motifs:
+        remarks["No motifs: the model's first layer has no filters over letters."] = None
+    embedding, variance = _embedding(subject, data.items.take(test))
+    if embedding is None:
+        remarks["No embedding: the model's module has no embed(inputs)."] = None
+    return SequenceExplanation(
+        run=record.name,
+        same_weights=repetition.same_weights,
+        encoding=subject.encoding,
+        alphabet=alphabet,
+        items=explained,
+        motifs=tuple(motifs),
+        known={name: consensus(matrix, alphabet) for name, matrix in known.items()},
+        recovered=recovered,
+        embedding=() if embedding is None else tuple((x, y) for x, y in embedding.tolist()),
+        variance=variance,
+        embedded=() if embedding is None else tuple(_right(data, int(i)) for i in test),
+        remarks=tuple(remarks),
+    )
+
+
+def _subject(repetition: Repetition) -> Subject:
+    record, module = repetition.recorded, repetition.module
+    plugin = repetition.job.entry.cls
+    if module is None or not issubclass(plugin, Model) or isinstance(module, BatchLearner):
+        raise UsageError(f"{record.name} has no module trained by gradient to explain")
+    data = repetition.setup.dataset
+    if not isinstance(data.items, Sequences):
+        raise UsageError(
+            f"{record.name}: items of task {record.task!r} are no single sequences, whose letters "
+            "could be told apart"
+        )
+    encoding = canonical(plugin(repetition.job.config).encoding, data.spec.view())
+    return Subject(module.cpu().float().eval(), data, encoding)
+
+
+def _test_items(data: Dataset, repetition: Repetition) -> npt.NDArray[np.int64]:
+    """Return the test items that are looked at, as many as `MOST_ITEMS` and `MOST_LETTERS` let."""
+    test = repetition.setup.evaluated()["test"][:MOST_ITEMS]
+    assert isinstance(data.items, Sequences)
+    letters = np.cumsum(data.items.lengths[test])
+    return np.asarray(test[: max(1, int(np.searchsorted(letters, MOST_LETTERS)))])
+
+
+def _surest(subject: Subject, data: Dataset, test: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return places in `test`: of each class in turn, the item whose true class is furthest ahead.
+
+    Of other targets, those with the highest first output.
+    """
+    outputs = subject.outputs(data.items.take(test))  # type: ignore[arg-type]
+    if data.spec.target.kind != "classes":
+        return np.asarray(outputs[:, 0].argsort(descending=True).numpy())
+    right = torch.as_tensor(data.targets[test])
+    ahead = torch.stack([chosen(outputs, c, advantage=True) for c in range(outputs.shape[1])], 1)
+    ahead = ahead.gather(1, right[:, None])[:, 0]
+    order = ahead.argsort(descending=True).numpy()
+    turn = np.zeros(len(order), dtype=np.int64)
+    for c in range(outputs.shape[1]):
+        own = right.numpy()[order] == c
+        turn[own] = np.arange(own.sum())
+    return np.asarray(order[np.argsort(turn, kind="stable")])
+
+
+def _right(data: Dataset, item: int) -> str:
+    """Return what is right for an item, in words."""
+    target, found = data.spec.target, data.targets[item]
+    if target.kind == "classes":
+        return target.names[int(found)]
+    if target.kind == "labels":
+        return "+".join(n for n, v in zip(target.names, found, strict=True) if v > 0) or "none"
+    return f"{float(found[0]):.6g}"
+
+
+def _explained(subject: Subject, data: Dataset, item: int, remarks: dict[str, None]) -> Explained:
+    """Return what one item's letters add, by each method that the model serves."""
+    target, alphabet = data.spec.target, data.spec.input.alphabet
+    classes = target.kind == "classes"
+    column = int(data.targets[item]) if classes else 0
+    one = data.items.take(np.array([item]))
+    assert isinstance(one, Sequences)
+
+    def score(letters: npt.NDArray[np.uint8]) -> FloatArray:
+        outputs = subject.outputs(Sequences.of_rows(letters))
+        return np.asarray(chosen(outputs, column, advantage=classes).double().numpy())
+
+    letters = one.letters
+    changes = mutagenesis(score, letters, len(alphabet))
+    values: dict[Method, FloatArray] = {"mutagenesis": lost(changes, letters)}
+    encoded = subject.encode(one)
+    if subject.letters:
+        values |= _by_gradient(subject, encoded, column, classes, remarks)
+    else:
+        remarks[f"No gradients: the model is handed {subject.encoding}, not one-hot letters."] = (
+            None
+        )
+    attention = _attention(subject.module, encoded, len(letters))
+    if attention is not None:
+        values["attention"] = attention
+    return Explained(
+        item=data.ids[item] if data.ids else str(item),
+        text=one.text(alphabet)[0],
+        asked=target.names[column],
+        score=float(score(letters[None])[0]),
+        values={method: tuple(each.tolist()) for method, each in values.items()},
+        changes=tuple(map(tuple, changes.tolist())),
+    )
+
+
+def _by_gradient(
+    subject: Subject, encoded: Tensor, column: int, classes: bool, remarks: dict[str, None]
+) -> dict[Method, FloatArray]:
+    mask = encoded[..., -1:] if subject.masked else None
+    letters = encoded[..., :-1] if subject.masked else encoded
+    asked = Asked(subject.module, column, advantage=classes, mask=mask).eval()
+    try:
+        values: dict[Method, FloatArray] = {"saliency": saliency(asked, letters)}
+    except RuntimeError:
+        remarks["No gradients: none reaches the letters, which the model looks up."] = None
+        return {}
+    methods: dict[Method, Callable[[Asked, Tensor], tuple[FloatArray, float]]] = {
+        "integrated gradients": integrated_gradients,
+        "DeepLIFT": deep_lift,
+    }
+    for method, attribute in methods.items():
+        try:
+            each, missed = attribute(asked, letters)
+        except (RuntimeError, AssertionError) as error:
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            remarks[f"No {method}: {first}"] = None
+            continue
+        if missed > WORST:
+            remarks[
+                f"No {method} of some items: its values miss their sum by more than {WORST:.0%}."
+            ] = None
+        else:
+            values[method] = each
+    return values
+
+
+def _attention(module: nn.Module, encoded: Tensor, length: int) -> FloatArray | None:
+    """Return how much each letter is attended to, (L,), over all layers, heads and tokens.
+
+    A token's share is divided among its letters. None where no part of the module has a method
+    ``attention(inputs)``, which returns (B, layers, heads, T, T).
+    """
+    for part in module.modules():
+        maps: Callable[[Tensor], Tensor] | None = getattr(part, "attention", None)
+        if callable(getattr(type(part), "attention", None)) and maps is not None:
+            tokens = maps(encoded)[0].double().mean((0, 1, 2)).numpy()
+            each = -(-length // len(tokens))
+            return np.asarray(np.repeat(tokens / each, each)[:length])
+    return None
+
+
+def _motifs(subject: Subject, items: Any, known: Mapping[str, FloatArray]) -> list[Motif]:
+    """Return the motifs of the first layer's filters, none where it has none."""
+    asked = subject.data.spec.input
+    filters = first_filters(subject.module, asked.channels)
+    if filters is None:
+        return []
+    cpu = torch.device("cpu")
+    encoder = make_encoder("symbol_onehot", subject.data.spec.view(), items, cpu)
+    found = motifs_of(filters, encoder(torch.arange(len(items))))
+    return beside_known(found, known, both_strands=asked.alphabet in (DNA, RNA))
+
+
+@torch.no_grad()
+def _embedding(subject: Subject, items: Any) -> tuple[FloatArray | None, tuple[float, float]]:
+    """Return two principal components of the embedded items (n, 2), and their variance's shares."""
+    embed = getattr(subject.module, "embed", None)
+    if not callable(embed):
+        return None, (0.0, 0.0)
+    points = embed(subject.encode(items)).double().numpy()
+    centred = points - points.mean(axis=0)
+    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    share = sizes**2 / max(float((sizes**2).sum()), 1e-300)
+    first = np.zeros((len(points), 2))
+    first[:, : min(2, len(sizes))] = (left * sizes)[:, :2]
+    furthest = first[np.abs(first).argmax(axis=0), [0, 1]]  # whose sign would else be any
+    first *= np.where(furthest < 0, -1, 1)
+    return first, (float(share[0]), float(share[1]) if len(share) > 1 else 0.0)
+
+
+def draw_sequences(explanation: SequenceExplanation, title: str) -> dict[str, Figure]:
+    """Return the pictures of an explanation, by what is added to a file's name.
+
+    Nothing added: each item's letters, as high as what they add. ``-motifs``: those of the first
+    layer. ``-embedding``: test items by two principal components.
+    """
+    pictures = {"": draw_letters(explanation.items, title)}
+    if explanation.motifs:
+        pictures["-motifs"] = draw_motifs(explanation.motifs, explanation.alphabet, title)
+    if explanation.embedding:
+        points = np.asarray(explanation.embedding)
+        pictures["-embedding"] = draw_embedding(
+            points, explanation.variance, explanation.embedded, title
+        )
+    return pictures
