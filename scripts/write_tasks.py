@@ -1,0 +1,118 @@
+"""Write docs/tasks/, a page a task, from its fields, the audit of its data and what was published.
+
+    python scripts/write_tasks.py
+    python scripts/write_tasks.py --check
+
+With ``--check`` nothing is written, and the exit code is 3 where a page is out of date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from codonbench.contracts import Input, Target, Task
+from codonbench.leakage.verdict import DataAudit
+from codonbench.plugins.discovery import load_registry
+from codonbench.ranking.published import shipped_published
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "tasks"
+TEMPLATE = Path(__file__).with_name("task.md.j2")
+MOST_NAMES = 15
+
+
+def input_words(asked: Input) -> str:
+    """Return what an item is, in words."""
+    if asked.kind == "features":
+        return f"{asked.max_length:,} features a {asked.unit}"
+    parts = []
+    for part in asked.sequences:
+        lengths = f"{part.min_length:,}"
+        if part.max_length > part.min_length:
+            lengths += f" to {part.max_length:,}"
+        parts.append(f"{part.unit} of {lengths} letters `{part.alphabet}`")
+    return " and ".join(parts)
+
+
+def target_words(asked: Target) -> str:
+    """Return what is asked, in words."""
+    names = ", ".join(asked.names[:MOST_NAMES]) + (", ..." if len(asked.names) > MOST_NAMES else "")
+    units = f" ({', '.join(asked.units)})" if asked.units else ""
+    return f"{len(asked.names)} {asked.kind}: {names}{units}"
+
+
+def page(task: Task, audits: list[DataAudit]) -> str:
+    """Return a task's page."""
+    module = inspect.getmodule(type(task))
+    family = inspect.getdoc(module) or "" if module else ""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    environment = Environment(
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    own = type(task)
+    what = next(doc for cls in own.__mro__ if (doc := cls.__doc__))
+    asked, target = getattr(task, "input", None), getattr(task, "target", None)
+    words = environment.from_string(text).render(
+        task=task,
+        what=inspect.cleandoc(what),
+        family=family.partition("\n\n")[2].replace("``", "`"),
+        input=input_words(asked) if asked is not None else "",
+        strand="a sequence and its reverse complement have the same answer"
+        if task.strand == "either"
+        else "the one that is given",
+        target=target_words(target) if target is not None else "",
+        columns=", ".join(f"{column.title} (`{column.metric}`)" for column in task.ranking.columns),
+        options=task.Options.model_fields,
+        notes=getattr(task, "notes", ()),
+        audit=audits[0] if audits else None,
+        audits=audits,
+        published=shipped_published().get(task.name, ()),
+    )
+    return re.sub(r"\n{3,}", "\n\n", words).strip() + "\n"
+
+
+def pages() -> dict[Path, str]:
+    """Return every page, by its file."""
+    kept: dict[str, list[DataAudit]] = {}
+    for path in sorted((ROOT / "leaderboard" / "audits").glob("*.json")):
+        audit = DataAudit.model_validate_json(path.read_bytes())
+        kept.setdefault(audit.task, []).append(audit)
+    found = {}
+    lines = ["# The tasks", "", "| task | category | what |", "|---|---|---|"]
+    for name, entry in sorted(load_registry().tasks.items()):
+        task = entry.task
+        found[FOLDER / f"{name}.md"] = page(task, kept.get(name, []))
+        lines.append(f"| [{name}]({name}.md) | {task.category} | {task.title} |")
+    missing = (
+        "",
+        "Left out, since no source of its figures is at hand: published figures of "
+        "genomic_benchmarks.",
+    )
+    found[FOLDER / "README.md"] = "\n".join([*lines, *missing]) + "\n"
+    return found
+
+
+def main() -> int:
+    """Write the pages, or check them."""
+    wanted = pages()
+    there = {path: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
+    if "--check" in sys.argv[1:]:
+        stale = sorted(p.name for p in {*wanted, *there} if wanted.get(p) != there.get(p))
+        if stale:
+            print(f"{', '.join(stale)} out of date; write with: python scripts/write_tasks.py")
+        return 3 if stale else 0
+    FOLDER.mkdir(exist_ok=True)
+    for path in {*there} - {*wanted}:
+        path.unlink()
+    for path, text in wanted.items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
