@@ -10,6 +10,7 @@ from pydantic import Field
 from codonbench.contracts import Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.ranking.board import Board, Excluded, Table
+from codonbench.ranking.overview import Cell, Summary, build_overview
 from codonbench.ranking.rows import Contrast, Row
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.report.site.figures import Records, row_id
@@ -90,6 +91,7 @@ class PageTable(Frozen):
         columns: Its metrics: the primary one, another that stands beside the name, and the rest.
         leading: How many of them stand beside the model's name.
         success: The metric that is null where a run did not succeed; empty where every run does.
+        higher: Whether more of the primary metric is better.
         span: The metric that is also drawn on an axis, and has a restricted mean; empty for none.
     """
 
@@ -108,6 +110,7 @@ class PageTable(Frozen):
     control: str
     device: str
     stop: str
+    higher: bool
     budget_pairs: int
     torch: str
     engines: str
@@ -115,10 +118,40 @@ class PageTable(Frozen):
     rows: tuple[PageRow, ...]
 
 
+class PageLine(Frozen):
+    """A task of the overview; see `codonbench.ranking.overview.TaskLine`.
+
+    Attributes:
+        n_items: How many test items there are; None where rows are not compared over items.
+        cells: By model; `Cell.row` is the page's id of the row.
+    """
+
+    category: str
+    task: str
+    device: str
+    verdict: str
+    key: str
+    metric: str
+    digits: int
+    floor: str
+    ceiling: float | None
+    n_tables: int
+    n_items: int | None
+    cells: dict[str, Cell]
+
+
+class PageOverview(Frozen):
+    """All tasks, and how models stand over many."""
+
+    lines: tuple[PageLine, ...]
+    summaries: tuple[Summary, ...]
+
+
 class Page(Frozen):
     """All that the page shows before a row is opened."""
 
     schema_version: Literal[1] = 1
+    overview: PageOverview
     tables: tuple[PageTable, ...]
     excluded: tuple[Excluded, ...]
 
@@ -135,11 +168,49 @@ def build_page(
         more: Metrics to give of each seed, beside those of columns.
     """
     return Page(
+        overview=_overview(board, runs),
         tables=_explained(tuple(_table(table, runs, drawn_by, more) for table in board.tables)),
         excluded=tuple(
             Excluded(name=shown(e.name), reason=shown(e.reason, 400)) for e in board.excluded
         ),
     )
+
+
+def _overview(board: Board, runs: Records) -> PageOverview:
+    ids = {
+        row.id: row_id(runs[row.run_ids[0]])
+        for table in board.tables
+        for row in (*table.rows, *table.references)
+    }
+    items = {table.key: table.n_items for table in board.tables}
+    found = build_overview(board)
+    lines = tuple(
+        PageLine(
+            **{name: getattr(line, name) for name in ("verdict", "key", "digits", "n_tables")},
+            **{name: shown(getattr(line, name)) for name in ("category", "task", "device")},
+            metric=shown(line.metric),
+            floor=shown(line.floor or ""),
+            ceiling=None if line.ceiling is None else line.ceiling.value,
+            n_items=items[line.key],
+            cells={
+                shown(name): cell.model_copy(update={"row": ids[cell.row]})
+                for name, cell in line.cells.items()
+            },
+        )
+        for line in found.lines
+    )
+    summaries = tuple(
+        own.model_copy(
+            update={
+                "category": shown(own.category),
+                "standings": tuple(
+                    one.model_copy(update={"model": shown(one.model)}) for one in own.standings
+                ),
+            }
+        )
+        for own in found.summaries
+    )
+    return PageOverview(lines=lines, summaries=summaries)
 
 
 def _table(
@@ -160,6 +231,7 @@ def _table(
         options=shown(shown_facts(chosen)),
         data_checksum=shown(table.data_checksum[:12]),
         simulated=table.simulated,
+        higher=ranking.direction == "higher",
         budget_pairs=table.budget_pairs,
         torch=shown(", ".join(table.torch)),
         engines=shown(", ".join(table.engines)),

@@ -1,15 +1,38 @@
-// The board's file calls `codonbench.board`; the address says which row is open: #row=<id>.
+// The board's file calls `codonbench.board`; the address says what is shown, so that any view can be
+// linked: #row=<id>, #table=<key>, and the filters of the overview by their names.
 "use strict";
 
 codonbench.board = (board) => {
   const rows = new Map(board.tables.flatMap((table) => table.rows.map((row) => [row.id, { row, table }])));
-  const leaderboard = codonbench.ranking(board);
+  const asked = () => new URLSearchParams(window.location.hash.slice(1));
+  const address = {
+    with(name, value) {
+      const changed = asked();
+      for (const other of ["row", "table"]) if (other === name || ["row", "table"].includes(name)) changed.delete(other);
+      if (value) changed.set(name, value);
+      else changed.delete(name);
+      return `#${changed}`;
+    },
+    set(name, value) {
+      window.location.hash = address.with(name, value);
+    },
+  };
+  const overview = codonbench.overview(board, address);
+  const leaderboard = codonbench.ranking(board, address);
   let opened = null; // the row that is open
 
   function follow() {
-    const id = new URLSearchParams(window.location.hash.slice(1)).get("row");
+    overview.show(asked());
+    const chosen = board.tables.find((table) => table.key === asked().get("table"));
+    if (chosen) leaderboard.show(chosen);
+    const id = asked().get("row");
     const found = rows.get(id);
-    if (!found) return shut();
+    if (!found) {
+      shut();
+      if (chosen) document.getElementById("board").scrollIntoView();
+      return;
+    }
+    if (opened === id) return;
     opened = id;
     leaderboard.show(found.table);
     leaderboard.mark(id);

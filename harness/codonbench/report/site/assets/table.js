@@ -1,7 +1,7 @@
 // The leaderboard: one table at a time, sorted by any column, filtered by text and device.
 "use strict";
 
-codonbench.ranking = (board) => {
+codonbench.ranking = (board, address) => {
   const { element, words } = codonbench;
   const find = (id) => document.getElementById(id);
   const [pickTable, pickText, pickDevice, pickReferences, pickColumns] = ["table", "text", "device", "references", "columns"].map((name) => find(`pick-${name}`));
@@ -12,7 +12,7 @@ codonbench.ranking = (board) => {
   let sorting = { name: "rank", descending: false };
 
   pickTable.append(...board.tables.map((t, i) => element("option", { value: i }, title(t))));
-  pickTable.addEventListener("change", () => show(board.tables[pickTable.value]));
+  pickTable.addEventListener("change", () => address.set("table", board.tables[pickTable.value].key));
   pickText.addEventListener("input", filter);
   pickDevice.addEventListener("change", filter);
   pickReferences.addEventListener("change", filter);
@@ -40,6 +40,7 @@ codonbench.ranking = (board) => {
     const devices = [...new Set(table.rows.flatMap((row) => row.devices))].sort();
     pickDevice.replaceChildren(element("option", { value: "" }, "All devices"), ...devices.map((d) => element("option", { value: d }, d)));
     find("about-table").textContent = about();
+    find("trade-off").replaceChildren(...codonbench.tradeOff(table));
     find("explain-task").replaceChildren(...[codonbench.figures[table.figures]?.explain()].filter(Boolean));
     lines = table.rows.map((row) => ({ row, tr: line(row), text: [codonbench.label(row), row.config, ...row.notes, ...row.devices].join(" ").toLowerCase() }));
     sorting = { name: "rank", descending: false };
