@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -539,7 +540,10 @@ LABELS = torch.arange(64) * 7 % 21
 
 
 def test_models_without_gradient_are_recognised() -> None:
-    found = {n for n in models() if isinstance(make(n).build(CODONS), BatchLearner)}
+    found = set()
+    for name in models():
+        with suppress(ConfigError):  # which needs a checkpoint, or serves other tasks
+            found |= {name} if isinstance(make(name).build(CODONS), BatchLearner) else set()
     assert found == {"count-table", "frequency-guess", "majority", "untrained"}
 
 

@@ -470,7 +470,7 @@ class Walk:
         )
         split = type("Split", (), {"validation": np.arange(n_validation)})
         self.setup.stream = type("Stream", (), {"split": split})
-        self.setup.run_spec = type("Spec", (), {"stop": stop})
+        self.setup.run_spec = type("Spec", (), {"stop": stop, "control": None})
         self.setup.dataset.targets[0] = 1  # so that there is a variance
         schedule = Supervised().schedule(self.setup)
         self.schedule, self.looks, self.kept = schedule, [schedule.first()], []
