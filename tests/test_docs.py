@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import codonbench
 from codonbench.cli import main as cli
@@ -33,6 +34,13 @@ ELSEWHERE = {
     "bench validate --strict leaderboard/results": "here is no row; "
     "tests/cli/test_forged_records.py",
     "bench check --model mlp-64": "tests/testing checks every built-in model",
+    "pip install -c constraints.txt '.[pretrained]'": "tests/models/test_hf.py needs it",
+    **{
+        f"bench run --model hf --task gue-tf-4 --protocol linear_probe --set checkpoint={words}": ""
+        "tests/models/test_hf.py runs a checkpoint of its own"
+        for words in ("FOLDER_OR_NAME", "FOLDER_OR_NAME --set init=random")
+    },
+    "bench run --model openspliceai --task gue-splice": "tests/models/test_openspliceai.py",
 }
 """Commands that are run by something else than this file."""
 
@@ -149,6 +157,22 @@ def follow(
         if command not in ELSEWHERE:
             code = bench(renamed(command), place, patch)
             assert code == 0, f"{command}\n{capsys.readouterr().err}"
+
+
+def test_the_plugin_of_a_checkpoint_is_asked_with_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    ((name, code),) = saved(ROOT / "docs" / "pretrained.md").items()
+    (tmp_path / name).write_text(code)
+    (tmp_path / "mine.csv").write_text(table(200))
+    layer = torch.nn.Linear(101 * 4, 2)
+    with torch.no_grad():  # one that knows that the second class is rich in G
+        layer.weight.zero_()[1, 2::4] = 1.0
+        layer.bias.copy_(torch.tensor([0.0, -101 * 0.3]))
+    torch.save(layer.state_dict(), tmp_path / "weights.pt")
+    asked = {"data": tmp_path / "mine.csv", "protocol": "zero_shot", "workers": 0}
+    (record,) = codonbench.run(tmp_path / name, results=tmp_path / "runs", **asked)
+    assert record.metrics["mcc"] > 0.5
 
 
 def test_the_readme_needs_a_table_and_nothing_else_and_touches_no_official_row(

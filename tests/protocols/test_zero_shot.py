@@ -1,7 +1,7 @@
 """Tasks of which nothing is trained, end to end: variants, and items that can only be asked."""
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -11,12 +11,14 @@ from torch import nn
 from codonbench import Dataset, Input, Sequences, SequenceTuples, Target, Task, TaskSpec
 from codonbench.audit.repeat import repeat
 from codonbench.audit.validate import contradictions
-from codonbench.contracts import Model, ModelInfo, Ranking
+from codonbench.contracts import Model, ModelConfig, ModelInfo, Ranking
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import ConfigError
-from codonbench.execution.run import prepare, run
+from codonbench.execution.run import prepare, run, run_all
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import unwatched
+from codonbench.ranking.board import board_with_outputs
+from codonbench.records.store import Store
 from codonbench_models.variant_scores import VariantMarkov
 
 TEXTS = ("ACGTACGT", "TTGCAA", "GGATCC")
@@ -121,6 +123,25 @@ class Counter(Model):
         return _Count(task.n_outputs)
 
 
+class TwinConfig(ModelConfig):
+    """Counts right, or as its weights are initialised."""
+
+    init: Literal["pretrained", "random"] = "pretrained"
+
+
+class Twin(Counter):
+    """Has seen what G and C are, and has a random twin."""
+
+    info = ModelInfo(name="twin", version="1", summary="Counts", pretrained_on="the letters")
+    Config = TwinConfig
+
+    def build(self, task):
+        module = _Count(task.n_outputs)
+        if self.config.init == "random":
+            nn.init.normal_(module.weight)
+        return module
+
+
 class _Scorer(_Count):
     def score_variants(self, reference, alternative):
         return 10 - (self(alternative) - self(reference))[:, 0]
@@ -141,7 +162,7 @@ def registry(toys):
     for kind in ("models", "metrics", "tasks", "protocols"):
         getattr(registry, kind).update(getattr(toys.installed, kind))
     tasks = (Edits(), Rich(), RichToo())
-    module = toys.module("zero-shot-toys", models=(Counter, Scorer), tasks=tasks)
+    module = toys.module("zero-shot-toys", models=(Counter, Scorer, Twin), tasks=tasks)
     registry.add(module, "toy-shop", "1.0")
     assert not registry.failures
     return registry
@@ -180,6 +201,27 @@ def test_other_protocols_and_pretrained_models_have_tables_of_their_own(registry
     asked_only = {key(name, protocol="zero_shot") for name in ("counter", "scorer")}
     assert len(asked_only) == 1
     assert key("cnn", epochs=1) not in asked_only
+
+
+def test_a_pretrained_row_says_what_it_gains_over_its_random_twin(registry, tmp_path):
+    def notes(model, **more):
+        job = asked(registry, model, "rich", protocol="zero_shot", seeds=(0, 1), **more)
+        list(run_all(job, registry, Store(tmp_path), unwatched))
+        store, tasks = Store(tmp_path), registry.known_tasks
+        board, _ = board_with_outputs(store, list(store.scan()), tasks, registry.known_metrics)
+        (table,) = board.tables
+        assert table.title.endswith("zero_shot, cpu")
+        return {row.config.get("init"): (row.twin, row.notes) for row in table.rows}
+
+    alone = notes("twin")["pretrained"]
+    assert alone[0] is None
+    assert "no random twin was run, so what pretraining gains is not known" in alone[1]
+    both = notes("twin", overrides={"init": "random"})
+    gained, said = both["pretrained"]
+    assert 0 < gained.low <= gained.value <= gained.high
+    assert f"pretraining gains +{gained.value:.3f}" in "; ".join(said)
+    assert "pretrained on the letters" in said
+    assert both["random"][1][0] == "random twin: weights as they are initialised"
 
 
 @pytest.mark.parametrize(

@@ -382,7 +382,7 @@ _OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
     ),
     (
         "info.pretrained_on",
-        lambda record: record.info.pretrained_on,
+        lambda record: record.info.pretrained_on and record.run_spec.track is None,
         "is {value!r}; on the main track weights have seen nothing before the first pair",
     ),
     (
@@ -446,6 +446,8 @@ def _run_spec(record: RunRecord) -> Iterator[Remark]:
         value, expected = attrgetter(field)(record), getattr(run_spec, other)
         if value != expected:
             yield field, f"is {value!r}, but run_spec.{other} is {expected!r}"
+    if run_spec.track is not None and not record.info.pretrained_on:
+        yield "run_spec.track", f"is {run_spec.track!r}, but info.pretrained_on is empty"
     if not record.machine.deterministic:
         yield "machine.deterministic", "is false; the harness refuses other arithmetic"
     if record.machine.tf32:

@@ -32,6 +32,7 @@ from codonbench.ranking.items import (
     draws,
     figures_file,
     gather_tested,
+    twin_of,
 )
 from codonbench.ranking.official import RowKey, row_key
 from codonbench.ranking.published import Published
@@ -309,8 +310,11 @@ def _build_table(
     records = [record for own in runs for record in own]
     first = _first(by_row)
     ceiling = task.ceiling(first)
+    of_row = {row.id: own[0] for row, own in rows}
     ranked, unranked = (
-        _held_to(ceiling, _with_figures(part, figures), task.ranking)
+        _with_twins(
+            _held_to(ceiling, _with_figures(part, figures), task.ranking), of_row, task.ranking
+        )
         for part in (
             _ranked(_of_role(rows, "contestant"), task.ranking),
             [row for row, _ in _of_role(rows, "reference")],
@@ -346,9 +350,43 @@ def _build_table(
 
 def _asked(run_spec: RunSpec) -> str:
     """Return ``folds 5`` or ``300 examples``; nothing for the task's own protocol."""
-    if run_spec.part or not run_spec.protocol_options:
+    if run_spec.part:
         return run_spec.part
-    return " ".join([str(run_spec.protocol), *map(str, run_spec.protocol_options.values())])
+    words = [] if run_spec.protocol is None else [run_spec.protocol]
+    words += map(str, run_spec.protocol_options.values())
+    words += [run_spec.track] if run_spec.track and run_spec.budget_pairs else []
+    return " ".join(words)
+
+
+def _with_twins(
+    rows: tuple[Row, ...], runs: Mapping[str, RunRecord], ranking: Ranking
+) -> tuple[Row, ...]:
+    """Return rows, pretrained ones with a note on what that gains over their random twins.
+
+    Args:
+        rows: Some of a table's.
+        runs: A run of each row of the table, by the row's id.
+        ranking: The task's.
+    """
+    told = []
+    for row in rows:
+        record, primary = runs[row.id], ranking.primary
+        if not record.info.pretrained_on or record.run_spec.config.get("init") == "random":
+            told.append(row)
+            continue
+        note = "no random twin was run, so what pretraining gains is not known"
+        if (twin := row.twin) is not None:
+            value, low, high = (
+                f"{v:{sign}.{primary.digits}f}"
+                for v, sign in ((twin.value, "+"), (twin.low, ""), (twin.high, ""))
+            )
+            note = f"pretraining gains {value} [{low}, {high}] {primary.title} over its random twin"
+        elif twin_of(record, runs) is not None:
+            note = (
+                "its random twin is in this table; test outputs, to compare them, are not at hand"
+            )
+        told.append(row.model_copy(update={"notes": (*row.notes, note)}))
+    return tuple(told)
 
 
 def _of_role(rows: Sequence[_RowRuns], role: str) -> list[_RowRuns]:
@@ -398,7 +436,11 @@ def _with_figures(rows: Iterable[Row], figures: TableFigures | None) -> tuple[Ro
         update = (
             {}
             if found is None
-            else {"means": {**row.means, primary: found.mean}, "gain": found.gain}
+            else {
+                "means": {**row.means, primary: found.mean},
+                "gain": found.gain,
+                "twin": found.twin,
+            }
         )
         tier = None if found is None else found.tier
         changed.append(row.model_copy(update={**update, "tier": tier}))

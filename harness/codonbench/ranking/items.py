@@ -85,12 +85,14 @@ class RowFigures(Frozen):
         tier: As in `Row`.
         ranks: The row's place among all of the table in each of `DRAWS` samples, from 1, equal
             ones sharing their mean.
+        twin: Of a pretrained row over its random twin, see `twin_of`; None for none.
     """
 
     mean: Mean
     gain: Gain | None = None
     tier: int | None = None
     ranks: tuple[float, ...] = Field(default=(), exclude_if=lambda ranks: not ranks)
+    twin: Gain | None = Field(default=None, exclude_if=lambda twin: twin is None)
 
 
 class TableFigures(Frozen):
@@ -311,13 +313,42 @@ def _row_figures(
         gained = None
         if best is not None and floor is not None and not row.reference:
             gained = gain(own, floor, best.model, sign)
+        twin = twin_of(row.records[0], {other.id: other.records[0] for other in rows})
+        random = None if twin is None else scores[twin]
         figures[row.id] = RowFigures(
             mean=mean_over_both(row.mean, own),
             gain=gained,
             tier=tier_of.get(row.id),
             ranks=ranks[row.id],
+            twin=None if random is None else gain(own, random, "random twin", sign),
         )
     return figures
+
+
+def twin_of(record: RunRecord, rows: Mapping[str, RunRecord]) -> str | None:
+    """Return the id of the row that is a pretrained one's random twin; None where there is none.
+
+    The same model in the same configuration, but for ``init``, which is ``random`` and not
+    ``pretrained``: the same architecture, protocol and budget without what was learned before.
+
+    Args:
+        record: A run of the row.
+        rows: A run of each row of the table, by its id.
+    """
+
+    def architecture(of: RunRecord) -> tuple[object, ...]:
+        config = {k: v for k, v in of.run_spec.config.items() if k != "init"}
+        return of.plugin.source_sha256, of.run_spec.budget_pairs, content_hash(config)
+
+    if record.run_spec.config.get("init") != "pretrained":
+        return None
+    twins = (
+        name
+        for name, other in rows.items()
+        if other.run_spec.config.get("init") == "random"
+        and architecture(other) == architecture(record)
+    )
+    return next(twins, None)
 
 
 def drawn_ranks(merits: Mapping[str, _Floats]) -> dict[str, tuple[float, ...]]:

@@ -151,6 +151,7 @@ class Row(Frozen):
         medians, means: Over seeds, by the names of the columns that show one or the other; the
             former are of the column's quantile. None where the metric does not apply or no run
             could answer.
+        twin: Of a pretrained row over its random twin, likewise.
         gain: Over the best reference row, in the primary metric; None where that is not known.
         restricted_mean: Of the metric that the ranking names, over seeds and up to the budget;
             None where there is none or the row was computed, not run.
@@ -180,6 +181,7 @@ class Row(Frozen):
     medians: dict[str, Median | None]
     means: dict[str, Mean | None] = Field(default_factory=dict, exclude_if=lambda means: not means)
     gain: Gain | None = Field(default=None, exclude_if=lambda gain: gain is None)
+    twin: Gain | None = Field(default=None, exclude_if=lambda twin: twin is None)
     restricted_mean: RestrictedMean | None
     parameters: int
     budget: str = Field(default="", exclude=True)
@@ -341,9 +343,11 @@ def _notes(
 ) -> tuple[str, ...]:
     n, control = len(records), ranking.control
     notes = [f"knows {fact}" for fact in sorted({fact for r in records for fact in r.knowledge})]
-    pretrained = records[0].info.pretrained_on
-    if pretrained:
-        notes.append(f"pretrained on {pretrained}")
+    pretrained, config = records[0].info.pretrained_on, records[0].run_spec.config
+    if config.get("init") == "random":
+        notes.append("random twin: weights as they are initialised")
+    elif pretrained:
+        notes.append(f"pretrained on {config.get('pretrained_on') or pretrained}")
     if (tuning := records[0].tuning) is not None:
         seen = "" if tuning.tests_unseen else ", among items that its tests hold"
         notes.append(f"tuned on {tuning.task}: {tuning.cost}{seen}")
