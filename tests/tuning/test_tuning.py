@@ -1,5 +1,6 @@
 """Tuning: the space, a study that sees no test item, and the preset that comes of it."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -18,6 +19,7 @@ from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import RunSetup, unwatched
 from codonbench.ranking.board import build_board
 from codonbench.records.store import Store
+from codonbench.report.markdown import render_board
 from codonbench.tuning.protocol import Trial
 from codonbench.tuning.space import space_of
 from codonbench.tuning.study import Asked, Study
@@ -159,7 +161,10 @@ def test_a_preset_runs_on_the_official_seeds_and_says_what_it_cost(registry, tmp
     ):
         job = prepare(request, registry, Path("no-cache"))
         list(run_all(job, registry, Store(tmp_path), unwatched))
-    (table,) = build_board(Store(tmp_path).scan(), registry.known_tasks).tables
+    board = build_board(Store(tmp_path).scan(), registry.known_tasks)
+    said = " ".join(render_board(board).split())
+    assert re.search(r"tuned: best accuracy on validation after 1 trial \(\S+ h\) 0\.\d+", said)
+    (table,) = board.tables
     tuned, plain = table.rows
     assert (tuned.tuning, plain.tuning) == (tuning, None)
     assert (tuned.overrides, plain.overrides) == (config, {})
