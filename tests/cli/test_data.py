@@ -16,7 +16,8 @@ def cache(tmp_path):
 
 def test_ls_names_every_source_and_what_of_it_is_here(bench, cache):
     (cache / FILE).write_bytes(b"x" * 1_500_000)
-    rows = {line.split()[1]: line for line in bench("data", "ls").out.splitlines()[2:]}
+    lines = bench("data", "ls").out.splitlines()[2:]
+    rows = {line.split()[1]: line for line in lines if len(line.split()) > 2}
     assert "built in" in rows["usage"]
     assert "present, 1.5 MB" in rows[NAME]
     assert "absent" in rows["ensembl"]
@@ -37,7 +38,7 @@ def test_offline_forbids_a_download_and_says_what_to_do(bench, monkeypatch, how)
 def test_offline_set_to_zero_means_online(bench, monkeypatch, cache):
     seen = []
 
-    def fetch(source, cache, *, offline=False, progress=None):
+    def fetch(source, cache, *, offline=False, progress=None, agreed=False):
         seen.append(offline)
         return cache / source.name
 
@@ -51,7 +52,7 @@ def test_offline_set_to_zero_means_online(bench, monkeypatch, cache):
 def test_fetch_prints_where_the_file_is_and_a_bar_only_in_a_terminal(
     bench, monkeypatch, cache, terminal
 ):
-    def fetch(source, cache, *, offline=False, progress=None):
+    def fetch(source, cache, *, offline=False, progress=None, agreed=False):
         progress(500_000, 1_000_000)
         progress(1_000_000, 1_000_000)
         return cache / source.name
@@ -84,3 +85,20 @@ def test_verify_of_what_is_not_here_ends_with_code_1(bench):
     answer = bench("data", "verify", NAME)
     assert answer.code == 1
     assert "is not in the cache" in answer.out
+
+
+def test_a_licence_is_shown_and_its_terms_are_asked_for(bench, monkeypatch, cache):
+    """Without a terminal there is nobody to ask, so nothing is fetched but by --agree."""
+
+    def send(source, part, progress):
+        part.write_text("Sequence,Value,Dataset,Split\n")
+
+    monkeypatch.setattr(download, "_download", send)
+    answer = bench("data", "fetch", "tc-riboswitch")
+    assert answer.code == 2
+    assert "licence: Sanofi: academic, non-commercial use only" in answer.err
+    assert "asks whether you agree" in answer.err
+    assert not [*cache.iterdir()]
+    assert bench("data", "fetch", "tc-riboswitch", "--agree").code == 0
+    assert (cache / "tc-riboswitch" / "Tc-Riboswitches.csv").is_file()
+    assert bench("data", "fetch", "tc-riboswitch").code == 0

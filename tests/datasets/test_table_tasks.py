@@ -11,7 +11,7 @@ import pytest
 
 from codonbench.contracts import Sequences, TaskOptions
 from codonbench.data import download
-from codonbench.errors import DataError
+from codonbench.errors import DataError, DownloadError
 from codonbench.plugins.discovery import load_registry
 from codonbench_datasets import contig_origin
 from codonbench_datasets._own_split import kmers, near_copies, sharing
@@ -288,6 +288,11 @@ def test_the_download_gives_what_a_local_copy_gives(copy, tmp_path, monkeypatch)
 
     monkeypatch.setattr(download, "_download", send)
     task = MrfpExpression()
+    with pytest.raises(DownloadError, match=r"non-commercial use only; 'bench data fetch mrfp-exp"):
+        load(task, "mrfp-expression", tmp_path / "cache")
+    assert not asked
+    assert not (tmp_path / "cache").exists()
+    download.fetch(task.origin, tmp_path / "cache", agreed=True)
     fetched = load(task, "mrfp-expression", tmp_path / "cache")
     assert asked[0].endswith("/fine-tune/mRFP_Expression.csv")
     assert fetched.checksum == load(task, copy, tmp_path).checksum

@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from codonbench.cli import FAILED
-from codonbench.cli.console import messages, print_table
+from codonbench.cli.console import messages, print_table, say
 from codonbench.cli.options import PluginOption, PluginsDirOption, load_plugins
 from codonbench.contracts import DataSource
 from codonbench.data import download
@@ -22,13 +22,25 @@ app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_
 @app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A data source, as 'bench data ls' names it.")],
+    agree: Annotated[
+        bool, typer.Option("--agree", help="Agree to the terms of its licence, unasked.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """Download a data source into the cache, and verify it."""
-    source = _find(name, load_plugins(plugin, plugins_dir))
+    """Download a data source into the cache, and verify it.
+
+    Its licence is shown. Where that allows less than any use, you are asked whether you agree.
+    """
+    registry = load_plugins(plugin, plugins_dir)
+    source = _find(name, registry)
     console = messages()
+    for entry in registry.tasks.values():
+        if source in entry.task.sources and (licence := getattr(entry.task, "licence", "")):
+            say(f"licence: {licence}")
+    if source.terms and not agree and console.is_terminal:
+        agree = typer.confirm(f"It is licensed for {source.terms}. Do you agree?", err=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -43,7 +55,11 @@ def fetch(
             bar.update(shown, completed=done, total=size)
 
         path = download.fetch(
-            source, cache_folder(), offline=is_offline(offline), progress=progress
+            source,
+            cache_folder(),
+            offline=is_offline(offline),
+            progress=progress,
+            agreed=agree,
         )
     typer.echo(f"{name}: {path}")
 

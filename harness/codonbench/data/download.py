@@ -30,7 +30,12 @@ _ABSENT = "is not in the cache; 'bench data fetch {name}' downloads it"
 
 
 def fetch(
-    source: DataSource, cache: Path, *, offline: bool = False, progress: Progress | None = None
+    source: DataSource,
+    cache: Path,
+    *,
+    offline: bool = False,
+    progress: Progress | None = None,
+    agreed: bool = False,
 ) -> Path:
     """Return the downloaded file or folder, getting it first where it is missing or damaged.
 
@@ -39,15 +44,17 @@ def fetch(
         cache: The folder it lives in; made when missing.
         offline: True forbids any network access.
         progress: Told how far the download is.
+        agreed: Whether somebody has agreed to the source's terms, where it has any.
 
     Raises:
-        DownloadError: No network, a server's refusal, a download cut short, a wrong checksum,
-            or offline and not there; nothing is left under the final name.
+        DownloadError: Terms that nobody has agreed to, no network, a server's refusal, a download
+            cut short, a wrong checksum, or offline and not there; nothing is left under the final
+            name.
     """
     path = cache / source.filename
     if source.files:
         for file in source.files:
-            fetch(file, path, offline=offline, progress=progress)
+            fetch(file, path, offline=offline, progress=progress, agreed=agreed)
         return path
     try:
         problem = _problem(source, path) if path.is_file() else _ABSENT.format(name=source.name)
@@ -59,6 +66,11 @@ def fetch(
             raise DownloadError(
                 f"{source.name!r} {problem}, but network access is switched off; "
                 f"run 'bench data fetch {source.name}' once without --offline"
+            )
+        if source.terms and not agreed:
+            raise DownloadError(
+                f"{source.name!r} is licensed for {source.terms}; 'bench data fetch {source.name}' "
+                "asks whether you agree, and downloads it"
             )
         cache.mkdir(parents=True, exist_ok=True)
         _sweep(source, cache)
