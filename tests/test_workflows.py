@@ -103,11 +103,12 @@ def test_scripts_are_sound_shell_and_take_what_others_typed_as_data(path):
 def test_tests_run_on_each_python_on_push_and_on_pull_requests():
     found = workflow("test")
     assert set(found["on"]) == {"push", "pull_request"}
-    (job,) = jobs("test")
+    job, _ = jobs("test")
     assert job["strategy"]["matrix"]["python"] == PYTHONS
-    sandbox, test = scripts("test")
+    sandbox, test, *again, change = scripts("test")
     assert "bubblewrap" in sandbox
     assert test == "make test PYTHON=python"
+    assert (again, change) == ([sandbox], ".ci/run")
 
 
 def test_all_tests_run_each_night_on_each_python_and_on_the_oldest_and_newest_requirements():
