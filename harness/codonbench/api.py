@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,8 +36,8 @@ from codonbench.execution.run import (
 from codonbench.plugins import discovery
 from codonbench.plugins.beside import parts_of
 from codonbench.plugins.entries import ModelClass
-from codonbench.plugins.registry import Registry
-from codonbench.plugins.selection import Selection, selection_from_environment
+from codonbench.plugins.registry import Registry, why_refused
+from codonbench.plugins.selection import FILE, selection_from_environment
 from codonbench.protocols.referee import OnSnapshot, unwatched
 from codonbench.records.files import cache_folder, is_offline
 from codonbench.records.store import Store
@@ -45,11 +46,15 @@ from codonbench.records.table import Records, load_records
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from codonbench.execution.describe import Ask
     from codonbench.execution.sandbox import Sandbox
-    from codonbench.execution.worker import File
+    from codonbench.execution.worker import Message, Spoken
     from codonbench.leakage.audit import Subject
     from codonbench.leakage.verdict import DataAudit
     from codonbench.ranking.board import Board
+
+
+_TO_LOAD = 60.0  # seconds for a plugin to load in a sandbox, unless it is told otherwise
 
 
 class Follower:
@@ -75,22 +80,27 @@ class Load(Protocol):
     """Loads plugins."""
 
     def __call__(
-        self, files: Sequence[Path], folders: Sequence[Path], *, own_only: bool
+        self, files: Sequence[Path], folders: Sequence[Path], asking: Callable[[Registry], Ask]
     ) -> Registry:
-        """Return the registry of files, folders and what is installed, or of our own alone."""
+        """Return the registry of files, folders and what is installed; strangers' files are asked.
+
+        Args:
+            files: Files that register more.
+            folders: Folders of such.
+            asking: Of what is loaded so far, returns what asks strangers.
+        """
 
 
 class Executor:
     """Loads the plugins and trains: here, in worker processes, or in such in a sandbox.
 
-    Workers start at once, so that they come up while plugins and data are read here. In a sandbox
-    no plugin but codonbench's own is imported by this process: a worker is asked about it.
+    Workers start at once, so that they come up while plugins and data are read here. What a
+    stranger's model is, a worker is asked, and trains it then.
 
     Args:
         options: How and where.
         request: What is to be run first; None where nothing is to be kept in the results folder.
         load: Loads plugins.
-        selection: Which plugins are wanted, for a sandbox.
         say: Told in a sentence which plugin gets an environment of its own, and why.
 
     Attributes:
@@ -105,30 +115,32 @@ class Executor:
         options: RunOptions,
         request: RunRequest | None,
         load: Load,
-        selection: Selection,
         say: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._options = options
         self._keeps = request is not None
         self._data = Path(request.data) if request and request.data else None
-        self._selection = selection
         self._gpu = False
         self._new_folder = not options.results.exists()
         self._pool: WorkerPool | None = None
-        self._described: dict[File, None] = {}
+        self._offline = request is not None and request.offline
         self._environments: dict[str, tuple[Path | None, Environment | None]] = {}
         self._say = say
+        if options.sandbox:
+            from codonbench.execution.sandbox import unavailable
+
+            if (reason := unavailable()) is not None:
+                raise ConfigError(f"--sandbox: {reason}")
+        discovery.insist_on_what_is_there(options.plugin, options.plugins_dir)
         if not options.sandbox:
             self._start(request)
-            self.registry = load(options.plugin, options.plugins_dir, own_only=False)
-            return
-        from codonbench.execution.sandbox import unavailable
-
-        if (reason := unavailable()) is not None:
-            raise ConfigError(f"--sandbox: {reason}")
-        discovery.insist_on_what_is_there(options.plugin, options.plugins_dir)
-        self.registry = load((), (), own_only=True)  # which says what is hidden
-        self._start(request)
+        try:
+            self.registry = load(options.plugin, options.plugins_dir, self._asking)
+        except BaseException:
+            self.close()
+            raise
+        if self._pool is None:
+            self._start(request)
 
     def __enter__(self) -> Self:
         return self
@@ -163,37 +175,49 @@ class Executor:
                 states=options.results / "checkpoints" if keeps else None,
                 gpu=gpu,
                 sandbox=self._sandbox() if options.sandbox else None,
-                python_of=lambda owner: self._environment(owner)[0],
+                python_of=lambda owner: self._environment(owner, offline=self._offline)[0],
             )
-        self._pool.size, self._pool.files = size, self.modules
+        self._pool.size = size
         return self._pool
 
-    def get_ready(self, request: RunRequest) -> None:
+    def _asking(self, registry: Registry) -> Ask:
+        self.registry = registry  # which says what a sandbox hides
+        return self._ask
+
+    def _ask(self, owner: str, question: Spoken, up: Callable[[], None]) -> Message:
+        """Ask about an owner's plugins in a worker, which is kept for their runs."""
+        options = self._options
+        seconds = options.timeout or (_TO_LOAD if options.sandbox else None)
+        return self._pool_for(1, gpu=self._gpu).ask(owner, question, up, seconds)
+
+    def get_ready(self, request: RunRequest, owner: str = "") -> None:
         """See to it that a request can be planned: what its model is, and what there is of GPUs.
+
+        Args:
+            request: What is asked.
+            owner: Whose configuration it is, for messages; the model's by default.
 
         Raises:
             UsageError: Something is wrong with what was asked.
-            PluginError: The plugin does not load in the sandbox.
+            PluginError: The plugin has no answer.
         """
         if self._pool is not None and request.device != "cpu" and nvidia_is_visible():
             note_facts(self._pool_for(request.threads, gpu=True).facts())
-        own = self.registry.models.get(request.model)
-        if not self._options.sandbox or (own and own.origin.distribution == "codonbench"):
-            return
-        from codonbench.execution.sandbox import inquire
-        from codonbench.execution.worker import Question
+        registry = self.registry
+        if request.model not in registry.models and registry.strangers:
+            from codonbench.execution.describe import describe
 
-        question = Question(
-            model=request.model,
-            overrides=request.overrides,
-            files=_absolute(self._options.plugin),
-            folders=_absolute(self._options.plugins_dir),
-            only=self._selection.only,
-            off=self._selection.off,
-        )
-        entry, modules = inquire(question, self._sandbox(), self._options.timeout)
-        self.registry.models[request.model] = entry
-        self._described |= dict.fromkeys(modules)
+            describe(registry, list(registry.strangers), self._ask)
+        entry = registry.models.get(request.model)
+        if entry is None or entry.stranger is None:
+            return
+        if self._options.workers == 0 and self._keeps:
+            why = why_refused(entry.stranger)
+            raise ConfigError(f"--workers 0: model {request.model!r} {why}, or leave out --workers")
+        from codonbench.execution.describe import configure_stranger
+
+        owner = owner or f"model {request.model!r}"
+        configure_stranger(registry, request.model, request.overrides, owner, self._ask)
 
     def prepare(self, request: RunRequest) -> Job:
         """Return the job that a request comes to.
@@ -204,7 +228,7 @@ class Executor:
         """
         self.get_ready(request)
         entry = self.registry.models.get(request.model)
-        owner = "" if entry is None else entry.origin.distribution
+        owner = "" if entry is None else entry.owner
         environment = self._environment(owner, offline=request.offline)[1]
         return replace(prepare(request, self.registry, cache_folder()), environment=environment)
 
@@ -218,7 +242,7 @@ class Executor:
             PluginError: Its needs cannot be met.
         """
         options = self._options
-        file = next((file for file in options.plugin if file.name == owner), None)
+        file = next((f for f in options.plugin if owner in (f.name, str(f.resolve()))), None)
         if file is None or options.env == "ours":
             return None, None
         if owner not in self._environments:
@@ -231,11 +255,11 @@ class Executor:
                 if options.workers == 0 or options.sandbox:
                     how = "--sandbox" if options.sandbox else "--workers 0"
                     raise ConfigError(
-                        f"plugin {owner} {why or 'is to have an environment of its own'}; that "
+                        f"plugin {file.name} {why or 'is to have an environment of its own'}; that "
                         f"takes a worker outside a sandbox: leave out {how}"
                     )
                 if why:
-                    self._say(f"plugin {owner} {why}: it gets an environment of its own")
+                    self._say(f"plugin {file.name} {why}: it gets an environment of its own")
                 folder = cache_folder() / "environments"
                 found = environment_for(needs, folder, offline=is_offline(offline))
             self._environments[owner] = found
@@ -243,7 +267,8 @@ class Executor:
 
     def train(self, run_spec: RunSpec) -> Train:
         """Return what trains."""
-        if self._options.workers == 0:
+        entry = self.registry.models.get(run_spec.model)
+        if self._options.workers == 0 and (entry is None or entry.stranger is None):
             return train_here
         return self._pool_for(run_spec.threads, gpu=run_spec.device == "cuda").train
 
@@ -258,9 +283,13 @@ class Executor:
             return self.train(record.run_spec)
         from codonbench.execution.environment import built
 
-        owner, folder = record.plugin.distribution, cache_folder() / "environments"
-        python = built(record.environment, owner, folder, offline=is_offline(False))
+        file, folder = record.plugin.distribution, cache_folder() / "environments"
+        python = built(record.environment, file, folder, offline=is_offline(False))
+        entry = self.registry.models.get(record.model)
+        owner = file if entry is None else entry.owner
         self._environments[owner] = python, record.environment
+        if self._pool is not None:
+            self._pool.close()  # who was asked may have other packages
         return self._pool_for(record.run_spec.threads, gpu=record.run_spec.device == "cuda").train
 
     def outcomes(
@@ -298,19 +327,21 @@ class Executor:
             return "none"
         return "sandbox" if self._options.sandbox else "process"
 
-    @property
-    def modules(self) -> tuple[File, ...]:
-        """Name and path of each plugin module that is no installed one."""
-        return tuple(self._described if self._options.sandbox else discovery.file_modules())
-
     def _sandbox(self) -> Sandbox:
         """Return where plugins see neither results nor the data that tasks bring along."""
         from codonbench.execution.sandbox import Sandbox
 
         options = self._options
-        modules = {entry.origin.module.partition(".")[0] for entry in self.registry.tasks.values()}
-        origins = (spec.origin for name in modules if (spec := find_spec(name)) is not None)
-        hidden = [Path(origin).parent for origin in origins if origin is not None]
+        models, tasks = (
+            {entry.origin.module.partition(".")[0] for entry in table.values()}
+            for table in (self.registry.models, self.registry.tasks)
+        )
+        hidden = []
+        for name in tasks - models:
+            spec = find_spec(name)
+            if spec is not None and spec.origin is not None:
+                file = Path(spec.origin)
+                hidden.append(file if name.startswith(FILE) else file.parent)
         with suppress(OSError):  # where it cannot be written, whoever writes there says so
             if self._keeps:
                 options.results.mkdir(parents=True, exist_ok=True)
@@ -342,7 +373,7 @@ def run(
 
     What is recorded in `results` already is not run again, and what was cut short goes on.
     Installed models and those of files are trained in worker processes; a class or a function,
-    which no other process could import, in this one.
+    which no other process could import, in this one: its records say ``confinement: none``.
 
     Args:
         model: A name; a class or a function marked with `codonbench.model`; or the path of a
@@ -355,7 +386,7 @@ def run(
         task_options: Options of the task to set.
         plugin: Python files that register more plugins.
         further: Fields of `RunRequest` and `RunOptions`: ``pairs=``, ``epochs=``, ``full=``,
-            ``device=``, ``engine=``, ``workers=``, ``timeout=``, ...
+            ``device=``, ``engine=``, ``workers=``, ``timeout=``, ``trust=``, ...
 
     Raises:
         UsageError: What was asked cannot be done; says why, and what to do.
@@ -399,7 +430,7 @@ def run(
     options = configure(RunOptions, where, {}, "codonbench.run")
     with (
         _settings_kept(options),
-        Executor(options, request, _load, selection_from_environment()) as executor,
+        Executor(options, request, partial(_load, trusted=options.trust)) as executor,
     ):
         registry = executor.registry
         if given or file:
@@ -423,7 +454,7 @@ def board(*folders: str | Path) -> Board:
     from codonbench.records.store import Store
     from codonbench.report.markdown import PrintedBoard
 
-    registry, found = _load((), (), own_only=False), {}
+    registry, found = _load(), {}
     for folder in map(Path, folders or ("runs",)):
         found[folder] = load_records(folder)
     tested = gather_tested(
@@ -439,6 +470,7 @@ def audit_data(
     *data: str | Path | DataFrame,
     task_options: Mapping[str, str] | None = None,
     plugin: str | Path | Iterable[str | Path] = (),
+    trust: Iterable[str] = (),
     offline: bool = False,
 ) -> DataAudit:
     """Return what a score on some data is worth: copies across splits, and rules without a model.
@@ -448,6 +480,7 @@ def audit_data(
             splits: training, perhaps validation, test.
         task_options: Fields of the table, or options of the task.
         plugin: Python files that register more plugins.
+        trust: Which of these, and of distributions of others, this process may import, by name.
         offline: Forbid network access.
 
     Raises:
@@ -456,7 +489,7 @@ def audit_data(
     from codonbench.leakage.audit import audited
 
     files = [plugin] if isinstance(plugin, str | Path) else plugin
-    registry = _load(tuple(map(Path, files)), (), own_only=False)
+    registry = _load(tuple(map(Path, files)), trusted=trust)
     with TemporaryDirectory() as folder:
         paths = []
         for i, each in enumerate(data):
@@ -512,17 +545,25 @@ def _check(further: Mapping[str, Any], given: bool, file: Path | None) -> None:
         why = f"no argument {unknown[0]!r}; there is also {', '.join(sorted(known))}"
     elif given and (further.get("workers") or further.get("sandbox")):
         why = "a class is trained in this process; for workers or a sandbox, put it in a file"
-    elif file and further.get("sandbox"):
-        why = f"sandbox=True imports no file here: name the model, with plugin={str(file)!r}"
     else:
         return
     raise ConfigError(f"codonbench.run: {why}")
 
 
-def _load(files: Sequence[Path], folders: Sequence[Path], *, own_only: bool) -> Registry:
-    """Load plugins; warn of those that do not load."""
-    points = discovery.own_points() if own_only else None
-    registry = discovery.load_registry(points, None, files, folders)
+def _load(
+    files: Sequence[Path] = (),
+    folders: Sequence[Path] = (),
+    asking: Callable[[Registry], Ask] | None = None,
+    trusted: Iterable[str] = (),
+) -> Registry:
+    """Load plugins, and ask about those of strangers' files; warn of what does not load."""
+    registry = discovery.discover(None, selection_from_environment((), trusted), files, folders)
+    strangers = [candidate for candidate in registry.strangers if candidate.is_one_file]
+    if strangers:
+        from codonbench.execution.describe import ask_apart, describe
+
+        describe(registry, strangers, asking(registry) if asking else ask_apart)
+    registry.insist_on(files)
     for failure in registry.failures:
         warnings.warn(f"plugin {failure.whose} did not load: {failure.error}", stacklevel=2)
     return registry

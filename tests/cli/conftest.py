@@ -16,6 +16,7 @@ import pytest
 
 from codonbench.cli.main import main
 from codonbench.contracts.run_record import RunRecord
+from codonbench.plugins.selection import settings_file
 
 FAST = ("--pairs", "2000")
 """A budget of milliseconds; too small for any model to decipher."""
@@ -52,12 +53,25 @@ def call(*words):
 
 @pytest.fixture(autouse=True)
 def _own_world(tmp_path, monkeypatch):
-    """Give each test a cache, a working folder and an environment of its own."""
+    """Give each test a cache, settings, a working folder and an environment of its own."""
     monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
     monkeypatch.setenv("CODONBENCH_WORKERS", "0")  # quicker, where workers are beside the point
     for name in ("CODONBENCH_OFFLINE", "COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def trust():
+    """Have the settings trust some plugins by name, so that commands load them themselves."""
+
+    def trust(*names):
+        file = settings_file()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"trust = {json.dumps(names)}")
+
+    return trust
 
 
 @pytest.fixture(scope="session")
@@ -167,13 +181,15 @@ def register_models(register):
 
 
 @pytest.fixture
-def strangers(tmp_path, monkeypatch):
+def strangers(tmp_path, monkeypatch, trust):
     """Install a stranger's plugins for this test, here and in processes it starts.
 
-    Called with the source of a module; returns the folder that holds it.
+    Called with the source of a module, and whether he is trusted; returns the folder that holds it.
     """
 
-    def install(source=_STRANGE):
+    def install(source=_STRANGE, *, trusted=True):
+        if trusted:
+            trust("strange")
         folder = tmp_path / "site"
         info = folder / "strange-1.0.dist-info"
         info.mkdir(parents=True)

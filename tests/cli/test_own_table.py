@@ -64,7 +64,7 @@ def test_what_cannot_be_used_ends_with_2_and_writes_nothing(bench, table, tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path):
+def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path, trust):
     (tmp_path / "flat.py").write_text(
         "import codonbench\n"
         "from torch import nn\n\n\n"
@@ -72,6 +72,7 @@ def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path):
         "def flat(task):\n"
         "    return nn.Linear(task.length * len(task.alphabet), task.n_outputs)\n"
     )
+    trust("flat.py")
     ran = bench("run", "--model", "flat", "--plugin", "flat.py", "--data", "mine.csv")
     assert ran.code == 2
     assert "onehot_flat" in ran.err

@@ -14,10 +14,12 @@ def greet(name: str = "you") -> None:
 
 
 @pytest.fixture
-def add(tmp_path, monkeypatch):
+def add(tmp_path, monkeypatch, trust):
     """Install a distribution that adds a command, from the source of its module."""
 
-    def add(source=SOURCE, name="greet"):
+    def add(source=SOURCE, name="greet", *, trusted=True):
+        if trusted:
+            trust("greeter")
         info = tmp_path / "site" / "greeter-1.0.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greeter\nVersion: 1.0\n")
@@ -36,6 +38,16 @@ def test_a_plugins_command_is_listed_helped_and_run(bench, add):
     assert "Say hello." in bench("--help").out
     assert "--name" in bench("greet", "-h").out
     assert bench("greet", "--name", "codon").out == "hello codon\n"
+
+
+def test_a_strangers_command_is_imported_only_where_he_is_trusted(bench, add):
+    add("raise SystemExit(9)", trusted=False)
+    assert "Of greeter; needs --trust greeter." in bench("--help").out
+    answer = bench("greet")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("bench: command 'greet' of greeter would run in this process")
+    assert answer.err.endswith("allow it by --trust greeter\n")
+    assert bench("greet", "--trust", "greeter").code != 2
 
 
 def test_a_command_is_not_loaded_for_another(bench, add):

@@ -34,9 +34,12 @@ def register_models(register):
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path, trust):
+    """Write a plugin's file, which the settings trust."""
+
     def write(code, name="mine.py"):
         path = tmp_path / name
+        trust(path.name, "a.py", "b.py")
         path.write_text(code)
         return str(path)
 

@@ -111,7 +111,7 @@ class TestWithASandbox:
         (tmp_path / "mine.py").write_text("import time\ntime.sleep(600)")
         answer = run("--plugin", "mine.py", "-m", "two-layers", "--timeout", "1", *SANDBOXED)
         assert answer.code == 1
-        assert "'two-layers' does not load within 1 s" in answer.err
+        assert "plugin file mine.py: does not load within 1 s" in answer.err
 
     def test_a_file_that_is_not_there_is_named(self, run):
         answer = run("--plugin", "nowhere.py", "-m", "two-layers", *SANDBOXED)

@@ -32,8 +32,9 @@ def register_metrics(register):
 
 
 @pytest.fixture
-def metric(tmp_path):
+def metric(tmp_path, trust):
     (tmp_path / "half.py").write_text(METRIC)
+    trust("half.py")
     return "half.py"
 
 

@@ -102,8 +102,9 @@ def register_models(register):
 """
 
 
-def test_whatever_fails_is_named_with_its_reason_and_the_rest_goes_on(suite):
+def test_whatever_fails_is_named_with_its_reason_and_the_rest_goes_on(suite, trust):
     Path("broken.py").write_text(_BROKEN)
+    trust("broken.py")
     tables = run_of("lsmt", "boom", "leaves")
     tables += run_of("fragile", overrides="{ batch_size = 7 }")
     tables += run_of("mlp-64", overrides="{ hiden = 8 }")

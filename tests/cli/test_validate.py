@@ -59,13 +59,14 @@ def test_nothing_to_validate_is_exit_code_2(bench, where):
     assert answer.err.startswith("bench: ")
 
 
-def test_the_plugin_that_a_record_names_is_not_loaded(bench, run):
+def test_the_plugin_that_a_record_names_is_not_loaded(bench, run, trust):
     """Tasks that are installed are asked about their records; nothing else is run."""
     Path("mine.py").write_text(
         "import codonbench\nfrom torch import nn\n\nprint('loaded')\n\n\n"
         '@codonbench.model(encoding="input_onehot")\n'
         "def mine(task):\n    return nn.Linear(task.n_inputs, task.n_classes)\n"
     )
+    trust("mine.py")
     assert run("--plugin", "mine.py", "--model", "mine", "--pairs", "128").code == 0
     answer = bench("validate", "results")
     assert answer.code == 0

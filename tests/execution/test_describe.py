@@ -1,133 +1,130 @@
-"""A plugin is asked about itself in a sandbox; this process never imports it."""
+"""A stranger's plugin is asked about itself in a worker; this process never imports it."""
 
 import sys
 
 import pytest
 
-from codonbench.errors import PluginError, UnknownNameError, UsageError
-from codonbench.execution.sandbox import Sandbox, inquire, unavailable
-from codonbench.execution.worker import Question
-
-pytestmark = pytest.mark.skipif(unavailable() is not None, reason=f"no sandbox: {unavailable()}")
-nightly = pytest.mark.nightly("another lie or mistake of its kind stands for it")
+from codonbench.errors import PluginError, UsageError
+from codonbench.execution.describe import ask_apart, configure_stranger, describe
+from codonbench.execution.pool import WorkerProcess, launch_worker
+from codonbench.execution.worker import Answer, Configured
+from codonbench.plugins.discovery import discover
+from codonbench.plugins.selection import Selection
 
 ASKED_ABOUT = """
-import os, sys
 import codonbench
 from torch import nn
+from codonbench import Reference, ModelInfo, hookimpl
+import helper_asked_about
 
 print("on standard output")
 
-@codonbench.model(encoding="codon_onehot", learning_rate=0.05, authors=("A. Stranger",))
+@codonbench.model(encoding="codon_onehot", learning_rate=0.05, presets={"three": {"hidden": 3}})
 def two_layers(task, hidden: int = 64):
     return nn.Linear(task.n_inputs, task.n_classes)
+
+class Computed(Reference):
+    info = ModelInfo(name="computed", version="1", summary="Knows it all")
+
+@hookimpl
+def run_finished(record):
+    raise SystemExit("ran in the parent")
 """
 
 
 @pytest.fixture
-def ask(tmp_path):
-    """Asks about a model that a file's source offers, with fields set as typed."""
-
-    def ask(source, model="two-layers", **overrides):
-        file = tmp_path / "asked_about.py"
-        file.write_text(source)
-        question = Question(model=model, overrides=overrides, files=(file,))
-        return inquire(question, Sandbox(readable=(file,)))
-
-    return ask
+def file(tmp_path):
+    file = tmp_path / "asked_about.py"
+    file.write_text(ASKED_ABOUT)
+    (tmp_path / "helper_asked_about.py").touch()
+    return file
 
 
-def test_name_facts_and_configuration_are_told_and_nothing_is_imported_here(ask):
-    entry, modules = ask(ASKED_ABOUT, hidden="32")
-    assert entry.name == "two-layers"
-    assert entry.cls.info.authors == ("A. Stranger",)
-    assert len(entry.origin.source_sha256) == 64
-    ((name, path),) = modules
-    assert path.name == "asked_about.py"
-    assert name not in sys.modules
-    values = entry.cls.Config.model_validate({"hidden": "32"})
-    assert (values.hidden, values.learning_rate, values.batch_size) == (32, 0.05, 64)
-    assert entry.cls.Config.model_validate({}).hidden == 64
+@pytest.fixture
+def ask():
+    """Asks one worker all along."""
+    worker = WorkerProcess(lambda states: launch_worker(states))
+    yield lambda owner, message, up: worker.ask(message, up)
+    worker.end()
 
 
-LIES = """
-from codonbench.execution import worker
-from codonbench.contracts.run_record import Origin
-import codonbench
-from torch import nn
+def described(file, ask):
+    registry = discover([], Selection(trusted=()), [file])
+    (stranger,) = registry.strangers
+    describe(registry, [stranger], ask)
+    return registry
 
-honest = worker.pack
-worker.pack = lambda message: honest(message.model_copy(update=CHANGE))
 
-@codonbench.model(encoding="codon_onehot")
-def two_layers(task):
-    return nn.Linear(task.n_inputs, task.n_classes)
-"""
+def test_what_a_file_registers_is_told_and_nothing_is_imported_here(file, ask):
+    imported = discover([], files=[file]).model("three")  # as a trusted file is
+    for name in [n for n in sys.modules if "asked_about" in n]:
+        del sys.modules[name]
+    registry = described(file, ask)
+    assert (registry.failures, registry.strangers) == ([], [])
+    entry = registry.model("three")
+    assert entry.cls.info == imported.cls.info
+    assert entry.origin == imported.origin
+    assert [n for n in sys.modules if "asked_about" in n] == []
+    for name in ("run_finished", "computed"):
+        assert name in [refused.name for refused in registry.refused]
+    with pytest.raises(UsageError, match=r"model 'computed' of asked_about.py .* --trust asked_ab"):
+        registry.model("computed")
+    with pytest.raises(UsageError, match=r"--trust asked_about\.py"):
+        entry.cls(None).build(None)
+    configure_stranger(registry, "two-layers", {"hidden": "3"}, "it", ask)
+    entry, config, changes = registry.configured("two-layers", {})
+    assert (entry.name, config.hidden, config.learning_rate) == ("three", 3, 0.05)
+    assert changes == {}
+    with pytest.raises(UsageError, match="it: field 'hidden': got 'many'"):
+        configure_stranger(registry, "two-layers", {"hidden": "many"}, "it", ask)
+
+
+INFO = {"name": "one", "version": "1", "summary": ""}
+
+
+def answer(file, **change):
+    sources = (str(file), str(file.with_name("helper_asked_about.py")))
+    model = {"info": INFO, "presets": {}, "trained": "by gradient", "sources": sources}
+    model |= {"module": "codonbench_file_asked_about", **change}
+    return Answer(models=(model,), others=(), failures=(), remarks=())
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (
-            "{'origin': Origin(distribution='codonbench', version='0.1.0', "
-            "module='codonbench_models.mlp', source_sha256='0' * 64)}",
-            "comes from where it does not",
-        ),
-        pytest.param("{'origin': None}", "comes from where it does not", marks=nightly),
-        pytest.param("{'name': 'mlp-64'}", "says nothing of itself", marks=nightly),
-        ("{'files': (('x', '/etc/passwd'),)}", "nobody asked for"),
+        ({"module": "codonbench_models.mlp"}, "where it does not"),
+        ({"sources": ("asked_about.py",)}, "leaves out"),
+        ({"sources": ("FILE",)}, "leaves out .*helper_asked_about.py"),
+        ({"sources": ("FILE", "HELPER", "/etc/passwd")}, "not its own"),
     ],
 )
-def test_what_it_says_is_held_to_what_is_known(ask, change, words):
+def test_what_it_says_is_held_to_what_is_known(file, change, words):
+    there = {"FILE": str(file), "HELPER": str(file.with_name("helper_asked_about.py"))}
+    if "sources" in change:
+        change = {"sources": tuple(there.get(each, each) for each in change["sources"])}
+    registry = described(file, lambda *question: answer(file, **change))
+    assert registry.models == {}
     with pytest.raises(PluginError, match=words):
-        ask(LIES.replace("CHANGE", change))
+        registry.insist_on([file])
+
+
+def test_it_is_no_other_model_than_it_was(file):
+    registry = described(file, lambda *question: answer(file))
+    lie = Configured(name="mlp-64", values={}, changes={})
+    with pytest.raises(PluginError, match="which it is not"):
+        configure_stranger(registry, "one", {}, "it", lambda *question: lie)
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("source", "words"),
     [
-        *(pytest.param(name, marks=nightly) for name in ("..", "not_there.py", "nought\\0.py")),
-        "notes.txt",
+        ("1 / 0", "ZeroDivisionError"),
+        ("import os; os._exit(3)", "its process ended with exit code 3 as it was loaded"),
+        ("import os, sys; os.write(int(sys.argv[2]), b'x' * 99)", "no answer as it was loaded"),
     ],
 )
-def test_of_a_folder_it_may_name_the_plugins_only(tmp_path, name):
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-    (folder / "notes.txt").touch()
-    change = f"{{'files': (('x', '{folder}/{name}'),)}}"
-    (folder / "lying.py").write_text(LIES.replace("CHANGE", change))
-    question = Question(model="two-layers", overrides={}, folders=(folder,))
-    with pytest.raises(PluginError, match="nobody asked for"):
-        inquire(question, Sandbox(readable=(folder,)))
-
-
-def test_half_an_answer_is_waited_for_no_longer_than_a_whole_one(tmp_path):
-    file = tmp_path / "halting.py"
-    file.write_text(
-        "import os, sys, time\nos.write(int(sys.argv[2]), b'\\0\\0\\1\\0')\ntime.sleep(600)"
-    )
-    question = Question(model="halting", overrides={}, files=(file,))
-    with pytest.raises(PluginError, match="does not load within 2 s"):
-        inquire(question, Sandbox(readable=(file,)), timeout=2)
-
-
-def test_the_stand_in_builds_nothing(ask):
-    entry, _ = ask(ASKED_ABOUT)
-    stand_in = entry.cls(entry.cls.Config.model_validate({}))
-    with pytest.raises(PluginError, match="outside its sandbox"):
-        stand_in.build(None)
-
-
-@pytest.mark.parametrize(
-    ("source", "asked", "error", "words"),
-    [
-        ("1 / 0", {}, PluginError, "ZeroDivisionError"),
-        ("import os; os._exit(3)", {}, PluginError, "does not load in the sandbox"),
-        (ASKED_ABOUT, {"model": "tow-layers"}, UnknownNameError, "two-layers"),
-        pytest.param(ASKED_ABOUT, {"hidden": "many"}, UsageError, "hidden", marks=nightly),
-        (ASKED_ABOUT, {"model": "oracle"}, UsageError, "without --sandbox"),
-    ],
-)
-def test_what_is_wrong_is_said_by_whose_it_is_to_mend(ask, source, asked, error, words):
-    with pytest.raises(error, match=words):
-        ask(source, **asked)
+def test_one_that_does_not_load_is_named(file, source, words):
+    file.write_text(source)
+    registry = described(file, ask_apart)
+    with pytest.raises(PluginError, match=words):
+        registry.insist_on([file])

@@ -7,6 +7,7 @@ what its traceback ends with and the file? Does `bench plugins` name it? Does -p
 from __future__ import annotations
 
 import io
+import json
 import sys
 import textwrap
 from contextlib import redirect_stderr, redirect_stdout
@@ -18,6 +19,7 @@ import pytest
 
 from codonbench.cli.main import main
 from codonbench.contracts.run_record import RunRecord
+from codonbench.plugins.selection import settings_file
 
 MODEL = """
     import torch
@@ -56,7 +58,10 @@ def bench(*words):
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Install a distribution: a folder with its module, its metadata and its entry point."""
+    """Install a distribution that is trusted: its module, its metadata and its entry point."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    settings_file().parent.mkdir(parents=True)
+    trusted = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CODONBENCH_WORKERS", "0")  # quicker, and beside the point
@@ -73,6 +78,8 @@ def install(tmp_path, monkeypatch):
         file = site / f"{name}_code.py"
         file.write_text(textwrap.dedent(source))
         monkeypatch.syspath_prepend(site)
+        trusted.append(name)
+        settings_file().write_text(f"trust = {json.dumps(trusted)}")
         return file
 
     yield install
@@ -331,7 +338,9 @@ def dedented():
 # A folder of files
 
 
-def test_a_broken_file_of_a_folder_does_not_stop_its_neighbours(install, tmp_path):
+def test_a_broken_file_of_a_folder_does_not_stop_its_neighbours(install, tmp_path, monkeypatch):
+    """Nobody trusts them: each is asked about itself in a worker of its own."""
+    monkeypatch.delenv("CODONBENCH_WORKERS")
     folder = Path(tmp_path / "mine")
     folder.mkdir()
     (folder / "broken.py").write_text("import nothing_of_this_name\n")

@@ -173,7 +173,7 @@ def _examine(send: Send, argument: Any) -> None:
     discover(own_points())
     send((CLOCK, timeout))
     try:
-        note(switches=request.switches)
+        note(switches=request.switches, trusted=None)  # nothing is recorded here
         registry = load_plugins(request.files, request.folders)
         entry = registry.model(request.model)
         owner = f"model {request.model!r}"

@@ -39,7 +39,7 @@ def ls(
     """
     if kind not in ("models", "tasks", "metrics", "rows"):
         raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks, metrics or rows")
-    registry = load_plugins(plugin, plugins_dir)
+    registry = load_plugins(plugin, plugins_dir, installed=kind == "models")
     if kind == "rows":
         from codonbench.cli.board import print_table_of  # takes a second: SciPy
         from codonbench.ranking.board import official_tables
@@ -89,7 +89,7 @@ def plugins(
     A plugin belongs to a distribution and bears a version of its own. --debug adds the
     traceback of each failure.
     """
-    registry = survey_plugins(plugin, plugins_dir)
+    registry = survey_plugins(plugin, plugins_dir, installed=True)
     rows = _rows(registry)
     if as_json:
         typer.echo(json.dumps(_document(registry, rows), indent=1))
@@ -135,6 +135,10 @@ def _document(registry: Registry, rows: Sequence[_Row]) -> _Row:
         "failures": failures,
         "clashes": [str(clash) for clash in registry.clashes],
         "switched_off": registry.switched_off,
+        "not_trusted": [
+            {"name": each.name, "kind": each.kind, "distribution": each.candidate.distribution}
+            for each in registry.refused
+        ],
     }
 
 
@@ -173,6 +177,8 @@ def _print_missing(registry: Registry) -> None:
     console = output()
     for off in registry.switched_off:
         say(f"switched off: {off}", console=console)
+    for refused in registry.refused:
+        say(f"not loaded: {refused.why}", console=console)
     for clash in registry.clashes:
         say(f"name given twice: {clash}", style="red", console=console)
     for failure in registry.failures:

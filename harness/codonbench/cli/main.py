@@ -5,7 +5,7 @@
 
 The name is the command's, the object a function as `typer.Typer.command` takes it, or a Typer
 application. It is imported when its command is called, and for ``bench --help``: so its module
-imports what is heavy within the function.
+imports what is heavy within the function. A stranger's is imported only where ``--trust`` says so.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typer.main import get_command
 from codonbench import __version__
 from codonbench.cli import DONE, INTERRUPTED, MEANINGS, UNUSABLE
 from codonbench.cli.options import note
-from codonbench.errors import BenchError, PluginError
+from codonbench.errors import BenchError, PluginError, UsageError
 from codonbench.plugins.selection import Candidate, in_order, selection_from_environment
 
 GROUP = "codonbench.commands"
@@ -81,7 +81,8 @@ class BenchGroup(TyperGroup):
         if cmd_name in SUMMARIES:
             return TyperCommand(cmd_name, help=SUMMARIES[cmd_name])
         point = commands(ctx.params.get("switches")).get(cmd_name)
-        return None if point is None else load_command(point)
+        trusted = tuple(ctx.params.get("trusted") or ())
+        return None if point is None else load_command(point, trusted)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is to be invoked."""
@@ -159,15 +160,24 @@ def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:
         )
         for name in SUMMARIES
     }
-    wanted = selection_from_environment([s.removeprefix("no:") for s in switches or ()])
+    wanted = selection_from_environment([s.removeprefix("no:") for s in switches or ()], ())
     for point, candidate in in_order(entry_points(group=GROUP)):
         if not wanted.why_not(candidate):
             found.setdefault(point.name, point)
     return found
 
 
-def load_command(point: EntryPoint) -> Any:
-    """Return a command; a plugin's that does not load, as one that says so."""
+def load_command(point: EntryPoint, trusted: Sequence[str] = ()) -> Any:
+    """Return a command; a plugin's that does not load, as one that says so.
+
+    Args:
+        point: Where it is.
+        trusted: Whose may be imported beside our own and those that the settings name.
+    """
+    candidate = Candidate.of(point)
+    wanted = selection_from_environment((), trusted)
+    if point.name not in SUMMARIES and not wanted.trusts(candidate):
+        return _refusing(point.name, candidate)
     try:
         loaded = point.load()
         app = loaded if isinstance(loaded, typer.Typer) else _app_of(point.name, loaded)
@@ -189,6 +199,18 @@ def load_command(point: EntryPoint) -> Any:
     return get_command(_app_of(point.name, fail))
 
 
+def _refusing(name: str, candidate: Candidate) -> Any:
+    """Return a command that says why it is not loaded."""
+
+    def refuse() -> None:
+        from codonbench.plugins.registry import Refused  # `bench --help` need not
+
+        raise UsageError(Refused("command", name, candidate).why)
+
+    refuse.__doc__ = f"Of {candidate.distribution}; needs --trust {candidate.distribution}."
+    return get_command(_app_of(name, refuse))
+
+
 def _app_of(name: str, function: Any) -> typer.Typer:
     settings: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
     if name == "run":  # a task has options, too
@@ -206,7 +228,9 @@ CODONBENCH_PLUGINS says which plugins to load beside the built-in ones:
   unset     all that are installed
   empty     none; the built-in ones stay, or there were no task to run
   a,b       those of the distributions or entry points a and b
-Files given with --plugin and --plugins-dir are loaded whatever it says."""
+Files given with --plugin and --plugins-dir are loaded whatever it says.
+Models of others are loaded in processes of their own; their tasks, metrics and commands
+only where --trust NAME, or the settings, allow it: see docs/security.md."""
 
 app = typer.Typer(
     name="bench",
@@ -237,19 +261,29 @@ def options(
             help="Do not load the entry point, module or distribution NAME; may be repeated.",
         ),
     ] = None,
+    trusted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--trust",
+            metavar="NAME",
+            is_eager=True,
+            help="Load plugins of a distribution or file of others in this process; may be "
+            "repeated.",
+        ),
+    ] = None,
     version: Annotated[
         bool,
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print and exit."),
     ] = False,
 ) -> None:
-    """Options of every command; --debug and -p may stand anywhere on the line."""
-    note(debug=debug, switches=switches or ())
+    """Options of every command; --debug, -p and --trust may stand anywhere on the line."""
+    note(debug=debug, switches=switches or (), trusted=tuple(trusted or ()))
 
 
 def _hoisted(arguments: Sequence[str]) -> list[str]:
-    """Return a line with ``--debug`` and ``-p no:NAME`` first, wherever they stood.
+    """Return a line with ``--debug``, ``-p`` and ``--trust`` first, wherever they stood.
 
-    Both are thought of last, at the end of a line that has failed.
+    They are thought of last, at the end of a line that has failed.
     """
     first: list[str] = []
     rest: list[str] = []
@@ -257,9 +291,9 @@ def _hoisted(arguments: Sequence[str]) -> list[str]:
     for word in words:
         if word == "--":
             rest += [word, *words]
-        elif word == "-p":
+        elif word in ("-p", "--trust"):
             first += [word, next(words, "")]
-        elif word == "--debug" or word.startswith("-pno:"):
+        elif word == "--debug" or word.startswith(("-pno:", "--trust=")):
             first.append(word)
         else:
             rest.append(word)

@@ -28,8 +28,8 @@ _ENDING = ".template"
 
 _TRY = {
     "model": "bench run --model {name} --seeds 0-2",
-    "metric": "bench ls metrics",
-    "task": "bench run --task {name} --model {model} --seeds 0-2",
+    "metric": "bench ls metrics --trust {distribution}",
+    "task": "bench run --task {name} --model {model} --seeds 0-2 --trust {distribution}",
 }
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
+    from codonbench.execution.describe import Ask
     from codonbench.plugins.registry import Registry
 
 RESULTS = Path("runs")
@@ -51,6 +52,7 @@ DataOption = Annotated[
 
 _debug: ContextVar[bool] = ContextVar("debug", default=False)
 _off: ContextVar[tuple[str, ...]] = ContextVar("off", default=())
+_trusted: ContextVar[tuple[str, ...] | None] = ContextVar("trusted", default=())
 _LONG = 10.0  # seconds after which a plugin that still loads is named
 
 
@@ -63,8 +65,18 @@ def board_folder(results: Path) -> Path:
     return results.parent if results.name == "results" else results / "board"
 
 
-def note(*, debug: bool = False, switches: Sequence[str] = ()) -> None:
+def note(
+    *,
+    debug: bool = False,
+    switches: Sequence[str] = (),
+    trusted: tuple[str, ...] | None = (),
+) -> None:
     """Note the options that stand before a command, for `debug` and `selection`.
+
+    Args:
+        debug: Whether tracebacks are asked for.
+        switches: What switches plugins off: ``no:NAME``.
+        trusted: Whose plugins this process may import; None for everybody's.
 
     Raises:
         UsageError: A switch is not ``no:NAME``.
@@ -74,6 +86,7 @@ def note(*, debug: bool = False, switches: Sequence[str] = ()) -> None:
             raise UsageError(f"-p {switch!r}: expected no:NAME, which switches a plugin off")
     _debug.set(debug)
     _off.set(tuple(switch.removeprefix("no:") for switch in switches))
+    _trusted.set(trusted)
 
 
 def debug() -> bool:
@@ -82,29 +95,31 @@ def debug() -> bool:
 
 
 def selection() -> Selection:
-    """Return which plugins this line and its environment select."""
-    return selection_from_environment(_off.get())
+    """Return which plugins this line and its environment select, and whom they trust."""
+    return selection_from_environment(_off.get(), _trusted.get())
 
 
 def load_plugins(
     files: Sequence[Path] | None = None,
     folders: Sequence[Path] | None = None,
+    asking: Callable[[Registry], Ask] | None = None,
     *,
-    own_only: bool = False,
+    installed: bool = False,
 ) -> Registry:
     """Return the registry; name on standard error each plugin that is missing from it.
 
     Args:
         files: Python files that register more.
         folders: Folders of such files.
-        own_only: Load nothing but codonbench's own plugins.
+        asking: As for `survey_plugins`, like the last.
+        installed: Likewise.
 
     Raises:
-        UsageError: A file or folder is not there.
+        UsageError: A file or folder is not there, or nothing of a file may be loaded here.
         NameClashError: Two plugins register one name.
         PluginError: One of `files` does not load.
     """
-    registry = survey_plugins(files, folders, own_only=own_only)
+    registry = survey_plugins(files, folders, asking, installed=installed)
     registry.insist_on(files or ())
     for failure in registry.failures:
         say(
@@ -117,20 +132,32 @@ def load_plugins(
 def survey_plugins(
     files: Sequence[Path] | None = None,
     folders: Sequence[Path] | None = None,
+    asking: Callable[[Registry], Ask] | None = None,
     *,
-    own_only: bool = False,
+    installed: bool = False,
 ) -> Registry:
     """Return the registry with all that is wrong noted in it, and nothing else raised.
+
+    Args:
+        files: Python files that register more.
+        folders: Folders of such files.
+        asking: Of what is loaded so far, returns what asks strangers what they register; by
+            default a process for each is started and ended.
+        installed: Whether to ask strangers' distributions, too.
 
     Raises:
         UsageError: A file or folder is not there.
     """
-    from codonbench.plugins.discovery import discover, own_points  # `bench --help` need not
+    from codonbench.plugins.discovery import discover  # `bench --help` need not
 
-    points = own_points() if own_only else None
     # What a plugin prints on loading is no result.
     with redirect_stdout(sys.stderr), _slow_ones_named() as begun:
-        registry = discover(points, selection(), files or (), folders or (), begun)
+        registry = discover(None, selection(), files or (), folders or (), begun)
+        strangers = [each for each in registry.strangers if installed or each.is_one_file]
+        if strangers:
+            from codonbench.execution.describe import ask_apart, describe
+
+            describe(registry, strangers, asking(registry) if asking else ask_apart)
     for remark in registry.remarks:
         say(remark, style="yellow")
     return registry

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import secrets
 from collections.abc import Sequence
@@ -21,7 +20,6 @@ from codonbench.cli.options import (
     PluginsDirOption,
     ResultsOption,
     load_plugins,
-    selection,
 )
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import MAX_SEED, RunOptions, RunRequest, content_hash
@@ -151,7 +149,7 @@ def _made_on(records: list[RunRecord], file: str, registry: Registry) -> list[Ru
 def _executor(
     files: list[Path] | None, folders: list[Path] | None, sandbox: bool, results: Path
 ) -> Executor:
-    """Return what trains: this process, or one in a sandbox, which sees nothing of `results`."""
+    """Return what trains: this process, a worker where the model is a stranger's, or a sandbox."""
     options = RunOptions(
         workers=1 if sandbox else 0,
         sandbox=sandbox,
@@ -159,7 +157,7 @@ def _executor(
         plugins_dir=tuple(folders or ()),
         results=results,
     )
-    return Executor(options, None, load_plugins, selection())
+    return Executor(options, None, load_plugins)
 
 
 def _is_named(record: RunRecord, registry: Registry) -> bool:
@@ -194,14 +192,11 @@ def _compare(
     for i, record in enumerate(records):
         seconds = record.timings.total
         typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
-        overrides = {
-            field: value if isinstance(value, str) else json.dumps(value)
-            for field, value in record.overrides.items()
-        }
         with naming_its_file(record):
-            executor.get_ready(
-                RunRequest(model=record.model, task=record.task, overrides=overrides)
+            request = RunRequest(
+                model=record.model, task=record.task, overrides=record.run_spec.config
             )
+            executor.get_ready(request, f"record {record.name}, as its model is now")
         train = executor.train_as(record)
         repetition = repeat(record, executor.registry, cache_folder(), data, train)
         row = [peer for peer in peers if same_row(peer, record)]

@@ -20,7 +20,6 @@ from codonbench.cli.options import (
     debug,
     extra_options,
     load_plugins,
-    selection,
     with_options_of,
 )
 from codonbench.contracts.run_spec import (
@@ -96,7 +95,7 @@ def run(
     from codonbench.api import Executor
 
     ctx.with_resource(terminal_kept())  # before workers inherit it
-    executor = Executor(options, request, load_plugins, selection(), say)
+    executor = Executor(options, request, load_plugins, say)
     ctx.call_on_close(executor.close)
     from codonbench.cli.progress import RunDisplay
     from codonbench.records.store import Store
@@ -166,6 +165,6 @@ def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
 
 
 def _options(values: dict[str, Any]) -> RunOptions:
-    asked = {name: values[name] for name in RunOptions.model_fields}
+    asked = {name: values[name] for name in RunOptions.model_fields.keys() & values.keys()}
     lists = {name: tuple(asked[name] or ()) for name in ("plugin", "plugins_dir")}
     return configure(RunOptions, asked | lists, {}, "run")

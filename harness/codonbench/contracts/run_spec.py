@@ -197,6 +197,8 @@ class RunOptions(Frozen):
         default=(),
         description="A folder of such files, each *.py not beginning with _; may be repeated.",
     )
+    trust: tuple[str, ...] = ()
+    """Distributions and files of others that this process may import; an option of `bench`."""
     results: Path = Field(default=Path("runs"), description="Folder of records.")
 
     @model_validator(mode="after")

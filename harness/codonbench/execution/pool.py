@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from codonbench.contracts.run_record import TorchFacts
-from codonbench.errors import OutOfTurnError, UsageError, WorkerError
+from codonbench.errors import OutOfTurnError, PluginError, UsageError, WorkerError
 from codonbench.execution.process import Frame, Inbox, Process, importable, launch, send
 from codonbench.execution.run import TOGETHER, Job, completed, referees_of, requests_of
 from codonbench.execution.worker import (
@@ -44,6 +44,8 @@ from codonbench.execution.worker import (
     pack,
     unpack,
 )
+from codonbench.plugins.discovery import file_modules
+from codonbench.plugins.entries import ModelEntry
 from codonbench.protocols.referee import Referee, RefereeGroup, Watch
 from codonbench.records.files import printable_lines, visible
 from codonbench.records.unfinished import Checkpoints, OwnFolder
@@ -96,7 +98,8 @@ class WorkerProcess:
     Attributes:
         process: The process itself.
         facts: What PyTorch says there; None until it has greeted.
-        owner: Whose plugin it has loaded; None while it has loaded none.
+        owner: Whose plugin it has loaded, see `codonbench.plugins.entries.ModelEntry.owner`; None
+            while it has loaded none.
         states: The folder of states.
     """
 
@@ -145,8 +148,8 @@ class WorkerProcess:
         """
         yield from map(self._noted, self._inbox.frames())
 
-    def wait(self, seconds: float) -> Message:
-        """Return what it says next.
+    def wait(self, seconds: float | None) -> Message:
+        """Return what it says next, waited for so many seconds, or as long as it takes.
 
         Raises:
             TimeoutError: It said nothing whole in time.
@@ -167,6 +170,33 @@ class WorkerProcess:
             self.process.join(1.0)
             raise WorkerError(f"a worker process {self.how_it_ended()} before it came up")
         return self.facts
+
+    def ask(
+        self, question: Spoken, up: Callable[[], None], seconds: float | None = None
+    ) -> Message:
+        """Return its answer to a question about a plugin, which it loads for that.
+
+        Args:
+            question: What is asked.
+            up: Called once it has come up.
+            seconds: How long it may take, once it has come up; None for as long as it takes.
+
+        Raises:
+            PluginError: It does not answer.
+            WorkerError: It does not come up.
+        """
+        self.greeting()
+        up()
+        try:
+            self.answer(question)
+            return self.wait(seconds)
+        except TimeoutError:
+            raise PluginError(f"does not load within {seconds:g} s") from None
+        except (EOFError, OSError):
+            self.process.join(_PATIENCE)
+            raise PluginError(f"its process {self.how_it_ended()} as it was loaded") from None
+        except (OutOfTurnError, ValueError):
+            raise PluginError("sent what is no answer as it was loaded") from None
 
     def _noted(self, frame: Frame) -> Message:
         message = unpack(frame)
@@ -201,7 +231,6 @@ class RunGroup:
         job: What the worker is to do.
         watch: Called as each run begins.
         checkpoints: Where their progress is kept and looked for; None for nowhere.
-        files: Name and path of each plugin module that is no installed one.
         worker: Who trains.
         states_inside: The worker's folder of states, as it knows it; None where it is no other.
 
@@ -217,14 +246,12 @@ class RunGroup:
         job: Job,
         watch: Watch,
         checkpoints: Checkpoints | None,
-        files: Sequence[File],
         worker: WorkerProcess,
         states_inside: Path | None = None,
     ) -> None:
         self.worker = worker
         self._job = job
         self._checkpoints = checkpoints
-        self._files = files
         self._watch = watch
         self._states_inside = states_inside
         self._group: RefereeGroup | None = None
@@ -238,7 +265,7 @@ class RunGroup:
         self._asked_for_pairs = self.served = self.gone = False
         self.in_order = True
         self._idle_since = time.monotonic()
-        worker.owner = job.entry.origin.distribution
+        worker.owner = job.entry.owner
         if worker.facts is not None:
             try:
                 self._order(worker.facts)
@@ -281,7 +308,7 @@ class RunGroup:
         self._group = referees_of(job, self._watch, kept, facts)
         order = Order(
             path=tuple(importable()),
-            files=tuple(self._files),
+            files=_files_of(job.entry),
             origin=job.entry.origin,
             model=job.entry.name,
             config=job.config.model_dump_json(),
@@ -474,7 +501,6 @@ class WorkerPool:
 
     Args:
         size: How many work at once; one for each core that the runs' threads leave.
-        files: Name and path of each plugin module that is no installed one.
         timeout: Seconds that a run may take; None for as long as it likes.
         states: A folder in which workers keep states of runs on their way to the checkpoints,
             best on the same file system; None for no checkpoints.
@@ -490,7 +516,6 @@ class WorkerPool:
     def __init__(
         self,
         size: int,
-        files: Sequence[File] = (),
         timeout: float | None = None,
         states: Path | None = None,
         *,
@@ -500,7 +525,6 @@ class WorkerPool:
         python_of: Callable[[str], Path | None] = lambda owner: None,
     ) -> None:
         self.size = size
-        self.files = tuple(files)
         self._timeout = timeout
         self._states = states
         self._states_inside = None if sandbox is None else sandbox.states_inside
@@ -535,6 +559,26 @@ class WorkerPool:
         self.start(1)
         return self._idle[0].greeting()
 
+    def ask(
+        self, owner: str, question: Spoken, up: Callable[[], None], seconds: float | None = None
+    ) -> Message:
+        """Return the answer to a question about an owner's plugins; a worker of theirs gives it.
+
+        That one is kept for their runs, unless it has no answer.
+
+        Raises:
+            PluginError, WorkerError: As `WorkerProcess.ask` does.
+        """
+        worker = self._worker_for(owner)
+        worker.owner = owner
+        try:
+            said = worker.ask(question, up, seconds)
+        except BaseException:
+            worker.end()
+            raise
+        self._idle.append(worker)
+        return said
+
     def train(
         self, job: Job, watch: Watch, checkpoints: Checkpoints | None = None
     ) -> Iterator[tuple[Referee, TrainResult]]:
@@ -567,9 +611,9 @@ class WorkerPool:
             while busy or (waiting and not self.interrupted):
                 while waiting and len(busy) < self.size and not self.interrupted:
                     part = waiting.popleft()
-                    worker = self._worker_for(part.entry.origin.distribution)
+                    worker = self._worker_for(part.entry.owner)
                     inside = self._states_inside
-                    busy.append(RunGroup(part, watch, checkpoints, self.files, worker, inside))
+                    busy.append(RunGroup(part, watch, checkpoints, worker, inside))
                 if self.interrupted:
                     for group in busy:
                         group.ask_to_stop()
@@ -597,9 +641,12 @@ class WorkerPool:
                 group.worker.end()
 
     def _worker_for(self, owner: str) -> WorkerProcess:
-        """Return a worker that is idle or coming up and has loaded nobody else's plugin."""
+        """Return a worker that is idle or coming up and has loaded nobody else's plugin.
+
+        One that has loaded the owner's goes first.
+        """
         python = self._python_of(owner)
-        for worker in list(self._idle):
+        for worker in sorted(self._idle, key=lambda worker: worker.owner != owner):
             if worker.process.exitcode is not None:
                 self._idle.remove(worker)
                 worker.end()
@@ -631,6 +678,15 @@ class WorkerPool:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def _files_of(entry: ModelEntry) -> tuple[File, ...]:
+    """Return name and path of the module of a model's, where that is a file and not installed."""
+    if entry.stranger is None:
+        return tuple(file for file in file_modules() if file[0] == entry.origin.module)
+    if not entry.stranger.is_one_file:
+        return ()
+    return ((entry.origin.module, Path(entry.stranger.file)),)
 
 
 def _end_all(workers: list[WorkerProcess]) -> None:

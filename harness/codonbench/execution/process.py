@@ -116,7 +116,10 @@ def launch(
         UsageError: No sandbox can be had here, or it could not read what it is to be shown.
     """
     if os.name == "nt":
-        raise WorkerError("worker processes need pipes that Windows lacks; use --workers 0")
+        raise WorkerError(
+            "worker processes need pipes that Windows lacks; use --workers 0, and for plugins of "
+            "others --trust NAME"
+        )
     (hears, ours), (mine, speaks), (life, held) = (os.pipe() for _ in range(3))
     theirs = (hears, speaks, life)
     command = [python, "-P", "-m", module, *map(str, theirs), *arguments]

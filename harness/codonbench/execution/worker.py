@@ -17,7 +17,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
@@ -25,24 +24,20 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
-from pydantic_core import to_json
+from pydantic_core import to_json, to_jsonable_python
 
 from codonbench.contracts import Estimator, Frozen, Model, ModelInfo, Name, Reference
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
+from codonbench.contracts.model import GradientConfig
 from codonbench.contracts.run_record import About, Engine, Origin, Status, TorchFacts
-from codonbench.contracts.run_spec import configure
-from codonbench.errors import BenchError, UnknownNameError, UsageError
+from codonbench.errors import UsageError
 from codonbench.execution.process import Frame, Inbox, framed, send, take_hold
 from codonbench.plugins.beside import READERS
-from codonbench.plugins.discovery import (
-    discover,
-    file_modules,
-    import_file,
-    load_registry,
-    own_points,
-)
+from codonbench.plugins.discovery import import_file, load_only
+from codonbench.plugins.entries import ModelEntry, sources_of
+from codonbench.plugins.failures import Failure
 from codonbench.plugins.registry import Registry
-from codonbench.plugins.selection import Selection
+from codonbench.plugins.selection import Candidate, Selection
 from codonbench.protocols.referee import Instructions, Shown
 from codonbench.records.files import storable
 from codonbench.training.request import MOST_DETAILS, TrainRequest, TrainResult
@@ -52,6 +47,9 @@ File = tuple[str, Path]
 
 Run = Annotated[int, Field(ge=0)]
 """Which of an order's requests."""
+
+
+Words = Annotated[str, Field(max_length=MOST_WORDS)]
 
 
 class _Said(Frozen):
@@ -99,22 +97,35 @@ class Taken(Frozen):
 
 
 class Question(Frozen):
-    """Say what there is to know of a plugin.
+    """Say what some plugins of one owner register.
 
     Attributes:
-        model: Its name, or a preset's.
-        overrides: Of its configuration, as typed.
-        files, folders: Where plugins are that are not installed.
-        only, off: Which plugins are wanted; see `plugins.selection.Selection`.
+        path: Folders to import from, after all others.
+        candidates: The plugins.
+        off: Which modules of theirs are not wanted.
     """
 
     kind: Literal["question"] = "question"
+    path: tuple[str, ...]
+    candidates: tuple[Candidate, ...] = Field(min_length=1)
+    off: tuple[str, ...] = ()
+
+
+class Configure(Frozen):
+    """Say what a model stands for, with fields set.
+
+    Attributes:
+        question: Which plugins it is among.
+        model: Its name, or a preset's.
+        overrides: Of its configuration, as typed.
+        owner: Whose configuration it is, for messages.
+    """
+
+    kind: Literal["configure"] = "configure"
+    question: Question
     model: str
     overrides: dict[str, str]
-    files: tuple[Path, ...] = ()
-    folders: tuple[Path, ...] = ()
-    only: tuple[str, ...] | None = None
-    off: tuple[str, ...] = ()
+    owner: str
 
 
 # What the worker says
@@ -180,43 +191,74 @@ class Unusable(Frozen):
     error: str = Field(max_length=MOST_WORDS)
 
 
-class Loading(Frozen):
-    """A plugin that is asked about is about to be loaded."""
+class Described(Frozen):
+    """A model that a plugin registers.
 
-    kind: Literal["loading"] = "loading"
+    Attributes:
+        info: Who it is.
+        presets: Its named configurations, as JSON.
+        trained: Whether it is trained batch by batch, by gradient or not; fitted in one go; or
+            computed from what is right, which no worker is told.
+        module: The module that registers it.
+        sources: The files that it is made of; see `codonbench.plugins.entries.sources_of`.
+    """
+
+    info: ModelInfo
+    presets: dict[Name, dict[str, JsonValue]]
+    trained: Literal["by gradient", "in batches", "at once", "not"]
+    module: str = Field(max_length=MOST_WORDS)
+    sources: tuple[str, ...] = Field(min_length=1, max_length=1000)
 
 
 class Answer(Frozen):
-    """What a plugin says of itself.
+    """What some plugins register.
 
     Attributes:
-        name: What it is registered under.
-        info, origin: Who it is, and where it comes from.
-        estimator: Whether it is fitted in one go, not trained batch by batch.
-        named, values: Its configuration without the overrides, and with them.
-        files: Name and path of each module that is no installed one.
-        error: What is wrong with it, or with what was asked; the rest is empty then.
-        asker: Whether that is for who asked to mend.
-        unknown: Whether there is no such model.
+        models: Their models.
+        others: Kind and name of all else.
+        failures: What did not load.
+        remarks: What else is worth a word.
     """
 
     kind: Literal["answer"] = "answer"
-    name: Name | None = None
-    info: ModelInfo | None = None
-    estimator: bool = False
-    origin: Origin | None = None
-    named: dict[str, JsonValue] = Field(default_factory=dict)
+    models: tuple[Described, ...]
+    others: tuple[tuple[Words, Words], ...]
+    failures: tuple[Failed, ...]
+    remarks: tuple[Words, ...]
+
+
+class Failed(Frozen):
+    """What `codonbench.plugins.failures.Failure` holds, within limits."""
+
+    module: Words
+    file: Words
+    error: Words
+    details: str = Field(max_length=MOST_DETAILS)
+    line: int | None
+    hint: Words
+
+
+class Configured(Frozen):
+    """What a model stands for.
+
+    Attributes:
+        name: The one of its names from which the values depart least.
+        values: The configuration that was asked for.
+        changes: Where it departs from that of the name.
+        error: What is wrong with what was asked; the rest is empty then.
+    """
+
+    kind: Literal["configured"] = "configured"
+    name: str = ""
     values: dict[str, JsonValue] = Field(default_factory=dict)
-    files: tuple[File, ...] = ()
+    changes: dict[str, JsonValue] = Field(default_factory=dict)
     error: str = ""
-    asker: bool = False
-    unknown: bool = False
 
 
-Spoken = Order | Told | Taken | Question
+Spoken = Order | Told | Taken | Question | Configure
 """What a worker hears."""
 
-Message = Hello | Began | Ask | Kept | Ended | Served | Unusable | Loading | Answer
+Message = Hello | Began | Ask | Kept | Ended | Served | Unusable | Answer | Configured
 """What a parent hears."""
 
 _SPOKEN: TypeAdapter[Spoken] = TypeAdapter(Annotated[Spoken, Field(discriminator="kind")])
@@ -332,12 +374,15 @@ def serve(hears: int, speaks: int, *, gpu: bool = False) -> None:
     pin_arithmetic(1)
     parent = Parent(hears, speaks)
     parent.send(Hello(facts=torch_facts(gpu)))
+    registries: dict[Question, Registry] = {}
     while True:
         told = parent.hear()
         if isinstance(told, Order):
             _train(parent, told)
         elif isinstance(told, Question):
-            _answer(parent, told)
+            parent.send(_answer(_loaded(told, registries), told))
+        elif isinstance(told, Configure):
+            parent.send(_configured(_loaded(told.question, registries), told))
 
 
 class Parent:
@@ -443,7 +488,7 @@ def _model(order: Order) -> type[Model] | type[Estimator]:
     A class may well be made in its module's hook. So the module is registered as the parent did,
     and the name looked up.
     """
-    sys.path += [path for path in order.path if path not in sys.path]
+    _extend_path(order.path)
     for name, path in order.files:
         if name not in sys.modules:
             import_file(name, path)
@@ -454,6 +499,10 @@ def _model(order: Order) -> type[Model] | type[Estimator]:
     return model
 
 
+def _extend_path(path: Sequence[str]) -> None:
+    sys.path += [each for each in path if each not in sys.path]
+
+
 OF_RESULT = tuple(name for name in Ended.model_fields if name not in ("kind", "run"))
 """The fields that `Ended` and `TrainResult` have in common."""
 
@@ -462,41 +511,70 @@ def _ended(run: int, result: TrainResult) -> Ended:
     return Ended(run=run, **{name: getattr(result, name) for name in OF_RESULT})
 
 
-def _answer(parent: Parent, question: Question) -> None:
-    """Tell of a plugin, whatever it does on being loaded."""
-    discover(own_points())
-    parent.send(Loading())
+def _loaded(question: Question, registries: dict[Question, Registry]) -> Registry:
+    """Return the plugins that are asked about, loaded once, whatever they do on being loaded."""
+    if question not in registries:
+        _extend_path(question.path)
+        with redirect_stdout(sys.stderr):
+            selection = Selection(off=question.off)
+            registries[question] = load_only(question.candidates, selection)
+    return registries[question]
+
+
+def _answer(registry: Registry, question: Question) -> Answer:
+    return Answer(
+        models=tuple(map(_described, _roots(registry))),
+        others=tuple(_others(registry, question)),
+        failures=tuple(map(_failed, registry.failures)),
+        remarks=tuple(storable(str(clash)) for clash in registry.clashes),
+    )
+
+
+def _roots(registry: Registry) -> list[ModelEntry]:
+    return [entry for name, entry in registry.models.items() if name == entry.cls.info.name]
+
+
+def _described(entry: ModelEntry) -> Described:
+    cls = entry.cls
+    trained: Any = "not" if issubclass(cls, Reference) else "at once"
+    if issubclass(cls, Model):
+        trained = "by gradient" if issubclass(cls.Config, GradientConfig) else "in batches"
+    presets = {name: to_jsonable_python(dict(values)) for name, values in cls.presets.items()}
+    return Described(
+        info=cls.info,
+        presets=presets,
+        trained=trained,
+        module=entry.origin.module,
+        sources=sources_of(cls),
+    )
+
+
+def _others(registry: Registry, question: Question) -> Iterator[tuple[str, str]]:
+    """Yield kind and name of what is no model, but for what the core registers itself."""
+    modules = tuple(candidate.module for candidate in question.candidates)
+    for kind in ("task", "metric", "protocol"):
+        for name, entry in getattr(registry, f"{kind}s").items():
+            if entry.origin.module.startswith(modules):
+                yield kind, name
+    for plugin in registry.manager.get_plugins():
+        for caller in registry.manager.get_hookcallers(plugin) or ():
+            if not caller.name.startswith("register_"):
+                yield "hook", caller.name
+
+
+def _failed(failure: Failure) -> Failed:
+    told = {name: getattr(failure, name) for name in Failed.model_fields}
+    cut = {n: storable(v)[:MOST_WORDS] for n, v in told.items() if isinstance(v, str)}
+    return Failed(**told | cut | {"details": storable(failure.details)[-MOST_DETAILS:]})
+
+
+def _configured(registry: Registry, asked: Configure) -> Configured:
     with redirect_stdout(sys.stderr):
         try:
-            said = _description(question)
+            entry, config, changes = registry.configured(asked.model, asked.overrides, asked.owner)
         except UsageError as error:
-            unknown = isinstance(error, UnknownNameError)
-            said = Answer(error=str(error), asker=True, unknown=unknown)
-        except (Exception, SystemExit) as error:
-            ours = isinstance(error, BenchError)
-            said = Answer(error=str(error) if ours else f"{type(error).__name__}: {error}")
-    parent.send(said)
-
-
-def _description(question: Question) -> Answer:
-    selection = Selection(question.only, question.off)
-    registry = load_registry(None, selection, question.files, question.folders)
-    entry = registry.model(question.model)
-    if issubclass(entry.cls, Reference):
-        raise UsageError(
-            f"model {entry.name!r} is computed, not trained; such a row runs without --sandbox"
-        )
-    owner = f"model {question.model!r}"
-    ask = partial(configure, entry.cls.Config, dict(entry.preset), owner=owner)
-    return Answer(
-        name=entry.name,
-        info=entry.cls.info,
-        estimator=issubclass(entry.cls, Estimator),
-        origin=entry.origin,
-        named=ask(overrides={}).model_dump(mode="json"),
-        values=ask(overrides=question.overrides).model_dump(mode="json"),
-        files=tuple((name, path.resolve()) for name, path in file_modules()),
-    )
+            return Configured(error=storable(str(error)))
+    return Configured(name=entry.name, values=config.model_dump(mode="json"), changes=changes)
 
 
 if __name__ == "__main__":

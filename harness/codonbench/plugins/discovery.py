@@ -73,6 +73,8 @@ def discover(
 ) -> Registry:
     """Return the registry of all that was found, failures and clashes noted in it, not raised.
 
+    Plugins that the selection does not trust are noted in it as strangers, and not imported.
+
     Args:
         points: Entry points to load; those of the group ``codonbench`` by default.
         selection: Which of them are wanted; what ``CODONBENCH_PLUGINS`` says by default.
@@ -84,16 +86,20 @@ def discover(
         UsageError: One of `files` is no file, or one of `folders` no folder.
     """
     insist_on_what_is_there(files, folders)
-    registry = Registry(begun)
+    wanted = selection_from_environment() if selection is None else selection
+    registry = Registry(begun, wanted)
     for name in _OWN:
         registry.add(importlib.import_module(name), BUILT_IN, __version__)
-    wanted = selection_from_environment() if selection is None else selection
     chosen = entry_points(group=GROUP) if points is None else points
     seen = []
     for point, candidate in in_order(chosen):
         seen.append(candidate)
-        if not _is_off(candidate, wanted, registry):
+        if _is_off(candidate, wanted, registry):
+            continue
+        if wanted.trusts(candidate):
             seen += _load_point(registry, point, candidate, wanted)
+        elif candidate not in registry.strangers:
+            registry.strangers.append(candidate)
     for folder in folders:
         if not any(_files_in([folder])):
             registry.remarks.append(f"--plugins-dir {folder} holds no file like mymodel.py")
@@ -101,8 +107,12 @@ def discover(
     typed = Selection(off=wanted.off)
     for candidate in map(Candidate.of_file, (*files, *_files_in(folders))):
         seen.append(candidate)
-        if not _is_off(candidate, typed, registry):
+        if _is_off(candidate, typed, registry):
+            continue
+        if wanted.trusts(candidate):
             _load_file(registry, candidate)
+        elif candidate not in registry.strangers:
+            registry.strangers.append(candidate)
     for slip in wanted.names_nothing(seen):
         registry.remarks.append(f"{slip} fits no plugin; 'bench plugins' shows what there is")
     return registry
@@ -113,11 +123,12 @@ def own_points() -> list[EntryPoint]:
     return [point for point in entry_points(group=GROUP) if Candidate.of(point).built_in]
 
 
-def owners(files: Sequence[Path], folders: Sequence[Path]) -> Iterator[Candidate]:
-    """Yield each stranger's plugin, and import none of them."""
-    installed = map(Candidate.of, entry_points(group=GROUP))
-    yield from (candidate for candidate in installed if not candidate.built_in)
-    yield from map(Candidate.of_file, (*files, *_files_in(folders)))
+def load_only(candidates: Iterable[Candidate], selection: Selection) -> Registry:
+    """Return the registry of some plugins and no others; nothing is raised, as in `discover`."""
+    wanted = set(candidates)
+    points = [p for p in entry_points(group=GROUP) if Candidate.of(p) in wanted]
+    files = [Path(candidate.file) for candidate in wanted if candidate.is_one_file]
+    return discover(points, selection, files)
 
 
 def insist_on_what_is_there(files: Iterable[Path], folders: Iterable[Path]) -> None:

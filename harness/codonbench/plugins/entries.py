@@ -7,7 +7,7 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -59,10 +59,23 @@ class Entry:
 
 @dataclass(frozen=True)
 class ModelEntry(Entry):
-    """A model, or one of its presets, which stands for the values `preset`."""
+    """A model, or one of its presets, which stands for the values `preset`.
+
+    Of a model that this process does not import, `cls` is a stand-in, `stranger` whose it is, and
+    `told` the configuration that was asked for and where that departs from the name's.
+    """
 
     cls: ModelClass
     preset: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    stranger: Candidate | None = None
+    told: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+
+    @property
+    def owner(self) -> str:
+        """Whose it is; see `Candidate.owner`."""
+        if self.stranger is not None:
+            return self.stranger.owner
+        return self.origin.distribution
 
 
 @dataclass(frozen=True)
@@ -158,6 +171,24 @@ def _describe_origin(cls: type, module: ModuleType, owner: Candidate) -> tuple[O
     Raises:
         PluginError: A file that it declares is not there.
     """
+    sources = sources_of(cls)
+    origin = Origin(
+        distribution=owner.distribution,
+        version=owner.version,
+        module=module.__name__,
+        source_sha256=hash_of(sources),
+    )
+    return origin, next(iter(sources), "")
+
+
+def sources_of(cls: type) -> tuple[str, ...]:
+    """Return the files that a plugin's class is made of, in the order of `Origin.source_sha256`.
+
+    In place of a file that there is none of stands the hash of the code.
+
+    Raises:
+        PluginError: A file that it declares is not there.
+    """
     files: dict[str, None] = {}
     for base in cls.__mro__:
         if base.__module__.partition(".")[0] not in _NOT_THE_PLUGINS:
@@ -166,6 +197,11 @@ def _describe_origin(cls: type, module: ModuleType, owner: Candidate) -> tuple[O
             if base.__module__.startswith(FILE):
                 files |= dict.fromkeys(map(str, modules_beside(Path(file)).values()))
             files |= dict.fromkeys(_declared(base, Path(file).parent))
+    return tuple(files)
+
+
+def hash_of(files: Iterable[str]) -> str:
+    """Return the SHA-256 of what some files hold, one after another."""
     digest = hashlib.sha256()
     for file in files:
         if not Path(file).is_file():
@@ -174,13 +210,7 @@ def _describe_origin(cls: type, module: ModuleType, owner: Candidate) -> tuple[O
         with Path(file).open("rb") as opened:
             while part := opened.read(1 << 20):
                 digest.update(part)
-    origin = Origin(
-        distribution=owner.distribution,
-        version=owner.version,
-        module=module.__name__,
-        source_sha256=digest.hexdigest(),
-    )
-    return origin, next(iter(files), "")
+    return digest.hexdigest()
 
 
 def _source_of(cls: type) -> str:

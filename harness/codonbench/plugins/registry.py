@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +15,13 @@ import pluggy
 
 from codonbench.contracts import BaseConfig, Metric, Task, TaskSpec
 from codonbench.contracts.run_spec import configure
-from codonbench.errors import ConfigError, NameClashError, PluginError, UnknownNameError
+from codonbench.errors import (
+    ConfigError,
+    NameClashError,
+    PluginError,
+    UnknownNameError,
+    UsageError,
+)
 from codonbench.plugins import hookspecs
 from codonbench.plugins.entries import (
     KINDS,
@@ -26,7 +34,7 @@ from codonbench.plugins.entries import (
     check_hooks,
 )
 from codonbench.plugins.failures import Failure, describe_failure
-from codonbench.plugins.selection import Candidate
+from codonbench.plugins.selection import Candidate, Selection
 
 if TYPE_CHECKING:
     from codonbench.protocols.referee import Protocol
@@ -34,14 +42,52 @@ if TYPE_CHECKING:
 EntryT = TypeVar("EntryT", bound=Entry)
 
 
+@dataclass(frozen=True)
+class Refused:
+    """What a plugin registers that would run beside the truth, and that nobody trusts.
+
+    Attributes:
+        kind: ``task``, ``metric``, ``protocol``; ``model`` of one that is computed; or ``hook``.
+        name: Its name.
+        candidate: Whose it is.
+    """
+
+    kind: str
+    name: str
+    candidate: Candidate
+
+    @property
+    def what(self) -> str:
+        """Kind and name."""
+        return f"{self.kind} {self.name!r}"
+
+    @property
+    def why(self) -> str:
+        """Why it is not there, and what allows it."""
+        return f"{self.what} {why_refused(self.candidate)}"
+
+
+def why_refused(candidate: Candidate) -> str:
+    """Return why a plugin is not imported here, and which option allows it."""
+    owner = candidate.distribution or candidate.module
+    return (
+        f"of {owner} would run in this process, beside what is right and what is recorded: read "
+        f"it, and allow it by --trust {shlex.quote(owner)}"
+    )
+
+
 class Registry:
     """Every plugin that loaded, by kind and name, and every one that did not.
 
     Args:
         begun: Told whose code is about to run.
+        selection: Which plugins are wanted, and whom this process may import.
 
     Attributes:
         models, tasks, metrics, protocols: Entries by name.
+        strangers: Plugins that this process does not import, and of which it knows nothing yet.
+        described: Those that were asked about themselves, by owner.
+        refused: What those register that would run in this process.
         failures: What did not load, and why.
         clashes: Names that two plugins claim; the first to come has it.
         switched_off: What was left out on request, and by what: ``mylstm of my-shop (-p no:...)``.
@@ -49,8 +95,16 @@ class Registry:
         manager: pluggy's, for the lifecycle hooks.
     """
 
-    def __init__(self, begun: Callable[[Candidate], None] = lambda candidate: None) -> None:
+    def __init__(
+        self,
+        begun: Callable[[Candidate], None] = lambda candidate: None,
+        selection: Selection | None = None,
+    ) -> None:
         self._begun = begun
+        self.selection = selection or Selection()
+        self.strangers: list[Candidate] = []
+        self.described: dict[str, tuple[Candidate, ...]] = {}
+        self.refused: list[Refused] = []
         self.models: dict[str, ModelEntry] = {}
         self.tasks: dict[str, TaskEntry] = {}
         self.metrics: dict[str, MetricEntry] = {}
@@ -97,7 +151,7 @@ class Registry:
 
             def register(plugin: object, kind: Kind = kind) -> None:
                 for entry in kind.entries(plugin, module, candidate):
-                    self._claim(getattr(self, f"{kind.name}s"), entry, kind.name)
+                    self.claim(getattr(self, f"{kind.name}s"), entry, kind.name)
 
             if hasattr(module, kind.hook):
                 with self.contain(candidate):
@@ -122,9 +176,14 @@ class Registry:
 
         Raises:
             PluginError: One of `files` did not load.
+            UsageError: Nothing of one of them may be loaded here, as nobody trusts it.
             NameClashError: Two plugins register one name.
         """
         asked = {path.name: path for path in files}
+        serve = {entry.stranger for entry in self.models.values()}
+        for refused in self.refused:
+            if refused.candidate.distribution in asked and refused.candidate not in serve:
+                raise UsageError(refused.why)
         for failure in self.failures:
             if failure.distribution in asked:
                 path = asked[failure.distribution]
@@ -147,7 +206,7 @@ class Registry:
         for entry in entries:
             taken = self.models.get(entry.name)
             if taken is None or taken.cls is not entry.cls:
-                self._claim(self.models, entry, "model")
+                self.claim(self.models, entry, "model")
         if self.clashes:
             raise self.clashes[0]
         return entries[0].name
@@ -166,6 +225,10 @@ class Registry:
             )
         return own.pop()
 
+    def begin(self, candidate: Candidate) -> None:
+        """Tell whose code is about to run."""
+        self._begun(candidate)
+
     @contextmanager
     def contain(self, candidate: Candidate) -> Iterator[None]:
         """Note what a plugin's code raises as its failure, and go on.
@@ -173,7 +236,7 @@ class Registry:
         A plugin may do anything; even ``sys.exit`` ends here, and only Ctrl-C travels on. The
         current folder, by which people name results and data, is as before.
         """
-        self._begun(candidate)
+        self.begin(candidate)
         try:
             with chdir("."):
                 yield
@@ -192,7 +255,7 @@ class Registry:
         return self._find(self.models, name, "model")
 
     def configured(
-        self, name: str, overrides: Mapping[str, str]
+        self, name: str, overrides: Mapping[str, str], owner: str = ""
     ) -> tuple[ModelEntry, BaseConfig, dict[str, Any]]:
         """Return a model by its one name, its configuration, and where that departs from the name.
 
@@ -203,12 +266,19 @@ class Registry:
         Args:
             name: Of the model or preset that is asked for.
             overrides: Text by field name, as `codonbench.contracts.run_spec.configure` takes it.
+            owner: Whose configuration it is, for messages; the model's by default.
 
         Raises:
             ConfigError: A field is wrong.
+            UsageError: Nobody was asked about the model, which is not imported here.
             UnknownNameError, PluginError: As `model` does.
         """
-        asked, owner = self.model(name), f"model {name!r}"
+        asked, owner = self.model(name), owner or f"model {name!r}"
+        if asked.stranger is not None:
+            if asked.told is None:
+                raise UsageError(Refused("model", name, asked.stranger).why)
+            values, changes = map(dict, asked.told)
+            return asked, asked.cls.Config.model_validate(values), changes
         config = configure(asked.cls.Config, dict(asked.preset), dict(overrides), owner)
         values = config.model_dump(mode="json")
         found = []
@@ -292,7 +362,8 @@ class Registry:
                 ) from error
         return [answer for answer in answers if answer is not None]
 
-    def _claim(self, table: dict[str, Any], entry: Entry, kind: str) -> None:
+    def claim(self, table: dict[str, Any], entry: Entry, kind: str) -> None:
+        """Enter something under its name in the table of its kind, or note that it is taken."""
         taken = table.setdefault(entry.name, entry)
         if taken == entry:
             return
@@ -313,9 +384,15 @@ class Registry:
                     f"no {kind} {name!r}: the plugin that seems to offer it did not load, "
                     f"{failure.whose}: {failure.why}; {failure.hint}"
                 ) from failure.cause
+        for refused in self.refused:
+            if (refused.kind, refused.name) == (kind, name):
+                raise UsageError(refused.why)
         close = difflib.get_close_matches(name, table, n=3)
         hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
         off = f"; switched off: {', '.join(self.switched_off)}" if self.switched_off else ""
+        unknown = sorted({c.distribution or c.module for c in self.strangers})
+        if unknown:
+            off += f"; not loaded, as nobody trusts them: --trust {' --trust '.join(unknown)}"
         raise UnknownNameError(
             f"unknown {kind} {name!r}; {hint}'bench ls {kind}s' lists all {len(table)}{off}"
         )

@@ -1,13 +1,19 @@
-"""Which plugins are wanted: ``CODONBENCH_PLUGINS`` and ``-p no:NAME``."""
+"""Which plugins are wanted, and whose may be imported beside the truth.
+
+``CODONBENCH_PLUGINS`` and ``-p no:NAME`` say the one, ``--trust NAME`` and the settings the other.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
+
+from codonbench.errors import ConfigError
 
 GROUP = "codonbench"
 VARIABLE = "CODONBENCH_PLUGINS"
@@ -54,9 +60,25 @@ class Candidate:
         return cls(file.stem, file.name, FILE + file.stem, file=str(file.resolve()))
 
     @property
+    def is_one_file(self) -> bool:
+        """Whether it is a file that was named, and not installed."""
+        return self.module.startswith(FILE)
+
+    @property
     def built_in(self) -> bool:
         """Whether it comes with codonbench."""
-        return plain(self.distribution) == BUILT_IN
+        return plain(self.distribution) == BUILT_IN and not self.is_one_file
+
+    @property
+    def owner(self) -> str:
+        """Whose it is: plugins of one owner trust one another, and may share a process."""
+        return self.file if self.is_one_file else self.distribution or self.module
+
+    def is_trusted_as(self, name: str) -> bool:
+        """Return whether `name` is its distribution; or of a file its name, or its path."""
+        if self.is_one_file:
+            return name == self.distribution or Path(name).resolve() == Path(self.file)
+        return bool(self.distribution) and plain(name) == plain(self.distribution)
 
     def is_called(self, name: str) -> bool:
         """Return whether `name` is its entry point, its distribution, or its module or a part."""
@@ -75,10 +97,18 @@ class Selection:
         only: Entry points, distributions or modules to load besides the built-in ones; None for
             every one that is installed.
         off: Entry points, distributions or modules not to load.
+        trusted: Distributions and files to be imported by this process, besides the built-in
+            ones; None for every one that is wanted.
     """
 
     only: tuple[str, ...] | None = None
     off: tuple[str, ...] = ()
+    trusted: tuple[str, ...] | None = None
+
+    def trusts(self, candidate: Candidate) -> bool:
+        """Return whether this process may import `candidate`."""
+        named = self.trusted is None or any(map(candidate.is_trusted_as, self.trusted))
+        return named or candidate.built_in
 
     def why_not(self, candidate: Candidate) -> str:
         """Return what switches `candidate` off, as it was typed; empty where nothing does."""
@@ -93,18 +123,59 @@ class Selection:
         """Return what was typed that fits no candidate: most likely a slip."""
         wanted = [(f"-p no:{name}", name) for name in self.off]
         wanted += [(f"{VARIABLE}: {name}", name) for name in self.only or ()]
-        return [typed for typed, name in wanted if not any(c.is_called(name) for c in candidates)]
+        return [
+            typed
+            for typed, name in wanted
+            if not any(c.is_called(name) or name.startswith(f"{c.module}.") for c in candidates)
+        ]
 
 
-def selection_from_environment(off: Iterable[str] = ()) -> Selection:
+def selection_from_environment(
+    off: Iterable[str] = (), trusted: Iterable[str] | None = None
+) -> Selection:
     """Return what ``CODONBENCH_PLUGINS`` selects, less `off`.
 
     Unset, it selects everything; empty, no plugin but the built-in ones; else those of the
     distributions, entry points or modules it lists, separated by commas, and the built-in ones.
+
+    Args:
+        off: What is not to be loaded.
+        trusted: Whom this process may import, besides those that the settings name; None for all.
+
+    Raises:
+        ConfigError: The settings are wrong.
     """
     listed = os.environ.get(VARIABLE)
     names = (name.strip() for name in (listed or "").split(","))
-    return Selection(None if listed is None else tuple(filter(None, names)), tuple(off))
+    only = None if listed is None else tuple(filter(None, names))
+    whom = None if trusted is None else (*trusted, *trusted_by_settings())
+    return Selection(only, tuple(off), whom)
+
+
+def settings_file() -> Path:
+    """Return where this user's settings are: ``trust = ["NAME", ...]``."""
+    from platformdirs import user_config_path
+
+    return user_config_path("codonbench", appauthor=False) / "settings.toml"
+
+
+def trusted_by_settings() -> tuple[str, ...]:
+    """Return whom the settings trust; nobody where there are none.
+
+    Raises:
+        ConfigError: They are not TOML, or say anything else.
+    """
+    path = settings_file()
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"settings {path}: {error}") from error
+    names = settings.pop("trust", [])
+    if settings or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+        raise ConfigError(f'settings {path}: expected trust = ["NAME", ...] and nothing else')
+    return tuple(names)
 
 
 def plain(name: str) -> str:

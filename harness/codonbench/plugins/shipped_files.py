@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -47,9 +48,12 @@ def shipped_files(
 
 
 def _beside(module: str, folder: str) -> list[Path]:
-    """Return the files in a folder of a package, without importing it."""
+    """Return the files in a folder of a package, without importing it or what it lies in."""
+    top, *inner = module.split(".")
     try:
-        spec = find_spec(module)
+        spec = find_spec(top)
+        for name in inner:
+            spec = PathFinder.find_spec(name, spec.submodule_search_locations) if spec else None
     except (ImportError, ValueError):  # a broken plugin; the registry is who says so
         return []
     places = (spec.submodule_search_locations if spec else None) or []

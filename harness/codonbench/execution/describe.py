@@ -1,0 +1,236 @@
+"""What plugins of strangers register, as a worker process tells it: this one imports none of them.
+
+A plugin's module does on being imported whatever it does, in a worker that is its owner's alone.
+Of each model here is a stand-in made: name, facts, presets, and once it is asked for, the values
+of its configuration. Tasks, metrics, protocols, hooks and computed rows would run beside what is
+right and what is recorded; they are named, with the option that allows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict
+
+from codonbench.contracts import BaseConfig, Estimator, Model, ModelConfig, TaskView
+from codonbench.contracts.model import GradientConfig
+from codonbench.contracts.run_record import Origin
+from codonbench.errors import ConfigError, PluginError, UsageError
+from codonbench.execution.pool import WorkerProcess, launch_worker
+from codonbench.execution.process import importable
+from codonbench.execution.worker import (
+    Answer,
+    Configure,
+    Configured,
+    Described,
+    Failed,
+    Message,
+    Question,
+    Spoken,
+)
+from codonbench.plugins.beside import modules_beside
+from codonbench.plugins.entries import ModelEntry, hash_of
+from codonbench.plugins.failures import Failure, describe_failure
+from codonbench.plugins.registry import Refused, Registry, why_refused
+from codonbench.plugins.selection import Candidate
+from codonbench.records.files import printable_lines
+
+Ask = Callable[[str, Spoken, Callable[[], None]], Message]
+"""Puts a question to a worker of an owner's own, once it has come up, which is told then; raises
+PluginError where it has no answer."""
+
+_CONFIGS: dict[str, type[BaseConfig]] = {
+    "by gradient": GradientConfig,
+    "in batches": ModelConfig,
+    "at once": BaseConfig,
+}
+
+SaidT = TypeVar("SaidT", Answer, Configured)
+
+
+def ask_apart(owner: str, message: Spoken, up: Callable[[], None]) -> Message:
+    """Put a question to a worker that is started for it, and ended."""
+    worker = WorkerProcess(lambda states: launch_worker(states))
+    try:
+        return worker.ask(message, up)
+    finally:
+        worker.end()
+
+
+def describe(registry: Registry, wanted: Iterable[Candidate], ask: Ask) -> None:
+    """Enter what strangers register, their failures noted, not raised.
+
+    Args:
+        registry: Where to enter it; they are its strangers no longer.
+        wanted: Which of its strangers.
+        ask: Puts questions to them.
+    """
+    asked = sorted(wanted, key=lambda candidate: registry.strangers.index(candidate))
+    for owner, group in groupby(asked, key=lambda candidate: candidate.owner):
+        candidates = tuple(group)
+        for candidate in candidates:
+            registry.strangers.remove(candidate)
+        registry.described[owner] = candidates
+        begun = partial(registry.begin, candidates[0])
+        try:
+            _enter(
+                registry, candidates, _said(ask(owner, _question(registry, owner), begun), Answer)
+            )
+        except PluginError as error:
+            registry.failures.append(describe_failure(error, candidates[0]))
+
+
+def _question(registry: Registry, owner: str) -> Question:
+    return Question(
+        path=tuple(importable()),
+        candidates=registry.described[owner],
+        off=registry.selection.off,
+    )
+
+
+def _said(message: Message, kind: type[SaidT]) -> SaidT:
+    if not isinstance(message, kind):
+        raise PluginError(f"says {message.kind!r} on being asked about itself")
+    return message
+
+
+def _enter(registry: Registry, candidates: tuple[Candidate, ...], told: Answer) -> None:
+    """Enter what was told, as far as it can be."""
+    known = len(registry.refused)
+    for failed in told.failures:
+        registry.failures.append(_failure(failed, candidates))
+    registry.remarks += map(printable_lines, told.remarks)
+    for kind, name in told.others:
+        registry.refused.append(Refused(kind, name, candidates[0]))
+    for model in told.models:
+        candidate = _whose(model.module, candidates)
+        if model.trained == "not":
+            names = (model.info.name, *model.presets)
+            registry.refused += (Refused("model", name, candidate) for name in names)
+            continue
+        origin = Origin(
+            distribution=candidate.distribution,
+            version=candidate.version,
+            module=model.module,
+            source_sha256=hash_of(_sources(model, candidate)),
+        )
+        cls, file, version = _stand_in(model, candidate), model.sources[0], model.info.version
+        for name, preset in {model.info.name: {}, **model.presets}.items():
+            entry = ModelEntry(name, origin, file, cls, preset, candidate, version=version)
+            registry.claim(registry.models, entry, "model")
+    if told.models and candidates[0].is_one_file:
+        registry.remarks += (f"not loaded: {refused.why}" for refused in registry.refused[known:])
+
+
+def _whose(module: str, candidates: tuple[Candidate, ...]) -> Candidate:
+    """Return the plugin that a module is, or is a part of.
+
+    Raises:
+        PluginError: It is none of theirs.
+    """
+    for candidate in candidates:
+        if f"{module}.".startswith(f"{candidate.module}."):
+            return candidate
+    raise PluginError(f"says that it comes from {module!r}, where it does not")
+
+
+def _failure(failed: Failed, candidates: tuple[Candidate, ...]) -> Failure:
+    try:
+        candidate = _whose(failed.module, candidates)
+    except PluginError:
+        candidate = candidates[0]
+    return Failure(
+        **vars(replace(candidate, module=failed.module, file=failed.file)),
+        line=failed.line,
+        error=printable_lines(failed.error),
+        hint=printable_lines(failed.hint),
+        details=printable_lines(failed.details),
+    )
+
+
+def _sources(model: Described, candidate: Candidate) -> tuple[str, ...]:
+    """Return the files that a model is made of, which this process hashes.
+
+    Raises:
+        PluginError: Its own are not among them, or one is nobody's to name.
+    """
+    own = []
+    if candidate.is_one_file:
+        file = Path(candidate.file)
+        own = [candidate.file, *map(str, modules_beside(file).values())]
+    if missing := [path for path in own if path not in model.sources]:
+        raise PluginError(f"model {model.info.name!r} leaves out {missing[0]}, of which it is made")
+    places = [Path(place) for place in (*importable(), *(str(Path(f).parent) for f in own[:1]))]
+    for source in model.sources:
+        path = Path(source).resolve()
+        if path.is_file() and not any(path.is_relative_to(place.resolve()) for place in places):
+            raise PluginError(f"model {model.info.name!r} names {source}, which is not its own")
+    return model.sources
+
+
+def _stand_in(model: Described, candidate: Candidate) -> Any:
+    """Return a class that says of itself what the plugin does, and runs none of its code."""
+    base: Any = _CONFIGS[model.trained]
+
+    class StandInConfig(base):  # type: ignore[misc]  # mypy wants a base that it can see
+        """A configuration that was validated where the plugin is."""
+
+        model_config = ConfigDict(extra="allow")
+
+    class StandIn(Model):
+        """A plugin that this process does not import."""
+
+        info = model.info
+        Config = StandInConfig
+        presets = model.presets
+        encoding = ""
+
+        def build(self, task: TaskView) -> Any:
+            raise UsageError(f"model {model.info.name!r} {why_refused(candidate)}")
+
+    class FittedStandIn(Estimator):
+        """The same for one that is fitted."""
+
+        info = model.info
+        Config = StandInConfig
+        presets = model.presets
+        encoding = ""
+        fit = predict = StandIn.build  # type: ignore[assignment]
+
+    return FittedStandIn if model.trained == "at once" else StandIn
+
+
+def configure_stranger(
+    registry: Registry, name: str, overrides: dict[str, str], owner: str, ask: Ask
+) -> None:
+    """Put the configuration that is asked for into the entry of a model that is a stand-in.
+
+    Args:
+        registry: Where it is entered.
+        name: The model's or a preset's.
+        overrides: Of its fields, as typed.
+        owner: Whose configuration it is, for messages.
+        ask: Puts the question.
+
+    Raises:
+        ConfigError: Something is wrong with what was asked.
+        PluginError: The plugin has no answer, or says what cannot be.
+    """
+    entry = registry.model(name)
+    assert entry.stranger is not None
+    question = Configure(
+        question=_question(registry, entry.owner), model=name, overrides=overrides, owner=owner
+    )
+    begun = partial(registry.begin, entry.stranger)
+    told = _said(ask(entry.owner, question, begun), Configured)
+    if told.error:
+        raise ConfigError(printable_lines(told.error))
+    named = registry.models.get(told.name)
+    if named is None or named.cls is not entry.cls:
+        raise PluginError(f"model {name!r} says that it is {told.name!r}, which it is not")
+    registry.models[name] = replace(named, told=(told.values, told.changes))
