@@ -1,10 +1,15 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from codonbench import Model, ModelConfig, ModelInfo
 from codonbench.errors import ConfigError, UnknownNameError
+from codonbench.execution.run import referees_of, requests_of
+from codonbench.protocols.referee import unwatched
+from codonbench.scoring.score import comparability_key
+from codonbench.training.request import chance_of
 
 
 def test_a_job_has_one_spec_a_seed_alike_in_all_else(toys):
@@ -115,3 +120,18 @@ def test_so_is_what_a_model_says_of_itself(toys):
     with pytest.raises(ConfigError, match=r"model 'says-much' .* could not be read again: takes 2"):
         toys.job(SaysMuch)
     assert toys.job(TakesAnything, overrides={"x": json.dumps({"a": ["b", None, -0.0]})}).run_specs
+
+
+def test_a_salt_that_is_not_public_decides_where_a_module_begins_and_not_what_it_is_shown(toys):
+    public, salted, other = (toys.job(pairs=640, **s) for s in ({}, {"salt": "a"}, {"salt": "b"}))
+    specs = [job.run_specs[0] for job in (public, salted, other)]
+    assert [spec.rules for spec in specs] == ["1", "2", "2"]
+    requests = [requests_of(job, referees_of(job, unwatched))[0] for job in (public, salted, other)]
+    assert requests[0].chance == chance_of(0)
+    assert len({request.chance for request in requests}) == 3
+    streams = [referees_of(job, unwatched).referees[0].setup.stream for job in (public, salted)]
+    assert np.array_equal(*(stream.epoch(0) for stream in streams))
+    keys = {comparability_key(spec, {}, public.task.ranking) for spec in specs}
+    assert len(keys) == 1
+    older = specs[1].model_copy(update={"rules": "1"})  # as a record has it from before
+    assert not older.is_salted

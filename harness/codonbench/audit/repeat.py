@@ -13,7 +13,7 @@ import torch
 from codonbench.contracts import Model, TaskView, Trajectory
 from codonbench.contracts.model import from_record
 from codonbench.contracts.run_record import RunRecord
-from codonbench.contracts.run_spec import RULES_VERSION, RunRequest, configure
+from codonbench.contracts.run_spec import RULES, RunRequest, configure
 from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
 from codonbench.execution.parts import repeat_whole
 from codonbench.execution.run import Job, Train, prepare, run, task_and_data, train_here
@@ -78,10 +78,10 @@ def repeat(
         UsageError: The model or the data are not to be had here, or the rules have changed.
         KeyboardInterrupt: Ctrl-C ended it before its end.
     """
-    if record.run_spec.rules != RULES_VERSION:
+    if record.run_spec.rules not in RULES:
         raise ConfigError(
             f"record {record.name} was made under rules {record.run_spec.rules}; "
-            f"this codonbench has rules {RULES_VERSION}"
+            f"this codonbench has rules {' and '.join(RULES)}"
         )
     seconds = record.run_spec.budget_seconds
     if seconds is not None:

@@ -32,7 +32,7 @@ from codonbench.audit.answers import (
 )
 from codonbench.contracts import Frozen, Metric, MetricName, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
-from codonbench.contracts.run_spec import RULES_VERSION, content_hash
+from codonbench.contracts.run_spec import PUBLIC_RULES, RULES, content_hash, rules_of
 from codonbench.errors import PluginError, SignatureError, StoreError
 from codonbench.ranking.official import row_key, unofficial
 from codonbench.records.files import printable, read_json, shipped
@@ -431,10 +431,12 @@ def _ending(record: RunRecord) -> Iterator[Remark]:
 
 def _run_spec(record: RunRecord) -> Iterator[Remark]:
     run_spec = record.run_spec
-    if run_spec.rules != RULES_VERSION:
+    if run_spec.rules not in (PUBLIC_RULES, rules_of(run_spec.salt)):
+        known = " and ".join(map(repr, RULES))
         yield (
             "run_spec.rules",
-            f"is {run_spec.rules!r}; this codonbench knows rules {RULES_VERSION!r}",
+            f"is {run_spec.rules!r} with salt {run_spec.salt!r}; this codonbench knows rules "
+            f"{known}, and the latter of salts that are not public",
         )
     for field, other in (
         ("dataset.checksum", "data_checksum"),

@@ -15,11 +15,21 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from codonbench.contracts.base import DeviceKind, Frozen, Name, Version
 from codonbench.errors import ConfigError
 
-RULES_VERSION = "1"
-"""Changes whenever the protocol does: stream, probe schedule, stop rule, loss, relabelling."""
+PUBLIC_RULES, SALTED_RULES = RULES = "1", "2"
+"""Change whenever the protocol does: stream, probe schedule, stop rule, loss, relabelling.
+
+Under the first, where a module begins follows from the seed; under the second, from seed and salt.
+Runs of the public salt have the first, and those of any other salt the second: rows under both are
+compared, for the pairs and their order are the same, and the chance of a beginning is no other."""
 
 PUBLIC_SALT = "codonbench-public-1"
 """Of the permutation of class ids, where none is given; written into every record."""
+
+
+def rules_of(salt: str) -> str:
+    """Return the rules of a run that is made with a salt."""
+    return PUBLIC_RULES if salt == PUBLIC_SALT else SALTED_RULES
+
 
 EngineChoice = Literal["auto", "eager", "traced", "compiled", "graph"]
 
@@ -229,7 +239,7 @@ class RunSpec(Frozen):
         budget_seconds: Seconds from the first pair on, evaluations included, after which the run
             ends even so; None, and left out of what is hashed, where only pairs count.
         stop: What ends the run before the budget does.
-        salt: Of the relabelling.
+        salt: Of the relabelling, and under the second rules of where a module begins.
         device, threads: Where it runs, and on how many threads of a CPU.
         engine: As asked for; the record's own `engine` names what trained.
         protocol: What the task is run by, where that is not its own; else None.
@@ -294,6 +304,11 @@ class RunSpec(Frozen):
     def control(self) -> str:
         """The control that it is made under; empty for none."""
         return str(self.task_options.get("control") or "")
+
+    @property
+    def is_salted(self) -> bool:
+        """Whether the salt decides where a module begins, too."""
+        return self.rules == SALTED_RULES
 
     @property
     def run_id(self) -> str:

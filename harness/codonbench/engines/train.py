@@ -95,6 +95,10 @@ def _shape(request: TrainRequest) -> tuple[int, ...]:
     return (request.start, request.clock.epoch_pairs, request.clock.budget_pairs, *asked)
 
 
+_UNFIT = "the state that was kept does not fit"
+"""Why a run that was handed one is to be trained anew, by who has not seen it."""
+
+
 @dataclass(frozen=True)
 class _Group:
     """Some runs of one model that begin at the same position."""
@@ -134,14 +138,16 @@ class _Group:
                 state, result.engine = compiled_loop(state, result.engine)
             file, facts = request.state, result.engine.model_dump()
             kept = None if file is None else read_state(file, facts)
-            if kept is not None:
-                try:
+            try:
+                if kept is not None:
                     restore(state, kept)
-                except Exception:  # it is of another module: begin anew
-                    return self._alone(replace(request, start=0, state=None), reason)
-                result.engine = Engine(**kept["facts"])
-            start = 0 if kept is None else request.start
-            feed = Feed(request.run, state, request.clock, self.referees, start)
+                    result.engine = Engine(**kept["facts"])
+            except Exception:  # it is of another module
+                kept = None
+            if kept is None and file is not None:
+                result.anew = _UNFIT
+                return result
+            feed = Feed(request.run, state, request.clock, self.referees, request.start)
             selected = None if kept is None else kept["selected"]
             train_eagerly(feed, self._checkpointer(result.engine, [state]), selected)
             result.over = feed.over
@@ -182,6 +188,11 @@ class _Group:
                     self.referees.begin(request.run)
             results = [TrainResult(state.module, engine=facts) for state in states[group]]
             start = _put_back(engine, members, results, facts)
+            if start < members[0].start:
+                for request, result in zip(members, results, strict=True):
+                    result.anew = _UNFIT
+                    yield request.run, result
+                continue
             feeds = [
                 Feed(request.run, state, request.clock, self.referees, start)
                 for request, state in zip(members, states[group], strict=True)

@@ -385,8 +385,9 @@ class RunGroup:
         return run
 
     def _train_anew(self, message: Ended) -> None:
-        """Leave a run to another worker, for this one has been told targets of it."""
-        if self._job.plain_because:
+        """Leave a run to another worker: this one has been told targets of it, or its state."""
+        kept = self._referees.referees[self._known(message.run)].kept
+        if self._job.plain_because and not (kept and kept.position):
             raise OutOfTurnError("is to train anew what the plain loop trains")
         self._referees.forget(self._known(message.run))
         self._anew.append(self._job.anew(message.run, visible(message.anew)))

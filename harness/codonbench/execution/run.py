@@ -42,11 +42,11 @@ from codonbench.contracts.run_record import (
     hash_trajectory,
 )
 from codonbench.contracts.run_spec import (
-    RULES_VERSION,
     RunRequest,
     RunSpec,
     configure,
     content_hash,
+    rules_of,
 )
 from codonbench.data.own_table import TableDescription, fasta_title, is_table, open_table
 from codonbench.errors import BenchError, ConfigError, DataError, PluginError
@@ -177,7 +177,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     if at_once and protocol.name != task.protocol:  # all that a part may be given
         epoch_pairs = len(dataset.items)
     run_spec = RunSpec(
-        rules=RULES_VERSION,
+        rules=rules_of(request.salt),
         task=task.name,
         task_version=task.version,
         task_options=options.model_dump(mode="json"),

@@ -452,6 +452,8 @@ class Referee:
             self.position = self._handed = position
         elif position != 0:
             raise OutOfTurnError(f"begins at {position}")
+        elif kept is not None and kept.position:  # it has been handed what it had learned by then
+            raise OutOfTurnError(f"begins anew, though it was handed its state at {kept.position}")
 
     def _check(self, position: int, outputs: Outputs) -> None:
         due = self._due

@@ -18,7 +18,7 @@ from codonbench.contracts import (
     Trajectory,
 )
 from codonbench.contracts.run_record import RunRecord
-from codonbench.contracts.run_spec import RunSpec, content_hash
+from codonbench.contracts.run_spec import PUBLIC_RULES, RunSpec, content_hash
 from codonbench.data.own_table import recorded_task
 from codonbench.errors import PluginError
 
@@ -124,7 +124,7 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
         {
             "task": run_spec.asked,
             "data": run_spec.data_checksum,
-            "rules": run_spec.rules,
+            "rules": PUBLIC_RULES if run_spec.is_salted else run_spec.rules,
             **budget,
             "metrics": {name: versions.get(name) for name in ranking.key_metrics},
         }

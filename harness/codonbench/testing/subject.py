@@ -16,7 +16,7 @@ from torch import Tensor
 from codonbench import __version__
 from codonbench.contracts import Dataset, Model, Reference, Task, TaskView
 from codonbench.contracts.run_record import Origin
-from codonbench.contracts.run_spec import PUBLIC_SALT, RULES_VERSION, RunSpec
+from codonbench.contracts.run_spec import PUBLIC_RULES, PUBLIC_SALT, RunSpec
 from codonbench.data.encodings import Encoder, make_encoder
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
@@ -70,7 +70,7 @@ def make_setup(
     """Return what is fixed about a run of seed 0 on some data."""
     task = dataset.spec
     run_spec = RunSpec(
-        rules=RULES_VERSION,
+        rules=PUBLIC_RULES,
         task=task.name,
         task_version=task.version,
         task_options={},

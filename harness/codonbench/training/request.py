@@ -19,7 +19,7 @@ from codonbench.contracts import Items, Targets, TaskView
 from codonbench.contracts.base import DeviceKind
 from codonbench.contracts.run_record import Engine, Status, TorchFacts
 from codonbench.contracts.run_spec import EngineChoice
-from codonbench.data.stream import BatchClock, generator
+from codonbench.data.stream import BatchClock, generator, hidden_generator
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.plugins.failures import file_of, place
 from codonbench.protocols.referee import RunSetup
@@ -36,9 +36,14 @@ Chance = tuple[int, int, int]
 _MODEL = 2  # beside the stream's own uses of the seed
 
 
-def chance_of(seed: int) -> Chance:
-    """Return where a seed's global generators begin; it does not tell the seed."""
-    chance = generator(seed, _MODEL)
+def chance_of(seed: int, salt: str = "") -> Chance:
+    """Return where a seed's global generators begin; it does not tell the seed.
+
+    Args:
+        seed: The seed.
+        salt: Without which nobody knows where; empty for the seed alone.
+    """
+    chance = hidden_generator(salt, seed, "model") if salt else generator(seed, _MODEL)
     first, second = int(chance.integers(2**63)), int(chance.integers(2**63))
     return first, second, int(chance.integers(2**32))
 
@@ -106,7 +111,7 @@ def train_request(run: int, setup: RunSetup) -> TrainRequest:
         class_weights=setup.class_weights,
         weights=weights,
         clock=setup.clock,
-        chance=chance_of(run_spec.seed),
+        chance=chance_of(run_spec.seed, run_spec.salt if run_spec.is_salted else ""),
         device=run_spec.device,
         threads=run_spec.threads,
         engine=run_spec.engine,
