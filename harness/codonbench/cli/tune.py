@@ -20,7 +20,6 @@ from codonbench.cli.options import (
     PluginsDirOption,
     insist_on,
     load_plugins,
-    selection,
 )
 from codonbench.contracts.run_spec import (
     RunOptions,
@@ -128,7 +127,7 @@ def tune(
     where = {"plugin": tuple(plugin or ()), "plugins_dir": tuple(plugins_dir or ()), "workers": 1}
     options = configure(RunOptions, where, {}, "tune")
     with terminal_kept(), redirect_stdout(sys.stderr):
-        with Executor(options, None, load_plugins, selection()) as executor:
+        with Executor(options, None, load_plugins) as executor:
             executor.get_ready(request)
             entry, config, _ = executor.registry.configured(request.model, request.overrides)
             sought = space_of(entry.cls.Config, config.model_dump(), ranges, request.overrides)
