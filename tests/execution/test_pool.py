@@ -18,7 +18,7 @@ from codonbench.errors import UsageError
 from codonbench.execution.pool import WorkerPool, _shared_out
 from codonbench.execution.process import Process
 from codonbench.execution.run import prepare, run, run_all, train_here
-from codonbench.plugins.discovery import discover, file_modules
+from codonbench.plugins.discovery import discover
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
 
@@ -259,7 +259,7 @@ def do(registry, tmp_path):
             overrides = {"here": f'"{tmp_path}"'}
         asked = {"model": model, "overrides": overrides, "pairs": 640, **request}
         job = prepare(RunRequest(**asked), registry, tmp_path / "cache")
-        with WorkerPool(size, file_modules(), timeout) as pool:
+        with WorkerPool(size, timeout) as pool:
             outcomes = run_all(job, registry, Store(tmp_path / "results"), watch, pool.train)
             return {outcome.record.seed: outcome.record for outcome in outcomes}
 
@@ -531,7 +531,7 @@ def test_a_worker_stays_for_more_runs_of_one_author_and_for_no_other(registry, t
     def statuses(job):
         return [result.status for _, result in pool.train(job, unwatched)]
 
-    with WorkerPool(1, file_modules()) as pool:
+    with WorkerPool(1) as pool:
         for seeds in ((0, 1), (2,)):
             assert statuses(work("count", seeds)) == ["done"] * len(seeds)
         assert len(process_of(tmp_path)) == 1

@@ -354,7 +354,8 @@ def test_it_sees_no_process_but_its_own(ask):
 @needs_sandbox
 def test_tokens_in_the_environment_do_not_get_in(ask, monkeypatch):
     monkeypatch.setenv("GITHUB_TOKEN", "of-a-value-to-look-for")
-    monkeypatch.setenv("CODONBENCH_SALT", "of-a-value-to-look-for")
+    for name in ("CODONBENCH_SALT", "TORCH_TOKEN", "NVIDIA_TOKEN", "LC_TOKEN", "OMP_TOKEN"):
+        monkeypatch.setenv(name, "of-a-value-to-look-for")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     environment, first = ask("""
         tell([dict(os.environ), Path("/proc/1/environ").read_text() if os.access(
@@ -374,6 +375,35 @@ def test_it_inherits_its_pipes_and_no_other_file(ask, tmp_path):
             "!= 'OSError']])"
         )
     assert told[1] == [0, 1, 2, *told[0]]
+
+
+KEYRING = "__import__('ctypes').CDLL(None).syscall(250, 0, -3, 0)"  # of this session, on x86_64
+
+
+@needs_sandbox
+def test_it_has_no_terminal_and_no_keys_of_ours(ask):
+    told = ask(f"""
+        kinds = [Path(f"/proc/self/fd/{{fd}}").readlink().as_posix() for fd in range(3)]
+        tell([kinds, attempt(lambda: open("/dev/tty")), {KEYRING}])
+    """)
+    assert told[0][0] == "/dev/null"
+    assert [kind.partition(":")[0] for kind in told[0][1:]] == ["pipe", "pipe"]
+    assert told[1] in ("OSError", "PermissionError", "FileNotFoundError")
+    ours = eval(KEYRING)
+    assert told[2] != ours or ours == -1  # where there are no keyrings
+
+
+@needs_sandbox
+def test_what_it_prints_is_cleaned_and_capped(begin, capfd):
+    code = "print('\\x1b[2Ja' + chr(0x202e), 'x' * 99)\nfor _ in range(9000): print('y' * 70)\n"
+    process, _ = begin(code + "sys.stdout.flush(); tell(1)")
+    process.join(60)
+    process.kill()
+    said = capfd.readouterr().err
+    assert "\x1b" not in said
+    assert chr(0x202E) not in said
+    assert len(said) < 70_000
+    assert said.endswith("a worker process prints too much; no more of it is shown\n")
 
 
 @needs_sandbox
@@ -402,6 +432,35 @@ def test_it_has_no_rights_and_can_gain_none(ask):
 )
 def test_memory_ends_in_an_error_and_not_in_a_dead_machine(ask, take, error):
     assert ask(f"tell(attempt(lambda: len({take})))", limits=Limits(memory=256 * MIB)) == error
+
+
+TOGETHER = {
+    "processes": """
+        if all(os.fork() for _ in range(4)):
+            time.sleep(60)
+        mine = bytearray(os.urandom(1 << 20) * 100)
+        time.sleep(60)
+    """,
+    "memory files": """
+        for _ in range(4):
+            os.write(os.memfd_create("x"), bytes(100 << 20))
+        time.sleep(60)
+    """,
+    "files": """
+        for i in range(5_000):
+            Path(f"/tmp/{i}").touch()
+        time.sleep(60)
+    """,
+}
+
+
+@needs_sandbox
+@pytest.mark.parametrize("what", TOGETHER)
+def test_what_all_of_it_uses_together_is_limited(begin, what):
+    process, _ = begin(TOGETHER[what], limits=Limits(memory=300 * MIB, files=2_000))
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert ("files" if what == "files" else "GiB of memory, all processes") in process.overuse
 
 
 @needs_sandbox

@@ -4,12 +4,16 @@ Run as a script by a bare interpreter, so it imports the standard library only:
 ``confine.py UID NAME=NUMBER ... -- COMMAND ...``. What it is told comes from `sandbox`.
 """
 
+import ctypes
 import os
+import platform
 import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+_KEYCTL = {"x86_64": 250, "aarch64": 219}  # of the kernel's calls, for which libc has no name
+_JOIN_SESSION_KEYRING = 1
 _LAST_WORDS = 2  # seconds between the signal that may be heard and the one that may not
 _FIRST_TO_GO = "1000"  # should the machine run out of memory all the same
 
@@ -20,11 +24,18 @@ def main() -> None:
     command = sys.argv[sys.argv.index("--") + 1 :]
     with suppress(OSError):  # not to be had everywhere
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
+    _forget_keys()
     for limit in limits:
         name, _, number = limit.partition("=")
         _limit(name, int(number))
     _become(int(uid))
     os.execv(command[0], command)
+
+
+def _forget_keys() -> None:
+    """Begin a session keyring of its own, empty; that of the terminal's session holds keys."""
+    if (number := _KEYCTL.get(platform.machine())) is not None:
+        ctypes.CDLL(None, use_errno=True).syscall(number, _JOIN_SESSION_KEYRING, None)
 
 
 def _limit(name: str, number: int) -> None:

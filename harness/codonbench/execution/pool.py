@@ -214,6 +214,8 @@ class WorkerProcess:
 
     def how_it_ended(self) -> str:
         """Return ``was killed by SIGSEGV`` or ``ended with exit code 3``."""
+        if self.process.overuse:
+            return f"was ended: it {self.process.overuse}"
         code = self.process.exitcode
         if code is None:
             return "no longer answers"

@@ -3,6 +3,9 @@
 The process gets three file descriptors: to hear by, to speak by, and its lifeline. A byte on that
 one asks it to stop, its end says that the parent has gone.
 
+What it writes to standard output and error comes through a pipe, and goes to our standard error,
+cleaned and up to a limit: it has no terminal to read from or to send commands to.
+
 What travels are frames: the header's length, the body's length, and both. The parent reads without
 waiting and writes no longer than it has to, for nobody vouches for what is at the other end.
 """
@@ -24,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from codonbench.errors import WorkerError
+from codonbench.records.files import printable_lines
 
 if TYPE_CHECKING:
     from codonbench.execution.sandbox import Sandbox
@@ -37,10 +41,16 @@ MOST_HEADER = 1 << 18
 MOST = 1 << 30
 """Bytes of a frame."""
 
+MOST_SAID = 1 << 16
+"""Bytes that a process may write to standard output and error; of more, it is told, and no more."""
+
 _LENGTHS = struct.Struct("<IQ")
 _AT_ONCE = 1 << 16  # bytes; room for as many is made each time, whatever has come
 _BYTES_A_SECOND = 1e7  # that whoever is sent something takes in at least
 _PR_SET_PDEATHSIG = 1
+_LAST_WORDS = 0.5  # seconds for what it wrote last to be passed on
+_LOOK = 1.0  # seconds between two looks at what a sandbox uses
+_PAUSE = 0.05  # seconds between two looks at what nobody wants to read any more
 
 
 class Process:
@@ -49,11 +59,20 @@ class Process:
     Attributes:
         speaks, hears: Pipes that are not waited for: what it says is read from the one, what it
             is told is written to the other.
+        overuse: What it was ended for using too much of; empty where it was not.
     """
 
-    def __init__(self, popen: subprocess.Popen[bytes], fds: Sequence[int], sandboxed: bool) -> None:
+    def __init__(
+        self, popen: subprocess.Popen[bytes], fds: Sequence[int], said: int, sandbox: Sandbox | None
+    ) -> None:
         self._popen = popen
-        self._sandboxed = sandboxed
+        self._sandbox = sandbox
+        self.overuse = ""
+        self._closed = threading.Event()
+        if sandbox is not None:
+            threading.Thread(target=self._watch, args=(sandbox,), daemon=True).start()
+        self._passed_on = threading.Thread(target=_pass_on, args=(said,), daemon=True)
+        self._passed_on.start()
         self.speaks, self.hears, self._lifeline = fds
         self._open = True
 
@@ -67,9 +86,20 @@ class Process:
         """None while it runs; then its exit code, or the negative number of a signal."""
         code = self._popen.poll()
         # bubblewrap exits with 128 and the number of the signal that ended what is inside.
-        if self._sandboxed and code is not None and code - 128 in set(signal.Signals):
+        if self._sandbox is not None and code is not None and code - 128 in set(signal.Signals):
             return 128 - code
         return code
+
+    def _watch(self, sandbox: Sandbox) -> None:
+        """End it as soon as all that is in its sandbox uses too much."""
+        from codonbench.execution.sandbox import too_much
+
+        while not self._closed.wait(_LOOK) and self._popen.poll() is None:
+            if why := too_much(sandbox, self.pid):
+                self.overuse = why
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.pid, signal.SIGKILL)
+                return
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until it has ended, or for so many seconds."""
@@ -86,9 +116,11 @@ class Process:
         """End it at once, and what it has started; let go of it."""
         if self._open:
             self._open = False
+            self._closed.set()
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._popen.wait()
+            self._passed_on.join(_LAST_WORDS)
             for fd in (self.speaks, self.hears, self._lifeline):
                 os.close(fd)
 
@@ -102,8 +134,8 @@ def launch(
 ) -> Process:
     """Run ``python -P -m MODULE HEARS SPEAKS LIFELINE ARGUMENTS``, which ends with its parent.
 
-    It is deaf to this terminal's Ctrl-C, imports nothing from the current folder, and has its
-    standard output on our standard error, as ours is for results.
+    It is deaf to this terminal's Ctrl-C, imports nothing from the current folder, and what it
+    prints comes to our standard error, as our standard output is for results.
 
     Args:
         module: Runs as ``__main__``; it calls `take_hold` first.
@@ -121,29 +153,57 @@ def launch(
             "others --trust NAME"
         )
     (hears, ours), (mine, speaks), (life, held) = (os.pipe() for _ in range(3))
+    said, print_to = os.pipe()
     theirs = (hears, speaks, life)
     command = [python, "-P", "-m", module, *map(str, theirs), *arguments]
     try:
         popen = subprocess.Popen(
             command if sandbox is None else sandbox.command(command),
             stdin=subprocess.DEVNULL,
-            stdout=2,
+            stdout=print_to,
+            stderr=print_to,
             env=_environment() if sandbox is None else sandbox.environment(),
             pass_fds=theirs,
             start_new_session=True,
         )
     except BaseException as error:
-        for fd in (ours, mine, held):
+        for fd in (ours, mine, held, said):
             os.close(fd)
         if isinstance(error, OSError):
             raise WorkerError(f"no worker process can be started: {error}") from error
         raise
     finally:
-        for fd in theirs:
+        for fd in (*theirs, print_to):
             os.close(fd)
     os.set_blocking(mine, False)
     os.set_blocking(ours, False)
-    return Process(popen, (mine, ours, held), sandbox is not None)
+    return Process(popen, (mine, ours, held), said, sandbox)
+
+
+def _pass_on(fd: int) -> None:
+    """Write what comes through a pipe to standard error, cleaned, as far as `MOST_SAID`."""
+    left, line = MOST_SAID, b""
+    with os.fdopen(fd, "rb", buffering=0) as pipe:
+        while part := pipe.read(_AT_ONCE):
+            if left <= 0:  # whoever floods it is held up, and nobody else
+                time.sleep(_PAUSE)
+                continue
+            *whole, line = (line + part[:left]).split(b"\n")
+            left -= len(part)
+            for each in whole:
+                _print(each)
+            if left <= 0:
+                _print(line)
+                _print(b"... a worker process prints too much; no more of it is shown")
+                line = b""
+        if line:
+            _print(line)
+
+
+def _print(line: bytes) -> None:
+    with suppress(OSError, ValueError):  # nobody reads it
+        sys.stderr.write(printable_lines(line.decode(errors="replace")) + "\n")
+        sys.stderr.flush()
 
 
 def importable() -> list[str]:

@@ -6,17 +6,20 @@ so is its home. It has no network, sees no other process, and of the environment
 arithmetic and imports.
 
 What it may use up is limited for each of its processes by ``setrlimit``; how many there are, too.
+What they use together is looked at once a second from outside, and ends them where it is too much.
 Root is given up inside: the kernel holds root to no number of processes.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,12 +34,19 @@ _SETTINGS = (
     *("/etc/alternatives", "/etc/localtime"),
 )
 
-_PASSED_ON = {"PATH", "LANG", "TZ", "PYTHONHASHSEED", "LD_LIBRARY_PATH"}
-_PASSED_ON_PREFIXES = (
-    *("LC_", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ATEN_", "DNNL_", "ONEDNN_"),
-    *("CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "TORCH_", "PYTORCH_"),
+PASSED_ON = (
+    *("PATH", "LD_LIBRARY_PATH", "PYTHONHASHSEED"),
+    *("LANG", "LC_ALL", "LC_CTYPE", "LC_NUMERIC", "TZ"),
+    *("OMP_NUM_THREADS", "OMP_DYNAMIC", "OMP_PROC_BIND", "OMP_PLACES", "OMP_WAIT_POLICY"),
+    *("GOMP_CPU_AFFINITY", "KMP_AFFINITY", "KMP_BLOCKTIME"),
+    *("MKL_NUM_THREADS", "MKL_DYNAMIC", "MKL_CBWR", "MKL_THREADING_LAYER"),
+    *("OPENBLAS_NUM_THREADS", "OPENBLAS_CORETYPE"),
+    *("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "ONEDNN_MAX_CPU_ISA"),
+    *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUDA_LAUNCH_BLOCKING", "CUDA_MODULE_LOADING"),
+    *("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+    "PYTORCH_CUDA_ALLOC_CONF",
 )
-"""What can change a result, or where a library is found; a token is in none of these."""
+"""What can change a result, or where a library is found; all else stays outside."""
 
 
 def is_root() -> bool:
@@ -141,17 +151,20 @@ _TO_START = 60.0  # seconds until a sandbox must have come up
 class Limits:
     """What a sandboxed process may use up.
 
-    Each holds for a single process, but for `processes` and `scratch`.
+    Each holds for a single process, but for `processes`, `scratch` and `files`; `memory` for one
+    and for all together.
 
     Attributes:
-        memory: Bytes of its own memory. What processes share is limited on a CPU only, to
-            16 GiB beside it, as CUDA reserves more addresses than there is memory.
+        memory: Bytes of its own memory, and of that of all processes and what they share, files in
+            memory among it. Of a single process, what it shares is limited on a CPU only, to 16 GiB
+            beside it, as CUDA reserves more addresses than there is memory.
         cpu_seconds: Processor time; SIGXCPU ends it then, and SIGKILL 2 s later.
         processes: Processes and threads together; PyTorch has a few for each core. Before Linux
             5.14, all that an ordinary user has elsewhere count along.
         file_size: Bytes of a file it writes.
         open_files: How many files it may have open.
         scratch: Bytes that fit into ``/tmp``, and as many into ``/dev/shm``.
+        files: How many there may be in both together, and where states are left.
     """
 
     memory: int = 8 * GIB
@@ -160,6 +173,7 @@ class Limits:
     file_size: int = 16 * GIB
     open_files: int = 1024
     scratch: int = GIB
+    files: int = 100_000
 
     def settings(self, gpu: bool) -> dict[str, int]:
         """Return them by the name that `resource` has for each."""
@@ -200,11 +214,7 @@ class Sandbox:
     @staticmethod
     def environment() -> dict[str, str]:
         """Return the environment inside."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
-        }
+        kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         importable = {str(path) for path in _importable()}
         path = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         kept["PYTHONPATH"] = os.pathsep.join(x for x in path if x in importable)
@@ -250,6 +260,54 @@ class Sandbox:
         if self.states is not None:
             words += ["--bind", str(self.states), str(self.states_inside)]
         return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
+
+
+def too_much(sandbox: Sandbox, holder: int) -> str:
+    """Return what is used too much of, all processes together; empty where nothing is.
+
+    Args:
+        sandbox: Whose limits hold.
+        holder: The number of bubblewrap's process.
+    """
+    limits, inside = sandbox.limits, list(_below(holder))
+    memory = sum(map(_memory_of, inside))
+    files = 0
+    for name in ("tmp", "dev/shm") if len(inside) > 2 else ():  # the first is outside, and its own
+        with suppress(OSError):
+            found = os.statvfs(f"/proc/{inside[2]}/root/{name}")
+            memory += (found.f_blocks - found.f_bfree) * found.f_frsize
+            files += found.f_files - found.f_ffree
+    if sandbox.states is not None:
+        with suppress(OSError):
+            states = [entry.stat().st_size for entry in os.scandir(sandbox.states)]
+            files += len(states)
+            if sum(states) > 4 * limits.file_size:
+                return f"leaves states of more than {4 * limits.file_size / GIB:g} GiB"
+    if memory > limits.memory:
+        return f"uses more than {limits.memory / GIB:g} GiB of memory, all processes together"
+    return f"makes more than {limits.files:,} files" if files > limits.files else ""
+
+
+def _below(process: int) -> Iterator[int]:
+    """Yield a process and all that it and its descendants have started, as far as they live."""
+    yield process
+    for children in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in children.read_text().split():
+                yield from _below(int(child))
+
+
+def _memory_of(process: int) -> int:
+    """Return bytes of memory that are a process's, with its part of what it shares."""
+    memory = 0
+    with suppress(OSError):
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+        memory = 1024 * sum(map(int, re.findall(r"^(?:Pss|SwapPss): +(\d+) kB", rollup, re.M)))
+        for link in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(OSError):
+                if str(link.readlink()).startswith("/memfd:"):
+                    memory += link.stat().st_blocks * 512
+    return memory
 
 
 @cache
