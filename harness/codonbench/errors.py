@@ -11,7 +11,8 @@ BenchError
 │   ├── SignatureError        a signature is broken, a stranger's, or another record's
 │   └── BusyError             another process has what is needed
 ├── PluginError           a plugin's code failed                              exit 1
-│   └── NameClashError        two plugins register one name
+│   ├── NameClashError        two plugins register one name
+│   └── UnmetNeedError        the packages that one needs cannot be had
 ├── WorkerError           no process can be started to train in               exit 1
 └── StaleError            committed output is not what the records give       exit 3
 
@@ -69,6 +70,10 @@ class PluginError(BenchError):
 
 class NameClashError(PluginError):
     """Two plugins register one name; the message names both."""
+
+
+class UnmetNeedError(PluginError):
+    """The packages that a plugin needs cannot be had; other plugins are none the worse."""
 
 
 class WorkerError(BenchError):

@@ -38,7 +38,7 @@ from packaging.utils import canonicalize_name
 
 from codonbench.contracts.run_record import Environment
 from codonbench.contracts.run_spec import content_hash
-from codonbench.errors import ConfigError, PluginError
+from codonbench.errors import ConfigError, UnmetNeedError
 from codonbench.execution.process import importable
 from codonbench.records.files import printable
 
@@ -122,7 +122,7 @@ def environment_for(needs: Needs, folder: Path, *, offline: bool) -> tuple[Path,
 
     Raises:
         ConfigError: Its Python is another, or uv is not installed.
-        PluginError: Its needs cannot be met; says why.
+        UnmetNeedError: Its needs cannot be met; says why.
     """
     version = sys.version.split()[0]
     if needs.python and not SpecifierSet(needs.python).contains(version, prereleases=True):
@@ -175,7 +175,7 @@ def built(lock: Environment, owner: str, folder: Path, *, offline: bool) -> Path
 
     Raises:
         ConfigError: uv is not installed, or the lock is another platform's.
-        PluginError: A version cannot be had; says which.
+        UnmetNeedError: A version cannot be had; says which.
     """
     if lock.platform != _platform():
         raise ConfigError(
@@ -229,7 +229,7 @@ def _uv(words: Sequence[str], what: str, *, offline: bool, text: str = "") -> st
 
     Raises:
         ConfigError: It is not installed.
-        PluginError: It fails: `what`, and its reason.
+        UnmetNeedError: It fails: `what`, and its reason.
     """
     if find_spec("uv") is None:
         raise ConfigError(
@@ -244,7 +244,7 @@ def _uv(words: Sequence[str], what: str, *, offline: bool, text: str = "") -> st
         check=False,
     )
     if done.returncode:
-        raise PluginError(f"{what}: {_reason(done.stderr)}")
+        raise UnmetNeedError(f"{what}: {_reason(done.stderr)}")
     return done.stdout
 
 

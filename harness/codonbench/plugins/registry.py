@@ -20,6 +20,7 @@ from codonbench.errors import (
     NameClashError,
     PluginError,
     UnknownNameError,
+    UnmetNeedError,
     UsageError,
 )
 from codonbench.plugins import hookspecs
@@ -185,7 +186,7 @@ class Registry:
             if refused.candidate.distribution in asked and refused.candidate not in serve:
                 raise UsageError(refused.why)
         for failure in self.failures:
-            if failure.distribution in asked:
+            if failure.distribution in asked and not isinstance(failure.cause, UnmetNeedError):
                 path = asked[failure.distribution]
                 raise PluginError(f"plugin file {path}: {failure.why}") from failure.cause
         if self.clashes:
