@@ -27,6 +27,7 @@ from codonbench.errors import StaleError, StoreError, UsageError
 from codonbench.leakage.verdict import DataAudit
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
+    BestRule,
     Board,
     Row,
     Table,
@@ -154,11 +155,18 @@ def _board(
     store = Store(results)
     store.insist_on_folder()
     found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
-    board, outputs = board_with_outputs(store, found, registry.known_tasks, registry.known_metrics)
+    audits = _audits(folder / "audits")
+    board, outputs = board_with_outputs(
+        store,
+        found,
+        registry.known_tasks,
+        registry.known_metrics,
+        {checksum: audit.copied for checksum, audit in audits.items()},
+    )
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
-    board = _with_published(_with_audits(board, folder / "audits"), registry)
+    board = _with_published(_with_audits(board, audits), registry)
     return found, registry, board, outputs
 
 
@@ -175,8 +183,8 @@ def _with_published(board: Board, registry: Registry) -> Board:
     return board.model_copy(update={"tables": tuple(map(told, board.tables))})
 
 
-def _with_audits(board: Board, folder: Path) -> Board:
-    """Return a board whose tables note first what the audits in a folder say of their data."""
+def _audits(folder: Path) -> dict[str, DataAudit]:
+    """Return the audits in a folder, by the checksum of their data."""
     audits = {}
     for path in sorted(folder.glob("*.json")):
         try:
@@ -186,13 +194,23 @@ def _with_audits(board: Board, folder: Path) -> Board:
                 f"{path}: no audit of data; make it with 'bench audit-data --json'"
             ) from error
         audits[audit.checksum] = audit
+    return audits
+
+
+def _with_audits(board: Board, audits: Mapping[str, DataAudit]) -> Board:
+    """Return a board whose tables note first what audits say of their data."""
 
     def told(table: Table) -> Table:
         audit = audits.get(table.data_checksum)
         if audit is None:
             return table
-        notes = (f"Data audit: {audit.line}.", *table.notes)
-        return table.model_copy(update={"notes": notes, "verdict": audit.verdict})
+        failed = " Its rows count in no summary over tasks." if audit.verdict == "FAIL" else ""
+        notes = (f"Data audit: {audit.line}.{failed}", *table.notes)
+        best, rule = None, audit.best_rule
+        if rule is not None and rule.value > 0:
+            best = BestRule(check=rule.check, score=audit.score, value=rule.value)
+        update = {"notes": notes, "verdict": audit.verdict, "best_rule": best}
+        return table.model_copy(update=update)
 
     return board.model_copy(update={"tables": tuple(map(told, board.tables))})
 
@@ -274,8 +292,9 @@ def print_tables_of(
     folders = [(store, found), *([] if against is None else [(against, others)])]
     tasks, tested = registry.known_tasks, None
     if any(record.selected_pairs is not None for record in finished):  # these were tested on items
+        asked = {_asked(record) for record in finished}  # under a control, too, or without it
         tested = gather_tested(
-            [(folder, [r for r in own if _row_of(r)[:2] in shown]) for folder, own in folders],
+            [(folder, [r for r in own if _asked(r) in asked]) for folder, own in folders],
             registry.known_metrics,
             tasks,
         )
@@ -290,11 +309,18 @@ def print_tables_of(
             print_curves(curves)
     for table in board.tables:
         _print_contrasts(table, mine)
+        if (table.task, table.data_checksum) in {_asked(record) for record in finished}:
+            _print_held(table, mine)
     if against is None:
         official = {(table.key, table.device): table for table in official_tables(tasks)}
         for table in board.tables:
             if (table.key, table.device) in shown & official.keys():
                 _print_standing(table, official[table.key, table.device], mine)
+
+
+def _asked(record: RunRecord) -> tuple[str, str]:
+    """Return on which task and data a run was made."""
+    return record.task, record.run_spec.data_checksum
 
 
 def _row_of(record: RunRecord) -> tuple[str, ...]:
@@ -403,6 +429,22 @@ def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
                 f"{visible(name)}: {control.headings[2]} {visible(contrast.control)}, over "
                 f"{len(contrast.seeds)} seeds: {markdown.ratio_text(contrast.ratio)}"
                 f"{f'; {control.flag}' if contrast.faster else ''}",
+                console=output(),
+            )
+
+
+def _print_held(table: Table, mine: set[tuple[str, ...]]) -> None:
+    """Say what own rows have under controls that leave a mean."""
+    column, mine_anywhere = table.ranking.primary, {row[1:] for row in mine}
+    for row in (*table.rows, *table.references):
+        if _key(table, row)[1:] not in mine_anywhere:
+            continue
+        for name, figure in row.controls.items():
+            value = markdown.score_text(figure.mean, column)
+            same = "" if figure.agreement is None else f", {figure.agreement:.1%} answers the same"
+            flag = f"; {figure.flag}" if figure.flag else ""
+            say(
+                f"{_name(row)}: {column.title} under control {name}: {value}{same}{flag}",
                 console=output(),
             )
 

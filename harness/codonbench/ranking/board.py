@@ -11,6 +11,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -63,6 +64,20 @@ _Rows = dict[RowKey, dict[int, RunRecord]]
 _RowRuns = tuple[Row, Sequence[RunRecord]]
 
 
+class BestRule(Frozen):
+    """The rule that an audit of data found best on the validation items: no model is in it.
+
+    Attributes:
+        check: Which one.
+        score: What it is scored by: ``MCC``, ``Pearson's r``.
+        value: Its score on the test items.
+    """
+
+    check: str
+    score: str
+    value: float
+
+
 class Table(Frozen):
     """Rows that may be compared with one another, and those that were run under a control too.
 
@@ -78,6 +93,10 @@ class Table(Frozen):
         ceiling: The best that a model can do, where that is known.
         asked: By which protocol, in words, where that is not the task's own.
         published: What others published on these data; no row, for it was not run here.
+        best_rule: The best rule of the audit of its data, and what it has on the test items; None
+            where no audit is at hand.
+        held_in: The key of the table that shows these rows beside its own, as a control of them;
+            empty where none does.
     """
 
     key: str
@@ -106,6 +125,8 @@ class Table(Frozen):
     ceiling: Ceiling | None = Field(default=None, exclude_if=lambda ceiling: ceiling is None)
     asked: str = Field(default="", exclude_if=lambda asked: not asked)
     published: tuple[Published, ...] = Field(default=(), exclude_if=lambda published: not published)
+    best_rule: BestRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
+    held_in: str = Field(default="", exclude=True)
 
     @property
     def control(self) -> str:
@@ -147,6 +168,11 @@ class Board(Frozen):
     excluded: tuple[Excluded, ...]
     curves: tuple[Curves, ...] = Field(default=(), exclude_if=lambda curves: not curves)
 
+    @property
+    def shown(self) -> tuple[Table, ...]:
+        """The tables without those that another one shows beside its own rows."""
+        return tuple(table for table in self.tables if not table.held_in)
+
 
 def build_board(
     found: Iterable[RunRecord | BadRecord],
@@ -181,6 +207,7 @@ def build_board(
         _build_table(rows, _controls(place, counted, tasks), _task(_first(rows), tasks), tested)
         for place, rows in counted.items()
     ]
+    tables = [table.model_copy(update={"held_in": _holder(table, tables)}) for table in tables]
     tables.sort(
         key=lambda t: (
             *(t.task, t.simulated, t.data, t.stop == "budget"),
@@ -191,6 +218,20 @@ def build_board(
     counting = (r for rows in counted.values() for seeds in rows.values() for r in seeds.values())
     curves = learning_curves(counting, tasks)
     return Board(tables=tuple(tables), excluded=tuple(excluded), curves=tuple(curves))
+
+
+def _holder(table: Table, tables: Sequence[Table]) -> str:
+    """Return the key of the table that shows another's rows as a control of its own, or nothing."""
+    if not table.control:
+        return ""
+    for other in tables:
+        rows = (*other.rows, *other.references)
+        both = [(t.task, t.data_checksum, t.device, t.asked) for t in (table, other)]
+        same = both[0] == both[1]
+        bare = {k: v for k, v in table.task_options.items() if k != "control"}
+        if same and other.task_options == bare and any(table.control in r.controls for r in rows):
+            return other.key
+    return ""
 
 
 def official_tables(tasks: Mapping[str, Task]) -> list[Table]:
@@ -213,6 +254,7 @@ def board_with_outputs(
     found: Sequence[RunRecord | BadRecord],
     tasks: Mapping[str, Task],
     metrics: Mapping[str, Metric],
+    copied: Mapping[str, tuple[int, ...]] | None = None,
 ) -> tuple[Board, dict[Path, bytes | None]]:
     """Return the board of a results folder, rows of test outputs compared over seeds and items.
 
@@ -221,6 +263,7 @@ def board_with_outputs(
         found: What is in it.
         tasks: As for `build_board`.
         metrics: All, by name.
+        copied: As in `Tested`.
 
     Returns:
         The board; and the files of test outputs that are to change, by their new content, None for
@@ -229,7 +272,7 @@ def board_with_outputs(
     Raises:
         StoreError: A file or a trajectory is damaged, or does not fit its record.
     """
-    tested = gather_tested([(store, found)], metrics, tasks)
+    tested = replace(gather_tested([(store, found)], metrics, tasks), copied=copied or {})
     board, files = build_board(found, tasks, tested), dict(tested.files)
     for table in board.tables:
         if table.figures is not None and not table.shares_targets:
@@ -293,8 +336,8 @@ def _build_table(
     runs = [list(seeds.values()) for seeds in by_row.values()]
     found: dict[RowKey, list[Contrast]] = defaultdict(list)
     control = task.ranking.control
-    if control is not None:
-        for controlled in controls:
+    for controlled in controls if control else ():
+        if control and control.name == _first(controlled).run_spec.control:
             for key, contrast in contrasts(by_row, controlled, control):
                 found[key].append(contrast)
     references = {own[0].model: tuple(own) for own in runs if own[0].info.role == "reference"}
@@ -306,7 +349,15 @@ def _build_table(
     named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])
     rows = list(zip(named, runs, strict=True))
     rows.sort(key=lambda row: _order(row[0], row[1], task.ranking))
-    figures = None if tested is None else _compared(rows, task.ranking, tested)
+    held = {
+        row.id: {
+            _first(controlled).run_spec.control: tuple(controlled[key].values())
+            for controlled in controls
+            if key in controlled
+        }
+        for key, row in zip(by_row, named, strict=True)
+    }
+    figures = None if tested is None else _compared(rows, held, task.ranking, tested)
     records = [record for own in runs for record in own]
     first = _first(by_row)
     ceiling = task.ceiling(first)
@@ -393,12 +444,31 @@ def _of_role(rows: Sequence[_RowRuns], role: str) -> list[_RowRuns]:
     return [(row, own) for row, own in rows if row.role == role]
 
 
-def _compared(rows: Sequence[_RowRuns], ranking: Ranking, tested: Tested) -> TableFigures | None:
-    """Return what is known of rows over seeds and items, where they are ranked by a mean."""
+def _compared(
+    rows: Sequence[_RowRuns],
+    held: Mapping[str, Mapping[str, Sequence[RunRecord]]],
+    ranking: Ranking,
+    tested: Tested,
+) -> TableFigures | None:
+    """Return what is known of rows over seeds and items, where they are ranked by a mean.
+
+    Args:
+        rows: With their records.
+        held: The records of rows under each control, by the row's id.
+        ranking: The task's.
+        tested: What runs answered.
+    """
     if ranking.primary.statistic != "mean":
         return None
     runs = [
-        Runs(row.id, row.model, row.means[ranking.metric], row.role == "reference", own)
+        Runs(
+            id=row.id,
+            model=row.model,
+            mean=row.means[ranking.metric],
+            reference=row.role == "reference",
+            records=own,
+            controls=held[row.id],
+        )
         for row, own in rows
     ]
     return compare(runs, ranking, tested)
@@ -433,17 +503,15 @@ def _with_figures(rows: Iterable[Row], figures: TableFigures | None) -> tuple[Ro
     changed = []
     for row in rows:
         found = figures.rows.get(row.id)
-        update = (
-            {}
-            if found is None
-            else {
-                "means": {**row.means, primary: found.mean},
-                "gain": found.gain,
-                "twin": found.twin,
-            }
-        )
-        tier = None if found is None else found.tier
-        changed.append(row.model_copy(update={**update, "tier": tier}))
+        if found is None:
+            changed.append(row.model_copy(update={"tier": None}))
+            continue
+        flags = tuple(figure.flag for figure in found.controls.values() if figure.flag)
+        update = {
+            name: getattr(found, name) for name in ("gain", "twin", "tier", "controls", "clean")
+        }
+        update |= {"means": {**row.means, primary: found.mean}, "notes": (*row.notes, *flags)}
+        changed.append(row.model_copy(update=update))
     return tuple(changed)
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -40,7 +40,8 @@ from codonbench.contracts import Frozen, Metric, Ranking, SplitMetric, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import StoreError
-from codonbench.ranking.statistics import CONFIDENCE, Mean
+from codonbench.protocols.controls import COMPOSITION, LABELS, STRAND, UNTRAINED
+from codonbench.ranking.statistics import CONFIDENCE, Mean, mean
 from codonbench.ranking.tiers import tiers
 from codonbench.records.store import BadRecord, Store
 from codonbench.records.test_outputs import FOLDER, ItemOutputs, gather, tolerance
@@ -53,6 +54,24 @@ DRAWS = 200
 
 FEWEST_SEEDS = 3
 """Seeds that two rows must share to be told apart: the variance of two says next to nothing."""
+
+FEWEST_CLEAN = 30
+"""Clean test items below which rows are not scored on these."""
+
+PERMUTATIONS = 20
+"""Of a run's answers among its items, by which chance is known."""
+
+CONTROL_LEVEL = 0.01
+"""Of the test by which a control is above chance, and a row above its control."""
+
+WORDS_OF_FLAGS = {
+    LABELS: "above chance with permuted labels: it knows answers from elsewhere, such as the test "
+    "set, pretraining or a built-in rule",
+    UNTRAINED: "above chance untrained: it knows answers from elsewhere, such as pretraining or a "
+    "built-in rule",
+    COMPOSITION: "no better than on shuffled sequences: what it has is composition",
+}
+"""What a row is told whose control does not do what it should."""
 
 _CHUNK = 1 << 22  # numbers of a table of counts at a time
 
@@ -76,11 +95,43 @@ class Gain(Frozen):
     n: int
 
 
+class ControlFigure(Frozen):
+    """What a row has under a control.
+
+    Attributes:
+        mean: Its primary metric, with the interval over seeds and items.
+        chance: What the same answers have, given for each other's items; None where it is not
+            asked.
+        agreement: Of answers on the other strand with those on this one: share of items of the same
+            class, or correlation of quantities; None elsewhere.
+        flag: What a reader must be told; empty for nothing.
+    """
+
+    mean: Mean
+    chance: float | None = Field(default=None, exclude_if=lambda chance: chance is None)
+    agreement: float | None = Field(default=None, exclude_if=lambda agreement: agreement is None)
+    flag: str = Field(default="", exclude_if=lambda flag: not flag)
+
+
+class CleanFigure(Frozen):
+    """What a row has on the test items without a near-copy in training.
+
+    Attributes:
+        mean: Its primary metric, with the interval over seeds and these items.
+        rank: Among the contestants that are ranked by all items, from 1; None for others.
+    """
+
+    mean: Mean
+    rank: int | None = None
+
+
 class RowFigures(Frozen):
     """What is known of a row over seeds and items.
 
     Attributes:
         mean: Its primary metric, with the interval over both.
+        controls: What it has under each control.
+        clean: What it has on clean test items; None where all are, or too few.
         gain: Over the best reference row; None for a reference row, and where there is none.
         tier: As in `Row`.
         ranks: The row's place among all of the table in each of `DRAWS` samples, from 1, equal
@@ -90,6 +141,8 @@ class RowFigures(Frozen):
 
     mean: Mean
     gain: Gain | None = None
+    controls: dict[str, ControlFigure] = Field(default={}, exclude_if=lambda found: not found)
+    clean: CleanFigure | None = Field(default=None, exclude_if=lambda clean: clean is None)
     tier: int | None = None
     ranks: tuple[float, ...] = Field(default=(), exclude_if=lambda ranks: not ranks)
     twin: Gain | None = Field(default=None, exclude_if=lambda twin: twin is None)
@@ -103,6 +156,7 @@ class TableFigures(Frozen):
         metric: The primary one.
         n_items: How many test items there are.
         n_groups: How many groups of them were drawn; None where each item was.
+        n_clean: How many test items are clean; None where rows were not scored on these.
         rows: By the row's id.
     """
 
@@ -110,6 +164,7 @@ class TableFigures(Frozen):
     metric: str
     n_items: int
     n_groups: int | None = None
+    n_clean: int | None = Field(default=None, exclude_if=lambda n: n is None)
     rows: dict[str, RowFigures]
 
 
@@ -122,12 +177,15 @@ class Tested:
         outputs: By run id.
         kept: Figures that were made where the targets lie, by `TableFigures.inputs`.
         files: As `codonbench.records.test_outputs.gather` has them.
+        copied: Places in the test split of items with a near-copy in training, by the checksum of
+            the data, as audits say.
     """
 
     metrics: Mapping[str, Metric]
     outputs: Mapping[str, ItemOutputs]
     kept: Mapping[str, TableFigures] = field(default_factory=dict)
     files: Mapping[Path, bytes | None] = field(default_factory=dict)
+    copied: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def gather_tested(
@@ -208,6 +266,7 @@ class Runs:
         mean: Of its primary metric over seeds; None where no run has a value.
         reference: Whether it is a reference row.
         records: One a seed.
+        controls: The row's records under each control, one a seed.
     """
 
     id: str
@@ -215,6 +274,7 @@ class Runs:
     mean: Mean | None
     reference: bool
     records: Sequence[RunRecord]
+    controls: Mapping[str, Sequence[RunRecord]] = field(default_factory=dict)
 
 
 def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigures | None:
@@ -228,22 +288,42 @@ def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigu
         ranking: The task's.
         tested: What runs answered.
     """
-    outputs = {
-        row.id: {
-            r.seed: tested.outputs[r.run_id] for r in row.records if r.run_id in tested.outputs
-        }
+    outputs = {row.id: _by_seed(row.records, tested) for row in rows}
+    under = {
+        row.id: {name: _by_seed(records, tested) for name, records in row.controls.items()}
         for row in rows
     }
     found = [item for own in outputs.values() for item in own.values()]
     metric = _metric(ranking.metric, tested.metrics, found)
     if metric is None:
         return None
-    inputs = _inputs(rows, tested.outputs, metric)
-    if any(item.targets is None for item in found):
+    copied = tested.copied.get(rows[0].records[0].dataset.checksum, ())
+    inputs = _inputs(rows, tested.outputs, metric, copied)
+    everything = [*found, *(i for c in under.values() for own in c.values() for i in own.values())]
+    if any(item.targets is None for item in everything):
         return tested.kept.get(inputs)
     scores = {row.id: score_row(outputs[row.id], metric, ranking.metric) for row in rows}
     n_items = max(len(item.outputs) for item in found)
     _check_fit(rows, scores, ranking, n_items)
+    figures = _row_figures(rows, scores, ranking)
+    asked = _Asked(metric, ranking.metric, 1 if ranking.direction == "higher" else -1)
+    clean = np.setdiff1d(np.arange(n_items), copied)
+    n_clean = len(clean) if FEWEST_CLEAN <= len(clean) < n_items else None
+    on_clean = {} if n_clean is None else _clean_figures(rows, outputs, clean, asked)
+    for row in rows:
+        own = scores[row.id]
+        if own is None or row.id not in figures:
+            continue
+        controls = {
+            name: asked.held_against(name, own, outputs[row.id], items)
+            for name, items in sorted(under[row.id].items())
+        }
+        figures[row.id] = figures[row.id].model_copy(
+            update={
+                "controls": {name: figure for name, figure in controls.items() if figure},
+                "clean": on_clean.get(row.id),
+            }
+        )
     return TableFigures(
         inputs=inputs,
         metric=ranking.metric,
@@ -251,8 +331,13 @@ def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigu
         n_groups=max(len(np.unique(i.groups)) for i in found if i.groups is not None)
         if any(i.groups is not None for i in found)
         else None,
-        rows=_row_figures(rows, scores, ranking),
+        n_clean=n_clean,
+        rows=figures,
     )
+
+
+def _by_seed(records: Sequence[RunRecord], tested: Tested) -> dict[int, ItemOutputs]:
+    return {r.seed: tested.outputs[r.run_id] for r in records if r.run_id in tested.outputs}
 
 
 def _metric(
@@ -265,13 +350,19 @@ def _metric(
     return None
 
 
-def _inputs(rows: Sequence[Runs], outputs: Mapping[str, ItemOutputs], metric: SplitMetric) -> str:
+def _inputs(
+    rows: Sequence[Runs],
+    outputs: Mapping[str, ItemOutputs],
+    metric: SplitMetric,
+    copied: Sequence[int],
+) -> str:
     runs = [
         [row.id, r.seed, r.checksum, outputs[r.run_id].digest() if r.run_id in outputs else None]
         for row in rows
-        for r in row.records
+        for r in (*row.records, *(r for records in row.controls.values() for r in records))
     ]
-    return content_hash([metric.name, metric.version, sorted(map(str, runs))])
+    more = [list(copied)] if copied else []
+    return content_hash([metric.name, metric.version, sorted(map(str, runs)), *more])
 
 
 def _check_fit(
@@ -399,6 +490,131 @@ def _score_run(item: ItemOutputs, metric: SplitMetric, name: str) -> tuple[float
         for part in (whole, *(drawn[i : i + rows] for i in range(0, RESAMPLES, rows)))
     ]
     return float(found[0][0]), np.concatenate(found[1:]), n_units
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What rows are scored by.
+
+    Attributes:
+        metric: The primary one.
+        name: Of its value.
+        sign: 1 where higher is better, else -1.
+    """
+
+    metric: SplitMetric
+    name: str
+    sign: int
+
+    def held_against(
+        self,
+        control: str,
+        own: Scores,
+        answers: Mapping[int, ItemOutputs],
+        under: Mapping[int, ItemOutputs],
+    ) -> ControlFigure | None:
+        """Return what a row has under a control; None where it has no value there.
+
+        Args:
+            control: Its name.
+            own: The row's scores without it.
+            answers: Of the row without it, by seed.
+            under: And with it.
+        """
+        scores = score_row(under, self.metric, self.name)
+        if scores is None or not np.isfinite(scores.values).all():
+            return None
+        value = _mean_of(scores)
+        if control == STRAND:
+            shared = sorted(answers.keys() & under.keys())
+            same = [_agreement(answers[seed], under[seed]) for seed in shared]
+            return (
+                ControlFigure(mean=value, agreement=_digits(float(np.mean(same)))) if same else None
+            )
+        chance = self._chance(under, scores)
+        above = self._better(scores, chance, CONTROL_LEVEL)
+        flag = WORDS_OF_FLAGS.get(control, "") if above else ""
+        if control == COMPOSITION and above and self._better(own, scores, CONTROL_LEVEL):
+            flag = ""
+        return ControlFigure(mean=value, chance=_digits(float(chance.values.mean())), flag=flag)
+
+    def _chance(self, under: Mapping[int, ItemOutputs], scores: Scores) -> Scores:
+        """Return what each seed's answers have for one another's items, on average."""
+        values = []
+        for seed in scores.seeds:
+            item = under[seed]
+            assert item.targets is not None
+            found: list[float] = []
+            rng = np.random.default_rng([seed, *b"chance"])
+            whole = np.ones((1, len(item.outputs)))
+            for _ in range(PERMUTATIONS):
+                mixed = item.outputs[rng.permutation(len(item.outputs))]
+                found += self.metric.resampled(
+                    self.name, item.targets, mixed, whole, item.task
+                ).tolist()
+            values.append(np.mean(found))
+        level = np.asarray(values)
+        return Scores(scores.seeds, level, np.tile(level, (RESAMPLES, 1)), scores.n_units)
+
+    def _better(self, first: Scores, second: Scores, level: float) -> bool:
+        """Return whether the first is told apart from the second, and better."""
+        gaps = _differences(first, second)
+        if gaps is None or self.sign * gaps.values.mean() <= 0:
+            return False
+        return p_value(first, second) <= 2 * level  # of which one side is asked
+
+
+def _mean_of(scores: Scores) -> Mean:
+    """Return the mean over seeds, with the interval over seeds and items."""
+    value = mean(scores.values.tolist())
+    assert value is not None
+    return mean_over_both(value, scores)
+
+
+def _agreement(one: ItemOutputs, other: ItemOutputs) -> float:
+    """Return how far two runs' answers agree for the same items: see `ControlFigure`."""
+    if one.task.target.kind == "classes":
+        return float((one.outputs.argmax(axis=1) == other.outputs.argmax(axis=1)).mean())
+    if one.task.target.kind == "labels":
+        return float(((one.outputs > 0) == (other.outputs > 0)).mean())
+    pairs = zip(one.outputs.T, other.outputs.T, strict=True)
+    return float(
+        np.mean([np.corrcoef(a, b)[0, 1] if np.ptp(a) * np.ptp(b) else 0 for a, b in pairs])
+    )
+
+
+def _clean_figures(
+    rows: Sequence[Runs],
+    outputs: Mapping[str, Mapping[int, ItemOutputs]],
+    clean: npt.NDArray[np.int64],
+    asked: _Asked,
+) -> dict[str, CleanFigure]:
+    """Return what rows have on some of the test items, and their ranks there."""
+    found: dict[str, Mean] = {}
+    for row in rows:
+        kept = {seed: _part(item, clean) for seed, item in outputs[row.id].items()}
+        scores = score_row(kept, asked.metric, asked.name)
+        if scores is not None and np.isfinite(scores.values).all():
+            found[row.id] = _mean_of(scores)
+    merits = {
+        row.id: -asked.sign * found[row.id].value
+        for row in rows
+        if row.id in found and not row.reference
+    }
+    order = sorted(merits.values())
+    ranks = {name: 1 + order.index(merit) for name, merit in merits.items()}
+    return {name: CleanFigure(mean=m, rank=ranks.get(name)) for name, m in found.items()}
+
+
+def _part(item: ItemOutputs, places: npt.NDArray[np.int64]) -> ItemOutputs:
+    """Return the answers for some of the items."""
+    return replace(
+        item,
+        items=f"{item.items} of {len(places)}",
+        outputs=item.outputs[places],
+        targets=None if item.targets is None else item.targets[places],
+        groups=None if item.groups is None else item.groups[places],
+    )
 
 
 @lru_cache(maxsize=32)

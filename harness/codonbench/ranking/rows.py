@@ -16,7 +16,7 @@ from pydantic import Field
 from codonbench.contracts import Column, Control, Doubt, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord, Tuning
 from codonbench.contracts.run_spec import content_hash
-from codonbench.ranking.items import Gain
+from codonbench.ranking.items import CleanFigure, ControlFigure, Gain
 from codonbench.ranking.official import OFFICIAL_SEEDS, RowKey, budget_text, unofficial
 from codonbench.ranking.statistics import (
     Mean,
@@ -153,6 +153,7 @@ class Row(Frozen):
             could answer.
         twin: Of a pretrained row over its random twin, likewise.
         gain: Over the best reference row, in the primary metric; None where that is not known.
+        controls, clean: As in `RowFigures`.
         restricted_mean: Of the metric that the ranking names, over seeds and up to the budget;
             None where there is none or the row was computed, not run.
         parameters: Trainable parameters.
@@ -182,6 +183,8 @@ class Row(Frozen):
     means: dict[str, Mean | None] = Field(default_factory=dict, exclude_if=lambda means: not means)
     gain: Gain | None = Field(default=None, exclude_if=lambda gain: gain is None)
     twin: Gain | None = Field(default=None, exclude_if=lambda twin: twin is None)
+    controls: dict[str, ControlFigure] = Field(default={}, exclude_if=lambda found: not found)
+    clean: CleanFigure | None = Field(default=None, exclude_if=lambda clean: clean is None)
     restricted_mean: RestrictedMean | None
     parameters: int
     budget: str = Field(default="", exclude=True)

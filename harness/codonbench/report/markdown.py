@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 from codonbench.contracts import Column, Ranking
 from codonbench.errors import StoreError
+from codonbench.protocols.controls import WORDS
 from codonbench.ranking.board import Board, Row, Table
 from codonbench.ranking.curves import Curves
 from codonbench.ranking.items import Gain
@@ -49,7 +50,7 @@ def render_board(board: Board) -> str:
     """Return the board as Markdown, without markers."""
     overview = build_overview(board)
     parts = [render_overview(overview)] if len(overview.lines) > 1 else []
-    parts += [render_table(table) for table in board.tables] or ["No results yet."]
+    parts += [render_table(table) for table in board.shown] or ["No results yet."]
     parts += [render_curves(curves) for curves in board.curves]
     if board.excluded:
         lines = [f"- {plain(e.name)}: {plain(e.reason)}" for e in board.excluded]
@@ -129,8 +130,12 @@ def render_table(table: Table) -> str:
         device=usual,
         one_device=len(devices) == 1,
         grid=_grid(everyone, table) if everyone else "",
+        beside=_beside(everyone, table),
+        words_of=WORDS,
+        held=sorted({name for row in everyone for name in row.controls}),
         seeds=seeds,
         remarks=remarks,
+        rule=table.best_rule,
         over=next((row.gain.over for row in table.rows if row.gain is not None), ""),
         several_controls=len({contrast.control for contrast in table.contrasts}) > 1,
         contrasts=sorted(table.contrasts, key=_by_ratio),
@@ -169,7 +174,7 @@ def curve_cells(curves: Curves, *, intervals: bool) -> tuple[list[str], list[lis
     def shown(figure: Mean | None, rank: int | None = None) -> str:
         if figure is None:
             return NONE
-        text = _score_text(figure, column) if intervals else f"{figure.value:.{column.digits}f}"
+        text = score_text(figure, column) if intervals else f"{figure.value:.{column.digits}f}"
         return text if rank is None else f"{text} #{rank}"
 
     headings = ["model", *(f"{size:,}" for size in curves.sizes), "area"]
@@ -265,7 +270,13 @@ def _grid(rows: Sequence[Row], table: Table) -> str:
         body = [[cell(row) for _, cell in columns] for row in rows]
         if (known := table.ceiling) is not None:
             ceiling = Mean(value=known.value, low=known.low, high=known.high, n=1)
-            said = {"model": "ceiling", primary: _score_text(ceiling, table.ranking.primary)}
+            said = {"model": "ceiling", primary: score_text(ceiling, table.ranking.primary)}
+            body.append([said.get(heading, "") for heading in headings])
+        if (rule := table.best_rule) is not None and rule.score.startswith(
+            table.ranking.primary.title
+        ):
+            value = f"{rule.value:.{table.ranking.primary.digits}f}"
+            said = {"model": "best rule", primary: value}
             body.append([said.get(heading, "") for heading in headings])
         for figure in _published(table):
             value = f"{figure.value:.{table.ranking.primary.digits}f}"
@@ -294,7 +305,8 @@ def _columns(
     others = [column for column in brief if column != primary][:n_others]
 
     def gained(row: Row) -> str:
-        return _gain_text(row.gain, primary)
+        known = row.gain is not None or row.role == "reference" or table.figures is None
+        return _gain_text(row.gain, primary) if known else "no row zero"
 
     def seconds(row: Row) -> str:
         return NONE if row.seconds is None else f"{row.seconds:.1f}"
@@ -324,8 +336,38 @@ def _primary_text(row: Row, table: Table) -> str:
     column = table.ranking.primary
     figure = row.figure(column.metric)
     if column.statistic == "mean":
-        return _score_text(figure, column)
+        return score_text(figure, column)
     return figure_text(figure, column, table.budget_pairs)
+
+
+def _beside(rows: Sequence[Row], table: Table) -> str:
+    """Return what rows have on clean test items and under controls as a grid; empty for nothing."""
+    primary = table.ranking.primary
+    names = sorted({name for row in rows for name in row.controls})
+    shown = [row for row in rows if row.clean is not None or row.controls]
+    clean = any(row.clean is not None for row in shown)
+
+    def on_clean(row: Row) -> str:
+        return "" if row.clean is None else score_text(row.clean.mean, primary)
+
+    def moved(row: Row) -> str:
+        there = None if row.clean is None else row.clean.rank
+        if row.rank is None or there is None:
+            return ""
+        return str(there) if there == row.rank else f"{row.rank} to {there}"
+
+    def under(name: str, row: Row) -> str:
+        figure = row.controls.get(name)
+        if figure is None:
+            return ""
+        text = score_text(figure.mean, primary)
+        return text if figure.agreement is None else f"{text}, {figure.agreement:.1%} the same"
+
+    columns: list[_Cells] = [("model", _short_label)]
+    columns += [("clean", on_clean), ("rank", moved)] if clean else []
+    columns += [(plain(name), partial(under, name)) for name in names]
+    body = [[cell(row) for _, cell in columns] for row in shown]
+    return _tightened(pipe_table([heading for heading, _ in columns], body, {0})) if shown else ""
 
 
 def _tightened(grid: str) -> str:
@@ -354,7 +396,7 @@ def _point_text(figure: Median | Mean | None, column: Column) -> str:
     return median_text(figure, None)
 
 
-def _score_text(figure: Median | Mean | None, column: Column) -> str:
+def score_text(figure: Median | Mean | None, column: Column) -> str:
     """Return ``0.648 [0.631, 0.664]``; no interval where there is no more than the value."""
     if not isinstance(figure, Mean):
         return NONE

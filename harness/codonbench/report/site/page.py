@@ -169,7 +169,7 @@ def build_page(
     """
     return Page(
         overview=_overview(board, runs),
-        tables=_explained(tuple(_table(table, runs, drawn_by, more) for table in board.tables)),
+        tables=_explained(tuple(_table(table, runs, drawn_by, more) for table in board.shown)),
         excluded=tuple(
             Excluded(name=shown(e.name), reason=shown(e.reason, 400)) for e in board.excluded
         ),
