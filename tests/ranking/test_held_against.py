@@ -53,6 +53,10 @@ class Answers:
             name=run_id,
             metrics={"mcc": METRIC.score(TARGETS, outputs, TASK)["mcc"]},
             dataset=SimpleNamespace(checksum="d"),
+            run_spec=SimpleNamespace(config={}),
+            info=SimpleNamespace(pretrained_on=""),
+            plugin=SimpleNamespace(distribution="test"),
+            model=name,
         )
 
     def row(self, name, share, *, reference=False, **controls):
