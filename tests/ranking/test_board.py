@@ -23,10 +23,8 @@ from codonbench.ranking import board as boards
 from codonbench.ranking.board import Board
 from codonbench.ranking.statistics import (
     Median,
-    RestrictedMean,
     censored_median,
     paired_ratio,
-    restricted_mean,
 )
 from codonbench.records.store import BadRecord
 from codonbench.records.table import Records
@@ -35,7 +33,6 @@ from codonbench.report.markdown import (
     END,
     NEW_PAGE,
     insert_between_markers,
-    mean_text,
     median_text,
     rank_text,
     ratio_text,
@@ -519,13 +516,6 @@ def test_ratio_text_spells_interval_infinity_and_absence() -> None:
     assert ratio_text(None) == "-"
     assert ratio_text(paired_ratio([1], [2])) == "0.50"
     assert ratio_text(Median(value=0.57, low=0.36, high=None, n=10, never=0)) == "0.57 [0.36 to ∞]"
-
-
-def test_mean_text_spells_interval_and_absence() -> None:
-    assert mean_text(None) == "-"
-    assert mean_text(restricted_mean([64], 1000)) == "64"
-    some = RestrictedMean(value=5000.4, low=64.0, high=9000.0, n=10, never=4)
-    assert mean_text(some) == "5,000 [64 to 9,000]"
 
 
 def test_a_number_too_long_to_read_is_shown_short() -> None:

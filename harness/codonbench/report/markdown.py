@@ -21,7 +21,7 @@ from codonbench.ranking.items import Gain
 from codonbench.ranking.overview import Overview, Share, Summary, TaskLine, build_overview
 from codonbench.ranking.published import Figure
 from codonbench.ranking.rows import Contrast, name_text
-from codonbench.ranking.statistics import Mean, Median, RestrictedMean
+from codonbench.ranking.statistics import Mean, Median
 from codonbench.ranking.tiers import FEWEST_SEEDS, LEVEL
 from codonbench.records.files import visible
 
@@ -484,13 +484,6 @@ def median_text(median: Median | None, budget: int | None) -> str:
     never = "never" if budget is None else f"> {budget:,}"
     texts = [never if v is None else _number(v) for v in (median.value, median.low, median.high)]
     return _with_interval(texts, median.n)
-
-
-def mean_text(mean: RestrictedMean | None) -> str:
-    """Return ``4,096 [3,072 to 5,120]``; ``-`` for none."""
-    if mean is None:
-        return NONE
-    return _with_interval([_number(v) for v in (mean.value, mean.low, mean.high)], mean.n)
 
 
 def _with_interval(texts: Sequence[str], n: int) -> str:
