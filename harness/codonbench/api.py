@@ -121,7 +121,7 @@ class Executor:
         self._keeps = request is not None
         self._data = Path(request.data) if request and request.data else None
         self._gpu = False
-        self._new_folder = not options.results.exists()
+        self._new = Store(options.results).missing()
         self._pool: WorkerPool | None = None
         self._offline = request is not None and request.offline
         self._environments: dict[str, tuple[Path | None, Environment | None]] = {}
@@ -149,11 +149,10 @@ class Executor:
         self.close()
 
     def close(self) -> None:
-        """End the workers; where no run came of it, leave no results folder that was not there."""
+        """End the workers; where no run came of it, leave no folder that was not there."""
         if self._pool is not None:
             self._pool.close()
-        if self._new_folder:
-            Store(self._options.results).remove_if_empty()
+        Store(self._options.results).remove_if_empty(self._new)
 
     def _start(self, request: RunRequest | None) -> None:
         """Start as many workers as what is to be run first can use."""

@@ -115,6 +115,19 @@ def test_a_results_folder_that_is_a_file_is_refused_before_anything_runs(run, tm
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_a_model_that_declines_the_task_leaves_a_folder_as_it_was(bench, tmp_path):
+    (tmp_path / "mine.csv").write_text(
+        "a,b,label\n" + "".join(f"{i},1,{i % 2}\n" for i in range(40))
+    )
+    (tmp_path / "there").mkdir()
+    words = ("--model", "cnn", "--data", "mine.csv", "--workers", "0", "--results")
+    for results in ("there", "new"):
+        answer = bench("run", *words, results)
+        assert (answer.code, "whose items are features" in answer.err) == (2, True)
+    assert [*(tmp_path / "there").iterdir()] == []
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_results_folder_that_may_not_be_written_is_refused(run, monkeypatch):
     def refuse(*args):
         raise PermissionError(errno.EACCES, "Permission denied")

@@ -26,6 +26,7 @@ real = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real data in {REAL}")
 
 ROWS = "".join(f"{'ACGT' * 3}{'ACGT'[i % 4]}{'ACGT'[i // 4]}A,{i % 2}\n" for i in range(16))
 TABLE = "sequence,label\n" + ROWS
+DOTS = "fold,label\n" + "".join(f"((...))..{'.' * i},{i % 2}\n" for i in range(16))
 
 
 @pytest.fixture(scope="module")
@@ -342,6 +343,7 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
             ["line 3", "'x'", "a finite number"],
         ),
         ("g0,label\n1,a\n,b\n", {"features": "*"}, ["line 3", "'g0'", "nothing"]),
+        (DOTS, {}, ["line 2", "'fold'", "--task-set sequence=fold --task-set alphabet=LETTERS"]),
         ("g0,label\n1,a\nnan,b\n", {"features": "*"}, ["line 3", "'nan'", "finite"]),
     ],
 )
@@ -350,6 +352,11 @@ def test_what_cannot_be_used_is_named_by_file_and_line(opened, text, overrides, 
         opened(text, **overrides)
     assert [word for word in ["mine.csv", *words] if word not in str(caught.value)] == []
     assert "\n" not in str(caught.value)
+
+
+def test_sequences_of_letters_of_ones_own_are_found_by_their_letters(opened):
+    _, _, dataset = opened(DOTS, alphabet="(.)")
+    assert dataset.items.text("(.)")[0] == "((...)).."
 
 
 @pytest.mark.parametrize(

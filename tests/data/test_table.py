@@ -144,7 +144,7 @@ def test_packed_files_are_read_and_named_where_they_are_cut_short(write, packer)
     text = b"sequence,label\n" + b"ACGT,0\n" * 1000
     whole = packer.compress(text)
     assert len(read_table(write(whole, "whole.csv"), CLASSES).items) == 1000
-    with pytest.raises(DataError, match=r"cut\.csv' is damaged or cut short"):
+    with pytest.raises(DataError, match=r"cut\.csv' is damaged or cut short in line \d"):
         read_table(write(whole[: len(whole) // 2], "cut.csv"), CLASSES)
 
 

@@ -8,7 +8,7 @@ import io
 import lzma
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,10 +69,23 @@ def faults_named(path: str | Path) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise DataError(_undecodable(path)) from error
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+    except _DAMAGED as error:
         if isinstance(error, OSError) and error.strerror:
             raise DataError(f"cannot read {name}: {error.strerror}") from error
-        raise DataError(f"{name} is damaged or cut short ({error}); get it anew") from error
+        where = f"in line {_whole_lines(path) + 1:,}"
+        raise DataError(f"{name} is damaged or cut short {where} ({error}); get it anew") from error
+
+
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
+
+
+def _whole_lines(path: str | Path) -> int:
+    """Return how many lines of a damaged file can be read."""
+    whole = 0
+    with suppress(*_DAMAGED), open_unpacked(path) as file:
+        for line in file:
+            whole += line.endswith(b"\n")
+    return whole
 
 
 def _undecodable(path: str | Path) -> str:

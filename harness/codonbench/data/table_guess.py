@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
@@ -194,6 +194,8 @@ class Guess:
                 f"{self._path}: no column of sequences or numbers among {shown}; name it, "
                 "--task-set sequence=COLUMN, and separate cells by comma, tab or semicolon"
             )
+        if not sequence and not given.features:
+            self._check_features({*self.columns} - taken - {*targets})
         found["features"] = () if sequence else given.features or ("*",)
         if given.kind == "classes" and len(targets) > 1:
             raise DataError(
@@ -223,6 +225,19 @@ class Guess:
                     f"{self._chunk.head}: no column {name!r}; the columns are {found}{one}"
                 )
 
+    def _check_features(self, names: Iterable[str]) -> None:
+        """Raise DataError where a column is neither numbers nor sequences of letters we know."""
+        for name in names:
+            for row, cell in enumerate(self._sample[name]):
+                if len(cell) >= _SHORTEST and not is_number(cell):
+                    raise self._chunk.error(
+                        row,
+                        name,
+                        repr(cell[:32]),
+                        "a number, or a sequence of DNA, RNA or protein; of other letters say "
+                        f"which: --task-set sequence={name} --task-set alphabet=LETTERS",
+                    )
+
     def _named(self, names: Sequence[str]) -> str:
         """Return the column called as the likeliest of some names; empty where none is."""
         lower = {column.lower(): column for column in self.columns}
@@ -244,8 +259,9 @@ class Guess:
         named = self._named(SEQUENCE_NAMES)
         if named and named not in taken:
             return (named,)
+        own = {*(self._given.alphabet or ""), *(self._given.unknown or "")}
         found = [
-            name for name in self.columns if name not in taken and _is_text(self._sample[name])
+            name for name in self.columns if name not in taken and _is_text(self._sample[name], own)
         ]
         if len(found) > 1:
             raise DataError(
@@ -300,10 +316,11 @@ class Guess:
         return PROTEIN
 
 
-def _is_text(cells: Sequence[str]) -> bool:
-    """Return whether the cells of a column look like sequences."""
+def _is_text(cells: Sequence[str], own: set[str]) -> bool:
+    """Return whether the cells of a column look like sequences, of `own` letters where given."""
     lengths = sorted(map(len, cells))
-    return _letters(cells) is not None and lengths[len(lengths) // 2] >= _SHORTEST
+    fit = {*"".join(cells)} <= own if own else _letters(cells) is not None
+    return fit and lengths[len(lengths) // 2] >= _SHORTEST
 
 
 def _letters(cells: Sequence[str]) -> set[str] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
@@ -89,10 +89,17 @@ class Store:
             raise store_error("results folder", self.folder, error) from error
         self._tried = True
 
-    def remove_if_empty(self) -> None:
-        """Remove the folder where it holds nothing but folders and the ledger's lock."""
-        if {path.name for path in self.folder.rglob("*") if not path.is_dir()} <= {"ledger.lock"}:
-            rmtree(self.folder, ignore_errors=True)
+    def missing(self) -> tuple[Path, ...]:
+        """Return which of the folder and those that `prepare` and `claims` make are not there."""
+        made = (self.folder / "trajectories", self.folder / ".locks", self.folder)
+        return tuple(path for path in made if not path.exists())
+
+    def remove_if_empty(self, new: Sequence[Path]) -> None:
+        """Remove folders that are new, where all of them hold nothing but the ledger's lock."""
+        held = (path for folder in new for path in folder.rglob("*") if not path.is_dir())
+        if {path.name for path in held} <= {"ledger.lock"}:
+            for folder in new:
+                rmtree(folder, ignore_errors=True)
 
     def insist_on_folder(self) -> None:
         """Make sure that there is such a folder, where nothing is to be written.
