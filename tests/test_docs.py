@@ -359,3 +359,17 @@ def test_a_command_named_in_passing_exists_with_its_options(page: Path) -> None:
         assert names or words[0].startswith("-"), f"bench {line}"
         known = {option for name in names for option in re.findall(r"`(-[^`]+)`", sections[name])}
         assert not names or options <= known, f"bench {line}: {options - known}"
+
+
+@pytest.mark.parametrize("page", ["security.md", "rules.md"])
+def test_every_test_that_a_promise_names_is_there(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for path in set(re.findall(r"`(tests/[\w/.]+)`", text)):
+        assert (ROOT / path).exists(), path
+    plugins = {path.stem for path in (ROOT / "tests" / "exploits" / "plugins").glob("*.py")}
+    exploits = (ROOT / "tests" / "exploits" / "test_exploits.py").read_text(encoding="utf-8")
+    named = re.findall(r"[(:,] ?`([a-z]+(?:_[a-z]+)+)`", text) if page == "security.md" else ()
+    assert named or page == "rules.md"
+    for name in named:
+        assert name in plugins, name
+        assert f"def test_{name}(" in exploits, name

@@ -251,7 +251,7 @@ class Executor:
             needs = needs_of(file)
             why = "" if needs is None else conflict(needs)
             if needs is not None and (why or options.env == "own"):
-                if options.workers == 0 or options.sandbox:
+                if options.sandbox or (options.workers == 0 and self._keeps):
                     how = "--sandbox" if options.sandbox else "--workers 0"
                     raise ConfigError(
                         f"plugin {file.name} {why or 'is to have an environment of its own'}; that "
