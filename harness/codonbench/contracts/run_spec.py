@@ -175,7 +175,7 @@ class RunOptions(Frozen):
     timeout: float | None = Field(
         default=None,
         gt=0,
-        description="Seconds that a run may take, and with --sandbox its plugin to load.",
+        description="Seconds that a run may take, and a plugin of others to load.",
     )
     checkpoint_every: float = Field(
         default=10.0,
