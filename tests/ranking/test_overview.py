@@ -118,6 +118,13 @@ def test_what_is_missing_never_helps(overview):
     assert stands[1]["y"] >= stands[0]["y"]
 
 
+def test_a_task_of_which_no_common_model_was_run_places_them_all_alike(overview):
+    both = {"x": 0.9, "y": 0.5}
+    (summary,) = build_overview(overview({"one": both, "two": both, "three": {"z": 1}})).summaries
+    found = {own.model: own.mean_rank.value for own in summary.standings}
+    assert found == {"x": pytest.approx(3.5 / 3, abs=1e-4), "y": pytest.approx(5.5 / 3, abs=1e-4)}
+
+
 def test_a_failed_audit_takes_a_task_out_of_summaries_and_leaves_its_row(overview):
     found = build_overview(overview(CLEAR, failed=("two",)))
     (summary,) = found.summaries

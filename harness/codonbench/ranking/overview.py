@@ -295,6 +295,8 @@ def _places(line: TaskLine, table: Table, labels: Sequence[str]) -> _Floats:
     """
     rows = _by_label(table)
     own = [name for name in labels if name in rows]
+    if not own:
+        return np.full((1 + DRAWS, len(labels)), (len(labels) + 1) / 2)
     merits = [merit(rows[name], table.ranking) for name in own]
     ordered = sorted(merits)
     costs = [np.array([float(ordered.index(m)) for m in merits])[None]]
