@@ -205,7 +205,7 @@ class PlantedMotif(Task):
     version: ClassVar[str] = "1"
     title: ClassVar[str] = "Two motifs in order, and decoys: simulated, the best accuracy known"
     protocol: ClassVar[str] = "supervised"
-    category: ClassVar[str] = "known truth"
+    category: ClassVar[str] = "simulated"
     strand: ClassVar[Strand] = "either"
     Options: ClassVar[type[TaskOptions]] = PlantedMotifOptions
     ranking: ClassVar[Ranking] = Ranking.by_mean(
