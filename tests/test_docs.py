@@ -20,7 +20,8 @@ from samples import run_here
 
 ROOT = Path(__file__).resolve().parent.parent
 README, FIRST_MODEL = ROOT / "README.md", ROOT / "docs" / "first-model.md"
-PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("[!i]*.md"))]
+"""All but the site's first page, which is the README."""
 
 ELSEWHERE = {
     "make run": "tests/test_clean_install.py",
