@@ -167,7 +167,7 @@ def test_seeds_that_are_none_are_refused(seeds):
 @pytest.mark.parametrize(
     ("further", "said"),
     [
-        ({"epoch": 3}, "no argument 'epoch'; there is also checkpoint_every, data, device"),
+        ({"epoch": 3}, "no argument 'epoch'; there is also checkpoint_every, control, data"),
         ({"epochs": 0}, "'epochs'"),
         ({"epochs": 3}, "epochs or in pairs"),
         ({"workers": 2}, "put it in a file"),

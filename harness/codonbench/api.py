@@ -427,9 +427,11 @@ def run(
     }
     request = configure(RunRequest, asked, {}, "codonbench.run")
     options = configure(RunOptions, where, {}, "codonbench.run")
+    # Whoever names a file, and asks for it here, lets it in.
+    named = [str(file) for file in options.plugin] if options.workers == 0 else []
     with (
         _settings_kept(options),
-        Executor(options, request, partial(_load, trusted=options.trust)) as executor,
+        Executor(options, request, partial(_load, trusted=(*options.trust, *named))) as executor,
     ):
         registry = executor.registry
         if given or file:

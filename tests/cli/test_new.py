@@ -199,8 +199,9 @@ NIGHTLY = pytest.mark.nightly("one more project, built and installed as a model'
     ["model", *(pytest.param(kind, marks=NIGHTLY) for kind in ("metric", "task"))],
 )
 def test_the_three_commands_it_names_work_where_only_the_wheel_is(
-    clean_environment, tmp_path, kind
+    clean_environment, tmp_path, kind, monkeypatch
 ):
+    monkeypatch.delenv("CODONBENCH_WORKERS")  # a stranger's model takes a worker
     name, distribution, _ = PROJECTS[kind]
     cache = {"CODONBENCH_CACHE": str(tmp_path / "cache")}
     said = clean_environment.call(["bench", "new", kind, name], tmp_path)

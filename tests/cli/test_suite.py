@@ -224,7 +224,7 @@ def test_a_folder_that_cannot_be_written_ends_the_suite_at_once(bench):
     [
         ((), "give --model NAME, or --suite NAME"),
         (("--model", "lstm", "--suite", "official"), "give --model or --suite, not both"),
-        (("--suite", "nonsense"), "shipped are joiret2023, official, supervised"),
+        (("--suite", "nonsense"), "shipped are expression, gue, joiret2023"),
         (("--suite", "official", "--epochs", "0"), "run: field 'epochs': got 0"),
         (("--suite", "official", "--epochs", "1", "--pairs", "1"), "not both"),
     ],

@@ -43,7 +43,7 @@ def test_the_table_fits_the_terminal_and_no_number_is_cut(run, board, monkeypatc
 
 def test_what_a_narrow_terminal_leaves_out_is_what_matters_least(run, board, monkeypatch):
     tables = {}
-    words = ("tier", "success", "confident", "parameters", "[0-66 %]")
+    words = ("tier", "success", "decipher", "parameters", "[0-66 %]")
     for width in (46, 80, 200):
         monkeypatch.setenv("COLUMNS", str(width))
         table = " ".join(run(*MLP, "--against", board).out.split())

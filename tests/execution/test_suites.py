@@ -156,7 +156,7 @@ def test_a_file_that_is_not_utf_8_or_not_readable_is_named(tmp_path):
 def test_an_unknown_name_lists_the_shipped_suites():
     with pytest.raises(errors.UnknownNameError, match=r"did you mean 'official'\?") as caught:
         find_suite("oficial")
-    assert "shipped are joiret2023, official, supervised" in str(caught.value)
+    assert "shipped are expression, gue, joiret2023" in str(caught.value)
 
 
 def test_a_file_is_preferred_to_a_shipped_suite(tmp_path, monkeypatch):
@@ -178,12 +178,18 @@ def test_a_shipped_suite_names_what_there_is_and_is_called_like_its_file(name, t
         if task.default_data in {source.name for source in task.sources}:  # not downloaded here
             assert toys.installed.model(request.model)
             continue
+        if not task.sources and task.default_data == task.name:  # comes by --data
+            with pytest.raises(errors.DataError, match="CODONBENCH_DATA"):
+                prepare(request, toys.installed, Path("no-cache"))
+            continue
         job = prepare(request, toys.installed, Path("no-cache"))
         assert len(job.run_specs) == len(request.seeds)
 
 
 def test_the_official_suites_hold_every_preset_and_every_reference_row(toys):
-    suites = [read_suite(find_suite(name)) for name in ("official", "supervised", "zoo", "variants")]
+    suites = [
+        read_suite(find_suite(name)) for name in ("official", "supervised", "zoo", "variants")
+    ]
     models = {request.model for suite in suites for request in suite.requests}
     entries = toys.installed.models
     rows = {

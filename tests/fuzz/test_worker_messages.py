@@ -53,7 +53,7 @@ class Scripted:
     """A worker that says what it was told to, whatever it is answered, and is gone."""
 
     def __init__(self, messages, states):
-        self.exitcode = None
+        self.exitcode, self.overuse = None, ""
         self.speaks, speaks = os.pipe()
         hears, self.hears = os.pipe()
         os.set_blocking(self.speaks, False)

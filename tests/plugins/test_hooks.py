@@ -26,6 +26,7 @@ def test_the_hooks_are_those_of_hookspecs_with_their_arguments():
         "run_finished": ("record",),
         "row_figures": (),
         "show_run": ("record", "trajectory", "width"),
+        "explainer": ("record",),
     }
     assert all(getattr(hookspecs, name).__doc__ for name in hooks())
 

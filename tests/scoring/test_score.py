@@ -124,7 +124,6 @@ def test_another_task_data_rule_budget_or_ranking_metric_is_another_table(toys):
         key(toys, task=toys.spec.model_copy(update={"version": "2"})),
         key(toys, task_options={"genetic_code": 2}),
         key(toys, data_checksum="e" * 64),
-        key(toys, rules="2"),
         key(toys, stop="budget"),
         key(toys, budget_pairs=1_001),
         *(

@@ -65,6 +65,12 @@ def board_folder(results: Path) -> Path:
     return results.parent if results.name == "results" else results / "board"
 
 
+def trust_too(names: Sequence[str]) -> None:
+    """Trust these plugins as well, by name or path."""
+    known = _trusted.get()
+    _trusted.set(None if known is None else (*known, *names))
+
+
 def note(
     *,
     debug: bool = False,
