@@ -438,7 +438,8 @@ TOGETHER = {
     "processes": """
         if all(os.fork() for _ in range(4)):
             time.sleep(60)
-        mine = bytearray(os.urandom(1 << 20) * 100)
+        mine = bytearray(100 << 20)
+        mine[::4096] = b"x" * len(mine[::4096])  # every page of it
         time.sleep(60)
     """,
     "memory files": """
