@@ -70,7 +70,7 @@ print(*{{name.partition(".")[0] for name in sys.modules}})
 """
 AT_ONCE = [["ls", "models"], ["ls", "tasks"], ["new", "model", "x"]]
 RESULTS = Path(__file__).parents[2] / "leaderboard" / "results"
-RECORD = min(RESULTS.rglob("*.json"))
+RECORD = min(RESULTS.glob("mlp-64-s*.json"))  # one without test outputs to score anew
 
 
 def imported_by(words, folder):
