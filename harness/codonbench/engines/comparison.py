@@ -10,6 +10,7 @@ mistake. In float64 a few steps agree to nine digits or are not the same steps.
 
 from __future__ import annotations
 
+import inspect
 import random
 import sys
 from collections.abc import Sequence
@@ -110,7 +111,8 @@ def _refuse_replaced(whose: str, thing: object) -> None:
             raise CannotCapture(f"{whose} has a {name}() of its own, in place of its class's")
     for cls in type(thing).__mro__:
         for name, value in vars(cls).items() if _is_of_torch(cls) else ():
-            if isinstance(value, FunctionType) and not _is_of_torch(value):
+            strange = isinstance(value, FunctionType) and not _is_of_torch(value)
+            if strange and name in inspect.getsource(cls):  # a method more harms nobody
                 raise CannotCapture(
                     f"{whose} is a torch {cls.__name__}, whose {name}() was replaced by one of "
                     f"{value.__module__}"
