@@ -126,6 +126,7 @@ def render_table(table: Table) -> str:
         table=table,
         ranking=ranking,
         options=", ".join(f"{k} {v}" for k, v in chosen.items()),
+        means=means,
         ending=_ending(table),
         device=usual,
         one_device=len(devices) == 1,
