@@ -30,7 +30,7 @@ from codonbench.data.stream import BatchClock
 from codonbench.errors import ConfigError
 from codonbench.execution.run import prepare, run, run_all, train_here
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.referee import RunSetup, unwatched
+from codonbench.protocols.referee import Primary, RunSetup, unwatched
 from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss
 from codonbench.records.store import Store, read_record
 from codonbench.scoring.rescore import rescore
@@ -806,3 +806,25 @@ def test_the_primary_metric_is_told_on_the_way(registry):
     assert float(told[-1][-1]) == max(figures)
     selected = record.validation_metrics[metric]
     assert any(figure == pytest.approx(selected, abs=5e-5) for figure in figures)
+
+
+@pytest.mark.parametrize("targets", ["classes", "labels", "quantities"])
+def test_what_ranks_is_got_ready_with_outputs_like_those_of_a_look(targets):
+    asked = []
+
+    class Spy:
+        def score(self, targets, outputs, task):
+            asked.append((len(targets), outputs.shape))
+            return {"spied": 1.0}
+
+    task = TaskSpec(
+        name="t",
+        version="1",
+        title="",
+        protocol="supervised",
+        input=Input.of_length(8),
+        target=Target(kind=targets, names=("a", "b", "c")),
+        train_size=4,
+    )
+    Primary(Spy(), "spied", lower=False).get_ready(task, np.zeros(4))
+    assert asked == [(4, (4, 3))]

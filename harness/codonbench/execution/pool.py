@@ -610,6 +610,8 @@ class WorkerPool:
         waiting = deque(_shared_out(job, self.size))
         busy: list[RunGroup] = []
         serves = False
+        if job.primary is not None:  # while the workers come up
+            job.primary.get_ready(job.dataset.spec, job.dataset.targets)
         try:
             while busy or (waiting and not self.interrupted):
                 while waiting and len(busy) < self.size and not self.interrupted:

@@ -65,6 +65,10 @@ class Primary:
             return math.nan
         return float(value) if isinstance(value, bool | int | float) else math.nan
 
+    def get_ready(self, task: TaskSpec, targets: Targets) -> None:
+        """Import what computes it, so that no training waits for that at its first look."""
+        self.of(targets, np.zeros((len(targets), len(task.target.names)), np.float32), task)
+
 
 class RunSetup:
     """What is fixed about one run.
