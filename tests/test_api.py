@@ -105,6 +105,20 @@ def test_a_class_is_trained_in_this_process():
     assert record.plugin.module == Given.__module__
 
 
+def test_a_pretrained_models_random_twin_follows_unless_it_is_left_out():
+    class Config(codonbench.GradientConfig):
+        init: str = "pretrained"
+
+    class Seen(Given):
+        info = codonbench.ModelInfo(name="seen", version="1", summary="", pretrained_on="all")
+
+    Seen.Config = Config
+    records = codonbench.run(Seen, seeds=(1, 0), **FAST)
+    told = [(record.run_spec.config["init"], record.seed) for record in records]
+    assert told == [("pretrained", 1), ("pretrained", 0), ("random", 1), ("random", 0)]
+    assert len(codonbench.run(Seen, seeds=(1, 0), no_twin=True, **FAST)) == 2
+
+
 def test_a_marked_function_is_a_model():
     (record,) = codonbench.run(two_layers, config={"hidden": 4}, **FAST)
     assert (record.model, record.parameters) == ("two-layers", 64 * 4 + 4 + 4 * 21 + 21)

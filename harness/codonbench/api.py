@@ -291,6 +291,15 @@ class Executor:
             self._pool.close()  # who was asked may have other packages
         return self._pool_for(record.run_spec.threads, gpu=record.run_spec.device == "cuda").train
 
+    def twin(self, job: Job, request: RunRequest) -> RunRequest | None:
+        """Return the request for a pretrained model's random twin; None where there is none.
+
+        Such a model has a field ``init``, of which `ranking.items.twin_of` knows as well.
+        """
+        if self._options.no_twin or getattr(job.config, "init", None) != "pretrained":
+            return None
+        return request.model_copy(update={"overrides": {**request.overrides, "init": "random"}})
+
     def outcomes(
         self,
         job: Job,
@@ -373,6 +382,7 @@ def run(
     What is recorded in `results` already is not run again, and what was cut short goes on.
     Installed models and those of files are trained in worker processes; a class or a function,
     which no other process could import, in this one: its records say ``confinement: none``.
+    The records of a pretrained model's random twin follow its own, but with ``no_twin=True``.
 
     Args:
         model: A name; a class or a function marked with `codonbench.model`; or the path of a
@@ -437,9 +447,14 @@ def run(
         if given or file:
             name = registry.model_of_file(file) if file else registry.add_model(model)
             request = request.model_copy(update={"model": name})
-        job = executor.prepare(request)
-        records = (outcome.record for outcome in executor.outcomes(job, request))
-        return Records(sorted(records, key=lambda record: request.seeds.index(record.seed)))
+        found: list[RunRecord] = []
+        due: RunRequest | None = request
+        while due is not None:
+            job = executor.prepare(due)
+            records = [outcome.record for outcome in executor.outcomes(job, due)]
+            found += sorted(records, key=lambda record: request.seeds.index(record.seed))
+            due = executor.twin(job, due)
+        return Records(found)
 
 
 def board(*folders: str | Path) -> Board:

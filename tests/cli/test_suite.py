@@ -257,3 +257,37 @@ def test_a_shipped_suite_runs_to_its_end(bench):
     answer = bench("run", "--suite", "official", *words)
     assert answer.code == 0, answer.err
     assert len(answer.records) == 29
+
+
+PRETRAINED = """
+from typing import Literal
+import torch
+import codonbench
+
+class Config(codonbench.GradientConfig):
+    init: Literal["pretrained", "random"] = "pretrained"
+
+class Seen(codonbench.Model):
+    info = codonbench.ModelInfo(name="seen", version="1", summary="", pretrained_on="the genome")
+    Config = Config
+    encoding = "codon_onehot"
+
+    def build(self, task):
+        module = torch.nn.Linear(task.n_inputs, task.n_classes)
+        if self.config.init == "pretrained":
+            torch.nn.init.zeros_(module.weight)
+        return module
+"""
+
+
+def test_a_pretrained_model_is_run_with_its_random_twin_unless_told_otherwise(suite):
+    Path("seen.py").write_text(PRETRAINED)
+    alone = suite(run_of("seen", seeds='"0-1"'), "--plugin", "seen.py", "--no-twin")
+    assert alone.code == 0, alone.err
+    assert summary(alone.out) == {"seen": (2, 0, 0), "all": (2, 0, 0)}
+    assert "no random twin was run" in alone.out
+    both = suite(run_of("seen", seeds='"0-1"'), "--plugin", "seen.py")
+    assert summary(both.out) == {"seen": (2, 2, 0), "all": (2, 2, 0)}
+    assert "no random twin was run" not in both.out
+    found = sorted((record.run_spec.config["init"], record.seed) for record in stored())
+    assert found == [(init, seed) for init in ("pretrained", "random") for seed in (0, 1)]

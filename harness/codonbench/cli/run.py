@@ -110,15 +110,18 @@ def run(
     def run_one(request: RunRequest) -> Iterator[Outcome]:
         with messages().status("reading the data"):
             job = executor.prepare(request)
-        if not job.run_specs[0].is_own_table:
-            yield from executor.outcomes(job, request, follow)
-            return
-        from codonbench.cli.audit_data import lay_beside, remark_on_data
+        if job.run_specs[0].is_own_table:
+            from codonbench.cli.audit_data import lay_beside, remark_on_data
 
-        if not as_json:
-            say(remark_on_data(job))
-        yield from executor.outcomes(job, request, follow)
-        lay_beside(board_folder(options.results), job)
+            if not as_json:
+                say(remark_on_data(job))
+            yield from executor.outcomes(job, request, follow)
+            lay_beside(board_folder(options.results), job)
+        else:
+            yield from executor.outcomes(job, request, follow)
+        if (twin := executor.twin(job, request)) is not None:
+            say("the same, randomly initialised, so that the gain of pretraining is known:")
+            yield from run_one(twin)
 
     entries = []
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results

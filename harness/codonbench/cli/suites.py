@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from codonbench.cli.console import new_table, say
-from codonbench.contracts.run_spec import RunRequest
+from codonbench.contracts.run_spec import RunRequest, canonical_json
 from codonbench.errors import BenchError, StoreError
 from codonbench.execution.suites import FIELDS, Suite, find_suite, read_suite
 
@@ -53,7 +53,8 @@ class Entry:
             else ("reused" if outcome.reused else "done")
             for outcome in self.outcomes
         )
-        found["failed"] += len(self.request.seeds) - len(self.outcomes)
+        rows = len({canonical_json(outcome.record.overrides) for outcome in self.outcomes})
+        found["failed"] += len(self.request.seeds) * max(rows, 1) - len(self.outcomes)
         return found
 
 

@@ -200,6 +200,11 @@ class RunOptions(Frozen):
     no_wait: bool = Field(
         default=False, description="Exit 2 rather than wait for what another run has."
     )
+    no_twin: bool = Field(
+        default=False,
+        description="Leave out the random twin of a pretrained model: the same with --set "
+        "init=random, which shows what pretraining gains.",
+    )
     plugin: tuple[Path, ...] = Field(
         default=(), description="A Python file that registers plugins; may be repeated."
     )
