@@ -17,11 +17,41 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("harness", "plugins/models", "plugins/datasets", "plugins/metrics")
 CORE = "harness/codonbench"
+
+LATER = (
+    *(f"harness/codonbench/{folder}/*" for folder in ("leakage", "tuning")),
+    *(f"harness/codonbench/cli/{name}.py" for name in ("audit_data", "curves", "submit", "tune")),
+    *("harness/codonbench/data/own_table.py", "harness/codonbench/data/table*.py"),
+    *(f"harness/codonbench/data/{name}.py" for name in ("shuffling", "splits", "strands")),
+    *(f"harness/codonbench/execution/{name}.py" for name in ("describe", "environment")),
+    *(f"harness/codonbench/execution/{name}.py" for name in ("parts", "presets")),
+    *(f"harness/codonbench/explain/{name}.py" for name in ("attribution", "motifs", "pictures")),
+    "harness/codonbench/explain/sequences.py",
+    "harness/codonbench/protocols/[!_r]*.py",  # all but the referee
+    *(f"harness/codonbench/ranking/{name}.py" for name in ("curves", "items", "overview")),
+    "harness/codonbench/ranking/published.py",
+    *(f"harness/codonbench/records/{name}.py" for name in ("table", "test_outputs")),
+    *(f"harness/codonbench/report/{name}.py" for name in ("data_audit", "pictures")),
+    "harness/codonbench/testing/estimators.py",
+    *(f"harness/codonbench/training/{name}.py" for name in ("fit", "probe", "zero_shot")),
+    "plugins/datasets/codonbench_datasets/[!_dh]*.py",  # all but decipher.py and human_codon/
+    "plugins/datasets/codonbench_datasets/_[!_]*.py",
+    *(f"plugins/metrics/codonbench_metrics/{name}.py" for name in ("_counts", "classification")),
+    "plugins/metrics/codonbench_metrics/quantities.py",
+)
+"""What serves no feature of the first core: files of their own, beside those of `FIRST_MODELS`."""
+
+FIRST_MODELS = {
+    *("__init__", "_baselines", "_last_step"),
+    *("baselines", "bound", "mlp", "presets", "recurrent"),
+}
+"""Of the models, the files with those of the first core."""
 
 ONE_TASK = re.compile(r"\b(codon|amino|decipher|joiret|paper_|excess_pairs)", re.IGNORECASE)
 """What only one task's code should speak of."""
@@ -99,6 +129,14 @@ def files(repo: Path) -> list[Path]:
     return [path for path in found if path.is_file() and path.parent.name != "__pycache__"]
 
 
+def is_later(path: Path, repo: Path) -> bool:
+    """Return whether a source file serves features that came after the first core, and no other."""
+    name = path.relative_to(repo).as_posix()
+    if name.startswith("plugins/models/"):
+        return path.stem not in FIRST_MODELS
+    return any(fnmatch(name, pattern) for pattern in LATER)
+
+
 def lines(paths: Iterable[Path]) -> list[str]:
     """Return all lines of text files."""
     return [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
@@ -108,6 +146,7 @@ def measures(repo: Path) -> dict[str, int]:
     """Return what is to be counted without running anything: a value by its description."""
     core = repo / CORE
     python = [path for path in files(repo) if path.suffix == ".py"]
+    later = [path for path in python if is_later(path, repo)]
     assets = [path for path in files(repo) if path.suffix != ".py"]
     spoken = lines(path for path in python if path.is_relative_to(repo / "harness"))
     tied = [x for x in spoken if ONE_TASK.search(x) and "codonbench" not in x.lower()]
@@ -116,6 +155,8 @@ def measures(repo: Path) -> dict[str, int]:
         "folders in the core with modules": len({path.parent for path in core.glob("*/*.py")}),
         "Python files of the core and the plugins": len(python),
         "lines of Python of the core and the plugins": len(lines(python)),
+        "lines of these in files for what the first core had not": len(lines(later)),
+        "lines of the rest, for what it had": len(lines(python)) - len(lines(later)),
         "lines of their other files": len(lines(assets)),
         "lines of the core that name codons or one task": len(tied),
     }
@@ -137,6 +178,9 @@ def main() -> None:
     command = f"`bench run {' '.join(options)}`"
     rows = {
         f"files that {command} passes": len({file for file, _ in calls}),
+        "of these, for what the first core had not": len(
+            {file for file, _ in calls if is_later(repo / file, repo)}
+        ),
         f"functions that {command} passes": len(calls),
     } | measures(repo)
     print("| what | count |\n|---|---:|")

@@ -7,7 +7,7 @@ from importlib.metadata import Distribution, EntryPoint
 
 import pytest
 
-from codonbench.errors import NameClashError, UnknownNameError
+from codonbench.errors import NameClashError, PluginError, UnknownNameError
 from codonbench.plugins.discovery import discover, load_registry
 from codonbench.plugins.selection import Selection
 
@@ -170,6 +170,55 @@ def test_a_module_that_two_entry_points_name_is_registered_once(install):
     registry = load_registry([package, module])
     assert list(registry.models) == ["first"]
     assert registry.failures == []
+
+
+def waiting_shop(install, name, **modules):
+    files = {"__init__.py": 'registers = ("models",)'} | {f"{n}.py": m for n, m in modules.items()}
+    return install({f"{name}/{file}": text for file, text in files.items()})
+
+
+def loaded_of(package):
+    return sorted(name.removeprefix(f"{package}.") for name in sys.modules if f"{package}." in name)
+
+
+def test_a_package_that_says_what_it_registers_loads_a_module_once_it_is_asked_for(install):
+    computed = model("long").replace("presets = {}", "presets = {f'{info.name}-8': {}}")
+    shop = waiting_shop(install, "shop_v", first=model("toy", ["toy-8"]), second=computed)
+    registry = load_registry([shop])
+    assert loaded_of("shop_v") == []
+    assert registry.model("toy-8").cls is registry.models["toy"].cls
+    assert loaded_of("shop_v") == ["first"]
+    assert registry.model("long-8").name == "long-8"  # which its source does not spell out
+    assert registry.waiting == []
+
+
+def test_to_list_models_loads_all_that_waits(install):
+    shop = waiting_shop(install, "shop_w", first=model("one"), second=model("two"))
+    assert sorted(load_registry([shop]).models) == ["one", "two"]
+
+
+def test_a_module_that_waits_and_does_not_load_is_named_once_it_is_asked_for(install):
+    broken = model("two").replace("class Toy", "raise RuntimeError('no luck')\n    class Toy")
+    registry = load_registry([waiting_shop(install, "shop_x", first=model("one"), second=broken)])
+    assert registry.model("one").name == "one"
+    with pytest.raises(PluginError, match="no luck"):
+        registry.model("two")
+    assert [failure.module for failure in registry.failures] == ["shop_x.second"]
+
+
+def test_a_name_that_a_waiting_module_has_is_taken(install):
+    shop = waiting_shop(install, "shop_y", first=model("toy"), second=model("other"))
+    with pytest.raises(NameClashError, match=r"by toy-shop 2.5 \(shop_y.first\) and by"):
+        load_registry([shop, install({"shop_z.py": model("toy")}, "second-shop")])
+    assert loaded_of("shop_y") == ["first"]
+
+
+def test_what_is_built_in_is_found_by_name_without_all_of_it(toys):
+    for kind in ("models", "tasks", "protocols"):
+        for name in getattr(toys.installed, kind):
+            registry = discover()
+            assert name in getattr(registry, kind)
+            assert len(registry.waiting) > 20 or kind == "protocols", name
 
 
 def test_the_order_of_entry_points_does_not_matter(install):

@@ -312,7 +312,9 @@ def print_tables_of(
         if (table.task, table.data_checksum) in {_asked(record) for record in finished}:
             _print_held(table, mine)
     if against is None:
-        official = {(table.key, table.device): table for table in official_tables(tasks)}
+        ran = {record.task for record in finished}
+        shipped = official_tables({name: tasks[name] for name in ran if name in tasks})
+        official = {(table.key, table.device): table for table in shipped}
         for table in board.tables:
             if (table.key, table.device) in shown & official.keys():
                 _print_standing(table, official[table.key, table.device], mine)

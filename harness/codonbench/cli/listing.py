@@ -39,15 +39,14 @@ def ls(
     """
     if kind not in ("models", "tasks", "metrics", "rows"):
         raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks, metrics or rows")
-    registry = load_plugins(plugin, plugins_dir, installed=kind == "models")
+    registry = load_plugins(plugin, plugins_dir, listing="" if kind == "rows" else kind)
     if kind == "rows":
         from codonbench.cli.board import print_table_of  # takes a second: SciPy
         from codonbench.ranking.board import official_tables
 
-        wanted = None if task is None else registry.task(task).name
-        for table in official_tables(registry.known_tasks):
-            if wanted in (None, table.task):
-                print_table_of(table)
+        wanted = registry.known_tasks if task is None else {task: registry.task(task).task}
+        for table in official_tables(wanted):
+            print_table_of(table)
     elif kind == "models":
         print_table(("model", "what it is, or where its settings differ"), _models(registry))
     elif kind == "tasks":
@@ -90,6 +89,7 @@ def plugins(
     traceback of each failure.
     """
     registry = survey_plugins(plugin, plugins_dir, installed=True)
+    registry.enter_all()
     rows = _rows(registry)
     if as_json:
         typer.echo(json.dumps(_document(registry, rows), indent=1))

@@ -64,7 +64,7 @@ def new(
     if name is None or table is not None:
         raise UsageError(f"bench new {kind} needs a name and no --from: bench new {kind} NAME")
     registry = load_plugins()
-    values = _values(kind, name) | _neighbours(registry)
+    values = _values(kind, name) | (_neighbours(registry) if kind == "task" else {})
     _refuse_taken(registry, kind, name, values["package"])
     folder = into / values["distribution"]
     if folder.exists():

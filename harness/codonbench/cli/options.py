@@ -110,22 +110,24 @@ def load_plugins(
     folders: Sequence[Path] | None = None,
     asking: Callable[[Registry], Ask] | None = None,
     *,
-    installed: bool = False,
+    listing: str = "",
 ) -> Registry:
     """Return the registry; name on standard error each plugin that is missing from it.
 
     Args:
         files: Python files that register more.
         folders: Folders of such files.
-        asking: As for `survey_plugins`, like the last.
-        installed: Likewise.
+        asking: As for `survey_plugins`.
+        listing: ``models``, ``tasks`` or ``metrics`` where all of them are to be listed.
 
     Raises:
         UsageError: A file or folder is not there, or nothing of a file may be loaded here.
         NameClashError: Two plugins register one name.
         PluginError: One of `files` does not load.
     """
-    registry = survey_plugins(files, folders, asking, installed=installed)
+    registry = survey_plugins(files, folders, asking, installed=listing == "models")
+    if listing:
+        len(getattr(registry, listing))  # those that wait are imported
     registry.insist_on(files or ())
     for failure in registry.failures:
         say(

@@ -518,6 +518,7 @@ def _loaded(question: Question, registries: dict[Question, Registry]) -> Registr
         with redirect_stdout(sys.stderr):
             selection = Selection(off=question.off)
             registries[question] = load_only(question.candidates, selection)
+            registries[question].enter_all()
     return registries[question]
 
 

@@ -8,6 +8,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from types import ModuleType
 from codonbench import __version__
 from codonbench.errors import PluginError, UsageError
 from codonbench.plugins.beside import HELPERS, READERS
-from codonbench.plugins.registry import Registry
+from codonbench.plugins.registry import Registry, Waiting
 from codonbench.plugins.selection import (
     BUILT_IN,
     FILE,
@@ -185,12 +186,17 @@ def _is_off(candidate: Candidate, wanted: Selection, registry: Registry) -> bool
 def _load_point(
     registry: Registry, point: EntryPoint, candidate: Candidate, wanted: Selection
 ) -> Iterator[Candidate]:
-    """Register what an entry point leads to; yield the public modules of a package it names."""
+    """Register what an entry point leads to; yield the public modules of a package it names.
+
+    A package whose ``registers`` says of which kinds its modules are has them wait until one is
+    asked for.
+    """
     failures = len(registry.failures)
     root = _import(registry, candidate, point)
     if root is None:
         return
     offers = _add(registry, root, candidate)
+    kinds = tuple(getattr(root, "registers", ()))
     for info in pkgutil.iter_modules(getattr(root, "__path__", [])):
         if info.name.startswith("_"):  # not a plugin: what its neighbours import
             continue
@@ -198,10 +204,19 @@ def _load_point(
         yield inner
         if _is_off(inner, wanted, registry):
             offers = True  # for all we know
+        elif kinds:
+            inner = replace(inner, file=_source_of(inner.module))
+            registry.waiting.append(Waiting(inner, kinds, partial(_load, registry, inner)))
+            offers = True
         elif (module := _import(registry, inner)) is not None:
             offers |= _add(registry, module, inner)
     if not offers and failures == len(registry.failures):
         registry.refuse_empty(root, replace(candidate, file=root.__file__ or ""))
+
+
+def _load(registry: Registry, candidate: Candidate) -> None:
+    if (module := _import(registry, candidate)) is not None:
+        _add(registry, module, candidate)
 
 
 def _add(registry: Registry, module: ModuleType, candidate: Candidate) -> bool:

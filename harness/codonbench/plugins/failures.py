@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 import traceback
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -13,7 +12,7 @@ from types import TracebackType
 from pydantic import ValidationError
 
 from codonbench.errors import BenchError
-from codonbench.plugins.selection import Candidate, plain
+from codonbench.plugins.selection import Candidate
 
 _NOT_THE_PLUGINS = tuple(
     str(Path(spec.origin).parent)
@@ -56,22 +55,6 @@ class Failure(Candidate):
     def why(self) -> str:
         """The error and where it was raised: ``ValueError: no luck (mylstm.py:3)``."""
         return f"{self.error} ({self.place})" if self.place else self.error
-
-    def concerns(self, name: str) -> bool:
-        """Return whether this plugin is likely to be the one that offers `name`.
-
-        Its source speaks of `name`, or `name` is or begins with what the plugin, its module or
-        its file is called. A guess, for a message: what did not load cannot be asked.
-        """
-        wanted = plain(name)
-        called = {self.point, self.distribution, Path(self.file).stem, *self.module.split(".")}
-        if any(wanted == c or wanted.startswith(f"{c}-") for c in map(plain, called) if c):
-            return True
-        file = Path(self.file)
-        files = file.parent.glob("*.py") if file.name == "__init__.py" else [file]
-        word = re.compile(rf"(?<![\w.-]){re.escape(name.replace('_', '-'))}(?![\w-])")
-        texts = (f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file())
-        return any(word.search(text.replace("_", "-")) for text in texts)
 
 
 def describe_failure(error: BaseException, candidate: Candidate) -> Failure:

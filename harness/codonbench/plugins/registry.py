@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import chdir, contextmanager
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from codonbench.protocols.referee import Protocol
 
 EntryT = TypeVar("EntryT", bound=Entry)
+PluginT = TypeVar("PluginT")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,75 @@ def why_refused(candidate: Candidate) -> str:
     )
 
 
+class Table(MutableMapping[str, EntryT]):
+    """Entries by name; to look one up, or to go through all, imports what may offer it.
+
+    Args:
+        enter: Imports what waits and may offer a name; None for all that there is.
+    """
+
+    def __init__(self, enter: Callable[[str | None], None]) -> None:
+        self.known: dict[str, EntryT] = {}
+        self._enter = enter
+
+    def __getitem__(self, name: str) -> EntryT:
+        words = [] if name in self.known else name.split("-")
+        while words and name not in self.known:  # lstm-64-weighted, lstm-64, lstm
+            self._enter("-".join(words))
+            words.pop()
+        return self.known[name]
+
+    def __setitem__(self, name: str, entry: EntryT) -> None:
+        self.known[name] = entry
+
+    def __delitem__(self, name: str) -> None:
+        del self.known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._enter(None)
+        return iter(self.known)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Plugins(Mapping[str, PluginT]):
+    """What the entries of a table hold, by name.
+
+    Args:
+        table: The table.
+        plugin: Returns it.
+    """
+
+    def __init__(self, table: Table[EntryT], plugin: Callable[[EntryT], PluginT]) -> None:
+        self._table = table
+        self._plugin: Callable[[Any], PluginT] = plugin
+
+    def __getitem__(self, name: str) -> PluginT:
+        return self._plugin(self._table[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A module that is imported once something that it may offer is asked for.
+
+    Attributes:
+        candidate: Whose it is.
+        kinds: What its package says that it registers: ``models``, ``tasks``.
+        load: Imports and registers it.
+    """
+
+    candidate: Candidate
+    kinds: tuple[str, ...]
+    load: Callable[[], object]
+
+
 class Registry:
     """Every plugin that loaded, by kind and name, and every one that did not.
 
@@ -86,6 +158,7 @@ class Registry:
 
     Attributes:
         models, tasks, metrics, protocols: Entries by name.
+        waiting: Modules of packages that say what they register, until it is asked for.
         strangers: Plugins that this process does not import, and of which it knows nothing yet.
         described: Those that were asked about themselves, by owner.
         refused: What those register that would run in this process.
@@ -106,10 +179,12 @@ class Registry:
         self.strangers: list[Candidate] = []
         self.described: dict[str, tuple[Candidate, ...]] = {}
         self.refused: list[Refused] = []
-        self.models: dict[str, ModelEntry] = {}
-        self.tasks: dict[str, TaskEntry] = {}
-        self.metrics: dict[str, MetricEntry] = {}
-        self.protocols: dict[str, ProtocolEntry] = {}
+        self.waiting: list[Waiting] = []
+        self._entering = False
+        self.models: Table[ModelEntry] = Table(partial(self._enter, "models"))
+        self.tasks: Table[TaskEntry] = Table(partial(self._enter, "tasks"))
+        self.metrics: Table[MetricEntry] = Table(partial(self._enter, "metrics"))
+        self.protocols: Table[ProtocolEntry] = Table(partial(self._enter, "protocols"))
         self.failures: list[Failure] = []
         self.clashes: list[NameClashError] = []
         self.switched_off: list[str] = []
@@ -162,6 +237,23 @@ class Registry:
                 with self.contain(candidate):
                     register(kind.plugin(cls))
 
+    def _enter(self, kind: str, name: str | None = None) -> None:
+        """Import what waits and may offer plugins of a kind: all of them, or one by name."""
+        self._load(w for w in self.waiting if kind in w.kinds and _may_offer(w.candidate, name))
+
+    def enter_all(self) -> None:
+        """Import all that waits, to be listed or to have its failures known."""
+        self._load(self.waiting)
+
+    def _load(self, wanted: Iterable[Waiting]) -> None:
+        chosen = list(wanted)
+        self.waiting = [each for each in self.waiting if each not in chosen]
+        was, self._entering = self._entering, True
+        with redirect_stdout(sys.stderr):  # what a plugin prints on loading is no result
+            for each in chosen:
+                each.load()
+        self._entering = was
+
     def refuse_empty(self, module: ModuleType, candidate: Candidate) -> None:
         """Note as a failure that a module registers nothing, and what its classes lack."""
         lacks = [reason for kind in KINDS for reason in kind.bases_in(module)]
@@ -181,7 +273,7 @@ class Registry:
             NameClashError: Two plugins register one name.
         """
         asked = {path.name: path for path in files}
-        serve = {entry.stranger for entry in self.models.values()}
+        serve = {entry.stranger for entry in self.models.known.values()}
         for refused in self.refused:
             if refused.candidate.distribution in asked and refused.candidate not in serve:
                 raise UsageError(refused.why)
@@ -218,7 +310,8 @@ class Registry:
         Raises:
             ConfigError: It registers none or several.
         """
-        own = {e.cls.info.name for e in self.models.values() if e.origin.distribution == file.name}
+        known = self.models.known.values()
+        own = {e.cls.info.name for e in known if e.origin.distribution == file.name}
         if len(own) != 1:
             raise ConfigError(
                 f"{file} registers {', '.join(sorted(own)) or 'none'}; expected one model: name "
@@ -283,7 +376,7 @@ class Registry:
         config = configure(asked.cls.Config, dict(asked.preset), dict(overrides), owner)
         values = config.model_dump(mode="json")
         found = []
-        names = [entry for entry in self.models.values() if entry.cls is asked.cls]
+        names = [entry for entry in self.models.known.values() if entry.cls is asked.cls]
         for entry in sorted(names, key=lambda e: (not e.preset, e.name != asked.name)):
             try:
                 named = configure(entry.cls.Config, dict(entry.preset), {}, owner)
@@ -304,7 +397,9 @@ class Registry:
         Raises:
             UnknownNameError: No task declares itself the default, or more than one.
         """
-        declared = [entry for entry in self.tasks.values() if entry.task.default]
+        says_so = r"\bdefault\b[^=\n]*= *True"
+        self._load(w for w in self.waiting if "tasks" in w.kinds and w.candidate.speaks(says_so))
+        declared = [entry for entry in self.tasks.known.values() if entry.task.default]
         if len(declared) == 1:
             return declared[0]
         names = " and ".join(repr(entry.name) for entry in declared) or "no task"
@@ -314,14 +409,14 @@ class Registry:
         )
 
     @property
-    def known_tasks(self) -> dict[str, Task]:
+    def known_tasks(self) -> Mapping[str, Task]:
         """The tasks themselves, by name."""
-        return {name: entry.task for name, entry in self.tasks.items()}
+        return Plugins(self.tasks, lambda entry: entry.task)
 
     @property
-    def known_metrics(self) -> dict[str, Metric]:
+    def known_metrics(self) -> Mapping[str, Metric]:
         """The metrics themselves, by name."""
-        return {name: entry.metric for name, entry in self.metrics.items()}
+        return Plugins(self.metrics, lambda entry: entry.metric)
 
     def metric(self, name: str) -> MetricEntry:
         """Return the metric called `name`; raises as `model` does."""
@@ -352,6 +447,7 @@ class Registry:
         Raises:
             PluginError: One of them failed; names it.
         """
+        self._load(w for w in self.waiting if w.candidate.concerns(hook))
         answers = []
         for impl in getattr(self.manager.hook, hook).get_hookimpls():
             try:
@@ -363,9 +459,10 @@ class Registry:
                 ) from error
         return [answer for answer in answers if answer is not None]
 
-    def claim(self, table: dict[str, Any], entry: Entry, kind: str) -> None:
+    def claim(self, table: Table[Any], entry: Entry, kind: str) -> None:
         """Enter something under its name in the table of its kind, or note that it is taken."""
-        taken = table.setdefault(entry.name, entry)
+        known = table.known if self._entering else table
+        taken = known.setdefault(entry.name, entry)
         if taken == entry:
             return
         self.clashes.append(
@@ -376,8 +473,8 @@ class Registry:
             )
         )
 
-    def _find(self, table: dict[str, EntryT], name: str, kind: str) -> EntryT:
-        if name in table:
+    def _find(self, table: Table[EntryT], name: str, kind: str) -> EntryT:
+        if name in table or name in list(table):
             return table[name]
         for failure in self.failures:
             if failure.concerns(name):
@@ -397,6 +494,10 @@ class Registry:
         raise UnknownNameError(
             f"unknown {kind} {name!r}; {hint}'bench ls {kind}s' lists all {len(table)}{off}"
         )
+
+
+def _may_offer(candidate: Candidate, name: str | None) -> bool:
+    return name is None or candidate.concerns(name)
 
 
 def _whose(entry: Entry) -> str:

@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -87,6 +88,29 @@ class Candidate:
             or self.module == name
             or self.module.startswith(f"{name}.")
         )
+
+    def concerns(self, name: str) -> bool:
+        """Return whether this plugin is likely to be the one that offers `name`.
+
+        Its source speaks of `name`, or `name` is or begins with what the plugin, its module or
+        its file is called. A guess: what did not load, or not yet, cannot be asked.
+        """
+        wanted = plain(name)
+        called = {self.point, self.distribution, Path(self.file).stem, *self.module.split(".")}
+        if any(wanted == c or wanted.startswith(f"{c}-") for c in map(plain, called) if c):
+            return True
+        return self.speaks(rf"(?<![\w.-]){re.escape(name.replace('_', '-'))}(?![\w-])")
+
+    def speaks(self, pattern: str) -> bool:
+        """Return whether its source, each ``_`` in it read as ``-``, holds a regular expression."""
+        file = Path(self.file)
+        files = file.parent.glob("*.py") if file.name == "__init__.py" else [file]
+        return any(re.search(pattern, _text(file)) for file in files if file.is_file())
+
+
+@cache
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace").replace("_", "-")
 
 
 @dataclass(frozen=True)
