@@ -1,7 +1,11 @@
 """Pretrained checkpoints, from tiny folders made here: each protocol, and what is refused."""
 
+import hashlib
 import json
 import shutil
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -214,6 +218,75 @@ def test_a_folder_that_is_no_checkpoint_is_refused_in_words(folders, tmp_path, w
 def test_a_setting_that_does_not_fit_is_refused_in_words(settings, words):
     with pytest.raises(ConfigError, match=words):
         built(**settings).embed(LETTERS)
+
+
+COMMIT = "c0ffee" * 6 + "c0de"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """As much of the hub as a download asks for: a repository's files, and one of them."""
+
+    root: Path
+
+    def do_GET(self):  # noqa: N802
+        path, folder = self.path.partition("?")[0], self.root / "masked"
+        body = None
+        if path == "/api/models/lab/masked/revision/main":
+            names = [{"rfilename": file.name} for file in folder.iterdir()]
+            body = json.dumps({"id": "lab/masked", "sha": COMMIT, "siblings": names}).encode()
+        elif path == f"/api/models/lab/masked/tree/{COMMIT}":
+            sizes = [(file.name, file.stat().st_size) for file in folder.iterdir()]
+            files = [{"type": "file", "path": n, "size": s, "oid": "0" * 40} for n, s in sizes]
+            body = json.dumps(files).encode()
+        elif path.startswith(f"/lab/masked/resolve/{COMMIT}/"):
+            body = (folder / path.rpartition("/")[2]).read_bytes()
+        self.send_response(404 if body is None else 200)
+        self.send_header("Content-Length", str(len(body or b"")))
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{hashlib.sha256(body or b"").hexdigest()}"')
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body or b"")
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(folders, tmp_path, monkeypatch):
+    """A hub on this machine, which has ``lab/masked`` and nothing else."""
+    import huggingface_hub.constants as constants
+
+    class Here(Hub):
+        root = folders
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Here) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        form = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", form)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        yield server
+        server.shutdown()
+
+
+def test_a_name_on_the_hub_is_downloaded_when_asked_and_kept(hub, tmp_path):
+    with pytest.raises(ConfigError, match="download=true"):
+        built("lab/masked")
+    assert not (tmp_path / "hub").exists()
+    loaded = built("lab/masked", download=True, revision="main")
+    here = built("masked")
+    assert loaded.sha256 == here.sha256
+    assert torch.equal(loaded.embed(LETTERS), here.embed(LETTERS))
+    with pytest.raises(ConfigError, match="the hub does not give it"):
+        built("lab/other", download=True)
+    hub.shutdown()
+    assert built("lab/masked").sha256 == here.sha256
 
 
 def test_each_protocol_runs_and_the_record_tells_of_the_weights(toys, tmp_path):
