@@ -228,7 +228,7 @@ class Hub(BaseHTTPRequestHandler):
 
     root: Path
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         path, folder = self.path.partition("?")[0], self.root / "masked"
         body = None
         if path == "/api/models/lab/masked/revision/main":
