@@ -30,7 +30,8 @@ CPU = torch.device("cpu")
 REGISTRY = load_registry()
 LENGTHS = (1_000, 15_000)
 STEPPED = ("deepbind", "basset", "deepsea", "dilated", "danq", "bilstm", "transformer")
-STEPPED += ("transformer-kmers", "conv-transformer", "hyena", "mamba", "autoencoder", "vae", "cnn")
+STEPPED += ("transformer-kmers", "transformer-bytepairs", "conv-transformer", "hyena", "mamba")
+STEPPED += ("autoencoder", "vae", "cnn")
 
 
 def make(name: str) -> Any:

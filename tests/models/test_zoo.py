@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,11 +33,20 @@ from codonbench_models._dilated import ResidualBlocks
 from codonbench_models._hyena import HyenaOperator, long_convolution
 from codonbench_models._mamba import Scan, SelectiveStateSpace, scan
 from codonbench_models._sequence_nets import Filters, Recurrence, Standardise
-from codonbench_models._transformer import Attention, Encoder, Kmers, Letters, rotate, slopes
+from codonbench_models._transformer import (
+    Attention,
+    BytePairs,
+    Encoder,
+    Kmers,
+    Letters,
+    rotate,
+    slopes,
+)
 
 DNA, REGISTRY = "ACGT", load_registry()
 NAMES = ["deepbind", "basset", "deepsea", "dilated", "bilstm", "bigru", "danq", "transformer"]
-NAMES += ["transformer-kmers", "conv-transformer", "hyena", "mamba", "autoencoder", "vae"]
+NAMES += ["transformer-kmers", "transformer-bytepairs", "conv-transformer", "hyena", "mamba"]
+NAMES += ["autoencoder", "vae"]
 FEATURES = ["mlp-features", "attention-features", "autoencoder-features", "vae-features"]
 SMALL: dict[str, dict[str, Any]] = {"transformer": {"positions": "alibi"}}
 
@@ -286,6 +297,45 @@ def test_words_of_letters_are_numbered_in_base_five(overlapping: bool) -> None:
         index = [25 * a + 5 * b + c for a, b, c in numbers]
         assert inside[row].tolist() == [i < len(words) for i in range(inside.shape[1])]
         torch.testing.assert_close(found[row, : len(words)], tokens.table.weight[index])
+
+
+def split_by_hand(text: str, pairs: list[list[int]], known: int) -> list[int]:
+    """Byte pair encoding as Sennrich et al. write it, over numbers of words."""
+    words = ["NACGT".index(letter) for letter in text]
+    for number, pair in enumerate(pairs, known):
+        at = 0
+        while at < len(words) - 1:
+            if words[at : at + 2] == pair:
+                words[at : at + 2] = [number]
+            at += 1
+    return words
+
+
+def test_byte_pairs_are_the_most_frequent_ones_and_join_from_left_to_right() -> None:
+    chance = np.random.default_rng(0)
+    texts = ["".join(chance.choice(list("AACGTTN"), size=n)) for n in (40, 39, 7, 2, 1)]
+    texts += ["AAAAAAA", "GATTACAGATTACA"]
+    tokens = BytePairs(4, 12, 3).train()
+    letters: Tensor = make_encoder(
+        "symbol_onehot_mask", view(1, 40), Sequences.of(texts, DNA), torch.device("cpu")
+    )(torch.arange(len(texts)))
+    before, inside = tokens.eval()(letters)
+    assert inside.sum(1).tolist() == [len(text) for text in texts]
+    torch.testing.assert_close(before[1, :39], tokens.table.weight[split_by_hand(texts[1], [], 5)])
+    found, inside = tokens.train()(letters)
+    pairs = tokens.pairs.tolist()
+    assert any(pairs[-2])
+    for many, pair in enumerate(pairs):
+        split = [split_by_hand(text, pairs[:many], 5) for text in texts]
+        counts = Counter(two for words in split for two in pairwise(words) if 0 not in two)
+        assert counts[pair[0], pair[1]] == (max(counts.values()) if any(pair) else 0)
+        assert any(pair) == (max(counts.values()) > 1)
+    for row, text in enumerate(texts):
+        words = split_by_hand(text, pairs, 5)
+        assert inside[row].tolist() == [i < len(words) for i in range(inside.shape[1])]
+        torch.testing.assert_close(found[row, : len(words)], tokens.table.weight[words])
+    tokens(letters.flip(0)[:2])
+    assert tokens.pairs.tolist() == pairs  # found once
 
 
 @pytest.mark.parametrize("length", [1, 6, 33])

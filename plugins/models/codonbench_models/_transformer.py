@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +62,66 @@ class Kmers(nn.Module):
         return tokens, (first < ends) | (first == 0)
 
 
+class BytePairs(nn.Module):
+    """Words found by byte pair encoding are tokens (Sennrich et al. 2016, arXiv 1508.07909).
+
+    Each letter is a word at first. In the first batch that is trained on, the most frequent pair of
+    neighbours becomes a word, then the most frequent pair of what there is then, and so on. What
+    was found is kept with the state. An unknown letter is a word that is in no pair.
+    """
+
+    letter: Tensor
+    pairs: Tensor
+
+    def __init__(self, letters: int, words: int, width: int) -> None:
+        super().__init__()
+        self.known = letters + 1
+        self.table = nn.Embedding(self.known + words, width)
+        self.register_buffer("letter", torch.arange(1.0, letters + 1))
+        self.register_buffer("pairs", torch.zeros(words, 2, dtype=torch.long))
+
+    def forward(self, letters: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens (B, T, width), and which of them are an item's (B, T)."""
+        words = (letters[..., :-1] @ self.letter).long().masked_fill(letters[..., -1] == 0, -1)
+        if self.training and not self.pairs.any():
+            self._find(words)
+        for number, pair in enumerate(self.pairs.tolist(), self.known):
+            words = join(words, pair, number) if any(pair) else words
+        words = words[:, : max(1, int((words >= 0).sum(1).max()))]
+        tokens: Tensor = self.table(words.clamp(min=0))
+        return tokens, words >= 0
+
+    def _find(self, words: Tensor) -> None:
+        size = self.table.num_embeddings
+        for number in range(self.known, size):
+            first, second = words[:, :-1], words[:, 1:]
+            known = (first > 0) & (second > 0)
+            counts = (first * size + second)[known].bincount(minlength=size * size)
+            most = int(counts.max())
+            if most < 2:
+                break
+            pair = divmod(int((counts == most).nonzero()[0]), size)
+            self.pairs[number - self.known] = torch.tensor(pair)
+            words = join(words, pair, number)
+
+
+def join(words: Tensor, pair: Sequence[int], word: int) -> Tensor:
+    """Return words (B, T) with `word` for each `pair` of neighbours, from left to right.
+
+    What follows closes up; behind the end stands -1.
+    """
+    hit = (words[:, :-1] == pair[0]) & (words[:, 1:] == pair[1])
+    places = torch.arange(words.shape[1], device=words.device)
+    if pair[0] == pair[1]:  # of a run of equal words, every other one
+        begins = hit & ~F.pad(hit, (1, 0))[:, :-1]
+        begun = torch.where(begins, places[:-1], -1).cummax(1).values
+        hit &= (places[:-1] - begun) % 2 == 0
+    joined = torch.where(F.pad(hit, (0, 1)), word, words)
+    gone = F.pad(hit, (1, 0)).long()
+    closed = joined.gather(1, gone.argsort(dim=1, stable=True))
+    return closed.masked_fill(places >= len(places) - gone.sum(1, keepdim=True), -1)
+
+
 class Found(nn.Module):
     """The maxima, over every few places, of a convolution over the letters are tokens."""
 
@@ -74,10 +135,14 @@ class Found(nn.Module):
         return places.transpose(1, 2), inside[:, 0] > 0
 
 
-def make_tokens(sequence: Input, kind: str, k: int, width: int, overlapping: bool) -> nn.Module:
-    """Return the module that makes tokens of letters: ``letters``, ``kmers`` or ``convolution``."""
+def make_tokens(
+    sequence: Input, kind: str, k: int, width: int, *, overlapping: bool, words: int
+) -> nn.Module:
+    """Return the module that makes tokens of letters, as `TransformerConfig.tokens` says."""
     if kind == "letters":
         return Letters(sequence.channels, width)
+    if kind == "bytepairs":
+        return BytePairs(sequence.channels, words, width)
     if kind == "kmers":
         return Kmers(sequence.channels, k, width, overlapping=overlapping)
     return Found(sequence.channels, k, width)

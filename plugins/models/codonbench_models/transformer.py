@@ -14,7 +14,7 @@ from codonbench_models.presets import Presets, ours
 if TYPE_CHECKING:
     from torch import nn
 
-Tokens = Literal["letters", "kmers", "convolution"]
+Tokens = Literal["letters", "kmers", "bytepairs", "convolution"]
 Positions = Literal["rotary", "alibi"]
 
 
@@ -23,12 +23,15 @@ class TransformerConfig(SequenceConfig):
 
     tokens: Tokens = Field(
         default="letters",
-        description="what attends to what: each letter; words of k letters; or the maxima over k "
-        "places of a convolution over the letters",
+        description="what attends to what: each letter; words of k letters; words found by byte "
+        "pair encoding; or the maxima over k places of a convolution over the letters",
     )
     k: int = Field(default=3, ge=1, le=16, description="letters of a word, or places of a maximum")
     overlapping: bool = Field(
         default=False, description="whether a word begins at each letter, not where one ends"
+    )
+    words: int = Field(
+        default=64, ge=1, le=4096, description="of two letters or more, by byte pair encoding"
     )
     positions: Positions = Field(
         default="rotary",
@@ -76,6 +79,7 @@ class Transformer(SequenceModel):
     Config: ClassVar[type[ModelConfig]] = TransformerConfig
     presets: ClassVar[Presets] = {
         "transformer-kmers": {"tokens": "kmers"},
+        "transformer-bytepairs": {"tokens": "bytepairs"},
         "conv-transformer": {"tokens": "convolution", "k": 4},
         # The shape of BERT's base model, and of DNABERT: Ji et al. 2021, Bioinformatics 37, 2112
         "transformer-published": {
@@ -97,13 +101,20 @@ class Transformer(SequenceModel):
 
         config = self.config
         encoder = Encoder(
-            make_tokens(sequence, config.tokens, config.k, config.width, config.overlapping),
+            make_tokens(
+                sequence,
+                config.tokens,
+                config.k,
+                config.width,
+                overlapping=config.overlapping,
+                words=config.words,
+            ),
             width=config.width,
             layers=config.layers,
             heads=config.heads,
             feed_forward=config.feed_forward * config.width,
             rotary=config.positions == "rotary",
-            ragged=sequence.min_length < sequence.max_length,
+            ragged=config.tokens == "bytepairs" or sequence.min_length < sequence.max_length,
             dropout=config.dropout,
         )
         return encoder, 2 * config.width
