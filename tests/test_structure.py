@@ -70,6 +70,9 @@ NEEDS_TUNE = "codonbench.tuning.study"
 NEEDS_PRETRAINED = "codonbench_models._hf"
 """The file that needs the optional package of `codonbench[tune]`; its command says so without."""
 
+NEEDS_RDATA = "codonbench_datasets.expression"
+"""The file that needs the optional package of `codonbench[rdata]`, and says so without it."""
+
 NEEDS_PARQUET = "codonbench.data.table_formats"
 """The file that needs the optional package of `codonbench[parquet]`, and says so without it."""
 
@@ -211,6 +214,7 @@ def test_every_third_party_is_a_declared_dependency(package):
             continue
         extras = ["pictures"] * is_within(name, NEED_PICTURES)
         extras += ["parquet"] * (name == NEEDS_PARQUET)
+        extras += ["rdata"] * (name == NEEDS_RDATA)
         extras += ["tune"] * (name == NEEDS_TUNE)
         extras += ["pretrained"] * (name == NEEDS_PRETRAINED)
         allowed = declared(*extras)

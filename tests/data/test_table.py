@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import lzma
+import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -139,13 +141,24 @@ def test_lines_are_counted_across_chunks(write, monkeypatch):
         read_table(write("sequence,label\nA,0\nC,1\nG,1\nT,0\nAX,1\n"), CLASSES)
 
 
-@pytest.mark.parametrize("packer", [gzip, bz2, lzma])
-def test_packed_files_are_read_and_named_where_they_are_cut_short(write, packer):
-    text = b"sequence,label\n" + b"ACGT,0\n" * 1000
-    whole = packer.compress(text)
-    assert len(read_table(write(whole, "whole.csv"), CLASSES).items) == 1000
-    with pytest.raises(DataError, match=r"cut\.csv' is damaged or cut short in line \d"):
-        read_table(write(whole[: len(whole) // 2], "cut.csv"), CLASSES)
+@pytest.mark.parametrize(
+    ("packer", "unpacker"),
+    [
+        (gzip, partial(zlib.decompressobj, wbits=31)),
+        (bz2, bz2.BZ2Decompressor),
+        (lzma, lzma.LZMADecompressor),
+    ],
+)
+def test_packed_files_are_read_and_named_where_they_are_cut_short(write, packer, unpacker):
+    letters = np.random.default_rng(0).choice([*"ACGT"], (4000, 300))  # more than a block of bzip2
+    text = "sequence,label\n" + "".join(f"{''.join(row)},0\n" for row in letters)
+    whole = packer.compress(text.encode())
+    assert len(read_table(write(whole, "whole.csv"), CLASSES).items) == 4000
+    cut = whole[: 3 * len(whole) // 4]
+    line = unpacker().decompress(cut).count(b"\n") + 1
+    assert 1 < line < 4000
+    with pytest.raises(DataError, match=rf"cut\.csv' is damaged or cut short in line {line:,} "):
+        read_table(write(cut, "cut.csv"), CLASSES)
 
 
 def test_blanks_around_cells_and_empty_rows_are_no_content(write):

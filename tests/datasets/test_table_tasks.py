@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 import zipfile
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +15,7 @@ from codonbench.data import download
 from codonbench.errors import DataError, DownloadError
 from codonbench.plugins.discovery import load_registry
 from codonbench_datasets import contig_origin
-from codonbench_datasets._own_split import kmers, near_copies, sharing
+from codonbench_datasets._own_split import joined, kmers, near_copies, sharing
 from codonbench_datasets._table_task import FOLDER_VARIABLE
 from codonbench_datasets.contig_origin import ORDER
 from codonbench_datasets.enhancers import Enhancers
@@ -49,6 +50,14 @@ def test_no_group_of_yeast_promoters_crosses_splits(tmp_path):
     assert not groups[2] & (groups[0] | groups[1])
     assert (found.source, found.checksum) == ("yeast-promoter", YeastPromoter.content)
     assert "0.989" in found.spec.notes[0]
+    letters = found.items.letters.reshape(-1, 80).astype(np.uint64)
+    words = sum(letters[:, i : 61 + i] << np.uint64(2 * i) for i in range(20))
+    words, word = np.unique(words, return_inverse=True)
+    n = len(letters)
+    own = joined(n + len(words), np.repeat(np.arange(n), 61), n + word.ravel())[:n]
+    assert len(np.unique(own)) == 13_969
+    assert len(np.unique(found.groups)) == 12_756
+    assert len(np.unique(np.stack([own, found.groups]), axis=1).T) == 13_969  # each within one
 
 
 def test_the_ceiling_is_what_two_noisy_copies_of_a_truth_allow():
@@ -198,6 +207,44 @@ def test_a_set_of_methylation_comes_with_numbers_and_is_the_copy_s_rows(tmp_path
     assert load(task, task.name, tmp_path / "cache").source == task.name
 
 
+def test_an_object_of_r_is_read_as_it_lies(tmp_path, monkeypatch):
+    rdata = pytest.importorskip("rdata", reason="needs the extra 'rdata'")
+    rng = np.random.default_rng(0)
+    own = {}
+    for split, subtypes in (("train", ["LumA", "Basal", "Her2", "Basal"]), ("test", ["Her2"])):
+        blocks = {"mirna": 184, "mrna": 200, "protein": 3}
+        values = {name: rng.normal(size=(len(subtypes), n)) for name, n in blocks.items()}
+        own[f"data.{split}"] = values | {"subtype": np.array(subtypes)}
+        mrna, mirna = values["mrna"], values["mirna"]
+        rows = [
+            ",".join([label, *(f"{value:.6g}" for value in (*mrna[i], *mirna[i]))])
+            for i, label in enumerate(subtypes)
+        ]
+        head = ",".join(["subtype", *map("g{}".format, range(384))])
+        (tmp_path / f"tcga-breast_{split}.csv").write_text("\n".join([head, *rows]))
+
+    def send(source, part, progress):
+        assert source.url.endswith("/data/breast.TCGA.rda")
+        rdata.write_rda(part, {"breast.TCGA": own}, compression="xz")
+
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    monkeypatch.setattr(download, "_download", send)
+    monkeypatch.setattr(TcgaBreast, "content", load(TcgaBreast(), tmp_path, tmp_path).checksum)
+    cache = tmp_path / "cache"
+    assert load(TcgaBreast(), "tcga-breast", cache).checksum == TcgaBreast.content
+    (file,) = cache.rglob("*.rda")
+    other = tmp_path / "other.rda"
+    other.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"other\.rda: damaged, or not the object breast\.TCGA"):
+        load(TcgaBreast(), other, tmp_path)
+    rdata.write_rda(other, {"breast.TCGA": own["data.train"]})
+    with pytest.raises(DataError, match=r"other\.rda: damaged, or not the object breast\.TCGA"):
+        load(TcgaBreast(), other, tmp_path)
+    monkeypatch.setitem(sys.modules, "rdata", None)
+    with pytest.raises(DataError, match=r"pip install 'codonbench\[rdata\]'"):
+        load(TcgaBreast(), "tcga-breast", cache)
+
+
 def test_the_wheel_of_a_package_is_read_as_it_lies(tmp_path, monkeypatch):
     features = Khan.input.model_copy(update={"max_length": 2, "min_length": 2})
     monkeypatch.setattr(Khan, "input", features)
@@ -320,7 +367,5 @@ def test_what_must_be_converted_first_is_said(tmp_path, monkeypatch):
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     with pytest.raises(DataError, match=r"columns sequence .* expression, group and split"):
         load(YeastPromoter(), "yeast-promoter", tmp_path)
-    with pytest.raises(DataError, match=r"R object.*tcga-breast_train and tcga-breast_test"):
-        load(TcgaBreast(), "tcga-breast", tmp_path)
     with pytest.raises(DataError, match=r"no all\.csv or yeast-promoter\.csv"):
         load(YeastPromoter(), tmp_path, tmp_path)

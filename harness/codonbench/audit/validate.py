@@ -273,7 +273,7 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
         trained = (*model, content_hash(run_spec.config))
         said = "is that of {other}, another model's run"
         yield _Claim(record.trajectory_sha256, trained, "trajectory_sha256", said)
-    said = "adds to the row of {other}: a row is handed in as a whole, later ones as a new version"
+    said = "adds to the row of {other}: a row is handed in as a whole (docs/rules.md)"
     yield _Claim((row, "folder"), read.path.parent, "", said)
     said = "is of {value}, but {other} of the same row is signed by {expected}"
     yield _Claim((row, "signer"), read.signer or "nobody", "signature", said)

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from codonbench import DataSource
 from codonbench.contracts import Features, Input, Ranking, Target
 from codonbench.data.table import Table, TableFormat, read_table
 from codonbench.data.table_files import TableFiles
 from codonbench.data.table_formats import columns_of
+from codonbench.errors import DataError
 from codonbench_datasets._own_split import split_by
 from codonbench_datasets._table_task import TableTask, table_file
 
@@ -191,7 +193,11 @@ class Pbmc(ExpressionTask):
 
 
 class TcgaBreast(ExpressionTask):
-    """Three subtypes of breast cancer; the proteins, which no test sample has, are left out."""
+    """Three subtypes of breast cancer; the proteins, which no test sample has, are left out.
+
+    The download is a file of R's, which the extra `rdata` reads. That was tried on files that R
+    wrote from a local copy, of matrices and of data frames.
+    """
 
     name: ClassVar[str] = "tcga-breast"
     title: ClassVar[str] = "Subtype of a breast cancer from 200 mRNAs and 184 miRNAs"
@@ -202,10 +208,52 @@ class TcgaBreast(ExpressionTask):
     column: ClassVar[str] = "subtype"
     stems: ClassVar[tuple[str, ...]] = ("breast_tcga", "tcga-breast")
     content: ClassVar[str] = "69a29d4716126d5bf96643d4cd064b6812f2d6d2209d398ec8dd97ca8a6d5c61"
-    conversion: ClassVar[str] = (
-        "it is an R object; two CSVs are needed, tcga-breast_train and tcga-breast_test, with the "
-        "columns subtype and, for each mRNA and miRNA of both, its expression"
-    )
     reference: ClassVar[str] = "Rohart et al., PLoS Computational Biology 13 (2017) e1005752"
     licence: ClassVar[str] = "GPL-2 or later (the public copy); data of The Cancer Genome Atlas"
     origin: ClassVar[DataSource] = TCGA
+
+    def read(self, path: Path, *, downloaded: bool) -> Table:
+        """Return two tables, or what mixOmics' R object holds."""
+        file = path / "breast.TCGA.rda" if path.is_dir() else path
+        if file.suffix == ".rda" and file.is_file():
+            return from_r(file)
+        return super().read(path, downloaded=False)
+
+
+def from_r(path: Path) -> Table:
+    """Return the samples of breast.TCGA, to the six digits that a local copy has.
+
+    The object is a list of ``data.train`` and ``data.test``, each a list of ``mrna`` and ``mirna``,
+    with a row a sample and a column a gene, and of ``subtype``.
+
+    Raises:
+        DataError: R's files cannot be read here, or this is another object.
+    """
+    try:
+        import rdata
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"{path}: it is an R object; to read it, pip install 'codonbench[rdata]'"
+        ) from error
+    blocks: list[npt.NDArray[np.float64]] = []
+    labels: list[int] = []
+    splits = {}
+    try:
+        samples = rdata.read_rda(path)["breast.TCGA"]
+        for split in ("train", "test"):
+            own = samples[f"data.{split}"]
+            parts = [np.asarray(own[kind], dtype=np.float64) for kind in ("mrna", "mirna")]
+            first = len(labels)
+            blocks.append(np.concatenate(parts, axis=1))
+            labels += map(TcgaBreast.target.names.index, map(str, own["subtype"]))
+            splits[split] = np.arange(first, len(labels))
+        values = np.concatenate(blocks)
+        if values.shape != (len(labels), TcgaBreast.input.max_length):
+            raise ValueError(f"{len(labels)} subtypes and values of shape {values.shape}")
+    except Exception as error:  # the reader has its own complaints, and so has each step
+        raise DataError(
+            f"{path}: damaged, or not the object breast.TCGA of mixOmics ({error}); get it anew"
+        ) from error
+    rounded = [[float(f"{value:.6g}") for value in row] for row in values]
+    items = Features(np.array(rounded, dtype=np.float32))
+    return Table(items, np.array(labels), TcgaBreast.target.names, splits)
