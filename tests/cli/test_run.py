@@ -224,7 +224,7 @@ def test_ctrl_c_before_the_first_pair_is_quiet(bench, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("codonbench.api.prepare", interrupt)
+    monkeypatch.setattr("codonbench.execution.executor.prepare", interrupt)
     answer = bench("run", *UNTRAINED, "--results", "results")
     assert (answer.code, answer.out, answer.err) == (130, "", "bench: interrupted\n")
 

@@ -15,9 +15,9 @@ from typing import Self, TextIO
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from codonbench.api import Follower
 from codonbench.cli.console import ending, messages, say
 from codonbench.contracts.run_spec import MOST_PAIRS, RunSpec
+from codonbench.execution.executor import Follower
 from codonbench.execution.run import Job, Outcome, Train
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
 from codonbench.records.unfinished import Checkpoints

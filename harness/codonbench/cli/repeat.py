@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from codonbench.api import Executor
 from codonbench.cli import FAILED
 from codonbench.cli.find_runs import find_runs
 from codonbench.cli.options import (
@@ -24,6 +23,7 @@ from codonbench.cli.options import (
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import MAX_SEED, RunOptions, RunRequest, content_hash
 from codonbench.errors import StoreError
+from codonbench.execution.executor import Executor
 from codonbench.plugins.registry import Registry
 from codonbench.records.files import cache_folder
 from codonbench.records.store import Store

@@ -93,7 +93,7 @@ def run(
     if against is not None and not against.is_dir():
         raise StoreError(f"--against {against} is no folder of records")
     # Workers come up while this process reads plugins and data; the rest is loaded in that time.
-    from codonbench.api import Executor
+    from codonbench.execution.executor import Executor
 
     ctx.with_resource(terminal_kept())  # before workers inherit it
     if options.workers == 0:  # whoever names a file, and asks for it here, lets it in

@@ -114,7 +114,7 @@ def tune(
     )
     if pruner not in ("median", "hyperband", "none"):
         raise ConfigError(f"--pruner {pruner!r}: expected median, hyperband or none")
-    from codonbench.api import Executor
+    from codonbench.execution.executor import Executor
     from codonbench.execution.presets import preset_text
     from codonbench.tuning.space import space_of
     from codonbench.tuning.study import Asked, Pruner, Study, insist_on_own_seeds

@@ -1,0 +1,364 @@
+"""Who trains, and the line that `bench run` and `codonbench.run` share from a job to its outcomes.
+
+`Executor` loads the plugins and starts the workers; `Executor.outcomes` is that line.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+from codonbench.contracts import Reference
+from codonbench.contracts.run_record import Confinement, Environment, RunRecord
+from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec
+from codonbench.errors import ConfigError
+from codonbench.execution.machine import Terms, cores, note_facts, nvidia_is_visible
+from codonbench.execution.parts import join_outcomes
+from codonbench.execution.pool import WorkerPool
+from codonbench.execution.run import Job, Outcome, Train, prepare, run_all, train_here
+from codonbench.plugins import discovery
+from codonbench.plugins.beside import parts_of
+from codonbench.plugins.registry import Registry, why_refused
+from codonbench.plugins.selection import FILE, selection_from_environment
+from codonbench.protocols.referee import OnSnapshot, unwatched
+from codonbench.records.files import cache_folder, is_offline
+from codonbench.records.store import Store
+
+if TYPE_CHECKING:
+    from codonbench.execution.describe import Ask
+    from codonbench.execution.sandbox import Sandbox
+    from codonbench.execution.worker import Message, Spoken
+
+_TO_LOAD = 60.0  # seconds for a plugin to load in a sandbox, unless it is told otherwise
+
+
+class Follower:
+    """Who follows the runs of a job for a person who waits; by itself it warns, and no more."""
+
+    def watch(self, run_spec: RunSpec) -> OnSnapshot:
+        """Hear that a run begins; return what follows its evaluations."""
+        return unwatched(run_spec)
+
+    def remark(self, sentence: str) -> None:
+        """Say what is set aside, what is waited for, what goes on from where."""
+        warnings.warn(sentence, stacklevel=2)
+
+    def finished(self, outcome: Outcome) -> None:
+        """Hear of a run that is stored."""
+
+    def around(self, train: Train) -> Train:
+        """Return what trains, perhaps with more said of what fails."""
+        return train
+
+
+class Load(Protocol):
+    """Loads plugins."""
+
+    def __call__(
+        self, files: Sequence[Path], folders: Sequence[Path], asking: Callable[[Registry], Ask]
+    ) -> Registry:
+        """Return the registry of files, folders and what is installed; strangers' files are asked.
+
+        Args:
+            files: Files that register more.
+            folders: Folders of such.
+            asking: Of what is loaded so far, returns what asks strangers.
+        """
+
+
+class Executor:
+    """Loads the plugins and trains: here, in worker processes, or in such in a sandbox.
+
+    Workers start at once, so that they come up while plugins and data are read here. What a
+    stranger's model is, a worker is asked, and trains it then.
+
+    Args:
+        options: How and where.
+        request: What is to be run first; None where nothing is to be kept in the results folder.
+        load: Loads plugins.
+        say: Told in a sentence which plugin gets an environment of its own, and why.
+
+    Attributes:
+        registry: The plugins.
+
+    Raises:
+        UsageError: A plugin file or folder is not there, or no sandbox can be had.
+    """
+
+    def __init__(
+        self,
+        options: RunOptions,
+        request: RunRequest | None,
+        load: Load,
+        say: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self._options = options
+        self._keeps = request is not None
+        self._data = Path(request.data) if request and request.data else None
+        self._gpu = False
+        self._new = Store(options.results).missing()
+        self._pool: WorkerPool | None = None
+        self._offline = request is not None and request.offline
+        self._environments: dict[str, tuple[Path | None, Environment | None]] = {}
+        self._say = say
+        if options.sandbox:
+            from codonbench.execution.sandbox import unavailable
+
+            if (reason := unavailable()) is not None:
+                raise ConfigError(f"--sandbox: {reason}")
+        discovery.insist_on_what_is_there(options.plugin, options.plugins_dir)
+        if not options.sandbox:
+            self._start(request)
+        try:
+            self.registry = load(options.plugin, options.plugins_dir, self._asking)
+        except BaseException:
+            self.close()
+            raise
+        if self._pool is None:
+            self._start(request)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers; where no run came of it, leave no folder that was not there."""
+        if self._pool is not None:
+            self._pool.close()
+        Store(self._options.results).remove_if_empty(self._new)
+
+    def _start(self, request: RunRequest | None) -> None:
+        """Start as many workers as what is to be run first can use."""
+        if request is not None and self._options.workers != 0:
+            gpu = request.device != "cpu" and nvidia_is_visible()
+            self._pool_for(request.threads, gpu=gpu).start(len(request.seeds))
+
+    def _pool_for(self, threads: int, *, gpu: bool) -> WorkerPool:
+        """Return workers, which may use a GPU where that is asked for."""
+        options = self._options
+        size = options.workers or (1 if gpu else max(1, cores() // threads))
+        if self._pool is None or (gpu and not self._gpu):
+            self.close()
+            self._gpu = gpu
+            keeps = self._keeps and options.checkpoint_every > 0
+            self._pool = WorkerPool(
+                size,
+                timeout=options.timeout,
+                states=options.results / "checkpoints" if keeps else None,
+                gpu=gpu,
+                sandbox=self._sandbox() if options.sandbox else None,
+                python_of=lambda owner: self._environment(owner, offline=self._offline)[0],
+            )
+        self._pool.size = size
+        return self._pool
+
+    def _asking(self, registry: Registry) -> Ask:
+        self.registry = registry  # which says what a sandbox hides
+        return self._ask
+
+    def _ask(self, owner: str, question: Spoken, up: Callable[[], None]) -> Message:
+        """Ask about an owner's plugins in a worker, which is kept for their runs."""
+        options = self._options
+        seconds = options.timeout or (_TO_LOAD if options.sandbox else None)
+        return self._pool_for(1, gpu=self._gpu).ask(owner, question, up, seconds)
+
+    def get_ready(self, request: RunRequest, owner: str = "") -> None:
+        """See to it that a request can be planned: what its model is, and what there is of GPUs.
+
+        Args:
+            request: What is asked.
+            owner: Whose configuration it is, for messages; the model's by default.
+
+        Raises:
+            UsageError: Something is wrong with what was asked.
+            PluginError: The plugin has no answer.
+        """
+        if self._pool is not None and request.device != "cpu" and nvidia_is_visible():
+            note_facts(self._pool_for(request.threads, gpu=True).facts())
+        registry = self.registry
+        if request.model not in registry.models and registry.strangers:
+            from codonbench.execution.describe import describe
+
+            describe(registry, list(registry.strangers), self._ask)
+        entry = registry.models.get(request.model)
+        if entry is None or entry.stranger is None:
+            return
+        if self._options.workers == 0 and self._keeps:
+            why = why_refused(entry.stranger)
+            raise ConfigError(f"--workers 0: model {request.model!r} {why}, or leave out --workers")
+        from codonbench.execution.describe import configure_stranger
+
+        owner = owner or f"model {request.model!r}"
+        configure_stranger(registry, request.model, request.overrides, owner, self._ask)
+
+    def prepare(self, request: RunRequest) -> Job:
+        """Return the job that a request comes to.
+
+        Raises:
+            UsageError: Something is wrong with what was asked.
+            PluginError: A plugin does not load, or fails to load its data.
+        """
+        self.get_ready(request)
+        entry = self.registry.models.get(request.model)
+        owner = "" if entry is None else entry.owner
+        environment = self._environment(owner, offline=request.offline)[1]
+        return replace(prepare(request, self.registry, cache_folder()), environment=environment)
+
+    def _environment(
+        self, owner: str, *, offline: bool = False
+    ) -> tuple[Path | None, Environment | None]:
+        """Return the interpreter and the packages of an owner's plugins; neither for ours.
+
+        Raises:
+            UsageError: Its needs cannot be read, or what builds environments is not installed.
+            PluginError: Its needs cannot be met.
+        """
+        options = self._options
+        file = next((f for f in options.plugin if owner in (f.name, str(f.resolve()))), None)
+        if file is None or options.env == "ours":
+            return None, None
+        if owner not in self._environments:
+            from codonbench.execution.environment import conflict, environment_for, needs_of
+
+            found: tuple[Path | None, Environment | None] = None, None
+            needs = needs_of(file)
+            why = "" if needs is None else conflict(needs)
+            if needs is not None and (why or options.env == "own"):
+                if options.sandbox or (options.workers == 0 and self._keeps):
+                    how = "--sandbox" if options.sandbox else "--workers 0"
+                    raise ConfigError(
+                        f"plugin {file.name} {why or 'is to have an environment of its own'}; that "
+                        f"takes a worker outside a sandbox: leave out {how}"
+                    )
+                if why:
+                    self._say(f"plugin {file.name} {why}: it gets an environment of its own")
+                folder = cache_folder() / "environments"
+                found = environment_for(needs, folder, offline=is_offline(offline))
+            self._environments[owner] = found
+        return self._environments[owner]
+
+    def train(self, run_spec: RunSpec) -> Train:
+        """Return what trains."""
+        entry = self.registry.models.get(run_spec.model)
+        if self._options.workers == 0 and (entry is None or entry.stranger is None):
+            return train_here
+        return self._pool_for(run_spec.threads, gpu=run_spec.device == "cuda").train
+
+    def train_as(self, record: RunRecord) -> Train:
+        """Return what trains a recorded run again: with the packages that it had.
+
+        Raises:
+            UsageError: What builds environments is not installed, or they are another platform's.
+            PluginError: One of the packages cannot be had.
+        """
+        if record.environment is None:
+            return self.train(record.run_spec)
+        from codonbench.execution.environment import built
+
+        file, folder = record.plugin.distribution, cache_folder() / "environments"
+        python = built(record.environment, file, folder, offline=is_offline(False))
+        entry = self.registry.models.get(record.model)
+        owner = file if entry is None else entry.owner
+        self._environments[owner] = python, record.environment
+        if self._pool is not None:
+            self._pool.close()  # who was asked may have other packages
+        return self._pool_for(record.run_spec.threads, gpu=record.run_spec.device == "cuda").train
+
+    def twin(self, job: Job, request: RunRequest) -> RunRequest | None:
+        """Return the request for a pretrained model's random twin; None where there is none.
+
+        Such a model has a field ``init``, of which `ranking.items.twin_of` knows as well.
+        """
+        if self._options.no_twin or getattr(job.config, "init", None) != "pretrained":
+            return None
+        return request.model_copy(update={"overrides": {**request.overrides, "init": "random"}})
+
+    def outcomes(
+        self,
+        job: Job,
+        request: RunRequest,
+        follow: Callable[[Job], AbstractContextManager[Follower]] = lambda job: nullcontext(
+            Follower()
+        ),
+    ) -> Iterator[Outcome]:
+        """Run a job; yield one outcome a seed."""
+        options = self._options
+        store = Store(options.results)
+        store.prepare()
+        with follow(job) as follower:
+            parts = run_all(
+                job,
+                self.registry,
+                store,
+                follower.watch,
+                follower.around(self.train(job.run_specs[0])),
+                force=request.force,
+                terms=Terms(alone=options.exclusive, wait=not options.no_wait),
+                every=options.checkpoint_every or None,
+                confinement=self._confinement(job),
+                say=follower.remark,
+            )
+            for outcome in join_outcomes(job, parts, self.registry, store):
+                follower.finished(outcome)
+                yield outcome
+
+    def _confinement(self, job: Job) -> Confinement:
+        """Return how far a job's runs are kept apart, for the record."""
+        if self._options.workers == 0 or issubclass(job.entry.cls, Reference):
+            return "none"
+        return "sandbox" if self._options.sandbox else "process"
+
+    def _sandbox(self) -> Sandbox:
+        """Return where plugins see neither results nor the data that tasks bring along."""
+        from codonbench.execution.sandbox import Sandbox
+
+        options = self._options
+        models, tasks = (
+            {entry.origin.module.partition(".")[0] for entry in table.values()}
+            for table in (self.registry.models, self.registry.tasks)
+        )
+        hidden = []
+        for name in tasks - models:
+            spec = find_spec(name)
+            if spec is not None and spec.origin is not None:
+                file = Path(spec.origin)
+                hidden.append(file if name.startswith(FILE) else file.parent)
+        with suppress(OSError):  # where it cannot be written, whoever writes there says so
+            if self._keeps:
+                options.results.mkdir(parents=True, exist_ok=True)
+        hidden += [options.results] if options.results.is_dir() else []
+        plugins = _absolute((*options.plugin, *options.plugins_dir))
+        if self._data and not any(path.is_relative_to(self._data.absolute()) for path in plugins):
+            hidden += [self._data] if self._data.exists() else []
+        parts = (part for file in options.plugin for part in parts_of(file.resolve()))
+        return Sandbox(readable=(*plugins, *parts), hidden=tuple(hidden))
+
+
+def _absolute(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    return tuple(path.absolute() for path in paths)  # inside, the working folder is another
+
+
+def load_plugins(
+    files: Sequence[Path] = (),
+    folders: Sequence[Path] = (),
+    asking: Callable[[Registry], Ask] | None = None,
+    trusted: Iterable[str] = (),
+) -> Registry:
+    """Load plugins, and ask about those of strangers' files; warn of what does not load."""
+    registry = discovery.discover(None, selection_from_environment((), trusted), files, folders)
+    strangers = [candidate for candidate in registry.strangers if candidate.is_one_file]
+    if strangers:
+        from codonbench.execution.describe import ask_apart, describe
+
+        describe(registry, strangers, asking(registry) if asking else ask_apart)
+    registry.insist_on(files)
+    for failure in registry.failures:
+        warnings.warn(f"plugin {failure.whose} did not load: {failure.error}", stacklevel=2)
+    return registry
