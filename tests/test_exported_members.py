@@ -21,6 +21,7 @@ def test_these_names_are_public_and_no_others():
         "ModelConfig",
         "ModelInfo",
         "NOT_MEASURED",
+        "Needs",
         "Output",
         "Ranking",
         "Reference",

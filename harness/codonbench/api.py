@@ -60,7 +60,7 @@ def run(
         task_options: Options of the task to set.
         plugin: Python files that register more plugins.
         further: Fields of `RunRequest` and `RunOptions`: ``pairs=``, ``epochs=``, ``full=``,
-            ``device=``, ``engine=``, ``workers=``, ``timeout=``, ``trust=``, ...
+            ``device=``, ``engine=``, ``workers=``, ``timeout=``, ``trust=``, ``on=``, ...
 
     Raises:
         UsageError: What was asked cannot be done; says why, and what to do.
@@ -114,6 +114,12 @@ def run(
         if given or file:
             name = registry.model_of_file(file) if file else registry.add_model(model)
             request = request.model_copy(update={"model": name})
+        if options.on != "local":
+            from codonbench.execution.cluster import made_on
+
+            made = [outcome.record for outcome in made_on(executor, options, request)]
+            seeds = request.seeds
+            return Records(sorted(made, key=lambda r: (str(r.overrides), seeds.index(r.seed))))
         found: list[RunRecord] = []
         due: RunRequest | None = request
         while due is not None:
@@ -226,7 +232,7 @@ def _check(further: Mapping[str, Any], given: bool, file: Path | None) -> None:
     known = RunRequest.model_fields.keys() | RunOptions.model_fields.keys()
     if unknown := sorted(further.keys() - known):
         why = f"no argument {unknown[0]!r}; there is also {', '.join(sorted(known))}"
-    elif given and (further.get("workers") or further.get("sandbox")):
+    elif given and any(further.get(name) for name in ("workers", "sandbox", "on")):
         why = "a class is trained in this process; for workers or a sandbox, put it in a file"
     else:
         return

@@ -9,7 +9,8 @@ BenchError
 │   ├── StoreError            the results folder cannot be read or written
 │   ├── KeyFileError          a file of a key for signing cannot be read or written
 │   ├── SignatureError        a signature is broken, a stranger's, or another record's
-│   └── BusyError             another process has what is needed
+│   ├── BusyError             another process has what is needed
+│   └── ClusterError          a cluster cannot be reached, or has no place for a run
 ├── PluginError           a plugin's code failed                              exit 1
 │   ├── NameClashError        two plugins register one name
 │   └── UnmetNeedError        the packages that one needs cannot be had
@@ -62,6 +63,10 @@ class SignatureError(UsageError):
 
 class BusyError(UsageError):
     """Another process has what is needed, and waiting for it was ruled out."""
+
+
+class ClusterError(UsageError):
+    """A cluster cannot be reached, or has no place for a run."""
 
 
 class PluginError(BenchError):

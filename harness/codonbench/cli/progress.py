@@ -7,17 +7,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Self, TextIO
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+)
 from rich.text import Text
 
 from codonbench.cli.console import ending, messages, say
-from codonbench.contracts.run_spec import MOST_PAIRS, RunSpec
-from codonbench.execution.executor import Follower
+from codonbench.cli.options import board_folder
+from codonbench.contracts.run_spec import MOST_PAIRS, RunOptions, RunRequest, RunSpec
+from codonbench.execution.executor import Follower, Listener
 from codonbench.execution.run import Job, Outcome, Train
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
 from codonbench.records.unfinished import Checkpoints
@@ -179,6 +188,82 @@ class RunDisplay(Follower):
     def _close_bar(self, run_id: str) -> None:
         if run_id in self._bars:
             self._progress.remove_task(self._bars.pop(run_id))
+
+
+class ClusterDisplay(Listener):
+    """A context in which runs on a cluster show what became of them: one bar, a line for each run.
+
+    Args:
+        requests: What is asked.
+        options: Where and how.
+        lines: As for `RunDisplay`.
+    """
+
+    def __init__(
+        self, requests: Sequence[RunRequest], options: RunOptions, *, lines: TextIO | None
+    ) -> None:
+        self._runs = [len(request.seeds) for request in requests]
+        self._told: set[int] = set()
+        self._results, self._lines = options.results, lines
+        self._console = messages()
+        self._began = time.monotonic()
+        self._made = 0
+        self._progress = Progress(
+            TextColumn("runs"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[words]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._bar = self._progress.add_task("", total=sum(self._runs), words="")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def planned(self, index: int, job: Job) -> None:
+        """Say what a request comes to, and of how many runs it is."""
+        whole = len({run_spec.whole.run_id for run_spec in job.run_specs})
+        self._runs[index] = whole if job.protocol.joins else len(job.run_specs)
+        self._progress.update(self._bar, total=sum(self._runs))
+        if self._lines is None:
+            for line in _introduction(job):
+                say(line, console=self._console)
+        if job.run_specs[0].is_own_table:
+            from codonbench.cli.audit_data import lay_beside, remark_on_data
+
+            if self._lines is None:
+                say(remark_on_data(job), console=self._console)
+            lay_beside(board_folder(self._results), job)
+
+    def remark(self, sentence: str) -> None:
+        """Say something above the bar."""
+        say(sentence, style="yellow", console=self._console)
+
+    def finished(self, job: Job, outcome: Outcome) -> None:
+        """Say how a run went, and how long the others take at this pace."""
+        record = outcome.record
+        if self._lines is not None:
+            print(record.to_line(), file=self._lines, flush=True)
+        if self._lines is None or record.error is not None:
+            again = " (already recorded; --force runs it again)" if outcome.reused else ""
+            named = f"{record.model} on {record.task}, {_which(record.run_spec).rstrip()}"
+            say(f"{named}: {ending(record, job.task)}{again}", console=self._console)
+        self._made += not outcome.reused
+        self._progress.advance(self._bar)
+        task = self._progress.tasks[0]
+        left = (task.total or 0) - task.completed
+        words = ""
+        if self._made and left:
+            pace = (time.monotonic() - self._began) / self._made
+            words = f"{timedelta(seconds=round(pace * left))} left"
+        self._progress.update(self._bar, words=words)
 
 
 def _which(run_spec: RunSpec) -> str:

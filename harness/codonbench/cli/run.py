@@ -125,7 +125,13 @@ def run(
 
     entries = []
     with redirect_stdout(sys.stderr):  # plugins may print, and standard output is for results
-        if chosen is None:
+        if options.on != "local":
+            wanted = [request] if chosen is None else list(chosen.requests)
+            entries = suites.run_at_once(wanted, executor, options, lines)
+            if chosen is None and (error := entries[0].error) is not None:
+                raise error
+            records = [outcome.record for entry in entries for outcome in entry.outcomes]
+        elif chosen is None:
             records = [outcome.record for outcome in run_one(request)]
         else:
             entries = suites.run_suite(chosen, run_one)
@@ -173,4 +179,5 @@ def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
 def _options(values: dict[str, Any]) -> RunOptions:
     asked = {name: values[name] for name in RunOptions.model_fields.keys() & values.keys()}
     lists = {name: tuple(asked[name] or ()) for name in ("plugin", "plugins_dir")}
-    return configure(RunOptions, asked | lists, {}, "run")
+    resources = parse_settings(asked["resources"] or [], "--resources")
+    return configure(RunOptions, asked | lists | {"resources": resources}, {}, "run")

@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from codonbench.cli.console import new_table, say
-from codonbench.contracts.run_spec import RunRequest, canonical_json
+from codonbench.contracts.run_spec import RunOptions, RunRequest, canonical_json
 from codonbench.errors import BenchError, StoreError
 from codonbench.execution.suites import FIELDS, Suite, find_suite, read_suite
 
 if TYPE_CHECKING:
+    from codonbench.execution.executor import Executor
     from codonbench.execution.run import Outcome
 
 RunOne = Callable[[RunRequest], "Iterator[Outcome]"]
@@ -31,11 +32,13 @@ class Entry:
         request: What was asked.
         outcomes: Of the seeds that left a record.
         problem: Why there are no more; empty where all went well.
+        error: What it says it of, where that was ours.
     """
 
     request: RunRequest
     outcomes: list[Outcome] = field(default_factory=list)
     problem: str = ""
+    error: BenchError | None = None
 
     @property
     def why(self) -> str:
@@ -103,6 +106,34 @@ def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
             say(f"failed: {entry.problem}", style="red")
         if entry.outcomes and entry.outcomes[-1].record.status == "interrupted":
             break
+    return entries
+
+
+def run_at_once(
+    requests: Sequence[RunRequest], executor: Executor, options: RunOptions, lines: TextIO | None
+) -> list[Entry]:
+    """Make the runs of some requests side by side, on the cluster that options name.
+
+    Args:
+        requests: Of a suite, or one.
+        executor: Plans them.
+        options: Where and how.
+        lines: As for `ClusterDisplay`.
+
+    Raises:
+        StoreError: Records cannot be written.
+    """
+    from codonbench.cli.progress import ClusterDisplay
+    from codonbench.execution.cluster import run_on
+
+    entries = [Entry(request) for request in requests]
+    with ClusterDisplay(requests, options, lines=lines) as display:
+        for index, outcome in run_on(executor, options, requests, display):
+            if isinstance(outcome, BenchError):
+                entries[index].problem, entries[index].error = str(outcome), outcome
+                say(f"{_label(requests[index])} failed: {outcome}", style="red")
+            else:
+                entries[index].outcomes.append(outcome)
     return entries
 
 

@@ -25,6 +25,7 @@ from codonbench.contracts.model import Model as Model
 from codonbench.contracts.model import ModelBase as ModelBase
 from codonbench.contracts.model import ModelConfig as ModelConfig
 from codonbench.contracts.model import ModelInfo as ModelInfo
+from codonbench.contracts.model import Needs as Needs
 from codonbench.contracts.model import Reference as Reference
 from codonbench.contracts.model import TrainingSet as TrainingSet
 from codonbench.contracts.model import Tune as Tune

@@ -80,6 +80,26 @@ class ModelInfo(Frozen):
     row_independent: bool = False
 
 
+class Needs(Frozen):
+    """What one run of a model uses of a machine; a cluster finds a place by it.
+
+    Attributes:
+        cpus: Processors; as many as the run has threads where it is None.
+        memory: GiB; not reckoned with where it is None.
+        gpus: GPUs, or a share of one; one where it is None and a run is made on a GPU at all.
+    """
+
+    cpus: float | None = Field(default=None, gt=0, le=1024, description="processors")
+    memory: float | None = Field(default=None, gt=0, le=1 << 20, description="GiB")
+    gpus: float | None = Field(default=None, gt=0, le=64, description="GPUs, or a share of one")
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Self:
+        if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError(f"got gpus={self.gpus:g}; expected a share of one, or whole ones")
+        return self
+
+
 @dataclass(frozen=True)
 class Tune:
     """How `bench tune` draws a field: ``rate: Annotated[float, Tune(low=1e-4, high=0.1)]``.
@@ -249,12 +269,14 @@ class ModelBase(ABC):
         files: Names of the files that it reads, weights or tables, relative to the folder of the
             file that defines the class: ``("weights.pt",)``. They are part of the run's identity,
             as its source is, and are there in a sandbox.
+        needs: What a run of it uses of a machine.
     """
 
     info: ClassVar[ModelInfo]
     Config: ClassVar[type[BaseConfig]] = BaseConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     files: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[Needs] = Needs()
 
     def __init__(self, config: Any) -> None:
         self.config = config

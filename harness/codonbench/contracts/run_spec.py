@@ -215,11 +215,31 @@ class RunOptions(Frozen):
     trust: tuple[str, ...] = ()
     """Distributions and files of others that this process may import; an option of `bench`."""
     results: Path = Field(default=Path("runs"), description="Folder of records.")
+    on: str = Field(
+        default="local",
+        pattern=r"^(local|ray|(ray://)?[\w.-]+:\d{1,5})$",
+        description="Where runs are made: local; ray, a Ray cluster that RAY_ADDRESS names or that "
+        "is started here; or one that runs at ray://HOST:PORT or HOST:PORT.",
+    )
+    resources: dict[str, str] = Field(
+        default_factory=dict,
+        description="What a run takes of a cluster, where that is not as its model says: cpus, "
+        "memory (GiB), gpus, accelerator.",
+    )
+    shared: str | None = Field(
+        default=None,
+        description="Where runs on a cluster keep how far they have come: a folder that every node "
+        "has, or an address that fsspec knows, such as s3://BUCKET/FOLDER.",
+    )
 
     @model_validator(mode="after")
-    def _sandbox_needs_workers(self) -> Self:
+    def _need_workers(self) -> Self:
         if self.sandbox and self.workers == 0:
             raise ValueError("--sandbox holds worker processes: leave out --workers 0")
+        if self.on != "local" and self.workers == 0:
+            raise ValueError("--workers 0 trains in this process: leave out --on")
+        if self.on == "local" and (self.resources or self.shared):
+            raise ValueError("--resources and --shared are for a cluster: give --on, too")
         return self
 
 

@@ -188,6 +188,7 @@ def _stand_in(model: Described, candidate: Candidate) -> Any:
         info = model.info
         Config = StandInConfig
         presets = model.presets
+        needs = model.needs
         encoding = ""
 
         def build(self, task: TaskView) -> Any:
@@ -199,6 +200,7 @@ def _stand_in(model: Described, candidate: Candidate) -> Any:
         info = model.info
         Config = StandInConfig
         presets = model.presets
+        needs = model.needs
         encoding = ""
         fit = predict = StandIn.build  # type: ignore[assignment]
 

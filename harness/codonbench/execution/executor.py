@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from codonbench.contracts import Reference
+from codonbench.contracts.base import DeviceKind
 from codonbench.contracts.run_record import Confinement, Environment, RunRecord
 from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec
 from codonbench.errors import ConfigError
@@ -56,6 +58,19 @@ class Follower:
         return train
 
 
+class Listener:
+    """Who follows runs on a cluster for a person who waits; by itself it says nothing."""
+
+    def planned(self, index: int, job: Job) -> None:
+        """Hear what a request comes to."""
+
+    def remark(self, sentence: str) -> None:
+        """Say what is set aside, what was lost, what is begun again."""
+
+    def finished(self, job: Job, outcome: Outcome) -> None:
+        """Hear of a run that is stored."""
+
+
 class Load(Protocol):
     """Loads plugins."""
 
@@ -82,6 +97,7 @@ class Executor:
         request: What is to be run first; None where nothing is to be kept in the results folder.
         load: Loads plugins.
         say: Told in a sentence which plugin gets an environment of its own, and why.
+        locks: The packages of plugin files that are known already, by the file's name.
 
     Attributes:
         registry: The plugins.
@@ -96,6 +112,7 @@ class Executor:
         request: RunRequest | None,
         load: Load,
         say: Callable[[str], None] = lambda sentence: None,
+        locks: Mapping[str, Environment] = MappingProxyType({}),
     ) -> None:
         self._options = options
         self._keeps = request is not None
@@ -106,6 +123,7 @@ class Executor:
         self._offline = request is not None and request.offline
         self._environments: dict[str, tuple[Path | None, Environment | None]] = {}
         self._say = say
+        self._locks = locks
         if options.sandbox:
             from codonbench.execution.sandbox import unavailable
 
@@ -136,7 +154,8 @@ class Executor:
 
     def _start(self, request: RunRequest | None) -> None:
         """Start as many workers as what is to be run first can use."""
-        if request is not None and self._options.workers != 0:
+        options = self._options
+        if request is not None and options.workers != 0 and options.on == "local":
             gpu = request.device != "cpu" and nvidia_is_visible()
             self._pool_for(request.threads, gpu=gpu).start(len(request.seeds))
 
@@ -198,8 +217,12 @@ class Executor:
         owner = owner or f"model {request.model!r}"
         configure_stranger(registry, request.model, request.overrides, owner, self._ask)
 
-    def prepare(self, request: RunRequest) -> Job:
+    def prepare(self, request: RunRequest, device: DeviceKind | None = None) -> Job:
         """Return the job that a request comes to.
+
+        Args:
+            request: What is asked.
+            device: What it is run on elsewhere; None where it is run here.
 
         Raises:
             UsageError: Something is wrong with what was asked.
@@ -209,7 +232,8 @@ class Executor:
         entry = self.registry.models.get(request.model)
         owner = "" if entry is None else entry.owner
         environment = self._environment(owner, offline=request.offline)[1]
-        return replace(prepare(request, self.registry, cache_folder()), environment=environment)
+        job = prepare(request, self.registry, cache_folder(), device)
+        return replace(job, environment=environment)
 
     def _environment(
         self, owner: str, *, offline: bool = False
@@ -224,6 +248,8 @@ class Executor:
         file = next((f for f in options.plugin if owner in (f.name, str(f.resolve()))), None)
         if file is None or options.env == "ours":
             return None, None
+        if owner not in self._environments and (lock := self._locks.get(file.name)) is not None:
+            self._environments[owner] = _built(lock, file.name), lock
         if owner not in self._environments:
             from codonbench.execution.environment import conflict, environment_for, needs_of
 
@@ -260,13 +286,9 @@ class Executor:
         """
         if record.environment is None:
             return self.train(record.run_spec)
-        from codonbench.execution.environment import built
-
-        file, folder = record.plugin.distribution, cache_folder() / "environments"
-        python = built(record.environment, file, folder, offline=is_offline(False))
-        entry = self.registry.models.get(record.model)
+        file, entry = record.plugin.distribution, self.registry.models.get(record.model)
         owner = file if entry is None else entry.owner
-        self._environments[owner] = python, record.environment
+        self._environments[owner] = _built(record.environment, file), record.environment
         if self._pool is not None:
             self._pool.close()  # who was asked may have other packages
         return self._pool_for(record.run_spec.threads, gpu=record.run_spec.device == "cuda").train
@@ -302,14 +324,14 @@ class Executor:
                 force=request.force,
                 terms=Terms(alone=options.exclusive, wait=not options.no_wait),
                 every=options.checkpoint_every or None,
-                confinement=self._confinement(job),
+                confinement=self.confinement(job),
                 say=follower.remark,
             )
             for outcome in join_outcomes(job, parts, self.registry, store):
                 follower.finished(outcome)
                 yield outcome
 
-    def _confinement(self, job: Job) -> Confinement:
+    def confinement(self, job: Job) -> Confinement:
         """Return how far a job's runs are kept apart, for the record."""
         if self._options.workers == 0 or issubclass(job.entry.cls, Reference):
             return "none"
@@ -341,6 +363,13 @@ class Executor:
         return Sandbox(readable=(*plugins, *parts), hidden=tuple(hidden))
 
 
+def _built(lock: Environment, file: str) -> Path:
+    """Return the interpreter of a plugin file's environment, which is built from its lock."""
+    from codonbench.execution.environment import built
+
+    return built(lock, file, cache_folder() / "environments", offline=is_offline(False))
+
+
 def _absolute(paths: tuple[Path, ...]) -> tuple[Path, ...]:
     return tuple(path.absolute() for path in paths)  # inside, the working folder is another
 
@@ -350,9 +379,10 @@ def load_plugins(
     folders: Sequence[Path] = (),
     asking: Callable[[Registry], Ask] | None = None,
     trusted: Iterable[str] = (),
+    off: Iterable[str] = (),
 ) -> Registry:
     """Load plugins, and ask about those of strangers' files; warn of what does not load."""
-    registry = discovery.discover(None, selection_from_environment((), trusted), files, folders)
+    registry = discovery.discover(None, selection_from_environment(off, trusted), files, folders)
     strangers = [candidate for candidate in registry.strangers if candidate.is_one_file]
     if strangers:
         from codonbench.execution.describe import ask_apart, describe

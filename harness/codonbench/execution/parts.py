@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -38,20 +39,36 @@ def join_outcomes(
     Raises:
         StoreError: A trajectory is missing or damaged, or a record cannot be written.
     """
-    if not job.protocol.joins:
-        yield from outcomes
-        return
-    wholes: dict[str, list[Outcome]] = {}
-    for run_spec in job.run_specs:
-        wholes.setdefault(run_spec.whole.run_id, [])
-    needed = {key: sum(s.whole.run_id == key for s in job.run_specs) for key in wholes}
+    parts = Parts(job, registry, store)
     for outcome in outcomes:
-        if outcome.record.status not in FINISHED:
+        yield from parts.take(outcome)
+
+
+class Parts:
+    """The outcomes of a job, some of which are parts of one.
+
+    Args:
+        job, registry, store: As for `join_outcomes`.
+    """
+
+    def __init__(self, job: Job, registry: Registry, store: Store) -> None:
+        self._made_with = job, registry, store
+        self._needed = Counter(run_spec.whole.run_id for run_spec in job.run_specs)
+        self._wholes: dict[str, list[Outcome]] = {key: [] for key in self._needed}
+
+    def take(self, outcome: Outcome) -> Iterator[Outcome]:
+        """Take in an outcome; yield it where it is no part, or what it completes.
+
+        Raises:
+            StoreError: As `join_outcomes` says.
+        """
+        job, registry, store = self._made_with
+        if not job.protocol.joins or outcome.record.status not in FINISHED:
             yield outcome
-            continue
-        own = wholes[key := outcome.record.run_spec.whole.run_id]
+            return
+        own = self._wholes[key := outcome.record.run_spec.whole.run_id]
         own.append(outcome)
-        if len(own) == needed[key]:
+        if len(own) == self._needed[key]:
             yield _joined(job, own, registry, store)
 
 

@@ -27,6 +27,7 @@ from codonbench.contracts import (
     TaskSpec,
     Trajectory,
 )
+from codonbench.contracts.base import DeviceKind
 from codonbench.contracts.model import OFF, GradientConfig, as_recorded
 from codonbench.contracts.run_record import (
     FINISHED,
@@ -136,15 +137,23 @@ Train = Callable[[Job, Watch, Checkpoints | None], Iterator[tuple[Referee, Train
 SHARED = Terms()
 
 
-def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
+def prepare(
+    request: RunRequest, registry: Registry, cache: Path, device: DeviceKind | None = None
+) -> Job:
     """Return the job a request asks for: names looked up, fields validated, data loaded.
+
+    Args:
+        request: What is asked.
+        registry: The plugins.
+        cache: Where downloads are kept.
+        device: Where it is run; by default what was asked for, of what there is here.
 
     Raises:
         UsageError: Something in the request is unknown, out of range or unusable.
     """
     request, tuning = with_preset(request)
     entry, config, overrides = registry.configured(request.model, request.overrides)
-    device = choose_device(request.device)
+    device = device or choose_device(request.device)
     task, options, dataset = task_and_data(request, registry, cache)
     dataset, protocol, options_of_it = _under_protocol(request, registry, task, dataset)
     if options.control is not None:
@@ -209,7 +218,7 @@ def prepare(request: RunRequest, registry: Registry, cache: Path) -> Job:
     insist_on_storable(f"model {request.model!r} on task {task.name!r}", said)
     seeds = (run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
     run_specs = tuple(part for spec in seeds for part in protocol.parts(spec, dataset))
-    primary = _primary(task, dataset.spec, registry)
+    primary = primary_of(task, dataset.spec, registry)
     plain = "nothing is trained" if protocol.passes == 0 else ""
     return Job(entry, config, overrides, task, dataset, protocol, run_specs, primary, plain, tuning)
 
@@ -229,7 +238,8 @@ def _check_control(entry: ModelEntry, control: str, task: Task) -> None:
         )
 
 
-def _primary(task: Task, spec: TaskSpec, registry: Registry) -> Primary | None:
+def primary_of(task: Task, spec: TaskSpec, registry: Registry) -> Primary | None:
+    """Return what a task's rows are ranked by, where that can be told of any split."""
     name, lower = task.ranking.metric, task.ranking.direction == "lower"
     scores = [metric for metric in registry.metrics_of(spec) if isinstance(metric, SplitMetric)]
     return next((Primary(m, name, lower) for m in scores if name in m.outputs(spec)), None)
@@ -392,23 +402,12 @@ def run_all(
         StoreError: A record cannot be written.
         PluginError: A metric or a hook failed.
     """
-
-    def recorded(run_specs: Sequence[RunSpec]) -> list[RunRecord]:
-        if force:
-            return []
-        found = (reusable(s, job, registry, store, confinement) for s in run_specs)
-        return [record for record in found if record is not None]
-
-    def outdated(record: RunRecord) -> str:
-        return "" if force else _outdated(record, job, registry, confinement)
-
+    runs = JobRecords(job, registry, store, force=force, confinement=confinement, say=say)
     store.prepare()
-    known = recorded(job.run_specs)
+    known = runs.recorded(job.run_specs)
     yield from (Outcome(record, reused=True) for record in known)
     waiting = _without(job.run_specs, known)
-    harness = describe_harness()
-    code = [harness.version, harness.commit, job.entry.origin.source_sha256]
-    checkpoints = Checkpoints(store.folder, content_hash(code), every, say)
+    checkpoints = Checkpoints(store.folder, origin_of(job), every, say)
     checkpoints.sweep()
     for record in known:  # its process may have been killed before it could
         checkpoints.drop(record.run_spec)
@@ -417,32 +416,79 @@ def run_all(
     with store.claims() as claims:
         while waiting:
             mine, waiting = _claimed(waiting, claims, terms, say)
-            known = recorded(mine)  # another process may have made them since
+            known = runs.recorded(mine)  # another process may have made them since
             for record in known:
                 claims.give_back(record.run_id)
                 yield Outcome(record, reused=True)
             due = _without(mine, known)
             if not due:
                 continue
-            for run_spec in due:
-                if force:
-                    checkpoints.drop(run_spec)
-                for aside in store.make_room(run_spec, outdated):
-                    say(f"set aside: {aside.reason}")
+            runs.make_room(due, checkpoints)
             # Left before others' runs are waited for, so that two processes never wait in a ring.
             with occupied(job.run_specs[0].device, terms, say) as circumstances:
                 part = replace(job, run_specs=tuple(due))
-                runs = run(part, registry, watch, train, circumstances, checkpoints, confinement)
-                for record, trajectory in runs:
-                    store.save(record, trajectory if len(trajectory.pairs) else None)
-                    store.tidy(record)
-                    if record.status in FINISHED:
-                        checkpoints.drop(record.run_spec)
-                    claims.give_back(record.run_id)
-                    _tell(registry, record, trajectory)
-                    yield Outcome(record, reused=False)
+                made = run(part, registry, watch, train, circumstances, checkpoints, confinement)
+                for record, trajectory in made:
+                    yield runs.keep(record, trajectory, checkpoints, claims)
                     if record.status == "interrupted":
                         waiting = []
+
+
+@dataclass(frozen=True)
+class JobRecords:
+    """The records of a job's runs in a results folder: those that are there, and those to come.
+
+    Attributes:
+        job, registry, store, force, confinement, say: As for `run_all`.
+    """
+
+    job: Job
+    registry: Registry
+    store: Store
+    force: bool
+    confinement: Confinement
+    say: Say
+
+    def recorded(self, run_specs: Sequence[RunSpec]) -> list[RunRecord]:
+        """Return the finished records of some specs, those that today's code would make too."""
+        if self.force:
+            return []
+        found = (
+            reusable(s, self.job, self.registry, self.store, self.confinement) for s in run_specs
+        )
+        return [record for record in found if record is not None]
+
+    def make_room(self, run_specs: Sequence[RunSpec], checkpoints: Checkpoints) -> None:
+        """Set aside what lies in the place of the records of some specs, which are claimed."""
+
+        def outdated(record: RunRecord) -> str:
+            return (
+                "" if self.force else _outdated(record, self.job, self.registry, self.confinement)
+            )
+
+        for run_spec in run_specs:
+            if self.force:
+                checkpoints.drop(run_spec)
+            for aside in self.store.make_room(run_spec, outdated):
+                self.say(f"set aside: {aside.reason}")
+
+    def keep(
+        self, record: RunRecord, trajectory: Trajectory, checkpoints: Checkpoints, claims: Ledger
+    ) -> Outcome:
+        """Store a record that was made, and tell the plugins of it."""
+        self.store.save(record, trajectory if len(trajectory.pairs) else None)
+        self.store.tidy(record)
+        if record.status in FINISHED:
+            checkpoints.drop(record.run_spec)
+        claims.give_back(record.run_id)
+        _tell(self.registry, record, trajectory)
+        return Outcome(record, reused=False)
+
+
+def origin_of(job: Job) -> str:
+    """Return the hash of the code that makes a job's runs, for their checkpoints."""
+    harness = describe_harness()
+    return content_hash([harness.version, harness.commit, job.entry.origin.source_sha256])
 
 
 def run(

@@ -28,7 +28,7 @@ from pydantic_core import to_json, to_jsonable_python
 
 from codonbench.contracts import Estimator, Frozen, Model, ModelInfo, Name, Reference
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
-from codonbench.contracts.model import GradientConfig
+from codonbench.contracts.model import GradientConfig, Needs
 from codonbench.contracts.run_record import About, Engine, Origin, Status, TorchFacts
 from codonbench.errors import UsageError
 from codonbench.execution.process import Frame, Inbox, framed, send, take_hold
@@ -201,6 +201,7 @@ class Described(Frozen):
             computed from what is right, which no worker is told.
         module: The module that registers it.
         sources: The files that it is made of; see `codonbench.plugins.entries.sources_of`.
+        needs: What a run of it uses of a machine.
     """
 
     info: ModelInfo
@@ -208,6 +209,7 @@ class Described(Frozen):
     trained: Literal["by gradient", "in batches", "at once", "not"]
     module: str = Field(max_length=MOST_WORDS)
     sources: tuple[str, ...] = Field(min_length=1, max_length=1000)
+    needs: Needs = Needs()
 
 
 class Answer(Frozen):
@@ -547,6 +549,7 @@ def _described(entry: ModelEntry) -> Described:
         trained=trained,
         module=entry.origin.module,
         sources=sources_of(cls),
+        needs=cls.needs,
     )
 
 

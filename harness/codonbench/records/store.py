@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from shutil import rmtree
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -169,7 +169,8 @@ class Store:
         if record.trajectory_sha256 is None or not path.is_file():
             return None
         try:
-            trajectory = unpack(path)
+            with path.open("rb") as file:
+                trajectory = unpack(file)
             found = hash_trajectory(trajectory)
         except Exception as error:  # zip, zlib, numpy and JSON each have their own complaints
             raise StoreError(
@@ -384,23 +385,22 @@ def pack(trajectory: Trajectory) -> bytes:
     return buffer.getvalue()
 
 
-def unpack(path: Path) -> Trajectory:
-    """Return the trajectory in a file. Nothing is unpickled.
+def unpack(opened: BinaryIO) -> Trajectory:
+    """Return the trajectory in an open file. Nothing is unpickled.
 
     Raises:
         ValueError: Its arrays do not fit one another or the task, or it is too large.
         Exception: It is damaged: zip, zlib, numpy and JSON each have their own complaints.
     """
-    with path.open("rb") as opened:  # np.load forgets to close what it opened where it is damaged
-        with zipfile.ZipFile(opened) as file:  # no more than it says here is ever unpacked
-            size = sum(member.file_size for member in file.infolist())
-        if size > _MOST:
-            raise ValueError(
-                f"it holds {size:,} bytes once unpacked; a trajectory has at most {_MOST:,}"
-            )
-        opened.seek(0)
-        with np.load(opened, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+    with zipfile.ZipFile(opened) as file:  # no more than it says here is ever unpacked
+        size = sum(member.file_size for member in file.infolist())
+    if size > _MOST:
+        raise ValueError(
+            f"it holds {size:,} bytes once unpacked; a trajectory has at most {_MOST:,}"
+        )
+    opened.seek(0)
+    with np.load(opened, allow_pickle=False) as file:
+        found = {name: file[name] for name in file.files}
     header = json.loads(found["header"].tobytes())
     task = TaskSpec.model_validate_json(json.dumps(header["task"]))
     none = np.zeros(0, dtype=np.int64)

@@ -1,0 +1,653 @@
+"""Runs on a Ray cluster: each a task with its needs, its record stored here as it comes home.
+
+What a task does is `node`'s: nothing of a run is decided by where it is made. Ray carries orders,
+data and what comes of them, finds a node, and says which was lost; it is imported when a cluster is
+asked for, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from pydantic import Field
+
+from codonbench import errors
+from codonbench.contracts import Needs, Reference, Trajectory
+from codonbench.contracts.base import DeviceKind
+from codonbench.contracts.run_record import RunRecord, describe_harness, hash_trajectory
+from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, configure
+from codonbench.errors import BenchError, ClusterError, ConfigError, WorkerError
+from codonbench.execution.executor import Executor, Listener
+from codonbench.execution.machine import LOOK_AGAIN, cores
+from codonbench.execution.node import Made, Node, Order, Packed, digest, pack_data, pack_files
+from codonbench.execution.parts import Parts
+from codonbench.execution.presets import with_preset
+from codonbench.execution.run import Job, JobRecords, Outcome, origin_of
+from codonbench.execution.sandbox import PASSED_ON
+from codonbench.plugins.beside import parts_of
+from codonbench.records.remote import checkpoints_at
+from codonbench.records.store import Store, unpack
+from codonbench.records.unfinished import Checkpoints, Ledger
+from codonbench.scoring.score import comparability_key
+
+TRIES = 3
+"""How often a run is begun on nodes that are lost, before it is given up."""
+
+GRACE = 20.0
+"""Seconds that runs have after Ctrl-C to tell what they have so far."""
+
+_OF_THE_NODE = {"PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"}
+_SETTINGS = (*sorted({*PASSED_ON} - _OF_THE_NODE), "CODONBENCH_PLUGINS", "CODONBENCH_OFFLINE")
+"""Of this process's environment, what nodes have too: what may change a result, or what is run."""
+
+_WAIT = 1.0  # seconds between two looks at whether Ctrl-C was pressed
+_AHEAD = 2  # runs that wait on the cluster for each that is made there
+
+
+class Resources(Needs):
+    """``--resources FIELD=VALUE``: what a run takes, where that is not as its model says."""
+
+    accelerator: str | None = Field(default=None, description="the kind of GPU, as Ray calls it")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one run takes of a node.
+
+    Attributes:
+        cpus, memory, gpus: As in `Needs`, with nothing left open.
+        accelerator: The kind of GPU; empty for any.
+    """
+
+    cpus: float
+    memory: float = 0.0
+    gpus: float = 0.0
+    accelerator: str = ""
+
+    @classmethod
+    def of(cls, needs: Needs, asked: Resources, run_spec: RunSpec, accelerator: str = "") -> Self:
+        """Return what a run takes: as is asked, else as its model says."""
+        on_gpu = run_spec.device == "cuda"
+        return cls(
+            cpus=max(asked.cpus or needs.cpus or 0, run_spec.threads),
+            memory=asked.memory or needs.memory or 0.0,
+            gpus=(asked.gpus or needs.gpus or 1.0) if on_gpu else 0.0,
+            accelerator=accelerator if on_gpu else "",
+        )
+
+    def options(self) -> dict[str, Any]:
+        """Return it as Ray takes it."""
+        found: dict[str, Any] = {"num_cpus": self.cpus, "max_retries": 0}
+        if self.memory:
+            found["memory"] = int(self.memory * 2**30)
+        if self.gpus:
+            found["num_gpus"] = self.gpus
+        if self.accelerator:
+            found["accelerator_type"] = self.accelerator
+        return found
+
+    def times_on(self, node: Mapping[str, float]) -> int:
+        """Return how many such runs a node with these resources has room for at once."""
+        if self.accelerator and f"{_KIND}{self.accelerator}" not in node:
+            return 0
+        asked = {"CPU": self.cpus, "memory": self.memory * 2**30, "GPU": self.gpus}
+        return int(min(node.get(name, 0) / much for name, much in asked.items() if much))
+
+    def __str__(self) -> str:
+        """Return ``2 processors and 0.5 GPUs``."""
+        words = [f"{self.cpus:g} processor{'s'[: self.cpus != 1]}"]
+        words += [f"{self.memory:g} GiB"] if self.memory else []
+        kind = f" {self.accelerator}" if self.accelerator else ""
+        words += [f"{self.gpus:g}{kind} GPU{'s'[: self.gpus != 1]}"] if self.gpus else []
+        return " and ".join(words)
+
+
+_KIND = "accelerator_type:"  # before the name of a kind of GPU, among Ray's resources
+
+
+def choose_kind(nodes: Sequence[Mapping[str, float]], known: Sequence[str]) -> str:
+    """Return the kind of GPU that a table's runs are made on; empty where there is but one.
+
+    Args:
+        nodes: The resources of each node.
+        known: The names of the GPUs that the table's rows were made on so far.
+    """
+    kinds: dict[str, float] = {}
+    for node in nodes:
+        for name in node:
+            if name.startswith(_KIND):
+                kind = name.removeprefix(_KIND)
+                kinds[kind] = kinds.get(kind, 0.0) + node.get("GPU", 0.0)
+    if len(kinds) < 2:
+        return ""
+    for kind in sorted(kinds):
+        if any(kind.lower() in name.lower() for name in known):
+            return kind
+    return max(sorted(kinds), key=lambda kind: kinds[kind])
+
+
+def _ray() -> Any:
+    """Return Ray.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    # Read as Ray is imported: a cluster that is started here is this machine's own.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError(
+            "--on needs ray, which is not installed: pip install 'codonbench[cluster]'"
+        ) from error
+    return ray
+
+
+class Cluster:
+    """A Ray cluster: one that runs, or one that is started here and ends with this object.
+
+    Args:
+        on: ``ray``, ``ray://HOST:PORT`` or ``HOST:PORT``; see `RunOptions.on`.
+
+    Attributes:
+        own: Whether it was started here, and so is this machine.
+
+    Raises:
+        UsageError: Ray is not installed, or the cluster cannot be reached.
+    """
+
+    def __init__(self, on: str) -> None:
+        self._ray = ray = _ray()
+        address = (os.environ.get("RAY_ADDRESS") or "local") if on == "ray" else on
+        self._joined = not ray.is_initialized()
+        self.own = address == "local"
+        if self._joined:
+            own = {"num_cpus": cores(), "include_dashboard": False} if self.own else {}
+            settings = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
+            try:
+                ray.init(
+                    address,
+                    runtime_env={"env_vars": settings},
+                    logging_level="ERROR",
+                    log_to_driver=False,
+                    **own,
+                )
+            except (ImportError, ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+                said = str(error).strip().splitlines()
+                raise ClusterError(
+                    f"no cluster at {address}: {said[0] if said else type(error).__name__}"
+                ) from error
+        self._serve = ray.remote(_serve)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave it; where it was started here, end it."""
+        if self._joined:
+            self._ray.shutdown()
+
+    def nodes(self) -> list[Mapping[str, float]]:
+        """Return the resources of each node that is there."""
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def device(self, asked: str) -> DeviceKind:
+        """Return the device to run on.
+
+        Raises:
+            ConfigError: ``cuda`` was asked for and no node has a GPU.
+        """
+        there = any(node.get("GPU") for node in self.nodes())
+        if asked == "cuda" and not there:
+            raise ConfigError("device 'cuda': no node of the cluster has a GPU; use --device cpu")
+        return "cuda" if there and asked != "cpu" else "cpu"
+
+    def put(self, packed: Packed) -> Any:
+        """Lay bytes where each node fetches them once; return what stands for them."""
+        return self._ray.put(packed)
+
+    def submit(self, order: Order, place: Place, data: Any, files: Any) -> Any:
+        """Have a run made; return what stands for what comes of it."""
+        task = self._serve.options(name=f"{order.model}", **place.options())
+        return task.remote(order.model_dump_json(), data, files)
+
+    def wait(self, submitted: Sequence[Any], seconds: float) -> list[Any]:
+        """Return those that are done, after so many seconds at most."""
+        many = min(len(submitted), 100)
+        done, _ = self._ray.wait(list(submitted), num_returns=1, timeout=seconds)
+        more, _ = self._ray.wait(list(submitted), num_returns=many, timeout=0)
+        return list(dict.fromkeys([*done, *more]))
+
+    def get(self, submitted: Any) -> Made | None:
+        """Return what came of a run that is done; None where it was stopped.
+
+        Raises:
+            NodeLostError: Its node, or the process there, is gone.
+        """
+        gone = self._ray.exceptions
+        try:
+            return Made(*self._ray.get(submitted))
+        except gone.TaskCancelledError:
+            return None
+        except gone.RayTaskError as error:
+            if isinstance(error.cause, gone.RayError):
+                raise NodeLostError(_first_line(error.cause)) from error
+            raise WorkerError(f"a run failed on a node: {error.cause!r}") from error
+        except gone.RayError as error:
+            raise NodeLostError(_first_line(error)) from error
+
+    def stop(self, submitted: Any) -> None:
+        """Have a run tell what it has so far; one that waits is not begun."""
+        with suppress(Exception):
+            self._ray.cancel(submitted)
+
+
+class NodeLostError(Exception):
+    """A node is gone, or the process there that made a run."""
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+_here: list[Node] = []
+
+
+def _serve(order: str, data: Packed, files: Packed) -> tuple[Any, ...]:
+    """Make a run in this process of a node, which stays for more."""
+    if not _here:
+        _here.append(Node())
+    return tuple(_here[0].serve(Order.model_validate_json(order), data, files))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that is under way, and what its runs are made with.
+
+    Attributes:
+        index: Which one.
+        job: What it comes to.
+        records: Its records.
+        parts: Its outcomes.
+        order: What is ordered of each run, but for the run itself.
+        place: What each takes of a node.
+        data: What stands for its data on the cluster.
+        checkpoints: Of its runs.
+    """
+
+    index: int
+    job: Job
+    records: JobRecords
+    parts: Parts
+    order: Order
+    place: Place
+    data: Any
+    checkpoints: Checkpoints
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A run that is to be made, and how often it was begun in vain."""
+
+    asked: Asked
+    run_spec: RunSpec
+    lost: int = 0
+
+
+@dataclass
+class ClusterRuns:
+    """Runs of many requests at once on a cluster, as many as it has room for.
+
+    Attributes:
+        cluster: Where.
+        executor: Plans them.
+        options: How.
+        asked: What a run takes, where that is not as its model says.
+        listener: Told of them.
+        interrupted: Whether Ctrl-C has been pressed.
+    """
+
+    cluster: Cluster
+    executor: Executor
+    options: RunOptions
+    asked: Resources
+    listener: Listener
+    interrupted: bool = False
+    _ready: deque[Waiting] = field(default_factory=deque)
+    _others: deque[Waiting] = field(default_factory=deque)
+    _flying: dict[Any, Waiting] = field(default_factory=dict)
+    _payloads: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    _latest: Place = Place(cpus=1)
+
+    def __post_init__(self) -> None:
+        self._store = Store(self.options.results)
+        files, self._options = _files_of(self.options)
+        packed = pack_files(files)
+        self._files = digest(packed), self.cluster.put(packed)
+        self._shared = self.options.shared
+        if self._shared is None and self.cluster.own:
+            self._shared = str(self.options.results.absolute())
+        self._limit = self.options.workers
+
+    def outcomes(
+        self, requests: Sequence[RunRequest]
+    ) -> Iterator[tuple[int, Outcome | BenchError]]:
+        """Make the runs of some requests; yield each as it ends, with its request's number.
+
+        A request that cannot be met yields why. After Ctrl-C runs under way end in
+        ``interrupted``, and no more follow.
+
+        Raises:
+            StoreError: Records cannot be written.
+            KeyboardInterrupt: Ctrl-C was pressed, and nothing was under way.
+        """
+        waiting = deque(enumerate(requests))
+        self._store.prepare()
+        with self._ctrl_c_noted(), self._store.claims() as claims:
+            try:
+                while (waiting or self._ready or self._flying or self._others) and not (
+                    self.interrupted
+                ):
+                    while waiting and len(self._ready) + len(self._flying) < self._ahead():
+                        yield from self._begin(*waiting.popleft(), claims)
+                    self._look_at_others(claims)
+                    self._submit()
+                    yield from self._home(claims, _WAIT)
+                if self.interrupted:
+                    yield from self._stopped(claims)
+            finally:
+                for submitted in self._flying:
+                    self.cluster.stop(submitted)
+        if self.interrupted:
+            raise KeyboardInterrupt
+
+    def _ahead(self) -> int:
+        """Return how many runs are to be on the cluster or at hand."""
+        room = self._room(self._latest) if self._ready or self._flying else 1
+        return self._limit or max(_AHEAD * room, 1)
+
+    def _room(self, place: Place) -> int:
+        return sum(place.times_on(node) for node in self.cluster.nodes())
+
+    def _begin(
+        self, index: int, request: RunRequest, claims: Ledger
+    ) -> Iterator[tuple[int, Outcome | BenchError]]:
+        """Plan a request; yield what is recorded of it already, and why it cannot be met."""
+        try:
+            request = with_preset(request)[0]
+            job = self.executor.prepare(request, self.cluster.device(request.device))
+            self.listener.planned(index, job)
+            if issubclass(job.entry.cls, Reference):  # computed at once, here
+                for outcome in self.executor.outcomes(job, request):
+                    self.listener.finished(job, outcome)
+                    yield index, outcome
+                return
+            asked = self._asked_of(index, job, request)
+        except BenchError as error:
+            yield index, error
+            return
+        known = asked.records.recorded(job.run_specs)
+        for record in known:
+            asked.checkpoints.drop(record.run_spec)
+            yield from self._told(asked, Outcome(record, reused=True))
+        made = {record.run_id for record in known}
+        self._others += (Waiting(asked, s) for s in job.run_specs if s.run_id not in made)
+
+    def _asked_of(self, index: int, job: Job, request: RunRequest) -> Asked:
+        run_spec, options = job.run_specs[0], self._options
+        accelerator = self.asked.accelerator or self._kind(job)
+        place = Place.of(job.entry.cls.needs, self.asked, run_spec, accelerator)
+        if not self._room(place):
+            raise ClusterError(f"no node of the cluster has {place}; see --resources")
+        self._latest = place
+        sha256, data = self._payload(job)
+        registry, confinement = self.executor.registry, self.executor.confinement(job)
+        order = Order(
+            run_spec=run_spec,
+            model=request.model,
+            overrides=request.overrides,
+            options=options.model_copy(update={"shared": self._shared}),
+            off=registry.selection.off,
+            supplier=job.entry.origin.distribution,
+            source_sha256=job.entry.origin.source_sha256,
+            harness=describe_harness(),
+            data_sha256=sha256,
+            files_sha256=self._files[0],
+            plain_because=job.plain_because,
+            tuning=job.tuning,
+            environment=job.environment,
+            openmp=os.environ.get("OMP_NUM_THREADS"),
+            lost=0,
+        )
+        return Asked(
+            index=index,
+            job=job,
+            records=JobRecords(
+                job,
+                registry,
+                self._store,
+                force=request.force,
+                confinement=confinement,
+                say=self.listener.remark,
+            ),
+            parts=Parts(job, registry, self._store),
+            order=order,
+            place=place,
+            data=data,
+            checkpoints=checkpoints_at(
+                self._shared, self._store.folder, origin_of(job), None, self.listener.remark
+            ),
+        )
+
+    def _kind(self, job: Job) -> str:
+        """Return the kind of GPU of the table that a job's runs stand in; empty for any."""
+        run_spec, registry = job.run_specs[0], self.executor.registry
+        if run_spec.device != "cuda":
+            return ""
+        versions = {m.name: m.version for m in registry.metrics_of(job.dataset.spec)}
+        key = comparability_key(run_spec, versions, job.task.ranking)
+        known = (r for r in self._store.scan() if isinstance(r, RunRecord))
+        rows = [r.machine for r in known if r.comparability_key == key]
+        return choose_kind(self.cluster.nodes(), [m.device_name for m in rows if m.cuda])
+
+    def _payload(self, job: Job) -> tuple[str, Any]:
+        """Return the checksum of a job's data, and what stands for them on the cluster."""
+        spec = job.run_specs[0]
+        facts = (
+            *(spec.task, spec.task_version, spec.data_checksum, spec.protocol, spec.salt),
+            *(sorted(map(str, spec.task_options.items())), str(spec.protocol_options)),
+        )
+        key = str(facts)
+        if key not in self._payloads:
+            packed = pack_data(job.dataset)
+            self._payloads[key] = digest(packed), self.cluster.put(packed)
+        return self._payloads[key]
+
+    def _look_at_others(self, claims: Ledger) -> None:
+        """Claim what nobody else is making."""
+        if not self._others:
+            return
+        free, _ = claims.take_free([waiting.run_spec.run_id for waiting in self._others])
+        mine = [waiting for waiting in self._others if waiting.run_spec.run_id in free]
+        for waiting in mine:
+            self._others.remove(waiting)
+            waiting.asked.records.make_room([waiting.run_spec], waiting.asked.checkpoints)
+            self._ready.append(waiting)
+        if not mine and not self._flying and not self._ready:
+            time.sleep(LOOK_AGAIN)
+
+    def _submit(self) -> None:
+        """Hand over as many runs as the cluster may have."""
+        while self._ready and len(self._flying) < self._ahead():
+            waiting = self._ready.popleft()
+            asked = waiting.asked
+            order = asked.order.model_copy(
+                update={"run_spec": waiting.run_spec, "lost": waiting.lost}
+            )
+            submitted = self.cluster.submit(order, asked.place, asked.data, self._files[1])
+            self._flying[submitted] = waiting
+
+    def _home(self, claims: Ledger, seconds: float) -> Iterator[tuple[int, Outcome | BenchError]]:
+        """Take in what has come by now, or does in so many seconds."""
+        if not self._flying:
+            return
+        for submitted in self.cluster.wait(list(self._flying), seconds):
+            waiting = self._flying.pop(submitted)
+            index = waiting.asked.index
+            try:
+                made = self.cluster.get(submitted)
+            except NodeLostError as error:
+                yield from self._lost(waiting, error, claims)
+                continue
+            except BenchError as error:
+                claims.give_back(waiting.run_spec.run_id)
+                yield index, error
+                continue
+            if made is None or made.kind == "KeyboardInterrupt":
+                claims.give_back(waiting.run_spec.run_id)
+                continue
+            for sentence in made.said:
+                self.listener.remark(sentence)
+            try:
+                record, trajectory = _sound(made, waiting.run_spec)
+            except BenchError as error:
+                claims.give_back(waiting.run_spec.run_id)
+                yield index, error
+                continue
+            asked = waiting.asked
+            yield from self._told(
+                asked, asked.records.keep(record, trajectory, asked.checkpoints, claims)
+            )
+
+    def _told(self, asked: Asked, outcome: Outcome) -> Iterator[tuple[int, Outcome]]:
+        for whole in asked.parts.take(outcome):
+            self.listener.finished(asked.job, whole)
+            yield asked.index, whole
+
+    def _lost(
+        self, waiting: Waiting, error: NodeLostError, claims: Ledger
+    ) -> Iterator[tuple[int, BenchError]]:
+        """Have a run begun again whose node is gone, or give it up."""
+        run_spec = waiting.run_spec
+        name = f"{run_spec.model}, seed {run_spec.seed}"
+        if waiting.lost + 1 >= TRIES:
+            claims.give_back(run_spec.run_id)
+            why = f"{name}: its node was lost {TRIES} times, last: {error}"
+            yield waiting.asked.index, ClusterError(why)
+        elif not self.interrupted:
+            self.listener.remark(f"{name}: its node was lost; it is made on another one")
+            self._ready.append(Waiting(waiting.asked, run_spec, waiting.lost + 1))
+
+    def _stopped(self, claims: Ledger) -> Iterator[tuple[int, Outcome | BenchError]]:
+        """Have runs under way tell what they have; yield them."""
+        self._ready.clear()
+        for submitted in self._flying:
+            self.cluster.stop(submitted)
+        until = time.monotonic() + GRACE
+        while self._flying and time.monotonic() < until:
+            for index, outcome in self._home(claims, _WAIT):
+                if isinstance(outcome, Outcome) and outcome.record.status == "interrupted":
+                    self.interrupted = False  # which tells of it
+                yield index, outcome
+
+    @contextmanager
+    def _ctrl_c_noted(self) -> Iterator[None]:
+        """Let the first Ctrl-C stop the runs, and only the second one interrupt us."""
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _sound(made: Made, run_spec: RunSpec) -> tuple[RunRecord, Trajectory]:
+    """Return the record and the trajectory that came home.
+
+    Raises:
+        BenchError: The node says why there is none, or what came is not what was ordered.
+    """
+    if made.error:
+        kind = getattr(errors, made.kind, WorkerError)
+        raise kind(made.error)
+    record = RunRecord.model_validate_json(made.record)
+    if record.run_spec != run_spec or record.checksum != record.expected_checksum():
+        raise WorkerError(f"a node sent a record that is not that of {run_spec.run_id}")
+    trajectory = unpack(io.BytesIO(made.trajectory))
+    if record.trajectory_sha256 not in (None, hash_trajectory(trajectory)):
+        raise WorkerError(f"the trajectory of {record.name} came home damaged")
+    return record, trajectory
+
+
+def _files_of(options: RunOptions) -> tuple[dict[str, bytes], RunOptions]:
+    """Return plugin files by where a node lays them, and options that name them so."""
+    files: dict[str, bytes] = {}
+
+    def lay(name: str, folder: Path, parts: Sequence[Path]) -> None:
+        for part in parts:
+            files[f"{name}/{part.relative_to(folder).as_posix()}"] = part.read_bytes()
+
+    plugin, names = [], {}
+    for i, file in enumerate(map(Path.resolve, options.plugin)):
+        lay(str(i), file.parent, [file, *parts_of(file)])
+        plugin.append(Path(str(i), file.name))
+        names[file] = file.name
+    for i, folder in enumerate(map(Path.resolve, options.plugins_dir)):
+        found = sorted(folder.glob("*.py"))
+        lay(f"folder-{i}", folder, [p for file in found for p in (file, *parts_of(file))])
+        names |= {file: file.name for file in found}
+    update = {
+        "plugin": tuple(plugin),
+        "plugins_dir": tuple(Path(f"folder-{i}") for i in range(len(options.plugins_dir))),
+        "trust": tuple(names.get(Path(name).resolve(), name) for name in options.trust),
+    }
+    return files, options.model_copy(update=update)
+
+
+def run_on(
+    executor: Executor,
+    options: RunOptions,
+    requests: Sequence[RunRequest],
+    listener: Listener | None = None,
+) -> Iterator[tuple[int, Outcome | BenchError]]:
+    """Make the runs of some requests on the cluster that options name; see `ClusterRuns`."""
+    asked = configure(Resources, {}, options.resources, "--resources")
+    with Cluster(options.on) as cluster:
+        runs = ClusterRuns(cluster, executor, options, asked, listener or Listener())
+        yield from runs.outcomes(requests)
+
+
+def made_on(executor: Executor, options: RunOptions, request: RunRequest) -> list[Outcome]:
+    """Return what a request comes to on the cluster that options name, once all is made.
+
+    Raises:
+        BenchError: It cannot be met, or a run of it was lost; the others are stored.
+    """
+    found = [outcome for _, outcome in run_on(executor, options, [request])]
+    for outcome in found:
+        if isinstance(outcome, BenchError):
+            raise outcome
+    return [outcome for outcome in found if isinstance(outcome, Outcome)]

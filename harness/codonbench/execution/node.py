@@ -1,0 +1,268 @@
+"""One run on a node of a cluster: an order in, a record and its trajectory out.
+
+The node is to its worker processes what `bench` is on one machine: it referees, scores and keeps
+runs apart, in the sandbox or an environment of its own where that is asked for. It stays for more
+runs, and so do its workers. Nothing here knows what carries orders and what comes of them.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from collections import OrderedDict
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+
+from codonbench.contracts import Dataset, Frozen, SplitMetric
+from codonbench.contracts.model import as_recorded
+from codonbench.contracts.run_record import Environment, Harness, Tuning, describe_harness
+from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec
+from codonbench.data.own_table import table_task
+from codonbench.data.table_guess import TableOptions
+from codonbench.errors import BenchError, ClusterError, DataError
+from codonbench.execution.executor import Executor, load_plugins
+from codonbench.execution.machine import Say, Terms, occupied
+from codonbench.execution.run import Job, origin_of, primary_of, run
+from codonbench.protocols.referee import unwatched
+from codonbench.records.files import cache_folder, write_atomically
+from codonbench.records.remote import checkpoints_at
+from codonbench.records.store import pack
+
+Packed = npt.NDArray[np.uint8]
+"""Bytes, which every process of a node reads in the same memory."""
+
+_AT_HAND = 4
+"""Data sets that a process keeps, the latest ones."""
+
+
+class Order(Frozen):
+    """One run.
+
+    Attributes:
+        run_spec: The run.
+        model, overrides: What was asked for: a model or preset, and fields as typed.
+        options: How, and with which plugin files; see `pack_files`.
+        off: Plugins that are not wanted.
+        supplier, source_sha256: Of the model: whose it is, and the hash of its code.
+        harness: Of codonbench; both must be the node's own.
+        data_sha256, files_sha256: Of the packed data and plugin files.
+        plain_because, tuning, environment: As in `Job`.
+        openmp: ``OMP_NUM_THREADS`` where the order comes from; None where it is not set there.
+        lost: How often it was begun before on nodes that were lost.
+    """
+
+    run_spec: RunSpec
+    model: str
+    overrides: dict[str, str]
+    options: RunOptions
+    off: tuple[str, ...]
+    supplier: str
+    source_sha256: str
+    harness: Harness
+    data_sha256: str
+    files_sha256: str
+    plain_because: str
+    tuning: Tuning | None
+    environment: Environment | None
+    openmp: str | None
+    lost: int
+
+
+class Made(NamedTuple):
+    """What comes of an order.
+
+    Attributes:
+        record: As JSON; empty where there is none.
+        trajectory: Packed as in a file.
+        said: What a person is to be told.
+        error, kind: Why there is no record, and the name of the exception that says so.
+    """
+
+    record: str
+    trajectory: bytes
+    said: tuple[str, ...]
+    error: str = ""
+    kind: str = ""
+
+
+def pack_data(dataset: Dataset) -> Packed:
+    """Return data as bytes."""
+    return np.frombuffer(pickle.dumps(dataset, protocol=5), dtype=np.uint8)
+
+
+def pack_files(files: dict[str, bytes]) -> Packed:
+    """Return plugin files, by the path that they have below a folder, as bytes."""
+    return np.frombuffer(pickle.dumps(sorted(files.items()), protocol=5), dtype=np.uint8)
+
+
+def digest(packed: Packed) -> str:
+    """Return the SHA-256 (hex) of bytes."""
+    return sha256(packed.data).hexdigest()
+
+
+class Node:
+    """What a process of a node keeps from one run to the next: plugins, workers, data."""
+
+    def __init__(self) -> None:
+        self._data: OrderedDict[str, Dataset] = OrderedDict()
+        self._executor: Executor | None = None
+        self._for: tuple[str, ...] = ()
+        self._scratch = tempfile.TemporaryDirectory(prefix="codonbench-node-")
+
+    def serve(self, order: Order, data: Packed, files: Packed) -> Made:
+        """Make a run; return what came of it."""
+        said: list[str] = []
+        os.environ.pop("OMP_NUM_THREADS", None)  # that is the carrier's own
+        if order.openmp is not None:
+            os.environ["OMP_NUM_THREADS"] = order.openmp
+        try:
+            job, executor = self._job(order, data, files, said.append)
+            return self._made(order, job, executor, said)
+        except BenchError as error:
+            return Made("", b"", tuple(said), str(error), type(error).__name__)
+        except KeyboardInterrupt:
+            return Made("", b"", tuple(said), "interrupted", "KeyboardInterrupt")
+
+    def _job(self, order: Order, data: Packed, files: Packed, say: Say) -> tuple[Job, Executor]:
+        if order.harness != describe_harness():
+            here, there = describe_harness(), order.harness
+            raise ClusterError(
+                f"a node has codonbench {_version(here)}, and this is {_version(there)}; "
+                "install the same one on every node"
+            )
+        dataset = self._dataset(order, data)
+        request = RunRequest(
+            model=order.model,
+            overrides=order.overrides,
+            device=order.run_spec.device,
+            threads=order.run_spec.threads,
+        )
+        executor = self._executor_for(order, files, request, say)
+        executor.get_ready(request)
+        registry, run_spec = executor.registry, order.run_spec
+        entry, config, overrides = registry.configured(order.model, order.overrides)
+        same = as_recorded(config.model_dump(mode="json"), overrides) == run_spec.config
+        if entry.origin.source_sha256 != order.source_sha256 or not same:
+            raise ClusterError(
+                f"a node has other code of model {order.model!r}; install the same on every node"
+            )
+        if run_spec.is_own_table:
+            metrics = [
+                m.name for m in registry.metrics_of(dataset.spec) if isinstance(m, SplitMetric)
+            ]
+            options = TableOptions.model_validate(run_spec.task_options)
+            task = table_task(run_spec.task, options, metrics)
+        else:
+            task = registry.task(run_spec.task).task
+        job = Job(
+            entry=entry,
+            config=config,
+            overrides=overrides,
+            task=task,
+            dataset=dataset,
+            protocol=registry.protocol(dataset.spec.protocol),
+            run_specs=(run_spec,),
+            primary=primary_of(task, dataset.spec, registry),
+            plain_because=order.plain_because,
+            tuning=order.tuning,
+            environment=order.environment,
+        )
+        return job, executor
+
+    def _made(self, order: Order, job: Job, executor: Executor, said: list[str]) -> Made:
+        options, run_spec = order.options, order.run_spec
+        every = options.checkpoint_every if options.shared else 0
+        scratch = Path(self._scratch.name)
+        checkpoints = checkpoints_at(
+            options.shared, scratch, origin_of(job), every or None, said.append
+        )
+        terms = Terms(alone=options.exclusive)
+        with occupied(run_spec.device, terms, said.append) as circumstances:
+            ((record, trajectory),) = run(
+                job,
+                executor.registry,
+                unwatched,
+                executor.train(run_spec),
+                circumstances,
+                checkpoints,
+                executor.confinement(job),
+            )
+        if (unsaid := order.lost - len(record.resumed)) > 0:  # begun anew, for nothing was kept
+            record = record.model_copy(update={"resumed": (*(0,) * unsaid, *record.resumed)})
+        return Made(record.sealed().to_line(), pack(trajectory), tuple(said))
+
+    def _dataset(self, order: Order, data: Packed) -> Dataset:
+        """Return the data of an order, verified.
+
+        Raises:
+            DataError: They are not those that were sent, or not the run's.
+        """
+        key = order.data_sha256
+        if key not in self._data:
+            if digest(data) != key:
+                raise DataError(f"data {order.run_spec.data!r} came to a node damaged")
+            self._data[key] = pickle.loads(data.data)  # by our own driver: see docs/security.md
+            while len(self._data) > _AT_HAND:
+                self._data.popitem(last=False)
+        self._data.move_to_end(key)
+        if self._data[key].checksum != order.run_spec.data_checksum:
+            raise DataError(f"data {order.run_spec.data!r} came to a node for another run")
+        return self._data[key]
+
+    def _executor_for(self, order: Order, files: Packed, request: RunRequest, say: Say) -> Executor:
+        """Return who trains, kept while plugins, options and the GPU are the same."""
+        wanted = (
+            order.options.model_dump_json(),
+            order.files_sha256,
+            *order.off,
+            *([] if order.environment is None else [order.environment.sha256]),
+            os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        )
+        if self._executor is not None and wanted == self._for:
+            return self._executor
+        if self._executor is not None:
+            self._executor.close()
+        options = self._with_files(order, files)
+        locks = {} if order.environment is None else {order.supplier: order.environment}
+        load = partial(load_plugins, trusted=options.trust, off=order.off)
+        self._executor = Executor(options, request, load, say, locks)
+        self._for = wanted
+        return self._executor
+
+    def _with_files(self, order: Order, files: Packed) -> RunOptions:
+        """Return an order's options, its plugin files laid down here, once a node."""
+        folder = cache_folder() / "plugins" / order.files_sha256[:16]
+        options = order.options
+        if options.plugin or options.plugins_dir:
+            if digest(files) != order.files_sha256:
+                raise ClusterError("plugin files came to a node damaged")
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):
+                for path, content in pickle.loads(files.data):
+                    target = folder / path
+                    if not target.is_file() or target.read_bytes() != content:
+                        write_atomically(target, content)
+        place = Path(self._scratch.name)
+        if options.shared is not None and "://" not in options.shared:
+            place = Path(options.shared)
+        return options.model_copy(
+            update={
+                "on": "local",
+                "workers": 1,
+                "results": place,
+                "plugin": tuple(folder / path for path in options.plugin),
+                "plugins_dir": tuple(folder / path for path in options.plugins_dir),
+            }
+        )
+
+
+def _version(harness: Harness) -> str:
+    commit = "" if harness.commit is None else f" at commit {harness.commit[:12]}"
+    return f"{harness.version}{commit}{', modified' if harness.modified else ''}"
