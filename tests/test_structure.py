@@ -73,6 +73,9 @@ NEEDS_PRETRAINED = "codonbench_models._hf"
 NEEDS_RDATA = "codonbench_datasets.expression"
 """The file that needs the optional package of `codonbench[rdata]`, and says so without it."""
 
+NEED_CLUSTER = ("codonbench.execution.cluster", "codonbench.records.remote")
+"""What needs the optional packages of `codonbench[cluster]`, and says so without them."""
+
 NEEDS_PARQUET = "codonbench.data.table_formats"
 """The file that needs the optional package of `codonbench[parquet]`, and says so without it."""
 
@@ -215,6 +218,7 @@ def test_every_third_party_is_a_declared_dependency(package):
         extras = ["pictures"] * is_within(name, NEED_PICTURES)
         extras += ["parquet"] * (name == NEEDS_PARQUET)
         extras += ["rdata"] * (name == NEEDS_RDATA)
+        extras += ["cluster"] * (name in NEED_CLUSTER)
         extras += ["tune"] * (name == NEEDS_TUNE)
         extras += ["pretrained"] * (name == NEEDS_PRETRAINED)
         allowed = declared(*extras)

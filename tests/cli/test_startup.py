@@ -14,7 +14,18 @@ from codonbench.cli.main import SUMMARIES, commands, load_command
 
 SECONDS = 0.5
 COMMANDS = list(commands())
-HEAVY = {"torch", "numpy", "pandas", "scipy", "Bio", "pooch", "matplotlib", "captum"}
+HEAVY = {
+    "torch",
+    "numpy",
+    "pandas",
+    "scipy",
+    "Bio",
+    "pooch",
+    "matplotlib",
+    "captum",
+    "ray",
+    "fsspec",
+}
 HEAVY |= {"codonbench_models", "codonbench_metrics"}
 LINES = [
     [],

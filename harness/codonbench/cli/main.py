@@ -53,6 +53,7 @@ SUMMARIES = {
     "ls": "List models, tasks, metrics, or the rows of the official board.",
     "plugins": "List every plugin that loaded and every one that did not; exit 1 if any did not.",
     "data": "Download sequences, list them, check them.",
+    "cluster": "Write what brings up a cluster for bench run --on.",
     "audit-data": "Say what a score on some data is worth: copies, and rules that need no model.",
 }
 """Our own commands, in the order of the help, which says this of them and imports none."""
@@ -64,6 +65,10 @@ _MODULES = {
     "listing": ("ls", "plugins"),
 }
 """Of those that are not in a module of their own name."""
+
+
+_GROUPS = ("data", "cluster")
+"""Of those that have commands of their own."""
 
 
 class BenchGroup(TyperGroup):
@@ -153,7 +158,7 @@ def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:
     found = {
         name: EntryPoint(
             name,
-            f"codonbench.cli.{homes.get(name, name)}:{'app' if name == 'data' else name}".replace(
+            f"codonbench.cli.{homes.get(name, name)}:{'app' if name in _GROUPS else name}".replace(
                 "-", "_"
             ),
             GROUP,

@@ -8,6 +8,7 @@ asked for, and nowhere else.
 from __future__ import annotations
 
 import io
+import math
 import os
 import signal
 import threading
@@ -52,6 +53,7 @@ _SETTINGS = (*sorted({*PASSED_ON} - _OF_THE_NODE), "CODONBENCH_PLUGINS", "CODONB
 """Of this process's environment, what nodes have too: what may change a result, or what is run."""
 
 _WAIT = 1.0  # seconds between two looks at whether Ctrl-C was pressed
+_LOOK = 2.0  # seconds for which the nodes that were there count as there
 _AHEAD = 2  # runs that wait on the cluster for each that is made there
 
 
@@ -171,6 +173,8 @@ class Cluster:
     def __init__(self, on: str) -> None:
         self._ray = ray = _ray()
         address = (os.environ.get("RAY_ADDRESS") or "local") if on == "ray" else on
+        self._nodes: list[Mapping[str, float]] = []
+        self._looked = -math.inf
         self._joined = not ray.is_initialized()
         self.own = address == "local"
         if self._joined:
@@ -203,8 +207,11 @@ class Cluster:
             self._ray.shutdown()
 
     def nodes(self) -> list[Mapping[str, float]]:
-        """Return the resources of each node that is there."""
-        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        """Return the resources of each node that is there, or was a moment ago."""
+        if time.monotonic() > self._looked + _LOOK:
+            self._nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+            self._looked = time.monotonic()
+        return self._nodes
 
     def device(self, asked: str) -> DeviceKind:
         """Return the device to run on.

@@ -114,7 +114,23 @@ class Node:
         self._data: OrderedDict[str, Dataset] = OrderedDict()
         self._executor: Executor | None = None
         self._for: tuple[str, ...] = ()
-        self._scratch = tempfile.TemporaryDirectory(prefix="codonbench-node-")
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def close(self) -> None:
+        """End the workers, and forget the data."""
+        if self._executor is not None:
+            self._executor.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+        self._executor = self._scratch = None
+        self._data.clear()
+
+    @property
+    def _folder(self) -> Path:
+        """A folder of this process's own."""
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="codonbench-node-")
+        return Path(self._scratch.name)
 
     def serve(self, order: Order, data: Packed, files: Packed) -> Made:
         """Make a run; return what came of it."""
@@ -179,12 +195,11 @@ class Node:
     def _made(self, order: Order, job: Job, executor: Executor, said: list[str]) -> Made:
         options, run_spec = order.options, order.run_spec
         every = options.checkpoint_every if options.shared else 0
-        scratch = Path(self._scratch.name)
         checkpoints = checkpoints_at(
-            options.shared, scratch, origin_of(job), every or None, said.append
+            options.shared, self._folder, origin_of(job), every or None, said.append
         )
         terms = Terms(alone=options.exclusive)
-        with occupied(run_spec.device, terms, said.append) as circumstances:
+        with occupied(run_spec.device, terms, _nobody) as circumstances:
             ((record, trajectory),) = run(
                 job,
                 executor.registry,
@@ -249,7 +264,7 @@ class Node:
                     target = folder / path
                     if not target.is_file() or target.read_bytes() != content:
                         write_atomically(target, content)
-        place = Path(self._scratch.name)
+        place = self._folder
         if options.shared is not None and "://" not in options.shared:
             place = Path(options.shared)
         return options.model_copy(
@@ -261,6 +276,10 @@ class Node:
                 "plugins_dir": tuple(folder / path for path in options.plugins_dir),
             }
         )
+
+
+def _nobody(sentence: str) -> None:
+    """Hear that other runs are on the node, which a cluster is for."""
 
 
 def _version(harness: Harness) -> str:

@@ -1,0 +1,279 @@
+"""Runs on a cluster, without one: what a node does is done in this process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codonbench import Needs
+from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
+from codonbench.errors import ClusterError, ConfigError, DataError
+from codonbench.execution.cluster import (
+    TRIES,
+    Cluster,
+    ClusterRuns,
+    NodeLostError,
+    Place,
+    Resources,
+    choose_kind,
+)
+from codonbench.execution.executor import Executor, Listener, load_plugins
+from codonbench.execution.node import Node
+from codonbench.execution.run import Outcome
+from codonbench.records.store import Store
+
+REQUEST = {"model": "mlp-64", "seeds": "0-1", "pairs": 128, "engine": "eager", "device": "cpu"}
+
+
+class InThisProcess:
+    """A cluster of one node, which is this process, and of which runs may be lost."""
+
+    own = False
+
+    def __init__(self, node, lost=()):
+        self.node, self.lost = node, list(lost)
+        self.runs = []
+
+    def nodes(self):
+        return [{"CPU": 2.0, "memory": 2.0**33}]
+
+    def device(self, asked):
+        return "cpu"
+
+    def put(self, packed):
+        return packed
+
+    def submit(self, *run):
+        self.runs.append(run)
+        return len(self.runs) - 1
+
+    def wait(self, submitted, seconds):
+        return list(submitted)[:1]
+
+    def get(self, number):
+        order, _, data, files = self.runs[number]
+        if order.run_spec.seed in self.lost:
+            self.lost.remove(order.run_spec.seed)
+            raise NodeLostError("the node is gone")
+        return self.node.serve(order, data, files)
+
+    def stop(self, submitted):
+        pass
+
+
+@pytest.fixture(scope="module")
+def node():
+    made = Node()
+    yield made
+    made.close()
+
+
+class Told(Listener):
+    def __init__(self):
+        self.sentences = []
+
+    def remark(self, sentence):
+        self.sentences.append(sentence)
+
+
+@pytest.fixture
+def on_cluster(tmp_path, node):
+    """Makes a request's runs on a cluster; returns outcomes, cluster and what was said."""
+
+    def make(lost=(), results="results", options=(), **request):
+        told, asked = Told(), configure(RunRequest, REQUEST | request, {}, "test")
+        where = {"on": "ray", "results": tmp_path / results, **dict(options)}
+        where = configure(RunOptions, where, {}, "test")
+        cluster = InThisProcess(node, lost)
+        with Executor(where, asked, load_plugins) as executor:
+            resources = configure(Resources, {}, where.resources, "--resources")
+            runs = ClusterRuns(cluster, executor, where, resources, told)
+            return [o for _, o in runs.outcomes([asked])], cluster, told.sentences
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def at_home(tmp_path_factory):
+    """The same runs, made without a cluster."""
+    asked = configure(RunRequest, REQUEST, {}, "test")
+    where = RunOptions(results=tmp_path_factory.mktemp("local") / "results")
+    with Executor(where, asked, load_plugins) as executor:
+        job = executor.prepare(asked)
+        made = [outcome.record for outcome in executor.outcomes(job, asked)]
+    return sorted(made, key=lambda record: record.seed)
+
+
+def differences(outcomes, records):
+    """What differs between two lists of records, where they should be the same."""
+    found = sorted((o.record for o in outcomes), key=lambda record: record.seed)
+    assert [record.seed for record in found] == [record.seed for record in records]
+    return [
+        (seed, name, ours, theirs)
+        for seed, (one, other) in enumerate(zip(found, records, strict=True))
+        for name, ours in one.result().items()
+        if (theirs := other.result()[name]) != ours
+    ]
+
+
+def test_a_node_makes_the_records_that_this_machine_makes(on_cluster, at_home, tmp_path):
+    made, _, _ = on_cluster()
+    assert not differences(made, at_home)
+    store = Store(tmp_path / "results")
+    for outcome in made:
+        found = store.find(outcome.record.run_id)
+        assert found == outcome.record
+        assert found.confinement == "process"
+        assert len(store.load_trajectory(found).pairs)
+    again, second, _ = on_cluster()
+    assert [o.reused for o in again] == [True, True]
+    assert not second.runs
+
+
+def test_a_run_whose_node_is_lost_is_made_on_another_and_its_record_says_so(on_cluster, at_home):
+    made, cluster, said = on_cluster(lost=[1])
+    assert not differences(made, at_home)
+    assert {o.record.seed: o.record.resumed for o in made} == {0: (), 1: (0,)}
+    assert len(cluster.runs) == 3
+    assert any("seed 1" in sentence and "lost" in sentence for sentence in said)
+
+
+def test_a_run_whose_nodes_are_lost_again_and_again_is_given_up_and_others_go_on(on_cluster):
+    made, _, _ = on_cluster(lost=[0] * TRIES)
+    (error,) = (o for o in made if not isinstance(o, Outcome))
+    assert isinstance(error, ClusterError)
+    assert "seed 0" in str(error)
+    assert [o.record.seed for o in made if isinstance(o, Outcome)] == [1]
+
+
+def test_data_come_once_and_are_held_to_their_checksum(on_cluster, node):
+    _, cluster, _ = on_cluster(seeds="2", results="other")
+    order, _, data, files = cluster.runs[0]
+    damaged = np.array(data)
+    damaged[-1] ^= 1
+    node.close()
+    made = node.serve(order, damaged, files)
+    assert (made.kind, made.record) == (DataError.__name__, "")
+    assert "damaged" in made.error
+    assert node.serve(order, data, files).record
+    wrong = order.run_spec.model_copy(update={"data_checksum": "0" * 64})
+    made = node.serve(order.model_copy(update={"run_spec": wrong}), data, files)
+    assert made.kind == DataError.__name__
+
+
+def test_a_node_with_other_code_says_so_and_makes_nothing(on_cluster, node):
+    _, cluster, _ = on_cluster(seeds="3", results="third")
+    order, _, data, files = cluster.runs[0]
+    made = node.serve(order.model_copy(update={"source_sha256": "0" * 64}), data, files)
+    assert made.kind == ClusterError.__name__
+    assert "mlp-64" in made.error
+    older = order.harness.model_copy(update={"version": "0.0.1"})
+    made = node.serve(order.model_copy(update={"harness": older}), data, files)
+    assert "0.0.1" in made.error
+    assert not made.record
+
+
+PLUGIN = """
+import torch
+from codonbench import GradientConfig, Model, ModelInfo, Needs
+from helper import WIDTH
+
+
+class Mine(Model):
+    info = ModelInfo(name="mine", version="1", summary="One layer.")
+    Config = GradientConfig
+    needs = Needs(cpus=2, memory=1)
+    encoding = "nucleotide_onehot"
+
+    def build(self, task):
+        return torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.LazyLinear(WIDTH), torch.nn.Linear(WIDTH, task.n_classes)
+        )
+"""
+
+
+def test_a_plugin_file_travels_with_what_lies_beside_it_and_says_what_it_needs(
+    on_cluster, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    file = folder / "mine.py"
+    file.write_text(PLUGIN)
+    (folder / "helper.py").write_text("WIDTH = 8\n")
+    made, cluster, _ = on_cluster(model="mine", seeds="0", options={"plugin": (file,)})
+    ((order, place, _, _),) = cluster.runs
+    assert place == Place(cpus=2, memory=1)
+    assert order.options.plugin == (Path("0/mine.py"),)
+    assert [o.record.status for o in made] == ["done"]
+    assert made[0].record.plugin.distribution == "mine.py"
+    assert list((tmp_path / "cache").rglob("helper.py"))
+
+
+def test_what_a_run_takes_is_what_is_asked_or_else_what_its_model_says(toys):
+    run_spec = toys.job("mlp-64").run_specs[0]
+    needs = Needs(cpus=2, memory=4, gpus=0.5)
+    assert Place.of(needs, Resources(), run_spec) == Place(cpus=2, memory=4)
+    assert Place.of(needs, Resources(cpus=3), run_spec).cpus == 3
+    on_gpu = run_spec.model_copy(update={"device": "cuda", "threads": 4})
+    place = Place.of(needs, Resources(memory=8), on_gpu, "H100")
+    assert place == Place(cpus=4, memory=8, gpus=0.5, accelerator="H100")
+    assert place.options() == {
+        "num_cpus": 4,
+        "memory": 8 * 2**30,
+        "num_gpus": 0.5,
+        "accelerator_type": "H100",
+        "max_retries": 0,
+    }
+    node = {"CPU": 16.0, "memory": 2.0**36, "GPU": 1.0, "accelerator_type:H100": 1.0}
+    assert place.times_on(node) == 2
+    assert place.times_on({**node, "GPU": 0.0}) == 0
+    assert Place.of(needs, Resources(), on_gpu, "A100").times_on(node) == 0
+
+
+def test_the_runs_of_a_table_stay_on_one_kind_of_gpu():
+    a = {"GPU": 2.0, "accelerator_type:A100": 1.0}
+    h = {"GPU": 8.0, "accelerator_type:H100": 1.0}
+    assert choose_kind([a, a], ["NVIDIA H100"]) == ""
+    assert choose_kind([a, h], []) == "H100"
+    assert choose_kind([a, h], ["NVIDIA A100-SXM4-80GB"]) == "A100"
+    assert choose_kind([a, a, a, a, a, h], ["NVIDIA L40S"]) == "A100"
+
+
+def test_what_no_node_has_room_for_is_said_at_once(on_cluster):
+    (error,), cluster, _ = on_cluster(options={"resources": {"cpus": "64"}})
+    assert isinstance(error, ClusterError)
+    assert "64 processors" in str(error)
+    assert not cluster.runs
+    with pytest.raises(ConfigError, match="no field 'cpu'; did you mean 'cpus'"):
+        on_cluster(options={"resources": {"cpu": "64"}})
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"on": "ray", "workers": 0}, "--on"),
+        ({"resources": {"cpus": "2"}}, "--on"),
+        ({"shared": "/there"}, "--on"),
+        ({"on": "slurm"}, "on"),
+    ],
+)
+def test_options_that_do_not_go_together_are_named(options, word):
+    with pytest.raises(ConfigError, match=word):
+        configure(RunOptions, options, {}, "run")
+
+
+def test_without_ray_a_sentence_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"codonbench\[cluster\]"):
+        Cluster("ray")
+
+
+def test_a_run_without_a_cluster_imports_no_ray(tmp_path):
+    code = (
+        "import sys, codonbench; from codonbench.execution import executor, node; "
+        "sys.exit(bool({'ray', 'fsspec'} & {n.partition('.')[0] for n in sys.modules}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
