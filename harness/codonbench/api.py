@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
 from codonbench.data.own_table import is_table
 from codonbench.errors import ConfigError

@@ -230,7 +230,9 @@ class ClusterDisplay(Listener):
     def planned(self, index: int, job: Job) -> None:
         """Say what a request comes to, and of how many runs it is."""
         whole = len({run_spec.whole.run_id for run_spec in job.run_specs})
-        self._runs[index] = whole if job.protocol.joins else len(job.run_specs)
+        runs = whole if job.protocol.joins else len(job.run_specs)
+        self._runs[index] = runs + (0 if index not in self._told else self._runs[index])
+        self._told.add(index)  # a second time for its random twin
         self._progress.update(self._bar, total=sum(self._runs))
         if self._lines is None:
             for line in _introduction(job):

@@ -336,6 +336,7 @@ class ClusterRuns:
     asked: Resources
     listener: Listener
     interrupted: bool = False
+    _requests: deque[tuple[int, RunRequest]] = field(default_factory=deque)
     _ready: deque[Waiting] = field(default_factory=deque)
     _others: deque[Waiting] = field(default_factory=deque)
     _flying: dict[Any, Waiting] = field(default_factory=dict)
@@ -364,7 +365,8 @@ class ClusterRuns:
             StoreError: Records cannot be written.
             KeyboardInterrupt: Ctrl-C was pressed, and nothing was under way.
         """
-        waiting = deque(enumerate(requests))
+        self._requests.extend(enumerate(requests))
+        waiting = self._requests
         self._store.prepare()
         with self._ctrl_c_noted(), self._store.claims() as claims:
             try:
@@ -400,6 +402,8 @@ class ClusterRuns:
             request = with_preset(request)[0]
             job = self.executor.prepare(request, self.cluster.device(request.device))
             self.listener.planned(index, job)
+            if (twin := self.executor.twin(job, request)) is not None:
+                self._requests.appendleft((index, twin))
             if issubclass(job.entry.cls, Reference):  # computed at once, here
                 for outcome in self.executor.outcomes(job, request):
                     self.listener.finished(job, outcome)
