@@ -15,35 +15,15 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from codonbench.contracts import Input, Target, Task
+from codonbench.contracts import Task
 from codonbench.leakage.verdict import DataAudit
 from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.published import shipped_published
+from codonbench.report.task_words import input_words, target_words
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "tasks"
 TEMPLATE = Path(__file__).with_name("task.md.j2")
-MOST_NAMES = 15
-
-
-def input_words(asked: Input) -> str:
-    """Return what an item is, in words."""
-    if asked.kind == "features":
-        return f"{asked.max_length:,} features a {asked.unit}"
-    parts = []
-    for part in asked.sequences:
-        lengths = f"{part.min_length:,}"
-        if part.max_length > part.min_length:
-            lengths += f" to {part.max_length:,}"
-        parts.append(f"{part.unit} of {lengths} letters `{part.alphabet}`")
-    return " and ".join(parts)
-
-
-def target_words(asked: Target) -> str:
-    """Return what is asked, in words."""
-    names = ", ".join(asked.names[:MOST_NAMES]) + (", ..." if len(asked.names) > MOST_NAMES else "")
-    units = f" ({', '.join(asked.units)})" if asked.units else ""
-    return f"{len(asked.names)} {asked.kind}: {names}{units}"
 
 
 def page(task: Task, audits: list[DataAudit]) -> str:

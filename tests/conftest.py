@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from browsing import browser, visit  # noqa: F401  # fixtures: one browser a session
 from codonbench import (
     Dataset,
     EvaluationSet,

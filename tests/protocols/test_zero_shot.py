@@ -208,7 +208,7 @@ def test_a_pretrained_row_says_what_it_gains_over_its_random_twin(registry, tmp_
         job = asked(registry, model, "rich", protocol="zero_shot", seeds=(0, 1), **more)
         list(run_all(job, registry, Store(tmp_path), unwatched))
         store, tasks = Store(tmp_path), registry.known_tasks
-        board, _ = board_with_outputs(store, list(store.scan()), tasks, registry.known_metrics)
+        board, *_ = board_with_outputs(store, list(store.scan()), tasks, registry.known_metrics)
         (table,) = board.tables
         assert table.title.endswith("zero_shot, cpu")
         return {row.config.get("init"): (row.twin, row.notes) for row in table.rows}

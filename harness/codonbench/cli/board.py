@@ -44,7 +44,10 @@ from codonbench.ranking.statistics import Mean, Median
 from codonbench.records.files import cache_folder, visible, write_atomically
 from codonbench.records.store import BadRecord, Store
 from codonbench.report import markdown
+from codonbench.report.item_facts import FOLDER as FACTS
+from codonbench.report.item_facts import read_facts
 from codonbench.report.site import files
+from codonbench.report.site.by_item import Known
 from codonbench.report.site.figures import all_figures
 
 _LONGEST_REASON = 400
@@ -75,7 +78,7 @@ def leaderboard(
     installed are not counted.
     """
     folder = board_folder(results) if out is None else out
-    _, _, board, outputs = _board(results, plugin, plugins_dir, folder)
+    _, _, board, outputs, _ = _board(results, plugin, plugins_dir, folder)
     wanted = _files(board, folder)
     stale = [path for path, content in wanted.items() if _content(path) != content]
     _refuse_stale([*outputs, *stale], f"leaderboard --results {results}", check)
@@ -118,7 +121,7 @@ def site(
     committed files only.
     """
     folder = board_folder(results) / "site" if out is None else out
-    found, registry, board, _ = _board(results, plugin, plugins_dir, folder.parent)
+    found, registry, board, _, known = _board(results, plugin, plugins_dir, folder.parent)
     runs, figures = files.runs_by_id(found), all_figures(registry)
     old = files.committed_rows(folder, figures)
     if check:
@@ -126,9 +129,13 @@ def site(
     else:
         rows = files.drawn_rows(board, runs, old, Store(results), figures, anew=redraw)
         drawn = [_with_embedding(row, runs, registry, data) if embeddings else row for row in rows]
-    wanted = files.wanted_files(board, runs, drawn, figures)
+    wanted = files.wanted_files(board, runs, drawn, figures, known)
     stale = files.stale_files(folder, wanted)
-    _refuse_stale([folder / path for path in stale], f"site --results {results}", check)
+    wrong = files.out_of_date(stale)
+    _refuse_stale([folder / path for path in wrong], f"site --results {results}", check)
+    if check:
+        _say_done(board, "", f"with pictures: {len(drawn)}")
+        return
     files.insist_on_ours(folder, stale, wanted)
     written = [path for path in stale if path in wanted]
     for path in written:
@@ -145,18 +152,18 @@ def site(
 
 def _board(
     results: Path, plugin: list[Path] | None, plugins_dir: list[Path] | None, folder: Path
-) -> tuple[list[RunRecord | BadRecord], Registry, Board, dict[Path, bytes | None]]:
+) -> tuple[list[RunRecord | BadRecord], Registry, Board, dict[Path, bytes | None], Known]:
     """Return what is in a results folder, the plugins, and the board; say what is not counted.
 
     Tables of data whose audit lies in a folder ``audits`` beside the board, as ``bench audit-data
-    --json`` prints it, say its verdict first. Last come the files of test outputs that are to
-    change: their content, None to delete them.
+    --json`` prints it, say its verdict first. Then come the files of test outputs that are to
+    change: their content, None to delete them; and what else a page draws on.
     """
     store = Store(results)
     store.insist_on_folder()
     found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
     audits = _audits(folder / "audits")
-    board, outputs = board_with_outputs(
+    board, outputs, tested = board_with_outputs(
         store,
         found,
         registry.known_tasks,
@@ -167,7 +174,14 @@ def _board(
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
     board = _with_published(_with_audits(board, audits), registry)
-    return found, registry, board, outputs
+    known = Known(
+        tasks=registry.known_tasks,
+        metrics=registry.known_metrics,
+        outputs=tested.outputs,
+        audits=audits,
+        facts=read_facts(folder / FACTS),
+    )
+    return found, registry, board, outputs, known
 
 
 def _with_published(board: Board, registry: Registry) -> Board:

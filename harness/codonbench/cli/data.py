@@ -11,6 +11,7 @@ from codonbench.cli import FAILED
 from codonbench.cli.console import messages, print_table, say
 from codonbench.cli.options import PluginOption, PluginsDirOption, load_plugins
 from codonbench.contracts import DataSource
+from codonbench.contracts.run_spec import parse_settings
 from codonbench.data import download
 from codonbench.errors import UnknownNameError
 from codonbench.plugins.registry import Registry
@@ -101,6 +102,36 @@ def verify(
         sound = sound and ok
     if not sound:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def describe(
+    task: Annotated[str, typer.Argument(metavar="TASK | TABLE", help="A task, or a table.")],
+    at: Annotated[
+        str | None, typer.Option("--data", "-d", help="Where its data are, if not in the cache.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--task-set", metavar="FIELD=VALUE", help="As for 'bench run'; repeated."),
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
+    plugin: PluginOption = None,
+    plugins_dir: PluginsDirOption = None,
+) -> None:
+    """Print, as JSON, what items are like: ten examples, and lengths and likeness of test items.
+
+    In a folder 'items' beside a board it stands on the task's page. Examples are left out where the
+    licence of the data does not allow them.
+    """
+    from codonbench.api import subject_of  # takes a second
+    from codonbench.report.item_facts import item_facts
+
+    registry = load_plugins(plugin, plugins_dir)
+    overrides = parse_settings(settings or [], "--task-set")
+    subject = subject_of([task], overrides, registry, at, is_offline(offline))
+    entry = registry.tasks.get(task)
+    facts = item_facts(entry.task if entry else None, subject.dataset)
+    typer.echo(facts.model_dump_json(indent=1))
 
 
 def _find(name: str, registry: Registry) -> DataSource:

@@ -23,6 +23,7 @@ from codonbench.contracts import Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.errors import StoreError, UnknownNameError, UsageError
 from codonbench.ranking.official import OFFICIAL_SEEDS, RowKey, row_key
+from codonbench.records.again import command
 from codonbench.records.files import visible, write_atomically
 from codonbench.records.store import Store
 from codonbench.records.test_outputs import gather
@@ -156,7 +157,7 @@ def _text(model: str, rows: Sequence[Sequence[RunRecord]]) -> str:
         "The records were made by:",
         "",
         "```console",
-        *dict.fromkeys(_command(row).replace("`", "") for row in rows),
+        *dict.fromkeys(visible(command(row), 800).replace("`", "") for row in rows),
         "```",
         "",
     ]
@@ -168,14 +169,3 @@ def _seeds(seeds: Sequence[int]) -> str:
     text = f"0 to {seeds[-1]}" if whole and len(seeds) > 1 else ", ".join(map(str, seeds))
     few = f" (an official row has {OFFICIAL_SEEDS})" if len(seeds) < OFFICIAL_SEEDS else ""
     return text + few
-
-
-def _command(row: Sequence[RunRecord]) -> str:
-    """Return the command that makes a row again, as far as its records tell."""
-    first = row[0]
-    plugin = f" --plugin {first.plugin.file}" if first.plugin.file else ""
-    sets = "".join(f" --set {name}={value}" for name, value in first.overrides.items())
-    seeds = ",".join(str(record.seed) for record in row)
-    return visible(
-        f"bench run --model {first.model}{plugin} --task {first.task} --seeds {seeds}{sets}", 400
-    )

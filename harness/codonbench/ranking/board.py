@@ -255,7 +255,7 @@ def board_with_outputs(
     tasks: Mapping[str, Task],
     metrics: Mapping[str, Metric],
     copied: Mapping[str, tuple[int, ...]] | None = None,
-) -> tuple[Board, dict[Path, bytes | None]]:
+) -> tuple[Board, dict[Path, bytes | None], Tested]:
     """Return the board of a results folder, rows of test outputs compared over seeds and items.
 
     Args:
@@ -267,7 +267,7 @@ def board_with_outputs(
 
     Returns:
         The board; and the files of test outputs that are to change, by their new content, None for
-        one that belongs to nothing any more.
+        one that belongs to nothing any more; and what runs answered.
 
     Raises:
         StoreError: A file or a trajectory is damaged, or does not fit its record.
@@ -280,7 +280,8 @@ def board_with_outputs(
             files[path] = content if not path.is_file() or path.read_bytes() != content else None
     ours = [path for path in (store.folder / FOLDER).glob("*") if OURS.fullmatch(path.name)]
     changed: dict[Path, bytes | None] = {path: None for path in ours if path not in files}
-    return board, changed | {path: new for path, new in files.items() if new is not None}
+    changed |= {path: new for path, new in files.items() if new is not None}
+    return board, changed, tested
 
 
 def _unfit(record: RunRecord, tasks: Mapping[str, Task]) -> str | None:

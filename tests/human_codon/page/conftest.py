@@ -14,6 +14,7 @@ from codonbench.protocols.referee import unwatched
 from codonbench.ranking.board import build_board
 from codonbench.records.store import Store
 from codonbench.report.site import files
+from codonbench.report.site.by_item import Known
 from codonbench_datasets.human_codon.page import CodonFigures
 from codonbench_datasets.human_codon.task import HumanCodon
 
@@ -70,7 +71,7 @@ class Shelf:
         return one.content
 
     def wanted(self, board, runs, drawn=()):
-        return files.wanted_files(board, runs, drawn, FIGURES)
+        return files.wanted_files(board, runs, drawn, FIGURES, Known(tasks=TASKS))
 
     def write(self, wanted):
         for path, content in wanted.items():

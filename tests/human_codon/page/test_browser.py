@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
+import re
 import time
 
 import pytest
 
+from browsing import DESKTOP, PHONE
 from codonbench.ranking.board import build_board
 from codonbench.report.site import files
 from codonbench.report.site.files import Drawn
+from codonbench.report.site.page import table_id
 from codonbench.scoring.score import comparability_key
 from codonbench_datasets.human_codon.page import CodonFigures
 from codonbench_datasets.human_codon.page.pictures import EmbeddingPicture
@@ -19,71 +20,16 @@ from codonbench_datasets.human_codon.task import HumanCodon
 TASKS = dict.fromkeys(("human-codon", "dipeptide"), HumanCodon())  # ranked alike
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt install chromium"),
-]
+pytestmark = pytest.mark.slow
 
 nightly = pytest.mark.nightly("a page opened, sorted and slid through stands for it")
 
 expect = playwright.expect  # waits for what the browser does in its own time, `toggle` for one
-expect.set_options(timeout=60_000)
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 812}
 
 
-@pytest.fixture(scope="session")
-def browser():
-    sandbox = ["--no-sandbox"] if os.name == "posix" and os.getuid() == 0 else []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=sandbox, timeout=120_000)
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """A page opened from disk, and all that it complained of or asked for."""
-
-    def __init__(self, page, site):
-        self.page, self.site = page, site
-        self.complaints, self.requests = [], []
-        page.on("console", lambda m: self.complaints.append(m.text))
-        page.on("pageerror", lambda e: self.complaints.append(str(e)))
-        page.on("dialog", lambda d: (self.complaints.append(d.message), d.dismiss()))
-        page.on("request", lambda r: self.requests.append(r.url))
-
-    def open(self, fragment=""):
-        self.page.goto(f"file://{self.site}/index.html{fragment}")
-        self.page.wait_for_selector("#count:not(:empty)")
-        return self.page
-
-    def open_row(self, name):
-        self.page.get_by_role("link", name=name, exact=True).first.click()
-        self.page.wait_for_selector(".heat svg")
-
-    @property
-    def bytes(self):
-        names = [url.removeprefix("file://") for url in self.requests if url.startswith("file:")]
-        return sum(os.path.getsize(name.partition("#")[0]) for name in names)  # noqa: PTH202
-
-
-@pytest.fixture
-def visit(browser):
-    """Open a site's page; at the end nothing may have gone wrong or outside."""
-    contexts, visits = [], []
-
-    def visit(site, viewport=DESKTOP, **options):
-        context = browser.new_context(viewport=viewport, **options)
-        contexts.append(context)
-        visits.append(Visit(context.new_page(), site))
-        return visits[-1]
-
-    yield visit
-    for context in contexts:
-        context.close()
-    for each in visits:
-        assert each.complaints == []
-        assert [u for u in each.requests if not u.startswith(("file:", "data:"))] == []
+def open_row(seen, name):
+    seen.page.get_by_role("link", name=name, exact=True).first.click()
+    seen.page.wait_for_selector(".heat svg")
 
 
 def column(page, name):
@@ -136,7 +82,7 @@ def test_the_page_opens_from_disk_and_shows_the_board(visit, codons):
 def test_nothing_is_wider_than_the_window(visit, codons, viewport):
     seen = visit(codons.site, viewport)
     page = seen.open()
-    seen.open_row("mlp-64")
+    open_row(seen, "mlp-64")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     for box in page.query_selector_all("#row svg, #row table.codons"):
         place = box.bounding_box()
@@ -199,11 +145,14 @@ def test_tables_are_chosen_and_references_are_hidden(visit, shelf, base, rename)
     ]
     page = visit(site_of(shelf, records)).open()
     counts = []
-    for value in ("0", "1"):
-        page.select_option("#pick-table", value)
+    for index in (1, 2):
+        page.select_option("#pick-table", index=index)
+        expect(page.locator("#count")).to_have_text(re.compile("of [35] rows"))
+        page.wait_for_timeout(300)
         counts.append(page.inner_text("#count"))
     assert sorted(counts) == ["3 of 3 rows", "5 of 5 rows"]
-    page.select_option("#pick-table", str(counts.index("3 of 3 rows")))
+    page.select_option("#pick-table", index=1 + counts.index("3 of 3 rows"))
+    expect(page.locator("#count")).to_have_text("3 of 3 rows")
     assert page.locator("tbody.references").is_visible()
     page.uncheck("#pick-references")
     assert not page.locator("tbody.references").is_visible()
@@ -215,7 +164,7 @@ def test_a_row_opens_by_link_and_by_address_and_closes(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
     assert not [u for u in seen.requests if "/rows/" in u]  # on demand
-    seen.open_row("mlp-64")
+    open_row(seen, "mlp-64")
     expect(page.locator("#row-title")).to_be_focused()
     expect(page.locator("#row-title")).to_have_text("mlp-64")
     assert len([u for u in seen.requests if "/rows/" in u]) == 1
@@ -229,7 +178,7 @@ def test_a_row_opens_by_link_and_by_address_and_closes(visit, codons):
     page.get_by_role("link", name="Close").click()
     page.wait_for_selector("#row", state="hidden")
     again = visit(codons.site)
-    again.open(f"#row={codons.row_files[0].stem}")
+    again.open(page.evaluate("document.querySelector('#table tbody th a').getAttribute('href')"))
     again.page.wait_for_selector(".heat svg")
 
 
@@ -243,7 +192,7 @@ def fills(page, panel):
 def test_the_slider_shows_each_probe_of_the_trace(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
-    seen.open_row("mlp-64")
+    open_row(seen, "mlp-64")
     _, runs = codons.read()
     picture = codons.picture()
     trajectory = codons.store.load_trajectory(runs[picture.heat_map.run_id])
@@ -277,7 +226,7 @@ def test_the_slider_shows_each_probe_of_the_trace(visit, codons):
 def test_the_second_panel_shows_what_the_instrument_has_drawn(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
-    seen.open_row("mlp-64")
+    open_row(seen, "mlp-64")
     _, runs = codons.read()
     (record,) = [r for r in runs.values() if r.seed == 0]
     trajectory = codons.store.load_trajectory(record)
@@ -297,7 +246,7 @@ def test_the_second_panel_shows_what_the_instrument_has_drawn(visit, codons):
 def test_play_runs_through_training_and_stops_when_the_slider_is_moved(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
-    seen.open_row("mlp-64")
+    open_row(seen, "mlp-64")
     play = page.locator(".play")
     play.click()
     assert play.inner_text() == "Pause"
@@ -316,7 +265,7 @@ def test_play_runs_through_training_and_stops_when_the_slider_is_moved(visit, co
 def test_numbers_stand_beside_the_pictures(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
-    seen.open_row("mlp-64")
+    open_row(seen, "mlp-64")
     page.get_by_text("This probe in numbers").click()
     table = page.get_by_role("region", name="This probe in numbers")
     expect(table.locator("tbody tr")).to_have_count(64)
@@ -335,7 +284,7 @@ def test_numbers_stand_beside_the_pictures(visit, codons):
 def test_the_codon_table_shows_the_chosen_seed(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
-    seen.open_row("mlp-64")
+    open_row(seen, "mlp-64")
     _, runs = codons.read()
     (record,) = [r for r in runs.values() if r.seed == 1]
     trajectory = codons.store.load_trajectory(record)
@@ -395,7 +344,7 @@ def test_text_has_the_contrast_that_wcag_asks_for(visit, codons, scheme):
 def test_every_control_has_a_name_and_is_reached_by_tab(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
-    seen.open_row("mlp-64")
+    open_row(seen, "mlp-64")
     for control in page.query_selector_all("button, select, input"):
         assert control.evaluate("e => e.labels?.length || e.textContent.trim()")
     page.evaluate("document.body.focus(); window.scrollTo(0, 0)")
@@ -404,7 +353,16 @@ def test_every_control_has_a_name_and_is_reached_by_tab(visit, codons):
     for _ in range(60):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
-    assert {"theme", "pick-table", "pick-text", "pick-device", "probe", "play", "close"} <= reached
+    assert {
+        "theme",
+        "pick-table",
+        "pick-model",
+        "pick-text",
+        "pick-device",
+        "probe",
+        "play",
+        "close",
+    } <= reached
 
 
 @nightly
@@ -438,7 +396,7 @@ def test_forty_models_of_ten_seeds_open_in_two_seconds_and_five_megabytes(
     assert min(seconds) < 2
     assert len(column(page, "model")) == 40
     assert seen.bytes < 5_000_000
-    seen.open_row("model-0007")
+    open_row(seen, "model-0007")
     assert seen.bytes < 5_000_000
 
 
@@ -460,7 +418,7 @@ def test_names_stay_in_sight_when_the_table_scrolls_sideways(visit, codons, view
 def test_who_closes_a_row_goes_on_from_its_link(visit, codons, way):
     seen = visit(codons.site)
     page = seen.open()
-    seen.open_row("mlp-64")
+    open_row(seen, "mlp-64")
     expect(page.locator("#row-title")).to_be_focused()
     if way == "close":
         page.locator("a.close").click()
@@ -547,9 +505,9 @@ def test_an_embedding_is_drawn_by_the_letters_of_classes(visit, shelf, codons, b
     picture = one.model_copy(update={"embedding": embedding})
     seen = visit(site_of(shelf, [record], [picture]))
     page = seen.open()
-    seen.open_row("mlp-64")
+    open_row(seen, "mlp-64")
     letters = page.eval_on_selector_all(
-        ".plane [aria-label=text] text", "all => all.map(text => text.textContent)"
+        ".plane [data-mark=text] text", "all => all.map(text => text.textContent)"
     )
     assert letters == [one.axes.classes[label] for label in one.heat_map.labels]
     assert "component 1 (40 % of the variance)" in page.text_content(".plane svg")
@@ -616,9 +574,10 @@ def test_hostile_words_are_shown_and_do_nothing(visit, shelf, codons, base, rena
         }
     )
     seen = visit(site_of(shelf, [record], [hostile]), PHONE)
-    page = seen.open(f"#row={row}")
+    (head,) = board.tables
+    page = seen.open(f"#table={table_id(head)}&row={row}")
     page.wait_for_selector(".heat svg")
-    assert page.locator("img, b:not(td.codon b):not(.explain b)").count() == 0
+    assert page.locator("img, b:not(td.codon b):not(.explain b):not(#about-task b)").count() == 0
     assert page.locator("script:not([src])").count() == 0
     assert "<script>alert(1)</script>" in page.inner_text("#table tbody th")
     assert "\u202e" not in page.inner_text("body")

@@ -5,10 +5,14 @@
     site/index.html        the page
     site/assets/core/      its code, its style and the plotting library, as they lie in the wheel
     site/assets/<figures>/ likewise those of each plugin that draws figures of a row
-    site/data/board.js     the board
+    site/data/board.js     what it shows at first: tasks by models
+    site/data/tables/      one file a table, loaded when its task is opened
+    site/data/models/      one file a model, likewise
+    site/data/questions/   of a table, what is right for each test item
+    site/data/answers/     of a row, what it answered, to lay two of them side by side
     site/rows/<row id>.js  what one row's figures are drawn from, loaded when the row is opened
 
-A folder of assets may be a link to where they lie in a checkout, which need not hold them twice.
+All but ``rows`` is built from records at any time; that folder is kept, and so is committed.
 """
 
 from __future__ import annotations
@@ -21,12 +25,14 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from codonbench.contracts import Frozen
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
 from codonbench.ranking.board import Board
 from codonbench.records.store import Store
+from codonbench.report.site.by_item import Known
 from codonbench.report.site.figures import Figures, Records, RowContent, row_id
-from codonbench.report.site.page import build_page
+from codonbench.report.site.page import build_front, build_models, build_table, ids_of
 from codonbench.report.site.scripts import as_script, from_script
 
 Files = dict[PurePosixPath, bytes]
@@ -34,10 +40,20 @@ Files = dict[PurePosixPath, bytes]
 
 _INDEX = "index.html"
 _OURS = ("assets", "data", "rows")
-_ROW_FILE = re.compile(r"[0-9a-f]{16}\.js")
+_KEPT = "rows"
+_NUMBERED = re.compile(r"[0-9a-f]{16}\.js")
 _TITLE = b"<title>codonbench leaderboard</title>"
-_MARKS = MappingProxyType({"data": b"codonbench.board(", "rows": b"codonbench.row("})
-"""What each file of ours has held in every version, by folder; the page has its title."""
+_FUNCTIONS = MappingProxyType(
+    {
+        "data": "board",
+        "tables": "table",
+        "models": "model",
+        "questions": "questions",
+        "answers": "answers",
+        "rows": "row",
+    }
+)
+"""What files of a folder call."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,7 @@ def wanted_files(
     runs: Records,
     drawn: Iterable[Drawn],
     figures: AllFigures,
+    known: Known,
 ) -> Files:
     """Return all that the page's folder should hold.
 
@@ -121,16 +138,40 @@ def wanted_files(
         runs: The records that its rows count.
         drawn: What rows are drawn from.
         figures: Those of all plugins.
+        known: What else there is to draw on.
     """
     content: Files = {PurePosixPath(_INDEX): _index(figures), **dict(_assets(figures))}
     drawn_by = {}
     for one in drawn:
         row = one.content.row
-        content[PurePosixPath("rows", f"{row}.js")] = as_script("row", one.content)
+        content[PurePosixPath(_KEPT, f"{row}.js")] = as_script("row", one.content)
         drawn_by[row] = one.figures.name
+    content[PurePosixPath("data", "board.js")] = as_script(
+        "board", build_front(board, runs, known.tasks)
+    )
+    explained = _explained(board, runs, drawn_by)
     more = tuple(name for own in figures.values() for name in own.metrics)
-    page = build_page(board, runs, drawn_by, more)
-    return content | {PurePosixPath("data", "board.js"): as_script("board", page)}
+    for table in board.shown:
+        by = explained.get(table.task, "")
+        page, answered, asked = build_table(table, board, runs, drawn_by, by, more, known)
+        content |= dict([_data("tables", page.id, page)])
+        content |= dict(_data("answers", own.row, own) for own in answered)
+        content |= dict([_data("questions", page.id, asked)] if asked else [])
+    return content | dict(_data("models", own.id, own) for own in build_models(board, runs, known))
+
+
+def _data(folder: str, name: str, content: Frozen) -> tuple[PurePosixPath, bytes]:
+    return PurePosixPath("data", folder, f"{name}.js"), as_script(_FUNCTIONS[folder], content)
+
+
+def _explained(board: Board, runs: Records, drawn_by: Mapping[str, str]) -> dict[str, str]:
+    """Return whose figures rows of a task have, by the task."""
+    found: dict[str, str] = {}
+    for table in board.tables:
+        for row in ids_of(table, runs).values():
+            if row in drawn_by:
+                found.setdefault(table.task, drawn_by[row])
+    return found
 
 
 def stale_files(folder: Path, wanted: Files) -> list[PurePosixPath]:
@@ -141,12 +182,13 @@ def stale_files(folder: Path, wanted: Files) -> list[PurePosixPath]:
         for path in (folder / part).rglob("*")
         if path.is_file()
     }
-    differ = {
-        path
-        for path, content in wanted.items()
-        if _content(folder / path) != content and not _is_linked(folder, path)
-    }
+    differ = {path for path, content in wanted.items() if _content(folder / path) != content}
     return sorted(differ | (there - wanted.keys()))
+
+
+def out_of_date(stale: Iterable[PurePosixPath]) -> list[PurePosixPath]:
+    """Return which of these files are kept: the others are built anew whenever they are wanted."""
+    return [path for path in stale if path.parts[0] == _KEPT]
 
 
 def insist_on_ours(folder: Path, stale: Iterable[PurePosixPath], wanted: Files) -> None:
@@ -164,7 +206,7 @@ def insist_on_ours(folder: Path, stale: Iterable[PurePosixPath], wanted: Files) 
         if place.exists() and not place.is_dir():
             raise StoreError(f"{place} is no folder; move it elsewhere or give another --out")
     for path in stale:
-        if path not in wanted and not _is_row_file(path):
+        if path not in wanted and not _is_numbered(path):
             raise StoreError(f"{folder / path} is no part of the page; move it elsewhere")
         if (folder / path).exists() and not _is_ours(folder, path):
             raise StoreError(
@@ -173,16 +215,19 @@ def insist_on_ours(folder: Path, stale: Iterable[PurePosixPath], wanted: Files) 
             )
 
 
-def _is_row_file(path: PurePosixPath) -> bool:
+def _is_numbered(path: PurePosixPath) -> bool:
     """Return whether a file is one of ours by its name, and may go when its row has gone."""
-    return path.parent.name == "rows" and _ROW_FILE.fullmatch(path.name) is not None
+    ours = path.parent.name in _FUNCTIONS and path.parent.name != "data"
+    return ours and _NUMBERED.fullmatch(path.name) is not None
 
 
 def _is_ours(folder: Path, path: PurePosixPath) -> bool:
     """Return whether some 'bench site' wrote a file; of the assets the page itself tells."""
     if path.parts[0] == "assets":
         path = PurePosixPath(_INDEX)
-    return _MARKS.get(path.parent.name, _TITLE) in (_content(folder / path) or b"")
+    function = _FUNCTIONS.get(path.parent.name)
+    mark = _TITLE if function is None else f"codonbench.{function}(".encode()
+    return mark in (_content(folder / path) or b"")
 
 
 def rows_of(board: Board, runs: Records) -> Iterator[tuple[str, Records]]:
@@ -216,11 +261,6 @@ def _walk(folder: Traversable, at: PurePosixPath) -> Iterator[tuple[PurePosixPat
             yield from _walk(item, at / item.name)
         elif not item.name.startswith("."):
             yield at / item.name, item.read_bytes()
-
-
-def _is_linked(folder: Path, path: PurePosixPath) -> bool:
-    """Return whether an asset lies in a folder that is a link to where it comes from."""
-    return path.parts[0] == "assets" and (folder / "assets" / path.parts[1]).is_symlink()
 
 
 def _content(path: Path) -> bytes | None:

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Frozen, Ranking
+from codonbench.contracts import Ceiling, Frozen, Input, Ranking, Target, Task
 from codonbench.contracts.run_record import RunRecord
-from codonbench.ranking.board import Board, Excluded, Table
-from codonbench.ranking.overview import Cell, Summary, build_overview
-from codonbench.ranking.rows import Contrast, Row
+from codonbench.contracts.run_spec import content_hash
+from codonbench.ranking.board import BestRule, Board, Excluded, Table
+from codonbench.ranking.items import Gain
+from codonbench.ranking.overview import Cell as OverviewCell
+from codonbench.ranking.overview import Summary, build_overview
+from codonbench.ranking.published import Published
+from codonbench.ranking.rows import Contrast, Row, name_text
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
+from codonbench.records.again import command
+from codonbench.report.item_facts import Example
+from codonbench.report.site.by_item import (
+    Answers,
+    Known,
+    Part,
+    Questions,
+    RowItems,
+    TableItems,
+    answers,
+    questions,
+    row_items,
+    table_items,
+)
 from codonbench.report.site.figures import Records, row_id
 from codonbench.report.site.scripts import shown, shown_facts
+from codonbench.report.task_words import input_words, target_words
+from codonbench.scoring.score import task_of
 
 
 class PageColumn(Frozen):
@@ -45,6 +66,7 @@ class PageRow(Frozen):
     Attributes:
         id: Of its figures' file, and of links to it.
         figures: Whose figures they are; empty where there is no such file.
+        label: The id of its model's page.
         model, supplier, version: Who; `supplier` is empty for what comes with codonbench.
         changes: Where the configuration departs from the name's own.
         config: The whole configuration.
@@ -52,12 +74,14 @@ class PageRow(Frozen):
         seeds, values: The seeds counted, and each one's metrics in the same order.
         unanswered: Which of these metrics were not measured in some seed.
         beside: Its controls.
+        items: What is known of its answers for test items; None where these are not at hand.
         rank, tier, role, successes, success_low, success_high, medians, restricted_mean,
             parameters, devices, seconds, notes, doubted: As in `leaderboard.Row`.
     """
 
     id: str
     figures: str
+    label: str
     model: str
     supplier: str
     version: str
@@ -75,6 +99,8 @@ class PageRow(Frozen):
     success_low: float
     success_high: float
     medians: dict[str, Median | Mean | None]
+    gain: Interval | None
+    items: RowItems | None
     restricted_mean: RestrictedMean | None
     parameters: int
     devices: tuple[str, ...]
@@ -83,18 +109,79 @@ class PageRow(Frozen):
     doubted: bool = Field(exclude_if=lambda doubted: not doubted)
 
 
-class PageTable(Frozen):
-    """A table of the page; see `codonbench.ranking.board.Table`.
+class PageTask(Frozen):
+    """What a table's task is.
 
     Attributes:
+        title, version, category, protocol, reference, licence, notes: As in `TaskSpec`; empty where
+            the task does not say.
+        input, target, strand: In words.
+        sizes: Training, validation and test items, where an audit or a run says.
+        examples, withheld: As in `ItemFacts`.
+        audit: What an audit says of the data, the verdict first; empty where there is none.
+        findings: The check, its grade and its words, the gravest first.
+        best_rule: As in `Table`.
+    """
+
+    title: str
+    version: str
+    category: str
+    protocol: str
+    reference: str = ""
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+    input: str = ""
+    target: str = ""
+    sizes: tuple[int, ...] = ()
+    examples: tuple[Example, ...] = ()
+    withheld: str = ""
+    audit: str = ""
+    findings: tuple[tuple[str, str, str], ...] = ()
+    best_rule: BestRule | None = None
+
+
+class PageCurve(Frozen):
+    """A row's scores by training examples; see `codonbench.ranking.curves.Curve`."""
+
+    label: str
+    role: str
+    points: tuple[Mean | None, ...]
+    area: Mean | None
+    to_row_zero: Median | None
+
+
+class PageCurves(Frozen):
+    """Rows trained on the same subsets; see `codonbench.ranking.curves.Curves`."""
+
+    sizes: tuple[int, ...]
+    per_class: bool
+    title: str
+    row_zero: str
+    rows: tuple[PageCurve, ...]
+
+
+class PageTable(Frozen):
+    """A table of the page, in a file of its own; see `codonbench.ranking.board.Table`.
+
+    Attributes:
+        id: Of its file, and of links to it.
         figures: Whose figures its rows have, and who explains its columns; empty for nobody.
         columns: Its metrics: the primary one, another that stands beside the name, and the rest.
         leading: How many of them stand beside the model's name.
         success: The metric that is null where a run did not succeed; empty where every run does.
         higher: Whether more of the primary metric is better.
         span: The metric that is also drawn on an axis, and has a restricted mean; empty for none.
+        about: Its task.
+        floor: The label of the reference row that gains are over; empty where there are none.
+        published: As in `Table`.
+        curves: Of rows of the same task and data.
+        kind: What its rows' answers are, and `names` of what; empty where no test outputs are at
+            hand.
+        parts: Of the test items by each fact.
+        compared: Whether two rows can be laid side by side item by item.
     """
 
+    id: str
     key: str
     task: str
     version: str
@@ -115,29 +202,50 @@ class PageTable(Frozen):
     torch: str
     engines: str
     notes: tuple[str, ...]
+    about: PageTask
+    ceiling: Ceiling | None
+    floor: str
+    published: tuple[Published, ...]
+    curves: tuple[PageCurves, ...]
+    kind: str
+    names: tuple[str, ...]
+    parts: dict[str, tuple[Part, ...]]
+    compared: bool
     rows: tuple[PageRow, ...]
+
+
+Interval = tuple[float, float, float]
+"""A value and the ends of its interval."""
+
+Cell = tuple[int, str, int, float | Literal["never"] | None, Interval | None, int]
+"""A model's place among the page's, the row's id, 1 for a reference row, the primary figure, the
+gain, and how many seeds."""
 
 
 class PageLine(Frozen):
     """A task of the overview; see `codonbench.ranking.overview.TaskLine`.
 
     Attributes:
+        table: Of its first table, the id.
+        protocol, track: What its rows were run by, and whether weights had seen data before.
         n_items: How many test items there are; None where rows are not compared over items.
-        cells: By model; `Cell.row` is the page's id of the row.
+        cells: One a row.
     """
 
     category: str
     task: str
     device: str
+    protocol: str
+    track: str
     verdict: str
-    key: str
+    table: str
     metric: str
     digits: int
     floor: str
     ceiling: float | None
     n_tables: int
     n_items: int | None
-    cells: dict[str, Cell]
+    cells: tuple[Cell, ...]
 
 
 class PageOverview(Frozen):
@@ -147,58 +255,155 @@ class PageOverview(Frozen):
     summaries: tuple[Summary, ...]
 
 
-class Page(Frozen):
-    """All that the page shows before a row is opened."""
+class PageHead(Frozen):
+    """What the page knows of a table before it is opened."""
 
-    schema_version: Literal[1] = 1
+    id: str
+    title: str
+    task: str
+    rows: int
+    plain: bool
+
+
+class Page(Frozen):
+    """All that the page shows before a task or a model is opened.
+
+    Attributes:
+        models: Id and label of each.
+    """
+
+    schema_version: Literal[2] = 2
     overview: PageOverview
-    tables: tuple[PageTable, ...]
+    tables: tuple[PageHead, ...]
+    models: tuple[tuple[str, str], ...]
     excluded: tuple[Excluded, ...]
 
 
-def build_page(
-    board: Board, runs: Records, drawn_by: Mapping[str, str], more: tuple[str, ...] = ()
-) -> Page:
-    """Return the page's data.
+class ModelRow(Frozen):
+    """A model in one table.
+
+    Attributes:
+        table, title, task, category, verdict: The table.
+        row: The row's id.
+        metric, digits, figure, gain, rank, tier, of, role, seeds: How it stands there, among `of`
+            rows.
+        config, changes, version: What ran.
+        source: SHA-256 of its source.
+        supplier: Distribution, version and module.
+        environment: What it ran in, by name.
+        about: As in `PageRow`.
+        command: What makes the runs again.
+        notes: As in `Row`.
+    """
+
+    table: str
+    title: str
+    task: str
+    category: str
+    verdict: str
+    row: str
+    metric: str
+    digits: int
+    figure: Median | Mean | None
+    gain: Interval | None
+    rank: int | None
+    tier: int | None
+    of: int
+    role: str
+    seeds: tuple[int, ...]
+    config: str
+    changes: str
+    version: str
+    source: str
+    supplier: str
+    environment: dict[str, str]
+    about: dict[str, str]
+    command: str
+    notes: tuple[str, ...]
+
+
+class PageModel(Frozen):
+    """A model over all tables, in a file of its own."""
+
+    id: str
+    label: str
+    rows: tuple[ModelRow, ...]
+
+
+def table_id(table: Table) -> str:
+    """Return the id of a table: a name for its file, and for links."""
+    return content_hash([table.key, table.device])[:16]
+
+
+def model_id(label: str) -> str:
+    """Return the id of a model, by its label."""
+    return content_hash([label])[:16]
+
+
+def ids_of(table: Table, runs: Records) -> dict[str, str]:
+    """Return the page's id of each row of a table, by the board's."""
+    rows = (*table.rows, *table.references)
+    return {row.id: row_id(runs[row.run_ids[0]]) for row in rows}
+
+
+def build_front(board: Board, runs: Records, tasks: Mapping[str, Task]) -> Page:
+    """Return what the page shows at first.
 
     Args:
         board: The leaderboard.
         runs: The records that its rows count.
-        drawn_by: Whose figures a row has, by its id.
-        more: Metrics to give of each seed, beside those of columns.
+        tasks: By name.
     """
+    labels = {row.label for table in board.tables for row in (*table.rows, *table.references)}
+    models = tuple((model_id(label), shown(label)) for label in sorted(labels))
     return Page(
-        overview=_overview(board, runs),
-        tables=_explained(tuple(_table(table, runs, drawn_by, more) for table in board.shown)),
+        overview=_overview(board, runs, tasks, {name: i for i, name in enumerate(sorted(labels))}),
+        tables=tuple(_head(table) for table in board.shown),
+        models=models,
         excluded=tuple(
             Excluded(name=shown(e.name), reason=shown(e.reason, 400)) for e in board.excluded
         ),
     )
 
 
-def _overview(board: Board, runs: Records) -> PageOverview:
-    ids = {
-        row.id: row_id(runs[row.run_ids[0]])
-        for table in board.tables
-        for row in (*table.rows, *table.references)
-    }
-    items = {table.key: table.n_items for table in board.tables}
-    found = build_overview(board)
-    lines = tuple(
-        PageLine(
-            **{name: getattr(line, name) for name in ("verdict", "key", "digits", "n_tables")},
-            **{name: shown(getattr(line, name)) for name in ("category", "task", "device")},
-            metric=shown(line.metric),
-            floor=shown(line.floor or ""),
-            ceiling=None if line.ceiling is None else line.ceiling.value,
-            n_items=items[line.key],
-            cells={
-                shown(name): cell.model_copy(update={"row": ids[cell.row]})
-                for name, cell in line.cells.items()
-            },
-        )
-        for line in found.lines
+def _head(table: Table) -> PageHead:
+    return PageHead(
+        id=table_id(table),
+        title=shown(table.title),
+        task=shown(table.task),
+        rows=len(table.rows) + len(table.references),
+        plain=not (table.control or table.simulated),
     )
+
+
+def _overview(
+    board: Board, runs: Records, tasks: Mapping[str, Task], places: Mapping[str, int]
+) -> PageOverview:
+    tables = {(table.key, table.device): table for table in board.tables}
+    found = build_overview(board)
+    lines = []
+    for line in found.lines:
+        table = tables[line.key, line.device]
+        ids = ids_of(table, runs)
+        some = runs[(*table.rows, *table.references)[0].run_ids[0]].run_spec
+        own = tasks.get(line.task)
+        lines.append(
+            PageLine(
+                **{name: getattr(line, name) for name in ("verdict", "digits", "n_tables")},
+                **{name: shown(getattr(line, name)) for name in ("category", "task", "device")},
+                protocol=shown(some.protocol or (own.protocol if own else "")),
+                track=some.track or "",
+                table=table_id(table),
+                metric=shown(line.metric),
+                floor=shown(line.floor or ""),
+                ceiling=None if line.ceiling is None else line.ceiling.value,
+                n_items=table.n_items,
+                cells=tuple(
+                    _cell(places[name], ids[cell.row], cell, line.digits)
+                    for name, cell in line.cells.items()
+                ),
+            )
+        )
     summaries = tuple(
         own.model_copy(
             update={
@@ -206,29 +411,71 @@ def _overview(board: Board, runs: Records) -> PageOverview:
                 "standings": tuple(
                     one.model_copy(update={"model": shown(one.model)}) for one in own.standings
                 ),
+                "wins": tuple(
+                    tuple(None if w is None else round(w, 2) for w in row) for row in own.wins
+                ),
             }
         )
         for own in found.summaries
     )
-    return PageOverview(lines=lines, summaries=summaries)
+    return PageOverview(lines=tuple(lines), summaries=summaries)
 
 
-def _table(
-    table: Table, runs: Records, drawn_by: Mapping[str, str], more: tuple[str, ...]
-) -> PageTable:
-    chosen = table.options_set
+def _cell(place: int, row: str, cell: OverviewCell, digits: int) -> Cell:
+    figure = cell.figure
+    value = None if figure is None or figure.value is None else round(figure.value, digits + 1)
+    return (
+        place,
+        row,
+        int(cell.role == "reference"),
+        "never" if figure is not None and value is None else value,
+        _gain(cell.gain, digits + 1),
+        cell.seeds,
+    )
+
+
+def _gain(gain: Gain | None, digits: int) -> Interval | None:
+    if gain is None:
+        return None
+    return round(gain.value, digits), round(gain.low, digits), round(gain.high, digits)
+
+
+def build_table(
+    table: Table,
+    board: Board,
+    runs: Records,
+    drawn_by: Mapping[str, str],
+    figures: str,
+    more: tuple[str, ...],
+    known: Known,
+) -> tuple[PageTable, tuple[Answers, ...], Questions | None]:
+    """Return a table's data, each row's answers, and what is right; None where nobody knows.
+
+    Args:
+        table: Of the board.
+        board: The leaderboard.
+        runs: The records that its rows count.
+        drawn_by: Whose figures a row has, by its id.
+        figures: Whose figures rows of its task have; empty for nobody's.
+        more: Metrics to give of each seed, beside those of columns.
+        known: What else there is to draw on.
+    """
     ranking = table.ranking
     columns = _columns(ranking)
     metrics = tuple(dict.fromkeys((*more, *(column.metric for column in columns))))
-    rows = tuple(
-        _row(row, table.contrasts, runs, drawn_by, metrics)
-        for row in (*table.rows, *table.references)
-    )
+    both = (*table.rows, *table.references)
+    ids = ids_of(table, runs)
+    records = {row.id: [runs[run] for run in row.run_ids] for row in both}
+    asked = table_items(records, table.data_checksum, known)
+    rows = tuple(_row(row, table, runs, drawn_by, metrics, known, asked) for row in both)
     texts = ("key", "task", "data", "control", "device", "stop")
-    return PageTable(
+    task = task_of(next(iter(records.values()))[0], known.tasks) if records else None
+    found = asked if table.shares_targets else None
+    page = PageTable(
         **{name: shown(getattr(table, name)) for name in texts},
+        id=table_id(table),
         version=shown(table.task_version),
-        options=shown(shown_facts(chosen)),
+        options=shown(shown_facts(table.options_set)),
         data_checksum=shown(table.data_checksum[:12]),
         simulated=table.simulated,
         higher=ranking.direction == "higher",
@@ -236,19 +483,143 @@ def _table(
         torch=shown(", ".join(table.torch)),
         engines=shown(", ".join(table.engines)),
         notes=tuple(shown(note, 400) for note in table.notes),
-        figures=next((row.figures for row in rows if row.figures), ""),
+        figures=figures,
         columns=columns,
         leading=len(_leading(ranking)),
         success=ranking.success or "",
         span=ranking.restricted_mean or "",
+        about=_task(table, task, known),
+        ceiling=table.ceiling,
+        floor=shown(next((row.gain.over for row in table.rows if row.gain), "")),
+        published=table.published,
+        curves=_curves(table, board),
+        kind="" if asked is None else asked.kind,
+        names=() if asked is None else _names(asked),
+        parts={} if asked is None else dict(asked.parts),
+        compared=found is not None,
         rows=rows,
+    )
+    if found is None:
+        return page, (), None
+    said = (answers(row.id, ids[row.id], found) for row in both)
+    return page, tuple(own for own in said if own is not None), questions(page.id, found)
+
+
+def _names(asked: TableItems) -> tuple[str, ...]:
+    target = next(iter(next(iter(asked.outputs.values())).values())).task.target
+    return ("absent", "present") if target.kind == "labels" else target.names
+
+
+def _task(table: Table, task: Task | None, known: Known) -> PageTask:
+    audit, facts = known.audits.get(table.data_checksum), known.facts.get(table.data_checksum)
+    asked, target = getattr(task, "input", None), getattr(task, "target", None)
+    order = ("leak", "doubt", "row zero", "clear")
+    findings = sorted(audit.findings if audit else (), key=lambda f: order.index(f.grade))
+    return PageTask(
+        title=shown(task.title if task else "", 400),
+        version=shown(table.task_version),
+        category=shown(table.category),
+        protocol=shown(table.asked or (task.protocol if task else "")),
+        reference=shown(getattr(task, "reference", ""), 400),
+        licence=shown(getattr(task, "licence", ""), 400),
+        notes=tuple(shown(note, 600) for note in getattr(task, "notes", ())),
+        input=input_words(asked) if isinstance(asked, Input) else "",
+        target=target_words(target) if isinstance(target, Target) else "",
+        sizes=(audit.train, audit.validation, audit.test) if audit else (),
+        examples=tuple(_plain(own) for own in facts.examples) if facts else (),
+        withheld=shown(facts.withheld) if facts else "nobody described the items of these data",
+        audit=shown(audit.line, 400) if audit else "",
+        findings=tuple((f.check, f.grade, shown(f.words, 400)) for f in findings),
+        best_rule=table.best_rule,
     )
 
 
-def _explained(tables: tuple[PageTable, ...]) -> tuple[PageTable, ...]:
-    """Return tables, those without figures explained as others of their task are."""
-    known = {table.task: table.figures for table in reversed(tables) if table.figures}
-    return tuple(t.model_copy(update={"figures": known.get(t.task, "")}) for t in tables)
+def _plain(example: Example) -> Example:
+    return example.model_copy(
+        update={
+            "parts": tuple(map(shown, example.parts)),
+            "answer": shown(example.answer),
+        }
+    )
+
+
+def _curves(table: Table, board: Board) -> tuple[PageCurves, ...]:
+    return tuple(
+        PageCurves(
+            sizes=own.sizes,
+            per_class=own.per_class,
+            title=shown(own.column.title),
+            row_zero=shown(own.row_zero),
+            rows=tuple(
+                PageCurve(
+                    label=shown(name_text(row.model, row.overrides, row.distribution)),
+                    role=row.role,
+                    points=row.points,
+                    area=row.area,
+                    to_row_zero=row.to_row_zero,
+                )
+                for row in own.rows
+            ),
+        )
+        for own in board.curves
+        if (own.task, own.data_checksum, own.device)
+        == (table.task, table.data_checksum, table.device)
+    )
+
+
+def build_models(board: Board, runs: Records, known: Known) -> Iterator[PageModel]:
+    """Yield each model's page, by label."""
+    found: dict[str, list[ModelRow]] = defaultdict(list)
+    for table in board.shown:
+        for row in (*table.rows, *table.references):
+            records = [runs[run] for run in row.run_ids]
+            found[row.label].append(_model_row(row, table, records, known))
+    for label, rows in sorted(found.items()):
+        yield PageModel(id=model_id(label), label=shown(label), rows=tuple(rows))
+
+
+def _model_row(row: Row, table: Table, records: Sequence[RunRecord], known: Known) -> ModelRow:
+    first, primary = records[0], table.ranking.primary
+    plugin, machine, lock = first.plugin, first.machine, first.environment
+    supplier = f"{plugin.distribution or 'nobody installed'} {plugin.version}, {plugin.module}"
+    packages = "" if lock is None else f"{len(lock.packages)} packages, lock {lock.sha256[:12]}"
+    modified = ", changed" if first.harness.modified else ""
+    environment = {
+        "codonbench": f"{first.harness.version}, commit {first.harness.commit or '?'}{modified}",
+        "Python": machine.python,
+        "torch": machine.torch,
+        "numpy": machine.numpy,
+        "system": machine.system,
+        "device": ", ".join(row.devices),
+        "packages of its own": packages,
+        "kept apart": first.confinement or "",
+    }
+    return ModelRow(
+        table=table_id(table),
+        title=shown(table.title),
+        task=shown(table.task),
+        category=shown(table.category),
+        verdict=table.verdict,
+        row=row_id(first),
+        metric=shown(primary.title),
+        digits=primary.digits,
+        figure=row.figure(table.ranking.metric),
+        gain=_gain(row.gain, primary.digits + 1),
+        rank=row.rank,
+        tier=row.tier,
+        of=len(table.rows),
+        role=row.role,
+        seeds=row.seeds,
+        config=shown(shown_facts(row.config), 600),
+        changes=shown(shown_facts(row.overrides)),
+        version=shown(row.model_version),
+        source=shown(plugin.source_sha256),
+        supplier=shown(supplier),
+        environment={name: shown(text) for name, text in environment.items() if text},
+        about=_about(first),
+        command=shown(command(records, task_of(first, known.tasks)), 800),
+        notes=tuple(shown(note, 400) for note in row.notes),
+    )
 
 
 def _leading(ranking: Ranking) -> tuple[str, ...]:
@@ -275,10 +646,12 @@ _AS_THEY_ARE = (
 
 def _row(
     row: Row,
-    contrasts: tuple[Contrast, ...],
+    table: Table,
     runs: Records,
     drawn_by: Mapping[str, str],
     metrics: tuple[str, ...],
+    known: Known,
+    asked: TableItems | None,
 ) -> PageRow:
     records = [runs[run_id] for run_id in row.run_ids]
     name = row_id(records[0])
@@ -286,6 +659,7 @@ def _row(
         **{field: getattr(row, field) for field in _AS_THEY_ARE},
         id=name,
         figures=drawn_by.get(name, ""),
+        label=model_id(row.label),
         model=shown(row.model),
         supplier="" if row.distribution == "codonbench" else shown(row.distribution or "nobody"),
         version=shown(row.model_version),
@@ -299,10 +673,12 @@ def _row(
             Beside(
                 control=shown(c.control), ratio=c.ratio, controlled=c.controlled, faster=c.faster
             )
-            for c in contrasts
+            for c in table.contrasts
             if _same(c, row)
         ),
         medians={**row.medians, **row.means},
+        gain=_gain(row.gain, 4),
+        items=None if asked is None else row_items(row.id, asked, table.ranking.metric, known),
         devices=tuple(shown(device) for device in row.devices),
         notes=tuple(shown(note, 400) for note in row.notes),
     )

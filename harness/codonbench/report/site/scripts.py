@@ -1,24 +1,14 @@
 """Data as script files: a page opened from disk may not fetch, but it may load a script.
 
 A script can do anything, so a file that was committed is only taken for data where it is, to the
-byte, what we would have written for what it says. Arrays are short text: differences along time,
-deflated, in base64. What a probe shows is mostly what the one before showed, so differences are
-mostly zeros: the probabilities of a whole run, 345 probes of 64 x 21, take some 20 KB. A browser
-undoes it with ``DecompressionStream`` and a running sum (``assets/unpacking.js``). Text is made to
-show as itself, whoever wrote it.
+byte, what we would have written for what it says. Text is made to show as itself, whoever wrote
+it.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import math
-import zlib
-from typing import Literal, TypeVar
-
-import numpy as np
-import numpy.typing as npt
+from typing import TypeVar
 
 from codonbench.contracts import Frozen
 from codonbench.contracts.run_spec import canonical_json
@@ -29,11 +19,6 @@ Content = TypeVar("Content", bound=Frozen)
 
 _UNSAFE = {character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029\x7f"}
 """What could end a script element or, in older engines, a string; all else is ASCII already."""
-
-MOST_BYTES = 64_000_000
-"""No picture is larger, unpacked: a file that claims to be is not believed."""
-
-Array = npt.NDArray[np.uint8] | npt.NDArray[np.uint32]
 
 LONGEST = 160
 
@@ -63,53 +48,6 @@ def from_script(function: str, script: bytes, kind: type[Content]) -> Content:
     if as_script(function, content) != script:
         raise StoreError("is not written as 'bench site' writes")
     return content
-
-
-class Packed(Frozen):
-    """An array of whole numbers.
-
-    Attributes:
-        shape: Its axes, the last of them the one along which differences were taken.
-        kind: ``u1`` for 0..255, ``u4`` for 0..4294967295.
-        deflated: zlib stream of the little-endian differences, which wrap around, in base64.
-    """
-
-    shape: tuple[int, ...]
-    kind: Literal["u1", "u4"]
-    deflated: str
-
-
-def pack(array: npt.ArrayLike, kind: Literal["u1", "u4"]) -> Packed:
-    """Return an array, whole numbers that fit its kind, as text.
-
-    >>> unpack(pack([[3, 3, 4]], "u1")).tolist()
-    [[3, 3, 4]]
-    """
-    values = np.asarray(array).astype(f"<{kind}")
-    first = np.zeros_like(values[..., :1])
-    steps = np.diff(values, axis=-1, prepend=first)
-    text = base64.b64encode(zlib.compress(np.ascontiguousarray(steps).tobytes(), 9))
-    return Packed(shape=values.shape, kind=kind, deflated=text.decode())
-
-
-def unpack(packed: Packed) -> Array:
-    """Return the array that was packed.
-
-    Raises:
-        StoreError: It is not what its shape and kind promise.
-    """
-    size = math.prod(packed.shape) * int(packed.kind[1])
-    if size > MOST_BYTES or min(packed.shape, default=0) < 0:
-        raise StoreError(f"an array of shape {packed.shape} is larger than any picture")
-    try:
-        inflater = zlib.decompressobj()
-        raw = inflater.decompress(base64.b64decode(packed.deflated, validate=True), size + 1)
-    except (binascii.Error, zlib.error) as error:
-        raise StoreError(f"a packed array cannot be read: {error}") from error
-    if len(raw) != size or not inflater.eof:
-        raise StoreError(f"a packed array is not of shape {packed.shape}")
-    steps = np.frombuffer(raw, dtype=f"<{packed.kind}").reshape(packed.shape)
-    return np.add.accumulate(steps, axis=-1, dtype=steps.dtype)
 
 
 def shown(text: str, longest: int = LONGEST) -> str:

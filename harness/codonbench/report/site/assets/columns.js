@@ -22,6 +22,7 @@ codonbench.columns = (table) => {
     ...table.columns.slice(0, table.leading).map(metric),
     table.span && { name: "span", title: "", label: `${upper(title(table.span))}, drawn`, kind: "picture", cell: (row) => [bar(row.medians[table.span], table)] },
     table.success && { name: "success", title: "Success", hint: "Runs that succeeded, with the 95 % interval of their share", kind: "number", value: (row) => (row.medians[table.success] ? row.successes / row.seeds.length : null), cell: success },
+    has("gain") && { name: "gain", title: "Gain", hint: `Over ${table.floor}, the best row that costs nothing; pale where the interval holds 0`, kind: "number", value: (row) => row.gain?.[0] ?? null, cell: gain },
     { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
     ...table.columns.slice(table.leading).map((column) => ({ ...metric(column), more: table.leading > 1 })),
     has("restricted_mean") && { more: true, name: "restricted_mean", title: "Restricted mean", hint: `Mean of ${title(table.span)}, runs that never got there counted at the budget`, kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), null) },
@@ -31,7 +32,7 @@ codonbench.columns = (table) => {
   ].filter(Boolean);
 
   function name(row) {
-    const link = element("a", { href: `#row=${row.id}`, "aria-label": codonbench.label(row) }, element("bdi", {}, row.model));
+    const link = element("a", { href: codonbench.address.to({ table: table.id, row: row.id }), "aria-label": codonbench.label(row) }, element("bdi", {}, row.model));
     const more = [row.changes, row.supplier && `by ${row.supplier}`].filter(Boolean).join("; ");
     return [link, more && element("small", {}, element("bdi", {}, more))];
   }
@@ -40,6 +41,14 @@ codonbench.columns = (table) => {
     if (!row.medians[table.success]) return ["–"];
     const interval = `${words.percent(row.success_low)}–${words.percent(row.success_high)} %`;
     return [`${row.successes}/${row.seeds.length}`, element("small", {}, interval)];
+  }
+
+  function gain(row) {
+    if (!row.gain) return [""];
+    const sign = (x) => `${x < 0 ? "−" : "+"}${d3.format(".3f")(Math.abs(x))}`;
+    const [middle, low, high] = row.gain;
+    const apart = low > 0 || high < 0;
+    return [element("span", { class: apart ? "apart" : "muted" }, sign(middle)), element("small", {}, `${sign(low)} to ${sign(high)}`)];
   }
 
   function figure(value, limit) {

@@ -1,22 +1,25 @@
 // Tasks by models: what each model gains over the floor of each task, and how models stand over many.
 "use strict";
 
-codonbench.overview = (board, address) => {
-  const { element, words, choice, note } = codonbench;
+codonbench.overview = (board) => {
+  const { address, element, words, choice, note } = codonbench;
   const section = document.getElementById("overview");
-  const { lines, summaries } = board.overview;
+  const { summaries } = board.overview;
+  const lines = board.overview.lines.map((line) => ({ ...line, cells: new Map(line.cells.map((cell) => [board.models[cell[0]][1], cell])) }));
   if (lines.length < 2) return { show() {} };
-  section.hidden = false;
+  const [FEW, MANY] = [12, 40]; // models that a grid shows at first, and a chart: more is no view
   const distinct = (field) => [...new Set(lines.map((line) => line[field]))].sort();
   const picks = {
     category: choice("Category", [["", "All categories"], ...distinct("category").map((c) => [c, c])]),
+    protocol: choice("Protocol", [["", "All protocols"], ...distinct("protocol").map((p) => [p, p])]),
+    track: choice("Track", [["", "All tracks"], ["main", "trained from nothing"], ["pretrained", "pretrained"]]),
     device: choice("Device", [["", "All devices"], ...distinct("device").map((d) => [d, d])]),
     audit: choice("Data audit", [["", "Failed tasks last"], ["sound", "Without failed tasks"]]),
     size: choice("Test items", [["", "Any number"], ["1000", "1,000 or more"], ["100", "100 or more"]]),
-    summary: choice("Over tasks", [["rank", "Mean rank"], ["wins", "Who beats whom"]]),
+    summary: choice("Over tasks", [["rank", "Mean rank"], ["wins", "Who beats whom"], ["categories", "Category by category"]]),
   };
   const [grid, standing] = [element("div"), element("div")];
-  for (const [name, pick] of Object.entries(picks)) pick.select.addEventListener("change", () => address.set(name, pick.value()));
+  for (const [name, pick] of Object.entries(picks)) pick.select.addEventListener("change", () => address.filter(name, pick.value()));
   section.append(element("div", { class: "picks" }, ...Object.values(picks).map((pick) => pick.label)), grid, standing);
   return { show };
 
@@ -26,42 +29,56 @@ codonbench.overview = (board, address) => {
       const there = [...pick.select.options].some((option) => option.value === asked.get(name));
       pick.select.value = there ? asked.get(name) : pick.select.options[0].value;
     }
-    const [category, device, least] = ["category", "device", "size"].map((name) => picks[name].value());
-    const fits = lines.filter((line) => (!category || line.category === category)
-      && (!device || line.device === device) && (line.n_items ?? 0) >= Number(least));
+    const [category, device, protocol, track, least] = ["category", "device", "protocol", "track", "size"].map((name) => picks[name].value());
+    const fits = lines.filter((line) => (!category || line.category === category) && (!device || line.device === device)
+      && (!protocol || line.protocol === protocol) && (!track || (line.track || "main") === track) && (line.n_items ?? 0) >= Number(least));
     const [sound, failed] = [fits.filter((line) => line.verdict !== "FAIL"), fits.filter((line) => line.verdict === "FAIL")];
     const blocks = d3.groups(sound, (line) => line.category).flatMap(([name, own]) => [element("h3", {}, name), tasks(own, name)]);
     if (failed.length && !picks.audit.value()) blocks.push(element("h3", {}, "Tasks whose data audit failed"), note("They count in no summary."), tasks(failed, "Tasks whose data audit failed"));
     grid.replaceChildren(...(blocks.length ? blocks : [note("No task fits.")]));
     const found = summaries.filter((s) => s.category === category && (!device || s.device === device));
-    standing.replaceChildren(...found.flatMap((s) => (picks.summary.value() === "wins" ? matrix(s) : ranks(s))));
+    const drawn = { wins: matrix, rank: ranks, categories: byCategory }[picks.summary.value()];
+    standing.replaceChildren(...found.flatMap(drawn));
   }
 
   function tasks(part, caption) {
-    const models = d3.sort(d3.rollups(part.flatMap((line) => Object.entries(line.cells)), (own) => [own.some(([, cell]) => cell.role !== "reference"), own.length], ([name]) => name), ([, [contests]]) => !contests, ([, [, often]]) => -often, ([name]) => name).map(([name]) => name);
-    const head = element("tr", {}, ...["task", "ceiling", ...models].map((name) => element("th", { scope: "col" }, name)));
-    const rows = part.map((line) => element("tr", {}, task(line), element("td", {}, line.ceiling == null ? "" : line.ceiling.toFixed(line.digits)), ...models.map((name) => cell(line, line.cells[name]))));
-    const table = element("table", { class: "grid overview" }, element("caption", { class: "hidden" }, `${caption}: what each model gains over the floor`), element("thead", {}, head), element("tbody", {}, ...rows));
-    return element("div", { class: "scroll", role: "region", "aria-label": `${caption}, scrolls sideways`, tabindex: 0 }, table);
+    const cells = part.flatMap((line) => [...line.cells]);
+    const models = d3.sort(d3.rollups(cells, (own) => [own.some(([, cell]) => !cell[2]), own.length], ([name]) => name), ([, [contests]]) => !contests, ([, [, often]]) => -often, ([name]) => name).map(([name]) => name);
+    const references = models.filter((name) => cells.every(([own, cell]) => own !== name || cell[2]));
+    const leading = models.slice(0, models.length > FEW ? FEW - Math.min(3, references.length) : FEW);
+    const box = element("div", { class: "scroll", role: "region", "aria-label": `${caption}, scrolls sideways`, tabindex: 0 });
+    const few = models.length > FEW ? [...new Set([...leading, ...references.slice(0, 3)])] : models;
+    fill(few);
+    if (few.length === models.length) return box;
+    const more = element("button", { type: "button", onclick: () => { fill(models); more.remove(); } }, `All ${models.length} models`);
+    return element("div", {}, box, more);
+
+    function fill(names) {
+      const head = element("tr", {}, ...["task", "ceiling", ...names].map((name) => element("th", { scope: "col", title: name.length > 30 && name }, element("bdi", {}, words.cut(name, 30)))));
+      const rows = part.map((line) => element("tr", {}, task(line), element("td", {}, line.ceiling == null ? "" : line.ceiling.toFixed(line.digits)), ...names.map((name) => cell(line, line.cells.get(name)))));
+      box.replaceChildren(element("table", { class: "grid overview" }, element("caption", { class: "hidden" }, `${caption}: what each model gains over the floor`), element("thead", {}, head), element("tbody", {}, ...rows)));
+    }
   }
 
   function task(line) {
-    const several = line.n_tables > 1 && ` ${line.n_tables} tables`;
-    return element("th", { scope: "row" }, element("a", { href: address.with("table", line.key) }, line.task),
+    const several = line.n_tables > 1 && `${line.n_tables} tables`;
+    return element("th", { scope: "row" }, element("a", { href: address.to({ table: line.table }) }, line.task),
       element("small", {}, [line.metric, line.verdict && `audit ${line.verdict}`, line.device, several].filter(Boolean).join(" · ")));
   }
 
   // The gain over the floor, pale where its interval holds 0; the score of a reference row.
   function cell(line, own) {
-    if (!own) return element("td", { class: "missing", title: "not run on this task" });
-    const sign = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(line.digits)}`;
-    const score = own.figure && words.censored(own.figure.value == null ? null : Number(own.figure.value.toFixed(line.digits)));
-    const link = (text) => element("a", { href: address.with("row", own.row) }, text);
-    if (!own.gain) return element("td", { class: own.role }, link(score ?? "-"), own.role === "reference" && element("small", {}, "reference"));
-    const apart = own.gain.low > 0 || own.gain.high < 0;
-    const about = `${line.metric} ${score}; over ${line.floor}: ${sign(own.gain.value)} [${sign(own.gain.low)}, ${sign(own.gain.high)}]; ${words.plural(own.seeds, "seed")}`;
-    return element("td", { class: apart ? "apart" : "pale", title: about }, link(sign(own.gain.value)),
-      element("small", {}, `${sign(own.gain.low)} to ${sign(own.gain.high)}`), !apart && element("small", {}, "not told apart"));
+    if (!own) return element("td", { class: "missing" }, element("span", { class: "hidden" }, "not run on this task"));
+    const [, row, reference, value, gain, seeds] = own;
+    const sign = (x) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(line.digits)}`;
+    const score = typeof value === "number" ? words.number(Number(value.toFixed(line.digits))) : value ?? "–";
+    const link = (text) => element("a", { href: address.to({ table: line.table, row }) }, text);
+    if (!gain) return element("td", { class: reference ? "reference" : "" }, link(score), reference === 1 && element("small", {}, "reference"));
+    const [middle, low, high] = gain;
+    const apart = low > 0 || high < 0;
+    const about = `${line.metric} ${score}; over ${line.floor}: ${sign(middle)} [${sign(low)}, ${sign(high)}]; ${words.plural(seeds, "seed")}`;
+    return element("td", { class: apart ? "apart" : "pale", title: about }, link(sign(middle)),
+      element("small", {}, `${sign(low)} to ${sign(high)}`), !apart && element("small", {}, "not told apart"));
   }
 
   function title(s) {
@@ -69,10 +86,10 @@ codonbench.overview = (board, address) => {
   }
 
   function ranks(s) {
-    const marks = s.standings.map((own) => ({ ...own.mean_rank, model: own.model, tier: own.tier, reference: own.reference }));
+    const marks = s.standings.slice(0, MANY).map((own) => ({ ...own.mean_rank, model: words.cut(own.model, 26), tier: own.tier, reference: own.reference }));
     const [best] = marks;
     const wide = Math.min(760, section.clientWidth - 44);
-    const chart = Plot.plot({
+    const chart = codonbench.plot({
       width: wide, height: 46 + 24 * marks.length, marginLeft: 190, ariaLabel: "Mean rank of each model with its interval",
       x: { label: "mean rank (1 is the best)", grid: true }, y: { label: null, domain: marks.map((d) => d.model) },
       marks: [
@@ -85,8 +102,25 @@ codonbench.overview = (board, address) => {
       element("td", {}, `${own.n_tasks} of ${s.tasks.length}`), share(own.mean_rank), share(own.win_rate), element("td", {}, own.swaps == null ? "" : own.swaps.toFixed(2))));
     const head = ["model", "tier", "tasks", "mean rank", "win rate", "swaps with next"].map((text) => element("th", { scope: "col" }, text));
     const numbers = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "How models stand"), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
-    return [title(s), chart, note(`Lines: 95 % intervals over tasks, seeds and test items. The bar above the first row is the critical difference, ${s.critical_difference.toFixed(2)}: mean ranks closer than that are not told apart (Nemenyi). A model comes last where it was not run. Hollow dots are reference rows.${s.failed.length ? ` Left out, as their data audit failed: ${s.failed.join(", ")}.` : ""}`),
+    return [title(s), chart, note(`Lines: 95 % intervals over tasks, seeds and test items. The bar above the first row is the critical difference, ${s.critical_difference.toFixed(2)}: mean ranks closer than that are not told apart (Nemenyi). A model comes last where it was not run.${s.standings.length > MANY ? ` Drawn: the first ${MANY} of ${s.standings.length}.` : ""} Hollow dots are reference rows.${s.failed.length ? ` Left out, as their data audit failed: ${s.failed.join(", ")}.` : ""}`),
       element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "How models stand, as numbers" }, numbers)];
+  }
+
+  // Win rates of one model in each category: rankings differ between them.
+  function byCategory(s) {
+    const own = summaries.filter((other) => other.device === s.device && other.category);
+    const names = d3.sort(new Set(own.flatMap((one) => one.standings.map((each) => each.model))), (name) => -d3.mean(own.flatMap((one) => one.standings.filter((each) => each.model === name)), (each) => each.win_rate.value));
+    const head = element("tr", {}, ...["model", ...own.map((one) => `${one.category} (${one.tasks.length})`)].map((text) => element("th", { scope: "col" }, text)));
+    const rows = names.map((name) => element("tr", {}, element("th", { scope: "row", title: name.length > 40 && name }, words.cut(name, 40)), ...own.map((one) => {
+      const found = one.standings.find((each) => each.model === name);
+      return found ? shaded(found.win_rate.value, element("small", {}, `${found.win_rate.low.toFixed(2)} to ${found.win_rate.high.toFixed(2)}`)) : element("td", { class: "missing" }, element("span", { class: "hidden" }, "not run on half of its tasks"));
+    })));
+    return [title({ ...s, category: "" }), note("Win rate in each category of two tasks or more, with its interval: in how many pairs of a task and another model it comes first. The darker, the more. Hatched: not run on half of its tasks."),
+      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Category by category" }, element("table", { class: "grid" }, element("thead", {}, head), element("tbody", {}, ...rows)))];
+  }
+
+  function shaded(value, ...more) {
+    return element("td", { style: `background: color-mix(in srgb, var(--accent) ${Math.round(35 * value)}%, transparent)` }, `${words.percent(value)} %`, ...more);
   }
 
   function share(own) {
@@ -94,10 +128,10 @@ codonbench.overview = (board, address) => {
   }
 
   function matrix(s) {
-    const names = s.standings.map((own) => own.model);
+    const names = s.standings.map((own) => words.cut(own.model, 40));
     const head = element("tr", {}, element("th", { scope: "col" }, "ahead of"), ...names.map((name) => element("th", { scope: "col" }, name)));
     const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name), ...s.wins[i].map((value) =>
-      element("td", value == null ? {} : { style: `background: color-mix(in srgb, var(--accent) ${Math.round(35 * value)}%, transparent)` }, value == null ? "" : `${words.percent(value)} %`))));
+      (value == null ? element("td") : shaded(value)))));
     const table = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "In how many tasks the row's model is ahead of the column's"), element("thead", {}, head), element("tbody", {}, ...rows));
     return [title(s), note("In how many of the tasks that both were run on the row's model is ahead of the column's; a tie is half."),
       element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Who beats whom" }, table)];

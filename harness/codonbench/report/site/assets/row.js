@@ -4,37 +4,22 @@
 codonbench.rows = (() => {
   const { element, note, words } = codonbench;
   const section = () => document.getElementById("row");
-  const waiting = new Map(); // row id -> what to do with its pictures
   let drawing = null; // what a change of width or theme calls for
-
-  // Called by the row's file.
-  codonbench.row = (content) => waiting.get(content.row)?.resolve(content);
-
-  function load({ id, figures }) {
-    if (!/^[0-9a-f]{16}$/.test(id)) return Promise.reject(new Error("not a row"));
-    if (!waiting.has(id)) {
-      const entry = {};
-      entry.promise = new Promise((resolve, reject) => Object.assign(entry, { resolve, reject }));
-      waiting.set(id, entry);
-      document.head.append(element("script", { src: `rows/${id}.js`, onerror: () => { waiting.delete(id); entry.reject(new Error("its file is missing")); } }));
-    }
-    return waiting.get(id).promise.then(codonbench.figures[figures].unpack);
-  }
 
   async function open(row, table) {
     close();
     const box = section();
     const heading = element("h2", { id: "row-title", tabindex: -1 }, element("bdi", {}, codonbench.label(row)));
     const body = element("div", { class: "pictures" });
-    box.replaceChildren(element("div", { class: "row-head" }, heading, element("a", { href: "#board", class: "close" }, "Close")), facts(row, table), body, perSeed(row));
+    box.replaceChildren(element("div", { class: "row-head" }, heading, element("a", { href: codonbench.address.to({ table: table.id }), class: "close" }, "Close")), facts(row, table), body, perSeed(row));
     box.hidden = false;
     heading.focus({ preventScroll: true });
     box.scrollIntoView({ block: "start" });
-    if (!row.figures) return body.append(note("No trace of this row was at hand, so there are no pictures. A row that was computed and not trained has none."));
+    if (!row.figures) return body.append(note("No trajectory of this row was at hand, so there are no curves of its training. A row that was computed and not trained has none."));
     if (!codonbench.canUnpack()) return body.append(note("This browser is too old to unpack the pictures (it lacks DecompressionStream)."));
     body.append(note("Loading pictures…"));
     try {
-      const content = await load(row);
+      const content = await codonbench.load("row", row.id).then(codonbench.figures[row.figures].unpack);
       if (!heading.isConnected) return undefined;
       const view = codonbench.figures[row.figures].draw(body, content, table);
       drawing = watch(body, view.draw, view.stop);
@@ -64,10 +49,11 @@ codonbench.rows = (() => {
     const beside = row.beside.map((b) => [`Beside the control “${b.control}”`, ratio(b)]);
     const entries = [
       ["About", row.about.summary], ["Authors", row.about.authors], ["Reference", row.about.reference], ["Licence", row.about.licence], ["Pretrained on", row.about.pretrained_on],
+      ["Its page", element("a", { href: codonbench.address.to({ model: row.label }) }, "this model on every task, and how to run it again")],
       ["Version", row.version], ["Configuration", row.config], ["Parameters", words.whole(row.parameters)], ["Devices", row.devices.join(", ")],
       ...beside, ["Notes", row.notes.join("; ")],
     ].filter(([, text]) => text);
-    return element("dl", { class: "facts" }, ...entries.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, element("bdi", {}, text)))));
+    return element("dl", { class: "facts" }, ...entries.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text instanceof Node ? text : element("bdi", {}, text)))));
 
     function ratio({ ratio: r, faster }) {
       if (!r) return "got there neither without the control nor under it";

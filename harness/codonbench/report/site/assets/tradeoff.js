@@ -5,12 +5,12 @@ codonbench.tradeOff = (table) => {
   const { element, choice, note, words } = codonbench;
   const metric = table.columns[0];
   const rows = table.rows.filter((row) => row.medians[metric?.metric]?.value != null);
-  if (rows.length < 3) return [];
   const box = element("div");
   const against = choice("Against", [["parameters", "parameters"], ["seconds", "seconds of training a run"]], "parameters");
   against.select.addEventListener("change", draw);
-  draw();
-  return [element("summary", {}, "What a score costs"), against.label, box];
+  if (rows.length) draw();
+  else box.append(note("No row has a score."));
+  return [against.label, box];
 
   function draw() {
     const cost = against.value();
@@ -20,7 +20,7 @@ codonbench.tradeOff = (table) => {
     const front = d3.sort(marks, (d) => d.cost, (d) => -sign * d.value).filter((d) => sign * d.value > best && ((best = sign * d.value), true));
     const dots = { x: "cost", y: "value", title: (d) => `${d.name}: ${words.number(d.value)}, ${words.number(d.cost)} ${cost}` };
     box.replaceChildren(
-      Plot.plot({
+      codonbench.plot({
         width: Math.min(760, document.getElementById("board").clientWidth - 44), height: 320, marginLeft: 70, ariaLabel: `${metric.title} against ${cost}`,
         x: { type: "log", label: cost, grid: true }, y: { label: metric.title, grid: true },
         marks: [

@@ -23,7 +23,8 @@ codonbench.words = (() => {
   const censored = (value, budget) => (value == null ? (budget ? `> ${whole(budget)}` : "never") : number(value));
   const range = (low, high, budget) => `${censored(low, budget)} to ${censored(high, budget)}`;
   const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
-  return { whole, number, short, percent, censored, range, plural };
+  const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  return { cut, whole, number, short, percent, censored, range, plural };
 })();
 
 // A labelled choice among [value, text].
@@ -31,6 +32,17 @@ codonbench.choice = (text, options, value) => {
   const { element } = codonbench;
   const select = element("select", {}, ...options.map(([v, label]) => element("option", { value: v, selected: String(v) === String(value) }, label)));
   return { select, label: element("label", { class: "choice" }, `${text} `, select), value: () => select.value };
+};
+
+// A chart as one picture with a name; what its groups are is no name that a screen reader may read.
+codonbench.plot = (options) => {
+  const made = Plot.plot(options);
+  made.setAttribute("role", "img");
+  for (const group of made.querySelectorAll("g[aria-label]")) {
+    group.dataset.mark = group.getAttribute("aria-label");
+    group.removeAttribute("aria-label");
+  }
+  return made;
 };
 
 codonbench.note = (text) => codonbench.element("p", { class: "muted note" }, text);

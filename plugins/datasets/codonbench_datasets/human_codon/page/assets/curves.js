@@ -65,7 +65,7 @@ codonbench.codons.curves = (() => {
     const behind = seeds.filter((s) => s.seed !== front).flatMap((s) => s.points);
     const ahead = seeds.filter((s) => s.seed === front).flatMap((s) => s.points);
     const line = { x: "pairs", y: panel.y, z: "seed", curve: "step-after" };
-    return Plot.plot({
+    return codonbench.plot({
       width, height: 210, marginLeft: 40, marginRight: 12, marginBottom: 34, marginTop: 26,
       ariaLabel: panel.title, ariaDescription: `${panel.title} over pairs on a log axis, a line for each of ${seeds.length} seeds; seed ${front} in front.`,
       x: { type: "log", label: "pairs", ticks: 4, tickFormat: codonbench.words.short },

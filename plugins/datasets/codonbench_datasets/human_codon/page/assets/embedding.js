@@ -14,7 +14,7 @@ codonbench.codons.embedding = (() => {
     const ties = points.map((p) => ({ ...p, cx: centres.get(p.name).x, cy: centres.get(p.name).y }));
     const share = (k) => (dimensions > 2 ? `component ${k + 1} (${Math.round(100 * explained[k])} % of the variance)` : `dimension ${k + 1}`);
     const side = Math.min(holder.clientWidth, 620);
-    holder.replaceChildren(Plot.plot({
+    holder.replaceChildren(codonbench.plot({
       width: side, height: Math.round(side * 0.8), inset: 14, style: { background: "none", color: "inherit", fontSize: "11px" },
       ariaLabel: "Embedding in two dimensions", ariaDescription: `Each of ${inputs.length} inputs where the model put it, shown by the letter of its class.`,
       x: { label: share(0), ticks: 5 }, y: { label: share(1), ticks: 5 },

@@ -114,7 +114,7 @@ codonbench.codons.heatMap = (() => {
     const along = { domain: names, label: null, tickSize: 0, tickPadding: wide ? 4 : 3 };
     const across = { domain: map.classes, label: null, tickSize: 0, tickPadding: 4 };
     const place = wide ? { x: "input", y: "name" } : { x: "name", y: "input" };
-    const svg = Plot.plot({
+    const svg = codonbench.plot({
       ...size, marginLeft: wide ? 22 : 38, marginRight: 4, marginTop: wide ? 4 : 20, marginBottom: wide ? 38 : 4,
       padding: 0, style: { background: "none", color: "inherit", fontSize: wide ? "9px" : "8.5px", fontFamily: "var(--mono)" },
       ariaLabel: title, ariaDescription: `p(class | ${map.unit}) for ${map.inputs.length} ${map.unit}s and ${map.classes.length} classes, outlined where a class is the true one.`,

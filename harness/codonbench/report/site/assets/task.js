@@ -1,0 +1,88 @@
+// A task: what it asks, what a score on it is worth, its rows, and where they are right and wrong.
+"use strict";
+
+codonbench.task = () => {
+  const { address, element, note, words } = codonbench;
+  const find = (id) => document.getElementById(id);
+  const ranking = codonbench.ranking();
+  let shown = null;
+  return { show, mark: ranking.mark };
+
+  function show(table, view) {
+    if (table !== shown) {
+      shown = table;
+      find("board-title").replaceChildren(element("bdi", {}, table.about.title || table.task));
+      find("about-task").replaceChildren(...about(table));
+      ranking.show(table);
+      find("task-figures").replaceChildren(...figures(table));
+      if (!view.row) window.scrollTo(0, 0);
+    }
+    codonbench.beside(table, view.beside);
+  }
+
+  function about(table) {
+    const { about: own } = table;
+    const sizes = own.sizes.length ? `${own.sizes.map(words.whole).join(" training, ")}` : "";
+    const [train, validation, test] = own.sizes;
+    const entries = [
+      ["Task", [table.task, own.category].filter(Boolean).join(" · ")], ["An item", own.input.replaceAll("`", "")], ["What is asked", own.target],
+      ["Items", sizes && `${words.whole(train)} training, ${words.whole(validation)} validation, ${words.whole(test)} test`],
+      ["Protocol", own.protocol], ["Data", [table.data, table.options, table.control && `control: ${table.control}`].filter(Boolean).join(" · ")],
+      ["Row zero", table.floor && `${table.floor}, the best row that costs nothing`],
+      ["Ceiling", table.ceiling && `${words.number(table.ceiling.value)} [${words.number(table.ceiling.low)} to ${words.number(table.ceiling.high)}]: no honest model is above`],
+      ["Best rule of the audit", own.best_rule && `${own.best_rule.check}: ${own.best_rule.score} ${words.number(own.best_rule.value)} on the test items, without a model`],
+      ["Source", own.reference], ["Licence", own.licence],
+    ].filter(([, text]) => text);
+    const facts = element("dl", { class: "facts" }, ...entries.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, element("bdi", {}, text)))));
+    return [facts, ...own.notes.map((text) => note(text)), audit(own), examples(table), published(table)].filter(Boolean);
+  }
+
+  function audit(own) {
+    if (!own.audit) return element("p", {}, element("b", {}, "Data audit: "), "none is at hand.");
+    const [verdict] = own.audit.split(":");
+    const list = codonbench.grid(["check", "grade", "what was found"], own.findings);
+    list.classList.add("words");
+    return element("details", { class: "explain" }, element("summary", {}, "Data audit: ", element("b", {}, verdict), own.audit.slice(verdict.length)), element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "What the audit found" }, list));
+  }
+
+  function examples(table) {
+    const { about: own } = table;
+    const title = element("summary", {}, own.examples.length ? `${words.whole(own.examples.length)} examples` : "No examples");
+    if (!own.examples.length) return element("details", { class: "explain" }, title, note(`Not shown: ${own.withheld || "the data have no items of their own"}.`));
+    const body = own.examples.map((each) => [each.answer, element("span", {}, ...each.parts.flatMap((part, i) => [i > 0 && element("br"), element("code", { class: "letters" }, part.length < each.lengths[i] && !part.includes(",") ? `${part}… (${words.whole(each.lengths[i])} letters)` : part.includes(",") ? `${part}, … (${words.whole(each.lengths[i])} values)` : part)]).filter(Boolean))]);
+    const grid = codonbench.grid(["answer", "item of the training split"], body);
+    grid.classList.add("words");
+    return element("details", { class: "explain" }, title, element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Examples" }, grid));
+  }
+
+  function published(table) {
+    if (!table.published.length) return null;
+    const title = (metric) => table.columns.find((column) => column.metric === metric)?.title ?? metric;
+    const parts = table.published.flatMap(({ source, figures: own }) => {
+      const grid = codonbench.grid(["model", "metric", "as published"], own.map((each) => [each.model, title(each.metric), words.number(each.value)]));
+      return [note(`${source.source}, ${source.place}. Split: ${source.split}. ${source.comparable}`), element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "As published" }, grid)];
+    });
+    return element("details", { class: "explain" }, element("summary", {}, "As published by others"), ...parts);
+  }
+
+  // What stands below the table: each part is drawn when it is opened.
+  function figures(table) {
+    const some = (field) => table.rows.some((row) => row.items?.[field] && Object.keys(row.items[field]).length);
+    const parts = [
+      ["What a score costs", table.rows.length > 2 && ((box) => box.append(...codonbench.tradeOff(table)))],
+      ["By training examples", table.curves.length > 0 && ((box) => codonbench.byItem.curves(box, table))],
+      ["How sure, and how often right", some("reliability") && ((box) => codonbench.byItem.reliability(box, table))],
+      ["What is taken for what", some("confusion") && ((box) => codonbench.byItem.confusion(box, table))],
+      ["Predicted against measured", table.compared && ["quantities", "scores"].includes(table.kind) && ((box) => codonbench.byItem.scatter(box, table))],
+      ["Score by kind of item", some("parts") && ((box) => codonbench.byItem.parts(box, table))],
+    ].filter(([, draw]) => draw);
+    const made = parts.map(([title, draw]) => {
+      const box = element("div", { class: "by-item" });
+      const details = element("details", { class: "part" }, element("summary", {}, element("h3", {}, title)), box);
+      details.addEventListener("toggle", () => { if (details.open && !box.children.length) draw(box); });
+      return details;
+    });
+    if (!table.kind) made.push(note("No test outputs of these rows are at hand, or what is right for them may not be published: nothing is shown by item."));
+    return made;
+  }
+};

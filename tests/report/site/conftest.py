@@ -1,0 +1,117 @@
+"""A board of a table of one's own, with its page: three models, two seeds, every file there is."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import codonbench
+from codonbench.contracts.run_record import RunRecord
+from codonbench.leakage.audit import Subject, audit
+from codonbench.leakage.subjects import table_subject
+from codonbench.plugins.discovery import load_registry
+from codonbench.ranking.board import Board, Table, board_with_outputs
+from codonbench.records.store import Store
+from codonbench.report.item_facts import item_facts
+from codonbench.report.site import files
+from codonbench.report.site.by_item import Known
+
+
+def table_of(items: int) -> str:
+    """Sequences of 30 to 59 letters; half of them have a motif, and few G and C beside it."""
+    rng = random.Random(items)
+    rows = []
+    for i in range(items):
+        letters = rng.choices(
+            "ACGT", weights=(2, 1, 1, 2) if i % 2 else (1, 1, 1, 1), k=30 + i % 30
+        )
+        if i % 2:
+            letters[8:14] = "TATAAT"
+        rows.append(f"{''.join(letters)},{'bound' if i % 2 else 'unbound'}")
+    rng.shuffle(rows)
+    rows = [f"{row},{'test' if i % 3 == 0 else 'train'}" for i, row in enumerate(rows)]
+    return "\n".join(["sequence,label,split", *rows]) + "\n"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A board and its page.
+
+    Attributes:
+        site: The page's folder.
+        table: Its one table.
+        runs: By run id.
+        known: What the page drew on.
+    """
+
+    site: Path
+    table: Table
+    runs: dict[str, RunRecord]
+    known: Known
+
+    def row(self, model):
+        (row,) = [r for r in (*self.table.rows, *self.table.references) if r.model == model]
+        return row
+
+    def outputs(self, model):
+        """What each of a model's runs answered."""
+        return [self.known.outputs[run] for run in self.row(model).run_ids]
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shown")
+    data = folder / "mine.csv"
+    data.write_text(table_of(400))
+    asked = {"data": data, "workers": 0, "results": folder / "runs"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CODONBENCH_CACHE", str(folder / "cache"))
+        for model, more in (("majority", {}), ("kmer-linear", {}), ("cnn", {"epochs": 3})):
+            codonbench.run(model, seeds="0-1", **more, **asked)
+    registry = load_registry()
+    subject = table_subject(str(data), {}, registry.metrics_of)
+    found = audit(Subject(subject.dataset, {}))
+    store = Store(folder / "runs")
+    records = list(store.scan())
+    board, _, tested = board_with_outputs(
+        store, records, registry.known_tasks, registry.known_metrics
+    )
+    known = Known(
+        tasks=registry.known_tasks,
+        metrics=registry.known_metrics,
+        outputs=tested.outputs,
+        audits={found.checksum: found},
+        facts={found.checksum: item_facts(None, subject.dataset)},
+    )
+    runs = files.runs_by_id(records)
+    write(folder / "site", board, runs, known)
+    (table,) = board.tables
+    return Shown(folder / "site", table, runs, known)
+
+
+def write(site, board, runs, known):
+    """Write a page as `bench site` does."""
+    for path, content in files.wanted_files(board, runs, (), {}, known).items():
+        (site / path).parent.mkdir(parents=True, exist_ok=True)
+        (site / path).write_bytes(content)
+
+
+@pytest.fixture(scope="session")
+def three_tasks(shown, tmp_path_factory):
+    """The page of a board with that table under three names, in two categories, one FAIL."""
+    tables = [
+        shown.table.model_copy(
+            update={"task": name, "key": name, "category": category, "verdict": verdict}
+        )
+        for name, category, verdict in (
+            ("first", "regulatory", "PASS"),
+            ("second", "regulatory", "WARN"),
+            ("third", "variants", "FAIL"),
+        )
+    ]
+    site = tmp_path_factory.mktemp("three") / "site"
+    write(site, Board(tables=tuple(tables), excluded=()), shown.runs, shown.known)
+    return site

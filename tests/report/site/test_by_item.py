@@ -1,0 +1,172 @@
+"""What a task's page says of single items, against numbers worked out by hand or by a loop."""
+
+import json
+
+import numpy as np
+import pytest
+
+from codonbench import Input, Target, TaskSpec
+from codonbench.records.test_outputs import ItemOutputs, hash_items
+from codonbench.report.site.by_item import (
+    Known,
+    TableItems,
+    answers,
+    questions,
+    row_items,
+    table_items,
+)
+from codonbench.report.site.packed import Packed, unpack
+from codonbench_metrics.classification import Accuracy
+from codonbench_metrics.quantities import Pearson
+
+
+def spec(**target):
+    return TaskSpec(
+        name="made-up",
+        version="1",
+        title="Made up",
+        input=Input.of_length(4),
+        target=Target(**target),
+        protocol="supervised",
+        train_size=1,
+        test_size=1,
+    )
+
+
+CLASSES = spec(names=("no", "yes"))
+QUANTITIES = spec(kind="quantities", names=("a", "b"))
+
+
+def outputs(task, answers, targets):
+    key = hash_items(np.asarray(targets), None)
+    return ItemOutputs(task, "t", key, np.asarray(answers, dtype=np.float32), np.asarray(targets))
+
+
+def table(kind, **runs):
+    """A table of rows, each a list of outputs, without facts of items."""
+    first = next(iter(runs.values()))[0]
+    return TableItems(
+        kind, first.items, {k: dict(enumerate(v)) for k, v in runs.items()}, {}, {}, {}
+    )
+
+
+def odds(*shares):
+    """Logits of a second class that has these probabilities."""
+    return [[0.0, float(np.log(p / (1 - p)))] for p in shares]
+
+
+def test_a_row_is_as_sure_as_it_says_and_as_often_right_as_it_is():
+    run = outputs(CLASSES, odds(0.95, 0.93, 0.92, 0.65), [1, 1, 0, 0])
+    found = row_items("r", table("classes", r=[run]), "accuracy", Known())
+    # Of three answers of 0.93 on average two are right; the one of 0.65 is wrong.
+    assert found.reliability == (
+        (1.0, pytest.approx(0.65, abs=1e-3), 0.0),
+        (3.0, pytest.approx((0.95 + 0.93 + 0.92) / 3, abs=1e-3), pytest.approx(2 / 3, abs=1e-3)),
+    )
+    assert found.confusion == ((0.0, 2.0), (0.0, 2.0))
+
+
+def test_items_of_a_kind_have_a_score_of_their_own():
+    """50 short items are all right, 50 long ones in 30 cases."""
+    targets = np.arange(100) % 2
+    right = np.where(np.arange(100) < 80, targets, 1 - targets)
+    run = outputs(CLASSES, odds(*np.where(right == 1, 0.9, 0.1)), targets)
+    short = np.arange(100) < 50
+    asked = TableItems(
+        "classes", run.items, {"r": {0: run}}, {}, {}, {"length": np.stack([short, ~short])}
+    )
+    known = Known(metrics={"accuracy": Accuracy()})
+    one, other = row_items("r", asked, "accuracy", known).parts["length"]
+    assert one == (1.0, 1.0, 1.0)
+    assert other[0] == pytest.approx(0.6)
+    half = 1.96 * np.sqrt(0.6 * 0.4 / 50)
+    assert (other[2] - other[1]) / 2 == pytest.approx(half, rel=0.2)
+
+
+def test_a_score_that_is_not_defined_on_a_part_is_left_out():
+    run = outputs(spec(kind="quantities", names=("a",)), np.ones((60, 1)), np.arange(60.0)[:, None])
+    first = np.arange(60) < 30
+    asked = TableItems(
+        "quantities", run.items, {"r": {0: run}}, {}, {}, {"GC": np.stack([first, ~first])}
+    )
+    found = row_items("r", asked, "pearson", Known(metrics={"pearson": Pearson()}))
+    assert found.parts == {"GC": (None, None)}
+    assert found.reliability == found.confusion == ()
+
+
+def test_answers_are_votes_and_mean_probabilities_of_what_is_right():
+    runs = [
+        outputs(CLASSES, odds(*shares), [1, 0]) for shares in ((0.9, 0.4), (0.8, 0.8), (0.1, 0.6))
+    ]
+    asked = table("classes", r=runs)
+    said, truth = answers("r", "page", asked), questions("t", asked)
+    assert unpack(said.answer).tolist() == [1, 1]  # two of three seeds say so, for both items
+    assert unpack(said.sure).tolist() == [round(255 * 0.6), 102]
+    assert unpack(truth.right).tolist() == [1, 0]
+    assert said.items == truth.items
+
+
+def test_quantities_are_asked_item_by_item_and_column_by_column_where_they_are_known():
+    targets = np.array([[1.0, np.nan], [2.0, 5.0]], dtype=np.float32)
+    asked = table("quantities", r=[outputs(QUANTITIES, [[1, 9], [3, 7]], targets)])
+    said, truth = answers("r", "page", asked), questions("t", asked)
+    assert unpack(truth.item).tolist() == [0, 1, 1]
+    assert unpack(truth.column).tolist() == [0, 0, 1]
+    assert (said.low, said.high, truth.low, truth.high) == (1, 7, 1, 5)
+    steps = unpack(said.answer) / 65535 * (said.high - said.low) + said.low
+    assert steps == pytest.approx([1, 3, 7], abs=1e-3)
+
+
+def test_scores_of_what_was_never_trained_are_places_in_an_order():
+    labels = spec(kind="labels", names=("works",))
+    run = outputs(
+        labels, [[-300.0], [5.0], [0.1]], np.array([[0.0], [1.0], [1.0]], dtype=np.float32)
+    )
+    said = answers("r", "page", table("scores", r=[run]))
+    assert unpack(said.answer).tolist() == [0, 65535, 32768]
+    assert row_items("r", table("scores", r=[run]), "auroc", Known()).reliability == ()
+
+
+def test_rows_of_which_nothing_is_at_hand_are_left_out(shown):
+    row = shown.row("cnn")
+    records = {row.id: [shown.runs[run] for run in row.run_ids]}
+    assert table_items(records, shown.table.data_checksum, Known()) is None
+
+
+def read(folder, name):
+    (path,) = folder.glob(f"{name}.js")
+    text = path.read_text()
+    return json.loads(text[text.index("(") + 1 : -3])
+
+
+def test_the_files_of_a_table_say_what_its_runs_answered(shown):
+    """The witness: a loop over the runs' own outputs."""
+    (path,) = (shown.site / "data" / "tables").iterdir()
+    page = read(path.parent, path.stem)
+    targets = shown.outputs("cnn")[0].targets
+    wanted = np.zeros((2, 2))
+    for run in shown.outputs("cnn"):
+        for target, answer in zip(targets, run.outputs.argmax(axis=1), strict=True):
+            wanted[target, answer] += 1 / len(shown.outputs("cnn"))
+    (row,) = [row for row in page["rows"] if row["model"] == "cnn"]
+    assert row["items"]["confusion"] == wanted.round(1).tolist()
+    assert sum(n for n, _, _ in row["items"]["reliability"]) == pytest.approx(len(targets), abs=0.5)
+    assert {name: sum(p["items"] for p in parts) for name, parts in page["parts"].items()} == {
+        "length": len(targets),
+        "GC": len(targets),
+        "likeness": len(targets),
+    }
+    truth = read(shown.site / "data" / "questions", page["id"])
+    assert unpack(Packed(**truth["right"])).tolist() == targets.tolist()
+
+
+def test_a_models_file_has_a_row_a_table_and_the_command_that_makes_it_again(shown):
+    models = [read(path.parent, path.stem) for path in (shown.site / "data" / "models").iterdir()]
+    assert {model["label"] for model in models} == {"majority", "kmer-linear", "cnn"}
+    (cnn,) = [model for model in models if model["label"] == "cnn"]
+    (row,) = cnn["rows"]
+    assert row["command"].startswith("bench run --model cnn --task ")
+    assert "--seeds 0-1" in row["command"]
+    record = shown.runs[shown.row("cnn").run_ids[0]]
+    assert row["source"] == record.plugin.source_sha256
+    assert row["environment"]["torch"] == record.machine.torch

@@ -1,0 +1,183 @@
+"""A task's page, a model's page and two rows side by side, in a browser, read by axe, too."""
+
+import re
+import shlex
+
+import numpy as np
+import pytest
+
+from browsing import DESKTOP, PHONE
+from codonbench.report.site.figures import row_id
+from codonbench.report.site.page import model_id, table_id
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = pytest.mark.slow
+expect = playwright.expect
+
+OPEN_ALL = (
+    "document.querySelectorAll('main section:not([hidden]) details').forEach(d => d.open = true)"
+)
+
+
+def page_id(shown, model):
+    return row_id(shown.runs[shown.row(model).run_ids[0]])
+
+
+def views(shown):
+    """The address of each view, and what is there once it is drawn."""
+    table = f"#table={table_id(shown.table)}"
+    rows = f"{page_id(shown, 'cnn')}.{page_id(shown, 'kmer-linear')}"
+    models = f"#model={model_id('cnn')}"
+    return {
+        "task": (table, "#count:not(:empty)"),
+        "row": (f"{table}&row={page_id(shown, 'cnn')}", "#row-title"),
+        "beside": (f"{table}&beside={rows}", "#beside table"),
+        "model": (models, "#model-title"),
+        "models": (f"{models}&other={model_id('majority')}", "#model table"),
+    }
+
+
+def test_a_task_says_what_it_asks_what_that_is_worth_and_where_rows_are_right(visit, shown):
+    page = visit(shown.site).open(*views(shown)["task"])
+    page.evaluate(OPEN_ALL)
+    about = page.inner_text("#about-task")
+    (audit,) = shown.known.audits.values()
+    assert audit.line in about.replace("\n", "")
+    assert "10 examples" in about
+    assert page.locator("#about-task code.letters").count() == 10
+    headings = page.locator("#task-figures h3").all_inner_texts()
+    assert headings == [
+        "What a score costs",
+        "How sure, and how often right",
+        "What is taken for what",
+        "Score by kind of item",
+    ]
+    for name in ("by length", "by GC", "by likeness"):
+        expect(page.locator(f"#task-figures svg[aria-label$='{name}']")).to_be_visible()
+    expect(page.locator("#task-figures svg[aria-label^='Share of answers']")).to_be_visible()
+    confusion = page.locator("[aria-label='What is taken for what'] tbody td").all_inner_texts()
+    found = sum(float(text.split()[0]) for text in confusion)
+    assert found == pytest.approx(len(shown.outputs("cnn")[0].targets), abs=0.3)
+
+
+def test_rows_are_chosen_for_a_chart(visit, shown):
+    page = visit(shown.site).open(*views(shown)["task"])
+    page.evaluate(OPEN_ALL)
+    part = page.locator("details", has=page.get_by_role("heading", name="How sure")).first
+    expect(part.locator(".legend")).to_contain_text("cnn")
+    part.get_by_role("checkbox", name="cnn").uncheck()
+    expect(part.locator(".legend")).not_to_contain_text("cnn")
+
+
+def test_two_rows_side_by_side_disagree_where_their_outputs_do(visit, shown):
+    """The witness: votes of the runs' own outputs."""
+    page = visit(shown.site).open(*views(shown)["beside"])
+    targets = shown.outputs("cnn")[0].targets
+
+    def right(model):
+        votes = sum(np.eye(2)[run.outputs.argmax(axis=1)] for run in shown.outputs(model))
+        return votes.argmax(axis=1) == targets
+
+    one, other = right("cnn"), right("kmer-linear")
+    wanted = [
+        (one & other).sum(),
+        (one & ~other).sum(),
+        (~one & other).sum(),
+        (~one & ~other).sum(),
+    ]
+    cells = page.locator("#beside table").first.locator("td").all_inner_texts()
+    assert [int(re.match(r"\d+", cell)[0]) for cell in cells] == wanted
+    first = page.locator("[aria-label='Where cnn does better'] tbody tr").first
+    item = int(first.locator("th").inner_text())
+    odds = [
+        np.mean(
+            [np.exp(r.outputs[item]) / np.exp(r.outputs[item]).sum() for r in shown.outputs(m)], 0
+        )
+        for m in ("cnn", "kmer-linear")
+    ]
+    texts = first.locator("td").all_inner_texts()
+    assert texts[0] == ("bound", "unbound")[1 - targets[item]] or texts[0] in ("bound", "unbound")
+    shares = [float(text) for text in texts[1:3]]
+    assert shares == pytest.approx([own[targets[item]] for own in odds], abs=0.01)
+    assert len(texts) == 3 + 3  # length, GC, likeness
+
+
+def test_a_model_shows_every_task_and_the_command_that_runs_it_again(visit, shown):
+    page = visit(shown.site).open(*views(shown)["model"])
+    assert page.locator("#model tbody tr").count() == 1
+    page.evaluate(OPEN_ALL)
+    command = page.inner_text("#model .command code")
+    assert shlex.split(command)[:4] == ["bench", "run", "--model", "cnn"]
+    record = shown.runs[shown.row("cnn").run_ids[0]]
+    text = page.inner_text("#model")
+    for fact in (record.plugin.source_sha256, record.machine.torch, record.harness.commit or "?"):
+        assert fact in text
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator("#model .command [role=status]")).to_have_text(
+        re.compile("copied|selected")
+    )
+
+
+def test_two_models_lead_to_their_rows_side_by_side(visit, shown):
+    page = visit(shown.site).open(*views(shown)["model"])
+    page.locator("#model select").select_option(label="kmer-linear")
+    page.get_by_role("link", name="item by item").click()
+    expect(page.locator("#beside h4").first).to_have_text("Where cnn does better by most")
+    assert page.locator("#model").is_hidden()
+
+
+OVERVIEW = "#overview table"
+
+
+def test_the_overview_shows_tasks_by_models_and_those_that_failed_apart(visit, three_tasks):
+    seen = visit(three_tasks)
+    page = seen.open("", OVERVIEW)
+    headings = page.locator("#overview h3").all_inner_texts()
+    assert headings == [
+        "regulatory",
+        "Tasks whose data audit failed",
+        "All categories, 2 tasks, cpu",
+    ]
+    assert page.locator("#board").is_hidden()
+    assert not [url for url in seen.requests if "/data/" in url and "board.js" not in url]
+    page.get_by_role("combobox", name="Data audit").select_option("sound")
+    expect(page.locator("#overview h3", has_text="failed")).to_have_count(0)
+    assert "audit=sound" in page.url
+    page.get_by_role("link", name="first").click()
+    expect(page.locator("#count")).to_have_text("3 of 3 rows")
+    assert page.locator("#overview").is_hidden()
+    page.get_by_role("link", name="Overview").click()
+    expect(page.locator("#overview")).to_be_visible()
+
+
+def test_a_cell_leads_to_its_row(visit, three_tasks):
+    page = visit(three_tasks).open("", OVERVIEW)
+    page.locator("#overview td a").first.click()
+    expect(page.locator("#row-title")).to_be_focused()
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_no_view_is_wider_than_the_window(visit, shown, three_tasks, viewport):
+    page = visit(three_tasks, viewport).open("", OVERVIEW)
+    assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    seen = visit(shown.site, viewport)
+    for address, ready in views(shown).values():
+        page = seen.open(address, ready)
+        page.evaluate(OPEN_ALL)
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], address
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_wrong(visit, shown, three_tasks, scheme):
+    Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe  # noqa: N806
+    seen = visit(shown.site, color_scheme=scheme, bypass_csp=True)  # axe is an inline script
+    over = visit(three_tasks, color_scheme=scheme, bypass_csp=True)
+    asked = [(over, f"#summary={name}", OVERVIEW) for name in ("rank", "wins", "categories")]
+    asked += [(seen, *view) for view in views(shown).values()]
+    for each, address, ready in asked:
+        page = each.open(address, ready)
+        page.evaluate(OPEN_ALL)
+        page.wait_for_timeout(300)
+        found = Axe().run(page, options={"preload": False})  # which would fetch, from disk
+        assert found.violations_count == 0, f"{address}\n{found.generate_report()}"
