@@ -49,6 +49,7 @@ OPEN_TO_PLUGINS = {
     "codonbench.data",
     "codonbench.report",
     "codonbench.ranking",
+    "codonbench.scoring",
     "codonbench.explain",
     # for the commands that it adds to `bench`, which run models again from their records
     "codonbench.audit",

@@ -103,14 +103,8 @@ def run(
     }
     request = configure(RunRequest, asked, {}, "codonbench.run")
     options = configure(RunOptions, where, {}, "codonbench.run")
-    # Whoever names a file, and asks for it here, lets it in.
-    named = [str(file) for file in options.plugin] if options.workers == 0 else []
-    with (
-        _settings_kept(options),
-        Executor(
-            options, request, partial(load_plugins, trusted=(*options.trust, *named))
-        ) as executor,
-    ):
+    load = partial(load_plugins, trusted=options.trust)
+    with _settings_kept(options), Executor(options, request, load) as executor:
         registry = executor.registry
         if given or file:
             name = registry.model_of_file(file) if file else registry.add_model(model)

@@ -21,6 +21,7 @@ from codonbench.contracts.run_spec import RunSpec
 from codonbench.errors import StoreError
 from codonbench.ranking import board as boards
 from codonbench.ranking.board import Board
+from codonbench.ranking.rows import median_text, rank_text, ratio_text
 from codonbench.ranking.statistics import (
     Median,
     censored_median,
@@ -33,9 +34,6 @@ from codonbench.report.markdown import (
     END,
     NEW_PAGE,
     insert_between_markers,
-    median_text,
-    rank_text,
-    ratio_text,
     render_board,
 )
 from codonbench_datasets.human_codon.task import HumanCodon

@@ -10,20 +10,18 @@ from scipy.stats import norm
 from codonbench import Column, Input, Ranking, Target, TaskSpec
 from codonbench.audit.answers import ReadRecord, recomputed
 from codonbench.errors import StoreError
-from codonbench.ranking import items
+from codonbench.ranking import items, statistics
 from codonbench.ranking.items import (
-    RESAMPLES,
     Runs,
     Scores,
     compare,
-    draws,
     gain,
     mean_over_both,
     p_by_item,
     p_value,
     score_row,
 )
-from codonbench.ranking.statistics import Mean
+from codonbench.ranking.statistics import RESAMPLES, Mean, draws
 from codonbench.ranking.tiers import tiers
 from codonbench.records.test_outputs import ItemOutputs, hash_items
 from codonbench_metrics.classification import Accuracy, Auroc
@@ -167,7 +165,8 @@ def equal_rows(rng, n_rows, n_seeds, n_items):
 
 def test_equal_rows_are_seldom_told_apart(monkeypatch):
     """At most one table in twenty; of 150 tables more than 16 would be a chance of one in 500."""
-    monkeypatch.setattr(items, "RESAMPLES", 200)
+    for module in (items, statistics):
+        monkeypatch.setattr(module, "RESAMPLES", 200)
     draws.cache_clear()
     rng = np.random.default_rng(5)
     split = [max(tiers_of(equal_rows(rng, 4, 5, 200))) > 1 for _ in range(150)]

@@ -34,11 +34,10 @@ from codonbench.contracts import Frozen, Metric, MetricName, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
 from codonbench.contracts.run_spec import PUBLIC_RULES, RULES, content_hash, rules_of
 from codonbench.errors import PluginError, SignatureError, StoreError
-from codonbench.ranking.official import row_key, unofficial
 from codonbench.records.files import printable, read_json, shipped
 from codonbench.records.signing import Keys, signer_of
 from codonbench.records.store import upgrade
-from codonbench.scoring.score import comparability_key, task_of
+from codonbench.scoring.score import comparability_key, row_key, task_of, unofficial
 
 _MOST = 20
 """Departures from the format that are named for one file."""

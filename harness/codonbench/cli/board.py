@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.text import Text
 
-from codonbench.cli.console import new_table, output, say
 from codonbench.cli.options import (
     RESULTS,
     PluginOption,
@@ -21,26 +19,17 @@ from codonbench.cli.options import (
     board_folder,
     load_plugins,
 )
-from codonbench.contracts.run_record import FINISHED, RunRecord
-from codonbench.contracts.run_spec import content_hash
+from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StaleError, StoreError, UsageError
 from codonbench.leakage.verdict import DataAudit
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
     BestRule,
     Board,
-    Row,
     Table,
     board_with_outputs,
-    build_board,
-    merit,
-    official_tables,
 )
-from codonbench.ranking.curves import Curves
-from codonbench.ranking.items import gather_tested
 from codonbench.ranking.published import shipped_published
-from codonbench.ranking.rows import name_text
-from codonbench.ranking.statistics import Mean, Median
 from codonbench.records.files import cache_folder, visible, write_atomically
 from codonbench.records.store import BadRecord, Store
 from codonbench.report import markdown
@@ -273,256 +262,3 @@ def _with_embedding(
         typer.echo(f"no embedding: {error}", err=True)
         return drawn
     return replace(drawn, content=content)
-
-
-# After a run, in the terminal
-
-_Column = tuple[str, Callable[[Row], str]]
-"""A heading, and what stands below it for a row."""
-
-_SHORTEST_NAME, _GAP = 12, 3
-
-
-def print_tables_of(
-    records: Sequence[RunRecord], store: Store, against: Store | None, registry: Registry
-) -> None:
-    """Print the tables in which `records` count, their own rows in bold.
-
-    Args:
-        records: The runs just made or reused.
-        store: The folder they are in; what else is there is ranked with them.
-        against: A folder of other records to rank them with, read only.
-        registry: For tasks, which say how rows are ranked, and metrics.
-    """
-    finished = [record for record in records if record.status in FINISHED]
-    mine = {_row_of(record) for record in finished}
-    shown = {row[:2] for row in mine}
-    found = [record for record in store.scan() if isinstance(record, RunRecord)]
-    others: list[RunRecord] = []
-    if against is not None:  # where it holds the same row, the one just made speaks
-        own = {_row_of(record) for record in found}
-        there = (record for record in against.scan() if isinstance(record, RunRecord))
-        others = [record for record in there if _row_of(record) not in own]
-    folders = [(store, found), *([] if against is None else [(against, others)])]
-    tasks, tested = registry.known_tasks, None
-    if any(record.selected_pairs is not None for record in finished):  # these were tested on items
-        asked = {_asked(record) for record in finished}  # under a control, too, or without it
-        tested = gather_tested(
-            [(folder, [r for r in own if _asked(r) in asked]) for folder, own in folders],
-            registry.known_metrics,
-            tasks,
-        )
-    board = build_board([*found, *others], tasks, tested)
-    in_parts = {r.comparability_key for r in finished if r.run_spec.subset is not None}
-    for table in board.tables:
-        if (table.key, table.device) in shown and table.key not in in_parts:
-            print_table_of(table, mine)
-    tasks_run = {(r.task, r.dataset.checksum) for r in finished if r.run_spec.subset is not None}
-    for curves in board.curves:
-        if (curves.task, curves.data_checksum) in tasks_run:
-            print_curves(curves)
-    for table in board.tables:
-        _print_contrasts(table, mine)
-        if (table.task, table.data_checksum) in {_asked(record) for record in finished}:
-            _print_held(table, mine)
-    if against is None:
-        ran = {record.task for record in finished}
-        shipped = official_tables({name: tasks[name] for name in ran if name in tasks})
-        official = {(table.key, table.device): table for table in shipped}
-        for table in board.tables:
-            if (table.key, table.device) in shown & official.keys():
-                _print_standing(table, official[table.key, table.device], mine)
-
-
-def _asked(record: RunRecord) -> tuple[str, str]:
-    """Return on which task and data a run was made."""
-    return record.task, record.run_spec.data_checksum
-
-
-def _row_of(record: RunRecord) -> tuple[str, ...]:
-    """Return what makes two runs count in one row of one table; first the table's own two."""
-    config = content_hash(record.run_spec.config)
-    table = (record.comparability_key, record.machine.device)
-    return (*table, record.model, config, record.plugin.distribution)
-
-
-def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None:
-    """Print a table, the rows in `mine` in bold and with their notes."""
-    console, rows = output(), (*table.rows, *table.references)
-    columns = _fitting(table, console.width)
-    whole_headings = _width(columns, rows, whole_headings=True) <= console.width
-    grid = new_table()
-    for header, _ in columns:
-        if header == "model":
-            grid.add_column(header, overflow="fold")
-        else:
-            heading = header if whole_headings else header.replace(" ", "\n")
-            grid.add_column(heading, justify="right", no_wrap=True)
-    notes = []
-    for row in rows:
-        key = _key(table, row)
-        grid.add_row(*(Text(cell(row)) for _, cell in columns), style="bold" if key in mine else "")
-        if key in mine and row.notes:
-            notes.append(f"{_name(row)}: {'; '.join(map(visible, row.notes))}")
-    statistic = "mean" if table.ranking.primary.statistic == "mean" else "median"
-    console.print(f"\n{visible(table.title)}; {statistic}s over seeds")
-    console.print(grid)
-    for note in notes:
-        say(note, console=console)
-
-
-def print_curves(curves: Curves) -> None:
-    """Print learning curves as a table, with intervals where there is room for them."""
-    console = output()
-    for intervals in (True, False):
-        headings, body = markdown.curve_cells(curves, intervals=intervals)
-        widths = [max(map(len, cells)) for cells in zip(headings, *body, strict=True)]
-        if sum(widths) + _GAP * len(widths) <= console.width:
-            break
-    grid = new_table()
-    for i, heading in enumerate(headings):
-        grid.add_column(heading, justify="right" if i else "left", overflow="fold")
-    for line in body:
-        grid.add_row(*(Text(visible(cell)) for cell in line))
-    each = " of each class" if curves.per_class else ""
-    where = f"{curves.task} on {curves.data}, {curves.device}"
-    console.print(
-        f"\n{visible(where)}: {curves.column.title} by training examples{each}, #rank at each size"
-    )
-    console.print(grid)
-    if curves.row_zero:
-        say(f"row zero: {visible(curves.row_zero)} with all of them", console=console)
-
-
-def _key(table: Table, row: Row) -> tuple[str, ...]:
-    return (table.key, table.device, row.model, row.config_sha256, row.distribution)
-
-
-def _print_standing(table: Table, official: Table, mine: Collection[tuple[str, ...]]) -> None:
-    """Say between which official rows own ones would stand; nothing where all are in the table."""
-    ranking = table.ranking
-    column, there = ranking.primary, {_key(table, row) for row in table.rows}
-    if all(_key(official, row) in there for row in official.rows):
-        return
-
-    def named(row: Row) -> str:
-        point = _point(row.figure(column.metric))
-        return f"{_name(row)} ({markdown.figure_text(point, column, table.budget_pairs)})"
-
-    for own in table.rows:
-        if own.rank is None or _key(table, own) not in mine:
-            continue
-        others = [row for row in official.rows if _key(official, row) != _key(table, own)]
-        ahead = [row for row in others if merit(row, ranking) < merit(own, ranking)]
-        neighbours = [f"after {named(row)}" for row in ahead[-1:]]
-        neighbours += [f"before {named(row)}" for row in others[len(ahead) :][:1]]
-        doubt = " (in doubt: see its notes)" if own.doubted else ""
-        say(
-            f"{_name(own)} would be number {len(ahead) + 1} of {len(others) + 1} by "
-            f"{column.title}{doubt}, among the official rows, {' and '.join(neighbours)}; "
-            f"'bench ls rows --task {table.task}' shows them",
-            console=output(),
-        )
-
-
-def _point(figure: Median | Mean | None) -> Median | Mean | None:
-    """Return a figure without its interval."""
-    if figure is None:
-        return None
-    return figure.model_copy(update={"low": figure.value, "high": figure.value})
-
-
-def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
-    """Say how own rows stand beside their controls."""
-    control = table.ranking.control
-    if control is None:
-        return
-    for contrast in table.contrasts:
-        row = (table.device, contrast.model, contrast.config_sha256, contrast.distribution)
-        if mine & {(table.key, *row), (contrast.key, *row)}:
-            name = name_text(contrast.model, contrast.overrides, contrast.distribution)
-            say(
-                f"{visible(name)}: {control.headings[2]} {visible(contrast.control)}, over "
-                f"{len(contrast.seeds)} seeds: {markdown.ratio_text(contrast.ratio)}"
-                f"{f'; {control.flag}' if contrast.faster else ''}",
-                console=output(),
-            )
-
-
-def _print_held(table: Table, mine: set[tuple[str, ...]]) -> None:
-    """Say what own rows have under controls that leave a mean."""
-    column, mine_anywhere = table.ranking.primary, {row[1:] for row in mine}
-    for row in (*table.rows, *table.references):
-        if _key(table, row)[1:] not in mine_anywhere:
-            continue
-        for name, figure in row.controls.items():
-            value = markdown.score_text(figure.mean, column)
-            same = "" if figure.agreement is None else f", {figure.agreement:.1%} answers the same"
-            flag = f"; {figure.flag}" if figure.flag else ""
-            say(
-                f"{_name(row)}: {column.title} under control {name}: {value}{same}{flag}",
-                console=output(),
-            )
-
-
-def _fitting(table: Table, width: int) -> list[_Column]:
-    """Return the columns that fit: without intervals, then parameters, then one by one.
-
-    Figures go from the last, the first stays; so do the rank and the model's name.
-    """
-    rows = (*table.rows, *table.references)
-    for intervals, parameters in ((True, True), (False, True), (False, False)):
-        columns = _columns(table, intervals, parameters)
-        if _width(columns, rows) <= width:
-            return columns
-    figures = columns[3 if table.ranking.success is None else 4 :]
-    spare = [*reversed(figures[1:]), columns[1], *columns[3 : len(columns) - len(figures)]]
-    for column in spare:
-        if _width(columns, rows) > width:
-            columns.remove(column)
-    return columns
-
-
-def _columns(table: Table, intervals: bool, parameters: bool) -> list[_Column]:
-    """Return the columns in their order; never is said so where parameters have no room."""
-    ranking, budget = table.ranking, table.budget_pairs if parameters else None
-
-    def success(row: Row) -> str:
-        text = markdown.success_text(row, ranking)
-        return text if intervals else text.split()[0]
-
-    def declared(name: str) -> _Column:
-        column = ranking.column(name)
-
-        def cell(row: Row) -> str:
-            figure = row.figure(name)
-            figure = figure if intervals else _point(figure)
-            return markdown.figure_text(figure, column, budget)
-
-        return column.title, cell
-
-    return [
-        ("#", lambda row: "ref" if row.role == "reference" else markdown.rank_text(row)),
-        ("tier", lambda row: markdown.NONE if row.tier is None else str(row.tier)),
-        ("model", _name),
-        *([] if ranking.success is None else [("success", success)]),
-        *map(declared, (ranking.brief or (ranking.metric,))[:3]),
-        *([("parameters", lambda row: f"{row.parameters:,}")] if parameters else []),
-    ]
-
-
-def _width(columns: Sequence[_Column], rows: Sequence[Row], *, whole_headings: bool = False) -> int:
-    """Return how many characters columns need, names folded, headings broken unless `whole`."""
-
-    def needed(heading: str, cell: Callable[[Row], str]) -> int:
-        if heading == "model":
-            return _SHORTEST_NAME
-        longest = len(heading) if whole_headings else max(map(len, heading.split()))
-        return max(longest, *(len(cell(row)) for row in rows))
-
-    return sum(needed(*column) + _GAP for column in columns) - _GAP
-
-
-def _name(row: Row) -> str:
-    """Return a row's label, without what a record could do to a terminal."""
-    return visible(row.label)

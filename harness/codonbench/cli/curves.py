@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from codonbench.cli.board import print_curves
 from codonbench.cli.options import (
     RESULTS,
     PluginOption,
@@ -17,6 +16,7 @@ from codonbench.cli.options import (
     insist_on,
     load_plugins,
 )
+from codonbench.cli.standing import print_curves
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import ConfigError, StoreError
 from codonbench.ranking.curves import learning_curves

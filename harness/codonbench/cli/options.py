@@ -65,12 +65,6 @@ def board_folder(results: Path) -> Path:
     return results.parent if results.name == "results" else results / "board"
 
 
-def trust_too(names: Sequence[str]) -> None:
-    """Trust these plugins as well, by name or path."""
-    known = _trusted.get()
-    _trusted.set(None if known is None else (*known, *names))
-
-
 def note(
     *,
     debug: bool = False,
@@ -100,15 +94,17 @@ def debug() -> bool:
     return _debug.get()
 
 
-def selection() -> Selection:
-    """Return which plugins this line and its environment select, and whom they trust."""
-    return selection_from_environment(_off.get(), _trusted.get())
+def selection(trusted: Sequence[str] = ()) -> Selection:
+    """Return which plugins this line and its environment select; it trusts `trusted`, too."""
+    known = _trusted.get()
+    return selection_from_environment(_off.get(), None if known is None else (*known, *trusted))
 
 
 def load_plugins(
     files: Sequence[Path] | None = None,
     folders: Sequence[Path] | None = None,
     asking: Callable[[Registry], Ask] | None = None,
+    trusted: Sequence[str] = (),
     *,
     listing: str = "",
 ) -> Registry:
@@ -118,6 +114,7 @@ def load_plugins(
         files: Python files that register more.
         folders: Folders of such files.
         asking: As for `survey_plugins`.
+        trusted: Likewise.
         listing: ``models``, ``tasks`` or ``metrics`` where all of them are to be listed.
 
     Raises:
@@ -125,7 +122,7 @@ def load_plugins(
         NameClashError: Two plugins register one name.
         PluginError: One of `files` does not load.
     """
-    registry = survey_plugins(files, folders, asking, installed=listing == "models")
+    registry = survey_plugins(files, folders, asking, trusted, installed=listing == "models")
     if listing:
         len(getattr(registry, listing))  # those that wait are imported
     registry.insist_on(files or ())
@@ -141,6 +138,7 @@ def survey_plugins(
     files: Sequence[Path] | None = None,
     folders: Sequence[Path] | None = None,
     asking: Callable[[Registry], Ask] | None = None,
+    trusted: Sequence[str] = (),
     *,
     installed: bool = False,
 ) -> Registry:
@@ -151,6 +149,7 @@ def survey_plugins(
         folders: Folders of such files.
         asking: Of what is loaded so far, returns what asks strangers what they register; by
             default a process for each is started and ended.
+        trusted: Whom this process may import as well, by name or path.
         installed: Whether to ask strangers' distributions, too.
 
     Raises:
@@ -160,7 +159,7 @@ def survey_plugins(
 
     # What a plugin prints on loading is no result.
     with redirect_stdout(sys.stderr), _slow_ones_named() as begun:
-        registry = discover(None, selection(), files or (), folders or (), begun)
+        registry = discover(None, selection(trusted), files or (), folders or (), begun)
         strangers = [each for each in registry.strangers if installed or each.is_one_file]
         if strangers:
             from codonbench.execution.describe import ask_apart, describe

@@ -20,7 +20,6 @@ from codonbench.cli.options import (
     debug,
     extra_options,
     load_plugins,
-    trust_too,
     with_options_of,
 )
 from codonbench.contracts.run_spec import (
@@ -96,8 +95,6 @@ def run(
     from codonbench.execution.executor import Executor
 
     ctx.with_resource(terminal_kept())  # before workers inherit it
-    if options.workers == 0:  # whoever names a file, and asks for it here, lets it in
-        trust_too([str(file) for file in options.plugin])
     executor = Executor(options, request, load_plugins, say)
     ctx.call_on_close(executor.close)
     from codonbench.cli.progress import RunDisplay
@@ -137,7 +134,7 @@ def run(
             entries = suites.run_suite(chosen, run_one)
             records = [outcome.record for entry in entries for outcome in entry.outcomes]
     if records and not as_json:
-        from codonbench.cli.board import print_tables_of  # takes a second: SciPy
+        from codonbench.cli.standing import print_tables_of  # takes a second: SciPy
 
         others = Store(against) if against else None
         print_tables_of(records, Store(options.results), others, executor.registry)

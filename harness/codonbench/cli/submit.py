@@ -22,13 +22,12 @@ from codonbench.cli.options import (
 from codonbench.contracts import Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.errors import StoreError, UnknownNameError, UsageError
-from codonbench.ranking.official import OFFICIAL_SEEDS, RowKey, row_key
 from codonbench.records.again import command
 from codonbench.records.files import visible, write_atomically
 from codonbench.records.store import Store
 from codonbench.records.test_outputs import gather
 from codonbench.report.markdown import plain
-from codonbench.scoring.score import task_of
+from codonbench.scoring.score import OFFICIAL_SEEDS, RowKey, row_key, task_of
 
 PLACE = "leaderboard/results"
 """Where the files of a submission go in a clone of the repository."""

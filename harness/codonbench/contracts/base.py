@@ -27,5 +27,5 @@ class Frozen(BaseModel):
     """Base of every contract: immutable; a misspelt field, NaN or infinity is an error."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
+        defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=()
     )

@@ -34,7 +34,7 @@ from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.fit import fit_runs
 from codonbench.training.loop import Checkpointer, Feed, Referees, forward, loss_of
 from codonbench.training.loop import train as train_eagerly
-from codonbench.training.probe import about, probe_runs
+from codonbench.training.probe import probe_runs
 from codonbench.training.request import (
     ENGINE,
     ENGINE_VERSION,
@@ -42,7 +42,7 @@ from codonbench.training.request import (
     TrainResult,
     last_words,
 )
-from codonbench.training.state import TrainState, make_state, read_state, restore
+from codonbench.training.state import TrainState, about, make_state, read_state, restore
 
 TOLERANCE, ROUNDED_TOLERANCE = 1e-3, 5e-2
 """How far a compiled module may be from itself in float32, and in bfloat16: in outputs and

@@ -75,7 +75,12 @@ class Load(Protocol):
     """Loads plugins."""
 
     def __call__(
-        self, files: Sequence[Path], folders: Sequence[Path], asking: Callable[[Registry], Ask]
+        self,
+        files: Sequence[Path],
+        folders: Sequence[Path],
+        asking: Callable[[Registry], Ask],
+        named: Sequence[str],
+        /,
     ) -> Registry:
         """Return the registry of files, folders and what is installed; strangers' files are asked.
 
@@ -83,6 +88,7 @@ class Load(Protocol):
             files: Files that register more.
             folders: Folders of such.
             asking: Of what is loaded so far, returns what asks strangers.
+            named: Files that this process may import, whatever else is trusted.
         """
 
 
@@ -132,8 +138,10 @@ class Executor:
         discovery.insist_on_what_is_there(options.plugin, options.plugins_dir)
         if not options.sandbox:
             self._start(request)
+        # Whoever names a file, and asks for its runs here, lets it in.
+        named = map(str, options.plugin) if options.workers == 0 and self._keeps else ()
         try:
-            self.registry = load(options.plugin, options.plugins_dir, self._asking)
+            self.registry = load(options.plugin, options.plugins_dir, self._asking, tuple(named))
         except BaseException:
             self.close()
             raise
@@ -327,7 +335,9 @@ class Executor:
                 confinement=self.confinement(job),
                 say=follower.remark,
             )
-            for outcome in join_outcomes(job, parts, self.registry, store):
+            if job.protocol.joins:
+                parts = join_outcomes(job, parts, self.registry, store)
+            for outcome in parts:
                 follower.finished(outcome)
                 yield outcome
 
@@ -378,11 +388,13 @@ def load_plugins(
     files: Sequence[Path] = (),
     folders: Sequence[Path] = (),
     asking: Callable[[Registry], Ask] | None = None,
+    named: Sequence[str] = (),
     trusted: Iterable[str] = (),
     off: Iterable[str] = (),
 ) -> Registry:
     """Load plugins, and ask about those of strangers' files; warn of what does not load."""
-    registry = discovery.discover(None, selection_from_environment(off, trusted), files, folders)
+    wanted = selection_from_environment(off, (*trusted, *named))
+    registry = discovery.discover(None, wanted, files, folders)
     strangers = [candidate for candidate in registry.strangers if candidate.is_one_file]
     if strangers:
         from codonbench.execution.describe import ask_apart, describe

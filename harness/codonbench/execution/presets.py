@@ -64,8 +64,7 @@ def with_preset(request: RunRequest) -> tuple[RunRequest, Tuning | None]:
     Raises:
         ConfigError: The file is another model's, or no preset.
     """
-    if request.preset_file is None:
-        return request, None
+    assert request.preset_file is not None
     preset = read_preset(request.preset_file)
     if request.model != preset.model:
         raise ConfigError(

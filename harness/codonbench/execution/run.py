@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir
+from contextlib import chdir, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ from codonbench.plugins.beside import READERS
 from codonbench.plugins.entries import ModelEntry, TaskEntry
 from codonbench.plugins.failures import place
 from codonbench.plugins.registry import Registry
+from codonbench.plugins.selection import FILE
 from codonbench.protocols.controls import UNTRAINED, controlled
 from codonbench.protocols.folds import Folds
 from codonbench.protocols.referee import (
@@ -151,7 +152,7 @@ def prepare(
     Raises:
         UsageError: Something in the request is unknown, out of range or unusable.
     """
-    request, tuning = with_preset(request)
+    request, tuning = (request, None) if request.preset_file is None else with_preset(request)
     entry, config, overrides = registry.configured(request.model, request.overrides)
     device = device or choose_device(request.device)
     task, options, dataset = task_and_data(request, registry, cache)
@@ -704,7 +705,8 @@ def train_here(
         interrupted = False
         while True:
             # None of which whoever takes the runs in shares.
-            own = READERS.refusing(job.entry.origin.module)
+            module = job.entry.origin.module
+            own = READERS.refusing(module) if module.startswith(FILE) else nullcontext()
             with subnormals_as_zero(), chdir("."), own:
                 ended = next(runs, None)
             if ended is None:

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
@@ -37,7 +37,7 @@ from codonbench.plugins.discovery import import_file, load_only
 from codonbench.plugins.entries import ModelEntry, sources_of
 from codonbench.plugins.failures import Failure
 from codonbench.plugins.registry import Registry
-from codonbench.plugins.selection import Candidate, Selection
+from codonbench.plugins.selection import FILE, Candidate, Selection
 from codonbench.protocols.referee import Instructions, Shown
 from codonbench.records.files import storable
 from codonbench.training.request import MOST_DETAILS, TrainRequest, TrainResult
@@ -469,7 +469,9 @@ def _train(parent: Parent, order: Order) -> None:
     try:
         model = _model(order)
         config = model.Config.model_validate_json(order.config)
-        with subnormals_as_zero(), READERS.refusing(order.origin.module):
+        module = order.origin.module
+        own = READERS.refusing(module) if module.startswith(FILE) else nullcontext()
+        with subnormals_as_zero(), own:
             for run, result in train_runs(model, config, order.requests, parent, order.every):
                 parent.send(_ended(run, result))
                 if result.status == "interrupted":  # all there was to tell is told

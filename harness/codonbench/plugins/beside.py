@@ -143,6 +143,7 @@ HELPERS = _Helpers()
 _WRITES = os.O_WRONLY | os.O_TRUNC
 
 
+@dataclass(eq=False)
 class _Readers:
     """Refuses models of one-file plugins what they read beside their file and do not declare.
 
@@ -151,10 +152,9 @@ class _Readers:
     is trained gets a ConfigError that says how to declare it.
     """
 
-    def __init__(self) -> None:
-        self._owners: dict[str, tuple[str, list[Path]]] = {}
-        self._read: dict[str, str] = {}
-        self._refused: set[str] = set()
+    _owners: dict[str, tuple[str, list[Path]]] = field(default_factory=dict)
+    _read: dict[str, str] = field(default_factory=dict)
+    _refused: set[str] = field(default_factory=set)
 
     @contextmanager
     def noting(self, name: str, file: Path) -> Iterator[None]:

@@ -90,7 +90,8 @@ def discover(
     wanted = selection_from_environment() if selection is None else selection
     registry = Registry(begun, wanted)
     for name in _OWN:
-        registry.add(importlib.import_module(name), BUILT_IN, __version__)
+        own = Candidate("", BUILT_IN, name, __version__, _source_of(name))
+        registry.waiting.append(Waiting(own, ("protocols",), partial(_load, registry, own)))
     chosen = entry_points(group=GROUP) if points is None else points
     seen = []
     for point, candidate in in_order(chosen):
@@ -242,8 +243,8 @@ def _import(
 def _source_of(module: str) -> str:
     """Return the source file of a module that was not imported yet; empty where there is none."""
     parent = module.rpartition(".")[0]
-    if parent and parent not in sys.modules:  # to look further would import it
-        return ""
+    if parent and parent not in sys.modules and not parent.startswith(BUILT_IN):
+        return ""  # to look further would import it
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError, AttributeError):

@@ -8,6 +8,7 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -250,9 +251,9 @@ def _declared(cls: type, folder: Path) -> Iterator[str]:
 def _private_files(file: Path) -> Iterator[str]:
     """Yield the files beside `file` that it names and whose names begin with ``_``."""
     named = set(re.findall(rb"\b_\w+", file.read_bytes())) if file.is_file() else set()
-    for private in sorted(file.parent.glob("_[!_]*.py")) if named else ():
-        if private.stem.encode() in named:
-            yield str(private)
+    for private in sorted(f"{word.decode()}.py" for word in named):
+        if not private.startswith("__") and (file.parent / private).is_file():
+            yield str(file.parent / private)
 
 
 def _hash_of_code(cls: type) -> str:
@@ -315,12 +316,13 @@ def check_hooks(module: ModuleType) -> None:
     """
     known = hooks()
     for name, function in vars(module).items():
-        if not isinstance(function, FunctionType):
+        marked = hasattr(function, "codonbench_impl")
+        if not isinstance(function, FunctionType) or not (marked or name in known):
             continue
         signature = inspect.signature(function)
         where = f"line {function.__code__.co_firstlineno}: {name}{signature}"
-        if not hasattr(function, "codonbench_impl"):
-            if name in known and function.__module__ == module.__name__:
+        if not marked:
+            if function.__module__ == module.__name__:
                 raise PluginError(
                     f"{where} lacks its mark, so it would never be called; write @hookimpl above "
                     "it (from codonbench import hookimpl)"
@@ -442,6 +444,9 @@ def _check_config(cls: type[BaseConfig], values: Mapping[str, Any], owner: str) 
 def check_survives_json(config: BaseConfig, owner: str) -> None:
     """Raise PluginError where a field is not what it was once written to a record and read."""
     cls = type(config)
+    with suppress(Exception):  # which of them it is, if any
+        if cls.model_validate_json(config.model_dump_json()) == config:
+            return
     for name in cls.model_fields:
         value = getattr(config, name)
         try:

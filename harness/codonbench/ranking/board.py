@@ -24,18 +24,14 @@ from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.ranking.curves import Curves, learning_curves
 from codonbench.ranking.items import (
-    DRAWS,
     Runs,
     TableFigures,
     Tested,
     compare,
-    drawn_ranks,
-    draws,
     figures_file,
     gather_tested,
     twin_of,
 )
-from codonbench.ranking.official import RowKey, row_key
 from codonbench.ranking.published import Published
 from codonbench.ranking.rows import (
     Contrast,
@@ -46,12 +42,12 @@ from codonbench.ranking.rows import (
     controlled_key,
     with_differences,
 )
-from codonbench.ranking.statistics import Mean
+from codonbench.ranking.statistics import DRAWS, Mean, drawn_ranks, draws
 from codonbench.ranking.tiers import p_by_seed, tiers
 from codonbench.records.files import printable, shipped
 from codonbench.records.store import BadRecord, Store
 from codonbench.records.test_outputs import FOLDER, OURS
-from codonbench.scoring.score import task_of
+from codonbench.scoring.score import RowKey, row_key, task_of
 
 __all__ = ["Board", "Excluded", "Row", "Table", "build_board"]
 
@@ -216,7 +212,8 @@ def build_board(
     )
     excluded.sort(key=lambda e: (e.name, e.reason))
     counting = (r for rows in counted.values() for seeds in rows.values() for r in seeds.values())
-    curves = learning_curves(counting, tasks)
+    parts = [record for record in counting if record.run_spec.subset is not None]
+    curves = learning_curves(parts, tasks) if parts else ()
     return Board(tables=tuple(tables), excluded=tuple(excluded), curves=tuple(curves))
 
 

@@ -18,9 +18,8 @@ from typing import Literal
 
 from codonbench.contracts import Column, Frozen, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
-from codonbench.ranking.official import RowKey, row_key
 from codonbench.ranking.statistics import Mean, Median, censored_median, mean
-from codonbench.scoring.score import comparability_key, task_of
+from codonbench.scoring.score import RowKey, comparability_key, row_key, task_of
 
 _Scores = Mapping[int, Mapping[int, float]]
 """By seed and size."""

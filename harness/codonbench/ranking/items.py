@@ -26,14 +26,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError
 from scipy.optimize import brentq
-from scipy.stats import rankdata
 from scipy.stats import t as student
 
 from codonbench.contracts import Frozen, Metric, Ranking, SplitMetric, Task
@@ -41,16 +39,19 @@ from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import StoreError
 from codonbench.protocols.controls import COMPOSITION, LABELS, STRAND, UNTRAINED
-from codonbench.ranking.statistics import CONFIDENCE, Mean, mean
+from codonbench.ranking.statistics import (
+    CONFIDENCE,
+    RESAMPLES,
+    Mean,
+    drawn_ranks,
+    draws,
+    mean,
+    six_digits,
+)
 from codonbench.ranking.tiers import tiers
 from codonbench.records.store import BadRecord, Store
 from codonbench.records.test_outputs import FOLDER, ItemOutputs, gather, tolerance
 from codonbench.scoring.score import task_of
-
-RESAMPLES = 2_000
-
-DRAWS = 200
-"""How many of the samples say how rows would stand in others, for summaries over tasks."""
 
 FEWEST_SEEDS = 3
 """Seeds that two rows must share to be told apart: the variance of two says next to nothing."""
@@ -442,20 +443,6 @@ def twin_of(record: RunRecord, rows: Mapping[str, RunRecord]) -> str | None:
     return next(twins, None)
 
 
-def drawn_ranks(merits: Mapping[str, _Floats]) -> dict[str, tuple[float, ...]]:
-    """Return the place of each row in each of `DRAWS` samples.
-
-    Args:
-        merits: By row, in each sample, (DRAWS or more,); higher is better, NaN the worst.
-    """
-    if not merits:
-        return {}
-    costs = -np.stack([merit[:DRAWS] for merit in merits.values()])
-    costs = np.array([[_digits(cost) for cost in row] for row in np.nan_to_num(costs, nan=np.inf)])
-    places = rankdata(costs, axis=0)
-    return {name: tuple(map(float, row)) for name, row in zip(merits, places, strict=True)}
-
-
 def score_row(outputs: Mapping[int, ItemOutputs], metric: SplitMetric, name: str) -> Scores | None:
     """Return a row's scores; None where nothing is known of what is right.
 
@@ -529,14 +516,16 @@ class _Asked:
             shared = sorted(answers.keys() & under.keys())
             same = [_agreement(answers[seed], under[seed]) for seed in shared]
             return (
-                ControlFigure(mean=value, agreement=_digits(float(np.mean(same)))) if same else None
+                ControlFigure(mean=value, agreement=six_digits(float(np.mean(same))))
+                if same
+                else None
             )
         chance = self._chance(under, scores)
         above = self._better(scores, chance, CONTROL_LEVEL)
         flag = WORDS_OF_FLAGS.get(control, "") if above else ""
         if control == COMPOSITION and above and self._better(own, scores, CONTROL_LEVEL):
             flag = ""
-        return ControlFigure(mean=value, chance=_digits(float(chance.values.mean())), flag=flag)
+        return ControlFigure(mean=value, chance=six_digits(float(chance.values.mean())), flag=flag)
 
     def _chance(self, under: Mapping[int, ItemOutputs], scores: Scores) -> Scores:
         """Return what each seed's answers have for one another's items, on average."""
@@ -617,22 +606,6 @@ def _part(item: ItemOutputs, places: npt.NDArray[np.int64]) -> ItemOutputs:
     )
 
 
-@lru_cache(maxsize=32)
-def draws(n: int, purpose: str) -> npt.NDArray[np.uint16]:
-    """Return how often each of n is in each sample, shape (RESAMPLES, n).
-
-    Args:
-        n: How many are drawn, of as many, with replacement.
-        purpose: The same draws for the same purpose, on any machine, and others for another.
-    """
-    rng = np.random.default_rng([n, *purpose.encode()])
-    found = np.zeros((RESAMPLES, n), dtype=np.uint16)
-    for row in found:
-        row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
-    found.setflags(write=False)  # every caller gets the same array
-    return found
-
-
 def _bootstrapped(scores: Scores) -> _Floats:
     """Return the mean over seeds in each sample of seeds and items, shape (RESAMPLES,)."""
     counts = draws(len(scores.seeds), "seeds").astype(np.float64)
@@ -646,12 +619,7 @@ def _interval(samples: _Floats) -> tuple[float, float]:
     tail = (1 - CONFIDENCE) / 2
     known = samples[np.isfinite(samples)]
     low, high = np.quantile(known, [tail, 1 - tail], method="inverted_cdf")
-    return _digits(low), _digits(high)
-
-
-def _digits(value: float) -> float:
-    """Return a number to six digits: what lies below depends on the order of a sum."""
-    return float(f"{value:.6g}")
+    return six_digits(low), six_digits(high)
 
 
 def mean_over_both(value: Mean, scores: Scores) -> Mean:
@@ -676,7 +644,7 @@ def gain(row: Scores, reference: Scores, over: str, sign: int) -> Gain | None:
     if gaps is None or not np.isfinite(gaps.values).all():
         return None
     low, high = _interval(sign * _bootstrapped(gaps))
-    value = _digits(sign * float(np.mean(gaps.values)))
+    value = six_digits(sign * float(np.mean(gaps.values)))
     return Gain(over=over, value=value, low=low, high=high, n=len(gaps.seeds))
 
 

@@ -26,8 +26,8 @@ from scipy.stats import rankdata, studentized_range
 
 from codonbench.contracts import Ceiling, Frozen
 from codonbench.ranking.board import Board, Row, Table, merit
-from codonbench.ranking.items import DRAWS, Gain
-from codonbench.ranking.statistics import CONFIDENCE, Mean, Median
+from codonbench.ranking.items import Gain
+from codonbench.ranking.statistics import CONFIDENCE, DRAWS, Mean, Median
 
 FAILED = "FAIL"
 

@@ -17,7 +17,6 @@ from codonbench.contracts import Column, Control, Doubt, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord, Tuning
 from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.items import CleanFigure, ControlFigure, Gain
-from codonbench.ranking.official import OFFICIAL_SEEDS, RowKey, budget_text, unofficial
 from codonbench.ranking.statistics import (
     Mean,
     Median,
@@ -29,7 +28,13 @@ from codonbench.ranking.statistics import (
     restricted_mean,
     wilson_interval,
 )
-from codonbench.scoring.score import comparability_key
+from codonbench.scoring.score import (
+    OFFICIAL_SEEDS,
+    RowKey,
+    budget_text,
+    comparability_key,
+    unofficial,
+)
 
 FEWEST_SEEDS = 6
 """Seeds without which nothing is flagged: one in 64 times all six are the faster by chance."""
@@ -371,3 +376,73 @@ def _notes(
     if control is not None and any(contrast.faster for contrast in found):
         notes.append(control.flag)
     return tuple(notes)
+
+
+# What is shown of them
+
+NONE = "-"
+"""Stands where there is nothing to show, or nothing that applies."""
+
+
+def rank_text(row: Row) -> str:
+    """Return ``3``, ``3?`` in doubt; ``-`` for a contestant without, nothing for a reference."""
+    unranked = NONE if row.role == "contestant" else ""
+    return unranked if row.rank is None else f"{row.rank}{'?' if row.doubted else ''}"
+
+
+def figure_text(figure: Median | Mean | None, column: Column, budget: int | None) -> str:
+    """Return what a column shows; never as beyond the budget where that is what it means."""
+    if isinstance(figure, Mean):
+        texts = [f"{v:z,.{column.digits}f}" for v in (figure.value, figure.low, figure.high)]
+        return _with_interval(texts, figure.n)
+    return median_text(figure, None if column.scale == "other" else budget)
+
+
+def success_text(row: Row, ranking: Ranking) -> str:
+    """Return ``10/10 [72-100 %]``: runs that succeeded and the Wilson interval of their share.
+
+    ``-`` for a row to which it does not apply, such as a bound.
+    """
+    success = ranking.success
+    if success in row.medians and row.medians[success] is None:
+        return NONE
+    low, high = round(100 * row.success_low), round(100 * row.success_high)
+    return f"{row.successes}/{len(row.seeds)} [{low}-{high} %]"
+
+
+def median_text(median: Median | None, budget: int | None) -> str:
+    """Return ``4,096 [3,072 to 5,120]``; beyond the budget as ``> 23,040,000``; ``-`` for none."""
+    if median is None:
+        return NONE
+    never = "never" if budget is None else f"> {budget:,}"
+    texts = [never if v is None else _number(v) for v in (median.value, median.low, median.high)]
+    return _with_interval(texts, median.n)
+
+
+def _with_interval(texts: Sequence[str], n: int) -> str:
+    """Return a figure over n seeds, and its two ends where they are not the same."""
+    value, low, high = texts
+    return value if n == 1 or value == low == high else f"{value} [{low} to {high}]"
+
+
+def _number(value: float) -> str:
+    """Return a number in full, where a reader can still count its digits."""
+    return f"{value:z,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
+
+
+def score_text(figure: Median | Mean | None, column: Column) -> str:
+    """Return ``0.648 [0.631, 0.664]``; no interval where there is no more than the value."""
+    if not isinstance(figure, Mean):
+        return NONE
+    value, low, high = (f"{v:z,.{column.digits}f}" for v in (figure.value, figure.low, figure.high))
+    return value if figure.low == figure.high else f"{value} [{low}, {high}]"
+
+
+def ratio_text(ratio: Median | None) -> str:
+    """Return ``0.57 [0.36 to 0.68]``; 0 where only the control never got there, ``-`` for none."""
+    if ratio is None:
+        return NONE
+    low, middle, high = (
+        "∞" if value is None else f"{value:.2f}" for value in (ratio.low, ratio.value, ratio.high)
+    )
+    return middle if ratio.n == 1 else f"{middle} [{low} to {high}]"

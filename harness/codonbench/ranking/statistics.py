@@ -16,18 +16,21 @@ Res. Methodol. 13 (2013) 152.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest, bootstrap
+from scipy.stats import binomtest, bootstrap, rankdata
 
 from codonbench.contracts import Frozen
 
 RESAMPLES = 2_000
 """Bootstrap samples: the ends of an interval are good to a few per cent of its width."""
+
+DRAWS = 200
+"""How many of the samples say how rows would stand in others, for summaries over tasks."""
 
 _ROUNDING = 1e-9
 """How far a product of shares may miss one half: 9/10 of 8/9 of ... of 5/6 must be one half."""
@@ -352,4 +355,41 @@ def _rounded(value: float) -> float:
 
 
 def _digits(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+@lru_cache(maxsize=32)
+def draws(n: int, purpose: str) -> npt.NDArray[np.uint16]:
+    """Return how often each of n is in each sample, shape (RESAMPLES, n).
+
+    Args:
+        n: How many are drawn, of as many, with replacement.
+        purpose: The same draws for the same purpose, on any machine, and others for another.
+    """
+    rng = np.random.default_rng([n, *purpose.encode()])
+    found = np.zeros((RESAMPLES, n), dtype=np.uint16)
+    for row in found:
+        row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
+    found.setflags(write=False)  # every caller gets the same array
+    return found
+
+
+def drawn_ranks(merits: Mapping[str, _Floats]) -> dict[str, tuple[float, ...]]:
+    """Return the place of each row in each of `DRAWS` samples.
+
+    Args:
+        merits: By row, in each sample, (DRAWS or more,); higher is better, NaN the worst.
+    """
+    if not merits:
+        return {}
+    costs = -np.stack([merit[:DRAWS] for merit in merits.values()])
+    costs = np.array(
+        [[six_digits(cost) for cost in row] for row in np.nan_to_num(costs, nan=np.inf)]
+    )
+    places = rankdata(costs, axis=0)
+    return {name: tuple(map(float, row)) for name, row in zip(merits, places, strict=True)}
+
+
+def six_digits(value: float) -> float:
+    """Return a number to six digits: what lies below depends on the order of a sum."""
     return float(f"{value:.6g}")

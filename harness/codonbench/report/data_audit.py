@@ -8,7 +8,8 @@ from functools import cache
 import jinja2
 
 from codonbench.leakage.verdict import SHARES, THRESHOLDS, DataAudit, Finding
-from codonbench.report.markdown import NONE, markdown_template
+from codonbench.ranking.rows import NONE
+from codonbench.report.markdown import markdown_template
 
 _LONGEST = 600
 

@@ -44,6 +44,7 @@ from codonbench.records.files import cache_folder
 from codonbench.training.determinism import hash_weights, seeded_globals
 from codonbench.training.loop import Referees
 from codonbench.training.request import TrainRequest, TrainResult, last_words
+from codonbench.training.state import about
 
 Embedding = npt.NDArray[np.float32]
 
@@ -115,12 +116,6 @@ def _probe(plugin: Model, request: TrainRequest, referees: Referees, result: Tra
         result.about = {"penalty": best.penalty}
     result.about |= {"trunk_sha256": trunk, "embedding": embedding.shape[1], **said}
     result.over = True
-
-
-def about(module: torch.nn.Module) -> dict[str, str | int | float | bool]:
-    """Return what a module says of itself for the record; nothing where it has no ``about()``."""
-    said = getattr(module, "about", None)
-    return dict(said()) if callable(said) else {}
 
 
 @torch.no_grad()

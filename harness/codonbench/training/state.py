@@ -336,3 +336,9 @@ def _set_generators(state: State) -> None:
     random.setstate((3, tuple(state["python"]), state["python_gauss"]))
     kind, keys, *rest = state["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))
+
+
+def about(module: torch.nn.Module) -> dict[str, str | int | float | bool]:
+    """Return what a module says of itself for the record; nothing where it has no ``about()``."""
+    said = getattr(module, "about", None)
+    return dict(said()) if callable(said) else {}

@@ -25,7 +25,7 @@ from codonbench.errors import ConfigError, StoreError
 from codonbench.execution.run import Job, Train
 from codonbench.protocols.referee import unwatched
 from codonbench.protocols.supervised import Supervised
-from codonbench.ranking.official import OFFICIAL_SEEDS
+from codonbench.scoring.score import OFFICIAL_SEEDS
 from codonbench.tuning.protocol import Trial
 from codonbench.tuning.space import Space, is_whole
 

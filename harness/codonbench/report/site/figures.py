@@ -14,8 +14,8 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import NameClashError, PluginError
 from codonbench.plugins.registry import Registry
-from codonbench.ranking.official import row_key
 from codonbench.records.store import Store
+from codonbench.scoring.score import row_key
 
 Records = Mapping[str, RunRecord]
 """A row's records by run_id."""

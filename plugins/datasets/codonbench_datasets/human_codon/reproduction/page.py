@@ -16,8 +16,8 @@ from typing import get_args
 import jinja2
 
 from codonbench.errors import StoreError
-from codonbench.ranking.rows import name_text
-from codonbench.report.markdown import NONE, markdown_template
+from codonbench.ranking.rows import NONE, name_text
+from codonbench.report.markdown import markdown_template
 from codonbench_datasets.human_codon.reproduction.agreement import (
     MOST_LUCK,
     TOO_EARLY,

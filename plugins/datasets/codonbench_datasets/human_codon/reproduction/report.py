@@ -14,9 +14,9 @@ from typing import Any, Self
 from codonbench.contracts.run_record import FINISHED, DatasetFacts, RunRecord
 from codonbench.contracts.run_spec import canonical_json
 from codonbench.ranking.board import Excluded
-from codonbench.ranking.official import RowKey, row_key
 from codonbench.ranking.statistics import censored_median
 from codonbench.records.store import BadRecord
+from codonbench.scoring.score import RowKey, row_key
 from codonbench_datasets.human_codon.reproduction.agreement import (
     Look,
     Standing,
