@@ -4,24 +4,13 @@ import hashlib
 import json
 import shutil
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
 import numpy as np
 import pytest
 import torch
-
-pytest.importorskip("transformers", reason="needs the extra 'pretrained'")
-
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
-from transformers import (
-    EsmConfig,
-    EsmForMaskedLM,
-    EsmForSequenceClassification,
-    GPT2Config,
-    GPT2LMHeadModel,
-    PreTrainedTokenizerFast,
-)
 
 from codonbench.contracts import Input, TaskView
 from codonbench.contracts.run_spec import RunRequest
@@ -30,10 +19,17 @@ from codonbench.execution.run import prepare, run
 from codonbench.protocols.referee import unwatched
 from codonbench_models.hf import Hf
 
+pytestmark = pytest.mark.skipif(
+    find_spec("transformers") is None, reason="needs the extra 'pretrained'"
+)
+# Imported where they are used: they take seconds, which every process that collects would.
+
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def esm(**more):
+    from transformers import EsmConfig
+
     return EsmConfig(
         vocab_size=10,
         hidden_size=16,
@@ -50,6 +46,9 @@ def esm(**more):
 
 
 def save(folder, model, letters="ACGTN"):
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
     vocabulary = {word: i for i, word in enumerate((*SPECIAL, *letters))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
@@ -65,6 +64,13 @@ def save(folder, model, letters="ACGTN"):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """A masked, a causal and a classifying checkpoint, below the folder that names them."""
+    from transformers import (
+        EsmForMaskedLM,
+        EsmForSequenceClassification,
+        GPT2Config,
+        GPT2LMHeadModel,
+    )
+
     root = tmp_path_factory.mktemp("models")
     torch.manual_seed(0)
     save(root / "masked", EsmForMaskedLM(esm()))
@@ -181,6 +187,8 @@ def spoiled(folders, tmp_path, what):
         (folder / "model.safetensors").unlink()
         torch.save({}, folder / "pytorch_model.bin")
     elif what == "another vocabulary":
+        from transformers import EsmForMaskedLM
+
         save(folder, EsmForMaskedLM(esm()), letters="LAGVN")
     elif what == "own code":
         said = json.loads((folder / "config.json").read_text())
