@@ -43,6 +43,18 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
+
+@pytest.fixture
+def server(monkeypatch):
+    """A server of files on this machine; see `serving.Server`."""
+    from serving import serving
+
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serving() as running:
+        yield running
+
+
 RESIDUES = "GAVLI"
 DIPEPTIDES = tuple(first + second for first in RESIDUES for second in RESIDUES)
 LABELS = tuple((i // 5 + 2 * (i % 5)) % 4 for i in range(25))

@@ -1,13 +1,12 @@
 import gzip
 import hashlib
+import io
 import os
 import shutil
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from codonbench import DataSource
 from codonbench.data.download import fetch, git_blob, status, verify
 from codonbench.errors import DownloadError
+from serving import Server
 
 TABLE = b"cdsID\tsequence\nNM_1\tAUGCCCUAA\nNM_2\tAUGUGA\n" * 5000
 FASTA = gzip.compress(b">ENST1 cds\nATGCCCTAA\n>ENST2 cds\nATGTGA\n" * 5000, mtime=0)
@@ -22,52 +22,6 @@ FASTA = gzip.compress(b">ENST1 cds\nATGCCCTAA\n>ENST2 cds\nATGTGA\n" * 5000, mti
 
 def blob_of(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-class Server(ThreadingHTTPServer):
-    """Serves `pages`: path -> (status, content, announced length or None)."""
-
-    pages: dict[str, tuple[int, bytes, int | None]]
-    requests: list[str]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def put(
-        self, path: str, content: bytes, *, code: int = 200, announced: int | None = -1
-    ) -> None:
-        self.pages[path] = (code, content, len(content) if announced == -1 else announced)
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.requests.append(self.path)
-        code, content, announced = self.server.pages.get(self.path, (404, b"", 0))
-        self.send_response(code)
-        if announced is not None:
-            self.send_header("Content-Length", str(announced))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    running = Server(("127.0.0.1", 0), Handler)
-    running.pages, running.requests = {}, []
-    thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    yield running
-    running.shutdown()
-    running.server_close()
-    thread.join()
 
 
 def table_source(server: Server, **changes: str) -> DataSource:
@@ -246,3 +200,65 @@ def test_git_blob_is_gits_own(tmp_path: Path) -> None:
         path.write_bytes(TABLE)
         theirs = subprocess.run([git, "hash-object", path], capture_output=True, text=True)
         assert git_blob(path) == theirs.stdout.strip()
+
+
+def wheel(name: str) -> bytes:
+    """Return a wheel that pip takes, with nothing in it."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as file:
+        info = f"{name}-1.0.dist-info"
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+    return content.getvalue()
+
+
+@pytest.fixture
+def index(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """An index of packages, and pip told of no other."""
+    settings = {
+        "INDEX_URL": f"{server.url}/simple/",
+        "CONFIG_FILE": os.devnull,
+        "NO_CACHE_DIR": "1",
+    }
+    for name, value in (settings | {"RETRIES": "0"}).items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    for name in ("EXTRA_INDEX_URL", "FIND_LINKS", "CONSTRAINT", "NO_INDEX"):
+        monkeypatch.delenv(f"PIP_{name}", raising=False)
+    return server
+
+
+def package_source(content: bytes, package: str = "toy==1.0") -> DataSource:
+    return DataSource(
+        name="toys",
+        summary="-",
+        url="https://example.org/toy",
+        filename="toy-1.0-py3-none-any.whl",
+        package=package,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def test_pip_gets_the_wheel_of_a_package_and_what_it_got_is_checked(
+    index: Server, tmp_path: Path
+) -> None:
+    content = wheel("toy")
+    name = "toy-1.0-py3-none-any.whl"
+    index.put("/simple/toy/", f'<a href="/files/{name}">{name}</a>'.encode())
+    index.put(f"/files/{name}", content)
+    path = fetch(package_source(content), tmp_path)
+    assert path.read_bytes() == content
+    asked = len(index.requests)
+    assert fetch(package_source(content), tmp_path, offline=True) == path
+    assert len(index.requests) == asked
+    path.unlink()
+    with pytest.raises(
+        DownloadError, match=r"pip could not download toy==2.0 for 'toys': No match"
+    ):
+        fetch(package_source(content, "toy==2.0"), tmp_path)
+    index.put(f"/files/{name}", content[:50], announced=len(content))
+    with pytest.raises(DownloadError, match=r"pip could not download|damaged or has changed"):
+        fetch(package_source(content), tmp_path)
+    with pytest.raises(DownloadError, match="network access is switched off"):
+        fetch(package_source(content), tmp_path, offline=True)
+    assert listing(tmp_path) == []

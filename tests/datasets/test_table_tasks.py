@@ -190,6 +190,18 @@ def test_the_enhancers_come_as_a_file_a_class_and_are_the_copy_s_rows(tmp_path, 
     assert (fetched.source, fetched.targets.tolist()) == ("enhancers", [1, 1, 0, 0, 0, 1, 1, 0])
 
 
+def test_rows_that_the_source_sorts_by_class_are_mixed_alike_each_time(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{''.join(rng.choice(list('ACGT'), 200))},{i < 20:d}\n" for i in range(40)]
+    for split in ("train", "test"):
+        (tmp_path / f"{split}.csv").write_text("sequence,label\n" + "".join(rows))
+    found, again = (load(Enhancers(), tmp_path, tmp_path) for _ in range(2))
+    order = found.splits["test"]
+    assert sorted(order.tolist()) == list(range(40, 80))
+    assert order.tolist() == again.splits["test"].tolist()
+    assert 5 < found.targets[order][:20].sum() < 15
+
+
 def test_a_set_of_methylation_comes_with_numbers_and_is_the_copy_s_rows(tmp_path, monkeypatch):
     texts = ["ACGTA" * 8 + letter for letter in "ACGT"]
 
@@ -259,9 +271,11 @@ def test_the_wheel_of_a_package_is_read_as_it_lies(tmp_path, monkeypatch):
     contigs = {"eukarya": "A" * 4, "bacteria": "C" * 4, "archaea": "GG\nGG", "plast": "T" * 4}
     with zipfile.ZipFile(tmp_path / "tiara.whl", "w") as wheel:
         for label in ORDER:
-            text = f">{label} 1\n{contigs.get(label, 'ACGT')}\n"
+            organism = f"G. {'abcde'[ORDER.index(label)]}"
+            text = f">{label} 1 {organism} genome\n{contigs.get(label, 'ACGT')}\n"
             wheel.writestr(f"tiara/test/test_data/{label}_fr.fasta", text)
     table = contig_origin.from_wheel(tmp_path / "tiara.whl")
+    assert table.origins["organism"].tolist() == [0, 1, 2, 3, 4]
     assert table.items.text("ACGT") == ["AAAA", "CCCC", "GGGG", "ACGT", "TTTT"]
     assert table.targets.tolist() == [2, 1, 0, 3, 4]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import matthews_corrcoef
 
 import codonbench
 from codonbench.errors import DataError
@@ -165,6 +166,28 @@ def test_groups_that_cross_splits_are_a_leak_and_genes_a_doubt(audited):
     assert audited(*found, header="sequence,label,group").verdict == "PASS"
 
 
+def test_a_class_that_is_one_organism_is_a_doubt(audited):
+    organism = {"0": "E. coli", "1": "B. subtilis"}
+    found = [with_column(part, [organism[label] for _, label in part]) for part in (TRAIN, TEST)]
+    audit = audited(*found, header="sequence,label,organism")
+    (finding,) = (f for f in audit.findings if f.check == "classes of one origin")
+    assert (audit.verdict, finding.grade, finding.value) == ("WARN", "doubt", 1.0)
+    assert "each of the classes 0, 1 is as good as one organism: 100.0%" in finding.words
+    mixed = [with_column(part, [f"o{i % 7}" for i in range(len(part))]) for part in (TRAIN, TEST)]
+    assert grades(audited(*mixed, header="sequence,label,organism"))[finding.check] == "clear"
+
+
+def test_the_best_rule_has_an_interval_and_its_answers_are_kept(audited):
+    audit = audited(TRAIN, TEST)
+    best = audit.best_rule
+    assert best.low <= best.value <= best.high
+    assert [f for f in audit.findings if f.low is not None] == [best]
+    assert len(audit.answers) == 200
+    right = [int(label) for _, label in TEST]
+    said = [int(digit) for digit in audit.answers]
+    assert best.value == pytest.approx(matthews_corrcoef(right, said), abs=5e-4)
+
+
 def test_quantities_are_audited_too(audited):
     def measured(found):
         return [(sequence, f"{random.Random(sequence).gauss(0, 1):.4f}") for sequence, _ in found]
@@ -237,7 +260,7 @@ def test_at_most_one_in_twenty_clean_sets_is_warned_of(audited):
 @pytest.mark.parametrize(
     ("folder", "leaks"),
     [
-        ("enhancers_liu2016", {"copies", "near-copies", "order of rows"}),
+        ("enhancers_liu2016", {"copies", "near-copies", "order of rows"}),  # as the files lie
         pytest.param(
             "ncrna_13class",
             {"copies", "near-copies", "length", "order of rows"},

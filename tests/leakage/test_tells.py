@@ -30,7 +30,9 @@ def test_the_score_of_a_constant_answer_is_0():
 
 def test_the_score_of_quantities_leaves_missing_ones_out():
     right = np.array([[1.0], [2.0], [np.nan], [4.0]])
-    assert Answers(right, ()).score(np.arange(4), np.array([[2.0], [4.0], [-9.0], [8.0]])) == 1
+    assert Answers(right, ()).score(
+        np.arange(4), np.array([[2.0], [4.0], [-9.0], [8.0]])
+    ) == pytest.approx(1)
 
 
 @pytest.fixture
@@ -112,3 +114,62 @@ def test_kmers_and_composition_are_row_zero(random_items):
     for found in (counted, tells.composition(items, answers(right), ROWS, 4)):
         assert found.grade == "row zero"
         assert found.value > 0.6
+
+
+def test_a_class_that_is_one_origin_is_named_and_others_are_not():
+    """By hand: of 40 items, class a is origin 7 but for one, b is two origins, c too few."""
+    right = np.repeat([0, 1, 2], [20, 17, 3])
+    origins = np.repeat([7, 1, 2, 5], [20, 9, 8, 3])
+    assert tells.one_origin(right, origins, 3).tolist() == [0]
+    origins[0] = 1  # 19 of 20, and no other: (40 * 19 - 20 * 19) / sqrt(20 * 20 * 19 * 21) = 0.951
+    assert tells.one_origin(right, origins, 3).tolist() == [0]
+    origins[1:3] = 1  # 17 of 20: 0.859
+    assert tells.one_origin(right, origins, 3).tolist() == []
+    everything_one = np.zeros(40, dtype=int)
+    assert tells.one_origin(right, everything_one, 3).tolist() == []
+
+
+def test_origins_that_say_nothing_of_classes_are_let_pass_in_200_random_sets():
+    wrong = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        n, classes, origins = rng.integers(40, 900), rng.integers(2, 6), rng.integers(1, 40)
+        right = rng.choice(classes, n, p=rng.dirichlet([2.0] * classes))
+        of = rng.choice(origins, n, p=rng.dirichlet([2.0] * origins))
+        wrong += bool(len(tells.one_origin(right, of, classes)))
+    assert wrong <= 10
+    assert wrong == 0
+
+
+def test_the_interval_of_a_score_is_that_of_scipy():
+    from scipy.stats import bootstrap
+
+    rng = np.random.default_rng(0)
+    right = rng.integers(0, 2, 300)
+    said = np.where(rng.random(300) < 0.8, right, 1 - right)
+    low, high = answers(right).interval(np.arange(300), said, None)
+    other = bootstrap(
+        (right, said),
+        matthews_corrcoef,
+        paired=True,
+        vectorized=False,
+        n_resamples=1_000,
+        method="percentile",
+        rng=1,
+    ).confidence_interval
+    assert (low, high) == pytest.approx((other.low, other.high), abs=0.02)
+    assert low < answers(right).score(np.arange(300), said) < high
+
+
+def test_the_interval_is_wider_where_items_of_a_group_are_drawn_together():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(30), 10)
+    right = np.repeat(rng.integers(0, 2, 30), 10)
+    said = np.where(np.repeat(rng.random(30) < 0.8, 10), right, 1 - right)
+    (low, high), (one, other) = (
+        answers(right).interval(np.arange(300), said, each) for each in (None, groups)
+    )
+    assert other - one > 2 * (high - low)
+    quantities = Answers(rng.normal(size=(300, 1)), ())
+    ends = quantities.interval(np.arange(300), quantities.right + rng.normal(size=(300, 1)), None)
+    assert ends == pytest.approx((0.63, 0.76), abs=0.06)

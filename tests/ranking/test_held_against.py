@@ -53,7 +53,7 @@ class Answers:
             name=run_id,
             metrics={"mcc": METRIC.score(TARGETS, outputs, TASK)["mcc"]},
             dataset=SimpleNamespace(checksum="d"),
-            run_spec=SimpleNamespace(config={}),
+            run_spec=SimpleNamespace(config={}, control=""),
             info=SimpleNamespace(pretrained_on=""),
             plugin=SimpleNamespace(distribution="test"),
             model=name,
@@ -65,8 +65,11 @@ class Answers:
         value = mean([r.metrics["mcc"] for r in records])
         return Runs(name, name, value, reference, records, under)
 
-    def compared(self, *rows, copied=()):
-        tested = items.Tested({"mcc": METRIC}, self.outputs, copied={"d": tuple(copied)})
+    def compared(self, *rows, copied=(), rule=""):
+        rules = {"d": items.Rule("twins", rule)} if rule else {}
+        tested = items.Tested(
+            {"mcc": METRIC}, self.outputs, copied={"d": tuple(copied)}, rules=rules
+        )
         return compare(rows, RANKING, tested)
 
 
@@ -97,6 +100,35 @@ def test_a_control_that_does_not_take_away_what_it_should_is_told(control, share
     made = Answers()
     found = made.compared(made.row("row", 0.8, **{control: (share,)}))
     assert flags(found)[control].startswith(words)
+
+
+def ruling(share):
+    """Return a rule's answers, right for the first so many items."""
+    right = np.arange(N) < share * N
+    return "".join(map(str, np.where(right, TARGETS, 1 - TARGETS)))
+
+
+def test_the_rule_of_the_audit_is_row_zero_where_it_goes_furthest():
+    made = Answers()
+    rows = made.row("row", 0.8), made.row("floor", 0.6, reference=True)
+    found = made.compared(*rows, rule=ruling(0.9))
+    gained = found.rows["row"].gain
+    assert gained.over == "the audit's rule (twins)"
+    assert found.rule.value == pytest.approx(mcc_of_rule(0.9), abs=1e-6)
+    assert found.rule.low < found.rule.value < found.rule.high
+    assert gained.value == pytest.approx(found.rows["row"].mean.value - found.rule.value, abs=1e-6)
+    assert gained.low < gained.value < gained.high < 0
+    weak = made.compared(*rows, rule=ruling(0.55))
+    assert weak.rows["row"].gain == made.compared(*rows).rows["row"].gain
+    assert (weak.rows["row"].gain.over, weak.rule.value < 0.2) == ("floor", True)
+    assert made.compared(rows[0], rule=ruling(0.7)).rows["row"].gain.over.startswith("the audit's")
+    assert made.compared(*rows, rule=ruling(0.9)[1:]).rule is None
+
+
+def mcc_of_rule(share):
+    said = np.array([int(digit) for digit in ruling(share)])
+    outputs = np.eye(2, dtype=np.float32)[said]
+    return METRIC.score(TARGETS, outputs, TASK)["mcc"]
 
 
 def test_two_seeds_are_too_few_to_flag_a_row():

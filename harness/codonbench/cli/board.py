@@ -29,6 +29,7 @@ from codonbench.ranking.board import (
     Table,
     board_with_outputs,
 )
+from codonbench.ranking.items import Rule
 from codonbench.ranking.published import shipped_published
 from codonbench.records.files import cache_folder, visible, write_atomically
 from codonbench.records.store import BadRecord, Store
@@ -158,6 +159,11 @@ def _board(
         registry.known_tasks,
         registry.known_metrics,
         {checksum: audit.copied for checksum, audit in audits.items()},
+        {
+            checksum: Rule(audit.best_rule.check, audit.answers)
+            for checksum, audit in audits.items()
+            if audit.best_rule is not None and audit.answers
+        },
     )
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
@@ -211,7 +217,13 @@ def _with_audits(board: Board, audits: Mapping[str, DataAudit]) -> Board:
         notes = (f"Data audit: {audit.line}.{failed}", *table.notes)
         best, rule = None, audit.best_rule
         if rule is not None and rule.value > 0:
-            best = BestRule(check=rule.check, score=audit.score, value=rule.value)
+            best = BestRule(
+                check=rule.check,
+                score=audit.score,
+                value=rule.value,
+                low=rule.low,
+                high=rule.high,
+            )
         update = {"notes": notes, "verdict": audit.verdict, "best_rule": best}
         return table.model_copy(update=update)
 

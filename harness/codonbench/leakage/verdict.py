@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Literal
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from codonbench.contracts import Frozen
 
-RULES = "1"
+RULES = "2"
 """Version of the checks and thresholds; another one makes kept audits void."""
 
 Verdict = Literal["PASS", "WARN", "FAIL"]
@@ -21,6 +22,7 @@ THRESHOLDS = MappingProxyType(
         "copies": (0.005, 0.05),
         "near-copies": (0.01, 0.10),
         "groups": (0.005, 0.05),
+        "classes of one origin": (0.05, math.inf),
         "length": (0.1, 0.3),
         "order of rows": (0.1, 0.3),
         "missing letters": (0.1, 0.3),
@@ -34,7 +36,7 @@ THRESHOLDS = MappingProxyType(
 test items, of the others a rule's score on the test set. What is not here is row zero: what a
 model has to beat, and no fault of the data."""
 
-SHARES = ("copies", "near-copies", "groups")
+SHARES = ("copies", "near-copies", "groups", "classes of one origin")
 
 _FEWEST = 3  # test items, of shares
 _CHANCE = 3.3  # standard errors of a score without information: one in two thousand such sets
@@ -48,6 +50,7 @@ class Finding(Frozen):
         grade: What that comes to.
         value: A share of the test items, or a rule's score on the test set.
         validation: The rule's score on the validation items, by which it was chosen.
+        low, high: The 95 % interval of the best rule's score over test items; None of others.
         words: What was found, in a sentence.
     """
 
@@ -55,6 +58,8 @@ class Finding(Frozen):
     grade: Grade
     value: float
     validation: float | None = None
+    low: float | None = Field(default=None, exclude_if=lambda low: low is None)
+    high: float | None = Field(default=None, exclude_if=lambda high: high is None)
     words: str
 
     @property
@@ -76,6 +81,9 @@ class DataAudit(Frozen):
         remarks: What else a reader must know, in sentences.
         findings: One a check.
         copied: Places in the test split, from 0, of items with a copy or near-copy in training.
+        answers: The class of each test item as the best rule has it, a digit of base 36 each; empty
+            where there are no classes, more than 36, not each item was asked for, or the rule rests
+            on the order of rows, which no item shows.
     """
 
     verdict: Verdict
@@ -90,6 +98,7 @@ class DataAudit(Frozen):
     remarks: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = Field(min_length=1)
     copied: tuple[int, ...] = ()
+    answers: str = Field(default="", exclude_if=lambda answers: not answers)
 
     @property
     def clean(self) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.ranking.curves import Curves, learning_curves
 from codonbench.ranking.items import (
+    Rule,
     Runs,
     TableFigures,
     Tested,
@@ -67,11 +68,14 @@ class BestRule(Frozen):
         check: Which one.
         score: What it is scored by: ``MCC``, ``Pearson's r``.
         value: Its score on the test items.
+        low, high: The 95 % interval of that over test items; None where it was not asked for.
     """
 
     check: str
     score: str
     value: float
+    low: float | None = Field(default=None, exclude_if=lambda low: low is None)
+    high: float | None = Field(default=None, exclude_if=lambda high: high is None)
 
 
 class Table(Frozen):
@@ -252,6 +256,7 @@ def board_with_outputs(
     tasks: Mapping[str, Task],
     metrics: Mapping[str, Metric],
     copied: Mapping[str, tuple[int, ...]] | None = None,
+    rules: Mapping[str, Rule] | None = None,
 ) -> tuple[Board, dict[Path, bytes | None], Tested]:
     """Return the board of a results folder, rows of test outputs compared over seeds and items.
 
@@ -261,6 +266,7 @@ def board_with_outputs(
         tasks: As for `build_board`.
         metrics: All, by name.
         copied: As in `Tested`.
+        rules: Likewise.
 
     Returns:
         The board; and the files of test outputs that are to change, by their new content, None for
@@ -269,7 +275,9 @@ def board_with_outputs(
     Raises:
         StoreError: A file or a trajectory is damaged, or does not fit its record.
     """
-    tested = replace(gather_tested([(store, found)], metrics, tasks), copied=copied or {})
+    tested = replace(
+        gather_tested([(store, found)], metrics, tasks), copied=copied or {}, rules=rules or {}
+    )
     board, files = build_board(found, tasks, tested), dict(tested.files)
     for table in board.tables:
         if table.figures is not None and not table.shares_targets:

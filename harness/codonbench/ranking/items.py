@@ -80,10 +80,10 @@ _Floats = npt.NDArray[np.float64]
 
 
 class Gain(Frozen):
-    """How much better a row is than a reference row, over the seeds that both have.
+    """How much better a row is than a reference row or a rule, over the seeds that both have.
 
     Attributes:
-        over: The reference row's model.
+        over: The reference row's model, or the rule.
         value: Difference of means, positive where the row is better, to six digits.
         low, high: Its 95 % bootstrap interval, seeds and items resampled.
         n: How many seeds it rests on.
@@ -133,7 +133,7 @@ class RowFigures(Frozen):
         mean: Its primary metric, with the interval over both.
         controls: What it has under each control.
         clean: What it has on clean test items; None where all are, or too few.
-        gain: Over the best reference row; None for a reference row, and where there is none.
+        gain: Over the best reference row or rule; None for a reference row, or where there is none.
         tier: As in `Row`.
         ranks: The row's place among all of the table in each of `DRAWS` samples, from 1, equal
             ones sharing their mean.
@@ -158,6 +158,8 @@ class TableFigures(Frozen):
         n_items: How many test items there are.
         n_groups: How many groups of them were drawn; None where each item was.
         n_clean: How many test items are clean; None where rows were not scored on these.
+        rule: What the best rule of the audit of the data has, over items; None where it is not
+            known item by item.
         rows: By the row's id.
     """
 
@@ -166,7 +168,21 @@ class TableFigures(Frozen):
     n_items: int
     n_groups: int | None = None
     n_clean: int | None = Field(default=None, exclude_if=lambda n: n is None)
+    rule: Mean | None = Field(default=None, exclude_if=lambda rule: rule is None)
     rows: dict[str, RowFigures]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a rule without a model answers for the test items of some data.
+
+    Attributes:
+        name: Of the rule.
+        answers: The class of each item in the order of the test split, a digit of base 36 each.
+    """
+
+    name: str
+    answers: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +196,7 @@ class Tested:
         files: As `codonbench.records.test_outputs.gather` has them.
         copied: Places in the test split of items with a near-copy in training, by the checksum of
             the data, as audits say.
+        rules: The best rule of the audit of some data, likewise.
     """
 
     metrics: Mapping[str, Metric]
@@ -187,6 +204,7 @@ class Tested:
     kept: Mapping[str, TableFigures] = field(default_factory=dict)
     files: Mapping[Path, bytes | None] = field(default_factory=dict)
     copied: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
 
 def gather_tested(
@@ -298,15 +316,20 @@ def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigu
     metric = _metric(ranking.metric, tested.metrics, found)
     if metric is None:
         return None
-    copied = tested.copied.get(rows[0].records[0].dataset.checksum, ())
+    first = rows[0].records[0]
+    copied = tested.copied.get(first.dataset.checksum, ())
     inputs = _inputs(rows, tested.outputs, metric, copied)
     everything = [*found, *(i for c in under.values() for own in c.values() for i in own.values())]
     if any(item.targets is None for item in everything):
         return tested.kept.get(inputs)
+    rule = None if first.run_spec.control else tested.rules.get(first.dataset.checksum)
+    seeds = sorted({seed for own in outputs.values() for seed in own})
+    ruled = None if rule is None else _ruled(rule, found[0], seeds, metric, ranking.metric)
     scores = {row.id: score_row(outputs[row.id], metric, ranking.metric) for row in rows}
     n_items = max(len(item.outputs) for item in found)
     _check_fit(rows, scores, ranking, n_items)
-    figures = _row_figures(rows, scores, ranking)
+    floor = _floor(rows, scores, ranking, rule, ruled)
+    figures = _row_figures(rows, scores, ranking, floor)
     asked = _Asked(metric, ranking.metric, 1 if ranking.direction == "higher" else -1)
     clean = np.setdiff1d(np.arange(n_items), copied)
     n_clean = len(clean) if FEWEST_CLEAN <= len(clean) < n_items else None
@@ -333,8 +356,54 @@ def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigu
         if any(i.groups is not None for i in found)
         else None,
         n_clean=n_clean,
+        rule=None if ruled is None else _mean_of(ruled.over(seeds[:1])),
         rows=figures,
     )
+
+
+def _ruled(
+    rule: Rule, like: ItemOutputs, seeds: Sequence[int], metric: SplitMetric, name: str
+) -> Scores | None:
+    """Return what a rule has, the same for each seed; None where runs were asked for other items.
+
+    Args:
+        rule: The rule.
+        like: What a run of the table answered.
+        seeds: Of the table's rows.
+        metric: The primary one.
+        name: Of its value.
+    """
+    said = np.array([int(digit, 36) for digit in rule.answers], dtype=np.int64)
+    classes = len(like.task.target.names)
+    if len(said) != len(like.outputs) or like.task.target.kind != "classes":
+        return None
+    item = replace(like, outputs=np.eye(classes, dtype=like.outputs.dtype)[said])
+    scores = score_row(dict.fromkeys(seeds, item), metric, name)
+    return scores if scores is not None and np.isfinite(scores.values).all() else None
+
+
+_Floor = tuple[str, Scores]
+"""The best row that costs nothing, by name."""
+
+
+def _floor(
+    rows: Sequence[Runs],
+    scores: Mapping[str, Scores | None],
+    ranking: Ranking,
+    rule: Rule | None,
+    ruled: Scores | None,
+) -> _Floor | None:
+    """Return the best of a table's reference rows and of the rule; None where there is neither."""
+    sign = 1 if ranking.direction == "higher" else -1
+    found: list[tuple[float, _Floor]] = []
+    for row in rows:
+        own = scores[row.id]
+        if row.reference and row.mean and own is not None:
+            found.append((sign * row.mean.value, (row.model, own)))
+    if rule is not None and ruled is not None:
+        value = sign * float(ruled.values[0])
+        found.append((value, (f"the audit's rule ({rule.name})", ruled)))
+    return max(found, key=lambda each: each[0])[1] if found else None
 
 
 def _by_seed(records: Sequence[RunRecord], tested: Tested) -> dict[int, ItemOutputs]:
@@ -387,11 +456,12 @@ def _check_fit(
 
 
 def _row_figures(
-    rows: Sequence[Runs], scores: Mapping[str, Scores | None], ranking: Ranking
+    rows: Sequence[Runs],
+    scores: Mapping[str, Scores | None],
+    ranking: Ranking,
+    floor: _Floor | None,
 ) -> dict[str, RowFigures]:
     sign = 1 if ranking.direction == "higher" else -1
-    references = [row for row in rows if row.reference and row.mean and scores[row.id]]
-    best = max(references, key=lambda row: sign * (row.mean.value if row.mean else 0), default=None)
     contestants = [row for row in rows if not row.reference and row.mean]
     found = tiers(p_by_item([scores[row.id] for row in contestants], sign))
     tier_of = dict(zip([row.id for row in contestants], found, strict=True))
@@ -399,12 +469,12 @@ def _row_figures(
     able = {row.id: scores[row.id] for row in rows if row.mean}
     ranks = drawn_ranks({k: sign * _bootstrapped(own) for k, own in able.items() if own})
     for row in rows:
-        own, floor = scores[row.id], None if best is None else scores[best.id]
+        own = scores[row.id]
         if own is None or row.mean is None:
             continue
         gained = None
-        if best is not None and floor is not None and not row.reference:
-            gained = gain(own, floor, best.model, sign)
+        if floor is not None and not row.reference:
+            gained = gain(own, floor[1], floor[0], sign)
         twin = twin_of(row.records[0], {other.id: other.records[0] for other in rows})
         random = None if twin is None else scores[twin]
         figures[row.id] = RowFigures(
@@ -637,7 +707,7 @@ def gain(row: Scores, reference: Scores, over: str, sign: int) -> Gain | None:
     Args:
         row: The row's scores.
         reference: The reference row's.
-        over: The reference row's model.
+        over: The reference row's model, or the rule.
         sign: 1 where higher is better, else -1.
     """
     gaps = _differences(row, reference)

@@ -157,7 +157,7 @@ class Row(Frozen):
             former are of the column's quantile. None where the metric does not apply or no run
             could answer.
         twin: Of a pretrained row over its random twin, likewise.
-        gain: Over the best reference row, in the primary metric; None where that is not known.
+        gain: Over the best reference row or rule, in the primary metric; None where not known.
         controls, clean: As in `RowFigures`.
         restricted_mean: Of the metric that the ranking names, over seeds and up to the budget;
             None where there is none or the row was computed, not run.

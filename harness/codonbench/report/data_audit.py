@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from functools import cache
 
@@ -24,7 +25,9 @@ def _threshold(finding: Finding, which: int) -> str:
 
 
 def _text(value: float, *, share: bool) -> str:
-    """Return a share as ``3.1%``, a score as ``0.639``."""
+    """Return a share as ``3.1%``, a score as ``0.639``; ``-`` for what is never reached."""
+    if math.isinf(value):
+        return NONE
     return f"{value:.1%}" if share else f"{value:.3f}"
 
 
@@ -54,7 +57,8 @@ def summary(audit: DataAudit) -> tuple[str, ...]:
         *(
             (
                 f"The best rule, chosen on validation, where its {audit.score} is "
-                f"{rule.validation:.3f}: {rule.words}.",
+                f"{rule.validation:.3f}: {rule.words}"
+                f"{f' [{rule.low:.3f}, {rule.high:.3f}]' if rule.low is not None else ''}.",
             )
             if rule is not None and rule.validation
             else ()

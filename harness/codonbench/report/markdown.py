@@ -280,11 +280,8 @@ def _grid(rows: Sequence[Row], table: Table) -> str:
             ceiling = Mean(value=known.value, low=known.low, high=known.high, n=1)
             said = {"model": "ceiling", primary: score_text(ceiling, table.ranking.primary)}
             body.append([said.get(heading, "") for heading in headings])
-        if (rule := table.best_rule) is not None and rule.score.startswith(
-            table.ranking.primary.title
-        ):
-            value = f"{rule.value:.{table.ranking.primary.digits}f}"
-            said = {"model": "best rule", primary: value}
+        if (found := _rule(table)) is not None:
+            said = {"model": "audit's rule", primary: score_text(found, table.ranking.primary)}
             body.append([said.get(heading, "") for heading in headings])
         for figure in _published(table):
             value = f"{figure.value:.{table.ranking.primary.digits}f}"
@@ -295,6 +292,17 @@ def _grid(rows: Sequence[Row], table: Table) -> str:
             break
         columns = _columns(rows, table, interval=False, n_others=n_others, timed=False)
     return grid
+
+
+def _rule(table: Table) -> Mean | None:
+    """Return what the best rule of the data's audit has in the primary metric, where known."""
+    if table.figures is not None and table.figures.rule is not None:
+        return table.figures.rule
+    rule = table.best_rule
+    if rule is None or not rule.score.startswith(table.ranking.primary.title):
+        return None
+    low, high = (rule.value if end is None else end for end in (rule.low, rule.high))
+    return Mean(value=rule.value, low=low, high=high, n=1)
 
 
 def _published(table: Table) -> list[Figure]:

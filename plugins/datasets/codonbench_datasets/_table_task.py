@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -29,10 +31,15 @@ class TableTask(Task):
         form: What the columns of a copy are called.
         tables: What the table of each split may be called in a folder, less its ending; under an
             empty name the one table of a task whose splits stand in a column, or are made here.
-        origin: Where the data come from: the task's one download, under the task's name.
+        origin: Where the data come from: the task's one download, under the task's name; where
+            none is pinned it is left out, and the data are a copy of the user's own.
         content: SHA-256 (hex) of what the tables hold, as `Table.checksum` gives it. A download
             must hold it; other data may differ, and are then another table of the leaderboard.
-        conversion: What must be done to the download before it can be read; empty for nothing.
+        conversion: What must be done to the download before it can be read, or where there is none
+            what a copy must be; empty for nothing.
+        sorted_rows: True where the source has its rows in the order of their classes. Those of each
+            split are then put in a fixed random order: a model is asked for them in their order,
+            and could read it.
         default_epochs, notes, reference, licence: As in `TaskSpec`.
     """
 
@@ -49,6 +56,7 @@ class TableTask(Task):
     origin: ClassVar[DataSource]
     content: ClassVar[str]
     conversion: ClassVar[str] = ""
+    sorted_rows: ClassVar[bool] = False
     default_epochs: ClassVar[int] = 10
     notes: ClassVar[tuple[str, ...]] = ()
     reference: ClassVar[str]
@@ -59,6 +67,9 @@ class TableTask(Task):
         if (origin := vars(cls).get("origin")) is not None:
             cls.default_data, cls.sources = origin.name, (origin,)
             cls.data_names = {origin.name: origin.summary}
+        elif "name" in vars(cls):
+            cls.default_data = cls.name
+            cls.data_names = {cls.default_data: "a copy of one's own; no download is pinned"}
 
     def read(self, path: Path, *, downloaded: bool) -> Table:
         """Return what a file or a folder holds.
@@ -89,7 +100,7 @@ class TableTask(Task):
         if copy is None:
             table = self._downloaded(data, cache, offline)
         else:
-            table = self.read(copy, downloaded=False)
+            table = self._read(copy, downloaded=False)
         known = table.checksum == self.content
         sizes = {name: len(rows) for name, rows in table.splits.items()}
         spec = TaskSpec(
@@ -116,26 +127,61 @@ class TableTask(Task):
             targets=table.targets,
             splits=table.splits,
             groups=table.groups,
+            origins=table.origins,
             report=table.report(),
-            provenance={"url": self.sources[0].url} if known else {},
+            provenance={"url": self.sources[0].url} if known and self.sources else {},
         )
+
+    def _read(self, path: Path, *, downloaded: bool) -> Table:
+        """Return what `read` does, with rows in an order that tells nothing."""
+        table = self.read(path, downloaded=downloaded)
+        if not self.sorted_rows:
+            return table
+        rng = np.random.Generator(np.random.PCG64(0))
+        splits = {name: rng.permutation(table.splits[name]) for name in sorted(table.splits)}
+        return replace(table, splits=splits)
 
     def _downloaded(self, data: str, cache: Path, offline: bool) -> Table:
         """Return what the download holds, which must be the task's content."""
-        source = self.source(data)
         if self.conversion:
-            raise DataError(
-                f"{self.name!r} cannot be read as {source.url} has it: {self.conversion}; give "
-                f"--data that table, or put it into ${FOLDER_VARIABLE}/{self.name}"
+            why = (
+                f"cannot be read as {self.sources[0].url} has it"
+                if self.sources
+                else "is no download"
             )
+            raise DataError(
+                f"{self.name!r} {why}: {self.conversion}; give --data that, or put it into "
+                f"${FOLDER_VARIABLE}/{self.name}"
+            )
+        source = self.source(data)
         path = download.fetch(source, cache, offline=offline)
-        table = self.read(path, downloaded=True)
+        table = self._read(path, downloaded=True)
         if table.checksum != self.content:
             raise DataError(
                 f"{path}: its content has SHA-256 {table.checksum}, not {self.content}, so these "
                 f"are not the data of {self.name!r}; fetch it anew, or give --data a copy"
             )
         return table
+
+
+def needed(package: str) -> Any:
+    """Return a package of the extra ``recipes``, without which some downloads cannot be read.
+
+    Raises:
+        DataError: It is not installed.
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"{package} is needed to read this download: pip install 'codonbench[recipes]'"
+        ) from error
+
+
+def six_digits(table: Table) -> Table:
+    """Return a table of quantities with targets to six digits, as copies have them."""
+    rows = [[float(f"{value:.6g}") for value in row] for row in table.targets.tolist()]
+    return replace(table, targets=np.array(rows, dtype=np.float32))
 
 
 def read_classes(

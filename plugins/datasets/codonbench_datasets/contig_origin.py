@@ -28,9 +28,9 @@ SOURCE = DataSource(
     name="contig-origin",
     summary="the wheel of tiara 1.0.2, which holds its test sequences (103 MB)",
     url="https://pypi.org/project/tiara/1.0.2/",
+    package="tiara==1.0.2",
     filename="tiara-1.0.2-py3-none-any.whl",
     sha256="27ee174b6f2a80a56619ead44a0525e5e69852097b75983a1eb89523023fc760",
-    tested=False,
 )
 
 
@@ -43,18 +43,15 @@ class ContigOrigin(TableTask):
     strand: ClassVar[Strand] = "either"
     input: ClassVar[Input] = Input.of_length(15_000)
     target: ClassVar[Target] = Target(names=CLASSES)
-    form: ClassVar[TableFormat] = TableFormat(classes=CLASSES)
+    form: ClassVar[TableFormat] = TableFormat(classes=CLASSES, origins=("organism",))
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"": ("all", "contig-origin")}
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "balanced_accuracy", balanced_accuracy="balanced accuracy", mcc="MCC", accuracy="accuracy"
     )
     content: ClassVar[str] = "625f6ffbe8e84fb09e0b1b89a474dde2b3605f8a3ff2dd6f7fd021d28c594c7a"
-    conversion: ClassVar[str] = (
-        "get the wheel by 'pip download --no-deps tiara==1.0.2' and give --data that file"
-    )
     notes: ClassVar[tuple[str, ...]] = (
-        "WARN at least: four of the five classes are one organism each, so a model may learn the "
-        "organism; the split is ours, near-copies in one group.",
+        "Four of the five classes are one organism each, so a model may learn the organism; the "
+        "split is ours, near-copies in one group.",
     )
     default_epochs: ClassVar[int] = 10
     reference: ClassVar[str] = "Karlicki et al., Bioinformatics 38 (2022) 344-350"
@@ -75,10 +72,13 @@ def from_wheel(path: Path) -> Table:
     """Return the contigs in tiara's wheel."""
     texts: list[str] = []
     labels: list[int] = []
+    organisms: list[str] = []
     with zipfile.ZipFile(path) as wheel:
         for label in ORDER:
             with wheel.open(f"tiara/test/test_data/{label}_fr.fasta") as file:
                 records = io.TextIOWrapper(file, encoding="ascii").read().split(">")[1:]
             texts += ["".join(record.splitlines()[1:]) for record in records]
             labels += [CLASSES.index(label)] * len(records)
-    return Table(Sequences.of(texts, DNA), np.array(labels), CLASSES)
+            organisms += [" ".join(record.split(maxsplit=4)[2:4]) for record in records]
+    origins = {"organism": np.unique(organisms, return_inverse=True)[1]}
+    return Table(Sequences.of(texts, DNA), np.array(labels), CLASSES, origins=origins)

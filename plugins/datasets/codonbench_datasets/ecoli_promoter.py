@@ -9,7 +9,8 @@ crosses splits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from codonbench import DataSource
 from codonbench.contracts import Input, Ranking, Sequences, Target
 from codonbench.data.table import Table, TableFormat
 from codonbench_datasets._own_split import sharing, split_by
-from codonbench_datasets._table_task import TableTask
+from codonbench_datasets._table_task import TableTask, read_classes
 
 COMMIT = "2256b56d129c540f7d737442ad4045d1a816f43f"
 FOLDER = (
@@ -29,15 +30,22 @@ SHARED = 20
 SIGMAS = ("sigma24", "sigma28", "sigma32", "sigma38", "sigma54", "sigma70")
 
 
-def source(task: str, file: str) -> DataSource:
-    """Return what is known of a task's download: one of the files that it needs."""
-    summary = "one file of a public copy of the benchmark, pinned to a commit; others are needed"
-    return DataSource.of_folder(task, summary, FOLDER, {file: None})
+def source(task: str, folder: str, names: Sequence[str]) -> DataSource:
+    """Return a task's download: a FASTA file for each of its classes."""
+    kept_as = {f"{folder}/{name}.txt": f"{name}.fa" for name in names}
+    summary = f"{len(names)} files of a public copy of the benchmark, pinned to a commit"
+    return DataSource.of_folder(task, summary, FOLDER, dict.fromkeys(kept_as), kept_as)
 
 
 class _EcoliTask(TableTask):
-    """A task of E. coli promoters, split by group."""
+    """A task of E. coli promoters, split by group.
 
+    Class attributes:
+        of_files: The class of each of the download's files, in their order.
+    """
+
+    of_files: ClassVar[tuple[str, ...]]
+    form: ClassVar[TableFormat]
     category: ClassVar[str] = "regulatory"
     input: ClassVar[Input] = Input.of_length(81)
     ranking: ClassVar[Ranking]
@@ -50,13 +58,18 @@ class _EcoliTask(TableTask):
     licence: ClassVar[str] = "MIT (the public copy); data of RegulonDB"
 
     def read(self, path: Path, *, downloaded: bool) -> Table:
-        """Return the table with our split."""
-        table = super().read(path, downloaded=downloaded)
+        """Return the table, or what the download's files hold, with our split."""
+        if downloaded:
+            names = [file.filename for file in self.origin.files]
+            files = tuple(zip(names, self.of_files, strict=True))
+            table = replace(read_classes(path, {"all": files}, self.form.classes), splits={})
+        else:
+            table = super().read(path, downloaded=False)
         assert isinstance(table.items, Sequences)
         return split_by(table, sharing(table.items, SHARED))
 
 
-PROMOTERS = source("ecoli-promoter", "promoter_and_non-promoter/positive2860.txt")
+PROMOTERS = source("ecoli-promoter", "promoter_and_non-promoter", ("positive2860", "negative2860"))
 
 
 class EcoliPromoter(_EcoliTask):
@@ -71,14 +84,11 @@ class EcoliPromoter(_EcoliTask):
         "mcc", mcc="MCC", accuracy="accuracy", auroc="AUROC"
     )
     content: ClassVar[str] = "423ffb4480792833d89e5ab66011cf82b9a1bc9b0bc79baab7740cfb09f1f197"
-    conversion: ClassVar[str] = (
-        "promoters and other sequences are separate files; one CSV is needed, benchmark.csv, with "
-        "the columns sequence and label (1 for a promoter, 0 for another), promoters first"
-    )
+    of_files: ClassVar[tuple[str, ...]] = ("1", "0")
     origin: ClassVar[DataSource] = PROMOTERS
 
 
-SIGMA = source("ecoli-sigma", "sigma_subtypes/sigma24promoter.txt")
+SIGMA = source("ecoli-sigma", "sigma_subtypes", [f"{sigma}promoter" for sigma in SIGMAS])
 
 
 class EcoliSigma(_EcoliTask):
@@ -93,8 +103,5 @@ class EcoliSigma(_EcoliTask):
         "mcc", mcc="MCC", balanced_accuracy="balanced accuracy", accuracy="accuracy"
     )
     content: ClassVar[str] = "9766a987529d3cfcdddb92f2839fc7ad731fc139f5b6c99be887bc294ef14d66"
-    conversion: ClassVar[str] = (
-        "each sigma factor has a file of its own; one CSV is needed, sigma.csv, with the columns "
-        "sequence and label (sigma24, 28, 32, 38, 54, then 70)"
-    )
+    of_files: ClassVar[tuple[str, ...]] = SIGMAS
     origin: ClassVar[DataSource] = SIGMA

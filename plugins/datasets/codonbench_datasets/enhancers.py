@@ -2,7 +2,7 @@
 
 The benchmark of iEnhancer-2L and its independent test set: Liu et al., Bioinformatics 32 (2016).
 The published papers choose by five-fold cross-validation within the training set; here a
-validation split is cut from it by the seed.
+validation split is cut from it by the seed. The source has a file a class; rows are mixed here.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Enhancers(TableTask):
     """Enhancer or not; strong and weak ones are one class."""
 
     name: ClassVar[str] = "enhancers"
+    version: ClassVar[str] = "2"
     title: ClassVar[str] = "Enhancer or not, human, 200 bp (Liu 2016)"
     category: ClassVar[str] = "regulatory"
     strand: ClassVar[Strand] = "either"
@@ -50,7 +51,8 @@ class Enhancers(TableTask):
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "mcc", mcc="MCC", accuracy="accuracy", auroc="AUROC"
     )
-    content: ClassVar[str] = "b196d089eec76a736e1ff2828b2b02aa0755ccce94950ffad1b8f58c8d334231"
+    content: ClassVar[str] = "9cc52f8910c05b79932f4dff84551220c42ea551c8b5e986340424ecd3cc898a"
+    sorted_rows: ClassVar[bool] = True
     default_epochs: ClassVar[int] = 30
     notes: ClassVar[tuple[str, ...]] = ("100 of the 400 test sequences stand in training.",)
     reference: ClassVar[str] = "Liu et al., Bioinformatics 32 (2016) 362-369"

@@ -9,12 +9,14 @@ set. All of DeepSTARR's sample comes from its training set.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import ClassVar
 
 from codonbench import DataSource
 from codonbench.contracts import Input, Ranking, Target
-from codonbench.data.table import TableFormat
-from codonbench_datasets._table_task import TableTask
+from codonbench.data.table import Table, TableFormat, read_table
+from codonbench.data.table_files import TableFiles
+from codonbench_datasets._table_task import TableTask, six_digits
 
 COMMIT = "f7b2e197f673319aaae3ef460b7f9980f74304af"
 FOLDER = (
@@ -31,8 +33,13 @@ def source(task: str, folder: str, validation: str) -> DataSource:
 
 
 class _MpraSample(TableTask):
-    """A sample of a reporter assay."""
+    """A sample of a reporter assay.
 
+    Class attributes:
+        columns: Those of the download: of sequences, and of each target.
+    """
+
+    columns: ClassVar[tuple[str, ...]]
     category: ClassVar[str] = "quantities"
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "pearson", pearson="Pearson", spearman="Spearman", r2="R2"
@@ -44,6 +51,17 @@ class _MpraSample(TableTask):
     )
     licence: ClassVar[str] = "MIT (the public copy)"
 
+    def read(self, path: Path, *, downloaded: bool) -> Table:
+        """Return the three tables; the download's to six digits."""
+        if not downloaded:
+            return super().read(path, downloaded=False)
+        names = [file.filename for file in self.origin.files]
+        files = dict(zip(("train", "validation", "test"), names, strict=True))
+        sequence, *targets = self.columns
+        form = TableFormat(sequence, targets=tuple(targets), kind="quantities")
+        where = TableFiles({split: path / name for split, name in files.items()})
+        return six_digits(read_table(where, form))
+
 
 class LentimpraSample(_MpraSample):
     """Activity of a segment in human cells."""
@@ -54,10 +72,7 @@ class LentimpraSample(_MpraSample):
     target: ClassVar[Target] = Target(kind="quantities", names=("activity",))
     form: ClassVar[TableFormat] = TableFormat(targets=("value",), kind="quantities")
     content: ClassVar[str] = "c29c8b23ed3e1fe5982d554cca2e9ec117b794cf97bd192e950546e0b0161449"
-    conversion: ClassVar[str] = (
-        "its tables are text of another form; three CSVs are needed, train, dev and test, with "
-        "the columns sequence and value"
-    )
+    columns: ClassVar[tuple[str, ...]] = ("seq", "mean_value")
     reference: ClassVar[str] = "Rafi et al., Nature Biotechnology (2024); lentiMPRA of human cells"
     origin: ClassVar[DataSource] = source("lentimpra-sample", "human", "valid")
 
@@ -80,9 +95,6 @@ class DeepstarrSample(_MpraSample):
         "test": ("test",),
     }
     content: ClassVar[str] = "6340fa2c48fc579c7d9ed3df441577c5b2e9013e18be775a82df8315f8a45430"
-    conversion: ClassVar[str] = (
-        "its tables are text of another form; three CSVs are needed, train, val and test, with "
-        "the columns sequence, dev and hk"
-    )
+    columns: ClassVar[tuple[str, ...]] = ("Sequence", "Dev_log2_enrichment", "Hk_log2_enrichment")
     reference: ClassVar[str] = "de Almeida et al., Nature Genetics 54 (2022) 613-624"
     origin: ClassVar[DataSource] = source("deepstarr-sample", "drosophila", "val")

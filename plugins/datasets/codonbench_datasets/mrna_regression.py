@@ -9,16 +9,13 @@ comes with this package: neither sequences nor targets.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
-
-import numpy as np
 
 from codonbench import DataSource
 from codonbench.contracts import Input, Ranking, Target
 from codonbench.data.table import Table, TableFormat, read_table
-from codonbench_datasets._table_task import TableTask, table_file
+from codonbench_datasets._table_task import TableTask, six_digits, table_file
 
 COMMIT = "9c31ecc6631df08794c373c5d715235649e2181a"
 FOLDER = (
@@ -57,9 +54,7 @@ class _MrnaRegression(TableTask):
             form = TableFormat(targets=("value",), kind="quantities", split="split")
             return read_table(table_file(path, self.copy, self.name), form)
         form = TableFormat("Sequence", targets=("Value",), kind="quantities", split="Split")
-        table = read_table(path / self.origin.files[0].filename, form)
-        rounded = [[float(f"{value:.6g}")] for value in table.targets[:, 0].tolist()]
-        return replace(table, targets=np.array(rounded, dtype=np.float32))
+        return six_digits(read_table(path / self.origin.files[0].filename, form))
 
 
 class MrfpExpression(_MrnaRegression):

@@ -1,26 +1,32 @@
 """The tasks ``ncrna-13`` and ``mirna-target``: what an RNA is, and what a microRNA binds.
 
 ``ncrna-13`` asks for the class of a non-coding RNA, of Rfam 12: Fiannaca et al., "nRC", BioData
-Mining 10 (2017). ``mirna-target`` asks whether a microRNA and a stretch of a transcript were found
-bound together by CLASH: Klimentova et al., "miRBind", Genes 13 (2022).
+Mining 10 (2017); the source has its rows family by family, here they are mixed. ``mirna-target``
+asks whether a microRNA and a stretch of a transcript were found bound together by CLASH: Klimentova
+et al., "miRBind", Genes 13 (2022); the source has bound pairs first, here they are mixed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 from codonbench import DataSource
 from codonbench.contracts import Input, Ranking, Target
-from codonbench.data.table import TableFormat
+from codonbench.data.table import Table, TableFormat, read_table
+from codonbench.data.table_files import TableFiles
 from codonbench_datasets._table_task import TableTask
 
 NRC = DataSource.of_folder(
     "ncrna-13",
-    "the training sequences of nRC, pinned to a commit; the test sequences are another file there",
+    "the training and test sequences of nRC, pinned to a commit",
     "https://raw.githubusercontent.com/IcarPA-TBlab/nrc/"
     "fc89b13d1278d0e23e34b2e94cc89c3fe913bf9d/data/ECCB2017",
-    {"dataset_Rfam_6320_13classes.fasta": None},
+    dict.fromkeys(
+        ("dataset_Rfam_6320_13classes.fasta", "dataset_Rfam_validated_2600_13classes.fasta")
+    ),
 )
 CLASSES = (
     *("5S_rRNA", "5_8S_rRNA", "CD-box", "HACA-box", "IRES", "Intron_gpI", "Intron_gpII"),
@@ -41,11 +47,8 @@ class Ncrna13(TableTask):
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "accuracy", accuracy="accuracy", mcc="MCC", macro_f1="macro F1"
     )
-    content: ClassVar[str] = "aaa1250e464790ac8d50ba9befc8d47b65365969f53f799e379c4bbcac993e11"
-    conversion: ClassVar[str] = (
-        "the file of its test sequences is not pinned here; two CSVs are needed, train and test, "
-        "with the columns sequence (T for U) and label"
-    )
+    sorted_rows: ClassVar[bool] = True
+    content: ClassVar[str] = "4e15703f35402a85d4627b0a5053d050d99b67c5495c3a6b1b153f813b299901"
     default_epochs: ClassVar[int] = 30
     notes: ClassVar[tuple[str, ...]] = (
         "347 of the 2,600 test sequences stand in training, and length alone tells much.",
@@ -54,13 +57,30 @@ class Ncrna13(TableTask):
     licence: ClassVar[str] = "GPL-3 (the public copy); sequences of Rfam 12, CC0"
     origin: ClassVar[DataSource] = NRC
 
+    def read(self, path: Path, *, downloaded: bool) -> Table:
+        """Return the two tables; the download's are FASTA, ``>name class``."""
+        return fetched(self, path) if downloaded else super().read(path, downloaded=False)
+
+
+def fetched(task: TableTask, path: Path, **columns: Any) -> Table:
+    """Return the tables of a download, one a split in the order of the task's.
+
+    Args:
+        task: The task.
+        path: The folder of its files.
+        columns: Of `TableFormat`, where they are called otherwise than in a copy.
+    """
+    files = zip(task.tables, task.origin.files, strict=True)
+    where = TableFiles({split: path / file.filename for split, file in files})
+    return read_table(where, replace(task.form, **columns))
+
 
 CLASH = DataSource.of_folder(
     "mirna-target",
-    "training and test pairs of miRBind, pinned to a commit; the validation pairs are another file",
+    "training, evaluation and test pairs of miRBind, pinned to a commit",
     "https://raw.githubusercontent.com/ML-Bioinfo-CEITEC/miRBind/"
     "b00af549013e2bd73434119aa69429017597712a/Datasets",
-    dict.fromkeys(("train_set_1_1_CLASH2013_paper.tsv", "test_set_1_1_CLASH2013_paper.tsv")),
+    {f"{part}_set_1_1_CLASH2013_paper.tsv": None for part in ("train", "evaluation", "test")},
 )
 
 
@@ -78,12 +98,15 @@ class MirnaTarget(TableTask):
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "auprc", auprc="average precision", auroc="AUROC", mcc="MCC"
     )
-    content: ClassVar[str] = "e8340b8ea0c02f8bcae9183a1f4e94f35794a8038093d38f41b4014936768524"
-    conversion: ClassVar[str] = (
-        "the file of its validation pairs is not pinned here; three CSVs are needed, train, dev "
-        "and test, with the columns mirna, gene and label"
-    )
+    sorted_rows: ClassVar[bool] = True
+    content: ClassVar[str] = "902320266fdc7ecd9e092ea48b091e82415da9f2274a95e7866310edb7f75557"
     default_epochs: ClassVar[int] = 10
     reference: ClassVar[str] = "Klimentova et al., Genes 13 (2022) 2323"
     licence: ClassVar[str] = "none stated (the public copy)"
     origin: ClassVar[DataSource] = CLASH
+
+    def read(self, path: Path, *, downloaded: bool) -> Table:
+        """Return the three tables; the download calls the first column miRNA."""
+        if not downloaded:
+            return super().read(path, downloaded=False)
+        return fetched(self, path, sequence=("miRNA", "gene"))

@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from codonbench import DataSource
-from codonbench.contracts import Input, Ranking, Sequences, Target
+from codonbench.contracts import DNA, Input, Ranking, Sequences, Target
+from codonbench.data.compression import faults_named, open_text
 from codonbench.data.table import Table, TableFormat
+from codonbench.errors import DataError
 from codonbench_datasets._own_split import sharing, split_by
 from codonbench_datasets._table_task import TableTask
 
@@ -39,10 +43,6 @@ class UciSplice(TableTask):
     tables: ClassVar[Mapping[str, tuple[str, ...]]] = {"": ("all", "uci-splice")}
     ranking: ClassVar[Ranking] = Ranking.by_mean("accuracy", accuracy="accuracy", mcc="MCC")
     content: ClassVar[str] = "537679c2cd2b5d48473e865eaf4e157053e95fda2a198ee77af70ddc2610a0f2"
-    conversion: ClassVar[str] = (
-        "it has no header, and blanks around its cells; a CSV is needed with the columns sequence "
-        "and label (EI, IE or N)"
-    )
     notes: ClassVar[tuple[str, ...]] = (
         "The split is ours: no group of sequences that share 20 letters crosses it. Published "
         "figures are of ten-fold cross-validation and are not comparable.",
@@ -53,7 +53,27 @@ class UciSplice(TableTask):
     origin: ClassVar[DataSource] = SOURCE
 
     def read(self, path: Path, *, downloaded: bool) -> Table:
-        """Return the table with our split."""
-        table = super().read(path, downloaded=downloaded)
+        """Return the table, or what the download's file holds, with our split."""
+        if downloaded:
+            table = from_uci(path / "splice.data")
+        else:
+            table = super().read(path, downloaded=False)
         assert isinstance(table.items, Sequences)
         return split_by(table, sharing(table.items, SHARED))
+
+
+def from_uci(path: Path) -> Table:
+    """Return what UCI's file holds: lines of class, name and sequence, with blanks around them."""
+    texts: list[str] = []
+    labels: list[int] = []
+    classes = UciSplice.form.classes
+    with faults_named(path), open_text(path) as file:
+        for number, line in enumerate(file, 1):
+            cells = [cell.strip() for cell in line.split(",")]
+            if cells == [""]:
+                continue
+            if len(cells) != 3 or cells[0] not in classes:
+                raise DataError(f"{path}, line {number}: not a class, a name and a sequence")
+            labels.append(classes.index(cells[0]))
+            texts.append(cells[2])
+    return Table(Sequences.of(texts, DNA), np.array(labels), classes)

@@ -17,7 +17,6 @@ genome editing", Nature 562 (2018).
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,7 +27,7 @@ from codonbench.contracts import Input, Ranking, Sequences, SequenceTuples, Targ
 from codonbench.contracts.dataset import Targets
 from codonbench.data.table import Table
 from codonbench.errors import DataError
-from codonbench_datasets._table_task import TableTask, table_file
+from codonbench_datasets._table_task import TableTask, needed, table_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +60,9 @@ EXPERIMENTS = (
 )
 """Of ``satmut-mpra``, in the order of the target's columns."""
 
+APART = 100
+"""Letters between two variants of ``brca1-sge`` from which on they are in different exons."""
+
 REPLICATES = "LDLR 0.969, SORT1 0.952, PKLR 0.859 after 24 and 48 hours, TERT 0.753 in two cells"
 
 
@@ -75,6 +77,15 @@ class VariantTask(TableTask):
     category: ClassVar[str] = "variants"
     places: ClassVar[tuple[str, str]]
 
+    @staticmethod
+    @abstractmethod
+    def fetched(path: Path) -> pd.DataFrame:
+        """Return what the download's folder holds, a row a variant.
+
+        Columns: the place's name under that of `places`, pos, ref, alt, and what `target_of` and
+        `counted` ask for. Places are rebuilt of the reference letters.
+        """
+
     @abstractmethod
     def target_of(self, variants: pd.DataFrame) -> Targets:
         """Return what was measured of each row of the variants' table, shape (N, K)."""
@@ -84,7 +95,7 @@ class VariantTask(TableTask):
         return variants
 
     def read(self, path: Path, *, downloaded: bool) -> Table:
-        """Return the variants of a folder that holds the two tables.
+        """Return the variants of a folder that holds the two tables, or the download.
 
         Raises:
             DataError: A table or a column is missing, or a reference letter is not the sequence's.
@@ -94,9 +105,16 @@ class VariantTask(TableTask):
         if not path.is_dir():
             raise DataError(f"{path}: expected a folder with {self.places[0]}.csv and variants.csv")
         table, name = self.places
-        files = table_file(path, table), table_file(path, "variants")
+        files = (
+            (path / self.origin.files[0].filename,) * 2
+            if downloaded
+            else (table_file(path, table), table_file(path, "variants"))
+        )
         try:
-            places, variants = (pd.read_csv(file, dtype={"chrom": str}) for file in files)
+            if downloaded:
+                places, variants = rebuilt(self.fetched(path), name)
+            else:
+                places, variants = (pd.read_csv(file, dtype={"chrom": str}) for file in files)
             sequences = dict(zip(places[name], places["sequence"], strict=True))
             variants = self.counted(variants)
             whole = [sequences[place] for place in variants[name]]
@@ -135,10 +153,6 @@ class SatmutMpra(VariantTask):
     ranking: ClassVar[Ranking] = Ranking.by_mean("pearson", pearson="Pearson", spearman="Spearman")
     places: ClassVar[tuple[str, str]] = ("elements", "element")
     content: ClassVar[str] = "18d3e1e66794d1f04520eebe14f270349d34e9571689b0cf13dba7b5334c8d3b"
-    conversion: ClassVar[str] = (
-        "it has no sequences; tables are needed of elements (element, sequence) and of variants "
-        "(element, offset, ref, alt, effect, barcodes)"
-    )
     notes: ClassVar[tuple[str, ...]] = (
         f"Substitutions with {FEWEST_BARCODES} barcodes or more. Each figure is the mean of those "
         "within 29 experiments on 21 elements.",
@@ -146,9 +160,18 @@ class SatmutMpra(VariantTask):
     )
     reference: ClassVar[str] = "Kircher et al., Nature Communications 10 (2019) 3583; GSE126550"
     licence: ClassVar[str] = "GPL-3 (the repository); data of GEO GSE126550, free with citation"
-    default_data: ClassVar[str] = SATMUT.name
-    data_names: ClassVar[Mapping[str, str]] = {SATMUT.name: SATMUT.summary}
-    sources: ClassVar[tuple[DataSource, ...]] = (SATMUT,)
+    origin: ClassVar[DataSource] = SATMUT
+
+    @staticmethod
+    def fetched(path: Path) -> pd.DataFrame:
+        """Return the variants of the download, on the genome that is numbered GRCh38."""
+        import pandas as pd
+
+        found = pd.read_csv(path / "elements.tsv.gz", sep="\t", dtype={"Chrom": str})
+        found = found[found["Release"] == "GRCh38"]
+        names = {"Element": "element", "Pos": "pos", "Ref": "ref", "Alt": "alt"}
+        found = found.rename(columns={**names, "Coefficient": "effect", "Barcodes": "barcodes"})
+        return found.assign(effect=[float(f"{effect:.6g}") for effect in found["effect"]])
 
     def counted(self, variants: pd.DataFrame) -> pd.DataFrame:
         """Return the substitutions that enough barcodes measured."""
@@ -172,10 +195,6 @@ class Brca1Sge(VariantTask):
     ranking: ClassVar[Ranking] = Ranking.by_mean("auroc", auroc="AUROC", auprc="AUPRC")
     places: ClassVar[tuple[str, str]] = ("exons", "exon")
     content: ClassVar[str] = "22bb8aa9ad04e8fbb130d17bd37140bd18f55ae5f4a66a07f27e37d69ba61512"
-    conversion: ClassVar[str] = (
-        "it has no sequences; tables are needed of exons (exon, sequence on the plus strand) and "
-        "of variants (exon, offset, ref, alt, class: FUNC, INT or LOF)"
-    )
     notes: ClassVar[tuple[str, ...]] = (
         "Loss of function against function or intermediate; windows of 98 to 109 letters on the "
         "plus strand (the gene lies on the other). Evo 2 is quoted with AUROC 0.891 (7B) and 0.901 "
@@ -183,11 +202,46 @@ class Brca1Sge(VariantTask):
     )
     reference: ClassVar[str] = "Findlay et al., Nature 562 (2018) 217-222, supplementary table 1"
     licence: ClassVar[str] = "supplement of the paper, in an Apache-2.0 repository"
-    default_data: ClassVar[str] = BRCA1.name
-    data_names: ClassVar[Mapping[str, str]] = {BRCA1.name: BRCA1.summary}
-    sources: ClassVar[tuple[DataSource, ...]] = (BRCA1,)
+    origin: ClassVar[DataSource] = BRCA1
+
+    @staticmethod
+    def fetched(path: Path) -> pd.DataFrame:
+        """Return the variants of the paper's table; an exon is named by where it begins."""
+        import pandas as pd
+
+        needed("openpyxl")
+        found = pd.read_excel(path / BRCA1.files[0].filename, header=2)
+        names = {"position (hg19)": "pos", "reference": "ref", "func.class": "class"}
+        found = found.rename(columns=names)
+        pos = np.unique(found["pos"])
+        begins = pos[np.diff(pos, prepend=-APART) >= APART]
+        return found.assign(exon=begins[np.searchsorted(begins, found["pos"], side="right") - 1])
 
     def target_of(self, variants: pd.DataFrame) -> Targets:
         """Return 1 where the gene works, fully or in part, and 0 where it does not, (N, 1)."""
         works = np.asarray(variants["class"] != "LOF", dtype=np.float32)
         return works[:, None]
+
+
+def rebuilt(variants: pd.DataFrame, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the places that variants were made in, and the variants with their offsets.
+
+    A place reaches from its first variant to its last; a letter that was not changed anywhere is
+    not known, ``N``.
+
+    Args:
+        variants: With the columns pos, ref and, called `name`, the place.
+        name: Of that column.
+    """
+    import pandas as pd
+
+    first = variants.groupby(name, sort=False)["pos"].transform("min")
+    places = []
+    for place, own in variants.groupby(name, sort=False):
+        letters = ["N"] * int(own["pos"].max() - own["pos"].min() + 1)
+        for offset, ref in zip(own["pos"] - own["pos"].min(), own["ref"], strict=True):
+            letters[offset] = ref
+        places.append((place, "".join(letters)))
+    return pd.DataFrame(places, columns=[name, "sequence"]), variants.assign(
+        offset=variants["pos"] - first
+    )
