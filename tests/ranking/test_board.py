@@ -253,7 +253,7 @@ def test_other_keys_and_other_devices_have_tables_of_their_own() -> None:
         make_record(device="cuda", device_name="some GPU", seed=2),
     ]
     tables = build_board(records).tables
-    assert {(t.key, t.device) for t in tables} == {("k1", "cpu"), ("k2", "cpu"), ("k1", "cuda")}
+    assert {(t.key, t.device) for t in tables} == {("k1", "cpu"), ("k2", "cpu"), ("k1", "some GPU")}
 
 
 def test_a_metric_that_was_not_measured_does_not_count_as_never() -> None:
@@ -552,3 +552,26 @@ def test_seeds_run_with_an_edited_model_are_a_row_of_their_own() -> None:
     records[3] = records[3].model_copy(update={"plugin": edited}).sealed()
     rows = build_board(records).tables[0].rows
     assert sorted(row.seeds for row in rows) == [(0, 1, 2), (3,)]
+
+
+def test_runs_on_different_gpus_share_neither_a_table_nor_a_row():
+    gpus = [
+        make_record(model, seed, device="cuda", device_name=name)
+        for model in ("mlp-64", "lstm-64")
+        for seed, name in enumerate(["NVIDIA A100", "NVIDIA A100", "NVIDIA H100"])
+    ]
+    cpus = [make_record(seed=seed, device_name=name) for seed, name in enumerate("ab")]
+    board = build_board([*gpus, *cpus])
+    seeds = {
+        table.device: sorted((row.model, row.seeds) for row in table.rows) for table in board.tables
+    }
+    assert seeds == {
+        "NVIDIA A100": [("lstm-64", (0, 1)), ("mlp-64", (0, 1))],
+        "NVIDIA H100": [("lstm-64", (2,)), ("mlp-64", (2,))],
+        "cpu": [("mlp-64", (0, 1))],
+    }
+    h100 = next(table for table in board.tables if table.device == "NVIDIA H100")
+    assert all(any("none left out" in note for note in row.notes) for row in h100.rows)
+    text = render_board(board)
+    assert "NVIDIA A100" in text
+    assert "NVIDIA H100" in text

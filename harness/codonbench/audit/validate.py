@@ -211,7 +211,7 @@ def _place(record: RunRecord) -> tuple[object, ...]:
     run_spec = record.run_spec
     return (
         record.comparability_key,
-        record.machine.device,
+        record.machine.device_kind,
         record.model,
         run_spec.model_version,
         content_hash(run_spec.config),
@@ -222,7 +222,7 @@ def _place(record: RunRecord) -> tuple[object, ...]:
 
 def _row(record: RunRecord) -> tuple[object, ...]:
     """Return which row of which table a record counts in."""
-    return (record.comparability_key, record.machine.device, *row_key(record))
+    return (record.comparability_key, record.machine.device_kind, *row_key(record))
 
 
 @dataclass(frozen=True)

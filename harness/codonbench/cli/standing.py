@@ -97,7 +97,7 @@ def _asked(record: RunRecord) -> tuple[str, str]:
 def _row_of(record: RunRecord) -> tuple[str, ...]:
     """Return what makes two runs count in one row of one table; first the table's own two."""
     config = content_hash(record.run_spec.config)
-    table = (record.comparability_key, record.machine.device)
+    table = (record.comparability_key, record.machine.device_kind)
     return (*table, record.model, config, record.plugin.distribution)
 
 

@@ -132,6 +132,11 @@ class Machine(Frozen):
     circumstances: Circumstances | None = None
 
     @property
+    def device_kind(self) -> str:
+        """What rows of one table share: ``cpu``, or the GPU's own name."""
+        return self.device if self.device == "cpu" else self.device_name
+
+    @property
     def kind(self) -> tuple[str, ...]:
         """What must agree for two runs of one spec to give identical weights."""
         return (

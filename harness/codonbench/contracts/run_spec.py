@@ -340,6 +340,11 @@ class RunSpec(Frozen):
         """16 hexadecimal digits that name this run."""
         return content_hash(self.model_dump(mode="json"))[:16]
 
+    @property
+    def name(self) -> str:
+        """The name of its record's file without its ending."""
+        return f"{self.model}-s{self.seed}-{self.run_id}"
+
 
 def canonical_json(value: Any) -> str:
     """Return `value` as JSON with sorted keys and no spare space: one text for one content."""

@@ -148,6 +148,7 @@ def _ray() -> Any:
     # Read as Ray is imported: a cluster that is started here is this machine's own.
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # on a busy machine, too
     try:
         import ray
     except ImportError as error:

@@ -620,7 +620,7 @@ def reusable(
 
     What is to be run in a sandbox is not taken from a run outside one.
     """
-    record = store.find(run_spec.run_id)
+    record = store.find(run_spec.run_id, run_spec.name)
     if record is None or record.status not in FINISHED:
         return None
     return None if _outdated(record, job, registry, confinement) else record

@@ -201,7 +201,7 @@ def build_board(
         elif reason := _unfit(item, tasks):
             excluded.append(Excluded(name=item.name, reason=reason))
         else:
-            groups[item.comparability_key, item.machine.device].append(item)
+            groups[item.comparability_key, item.machine.device_kind].append(item)
     counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
     tables = [
         _build_table(rows, _controls(place, counted, tasks), _task(_first(rows), tasks), tested)
@@ -387,7 +387,7 @@ def _build_table(
         simulated=first.dataset.simulated,
         stop=", ".join(sorted({r.run_spec.stop for r in records})),
         budget_pairs=max(r.run_spec.budget_pairs for r in records),
-        device=first.machine.device,
+        device=first.machine.device_kind,
         torch=tuple(sorted({r.machine.torch for r in records})),
         engines=tuple(sorted({r.engine.name for r in records})),
         notes=first.dataset.notes,

@@ -95,7 +95,7 @@ def learning_curves(
             continue
         whole = record.run_spec.whole
         key = comparability_key(whole, record.metric_versions, task.ranking)
-        groups[key, record.machine.device].append((record, task))
+        groups[key, record.machine.device_kind].append((record, task))
     return [_curves(key, found, target) for (key, _), found in sorted(groups.items())]
 
 
@@ -144,7 +144,7 @@ def _curves(key: str, found: Sequence[tuple[RunRecord, Task]], target: float | N
         task=first.task,
         data=", ".join(sorted({r.dataset.source for r in records})),
         data_checksum=first.dataset.checksum,
-        device=first.machine.device,
+        device=first.machine.device_kind,
         column=ranking.primary,
         lower=sign < 0,
         sizes=sizes,

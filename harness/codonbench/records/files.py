@@ -9,6 +9,7 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 import unicodedata
 from contextlib import suppress
@@ -32,6 +33,8 @@ LONGEST = 300
 LONGEST_LINE = 120
 """Characters of one line of text that is shown among others."""
 
+_APART = re.compile(r'"[ \t\r\n]+:')
+
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 
@@ -44,6 +47,15 @@ def read_json(path: Path) -> Any:
     Raises:
         StoreError: Says what is wrong with the file, without naming it.
     """
+    return decoded(read_content(path)[0])
+
+
+def read_content(path: Path) -> tuple[bytes, os.stat_result]:
+    """Return what is in a file, as `read_json` reads it, and the facts of that very file.
+
+    Raises:
+        StoreError: Says what is wrong with the file, without naming it.
+    """
     try:
         facts = path.lstat()
         if stat.S_ISLNK(facts.st_mode):
@@ -51,27 +63,40 @@ def read_json(path: Path) -> Any:
         if not stat.S_ISREG(facts.st_mode):
             raise StoreError("is not a regular file")
         with path.open("rb") as file:
+            facts = os.fstat(file.fileno())
             content = file.read(min(facts.st_size, MAX_BYTES) + 1)
     except OSError as error:
         raise StoreError(f"cannot be read: {error.strerror}") from error
     if len(content) > MAX_BYTES:
         raise StoreError(f"holds {facts.st_size:,} bytes; a record has at most {MAX_BYTES:,}")
-    return decoded(content)
+    return content, facts
 
 
 def decoded(content: bytes) -> Any:
     """Return what JSON says, as `read_json` does."""
     try:
         text = content.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_refuse)
+        value = json.loads(text, parse_constant=_refuse)
+        if check_numbers_and_depth(value) != _keys_in(text):
+            json.loads(text, object_pairs_hook=_without_twins)
     except UnicodeDecodeError as error:
         raise StoreError(f"is not UTF-8: byte {error.start} is {error.reason}") from error
     except RecursionError as error:
         raise StoreError(_TOO_DEEP) from error
     except ValueError as error:
         raise StoreError(f"is not JSON: {error}") from error
-    check_numbers_and_depth(value)
     return value
+
+
+def _keys_in(text: str) -> int:
+    """Return at least how many keys are written in JSON; -1 where that takes a closer look.
+
+    Behind each stands a colon. So if no more colons stand behind quotes than there are keys in
+    what was decoded, none was written twice.
+    """
+    if '\\"' in text or "\\\\" in text or _APART.search(text):
+        return -1
+    return text.count('":')
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -86,18 +111,23 @@ def _refuse(constant: str) -> None:
     raise StoreError(f"holds {constant}, which is no number")
 
 
-def check_numbers_and_depth(value: Any) -> None:
+def check_numbers_and_depth(value: Any) -> int:
     """Raise where a decoded value is nested too deeply or holds a number that is out of range.
 
     Walks level by level, so that no nesting can exhaust the stack.
+
+    Returns:
+        How many keys its objects have.
 
     Raises:
         StoreError: Says what is wrong with the value, without naming it.
     """
     level: list[tuple[str, Any]] = [("", {"": value})]
+    keys = -1  # that one is nobody's
     for _ in range(MAX_DEPTH + 1):
         below = []
         for where, item in level:
+            keys += len(item) if isinstance(item, dict) else 0
             for name, child in item.items() if isinstance(item, dict) else enumerate(item):
                 kind = type(child)
                 if kind is dict or kind is list:
@@ -108,7 +138,7 @@ def check_numbers_and_depth(value: Any) -> None:
                     place = f"{where}.{name}".strip(".")
                     raise StoreError(f"{place} is out of the range of numbers")
         if not below:
-            return
+            return keys
         level = below
     raise StoreError(_TOO_DEEP)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -31,12 +32,13 @@ from codonbench.records.files import (
     decoded,
     flush_folder,
     printable,
-    read_json,
+    read_content,
     store_error,
     sweep,
     try_folder,
     write_atomically,
 )
+from codonbench.records.known import Known
 from codonbench.records.unfinished import Ledger
 
 Content = dict[str, Any]
@@ -74,6 +76,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._tried = False
+        self._listed: dict[str, list[Path]] | None = None
 
     def prepare(self) -> None:
         """Make the folder and make sure, once, that a record can be written there.
@@ -180,13 +183,32 @@ class Store:
             raise StoreError(f"trajectory {path.name} is not the one its record was made from")
         return trajectory
 
-    def find(self, run_id: str) -> RunRecord | None:
-        """Return the sound record of exactly this run; None where there is none."""
-        for path in sorted(self.folder.glob(f"*-{run_id}.json")):
+    def find(self, run_id: str, name: str = "") -> RunRecord | None:
+        """Return the sound record of exactly this run; None where there is none.
+
+        Args:
+            run_id: The run's.
+            name: Of its file, where that is known; others of the run are then looked for once,
+                however many runs are asked for.
+        """
+        for path in self._files_of(run_id, name):
             record = read_record(path)
             if isinstance(record, RunRecord) and record.run_id == run_id:
                 return record
         return None
+
+    def _files_of(self, run_id: str, name: str) -> list[Path]:
+        """Return the files whose names say that they hold a run, as `find` looks for them."""
+        if not name:
+            return sorted(self.folder.glob(f"*-{run_id}.json"))
+        if self._listed is None:
+            self._listed = {}
+            for file in _names(self.folder):
+                key = file.removesuffix(".json").rpartition("-")[2]
+                self._listed.setdefault(key, []).append(self.folder / file)
+        own = self.folder / f"{name}.json"
+        found = {path for path in (own, *self._listed.get(run_id, ())) if os.path.lexists(path)}
+        return sorted(found)
 
     def make_room(
         self, run_spec: RunSpec, outdated: Callable[[RunRecord], str] | None = None
@@ -207,7 +229,7 @@ class Store:
             StoreError: It cannot be moved.
         """
         moved = []
-        for path in sorted(self.folder.glob(f"*-{run_spec.run_id}.json")):
+        for path in self._files_of(run_spec.run_id, run_spec.name):
             found = read_record(path)
             if isinstance(found, RunRecord) and found.run_id != run_spec.run_id:
                 found = BadRecord(path, f"holds the record of another run, {found.name}")
@@ -241,7 +263,10 @@ class Store:
         Of several files that hold one run, the one that bears its name is its record, or else the
         first; the others are bad.
         """
-        found = {path: read_record(path) for path in sorted(self.folder.glob("*.json"))}
+        names = _names(self.folder)
+        known = Known(self.folder, len(names))
+        found = {path: read_record(path, known) for path in map(self.folder.joinpath, names)}
+        known.save()
         files: dict[str, Path] = {}
         for path, item in found.items():
             if isinstance(item, RunRecord) and (item.name not in files or path.stem == item.name):
@@ -254,11 +279,27 @@ class Store:
                 yield item
 
 
-def read_record(path: Path) -> RunRecord | BadRecord:
-    """Return the record in a file, or what is wrong with it in one line that can be shown."""
+def _names(folder: Path) -> list[str]:
+    """Return the names of a folder's files that may be records, in order."""
     try:
-        content = read_json(path)
-        record = RunRecord.model_validate(upgrade(content))
+        return sorted(e.name for e in os.scandir(folder) if e.name.endswith(".json"))
+    except OSError:  # there is no such folder
+        return []
+
+
+def read_record(path: Path, known: Known | None = None) -> RunRecord | BadRecord:
+    """Return the record in a file, or what is wrong with it in one line that can be shown.
+
+    Args:
+        path: The file.
+        known: Of its folder, where many of it are read.
+    """
+    try:
+        text, facts = read_content(path)
+        checked = known is not None and known.is_checked(path.name, facts)
+        content = json.loads(text) if checked else decoded(text)
+        whole = upgrade(content)
+        record = RunRecord.model_validate(whole) if known is None else known.shared.record(whole)
     except StoreError as error:
         return BadRecord(path, printable(str(error)))
     except ValidationError as error:
@@ -266,11 +307,15 @@ def read_record(path: Path) -> RunRecord | BadRecord:
         where = ".".join(str(part) for part in first["loc"])
         reason = f"is not a record: {where}: {first['msg']}".replace(": :", ":")
         return BadRecord(path, printable(reason))
+    if checked:
+        return record
     run_id, checksum = seals(content)
     if run_id != record.run_id:
         return BadRecord(path, "its run_id is not the hash of its spec")
     if checksum != record.checksum:
         return BadRecord(path, "its content does not match its checksum")
+    if known is not None:
+        known.note(path.name, facts)
     return record
 
 

@@ -23,7 +23,7 @@ Records = Mapping[str, RunRecord]
 
 def row_id(record: RunRecord) -> str:
     """Return the id of the row that a record counts in: a name for its file, and for links."""
-    place = (record.comparability_key, record.machine.device)
+    place = (record.comparability_key, record.machine.device_kind)
     return content_hash([*place, *row_key(record)])[:16]
 
 

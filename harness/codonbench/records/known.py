@@ -1,0 +1,171 @@
+"""Many records read at once: what was checked is not checked again, what they share is held once.
+
+Of a large folder an index says which files were found to be sound records: by name, times of change
+and size. It lies in the user's cache, and may be deleted. What a record says is read from its file
+each time; `bench validate` knows nothing of it.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sqlite3
+import time
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from codonbench.contracts import Frozen, ModelInfo
+from codonbench.contracts.run_record import (
+    Circumstances,
+    DatasetFacts,
+    Engine,
+    Harness,
+    Machine,
+    Origin,
+    RunRecord,
+)
+from codonbench.records.files import cache_folder
+
+MANY = 2_000
+"""Files from which on a folder has an index."""
+
+_SETTLED = 2.0
+"""Seconds after which a file that is written again has other times of change for sure."""
+
+_PARTS: Mapping[str, type[Frozen]] = MappingProxyType(
+    {
+        "dataset": DatasetFacts,
+        "plugin": Origin,
+        "info": ModelInfo,
+        "harness": Harness,
+        "engine": Engine,
+    }
+)
+"""Fields of a record that many have in common."""
+
+_TABLE = "create table if not exists checked (name text primary key, seen text not null)"
+
+
+class Shared:
+    """Parts of records, each held once however many records it is a part of."""
+
+    def __init__(self) -> None:
+        self._held: dict[Any, Any] = {}
+
+    def record(self, content: dict[str, Any]) -> RunRecord:
+        """Return the record that some content is.
+
+        Raises:
+            ValidationError: It is none.
+        """
+        try:
+            parts: dict[str, Any] = {
+                name: self._part(name, cls, content[name]) for name, cls in _PARTS.items()
+            }
+            parts["machine"] = self._machine(content["machine"])
+        except (ValidationError, AttributeError, KeyError, TypeError, ValueError):
+            parts = {}  # what is wrong with it is said of the whole
+        record = RunRecord.model_validate({**content, **parts})
+        for part in (record, record.run_spec, record.timings):
+            self._hold_once(part)
+        return record
+
+    def _part(self, name: str, cls: type[Frozen], content: dict[str, Any]) -> Any:
+        key = name, marshal.dumps(content)
+        if key not in self._held:
+            self._held[key] = cls.model_validate(content)
+        return self._held[key]
+
+    def _machine(self, content: dict[str, Any]) -> Machine:
+        """Return a machine; what is a run's own of it is not shared."""
+        rest = {name: value for name, value in content.items() if name != "circumstances"}
+        machine: Machine = self._part("machine", Machine, rest)
+        circumstances = content.get("circumstances")
+        if circumstances is None:
+            return machine
+        own = machine.model_copy(
+            update={"circumstances": Circumstances.model_validate(circumstances)}
+        )
+        self._hold_once(own)
+        return own
+
+    def _hold_once(self, part: Frozen) -> None:
+        """Let a part that nobody changes, as all contracts are, hold what others hold too."""
+        names = frozenset(part.__pydantic_fields_set__)
+        object.__setattr__(
+            part, "__pydantic_fields_set__", self._held.setdefault(names, part.model_fields_set)
+        )
+        for name, value in part.__dict__.items():
+            if isinstance(value, str):
+                part.__dict__[name] = self._held.setdefault(value, value)
+            elif isinstance(value, dict) and name not in ("metrics", "validation_metrics"):
+                key = name, marshal.dumps(value)
+                part.__dict__[name] = self._held.setdefault(key, value)
+
+
+class Known:
+    """What is known of a folder's records before they are read.
+
+    Args:
+        folder: The folder.
+        many: How many files it has.
+    """
+
+    def __init__(self, folder: Path, many: int) -> None:
+        self.shared = Shared()
+        self._index = None if many < MANY else _index_of(folder)
+        self._before: dict[str, str] = {}
+        self._new: dict[str, str] = {}
+        if self._index is not None:
+            with suppress(sqlite3.Error, OSError), closing(_opened(self._index)) as base:
+                self._before = dict(base.execute("select name, seen from checked"))
+
+    def is_checked(self, name: str, facts: os.stat_result) -> bool:
+        """Return whether a file was found sound, and has not changed since."""
+        return self._before.get(name) == _seen(facts)
+
+    def note(self, name: str, facts: os.stat_result) -> None:
+        """Note that a file was found sound."""
+        if self._index is not None and time.time() - facts.st_mtime > _SETTLED:
+            self._new[name] = _seen(facts)
+
+    def save(self) -> None:
+        """Keep what was noted for the next time; where that cannot be written, do without."""
+        if self._index is None or not self._new:
+            return
+        with suppress(sqlite3.Error, OSError):
+            self._index.parent.mkdir(parents=True, exist_ok=True)
+            with closing(_opened(self._index)) as base, base:
+                base.execute(_TABLE)
+                base.executemany("insert or replace into checked values (?, ?)", self._new.items())
+
+
+def _opened(index: Path) -> sqlite3.Connection:
+    return sqlite3.connect(index, timeout=5.0)
+
+
+def _seen(facts: os.stat_result) -> str:
+    return f"{facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_size}"
+
+
+def _index_of(folder: Path) -> Path:
+    """Return where a folder's index is; another one for each version of what checks."""
+    name = sha256(f"{folder.resolve()}\0{_checks()}".encode()).hexdigest()[:16]
+    return cache_folder() / "records" / f"{name}.sqlite"
+
+
+@cache
+def _checks() -> str:
+    """Return the hash of the code that says what is sound."""
+    core = Path(__file__).parents[1]
+    digest = sha256()
+    for path in sorted([*core.glob("contracts/*.py"), *core.glob("records/*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
