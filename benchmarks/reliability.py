@@ -91,17 +91,25 @@ def print_fuzzed(found: Sequence[Case]) -> None:
     print_table(("fuzzed", "inputs", "of them refused in words"), rows)
 
 
+MODES = {"process": "by default", "sandbox": "with --sandbox"}
+"""How far a run is kept apart, as its record says, and how that is asked for."""
+
+
 def print_exploits(found: Sequence[Case]) -> None:
-    """Print what became of each exploit."""
-    tried = [(case.of("exploit"), case.of("outcome")) for case in found if case.of("exploit")]
-    print_table(("exploit", "outcome"), sorted(tried, key=str))
+    """Print what became of each exploit in each mode."""
+    tried: dict[str, dict[str, str]] = {}
+    for case in found:
+        if exploit := case.of("exploit"):
+            tried.setdefault(exploit, {})[case.of("mode") or ""] = case.of("outcome") or ""
+    rows = [(name, *(came.get(mode, "") for mode in MODES)) for name, came in sorted(tried.items())]
+    print_table(("exploit", *MODES.values()), rows)
     if tried:
-        outcomes = Counter(outcome for _, outcome in tried)
-        said = ", ".join(f"{outcome} {n}" for outcome, n in sorted(outcomes.items(), key=str))
-        print(f"\nExploits tried: {len(tried)} ({said}).")
+        outcomes = Counter(outcome for came in tried.values() for outcome in came.values())
+        said = ", ".join(f"{outcome} {n}" for outcome, n in sorted(outcomes.items()))
+        print(f"\nExploits tried: {len(tried)}, in both modes {outcomes.total()} ({said}).")
 
 
-APART = {"fuzzed", "inputs", "inputs refused", "exploit", "outcome"}
+APART = {"fuzzed", "inputs", "inputs refused", "exploit", "mode", "outcome"}
 """What has tables of its own; any other name is a figure, added up over the tests that note it."""
 
 

@@ -251,6 +251,7 @@ def test_a_renamed_file_is_told_its_name(tmp_path, content):
 
 def test_an_edited_value_breaks_the_checksum(tmp_path, content):
     content["timings"]["train"] += 1
+    content["timings"]["total"] += 1
     assert only_remark(written(tmp_path, content))[0] == "checksum"
 
 
@@ -359,7 +360,7 @@ def test_a_forged_field_is_named_although_the_seals_fit(tmp_path, content, place
 
 def test_sustained_needs_its_window_within_the_run(tmp_path, content):
     content["metrics"]["sustained_pairs"] = content["pairs"] - 63_999
-    assert only_remark(written(tmp_path, seal(content)))[0] == "metrics.sustained_pairs"
+    assert "metrics.sustained_pairs" in dict(remarks(written(tmp_path, seal(content))))
 
 
 def test_a_run_that_spends_its_budget_cannot_have_ended_early(tmp_path, spent):

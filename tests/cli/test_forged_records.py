@@ -20,6 +20,8 @@ CODONS = "mlp-64 on usage"
 SUPERVISED = "cnn on gue-tf-2"
 FITTED = "kmer-linear on gue-tf-2"
 
+TIMES = ("build", "train", "probe", "score", "total")
+
 
 @cache
 def committed():
@@ -103,6 +105,20 @@ def test_a_committed_row_is_sound(bench, row, name):
         (CODONS, [("parameters", 1)], "parameters"),
         (CODONS, [("run_spec.salt", "mine")], "run_spec.salt"),
         (CODONS, [("resumed", [10**9])], "resumed"),
+        (CODONS, [("harness.modified", None)], "harness.modified"),
+        (CODONS, [("knowledge", ["everything"])], "knowledge"),
+        (CODONS, [("info.authors", ["Somebody Else"])], "info"),
+        (CODONS, [("plugin.version", "9.9")], "plugin"),
+        (CODONS, [("machine.cpu_count", 0)], "machine.cpu_count"),
+        (CODONS, [("machine.gpu_id", "0" * 16)], "machine.gpu_id"),
+        (CODONS, [("engine.name", "fit")], "engine.name"),
+        (CODONS, [("metrics.all_seen", 0)], "metrics.all_seen"),
+        (CODONS, [("metrics.decipher_epoch", -1)], "metrics.decipher_epoch"),
+        (CODONS, [("metrics.rare_stop_ambiguity", -1)], "metrics.rare_stop_ambiguity"),
+        (CODONS, [("metrics.relapses", 7)], "metrics.relapses"),
+        (CODONS, [("pairs", lambda c: c["pairs"] + 64_000)], "metrics.sustained_pairs"),
+        (CODONS, [("timings.total", 0.001)], "timings.total"),
+        (CODONS, [("timings", dict.fromkeys(TIMES, 0.0))], "timings.total"),
         (CODONS, [("timings.train", -1.0)], "timings.train"),
         (CODONS, [("validation_metrics", {"mcc": 1.0})], "selected_pairs"),
         (SUPERVISED, [("metrics.mcc", 0.99)], "metrics.mcc"),
@@ -180,6 +196,11 @@ def test_another_rows_trajectory_is_named(bench, row):
         content["model"] = content["run_spec"]["model"] = "zz-copy"
         write(folder, content)
     assert named(bench, folder) == {"trajectory_sha256"}
+
+
+def test_one_trajectory_has_one_result(bench, row):
+    folder = row(CODONS, [("trajectory_sha256", "a" * 64)], (3, 4))
+    assert named(bench, folder) == {"metrics"}
 
 
 def test_an_official_row_of_a_test_split_hands_in_its_test_outputs(bench, row):

@@ -55,6 +55,7 @@ def test_a_list_of_seeds_reads_back(seeds):
         (str(MAX_SEED + 1), f"none above {MAX_SEED}"),
         ("0-100000", "at most 100,000 seeds"),
         ("0-99999,200000", "100,001 seeds, at most 100,000 at a time"),
+        (",".join(f"{10**5 * i}-{10**5 * i + 99_999}" for i in range(2_000)), "200,000 seeds"),
     ],
 )
 def test_seeds_that_make_no_sense_say_why(text, message):

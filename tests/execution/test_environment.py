@@ -176,3 +176,9 @@ def test_plugins_that_need_different_versions_run_in_one_suite(tmp_path, shop, m
     record = next(Path("runs").glob("one-*.json"))
     again = bench("verify", str(record), *plugins)
     assert "identical" in again.stdout, again.stderr
+
+
+def test_needs_nested_without_end_are_one_sentence_and_little_memory(tmp_path):
+    (file := tmp_path / "mine.py").write_text(f"# /// script\n# a{'.a' * 100_000} = 1\n# ///\n")
+    with pytest.raises(ConfigError, match="its script metadata cannot be read: is nested too deep"):
+        needs_of(file)

@@ -127,6 +127,12 @@ def bracket(here):
         os.write(pipe, b"[" * (1 << 16))
 
 
+def announce_more_than_is_due(here):
+    pipe = int(sys.argv[2])
+    os.write(pipe, struct.pack("<IQ", 100, 1 << 20))
+    time.sleep(600)
+
+
 def close_its_pipes(here):
     for number in range(3, 64):
         try:
@@ -230,7 +236,7 @@ def register_models(register):
     learners = [die, leave, hang, hang_deaf, fork, nonsense, once, slow]
     learners += [signal_without_a_name, interrupt, end_its_group, refuse_late, drip]
     learners += [fork_and_die, fork_and_learn, bracket, close_its_pipes, count]
-    learners += [begin_without_end]
+    learners += [begin_without_end, announce_more_than_is_due]
     for learn in learners:
         register(make(learn.__name__.replace("_", "-"), learn))
     register(SwitchedModel)
@@ -349,6 +355,7 @@ MISDEEDS = {
     "fork-and-die": "dies and leaves a child with its pipe",
     "drip": "sends a message byte by byte without end",
     "bracket": "sends brackets without end",
+    "announce-more-than-is-due": "announces a message larger than any that is due",
     "begin-without-end": "says without end that it begins",
     "close-its-pipes": "closes its pipes, and hangs",
 }
@@ -364,6 +371,7 @@ MISDEEDS = {
         ("refuse-late", "refuses to go on: not any more"),
         ("fork-and-die", "was killed by SIGSEGV"),
         ("bracket", "sent what is no message"),
+        ("announce-more-than-is-due", "sent what is no message"),
         ("close-its-pipes", "no longer answers"),
         ("begin-without-end", "begins twice"),
     ],

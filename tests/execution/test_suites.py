@@ -261,6 +261,14 @@ def test_the_page_on_suites_is_true(tmp_path, toys):
 
 
 @pytest.mark.parametrize(
+    "runs", ["[[run]]\nmodel = 'a'\n" * 9_000, "[[run]]\nmodel = [" + "'a'," * 60_000 + "]\n"]
+)
+def test_a_suite_of_runs_without_end_is_one_sentence(suite, runs):
+    with pytest.raises(errors.ConfigError, match=r"has more than 1,000 runs; cut it in parts"):
+        suite(runs)
+
+
+@pytest.mark.parametrize(
     ("value", "message"),
     [
         ("9" * 5000, "is not TOML: Exceeds the limit"),

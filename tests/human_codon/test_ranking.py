@@ -66,10 +66,24 @@ def test_below_the_bound_on_the_real_code_only_is_in_doubt_from_four_seeds_on():
     assert not isinstance(luck, Doubt)
     assert only.startswith("below the bound in 4 of 10 on the real code and in 0 on shuffled")
     assert isinstance(only, Doubt)
-    assert len(notes(some)) == 1  # no control was run
     assert len(notes([-1_500] * 3 + [0] * 7, [0] * 10)) == 1
     assert len(notes(some, [-64] + [0] * 9)) == 1  # 3 of 3, 1/8
     assert len(notes(some, [0] * 6 + [-64] * 4)) == 1
+
+
+@pytest.mark.parametrize(
+    ("below", "of", "in_doubt"), [(2, 10, False), (3, 10, True), (6, 10, True), (2, 3, False)]
+)
+def test_below_the_bound_more_than_now_and_then_is_in_doubt_until_a_control_is_run(
+    below, of, in_doubt
+):
+    """A table that is used in six of ten seeds is no more often below than luck may be."""
+    excesses = [-1_500] * below + [0] * (of - below)
+    (note,) = notes(excesses)
+    assert isinstance(note, Doubt) == in_doubt
+    assert note.endswith("not run under shuffled codes, see --control shuffled") == in_doubt
+    first, *_ = notes(excesses, excesses)
+    assert not isinstance(first, Doubt)
 
 
 @pytest.mark.parametrize("q", [0.05, 0.25, 0.5])

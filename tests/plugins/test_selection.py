@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from codonbench.plugins.selection import Candidate, Selection, selection_from_environment
@@ -50,3 +52,9 @@ def test_our_own_can_be_switched_off_by_name_only():
 def test_what_fits_nothing_is_found():
     selection = Selection(only=("mylstm", "gone"), off=("my-shop", "lost"))
     assert selection.names_nothing([OURS, MINE]) == ["-p no:lost", "CODONBENCH_PLUGINS: gone"]
+
+
+def test_a_file_that_is_trusted_by_name_is_no_distribution_of_a_like_name():
+    assert not Candidate("mine", "mine-py", "mine").is_trusted_as("mine.py")
+    assert Candidate("mine", "mine-py", "mine").is_trusted_as("mine_py")
+    assert Candidate.of_file(Path("mine.py")).is_trusted_as("mine.py")

@@ -42,6 +42,9 @@ from codonbench.scoring.score import comparability_key, row_key, task_of, unoffi
 _MOST = 20
 """Departures from the format that are named for one file."""
 
+_ROUNDING = 1e-6
+"""How far times may be from their sum, as a share of it."""
+
 _HASH = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAME: TypeAdapter[str] = TypeAdapter(MetricName)
@@ -262,6 +265,8 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
     alike: list[tuple[str, object, str]] = [
         ("dataset.simulated", run_spec.data_checksum, "the same data"),
         ("info.role", model, "the same model"),
+        ("info", row, "the same row"),
+        ("plugin", row, "the same row"),
     ]
     if record.engine.name != FITTED.name:  # what is fitted may have a number for each item
         alike.append(("parameters", row, "the same row"))
@@ -272,6 +277,10 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
         trained = (*model, content_hash(run_spec.config))
         said = "is that of {other}, another model's run"
         yield _Claim(record.trajectory_sha256, trained, "trajectory_sha256", said)
+        key = content_hash([record.trajectory_sha256, record.metric_versions])
+        gives = (record.pairs, record.selected_pairs, record.metrics)
+        said = "are not those of {other}, whose trajectory is the same"
+        yield _Claim((key, "metrics"), gives, "metrics", said, doubt=False)
     said = "adds to the row of {other}: a row is handed in as a whole (docs/rules.md)"
     yield _Claim((row, "folder"), read.path.parent, "", said)
     said = "is of {value}, but {other} of the same row is signed by {expected}"
@@ -307,8 +316,11 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     yield from _hashes(record)
     yield from _metric_names(record)
     weighted = record.run_spec.config.get("class_weights") in ("sum", "n")
-    if weighted and "class frequencies" not in record.knowledge:
-        yield "knowledge", "lacks 'class frequencies', which run_spec.config's class_weights tell"
+    known = ("class frequencies",) if weighted else ()
+    if record.knowledge != known:
+        said = f"is {list(record.knowledge)}; run_spec.config's class_weights tell {list(known)}"
+        yield "knowledge", said
+    yield from _machine(record)
     selected = record.selected_pairs
     if selected is not None and selected > record.pairs:
         yield "selected_pairs", f"is {selected:,}, but the run ended at {record.pairs:,}"
@@ -316,12 +328,32 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
         yield "selected_pairs", "is null, but validation_metrics are those of a selected state"
     if any(not 0 <= position <= record.pairs for position in record.resumed):
         yield "resumed", f"is {list(record.resumed)}; the run ended at {record.pairs:,} pairs"
-    for name, seconds in record.timings:
-        if seconds < 0:
-            yield f"timings.{name}", f"is {seconds} s"
+    yield from _timings(record)
     if task is not None:
         yield from _ranking(record, task)
         yield from task.remarks(record)
+
+
+def _timings(record: RunRecord) -> Iterator[Remark]:
+    parts = {name: seconds for name, seconds in record.timings if name != "total"}
+    total, together = record.timings.total, sum(parts.values())
+    for name, seconds in parts.items():
+        if seconds < 0:
+            yield f"timings.{name}", f"is {seconds} s"
+    if abs(total - together) > _ROUNDING * max(1.0, together):
+        yield "timings.total", f"is {total} s, but its parts come to {together} s"
+    elif not total and record.weights_sha256 is not None:
+        yield "timings.total", "is 0 s, but something was trained"
+
+
+def _machine(record: RunRecord) -> Iterator[Remark]:
+    machine, engine = record.machine, record.engine
+    if machine.cpu_count < 1:
+        yield "machine.cpu_count", f"is {machine.cpu_count}"
+    if machine.device == "cpu" and machine.gpu_id is not None:
+        yield "machine.gpu_id", f"is {machine.gpu_id!r}, but the run was made on a CPU"
+    if engine.name == FITTED.name and record.run_spec.stop != "budget":
+        yield "engine.name", f"is {engine.name!r}, which ends by no rule, but run_spec.stop is one"
 
 
 def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
@@ -365,8 +397,8 @@ def _engines(record: RunRecord) -> tuple[str, ...]:
 _OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
     (
         "harness.modified",
-        lambda record: record.harness.modified,
-        "the code had changes that were not committed",
+        lambda record: record.harness.modified is not False,
+        "is {value!r}; official rows are run with code that is committed and was not changed",
     ),
     (
         "harness.commit",

@@ -373,8 +373,10 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         if last > MAX_SEED or last - first >= MAX_SEEDS:
             raise ConfigError(f"seeds {text!r}: at most {MAX_SEEDS:,} seeds, none above {MAX_SEED}")
         seeds.update(dict.fromkeys(range(first, last + 1)))
-    if len(seeds) > MAX_SEEDS:
-        raise ConfigError(f"seeds {text!r}: {len(seeds):,} seeds, at most {MAX_SEEDS:,} at a time")
+        if len(seeds) > MAX_SEEDS:
+            raise ConfigError(
+                f"seeds {text!r}: {len(seeds):,} seeds, at most {MAX_SEEDS:,} at a time"
+            )
     return tuple(seeds)
 
 

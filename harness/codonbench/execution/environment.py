@@ -21,7 +21,6 @@ import re
 import subprocess
 import sys
 import sysconfig
-import tomllib
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,8 +37,9 @@ from packaging.utils import canonicalize_name
 
 from codonbench.contracts.run_record import Environment
 from codonbench.contracts.run_spec import content_hash
-from codonbench.errors import ConfigError, UnmetNeedError
+from codonbench.errors import ConfigError, StoreError, UnmetNeedError
 from codonbench.execution.process import importable
+from codonbench.plugins.shipped_files import parse_tables
 from codonbench.records.files import printable
 
 _BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -85,13 +85,13 @@ def needs_of(file: Path) -> Needs | None:
     lines = blocks[0]["content"].splitlines()
     text = "\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
     try:
-        found: dict[str, Any] = tomllib.loads(text)
+        found: dict[str, Any] = parse_tables(text)
         python, listed = found.get("requires-python", ""), found.get("dependencies", [])
         if not isinstance(python, str) or not isinstance(listed, list):
             raise ValueError("requires-python is text, and dependencies are a list")
         SpecifierSet(python)
         dependencies = tuple(str(Requirement(str(each))) for each in listed)
-    except (ValueError, InvalidRequirement, InvalidSpecifier) as error:
+    except (ValueError, StoreError, InvalidRequirement, InvalidSpecifier) as error:
         raise ConfigError(
             f"{owner} cannot be read: {printable(str(error).splitlines()[0])}"
         ) from error

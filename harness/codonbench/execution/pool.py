@@ -24,7 +24,16 @@ import numpy as np
 
 from codonbench.contracts.run_record import TorchFacts
 from codonbench.errors import OutOfTurnError, PluginError, UsageError, WorkerError
-from codonbench.execution.process import Frame, Inbox, Process, importable, launch, send
+from codonbench.execution.process import (
+    MOST,
+    MOST_HEADER,
+    Frame,
+    Inbox,
+    Process,
+    importable,
+    launch,
+    send,
+)
 from codonbench.execution.run import TOGETHER, Job, completed, referees_of, requests_of
 from codonbench.execution.worker import (
     OF_RESULT,
@@ -137,6 +146,10 @@ class WorkerProcess:
             OSError: It does not listen.
         """
         send(self.process.hears, pack(message), _PATIENCE)
+
+    def expect(self, size: int) -> None:
+        """Take in arrays of so many bytes together at most: one message fills no memory here."""
+        self._inbox.most = min(MOST_HEADER + size, MOST)
 
     def heard(self) -> Iterator[Message]:
         """Yield what it has said by now, its greeting noted.
@@ -318,8 +331,10 @@ class RunGroup:
             every=None if kept is None or self.worker.states is None else kept.every,
             states=None if self.worker.states is None else inside,
         )
+        referees = self._group.referees
+        self.worker.expect(sum(referee.most_shown for referee in referees))
         self.worker.send(order)
-        for referee in self._group.referees:  # while it builds its modules
+        for referee in referees:  # while it builds its modules
             referee.setup.stream.epoch(0)
 
     def _shown_its_state(self, request: TrainRequest) -> TrainRequest:

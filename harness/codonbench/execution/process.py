@@ -254,12 +254,15 @@ class Inbox:
     Args:
         fd: The pipe, which is not waited for and which nobody else reads from.
         most_header, most: Bytes of the longest header and the longest frame that may come.
+
+    Attributes:
+        fd, most: The same.
     """
 
     def __init__(self, fd: int, most_header: int = MOST_HEADER, most: int = MOST) -> None:
         self.fd = fd
         self._most_header = most_header
-        self._most = most
+        self.most = most
         self._come = bytearray()
 
     def frames(self) -> Iterator[Frame]:
@@ -311,7 +314,7 @@ class Inbox:
         if len(self._come) < _LENGTHS.size:
             return None
         header, body = _LENGTHS.unpack_from(self._come)
-        if header > self._most_header or header + body > self._most:
+        if header > self._most_header or header + body > self.most:
             raise ValueError(f"a message of {header} bytes, and {body} bytes of arrays")
         start, end = _LENGTHS.size + header, _LENGTHS.size + header + body
         if len(self._come) < end:

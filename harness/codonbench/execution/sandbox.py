@@ -7,7 +7,8 @@ arithmetic and imports.
 
 What it may use up is limited for each of its processes by ``setrlimit``; how many there are, too.
 What they use together is looked at once a second from outside, and ends them where it is too much.
-Root is given up inside: the kernel holds root to no number of processes.
+Root is given up inside: the kernel holds root to no number of processes. Calls of the kernel that
+lead around all this are refused; see `confine`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -270,22 +272,57 @@ def too_much(sandbox: Sandbox, holder: int) -> str:
         holder: The number of bubblewrap's process.
     """
     limits, inside = sandbox.limits, list(_below(holder))
-    memory = sum(map(_memory_of, inside))
-    files = 0
+    memory, files = sum(map(_memory_of, inside)), 0
     for name in ("tmp", "dev/shm") if len(inside) > 2 else ():  # the first is outside, and its own
         with suppress(OSError):
             found = os.statvfs(f"/proc/{inside[2]}/root/{name}")
             memory += (found.f_blocks - found.f_bfree) * found.f_frsize
             files += found.f_files - found.f_ffree
     if sandbox.states is not None:
-        with suppress(OSError):
-            states = [entry.stat().st_size for entry in os.scandir(sandbox.states)]
-            files += len(states)
-            if sum(states) > 4 * limits.file_size:
-                return f"leaves states of more than {4 * limits.file_size / GIB:g} GiB"
+        left = _left_in(sandbox.states, inside)
+        if left is None:
+            return "leaves more than files where states are kept"
+        files += len(left)
+        if sum(left.values()) > 4 * limits.file_size:
+            return f"leaves states of more than {4 * limits.file_size / GIB:g} GiB"
     if memory > limits.memory:
         return f"uses more than {limits.memory / GIB:g} GiB of memory, all processes together"
     return f"makes more than {limits.files:,} files" if files > limits.files else ""
+
+
+def _left_in(folder: Path, processes: Iterable[int]) -> dict[int, int] | None:
+    """Return bytes on the disk of each file of a folder, by its number; None where not all is seen.
+
+    Among them are those that some processes hold open, but that have no name any more.
+    """
+    left = {}
+    try:
+        device = folder.stat().st_dev
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    found = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(found.st_mode):
+                        return None
+                    left[found.st_ino] = found.st_blocks * 512
+    except FileNotFoundError:  # it is over, and the folder is removed
+        return {}
+    except OSError:  # one that nobody may look into
+        return None
+    for process in processes:
+        for found in _open_files(process, "(deleted)"):
+            if found.st_dev == device and stat.S_ISREG(found.st_mode):
+                left[found.st_ino] = found.st_blocks * 512
+    return left
+
+
+def _open_files(process: int, words: str) -> Iterator[os.stat_result]:
+    """Yield what is known of each file that a process has open, with words in its name."""
+    with suppress(OSError):
+        for link in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(OSError):
+                if words in str(link.readlink()):
+                    yield link.stat()
 
 
 def _below(process: int) -> Iterator[int]:
@@ -303,11 +340,7 @@ def _memory_of(process: int) -> int:
     with suppress(OSError):
         rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
         memory = 1024 * sum(map(int, re.findall(r"^(?:Pss|SwapPss): +(\d+) kB", rollup, re.M)))
-        for link in Path(f"/proc/{process}/fd").iterdir():
-            with suppress(OSError):
-                if str(link.readlink()).startswith("/memfd:"):
-                    memory += link.stat().st_blocks * 512
-    return memory
+    return memory + sum(found.st_blocks * 512 for found in _open_files(process, "/memfd:"))
 
 
 @cache

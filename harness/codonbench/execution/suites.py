@@ -34,6 +34,9 @@ from codonbench.plugins.shipped_files import find_file, read_tables
 FIELDS = tuple(name for name in RunRequest.model_fields if name not in ("offline", "force"))
 """What a run may set; whether to use the network or to repeat a run is not the suite's to say."""
 
+MOST_RUNS = 1_000
+"""In one suite, each model of a run counted."""
+
 BUDGETS = {"epochs", "pairs", "examples"}
 """Fields of which one takes the place of another."""
 
@@ -104,6 +107,8 @@ def read_suite(path: Path, given: Settings | None = None) -> Suite:
         models = [models] if isinstance(models, str) else models
         if not (isinstance(models, list) and models and all(isinstance(m, str) for m in models)):
             raise ConfigError(f"{owner}: field 'model': got {models!r}; expected a name or several")
+        if len(requests) + len(models) > MOST_RUNS:
+            raise ConfigError(f"suite {path} has more than {MOST_RUNS:,} runs; cut it in parts")
         configure(RunRequest, {**run, "model": models[0]}, {}, owner)  # before it is joined
         settings = _over(_over(defaults, given or {}), run)
         requests += [configure(RunRequest, {**settings, "model": m}, {}, owner) for m in models]

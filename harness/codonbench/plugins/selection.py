@@ -79,7 +79,8 @@ class Candidate:
         """Return whether `name` is its distribution; or of a file its name, or its path."""
         if self.is_one_file:
             return name == self.distribution or Path(name).resolve() == Path(self.file)
-        return bool(self.distribution) and plain(name) == plain(self.distribution)
+        named = bool(self.distribution) and not name.endswith(".py")  # which is a file's name
+        return named and plain(name) == plain(self.distribution)
 
     def is_called(self, name: str) -> bool:
         """Return whether `name` is its entry point, its distribution, or its module or a part."""

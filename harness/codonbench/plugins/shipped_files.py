@@ -92,17 +92,27 @@ def read_tables(path: Path, kind: str) -> dict[str, Any]:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigError(f"{kind} {path} holds more than {MAX_BYTES:,} bytes; cut it in parts")
-        if any(line.count(b".") > _MOST_DOTS for line in content.split(b"\n")):
-            raise RecursionError
-        tables = tomllib.loads(content.decode("utf-8"))
+        return parse_tables(content.decode("utf-8"))
     except OSError as error:
         raise StoreError(f"{kind} {path} cannot be read: {error.strerror}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{kind} {path} is nested too deeply") from error
     except ValueError as error:  # neither UTF-8 nor TOML, or a number of thousands of digits
         raise ConfigError(f"{kind} {path} is not TOML: {error}") from error
-    try:
-        check_numbers_and_depth(tables)
     except StoreError as error:
-        raise ConfigError(f"{kind} {path}: {error}") from error
+        raise ConfigError(f"{kind} {path} {error}") from error
+
+
+def parse_tables(text: str) -> dict[str, Any]:
+    """Return what TOML says.
+
+    Raises:
+        ValueError: It is no TOML.
+        StoreError: It is nested too deeply, or has a number that is out of range.
+    """
+    try:
+        if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+            raise RecursionError
+        tables = tomllib.loads(text)
+    except RecursionError as error:
+        raise StoreError("is nested too deeply") from error
+    check_numbers_and_depth(tables)
     return tables

@@ -379,6 +379,12 @@ class Referee:
         """The items of each split that the model may be asked about."""
         return self.setup.evaluated()
 
+    @property
+    def most_shown(self) -> int:
+        """Bytes of the largest outputs that may ever be owed."""
+        n_outputs = len(self.setup.dataset.spec.target.names)
+        return 4 * n_outputs * max(map(len, self.evaluated.values()), default=0)
+
     def begin(self) -> None:
         """Hear that the run begins, or begins anew in another way before it has asked for a pair.
 

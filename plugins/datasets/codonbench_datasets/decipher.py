@@ -344,6 +344,9 @@ _POSITIONS = (
 )
 """Metrics that are a position in the stream, reached while the run lasted."""
 
+_COUNTS = {"all_seen": 1, "decipher_epoch": 1, "relapses": 0, "rare_stop_ambiguity": 0}
+"""Metrics that are whole numbers, with the least that each can be."""
+
 _NOT_AFTER = (
     ("pairs_consumed", "sustained_pairs"),
     ("pairs_consumed", "confident_pairs"),
@@ -362,7 +365,10 @@ class DecipheredTask(Task):
         """Return what a record's positions and counts cannot say of one run."""
         if record.trajectory_sha256 is None:  # the row was computed, not run
             return ()
-        checks = (_of_an_early_end, _of_positions, _of_their_order, _of_the_excess, _of_success)
+        checks = (
+            *(_of_an_early_end, _of_positions, _of_counts),
+            *(_of_their_order, _of_the_excess, _of_success),
+        )
         found = (remark for check in checks for remark in check(record))
         return tuple((f"metrics.{metric}", what) for metric, what in found)
 
@@ -393,9 +399,12 @@ class DecipheredTask(Task):
         below = {r.seed: _is_below(r.metrics) for r in records}
         if not any(below.values()):
             return ()
-        notes: list[str] = [_below_note(sum(below.values()), len(below))]
+        n = sum(below.values())
+        notes: list[str] = [_below_note(n, len(below))]
         shuffled = {r.seed: _is_below(r.metrics) for r in controlled}
         both = below.keys() & shuffled.keys()
+        if not both and not isinstance(notes[0], Doubt) and n > max(2, LUCK * len(below)):
+            notes = [Doubt(f"{notes[0]}; not run under shuffled codes, see --control shuffled")]
         real, control = (sum(found[seed] for seed in both) for found in (below, shuffled))
         only_real = sum(below[seed] and not shuffled[seed] for seed in both)
         only_control = sum(shuffled[seed] and not below[seed] for seed in both)
@@ -466,6 +475,15 @@ def _of_an_early_end(record: RunRecord) -> Iterator[Remark]:
                 f"is null, but the run ended after {pairs:,} of {run_spec.budget_pairs:,} pairs, "
                 "which takes deciphering that is sustained and confident",
             )
+    sustained, confident = (record.metrics.get(n) for n in ("sustained_pairs", "confident_pairs"))
+    if early and pairs < run_spec.budget_pairs and None not in (sustained, confident):
+        due = max(sustained + WINDOW_PAIRS, confident)
+        batch = run_spec.config.get("batch_size", 1)
+        if pairs > due * GROWTH + 2 * batch:
+            yield (
+                "sustained_pairs",
+                f"is {sustained:,}; the run was to end at {due:,}, not {pairs:,}",
+            )
 
 
 def _of_positions(record: RunRecord) -> Iterator[Remark]:
@@ -480,6 +498,19 @@ def _of_positions(record: RunRecord) -> Iterator[Remark]:
     accuracy = record.metrics.get("test_accuracy")
     if accuracy is not None and not 0 <= accuracy <= 1:
         yield "test_accuracy", f"is {accuracy!r}; expected 0 to 1"
+
+
+def _of_counts(record: RunRecord) -> Iterator[Remark]:
+    for name, least in _COUNTS.items():
+        value = record.metrics.get(name)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            yield name, f"is {value!r}; expected a whole number from {least} on"
+    sustained, consumed = (record.metrics.get(n) for n in ("sustained_pairs", "pairs_consumed"))
+    relapses = record.metrics.get("relapses")
+    if None not in (sustained, consumed, relapses) and (sustained == consumed) != (relapses == 0):
+        yield "relapses", f"is {relapses}, sustained_pairs {sustained:,}, the first {consumed:,}"
 
 
 def _of_their_order(record: RunRecord) -> Iterator[Remark]:
