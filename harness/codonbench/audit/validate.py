@@ -277,10 +277,10 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
         trained = (*model, content_hash(run_spec.config))
         said = "is that of {other}, another model's run"
         yield _Claim(record.trajectory_sha256, trained, "trajectory_sha256", said)
-        key = content_hash([record.trajectory_sha256, record.metric_versions])
+        scored = content_hash([record.trajectory_sha256, record.metric_versions])
         gives = (record.pairs, record.selected_pairs, record.metrics)
         said = "are not those of {other}, whose trajectory is the same"
-        yield _Claim((key, "metrics"), gives, "metrics", said, doubt=False)
+        yield _Claim((scored, "metrics"), gives, "metrics", said, doubt=False)
     said = "adds to the row of {other}: a row is handed in as a whole (docs/rules.md)"
     yield _Claim((row, "folder"), read.path.parent, "", said)
     said = "is of {value}, but {other} of the same row is signed by {expected}"

@@ -476,7 +476,8 @@ def _of_an_early_end(record: RunRecord) -> Iterator[Remark]:
                 "which takes deciphering that is sustained and confident",
             )
     sustained, confident = (record.metrics.get(n) for n in ("sustained_pairs", "confident_pairs"))
-    if early and pairs < run_spec.budget_pairs and None not in (sustained, confident):
+    early = early and pairs < run_spec.budget_pairs
+    if early and sustained is not None and confident is not None:
         due = max(sustained + WINDOW_PAIRS, confident)
         batch = run_spec.config.get("batch_size", 1)
         if pairs > due * GROWTH + 2 * batch:
