@@ -468,15 +468,15 @@ def is_chance(successes: int, n: int, chance: float, level: float = 0.01) -> boo
 def _of_an_early_end(record: RunRecord) -> Iterator[Remark]:
     run_spec, pairs = record.run_spec, record.pairs
     early = record.status == "done" and run_spec.stop == "confident"
+    early = early and pairs < run_spec.budget_pairs
     for name in ("sustained_pairs", "confident_pairs"):
-        if early and pairs < run_spec.budget_pairs and record.metrics.get(name) is None:
+        if early and record.metrics.get(name) is None:
             yield (
                 name,
                 f"is null, but the run ended after {pairs:,} of {run_spec.budget_pairs:,} pairs, "
                 "which takes deciphering that is sustained and confident",
             )
     sustained, confident = (record.metrics.get(n) for n in ("sustained_pairs", "confident_pairs"))
-    early = early and pairs < run_spec.budget_pairs
     if early and sustained is not None and confident is not None:
         due = max(sustained + WINDOW_PAIRS, confident)
         batch = run_spec.config.get("batch_size", 1)
