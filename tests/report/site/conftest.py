@@ -18,6 +18,8 @@ from codonbench.records.store import Store
 from codonbench.report.item_facts import item_facts
 from codonbench.report.site import files
 from codonbench.report.site.by_item import Known
+from codonbench.report.site.figures import row_id
+from codonbench.report.site.page import model_id, table_id
 
 
 def table_of(items: int) -> str:
@@ -115,3 +117,22 @@ def three_tasks(shown, tmp_path_factory):
     site = tmp_path_factory.mktemp("three") / "site"
     write(site, Board(tables=tuple(tables), excluded=()), shown.runs, shown.known)
     return site
+
+
+def page_id(shown, model):
+    return row_id(shown.runs[shown.row(model).run_ids[0]])
+
+
+@pytest.fixture(scope="session")
+def views(shown):
+    """The address of each view, and what is there once it is drawn."""
+    table = f"#table={table_id(shown.table)}"
+    rows = f"{page_id(shown, 'cnn')}.{page_id(shown, 'kmer-linear')}"
+    models = f"#model={model_id('cnn')}"
+    return {
+        "task": (table, "#count:not(:empty)"),
+        "row": (f"{table}&row={page_id(shown, 'cnn')}", "#row-title"),
+        "beside": (f"{table}&beside={rows}", "#beside table"),
+        "model": (models, "#model-title"),
+        "models": (f"{models}&other={model_id('majority')}", "#model table"),
+    }

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from browsing import DESKTOP, PHONE
-from codonbench.report.site.figures import row_id
-from codonbench.report.site.page import model_id, table_id
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.slow
@@ -19,26 +17,8 @@ OPEN_ALL = (
 )
 
 
-def page_id(shown, model):
-    return row_id(shown.runs[shown.row(model).run_ids[0]])
-
-
-def views(shown):
-    """The address of each view, and what is there once it is drawn."""
-    table = f"#table={table_id(shown.table)}"
-    rows = f"{page_id(shown, 'cnn')}.{page_id(shown, 'kmer-linear')}"
-    models = f"#model={model_id('cnn')}"
-    return {
-        "task": (table, "#count:not(:empty)"),
-        "row": (f"{table}&row={page_id(shown, 'cnn')}", "#row-title"),
-        "beside": (f"{table}&beside={rows}", "#beside table"),
-        "model": (models, "#model-title"),
-        "models": (f"{models}&other={model_id('majority')}", "#model table"),
-    }
-
-
-def test_a_task_says_what_it_asks_what_that_is_worth_and_where_rows_are_right(visit, shown):
-    page = visit(shown.site).open(*views(shown)["task"])
+def test_a_task_says_what_it_asks_what_that_is_worth_and_where_rows_are_right(visit, shown, views):
+    page = visit(shown.site).open(*views["task"])
     page.evaluate(OPEN_ALL)
     about = page.inner_text("#about-task")
     (audit,) = shown.known.audits.values()
@@ -60,8 +40,8 @@ def test_a_task_says_what_it_asks_what_that_is_worth_and_where_rows_are_right(vi
     assert found == pytest.approx(len(shown.outputs("cnn")[0].targets), abs=0.3)
 
 
-def test_rows_are_chosen_for_a_chart(visit, shown):
-    page = visit(shown.site).open(*views(shown)["task"])
+def test_rows_are_chosen_for_a_chart(visit, shown, views):
+    page = visit(shown.site).open(*views["task"])
     page.evaluate(OPEN_ALL)
     part = page.locator("details", has=page.get_by_role("heading", name="How sure")).first
     expect(part.locator(".legend")).to_contain_text("cnn")
@@ -69,9 +49,9 @@ def test_rows_are_chosen_for_a_chart(visit, shown):
     expect(part.locator(".legend")).not_to_contain_text("cnn")
 
 
-def test_two_rows_side_by_side_disagree_where_their_outputs_do(visit, shown):
+def test_two_rows_side_by_side_disagree_where_their_outputs_do(visit, shown, views):
     """The witness: votes of the runs' own outputs."""
-    page = visit(shown.site).open(*views(shown)["beside"])
+    page = visit(shown.site).open(*views["beside"])
     targets = shown.outputs("cnn")[0].targets
 
     def right(model):
@@ -102,8 +82,8 @@ def test_two_rows_side_by_side_disagree_where_their_outputs_do(visit, shown):
     assert len(texts) == 3 + 3  # length, GC, likeness
 
 
-def test_a_model_shows_every_task_and_the_command_that_runs_it_again(visit, shown):
-    page = visit(shown.site).open(*views(shown)["model"])
+def test_a_model_shows_every_task_and_the_command_that_runs_it_again(visit, shown, views):
+    page = visit(shown.site).open(*views["model"])
     assert page.locator("#model tbody tr").count() == 1
     page.evaluate(OPEN_ALL)
     command = page.inner_text("#model .command code")
@@ -118,8 +98,8 @@ def test_a_model_shows_every_task_and_the_command_that_runs_it_again(visit, show
     )
 
 
-def test_two_models_lead_to_their_rows_side_by_side(visit, shown):
-    page = visit(shown.site).open(*views(shown)["model"])
+def test_two_models_lead_to_their_rows_side_by_side(visit, shown, views):
+    page = visit(shown.site).open(*views["model"])
     page.locator("#model select").select_option(label="kmer-linear")
     page.get_by_role("link", name="item by item").click()
     expect(page.locator("#beside h4").first).to_have_text("Where cnn does better by most")
@@ -157,11 +137,11 @@ def test_a_cell_leads_to_its_row(visit, three_tasks):
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_no_view_is_wider_than_the_window(visit, shown, three_tasks, viewport):
+def test_no_view_is_wider_than_the_window(visit, shown, three_tasks, views, viewport):
     page = visit(three_tasks, viewport).open("", OVERVIEW)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     seen = visit(shown.site, viewport)
-    for address, ready in views(shown).values():
+    for address, ready in views.values():
         page = seen.open(address, ready)
         page.evaluate(OPEN_ALL)
         page.wait_for_timeout(300)
@@ -169,12 +149,12 @@ def test_no_view_is_wider_than_the_window(visit, shown, three_tasks, viewport):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_wrong(visit, shown, three_tasks, scheme):
+def test_axe_finds_nothing_wrong(visit, shown, three_tasks, views, scheme):
     Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe  # noqa: N806
     seen = visit(shown.site, color_scheme=scheme, bypass_csp=True)  # axe is an inline script
     over = visit(three_tasks, color_scheme=scheme, bypass_csp=True)
     asked = [(over, f"#summary={name}", OVERVIEW) for name in ("rank", "wins", "categories")]
-    asked += [(seen, *view) for view in views(shown).values()]
+    asked += [(seen, *view) for view in views.values()]
     for each, address, ready in asked:
         page = each.open(address, ready)
         page.evaluate(OPEN_ALL)
