@@ -4,7 +4,8 @@
 
 Records are made from one of the committed ones: other models, seeds and scores; a table of 100
 models stands for each of the tasks, under names and categories of its own. Test outputs are made up
-for one table, whose page is opened. Chromium opens the page from disk, three times; the median is told.
+for one table, whose page is opened. Chromium opens the page from disk, three times; the median is
+told.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ codonbench.overview = (board) => {
     const head = element("tr", {}, ...["model", ...own.map((one) => `${one.category} (${one.tasks.length})`)].map((text) => element("th", { scope: "col" }, text)));
     const rows = names.map((name) => element("tr", {}, element("th", { scope: "row", title: name.length > 40 && name }, words.cut(name, 40)), ...own.map((one) => {
       const found = one.standings.find((each) => each.model === name);
-      return found ? shaded(found.win_rate.value, element("small", {}, `${found.win_rate.low.toFixed(2)} to ${found.win_rate.high.toFixed(2)}`)) : element("td", { class: "missing" }, element("span", { class: "hidden" }, "not run on half of its tasks"));
+      return found ? shaded(found.win_rate.value, element("small", {}, `${words.percent(found.win_rate.low)} to ${words.percent(found.win_rate.high)}`)) : element("td", { class: "missing" }, element("span", { class: "hidden" }, "not run on half of its tasks"));
     })));
     return [title({ ...s, category: "" }), note("Win rate in each category of two tasks or more, with its interval: in how many pairs of a task and another model it comes first. The darker, the more. Hatched: not run on half of its tasks."),
       element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Category by category" }, element("table", { class: "grid" }, element("thead", {}, head), element("tbody", {}, ...rows)))];

@@ -27,9 +27,9 @@ codonbench.tradeOff = (table) => {
           Plot.line(front, { ...dots, title: null, stroke: "var(--strong)", curve: "step-after" }),
           Plot.ruleX(marks, { x: "cost", y1: "low", y2: "high", stroke: "var(--accent)", strokeOpacity: 0.45, strokeWidth: 3 }),
           Plot.dot(marks, { ...dots, r: 5, fill: (d) => (d.role === "reference" ? "var(--card)" : "var(--accent)"), stroke: "var(--accent)" }),
-          Plot.text(front, { x: "cost", y: "value", text: "name", dy: -10, fill: "currentColor" }),
+          Plot.text(front, { x: "cost", y: "value", text: (d) => words.cut(d.name, 26), dy: -10, fill: "currentColor" }),
         ],
       }),
-      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => d.name).join(", ")}. Hollow dots are reference rows.`));
+      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.cut(d.name, 50)).join(", ")}. Hollow dots are reference rows.`));
   }
 };
