@@ -192,6 +192,29 @@ def test_the_readme_needs_a_table_and_nothing_else_and_touches_no_official_row(
     assert "motif-scan" in capsys.readouterr().out
 
 
+AROUND = {
+    "cluster": ("from codonbench import Model\nfrom codonbench.contracts import Needs\n", ""),
+    "first-model": ("import codonbench\n", "\ndef mine(task):\n    return None\n"),
+}
+"""What stands before and behind the lines that a page shows of a plugin."""
+
+SHOWN = {
+    page.stem: [c for c in blocks(page, "python") if renamed(c) not in saved(page).values()]
+    for page in PAGES[1:]
+    if page.stem != "reference"  # signatures, which tests/test_reference.py holds
+}
+
+
+@pytest.mark.parametrize("name", [name for name, codes in SHOWN.items() if codes])
+def test_python_that_is_no_file_to_save_runs_as_shown(
+    name: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    before, after = AROUND.get(name, ("", ""))
+    for code in SHOWN[name]:
+        exec(compile(f"{before}{code}{after}", name, "exec", dont_inherit=True), {})
+
+
 @pytest.mark.parametrize("name", saved(FIRST_MODEL))
 def test_a_plugin_of_the_first_pages_learns(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(saved(FIRST_MODEL)[name])
