@@ -1,4 +1,4 @@
-"""The notebooks of the documentation run from the first cell to the last, and show what they say."""
+"""The notebooks of the documentation run from the first cell to the last, and show results."""
 
 from pathlib import Path
 
