@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from codonbench.contracts import Task
 
 
+_COLUMNS, _OTHERS = ("sequence", "target"), ("kind", "split", "group", "metric")
+"""What is said again of a table of one's own; the rest is guessed, as it was."""
+
+
 def command(row: Sequence[RunRecord], task: Task | None = None) -> str:
     """Return the ``bench run`` that makes a row's runs again, quoted for a shell.
 
@@ -32,14 +36,22 @@ def _words(row: Sequence[RunRecord], task: Task | None) -> Iterator[str]:
     yield from ("--model", first.model)
     if first.plugin.file:
         yield from ("--plugin", first.plugin.file)
-    yield from ("--task", first.task)
-    if task is None or first.dataset.source != task.default_data:
+    table = spec.task_options.get("made_of") == "table"  # a table of one's own has no name
+    if not table:
+        yield from ("--task", first.task)
+    source, data = first.dataset.source, {} if task is None else task.data_names
+    made = first.dataset.simulated and source not in data  # by options, from the default
+    if table or task is None or not (made or source == task.default_data):
         yield from ("--data", first.dataset.source)
     yield from _settings("--set", first.overrides)
     options = dict(spec.task_options)
     control = options.pop("control", None)
-    usual = {} if task is None else task.Options().model_dump(mode="json")
-    told = {k: v for k, v in options.items() if v is not None and (k, v) not in usual.items()}
+    if table:
+        told = {k: ",".join(options[k]) for k in _COLUMNS if options.get(k)}
+        told |= {k: options[k] for k in _OTHERS if options.get(k)}
+    else:
+        usual = {} if task is None else task.Options().model_dump(mode="json")
+        told = {k: v for k, v in options.items() if v is not None and (k, v) not in usual.items()}
     yield from _settings("--task-set", told)
     if control:
         yield from ("--control", str(control))
@@ -77,7 +89,7 @@ def seeds_text(seeds: Sequence[int]) -> str:
     '0-2,5'
     """
     parts: list[list[int]] = []
-    for seed in sorted(seeds):
+    for seed in sorted(set(seeds)):
         if parts and seed == parts[-1][-1] + 1:
             parts[-1].append(seed)
         else:
