@@ -38,7 +38,7 @@ from codonbench.report.item_facts import FOLDER as FACTS
 from codonbench.report.item_facts import read_facts
 from codonbench.report.site import files
 from codonbench.report.site.by_item import Known
-from codonbench.report.site.figures import all_figures
+from codonbench.report.site.files import all_figures
 
 _LONGEST_REASON = 400
 

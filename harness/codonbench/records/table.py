@@ -54,7 +54,7 @@ def export(records: Iterable[RunRecord], path: Path, kind: Format) -> None:
     frame = Records(records).to_frame()
     try:
         if kind == "csv":
-            frame.to_csv(path, index=False)
+            frame.map(_no_formula).to_csv(path, index=False)
         elif kind == "json":
             frame.to_json(path, orient="records", indent=1)
         else:
@@ -65,6 +65,14 @@ def export(records: Iterable[RunRecord], path: Path, kind: Format) -> None:
         ) from error
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _no_formula(value: object) -> object:
+    """Return a value of a CSV, an apostrophe before text that a spreadsheet would calculate."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r", " ")  # which would end the line
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 def _row(record: RunRecord) -> dict[str, object]:

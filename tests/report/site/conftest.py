@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -89,14 +90,16 @@ def shown(tmp_path_factory):
         facts={found.checksum: item_facts(None, subject.dataset)},
     )
     runs = files.runs_by_id(records)
-    write(folder / "site", board, runs, known)
+    figures = files.all_figures(registry)
+    drawn = list(files.drawn_rows(board, runs, {}, store, figures))
+    write(folder / "site", board, runs, known, drawn, figures)
     (table,) = board.tables
     return Shown(folder / "site", table, runs, known)
 
 
-def write(site, board, runs, known):
+def write(site, board, runs, known, drawn=(), figures=MappingProxyType({})):
     """Write a page as `bench site` does."""
-    for path, content in files.wanted_files(board, runs, (), {}, known).items():
+    for path, content in files.wanted_files(board, runs, drawn, figures, known).items():
         (site / path).parent.mkdir(parents=True, exist_ok=True)
         (site / path).write_bytes(content)
 

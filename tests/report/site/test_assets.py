@@ -8,8 +8,7 @@ from importlib.resources import files
 from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.board import Board
 from codonbench.report.site.by_item import Known
-from codonbench.report.site.figures import all_figures
-from codonbench.report.site.files import wanted_files
+from codonbench.report.site.files import all_figures, wanted_files
 
 FIGURES = all_figures(load_registry())
 WANTED = wanted_files(Board(tables=(), excluded=()), {}, (), FIGURES, Known())

@@ -165,7 +165,7 @@ def test_a_models_file_has_a_row_a_table_and_the_command_that_makes_it_again(sho
     assert {model["label"] for model in models} == {"majority", "kmer-linear", "cnn"}
     (cnn,) = [model for model in models if model["label"] == "cnn"]
     (row,) = cnn["rows"]
-    assert row["command"].startswith("bench run --model cnn --task ")
+    assert row["command"].startswith("bench run --model cnn --data mine.csv ")
     assert "--seeds 0-1" in row["command"]
     record = shown.runs[shown.row("cnn").run_ids[0]]
     assert row["source"] == record.plugin.source_sha256

@@ -40,6 +40,15 @@ def test_a_task_says_what_it_asks_what_that_is_worth_and_where_rows_are_right(vi
     assert found == pytest.approx(len(shown.outputs("cnn")[0].targets), abs=0.3)
 
 
+def test_a_row_shows_how_its_seeds_learned(visit, shown, views):
+    page = visit(shown.site).open(*views["row"])
+    expect(page.locator("#row figure h3")).to_have_text("Learning curves")
+    expect(page.locator("#row svg [data-mark=line] path")).to_have_count(2)
+    page.get_by_text("Learning curves in numbers").click()
+    numbers = page.get_by_role("region", name="Learning curves in numbers").locator("tbody tr")
+    assert numbers.count() > 4
+
+
 def test_rows_are_chosen_for_a_chart(visit, shown, views):
     page = visit(shown.site).open(*views["task"])
     page.evaluate(OPEN_ALL)

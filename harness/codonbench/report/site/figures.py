@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
@@ -12,7 +11,6 @@ from typing import ClassVar
 from codonbench.contracts import Frozen
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
-from codonbench.errors import NameClashError, PluginError
 from codonbench.plugins.registry import Registry
 from codonbench.records.store import Store
 from codonbench.scoring.score import row_key
@@ -106,27 +104,3 @@ class Figures(ABC):
             UsageError: The run cannot be made again here.
         """
         return content
-
-
-def all_figures(registry: Registry) -> Mapping[str, Figures]:
-    """Return the figures of all plugins by name.
-
-    Raises:
-        PluginError: A plugin fails, or gives its figures no usable name.
-        NameClashError: Two have one name.
-    """
-    found: dict[str, Figures] = {}
-    for figures in registry.ask("row_figures"):
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", figures.name) or figures.name == "core":
-            raise PluginError(
-                f"figures {figures.name!r} of {type(figures).__module__}: expected a name of "
-                "lower-case letters, digits and _, other than 'core'"
-            )
-        if figures.name in found:
-            first = type(found[figures.name]).__module__
-            raise NameClashError(
-                f"figures {figures.name!r} are registered twice: by {first} and by "
-                f"{type(figures).__module__}; switch one off: -p no:NAME"
-            )
-        found[figures.name] = figures
-    return dict(sorted(found.items()))

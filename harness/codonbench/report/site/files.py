@@ -27,11 +27,13 @@ from types import MappingProxyType
 
 from codonbench.contracts import Frozen
 from codonbench.contracts.run_record import RunRecord
-from codonbench.errors import StoreError
+from codonbench.errors import NameClashError, PluginError, StoreError
+from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import Board
 from codonbench.records.store import Store
 from codonbench.report.site.by_item import Known
 from codonbench.report.site.figures import Figures, Records, RowContent, row_id
+from codonbench.report.site.learning_curves import LearningCurves
 from codonbench.report.site.page import build_front, build_models, build_table, ids_of
 from codonbench.report.site.scripts import as_script, from_script
 
@@ -66,6 +68,34 @@ class Drawn:
 
 AllFigures = Mapping[str, Figures]
 """Those of all plugins, by name."""
+
+
+_NO_NAMES = ("core", "learning")  # of a plugin's figures
+
+
+def all_figures(registry: Registry) -> AllFigures:
+    """Return the figures of all plugins by name, and after them the core's own.
+
+    Raises:
+        PluginError: A plugin fails, or gives its figures no usable name.
+        NameClashError: Two have one name.
+    """
+    found: dict[str, Figures] = {}
+    for figures in registry.ask("row_figures"):
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", figures.name) or figures.name in _NO_NAMES:
+            raise PluginError(
+                f"figures {figures.name!r} of {type(figures).__module__}: expected a name of "
+                f"lower-case letters, digits and _, other than {' and '.join(map(repr, _NO_NAMES))}"
+            )
+        if figures.name in found:
+            first = type(found[figures.name]).__module__
+            raise NameClashError(
+                f"figures {figures.name!r} are registered twice: by {first} and by "
+                f"{type(figures).__module__}; switch one off: -p no:NAME"
+            )
+        found[figures.name] = figures
+    own = LearningCurves(registry.known_tasks, registry.known_metrics)
+    return {**dict(sorted(found.items())), own.name: own}
 
 
 def committed_rows(folder: Path, figures: AllFigures) -> dict[str, Drawn]:
