@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import random
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -76,15 +75,6 @@ def timed(outcomes: Iterable[object], many: int) -> Taken:
     return Taken(first - begun, (end - first) / left, (processor_seconds() - cpu) / left)
 
 
-def table(folder: Path) -> Path:
-    """Write a table of short sequences; return its path."""
-    draw = random.Random(0)
-    rows = ["".join(draw.choices("ACGT", k=40)) for _ in range(300)]
-    lines = ["sequence,label", *(f"{row},{row.count('G') > 9}" for row in rows)]
-    (folder / "short.csv").write_text("\n".join(lines) + "\n")
-    return folder / "short.csv"
-
-
 def request(many: int, **asked: object) -> RunRequest:
     """Return a request for so many runs."""
     return RunRequest.model_validate({"seeds": tuple(range(many)), "device": "cpu", **asked})
@@ -99,7 +89,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     with TemporaryDirectory() as name:
         folder = Path(name)
-        short = request(asked.runs, model="kmer-linear", data=str(table(folder)))
+        short = request(asked.runs, model="mlp-64", pairs=64, engine="eager")
         here = RunOptions(results=folder / "here", workers=1)
         with Executor(here, short, load_plugins) as executor:
             job = executor.prepare(short)
@@ -120,7 +110,7 @@ def main() -> None:
                 scaled.append(timed(runs.outcomes([long]), asked.long))
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load", end=" ")
     print(f"{load:.1f} as it began and {os.getloadavg()[0]:.1f} as it ended.\n")
-    print(f"{asked.runs} short runs (`kmer-linear`, 300 sequences), one at a time:\n")
+    print(f"{asked.runs} short runs (`mlp-64`, one batch, two evaluations), one at a time:\n")
     print("| | until the first ends, s | a run, ms | a run, ms of a processor |")
     print("|---|---:|---:|---:|")
     for what, taken in (("here, one worker process", local), ("on the cluster", remote)):

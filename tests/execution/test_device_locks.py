@@ -87,6 +87,19 @@ def test_two_gpus_are_used_at_once(gpu):
             assert circumstances.neighbours == 0
 
 
+def test_a_gpu_is_shared_by_those_who_ask_for_a_share_and_nobody_else(gpu):
+    share = Terms(share_gpu=True, wait=False)
+    said = []
+    with occupied("cuda", share, quiet), occupied("cuda", share, said.append) as circumstances:
+        assert (circumstances.alone, circumstances.neighbours) == (False, 1)
+        assert len(said) == 1
+        with (
+            pytest.raises(BusyError),
+            occupied("cuda", Terms(wait=False), quiet),
+        ):
+            pass
+
+
 def test_a_gpu_and_the_processors_are_used_at_once(gpu):
     with occupied("cuda", ORDINARY, quiet), occupied("cpu", IMPATIENT, quiet) as circumstances:
         assert circumstances.alone is True

@@ -446,6 +446,7 @@ class ClusterRuns:
             tuning=job.tuning,
             environment=job.environment,
             openmp=os.environ.get("OMP_NUM_THREADS"),
+            shares_gpu=0 < place.gpus < 1,
             lost=0,
         )
         return Asked(

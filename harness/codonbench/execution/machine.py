@@ -3,11 +3,11 @@
 What can be told of it without PyTorch is told here; the rest is asked for.
 
 Runs of one user see one another, or of all who set ``CODONBENCH_LOCKS`` to one folder. What is
-not codonbench is not seen; it shows in the load and in the clocks. A GPU is always taken alone: two
-runs on one slow each other down several times over. Cores are taken alone with ``--exclusive``
-only, since two small runs at once on a laptop are everyday work; others are let in, and how many
-there were is recorded. Whoever takes cores alone waits for those there are, and those who come
-later wait for them.
+not codonbench is not seen; it shows in the load and in the clocks. A GPU is taken alone, since two
+runs on one slow each other down several times over, but where runs on a cluster ask for a share of
+it. Cores are taken alone with ``--exclusive`` only, since two small runs at once on a laptop are
+everyday work; others are let in, and how many there were is recorded. Whoever takes cores alone
+waits for those there are, and those who come later wait for them.
 """
 
 from __future__ import annotations
@@ -180,10 +180,12 @@ class Terms:
     Attributes:
         alone: Share cores with no other run.
         wait: Wait for what another process has, rather than refuse to run.
+        share_gpu: Share a GPU with others that do.
     """
 
     alone: bool = False
     wait: bool = True
+    share_gpu: bool = False
 
 
 def locks_folder() -> Path:
@@ -211,7 +213,7 @@ def occupied(device: DeviceKind, terms: Terms, say: Say) -> Iterator[Circumstanc
         BusyError: Another run has the device, and it is not to be waited for.
         StoreError: `locks_folder` cannot be written, and sharing was ruled out.
     """
-    things, alone = _things(device), terms.alone or device == "cuda"
+    things, alone = _things(device), terms.alone or (device == "cuda" and not terms.share_gpu)
     with ExitStack() as stack:
         try:
             page = stack.enter_context(Ledger.opened(locks_folder()))

@@ -55,6 +55,7 @@ class Order(Frozen):
         data_sha256, files_sha256: Of the packed data and plugin files.
         plain_because, tuning, environment: As in `Job`.
         openmp: ``OMP_NUM_THREADS`` where the order comes from; None where it is not set there.
+        shares_gpu: Whether others may use the same GPU.
         lost: How often it was begun before on nodes that were lost.
     """
 
@@ -72,6 +73,7 @@ class Order(Frozen):
     tuning: Tuning | None
     environment: Environment | None
     openmp: str | None
+    shares_gpu: bool
     lost: int
 
 
@@ -198,7 +200,7 @@ class Node:
         checkpoints = checkpoints_at(
             options.shared, self._folder, origin_of(job), every or None, said.append
         )
-        terms = Terms(alone=options.exclusive)
+        terms = Terms(alone=options.exclusive, share_gpu=order.shares_gpu)
         with occupied(run_spec.device, terms, _nobody) as circumstances:
             ((record, trajectory),) = run(
                 job,

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import unicodedata
+from collections.abc import Iterable
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
@@ -196,14 +197,22 @@ def _temporary_prefix(path: Path) -> str:
     return f".{path.name[:120]}."
 
 
-def sweep(path: Path) -> None:
+def sweep(path: Path, names: Iterable[str] | None = None) -> None:
     """Remove what writers of this file left behind that were killed; only who owns it may.
 
     Where it cannot be removed it stays: it harms nobody.
+
+    Args:
+        path: The file.
+        names: Of what to look among in its folder; all that is there by default.
     """
-    for left in path.parent.glob(f"{escape(_temporary_prefix(path))}*.tmp"):
-        with suppress(OSError):
-            left.unlink()
+    prefix = _temporary_prefix(path)
+    if names is None:
+        names = [left.name for left in path.parent.glob(f"{escape(prefix)}*.tmp")]
+    for name in names:
+        if name.startswith(prefix) and name.endswith(".tmp"):
+            with suppress(OSError):
+                (path.parent / name).unlink()
 
 
 def flush_folder(path: Path) -> None:

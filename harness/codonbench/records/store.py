@@ -77,6 +77,7 @@ class Store:
         self.folder = folder
         self._tried = False
         self._listed: dict[str, list[Path]] | None = None
+        self._left: dict[Path, list[str]] = {}
 
     def prepare(self) -> None:
         """Make the folder and make sure, once, that a record can be written there.
@@ -142,7 +143,9 @@ class Store:
     def tidy(self, record: RunRecord) -> None:
         """Remove what killed writers of this run left; to be called by who has claimed it."""
         for written in (self.folder / f"{record.name}.json", self.trajectory_path(record)):
-            sweep(written)
+            if written.parent not in self._left:  # listed once, however many runs there are
+                self._left[written.parent] = _names(written.parent, ".tmp")
+            sweep(written, self._left[written.parent])
 
     def save_trajectory(self, record: RunRecord, trajectory: Trajectory) -> Path:
         """Write a trajectory beside a record that is there already.
@@ -279,10 +282,10 @@ class Store:
                 yield item
 
 
-def _names(folder: Path) -> list[str]:
-    """Return the names of a folder's files that may be records, in order."""
+def _names(folder: Path, ending: str = ".json") -> list[str]:
+    """Return the names in a folder that end so, in order."""
     try:
-        return sorted(e.name for e in os.scandir(folder) if e.name.endswith(".json"))
+        return sorted(e.name for e in os.scandir(folder) if e.name.endswith(ending))
     except OSError:  # there is no such folder
         return []
 
