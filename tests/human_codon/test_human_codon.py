@@ -139,6 +139,7 @@ def test_usage_is_the_default_and_always_called_simulated(tmp_path: Path) -> Non
     assert data.targets.tolist() == list(data.spec.evaluation.targets)
     paper = load("usage", tmp_path, mean_length=400)
     assert (paper.source, paper.simulated) == ("usage-mean400", True)
+    assert load(paper.source, tmp_path, mean_length=400).checksum == paper.checksum
     assert paper.checksum != data.checksum
     assert not list(tmp_path.iterdir())
 

@@ -201,7 +201,7 @@ class HumanCodon(DecipheredTask):
     def _load(self, data: str, options: Any, cache: Path, offline: bool) -> Dataset:
         """Load the data under their own genetic code."""
         code = genetic_code(options.genetic_code)
-        if data == "usage":
+        if data in ("usage", f"usage-mean{options.mean_length}"):  # as records name it
             return _load_usage(code, options.mean_length)
         if options.mean_length is not None:
             raise ConfigError(
