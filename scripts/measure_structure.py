@@ -17,41 +17,40 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
-from fnmatch import fnmatch
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("harness", "plugins/models", "plugins/datasets", "plugins/metrics")
 CORE = "harness/codonbench"
 
-LATER = (
-    *(f"harness/codonbench/{folder}/*" for folder in ("leakage", "tuning")),
-    *(f"harness/codonbench/cli/{name}.py" for name in ("audit_data", "curves", "submit", "tune")),
-    *("harness/codonbench/data/own_table.py", "harness/codonbench/data/table*.py"),
-    *(f"harness/codonbench/data/{name}.py" for name in ("shuffling", "splits", "strands")),
-    *(f"harness/codonbench/execution/{name}.py" for name in ("describe", "environment")),
-    *(f"harness/codonbench/execution/{name}.py" for name in ("parts", "presets")),
-    *(f"harness/codonbench/explain/{name}.py" for name in ("attribution", "motifs", "pictures")),
-    "harness/codonbench/explain/sequences.py",
-    "harness/codonbench/protocols/[!_r]*.py",  # all but the referee
-    *(f"harness/codonbench/ranking/{name}.py" for name in ("curves", "items", "overview")),
-    "harness/codonbench/ranking/published.py",
-    *(f"harness/codonbench/records/{name}.py" for name in ("table", "test_outputs")),
-    *(f"harness/codonbench/report/{name}.py" for name in ("data_audit", "pictures")),
-    "harness/codonbench/testing/estimators.py",
-    *(f"harness/codonbench/training/{name}.py" for name in ("fit", "probe", "zero_shot")),
-    "plugins/datasets/codonbench_datasets/[!_dh]*.py",  # all but decipher.py and human_codon/
-    "plugins/datasets/codonbench_datasets/_[!_]*.py",
-    *(f"plugins/metrics/codonbench_metrics/{name}.py" for name in ("_counts", "classification")),
-    "plugins/metrics/codonbench_metrics/quantities.py",
-)
-"""What serves no feature of the first core: files of their own, beside those of `FIRST_MODELS`."""
-
-FIRST_MODELS = {
-    *("__init__", "_baselines", "_last_step"),
-    *("baselines", "bound", "mlp", "presets", "recurrent"),
+LATER = {
+    "harness/codonbench/cli": "audit_data cluster curves submit tune",
+    "harness/codonbench/data": "own_table shuffling splits strands table "
+    "table_files table_formats table_guess table_report",
+    "harness/codonbench/execution": "cluster describe environment node parts presets",
+    "harness/codonbench/explain": "attribution motifs pictures sequences",
+    "harness/codonbench/leakage": "*",
+    "harness/codonbench/protocols": "controls folds linear_probe sample_efficiency supervised "
+    "zero_shot",
+    "harness/codonbench/ranking": "curves items overview published",
+    "harness/codonbench/records": "again remote table test_outputs",
+    "harness/codonbench/report": "data_audit item_facts pictures task_words",
+    "harness/codonbench/report/site": "by_item",
+    "harness/codonbench/testing": "estimators",
+    "harness/codonbench/training": "fit probe zero_shot",
+    "harness/codonbench/tuning": "*",
+    "plugins/datasets/codonbench_datasets": "*",
+    "plugins/metrics/codonbench_metrics": "_counts classification quantities",
+    "plugins/models/codonbench_models": "*",
 }
-"""Of the models, the files with those of the first core."""
+"""Of each folder the files that serve features which the first core lacked, and no other."""
+
+FIRST = {
+    "plugins/datasets/codonbench_datasets": "__init__ decipher",
+    "plugins/models/codonbench_models": "__init__ _baselines _last_step baselines bound mlp "
+    "presets recurrent",
+}
+"""Where all but these do."""
 
 ONE_TASK = re.compile(r"\b(codon|amino|decipher|joiret|paper_|excess_pairs)", re.IGNORECASE)
 """What only one task's code should speak of."""
@@ -131,10 +130,9 @@ def files(repo: Path) -> list[Path]:
 
 def is_later(path: Path, repo: Path) -> bool:
     """Return whether a source file serves features that came after the first core, and no other."""
-    name = path.relative_to(repo).as_posix()
-    if name.startswith("plugins/models/"):
-        return path.stem not in FIRST_MODELS
-    return any(fnmatch(name, pattern) for pattern in LATER)
+    folder = path.parent.relative_to(repo).as_posix()
+    later, first = LATER.get(folder, "").split(), FIRST.get(folder, "").split()
+    return path.stem in later or (later == ["*"] and path.stem not in first)
 
 
 def lines(paths: Iterable[Path]) -> list[str]:

@@ -27,14 +27,8 @@ from codonbench.plugins.selection import (
     selection_from_environment,
 )
 
-_OWN = (
-    "codonbench.protocols.supervised",
-    "codonbench.protocols.folds",
-    "codonbench.protocols.sample_efficiency",
-    "codonbench.protocols.linear_probe",
-    "codonbench.protocols.zero_shot",
-)
-"""What the core registers itself, whichever plugins there are."""
+_OWN = ("supervised", "folds", "sample_efficiency", "linear_probe", "zero_shot")
+"""The protocols that the core registers itself, whichever plugins there are."""
 
 
 def load_registry(
@@ -90,7 +84,9 @@ def discover(
     wanted = selection_from_environment() if selection is None else selection
     registry = Registry(begun, wanted)
     for name in _OWN:
-        own = Candidate("", BUILT_IN, name, __version__, _source_of(name))
+        file = Path(__file__).parents[1] / "protocols" / f"{name}.py"
+        module = f"codonbench.protocols.{name}"
+        own = Candidate("", BUILT_IN, module, __version__, str(file))
         registry.waiting.append(Waiting(own, ("protocols",), partial(_load, registry, own)))
     chosen = entry_points(group=GROUP) if points is None else points
     seen = []
@@ -206,7 +202,8 @@ def _load_point(
         if _is_off(inner, wanted, registry):
             offers = True  # for all we know
         elif kinds:
-            inner = replace(inner, file=_source_of(inner.module))
+            file = Path(root.__path__[0], info.name, "__init__.py")
+            inner = replace(inner, file=str(file if info.ispkg else f"{file.parent}.py"))
             registry.waiting.append(Waiting(inner, kinds, partial(_load, registry, inner)))
             offers = True
         elif (module := _import(registry, inner)) is not None:
@@ -243,8 +240,8 @@ def _import(
 def _source_of(module: str) -> str:
     """Return the source file of a module that was not imported yet; empty where there is none."""
     parent = module.rpartition(".")[0]
-    if parent and parent not in sys.modules and not parent.startswith(BUILT_IN):
-        return ""  # to look further would import it
+    if parent and parent not in sys.modules:  # to look further would import it
+        return ""
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError, AttributeError):

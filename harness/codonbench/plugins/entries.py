@@ -250,10 +250,11 @@ def _declared(cls: type, folder: Path) -> Iterator[str]:
 
 def _private_files(file: Path) -> Iterator[str]:
     """Yield the files beside `file` that it names and whose names begin with ``_``."""
-    named = set(re.findall(rb"\b_\w+", file.read_bytes())) if file.is_file() else set()
-    for private in sorted(f"{word.decode()}.py" for word in named):
-        if not private.startswith("__") and (file.parent / private).is_file():
-            yield str(file.parent / private)
+    if not file.is_file():
+        return
+    named = {f"{word.decode()}.py" for word in re.findall(rb"\b_[^\W_]\w*", file.read_bytes())}
+    for private in sorted(named & {path.name for path in file.parent.glob("_*.py")}):
+        yield str(file.parent / private)
 
 
 def _hash_of_code(cls: type) -> str:
@@ -297,6 +298,7 @@ def _text_of(code: CodeType) -> str:
 # What is held at the door
 
 
+@cache
 def hooks() -> dict[str, tuple[str, ...]]:
     """Return the hooks there are, and the arguments that each can be given."""
     return {
