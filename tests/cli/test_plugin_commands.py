@@ -50,6 +50,22 @@ def test_a_strangers_command_is_imported_only_where_he_is_trusted(bench, add):
     assert bench("greet", "--trust", "greeter").code != 2
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (SOURCE, "gr\x1b[2Jeet"),
+        (SOURCE, "::warning::greet"),
+        ("raise OSError('##[error]')", "greet"),
+    ],
+)
+def test_what_a_command_is_called_or_says_steers_no_terminal_and_no_log(bench, add, source, name):
+    add(source, name)
+    answer = bench("--help")
+    assert answer.code == 0
+    assert [word for word in ("\x1b", "##[", "::warning") if word in answer.out] == []
+    assert ("Did not load" in answer.out) == (name == "greet")
+
+
 def test_a_command_is_not_loaded_for_another(bench, add):
     add("raise SystemExit(9)")
     assert bench("--version").code == 0

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
@@ -107,6 +108,9 @@ class BenchGroup(TyperGroup):
             return super().invoke(ctx)
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""Of a command; what is called otherwise could not be typed, or would steer the terminal."""
+
 _OF_THE_DISK = {"ENOSPC", "EDQUOT", "EACCES", "EPERM", "EROFS", "EFBIG", "ENAMETOOLONG"}
 
 
@@ -167,7 +171,7 @@ def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:
     }
     wanted = selection_from_environment([s.removeprefix("no:") for s in switches or ()], ())
     for point, candidate in in_order(entry_points(group=GROUP)):
-        if not wanted.why_not(candidate):
+        if _NAME.fullmatch(point.name) and not wanted.why_not(candidate):
             found.setdefault(point.name, point)
     return found
 
@@ -200,7 +204,7 @@ def load_command(point: EntryPoint, trusted: Sequence[str] = ()) -> Any:
             f"did not load: {cause!r}; -p no:{point.name} leaves it out"
         ) from cause
 
-    fail.__doc__ = f"Did not load: {cause!r}"
+    fail.__doc__ = _printable(f"Did not load: {cause!r}")
     return get_command(_app_of(point.name, fail))
 
 
@@ -212,8 +216,16 @@ def _refusing(name: str, candidate: Candidate) -> Any:
 
         raise UsageError(Refused("command", name, candidate).why)
 
-    refuse.__doc__ = f"Of {candidate.distribution}; needs --trust {candidate.distribution}."
+    of = candidate.distribution
+    refuse.__doc__ = _printable(f"Of {of}; needs --trust {of}.")
     return get_command(_app_of(name, refuse))
+
+
+def _printable(text: str) -> str:
+    """Return words of a plugin's as they may be shown; of our own there are none here."""
+    from codonbench.records.files import printable  # `bench --help` need not
+
+    return printable(text)
 
 
 def _app_of(name: str, function: Any) -> typer.Typer:
