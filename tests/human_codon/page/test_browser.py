@@ -537,7 +537,7 @@ def test_a_board_on_which_nobody_ever_got_there(visit, shelf, base, rename):
     page = visit(site_of(shelf, many(base, rename, 3, 2, lambda m, s: None))).open()
     assert column(page, "pairs_consumed") == ["> 400,000"] * 3
     page.get_by_role("link", name="model-0001").click()
-    expect(page.locator("#row .note")).to_contain_text("no pictures")
+    expect(page.locator("#row .note")).to_contain_text("no curves")
 
 
 HOSTILE = (

@@ -92,16 +92,21 @@ def shown(tmp_path_factory):
     runs = files.runs_by_id(records)
     figures = files.all_figures(registry)
     drawn = list(files.drawn_rows(board, runs, {}, store, figures))
-    write(folder / "site", board, runs, known, drawn, figures)
+    write_page(folder / "site", board, runs, known, drawn, figures)
     (table,) = board.tables
     return Shown(folder / "site", table, runs, known)
 
 
-def write(site, board, runs, known, drawn=(), figures=MappingProxyType({})):
+def write_page(site, board, runs, known, drawn=(), figures=MappingProxyType({})):
     """Write a page as `bench site` does."""
     for path, content in files.wanted_files(board, runs, drawn, figures, known).items():
         (site / path).parent.mkdir(parents=True, exist_ok=True)
         (site / path).write_bytes(content)
+
+
+@pytest.fixture(scope="session")
+def write():
+    return write_page
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +123,7 @@ def three_tasks(shown, tmp_path_factory):
         )
     ]
     site = tmp_path_factory.mktemp("three") / "site"
-    write(site, Board(tables=tuple(tables), excluded=()), shown.runs, shown.known)
+    write_page(site, Board(tables=tuple(tables), excluded=()), shown.runs, shown.known)
     return site
 
 

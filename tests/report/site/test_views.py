@@ -2,11 +2,16 @@
 
 import re
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from browsing import DESKTOP, PHONE
+from codonbench.ranking.board import Board, Excluded
+from codonbench.ranking.published import Figure, Published, Source
+from codonbench.report.site.figures import row_id
+from codonbench.report.site.page import model_id, table_id
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.slow
@@ -137,6 +142,82 @@ def test_the_overview_shows_tasks_by_models_and_those_that_failed_apart(visit, t
     assert page.locator("#overview").is_hidden()
     page.get_by_role("link", name="Overview").click()
     expect(page.locator("#overview")).to_be_visible()
+
+
+def test_tasks_that_nobody_ran_are_named(visit, three_tasks):
+    page = visit(three_tasks).open("", OVERVIEW)
+    page.get_by_text("Not run by anybody yet").click()
+    expect(page.locator("#overview details")).to_contain_text("gue-tf-0, gue-tf-1")
+
+
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    "\u202egnp.exe\u2066\x00${alert(3)}{{7*7}}Z" + "\u0301" * 1_000 + "A" * 1_000
+)
+
+
+def test_hostile_words_do_nothing_in_any_view(visit, shown, write, tmp_path):
+    """What records, audits, published tables and descriptions of items may say."""
+    runs = {
+        name: run.model_copy(
+            update={
+                "overrides": {HOSTILE: HOSTILE},
+                "info": run.info.model_copy(update={"summary": HOSTILE, "authors": (HOSTILE,)}),
+                "machine": run.machine.model_copy(update={"torch": HOSTILE}),
+                "plugin": run.plugin.model_copy(update={"module": HOSTILE}),
+            }
+        )
+        for name, run in shown.runs.items()
+    }
+    rows, references = (
+        tuple(
+            row.model_copy(update={"model": f"{i}{HOSTILE}", "notes": (HOSTILE,)})
+            for i, row in enumerate(own)
+        )
+        for own in (shown.table.rows, shown.table.references)
+    )
+    said = Published(
+        source=Source(source=HOSTILE, place=HOSTILE, split=HOSTILE, comparable=HOSTILE),
+        figures=(Figure(task="mine", metric="mcc", model=HOSTILE, value=0.5),),
+    )
+    changes = {"rows": rows, "references": references, "published": (said,), "data": HOSTILE}
+    tables = [
+        shown.table.model_copy(
+            update={**changes, "task": f"{name}{HOSTILE}", "key": name, "category": HOSTILE}
+        )
+        for name in ("one", "two")
+    ]
+    (checksum, audit), (_, facts) = (
+        *shown.known.audits.items(),
+        *shown.known.facts.items(),
+    )
+    finding = audit.findings[0].model_copy(update={"words": HOSTILE})
+    example = facts.examples[0].model_copy(update={"parts": (HOSTILE,), "answer": HOSTILE})
+    known = replace(
+        shown.known,
+        audits={checksum: audit.model_copy(update={"findings": (finding,)})},
+        facts={checksum: facts.model_copy(update={"examples": (example,)})},
+    )
+    board = Board(tables=tuple(tables), excluded=(Excluded(name=HOSTILE, reason=HOSTILE),))
+    write(tmp_path / "site", board, runs, known)
+    seen = visit(tmp_path / "site", PHONE)
+    table, row = f"#table={table_id(tables[0])}", row_id(runs[rows[0].run_ids[0]])
+    other = row_id(runs[references[0].run_ids[0]])
+    for address, ready in (
+        ("", OVERVIEW),
+        ("#summary=wins", OVERVIEW),
+        (f"{table}&row={row}", "#row-title"),
+        (f"{table}&beside={row}.{other}", "#beside table"),
+        (f"#model={model_id(rows[0].label)}", "#model-title"),
+    ):
+        page = seen.open(address, ready)
+        page.evaluate(OPEN_ALL)
+        page.wait_for_timeout(300)
+        assert page.locator("img").count() == 0
+        assert page.locator("script:not([src])").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], address
+        assert "<script>alert(1)</script>" in page.inner_text("main")
+        assert "\u202e" not in page.content()
 
 
 def test_a_cell_leads_to_its_row(visit, three_tasks):

@@ -15,7 +15,7 @@ from codonbench.ranking.board import BestRule, Board, Excluded, Table
 from codonbench.ranking.items import Gain
 from codonbench.ranking.overview import Cell as OverviewCell
 from codonbench.ranking.overview import Summary, build_overview
-from codonbench.ranking.published import Published
+from codonbench.ranking.published import Published, Source
 from codonbench.ranking.rows import Contrast, Row, name_text
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.records.again import command
@@ -270,12 +270,14 @@ class Page(Frozen):
 
     Attributes:
         models: Id and label of each.
+        unrun: Tasks that nobody has run.
     """
 
     schema_version: Literal[2] = 2
     overview: PageOverview
     tables: tuple[PageHead, ...]
     models: tuple[tuple[str, str], ...]
+    unrun: tuple[str, ...]
     excluded: tuple[Excluded, ...]
 
 
@@ -360,6 +362,7 @@ def build_front(board: Board, runs: Records, tasks: Mapping[str, Task]) -> Page:
         overview=_overview(board, runs, tasks, {name: i for i, name in enumerate(sorted(labels))}),
         tables=tuple(_head(table) for table in board.shown),
         models=models,
+        unrun=tuple(map(shown, sorted(tasks.keys() - {table.task for table in board.tables}))),
         excluded=tuple(
             Excluded(name=shown(e.name), reason=shown(e.reason, 400)) for e in board.excluded
         ),
@@ -491,10 +494,10 @@ def build_table(
         about=_task(table, task, known),
         ceiling=table.ceiling,
         floor=shown(next((row.gain.over for row in table.rows if row.gain), "")),
-        published=table.published,
+        published=tuple(map(_published, table.published)),
         curves=_curves(table, board),
         kind="" if asked is None else asked.kind,
-        names=() if asked is None else _names(asked),
+        names=() if asked is None else tuple(map(shown, _names(asked))),
         parts={} if asked is None else dict(asked.parts),
         compared=found is not None,
         rows=rows,
@@ -541,6 +544,12 @@ def _plain(example: Example) -> Example:
             "answer": shown(example.answer),
         }
     )
+
+
+def _published(own: Published) -> Published:
+    source = {name: shown(text, 600) for name, text in own.source.model_dump().items()}
+    figures = (f.model_copy(update={"model": shown(f.model)}) for f in own.figures)
+    return Published(source=Source(**source), figures=tuple(figures))
 
 
 def _curves(table: Table, board: Board) -> tuple[PageCurves, ...]:

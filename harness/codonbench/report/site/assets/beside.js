@@ -39,7 +39,7 @@ codonbench.beside = (table, asked) => {
     const gap = (i) => own.sure[i] - others.sure[i];
     const step = Math.max(1, Math.ceil(n / 2000));
     return [
-      codonbench.grid(["most seeds of them", `${names[1]} right`, `${names[1]} wrong`], [[`${names[0]} right`, share(both), share(onlyA)], [`${names[0]} wrong`, share(onlyB), share(neither)]]),
+      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Right and wrong" }, codonbench.grid(["most seeds of them", `${names[1]} right`, `${names[1]} wrong`], [[`${names[0]} right`, share(both), share(onlyA)], [`${names[0]} wrong`, share(onlyB), share(neither)]])),
       codonbench.plot({
         width: byItem.wide(box, 460), height: 420, marginLeft: 50, ariaLabel: "Probability that each row gives to what is right, an item a dot",
         x: { label: `${names[0]}: p(right)`, domain: [0, 1], grid: true }, y: { label: `${names[1]}: p(right)`, domain: [0, 1], grid: true },

@@ -19,8 +19,9 @@ codonbench.overview = (board) => {
     summary: choice("Over tasks", [["rank", "Mean rank"], ["wins", "Who beats whom"], ["categories", "Category by category"]]),
   };
   const [grid, standing] = [element("div"), element("div")];
+  const unrun = board.unrun.length > 0 && element("details", { class: "explain" }, element("summary", {}, `Not run by anybody yet: ${words.plural(board.unrun.length, "task")}`), element("p", {}, board.unrun.join(", ")));
   for (const [name, pick] of Object.entries(picks)) pick.select.addEventListener("change", () => address.filter(name, pick.value()));
-  section.append(element("div", { class: "picks" }, ...Object.values(picks).map((pick) => pick.label)), grid, standing);
+  section.append(element("div", { class: "picks" }, ...Object.values(picks).map((pick) => pick.label)), ...[grid, unrun, standing].filter(Boolean));
   return { show };
 
   // Draws what an address asks for.
