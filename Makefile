@@ -35,7 +35,7 @@ test-slow: $(VENV)/.dev ## Run one test of each kind that is slow by nature: cle
 	$(PYTEST) -m "slow and not nightly"
 
 test-nightly: $(VENV)/.dev ## Run all tests, those that run nightly too (an hour)
-	$(PYTEST)
+	$(PYTEST) --hypothesis-profile nightly
 
 docs: $(VENV)/.dev ## Build the documentation as a site, build/docs/index.html; fail at a link that leads nowhere
 	$(BIN)/sphinx-build -q -W --keep-going docs build/docs

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+
+# Before NumPy and PyTorch are imported, here and in processes begun from here: there are as many
+# processes as cores and more, and threads that wait for one another would take most of the time.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import gc
+import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from browsing import browser, visit  # noqa: F401  # fixtures: one browser a session
@@ -33,14 +43,18 @@ from codonbench_datasets.decipher import DecipheredTask
 
 ROOT = Path(__file__).resolve().parent.parent
 
+gc.disable()  # until all tests are collected: a fifth of that time is spent in finding no garbage
+
 # The same inputs each time, and no clock: what the suite says is about the code alone.
 settings.register_profile(
     "suite",
+    max_examples=40,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("nightly", settings.get_profile("suite"), max_examples=200)
 settings.load_profile("suite")
 
 
@@ -229,6 +243,11 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: ("clean_environment" not in item.fixturenames, not is_slow(item)))
 
 
+def pytest_collection_finish():
+    gc.freeze()
+    gc.enable()
+
+
 def is_slow(item):
     return any(item.get_closest_marker(name) for name in ("slow", "nightly"))
 
@@ -247,6 +266,26 @@ def _ctrl_c_heard():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory):
+    """Make a folder by a name once in a test run, whichever of its processes asks first."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # whose own folder lies in that of the run
+        root = root.parent
+
+    def made_once(name, make):
+        folder, begun = root / name, root / f"{name}-begun"
+        with FileLock(root / f"{name}.lock"):
+            if not folder.exists():
+                shutil.rmtree(begun, ignore_errors=True)
+                begun.mkdir()
+                make(begun)
+                begun.rename(folder)
+        return folder
+
+    return made_once
 
 
 @pytest.fixture(scope="session")
@@ -282,8 +321,19 @@ class CleanEnvironment:
         return done.stdout
 
     def install(self, *what):
-        """Install distributions beside what is there."""
+        """Install distributions beside what is there.
+
+        What this environment has compiled of the same files is taken over: to compile PyTorch
+        anew takes longer than all that is done with it.
+        """
         self.call([sys.executable, ROOT / "scripts" / "install.py", self.folder, *what], ROOT)
+        ours = Path(sysconfig.get_path("purelib"))
+        (theirs,) = (self.folder / "lib").glob("python*/site-packages")
+        for package in (path for path in ours.iterdir() if (theirs / path.name).is_dir()):
+            for compiled in package.rglob("__pycache__"):
+                place = theirs / compiled.relative_to(ours)
+                if place.parent.is_dir():
+                    shutil.copytree(compiled, place, dirs_exist_ok=True)
 
     def build(self, project, into):
         """Build the wheel of a project; return it."""

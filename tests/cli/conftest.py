@@ -110,14 +110,16 @@ def process(start):
 
 
 @pytest.fixture(scope="session")
-def board(bench, tmp_path_factory):
+def board(bench, made_once):
     """A results folder with two models of two seeds each; not to be written to."""
-    folder = tmp_path_factory.mktemp("board") / "results"
-    for model in ("untrained", "mlp-64"):
-        words = ("--seeds", "0-1", "--workers", "0", "--results", folder)
-        answer = bench("run", "--model", model, *FAST, *words)
-        assert answer.code == 0, answer.err
-    return folder
+
+    def make(folder):
+        for model in ("untrained", "mlp-64"):
+            words = ("--seeds", "0-1", "--workers", "0", "--results", folder / "results")
+            answer = bench("run", "--model", model, *FAST, *words)
+            assert answer.code == 0, answer.err
+
+    return made_once("board", make) / "results"
 
 
 _STRANGE = """

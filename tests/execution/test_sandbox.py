@@ -515,7 +515,7 @@ def test_what_it_leaves_on_the_disk_is_limited(begin, tmp_path, what):
 @needs_sandbox
 def test_processor_time_is_limited(begin):
     process, _ = begin("while True: pass", limits=Limits(cpu_seconds=1))
-    process.join(30)
+    process.join(120)
     assert process.exitcode == -signal.SIGXCPU
 
 
@@ -690,7 +690,7 @@ def test_it_dies_with_its_parent(folder, tmp_path):
 )
 def test_how_it_ended_is_told(begin, ends, code):
     process, _ = begin(ends)
-    process.join(30)
+    process.join(120)
     assert process.exitcode == code
     process.terminate()  # to no effect
     process.kill()

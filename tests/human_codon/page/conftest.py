@@ -95,14 +95,16 @@ def rename():
 
 
 @pytest.fixture(scope="session")
-def codons(tmp_path_factory):
+def codons(made_once):
     """Two seeds of mlp-64 on codons, long enough for two frames of the paper's instrument."""
-    folder = tmp_path_factory.mktemp("codons") / "leaderboard"
-    registry = load_registry()
-    request = RunRequest(model="mlp-64", seeds=(0, 1), pairs=400_000, full=True)
-    job = prepare(request, registry, folder / "cache")
-    shelf = Shelf(folder)
-    for record, trajectory in run(job, registry, unwatched):
-        shelf.add(record, trajectory)
-    shelf.make()
-    return shelf
+
+    def make(folder):
+        registry = load_registry()
+        request = RunRequest(model="mlp-64", seeds=(0, 1), pairs=400_000, full=True)
+        job = prepare(request, registry, folder / "cache")
+        shelf = Shelf(folder)
+        for record, trajectory in run(job, registry, unwatched):
+            shelf.add(record, trajectory)
+        shelf.make()
+
+    return Shelf(made_once("codons", make))
