@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import subprocess
 import sys
 from typing import Any
 
@@ -487,6 +488,28 @@ def test_global_settings_are_put_back(cls):
 def test_check_model_raises_every_failure_in_words():
     with pytest.raises(AssertionError, match=r"model Narrow: 1 of its checks failed\n  shape .*20"):
         check_model(Narrow)
+
+
+THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from codonbench.testing import check_metric, check_model
+
+begun = sys.stdout, sys.stderr
+with ThreadPoolExecutor(4) as pool:
+    calls = [pool.submit(check_model, name) for name in ("count-table", "oracle")]
+    calls += [pool.submit(check_metric, name) for name in ("mcc", "accuracy")]
+    for call in calls:
+        call.result()
+assert (sys.stdout, sys.stderr) == begun
+print("end")
+"""
+
+
+def test_checks_in_threads_leave_standard_output_where_it_was():
+    """In a process of its own, where plugins are not loaded yet."""
+    answer = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True)
+    assert answer.stdout == "end\n", answer.stderr
 
 
 def test_check_model_takes_a_class_a_name_and_a_preset():

@@ -6,11 +6,15 @@ import io
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import wraps
+from threading import RLock
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 import torch
+
+P = ParamSpec("P")
 
 _SETTINGS: MappingProxyType[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = MappingProxyType(
     {
@@ -105,3 +109,21 @@ def listening(printed: Printed) -> Iterator[None]:
     """Count what Python prints, in place of showing it."""
     with redirect_stdout(printed), redirect_stderr(printed):
         yield
+
+
+_LOCK = RLock()
+
+
+def one_at_a_time(check: Callable[P, None]) -> Callable[P, None]:
+    """Return a check whose calls from several threads are made one after another.
+
+    Standard output, generators and settings, which loading plugins and checks set and put back, are
+    the whole process's.
+    """
+
+    @wraps(check)
+    def held(*args: P.args, **options: P.kwargs) -> None:
+        with _LOCK:
+            check(*args, **options)
+
+    return held

@@ -48,7 +48,7 @@ from codonbench.testing.checks import (
     passed,
     warning,
 )
-from codonbench.testing.environment import generators, moved
+from codonbench.testing.environment import generators, moved, one_at_a_time
 from codonbench.testing.subject import dataset_of, find_task, installed, make_setup
 
 _BATCH = 64
@@ -211,6 +211,7 @@ class MetricSubject:
         return score(trajectory, [self.metric])
 
 
+@one_at_a_time
 def check_metric(metric: str | Metric) -> None:
     """Hold a metric to the contract, on trajectories of every kind of run.
 

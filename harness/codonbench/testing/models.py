@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from threading import Lock
 
 import numpy as np
 
@@ -26,16 +25,14 @@ from codonbench.testing.checks import (
     passed,
     warning,
 )
-from codonbench.testing.environment import kept_settings, listening
+from codonbench.testing.environment import kept_settings, listening, one_at_a_time
 from codonbench.testing.subject import Subject, dataset_of, find_task, installed
 from codonbench.training.determinism import pin_arithmetic
-
-_ONE_AT_A_TIME = Lock()
-"""Standard output, generators and settings that checks set and put back are the whole process's."""
 
 _MUCH = 2_000  # characters; a line at each of some hundred steps is more
 
 
+@one_at_a_time
 def check_model(
     model: str | ModelClass,
     *,
@@ -70,8 +67,7 @@ def check_model(
             raise UnknownNameError(f"{whose} has no preset {preset!r}; it has {known}")
         values, whose = dict(cls.presets[preset]), f"{whose}, preset {preset!r}"
     config = configure(cls.Config, values, {}, whose)
-    with _ONE_AT_A_TIME:
-        insist(findings(subject_of(cls, config, find_task(task), data), hurry=True), whose)
+    insist(findings(subject_of(cls, config, find_task(task), data), hurry=True), whose)
 
 
 def subject_of(cls: ModelClass, config: BaseConfig, task: Task, data: str | None = None) -> Subject:

@@ -32,7 +32,7 @@ from codonbench.testing.checks import (
     skipped,
     warning,
 )
-from codonbench.testing.environment import generators, moved
+from codonbench.testing.environment import generators, moved, one_at_a_time
 from codonbench.testing.subject import dataset_of, find_task, installed
 
 _FAR = 0.1  # total variation between what is drawn and what the frequencies say
@@ -64,6 +64,7 @@ class TaskSubject:
         return split.validation if len(split.validation) else split.test
 
 
+@one_at_a_time
 def check_task(task: str | Task, data: str | None = None) -> None:
     """Hold a task to the contract, without network.
 
