@@ -132,6 +132,14 @@ def test_the_test_of_two_rows_is_student_s_where_items_say_nothing():
     assert p_value(flat[0], flat[0]) == 1
 
 
+def test_rows_as_far_apart_as_no_quantile_reaches_are_told_apart():
+    """Two learners without chance, one right nearly always, over thousands of items."""
+    right = np.random.default_rng(4).random((2, 5_000)) < [[0.99], [0.5]]
+    good, bad = (accuracy(np.tile(row, (10, 1))) for row in right)
+    assert 0 < p_value(good, bad) < 1e-200
+    assert p_by_item([good, bad], 1)[0, 1] < 1e-200
+
+
 def tiers_of(rows):
     return tiers(p_by_item(rows, 1))
 

@@ -732,6 +732,11 @@ def _differences(first: Scores, second: Scores) -> Scores | None:
     )
 
 
+_LEAST = -600.0
+"""The logarithm of the least p-value that is told: rows that are the same for each seed, over
+thousands of items, are further apart."""
+
+
 def p_value(first: Scores, second: Scores) -> float:
     """Return the two-sided p-value of two rows' difference; NaN where it cannot be tested."""
     gaps = _differences(first, second)
@@ -751,7 +756,9 @@ def p_value(first: Scores, second: Scores) -> float:
         """Return by how much the quantile of a p-value exceeds t."""
         return float(weights @ student.isf(np.exp(log_p) / 2, freedom) - t)
 
-    return float(np.exp(brentq(beyond, -600.0, 0.0))) if t > 0 else 1.0
+    if t == 0:
+        return 1.0
+    return float(np.exp(_LEAST if beyond(_LEAST) < 0 else brentq(beyond, _LEAST, 0.0)))
 
 
 def p_by_item(rows: Sequence[Scores | None], sign: int) -> _Floats:
