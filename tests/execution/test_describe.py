@@ -75,8 +75,14 @@ def test_what_a_file_registers_is_told_and_nothing_is_imported_here(file, ask):
     entry, config, changes = registry.configured("two-layers", {})
     assert (entry.name, config.hidden, config.learning_rate) == ("three", 3, 0.05)
     assert changes == {}
+    with pytest.raises(PluginError, match="model 'two-layers' ended"):
+        configure_stranger(registry, "two-layers", {}, "it", ended)
     with pytest.raises(UsageError, match="it: field 'hidden': got 'many'"):
         configure_stranger(registry, "two-layers", {"hidden": "many"}, "it", ask)
+
+
+def ended(*question):
+    raise PluginError("ended")
 
 
 INFO = {"name": "one", "version": "1", "summary": ""}
@@ -115,12 +121,26 @@ def test_it_is_no_other_model_than_it_was(file):
         configure_stranger(registry, "one", {}, "it", lambda *question: lie)
 
 
+LONG = """
+import codonbench
+
+class Long(codonbench.Model):
+    info = codonbench.ModelInfo(name="long", version="1", summary="", {0})
+    encoding = "input_index"
+    def build(self, task): ...
+"""
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
         ("1 / 0", "ZeroDivisionError"),
         ("import os; os._exit(3)", "its process ended with exit code 3 as it was loaded"),
-        ("import os, sys; os.write(int(sys.argv[2]), b'x' * 99)", "no answer as it was loaded"),
+        ("import os, sys; os.write(int(sys.argv[2]), b'x' * 99)", "as it was loaded: .* at most"),
+        (
+            LONG.format("licence='a' * 400_000"),
+            "as it was loaded: 40.,... bytes, .* at most 262,144",
+        ),
     ],
 )
 def test_one_that_does_not_load_is_named(file, source, words):

@@ -229,7 +229,10 @@ def configure_stranger(
         question=_question(registry, entry.owner), model=name, overrides=overrides, owner=owner
     )
     begun = partial(registry.begin, entry.stranger)
-    told = _said(ask(entry.owner, question, begun), Configured)
+    try:
+        told = _said(ask(entry.owner, question, begun), Configured)
+    except PluginError as error:
+        raise PluginError(f"model {name!r} {error}") from error
     if told.error:
         raise ConfigError(printable_lines(told.error))
     named = registry.models.get(told.name)

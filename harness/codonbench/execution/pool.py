@@ -21,6 +21,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from pydantic import ValidationError
 
 from codonbench.contracts.run_record import TorchFacts
 from codonbench.errors import OutOfTurnError, PluginError, UsageError, WorkerError
@@ -56,7 +57,7 @@ from codonbench.execution.worker import (
 from codonbench.plugins.discovery import file_modules
 from codonbench.plugins.entries import ModelEntry
 from codonbench.protocols.referee import Referee, RefereeGroup, Watch
-from codonbench.records.files import printable_lines, visible
+from codonbench.records.files import printable, printable_lines, visible
 from codonbench.records.unfinished import Checkpoints, OwnFolder
 from codonbench.training.request import TrainRequest, TrainResult
 
@@ -208,8 +209,9 @@ class WorkerProcess:
         except (EOFError, OSError):
             self.process.join(_PATIENCE)
             raise PluginError(f"its process {self.how_it_ended()} as it was loaded") from None
-        except (OutOfTurnError, ValueError):
-            raise PluginError("sent what is no answer as it was loaded") from None
+        except (OutOfTurnError, ValueError) as error:
+            why = printable(_misfit(error))
+            raise PluginError(f"sent what is no answer as it was loaded: {why}") from None
 
     def _noted(self, frame: Frame) -> Message:
         message = unpack(frame)
@@ -728,3 +730,11 @@ def _shared_out(job: Job, size: int) -> list[Job]:
     parts = min(rounds * size, len(job.run_specs))
     bounds = [len(job.run_specs) * i // parts for i in range(parts + 1)]
     return [replace(job, run_specs=job.run_specs[a:b]) for a, b in pairwise(bounds)]
+
+
+def _misfit(error: Exception) -> str:
+    """Return in what a message departs from what it should be."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

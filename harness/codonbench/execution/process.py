@@ -315,7 +315,10 @@ class Inbox:
             return None
         header, body = _LENGTHS.unpack_from(self._come)
         if header > self._most_header or header + body > self.most:
-            raise ValueError(f"a message of {header} bytes, and {body} bytes of arrays")
+            raise ValueError(
+                f"{header:,} bytes, and {body:,} of arrays; at most {self._most_header:,}, and "
+                f"{self.most:,} with arrays"
+            )
         start, end = _LENGTHS.size + header, _LENGTHS.size + header + body
         if len(self._come) < end:
             return None
