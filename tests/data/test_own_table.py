@@ -87,6 +87,7 @@ def guessed(data, **given):
         ("sequence,label", "MKVLAAGICQWE,{i}", {"alphabet": "ACDEFGHIKLMNPQRSTVWY"}),
         ("sequence,label", "ACGUN,{i}", {"alphabet": "ACGU", "unknown": "NRYSWKMBDHV"}),
         ("sequence,label,cluster", "ACGT,{i},c", {"group": "cluster"}),
+        ("Sample,g0,class", "s{i},1.5,A{i}", {"id": "Sample", "features": ("*",)}),
     ],
 )
 def test_columns_are_known_by_name_or_content(write, header, row, expected):
@@ -344,6 +345,11 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
         ),
         ("g0,label\n1,a\n,b\n", {"features": "*"}, ["line 3", "'g0'", "nothing"]),
         (DOTS, {}, ["line 2", "'fold'", "--task-set sequence=fold --task-set alphabet=LETTERS"]),
+        (
+            "who,g0,class\nTCGA-A1,1,a\nTCGA-A2,2,b\nTCGA-A3,2,b\n",
+            {},
+            ["line 2", "'TCGA-A1'", "a number", "--task-set id=who"],
+        ),
         ("g0,label\n1,a\nnan,b\n", {"features": "*"}, ["line 3", "'nan'", "finite"]),
     ],
 )

@@ -75,7 +75,7 @@ def test_what_a_file_registers_is_told_and_nothing_is_imported_here(file, ask):
     entry, config, changes = registry.configured("two-layers", {})
     assert (entry.name, config.hidden, config.learning_rate) == ("three", 3, 0.05)
     assert changes == {}
-    with pytest.raises(PluginError, match="model 'two-layers' ended"):
+    with pytest.raises(PluginError, match="model 'two-layers': ended"):
         configure_stranger(registry, "two-layers", {}, "it", ended)
     with pytest.raises(UsageError, match="it: field 'hidden': got 'many'"):
         configure_stranger(registry, "two-layers", {"hidden": "many"}, "it", ask)

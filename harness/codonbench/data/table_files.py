@@ -27,7 +27,10 @@ SUFFIXES = (
 )
 """Endings of files that are read."""
 
-ID_NAMES = ("id", "seq_id", "sequence_id", "name", "accession", "header")
+ID_NAMES = (
+    *("id", "seq_id", "sequence_id", "name", "accession", "header"),
+    *("sample", "sample_id", "sample_name"),
+)
 """What a column of the rows' names may be called, in either case."""
 
 

@@ -228,15 +228,18 @@ class Guess:
     def _check_features(self, names: Iterable[str]) -> None:
         """Raise DataError where a column is neither numbers nor sequences of letters we know."""
         for name in names:
-            for row, cell in enumerate(self._sample[name]):
-                if len(cell) >= _SHORTEST and not is_number(cell):
-                    raise self._chunk.error(
-                        row,
-                        name,
-                        repr(cell[:32]),
-                        "a number, or a sequence of DNA, RNA or protein; of other letters say "
-                        f"which: --task-set sequence={name} --task-set alphabet=LETTERS",
-                    )
+            cells = self._sample[name]
+            for row, cell in enumerate(cells):
+                if is_number(cell) or (len(cell) < _SHORTEST and any(map(is_number, cells))):
+                    continue  # the reader names what is no number among numbers
+                raise self._chunk.error(
+                    row,
+                    name,
+                    repr(cell[:32]) if cell else "nothing",
+                    f"a number; where the column names the items say --task-set id={name}; where "
+                    "it holds sequences of other letters than DNA, RNA or protein, --task-set "
+                    f"sequence={name} --task-set alphabet=LETTERS",
+                )
 
     def _named(self, names: Sequence[str]) -> str:
         """Return the column called as the likeliest of some names; empty where none is."""

@@ -232,7 +232,7 @@ def configure_stranger(
     try:
         told = _said(ask(entry.owner, question, begun), Configured)
     except PluginError as error:
-        raise PluginError(f"model {name!r} {error}") from error
+        raise PluginError(f"model {name!r}: {error}") from error
     if told.error:
         raise ConfigError(printable_lines(told.error))
     named = registry.models.get(told.name)
