@@ -1,10 +1,10 @@
-"""Time of commands that read a results folder, at the records that are committed and at 20,000.
+"""Time of commands that read a results folder, with the committed records and with 20,000.
 
     python benchmarks/records.py [--records 20000]
 
-The folder holds the committed records and copies of them, with their test outputs, until there are
-so many. A copy has a seed of its own (`seeds`: rows become longer), or a version of its model of
-its own (`rows`: tables get more rows of the committed ones' seeds), and is sealed anew, as any
+The folder holds the committed records: all, or those of a task without test items, which the others
+are copies of. A copy has a seed of its own (`seeds`: rows become longer), or a version of its model
+of its own (`rows`: tables get more rows of the committed ones' seeds), and is sealed anew, as any
 other record. Each command is a process of its own. Prints Markdown.
 """
 
@@ -24,10 +24,11 @@ from tempfile import TemporaryDirectory
 from codonbench.contracts.run_record import seals
 
 COMMITTED = Path("leaderboard/results")
+TASK = "human-codon"
 
 
 def copy(source: Path, folder: Path, number: int, kind: str) -> str:
-    """Write a copy of a record and of its test outputs; return its run_id."""
+    """Write a copy of a record; return its run_id."""
     content = json.loads(source.read_bytes())
     spec = content["run_spec" if "run_spec" in content else "plan"]
     if kind == "seeds":
@@ -39,25 +40,27 @@ def copy(source: Path, folder: Path, number: int, kind: str) -> str:
     name = f"{content['model']}-s{content['seed']}-{content['run_id']}"
     text = json.dumps(content, indent=1, sort_keys=True) + "\n"
     (folder / f"{name}.json").write_text(text, encoding="utf-8")
-    outputs = source.parent / "outputs" / f"{source.stem}.npz"
-    if outputs.exists():
-        shutil.copy(outputs, folder / "outputs" / f"{name}.npz")
     return str(content["run_id"])
 
 
 def fill(folder: Path, records: int, kind: str) -> str:
-    """Fill a folder with committed records and copies; return the run_id of the last one."""
-    shutil.copytree(COMMITTED, folder)
-    sources = sorted(COMMITTED.glob("*.json"))
-    run_id = json.loads(sources[-1].read_bytes())["run_id"]
+    """Fill a folder with one task's records and copies; return the run_id of the last one."""
+    folder.mkdir()
+    sources = [p for p in sorted(COMMITTED.glob("*.json")) if _task(p) == TASK]
+    for source in sources:
+        shutil.copy(source, folder)
     missing = records - len(sources)
     for number in count(1):
-        for source in sources[: max(missing, 0)]:
+        for source in sources[:missing]:
             run_id = copy(source, folder, number, kind)
         missing -= len(sources)
         if missing <= 0:
-            return str(run_id)
+            return run_id
     raise AssertionError
+
+
+def _task(path: Path) -> str:
+    return str(json.loads(path.read_bytes())["task"])
 
 
 def timed(*words: str) -> tuple[float, float, float]:
@@ -78,22 +81,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=20_000)
     asked = parser.parse_args()
-    committed = len([*COMMITTED.glob("*.json")])
-    print("| records | copies are more | command | seconds | of CPU | GB at most |")
-    print("|---:|---|---|---:|---:|---:|")
-    folders = [(committed, "-"), (asked.records, "seeds"), (asked.records, "rows")]
-    for records, kind in folders:
-        with TemporaryDirectory() as place:
-            folder = Path(place, "results")
-            run_id = fill(folder, records, kind)
-            board = ("leaderboard", "--results", str(folder), "--out", str(Path(place, "board")))
-            for words in (("show", run_id, "--results", str(folder)), board, board):
-                wall, cpu, peak = timed(*words)
-                name = f"`bench {words[0]}{' ID' * (words[0] == 'show')}`"
-                print(
-                    f"| {records:,} | {kind} | {name} | {wall:.1f} | {cpu:.1f} | {peak:.2f} |",
-                    flush=True,
+    print("| records | copies | command | seconds | of CPU | GB at most |")
+    print("|---|---|---|---:|---:|---:|")
+    with TemporaryDirectory() as place:
+        for kind in ("seeds", "rows", ""):
+            folder, board = Path(place, kind or "all"), Path(place, f"board {kind}")
+            if kind:
+                run_id, records = (
+                    fill(folder, asked.records, kind),
+                    f"{asked.records:,} of one task",
                 )
+            else:
+                shutil.copytree(COMMITTED, folder)
+                sources = sorted(folder.glob("*.json"))
+                run_id = json.loads(sources[-1].read_bytes())["run_id"]
+                records = f"the {len(sources):,} committed"
+            for words in (("show", run_id), ("leaderboard", "--out", str(board))):
+                wall, cpu, peak = timed(*words, "--results", str(folder))
+                name = "show ID" if words[0] == "show" else words[0]
+                row = f"{records} | {kind or '-'} | `bench {name}`"
+                print(f"| {row} | {wall:.1f} | {cpu:.1f} | {peak:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
