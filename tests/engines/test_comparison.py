@@ -339,6 +339,23 @@ def test_a_step_that_holds_no_longer_sends_its_runs_to_the_plain_loop(toys, earl
         assert record.engine.reason.startswith("seen later in the run: ")
 
 
+def test_what_ends_before_a_moment_is_looked_at_as_it_ends(toys, early, monkeypatch):
+    monkeypatch.setattr(comparison, "FIRST_LOOK", 1_000_000)
+    model = type("Around", (Plain,), {"around": FromOutside})
+    registry = toys.registry(model)
+    job = toys.job(model, registry=registry, pairs=640, full=True, seeds=(0, 1))
+
+    def watch(run_spec):
+        return lambda pairs, progress: monkeypatch.setenv("SWITCHED", "1" if pairs < 64 else "0.5")
+
+    records = [record for record, _ in run(job, registry, watch)]
+    assert [(record.seed, record.pairs, record.engine.name) for record in records] == [
+        (0, 640, "eager"),
+        (1, 640, "eager"),
+    ]
+    assert records[0].engine.reason.startswith("seen later in the run: ")
+
+
 def test_looking_again_changes_no_bit(toys, early, monkeypatch):
     looked, _ = toys.run(Plain, pairs=6_400, full=True)
     monkeypatch.setattr(comparison, "FIRST_LOOK", 1_000_000)

@@ -228,7 +228,8 @@ def _beside(state: TrainState) -> list[Any]:
 class Looks:
     """When a captured step is compared again as its runs go on: at moments drawn at random.
 
-    Drawn from the first run's chance, so that a repetition looks at the same moments.
+    Where runs end before the first of them, as each ends. Drawn from the first run's chance, so
+    that a repetition looks at the same moments.
 
     Args:
         comparison: Of the captured step.
@@ -242,6 +243,7 @@ class Looks:
         self._batch_size = batch_size
         self._from = FIRST_LOOK
         self._next = self._draw()
+        self._looked = False
 
     def _draw(self) -> int:
         """Return the next moment, in pairs."""
@@ -262,7 +264,19 @@ class Looks:
         while position >= self._next:
             self._from *= APART
             self._next = self._draw()
-        flat = flats[int(self._rng.integers(len(flats)))]
+        self._looked = True
+        self._hold(flats[int(self._rng.integers(len(flats)))])
+
+    def last(self, module: nn.Module) -> None:
+        """Compare from where a run has ended, unless there was a moment before.
+
+        Raises:
+            CannotCapture: The captured step is no longer the reference's.
+        """
+        if not self._looked:
+            self._hold(torch.cat([p.detach().reshape(-1) for p in module.parameters()]))
+
+    def _hold(self, flat: Tensor) -> None:
         if bool(torch.isfinite(flat).all()):
             self._comparison.hold(flat)
 

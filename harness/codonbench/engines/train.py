@@ -198,8 +198,8 @@ class _Group:
                 for request, state in zip(members, states[group], strict=True)
             ]
             checkpointer = self._checkpointer(facts, states[group])
-            look = Looks(comparison, members[0].chance, self.config.batch_size).look
-            yield from _train_group(self.model, feeds, results, train, checkpointer, look)
+            looks = Looks(comparison, members[0].chance, self.config.batch_size)
+            yield from _train_group(self.model, feeds, results, train, checkpointer, looks)
             if any(result.status == "interrupted" for result in results):
                 return
 
@@ -327,13 +327,14 @@ def _train_group(
     results: Sequence[TrainResult],
     train: Train,
     checkpointer: Checkpointer,
-    look: Look,
+    looks: Looks,
 ) -> Iterator[tuple[int, TrainResult]]:
     """Train seeds that share a step; yield each as it is over, or is to be trained anew."""
     left = {feed.run: (feed, result) for feed, result in zip(feeds, results, strict=True)}
     try:
         with last_words(model, *results):
-            for feed in train(feeds, checkpointer, look):
+            for feed in train(feeds, checkpointer, looks.look):
+                looks.last(feed.state.module)
                 _, result = left.pop(feed.run)
                 result.over = True
                 yield feed.run, _ended(result, feed)
