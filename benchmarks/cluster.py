@@ -100,6 +100,10 @@ def main() -> None:
             start = time.perf_counter() - begun
             runs = ClusterRuns(cluster, executor, there, Resources(cpus=2), Listener())
             remote = timed(runs.outcomes([short]), asked.runs)
+            warm = there.model_copy(update={"results": folder / "warm", "workers": 2})
+            some = request(6, model="mlp-64", pairs=64, engine="eager")
+            runs = ClusterRuns(cluster, executor, warm, Resources(), Listener())
+            timed(runs.outcomes([some]), 6)  # until two processes of the node are up
             scaled = []
             for workers in (1, 2):
                 options = there.model_copy(

@@ -54,7 +54,8 @@ _SETTINGS = (*sorted({*PASSED_ON} - _OF_THE_NODE), "CODONBENCH_PLUGINS", "CODONB
 
 _WAIT = 1.0  # seconds between two looks at whether Ctrl-C was pressed
 _LOOK = 2.0  # seconds for which the nodes that were there count as there
-_AHEAD = 2  # runs that wait on the cluster for each that is made there
+_AT_HAND = 8  # data sets that are kept for requests to come
+_AHEAD = 2  # runs on the cluster or at hand for each that there is room for
 
 
 class Resources(Needs):
@@ -190,9 +191,9 @@ class Cluster:
                     **own,
                 )
             except (ImportError, ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-                said = str(error).strip().splitlines()
                 raise ClusterError(
-                    f"no cluster at {address}: {said[0] if said else type(error).__name__}"
+                    f"no cluster at {address}: {_first_line(error)}; one that asks for a token is "
+                    "reached with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
                 ) from error
         self._serve = ray.remote(_serve)
 
@@ -374,9 +375,11 @@ class ClusterRuns:
                 while (waiting or self._ready or self._flying or self._others) and not (
                     self.interrupted
                 ):
+                    self._look_at_others(claims)
                     while waiting and len(self._ready) + len(self._flying) < self._ahead():
                         yield from self._begin(*waiting.popleft(), claims)
-                    self._look_at_others(claims)
+                        self._look_at_others(claims)
+                        self._submit()
                     self._submit()
                     yield from self._home(claims, _WAIT)
                 if self.interrupted:
@@ -491,6 +494,8 @@ class ClusterRuns:
         if key not in self._payloads:
             packed = pack_data(job.dataset)
             self._payloads[key] = digest(packed), self.cluster.put(packed)
+            for old in list(self._payloads)[:-_AT_HAND]:  # runs that need them hold on to them
+                del self._payloads[old]
         return self._payloads[key]
 
     def _look_at_others(self, claims: Ledger) -> None:
