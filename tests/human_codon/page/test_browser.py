@@ -341,6 +341,17 @@ def test_text_has_the_contrast_that_wcag_asks_for(visit, codons, scheme):
 
 
 @nightly
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_wrong_with_the_pictures(visit, codons, scheme):
+    Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe  # noqa: N806
+    seen = visit(codons.site, color_scheme=scheme, bypass_csp=True)  # axe is an inline script
+    page = seen.open()
+    open_row(seen, "mlp-64")
+    found = Axe().run(page, options={"preload": False})  # which would fetch, from disk
+    assert found.violations_count == 0, found.generate_report()
+
+
+@nightly
 def test_every_control_has_a_name_and_is_reached_by_tab(visit, codons):
     seen = visit(codons.site)
     page = seen.open()
