@@ -135,6 +135,12 @@ def test_what_is_wrong_is_named(write, text, form, words):
     assert [word for word in words if word not in str(caught.value)] == []
 
 
+def test_rows_without_end_are_one_sentence(write, monkeypatch):
+    monkeypatch.setattr(table, "MOST_RECORDS", 100)
+    with pytest.raises(DataError, match=r"data\.csv: more than 100 rows; give fewer of them"):
+        read_table(write("sequence,label\n" + "A,0\n" * 101), CLASSES)
+
+
 def test_lines_are_counted_across_chunks(write, monkeypatch):
     monkeypatch.setattr(table, "MOST_ROWS", 2)
     with pytest.raises(DataError, match="line 6, column 'sequence': got 'X' as letter 2"):

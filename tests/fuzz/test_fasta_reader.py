@@ -149,6 +149,13 @@ def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch
     assert peak < 64 << 20
 
 
+def test_records_without_end_are_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(fasta, "MOST_RECORDS", 100)
+    (file := tmp_path / "many.fa").write_text(">a\nA\n" * 101)
+    with pytest.raises(DataError, match="holds more than 100 sequences; cut it in parts"):
+        read_fasta(file)
+
+
 def test_any_data_file_ends_bench_run_in_words(fuzz, files, bench, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))

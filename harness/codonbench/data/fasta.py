@@ -21,6 +21,9 @@ from codonbench.errors import DataError
 
 _BLOCK = 1 << 20  # fits a core's cache; larger blocks are slower
 _MOST = 2 << 30  # bytes once unpacked: a gzip file may hold a thousand times its size
+MOST_RECORDS = 10_000_000
+"""In one file; each takes tens of bytes beside its letters, of which it may have one."""
+
 _LF, _CR, _GT, _SEMICOLON = b"\n\r>;"
 _BOM = b"\xef\xbb\xbf"
 
@@ -72,7 +75,7 @@ def read_fasta(path: str | Path) -> Sequences:
 
     Raises:
         DataError: The file is missing, unreadable, empty, cut short, no FASTA, a protein FASTA,
-            or holds more than 2 GiB once unpacked.
+            or holds more than 2 GiB once unpacked, or more than 10,000,000 sequences.
     """
     return _parse(_read_text(path), str(path))
 
@@ -172,6 +175,8 @@ def _parse(text: bytearray, name: str) -> Sequences:
         raw[written : written + len(kept)] = kept
         written += len(kept)
         n_records += len(borders)
+        if n_records > MOST_RECORDS:
+            raise DataError(f"{name!r} holds more than {MOST_RECORDS:,} sequences; cut it in parts")
         n_lines += int(np.count_nonzero(block[ends] == _LF))
 
     borders = np.concatenate(marks)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from codonbench.contracts import UNKNOWN, Features, Items, Sequences, SequenceTuples, Targets
 from codonbench.contracts.dataset import letter_table
 from codonbench.contracts.task import TargetKind
+from codonbench.data.fasta import MOST_RECORDS
 from codonbench.data.table_files import TableFiles, find_files
 from codonbench.data.table_formats import MOST_ROWS, SPLIT_NAMES, Chunk
 from codonbench.errors import DataError
@@ -270,6 +271,8 @@ class _Reader:
             if self._form.id is not None:
                 self._ids += chunk.cells[self._form.id]
             self._rows += len(chunk.lines)
+            if self._rows > MOST_RECORDS:
+                raise DataError(f"{path}: more than {MOST_RECORDS:,} rows; give fewer of them")
         if self._rows == before:
             raise DataError(f"{path}: a header and no rows; expected an item a line")
 
