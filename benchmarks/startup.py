@@ -84,7 +84,7 @@ def measure_all(words: tuple[str, ...]) -> tuple[float, float]:
     return sum(used.values()) / os.sysconf("SC_CLK_TCK"), wall
 
 
-def print_apart(rounds: int = 5) -> None:
+def print_apart(rounds: int = 3) -> None:
     """Print what workers and a sandbox cost."""
     words = ("run", "-m", "mlp-64", "--seeds", "0-9", "--checkpoint-every", "0")
     runs = [{how: measure_all((*words, *APART[how])) for how in APART} for _ in range(rounds)]
