@@ -235,12 +235,19 @@ class Toys:
 def pytest_collection_modifyitems(items):
     """Give slow tests their time, and begin with them: the last to end keeps no worker waiting.
 
-    Those of the clean environment come first, so that one worker has them all and builds it once.
+    Those of the clean environment come first, so that one worker has them all and builds it once;
+    those of no folder, which follow whole pages, come after the slow ones.
     """
     for item in items:
         if is_slow(item) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(1200))
-    items.sort(key=lambda item: ("clean_environment" not in item.fixturenames, not is_slow(item)))
+    items.sort(
+        key=lambda item: (
+            "clean_environment" not in item.fixturenames,
+            not is_slow(item),
+            item.path.parent != ROOT / "tests",
+        )
+    )
 
 
 def pytest_collection_finish():
