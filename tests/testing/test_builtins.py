@@ -144,6 +144,14 @@ def genes(seed):
     return "".join(f">{i}\nATG{body}TAA\n" for i, body in enumerate(bodies))
 
 
+def mrnas():
+    """Return a FASTA file of made-up messenger RNAs, of which 400 letters are coding."""
+    rng = np.random.default_rng(0)
+    texts = ("".join(rng.choice(list("ACGT"), 600)) for _ in range(100))
+    rows = (f">m{i} cds=101-500 cluster=C{i}\n{t[:100]}ATG{t[103:]}" for i, t in enumerate(texts))
+    return "\n".join(rows) + "\n"
+
+
 COPIES = {
     "yeast-promoter": {"all.csv": partial(quantities, 80, "expression")},
     "mrfp-expression": {"mrfp_expression.csv": partial(quantities, 678, "value")},
@@ -151,6 +159,7 @@ COPIES = {
     "tc-riboswitch": {"tc_riboswitch.csv": partial(quantities, 70, "value")},
     "khan": dict.fromkeys(("train.csv", "test.csv"), partial(expression, "label", "1234", 2308)),
     "pbmc": {"pbmc.csv": partial(expression, "label", CELLS, 765)},
+    **{name: {"human_mrna_with_cds.fa": mrnas} for name in ("orf-frame", "orf-start")},
     "yeast-codon": {"genes.fa": partial(genes, 1)},
     "human-mito-codon": {"genes.fa": partial(genes, 2)},
     "satmut-mpra": variants_of("element", effect=(0.5, -0.25, 0.125), barcodes=(12,)),
