@@ -47,8 +47,8 @@ def test_every_hook_is_there():
 
 def test_every_command_is_there_with_its_options():
     names = {*SUMMARIES, "plot", "reproduce"}  # the last two of our own plugins
-    names |= {"data fetch", "data ls", "data verify"}
-    assert {f"bench {name}" for name in names - {"data"}} <= headings()
+    names |= {"data fetch", "data ls", "data verify", "data describe", "cluster slurm"}
+    assert {f"bench {name}" for name in names - {"data", "cluster"}} <= headings()
     run = section("bench run")
     assert "| `--model`, `-m` | text |  | A model or preset. |" in run
     assert "| `--json` |  |  | Print one JSON record a line and nothing else. |" in run
