@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from codonbench import SplitMetric
-from codonbench_metrics.classification import Accuracy, Auroc, BalancedAccuracy, Mcc
+from codonbench_metrics.classification import Accuracy, Auprc, Auroc, BalancedAccuracy, Mcc
 from codonbench_metrics.quantities import Pearson, Spearman
 from samples import WORDS_TASK
 
@@ -24,7 +24,7 @@ def agree(metric, targets, outputs, counts):
     return found
 
 
-@pytest.mark.parametrize("metric", [Accuracy(), BalancedAccuracy(), Mcc(), Auroc()])
+@pytest.mark.parametrize("metric", [Accuracy(), BalancedAccuracy(), Mcc(), Auroc(), Auprc()])
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_scores_of_classes_from_counts(metric, n_classes):
     targets = RNG.integers(0, n_classes, 60)
@@ -35,7 +35,7 @@ def test_scores_of_classes_from_counts(metric, n_classes):
     assert np.ptp(found) > 0.05
 
 
-@pytest.mark.parametrize("metric", [Accuracy(), BalancedAccuracy(), Mcc(), Auroc()])
+@pytest.mark.parametrize("metric", [Accuracy(), BalancedAccuracy(), Mcc(), Auroc(), Auprc()])
 def test_samples_of_few_items_may_lack_a_class(metric):
     targets = np.array([0, 0, 0, 1, 2])
     agree(metric, targets, np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 0]], samples(5, 200))

@@ -93,3 +93,18 @@ def auroc(positive: npt.NDArray[np.bool_], scores: FloatArray, counts: FloatArra
     above = (ranks(scores, counts) * counts * positive).sum(axis=1) - n * (n + 1) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(above / (n * m))
+
+
+def average_precision(
+    positive: npt.NDArray[np.bool_], scores: FloatArray, counts: FloatArray
+) -> FloatArray:
+    """Return the average precision of each sample, equal scores found together."""
+    order = np.argsort(-scores, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(scores[order]) < 0]))
+    drawn = np.add.reduceat(counts[:, order], starts, axis=1)
+    found = np.add.reduceat((counts * positive)[:, order], starts, axis=1)
+    n = found.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        precision = found.cumsum(axis=1) / drawn.cumsum(axis=1)
+        areas = np.where(found > 0, found * precision, 0).sum(axis=1) / n
+    return np.where(n == drawn.sum(axis=1), np.nan, areas)

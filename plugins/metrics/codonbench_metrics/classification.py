@@ -10,7 +10,7 @@ import math
 import re
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -288,16 +288,10 @@ class Auroc(CountedScore):
 
     def of_samples(self, targets: Targets, outputs: Logits, counts: FloatArray) -> FloatArray:
         """Return the score of each sample."""
-        asked = one_against_rest(targets, outputs.astype(np.float64))
-        if not asked:
-            return np.full(len(counts), np.nan)
-        areas = np.array([_counts.auroc(is_of == 1, scores, counts) for is_of, scores in asked])
-        there = np.isfinite(areas)
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.where(there, areas, 0).sum(axis=0) / there.sum(axis=0))
+        return _mean_area(_counts.auroc, targets, outputs, counts)
 
 
-class Auprc(ClassScore):
+class Auprc(CountedScore):
     """The mean precision over the ranks at which an item of the class is found."""
 
     name = "auprc"
@@ -312,6 +306,26 @@ class Auprc(ClassScore):
 
         asked = one_against_rest(targets, outputs)
         return float(np.mean([average_precision_score(*pair) for pair in asked])) if asked else None
+
+    def of_samples(self, targets: Targets, outputs: Logits, counts: FloatArray) -> FloatArray:
+        """Return the score of each sample."""
+        return _mean_area(_counts.average_precision, targets, outputs, counts)
+
+
+def _mean_area(
+    area: Callable[[npt.NDArray[np.bool_], FloatArray, FloatArray], FloatArray],
+    targets: Targets,
+    outputs: Logits,
+    counts: FloatArray,
+) -> FloatArray:
+    """Return the mean over what is asked of an area, in each sample; NaN where all are of one."""
+    asked = one_against_rest(targets, outputs.astype(np.float64))
+    if not asked:
+        return np.full(len(counts), np.nan)
+    areas = np.array([area(is_of == 1, scores, counts) for is_of, scores in asked])
+    there = np.isfinite(areas)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(there, areas, 0).sum(axis=0) / there.sum(axis=0))
 
 
 class LogLoss(ClassScore):
