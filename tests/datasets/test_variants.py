@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from codonbench.contracts import TaskOptions
-from codonbench.errors import DataError
+from codonbench.errors import DataError, DownloadError
 from codonbench_datasets.variants import EXPERIMENTS, Brca1Sge, SatmutMpra
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ def test_a_copy_is_read_and_what_does_not_fit_is_named(tmp_path):
         copy(tmp_path, "X15,1,C,G,LOF\nX15,4,A,T,INT\n")
     with pytest.raises(DataError, match=r"variants\.csv: KeyError.*X16"):
         copy(tmp_path, "X16,1,C,G,LOF\n")
-    with pytest.raises(DataError, match="it has no sequences; tables are needed of exons"):
-        Brca1Sge().load("brca1-sge", TaskOptions(), cache=tmp_path)
+    with pytest.raises(DownloadError, match="'bench data fetch brca1-sge' downloads it"):
+        Brca1Sge().load("brca1-sge", TaskOptions(), cache=tmp_path, offline=True)
     with pytest.raises(DataError, match="expected a folder"):
         Brca1Sge().load(str(tmp_path / "variants.csv"), TaskOptions(), cache=tmp_path)
