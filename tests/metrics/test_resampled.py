@@ -1,5 +1,7 @@
 """Scores of samples of the items from counts, against scoring each sample by itself."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -69,3 +71,13 @@ def test_the_hand_worked_case():
     # The third: TP 1, TN 1, FP 0, FN 1: 1 / sqrt(1 * 2 * 1 * 2) = 0.5.
     found = Mcc().resampled("mcc", targets, outputs, counts, WORDS_TASK)
     assert found.tolist() == pytest.approx([0.0, 1.0, 0.5])
+
+
+@pytest.mark.parametrize("metric", [Pearson(), Spearman()])
+def test_where_no_item_has_a_quantity_there_is_no_mean_and_no_warning(metric):
+    targets = np.array([[1.0, np.nan], [2.0, np.nan], [4.0, np.nan]], dtype=np.float32)
+    outputs = np.array([[1.0, 5], [2.5, 5], [3.0, 6]], dtype=np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = metric.resampled(metric.name, targets, outputs, np.ones((2, 3)), WORDS_TASK)
+    assert np.isnan(found).tolist() == [True, True]

@@ -66,6 +66,8 @@ class Correlation(QuantityScore):
         found = np.zeros(len(counts))
         for known, given in zip(targets.astype(np.float64).T, outputs.T, strict=True):
             there = ~np.isnan(known)
+            if not there.any():
+                return np.full(len(counts), np.nan)
             wide = given[there].astype(np.float64)
             found += self.of_samples(known[there], wide, counts[:, there])
         return np.asarray(found / targets.shape[1])
