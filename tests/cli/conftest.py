@@ -8,37 +8,17 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from answers import Answer
 from codonbench.cli.main import main
-from codonbench.contracts.run_record import RunRecord
 from codonbench.plugins.selection import settings_file
 
 FAST = ("--pairs", "2000")
 """A budget of milliseconds; too small for any model to decipher."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command said and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def records(self):
-        """Its standard output as `--json` promises it: a record a line and nothing else."""
-        return [RunRecord.model_validate_json(line) for line in self.out.splitlines()]
-
-    @property
-    def facts(self):
-        """The same as bare JSON objects."""
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 def call(*words):

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from codonbench.cli import FAILED
 from codonbench.cli.console import messages, output, print_table, say
-from codonbench.cli.options import PluginOption, PluginsDirOption, load_plugins
+from codonbench.cli.options import PluginOption, PluginsDirOption, TaskSettingsOption, load_plugins
 from codonbench.contracts import Dataset, Features, Sequences
 from codonbench.contracts.run_spec import parse_settings
 from codonbench.records.files import cache_folder, is_offline
@@ -45,10 +45,7 @@ def audit_data(
     at: Annotated[
         str | None, typer.Option("--data", "-d", help="Where the data of a task are.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--task-set", metavar="FIELD=VALUE", help="As for 'bench run'; repeated."),
-    ] = None,
+    settings: TaskSettingsOption = None,
     form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for WARN, too.")] = False,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from codonbench.cli.board_tables import print_curves
 from codonbench.cli.options import (
     RESULTS,
     PluginOption,
@@ -16,7 +17,6 @@ from codonbench.cli.options import (
     insist_on,
     load_plugins,
 )
-from codonbench.cli.standing import print_curves
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import ConfigError, StoreError
 from codonbench.ranking.curves import learning_curves

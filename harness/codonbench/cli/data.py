@@ -9,7 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from codonbench.cli import FAILED
 from codonbench.cli.console import messages, print_table, say
-from codonbench.cli.options import PluginOption, PluginsDirOption, load_plugins
+from codonbench.cli.options import PluginOption, PluginsDirOption, TaskSettingsOption, load_plugins
 from codonbench.contracts import DataSource
 from codonbench.contracts.run_spec import parse_settings
 from codonbench.data import download
@@ -110,10 +110,7 @@ def describe(
     at: Annotated[
         str | None, typer.Option("--data", "-d", help="Where its data are, if not in the cache.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--task-set", metavar="FIELD=VALUE", help="As for 'bench run'; repeated."),
-    ] = None,
+    settings: TaskSettingsOption = None,
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,

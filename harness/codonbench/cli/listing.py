@@ -41,7 +41,7 @@ def ls(
         raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks, metrics or rows")
     registry = load_plugins(plugin, plugins_dir, listing="" if kind == "rows" else kind)
     if kind == "rows":
-        from codonbench.cli.standing import print_table_of  # takes a second: SciPy
+        from codonbench.cli.board_tables import print_table_of  # takes a second: SciPy
         from codonbench.ranking.board import official_tables
 
         wanted = registry.known_tasks if task is None else {task: registry.task(task).task}

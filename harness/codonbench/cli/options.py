@@ -50,6 +50,11 @@ DataOption = Annotated[
     typer.Option("--data", "-d", help="Where the data are, if their recorded name is no path."),
 ]
 
+TaskSettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--task-set", metavar="FIELD=VALUE", help="As for 'bench run'; repeated."),
+]
+
 _debug: ContextVar[bool] = ContextVar("debug", default=False)
 _off: ContextVar[tuple[str, ...]] = ContextVar("off", default=())
 _trusted: ContextVar[tuple[str, ...] | None] = ContextVar("trusted", default=())

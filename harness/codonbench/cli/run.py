@@ -134,7 +134,7 @@ def run(
             entries = suites.run_suite(chosen, run_one)
             records = [outcome.record for entry in entries for outcome in entry.outcomes]
     if records and not as_json:
-        from codonbench.cli.standing import print_tables_of  # takes a second: SciPy
+        from codonbench.cli.board_tables import print_tables_of  # takes a second: SciPy
 
         others = Store(against) if against else None
         print_tables_of(records, Store(options.results), others, executor.registry)

@@ -10,15 +10,12 @@ from __future__ import annotations
 import io
 import math
 import os
-import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Self
 
 from pydantic import Field
@@ -34,6 +31,7 @@ from codonbench.execution.machine import LOOK_AGAIN, cores
 from codonbench.execution.node import Made, Node, Order, Packed, digest, pack_data, pack_files
 from codonbench.execution.parts import Parts
 from codonbench.execution.presets import with_preset
+from codonbench.execution.process import ctrl_c_noted
 from codonbench.execution.run import Job, JobRecords, Outcome, origin_of
 from codonbench.execution.sandbox import PASSED_ON
 from codonbench.plugins.beside import parts_of
@@ -370,7 +368,7 @@ class ClusterRuns:
         self._requests.extend(enumerate(requests))
         waiting = self._requests
         self._store.prepare()
-        with self._ctrl_c_noted(), self._store.claims() as claims:
+        with ctrl_c_noted(self._note_ctrl_c), self._store.claims() as claims:
             try:
                 while (waiting or self._ready or self._flying or self._others) and not (
                     self.interrupted
@@ -585,22 +583,8 @@ class ClusterRuns:
                     self.interrupted = False  # which tells of it
                 yield index, outcome
 
-    @contextmanager
-    def _ctrl_c_noted(self) -> Iterator[None]:
-        """Let the first Ctrl-C stop the runs, and only the second one interrupt us."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self.interrupted = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def _note_ctrl_c(self) -> None:
+        self.interrupted = True
 
 
 def _sound(made: Made, run_spec: RunSpec) -> tuple[RunRecord, Trajectory]:

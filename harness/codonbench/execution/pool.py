@@ -7,17 +7,15 @@ import selectors
 import shutil
 import signal
 import stat
-import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -31,6 +29,7 @@ from codonbench.execution.process import (
     Frame,
     Inbox,
     Process,
+    ctrl_c_noted,
     importable,
     launch,
     send,
@@ -613,7 +612,7 @@ class WorkerPool:
             UsageError: The model cannot serve this task.
         """
         recorded = False
-        with self._ctrl_c_noted():
+        with ctrl_c_noted(self._note_ctrl_c):
             for referee, result in self._trained(job, watch, checkpoints):
                 recorded = recorded or result.status == "interrupted"
                 yield referee, result
@@ -683,23 +682,8 @@ class WorkerPool:
         started = self._launch if python is None else partial(self._launch_own, python=python)
         return WorkerProcess(started, self._states)
 
-    @contextmanager
-    def _ctrl_c_noted(self) -> Iterator[None]:
-        """Let the first Ctrl-C ask the workers to stop, and only the second one interrupt us."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self.interrupted = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as in the background
-        if ignored or threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def _note_ctrl_c(self) -> None:
+        self.interrupted = True
 
 
 def _files_of(entry: ModelEntry) -> tuple[File, ...]:

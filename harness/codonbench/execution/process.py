@@ -21,9 +21,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from codonbench.errors import WorkerError
@@ -358,3 +359,25 @@ def _ready(fd: int, event: int, deadline: float | None) -> bool:
         selector.register(fd, event)
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
         return bool(selector.select(left))
+
+
+@contextmanager
+def ctrl_c_noted(note: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C be noted, and only the second one interrupt us.
+
+    Nothing is changed outside the main thread, or where Ctrl-C is ignored, as in the background.
+    """
+
+    def first(number: int, frame: FrameType | None) -> None:
+        note()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -239,7 +239,8 @@ class Registry:
 
     def _enter(self, kind: str, name: str | None = None) -> None:
         """Import what waits and may offer plugins of a kind: all of them, or one by name."""
-        self._load(w for w in self.waiting if kind in w.kinds and _may_offer(w.candidate, name))
+        own = (each for each in self.waiting if kind in each.kinds)
+        self._load(each for each in own if name is None or each.candidate.concerns(name))
 
     def enter_all(self) -> None:
         """Import all that waits, to be listed or to have its failures known."""
@@ -494,10 +495,6 @@ class Registry:
         raise UnknownNameError(
             f"unknown {kind} {name!r}; {hint}'bench ls {kind}s' lists all {len(table)}{off}"
         )
-
-
-def _may_offer(candidate: Candidate, name: str | None) -> bool:
-    return name is None or candidate.concerns(name)
 
 
 def _whose(entry: Entry) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from codonbench.contracts import Frozen, Metric, SplitMetric, Task, TaskSpec
+from codonbench.contracts import Frozen, Metric, SplitMetric, Task
 from codonbench.contracts.run_record import RunRecord
 from codonbench.leakage.verdict import DataAudit
 from codonbench.records.test_outputs import ItemOutputs
@@ -188,23 +188,15 @@ def table_items(
     cut = {name: own for name, own in cut.items() if own[0]}
     asked = known.tasks.get(record.task)
     protocol = record.run_spec.protocol or (asked.protocol if asked else "")
+    kind = first.task.target.kind
     return TableItems(
-        kind="scores" if protocol == "zero_shot" and not _sums_up(first) else _kind(first.task),
+        kind="scores" if protocol == "zero_shot" and kind != "classes" else kind,
         items=items,
         outputs=outputs,
         facts=values,
         parts={name: own[0] for name, own in cut.items()},
         masks={name: own[1] for name, own in cut.items()},
     )
-
-
-def _kind(task: TaskSpec) -> Kind:
-    return task.target.kind
-
-
-def _sums_up(item: ItemOutputs) -> bool:
-    """Return whether outputs are of classes, whose order says which is meant."""
-    return item.task.target.kind == "classes"
 
 
 def _parts(values: _Ints) -> tuple[tuple[Part, ...], npt.NDArray[np.bool_]]:

@@ -1,4 +1,4 @@
-"""Where rows stand: tables of a board in the terminal, after a run and in `bench ls rows`."""
+"""Tables of a board in the terminal, after a run and in `bench ls rows`."""
 
 from __future__ import annotations
 
