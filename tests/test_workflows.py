@@ -166,7 +166,7 @@ def test_the_commands_that_workflows_call_are_there(bench_commands):
         for script in scripts(path.stem)
         for command in re.findall(r"\bbench (\w+)", script)
     }
-    assert called == {"validate", "leaderboard", "site", "reproduce", "run"}
+    assert called == {"validate", "leaderboard", "reproduce", "run"}
     assert called <= bench_commands
 
 

@@ -47,6 +47,22 @@ def test_the_same_records_give_the_same_bytes_with_and_without_traces(bench, fol
     assert generated(folder) == first
 
 
+def test_the_board_and_its_page_are_made_and_checked_together(bench, folder):
+    both = ("leaderboard", "--site", *OFFICIAL)
+    assert bench(*both).code == 0
+    made = generated(folder)
+    assert "everything is up to date" in bench(*SITE).out
+    assert bench(*both, "--check").code == 0
+    row = next((folder / "site" / "rows").glob("*.js"))
+    row.write_text("edited")
+    assert bench("leaderboard", *OFFICIAL, "--check").code == 0
+    answer = bench(*both, "--check")
+    assert answer.code == 3
+    assert f"{row.name} out of date" in answer.err
+    assert bench(*both).code == 0
+    assert generated(folder) == made
+
+
 def test_what_has_no_trace_is_kept_when_everything_is_drawn_anew(bench, folder):
     bench(*SITE)
     first = generated(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -59,6 +59,9 @@ def leaderboard(
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
     check: CheckOption = False,
+    page: Annotated[
+        bool, typer.Option("--site", help="The page as well, as 'bench site' makes it.")
+    ] = False,
 ) -> None:
     """Write the board as Markdown, within README.md, and as leaderboard.json.
 
@@ -68,7 +71,8 @@ def leaderboard(
     installed are not counted.
     """
     folder = board_folder(results) if out is None else out
-    _, _, board, outputs, _ = _board(results, plugin, plugins_dir, folder)
+    made = _board(results, plugin, plugins_dir, folder)
+    board, outputs = made.board, made.outputs
     wanted = _files(board, folder)
     stale = [path for path, content in wanted.items() if _content(path) != content]
     _refuse_stale([*outputs, *stale], f"leaderboard --results {results}", check)
@@ -79,6 +83,8 @@ def leaderboard(
             write_atomically(path, content)
     done = [*map(str, stale), *([f"{len(outputs)} files of test outputs"] if outputs else [])]
     _say_done(board, f"wrote {' and '.join(done)}" if done else "")
+    if page:
+        _write_page(made, folder / "site", results, check=check)
 
 
 def site(
@@ -111,15 +117,49 @@ def site(
     committed files only.
     """
     folder = board_folder(results) / "site" if out is None else out
-    found, registry, board, _, known = _board(results, plugin, plugins_dir, folder.parent)
-    runs, figures = files.runs_by_id(found), all_figures(registry)
+    made = _board(results, plugin, plugins_dir, folder.parent)
+    _write_page(made, folder, results, check=check, redraw=redraw, embeddings=embeddings, data=data)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A board, and what it and its page are made of.
+
+    Attributes:
+        found: What is in the results folder.
+        registry: The plugins.
+        board: The board.
+        outputs: The files of test outputs that are to change: their content, None to delete them.
+        known: What else a page draws on.
+    """
+
+    found: Sequence[RunRecord | BadRecord]
+    registry: Registry
+    board: Board
+    outputs: Mapping[Path, bytes | None]
+    known: Known
+
+
+def _write_page(
+    made: _Made,
+    folder: Path,
+    results: Path,
+    *,
+    check: bool,
+    redraw: bool = False,
+    embeddings: bool = False,
+    data: str | None = None,
+) -> None:
+    """Write a board's page, or check it; the options are those of `site`."""
+    registry, board = made.registry, made.board
+    runs, figures = files.runs_by_id(made.found), all_figures(registry)
     old = files.committed_rows(folder, figures)
     if check:
         drawn = files.fitting_rows(board, runs, old)
     else:
         rows = files.drawn_rows(board, runs, old, Store(results), figures, anew=redraw)
         drawn = [_with_embedding(row, runs, registry, data) if embeddings else row for row in rows]
-    wanted = files.wanted_files(board, runs, drawn, figures, known)
+    wanted = files.wanted_files(board, runs, drawn, figures, made.known)
     stale = files.stale_files(folder, wanted)
     wrong = files.out_of_date(stale)
     _refuse_stale([folder / path for path in wrong], f"site --results {results}", check)
@@ -142,12 +182,11 @@ def site(
 
 def _board(
     results: Path, plugin: list[Path] | None, plugins_dir: list[Path] | None, folder: Path
-) -> tuple[list[RunRecord | BadRecord], Registry, Board, dict[Path, bytes | None], Known]:
-    """Return what is in a results folder, the plugins, and the board; say what is not counted.
+) -> _Made:
+    """Return the board of a results folder; say what is not counted.
 
     Tables of data whose audit lies in a folder ``audits`` beside the board, as ``bench audit-data
-    --json`` prints it, say its verdict first. Then come the files of test outputs that are to
-    change: their content, None to delete them; and what else a page draws on.
+    --json`` prints it, say its verdict first.
     """
     store = Store(results)
     store.insist_on_folder()
@@ -176,7 +215,7 @@ def _board(
         audits=audits,
         facts=read_facts(folder / FACTS),
     )
-    return found, registry, board, outputs, known
+    return _Made(found, registry, board, outputs, known)
 
 
 def _with_published(board: Board, registry: Registry) -> Board:

@@ -378,8 +378,11 @@ def _ruled(
     if len(said) != len(like.outputs) or like.task.target.kind != "classes":
         return None
     item = replace(like, outputs=np.eye(classes, dtype=like.outputs.dtype)[said])
-    scores = score_row(dict.fromkeys(seeds, item), metric, name)
-    return scores if scores is not None and np.isfinite(scores.values).all() else None
+    once = score_row({seeds[0]: item}, metric, name)
+    if once is None or not np.isfinite(once.values).all():
+        return None
+    n = len(seeds)
+    return Scores(tuple(seeds), once.values.repeat(n), once.resampled.repeat(n, 1), once.n_units)
 
 
 _Floor = tuple[str, Scores]
@@ -524,29 +527,34 @@ def score_row(outputs: Mapping[int, ItemOutputs], metric: SplitMetric, name: str
     there = {seed: item for seed, item in sorted(outputs.items()) if item.targets is not None}
     if not there:
         return None
-    columns = [_score_run(item, metric, name) for item in there.values()]
-    values = np.array([column[0] for column in columns])
-    resampled = np.stack([column[1] for column in columns], axis=1)
-    return Scores(tuple(there), values, resampled, min(column[2] for column in columns))
+    columns = _score_runs(list(there.values()), metric, name)
+    n_units = min(len(np.unique(_groups(item))) for item in there.values())
+    return Scores(tuple(there), columns[0], columns[1:], n_units)
 
 
-def _score_run(item: ItemOutputs, metric: SplitMetric, name: str) -> tuple[float, _Floats, int]:
-    """Return a run's metric on all items, on each sample of them, and how many units there are."""
-    assert item.targets is not None
-    n_items = len(item.outputs)
-    groups = np.arange(n_items) if item.groups is None else item.groups
-    units = np.unique(groups, return_inverse=True)[1]
-    n_units = int(units.max()) + 1
-    drawn = draws(n_units, item.items)
-    rows = max(1, _CHUNK // n_items)
-    whole = np.ones((1, n_units), dtype=drawn.dtype)
-    found = [
-        metric.resampled(
-            name, item.targets, item.outputs, part[:, units].astype(np.float64), item.task
-        )
-        for part in (whole, *(drawn[i : i + rows] for i in range(0, RESAMPLES, rows)))
-    ]
-    return float(found[0][0]), np.concatenate(found[1:]), n_units
+def _groups(item: ItemOutputs) -> npt.NDArray[np.int64]:
+    return np.arange(len(item.outputs)) if item.groups is None else item.groups
+
+
+def _score_runs(runs: Sequence[ItemOutputs], metric: SplitMetric, name: str) -> _Floats:
+    """Return the metric of runs on all items, then on each sample: shape (1 + RESAMPLES, S).
+
+    Runs that were asked the same are scored by turns: what a sample holds is laid out once.
+    """
+    found = np.empty((1 + RESAMPLES, len(runs)))
+    for asked in sorted({run.items for run in runs}):
+        alike = [(i, run) for i, run in enumerate(runs) if run.items == asked]
+        units = np.unique(_groups(alike[0][1]), return_inverse=True)[1]
+        drawn = draws(int(units.max()) + 1, asked)
+        rows = max(1, _CHUNK // len(units))
+        for begin in (-1, *range(0, RESAMPLES, rows)):
+            part = np.ones_like(drawn[:1]) if begin < 0 else drawn[begin : begin + rows]
+            counts = part.astype(np.float64).take(units, axis=1)
+            for i, run in alike:
+                assert run.targets is not None
+                place = slice(begin + 1, begin + 1 + len(part))
+                found[place, i] = metric.resampled(name, run.targets, run.outputs, counts, run.task)
+    return found
 
 
 @dataclass(frozen=True)
