@@ -73,7 +73,7 @@ def leaderboard(
     folder = board_folder(results) if out is None else out
     made = _board(results, plugin, plugins_dir, folder)
     board, outputs = made.board, made.outputs
-    wanted = _files(board, folder)
+    wanted = _files(board, folder, board.unrun(made.registry.known_tasks))
     stale = [path for path, content in wanted.items() if _content(path) != content]
     _refuse_stale([*outputs, *stale], f"leaderboard --results {results}", check)
     for path, content in {**outputs, **{path: wanted[path] for path in stale}}.items():
@@ -116,8 +116,9 @@ def site(
     from then on: one file a row, for as long as it belongs to the records. --check needs
     committed files only.
     """
-    folder = board_folder(results) / "site" if out is None else out
-    made = _board(results, plugin, plugins_dir, folder.parent)
+    beside = board_folder(results)
+    folder = beside / "site" if out is None else out
+    made = _board(results, plugin, plugins_dir, beside)
     _write_page(made, folder, results, check=check, redraw=redraw, embeddings=embeddings, data=data)
 
 
@@ -284,12 +285,12 @@ def _say_done(board: Board, done: str, *more: str) -> None:
     typer.echo(f"{done or 'everything is up to date'}; {', '.join(facts)}")
 
 
-def _files(board: Board, folder: Path) -> dict[Path, bytes]:
+def _files(board: Board, folder: Path, unrun: Sequence[str]) -> dict[Path, bytes]:
     """Return what the board's two files should hold."""
     page_path = folder / "README.md"
     try:
         page = (_content(page_path) or markdown.NEW_PAGE.encode()).decode()
-        page = markdown.insert_between_markers(page, markdown.render_board(board))
+        page = markdown.insert_between_markers(page, markdown.render_board(board, unrun))
     except (UnicodeDecodeError, StoreError) as error:
         raise StoreError(
             f"{page_path}: {error}; add the markers where the board should stand, "

@@ -127,18 +127,24 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
 
 
 def print_curves(curves: Curves) -> None:
-    """Print learning curves as a table, with intervals where there is room for them."""
+    """Print learning curves as a table.
+
+    Where the window is too narrow intervals go first, then sizes between the least and the
+    greatest.
+    """
     from codonbench.report.markdown import curve_cells  # which loads what writes pages
 
     console = output()
-    for intervals in (True, False):
-        headings, body = curve_cells(curves, intervals=intervals)
+    fewer = range(len(curves.sizes), 1, -1)
+    for intervals, n_sizes in ((True, None), *((False, n) for n in fewer)):
+        headings, body = curve_cells(curves, intervals=intervals, n_sizes=n_sizes)
         widths = [max(map(len, cells)) for cells in zip(headings, *body, strict=True)]
-        if sum(widths) + _GAP * len(widths) <= console.width:
+        name = widths[0] if intervals else min(widths[0], _SHORTEST_NAME)
+        if name + sum(widths[1:]) + _GAP * (len(widths) - 1) <= console.width:
             break
     grid = new_table()
     for i, heading in enumerate(headings):
-        grid.add_column(heading, justify="right" if i else "left", overflow="fold")
+        grid.add_column(heading, justify="right" if i else "left", overflow="fold", no_wrap=i > 0)
     for line in body:
         grid.add_row(*(Text(visible(cell)) for cell in line))
     each = " of each class" if curves.per_class else ""

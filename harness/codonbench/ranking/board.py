@@ -97,6 +97,7 @@ class Table(Frozen):
             where no audit is at hand.
         held_in: The key of the table that shows these rows beside its own, as a control of them;
             empty where none does.
+        of_subset: Whether its rows were trained on a subset, so that curves show them.
     """
 
     key: str
@@ -127,6 +128,7 @@ class Table(Frozen):
     published: tuple[Published, ...] = Field(default=(), exclude_if=lambda published: not published)
     best_rule: BestRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
     held_in: str = Field(default="", exclude=True)
+    of_subset: bool = Field(default=False, exclude_if=lambda of_subset: not of_subset)
 
     @property
     def control(self) -> str:
@@ -170,8 +172,19 @@ class Board(Frozen):
 
     @property
     def shown(self) -> tuple[Table, ...]:
-        """The tables without those that another one shows beside its own rows."""
-        return tuple(table for table in self.tables if not table.held_in)
+        """The tables without those whose rows stand beside others' or in curves beside a table."""
+        plain = {_about(t) for t in self.tables if not (t.held_in or t.of_subset)}
+        return tuple(
+            t for t in self.tables if not (t.held_in or (t.of_subset and _about(t) in plain))
+        )
+
+    def unrun(self, tasks: Iterable[str]) -> list[str]:
+        """Return which of the tasks no table is of, in order."""
+        return sorted({*tasks} - {table.task for table in self.tables})
+
+
+def _about(table: Table) -> tuple[str, str, str]:
+    return table.task, table.data_checksum, table.device
 
 
 def build_board(
@@ -243,11 +256,12 @@ def official_tables(tasks: Mapping[str, Task]) -> list[Table]:
     """
     file = shipped("leaderboard/leaderboard.json")
     found = [] if file is None else json.loads(file.read_bytes())["tables"]
-    return [
+    tables = tuple(
         Table.model_validate(table | {"ranking": tasks[table["task"]].ranking})
         for table in found
         if table["task"] in tasks
-    ]
+    )
+    return list(Board(tables=tables, excluded=()).shown)
 
 
 def board_with_outputs(
@@ -402,6 +416,7 @@ def _build_table(
         ceiling=ceiling,
         ranks=_drawn_ranks(rows, figures, task.ranking),
         asked=_asked(first.run_spec),
+        of_subset=first.run_spec.subset is not None,
     )
 
 

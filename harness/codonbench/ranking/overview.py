@@ -174,7 +174,7 @@ class Overview(Frozen):
 def build_overview(board: Board) -> Overview:
     """Return the view over a board's tables; those of a control are not in it."""
     by_task: dict[tuple[str, str, str], list[Table]] = defaultdict(list)
-    for table in board.tables:
+    for table in board.shown:
         if not table.control:
             by_task[table.category, table.task, table.device].append(table)
     first = {place: min(tables, key=_precedence) for place, tables in sorted(by_task.items())}

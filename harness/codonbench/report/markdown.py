@@ -6,7 +6,7 @@ import math
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import cache, partial
 
 import jinja2
@@ -53,20 +53,38 @@ class PrintedBoard(Board):
     __repr__ = _repr_markdown_ = __str__  # a prompt shows the first, Jupyter the second
 
 
-def render_board(board: Board) -> str:
-    """Return the board as Markdown, without markers."""
+def render_board(board: Board, unrun: Sequence[str] = ()) -> str:
+    """Return the board as Markdown, without markers.
+
+    Args:
+        board: The board.
+        unrun: Tasks that nobody has run, to be named in the overview.
+    """
     overview = build_overview(board)
-    parts = [render_overview(overview)] if len(overview.lines) > 1 else []
-    parts += [render_table(table) for table in board.shown] or ["No results yet."]
-    parts += [render_curves(curves) for curves in board.curves]
+    parts = [render_overview(overview, unrun)] if len(overview.lines) > 1 else []
+    left = list(board.curves)
+    for table in board.shown:
+        parts.append(render_table(table))
+        about = (table.task, table.data_checksum, table.device)
+        own = [c for c in left if (c.task, c.data_checksum, c.device) == about]
+        parts += map(render_curves, own)
+        left = [c for c in left if c not in own]
+    parts += map(render_curves, left)
+    if not (board.shown or board.curves):
+        parts.append("No results yet.")
     if board.excluded:
         lines = [f"- {plain(e.name)}: {plain(e.reason)}" for e in board.excluded]
         parts.append("### Not counted\n\n" + "\n".join(lines))
     return "\n\n".join(parts)
 
 
-def render_overview(overview: Overview) -> str:
-    """Return a line a task, by category, and how models stand over the tasks of each."""
+def render_overview(overview: Overview, unrun: Sequence[str] = ()) -> str:
+    """Return a line a task, by category, and how models stand over the tasks of each.
+
+    Args:
+        overview: The overview.
+        unrun: Tasks that nobody has run.
+    """
 
     def name(label: str | None) -> str:
         return NONE if label is None else plain(label, _LONGEST_LABEL)
@@ -104,6 +122,7 @@ def render_overview(overview: Overview) -> str:
         gain_text=gain_text,
         ceiling_text=ceiling_text,
         standings=standings,
+        unrun=unrun,
         anchor=_anchor,
         dash=NONE,
     )
@@ -165,19 +184,36 @@ def render_curves(curves: Curves) -> str:
 
 
 def curves_grid(curves: Curves) -> str:
-    """Return the table alone."""
-    headings, body = curve_cells(curves, intervals=True)
-    return pipe_table(list(map(plain, headings)), [[*map(plain, line)] for line in body], {0})
+    """Return the table alone: of many sizes some, so that a line has at most `WIDEST` characters.
+
+    Points are without their intervals, which the page and `bench curves` show.
+    """
+    for n_sizes in range(min(_MOST_SIZES, len(curves.sizes)), 1, -1):
+        headings, body = curve_cells(curves, intervals=False, n_sizes=n_sizes)
+        for line, row in zip(body, curves.rows, strict=True):
+            line[0] = plain(line[0], _LONGEST_LABEL)
+            line[n_sizes + 1] = NONE if row.area is None else score_text(row.area, curves.column)
+        grid = _tightened(pipe_table(list(map(plain, headings)), body, {0}))
+        if max(map(len, grid.splitlines())) <= WIDEST:
+            break
+    return grid
 
 
-def curve_cells(curves: Curves, *, intervals: bool) -> tuple[list[str], list[list[str]]]:
+def curve_cells(
+    curves: Curves, *, intervals: bool, n_sizes: int | None = None
+) -> tuple[list[str], list[list[str]]]:
     """Return headings, and a line of text for each row.
 
     Args:
         curves: Of one task.
         intervals: Whether to show them.
+        n_sizes: How many of the sizes to show, 2 or more: the least, the greatest, and of those
+            between as many; None for all.
     """
-    column, most = curves.column, curves.sizes[-1]
+    column, most, n = curves.column, curves.sizes[-1], len(curves.sizes)
+    shown_sizes: Sequence[int] = range(n)
+    if n_sizes is not None and 1 < n_sizes < n:
+        shown_sizes = [round(i * (n - 1) / (n_sizes - 1)) for i in range(n_sizes)]
 
     def shown(figure: Mean | None, rank: int | None = None) -> str:
         if figure is None:
@@ -185,14 +221,14 @@ def curve_cells(curves: Curves, *, intervals: bool) -> tuple[list[str], list[lis
         text = score_text(figure, column) if intervals else f"{figure.value:.{column.digits}f}"
         return text if rank is None else f"{text} #{rank}"
 
-    headings = ["model", *(f"{size:,}" for size in curves.sizes), "area"]
+    headings = ["model", *(f"{curves.sizes[i]:,}" for i in shown_sizes), "area"]
     headings += ["to row zero"] if curves.row_zero else []
     headings += [] if curves.target is None else [f"to {curves.target:g}"]
     body = []
     for row in curves.rows:
-        ranks = row.ranks or (None,) * len(row.points)
+        ranks = row.ranks or (None,) * n
         line = [name_text(row.model, row.overrides, row.distribution)]
-        line += [shown(point, rank) for point, rank in zip(row.points, ranks, strict=True)]
+        line += [shown(row.points[i], ranks[i]) for i in shown_sizes]
         line.append(shown(row.area))
         reached = [row.to_row_zero] * bool(curves.row_zero)
         reached += [] if curves.target is None else [row.to_target]
@@ -238,10 +274,22 @@ def markdown_template(package: str, name: str, **filters: Callable[..., object])
     return environment.get_template(name)
 
 
-def _aligned(text: str, words: Container[int]) -> str:
+def _aligned(text: str, words: Container[int], spare: int = 0) -> str:
+    """Return lines of cells as a table.
+
+    Args:
+        text: Headings first; bars stand between cells.
+        words: Columns of words, to the left.
+        spare: How many of the last columns go, one by one, where lines are longer than `WIDEST`.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
-    headings, *body = [[cell.strip() for cell in line.split("|")] for line in lines]
-    return _tightened(pipe_table(headings, body, words)) + "\n"
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines]
+    for left in range(len(cells[0]), len(cells[0]) - spare - 1, -1):
+        headings, *body = [line[:left] for line in cells]
+        grid = _tightened(pipe_table(headings, body, words))
+        if max(map(len, grid.splitlines())) <= WIDEST:
+            break
+    return grid + "\n"
 
 
 def _ending(table: Table) -> str:
@@ -261,7 +309,7 @@ _Cells = tuple[str, Callable[[Row], str]]
 """A column's heading, and its text for a row."""
 
 
-_LONGEST_LABEL, _MOST_OTHERS, WIDEST = 25, 3, 120
+_LONGEST_LABEL, _MOST_OTHERS, _MOST_SIZES, WIDEST = 25, 3, 5, 120
 
 
 def _grid(rows: Sequence[Row], table: Table) -> str:
@@ -379,21 +427,35 @@ def _beside(rows: Sequence[Row], table: Table) -> str:
         text = score_text(figure.mean, primary)
         return text if figure.agreement is None else f"{text}, {figure.agreement:.1%} the same"
 
-    columns: list[_Cells] = [("model", _short_label)]
-    columns += [("clean", on_clean), ("rank", moved)] if clean else []
+    columns: list[_Cells] = [("clean", on_clean), ("rank", moved)] if clean else []
     columns += [(plain(name), partial(under, name)) for name in names]
-    body = [[cell(row) for _, cell in columns] for row in shown]
-    return _tightened(pipe_table([heading for heading, _ in columns], body, {0})) if shown else ""
+    return "\n\n".join(_within_the_width(columns, shown))
+
+
+def _within_the_width(columns: Sequence[_Cells], rows: Sequence[Row]) -> Iterator[str]:
+    """Yield columns beside the models' names, as many a table as `WIDEST` characters hold."""
+    grid, left = "", list(columns)
+    for n in range(1, len(left) + 1):
+        some = [row for row in rows if any(cell(row) for _, cell in left[:n])]
+        body = [[_short_label(row), *(cell(row) for _, cell in left[:n])] for row in some]
+        wider = _tightened(pipe_table(["model", *(heading for heading, _ in left[:n])], body, {0}))
+        if grid and max(map(len, wider.splitlines())) > WIDEST:
+            yield grid
+            yield from _within_the_width(left[n - 1 :], rows)
+            return
+        grid = wider
+    if grid:
+        yield grid
 
 
 def _tightened(grid: str) -> str:
-    """Return a grid without the spaces that stand before every cell of a column."""
+    """Return a grid without the spaces that stand before or behind every cell of a column."""
     rule, lines = 1, [line.split("|")[1:-1] for line in grid.splitlines()]
-    cells = [line for i, line in enumerate(lines) if i != rule]
-    spare = [
-        min(len(c) - len(c.lstrip()) for c in column) - 1 for column in zip(*cells, strict=True)
-    ]
-    cut = [[cell[n:] for cell, n in zip(line, spare, strict=True)] for line in lines]
+    columns = list(zip(*(line for i, line in enumerate(lines) if i != rule), strict=True))
+    before = [min(len(c) - len(c.lstrip()) for c in column) - 1 for column in columns]
+    behind = [min(len(c) - len(c.rstrip()) for c in column) - 1 for column in columns]
+    ends = list(zip(before, behind, strict=True))
+    cut = [[c[a : len(c) - b] for c, (a, b) in zip(line, ends, strict=True)] for line in lines]
     return "\n".join(f"|{'|'.join(line)}|" for line in cut)
 
 

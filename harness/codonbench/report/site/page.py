@@ -356,13 +356,13 @@ def build_front(board: Board, runs: Records, tasks: Mapping[str, Task]) -> Page:
         runs: The records that its rows count.
         tasks: By name.
     """
-    labels = {row.label for table in board.tables for row in (*table.rows, *table.references)}
+    labels = {row.label for table in board.shown for row in (*table.rows, *table.references)}
     models = tuple((model_id(label), shown(label)) for label in sorted(labels))
     return Page(
         overview=_overview(board, runs, tasks, {name: i for i, name in enumerate(sorted(labels))}),
         tables=tuple(_head(table) for table in board.shown),
         models=models,
-        unrun=tuple(map(shown, sorted(tasks.keys() - {table.task for table in board.tables}))),
+        unrun=tuple(map(shown, board.unrun(tasks))),
         excluded=tuple(
             Excluded(name=shown(e.name), reason=shown(e.reason, 400)) for e in board.excluded
         ),
