@@ -53,27 +53,15 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path / "codonbench"
 
 
-def make_run(clone: Path, *variables: str) -> None:
-    said = call(
-        ["make", "run", *variables],
-        clone,
-        CODONBENCH_CACHE=str(clone.parent / "cache"),
-        MAKEFLAGS="",
-    )
-    assert "mlp-64" in said
-    assert len(list((clone / "runs").glob("mlp-64-s*.json"))) == 10
-    assert call(["git", "status", "--porcelain"], clone) == ""
-
-
-def test_make_run_works_on_a_clone(clone: Path) -> None:
-    programs = Path(sys.executable).parent  # where all is installed
-    make_run(clone, f"BIN={programs}", f"--old-file={programs / 'bench'}")
-
-
 @pytest.mark.nightly("the wheel is installed into a clean environment, and .ci/run begins so")
 def test_make_run_works_as_the_first_command_on_a_fresh_clone(clone: Path) -> None:
     python = shutil.which("python3", path=os.defpath) or sys.executable
-    make_run(clone, f"PYTHON={python if _new_enough(python) else sys.executable}")
+    python = python if _new_enough(python) else sys.executable
+    cache = str(clone.parent / "cache")
+    said = call(["make", "run", f"PYTHON={python}"], clone, CODONBENCH_CACHE=cache, MAKEFLAGS="")
+    assert "mlp-64" in said
+    assert len(list((clone / "runs").glob("mlp-64-s*.json"))) == 10
+    assert call(["git", "status", "--porcelain"], clone) == ""
     plot = [clone / ".venv" / "bin" / "bench", "plot", "mlp-64-s0", "--kind", "curves"]
     assert "mlp-64-s0" in call(plot, clone)  # what the README's commands need is installed
 

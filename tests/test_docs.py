@@ -262,15 +262,6 @@ def test_the_plugins_shown_are_in_the_style_of_this_repository(name: str) -> Non
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-OF_NAMES = "test_core_names.py " + " ".join(
-    f"cli/test_listing.py::test_{name}"
-    for name in (
-        "ls_lists_everything_that_is_registered",
-        "lists_fit_eighty_columns_and_no_name_is_cut",
-    )
-)
-"""Tests of what is listed, which any model could be missing from or clash with."""
-
 OF_EVERY_MODEL = (
     "test_core_names.py test_reference.py test_structure.py test_exported_members.py "
     "cli/test_listing.py cli/test_new.py cli/test_plugins.py cli/test_startup.py "
@@ -293,31 +284,17 @@ def but_few_records(folder: str, names: list[str]) -> set[str]:
     return left_out
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("before", "files"),
-    [
-        pytest.param("", OF_NAMES, id="names"),
-        pytest.param(
-            "mypy && ",
-            OF_EVERY_MODEL,
-            marks=pytest.mark.nightly("all of it, with types"),
-            id="everything",
-        ),
-    ],
-)
-def test_the_pull_request_of_the_first_model_passes_as_written(
-    tmp_path: Path, before: str, files: str
-) -> None:
+@pytest.mark.nightly("each of its commands is tested by itself")
+def test_the_pull_request_of_the_first_model_passes_as_written(tmp_path: Path) -> None:
     """Each line of it in a clone; in place of ``make test`` some of the tests."""
     (script,) = [block for block in blocks(FIRST_MODEL, "sh") if "git switch" in block]
     clone, programs = tmp_path / "clone", Path(sys.executable).parent
     shutil.copytree(ROOT, clone, ignore=but_few_records, symlinks=True)
     (name, code), *_ = SAVED.findall(FIRST_MODEL.read_text())
     (tmp_path / name).write_text(code)
-    tests = " ".join(f"tests/{name}" for name in files.split())
+    tests = " ".join(f"tests/{name}" for name in OF_EVERY_MODEL.split())
     instead = {
-        "make test": f"{before}pytest -q -n 0 -m 'not slow and not nightly' "
+        "make test": "mypy && pytest -q -n 0 -m 'not slow and not nightly' "
         f"-k 'not half_a_second' {tests}",  # which is about the machine
         ". .venv/bin/activate": "true",
         "cp PATH/": f"cp {tmp_path}/",

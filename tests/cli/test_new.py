@@ -108,7 +108,7 @@ def installed(project, monkeypatch):
     return install
 
 
-@pytest.mark.parametrize("kind", ["metric", "task"])  # a model's are run where they are installed
+@pytest.mark.parametrize("kind", PROJECTS)
 def test_its_own_tests_pass_as_written(installed, kind):
     folder = installed(kind)
     words = ("-q", "-W", "error", "-p", "no:cacheprovider")
@@ -189,15 +189,9 @@ def test_a_folder_with_a_space_can_be_pasted_into_a_shell(bench, tmp_path):
 # In a clean environment
 
 
-NIGHTLY = pytest.mark.nightly("one more project, built and installed as a model's is")
-
-
-@pytest.mark.slow
+@pytest.mark.nightly("a project's tests are run as written, and a wheel elsewhere, on each push")
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize(
-    "kind",
-    ["model", *(pytest.param(kind, marks=NIGHTLY) for kind in ("metric", "task"))],
-)
+@pytest.mark.parametrize("kind", PROJECTS)
 def test_the_three_commands_it_names_work_where_only_the_wheel_is(
     clean_environment, tmp_path, kind, monkeypatch
 ):
