@@ -94,7 +94,7 @@ def test_json_stays_pure_where_progress_reuse_errors_and_plugins_talk(
     anew = bench(*words, "chatty", "--force")  # in this process, where it talks as well
     assert anew.records[0].weights_sha256 == first.records[0].weights_sha256
     assert "learning" in anew.err
-    failed = process(*words, "boom", "--workers", "1")
+    failed = bench(*words, "boom")
     assert failed.records[0].status == "error"
     assert "the fuse blew" in failed.err
 
@@ -195,7 +195,9 @@ def test_a_plugin_that_fails_in_training_leaves_a_record_and_exit_code_1(run, st
     assert f'strange_plugins.py", line {line}, in boom' in debugged.err
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize(
+    "workers", ["1", pytest.param("0", marks=pytest.mark.nightly("a worker's run ends likewise"))]
+)
 def test_ctrl_c_leaves_an_interrupted_record_that_is_run_again(start, bench, strangers, workers):
     strangers()
     words = ("run", "--model", "endless", "--pairs", "100000", "--results", "results")

@@ -238,7 +238,10 @@ def test_no_view_is_wider_than_the_window(visit, shown, three_tasks, views, view
         assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], address
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "scheme",
+    ["light", pytest.param("dark", marks=pytest.mark.nightly("the same, in other colours"))],
+)
 def test_axe_finds_nothing_wrong(visit, shown, three_tasks, views, scheme):
     Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe  # noqa: N806
     seen = visit(shown.site, color_scheme=scheme, bypass_csp=True)  # axe is an inline script
