@@ -11,7 +11,13 @@ import pytest
 from codonbench.contracts.run_record import Environment
 from codonbench.errors import ConfigError, PluginError
 from codonbench.execution import environment
-from codonbench.execution.environment import built, conflict, environment_for, needs_of
+from codonbench.execution.environment import (
+    built,
+    conflict,
+    environment_for,
+    needs_of,
+    needs_of_distribution,
+)
 
 METADATA = "Metadata-Version: 2.1\nName: tinypack\nVersion: {}\n"
 WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -182,3 +188,69 @@ def test_needs_nested_without_end_are_one_sentence_and_little_memory(tmp_path):
     (file := tmp_path / "mine.py").write_text(f"# /// script\n# a{'.a' * 100_000} = 1\n# ///\n")
     with pytest.raises(ConfigError, match="its script metadata cannot be read: is nested too deep"):
         needs_of(file)
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A distribution that lies on this process's path, and says what it needs."""
+    folder = tmp_path / "site"
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+    def install(name, *dependencies, python=">=3.11", code=""):
+        info = folder / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", "Version: 1.0"]
+        lines += [f"Requires-Python: {python}", *(f"Requires-Dist: {d}" for d in dependencies)]
+        (info / "METADATA").write_text("\n".join(lines) + "\n")
+        (info / "entry_points.txt").write_text(f"[codonbench]\nmine = {name}\n")
+        (info / "RECORD").write_text(f"{name}.py,,\n")
+        (folder / f"{name}.py").write_text(code)
+
+    return install
+
+
+def test_a_distribution_says_in_its_metadata_what_it_needs(tmp_path, shop, installed):
+    installed("calm", "codonbench>=0.1", "tinypack<2", 'nobody-has-this; extra == "docs"')
+    found = needs_of_distribution("calm")
+    assert (found.python, found.dependencies) == (">=3.11", ("tinypack<2",))
+    assert "tinypack" in conflict(found)
+    _, lock = environment_for(found, tmp_path / "environments", offline=True)
+    assert lock.packages == ("tinypack==1.0",)
+    installed("content", "codonbench")
+    assert needs_of_distribution("content") is None
+    assert needs_of_distribution("not-there") is None
+    installed("damaged", "numpy<<2")
+    with pytest.raises(ConfigError, match=r"plugin damaged: its metadata cannot be read"):
+        needs_of_distribution("damaged")
+
+
+def test_pytorch_is_ours_unless_another_is_asked_for(tmp_path):
+    assert needs(tmp_path, "tinypack").takes_torch("2.6.0")
+    assert needs(tmp_path, "torch>=2.4").takes_torch("2.6.0")
+    assert not needs(tmp_path, "torch==2.4.*").takes_torch("2.6.0")
+
+
+@pytest.mark.slow
+def test_an_installed_distribution_runs_in_an_environment_of_its_own(
+    tmp_path, shop, installed, monkeypatch
+):
+    monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    code = MODEL.format(version="1.0", name="mine")
+    installed("mydist", "codonbench", "tinypack<2", code=code)
+    rows = [f"{'ACGT'[i % 4] * 6}{'ACGT'[i // 4 % 4] * 4},{'ab'[i % 2]}" for i in range(48)]
+    Path("t.csv").write_text("\n".join(["sequence,label", *rows]))
+    command = [sys.executable, "-m", "codonbench.cli.main"]
+    words = ["run", "--model", "mine", "--data", "t.csv", "--json", "--offline"]
+    done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "plugin mydist needs tinypack<2, which is not installed here: it gets an" in said
+    assert '"packages":["tinypack==1.0"]' in done.stdout
+    for file in shop.iterdir():
+        file.unlink()
+    record = next(Path("runs").glob("mine-*.json"))
+    again = [*command, "verify", str(record)]
+    checked = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert "identical" in checked.stdout, checked.stderr

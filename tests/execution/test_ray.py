@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,8 +49,12 @@ def cluster():
 
 def begun(folder, *words, on="ray"):
     where = () if on is None else ("--on", on)
+    return bench(folder, "run", *words, *where, "-r", "results")
+
+
+def bench(folder, *words):
     return subprocess.Popen(
-        [sys.executable, "-m", "codonbench.cli.main", "run", *words, *where, "-r", "results"],
+        [sys.executable, "-m", "codonbench.cli.main", *words],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -252,6 +257,51 @@ def test_ctrl_c_has_runs_tell_what_they_have_and_leaves_no_process(cluster, at_h
         time.sleep(0.5)
     run(tmp_path, *words)
     assert results(tmp_path)[0] == at_home(*LONG)
+
+
+TUNE = ("tune", "--model", "deepbind", "--task", "planted-motif", "--epochs", "2", "--trials", "6")
+
+
+def tuned(folder, *words):
+    """The preset that a study writes; that of a study that is cut short goes on."""
+    process = bench(folder, *TUNE, *words)
+    said, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, said
+    (preset,) = (folder / "tuning").glob("*.toml")
+    text = re.sub(r"(?m)^seconds = .*$", "", preset.read_text())
+    return re.sub(r"\[(\d+), [\d.]+, ", r"[\1, ", text), said
+
+
+def test_a_study_on_a_cluster_goes_on_when_its_driver_is_killed_and_is_the_one_made_here(
+    cluster, tmp_path
+):
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    local, _ = tuned(here)
+    process = bench(there, *TUNE, "--on", "ray", "--jobs", "1")
+    with ended(process):
+        lines = iter(process.stdout.readline, "")
+        assert any("trial 2 of 6" in line for line in lines)
+        process.send_signal(signal.SIGKILL)
+    found, said = tuned(there, "--on", "ray", "--jobs", "1")
+    assert found == local
+    assert "trial 2 of 6" not in said
+    assert "trial 6 of 6" in said
+
+
+def test_nothing_is_left_where_temporary_files_are(tmp_path, monkeypatch):
+    """A node's process is ended without a word: what it lays there would stay."""
+    temporary = tempfile.TemporaryDirectory(dir="/tmp")  # a socket's path must be short
+    monkeypatch.setenv("TMPDIR", temporary.name)
+    monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with temporary:
+        run(tmp_path, *SHORT)
+        run(tmp_path, *SHORT, "--force", "--shared", f"file://{tmp_path}/kept")
+        assert [path.name for path in Path(temporary.name).iterdir()] == ["ray"]  # its own logs
+    left = [path for path in (tmp_path / "cache").rglob("*") if path.is_dir()]
+    assert len(left) <= 2  # that of the last process, which the next one removes
 
 
 def workers_of(cluster):

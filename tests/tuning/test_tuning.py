@@ -15,12 +15,13 @@ from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import ConfigError
 from codonbench.execution.presets import preset_text, read_preset
 from codonbench.execution.run import prepare, run_all, train_here
+from codonbench.execution.trials import tried
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import RunSetup, unwatched
+from codonbench.protocols.trial import Trial
 from codonbench.ranking.board import build_board
 from codonbench.records.store import Store
 from codonbench.report.markdown import render_board
-from codonbench.tuning.protocol import Trial
 from codonbench.tuning.space import space_of
 from codonbench.tuning.study import Asked, Study
 
@@ -101,7 +102,10 @@ def study(registry, path, trials=4, **fields):
     def ready(request):
         return prepare(request, registry, Path("no-cache"))
 
-    return Study(path, Asked(request, space, trials, "median"), ready, lambda job: train_here)
+    def here(request, job, look):
+        return tried(job, train_here, look)
+
+    return Study(path, Asked(request, space, trials, "median"), ready, here)
 
 
 def test_a_study_goes_on_where_it_was_and_asks_no_test_item(registry, tmp_path):

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -32,6 +33,10 @@ from codonbench.errors import ConfigError
 from codonbench.records.files import is_offline, write_atomically
 
 if TYPE_CHECKING:
+    from codonbench.execution.executor import Executor
+    from codonbench.execution.run import Job
+    from codonbench.execution.trials import Tried
+    from codonbench.protocols.trial import Look
     from codonbench.tuning.study import Study
 
 _POLL = 1.0  # seconds between two looks at a study that several processes work on
@@ -65,7 +70,14 @@ def tune(
     pruner: Annotated[
         str, typer.Option(help="What ends trials that fall behind: median, hyperband or none.")
     ] = "median",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes that work on the study.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes that work on the study, one by default; on a cluster trials that are "
+            "made at once, by default as many as there is room for.",
+        ),
+    ] = None,
     study: Annotated[
         Path | None,
         typer.Option(help="The study's file.  [default: tuning/MODEL-TASK.db]"),
@@ -80,6 +92,13 @@ def tune(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of a trial.")] = 1,
+    on: Annotated[
+        str, typer.Option(help="Where trials are made, as in 'bench run'; the study stays here.")
+    ] = "local",
+    resources: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=VALUE", help="What a trial takes, as in 'bench run'."),
+    ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
@@ -116,6 +135,7 @@ def tune(
         raise ConfigError(f"--pruner {pruner!r}: expected median, hyperband or none")
     from codonbench.execution.executor import Executor
     from codonbench.execution.presets import preset_text
+    from codonbench.tuning.on_cluster import on_cluster
     from codonbench.tuning.space import space_of
     from codonbench.tuning.study import Asked, Pruner, Study, insist_on_own_seeds
 
@@ -124,25 +144,38 @@ def tune(
     name = f"{model}-{task}"
     file = study or Path("tuning") / f"{name}.db"
     out = out or Path("tuning") / f"{name}.toml"
-    where = {"plugin": tuple(plugin or ()), "plugins_dir": tuple(plugins_dir or ()), "workers": 1}
+    where = {
+        "plugin": tuple(plugin or ()),
+        "plugins_dir": tuple(plugins_dir or ()),
+        "workers": 1,
+        "checkpoint_every": 0,
+        "on": on,
+        "resources": parse_settings(resources or [], "--resources"),
+    }
     options = configure(RunOptions, where, {}, "tune")
     with terminal_kept(), redirect_stdout(sys.stderr):
-        with Executor(options, None, load_plugins) as executor:
+        with Executor(options, None, load_plugins) as executor, ExitStack() as stack:
             executor.get_ready(request)
             entry, config, _ = executor.registry.configured(request.model, request.overrides)
             sought = space_of(entry.cls.Config, config.model_dump(), ranges, request.overrides)
             asked = Asked(request, sought, trials, cast(Pruner, pruner))
-            made = Study(
-                file, asked, executor.prepare, lambda job: executor.train(job.run_specs[0])
+            there = (
+                None if on == "local" else stack.enter_context(on_cluster(executor, options, say))
             )
+            prepare = executor.prepare if there is None else there.prepare
+            made = Study(file, asked, prepare, there or partial(_made_here, executor))
             for field, drawn in sought.items():
                 kind = ", by ratio" if drawn.log else ""
                 ends = f"{drawn.low:g} to {drawn.high:g}{kind}" if not drawn.choices else ""
                 say(f"  {field}: {ends or ', '.join(map(str, drawn.choices))}")
-            others = [_another() for _ in range(jobs - 1)]
+            run = made.run
+            if there is not None:
+                at_once = jobs or there.at_once(made.job, request)
+                run = partial(run, at_once=at_once, stop=there.stop)
+            others = [_another() for _ in range((jobs or 1) - 1 if there is None else 0)]
             try:
                 with _shown(made, trials) as look:
-                    made.run(look)
+                    run(look)
                     while any(other.poll() is None for other in others):
                         look()
                         time.sleep(_POLL)
@@ -161,6 +194,12 @@ def tune(
         f"wrote {out}; to run it on the official seeds: "
         f"bench run --preset-file {out} --task {task} --seeds 0-9"
     )
+
+
+def _made_here(executor: Executor, request: RunRequest, job: Job, look: Look) -> Tried:
+    from codonbench.execution.trials import tried
+
+    return tried(job, executor.train(job.run_specs[0]), look)
 
 
 def _another() -> subprocess.Popen[bytes]:

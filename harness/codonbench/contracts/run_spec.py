@@ -190,7 +190,7 @@ class RunOptions(Frozen):
     )
     env: Literal["auto", "own", "ours"] = Field(
         default="auto",
-        description="Where a plugin file that says what it needs is run: in an environment of its "
+        description="Where a plugin that says what it needs is run: in an environment of its "
         "own, in codonbench's (ours), or in one of its own where codonbench's does not do (auto).",
     )
     exclusive: bool = Field(

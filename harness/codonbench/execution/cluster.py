@@ -7,12 +7,13 @@ asked for, and nowhere else.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import math
 import os
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +35,9 @@ from codonbench.execution.presets import with_preset
 from codonbench.execution.process import ctrl_c_noted
 from codonbench.execution.run import Job, JobRecords, Outcome, origin_of
 from codonbench.execution.sandbox import PASSED_ON
+from codonbench.execution.trials import Tried
 from codonbench.plugins.beside import parts_of
+from codonbench.protocols.trial import Look
 from codonbench.records.remote import checkpoints_at
 from codonbench.records.store import Store, unpack
 from codonbench.records.unfinished import Checkpoints, Ledger
@@ -188,12 +191,13 @@ class Cluster:
                     log_to_driver=False,
                     **own,
                 )
-            except (ImportError, ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            except (ImportError, OSError, RuntimeError, ValueError) as error:
                 raise ClusterError(
                     f"no cluster at {address}: {_first_line(error)}; one that asks for a token is "
                     "reached with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
                 ) from error
-        self._serve = ray.remote(_serve)
+        self._serve, self._try_out = ray.remote(_serve), ray.remote(_try_out)
+        self._questions: Any = None
 
     def __enter__(self) -> Self:
         return self
@@ -233,6 +237,47 @@ class Cluster:
         task = self._serve.options(name=f"{order.model}", **place.options())
         return task.remote(order.model_dump_json(), data, files)
 
+    def submit_trial(self, order: Order, place: Place, data: Any, files: Any, key: str) -> Any:
+        """Have a trial made, whose looks are answered by `attend`; return what stands for it."""
+        if self._questions is None:
+            options = {"num_cpus": 0, **self._beside_us()}
+            self._questions = self._ray.remote(_Questions).options(**options).remote()
+        task = self._try_out.options(name=f"{order.model}", **place.options())
+        return task.remote(order.model_dump_json(), data, files, self._questions, key)
+
+    def attend(self, submitted: Any, key: str, look: Look, stopped: Callable[[], bool]) -> Tried:
+        """Answer what a trial asks until it is done; return what came of it.
+
+        Args:
+            submitted: What stands for it.
+            key: What it asks by.
+            look: Answers.
+            stopped: Whether it is to stop and tell what it has.
+
+        Raises:
+            NodeLostError: Its node, or the process there, is gone.
+        """
+        asked, told = self._questions.next.remote(key), False
+        while True:
+            done, _ = self._ray.wait([asked, submitted], num_returns=1, timeout=_WAIT)
+            if stopped() and not told:
+                self.stop(submitted)
+                told = True
+            if asked in done:
+                self._questions.answer.remote(key, look(*self._ray.get(asked)))
+                asked = self._questions.next.remote(key)
+            elif submitted in done:
+                self._ray.cancel(asked)
+                made = self._come(submitted)
+                return Tried(None, 0.0, "interrupted") if made is None else Tried(*made)
+
+    def _beside_us(self) -> dict[str, Any]:
+        """Return the options of what lives as long as we do: on our own node, if we have one."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = self._ray.get_runtime_context().get_node_id()
+        return {"scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=True)}
+
     def wait(self, submitted: Sequence[Any], seconds: float) -> list[Any]:
         """Return those that are done, after so many seconds at most."""
         many = min(len(submitted), 100)
@@ -246,9 +291,15 @@ class Cluster:
         Raises:
             NodeLostError: Its node, or the process there, is gone.
         """
+        made = self._come(submitted)
+        return None if made is None else Made(*made)
+
+    def _come(self, submitted: Any) -> Sequence[Any] | None:
+        """Return what a task that is done returned; None where it was stopped."""
         gone = self._ray.exceptions
         try:
-            return Made(*self._ray.get(submitted))
+            found: Sequence[Any] = self._ray.get(submitted)
+            return found
         except gone.TaskCancelledError:
             return None
         except gone.RayTaskError as error:
@@ -276,11 +327,128 @@ def _first_line(error: BaseException) -> str:
 _here: list[Node] = []
 
 
-def _serve(order: str, data: Packed, files: Packed) -> tuple[Any, ...]:
-    """Make a run in this process of a node, which stays for more."""
+def _node() -> Node:
+    """Return what this process of a node keeps from one run to the next."""
     if not _here:
         _here.append(Node())
-    return tuple(_here[0].serve(Order.model_validate_json(order), data, files))
+    return _here[0]
+
+
+def _serve(order: str, data: Packed, files: Packed) -> tuple[Any, ...]:
+    """Make a run in this process of a node, which stays for more."""
+    return tuple(_node().serve(Order.model_validate_json(order), data, files))
+
+
+def _try_out(order: str, data: Packed, files: Packed, questions: Any, key: str) -> tuple[Any, ...]:
+    """Make a trial in this process of a node; the driver answers its looks."""
+    import ray
+
+    def look(step: int, score: float) -> bool:
+        return bool(ray.get(questions.ask.remote(key, step, score)))
+
+    return tuple(_node().try_out(Order.model_validate_json(order), data, files, look))
+
+
+class _Questions:
+    """An actor between trials, which ask and wait, and the driver, which takes what is asked."""
+
+    def __init__(self) -> None:
+        self._asked: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
+        self._answers: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
+
+    async def ask(self, key: str, *what: Any) -> Any:
+        await self._asked[key].put(what)
+        return await self._answers[key].get()
+
+    async def next(self, key: str) -> Any:
+        return await self._asked[key].get()
+
+    async def answer(self, key: str, answer: Any) -> None:
+        await self._answers[key].put(answer)
+
+
+class Orders:
+    """What is ordered of a cluster: the data and plugin files lie there once for many runs.
+
+    Args:
+        cluster: Where.
+        executor: Whose plugins they are.
+        options: How runs are made; a cluster that is started here keeps checkpoints in the results
+            folder, others where `RunOptions.shared` says.
+        asked: What a run takes, where that is not as its model says.
+
+    Attributes:
+        files: What stands for the plugin files on the cluster.
+        shared: Where checkpoints are kept; None for nowhere.
+    """
+
+    def __init__(
+        self, cluster: Cluster, executor: Executor, options: RunOptions, asked: Resources
+    ) -> None:
+        self._cluster, self._executor, self._asked = cluster, executor, asked
+        files, local = _files_of(options)
+        packed = pack_files(files)
+        self._files_sha256, self.files = digest(packed), cluster.put(packed)
+        self.shared = options.shared
+        if self.shared is None and cluster.own:
+            self.shared = str(options.results.absolute())
+        self._options = local.model_copy(update={"shared": self.shared})
+        self._payloads: dict[str, tuple[str, Any]] = {}
+
+    def room(self, place: Place) -> int:
+        """Return how many such runs the cluster has room for at once."""
+        return sum(place.times_on(node) for node in self._cluster.nodes())
+
+    def of(self, job: Job, request: RunRequest, accelerator: str = "") -> tuple[Order, Place, Any]:
+        """Return what is ordered of a job's runs, what each takes, and what stands for the data.
+
+        Args:
+            job: What a request comes to; the order is of its first run.
+            request: The same as it was asked.
+            accelerator: The kind of GPU; empty for any.
+
+        Raises:
+            ClusterError: No node has room for such a run.
+        """
+        run_spec = job.run_specs[0]
+        place = Place.of(job.entry.cls.needs, self._asked, run_spec, accelerator)
+        if not self.room(place):
+            raise ClusterError(f"no node of the cluster has {place}; see --resources")
+        sha256, data = self._payload(job)
+        order = Order(
+            run_spec=run_spec,
+            model=request.model,
+            overrides=request.overrides,
+            options=self._options,
+            off=self._executor.registry.selection.off,
+            supplier=job.entry.origin.distribution,
+            source_sha256=job.entry.origin.source_sha256,
+            harness=describe_harness(),
+            data_sha256=sha256,
+            files_sha256=self._files_sha256,
+            plain_because=job.plain_because,
+            tuning=job.tuning,
+            environment=job.environment,
+            openmp=os.environ.get("OMP_NUM_THREADS"),
+            shares_gpu=0 < place.gpus < 1,
+            lost=0,
+        )
+        return order, place, data
+
+    def _payload(self, job: Job) -> tuple[str, Any]:
+        """Return the checksum of a job's data, and what stands for them on the cluster."""
+        spec = job.run_specs[0]
+        facts = (
+            *(spec.task, spec.task_version, spec.data_checksum, spec.protocol, spec.salt),
+            *(sorted(map(str, spec.task_options.items())), str(spec.protocol_options)),
+        )
+        key = str(facts)
+        if key not in self._payloads:
+            packed = pack_data(job.dataset)
+            self._payloads[key] = digest(packed), self._cluster.put(packed)
+            for old in list(self._payloads)[:-_AT_HAND]:  # runs that need them hold on to them
+                del self._payloads[old]
+        return self._payloads[key]
 
 
 @dataclass(frozen=True)
@@ -340,17 +508,11 @@ class ClusterRuns:
     _ready: deque[Waiting] = field(default_factory=deque)
     _others: deque[Waiting] = field(default_factory=deque)
     _flying: dict[Any, Waiting] = field(default_factory=dict)
-    _payloads: dict[str, tuple[str, Any]] = field(default_factory=dict)
     _latest: Place = Place(cpus=1)
 
     def __post_init__(self) -> None:
         self._store = Store(self.options.results)
-        files, self._options = _files_of(self.options)
-        packed = pack_files(files)
-        self._files = digest(packed), self.cluster.put(packed)
-        self._shared = self.options.shared
-        if self._shared is None and self.cluster.own:
-            self._shared = str(self.options.results.absolute())
+        self._orders = Orders(self.cluster, self.executor, self.options, self.asked)
         self._limit = self.options.workers
 
     def outcomes(
@@ -390,11 +552,8 @@ class ClusterRuns:
 
     def _ahead(self) -> int:
         """Return how many runs are to be on the cluster or at hand."""
-        room = self._room(self._latest) if self._ready or self._flying else 1
+        room = self._orders.room(self._latest) if self._ready or self._flying else 1
         return self._limit or max(_AHEAD * room, 1)
-
-    def _room(self, place: Place) -> int:
-        return sum(place.times_on(node) for node in self.cluster.nodes())
 
     def _begin(
         self, index: int, request: RunRequest, claims: Ledger
@@ -424,32 +583,9 @@ class ClusterRuns:
         self._others += (Waiting(asked, s) for s in job.run_specs if s.run_id not in made)
 
     def _asked_of(self, index: int, job: Job, request: RunRequest) -> Asked:
-        run_spec, options = job.run_specs[0], self._options
+        registry = self.executor.registry
         accelerator = self.asked.accelerator or self._kind(job)
-        place = Place.of(job.entry.cls.needs, self.asked, run_spec, accelerator)
-        if not self._room(place):
-            raise ClusterError(f"no node of the cluster has {place}; see --resources")
-        self._latest = place
-        sha256, data = self._payload(job)
-        registry, confinement = self.executor.registry, self.executor.confinement(job)
-        order = Order(
-            run_spec=run_spec,
-            model=request.model,
-            overrides=request.overrides,
-            options=options.model_copy(update={"shared": self._shared}),
-            off=registry.selection.off,
-            supplier=job.entry.origin.distribution,
-            source_sha256=job.entry.origin.source_sha256,
-            harness=describe_harness(),
-            data_sha256=sha256,
-            files_sha256=self._files[0],
-            plain_because=job.plain_because,
-            tuning=job.tuning,
-            environment=job.environment,
-            openmp=os.environ.get("OMP_NUM_THREADS"),
-            shares_gpu=0 < place.gpus < 1,
-            lost=0,
-        )
+        order, self._latest, data = self._orders.of(job, request, accelerator)
         return Asked(
             index=index,
             job=job,
@@ -458,15 +594,15 @@ class ClusterRuns:
                 registry,
                 self._store,
                 force=request.force,
-                confinement=confinement,
+                confinement=self.executor.confinement(job),
                 say=self.listener.remark,
             ),
             parts=Parts(job, registry, self._store),
             order=order,
-            place=place,
+            place=self._latest,
             data=data,
             checkpoints=checkpoints_at(
-                self._shared, self._store.folder, origin_of(job), None, self.listener.remark
+                self._orders.shared, self._store.folder, origin_of(job), None, self.listener.remark
             ),
         )
 
@@ -480,21 +616,6 @@ class ClusterRuns:
         known = (r for r in self._store.scan() if isinstance(r, RunRecord))
         rows = [r.machine for r in known if r.comparability_key == key]
         return choose_kind(self.cluster.nodes(), [m.device_name for m in rows if m.cuda])
-
-    def _payload(self, job: Job) -> tuple[str, Any]:
-        """Return the checksum of a job's data, and what stands for them on the cluster."""
-        spec = job.run_specs[0]
-        facts = (
-            *(spec.task, spec.task_version, spec.data_checksum, spec.protocol, spec.salt),
-            *(sorted(map(str, spec.task_options.items())), str(spec.protocol_options)),
-        )
-        key = str(facts)
-        if key not in self._payloads:
-            packed = pack_data(job.dataset)
-            self._payloads[key] = digest(packed), self.cluster.put(packed)
-            for old in list(self._payloads)[:-_AT_HAND]:  # runs that need them hold on to them
-                del self._payloads[old]
-        return self._payloads[key]
 
     def _look_at_others(self, claims: Ledger) -> None:
         """Claim what nobody else is making."""
@@ -517,7 +638,7 @@ class ClusterRuns:
             order = asked.order.model_copy(
                 update={"run_spec": waiting.run_spec, "lost": waiting.lost}
             )
-            submitted = self.cluster.submit(order, asked.place, asked.data, self._files[1])
+            submitted = self.cluster.submit(order, asked.place, asked.data, self._orders.files)
             self._flying[submitted] = waiting
 
     def _home(self, claims: Ledger, seconds: float) -> Iterator[tuple[int, Outcome | BenchError]]:

@@ -7,10 +7,11 @@ A one-file plugin says what it needs as inline script metadata (PEP 723):
     # dependencies = ["numpy<2"]
     # ///
 
-What it needs and what that needs is resolved once to exact versions, the lock; they are installed
-into a virtual environment that is kept by the hash of the lock. Behind it lie the packages of the
-interpreter that runs codonbench, so that the worker finds codonbench and the same PyTorch there,
-unless the plugin asks for another. Once built, nothing of it needs a network.
+A distribution says it in its metadata, ``Requires-Dist`` and ``Requires-Python``. What it needs and
+what that needs is resolved once to exact versions, the lock; they are installed into a virtual
+environment that is kept by the hash of the lock. Behind it lie the packages of the interpreter that
+runs codonbench, so that the worker finds codonbench and the same PyTorch there, unless the plugin
+asks for another. Once built, nothing of it needs a network.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from codonbench.contracts.run_record import Environment
 from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import ConfigError, StoreError, UnmetNeedError
 from codonbench.execution.process import importable
+from codonbench.plugins.selection import BUILT_IN
 from codonbench.plugins.shipped_files import parse_tables
 from codonbench.records.files import printable
 
@@ -52,22 +54,24 @@ _LONGEST = 300
 
 @dataclass(frozen=True)
 class Needs:
-    """What a plugin file says it needs.
+    """What a plugin says it needs.
 
     Attributes:
-        file: Its name, for messages.
+        owner: The name of its file or distribution, for messages.
         python: The versions of Python it runs on; empty for any.
         dependencies: Requirements, as pip takes them.
     """
 
-    file: str
+    owner: str
     python: str
     dependencies: tuple[str, ...]
 
-    @property
-    def asks_for_torch(self) -> bool:
-        """Whether it names PyTorch itself."""
-        return any(canonicalize_name(Requirement(d).name) == "torch" for d in self.dependencies)
+    def takes_torch(self, version: str) -> bool:
+        """Return whether PyTorch of some version will do."""
+        named = [
+            r for r in map(Requirement, self.dependencies) if canonicalize_name(r.name) == "torch"
+        ]
+        return all(r.specifier.contains(version, prereleases=True) for r in named)
 
 
 def needs_of(file: Path) -> Needs | None:
@@ -98,6 +102,31 @@ def needs_of(file: Path) -> Needs | None:
     return Needs(file.name, python, dependencies)
 
 
+def needs_of_distribution(name: str) -> Needs | None:
+    """Return what an installed distribution needs beside codonbench; None where that is nothing.
+
+    Raises:
+        ConfigError: Its metadata cannot be read.
+    """
+    try:
+        found = importlib.metadata.distribution(name)
+        python = str(found.metadata.json.get("requires_python", ""))
+        SpecifierSet(python)
+        listed = [Requirement(text) for text in found.requires or ()]
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    except (InvalidRequirement, InvalidSpecifier) as error:
+        why = printable(str(error).splitlines()[0])
+        raise ConfigError(f"plugin {name}: its metadata cannot be read: {why}") from error
+    dependencies = tuple(
+        str(each)
+        for each in listed
+        if canonicalize_name(each.name) != BUILT_IN
+        and (each.marker is None or each.marker.evaluate({"extra": ""}))
+    )
+    return Needs(name, python, dependencies) if dependencies else None
+
+
 def conflict(needs: Needs) -> str:
     """Return the first need that this interpreter does not meet, in words; empty for none."""
     for dependency in map(Requirement, needs.dependencies):
@@ -126,19 +155,22 @@ def environment_for(needs: Needs, folder: Path, *, offline: bool) -> tuple[Path,
     """
     version = sys.version.split()[0]
     if needs.python and not SpecifierSet(needs.python).contains(version, prereleases=True):
-        raise ConfigError(f"plugin {needs.file} needs Python {needs.python}, and this is {version}")
+        raise ConfigError(
+            f"plugin {needs.owner} needs Python {needs.python}, and this is {version}"
+        )
     torch = importlib.metadata.version("torch").partition("+")[0]
     key = content_hash([needs.dependencies, _platform(), torch])[:16]
     file = folder / "locks" / f"{key}.json"
     with suppress(OSError, ValueError):
         kept = Environment.model_validate_json(file.read_text(encoding="utf-8"))
-        return built(kept, needs.file, folder, offline=offline), kept
-    constraint = [] if needs.asks_for_torch else [f"torch=={torch}"]
+        return built(kept, needs.owner, folder, offline=offline), kept
+    ours_serves = needs.takes_torch(torch)
+    constraint = [f"torch=={torch}"] if ours_serves else []
     pins = _resolved(needs, constraint, folder, offline=offline)
-    if not needs.asks_for_torch:  # ours serves
+    if ours_serves:
         pins = [pin for pin in pins if not _WITH_TORCH.match(pin)]
     lock = Environment.of(pins, _platform())
-    python = built(lock, needs.file, folder, offline=offline)
+    python = built(lock, needs.owner, folder, offline=offline)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(lock.model_dump_json(), encoding="utf-8")
     return python, lock
@@ -155,7 +187,7 @@ def _resolved(
     try:
         said = _uv(
             [*words, "--python", sys.executable, "--constraint", str(given)],
-            f"what plugin {needs.file} needs cannot be resolved",
+            f"what plugin {needs.owner} needs cannot be resolved",
             offline=offline,
             text="\n".join(needs.dependencies),
         )
@@ -169,7 +201,7 @@ def built(lock: Environment, owner: str, folder: Path, *, offline: bool) -> Path
 
     Args:
         lock: Exact versions.
-        owner: The plugin's file, for messages.
+        owner: The plugin's file or distribution, for messages.
         folder: Where environments are kept.
         offline: Whether the network is forbidden.
 

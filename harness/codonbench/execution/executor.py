@@ -26,7 +26,7 @@ from codonbench.execution.run import Job, Outcome, Train, prepare, run_all, trai
 from codonbench.plugins import discovery
 from codonbench.plugins.beside import parts_of
 from codonbench.plugins.registry import Registry, why_refused
-from codonbench.plugins.selection import FILE, selection_from_environment
+from codonbench.plugins.selection import BUILT_IN, FILE, selection_from_environment
 from codonbench.protocols.referee import OnSnapshot, unwatched
 from codonbench.records.files import cache_folder, is_offline
 from codonbench.records.store import Store
@@ -103,7 +103,7 @@ class Executor:
         request: What is to be run first; None where nothing is to be kept in the results folder.
         load: Loads plugins.
         say: Told in a sentence which plugin gets an environment of its own, and why.
-        locks: The packages of plugin files that are known already, by the file's name.
+        locks: The packages of plugins that are known already, by the file's or distribution's name.
 
     Attributes:
         registry: The plugins.
@@ -254,25 +254,31 @@ class Executor:
         """
         options = self._options
         file = next((f for f in options.plugin if owner in (f.name, str(f.resolve()))), None)
-        if file is None or options.env == "ours":
+        if owner in ("", BUILT_IN) or options.env == "ours":
             return None, None
-        if owner not in self._environments and (lock := self._locks.get(file.name)) is not None:
-            self._environments[owner] = _built(lock, file.name), lock
+        name = owner if file is None else file.name
+        if owner not in self._environments and (lock := self._locks.get(name)) is not None:
+            self._environments[owner] = _built(lock, name), lock
         if owner not in self._environments:
-            from codonbench.execution.environment import conflict, environment_for, needs_of
+            from codonbench.execution.environment import (
+                conflict,
+                environment_for,
+                needs_of,
+                needs_of_distribution,
+            )
 
             found: tuple[Path | None, Environment | None] = None, None
-            needs = needs_of(file)
+            needs = needs_of_distribution(name) if file is None else needs_of(file)
             why = "" if needs is None else conflict(needs)
             if needs is not None and (why or options.env == "own"):
                 if options.sandbox or (options.workers == 0 and self._keeps):
                     how = "--sandbox" if options.sandbox else "--workers 0"
                     raise ConfigError(
-                        f"plugin {file.name} {why or 'is to have an environment of its own'}; that "
+                        f"plugin {name} {why or 'is to have an environment of its own'}; that "
                         f"takes a worker outside a sandbox: leave out {how}"
                     )
                 if why:
-                    self._say(f"plugin {file.name} {why}: it gets an environment of its own")
+                    self._say(f"plugin {name} {why}: it gets an environment of its own")
                 folder = cache_folder() / "environments"
                 found = environment_for(needs, folder, offline=is_offline(offline))
             self._environments[owner] = found

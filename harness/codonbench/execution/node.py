@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 from collections import OrderedDict
 from functools import partial
 from hashlib import sha256
@@ -30,10 +29,13 @@ from codonbench.errors import BenchError, ClusterError, DataError
 from codonbench.execution.executor import Executor, load_plugins
 from codonbench.execution.machine import Say, Terms, occupied
 from codonbench.execution.run import Job, origin_of, primary_of, run
+from codonbench.execution.trials import Tried, tried
 from codonbench.protocols.referee import unwatched
+from codonbench.protocols.trial import Look
 from codonbench.records.files import cache_folder, write_atomically
 from codonbench.records.remote import checkpoints_at
 from codonbench.records.store import pack
+from codonbench.records.unfinished import OwnFolder, sweep_own
 
 Packed = npt.NDArray[np.uint8]
 """Bytes, which every process of a node reads in the same memory."""
@@ -116,30 +118,36 @@ class Node:
         self._data: OrderedDict[str, Dataset] = OrderedDict()
         self._executor: Executor | None = None
         self._for: tuple[str, ...] = ()
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._own: OwnFolder | None = None
 
     def close(self) -> None:
         """End the workers, and forget the data."""
         if self._executor is not None:
             self._executor.close()
-        if self._scratch is not None:
-            self._scratch.cleanup()
-        self._executor = self._scratch = None
+        if self._own is not None:
+            self._own.remove()
+        self._executor = self._own = None
         self._data.clear()
 
-    @property
-    def _folder(self) -> Path:
-        """A folder of this process's own."""
-        if self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="codonbench-node-")
-        return Path(self._scratch.name)
+    def _states(self, shared: str | None) -> Path:
+        """Return where states of runs are kept here, or lie on their way to an address.
+
+        Ray ends a process without a word, so that what is laid here in vain has to be found: it is
+        removed by the next process that lays something.
+        """
+        if shared is not None and "://" not in shared:
+            return Path(shared)
+        folder = cache_folder() / "nodes"
+        if shared is None:  # nothing is kept
+            return folder
+        if self._own is None:
+            sweep_own(folder)
+            self._own = OwnFolder(folder)
+        return self._own.path
 
     def serve(self, order: Order, data: Packed, files: Packed) -> Made:
         """Make a run; return what came of it."""
         said: list[str] = []
-        os.environ.pop("OMP_NUM_THREADS", None)  # that is the carrier's own
-        if order.openmp is not None:
-            os.environ["OMP_NUM_THREADS"] = order.openmp
         try:
             job, executor = self._job(order, data, files, said.append)
             return self._made(order, job, executor, said)
@@ -148,7 +156,21 @@ class Node:
         except KeyboardInterrupt:
             return Made("", b"", tuple(said), "interrupted", "KeyboardInterrupt")
 
+    def try_out(self, order: Order, data: Packed, files: Packed, look: Look) -> Tried:
+        """Make a trial of a study; return what came of it."""
+        try:
+            job, executor = self._job(order, data, files, _nobody)
+            with occupied(order.run_spec.device, Terms(share_gpu=order.shares_gpu), _nobody):
+                return tried(job, executor.train(order.run_spec), look)
+        except BenchError as error:
+            return Tried(None, 0.0, "error", str(error), type(error).__name__)
+        except KeyboardInterrupt:
+            return Tried(None, 0.0, "interrupted")
+
     def _job(self, order: Order, data: Packed, files: Packed, say: Say) -> tuple[Job, Executor]:
+        os.environ.pop("OMP_NUM_THREADS", None)  # that is the carrier's own
+        if order.openmp is not None:
+            os.environ["OMP_NUM_THREADS"] = order.openmp
         if order.harness != describe_harness():
             here, there = describe_harness(), order.harness
             raise ClusterError(
@@ -196,9 +218,12 @@ class Node:
 
     def _made(self, order: Order, job: Job, executor: Executor, said: list[str]) -> Made:
         options, run_spec = order.options, order.run_spec
-        every = options.checkpoint_every if options.shared else 0
         checkpoints = checkpoints_at(
-            options.shared, self._folder, origin_of(job), every or None, said.append
+            options.shared,
+            self._states(options.shared),
+            origin_of(job),
+            (options.checkpoint_every or None) if options.shared else None,
+            said.append,
         )
         terms = Terms(alone=options.exclusive, share_gpu=order.shares_gpu)
         with occupied(run_spec.device, terms, _nobody) as circumstances:
@@ -266,14 +291,12 @@ class Node:
                     target = folder / path
                     if not target.is_file() or target.read_bytes() != content:
                         write_atomically(target, content)
-        place = self._folder
-        if options.shared is not None and "://" not in options.shared:
-            place = Path(options.shared)
         return options.model_copy(
             update={
                 "on": "local",
                 "workers": 1,
-                "results": place,
+                "results": self._states(options.shared),
+                "checkpoint_every": options.checkpoint_every if options.shared else 0,
                 "plugin": tuple(folder / path for path in options.plugin),
                 "plugins_dir": tuple(folder / path for path in options.plugins_dir),
             }

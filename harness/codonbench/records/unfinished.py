@@ -71,6 +71,13 @@ class OwnFolder:
         _remove(self.path)
 
 
+def sweep_own(beside: Path) -> None:
+    """Remove the folders of processes that were killed."""
+    for path in beside.glob(".worker-*"):
+        if path.is_dir() and not _is_held(path.with_suffix(".lock")):
+            _remove(path)
+
+
 def _remove(folder: Path) -> None:
     # The lock first: should this process be killed here, a folder without one is swept later.
     with suppress(OSError):
@@ -263,9 +270,7 @@ class Checkpoints:
 
     def sweep(self) -> None:
         """Remove what workers of processes that were killed had on its way here."""
-        for path in self._folder.glob(".worker-*"):
-            if path.is_dir() and not _is_held(path.with_suffix(".lock")):
-                _remove(path)
+        sweep_own(self._folder)
 
     def save(self, run_spec: RunSpec, progress: Progress, write: Callable[[Path], None]) -> None:
         """Keep how far a run has come; where the disk does not let us, say so and go on.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -22,11 +23,11 @@ from codonbench.contracts import Tune
 from codonbench.contracts.run_record import Tuning
 from codonbench.contracts.run_spec import RunRequest, content_hash
 from codonbench.errors import ConfigError, StoreError
-from codonbench.execution.run import Job, Train
-from codonbench.protocols.referee import unwatched
+from codonbench.execution.run import Job
+from codonbench.execution.trials import Tried
 from codonbench.protocols.supervised import Supervised
+from codonbench.protocols.trial import Look
 from codonbench.scoring.score import OFFICIAL_SEEDS
-from codonbench.tuning.protocol import Trial
 from codonbench.tuning.space import Space, is_whole
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ Pruner = Literal["median", "hyperband", "none"]
 
 FIRST_SEED = 1_000
 """Of tuning, where none is given: none of an official row."""
+
+Try = Callable[[RunRequest, Job, Look], Tried]
+"""Makes a trial of a job's only run: here, or on a node of a cluster."""
 
 _HEARTBEAT = 20  # seconds; a trial unheard of for three of them was killed, and is begun again
 _RETRIES = 3
@@ -79,7 +83,7 @@ class Study:
         path: The file, made where it is not there.
         asked: What it is of.
         prepare: Returns the job of a request.
-        train: Returns what trains a job.
+        attempt: Makes a trial.
 
     Raises:
         ConfigError: The file holds a study of something else, or the task has no validation.
@@ -91,14 +95,15 @@ class Study:
         path: Path,
         asked: Asked,
         prepare: Callable[[RunRequest], Job],
-        train: Callable[[Job], Train],
+        attempt: Try,
     ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         insist_on_own_seeds(asked.request.seeds)
-        self.asked, self._prepare, self._train = asked, prepare, train
+        self.asked, self._prepare, self._try = asked, prepare, attempt
+        self._lock = threading.Lock()
         self.job = job = prepare(asked.request)
         if not isinstance(job.protocol, Supervised):
             raise ConfigError(
@@ -124,7 +129,7 @@ class Study:
                 study_name="codonbench",
                 load_if_exists=True,
                 direction="minimize" if self.lower else "maximize",
-                sampler=optuna.samplers.TPESampler(seed=asked.request.seeds[0]),
+                sampler=_sampler(asked.request.seeds[0]),
                 pruner=_pruner(asked.pruner),
             )
             known = self._study.user_attrs.get("asked")
@@ -147,23 +152,53 @@ class Study:
         states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
         return self._study.get_trials(deepcopy=False, states=states)
 
-    def run(self, on_trial: Callable[[], None]) -> None:
+    def run(
+        self,
+        on_trial: Callable[[], None],
+        at_once: int = 1,
+        stop: Callable[[], None] = lambda: None,
+    ) -> None:
         """Make trials until there are as many as were asked for.
 
         Args:
             on_trial: Called after each.
+            at_once: How many are made at a time, each by a thread.
+            stop: Called where one fails, so that the others need not come to an end.
 
         Raises:
             KeyboardInterrupt: Ctrl-C ended it; what is finished is kept.
         """
+        import optuna
 
-        def stop(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
-            on_trial()
+        failed: list[BaseException] = []
+
+        def objective(trial: optuna.Trial) -> float:
+            try:
+                return self._objective(trial)
+            except optuna.TrialPruned:
+                raise
+            except BaseException as error:  # Optuna keeps that of a thread to itself
+                failed.append(error)
+                self._study.stop()
+                stop()
+                raise
+
+        def told(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+            with self._lock:
+                on_trial()
             if len(self.finished()) >= self.asked.trials:
                 study.stop()
 
-        if len(self.finished()) < self.asked.trials:
-            self._study.optimize(self._objective, callbacks=[stop], catch=())
+        while not failed and (left := self.asked.trials - len(self.finished())) > 0:
+            try:
+                self._study.optimize(
+                    objective, n_trials=left, n_jobs=min(at_once, left), callbacks=[told]
+                )
+            except BaseException:
+                if not failed:
+                    raise
+        if failed:
+            raise failed[0]
 
     def _objective(self, trial: optuna.Trial) -> float:
         import optuna
@@ -178,30 +213,31 @@ class Study:
         }
         request = self.asked.request.model_copy(update={"overrides": overrides})
         try:
-            job = self._prepare(request)
+            with self._lock:  # plugins and data are loaded by one thread at a time
+                job = self._prepare(request)
         except ConfigError as error:  # fields that do not go together
             trial.set_user_attr("refused", str(error))
             raise optuna.TrialPruned from error
+        told: set[int] = set()
         scores, seconds, pruned = [], 0.0, False
         for number, run_spec in enumerate(job.run_specs):
 
             def look(step: int, score: float, number: int = number) -> bool:
-                trial.report(score, number * 1_000 + step)
+                if number * 1_000 + step not in told:  # by a node that is lost
+                    told.add(number * 1_000 + step)
+                    trial.report(score, number * 1_000 + step)
                 return trial.should_prune()
 
-            protocol = Trial(look)
-            alone = replace(job, protocol=protocol, run_specs=(run_spec,))
-            for referee, result in self._train(alone)(alone, unwatched, None):
-                assert referee.test_outputs is None
-                seconds += result.build_seconds + result.train_seconds + result.evaluate_seconds
-                if result.status == "interrupted":
-                    raise KeyboardInterrupt
-                if result.error is not None:
-                    trial.set_user_attr("error", result.error)
+            made = self._try(request, replace(job, run_specs=(run_spec,)), look)
+            if made.status == "interrupted":
+                raise KeyboardInterrupt
+            if made.error:
+                trial.set_user_attr("error", made.error)
+            seconds += made.seconds
             trial.set_user_attr("seconds", seconds)
-            if protocol.score is None:  # it failed or diverged before its first look
+            if made.score is None:  # it failed or diverged before its first look
                 raise optuna.TrialPruned
-            scores.append(protocol.score)
+            scores.append(made.score)
             if pruned := trial.should_prune():
                 break
         trial.set_user_attr("score", statistics.fmean(scores))
@@ -276,6 +312,29 @@ def _facts(job: Job, asked: Asked) -> dict[str, Any]:
         "space": {name: asdict(drawn) for name, drawn in asked.space.items()},
         "pruner": asked.pruner,
     }
+
+
+def _sampler(seed: int) -> optuna.samplers.BaseSampler:
+    """Return TPE whose draws follow from the seed, the trial's number and the field.
+
+    So a study that was cut short goes on as it would have, and several processes or threads that
+    work on it do not draw the same first trials.
+    """
+    import optuna
+
+    class Numbered(optuna.samplers.TPESampler):
+        def sample_independent(
+            self,
+            study: optuna.Study,
+            trial: optuna.trial.FrozenTrial,
+            param_name: str,
+            param_distribution: optuna.distributions.BaseDistribution,
+        ) -> Any:
+            own = int(content_hash([seed, trial.number, param_name])[:8], 16)
+            sampler = optuna.samplers.TPESampler(seed=own)
+            return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    return Numbered()
 
 
 def _pruner(name: Pruner) -> optuna.pruners.BasePruner:
