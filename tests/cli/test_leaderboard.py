@@ -71,6 +71,16 @@ def test_out_puts_the_board_elsewhere(bench, folder, tmp_path):
     assert not (folder / "README.md").exists()
 
 
+def test_a_board_elsewhere_rests_on_the_same_audits(bench, folder):
+    """Figures of test outputs follow from audits, and would be deleted where these are missed."""
+    (folder / "audits").mkdir()
+    (folder / "audits" / "mine.json").write_text("{}")
+    for command in ("leaderboard", "site"):
+        answer = bench(command, *BOARD[1:], "--out", "elsewhere")
+        assert answer.code == 2
+        assert "mine.json: no audit of data" in answer.err
+
+
 def test_check_passes_while_the_files_are_up_to_date(bench, folder):
     bench(*BOARD)
     before = generated(folder)

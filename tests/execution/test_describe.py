@@ -121,30 +121,53 @@ def test_it_is_no_other_model_than_it_was(file):
         configure_stranger(registry, "one", {}, "it", lambda *question: lie)
 
 
-LONG = """
-import codonbench
-
-class Long(codonbench.Model):
-    info = codonbench.ModelInfo(name="long", version="1", summary="", {0})
-    encoding = "input_index"
-    def build(self, task): ...
-"""
-
-
 @pytest.mark.parametrize(
     ("source", "words"),
     [
         ("1 / 0", "ZeroDivisionError"),
         ("import os; os._exit(3)", "its process ended with exit code 3 as it was loaded"),
         ("import os, sys; os.write(int(sys.argv[2]), b'x' * 99)", "as it was loaded: .* at most"),
-        (
-            LONG.format("licence='a' * 400_000"),
-            "as it was loaded: 40.,... bytes, .* at most 262,144",
-        ),
     ],
 )
 def test_one_that_does_not_load_is_named(file, source, words):
     file.write_text(source)
     registry = described(file, ask_apart)
     with pytest.raises(PluginError, match=words):
+        registry.insist_on([file])
+
+
+UNSTORABLE = """
+from typing import Any
+
+import codonbench
+
+class Settings(codonbench.ModelConfig):
+    x: Any = {0}
+
+class Unstorable(codonbench.Model):
+    info = codonbench.ModelInfo(name="unstorable", version="1", summary="", {1})
+    Config = Settings
+    encoding = "input_index"
+    def build(self, task): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "said", "words"),
+    [
+        ("1", "licence='a' * 400_000", "takes 400,... bytes; at most 131,072"),
+        ("1", "authors=('ab',) * 100_000", "bytes; at most 131,072"),
+        ("1", r"authors=('\ud800',)", "half a surrogate pair"),
+        ("'a' * 400_000", "", "takes 400,... bytes; at most 131,072"),
+        ("eval('[' * 30 + ']' * 30)", "", "nested deeper"),
+        ("2**70", "", "out of the range"),
+        ("1e309", "", "holds inf"),
+        (r"b'\xff'", "", "a record cannot hold"),
+    ],
+    ids=["licence", "authors", "surrogate", "long", "deep", "huge", "infinite", "bytes"],
+)
+def test_what_no_record_can_hold_is_the_users_to_mend(file, field, said, words):
+    file.write_text(UNSTORABLE.format(field, said))
+    registry = described(file, ask_apart)
+    with pytest.raises(UsageError, match=words):
         registry.insist_on([file])

@@ -97,10 +97,6 @@ class TakesAnything(Model):
         raise NotImplementedError
 
 
-class SaysMuch(TakesAnything):
-    info = TakesAnything.info.model_copy(update={"name": "says-much", "authors": ("a" * 200_000,)})
-
-
 @pytest.mark.parametrize(
     ("value", "why"),
     [
@@ -116,9 +112,7 @@ def test_what_no_record_can_hold_is_refused_before_training(toys, value, why):
         toys.job(TakesAnything, overrides={"x": json.dumps(value)})
 
 
-def test_so_is_what_a_model_says_of_itself(toys):
-    with pytest.raises(ConfigError, match=r"model 'says-much' .* could not be read again: takes 2"):
-        toys.job(SaysMuch)
+def test_what_one_can_hold_is_not(toys):
     assert toys.job(TakesAnything, overrides={"x": json.dumps({"a": ["b", None, -0.0]})}).run_specs
 
 

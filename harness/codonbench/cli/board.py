@@ -71,7 +71,7 @@ def leaderboard(
     installed are not counted.
     """
     folder = board_folder(results) if out is None else out
-    made = _board(results, plugin, plugins_dir, folder)
+    made = _board(results, plugin, plugins_dir, board_folder(results))
     board, outputs = made.board, made.outputs
     wanted = _files(board, folder, board.unrun(made.registry.known_tasks))
     stale = [path for path, content in wanted.items() if _content(path) != content]

@@ -150,6 +150,7 @@ def _failure(failed: Failed, candidates: tuple[Candidate, ...]) -> Failure:
         error=printable_lines(failed.error),
         hint=printable_lines(failed.hint),
         details=printable_lines(failed.details),
+        usage=failed.usage,
     )
 
 

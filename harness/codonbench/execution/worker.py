@@ -239,6 +239,7 @@ class Failed(Frozen):
     details: str = Field(max_length=MOST_DETAILS)
     line: int | None
     hint: Words
+    usage: bool
 
 
 class Configured(Frozen):

@@ -39,6 +39,7 @@ from codonbench.errors import ConfigError, PluginError
 from codonbench.plugins import hookspecs
 from codonbench.plugins.beside import is_below, modules_beside
 from codonbench.plugins.selection import FILE, Candidate
+from codonbench.records.store import insist_on_storable
 
 if TYPE_CHECKING:
     from codonbench.protocols.referee import Protocol
@@ -408,6 +409,7 @@ def _check_model(cls: object) -> None:
         raise PluginError(
             f"{owner}: Config is {_shown(cls.Config)}; expected a subclass of {base.__name__}"
         )
+    insist_on_storable(f"model {info.name!r}", info.model_dump())
     _check_config(cls.Config, {}, f"model {info.name!r}")
     for preset, values in cls.presets.items():
         _check_word(preset, Name, f"model {info.name!r}, preset")
@@ -444,27 +446,28 @@ def _check_config(cls: type[BaseConfig], values: Mapping[str, Any], owner: str) 
 
 
 def check_survives_json(config: BaseConfig, owner: str) -> None:
-    """Raise PluginError where a field is not what it was once written to a record and read."""
+    """Raise ConfigError where a field is not what it was once written to a record and read."""
     cls = type(config)
+    same = False
     with suppress(Exception):  # which of them it is, if any
-        if cls.model_validate_json(config.model_dump_json()) == config:
-            return
-    for name in cls.model_fields:
+        same = cls.model_validate_json(config.model_dump_json()) == config
+    for name in () if same else cls.model_fields:
         value = getattr(config, name)
         try:
             written = json.dumps(config.model_dump(mode="json", include={name}), allow_nan=False)
             again = getattr(cls.model_validate(config.model_dump() | json.loads(written)), name)
         except Exception as error:
-            raise PluginError(
+            raise ConfigError(
                 f"{owner}: Config field {name!r} holds {_shown(value)}, which a record cannot "
                 "hold: JSON has numbers, text, true, false, null, lists and maps; give it a name "
                 "(Literal['relu', 'tanh']) that build() looks up"
             ) from error
         if again != value:
-            raise PluginError(
+            raise ConfigError(
                 f"{owner}: Config field {name!r} holds {_shown(value)}, and {_shown(again)} once "
                 "written to JSON and read again; use a type that comes back as it was"
             )
+    insist_on_storable(owner, config.model_dump(mode="json"))
 
 
 def _check_words(plugin: Task | Metric, words: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from pydantic import ValidationError
 
-from codonbench.errors import BenchError
+from codonbench.errors import BenchError, UsageError
 from codonbench.plugins.selection import Candidate
 
 _NOT_THE_PLUGINS = tuple(
@@ -30,6 +30,7 @@ class Failure(Candidate):
         details: All of it.
         line: The line of its file that failed; None where that is unknown.
         hint: What to do next.
+        usage: Whether it asks for what cannot be, and no code of it failed.
         cause: The exception itself.
     """
 
@@ -37,6 +38,7 @@ class Failure(Candidate):
     details: str = ""
     line: int | None = None
     hint: str = ""
+    usage: bool = False
     cause: BaseException | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -71,6 +73,7 @@ def describe_failure(error: BaseException, candidate: Candidate) -> Failure:
         details="".join(traceback.format_exception(error)),
         line=line,
         hint=_hint(error, candidate),
+        usage=isinstance(error, UsageError),
         cause=error,
     )
 

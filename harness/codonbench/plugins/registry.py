@@ -270,7 +270,8 @@ class Registry:
 
         Raises:
             PluginError: One of `files` did not load.
-            UsageError: Nothing of one of them may be loaded here, as nobody trusts it.
+            UsageError: Nothing of one of them may be loaded here, as nobody trusts it, or no
+                record could hold what it says of itself.
             NameClashError: Two plugins register one name.
         """
         asked = {path.name: path for path in files}
@@ -281,7 +282,8 @@ class Registry:
         for failure in self.failures:
             if failure.distribution in asked and not isinstance(failure.cause, UnmetNeedError):
                 path = asked[failure.distribution]
-                raise PluginError(f"plugin file {path}: {failure.why}") from failure.cause
+                kind = UsageError if failure.usage else PluginError
+                raise kind(f"plugin file {path}: {failure.why}") from failure.cause
         if self.clashes:
             first, *others = self.clashes
             more = f" ('bench plugins' shows {len(others)} more such names)" if others else ""

@@ -61,7 +61,7 @@ def kaplan_meier(times: _Floats, reached: _Bools) -> Curve:
             another's event was still waiting then.
     """
     times, waiting = _curves(times, reached, np.ones((1, len(times)), dtype=np.int64))
-    at_last = np.append(times[1:] > times[:-1], True)  # of the runs of one time
+    at_last = np.append(times[1:] > times[:-1], True)  # of events and ends at one time
     return Curve(times[at_last], waiting[0, at_last])
 
 
@@ -75,7 +75,7 @@ def resampled_curves(times: _Floats, reached: _Bools) -> Curve:
         reached: Likewise.
 
     Returns:
-        Curves of shape (RESAMPLES, N), or (RESAMPLES, 1) where all runs are alike.
+        Curves of shape (RESAMPLES, K), a step for each kind of runs that are alike.
     """
     if (times == times[0]).all() and (reached == reached[0]).all():  # so is every sample
         return Curve(times[:1], np.broadcast_to(np.where(reached[:1], 0.0, 1.0), (RESAMPLES, 1)))
@@ -88,11 +88,13 @@ def _curves(times: _Floats, reached: _Bools, drawn: npt.NDArray[np.int64]) -> Cu
     Not scipy's, which is for one sample at a time, where a board needs thousands.
     """
     order = np.lexsort((~reached, times))  # at one time, events come before ends
-    drawn = drawn[:, order]
+    times, reached = times[order], reached[order]
+    new = np.append(True, (times[1:] > times[:-1]) | (reached[1:] != reached[:-1]))
+    drawn = np.add.reduceat(drawn[:, order], new.nonzero()[0], axis=1)  # those alike are one step
     at_risk = drawn[:, ::-1].cumsum(axis=1)[:, ::-1]
-    remain = at_risk - drawn * reached[order]
+    remain = at_risk - drawn * reached[new]
     steps = np.divide(remain, at_risk, out=np.ones(drawn.shape), where=at_risk > 0)
-    return Curve(times[order], steps.cumprod(axis=1))
+    return Curve(times[new], steps.cumprod(axis=1))
 
 
 @lru_cache(maxsize=8)
