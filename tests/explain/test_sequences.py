@@ -29,7 +29,12 @@ from codonbench.explain.motifs import (
     motifs_of,
     similarity,
 )
-from codonbench.explain.sequences import draw_sequences, explain_sequences
+from codonbench.explain.sequences import (
+    draw_sequences,
+    explain_sequences,
+    neighbourhoods,
+    principal_components,
+)
 from codonbench.explain.style import as_file, house_style
 
 DNA = "ACGT"
@@ -143,6 +148,29 @@ def test_the_first_filters_are_those_over_letters_that_see_several():
     module = nn.Sequential(nn.Conv1d(4, 3, 1), nn.Conv1d(3, 5, 7), nn.Conv1d(4, 2, 6))
     assert first_filters(module, 4) is module[2]
     assert first_filters(nn.Linear(4, 4), 4) is None
+
+
+def test_principal_components_are_the_widest_directions_with_their_shares():
+    points = np.array([[3.0, 0, 1], [-3, 0, 1], [0, 1, 1], [0, -1, 1]])
+    found, shares = principal_components(points)
+    assert np.abs(found) == pytest.approx(np.abs(points[:, :2]))
+    assert shares == pytest.approx((0.9, 0.1))
+
+
+def test_umap_of_too_few_items_is_refused():
+    with pytest.raises(UsageError, match="more than 15 test items; 15 are there"):
+        neighbourhoods(np.zeros((15, 3)))
+
+
+@pytest.mark.nightly("numba compiles for a minute")
+def test_umap_keeps_groups_apart_and_repeats():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(60, 8)) + np.repeat([[0.0], [20.0]], 30, axis=0)
+    first = neighbourhoods(points)
+    assert first.shape == (60, 2)
+    assert (first == neighbourhoods(points)).all()
+    near = np.argsort(((first[:, None] - first) ** 2).sum(2), axis=1)[:, 1]
+    assert (near // 30 == np.arange(60) // 30).all()
 
 
 @pytest.fixture(scope="module")

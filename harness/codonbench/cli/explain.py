@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from codonbench.audit.repeat import Repetition
     from codonbench.contracts.run_record import RunRecord
     from codonbench.explain.explained import Explainer, Explanation
-    from codonbench.explain.sequences import Explained, Method, SequenceExplanation
+    from codonbench.explain.sequences import Explained, Method, Projection, SequenceExplanation
     from codonbench.plugins.registry import Registry
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -43,6 +43,10 @@ def explain(
             min=1, max=100, help="Test items whose letters are looked at, each class in turn."
         ),
     ] = 4,
+    projection: Annotated[
+        Literal["pca", "umap"],
+        typer.Option(help="How NAME-embedding lays test items out; umap needs umap-learn."),
+    ] = "pca",
     results: ResultsOption = RESULTS,
     data: DataOption = None,
     plugin: PluginOption = None,
@@ -57,6 +61,8 @@ def explain(
     also NAME-motifs and NAME-embedding. A task may have a way of its own.
     """
     insist_on("pictures", "captum", "matplotlib")
+    if projection == "umap":
+        insist_on("umap", "umap")
     if out is not None and out.suffix not in FORMATS:
         raise UsageError(f"--out {out} should end in .png, .svg or .pdf")
     from codonbench.audit.repeat import repeat
@@ -71,7 +77,7 @@ def explain(
     repetition = repeat(record, registry, cache_folder(), data)
     if not repetition.same_weights:
         say(f"{record.name}: the repetition's weights are not the recorded ones")
-    found = _explainer(record, registry, items)(repetition)
+    found = _explainer(record, registry, items, projection)(repetition)
     model = safe(name_text(record.model, record.overrides, record.plugin.distribution))
     title = (
         f"{model}  ·  {safe(f'{record.task} on {record.dataset.source}')}  ·  seed {record.seed}"
@@ -90,7 +96,9 @@ def explain(
             say(f"drawn: {path}")
 
 
-def _explainer(record: RunRecord, registry: Registry, n_items: int) -> Explainer:
+def _explainer(
+    record: RunRecord, registry: Registry, n_items: int, projection: Projection
+) -> Explainer:
     """Return who explains a run: its task's plugin, by the hook ``explainer``, or we."""
     from codonbench.explain.explained import Explanation
     from codonbench.explain.sequences import draw_sequences, explain_sequences
@@ -98,7 +106,7 @@ def _explainer(record: RunRecord, registry: Registry, n_items: int) -> Explainer
     def explain_any(repetition: Repetition) -> Explanation:
         task = registry.tasks.get(record.task)
         known = {} if task is None else task.task.motifs(record)
-        found = explain_sequences(repetition, known, n_items)
+        found = explain_sequences(repetition, known, n_items, projection)
         return Explanation(found, partial(print_sequences, found), partial(draw_sequences, found))
 
     own: list[Explainer] = registry.ask("explainer", record=record)

@@ -154,13 +154,13 @@ def draw_motifs(motifs: Sequence[Motif], alphabet: str, title: str) -> Figure:
 
 
 def draw_embedding(
-    points: FloatArray, variance: tuple[float, float], right: Sequence[str], title: str
+    points: FloatArray, names: tuple[str, str], right: Sequence[str], title: str
 ) -> Figure:
-    """Return items by two components, coloured by what is right for them.
+    """Return items by two coordinates, coloured by what is right for them.
 
     Args:
         points: Shape (n, 2).
-        variance: Which share of all each component has.
+        names: Of the two coordinates.
         right: Of each item, in words; numbers where there are more kinds than colours.
         title: Of the picture.
     """
@@ -189,6 +189,6 @@ def draw_embedding(
                 label=safe(kind, 20),
             )
         axes.legend(frameon=False, fontsize=7, markerscale=2)
-    axes.set_xlabel(f"first principal component ({variance[0]:.0%} of the variance)")
-    axes.set_ylabel(f"second ({variance[1]:.0%})")
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
     return figure

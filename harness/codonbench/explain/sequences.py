@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,6 +41,11 @@ from codonbench.explain.pictures import draw_embedding, draw_letters, draw_motif
 FloatArray = npt.NDArray[np.float64]
 
 Method = Literal["mutagenesis", "saliency", "integrated gradients", "DeepLIFT", "attention"]
+
+Projection = Literal["pca", "umap"]
+
+NEIGHBOURS = 15
+"""That UMAP puts each item among."""
 
 MOST_ITEMS = 1_000
 """Of the test items, that motifs are looked for in and that are embedded: the first so many, ..."""
@@ -81,8 +87,9 @@ class SequenceExplanation(Frozen):
         known: Motifs that the data are known to hold, by name, as the letters most likely.
         recovered: Share of these that a filter's motif is like; None where none is known or
             there are no filters.
-        embedding: The first two principal components of test items, (n, 2).
-        variance: Which share of the embedding's variance each of the two has.
+        projection: How test items are laid out in two dimensions.
+        embedding: Where they are, (n, 2).
+        variance: Which share of the embedding's variance each of two principal components has.
         embedded: What is right for each of these items, in order.
         remarks: Why a method is not defined for this model.
     """
@@ -95,6 +102,7 @@ class SequenceExplanation(Frozen):
     motifs: tuple[Motif, ...] = ()
     known: dict[str, str] = Field(default_factory=dict)
     recovered: float | None = None
+    projection: Projection = "pca"
     embedding: tuple[tuple[float, float], ...] = ()
     variance: tuple[float, float] = (0.0, 0.0)
     embedded: tuple[str, ...] = ()
@@ -132,7 +140,10 @@ class Subject:
 
 
 def explain_sequences(
-    repetition: Repetition, known: Mapping[str, FloatArray], n_items: int
+    repetition: Repetition,
+    known: Mapping[str, FloatArray],
+    n_items: int,
+    projection: Projection = "pca",
 ) -> SequenceExplanation:
     """Return what the model of a repetition rests on.
 
@@ -140,9 +151,11 @@ def explain_sequences(
         repetition: Of a run.
         known: Motifs that the data hold; see `Task.motifs`.
         n_items: Test items whose letters are looked at.
+        projection: Of embedded test items; ``umap`` needs umap-learn.
 
     Raises:
-        UsageError: The run has no trained module, or its items are no single sequences.
+        UsageError: The run has no trained module, its items are no single sequences, or it has too
+            few test items for UMAP.
     """
     record, subject = repetition.recorded, _subject(repetition)
     data = subject.data
@@ -157,8 +170,12 @@ def explain_sequences(
         recovered = len(like) / len(known)
     if not motifs:
         remarks["No motifs: the model's first layer has no filters over letters."] = None
-    embedding, variance = _embedding(subject, data.items.take(test))
-    if embedding is None:
+    points, variance = _embedded(subject, data.items.take(test)), (0.0, 0.0)
+    if points is not None and projection == "umap":
+        points = neighbourhoods(points)
+    elif points is not None:
+        points, variance = principal_components(points)
+    if points is None:
         remarks["No embedding: the model's module has no embed(inputs)."] = None
     return SequenceExplanation(
         run=record.name,
@@ -169,9 +186,10 @@ def explain_sequences(
         motifs=tuple(motifs),
         known={name: consensus(matrix, alphabet) for name, matrix in known.items()},
         recovered=recovered,
-        embedding=() if embedding is None else tuple((x, y) for x, y in embedding.tolist()),
+        projection=projection,
+        embedding=() if points is None else tuple((x, y) for x, y in points.tolist()),
         variance=variance,
-        embedded=() if embedding is None else tuple(_right(data, int(i)) for i in test),
+        embedded=() if points is None else tuple(_right(data, int(i)) for i in test),
         remarks=tuple(remarks),
     )
 
@@ -322,12 +340,32 @@ def _motifs(subject: Subject, items: Any, known: Mapping[str, FloatArray]) -> li
 
 
 @torch.no_grad()
-def _embedding(subject: Subject, items: Any) -> tuple[FloatArray | None, tuple[float, float]]:
-    """Return two principal components of the embedded items (n, 2), and their variance's shares."""
+def _embedded(subject: Subject, items: Any) -> FloatArray | None:
+    """Return what the module embeds items as, (n, H); None where it does not embed."""
     embed = getattr(subject.module, "embed", None)
     if not callable(embed):
-        return None, (0.0, 0.0)
-    points = embed(subject.encode(items)).double().numpy()
+        return None
+    return np.asarray(embed(subject.encode(items)).double().numpy())
+
+
+def neighbourhoods(points: FloatArray) -> FloatArray:
+    """Return points laid out by UMAP (n, 2): the same points, the same layout.
+
+    Raises:
+        UsageError: There are too few.
+    """
+    if len(points) <= NEIGHBOURS:
+        raise UsageError(f"UMAP needs more than {NEIGHBOURS} test items; {len(points)} are there")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own, of a part that needs TensorFlow
+        from umap import UMAP
+
+        laid = UMAP(n_neighbors=NEIGHBOURS, random_state=0, n_jobs=1).fit_transform(points)
+    return np.asarray(laid, dtype=np.float64)
+
+
+def principal_components(points: FloatArray) -> tuple[FloatArray, tuple[float, float]]:
+    """Return two principal components of points (n, 2), and their shares of the variance."""
     centred = points - points.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     share = sizes**2 / max(float((sizes**2).sum()), 1e-300)
@@ -342,14 +380,20 @@ def draw_sequences(explanation: SequenceExplanation, title: str) -> dict[str, Fi
     """Return the pictures of an explanation, by what is added to a file's name.
 
     Nothing added: each item's letters, as high as what they add. ``-motifs``: those of the first
-    layer. ``-embedding``: test items by two principal components.
+    layer. ``-embedding``: test items by two principal components, or by UMAP.
     """
     pictures = {"": draw_letters(explanation.items, title)}
     if explanation.motifs:
         pictures["-motifs"] = draw_motifs(explanation.motifs, explanation.alphabet, title)
     if explanation.embedding:
         points = np.asarray(explanation.embedding)
-        pictures["-embedding"] = draw_embedding(
-            points, explanation.variance, explanation.embedded, title
-        )
+        if explanation.projection == "umap":
+            axes = "first coordinate of UMAP", "second"
+        else:
+            first, second = explanation.variance
+            axes = (
+                f"first principal component ({first:.0%} of the variance)",
+                f"second ({second:.0%})",
+            )
+        pictures["-embedding"] = draw_embedding(points, axes, explanation.embedded, title)
     return pictures

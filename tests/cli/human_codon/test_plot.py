@@ -5,6 +5,8 @@ import shutil
 import pytest
 from PIL import Image
 
+from codonbench.cli import options as cli_options
+
 KINDS = ("curves", "heat-map", "codon-table", "stops")
 
 
@@ -102,3 +104,15 @@ def test_without_the_extra_how_to_install_it_is_said(plot, bench, board, monkeyp
         assert answer.code == 2
         assert "which is not installed: pip install 'codonbench[pictures]'" in answer.err
         assert answer.err.count("\n") == 1
+
+
+def test_without_umap_how_to_install_it_is_said(bench, board, monkeypatch):
+    there = cli_options.find_spec
+    monkeypatch.setattr(
+        cli_options, "find_spec", lambda name: None if name == "umap" else there(name)
+    )
+    answer = bench("explain", "mlp-64-s0", "--projection", "umap", "--results", board)
+    assert answer.code == 2
+    assert answer.err == (
+        "bench: this needs umap, which is not installed: pip install 'codonbench[umap]'\n"
+    )
