@@ -95,6 +95,7 @@ def test_a_committed_row_is_sound(bench, row, name):
     [
         (CODONS, [("info.pretrained_on", "GRCh38")], "info.pretrained_on"),
         (CODONS, [("confinement", "none")], "confinement"),
+        (CODONS, [("confinement", None), ("trajectory_format", 2)], "confinement"),
         (CODONS, [("machine.torch", "2.9.0")], "machine.torch"),
         (CODONS, [("machine.numpy", "1.26.4")], "machine.numpy"),
         (CODONS, [("harness.commit", None), ("harness.modified", None)], "harness.commit"),
@@ -170,6 +171,17 @@ def test_runs_added_to_somebody_elses_row_are_named(bench, row, tmp_path):
     there = row(CODONS, only=range(5))
     assert named(bench, there) == set()
     assert named(bench, there, add(CODONS, tmp_path / "added", range(5, 10))) == {""}
+
+
+def test_no_record_of_an_earlier_format_is_handed_in(bench, row, tmp_path):
+    """It would not have to say how its run was kept."""
+    there = row(SUPERVISED)
+    for path in COMMITTED.glob("mlp-64-s?-*.json"):
+        if json.loads(path.read_text())["schema_version"] == 1:
+            (tmp_path / "added").mkdir(exist_ok=True)
+            shutil.copy(path, tmp_path / "added")
+    assert "schema_version" in named(bench, there, tmp_path / "added")
+    assert "schema_version" not in named(bench, tmp_path / "added")
 
 
 def test_what_data_and_seed_fix_is_the_same_for_every_model(bench, row, tmp_path):

@@ -36,7 +36,7 @@ from codonbench.contracts.run_spec import PUBLIC_RULES, RULES, content_hash, rul
 from codonbench.errors import PluginError, SignatureError, StoreError
 from codonbench.records.files import printable, read_json, shipped
 from codonbench.records.signing import Keys, signer_of
-from codonbench.records.store import upgrade
+from codonbench.records.store import CURRENT, upgrade
 from codonbench.scoring.score import comparability_key, row_key, task_of, unofficial
 
 _MOST = 20
@@ -44,6 +44,8 @@ _MOST = 20
 
 _ROUNDING = 1e-6
 """How far times may be from their sum, as a share of it."""
+
+_EARLIER = "is an earlier format's; such records are kept where they are, and no new ones taken"
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -153,6 +155,8 @@ def validate(
             note(path, [("", f"should be called {record.name}.json")])
         note(path, contradictions(record, task))
         note(path, doubts(record, task), warning=not strict)
+        if content["schema_version"] < CURRENT and str(path.parent) != folders[0]:
+            note(path, [("schema_version", _EARLIER)], warning=not strict)
         if keys is not None and not broken_seals:  # what was edited should not look approved
             try:
                 signer = signer_of(path, record, keys)
@@ -422,6 +426,11 @@ _OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
         "confinement",
         lambda record: record.confinement == "none" and record.info.role == "contestant",
         "is 'none', so the model shared a process with what is right; run it without --workers 0",
+    ),
+    (
+        "confinement",
+        lambda record: record.confinement is None and record.trajectory_format != 1,
+        "is {value}, which a record of this format never has",
     ),
     ("machine.torch", _unpinned("torch"), "is {value!r}; official rows use {pins[torch]}"),
     ("machine.numpy", _unpinned("numpy"), "is {value!r}; official rows use {pins[numpy]}"),
