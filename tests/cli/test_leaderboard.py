@@ -251,3 +251,19 @@ def test_outputs_of_records_that_are_gone_go_too_and_nothing_else(bench, tested)
     bench("leaderboard", "--results", tested)
     kept = sorted(path.name.split("-")[0] for path in (tested / "outputs").iterdir())
     assert kept == ["linear", "linear", "notes.npz", "targets"]
+
+
+def test_every_committed_record_has_a_day():
+    folder = Path(__file__).parents[2] / "leaderboard"
+    days = json.loads((folder / "days.json").read_bytes())
+    records = [json.loads(path.read_bytes()) for path in (folder / "results").glob("*.json")]
+    unknown = {r["harness"]["commit"] for r in records if not r.get("day")} - days.keys()
+    assert unknown == set()
+    assert all(re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) for day in days.values())
+
+
+def test_days_of_commits_that_are_none_are_refused(bench, folder):
+    (folder / "days.json").write_text("[")
+    found = bench(*BOARD)
+    assert found.code == 1
+    assert "days.json holds no days of commits; delete it" in found.err

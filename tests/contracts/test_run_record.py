@@ -112,7 +112,7 @@ def test_whole_numbers_truth_values_and_fractions_stay_what_they_are(record):
 
 def test_a_result_is_everything_but_times_checkout_and_how_it_was_kept_or_cut_short(record):
     result = record.result()
-    left_out = {"timings", "checksum", "harness", "confinement", "resumed"}
+    left_out = {"timings", "day", "checksum", "harness", "confinement", "resumed"}
     left_out |= {"tuning", "environment", "about"}  # the last is empty here
     assert set(RunRecord.model_fields) - set(result) == left_out
 

@@ -215,8 +215,17 @@ def _board(
         outputs=tested.outputs,
         audits=audits,
         facts=read_facts(folder / FACTS),
+        days=_days(folder / "days.json"),
     )
     return _Made(found, registry, board, outputs, known)
+
+
+def _days(path: Path) -> dict[str, str]:
+    """Return the day of each commit that a file names; none where there is no such file."""
+    try:
+        return dict(json.loads(path.read_bytes())) if path.is_file() else {}
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"{path} holds no days of commits; delete it") from error
 
 
 def _with_published(board: Board, registry: Registry) -> Board:

@@ -314,6 +314,7 @@ class RunRecord(Frozen):
             None where nobody said.
         environment: The packages that its plugin had to itself; None where it had codonbench's.
         timings: Seconds.
+        day: On which it ended, in UTC, as 2026-11-29; empty in records from before this was noted.
         checksum: SHA-256 of this record's canonical JSON without this field.
     """
 
@@ -351,6 +352,7 @@ class RunRecord(Frozen):
     tuning: Tuning | None = Field(default=None, exclude_if=lambda given: given is None)
     environment: Environment | None = Field(default=None, exclude_if=lambda given: given is None)
     timings: Timings
+    day: str = Field(default="", pattern=r"^(\d{4}-\d{2}-\d{2})?$", exclude_if=lambda day: not day)
     checksum: str = ""
 
     @model_validator(mode="after")
@@ -380,13 +382,14 @@ class RunRecord(Frozen):
     def result(self) -> dict[str, Any]:
         """Return what a repetition on the same machine must reproduce.
 
-        All but the times and what may touch them, the harness's own version, how the run was kept
-        apart and where it was taken up again, how its configuration was found, the packages it had
-        to itself, and how many seeds shared a step, which follows from how many cores are free and
-        changes no bit of a seed's result.
+        All but the times, the day and what may touch them, the harness's own version, how the run
+        was kept apart and where it was taken up again, how its configuration was found, the
+        packages it had to itself, and how many seeds shared a step, which follows from how many
+        cores are free and changes no bit of a seed's result.
         """
         aside: dict[str, Any] = {
             "timings": True,
+            "day": True,
             "checksum": True,
             "harness": True,
             "confinement": True,

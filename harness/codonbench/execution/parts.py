@@ -164,6 +164,7 @@ def joined(made: Iterable[Made], job: Job, registry: Registry) -> Made:
             "trajectory_sha256": hash_trajectory(joint),
             "resumed": (),
             "timings": Timings(**sums),
+            "day": max(record.day for record in records),
         }
     )
     return record.sealed(), joint

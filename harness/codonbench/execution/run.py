@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, nullcontext
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -596,6 +597,7 @@ def _record(
             score=scoring,
             total=result.build_seconds + result.train_seconds + result.evaluate_seconds + scoring,
         ),
+        day=datetime.now(UTC).date().isoformat(),
     )
 
 

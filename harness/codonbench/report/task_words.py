@@ -24,4 +24,5 @@ def target_words(asked: Target) -> str:
     """Return what is asked, in words."""
     names = ", ".join(asked.names[:MOST_NAMES]) + (", ..." if len(asked.names) > MOST_NAMES else "")
     units = f" ({', '.join(asked.units)})" if asked.units else ""
-    return f"{len(asked.names)} {asked.kind}: {names}{units}"
+    one = {"classes": "class", "labels": "label", "quantities": "quantity"}[asked.kind]
+    return f"{len(asked.names)} {one if len(asked.names) == 1 else asked.kind}: {names}{units}"

@@ -1,6 +1,7 @@
 """What a task's page says of single items, against numbers worked out by hand or by a loop."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,6 +126,20 @@ def test_scores_of_what_was_never_trained_are_places_in_an_order():
     said = answers("r", "page", table("scores", r=[run]))
     assert unpack(said.answer).tolist() == [0, 65535, 32768]
     assert row_items("r", table("scores", r=[run]), "auroc", Known()).reliability == ()
+
+
+def test_quantities_that_may_not_be_published_are_answered_and_not_told():
+    run = outputs(QUANTITIES, [[1, 5], [2, 6]], [[1, 5], [2, 6]])
+    run = replace(run, targets=None)
+    own = table("quantities", r=[run])
+    assert not own.right
+    assert row_items("r", own, "pearson", Known(metrics={"pearson": Pearson()})) is None
+    asked, said = questions("t", own), answers("r", "name", own)
+    assert asked.right is None
+    assert unpack(asked.item).tolist() == [0, 0, 1, 1]
+    steps = unpack(said.answer) / 65535
+    found = said.low + steps * (said.high - said.low)
+    assert found == pytest.approx([1, 5, 2, 6], abs=1e-3)
 
 
 def test_rows_of_which_nothing_is_at_hand_are_left_out(shown):

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from browsing import DESKTOP, PHONE
+from codonbench import Target
 from codonbench.ranking.board import Board, Excluded
 from codonbench.ranking.published import Figure, Published, Source
+from codonbench.report.site import page as page_data
 from codonbench.report.site.figures import row_id
 from codonbench.report.site.page import model_id, table_id
 
@@ -148,6 +150,102 @@ def test_tasks_that_nobody_ran_are_named(visit, three_tasks):
     page = visit(three_tasks).open("", OVERVIEW)
     page.get_by_text("Not run by anybody yet").click()
     expect(page.locator("#overview details")).to_contain_text("gue-tf-0, gue-tf-1")
+
+
+def test_rows_are_filtered_by_the_day_of_their_runs_and_the_address_says_so(visit, three_tasks):
+    page = visit(three_tasks).open("", OVERVIEW)
+    assert page.locator("#overview td.missing").count() == 0
+    page.get_by_label("Run since").fill("2999-01-01")
+    expect(page.locator("#overview")).to_contain_text("No task fits.")
+    assert "since=2999-01-01" in page.url
+    page = visit(three_tasks).open("#since=2000-01-01", OVERVIEW)  # on which runs have a day
+    expect(page.get_by_label("Run since")).to_have_value("2000-01-01")
+
+
+def test_a_score_stands_against_each_of_its_costs(visit, shown, views):
+    page = visit(shown.site).open(*views["task"])
+    page.get_by_text("What a score costs").click()
+    part = page.locator("details", has=page.get_by_role("heading", name="What a score costs")).first
+    for cost, label in (
+        ("parameters", "parameters"),
+        ("seconds", "seconds of training a run, on cpu"),
+        ("examples", "training examples shown until"),
+        ("tuning", "seconds of tuning"),
+    ):
+        part.locator("select").select_option(value=cost)
+        expect(part.locator(f"svg[aria-label*='against {label}']")).to_be_visible()
+        expect(part.locator(".note")).to_contain_text("no cheaper one reaches")
+
+
+def test_how_a_table_is_sorted_and_filtered_is_in_the_address(visit, shown, views):
+    table, ready = views["task"]
+    page = visit(shown.site).open(table, ready)
+    page.get_by_label("Model, supplier or note").fill("kmer")
+    expect(page.locator("#count")).to_have_text("1 of 3 rows")
+    page.locator("#table button", has_text="Parameters").click()
+    page.get_by_label("All columns").check()
+    asked = page.url.partition("#")[2]
+    assert {"find=kmer", "sort=parameters", "columns=all"} <= {*asked.split("&")}
+    again = visit(shown.site).open(f"#{asked}", ready)
+    expect(again.locator("#count")).to_have_text("1 of 3 rows")
+    expect(again.get_by_label("All columns")).to_be_checked()
+    expect(again.locator("th[aria-sort=ascending]")).to_contain_text("Parameters")
+    again.get_by_role("combobox", name="Model", exact=True).select_option(label="cnn")
+    assert "find=" not in again.url
+
+
+def test_a_long_table_loads_its_other_rows_when_they_are_asked_for(
+    visit, shown, write, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(page_data, "FIRST_ROWS", 1)
+    (one,) = shown.table.rows
+    rows = [one, *(one.model_copy(update={"model": f"other-{i}"}) for i in range(4))]
+    runs = dict(shown.runs)
+    for i, row in enumerate(rows[1:]):
+        first = runs[row.run_ids[0]]
+        run = first.model_copy(update={"run_id": f"{i:016x}", "model": row.model})
+        runs[run.run_id] = run
+        rows[i + 1] = row.model_copy(update={"run_ids": (run.run_id,), "rank": i + 2})
+    table = shown.table.model_copy(update={"rows": tuple(rows)})
+    write(
+        tmp_path / "site",
+        Board(tables=(table,), excluded=()),
+        runs,
+        replace(shown.known, outputs={}),
+    )
+    seen = visit(tmp_path / "site")
+    page = seen.open(f"#table={table_id(table)}")
+    expect(page.locator("#count")).to_have_text("7 of 7 rows")
+    expect(page.locator("#more-rows")).to_have_text("4 more rows")
+    assert not [url for url in seen.requests if "/data/rest/" in url]
+    page.locator("#more-rows").click()
+    expect(page.locator("#table tbody tr[data-row]")).to_have_count(7)
+    assert [url for url in seen.requests if "/data/rest/" in url]
+    hidden = row_id(runs[rows[3].run_ids[0]])
+    page = visit(tmp_path / "site").open(f"#table={table_id(table)}&row={hidden}", "#row-title")
+    expect(page.locator("#row-title")).to_have_text("other-2")
+
+
+def test_rows_stand_side_by_side_where_what_is_right_may_not_be_told(visit, shown, write, tmp_path):
+    """Of quantities: the made-up runs answer 0 to 1; nothing on the page says what was measured."""
+    told = {}
+    for name, own in shown.known.outputs.items():
+        target = Target(kind="quantities", names=("signal",))
+        task = own.task.model_copy(update={"target": target})
+        told[name] = replace(
+            own, task=task, outputs=own.outputs[:, 1:], targets=own.targets[:, None] * 1.5
+        )
+    table = shown.table.model_copy(update={"shares_targets": False})
+    board = Board(tables=(table,), excluded=())
+    write(tmp_path / "site", board, shown.runs, replace(shown.known, outputs=told))
+    rows = [row_id(shown.runs[row.run_ids[0]]) for row in (*table.rows, *table.references)]
+    address = f"#table={table_id(table)}&beside={rows[0]}.{rows[1]}"
+    page = visit(tmp_path / "site").open(address, "#beside svg")
+    expect(page.locator("#beside")).to_contain_text("nobody can say here which row is nearer")
+    expect(page.locator("#beside h4").first).to_have_text("Where cnn says more by most")
+    expect(page.locator("#task-figures")).to_contain_text("may not be published")
+    asked = next((tmp_path / "site" / "data" / "questions").iterdir()).read_text()
+    assert '"right":null' in asked
 
 
 HOSTILE = (

@@ -53,6 +53,7 @@ class Known:
         tasks, metrics: By name.
         outputs: Of runs, by run id.
         audits, facts: By the checksum of the data.
+        days: Of commits of codonbench, for records that do not say when they were made.
     """
 
     tasks: Mapping[str, Task] = field(default_factory=dict)
@@ -60,6 +61,11 @@ class Known:
     outputs: Mapping[str, ItemOutputs] = field(default_factory=dict)
     audits: Mapping[str, DataAudit] = field(default_factory=dict)
     facts: Mapping[str, ItemFacts] = field(default_factory=dict)
+    days: Mapping[str, str] = field(default_factory=dict)
+
+    def day(self, record: RunRecord) -> str:
+        """Return the day of a run, or of the code that made it; empty where neither is known."""
+        return record.day or self.days.get(record.harness.commit or "", "")
 
 
 class Part(Frozen):
@@ -114,7 +120,8 @@ class Questions(Frozen):
         items: As in `Answers`.
         kind, names: What is asked.
         item, column: Which test item, and which of the names; None where each item is asked once.
-        right: The class, whether the label is there, or the quantity in steps from `low` to `high`.
+        right: The class, whether the label is there, or the quantity in steps from `low` to `high`;
+            None where that may not be published.
         facts: Of the items, by name.
     """
 
@@ -122,7 +129,7 @@ class Questions(Frozen):
     items: str
     kind: Kind
     names: tuple[str, ...]
-    right: Packed
+    right: Packed | None
     low: float = 0.0
     high: float = 0.0
     item: Packed | None = None
@@ -150,13 +157,19 @@ class TableItems:
     parts: Mapping[str, tuple[Part, ...]]
     masks: Mapping[str, npt.NDArray[np.bool_]]
 
+    @property
+    def right(self) -> bool:
+        """Whether what is right for the items is known."""
+        return all(run.targets is not None for own in self.outputs.values() for run in own.values())
+
 
 def table_items(
     rows: Mapping[str, Sequence[RunRecord]], checksum: str, known: Known
 ) -> TableItems | None:
-    """Return the test items of a table; None where nobody knows what is right for them.
+    """Return the test items of a table; None where no test outputs are at hand.
 
-    Where seeds draw test items of their own, those that most runs were asked about.
+    Of quantities the answers alone are enough, to lay two rows side by side. Where seeds draw test
+    items of their own, those that most runs were asked about.
 
     Args:
         rows: The records of each row, by its id.
@@ -167,9 +180,11 @@ def table_items(
         (row, record.seed, record, known.outputs[record.run_id])
         for row, records in rows.items()
         for record in records
-        if record.run_id in known.outputs and known.outputs[record.run_id].targets is not None
+        if record.run_id in known.outputs
     ]
-    if not found:
+    if not found or any(
+        own.targets is None and own.task.target.kind != "quantities" for _, _, _, own in found
+    ):
         return None
     counts: dict[str, int] = {}
     for _, _, _, own in found:
@@ -224,7 +239,7 @@ def row_items(row: str, table: TableItems, metric: str, known: Known) -> RowItem
         known: The metrics.
     """
     own = table.outputs.get(row)
-    if not own:
+    if not own or not table.right:
         return None
     runs = [own[seed] for seed in sorted(own)]
     return RowItems(
@@ -347,12 +362,19 @@ def answers(row: str, name: str, table: TableItems) -> Answers | None:
             answer=pack(np.asarray(votes).argmax(axis=1), "u1"),
             sure=pack(np.rint(255 * sure), "u1"),
         )
-    there = ~np.isnan(np.asarray(runs[0].targets, dtype=np.float64))
+    there = _there(runs[0])
     mean = np.mean([run.outputs.astype(np.float64)[there] for run in runs], axis=0)
     if table.kind == "scores":
         mean = mean.argsort(kind="stable").argsort(kind="stable") / max(1, len(mean) - 1)
     packed, low, high = _in_steps(mean)
     return Answers(**said, answer=packed, low=low, high=high)
+
+
+def _there(run: ItemOutputs) -> npt.NDArray[np.bool_]:
+    """Return which quantities of each item were measured, (N, K): all, where nobody knows."""
+    if run.targets is None:
+        return np.ones(run.outputs.shape, dtype=np.bool_)
+    return ~np.isnan(np.asarray(run.targets, dtype=np.float64))
 
 
 def _in_steps(values: _Floats) -> tuple[Packed, float, float]:
@@ -369,17 +391,19 @@ def questions(name: str, table: TableItems) -> Questions:
         table: Its items.
     """
     run = next(iter(next(iter(table.outputs.values())).values()))
-    targets = np.asarray(run.targets)
-    target = run.task.target
+    target, there = run.task.target, _there(run)
     facts = {
         fact: pack(own, "u1" if own.max() < 256 else "u4") for fact, own in table.facts.items()
     }
     said = {"table": name, "items": table.items[:12], "kind": table.kind, "facts": facts}
+    targets = np.asarray(run.targets)
     if target.kind == "classes":
         return Questions(**said, names=target.names, right=pack(targets, "u1"))
-    item, column = np.nonzero(~np.isnan(targets))
+    item, column = np.nonzero(there)
+    where = {"item": pack(item, "u4"), "column": pack(column, "u4")} if there.shape[1] > 1 else {}
+    if run.targets is None:
+        return Questions(**said, **where, names=target.names, right=None)
     known = targets[item, column].astype(np.float64)
-    where = {"item": pack(item, "u4"), "column": pack(column, "u4")} if targets.shape[1] > 1 else {}
     if target.kind == "labels":
         return Questions(**said, **where, names=target.names, right=pack(known, "u1"))
     right, low, high = _in_steps(known)

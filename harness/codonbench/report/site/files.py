@@ -9,6 +9,7 @@
     site/data/tables/      one file a table, loaded when its task is opened
     site/data/models/      one file a model, likewise
     site/data/questions/   of a table, what is right for each test item
+    site/data/rest/        of a long table, the rows that are not among its first
     site/data/answers/     of a row, what it answered, to lay two of them side by side
     site/rows/<row id>.js  what one row's figures are drawn from, loaded when the row is opened
 
@@ -52,6 +53,7 @@ _FUNCTIONS = MappingProxyType(
         "models": "model",
         "questions": "questions",
         "answers": "answers",
+        "rest": "rest",
         "rows": "row",
     }
 )
@@ -176,15 +178,14 @@ def wanted_files(
         row = one.content.row
         content[PurePosixPath(_KEPT, f"{row}.js")] = as_script("row", one.content)
         drawn_by[row] = one.figures.name
-    content[PurePosixPath("data", "board.js")] = as_script(
-        "board", build_front(board, runs, known.tasks)
-    )
+    content[PurePosixPath("data", "board.js")] = as_script("board", build_front(board, runs, known))
     explained = _explained(board, runs, drawn_by)
     more = tuple(name for own in figures.values() for name in own.metrics)
     for table in board.shown:
         by = explained.get(table.task, "")
-        page, answered, asked = build_table(table, board, runs, drawn_by, by, more, known)
+        page, rest, answered, asked = build_table(table, board, runs, drawn_by, by, more, known)
         content |= dict([_data("tables", page.id, page)])
+        content |= dict([_data("rest", page.id, rest)] if rest else [])
         content |= dict(_data("answers", own.row, own) for own in answered)
         content |= dict([_data("questions", page.id, asked)] if asked else [])
     return content | dict(_data("models", own.id, own) for own in build_models(board, runs, known))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import median
 from typing import Literal
 
 from pydantic import Field
@@ -75,6 +77,10 @@ class PageRow(Frozen):
         unanswered: Which of these metrics were not measured in some seed.
         beside: Its controls.
         items: What is known of its answers for test items; None where these are not at hand.
+        shown_pairs: How many training pairs its runs had seen in the state that was tested, the
+            median.
+        tuned_seconds: What finding its configuration took; None where nobody said.
+        day: Of its latest run; empty where that is not known.
         rank, tier, role, successes, success_low, success_high, medians, restricted_mean,
             parameters, devices, seconds, notes, doubted: As in `leaderboard.Row`.
     """
@@ -105,6 +111,9 @@ class PageRow(Frozen):
     parameters: int
     devices: tuple[str, ...]
     seconds: float | None
+    shown_pairs: float
+    tuned_seconds: float | None = Field(exclude_if=lambda seconds: seconds is None)
+    day: str = Field(exclude_if=lambda day: not day)
     notes: tuple[str, ...]
     doubted: bool = Field(exclude_if=lambda doubted: not doubted)
 
@@ -179,6 +188,8 @@ class PageTable(Frozen):
             hand.
         parts: Of the test items by each fact.
         compared: Whether two rows can be laid side by side item by item.
+        withheld: Whether that is without what is right for the items, which may not be published.
+        n_rest: How many of its rows lie in a file of their own: see `PageRest`.
     """
 
     id: str
@@ -211,15 +222,28 @@ class PageTable(Frozen):
     names: tuple[str, ...]
     parts: dict[str, tuple[Part, ...]]
     compared: bool
+    withheld: bool = Field(exclude_if=lambda withheld: not withheld)
+    n_rest: int = Field(exclude_if=lambda n: not n)
     rows: tuple[PageRow, ...]
+
+
+class PageRest(Frozen):
+    """The rows of a long table that are not among its first, in a file of their own."""
+
+    table: str
+    rows: tuple[PageRow, ...]
+
+
+FIRST_ROWS = 1_000
+"""Rows that a table's file holds: a reader sees half of them at first."""
 
 
 Interval = tuple[float, float, float]
 """A value and the ends of its interval."""
 
-Cell = tuple[int, str, int, float | Literal["never"] | None, Interval | None, int]
+Cell = tuple[int, str, int, float | Literal["never"] | None, Interval | None, int, str]
 """A model's place among the page's, the row's id, 1 for a reference row, the primary figure, the
-gain, and how many seeds."""
+gain, how many seeds, and the day of the latest run, empty where that is not known."""
 
 
 class PageLine(Frozen):
@@ -348,21 +372,21 @@ def ids_of(table: Table, runs: Records) -> dict[str, str]:
     return {row.id: row_id(runs[row.run_ids[0]]) for row in rows}
 
 
-def build_front(board: Board, runs: Records, tasks: Mapping[str, Task]) -> Page:
+def build_front(board: Board, runs: Records, known: Known) -> Page:
     """Return what the page shows at first.
 
     Args:
         board: The leaderboard.
         runs: The records that its rows count.
-        tasks: By name.
+        known: What else there is to draw on.
     """
     labels = {row.label for table in board.shown for row in (*table.rows, *table.references)}
     models = tuple((model_id(label), shown(label)) for label in sorted(labels))
     return Page(
-        overview=_overview(board, runs, tasks, {name: i for i, name in enumerate(sorted(labels))}),
+        overview=_overview(board, runs, known, {name: i for i, name in enumerate(sorted(labels))}),
         tables=tuple(_head(table) for table in board.shown),
         models=models,
-        unrun=tuple(map(shown, board.unrun(tasks))),
+        unrun=tuple(map(shown, board.unrun(known.tasks))),
         excluded=tuple(
             Excluded(name=shown(e.name), reason=shown(e.reason, 400)) for e in board.excluded
         ),
@@ -379,17 +403,16 @@ def _head(table: Table) -> PageHead:
     )
 
 
-def _overview(
-    board: Board, runs: Records, tasks: Mapping[str, Task], places: Mapping[str, int]
-) -> PageOverview:
+def _overview(board: Board, runs: Records, known: Known, places: Mapping[str, int]) -> PageOverview:
     tables = {(table.key, table.device): table for table in board.tables}
     found = build_overview(board)
     lines = []
     for line in found.lines:
         table = tables[line.key, line.device]
         ids = ids_of(table, runs)
+        days = {row.id: _day(row, runs, known) for row in (*table.rows, *table.references)}
         some = runs[(*table.rows, *table.references)[0].run_ids[0]].run_spec
-        own = tasks.get(line.task)
+        own = known.tasks.get(line.task)
         lines.append(
             PageLine(
                 **{name: getattr(line, name) for name in ("verdict", "digits", "n_tables")},
@@ -402,7 +425,7 @@ def _overview(
                 ceiling=None if line.ceiling is None else line.ceiling.value,
                 n_items=table.n_items,
                 cells=tuple(
-                    _cell(places[name], ids[cell.row], cell, line.digits)
+                    _cell(places[name], ids[cell.row], cell, line.digits, days[cell.row])
                     for name, cell in line.cells.items()
                 ),
             )
@@ -424,7 +447,11 @@ def _overview(
     return PageOverview(lines=tuple(lines), summaries=summaries)
 
 
-def _cell(place: int, row: str, cell: OverviewCell, digits: int) -> Cell:
+def _day(row: Row, runs: Records, known: Known) -> str:
+    return max(known.day(runs[run_id]) for run_id in row.run_ids)
+
+
+def _cell(place: int, row: str, cell: OverviewCell, digits: int, day: str) -> Cell:
     figure = cell.figure
     value = None if figure is None or figure.value is None else round(figure.value, digits + 1)
     return (
@@ -434,6 +461,7 @@ def _cell(place: int, row: str, cell: OverviewCell, digits: int) -> Cell:
         "never" if figure is not None and value is None else value,
         _gain(cell.gain, digits + 1),
         cell.seeds,
+        day,
     )
 
 
@@ -451,8 +479,11 @@ def build_table(
     figures: str,
     more: tuple[str, ...],
     known: Known,
-) -> tuple[PageTable, tuple[Answers, ...], Questions | None]:
-    """Return a table's data, each row's answers, and what is right; None where nobody knows.
+) -> tuple[PageTable, PageRest | None, tuple[Answers, ...], Questions | None]:
+    """Return a table's data, and what lies in files of their own.
+
+    That is the rest of a long table's rows, each row's answers, and what was asked; None where
+    there is no such file.
 
     Args:
         table: Of the board.
@@ -469,11 +500,15 @@ def build_table(
     both = (*table.rows, *table.references)
     ids = ids_of(table, runs)
     records = {row.id: [runs[run] for run in row.run_ids] for row in both}
+    if not table.shares_targets:  # what may not be published is not, even where it is at hand
+        outputs = {name: replace(own, targets=None) for name, own in known.outputs.items()}
+        known = replace(known, outputs=outputs)
     asked = table_items(records, table.data_checksum, known)
     rows = tuple(_row(row, table, runs, drawn_by, metrics, known, asked) for row in both)
     texts = ("key", "task", "data", "control", "device", "stop")
     task = task_of(next(iter(records.values()))[0], known.tasks) if records else None
-    found = asked if table.shares_targets else None
+    end = min(FIRST_ROWS, len(table.rows))  # reference rows, which come last, are few
+    first, rest = (*rows[:end], *rows[len(table.rows) :]), rows[end : len(table.rows)]
     page = PageTable(
         **{name: shown(getattr(table, name)) for name in texts},
         id=table_id(table),
@@ -499,13 +534,17 @@ def build_table(
         kind="" if asked is None else asked.kind,
         names=() if asked is None else tuple(map(shown, _names(asked))),
         parts={} if asked is None else dict(asked.parts),
-        compared=found is not None,
-        rows=rows,
+        compared=asked is not None,
+        withheld=asked is not None and not asked.right,
+        n_rest=len(rest),
+        rows=first,
     )
-    if found is None:
-        return page, (), None
-    said = (answers(row.id, ids[row.id], found) for row in both)
-    return page, tuple(own for own in said if own is not None), questions(page.id, found)
+    more_rows = PageRest(table=page.id, rows=rest) if rest else None
+    if asked is None:
+        return page, more_rows, (), None
+    said = (answers(row.id, ids[row.id], asked) for row in both)
+    answered = tuple(own for own in said if own is not None)
+    return page, more_rows, answered, questions(page.id, asked)
 
 
 def _names(asked: TableItems) -> tuple[str, ...]:
@@ -602,6 +641,7 @@ def _model_row(row: Row, table: Table, records: Sequence[RunRecord], known: Know
         "device": ", ".join(row.devices),
         "packages of its own": packages,
         "kept apart": first.confinement or "",
+        "day": max(map(known.day, records)),
     }
     return ModelRow(
         table=table_id(table),
@@ -687,6 +727,11 @@ def _row(
         ),
         medians={**row.medians, **row.means},
         gain=_gain(row.gain, 4),
+        shown_pairs=median(
+            r.pairs if r.selected_pairs is None else r.selected_pairs for r in records
+        ),
+        tuned_seconds=None if row.tuning is None else row.tuning.seconds,
+        day=_day(row, runs, known),
         items=None if asked is None else row_items(row.id, asked, table.ranking.metric, known),
         devices=tuple(shown(device) for device in row.devices),
         notes=tuple(shown(note, 400) for note in row.notes),

@@ -22,7 +22,8 @@ codonbench.beside = (table, asked) => {
     try {
       const questions = await byItem.questions(table);
       const [own, others] = await Promise.all([byItem.answersOf(a, questions), byItem.answersOf(b, questions)]);
-      body.replaceChildren(...(own.sure ? rightness(questions, a, own, b, others) : distance(questions, a, own, b, others)));
+      const compare = own.sure ? rightness : questions.right ? distance : apart;
+      body.replaceChildren(...compare(questions, a, own, b, others));
     } catch (error) {
       body.replaceChildren(note(`They cannot be compared item by item: ${error.message}.`));
     }
@@ -50,6 +51,26 @@ codonbench.beside = (table, asked) => {
     ];
   }
 
+  // Where what is right may not be published: what the two rows say, and where that differs by most.
+  function apart(questions, a, own, b, others) {
+    const names = [a, b].map((row) => words.cut(codonbench.label(row), 40));
+    const items = d3.range(own.answer.length);
+    const gap = (i) => own.answer[i] - others.answer[i];
+    return [
+      note("What is right for these items may not be published, so nobody can say here which row is nearer to it."),
+      dots(items, own, others, names, d3.extent([...own.answer, ...others.answer])),
+      ...lists(questions, items, gap, names, (i) => [words.number(own.answer[i]), words.number(others.answer[i])], names, "says more"),
+    ];
+  }
+
+  function dots(items, own, others, names, [low, high]) {
+    const step = Math.max(1, Math.ceil(items.length / 2000));
+    return codonbench.plot({
+      width: byItem.wide(box, 460), height: 420, marginLeft: 50, ariaLabel: "What the two rows say, an item a dot", x: { label: names[0], grid: true }, y: { label: names[1], grid: true },
+      marks: [Plot.line([[low, low], [high, high]], { stroke: "var(--muted)", strokeDasharray: "4 4" }), Plot.dot(items.filter((i) => i % step === 0), { x: (i) => own.answer[i], y: (i) => others.answer[i], r: 2.5, fill: "var(--accent)", fillOpacity: 0.5 })],
+    });
+  }
+
   function distance(questions, a, own, b, others) {
     const names = [a, b].map((row) => words.cut(codonbench.label(row), 40));
     const items = d3.range(questions.right.length);
@@ -57,27 +78,23 @@ codonbench.beside = (table, asked) => {
     const scaled = questions.kind === "scores" ? d3.scaleLinear(d3.extent(questions.right), [0, 1]) : (x) => x;
     const gap = (i) => Math.abs(others.answer[i] - scaled(questions.right[i])) - Math.abs(own.answer[i] - scaled(questions.right[i]));
     const nearer = items.filter((i) => gap(i) > 0).length;
-    const step = Math.max(1, Math.ceil(items.length / 2000));
     return [
       element("p", {}, `${names[0]} is nearer to what was measured for ${words.whole(nearer)} of ${words.whole(items.length)} (${words.percent(nearer / items.length)} %).`),
-      codonbench.plot({
-        width: byItem.wide(box, 460), height: 420, marginLeft: 50, ariaLabel: "What the two rows say, an item a dot", x: { label: names[0], grid: true }, y: { label: names[1], grid: true },
-        marks: [Plot.line([[low, low], [high, high]], { stroke: "var(--muted)", strokeDasharray: "4 4" }), Plot.dot(items.filter((i) => i % step === 0), { x: (i) => own.answer[i], y: (i) => others.answer[i], r: 2.5, fill: "var(--accent)", fillOpacity: 0.5 })],
-      }),
+      dots(items, own, others, names, [low, high]),
       ...lists(questions, items, gap, names, (i) => [words.number(questions.right[i]), words.number(own.answer[i]), words.number(others.answer[i])], ["measured", ...names]),
     ];
   }
 
-  // The items at which each of them does better than the other by most.
-  function lists(questions, items, gap, names, cells, head) {
+  // The items at which each of them does better than the other by most, or says more.
+  function lists(questions, items, gap, names, cells, head, does = "does better") {
     const facts = Object.entries(questions.facts);
     const place = (i) => (questions.item ? questions.item[i] : i);
     const line = (i) => [String(place(i)), ...(questions.column ? [questions.names[questions.column[i]]] : []), ...cells(i), ...facts.map(([, values]) => String(values[place(i)]))];
     const columns = ["item of the test split", ...(questions.column ? ["of"] : []), ...head, ...facts.map(([name]) => name)];
     const sorted = d3.sort(items, (i) => -gap(i));
     return [[names[0], sorted.slice(0, 10).filter((i) => gap(i) > 0)], [names[1], sorted.slice(-10).reverse().filter((i) => gap(i) < 0)]].flatMap(([name, own]) => [
-      element("h4", {}, `Where ${name} does better by most`),
-      own.length ? element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Where ${name} does better` }, codonbench.grid(columns, own.map(line))) : note("Nowhere."),
+      element("h4", {}, `Where ${name} ${does} by most`),
+      own.length ? element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Where ${name} ${does}` }, codonbench.grid(columns, own.map(line))) : note("Nowhere."),
     ]);
   }
 };

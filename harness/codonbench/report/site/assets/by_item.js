@@ -138,9 +138,9 @@ codonbench.byItem = (() => {
   async function questions(table) {
     const asked = await load("questions", table.id);
     const scaled = (values, own) => Float64Array.from(values, (x) => own.low + (x / 65535) * (own.high - own.low));
-    const raw = await unpack(asked.right);
+    const raw = asked.right && await unpack(asked.right);
     const facts = Object.fromEntries(await Promise.all(Object.entries(asked.facts).map(async ([name, packed]) => [name, await unpack(packed)])));
-    return { ...asked, facts, right: asked.kind === "classes" || asked.kind === "labels" || asked.high === 0 && asked.low === 0 ? raw : scaled(raw, asked), item: asked.item && await unpack(asked.item), column: asked.column && await unpack(asked.column), scaled };
+    return { ...asked, facts, right: !raw || asked.kind === "classes" || asked.kind === "labels" || asked.high === 0 && asked.low === 0 ? raw : scaled(raw, asked), item: asked.item && await unpack(asked.item), column: asked.column && await unpack(asked.column), scaled };
   }
 
   async function answersOf(row, asked) {

@@ -8,6 +8,7 @@ codonbench.load = (() => {
     table: ["data/tables", (content) => content.id],
     model: ["data/models", (content) => content.id],
     questions: ["data/questions", (content) => content.table],
+    rest: ["data/rest", (content) => content.table],
     answers: ["data/answers", (content) => content.row],
     row: ["rows", (content) => content.row],
   };

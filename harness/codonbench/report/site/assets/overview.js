@@ -16,22 +16,35 @@ codonbench.overview = (board) => {
     device: choice("Device", [["", "All devices"], ...distinct("device").map((d) => [d, d])]),
     audit: choice("Data audit", [["", "Failed tasks last"], ["sound", "Without failed tasks"]]),
     size: choice("Test items", [["", "Any number"], ["1000", "1,000 or more"], ["100", "100 or more"]]),
+    since: day("Run since"),
     summary: choice("Over tasks", [["rank", "Mean rank"], ["wins", "Who beats whom"], ["categories", "Category by category"]]),
   };
+  let missing = ""; // why a cell is empty
   const [grid, standing] = [element("div"), element("div")];
   const unrun = board.unrun.length > 0 && element("details", { class: "explain" }, element("summary", {}, `Not run by anybody yet: ${words.plural(board.unrun.length, "task")}`), element("p", {}, board.unrun.join(", ")));
   for (const [name, pick] of Object.entries(picks)) pick.select.addEventListener("change", () => address.filter(name, pick.value()));
   section.append(element("div", { class: "picks" }, ...Object.values(picks).map((pick) => pick.label)), ...[grid, unrun, standing].filter(Boolean));
   return { show };
 
+  function day(text) {
+    const select = element("input", { type: "date" });
+    return { select, label: element("label", { class: "choice" }, `${text} `, select), value: () => select.value };
+  }
+
   // Draws what an address asks for.
   function show(asked) {
     for (const [name, pick] of Object.entries(picks)) {
+      if (name === "since") {
+        pick.select.value = asked.get(name) ?? ""; // which takes a day, and nothing else
+        continue;
+      }
       const there = [...pick.select.options].some((option) => option.value === asked.get(name));
       pick.select.value = there ? asked.get(name) : pick.select.options[0].value;
     }
-    const [category, device, protocol, track, least] = ["category", "device", "protocol", "track", "size"].map((name) => picks[name].value());
-    const fits = lines.filter((line) => (!category || line.category === category) && (!device || line.device === device)
+    const [category, device, protocol, track, least, since] = ["category", "device", "protocol", "track", "size", "since"].map((name) => picks[name].value());
+    const recent = since ? lines.map((line) => ({ ...line, cells: new Map([...line.cells].filter(([, cell]) => cell[6] >= since)) })).filter((line) => line.cells.size) : lines;
+    missing = since ? `not run on this task since ${since}` : "not run on this task";
+    const fits = recent.filter((line) => (!category || line.category === category) && (!device || line.device === device)
       && (!protocol || line.protocol === protocol) && (!track || (line.track || "main") === track) && (line.n_items ?? 0) >= Number(least));
     const [sound, failed] = [fits.filter((line) => line.verdict !== "FAIL"), fits.filter((line) => line.verdict === "FAIL")];
     const blocks = d3.groups(sound, (line) => line.category).flatMap(([name, own]) => [element("h3", {}, name), tasks(own, name)]);
@@ -39,7 +52,7 @@ codonbench.overview = (board) => {
     grid.replaceChildren(...(blocks.length ? blocks : [note("No task fits.")]));
     const found = summaries.filter((s) => s.category === category && (!device || s.device === device));
     const drawn = { wins: matrix, rank: ranks, categories: byCategory }[picks.summary.value()];
-    standing.replaceChildren(...found.flatMap(drawn));
+    standing.replaceChildren(...(since ? [note("What follows counts rows of any day.")] : []), ...found.flatMap(drawn));
   }
 
   function tasks(part, caption) {
@@ -69,7 +82,7 @@ codonbench.overview = (board) => {
 
   // The gain over the floor, pale where its interval holds 0; the score of a reference row.
   function cell(line, own) {
-    if (!own) return element("td", { class: "missing" }, element("span", { class: "hidden" }, "not run on this task"));
+    if (!own) return element("td", { class: "missing", title: missing }, element("span", { class: "hidden" }, missing));
     const [, row, reference, value, gain, seeds] = own;
     const sign = (x) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(line.digits)}`;
     const score = typeof value === "number" ? words.number(Number(value.toFixed(line.digits))) : value ?? "–";

@@ -1,23 +1,25 @@
 // The board's file calls `codonbench.board`; the address says what is shown, so that any view can be
 // linked: #table=<id>, #table=<id>&row=<id>, #table=<id>&beside=<row>.<row>, #model=<id>,
-// #model=<id>&other=<id>, and the filters of the overview by their names.
+// #model=<id>&other=<id>, and filters by their names.
 "use strict";
 
 codonbench.address = (() => {
   const views = ["table", "row", "beside", "model", "other"];
+  const ofTable = ["find", "on", "references", "columns", "sort"];
   const asked = () => new URLSearchParams(window.location.hash.slice(1));
-  // The address of a view, the filters of the overview kept: { table, row }.
+  // The address of a view, the filters of the overview kept, and of a table while it stays: { table, row }.
   function to(view) {
     const changed = asked();
-    for (const name of views) changed.delete(name);
+    for (const name of [...views, ...(view.table === changed.get("table") ? [] : ofTable)]) changed.delete(name);
     for (const [name, value] of Object.entries(view)) changed.set(name, value);
     return `#${changed}`;
   }
-  function filter(name, value) {
+  function filter(name, value, here = false) {
     const changed = asked();
     if (value) changed.set(name, value);
     else changed.delete(name);
-    window.location.hash = `#${changed}`;
+    if (here) window.history.replaceState(null, "", `#${changed}`);
+    else window.location.hash = `#${changed}`;
   }
   return { asked, to, filter };
 })();
@@ -65,7 +67,13 @@ codonbench.board = (board) => {
       } else if (view.table) {
         const table = await load("table", view.table);
         if (own !== turn) return;
-        task.show(table, view);
+        await task.show(table, view);
+        const ids = [view.row, ...(view.beside ?? "").split(".")].filter(Boolean);
+        if (table.n_rest && !ids.every((id) => table.rows.some((each) => each.id === id))) {
+          await task.whole();
+          await task.show(table, view);
+        }
+        if (own !== turn) return;
         const row = table.rows.find((each) => each.id === view.row);
         if (row && opened !== row.id) {
           opened = row.id;

@@ -1,8 +1,9 @@
-// The leaderboard: one table at a time, sorted by any column, filtered by text and device.
+// The leaderboard: one table at a time, sorted by any column, filtered by text and device; how it is
+// sorted and filtered is in the address: find, on, references, columns and sort.
 "use strict";
 
 codonbench.ranking = () => {
-  const { element, words } = codonbench;
+  const { address, element, load, note, words } = codonbench;
   const find = (id) => document.getElementById(id);
   const MOST = 500; // rows in sight at first: ten thousand take a browser seconds
   const [pickText, pickDevice, pickReferences, pickColumns] = ["text", "device", "references", "columns"].map((name) => find(`pick-${name}`));
@@ -14,17 +15,54 @@ codonbench.ranking = () => {
   let most = MOST;
   let marked = null;
 
-  pickText.addEventListener("input", filter);
-  pickDevice.addEventListener("change", filter);
-  pickReferences.addEventListener("change", filter);
-  pickColumns.addEventListener("change", () => grid.classList.toggle("all", pickColumns.checked));
-  grid.classList.toggle("all", pickColumns.checked); // some browsers keep it over a reload
+  pickText.addEventListener("input", () => said("find", pickText.value.trim()));
+  pickDevice.addEventListener("change", () => said("on", pickDevice.value));
+  pickReferences.addEventListener("change", () => said("references", pickReferences.checked ? "" : "no"));
+  pickColumns.addEventListener("change", () => said("columns", pickColumns.checked ? "all" : ""));
   find("filters").addEventListener("submit", (event) => event.preventDefault());
-  find("more-rows").addEventListener("click", () => { most = Infinity; filter(); });
-  return { show, mark };
+  find("more-rows").addEventListener("click", async () => { most = Infinity; await whole(); filter(); });
+  return { show, mark, whole };
+
+  // Puts a choice into the address, as no step back, and follows it.
+  function said(name, value) {
+    address.filter(name, value, true);
+    follow();
+  }
+
+  async function follow() {
+    const asked = address.asked();
+    if (pickText.value.trim() !== (asked.get("find") ?? "")) pickText.value = asked.get("find") ?? "";
+    pickDevice.value = [...pickDevice.options].some((option) => option.value === asked.get("on")) ? asked.get("on") : "";
+    pickReferences.checked = asked.get("references") !== "no";
+    pickColumns.checked = asked.get("columns") === "all";
+    grid.classList.toggle("all", pickColumns.checked);
+    const [name, way] = (asked.get("sort") ?? "rank").split(".");
+    sorting = columns.some((column) => column.value && column.name === name) ? { name, descending: way === "down" } : { name: "rank", descending: false };
+    if (sorting.name !== "rank" || sorting.descending || pickText.value || pickDevice.value) await whole();
+    sort();
+  }
+
+  // Loads the rows of a long table that its file has not.
+  async function whole() {
+    const own = table;
+    if (!own.n_rest) return;
+    try {
+      const { rows } = await load("rest", own.id);
+      if (!own.n_rest) return;
+      own.n_rest = 0;
+      own.rows.push(...rows);
+      if (own === table) lines.push(...rows.map(unseen));
+    } catch (error) {
+      find("failed").replaceChildren(note(`The other rows could not be loaded: ${error.message}.`));
+    }
+  }
+
+  function unseen(row) {
+    return { row, tr: null, text: [codonbench.label(row), row.config, ...row.notes, ...row.devices].join(" ").toLowerCase() };
+  }
 
   function show(chosen) {
-    if (chosen === table) return;
+    if (chosen === table) return follow();
     table = chosen;
     table.scale = codonbench.pairsScale(table.rows, table.span);
     most = MOST;
@@ -33,10 +71,9 @@ codonbench.ranking = () => {
     pickDevice.replaceChildren(element("option", { value: "" }, "All devices"), ...devices.map((d) => element("option", { value: d }, d)));
     find("about-table").textContent = about();
     find("explain-task").replaceChildren(...[codonbench.figures[table.figures]?.explain()].filter(Boolean));
-    lines = table.rows.map((row) => ({ row, tr: null, text: [codonbench.label(row), row.config, ...row.notes, ...row.devices].join(" ").toLowerCase() }));
-    sorting = { name: "rank", descending: false };
+    lines = table.rows.map(unseen);
     head();
-    sort();
+    return follow();
   }
 
   function about() {
@@ -70,8 +107,8 @@ codonbench.ranking = () => {
   }
 
   function sortBy(name) {
-    sorting = { name, descending: sorting.name === name && !sorting.descending };
-    sort();
+    const descending = sorting.name === name && !sorting.descending;
+    said("sort", name === "rank" && !descending ? "" : `${name}${descending ? ".down" : ""}`);
   }
 
   function sort() {
@@ -112,10 +149,10 @@ codonbench.ranking = () => {
       const heading = element("th", { colspan: columns.length, scope: "rowgroup", class: "group" }, "Reference rows, not ranked");
       grid.append(element("tbody", { class: "references" }, element("tr", {}, heading), ...references.map((l) => l.tr)));
     }
-    const hidden = fitting.length - contestants.length - references.length;
+    const hidden = fitting.length - contestants.length - references.length + (table.n_rest ?? 0);
     find("more-rows").hidden = !hidden;
     find("more-rows").textContent = `${words.whole(hidden)} more rows`;
-    find("count").textContent = table.rows.length ? `${words.whole(fitting.length)} of ${words.plural(lines.length, "row")}` : "No rows: nobody has run this task.";
+    find("count").textContent = table.rows.length ? `${words.whole(fitting.length + (table.n_rest ?? 0))} of ${words.plural(lines.length + (table.n_rest ?? 0), "row")}` : "No rows: nobody has run this task.";
   }
 
   function mark(id) {

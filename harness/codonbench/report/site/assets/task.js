@@ -6,18 +6,19 @@ codonbench.task = () => {
   const find = (id) => document.getElementById(id);
   const ranking = codonbench.ranking();
   let shown = null;
-  return { show, mark: ranking.mark };
+  return { show, mark: ranking.mark, whole: ranking.whole };
 
-  function show(table, view) {
+  async function show(table, view) {
+    const listed = ranking.show(table);
     if (table !== shown) {
       shown = table;
       find("board-title").replaceChildren(element("bdi", {}, table.about.title || table.task));
       find("about-task").replaceChildren(...about(table));
-      ranking.show(table);
       find("task-figures").replaceChildren(...figures(table));
       if (!view.row) window.scrollTo(0, 0);
     }
     codonbench.beside(table, view.beside);
+    await listed;
   }
 
   function about(table) {
@@ -73,7 +74,7 @@ codonbench.task = () => {
       ["By training examples", table.curves.length > 0 && ((box) => codonbench.byItem.curves(box, table))],
       ["How sure, and how often right", some("reliability") && ((box) => codonbench.byItem.reliability(box, table))],
       ["What is taken for what", some("confusion") && ((box) => codonbench.byItem.confusion(box, table))],
-      ["Predicted against measured", table.compared && ["quantities", "scores"].includes(table.kind) && ((box) => codonbench.byItem.scatter(box, table))],
+      ["Predicted against measured", table.compared && !table.withheld && ["quantities", "scores"].includes(table.kind) && ((box) => codonbench.byItem.scatter(box, table))],
       ["Score by kind of item", some("parts") && ((box) => codonbench.byItem.parts(box, table))],
     ].filter(([, draw]) => draw);
     const made = parts.map(([title, draw]) => {
@@ -82,6 +83,7 @@ codonbench.task = () => {
       details.addEventListener("toggle", () => { if (details.open && !box.children.length) draw(box); });
       return details;
     });
+    if (table.withheld) made.push(note("What is right for the test items may not be published: rows can be laid side by side below, and nothing is scored by item."));
     if (!table.kind) made.push(note("No test outputs of these rows are at hand, or what is right for them may not be published: nothing is shown by item."));
     return made;
   }
