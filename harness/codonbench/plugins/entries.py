@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType, MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -192,10 +192,13 @@ def sources_of(cls: type) -> tuple[str, ...]:
         PluginError: A file that it declares is not there.
     """
     files: dict[str, None] = {}
+    seen: set[str] = set()
     for base in cls.__mro__:
         if base.__module__.partition(".")[0] not in _NOT_THE_PLUGINS:
             file = _source_of(base)
-            files |= dict.fromkeys((file, *_private_files(Path(file))))
+            if file not in seen:
+                seen.add(file)
+                files |= dict.fromkeys((file, *_private_files(Path(file))))
             if base.__module__.startswith(FILE):
                 files |= dict.fromkeys(map(str, modules_beside(Path(file)).values()))
             files |= dict.fromkeys(_declared(base, Path(file).parent))
@@ -253,9 +256,15 @@ def _private_files(file: Path) -> Iterator[str]:
     """Yield the files beside `file` that it names and whose names begin with ``_``."""
     if not file.is_file():
         return
-    named = {f"{word.decode()}.py" for word in re.findall(rb"\b_[^\W_]\w*", file.read_bytes())}
+    named = _private_names(file.read_bytes())
     for private in sorted(named & {path.name for path in file.parent.glob("_*.py")}):
         yield str(file.parent / private)
+
+
+@lru_cache(maxsize=64)
+def _private_names(source: bytes) -> frozenset[str]:
+    """Return what files would be called that a source names and that begin with ``_``."""
+    return frozenset(f"{word.decode()}.py" for word in re.findall(rb"\b_[^\W_]\w*", source))
 
 
 def _hash_of_code(cls: type) -> str:
