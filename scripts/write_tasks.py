@@ -64,7 +64,11 @@ def pages() -> dict[Path, str]:
         kept.setdefault(audit.task, []).append(audit)
     found = {}
     lines = ["# The tasks", "", "| task | category | what |", "|---|---|---|"]
-    for name, entry in sorted(load_registry().tasks.items()):
+    registry = load_registry()
+    tasks = sorted(registry.tasks.items())
+    if registry.failures:  # whose pages would be deleted
+        sys.exit("\n".join(f"{f.whose} did not load: {f.why}" for f in registry.failures))
+    for name, entry in tasks:
         task = entry.task
         found[FOLDER / f"{name}.md"] = page(task, kept.get(name, []))
         lines.append(f"| [{name}]({name}.md) | {task.category} | {task.title} |")

@@ -1,6 +1,7 @@
 """The pages of tasks say what tasks say of themselves; the suites name what exists."""
 
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ def test_the_pages_are_up_to_date_and_there_is_one_for_each_task():
     stale = sorted(p.name for p in {*wanted, *there} if wanted.get(p) != there.get(p))
     assert not stale, "write them with: python scripts/write_tasks.py"
     assert {path.stem for path in there} == {*load_registry().tasks, "README"}
+
+
+def test_no_page_is_left_out_in_silence_where_a_plugin_is_broken(monkeypatch):
+    monkeypatch.setitem(sys.modules, "codonbench_datasets.gue_tf", None)  # cannot be imported
+    with pytest.raises(
+        SystemExit, match=r"codonbench_datasets\.gue_tf of codonbench .*did not load"
+    ):
+        runpy.run_path(str(ROOT / "scripts" / "write_tasks.py"))["pages"]()
 
 
 @pytest.mark.parametrize("name", SUITES)

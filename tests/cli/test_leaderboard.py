@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,14 @@ def test_records_of_a_task_that_is_not_there_are_not_counted(bench, folder):
     assert "rows: 0, tables: 0" in answer.out
     assert "task human-codon is not installed" in answer.err
     assert "No results yet." in (folder / "README.md").read_text()
+
+
+def test_a_task_that_does_not_load_is_named_beside_what_it_leaves_out(bench, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "codonbench_datasets.human_codon", None)
+    answer = bench(*BOARD)
+    assert "plugin codonbench_datasets.human_codon of codonbench" in answer.err
+    assert "did not load: ModuleNotFoundError" in answer.err
+    assert answer.err.count("not counted") == 4
 
 
 def test_the_board_needs_no_model(bench, folder):

@@ -192,6 +192,22 @@ def test_a_task_or_metric_that_is_none_is_told_what_it_should_be(install, what):
     assert ("register an instance of it: register(Mine())" in shown.out) == (what == "Mine")
 
 
+def test_a_metric_whose_outputs_are_no_method_is_named(install):
+    install("""
+        from codonbench import Metric
+        class Mine(Metric):
+            name = "letters"
+            version = "1"
+            summary = "How many letters"
+            outputs = {"letters": None}
+            def compute(self, trajectory, task):
+                return {"letters": 1}
+    """)
+    shown = bench("plugins")
+    assert shown.code == 1
+    assert "metric 'letters': outputs is {'letters': None} (dict); expected a method" in shown.out
+
+
 def test_a_hook_with_a_wrong_signature(install):
     file = install(MODEL.replace("register_models(register)", "register_models(registry)"))
     says = "no argument 'registry'; expected def register_models(register)"

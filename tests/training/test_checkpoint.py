@@ -23,6 +23,17 @@ def no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr("os.fsync", lambda handle: None)
 
 
+def test_nothing_is_kept_before_the_first_pair():
+    state = SimpleNamespace(module=nn.Linear(1, 1), optimizer=None, schedule=None)
+    kept = []
+    referees = SimpleNamespace(keep=lambda run, position, write: kept.append(position))
+    checkpointer = Checkpointer(referees, 0.0, {}, [state])
+    for position in (0, 64):
+        feed = SimpleNamespace(run=0, position=position, over=False, state=state)
+        checkpointer.offer([feed], lambda run: {})
+    assert kept == [64]
+
+
 @pytest.fixture
 def unsparing(monkeypatch):
     """Keep a checkpoint at every chance, whatever that costs."""
@@ -267,7 +278,7 @@ def test_the_interval_follows_what_a_checkpoint_costs(monkeypatch, every, costs,
     monkeypatch.setattr("codonbench.training.loop.time.monotonic", lambda: now[0])
     monkeypatch.setattr("codonbench.training.loop.outside_state", lambda state: {})
     state = SimpleNamespace()
-    feed = SimpleNamespace(state=state, run=0, over=False, position=0)
+    feed = SimpleNamespace(state=state, run=0, over=False, position=64)
     checkpointer = Checkpointer(Referees(), every, {}, [state])
     while len(kept) < 3:
         now[0] += 1.0

@@ -18,6 +18,7 @@ from codonbench.cli.options import (
     ResultsOption,
     board_folder,
     load_plugins,
+    say_failures,
 )
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StaleError, StoreError, UsageError
@@ -192,6 +193,7 @@ def _board(
     store = Store(results)
     store.insist_on_folder()
     found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
+    said = len(registry.failures)
     audits = _audits(folder / "audits")
     board, outputs, tested = board_with_outputs(
         store,
@@ -205,6 +207,7 @@ def _board(
             if audit.best_rule is not None and audit.answers
         },
     )
+    say_failures(registry.failures[said:])  # of what was imported to rank the rows
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)

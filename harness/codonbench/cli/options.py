@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from codonbench.execution.describe import Ask
+    from codonbench.plugins.failures import Failure
     from codonbench.plugins.registry import Registry
 
 RESULTS = Path("runs")
@@ -131,12 +132,17 @@ def load_plugins(
     if listing:
         len(getattr(registry, listing))  # those that wait are imported
     registry.insist_on(files or ())
-    for failure in registry.failures:
+    say_failures(registry.failures)
+    return registry
+
+
+def say_failures(failures: Iterable[Failure]) -> None:
+    """Name on standard error what did not load."""
+    for failure in failures:
         say(
             f"plugin {failure.whose} did not load: {failure.why}; 'bench plugins' says more",
             style="yellow",
         )
-    return registry
 
 
 def survey_plugins(

@@ -390,6 +390,12 @@ def check_metric(metric: object) -> None:
     if not isinstance(metric, Metric):
         raise _unfit(metric, "an instance of a subclass of Metric")
     _check_words(metric, {"name": MetricName, "version": Version, "summary": str})
+    for method in ("serves", "outputs", "compute"):
+        if not callable(getattr(metric, method)):
+            raise PluginError(
+                f"metric {metric.name!r}: {method} is {_shown(getattr(metric, method))}; expected "
+                "a method"
+            )
 
 
 def _check_model(cls: object) -> None:

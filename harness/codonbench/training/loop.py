@@ -175,7 +175,7 @@ class Checkpointer:
             self._outside = {id(state): outside_state(state) for state in states}
 
     def offer(self, feeds: Sequence[Feed], state: Callable[[int], State]) -> None:
-        """Keep how far runs have come, if it is time again.
+        """Keep how far runs have come, if it is time again and they have come anywhere.
 
         Args:
             feeds: Of the runs, each between two batches.
@@ -183,12 +183,14 @@ class Checkpointer:
         """
         if self._every is None or time.monotonic() - self._last < self._wait:
             return
+        under_way = [(i, feed) for i, feed in enumerate(feeds) if feed.position and not feed.over]
+        if not under_way:
+            return
         began = time.monotonic()
-        for i, feed in enumerate(feeds):
-            if not feed.over:
-                lost = changed(self._outside[id(feed.state)], outside_state(feed.state))
-                write = partial(torch.save, {"facts": self._facts, **({} if lost else state(i))})
-                self._referees.keep(feed.run, 0 if lost else feed.position, write)
+        for i, feed in under_way:
+            lost = changed(self._outside[id(feed.state)], outside_state(feed.state))
+            write = partial(torch.save, {"facts": self._facts, **({} if lost else state(i))})
+            self._referees.keep(feed.run, 0 if lost else feed.position, write)
         self._last = time.monotonic()
         self._wait = max(self._every, SPARING * (self._last - began))
 
