@@ -193,7 +193,7 @@ def _board(
     store = Store(results)
     store.insist_on_folder()
     found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
-    said = len(registry.failures)
+    known_failures = len(registry.failures)
     audits = _audits(folder / "audits")
     board, outputs, tested = board_with_outputs(
         store,
@@ -207,7 +207,7 @@ def _board(
             if audit.best_rule is not None and audit.answers
         },
     )
-    say_failures(registry.failures[said:])  # of what was imported to rank the rows
+    say_failures(registry.failures[known_failures:])  # of what was imported to rank the rows
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
