@@ -128,26 +128,32 @@ def run(
 def board(*folders: str | Path) -> Board:
     """Return the board that the records of folders give (``runs`` by default).
 
+    Audits of their data, which runs on tables of one's own lay beside them, are on it.
     It prints as Markdown tables, and its fields hold every figure.
 
     Raises:
         StoreError: There is no such folder, or test outputs in it are damaged.
     """
+    from codonbench.leakage.boards import knowing, read_audits, with_audits
     from codonbench.ranking.board import build_board
     from codonbench.ranking.items import gather_tested
+    from codonbench.records.files import board_folder
     from codonbench.records.store import Store
     from codonbench.report.markdown import PrintedBoard
 
     registry, found = load_plugins(), {}
+    audits: dict[str, DataAudit] = {}
     for folder in map(Path, folders or ("runs",)):
         found[folder] = load_records(folder)
+        audits |= read_audits(board_folder(folder))
     tested = gather_tested(
         [(Store(folder), records) for folder, records in found.items()],
         registry.known_metrics,
         registry.known_tasks,
     )
     everything = [record for records in found.values() for record in records]
-    return PrintedBoard(**dict(build_board(everything, registry.known_tasks, tested)))
+    made = build_board(everything, registry.known_tasks, knowing(tested, audits))
+    return PrintedBoard(**dict(with_audits(made, audits)))
 
 
 def audit_data(

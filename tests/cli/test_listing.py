@@ -5,7 +5,10 @@ import os
 import pytest
 
 import codonbench
+from codonbench.cli import board_tables
 from codonbench.plugins.discovery import load_registry
+from codonbench.ranking.board import official_tables
+from codonbench.ranking.statistics import Mean
 
 BROKEN = "raise RuntimeError('no licence found')\n"
 
@@ -83,3 +86,22 @@ def test_official_rows_are_listed_without_a_results_folder(bench):
     assert "human-codon on" not in answer.out
     assert "human-codon on" in bench("ls", "rows").out
     assert bench("ls", "rows", "--task", "gue-tf-9").code == 2
+
+
+def test_a_new_row_is_told_whether_it_is_behind_the_best_reference_row(capsys):
+    registry = load_registry()
+    (official,) = (
+        table
+        for table in official_tables({"gue-tf-0": registry.known_tasks["gue-tf-0"]})
+        if not table.control
+    )
+    best = max(row.figure("mcc").value for row in official.references)
+    for value, side in ((best - 0.01, "behind"), (best + 0.01, "ahead of")):
+        first = official.rows[0]
+        figure = Mean(value=value, low=value, high=value, n=len(first.seeds))
+        own = first.model_copy(update={"model": "mine", "means": {"mcc": figure}})
+        mine = official.model_copy(update={"rows": (own,), "references": ()})
+        board_tables.print_standing(mine, official, {board_tables.key_of(mine, own)})
+        said = " ".join(capsys.readouterr().out.split())
+        assert "mine would be number 1 of " in said
+        assert f"it is {side} the best reference row, kmer-gbm (0.665)" in said

@@ -39,6 +39,25 @@ def test_a_table_is_run_ranked_and_repeated_though_its_file_is_gone(bench, table
     assert (repeated.code, "identical" in repeated.out) == (0, True), repeated.err
 
 
+def test_a_run_shows_what_it_gains_over_the_best_rule_of_the_audit(bench, table, monkeypatch):
+    words = ("--model", "cnn", "--data", "mine.csv", "--epochs", "1", "--set", "channels=8")
+    monkeypatch.setenv("COLUMNS", "100")
+    ran = bench("run", *words)
+    assert ran.code == 0, ran.err
+    head, _, row, beside, over = ran.out.splitlines()[2:7]
+    assert head.split() == ["#", "tier", "model", "mcc", "gain", "parameters"]
+    assert beside.split()[:2] == ["audit's", "rule"]
+    assert float(beside.split()[2]) > 0.3  # one class is rich in G
+    assert "the audit's rule (" in over
+    (shown,) = codonbench.board("runs").tables
+    assert shown.gain_over in over
+    assert f"{shown.rows[0].gain.value:.3f}" in row
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = bench("run", *words).out.splitlines()[2:6]
+    assert max(map(len, narrow)) <= 40
+    assert "[" not in "".join(narrow)
+
+
 def test_two_tables_of_one_name_are_ranked_apart(bench, table):
     assert bench("run", "--model", "majority", "--data", "mine.csv").code == 0
     table.write_text(table.read_text().replace(",1\n", ",0.5\n").replace(",0\n", ",0.1\n"))

@@ -17,7 +17,8 @@ from codonbench.errors import ConfigError
 from codonbench.execution.run import prepare, run, run_all
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import unwatched
-from codonbench.ranking.board import board_with_outputs
+from codonbench.ranking.board import build_board
+from codonbench.ranking.items import gather_tested
 from codonbench.records.store import Store
 from codonbench_models.variant_scores import VariantMarkov
 
@@ -208,7 +209,9 @@ def test_a_pretrained_row_says_what_it_gains_over_its_random_twin(registry, tmp_
         job = asked(registry, model, "rich", protocol="zero_shot", seeds=(0, 1), **more)
         list(run_all(job, registry, Store(tmp_path), unwatched))
         store, tasks = Store(tmp_path), registry.known_tasks
-        board, *_ = board_with_outputs(store, list(store.scan()), tasks, registry.known_metrics)
+        found = list(store.scan())
+        tested = gather_tested([(store, found)], registry.known_metrics, tasks)
+        board = build_board(found, tasks, tested)
         (table,) = board.tables
         assert table.title.endswith("zero_shot, cpu")
         return {row.config.get("init"): (row.twin, row.notes) for row in table.rows}

@@ -9,30 +9,27 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from codonbench.cli.options import (
     RESULTS,
     PluginOption,
     PluginsDirOption,
     ResultsOption,
-    board_folder,
     load_plugins,
     say_failures,
 )
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StaleError, StoreError, UsageError
-from codonbench.leakage.verdict import DataAudit
+from codonbench.leakage.boards import knowing, read_audits, with_audits
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
-    BestRule,
     Board,
     Table,
     board_with_outputs,
 )
-from codonbench.ranking.items import Rule
+from codonbench.ranking.items import gather_tested
 from codonbench.ranking.published import shipped_published
-from codonbench.records.files import cache_folder, visible, write_atomically
+from codonbench.records.files import board_folder, cache_folder, visible, write_atomically
 from codonbench.records.store import BadRecord, Store
 from codonbench.report import markdown
 from codonbench.report.item_facts import FOLDER as FACTS
@@ -194,24 +191,15 @@ def _board(
     store.insist_on_folder()
     found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
     known_failures = len(registry.failures)
-    audits = _audits(folder / "audits")
-    board, outputs, tested = board_with_outputs(
-        store,
-        found,
-        registry.known_tasks,
-        registry.known_metrics,
-        {checksum: audit.copied for checksum, audit in audits.items()},
-        {
-            checksum: Rule(audit.best_rule.check, audit.answers)
-            for checksum, audit in audits.items()
-            if audit.best_rule is not None and audit.answers
-        },
-    )
+    audits = read_audits(folder)
+    tested = gather_tested([(store, found)], registry.known_metrics, registry.known_tasks)
+    tested = knowing(tested, audits)
+    board, outputs = board_with_outputs(store, found, registry.known_tasks, tested)
     say_failures(registry.failures[known_failures:])  # of what was imported to rank the rows
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
-    board = _with_published(_with_audits(board, audits), registry)
+    board = _with_published(with_audits(board, audits), registry)
     known = Known(
         tasks=registry.known_tasks,
         metrics=registry.known_metrics,
@@ -240,44 +228,6 @@ def _with_published(board: Board, registry: Registry) -> Board:
         if not own or table.data != registry.tasks[table.task].task.default_data:
             return table
         return table.model_copy(update={"published": own})
-
-    return board.model_copy(update={"tables": tuple(map(told, board.tables))})
-
-
-def _audits(folder: Path) -> dict[str, DataAudit]:
-    """Return the audits in a folder, by the checksum of their data."""
-    audits = {}
-    for path in sorted(folder.glob("*.json")):
-        try:
-            audit = DataAudit.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise StoreError(
-                f"{path}: no audit of data; make it with 'bench audit-data --json'"
-            ) from error
-        audits[audit.checksum] = audit
-    return audits
-
-
-def _with_audits(board: Board, audits: Mapping[str, DataAudit]) -> Board:
-    """Return a board whose tables note first what audits say of their data."""
-
-    def told(table: Table) -> Table:
-        audit = audits.get(table.data_checksum)
-        if audit is None:
-            return table
-        failed = " Its rows count in no summary over tasks." if audit.verdict == "FAIL" else ""
-        notes = (f"Data audit: {audit.line}.{failed}", *table.notes)
-        best, rule = None, audit.best_rule
-        if rule is not None and rule.value > 0:
-            best = BestRule(
-                check=rule.check,
-                score=audit.score,
-                value=rule.value,
-                low=rule.low,
-                high=rule.high,
-            )
-        update = {"notes": notes, "verdict": audit.verdict, "best_rule": best}
-        return table.model_copy(update=update)
 
     return board.model_copy(update={"tables": tuple(map(told, board.tables))})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -22,6 +23,7 @@ from codonbench.ranking.items import gather_tested
 from codonbench.ranking.rows import (
     NONE,
     figure_text,
+    gain_text,
     name_text,
     rank_text,
     ratio_text,
@@ -29,8 +31,11 @@ from codonbench.ranking.rows import (
     success_text,
 )
 from codonbench.ranking.statistics import Mean, Median
-from codonbench.records.files import visible
+from codonbench.records.files import board_folder, visible
 from codonbench.records.store import Store
+
+if TYPE_CHECKING:
+    from codonbench.leakage.verdict import DataAudit
 
 _Column = tuple[str, Callable[[Row], str]]
 """A heading, and what stands below it for a row."""
@@ -67,7 +72,17 @@ def print_tables_of(
             registry.known_metrics,
             tasks,
         )
+    audits: dict[str, DataAudit] = {}
+    for folder, _ in folders:
+        if (board_folder(folder.folder) / "audits").is_dir():
+            from codonbench.leakage.boards import knowing, read_audits, with_audits
+
+            audits |= read_audits(board_folder(folder.folder))
+    if audits and tested is not None:
+        tested = knowing(tested, audits)
     board = build_board([*found, *others], tasks, tested)
+    if audits:
+        board = with_audits(board, audits)
     in_parts = {r.comparability_key for r in finished if r.run_spec.subset is not None}
     for table in board.tables:
         if (table.key, table.device) in shown and table.key not in in_parts:
@@ -86,7 +101,7 @@ def print_tables_of(
         official = {(table.key, table.device): table for table in shipped}
         for table in board.tables:
             if (table.key, table.device) in shown & official.keys():
-                _print_standing(table, official[table.key, table.device], mine)
+                print_standing(table, official[table.key, table.device], mine)
 
 
 def _asked(record: RunRecord) -> tuple[str, str]:
@@ -104,7 +119,7 @@ def _row_of(record: RunRecord) -> tuple[str, ...]:
 def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None:
     """Print a table, the rows in `mine` in bold and with their notes."""
     console, rows = output(), (*table.rows, *table.references)
-    columns = _fitting(table, console.width)
+    columns, intervals = _fitting(table, console.width)
     whole_headings = _width(columns, rows, whole_headings=True) <= console.width
     grid = new_table()
     for header, _ in columns:
@@ -115,13 +130,21 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
             grid.add_column(heading, justify="right", no_wrap=True)
     notes = []
     for row in rows:
-        key = _key(table, row)
+        key = key_of(table, row)
         grid.add_row(*(Text(cell(row)) for _, cell in columns), style="bold" if key in mine else "")
         if key in mine and row.notes:
             notes.append(f"{_name(row)}: {'; '.join(map(visible, row.notes))}")
-    statistic = "mean" if table.ranking.primary.statistic == "mean" else "median"
+    primary = table.ranking.primary
+    for name, figure in table.beside.items():
+        shown = figure if intervals else _point(figure)
+        said = {"model": name, primary.title: score_text(shown, primary)}
+        grid.add_row(*(said.get(header, "") for header, _ in columns))
+    statistic = "mean" if primary.statistic == "mean" else "median"
     console.print(f"\n{visible(table.title)}; {statistic}s over seeds")
     console.print(grid)
+    if table.gain_over and "gain" in (header for header, _ in columns):
+        over = f"{visible(table.gain_over)}, the best rule or reference row"
+        say(f"gain: over {over}, on the same seeds and items", console=console)
     for note in notes:
         say(note, console=console)
 
@@ -157,15 +180,16 @@ def print_curves(curves: Curves) -> None:
         say(f"row zero: {visible(curves.row_zero)} with all of them", console=console)
 
 
-def _key(table: Table, row: Row) -> tuple[str, ...]:
+def key_of(table: Table, row: Row) -> tuple[str, ...]:
+    """Return what tells a row from all others, in whatever table."""
     return (table.key, table.device, row.model, row.config_sha256, row.distribution)
 
 
-def _print_standing(table: Table, official: Table, mine: Collection[tuple[str, ...]]) -> None:
+def print_standing(table: Table, official: Table, mine: Collection[tuple[str, ...]]) -> None:
     """Say between which official rows own ones would stand; nothing where all are in the table."""
     ranking = table.ranking
-    column, there = ranking.primary, {_key(table, row) for row in table.rows}
-    if all(_key(official, row) in there for row in official.rows):
+    column, there = ranking.primary, {key_of(table, row) for row in table.rows}
+    if all(key_of(official, row) in there for row in official.rows):
         return
 
     def named(row: Row) -> str:
@@ -173,16 +197,21 @@ def _print_standing(table: Table, official: Table, mine: Collection[tuple[str, .
         return f"{_name(row)} ({figure_text(point, column, table.budget_pairs)})"
 
     for own in table.rows:
-        if own.rank is None or _key(table, own) not in mine:
+        if own.rank is None or key_of(table, own) not in mine:
             continue
-        others = [row for row in official.rows if _key(official, row) != _key(table, own)]
+        others = [row for row in official.rows if key_of(official, row) != key_of(table, own)]
         ahead = [row for row in others if merit(row, ranking) < merit(own, ranking)]
         neighbours = [f"after {named(row)}" for row in ahead[-1:]]
         neighbours += [f"before {named(row)}" for row in others[len(ahead) :][:1]]
         doubt = " (in doubt: see its notes)" if own.doubted else ""
+        place = f"would be number {len(ahead) + 1} of {len(others) + 1} by {column.title}{doubt}"
+        floor = ""
+        if official.references and column.statistic == "mean":
+            best = min(official.references, key=lambda row: merit(row, ranking))
+            side = "behind" if merit(best, ranking) < merit(own, ranking) else "ahead of"
+            floor = f"; it is {side} the best reference row, {named(best)}"
         say(
-            f"{_name(own)} would be number {len(ahead) + 1} of {len(others) + 1} by "
-            f"{column.title}{doubt}, among the official rows, {' and '.join(neighbours)}; "
+            f"{_name(own)} {place}, among the official rows, {' and '.join(neighbours)}{floor}; "
             f"'bench ls rows --task {table.task}' shows them",
             console=output(),
         )
@@ -216,7 +245,7 @@ def _print_held(table: Table, mine: set[tuple[str, ...]]) -> None:
     """Say what own rows have under controls that leave a mean."""
     column, mine_anywhere = table.ranking.primary, {row[1:] for row in mine}
     for row in (*table.rows, *table.references):
-        if _key(table, row)[1:] not in mine_anywhere:
+        if key_of(table, row)[1:] not in mine_anywhere:
             continue
         for name, figure in row.controls.items():
             value = score_text(figure.mean, column)
@@ -228,22 +257,23 @@ def _print_held(table: Table, mine: set[tuple[str, ...]]) -> None:
             )
 
 
-def _fitting(table: Table, width: int) -> list[_Column]:
-    """Return the columns that fit: without intervals, then parameters, then one by one.
+def _fitting(table: Table, width: int) -> tuple[list[_Column], bool]:
+    """Return the columns that fit, and whether with intervals.
 
-    Figures go from the last, the first stays; so do the rank and the model's name.
+    What does not fit goes: intervals, then parameters, then columns one by one. Figures go from
+    the last, the first stays; so do the rank and the model's name.
     """
     rows = (*table.rows, *table.references)
     for intervals, parameters in ((True, True), (False, True), (False, False)):
         columns = _columns(table, intervals, parameters)
         if _width(columns, rows) <= width:
-            return columns
+            return columns, intervals
     figures = columns[3 if table.ranking.success is None else 4 :]
     spare = [*reversed(figures[1:]), columns[1], *columns[3 : len(columns) - len(figures)]]
     for column in spare:
         if _width(columns, rows) > width:
             columns.remove(column)
-    return columns
+    return columns, False
 
 
 def _columns(table: Table, intervals: bool, parameters: bool) -> list[_Column]:
@@ -260,16 +290,27 @@ def _columns(table: Table, intervals: bool, parameters: bool) -> list[_Column]:
         def cell(row: Row) -> str:
             figure = row.figure(name)
             figure = figure if intervals else _point(figure)
+            if isinstance(figure, Mean):
+                return score_text(figure, column)
             return figure_text(figure, column, budget)
 
         return column.title, cell
 
+    def gain(row: Row) -> str:
+        if row.gain is None:
+            return "" if row.role == "reference" or table.figures is None else "no row zero"
+        text = gain_text(row.gain, ranking.primary)
+        return text if intervals else text.split()[0]
+
+    figures = [*map(declared, (ranking.brief or (ranking.metric,))[:3])]
+    if ranking.primary.statistic == "mean" and table.rows and (table.gain_over or table.figures):
+        figures.insert(1, ("gain", gain))
     return [
         ("#", lambda row: "ref" if row.role == "reference" else rank_text(row)),
         ("tier", lambda row: NONE if row.tier is None else str(row.tier)),
         ("model", _name),
         *([] if ranking.success is None else [("success", success)]),
-        *map(declared, (ranking.brief or (ranking.metric,))[:3]),
+        *figures,
         *([("parameters", lambda row: f"{row.parameters:,}")] if parameters else []),
     ]
 

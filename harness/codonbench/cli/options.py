@@ -62,15 +62,6 @@ _trusted: ContextVar[tuple[str, ...] | None] = ContextVar("trusted", default=())
 _LONG = 10.0  # seconds after which a plugin that still loads is named
 
 
-def board_folder(results: Path) -> Path:
-    """Return where the board of a folder of records goes by default.
-
-    Above a folder called ``results``, as in ``leaderboard/results``; else in a folder ``board``
-    within it.
-    """
-    return results.parent if results.name == "results" else results / "board"
-
-
 def note(
     *,
     debug: bool = False,

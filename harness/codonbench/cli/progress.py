@@ -24,11 +24,11 @@ from rich.progress import (
 from rich.text import Text
 
 from codonbench.cli.console import ending, messages, say
-from codonbench.cli.options import board_folder
 from codonbench.contracts.run_spec import MOST_PAIRS, RunOptions, RunRequest, RunSpec
 from codonbench.execution.executor import Follower, Listener
 from codonbench.execution.run import Job, Outcome, Train
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
+from codonbench.records.files import board_folder
 from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
 

@@ -16,7 +16,6 @@ from codonbench.cli import FAILED, INTERRUPTED
 from codonbench.cli.console import messages, output, say, terminal_kept
 from codonbench.cli.options import (
     RESULTS,
-    board_folder,
     debug,
     extra_options,
     load_plugins,
@@ -31,7 +30,7 @@ from codonbench.contracts.run_spec import (
 )
 from codonbench.errors import ConfigError, StoreError
 from codonbench.execution.presets import read_preset
-from codonbench.records.files import is_offline
+from codonbench.records.files import board_folder, is_offline
 
 if TYPE_CHECKING:
     from codonbench.execution.run import Outcome

@@ -11,7 +11,6 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,18 +18,16 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from codonbench.contracts import Ceiling, Frozen, Metric, Ranking, Task
+from codonbench.contracts import Ceiling, Frozen, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.ranking.curves import Curves, learning_curves
 from codonbench.ranking.items import (
-    Rule,
     Runs,
     TableFigures,
     Tested,
     compare,
     figures_file,
-    gather_tested,
     twin_of,
 )
 from codonbench.ranking.published import Published
@@ -148,6 +145,25 @@ class Table(Frozen):
     def options_set(self) -> dict[str, object]:
         """The task's options that say something, which null and nothing do not."""
         return {k: v for k, v in self.task_options.items() if v not in (None, "", [], ())}
+
+    @property
+    def beside(self) -> dict[str, Mean]:
+        """What stands beside the rows in the primary metric, by name: ceiling and audit's rule."""
+        found = {}
+        if (known := self.ceiling) is not None:
+            found["ceiling"] = Mean(value=known.value, low=known.low, high=known.high, n=1)
+        rule, name = self.best_rule, "audit's rule"
+        if self.figures is not None and self.figures.rule is not None:
+            found[name] = self.figures.rule
+        elif rule is not None and rule.score.lower().startswith(self.ranking.primary.title.lower()):
+            low, high = (rule.value if end is None else end for end in (rule.low, rule.high))
+            found[name] = Mean(value=rule.value, low=low, high=high, n=1)
+        return found
+
+    @property
+    def gain_over(self) -> str:
+        """The row zero that rows' gains are over; empty where there is none."""
+        return next((row.gain.over for row in self.rows if row.gain is not None), "")
 
     @property
     def ranked(self) -> bool:
@@ -268,30 +284,20 @@ def board_with_outputs(
     store: Store,
     found: Sequence[RunRecord | BadRecord],
     tasks: Mapping[str, Task],
-    metrics: Mapping[str, Metric],
-    copied: Mapping[str, tuple[int, ...]] | None = None,
-    rules: Mapping[str, Rule] | None = None,
-) -> tuple[Board, dict[Path, bytes | None], Tested]:
+    tested: Tested,
+) -> tuple[Board, dict[Path, bytes | None]]:
     """Return the board of a results folder, rows of test outputs compared over seeds and items.
 
     Args:
         store: The folder.
         found: What is in it.
         tasks: As for `build_board`.
-        metrics: All, by name.
-        copied: As in `Tested`.
-        rules: Likewise.
+        tested: What its runs answered, see `codonbench.ranking.items.gather_tested`.
 
     Returns:
         The board; and the files of test outputs that are to change, by their new content, None for
-        one that belongs to nothing any more; and what runs answered.
-
-    Raises:
-        StoreError: A file or a trajectory is damaged, or does not fit its record.
+        one that belongs to nothing any more.
     """
-    tested = replace(
-        gather_tested([(store, found)], metrics, tasks), copied=copied or {}, rules=rules or {}
-    )
     board, files = build_board(found, tasks, tested), dict(tested.files)
     for table in board.tables:
         if table.figures is not None and not table.shares_targets:
@@ -300,7 +306,7 @@ def board_with_outputs(
     ours = [path for path in (store.folder / FOLDER).glob("*") if OURS.fullmatch(path.name)]
     changed: dict[Path, bytes | None] = {path: None for path in ours if path not in files}
     changed |= {path: new for path, new in files.items() if new is not None}
-    return board, changed, tested
+    return board, changed
 
 
 def _unfit(record: RunRecord, tasks: Mapping[str, Task]) -> str | None:

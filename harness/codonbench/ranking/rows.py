@@ -438,6 +438,14 @@ def score_text(figure: Median | Mean | None, column: Column) -> str:
     return value if figure.low == figure.high else f"{value} [{low}, {high}]"
 
 
+def gain_text(gain: Gain | None, column: Column) -> str:
+    """Return ``+0.021 [0.012, 0.030]``; nothing where it is not known."""
+    if gain is None:
+        return ""
+    low, high = (f"{v:z,.{column.digits}f}" for v in (gain.low, gain.high))
+    return f"{gain.value:+z,.{column.digits}f} [{low}, {high}]"
+
+
 def ratio_text(ratio: Median | None) -> str:
     """Return ``0.57 [0.36 to 0.68]``; 0 where only the control never got there, ``-`` for none."""
     if ratio is None:

@@ -295,6 +295,15 @@ def _are_marks(characters: list[str]) -> bool:
     return len(characters) == 2 and all(unicodedata.category(c)[0] == "M" for c in characters)
 
 
+def board_folder(results: Path) -> Path:
+    """Return where the board of a folder of records goes by default.
+
+    Above a folder called ``results``, as in ``leaderboard/results``; else in a folder ``board``
+    within it.
+    """
+    return results.parent if results.name == "results" else results / "board"
+
+
 def cache_folder() -> Path:
     """Return where downloads are kept.
 

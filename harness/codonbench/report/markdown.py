@@ -17,13 +17,13 @@ from codonbench.errors import StoreError
 from codonbench.protocols.controls import WORDS
 from codonbench.ranking.board import Board, Row, Table
 from codonbench.ranking.curves import Curves
-from codonbench.ranking.items import Gain
 from codonbench.ranking.overview import Overview, Share, Summary, TaskLine, build_overview
 from codonbench.ranking.published import Figure
 from codonbench.ranking.rows import (
     NONE,
     Contrast,
     figure_text,
+    gain_text,
     median_text,
     name_text,
     rank_text,
@@ -94,12 +94,12 @@ def render_overview(overview: Overview, unrun: Sequence[str] = ()) -> str:
         figure = None if line.best is None else line.cells[line.best].figure
         return f"{line.metric} {_point_text(figure, column)}" if figure else NONE
 
-    def gain_text(line: TaskLine) -> str:
+    def best_gain(line: TaskLine) -> str:
         cell = None if line.best is None else line.cells[line.best]
         if cell is None or cell.gain is None:
             return NONE
         column = Column(metric="score", title=line.metric, digits=line.digits)
-        return _gain_text(cell.gain, column)
+        return gain_text(cell.gain, column)
 
     def ceiling_text(line: TaskLine) -> str:
         return NONE if line.ceiling is None else f"{line.ceiling.value:.{line.digits}f}"
@@ -119,7 +119,7 @@ def render_overview(overview: Overview, unrun: Sequence[str] = ()) -> str:
         lines=overview.lines,
         name=name,
         score_text=score_text,
-        gain_text=gain_text,
+        gain_text=best_gain,
         ceiling_text=ceiling_text,
         standings=standings,
         unrun=unrun,
@@ -163,7 +163,7 @@ def render_table(table: Table) -> str:
         seeds=seeds,
         remarks=remarks,
         rule=table.best_rule,
-        over=next((row.gain.over for row in table.rows if row.gain is not None), ""),
+        over=table.gain_over,
         several_controls=len({contrast.control for contrast in table.contrasts}) > 1,
         contrasts=sorted(table.contrasts, key=_by_ratio),
         name_text=name_text,
@@ -324,33 +324,18 @@ def _grid(rows: Sequence[Row], table: Table) -> str:
     for n_others in range(_MOST_OTHERS, -1, -1):
         headings = [heading for heading, _ in columns]
         body = [[cell(row) for _, cell in columns] for row in rows]
-        if (known := table.ceiling) is not None:
-            ceiling = Mean(value=known.value, low=known.low, high=known.high, n=1)
-            said = {"model": "ceiling", primary: score_text(ceiling, table.ranking.primary)}
+        for name, figure in table.beside.items():
+            said = {"model": name, primary: score_text(figure, table.ranking.primary)}
             body.append([said.get(heading, "") for heading in headings])
-        if (found := _rule(table)) is not None:
-            said = {"model": "audit's rule", primary: score_text(found, table.ranking.primary)}
-            body.append([said.get(heading, "") for heading in headings])
-        for figure in _published(table):
-            value = f"{figure.value:.{table.ranking.primary.digits}f}"
-            said = {"model": f"{plain(figure.model, _LONGEST_LABEL)} (published)", primary: value}
+        for known in _published(table):
+            value = f"{known.value:.{table.ranking.primary.digits}f}"
+            said = {"model": f"{plain(known.model, _LONGEST_LABEL)} (published)", primary: value}
             body.append([said.get(heading, "") for heading in headings])
         grid = _tightened(pipe_table(headings, body, {2}))
         if max(map(len, grid.splitlines())) <= WIDEST:
             break
         columns = _columns(rows, table, interval=False, n_others=n_others, timed=False)
     return grid
-
-
-def _rule(table: Table) -> Mean | None:
-    """Return what the best rule of the data's audit has in the primary metric, where known."""
-    if table.figures is not None and table.figures.rule is not None:
-        return table.figures.rule
-    rule = table.best_rule
-    if rule is None or not rule.score.startswith(table.ranking.primary.title):
-        return None
-    low, high = (rule.value if end is None else end for end in (rule.low, rule.high))
-    return Mean(value=rule.value, low=low, high=high, n=1)
 
 
 def _published(table: Table) -> list[Figure]:
@@ -370,7 +355,7 @@ def _columns(
 
     def gained(row: Row) -> str:
         known = row.gain is not None or row.role == "reference" or table.figures is None
-        return _gain_text(row.gain, primary) if known else "no row zero"
+        return gain_text(row.gain, primary) if known else "no row zero"
 
     def seconds(row: Row) -> str:
         return NONE if row.seconds is None else f"{row.seconds:.1f}"
@@ -472,14 +457,6 @@ def _point_text(figure: Median | Mean | None, column: Column) -> str:
     if isinstance(figure, Mean):
         return f"{figure.value:z,.{column.digits}f}"
     return median_text(figure, None)
-
-
-def _gain_text(gain: Gain | None, column: Column) -> str:
-    """Return ``+0.021 [0.012, 0.030]``; nothing where it is not known."""
-    if gain is None:
-        return ""
-    low, high = (f"{v:z,.{column.digits}f}" for v in (gain.low, gain.high))
-    return f"{gain.value:+z,.{column.digits}f} [{low}, {high}]"
 
 
 def _remarks(rows: Sequence[Row], usual: str) -> tuple[str, list[tuple[str, str]]]:

@@ -15,6 +15,7 @@ from codonbench.leakage.audit import Subject, audit
 from codonbench.leakage.subjects import table_subject
 from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.board import Board, Table, board_with_outputs
+from codonbench.ranking.items import gather_tested
 from codonbench.records.store import Store
 from codonbench.report.item_facts import item_facts
 from codonbench.report.site import files
@@ -79,9 +80,8 @@ def shown(tmp_path_factory):
     found = audit(Subject(subject.dataset, {}))
     store = Store(folder / "runs")
     records = list(store.scan())
-    board, _, tested = board_with_outputs(
-        store, records, registry.known_tasks, registry.known_metrics
-    )
+    tested = gather_tested([(store, records)], registry.known_metrics, registry.known_tasks)
+    board, _ = board_with_outputs(store, records, registry.known_tasks, tested)
     known = Known(
         tasks=registry.known_tasks,
         metrics=registry.known_metrics,

@@ -17,11 +17,11 @@ from codonbench.cli.options import (
     PluginOption,
     PluginsDirOption,
     ResultsOption,
-    board_folder,
     insist_on,
     load_plugins,
 )
 from codonbench.errors import StaleError, StoreError, UsageError
+from codonbench.records.files import board_folder
 
 if TYPE_CHECKING:
     from codonbench.audit.repeat import Repetition
