@@ -135,7 +135,7 @@ def ending(record: RunRecord, task: Task | None) -> str:
         record: Of the run.
         task: Its task; None where that is not installed.
     """
-    after = f"after {record.pairs:,} pairs"
+    after = f"after {record.pairs:,} {'examples' if task is None else task.counted_in}"
     if record.status == "error":
         return f"error {after}: {record.error}"
     if record.status == "interrupted":
@@ -144,13 +144,15 @@ def ending(record: RunRecord, task: Task | None) -> str:
         return f"{record.status} {after}"
     if record.trajectory_sha256 is None:
         return "computed, not trained"
-    words = "" if task is None else task.ending(record) or _figures(record, task.ranking)
-    return words or f"done {after}"
+    if task is not None and (words := task.ending(record)):
+        return words
+    figures = "" if task is None else _figures(record, task.ranking)
+    return f"done {after}: {figures}" if figures else f"done {after}"
 
 
 def _figures(record: RunRecord, ranking: Ranking) -> str:
-    """Return ``done after 5,120 pairs: MCC 0.573``; nothing where there is no figure."""
+    """Return ``MCC 0.573``; nothing where there is no figure."""
     columns = map(ranking.column, ranking.brief or (ranking.metric,))
     values = [(column.title, record.metrics.get(column.metric)) for column in columns]
     shown = [f"{title} {number(value)}" for title, value in values if value is not None]
-    return f"done after {record.pairs:,} pairs: {', '.join(shown)}" if shown else ""
+    return ", ".join(shown)

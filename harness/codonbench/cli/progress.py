@@ -96,7 +96,7 @@ class RunDisplay(Follower):
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=12 if self._console.width < 100 else 30),
-            TextColumn("{task.fields[pairs]:>10,} pairs"),
+            TextColumn(f"{{task.fields[pairs]:>10,}} {job.task.counted_in}"),
             TextColumn("{task.fields[words]}"),
             _TimeLeft(),
             console=self._console,
@@ -147,7 +147,7 @@ class RunDisplay(Follower):
                 printed = now
                 rest = _rest(left.at(now), early=early)
                 of = "" if total is None else f" of {total:,}"
-                words = [f"{seed} {pairs:,}{of} pairs", progress, rest]
+                words = [f"{seed} {pairs:,}{of} {self._job.task.counted_in}", progress, rest]
                 say(", ".join(filter(None, words)), console=self._console)
 
         return follow
@@ -295,7 +295,8 @@ def _introduction(job: Job) -> list[str]:
     """Return what is about to be run, on what."""
     run_spec, dataset = job.run_specs[0], job.dataset
     kind = " (simulated)" if dataset.simulated else ""
-    counted = [f"{run_spec.budget_pairs:,} pairs"] if run_spec.budget_pairs < MOST_PAIRS else []
+    n_most = run_spec.budget_pairs
+    counted = [f"{n_most:,} {job.task.counted_in}"] if n_most < MOST_PAIRS else []
     timed = [] if run_spec.budget_seconds is None else [f"{run_spec.budget_seconds:g} s"]
     budget = f"{'' if run_spec.stop == 'budget' else 'at most '}{' and '.join(counted + timed)}"
     n, parts = len({spec.seed for spec in job.run_specs}), len(job.run_specs)

@@ -63,7 +63,7 @@ def facts(record: RunRecord, task: Task | None) -> Table:
     status = ending(record, task)
     simulated = " (simulated)" if record.dataset.simulated else ""
     config = ", ".join(f"{field}={value}" for field, value in record.run_spec.config.items())
-    machine = record.machine
+    machine, counted = record.machine, "examples" if task is None else task.counted_in
     rows = {
         "status": status if status.startswith(record.status) else f"{record.status}: {status}",
         "run id": record.run_id,
@@ -72,8 +72,8 @@ def facts(record: RunRecord, task: Task | None) -> Table:
         **({"about it": " ".join(record.dataset.notes)} if record.dataset.notes else {}),
         "seed": str(record.seed),
         "parameters": f"{record.parameters:,}",
-        "pairs": f"{record.pairs:,} of {_budget(record.run_spec)}",
-        **({"taken up again": _places(record.resumed)} if record.resumed else {}),
+        counted: f"{record.pairs:,} of {_budget(record.run_spec)}",
+        **({"taken up again": _places(record.resumed, counted)} if record.resumed else {}),
         "machine": f"{machine.device_name}; torch {machine.torch}; threads: {machine.threads}",
         "weights": record.weights_sha256 or "none",
         "engine": record.engine.name
@@ -99,10 +99,10 @@ def _budget(run_spec: RunSpec) -> str:
     return f"what {run_spec.budget_seconds:g} s allow"
 
 
-def _places(resumed: Iterable[int]) -> str:
+def _places(resumed: Iterable[int], counted: str) -> str:
     """Return where a run that was cut short was taken up again, in words."""
     return ", then ".join(
-        f"at {pairs:,} pairs" if pairs else "from its beginning" for pairs in resumed
+        f"at {pairs:,} {counted}" if pairs else "from its beginning" for pairs in resumed
     )
 
 

@@ -521,6 +521,8 @@ class Task(ABC):
         strand: Whether a sequence and its reverse complement have the same answer.
         controls: Those that only this task has, by name, with what is done under each; beside
             those of its protocol.
+        counted_in: What training is counted in, in words: ``examples``, or ``pairs`` of an input
+            and what is then told of it.
         folds: Over how many folds its runs are cross-validated where nobody asks otherwise, as
             suits small sets; 0 for its own split.
         shares_targets: Whether what is right for its test items, without the items, may be
@@ -541,6 +543,7 @@ class Task(ABC):
     Options: ClassVar[type[TaskOptions]] = TaskOptions
     strand: ClassVar[Strand] = "given"
     controls: ClassVar[Mapping[str, str]] = {}
+    counted_in: ClassVar[str] = "examples"
     folds: ClassVar[int] = 0
     shares_targets: ClassVar[bool] = True
     default_data: ClassVar[str]

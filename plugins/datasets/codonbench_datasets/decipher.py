@@ -359,6 +359,7 @@ class DecipheredTask(Task):
     """A task whose rows are ranked by the pairs that deciphering a code takes."""
 
     category: ClassVar[str] = "known truth"
+    counted_in: ClassVar[str] = "pairs"
     ranking: ClassVar[Ranking] = RANKING
 
     def remarks(self, record: RunRecord) -> tuple[Remark, ...]:
