@@ -11,6 +11,7 @@ def test_these_names_are_public_and_no_others():
         "Control",
         "DataSource",
         "Dataset",
+        "Encoding",
         "Estimator",
         "EvaluationSet",
         "Features",

@@ -63,6 +63,7 @@ __all__ = [
     "Control",
     "DataSource",
     "Dataset",
+    "Encoding",
     "Estimator",
     "EvaluationSet",
     "Features",

@@ -21,6 +21,7 @@ def test_the_hooks_are_those_of_hookspecs_with_their_arguments():
         "register_tasks": ("register",),
         "register_metrics": ("register",),
         "register_protocols": ("register",),
+        "register_encodings": ("register",),
         "run_started": ("run_spec",),
         "snapshot_taken": ("trajectory", "index"),
         "run_finished": ("record",),

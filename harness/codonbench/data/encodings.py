@@ -23,6 +23,8 @@ zeros; which places those are is ``index != padding_index``, and the last channe
 ``*_onehot_mask``. A letter that the alphabet lacks, such as N, has the alphabet's size for an index
 and, as the task says in `Input.ambiguous`, a one-hot of zeros or a channel of its own.
 
+A plugin brings more as a `codonbench.contracts.encoding.Encoding`.
+
 A task whose items are several sequences hands a tuple of these, one for each of its
 `TaskView.sequences`. A task of features has ``features`` (B, F), and ``none``.
 """
@@ -30,6 +32,7 @@ A task whose items are several sequences hands a tuple of these, one for each of
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +41,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from codonbench.contracts import Features, Items, Sequences, TaskView
+from codonbench.contracts import ENCODINGS, Encoding, Features, Items, Sequences, TaskView
 from codonbench.contracts.task import Input
 from codonbench.errors import ConfigError
 
@@ -70,6 +73,8 @@ def canonical(name: str, view: TaskView) -> str:
         if name.startswith(generic):
             own = f"{word}_{name.removeprefix(generic)}"
     offered = available(view)
+    if own not in offered and name in ENCODINGS and ENCODINGS[name].serves(view):
+        return name
     if own not in offered:
         lengths = f", whose items have {view.min_length:,} to {view.max_length:,} letters"
         why = lengths if own.endswith("_flat") and view.min_length < view.max_length else ""
@@ -102,6 +107,8 @@ def make_encoder(
         ConfigError: The task does not offer that encoding.
     """
     kind = canonical(name, view)
+    if kind in ENCODINGS and kind not in available(view):
+        return partial(_encoded, ENCODINGS[kind], view, items, device, dtype)
     if kind == "none":
         return lambda index: torch.empty(len(index), 0, dtype=dtype, device=device)
     if isinstance(items, Features):
@@ -150,6 +157,23 @@ def encode_all(name: str, view: TaskView, items: Items, index: npt.NDArray[np.in
         return texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
     encoded = make_encoder(name, view, items, torch.device("cpu"))(torch.as_tensor(index))
     return tuple(e.numpy() for e in encoded) if isinstance(encoded, tuple) else encoded.numpy()
+
+
+def _encoded(
+    encoding: Encoding,
+    view: TaskView,
+    items: Items,
+    device: torch.device,
+    dtype: torch.dtype,
+    index: Tensor,
+) -> Tensor:
+    """Return what a plugin's encoding gives of some items."""
+    found = torch.as_tensor(encoding.encode(items.take(index.cpu().numpy()), view))
+    if len(found) != len(index):
+        raise ConfigError(
+            f"encoding {encoding.name!r} gave {len(found):,} rows for {len(index):,} items"
+        )
+    return found.to(device, dtype if found.is_floating_point() else torch.int64)
 
 
 def _by_letter(

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from codonbench.contracts import (
     BaseConfig,
+    Encoding,
     Estimator,
     Metric,
     MetricName,
@@ -102,11 +103,18 @@ class ProtocolEntry(Entry):
 
 
 @dataclass(frozen=True)
+class EncodingEntry(Entry):
+    """An encoding."""
+
+    encoding: Encoding
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind of plugin.
 
     Attributes:
-        name: ``model``, ``task``, ``metric`` or ``protocol``.
+        name: ``model``, ``task``, ``metric``, ``protocol`` or ``encoding``.
         contract: Whether a class extends the contract of this kind.
         mark: The attribute without which a class is a base of others.
         check: Raises PluginError where something registered could not be used.
@@ -157,7 +165,7 @@ class Kind:
         cls = plugin if isinstance(plugin, type) else type(plugin)
         origin, file = _describe_origin(cls, module, owner)
         info = plugin.info if self.name == "model" else plugin
-        version = getattr(info, "version", "")  # a protocol has none
+        version = getattr(info, "version", "")  # a protocol or an encoding has none
         yield self.entry(info.name, origin, file, plugin, version=version)
         for preset, values in plugin.presets.items() if self.name == "model" else ():
             settings = MappingProxyType(dict(values))
@@ -367,6 +375,12 @@ def _check_protocol(protocol: Any) -> None:
         raise _unfit(protocol, "an instance of a subclass of Protocol")
 
 
+def _check_encoding(encoding: Any) -> None:
+    if not isinstance(encoding, Encoding):
+        raise _unfit(encoding, "an instance of a subclass of Encoding")
+    _check_word(encoding.name, MetricName, f"class {type(encoding).__qualname__}: name")
+
+
 def check_task(task: object) -> None:
     """Raise PluginError where something is no task that could be run."""
     if not isinstance(task, Task):
@@ -516,7 +530,7 @@ def _unfit(plugin: object, expected: str) -> PluginError:
     remedy = ""
     if isinstance(plugin, ModelBase):
         remedy = f"; register the class itself: register({type(plugin).__qualname__})"
-    elif isinstance(plugin, type) and issubclass(plugin, Task | Metric):
+    elif isinstance(plugin, type) and issubclass(plugin, Task | Metric | Encoding):
         remedy = f"; register an instance of it: register({plugin.__qualname__}())"
     elif isinstance(plugin, FunctionType):
         remedy = "; a function that builds a module needs @codonbench.model(encoding=...) above it"
@@ -533,5 +547,6 @@ KINDS = (
     Kind("task", lambda c: issubclass(c, Task), "name", check_task, TaskEntry),
     Kind("metric", lambda c: issubclass(c, Metric), "name", check_metric, MetricEntry),
     Kind("protocol", _is_protocol, "name", _check_protocol, ProtocolEntry),
+    Kind("encoding", lambda c: issubclass(c, Encoding), "name", _check_encoding, EncodingEntry),
 )
 """In the order in which they are registered."""

@@ -15,7 +15,15 @@ import pluggy
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from codonbench.contracts import Estimator, Metric, Model, Reference, Task, Trajectory
+    from codonbench.contracts import (
+        Encoding,
+        Estimator,
+        Metric,
+        Model,
+        Reference,
+        Task,
+        Trajectory,
+    )
     from codonbench.contracts.run_record import RunRecord
     from codonbench.contracts.run_spec import RunSpec
     from codonbench.protocols.referee import Protocol
@@ -45,6 +53,14 @@ def register_metrics(register: Callable[[Metric], None]) -> None:
 @hookspec
 def register_protocols(register: Callable[[Protocol], None]) -> None:
     """Call ``register(protocol)`` for each protocol. Called once, when they are first needed."""
+
+
+@hookspec
+def register_encodings(register: Callable[[Encoding], None]) -> None:
+    """Call ``register(encoding)`` for each encoding that models of this plugin name.
+
+    Called once, where they are trained.
+    """
 
 
 @hookspec

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 
-from codonbench.contracts import BaseConfig, Metric, Task, TaskSpec
+from codonbench.contracts import ENCODINGS, BaseConfig, Metric, Task, TaskSpec
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import (
     ConfigError,
@@ -28,6 +28,7 @@ from codonbench.errors import (
 from codonbench.plugins import hookspecs
 from codonbench.plugins.entries import (
     KINDS,
+    EncodingEntry,
     Entry,
     Kind,
     MetricEntry,
@@ -157,7 +158,7 @@ class Registry:
         selection: Which plugins are wanted, and whom this process may import.
 
     Attributes:
-        models, tasks, metrics, protocols: Entries by name.
+        models, tasks, metrics, protocols, encodings: Entries by name.
         waiting: Modules of packages that say what they register, until it is asked for.
         strangers: Plugins that this process does not import, and of which it knows nothing yet.
         described: Those that were asked about themselves, by owner.
@@ -185,6 +186,7 @@ class Registry:
         self.tasks: Table[TaskEntry] = Table(partial(self._enter, "tasks"))
         self.metrics: Table[MetricEntry] = Table(partial(self._enter, "metrics"))
         self.protocols: Table[ProtocolEntry] = Table(partial(self._enter, "protocols"))
+        self.encodings: Table[EncodingEntry] = Table(partial(self._enter, "encodings"))
         self.failures: list[Failure] = []
         self.clashes: list[NameClashError] = []
         self.switched_off: list[str] = []
@@ -467,6 +469,8 @@ class Registry:
         known = table.known if self._entering else table
         taken = known.setdefault(entry.name, entry)
         if taken == entry:
+            if isinstance(entry, EncodingEntry):  # who trains knows no registry
+                ENCODINGS[entry.name] = entry.encoding
             return
         self.clashes.append(
             NameClashError(
