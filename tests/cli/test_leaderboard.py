@@ -274,5 +274,5 @@ def test_every_committed_record_has_a_day():
 def test_days_of_commits_that_are_none_are_refused(bench, folder):
     (folder / "days.json").write_text("[")
     found = bench(*BOARD)
-    assert found.code == 1
+    assert found.code == 2
     assert "days.json holds no days of commits; delete it" in found.err
