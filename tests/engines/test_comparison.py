@@ -301,7 +301,7 @@ class Scripted(Plain):
         return torch.jit.script(nn.Linear(task.n_inputs, task.n_classes))
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")
 def test_a_scripted_module_is_trained_plainly(toys):
     record, _ = toys.run(Scripted, pairs=64)
     assert (record.status, record.engine.name, record.error) == ("done", "eager", None)

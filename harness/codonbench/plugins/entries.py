@@ -275,6 +275,10 @@ def _private_names(source: bytes) -> frozenset[str]:
     return frozenset(f"{word.decode()}.py" for word in re.findall(rb"\b_[^\W_]\w*", source))
 
 
+_WHERE_IT_STANDS = {"__firstlineno__", "__static_attributes__"}
+"""What Python notes of a class from 3.13 on: its place in a file, and a tuple in any order."""
+
+
 def _hash_of_code(cls: type) -> str:
     """Return the SHA-256 of a class's code, and of what it names that was typed as well."""
     parts: dict[str, str] = {}
@@ -290,6 +294,8 @@ def _hash_of_code(cls: type) -> str:
             for base in thing.__bases__:
                 visit(base.__qualname__, base)
             for own, value in vars(thing).items():
+                if own in _WHERE_IT_STANDS:
+                    continue
                 visit(f"{name}.{own}", value)
                 if not own.startswith("__") and " at 0x" not in repr(value):
                     parts[f"{name}.{own}="] = repr(value)
