@@ -45,6 +45,19 @@ ELSEWHERE = {
 }
 """Commands that are run by something else than this file."""
 
+SHELL = {
+    ". .venv/bin/activate": "tests/test_clean_install.py",
+    "python3 -m venv ~/codonbench-env": "tests/test_clean_install.py",
+    "cd codonbench-mylstm": "tests/cli/test_new.py",
+    "git switch --create my-model": "tests/test_docs.py",
+    "bench run --task planted-motif --model deepsea --seeds 0": "tests/explain/test_sequences.py",
+    "bench run --suite gue --on ray": "tests/execution/test_ray.py",
+    "bench cluster slurm": "tests/cli/test_cluster.py",
+    "bench tune --model cnn --task gue-tf-0 --trials 50": "tests/tuning/test_tuning.py",
+}
+"""Blocks of commands that need another place than these tests', by how they begin, and what runs
+such commands there."""
+
 LITTLE = ["--pairs", "640"]
 """What keeps a run short, whatever it says itself: of an option given twice the last counts."""
 
@@ -88,6 +101,15 @@ def commands(page: Path) -> list[str]:
 def saved(page: Path) -> dict[str, str]:
     """Return the plugins that a page has its reader save, by file name."""
     return {renamed(name): renamed(code) for name, code in SAVED.findall(page.read_text())}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_that_need_another_place_say_what_runs_them(page: Path) -> None:
+    begun = re.compile(r"(bench|make|python3?|pip|cd|git|\.) \S", re.A)
+    for block in blocks(page, "sh", *([] if page.stem == "reference" else ["text"])):
+        if begun.match(block):
+            (test,) = {test for begin, test in SHELL.items() if block.startswith(begin)}
+            assert (ROOT / test).is_file()
 
 
 def test_the_readme_opens_with_its_two_commands() -> None:
