@@ -104,9 +104,13 @@ class Candidate:
 
     def speaks(self, pattern: str) -> bool:
         """Return whether its source, each ``_`` in it read as ``-``, holds a regular expression."""
-        file = Path(self.file)
-        files = file.parent.glob("*.py") if file.name == "__init__.py" else [file]
-        return any(re.search(pattern, _text(file)) for file in files if file.is_file())
+        return _speaks(Path(self.file), pattern)
+
+
+@cache
+def _speaks(file: Path, pattern: str) -> bool:
+    files = file.parent.glob("*.py") if file.name == "__init__.py" else [file]
+    return any(re.search(pattern, _text(file)) for file in files if file.is_file())
 
 
 @cache

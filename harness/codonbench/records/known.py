@@ -50,6 +50,9 @@ _PARTS: Mapping[str, type[Frozen]] = MappingProxyType(
 )
 """Fields of a record that many have in common."""
 
+_FIGURES = ("metrics", "validation_metrics")
+_KINDS = ("str", "dict", "Literal")
+
 _TABLE = "create table if not exists checked (name text primary key, seen text not null)"
 
 
@@ -102,12 +105,25 @@ class Shared:
         object.__setattr__(
             part, "__pydantic_fields_set__", self._held.setdefault(names, part.model_fields_set)
         )
-        for name, value in part.__dict__.items():
+        held, fields = self._held, part.__dict__
+        for name in _texts_and_tables(type(part)):
+            value = fields[name]
             if isinstance(value, str):
-                part.__dict__[name] = self._held.setdefault(value, value)
-            elif isinstance(value, dict) and name not in ("metrics", "validation_metrics"):
-                key = name, marshal.dumps(value)
-                part.__dict__[name] = self._held.setdefault(key, value)
+                fields[name] = held.setdefault(value, value)
+            elif isinstance(value, dict):
+                fields[name] = held.setdefault((name, marshal.dumps(value)), value)
+
+
+@cache
+def _texts_and_tables(cls: type[Frozen]) -> tuple[str, ...]:
+    """Return the fields that hold text or tables which other records hold too."""
+    own = ("run_id", "checksum", "trajectory_sha256", "weights_sha256", *_FIGURES)
+    shared = (name for name in cls.model_fields if name not in (*_PARTS, *own))
+    return tuple(
+        name
+        for name in shared
+        if any(kind in str(cls.model_fields[name].annotation) for kind in _KINDS)
+    )
 
 
 class Known:

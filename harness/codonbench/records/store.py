@@ -6,6 +6,7 @@ up to today's.
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -22,6 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from codonbench.contracts import Outputs, TaskSpec, Trajectory, TrajectoryFacts
 from codonbench.contracts.run_record import RunRecord, hash_trajectory, seals
@@ -268,7 +270,8 @@ class Store:
         """
         names = _names(self.folder)
         known = Known(self.folder, len(names))
-        found = {path: read_record(path, known) for path in map(self.folder.joinpath, names)}
+        with _nothing_collected():
+            found = {path: read_record(path, known) for path in map(self.folder.joinpath, names)}
         known.save()
         files: dict[str, Path] = {}
         for path, item in found.items():
@@ -280,6 +283,18 @@ class Store:
                 yield BadRecord(path, f"holds the same run as {first}")
             else:
                 yield item
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Let nobody look for garbage: all that is read is held, and looked through again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _names(folder: Path, ending: str = ".json") -> list[str]:
@@ -300,7 +315,7 @@ def read_record(path: Path, known: Known | None = None) -> RunRecord | BadRecord
     try:
         text, facts = read_content(path)
         checked = known is not None and known.is_checked(path.name, facts)
-        content = json.loads(text) if checked else decoded(text)
+        content = from_json(text, cache_strings="all") if checked else decoded(text)
         whole = upgrade(content)
         record = RunRecord.model_validate(whole) if known is None else known.shared.record(whole)
     except StoreError as error:
