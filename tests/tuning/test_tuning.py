@@ -12,7 +12,7 @@ from pydantic import Field
 from codonbench import Dataset, Input, Sequences, Target, Task, TaskSpec
 from codonbench.contracts import BaseConfig, Estimator, GradientConfig, ModelInfo, Ranking, Tune
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.errors import ConfigError
+from codonbench.errors import ConfigError, StoreError
 from codonbench.execution.presets import preset_text, read_preset
 from codonbench.execution.run import prepare, run_all, train_here
 from codonbench.execution.trials import tried
@@ -124,6 +124,23 @@ def test_a_study_goes_on_where_it_was_and_asks_no_test_item(registry, tmp_path):
     assert tuning.best == pytest.approx(round(100 * (1 - abs(config["place"] - 1 / 3))) / 100)
     assert tuning.incumbents[-1][2] == tuning.best
     assert tuning.tests_unseen
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence_and_the_study_goes_on(registry, tmp_path):
+    path = tmp_path / "s.db"
+    made = study(registry, path)
+    blocked = path.with_name("s.db-journal")  # which SQLite writes to first
+
+    def block():
+        if len(made.finished()) == 2:
+            blocked.mkdir()
+
+    with pytest.raises(StoreError, match=r"study \S+s\.db cannot be used: disk I/O error; what") as caught:
+        made.run(block)
+    assert "\n" not in str(caught.value)
+    blocked.rmdir()
+    study(registry, path).run(lambda: None)
+    assert len(made.finished()) == 4
 
 
 def test_a_trial_has_no_test_items(registry):

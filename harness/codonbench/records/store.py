@@ -271,16 +271,19 @@ class Store:
         names = _names(self.folder)
         known = Known(self.folder, len(names))
         with _nothing_collected():
-            found = {path: read_record(path, known) for path in map(self.folder.joinpath, names)}
+            found = [read_record(self.folder / file, known) for file in names]
         known.save()
-        files: dict[str, Path] = {}
-        for path, item in found.items():
-            if isinstance(item, RunRecord) and (item.name not in files or path.stem == item.name):
-                files[item.name] = path
-        for path, item in found.items():
-            if isinstance(item, RunRecord) and files[item.name] != path:
-                first = printable(files[item.name].name)
-                yield BadRecord(path, f"holds the same run as {first}")
+        del known
+        files: dict[str, str] = {}
+        for file, item in zip(names, found, strict=True):
+            if isinstance(item, RunRecord) and (
+                item.run_id not in files or file == f"{item.name}.json"
+            ):
+                files[item.run_id] = file
+        for file, item in zip(names, found, strict=True):
+            if isinstance(item, RunRecord) and files[item.run_id] != file:
+                first = printable(files[item.run_id])
+                yield BadRecord(self.folder / file, f"holds the same run as {first}")
             else:
                 yield item
 

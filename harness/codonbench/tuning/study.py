@@ -11,6 +11,7 @@ Bergstra et al., NeurIPS 2011 (TPE); Akiba et al., KDD 2019 (Optuna).
 from __future__ import annotations
 
 import json
+import sqlite3
 import statistics
 import threading
 import warnings
@@ -27,6 +28,7 @@ from codonbench.execution.run import Job
 from codonbench.execution.trials import Tried
 from codonbench.protocols.supervised import Supervised
 from codonbench.protocols.trial import Look
+from codonbench.records.files import printable
 from codonbench.scoring.score import OFFICIAL_SEEDS
 from codonbench.tuning.space import Space, is_whole
 
@@ -134,7 +136,8 @@ class Study:
             )
             known = self._study.user_attrs.get("asked")
         except Exception as error:  # SQLite's, SQLAlchemy's and Optuna's own
-            raise StoreError(f"study {path} cannot be used: {error}") from error
+            raise _unusable(path, error) from error
+        self._path = path
         self._facts = json.loads(json.dumps(self._facts))  # as the file gives it back
         if known not in (None, self._facts):
             differ = [name for name, value in self._facts.items() if known.get(name) != value]
@@ -167,6 +170,7 @@ class Study:
 
         Raises:
             KeyboardInterrupt: Ctrl-C ended it; what is finished is kept.
+            StoreError: The file cannot be written, as where the disk is full; likewise.
         """
         import optuna
 
@@ -194,9 +198,10 @@ class Study:
                 self._study.optimize(
                     objective, n_trials=left, n_jobs=min(at_once, left), callbacks=[told]
                 )
-            except BaseException:
-                if not failed:
-                    raise
+            except BaseException as error:
+                failed.append(error)
+        if failed and _of_sqlite(failed[0]) is not None:
+            raise _unusable(self._path, failed[0]) from failed[0]
         if failed:
             raise failed[0]
 
@@ -296,6 +301,19 @@ class Study:
             if better and score is not None:
                 best = score
                 yield number, round(spent, 1), _digits(score)
+
+
+def _unusable(path: Path, error: BaseException) -> StoreError:
+    """Return that a study's file cannot be used, and SQLite's word for why."""
+    why = printable(str(_of_sqlite(error) or error).splitlines()[0])
+    return StoreError(f"study {path} cannot be used: {why}; what is finished stays there")
+
+
+def _of_sqlite(error: BaseException | None) -> BaseException | None:
+    """Return SQLite's own error among what an error was raised from; None where there is none."""
+    while error is not None and not isinstance(error, sqlite3.Error):
+        error = error.__cause__
+    return error
 
 
 def _facts(job: Job, asked: Asked) -> dict[str, Any]:
