@@ -273,7 +273,7 @@ def _parameter(
 def _plain(annotation: Any) -> Any:
     """Return the type that typer reads for that of a field."""
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin in (Union, types.UnionType):  # with None
+    if origin in (Union, types.UnionType, Annotated):  # with None, or with bounds
         return _plain(inner[0])
     if origin is tuple and inner[0] is Path:
         return list[Path]
