@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from uuid import uuid4
 
 import numpy as np
@@ -17,7 +18,7 @@ from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import UsageError
 from codonbench.execution.pool import WorkerPool, _shared_out
 from codonbench.execution.process import Process
-from codonbench.execution.run import prepare, run, run_all, train_here
+from codonbench.execution.run import Job, prepare, run, run_all, train_here
 from codonbench.plugins.discovery import discover
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
@@ -566,6 +567,19 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path):
         timeout=250,
     )
     assert '"status":"done"' in done.stdout.replace(": ", ":"), done.stderr
+
+
+def test_a_strangers_runs_share_no_worker_where_one_is_tested_on_what_another_is_taught():
+    def shares(stranger, splits):
+        dataset = SimpleNamespace(spec=SimpleNamespace(evaluation=None), splits=splits)
+        specs = (SimpleNamespace(fold=None),) * 4
+        entry = SimpleNamespace(stranger=stranger)
+        job = Job(entry, None, {}, None, dataset, None, specs)
+        return [len(part.run_specs) for part in _shared_out(job, 2)]
+
+    assert shares("somebody's", {"test": np.arange(2)}) == [2, 2]
+    assert shares("somebody's", {}) == [1, 1, 1, 1]
+    assert shares(None, {}) == [2, 2]
 
 
 @pytest.mark.parametrize(

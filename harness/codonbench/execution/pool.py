@@ -651,7 +651,7 @@ class WorkerPool:
                     serves = serves or group.trains
                     if group.gone or group.served:
                         busy.remove(group)
-                        if group.served and group.in_order:
+                        if group.served and group.in_order and not _is_told_what_others_test(job):
                             self._idle.append(group.worker)
                         else:
                             group.worker.end()
@@ -708,9 +708,29 @@ def _heard_of(groups: Sequence[RunGroup]) -> list[RunGroup]:
         return [key.data for key, _ in selector.select(_TICK)]
 
 
+def _is_told_what_others_test(job: Job) -> bool:
+    """Return whether a stranger's worker is told targets that it could keep for another job's test.
+
+    Of a task whose evaluation set is all there is, no targets are left to be kept: each seed
+    permutes them.
+    """
+    return job.entry.stranger is not None and job.dataset.spec.evaluation is None
+
+
+def _draws_its_tests(job: Job) -> bool:
+    """Return whether what one run is trained on, another of the job is tested on."""
+    fixed = len(job.dataset.splits.get("test", ()))
+    return not fixed or any(spec.fold is not None for spec in job.run_specs)
+
+
 def _shared_out(job: Job, size: int) -> list[Job]:
-    """Return a job in parts, of as equal size as can be, at most `TOGETHER` specs each."""
+    """Return a job in parts, of as equal size as can be, at most `TOGETHER` specs each.
+
+    A stranger's run that another's targets would give away has a worker to itself.
+    """
     rounds = math.ceil(len(job.run_specs) / size / TOGETHER)
+    if _is_told_what_others_test(job) and _draws_its_tests(job):
+        rounds = len(job.run_specs)
     parts = min(rounds * size, len(job.run_specs))
     bounds = [len(job.run_specs) * i // parts for i in range(parts + 1)]
     return [replace(job, run_specs=job.run_specs[a:b]) for a, b in pairwise(bounds)]
