@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import os
 import zlib
 from functools import partial
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from codonbench.contracts import UNKNOWN
 from codonbench.data import table
 from codonbench.data.table import TableFormat, read_table
+from codonbench.data.table_files import find_files
 from codonbench.errors import DataError
 
 CLASSES = TableFormat()
@@ -181,6 +183,12 @@ def test_a_folder_without_a_split_or_with_two_is_named(write, tmp_path):
     write("sequence,label\nA,0\n", "set/val.csv")
     with pytest.raises(DataError, match=r"both 'dev\.csv' and 'val\.csv'"):
         read_table(tmp_path / "set", CLASSES)
+
+
+def test_a_pipe_is_no_table(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(DataError, match=r"pipe\.csv' is not a regular file"):
+        find_files("pipe.csv", tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -91,7 +91,7 @@ def find_files(data: str, folder: Path = Path()) -> TableFiles:
         folder: What relative paths are relative to.
 
     Raises:
-        DataError: A file is missing, or it is not clear which split it is.
+        DataError: A file is missing or is a pipe or a device, or it is not clear which split it is.
     """
     whole = folder / data
     if whole.is_dir():
@@ -105,6 +105,8 @@ def find_files(data: str, folder: Path = Path()) -> TableFiles:
     paths = [folder / part for part in ((path for *_, path in said) if named else parts)]
     if missing := next((path for path in paths if not path.exists()), None):
         raise DataError(f"no file {str(missing)!r}; give --data a table, a folder or several")
+    if odd := next((path for path in paths if not path.is_file()), None):
+        raise DataError(f"{str(odd)!r} is not a regular file; a table is read more than once")
     if named:
         return TableFiles(dict(zip((SPLIT_NAMES[name] for name, *_ in said), paths, strict=True)))
     if len(paths) == 1:
