@@ -150,7 +150,7 @@ def {name}(task):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly("a distribution runs in an environment of its own on each push")
 def test_plugins_that_need_different_versions_run_in_one_suite(tmp_path, shop, monkeypatch):
     """The third one's need cannot be met; it is named, and the others are done and verified."""
     monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
