@@ -192,7 +192,8 @@ def tune(
         f"best {tuning.metric} {tuning.best:g} on validation, median {tuning.median:g}, of "
         f"{tuning.trials} trials ({tuning.pruned} ended early), {tuning.cost.partition(', ')[2]}; "
         f"wrote {out}; to run it on the official seeds: "
-        f"bench run --preset-file {out} --task {task} --seeds 0-9"
+        f"bench run --preset-file {out} --task {task}"
+        f"{' --folds 0' if made.job.task.folds else ''} --seeds 0-9"
     )
 
 
