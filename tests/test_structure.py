@@ -69,9 +69,11 @@ NEED_PICTURES = (
 
 NEEDS_TUNE = "codonbench.tuning.study"
 NEEDS_PRETRAINED = "codonbench_models._hf"
-NEEDS_UMAP = "codonbench.explain.sequences"
-NAMED_OTHERWISE = {"umap": "umap-learn"}  # where it is not installed
 """The file that needs the optional package of `codonbench[tune]`; its command says so without."""
+
+NEEDS_UMAP = "codonbench.explain.sequences"
+NAMED_OTHERWISE = {"umap": "umap-learn"}
+"""Distributions of packages of another name, where they are not installed."""
 
 NEEDS_RDATA = "codonbench_datasets.expression"
 """The file that needs the optional package of `codonbench[rdata]`, and says so without it."""
