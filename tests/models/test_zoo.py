@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import codonbench
 from codonbench.contracts import (
     AuxiliaryLearner,
     Input,
@@ -49,6 +52,12 @@ NAMES += ["transformer-kmers", "transformer-bytepairs", "conv-transformer", "hye
 NAMES += ["autoencoder", "vae"]
 FEATURES = ["mlp-features", "attention-features", "autoencoder-features", "vae-features"]
 SMALL: dict[str, dict[str, Any]] = {"transformer": {"positions": "alibi"}}
+
+MEASURED = Path(__file__).parents[2] / "benchmarks" / "zoo.md"
+LEVELS = dict(
+    re.findall(r"^\| `([\w-]+)` \| \d \| 0\.\d+ \| (0\.\d\d) \|$", MEASURED.read_text(), re.M)
+)
+"""Accuracy on the planted grammar that the page states of each network."""
 
 
 def make(name: str, **fields: Any) -> Any:
@@ -494,3 +503,22 @@ def test_a_position_weight_matrix_is_log_odds_counted_by_hand() -> None:
 def test_what_a_weight_matrix_does_not_serve_is_refused(task: TaskView, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make("splice-pwm").check_task(task)
+
+
+@pytest.mark.nightly("trains each network for a minute or more")
+@pytest.mark.parametrize("name", LEVELS)
+def test_the_planted_grammar_is_learned_to_the_stated_level(name: str, tmp_path: Path) -> None:
+    (record,) = codonbench.run(
+        name,
+        task="planted-motif",
+        task_options={"difficulty": "easy"},
+        epochs=5,
+        results=tmp_path,
+    )
+    assert record.metrics["accuracy"] >= float(LEVELS[name])
+
+
+def test_a_level_is_stated_of_networks_that_there_are() -> None:
+    assert "deepbind" in LEVELS
+    for name in LEVELS:
+        assert REGISTRY.model(name).name == name
