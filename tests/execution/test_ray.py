@@ -296,12 +296,20 @@ def test_nothing_is_left_where_temporary_files_are(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", temporary.name)
     monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    def own():
+        return {path.name for path in (tmp_path / "cache" / "nodes").glob(".worker-*")}
+
     with temporary:
         run(tmp_path, *SHORT)
-        run(tmp_path, *SHORT, "--force", "--shared", f"file://{tmp_path}/kept")
+        assert not own()
+        again = (*SHORT, "--force", "--shared", f"file://{tmp_path}/kept")
+        run(tmp_path, *again)
+        before = own()
+        run(tmp_path, *again)
+        assert before
+        assert not before & own()  # who comes next removes what was left
         assert [path.name for path in Path(temporary.name).iterdir()] == ["ray"]  # its own logs
-    left = [path for path in (tmp_path / "cache").rglob("*") if path.is_dir()]
-    assert len(left) <= 2  # that of the last process, which the next one removes
 
 
 def workers_of(cluster):
