@@ -21,7 +21,6 @@ from codonbench.cli.options import (
     load_plugins,
 )
 from codonbench.errors import StaleError, StoreError, UsageError
-from codonbench.records.files import board_folder
 
 if TYPE_CHECKING:
     from codonbench.audit.repeat import Repetition
@@ -203,7 +202,7 @@ def reproduce(
     if not results.is_dir():
         raise StoreError(f"no results folder {results}; 'bench run' makes one")
     # here, because these load numpy and more: only once what was asked makes sense
-    from codonbench.records.files import write_atomically
+    from codonbench.records.files import board_folder, write_atomically
     from codonbench.records.store import Store
     from codonbench_datasets.human_codon.reproduction.page import summary, updated_page
     from codonbench_datasets.human_codon.reproduction.report import build_report
