@@ -1,4 +1,4 @@
-"""Scores by training examples, of committed records: on the board, in Markdown and the terminal."""
+"""Scores by training examples, and long tables, of committed records, in Markdown and terminal."""
 
 import io
 import re
@@ -13,7 +13,7 @@ from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.board import Board, build_board
 from codonbench.ranking.overview import build_overview
 from codonbench.records.store import read_record
-from codonbench.report.markdown import render_board, render_curves
+from codonbench.report.markdown import render_board, render_curves, render_table
 
 RESULTS = Path(__file__).parents[2] / "leaderboard" / "results"
 
@@ -24,7 +24,7 @@ def board() -> Board:
     names = r"(cnn|kmer-linear|nearest|majority)-s[012]-[0-9a-f]+\.json"
     asked = [path for path in RESULTS.glob("*-s[012]-*.json") if re.fullmatch(names, path.name)]
     found = [read_record(p) for p in asked if '"task": "ecoli-promoter"' in p.read_text()]
-    records = [record for record in found if isinstance(record, RunRecord)]
+    records = [r for r in found if isinstance(r, RunRecord) and not r.run_spec.control]
     return build_board(records, load_registry().known_tasks)
 
 
@@ -83,3 +83,29 @@ def test_many_sizes_fit_the_terminal(
     assert shown[0] == "0.513 #1"
     assert shown[-1] == "0.586 #1"
     assert len(shown) < 5 or width == 80
+
+
+def test_of_ten_thousand_rows_the_first_hundred_are_listed(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (table,) = board.shown
+    row = table.rows[0]
+    rows = [
+        row.model_copy(update={"rank": i, "model": f"model-{i}", "overrides": {}})
+        for i in range(1, 10_001)
+    ]
+    long = table.model_copy(update={"rows": tuple(rows)})
+    page = render_table(long)
+    assert len(page.splitlines()) < 300
+    assert "9,900 more rows are in `leaderboard.json` and on the page." in page
+    assert "| model-100 " in page
+    assert "model-101 " not in page
+    seen = io.StringIO()
+    console = Console(file=seen, width=80, color_system=None)
+    monkeypatch.setattr(board_tables, "output", lambda: console)
+    board_tables.print_table_of(long, [board_tables.key_of(long, rows[-1])])
+    lines = seen.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) < 120
+    assert any("model-10000" in line for line in lines)
+    assert "9,899 more rows" in lines

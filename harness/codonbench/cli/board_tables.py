@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 _Column = tuple[str, Callable[[Row], str]]
 """A heading, and what stands below it for a row."""
 
-_SHORTEST_NAME, _GAP = 12, 3
+_SHORTEST_NAME, _GAP, _MOST_ROWS = 12, 3, 100
 
 
 def print_tables_of(
@@ -117,9 +117,14 @@ def _row_of(record: RunRecord) -> tuple[str, ...]:
 
 
 def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None:
-    """Print a table, the rows in `mine` in bold and with their notes."""
-    console, rows = output(), (*table.rows, *table.references)
-    columns, intervals = _fitting(table, console.width)
+    """Print a table, the rows in `mine` in bold and with their notes.
+
+    Of many ranked rows the first are printed, and those in `mine`.
+    """
+    console = output()
+    ranked = [r for i, r in enumerate(table.rows) if i < _MOST_ROWS or key_of(table, r) in mine]
+    rows = (*ranked, *table.references)
+    columns, intervals = _fitting(table, rows, console.width)
     whole_headings = _width(columns, rows, whole_headings=True) <= console.width
     grid = new_table()
     for header, _ in columns:
@@ -142,6 +147,8 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
     statistic = "mean" if primary.statistic == "mean" else "median"
     console.print(f"\n{visible(table.title)}; {statistic}s over seeds")
     console.print(grid)
+    if len(ranked) < len(table.rows):
+        say(f"{len(table.rows) - len(ranked):,} more rows", console=console)
     if table.gain_over and "gain" in (header for header, _ in columns):
         over = f"{visible(table.gain_over)}, the best rule or reference row"
         say(f"gain: over {over}, on the same seeds and items", console=console)
@@ -257,13 +264,12 @@ def _print_held(table: Table, mine: set[tuple[str, ...]]) -> None:
             )
 
 
-def _fitting(table: Table, width: int) -> tuple[list[_Column], bool]:
+def _fitting(table: Table, rows: Sequence[Row], width: int) -> tuple[list[_Column], bool]:
     """Return the columns that fit, and whether with intervals.
 
     What does not fit goes: intervals, then parameters, then columns one by one. Figures go from
     the last, the first stays; so do the rank and the model's name.
     """
-    rows = (*table.rows, *table.references)
     for intervals, parameters in ((True, True), (False, True), (False, False)):
         columns = _columns(table, intervals, parameters)
         if _width(columns, rows) <= width:

@@ -140,9 +140,9 @@ def _laid_out(text: str) -> str:
 
 
 def render_table(table: Table) -> str:
-    """Return one table with its heading."""
+    """Return one table with its heading: of many ranked rows the first, for the page has all."""
     ranking = table.ranking
-    everyone = (*table.rows, *table.references)
+    everyone = (*table.rows[:_MOST_ROWS], *table.references)
     devices = Counter(", ".join(row.devices) for row in everyone)
     usual = min(devices, key=lambda names: (-devices[names], names), default="")
     chosen = dict(sorted(table.options_set.items()))
@@ -157,6 +157,7 @@ def render_table(table: Table) -> str:
         device=usual,
         one_device=len(devices) == 1,
         grid=_grid(everyone, table) if everyone else "",
+        n_more=max(0, len(table.rows) - _MOST_ROWS),
         beside=_beside(everyone, table),
         words_of=WORDS,
         held=sorted({name for row in everyone for name in row.controls}),
@@ -310,6 +311,7 @@ _Cells = tuple[str, Callable[[Row], str]]
 
 
 _LONGEST_LABEL, _MOST_OTHERS, _MOST_SIZES, WIDEST = 25, 3, 5, 120
+_MOST_ROWS = 100
 
 
 def _grid(rows: Sequence[Row], table: Table) -> str:

@@ -15,7 +15,7 @@ codonbench.beside = (table, asked) => {
   for (const pick of [one, other]) pick.select.addEventListener("change", () => { window.location.hash = address.to({ table: table.id, beside: `${rows[one.value()].id}.${rows[other.value()].id}` }); });
   const show = element("button", { type: "button", onclick: () => { show.remove(); draw(); } }, "Show where they disagree");
   box.replaceChildren(element("h3", {}, "Two rows side by side, item by item"), one.label, " ", other.label, " ", show, body);
-  if (asked) { show.remove(); draw(); box.scrollIntoView({ block: "start" }); }
+  if (asked) { show.remove(); draw().then(() => box.scrollIntoView({ block: "start" })); }
 
   async function draw() {
     const [a, b] = [rows[one.value()], rows[other.value()]];

@@ -14,6 +14,7 @@ codonbench.ranking = () => {
   let sorting = { name: "rank", descending: false };
   let most = MOST;
   let marked = null;
+  let followed = null; // what of the address the table shows
 
   pickText.addEventListener("input", () => said("find", pickText.value.trim()));
   pickDevice.addEventListener("change", () => said("on", pickDevice.value));
@@ -31,6 +32,9 @@ codonbench.ranking = () => {
 
   async function follow() {
     const asked = address.asked();
+    const wanted = [table.id, lines.length, ...["find", "on", "references", "columns", "sort"].map((name) => asked.get(name))].join("\n");
+    if (wanted === followed) return; // or what has the focus would be made anew
+    followed = wanted;
     if (pickText.value.trim() !== (asked.get("find") ?? "")) pickText.value = asked.get("find") ?? "";
     pickDevice.value = [...pickDevice.options].some((option) => option.value === asked.get("on")) ? asked.get("on") : "";
     pickReferences.checked = asked.get("references") !== "no";
