@@ -2,6 +2,7 @@
 
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from sklearn.metrics import matthews_corrcoef
 
 import codonbench
 from codonbench.errors import DataError
+from codonbench.leakage.audit import splits_of
+from codonbench.plugins.discovery import load_registry
 from leaks import OPPOSITE, cut_and_pasted, dinucleotide_shuffle, rows, text, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -244,6 +247,14 @@ def test_an_audit_is_kept_and_the_same_to_the_byte(tmp_path, audited, monkeypatc
 def test_a_task_without_test_items_of_their_own_is_refused():
     with pytest.raises(DataError, match="draws its examples anew"):
         codonbench.audit_data("human-codon")
+
+
+def test_data_without_training_items_are_refused(tmp_path):
+    task = load_registry().task("planted-motif").task
+    whole = task.load(task.default_data, task.Options(), cache=tmp_path)
+    asked = {name: whole.splits[name] for name in ("validation", "test")}
+    with pytest.raises(DataError, match="have no training items"):
+        splits_of(replace(whole, splits=asked))
 
 
 def test_at_most_one_in_twenty_clean_sets_is_warned_of(audited):

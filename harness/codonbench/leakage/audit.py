@@ -116,7 +116,8 @@ def splits_of(dataset: Dataset) -> Split:
     """Return the items of each split, what is lacking cut as a run of seed 0 cuts it.
 
     Raises:
-        DataError: No test items stand apart from the training items, or none can be cut.
+        DataError: No test items stand apart from the training items, none can be cut, or there are
+            no training items.
     """
     name = dataset.spec.name
     if dataset.spec.input.enumerable or not dataset.splits:
@@ -126,7 +127,13 @@ def splits_of(dataset: Dataset) -> Split:
         )
     none = np.zeros(0, dtype=np.int64)
     given = (dataset.splits.get(split, none) for split in ("train", "validation", "test"))
-    return completed(Split(*given), dataset, 0)
+    split = completed(Split(*given), dataset, 0)
+    if not len(split.train):
+        raise DataError(
+            f"the data of {name!r} have no training items, and an audit asks what those tell of "
+            "test items"
+        )
+    return split
 
 
 class _Audit:
