@@ -36,6 +36,6 @@ codonbench.tradeOff = (table) => {
           Plot.text(front, { x: "cost", y: "value", text: (d) => words.cut(d.name, 26), dy: -10, fill: "currentColor" }),
         ],
       }),
-      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.cut(d.name, 50)).join(", ")}. Hollow dots are reference rows.${against.value() === "tuning" ? " Whose configuration was not said to be tuned stands at the left." : ""}`));
+      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.cut(d.name, 50)).join(", ")}. Hollow dots are reference rows.${against.value() === "tuning" ? " Rows of which no tuning is on record stand at the left." : ""}`));
   }
 };
