@@ -249,7 +249,7 @@ def test_a_curve_says_how_many_examples_reach_row_zero(registry, tmp_path):
     assert zero.to_row_zero is None
     board = build_board(records, registry.known_tasks)
     assert [table.asked for table in board.tables] == ["10 examples", "30 examples", "78 examples"]
-    assert "| first-letter (by toy-shop)" in render_board(board)
+    assert "0.600 #1 | 1.000 #1 | 1.000 #1" in render_board(board)
 
 
 def test_validation_is_no_larger_than_the_subset(registry):
