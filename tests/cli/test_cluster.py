@@ -24,6 +24,9 @@ case "$name $1" in
   "ray start") exec sleep 600 ;;
   "bench run")
     trap 'echo "bench heard INT" >>"$LOG"; exit 130' INT
+    for _ in {1..100}; do  # until all nodes have been called, side by side
+      [ "$(grep -c ^srun "$LOG")" = 3 ] && break || sleep 0.1
+    done
     if [ -n "${STAYS:-}" ]; then sleep 600 & wait $!; fi
     exit "${CODE:-0}"
     ;;

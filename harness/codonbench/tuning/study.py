@@ -100,6 +100,7 @@ class Study:
         attempt: Try,
     ) -> None:
         import optuna
+        from sqlalchemy.pool import NullPool
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -119,7 +120,8 @@ class Study:
             path.parent.mkdir(parents=True, exist_ok=True)
             storage = optuna.storages.RDBStorage(
                 f"sqlite:///{path.absolute()}",
-                engine_kwargs={"connect_args": {"timeout": 60}},
+                # Without a pool, which leaves its connections to the collector of garbage.
+                engine_kwargs={"connect_args": {"timeout": 60}, "poolclass": NullPool},
                 heartbeat_interval=_HEARTBEAT,
                 grace_period=3 * _HEARTBEAT,
                 heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
