@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -111,6 +112,8 @@ def read_public_keys(folder: Path) -> Keys:
     Raises:
         KeyFileError: There is no such folder, no key in it, or one that is no Ed25519 key.
     """
+    with suppress(FileNotFoundError):
+        folder.stat()  # raises what is wrong with it, about which globbing is silent
     paths = sorted(folder.glob("*.pub"))
     if not paths:
         raise KeyFileError(f"folder {folder} holds no public key, no file ending in .pub")
