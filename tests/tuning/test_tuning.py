@@ -126,6 +126,23 @@ def test_a_study_goes_on_where_it_was_and_asks_no_test_item(registry, tmp_path):
     assert tuning.tests_unseen
 
 
+def test_what_a_model_declines_ends_the_trial_and_not_the_study(registry, tmp_path, monkeypatch):
+    def fit(guesser, training):
+        if guesser.config.place > 0.5:
+            raise ConfigError("it lies beyond the middle")
+        fits(guesser, training)
+
+    fits = Guesser.fit
+    monkeypatch.setattr(Guesser, "fit", fit)
+    made = study(registry, tmp_path / "s.db", trials=8)
+    made.run(lambda: None)
+    refused = [trial for trial in made.finished() if "refused" in trial.user_attrs]
+    assert 0 < len(refused) < 8
+    assert {trial.user_attrs["refused"] for trial in refused} == {"it lies beyond the middle"}
+    assert sum(score is None for score, _ in made.scores()) >= len(refused)
+    assert made.result("found")[0]["place"] <= 0.5
+
+
 def test_a_file_that_cannot_be_written_is_one_sentence_and_the_study_goes_on(registry, tmp_path):
     path = tmp_path / "s.db"
     made = study(registry, path)

@@ -433,6 +433,8 @@ def _explain(cls: type[BaseModel], detail: Any) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
     # Only the first letter: the rest may spell allowed values, which are case-sensitive.
     message = message[:1].lower() + message[1:]
+    if detail["type"] == "tuple_type":
+        message = "give a list, as in [10,30]"
     if not detail["loc"]:  # a rule about several fields at once
         return message
     field = str(detail["loc"][0])

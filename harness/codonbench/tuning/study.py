@@ -223,8 +223,7 @@ class Study:
             with self._lock:  # plugins and data are loaded by one thread at a time
                 job = self._prepare(request)
         except ConfigError as error:  # fields that do not go together
-            trial.set_user_attr("refused", str(error))
-            raise optuna.TrialPruned from error
+            raise _refused(trial, error) from error
         told: set[int] = set()
         scores, seconds, pruned = [], 0.0, False
         for number, run_spec in enumerate(job.run_specs):
@@ -235,7 +234,10 @@ class Study:
                     trial.report(score, number * 1_000 + step)
                 return trial.should_prune()
 
-            made = self._try(request, replace(job, run_specs=(run_spec,)), look)
+            try:
+                made = self._try(request, replace(job, run_specs=(run_spec,)), look)
+            except ConfigError as error:  # fields that do not go with the task
+                raise _refused(trial, error) from error
             if made.status == "interrupted":
                 raise KeyboardInterrupt
             if made.error:
@@ -309,6 +311,14 @@ def _unusable(path: Path, error: BaseException) -> StoreError:
     """Return that a study's file cannot be used, and SQLite's word for why."""
     why = printable(str(_of_sqlite(error) or error).splitlines()[0])
     return StoreError(f"study {path} cannot be used: {why}; what is finished stays there")
+
+
+def _refused(trial: optuna.Trial, error: ConfigError) -> optuna.TrialPruned:
+    """Note why a trial's configuration cannot be run; return what ends the trial alone."""
+    import optuna
+
+    trial.set_user_attr("refused", str(error))
+    return optuna.TrialPruned()
 
 
 def _of_sqlite(error: BaseException | None) -> BaseException | None:
