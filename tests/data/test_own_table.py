@@ -321,6 +321,16 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
         ("sequence,label\n", {}, ["no rows"]),
         ("sequence,label\nACGT,0\n", {}, ["1 row;", "at least 3"]),
         ("sequence,label\nACGT,0\nACGA,0\nACGG,0\n", {}, ["3 rows", "one class, '0'"]),
+        (
+            "sequence,label,split\nACGT,0,train\nACGA,0,train\nACGG,1,test\n",
+            {},
+            ["2 rows of the train split", "one class, '0'"],
+        ),
+        (
+            "sequence,a,b\nACGT,0.5,\nACGA,1.5,\nACGG,2.5,\n",
+            {"target": "a,b", "kind": "quantities"},
+            ["column 'b'", "no value"],
+        ),
         (TABLE + "ACG-,1\n", {}, ["line 18", "'-' as letter 4", "ACGT or N"]),
         (TABLE + "ACGN,1\n", {"ambiguous": "refuse"}, ["line 18", "'N' as letter 4"]),
         (TABLE + ",1\n", {}, ["line 18", "'sequence'", "empty"]),

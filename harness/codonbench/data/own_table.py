@@ -289,7 +289,7 @@ def _read(files: TableFiles, description: TableDescription) -> tuple[Guess, Tabl
     """Return a guess at a table, its options with nothing left to guess, and what it holds."""
     guessed = Guess(files, description)
     table = read_table(files, guessed.options.form(guessed.columns))
-    _check(table, description, files.first)
+    _check(table, description, files.first, guessed.options.target or ())
     return guessed, guessed.options.model_copy(update={"kind": table.kind}), table
 
 
@@ -305,8 +305,8 @@ def _name(data: str, files: TableFiles) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", name).strip("._-")[:64] or "table"
 
 
-def _check(table: Table, description: TableDescription, path: Path) -> None:
-    """Raise DataError where nothing could be learned from a table."""
+def _check(table: Table, description: TableDescription, path: Path, names: Sequence[str]) -> None:
+    """Raise DataError where nothing could be learned from a table, or of a target in it."""
     n = len(table.items)
     if n < 3:
         raise DataError(
@@ -318,6 +318,17 @@ def _check(table: Table, description: TableDescription, path: Path) -> None:
         )
     if table.splits and "train" not in table.splits:
         raise DataError(f"{path}: no row is in the train split; expected some")
+    trained = table.targets[table.splits["train"]] if table.splits else table.targets
+    if table.classes and len(np.unique(trained)) == 1:
+        raise DataError(
+            f"{path}: all {len(trained):,} rows of the train split are of one class, "
+            f"{table.classes[int(trained[0])]!r}; expected two"
+        )
+    if trained.ndim == 2 and (empty := np.isnan(trained).all(axis=0)).any():
+        raise DataError(
+            f"{path}: column {names[int(empty.argmax())]!r} has no value in any row to train on; "
+            "leave it out"
+        )
     if description.checksum not in (None, table.checksum):
         raise DataError(
             f"{path}: holds content {table.checksum[:12]}, but its description says "
