@@ -15,6 +15,7 @@ from codonbench.ranking.board import (
     Row,
     Table,
     build_board,
+    gain_cell,
     merit,
     official_tables,
 )
@@ -23,7 +24,6 @@ from codonbench.ranking.items import gather_tested
 from codonbench.ranking.rows import (
     NONE,
     figure_text,
-    gain_text,
     name_text,
     rank_text,
     ratio_text,
@@ -303,10 +303,8 @@ def _columns(table: Table, intervals: bool, parameters: bool) -> list[_Column]:
         return column.title, cell
 
     def gain(row: Row) -> str:
-        if row.gain is None:
-            return "" if row.role == "reference" or table.figures is None else "no row zero"
-        text = gain_text(row.gain, ranking.primary)
-        return text if intervals else text.split()[0]
+        text = gain_cell(row, table)
+        return text if intervals or row.gain is None else text.split()[0]
 
     figures = [*map(declared, (ranking.brief or (ranking.metric,))[:3])]
     if ranking.primary.statistic == "mean" and table.rows and (table.gain_over or table.figures):

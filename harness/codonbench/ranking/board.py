@@ -38,6 +38,7 @@ from codonbench.ranking.rows import (
     build_row,
     contrasts,
     controlled_key,
+    gain_text,
     with_differences,
 )
 from codonbench.ranking.statistics import DRAWS, Mean, drawn_ranks, draws
@@ -592,6 +593,13 @@ def _costs(records: Sequence[RunRecord], ranking: Ranking) -> dict[int, float]:
     return {
         seed: ranking.cost(value) for seed, value in values.items() if never or value is not None
     }
+
+
+def gain_cell(row: Row, table: Table) -> str:
+    """Return a row's gain in words, or that there is no row zero; nothing for reference rows."""
+    if row.gain is None and row.role != "reference" and table.figures is not None:
+        return "no row zero"
+    return gain_text(row.gain, table.ranking.primary)
 
 
 def merit(row: Row, ranking: Ranking) -> tuple[bool, float, float]:

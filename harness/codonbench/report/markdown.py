@@ -15,7 +15,7 @@ from tabulate import tabulate
 from codonbench.contracts import Column
 from codonbench.errors import StoreError
 from codonbench.protocols.controls import WORDS
-from codonbench.ranking.board import Board, Row, Table
+from codonbench.ranking.board import Board, Row, Table, gain_cell
 from codonbench.ranking.curves import Curves
 from codonbench.ranking.overview import Overview, Share, Summary, TaskLine, build_overview
 from codonbench.ranking.published import Figure
@@ -355,10 +355,6 @@ def _columns(
     brief = [ranking.column(name) for name in ranking.brief] or ranking.columns
     others = [column for column in brief if column != primary][:n_others]
 
-    def gained(row: Row) -> str:
-        known = row.gain is not None or row.role == "reference" or table.figures is None
-        return gain_text(row.gain, primary) if known else "no row zero"
-
     def seconds(row: Row) -> str:
         return NONE if row.seconds is None else f"{row.seconds:.1f}"
 
@@ -371,7 +367,7 @@ def _columns(
         ("model", _short_label),
         *([("success", success)] if ranking.success else []),
         (plain(primary.title), lambda row: _primary_text(row, table)),
-        *([("gain", gained)] if primary.statistic == "mean" else []),
+        *([("gain", partial(gain_cell, table=table))] if primary.statistic == "mean" else []),
         *([(plain(", ".join(c.short or c.title for c in others)), behind)] if others else []),
         ("parameters", lambda row: f"{row.parameters:,}"),
         *([("s a run", seconds)] if timed else []),
