@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines import KaplanMeierFitter
-from scipy.stats import CensoredData, bootstrap, ecdf, norm
+from scipy.stats import CensoredData, bootstrap, ecdf, norm, rankdata
 
 from codonbench.ranking.statistics import (
+    average_ranks,
     censored_median,
     censored_quantile,
     mean,
@@ -297,3 +298,16 @@ def test_the_interval_of_a_mean_is_the_percentiles_of_all_resamples():
     assert mean(values).low == pytest.approx(low, abs=0.025)
     assert mean(values).high == pytest.approx(high, abs=0.025)
     assert mean(values) == mean(values)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
+def test_the_interval_of_a_mean_is_scipys_percentile_bootstrap(values):
+    drawn = {"rng": np.random.default_rng(0), "n_resamples": 2_000, "method": "percentile"}
+    expected = bootstrap((values,), np.mean, **drawn).confidence_interval
+    assert (mean(values).low, mean(values).high) == tuple(float(f"{x:.6g}") for x in expected)
+
+
+@given(st.lists(st.lists(st.sampled_from([-1.0, 0.0, 0.5, 2.0, np.inf]), min_size=7, max_size=7)))
+def test_ranks_are_scipys(rows):
+    values = np.array(rows).reshape(-1, 7)
+    assert np.array_equal(average_ranks(values), rankdata(values, axis=1).reshape(-1, 7))

@@ -31,8 +31,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError
-from scipy.optimize import brentq
-from scipy.stats import t as student
 
 from codonbench.contracts import Frozen, Metric, Ranking, SplitMetric, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
@@ -760,9 +758,12 @@ def p_value(first: Scores, second: Scores) -> float:
     weights = np.array([over_seeds, over_items]) / variance
     freedom = np.array([n_seeds - 1, max(gaps.n_units - 1, 1)])
 
+    from scipy.optimize import brentq  # here, because both take half a second to import
+    from scipy.special import stdtrit
+
     def beyond(log_p: float) -> float:
         """Return by how much the quantile of a p-value exceeds t."""
-        return float(weights @ student.isf(np.exp(log_p) / 2, freedom) - t)
+        return float(-weights @ stdtrit(freedom, np.exp(log_p) / 2) - t)
 
     if t == 0:
         return 1.0

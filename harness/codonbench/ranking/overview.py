@@ -22,12 +22,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata, studentized_range
 
 from codonbench.contracts import Ceiling, Frozen
 from codonbench.ranking.board import Board, Row, Table, merit
 from codonbench.ranking.items import Gain
-from codonbench.ranking.statistics import CONFIDENCE, DRAWS, Mean, Median
+from codonbench.ranking.statistics import CONFIDENCE, DRAWS, Mean, Median, average_ranks
 
 FAILED = "FAIL"
 
@@ -307,7 +306,7 @@ def _places(line: TaskLine, table: Table, labels: Sequence[str]) -> _Floats:
     )
     n_missing = len(labels) - len(own)
     found = np.full((1 + DRAWS, len(labels)), len(own) + (n_missing + 1) / 2)
-    found[:, [labels.index(name) for name in own]] = rankdata(np.concatenate(costs), axis=1)
+    found[:, [labels.index(name) for name in own]] = average_ranks(np.concatenate(costs))
     return found
 
 
@@ -344,6 +343,8 @@ def _share(value: float, samples: _Floats) -> Share:
 
 def _critical_difference(n_models: int, n_tasks: int) -> float:
     """Return by how much two mean ranks must differ: q sqrt(M (M + 1) / (6 T)), Nemenyi at 5 %."""
+    from scipy.stats import studentized_range  # takes a second to import
+
     quantile = studentized_range.ppf(CONFIDENCE, max(2, n_models), np.inf) / np.sqrt(2)
     return float(quantile * np.sqrt(n_models * (n_models + 1) / (6 * n_tasks)))
 

@@ -11,6 +11,9 @@ still wait at each time, from all of them; its median and the area under it foll
 
 Kaplan & Meier, J. Am. Stat. Assoc. 53 (1958) 457-481. Restricted mean: Royston & Parmar, BMC Med.
 Res. Methodol. 13 (2013) 152.
+
+The bootstrap of a mean, Wilson's interval and ranks are a few lines here: `scipy.stats`, to which
+the tests hold them, takes longer to import than a board of few rows to make.
 """
 
 from __future__ import annotations
@@ -22,7 +25,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binomtest, bootstrap, rankdata
 
 from codonbench.contracts import Frozen
 
@@ -147,6 +149,9 @@ def area_until(curve: Curve, end: float) -> _Floats:
 
 CONFIDENCE = 0.95
 
+_NORMAL_975 = 1.959963984540054
+"""The quantile of the normal distribution at (1 + `CONFIDENCE`) / 2."""
+
 
 class Median(Frozen):
     """A median, or another quantile, over seeds; None stands for "beyond the budget".
@@ -253,16 +258,12 @@ def mean(values: Sequence[float]) -> Mean | None:
         return None
     value = low = high = float(np.mean(values))
     if len(values) > 1:
-        drawn = np.random.default_rng(0)
-        interval = bootstrap(
-            (values,),
-            np.mean,
-            n_resamples=RESAMPLES,
-            confidence_level=CONFIDENCE,
-            method="percentile",
-            rng=drawn,
-        ).confidence_interval
-        low, high = float(interval.low), float(interval.high)
+        drawn = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
+        means = np.sort(np.mean(np.asarray(values)[drawn], axis=1))
+        tails = np.array([(1 - CONFIDENCE) / 2, 1 - (1 - CONFIDENCE) / 2])
+        place, share = np.divmod(tails * RESAMPLES + (1 - tails), 1)
+        above = place.astype(np.int64)  # scipy's quantiles, to the bit: `np.quantile` rounds others
+        low, high = (1 - share) * means[above - 1] + share * means[above]
     return Mean(value=_digits(value), low=_digits(low), high=_digits(high), n=len(values))
 
 
@@ -340,11 +341,19 @@ def _ratio(one: float | None, other: float | None) -> float | None:
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """Return the 95 % Wilson interval of a success fraction; (0, 1) for no trials."""
+    """Return the 95 % Wilson interval of a success fraction; (0, 1) for no trials.
+
+    Newcombe, Stat. Med. 17 (1998) 857-872, method 3.
+
+    >>> [round(end, 3) for end in wilson_interval(9, 10)]
+    [0.596, 0.982]
+    """
     if n == 0:
         return 0.0, 1.0
-    interval = binomtest(successes, n).proportion_ci(CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
+    share, z = successes / n, _NORMAL_975
+    centre = (2 * n * share + z**2) / (2 * (n + z**2))
+    half = z / (2 * (n + z**2)) * math.sqrt(4 * n * share * (1 - share) + z**2)
+    return centre - half if successes else 0.0, centre + half if successes < n else 1.0
 
 
 def _finite(value: float) -> float | None:
@@ -388,8 +397,31 @@ def drawn_ranks(merits: Mapping[str, _Floats]) -> dict[str, tuple[float, ...]]:
     costs = np.array(
         [[six_digits(cost) for cost in row] for row in np.nan_to_num(costs, nan=np.inf)]
     )
-    places = rankdata(costs, axis=0)
+    places = average_ranks(costs.T).T
     return {name: tuple(map(float, row)) for name, row in zip(merits, places, strict=True)}
+
+
+def average_ranks(values: _Floats) -> _Floats:
+    """Return the rank of each value among those of its row, from 1; ties share their mean.
+
+    Args:
+        values: Shape (M, N), no NaN.
+
+    >>> average_ranks(np.array([[7.0, 3.0, 7.0, np.inf]])).tolist()
+    [[2.5, 1.0, 2.5, 4.0]]
+    """
+    order = values.argsort(axis=1)
+    ascending = np.take_along_axis(values, order, axis=1)
+    place = np.arange(values.shape[1])
+    new = np.ones(values.shape, dtype=bool)
+    new[:, 1:] = ascending[:, 1:] != ascending[:, :-1]
+    last = np.ones(values.shape, dtype=bool)
+    last[:, :-1] = new[:, 1:]
+    begin = np.maximum.accumulate(np.where(new, place, 0), axis=1)
+    end = np.minimum.accumulate(np.where(last, place, len(place))[:, ::-1], axis=1)[:, ::-1]
+    found = np.empty(values.shape)
+    np.put_along_axis(found, order, (begin + end) / 2 + 1, axis=1)
+    return found
 
 
 def six_digits(value: float) -> float:

@@ -40,7 +40,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
+
+from codonbench.ranking.statistics import average_ranks
 
 _Floats = npt.NDArray[np.float64]
 
@@ -127,7 +128,7 @@ def signed_rank(gaps: _Floats) -> SignedRank:
     # Ranks in halves, so that those shared by two are whole numbers. Zeros rank lowest; taking
     # their number off gives the rest the ranks they have without them.
     zeros = (gaps == 0).sum(axis=1, keepdims=True)
-    ranks = np.rint(2 * (rankdata(np.abs(gaps), axis=1) - zeros)).astype(np.int64)
+    ranks = np.rint(2 * (average_ranks(np.abs(gaps)) - zeros)).astype(np.int64)
     ranks[gaps == 0] = 0
     above = np.where(gaps > 0, ranks, 0).sum(axis=1)
     total = ranks.sum(axis=1)
