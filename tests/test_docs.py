@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -127,21 +127,25 @@ def table(rows: int, split: str = "", classes: tuple[str, str] = ("0", "1")) -> 
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """Return a folder with the files that the pages speak of, and a run."""
+    return shutil.copytree(made_once("place", furnish), tmp_path / "place")
+
+
+def furnish(folder: Path) -> None:
+    """Write what a reader of the pages has."""
     codons = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT"]
     sense = [c for c in codons if c not in ("TAA", "TAG", "TGA")]
     stops = ("TAA", "TAG", "TGA")
     orfs = [f">orf{i}\nATG{''.join(sense)}{'GCA' * i}{stops[i % 3]}\n" for i in range(30)]
-    (tmp_path / "my_orfs.fa").write_text("".join(orfs))
-    (tmp_path / "mine.csv").write_text(table(200))
+    (folder / "my_orfs.fa").write_text("".join(orfs))
+    (folder / "mine.csv").write_text(table(200))
     for split, rows in (("train", 200), ("dev", 60), ("test", 80)):
-        (tmp_path / f"{split}.csv").write_text(table(rows))
+        (folder / f"{split}.csv").write_text(table(rows))
     parts = [table(40, split, ("other", "promoter")) for split in ("train", "test")]
-    (tmp_path / "promoters.csv").write_text(parts[0] + parts[1].partition("\n")[2])
-    assert bench("bench run --model mlp-64", tmp_path, monkeypatch) == 0
-    shutil.copytree(tmp_path / "runs", tmp_path / "leaderboard" / "results")
-    return tmp_path
+    (folder / "promoters.csv").write_text(parts[0] + parts[1].partition("\n")[2])
+    codonbench.run("mlp-64", pairs=640, results=folder / "runs", workers=0)
+    shutil.copytree(folder / "runs", folder / "leaderboard" / "results")
 
 
 def bench(command: str, place: Path, patch: pytest.MonkeyPatch) -> int | str | None:

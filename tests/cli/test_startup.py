@@ -59,8 +59,7 @@ def test_help_imports_neither_torch_nor_numpy_nor_pydantic_nor_a_model():
 
 def test_help_of_any_command_imports_neither_torch_nor_a_model():
     assert {"run", "show", "leaderboard", "ls", "plugins", "plot"} <= set(COMMANDS)
-    light = {"numpy", "scipy"}  # the contracts speak of arrays, and the board of statistics
-    assert not imported_by_help_of(LINES) & (HEAVY - light)
+    assert not imported_by_help_of(LINES) & (HEAVY - {"numpy"})  # the contracts speak of arrays
 
 
 def test_the_list_of_commands_says_of_each_what_its_own_help_says():
@@ -72,11 +71,12 @@ def test_the_list_of_commands_says_of_each_what_its_own_help_says():
 IMPORTED_BY = """
 import sys
 from codonbench.cli.main import main
-sys.argv = ["bench", *{words}]
-try:
-    main()
-except SystemExit as end:
-    assert not end.code
+for words in {lines}:
+    sys.argv = ["bench", *words]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, words
 print(*{{name.partition(".")[0] for name in sys.modules}})
 """
 AT_ONCE = [["ls", "models"], ["ls", "tasks"], ["new", "model", "x"]]
@@ -84,32 +84,29 @@ RESULTS = Path(__file__).parents[2] / "leaderboard" / "results"
 RECORD = min(RESULTS.glob("mlp-64-s*.json"))  # one without test outputs to score anew
 
 
-def imported_by(words, folder):
-    script = IMPORTED_BY.format(words=words)
+def imported_by(lines, folder):
+    """What is imported by some commands, one after another in one process."""
+    script = IMPORTED_BY.format(lines=lines)
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, check=True
     )
     return set(done.stdout.splitlines()[-1].split())
 
 
-@pytest.mark.parametrize("words", [*AT_ONCE, ["ls", "metrics"], ["plugins"]], ids=" ".join)
-def test_what_lists_or_begins_a_plugin_imports_nothing_that_trains_or_draws(words, tmp_path):
-    assert not imported_by(words, tmp_path) & {"torch", "pandas", "scipy", "Bio", "pooch"}
+def test_what_lists_or_begins_a_plugin_imports_nothing_that_trains_or_draws(tmp_path):
+    lines = [*AT_ONCE, ["ls", "metrics"], ["plugins"]]
+    assert not imported_by(lines, tmp_path) & {"torch", "pandas", "scipy", "Bio", "pooch"}
 
 
-@pytest.mark.parametrize(
-    ("words", "more"),
-    [
-        (["show", RECORD.stem, "-r", str(RECORD.parent)], {"pandas", "scipy", "Bio"}),
-        (["validate", str(RECORD)], {"pandas", "scipy", "Bio"}),
-        (["leaderboard", "-r", "few", "--out", "board.md"], {"Bio"}),
-    ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
-)
-def test_what_reads_records_imports_no_torch(words, more, tmp_path):
+def test_what_reads_records_imports_no_torch_nor_statistics(tmp_path):
     (tmp_path / "few").mkdir()
     shutil.copy(RECORD, tmp_path / "few")
-    assert not imported_by(words, tmp_path) & {"torch", "pooch", *more}
+    lines = [
+        ["show", RECORD.stem, "-r", str(RECORD.parent)],
+        ["validate", str(RECORD)],
+        ["leaderboard", "-r", "few", "--out", "board.md"],
+    ]
+    assert not imported_by(lines, tmp_path) & {"torch", "pandas", "scipy", "Bio", "pooch"}
 
 
 IMPORTED_WITHOUT_TORCH = """
