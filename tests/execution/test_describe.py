@@ -40,9 +40,9 @@ def file(tmp_path):
     return file
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ask():
-    """Asks one worker all along."""
+    """Asks one worker all along, which takes seconds to come up."""
     worker = WorkerProcess(lambda states: launch_worker(states))
     yield lambda owner, message, up: worker.ask(message, up)
     worker.end()
@@ -166,8 +166,8 @@ class Unstorable(codonbench.Model):
     ],
     ids=["licence", "authors", "surrogate", "long", "deep", "huge", "infinite", "bytes"],
 )
-def test_what_no_record_can_hold_is_the_users_to_mend(file, field, said, words):
+def test_what_no_record_can_hold_is_the_users_to_mend(file, ask, field, said, words):
     file.write_text(UNSTORABLE.format(field, said))
-    registry = described(file, ask_apart)
+    registry = described(file, ask)
     with pytest.raises(UsageError, match=words):
         registry.insist_on([file])
