@@ -45,6 +45,7 @@ class TestWithASandbox:
         (kept,) = inside.records
         assert kept.status == "done", kept.error
         assert kept.confinement == "sandbox"
+        assert "a sandbox has 8 GiB of memory, " in inside.err  # and who sees to it
         (free,) = run("-m", "mlp-64", "--json", "--force").records
         assert free.confinement == "none"
         assert free.weights_sha256 == kept.weights_sha256

@@ -135,6 +135,8 @@ class Executor:
 
             if (reason := unavailable()) is not None:
                 raise ConfigError(f"--sandbox: {reason}")
+            if request is not None and options.on == "local":
+                say(_how_memory_is_held())
         discovery.insist_on_what_is_there(options.plugin, options.plugins_dir)
         if not options.sandbox:
             self._start(request)
@@ -377,6 +379,15 @@ class Executor:
             hidden += [self._data] if self._data.exists() else []
         parts = (part for file in options.plugin for part in parts_of(file.resolve()))
         return Sandbox(readable=(*plugins, *parts), hidden=tuple(hidden))
+
+
+def _how_memory_is_held() -> str:
+    """Return in a sentence what a sandbox's processes may use together, and who sees to it."""
+    from codonbench.execution.cgroup import can_be_made
+    from codonbench.execution.sandbox import GIB, Limits
+
+    held = "held by a control group" if can_be_made() else "looked at once a second"
+    return f"a sandbox has {Limits().memory / GIB:g} GiB of memory, {held}"
 
 
 def _built(lock: Environment, file: str) -> Path:

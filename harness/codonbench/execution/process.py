@@ -31,6 +31,7 @@ from codonbench.errors import WorkerError
 from codonbench.records.files import printable_lines
 
 if TYPE_CHECKING:
+    from codonbench.execution.cgroup import Group
     from codonbench.execution.sandbox import Sandbox
 
 Frame = tuple[bytes, memoryview]
@@ -60,15 +61,20 @@ class Process:
     Attributes:
         speaks, hears: Pipes that are not waited for: what it says is read from the one, what it
             is told is written to the other.
-        overuse: What it was ended for using too much of; empty where it was not.
     """
 
     def __init__(
-        self, popen: subprocess.Popen[bytes], fds: Sequence[int], said: int, sandbox: Sandbox | None
+        self,
+        popen: subprocess.Popen[bytes],
+        fds: Sequence[int],
+        said: int,
+        sandbox: Sandbox | None,
+        group: Group | None,
     ) -> None:
         self._popen = popen
         self._sandbox = sandbox
-        self.overuse = ""
+        self._group = group
+        self._overuse = ""
         self._closed = threading.Event()
         if sandbox is not None:
             threading.Thread(target=self._watch, args=(sandbox,), daemon=True).start()
@@ -91,13 +97,21 @@ class Process:
             return 128 - code
         return code
 
+    @property
+    def overuse(self) -> str:
+        """What it was ended for using too much of; empty where it was not."""
+        if not self._overuse and self._sandbox and self._group and self._group.ran_out():
+            self._overuse = self._sandbox.limits.too_much_memory
+        return self._overuse
+
     def _watch(self, sandbox: Sandbox) -> None:
         """End it as soon as all that is in its sandbox uses too much."""
         from codonbench.execution.sandbox import too_much
 
         while not self._closed.wait(_LOOK) and self._popen.poll() is None:
-            if why := too_much(sandbox, self.pid):
-                self.overuse = why
+            why = self.overuse or too_much(sandbox, self.pid, memory_too=self._group is None)
+            if why:
+                self._overuse = why
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, signal.SIGKILL)
                 return
@@ -122,6 +136,9 @@ class Process:
                 os.killpg(self.pid, signal.SIGKILL)
             self._popen.wait()
             self._passed_on.join(_LAST_WORDS)
+            if self._group is not None:
+                self._overuse = self.overuse  # what the group knows goes with it
+                self._group.remove()
             for fd in (self.speaks, self.hears, self._lifeline):
                 os.close(fd)
 
@@ -157,9 +174,12 @@ def launch(
     said, print_to = os.pipe()
     theirs = (hears, speaks, life)
     command = [python, "-P", "-m", module, *map(str, theirs), *arguments]
+    group = None
     try:
+        if sandbox is not None:
+            command, group = sandbox.command(command), sandbox.group()
         popen = subprocess.Popen(
-            command if sandbox is None else sandbox.command(command),
+            command if group is None else group.command(command),
             stdin=subprocess.DEVNULL,
             stdout=print_to,
             stderr=print_to,
@@ -170,6 +190,8 @@ def launch(
     except BaseException as error:
         for fd in (ours, mine, held, said):
             os.close(fd)
+        if group is not None:
+            group.remove()
         if isinstance(error, OSError):
             raise WorkerError(f"no worker process can be started: {error}") from error
         raise
@@ -178,7 +200,7 @@ def launch(
             os.close(fd)
     os.set_blocking(mine, False)
     os.set_blocking(ours, False)
-    return Process(popen, (mine, ours, held), said, sandbox)
+    return Process(popen, (mine, ours, held), said, sandbox, group)
 
 
 def _pass_on(fd: int) -> None:

@@ -6,7 +6,8 @@ so is its home. It has no network, sees no other process, and of the environment
 arithmetic and imports.
 
 What it may use up is limited for each of its processes by ``setrlimit``; how many there are, too.
-What they use together is looked at once a second from outside, and ends them where it is too much.
+What they use together is looked at once a second from outside, and ends them where it is too much;
+memory is the kernel's to count where they can have a control group, see `cgroup`.
 Root is given up inside: the kernel holds root to no number of processes. Calls of the kernel that
 lead around all this are refused; see `confine`.
 """
@@ -27,6 +28,7 @@ from functools import cache
 from pathlib import Path
 
 from codonbench.errors import UsageError
+from codonbench.execution.cgroup import Group, group
 
 NOBODYS = 0x7000_0000  # user ids from here on are set aside for no purpose, and owned by none
 
@@ -177,6 +179,11 @@ class Limits:
     scratch: int = GIB
     files: int = 100_000
 
+    @property
+    def too_much_memory(self) -> str:
+        """What is said of who has used more memory than that."""
+        return f"uses more than {self.memory / GIB:g} GiB of memory, all processes together"
+
     def settings(self, gpu: bool) -> dict[str, int]:
         """Return them by the name that `resource` has for each."""
         found = {
@@ -236,6 +243,10 @@ class Sandbox:
             os.chown(self.states, uid, -1)
         return self._command(python, uid)
 
+    def group(self) -> Group | None:
+        """Return a control group for it, in which its memory is counted; None without one."""
+        return group(self.limits.memory)
+
     def _command(self, python: Sequence[str], uid: int) -> list[str]:
         settings = [f"{name}={n}" for name, n in self.limits.settings(self.gpu).items()]
         confine = [sys.executable, "-I", "-S", str(_CONFINE), str(uid), *settings, "--", *python]
@@ -264,15 +275,16 @@ class Sandbox:
         return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"]
 
 
-def too_much(sandbox: Sandbox, holder: int) -> str:
+def too_much(sandbox: Sandbox, holder: int, *, memory_too: bool = True) -> str:
     """Return what is used too much of, all processes together; empty where nothing is.
 
     Args:
         sandbox: Whose limits hold.
         holder: The number of bubblewrap's process.
+        memory_too: Whether to look at memory, which takes longest; a control group does it else.
     """
     limits, inside = sandbox.limits, list(_below(holder))
-    memory, files = sum(map(_memory_of, inside)), 0
+    memory, files = sum(map(_memory_of, inside)) if memory_too else 0, 0
     for name in ("tmp", "dev/shm") if len(inside) > 2 else ():  # the first is outside, and its own
         with suppress(OSError):
             found = os.statvfs(f"/proc/{inside[2]}/root/{name}")
@@ -285,8 +297,8 @@ def too_much(sandbox: Sandbox, holder: int) -> str:
         files += len(left)
         if sum(left.values()) > 4 * limits.file_size:
             return f"leaves states of more than {4 * limits.file_size / GIB:g} GiB"
-    if memory > limits.memory:
-        return f"uses more than {limits.memory / GIB:g} GiB of memory, all processes together"
+    if memory_too and memory > limits.memory:
+        return limits.too_much_memory
     return f"makes more than {limits.files:,} files" if files > limits.files else ""
 
 
