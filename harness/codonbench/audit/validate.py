@@ -45,6 +45,9 @@ _MOST = 20
 _ROUNDING = 1e-6
 """How far times may be from their sum, as a share of it."""
 
+_TOO_LONG = 3e9
+"""Seconds, a hundred years, that no run has taken: sums of such numbers would end in infinity."""
+
 _EARLIER = "is an earlier format's; such records are kept where they are, and no new ones taken"
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -344,6 +347,8 @@ def _timings(record: RunRecord) -> Iterator[Remark]:
     for name, seconds in parts.items():
         if seconds < 0:
             yield f"timings.{name}", f"is {seconds} s"
+    if total > _TOO_LONG:
+        yield "timings.total", f"is {total:g} s; no run has taken a hundred years"
     # The total of the first format also held what a process took to start.
     unlike = together - total if record.trajectory_format == 1 else abs(total - together)
     if unlike > _ROUNDING * max(1.0, together):

@@ -11,6 +11,7 @@ publication's instrument; the end of the budget. An evaluation always falls on t
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -341,11 +342,15 @@ _POSITIONS = (
     "sustained_pairs",
     "confident_pairs",
     "confident_pairs_50",
+    "stops_right_pairs",
 )
 """Metrics that are a position in the stream, reached while the run lasted."""
 
 _COUNTS = {"all_seen": 1, "decipher_epoch": 1, "relapses": 0, "rare_stop_ambiguity": 0}
 """Metrics that are whole numbers, with the least that each can be."""
+
+_OF_A_STOP = {"p": 1.0, "entropy": math.log(64), "rivals": 63}
+"""The most that is said of a stop codon, by the end of the metric's name; the least is 0."""
 
 _NOT_AFTER = (
     ("pairs_consumed", "sustained_pairs"),
@@ -367,7 +372,7 @@ class DecipheredTask(Task):
         if record.trajectory_sha256 is None:  # the row was computed, not run
             return ()
         checks = (
-            *(_of_an_early_end, _of_positions, _of_counts),
+            *(_of_an_early_end, _of_kinds, _of_positions, _of_counts, _of_stops),
             *(_of_their_order, _of_the_excess, _of_success),
         )
         found = (remark for check in checks for remark in check(record))
@@ -480,12 +485,30 @@ def _of_an_early_end(record: RunRecord) -> Iterator[Remark]:
     sustained, confident = (record.metrics.get(n) for n in ("sustained_pairs", "confident_pairs"))
     if early and sustained is not None and confident is not None:
         due = max(sustained + WINDOW_PAIRS, confident)
-        batch = run_spec.config.get("batch_size", 1)
-        if pairs > due * GROWTH + 2 * batch:
+        if pairs > due * GROWTH + 2 * _batch_of(record):
             yield (
                 "sustained_pairs",
                 f"is {sustained:,}; the run was to end at {due:,}, not {pairs:,}",
             )
+
+
+def _batch_of(record: RunRecord) -> int:
+    """Return how many pairs a batch of a run has; 0 where its configuration says no number."""
+    batch = record.run_spec.config.get("batch_size", 1)
+    return batch if isinstance(batch, int) else 0
+
+
+def _of_kinds(record: RunRecord) -> Iterator[Remark]:
+    for name, value in record.metrics.items():
+        if isinstance(value, bool) and name != "success":
+            yield name, f"is {value!r}; expected a number"
+
+
+def _of_stops(record: RunRecord) -> Iterator[Remark]:
+    for name, value in record.metrics.items():
+        most = _OF_A_STOP.get(name.rpartition("_")[2]) if name.startswith("stop_") else None
+        if None not in (most, value) and not 0 <= value <= most:
+            yield name, f"is {value:g}; expected 0 to {most:g}"
 
 
 def _of_positions(record: RunRecord) -> Iterator[Remark]:
@@ -493,7 +516,7 @@ def _of_positions(record: RunRecord) -> Iterator[Remark]:
         value = record.metrics.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int):
+        if not isinstance(value, int):
             yield name, f"is {value!r}; expected a whole number of pairs"
         elif not 0 <= value <= record.pairs:
             yield name, f"is {value:,}; the run presented {record.pairs:,} pairs"
@@ -507,7 +530,7 @@ def _of_counts(record: RunRecord) -> Iterator[Remark]:
         value = record.metrics.get(name)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if not isinstance(value, int) or value < least:
             yield name, f"is {value!r}; expected a whole number from {least} on"
     sustained, consumed = (record.metrics.get(n) for n in ("sustained_pairs", "pairs_consumed"))
     relapses = record.metrics.get("relapses")
@@ -537,8 +560,8 @@ def _of_the_excess(record: RunRecord) -> Iterator[Remark]:
             said = f"pairs_consumed is {_said(consumed)}, all_seen {_said(all_seen)}"
             yield "excess_pairs", f"is {_said(excess)}; {said}"
         return
-    batch = record.run_spec.config.get("batch_size", 1)
-    if not isinstance(batch, int) or not 0 <= consumed - excess - all_seen < batch:
+    batch = _batch_of(record)
+    if not 0 <= consumed - excess - all_seen < batch:
         yield (
             "excess_pairs",
             f"is {excess:,}, but pairs_consumed {consumed:,} and all_seen {all_seen:,} "
