@@ -140,6 +140,13 @@ def test_a_suite_in_which_all_failed_still_ends_in_its_table(suite):
     assert summary(answer.out) == {"lsmt": (0, 0, 5), "all": (0, 0, 5)}
 
 
+def test_what_a_suite_names_is_cleaned_before_it_is_printed(suite):
+    answer = suite('[[run]]\nmodel = "no\\u001b[31m\\u202e##[error]"\n')
+    assert answer.code == 1
+    assert not set("\x1b\u202e") & set(answer.out + answer.err)
+    assert "##[" not in answer.out + answer.err
+
+
 def test_json_is_records_alone_and_the_table_goes_to_standard_error(suite):
     answer = suite(run_of("untrained", "lsmt"), "--json")
     assert answer.code == 1

@@ -158,13 +158,14 @@ class Unstorable(codonbench.Model):
         ("1", "licence='a' * 400_000", "takes 400,... bytes; at most 131,072"),
         ("1", "authors=('ab',) * 100_000", "bytes; at most 131,072"),
         ("1", r"authors=('\ud800',)", "half a surrogate pair"),
+        ("1", r"reference='\ud800'", "half a surrogate pair"),
         ("'a' * 400_000", "", "takes 400,... bytes; at most 131,072"),
         ("eval('[' * 30 + ']' * 30)", "", "nested deeper"),
         ("2**70", "", "out of the range"),
         ("1e309", "", "holds inf"),
         (r"b'\xff'", "", "a record cannot hold"),
     ],
-    ids=["licence", "authors", "surrogate", "long", "deep", "huge", "infinite", "bytes"],
+    ids=["licence", "authors", "surrogate", "no text", "long", "deep", "huge", "infinite", "bytes"],
 )
 def test_what_no_record_can_hold_is_the_users_to_mend(file, ask, field, said, words):
     file.write_text(UNSTORABLE.format(field, said))

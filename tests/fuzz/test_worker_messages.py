@@ -19,6 +19,7 @@ from codonbench.execution.worker import Told, pack, unpack, unpack_spoken
 from codonbench.protocols import Evaluation
 from codonbench.protocols.referee import Instructions, unwatched
 from codonbench.records.store import Store, read_record
+from codonbench.records.unfinished import Checkpoints
 
 SEEDS = (0, 1)
 
@@ -68,12 +69,15 @@ class Scripted:
         try:
             for message in messages:
                 for run in SEEDS:
-                    (states / f"{run}.state").write_bytes(b"a state")
+                    self._leave(states / f"{run}.state")
                 process.send(speaks, message)
         except OSError:
             pass  # it was buried
         os.close(speaks)
         self.exitcode = 0
+
+    def _leave(self, file):
+        file.write_bytes(b"a state")
 
     def _listen(self, hears):
         while os.read(hears, 1 << 16):
@@ -92,6 +96,14 @@ class Scripted:
             for thread in self._threads:
                 thread.join()
             self._threads.clear()
+
+
+class Hoarding(Scripted):
+    """One whose states are of 10 GiB, which would be read for many seconds."""
+
+    def _leave(self, file):
+        with file.open("wb") as holes:
+            holes.truncate(10 << 30)
 
 
 def of(frame):
@@ -174,6 +186,19 @@ def assert_sound(job, toys, store, messages):
         trajectory = store.load_trajectory(record)
         assert (trajectory is None) == (record.trajectory_sha256 is None)
     assert all(isinstance(found, RunRecord) for found in store.scan())
+
+
+@pytest.mark.parametrize(("worker", "kept"), [(Scripted, True), (Hoarding, False)])
+def test_large_states_are_kept_seldom_as_others_wait_for_the_disk(
+    job, honest, toys, tmp_path, monkeypatch, worker, kept
+):
+    saved = []
+    monkeypatch.setattr(Checkpoints, "save", lambda *words: saved.append(words))
+    with WorkerPool(
+        1, states=tmp_path / "states", launch=lambda states: worker(honest, states)
+    ) as pool:
+        list(run_all(job, toys.registry(), Store(tmp_path), unwatched, pool.train, every=0.0))
+    assert bool(saved) == kept
 
 
 def test_whatever_a_worker_says_each_run_ends_in_a_sound_record(

@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from codonbench.cli.console import new_table, say
+from codonbench.contracts.base import MOST_WORDS
 from codonbench.contracts.run_spec import RunOptions, RunRequest, canonical_json
 from codonbench.errors import BenchError, StoreError
 from codonbench.execution.suites import FIELDS, Suite, find_suite, read_suite
+from codonbench.records.files import printable
 
 if TYPE_CHECKING:
     from codonbench.execution.executor import Executor
@@ -148,7 +150,8 @@ def print_summary(suite: Suite, entries: Sequence[Entry], console: Console) -> N
     for entry in entries:
         counts = entry.counts()
         total += counts
-        table.add_row(Text(_label(entry.request)), *_cells(counts), Text(entry.why))
+        asked, why = (printable(text, MOST_WORDS) for text in (_label(entry.request), entry.why))
+        table.add_row(Text(asked), *_cells(counts), Text(why))
     table.add_section()
     missed = len(suite.requests) - len(entries)
     table.add_row("all", *_cells(total), f"{missed} more not begun" if missed else "")

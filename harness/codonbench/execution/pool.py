@@ -71,6 +71,7 @@ TO_BEGIN = 60.0
 
 _PATIENCE = 10.0  # seconds for an answer to be taken off our hands, or for an end to be known
 _TO_GREET = 600.0  # seconds for a worker to come up, which it does once it has imported PyTorch
+_STATES = 1.5e7  # bytes a second that are kept; a disk takes more, for which others wait
 _TICK = 0.2  # seconds between two looks at the clock
 
 Launch = Callable[[Path | None], Process]
@@ -273,6 +274,7 @@ class RunGroup:
         self._group: RefereeGroup | None = None
         self._began: dict[int, float] = {}
         self._kept: dict[int, float] = {}
+        self._saved: dict[int, float] = {}
         self._ended: set[int] = set()
         self._anew: list[Job] = []
         self._overdue: float | None = None
@@ -383,7 +385,7 @@ class RunGroup:
         def move(target: Path) -> None:
             source.replace(target)
             found = target.lstat()  # out of its reach now
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_size != size:
                 raise OutOfTurnError(f"keeps {message.file}, which is no file of its own")
 
         if not source.is_file():
@@ -393,7 +395,13 @@ class RunGroup:
         if now - self._kept.get(run, -math.inf) < (every or 0) / 2:  # others wait for the disk
             raise OutOfTurnError("keeps its state sooner than it was told to")
         self._kept[run] = now
-        self._referees.keep(run, message.position, move)
+        size = source.stat().st_size
+        rest = size * len(self._job.run_specs) / _STATES
+        if now - self._saved.get(run, self._began.get(run, now)) < rest:
+            source.unlink()
+        else:
+            self._saved[run] = now
+            self._referees.keep(run, message.position, move)
         self.worker.answer(Taken())
 
     def _known(self, run: int) -> int:

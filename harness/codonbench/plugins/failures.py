@@ -11,6 +11,7 @@ from types import TracebackType
 
 from pydantic import ValidationError
 
+from codonbench.contracts.model import ModelInfo
 from codonbench.errors import BenchError, UsageError
 from codonbench.plugins.selection import Candidate
 
@@ -59,6 +60,11 @@ class Failure(Candidate):
         return f"{self.error} ({self.place})" if self.place else self.error
 
 
+def _says_what_cannot_be(error: BaseException) -> bool:
+    """Return whether a model says of itself what no record can hold."""
+    return isinstance(error, ValidationError) and error.title == ModelInfo.__name__
+
+
 def describe_failure(error: BaseException, candidate: Candidate) -> Failure:
     """Return what is to be said of `error`, which loading `candidate` came to."""
     file, line = candidate.file, None
@@ -73,7 +79,7 @@ def describe_failure(error: BaseException, candidate: Candidate) -> Failure:
         details="".join(traceback.format_exception(error)),
         line=line,
         hint=_hint(error, candidate),
-        usage=isinstance(error, UsageError),
+        usage=isinstance(error, UsageError) or _says_what_cannot_be(error),
         cause=error,
     )
 

@@ -507,7 +507,7 @@ def _of_kinds(record: RunRecord) -> Iterator[Remark]:
 def _of_stops(record: RunRecord) -> Iterator[Remark]:
     for name, value in record.metrics.items():
         most = _OF_A_STOP.get(name.rpartition("_")[2]) if name.startswith("stop_") else None
-        if None not in (most, value) and not 0 <= value <= most:
+        if most is not None and value is not None and not 0 <= value <= most:
             yield name, f"is {value:g}; expected 0 to {most:g}"
 
 
