@@ -123,14 +123,39 @@ codonbench.overview = (board) => {
   // Win rates of one model in each category: rankings differ between them.
   function byCategory(s) {
     const own = summaries.filter((other) => other.device === s.device && other.category);
+    if (!own.length) return [title({ ...s, category: "" }), note("No category has two tasks or more.")];
     const names = d3.sort(new Set(own.flatMap((one) => one.standings.map((each) => each.model))), (name) => -d3.mean(own.flatMap((one) => one.standings.filter((each) => each.model === name)), (each) => each.win_rate.value));
     const head = element("tr", {}, ...["model", ...own.map((one) => `${one.category} (${one.tasks.length})`)].map((text) => element("th", { scope: "col" }, text)));
     const rows = names.map((name) => element("tr", {}, element("th", { scope: "row", title: name.length > 40 && name }, words.cut(name, 40)), ...own.map((one) => {
       const found = one.standings.find((each) => each.model === name);
       return found ? shaded(found.win_rate.value, element("small", {}, `${words.percent(found.win_rate.low)} to ${words.percent(found.win_rate.high)}`)) : element("td", { class: "missing" }, element("span", { class: "hidden" }, "not run on half of its tasks"));
     })));
-    return [title({ ...s, category: "" }), note("Win rate in each category of two tasks or more, with its interval: in how many pairs of a task and another model it comes first. The darker, the more. Hatched: not run on half of its tasks."),
-      element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Category by category" }, element("table", { class: "grid" }, element("thead", {}, head), element("tbody", {}, ...rows)))];
+    return [title({ ...s, category: "" }), categoryChart(own, names),
+      note(`Win rate in each category of two tasks or more: in how many pairs of a task and another model it comes first, with the 95 % interval. The number at the right of a line is the model's place in that category; hollow dots are reference rows. A line without a dot: not run on half of its tasks.${names.length > MANY ? ` Drawn: the first ${MANY} of ${names.length}.` : ""}`),
+      element("details", { class: "numbers" }, element("summary", {}, "Category by category in numbers"), element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Category by category in numbers" }, element("table", { class: "grid" }, element("thead", {}, head), element("tbody", {}, ...rows))))];
+  }
+
+  // A panel a category, the same line for a model in each.
+  function categoryChart(own, names) {
+    const [left, panel] = [200, 118];
+    const drawn = names.slice(0, MANY);
+    const short = new Map(drawn.map((name, i) => [name, `${words.cut(name, 26)}${"\u200b".repeat(i)}`])); // names that are cut alike stay apart
+    const marks = own.flatMap((one, i) => d3.sort(one.standings, (each) => -each.win_rate.value, (each) => each.model)
+      .map((each, place) => ({ ...each.win_rate, place: place + 1, reference: each.reference, model: short.get(each.model), panel: i, name: each.model, category: one.category })).filter((each) => each.model));
+    const about = (d) => `${d.name}, ${d.category}: ${words.percent(d.value)} % [${words.percent(d.low)} to ${words.percent(d.high)}], place ${d.place}`;
+    const chart = codonbench.plot({
+      width: left + panel * own.length, height: 84 + 22 * drawn.length, marginLeft: left, marginTop: 44, marginRight: 30,
+      ariaLabel: `Win rate of each model, category by category: ${own.map((one) => `${one.category}, first ${d3.least(one.standings, (each) => -each.win_rate.value).model}`).join("; ")}`,
+      fx: { domain: d3.range(own.length), tickFormat: (i) => words.cut(own[i].category, 15), label: null, padding: 0.24 },
+      x: { domain: [0, 1], ticks: [0, 0.5, 1], tickFormat: (share) => `${100 * share}%`, grid: true, label: null }, y: { label: null, domain: drawn.map((name) => short.get(name)) },
+      marks: [
+        Plot.ruleY(marks, { fx: "panel", y: "model", x1: "low", x2: "high", stroke: "var(--accent)", strokeWidth: 3, strokeOpacity: 0.45 }),
+        Plot.dot(marks, { fx: "panel", y: "model", x: "value", r: 4.5, fill: (d) => (d.reference ? "var(--card)" : "var(--accent)"), stroke: "var(--accent)", title: about }),
+        Plot.text(marks, { fx: "panel", y: "model", frameAnchor: "right", dx: 16, text: (d) => String(d.place), fill: "var(--muted)" }),
+      ],
+    });
+    chart.style.maxWidth = "none"; // it scrolls where the window is narrow, and stays readable
+    return element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Category by category, scrolls sideways" }, chart);
   }
 
   function shaded(value, ...more) {
