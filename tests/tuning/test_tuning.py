@@ -1,5 +1,6 @@
 """Tuning: the space, a study that sees no test item, and the preset that comes of it."""
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -212,6 +213,9 @@ def test_a_preset_runs_on_the_official_seeds_and_says_what_it_cost(registry, tmp
     file.write_text("[config]\nplace = 1\n")
     with pytest.raises(ConfigError, match=r"no table \[preset\]"):
         read_preset(file)
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="is no regular file"):
+        read_preset(pipe)
 
 
 class Wide(GradientConfig):

@@ -73,11 +73,12 @@ def explain(
 
     record = find_run(run, results).record
     registry = load_plugins(plugin, plugins_dir)
+    explainer = _explainer(record, registry, items, projection)
     say(f"{record.name}: running it again (it took {record.timings.total:.0f} s)")
     repetition = repeat(record, registry, cache_folder(), data)
     if not repetition.same_weights:
         say(f"{record.name}: the repetition's weights are not the recorded ones")
-    found = _explainer(record, registry, items, projection)(repetition)
+    found = explainer(repetition)
     model = safe(name_text(record.model, record.overrides, record.plugin.distribution))
     title = (
         f"{model}  ·  {safe(f'{record.task} on {record.dataset.source}')}  ·  seed {record.seed}"
@@ -110,6 +111,11 @@ def _explainer(
         return Explanation(found, partial(print_sequences, found), partial(draw_sequences, found))
 
     own: list[Explainer] = registry.ask("explainer", record=record)
+    if own and projection != "pca":
+        raise UsageError(
+            f"--projection {projection} lays out embedded test items, and {record.task} has a way "
+            "of its own to be explained, without them; leave it out"
+        )
     return own[0] if own else explain_any
 
 

@@ -84,10 +84,12 @@ def read_tables(path: Path, kind: str) -> dict[str, Any]:
     """Return the tables of a TOML file.
 
     Raises:
-        ConfigError: It is not TOML; says where.
+        ConfigError: It is not TOML, which says where, or no regular file.
         StoreError: It cannot be read.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe nobody writes to would be waited for
+            raise ConfigError(f"{kind} {path} is no regular file; give the path of a TOML file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:

@@ -116,3 +116,10 @@ def test_without_umap_how_to_install_it_is_said(bench, board, monkeypatch):
     assert answer.err == (
         "bench: this needs umap, which is not installed: pip install 'codonbench[umap]'\n"
     )
+
+
+def test_a_task_without_embedded_test_items_refuses_to_lay_them_out(bench, board, monkeypatch):
+    monkeypatch.setattr(cli_options, "find_spec", lambda name: name)
+    answer = bench("explain", "mlp-64-s0", "--projection", "umap", "--results", board)
+    assert answer.code == 2
+    assert "human-codon has a way of its own to be explained" in answer.err
