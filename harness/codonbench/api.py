@@ -147,9 +147,7 @@ def board(*folders: str | Path) -> Board:
         found[folder] = load_records(folder)
         audits |= read_audits(board_folder(folder))
     tested = gather_tested(
-        [(Store(folder), records) for folder, records in found.items()],
-        registry.known_metrics,
-        registry.known_tasks,
+        [(Store(folder), records) for folder, records in found.items()], registry
     )
     everything = [record for records in found.values() for record in records]
     made = build_board(everything, registry.known_tasks, knowing(tested, audits))

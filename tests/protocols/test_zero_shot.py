@@ -210,7 +210,7 @@ def test_a_pretrained_row_says_what_it_gains_over_its_random_twin(registry, tmp_
         list(run_all(job, registry, Store(tmp_path), unwatched))
         store, tasks = Store(tmp_path), registry.known_tasks
         found = list(store.scan())
-        tested = gather_tested([(store, found)], registry.known_metrics, tasks)
+        tested = gather_tested([(store, found)], registry)
         board = build_board(found, tasks, tested)
         (table,) = board.tables
         assert table.title.endswith("zero_shot, cpu")

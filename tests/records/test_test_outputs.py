@@ -148,12 +148,12 @@ def write(files):
 
 def test_files_stand_in_for_trajectories(stored):
     store, records = stored
-    outputs, files = gather(store, records, lambda record: True)
+    outputs, files = gather(store, records, lambda record: True, lambda record: True)
     assert sorted(path.name[:8] for path in files) == [r.name[:8] for r in records] + ["targets-"]
     write(files)
     for record in records:
         store.trajectory_path(record).unlink()
-    again, unchanged = gather(store, records, lambda record: True)
+    again, unchanged = gather(store, records, lambda record: True, lambda record: True)
     assert set(unchanged) == set(files)
     assert set(unchanged.values()) == {None}
     for run_id, item in again.items():
@@ -164,39 +164,52 @@ def test_files_stand_in_for_trajectories(stored):
 
 def test_targets_that_may_not_be_shared_are_in_no_file(stored):
     store, records = stored
-    outputs, files = gather(store, records, lambda record: False)
+    outputs, files = gather(store, records, lambda record: False, lambda record: True)
     assert all(item.targets is not None for item in outputs.values())
     assert not any("targets" in path.name for path in files)
     write(files)
     store.trajectory_path(records[0]).unlink()  # the other's has them, too
-    again, _ = gather(store, records, lambda record: False)
+    again, _ = gather(store, records, lambda record: False, lambda record: True)
     assert all(item.targets is not None for item in again.values())
     store.trajectory_path(records[1]).unlink()
-    again, _ = gather(store, records, lambda record: False)
+    again, _ = gather(store, records, lambda record: False, lambda record: True)
     assert all(item.targets is None for item in again.values())
+
+
+def test_answers_that_may_not_be_shared_are_in_no_file_nor_are_targets_kept(stored):
+    store, records = stored
+    _, files = gather(store, records, lambda record: True, lambda record: True)
+    write(files)  # as an earlier version did
+    first, secret = records
+    outputs, kept = gather(
+        store, records, lambda record: False, lambda record: record.run_id != secret.run_id
+    )
+    assert set(outputs) == {first.run_id, secret.run_id}
+    assert all(item.targets is not None for item in outputs.values())
+    assert [path.stem for path in kept] == [first.name]
 
 
 def test_a_file_of_another_run_does_not_count(stored):
     store, records = stored
-    _, files = gather(store, records, lambda record: True)
+    _, files = gather(store, records, lambda record: True, lambda record: True)
     write(files)
     other = records[0].model_copy(update={"trajectory_sha256": "0" * 64})
     store.trajectory_path(records[0]).unlink()
-    outputs, _ = gather(store, [other], lambda record: True)
+    outputs, _ = gather(store, [other], lambda record: True, lambda record: True)
     assert outputs == {}
 
 
 def test_damaged_files_are_named(stored):
     store, records = stored
-    _, files = gather(store, records, lambda record: True)
+    _, files = gather(store, records, lambda record: True, lambda record: True)
     write(files)
     (targets,) = (path for path in files if path.name.startswith("targets"))
     content = targets.read_bytes()
     targets.write_bytes(content[:-40])
     with pytest.raises(StoreError, match=targets.name):
-        gather(store, records, lambda record: True)
+        gather(store, records, lambda record: True, lambda record: True)
     targets.write_bytes(content)
     path = next(path for path in files if path != targets)
     path.write_bytes(content)
     with pytest.raises(StoreError, match="no test outputs"):
-        gather(store, records, lambda record: True)
+        gather(store, records, lambda record: True, lambda record: True)

@@ -71,10 +71,17 @@ def with_answers(read: ReadRecord, folders: Sequence[str]) -> ReadRecord:
     return replace(read, trajectory=trajectory, outputs=outputs)
 
 
-def missing_answers(read: ReadRecord) -> Iterator[Remark]:
-    """Yield that a record has nothing beside it from which its figures on a test split follow."""
+def missing_answers(read: ReadRecord, task: Task | None) -> Iterator[Remark]:
+    """Yield that a record has nothing beside it from which its figures on a test split follow.
+
+    Answers that are training targets of a task that keeps these to itself are not asked for, nor
+    are those of its reference rows, among which records from before models said so are.
+    """
     record = read.record
+    info = record.info
     there = read.trajectory is not None or read.outputs is not None
+    if task is not None and not task.shares_targets:
+        there |= info.instance_based or info.role == "reference"
     if record.selected_pairs is not None and record.status == "done" and not there:
         yield (
             "trajectory_sha256",

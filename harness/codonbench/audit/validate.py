@@ -176,7 +176,7 @@ def validate(
         except (PluginError, StoreError) as error:
             note(path, [("trajectory_sha256", str(error))], warning=not strict)
         else:
-            note(path, missing_answers(each), warning=not strict)
+            note(path, missing_answers(each, task_of(each.record, tasks)), warning=not strict)
         found.append(replace(each, trajectory=None))  # megabytes, which nothing below asks for
     agreed: dict[object, tuple[object, Path]] = {}
     rows: dict[object, list[ReadRecord]] = defaultdict(list)

@@ -28,10 +28,13 @@ from codonbench.ranking.board import (
     board_with_outputs,
 )
 from codonbench.ranking.items import gather_tested
+from codonbench.ranking.overview import build_overview
 from codonbench.ranking.published import shipped_published
 from codonbench.records.files import board_folder, cache_folder, visible, write_atomically
 from codonbench.records.store import BadRecord, Store
 from codonbench.report import markdown
+from codonbench.report.by_category import FILE as CHART
+from codonbench.report.by_category import render_by_category
 from codonbench.report.item_facts import FOLDER as FACTS
 from codonbench.report.item_facts import read_facts
 from codonbench.report.site import files
@@ -192,8 +195,9 @@ def _board(
     found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
     known_failures = len(registry.failures)
     audits = read_audits(folder)
-    tested = gather_tested([(store, found)], registry.known_metrics, registry.known_tasks)
-    tested = knowing(tested, audits)
+    tested = knowing(gather_tested([(store, found)], registry), audits)
+    facts = read_facts(folder / FACTS)
+    tested = replace(tested, facts={name: own.values() for name, own in facts.items()})
     board, outputs = board_with_outputs(store, found, registry.known_tasks, tested)
     say_failures(registry.failures[known_failures:])  # of what was imported to rank the rows
     for item in board.excluded:
@@ -203,10 +207,11 @@ def _board(
     known = Known(
         tasks=registry.known_tasks,
         metrics=registry.known_metrics,
-        outputs=tested.outputs,
+        outputs={k: own for k, own in tested.outputs.items() if k not in tested.withheld},
         audits=audits,
-        facts=read_facts(folder / FACTS),
+        facts=facts,
         days=_days(folder / "days.json"),
+        withheld=tested.withheld,
     )
     return _Made(found, registry, board, outputs, known)
 
@@ -248,18 +253,21 @@ def _say_done(board: Board, done: str, *more: str) -> None:
 
 
 def _files(board: Board, folder: Path, unrun: Sequence[str]) -> dict[Path, bytes]:
-    """Return what the board's two files should hold."""
+    """Return what the board's files should hold: Markdown, JSON, and the chart by category."""
     page_path = folder / "README.md"
     try:
         page = (_content(page_path) or markdown.NEW_PAGE.encode()).decode()
-        page = markdown.insert_between_markers(page, markdown.render_board(board, unrun))
+        chart = render_by_category(build_overview(board))
+        text = markdown.render_board(board, unrun, CHART if chart else "")
+        page = markdown.insert_between_markers(page, text)
     except (UnicodeDecodeError, StoreError) as error:
         raise StoreError(
             f"{page_path}: {error}; add the markers where the board should stand, "
             "or give another folder with --out"
         ) from error
     board_json = json.dumps(board.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
-    return {page_path: page.encode(), folder / "leaderboard.json": board_json.encode()}
+    drawn = {folder / CHART: chart.encode()} if chart else {}
+    return {page_path: page.encode(), folder / "leaderboard.json": board_json.encode(), **drawn}
 
 
 def _content(path: Path) -> bytes | None:

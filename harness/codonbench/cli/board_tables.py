@@ -69,8 +69,7 @@ def print_tables_of(
         asked = {_asked(record) for record in finished}  # under a control, too, or without it
         tested = gather_tested(
             [(folder, [r for r in own if _asked(r) in asked]) for folder, own in folders],
-            registry.known_metrics,
-            tasks,
+            registry,
         )
     audits: dict[str, DataAudit] = {}
     for folder, _ in folders:

@@ -15,7 +15,7 @@ from codonbench.contracts.run_spec import parse_settings
 from codonbench.data import download
 from codonbench.errors import UnknownNameError
 from codonbench.plugins.registry import Registry
-from codonbench.records.files import cache_folder, is_offline
+from codonbench.records.files import cache_folder, is_offline, printable_lines
 
 app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
 
@@ -111,6 +111,10 @@ def describe(
         str | None, typer.Option("--data", "-d", help="Where its data are, if not in the cache.")
     ] = None,
     settings: TaskSettingsOption = None,
+    only_examples: Annotated[
+        bool,
+        typer.Option("--examples", help="Ten examples alone, whatever the licence: for your eyes."),
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
@@ -121,11 +125,15 @@ def describe(
     licence of the data does not allow them.
     """
     from codonbench.api import subject_of  # takes a second
-    from codonbench.report.item_facts import item_facts
+    from codonbench.report.item_facts import examples, item_facts
 
     registry = load_plugins(plugin, plugins_dir)
     overrides = parse_settings(settings or [], "--task-set")
     subject = subject_of([task], overrides, registry, at, is_offline(offline))
+    if only_examples:
+        for own in examples(subject.dataset):
+            typer.echo(printable_lines(f"{own.answer}: {', '.join(own.parts)}"))
+        return
     entry = registry.tasks.get(task)
     facts = item_facts(entry.task if entry else None, subject.dataset)
     typer.echo(facts.model_dump_json(indent=1))

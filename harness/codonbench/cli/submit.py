@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,15 +19,15 @@ from codonbench.cli.options import (
     ResultsOption,
     load_plugins,
 )
-from codonbench.contracts import Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.errors import StoreError, UnknownNameError, UsageError
+from codonbench.plugins.registry import Registry
+from codonbench.ranking.items import gather_shared
 from codonbench.records.again import command
 from codonbench.records.files import visible, write_atomically
 from codonbench.records.store import Store
-from codonbench.records.test_outputs import gather
 from codonbench.report.markdown import plain
-from codonbench.scoring.score import OFFICIAL_SEEDS, RowKey, row_key, task_of
+from codonbench.scoring.score import OFFICIAL_SEEDS, RowKey, row_key
 
 PLACE = "leaderboard/results"
 """Where the files of a submission go in a clone of the repository."""
@@ -61,7 +61,7 @@ def submit(
     registry = load_plugins(plugin, plugins_dir)
     tasks, metrics = registry.known_tasks, registry.known_metrics
     records = [record for row in rows.values() for record in row]
-    found = _files(store, records, tasks)
+    found = _files(store, records, registry)
     for path, content in found.items():
         target = out / path.relative_to(store.folder)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,19 +100,14 @@ def _rows(
 
 
 def _files(
-    store: Store, records: Sequence[RunRecord], tasks: Mapping[str, Task]
+    store: Store, records: Sequence[RunRecord], registry: Registry
 ) -> dict[Path, bytes | None]:
     """Return the files of runs, and what they should hold; None where that is what they do hold.
 
     Raises:
         StoreError: The test outputs of a run are neither at hand nor can be made.
     """
-
-    def shares_targets(record: RunRecord) -> bool:
-        task = task_of(record, tasks)
-        return task is not None and task.shares_targets
-
-    outputs, files = gather(store, records, shares_targets)
+    outputs, files = gather_shared(store, records, registry)
     for record in records:
         asked = record.trajectory_sha256 is not None and record.selected_pairs is not None
         if asked and record.run_id not in outputs:

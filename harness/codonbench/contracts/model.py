@@ -67,6 +67,8 @@ class ModelInfo(Frozen):
         role: ``contestant`` rows are ranked, ``reference`` rows are shown apart.
         row_independent: True where one row's output depends on that row alone, and on nothing
             random: no batch norm, no dropout. The harness checks the claim before using it.
+        instance_based: True where answers are targets of training items or means of a few, as
+            those of nearest neighbours are. They are not written down where targets must not be.
     """
 
     name: Name
@@ -78,6 +80,7 @@ class ModelInfo(Frozen):
     pretrained_on: str = ""
     role: Literal["contestant", "reference"] = "contestant"
     row_independent: bool = False
+    instance_based: bool = Field(default=False, exclude_if=lambda told: not told)
 
 
 class Needs(Frozen):

@@ -384,7 +384,7 @@ def _build_table(
         }
         for key, row in zip(by_row, named, strict=True)
     }
-    figures = None if tested is None else _compared(rows, held, task.ranking, tested)
+    figures = None if tested is None else _compared(rows, held, task, tested)
     records = [record for own in runs for record in own]
     first = _first(by_row)
     ceiling = task.ceiling(first)
@@ -475,7 +475,7 @@ def _of_role(rows: Sequence[_RowRuns], role: str) -> list[_RowRuns]:
 def _compared(
     rows: Sequence[_RowRuns],
     held: Mapping[str, Mapping[str, Sequence[RunRecord]]],
-    ranking: Ranking,
+    task: Task,
     tested: Tested,
 ) -> TableFigures | None:
     """Return what is known of rows over seeds and items, where they are ranked by a mean.
@@ -483,9 +483,10 @@ def _compared(
     Args:
         rows: With their records.
         held: The records of rows under each control, by the row's id.
-        ranking: The task's.
+        task: Theirs.
         tested: What runs answered.
     """
+    ranking = task.ranking
     if ranking.primary.statistic != "mean":
         return None
     runs = [
@@ -499,7 +500,7 @@ def _compared(
         )
         for row, own in rows
     ]
-    return compare(runs, ranking, tested)
+    return compare(runs, ranking, tested, shares_targets=task.shares_targets)
 
 
 def _drawn_ranks(

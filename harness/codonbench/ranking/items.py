@@ -32,11 +32,13 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError
 
-from codonbench.contracts import Frozen, Metric, Ranking, SplitMetric, Task
+from codonbench.contracts import Frozen, Metric, Ranking, SplitMetric
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import StoreError
+from codonbench.plugins.registry import Registry
 from codonbench.protocols.controls import COMPOSITION, LABELS, STRAND, UNTRAINED
+from codonbench.ranking.by_item import ItemFigures, item_figures, table_items
 from codonbench.ranking.statistics import (
     CONFIDENCE,
     RESAMPLES,
@@ -151,7 +153,8 @@ class TableFigures(Frozen):
     """What is known of a table's rows over seeds and items.
 
     Attributes:
-        inputs: SHA-256 of the records and test outputs it follows from, what is right aside.
+        inputs: SHA-256 of the records it follows from, and of the test outputs where what is right
+            may be published.
         metric: The primary one.
         n_items: How many test items there are.
         n_groups: How many groups of them were drawn; None where each item was.
@@ -159,6 +162,8 @@ class TableFigures(Frozen):
         rule: What the best rule of the audit of the data has, over items; None where it is not
             known item by item.
         rows: By the row's id.
+        by_item: What its page says by item, where what is right for an item must not be published;
+            None elsewhere.
     """
 
     inputs: str
@@ -168,6 +173,7 @@ class TableFigures(Frozen):
     n_clean: int | None = Field(default=None, exclude_if=lambda n: n is None)
     rule: Mean | None = Field(default=None, exclude_if=lambda rule: rule is None)
     rows: dict[str, RowFigures]
+    by_item: ItemFigures | None = Field(default=None, exclude_if=lambda found: found is None)
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,8 @@ class Tested:
         copied: Places in the test split of items with a near-copy in training, by the checksum of
             the data, as audits say.
         rules: The best rule of the audit of some data, likewise.
+        facts: Of the test items of some data, likewise: by name, shape (N,).
+        withheld: Runs whose answers must not be written down, by id; they are among `outputs`.
     """
 
     metrics: Mapping[str, Metric]
@@ -203,39 +211,71 @@ class Tested:
     files: Mapping[Path, bytes | None] = field(default_factory=dict)
     copied: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    facts: Mapping[str, Mapping[str, npt.NDArray[np.int64]]] = field(default_factory=dict)
+    withheld: frozenset[str] = frozenset()
 
 
 def gather_tested(
-    folders: Iterable[tuple[Store, Iterable[RunRecord | BadRecord]]],
-    metrics: Mapping[str, Metric],
-    tasks: Mapping[str, Task],
+    folders: Iterable[tuple[Store, Iterable[RunRecord | BadRecord]]], registry: Registry
 ) -> Tested:
     """Return what the runs of results folders answered.
 
     Args:
         folders: Each with what is in it.
-        metrics: All, by name.
-        tasks: All, by name.
+        registry: The plugins.
 
     Raises:
         StoreError: A file or a trajectory is damaged.
     """
-
-    def shares_targets(record: RunRecord) -> bool:
-        task = task_of(record, tasks)
-        return task is not None and task.shares_targets
-
     outputs: dict[str, ItemOutputs] = {}
     kept: dict[str, TableFigures] = {}
     files: dict[Path, bytes | None] = {}
+    withheld: set[str] = set()
     for store, found in folders:
         records = [r for r in found if isinstance(r, RunRecord) and r.status in FINISHED]
-        own, written = gather(store, records, shares_targets)
+        own, written = gather_shared(store, records, registry)
         outputs, files = own | outputs, files | written
+        withheld |= {r.run_id for r in records if not _shares_outputs(r, registry)}
         for path in sorted((store.folder / FOLDER).glob("figures-*.json")):
             figures = _read_figures(path)
             kept[figures.inputs] = figures
-    return Tested(metrics, outputs, kept, files)
+    metrics = registry.known_metrics
+    return Tested(metrics, outputs, kept, files, withheld=frozenset(withheld))
+
+
+def gather_shared(
+    store: Store, records: Sequence[RunRecord], registry: Registry
+) -> tuple[dict[str, ItemOutputs], dict[Path, bytes | None]]:
+    """Return what `gather` does, in whose files is what tasks and models allow.
+
+    Args:
+        store: The results folder.
+        records: Of the runs.
+        registry: The plugins.
+
+    Raises:
+        StoreError: A file or a trajectory is damaged.
+    """
+    return gather(
+        store,
+        records,
+        lambda record: _shares_targets(record, registry),
+        lambda record: _shares_outputs(record, registry),
+    )
+
+
+def _shares_targets(record: RunRecord, registry: Registry) -> bool:
+    task = task_of(record, registry.known_tasks)
+    return task is not None and task.shares_targets
+
+
+def _shares_outputs(record: RunRecord, registry: Registry) -> bool:
+    """Return whether a run's answers may be written down: not where they are secret targets."""
+    task = task_of(record, registry.known_tasks)
+    if task is None or task.shares_targets:
+        return True
+    model = registry.models.get(record.model)  # which older records do not ask
+    return not (record.info.instance_based or (model and model.cls.info.instance_based))
 
 
 def _read_figures(path: Path) -> TableFigures:
@@ -294,7 +334,9 @@ class Runs:
     controls: Mapping[str, Sequence[RunRecord]] = field(default_factory=dict)
 
 
-def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigures | None:
+def compare(
+    rows: Sequence[Runs], ranking: Ranking, tested: Tested, *, shares_targets: bool = True
+) -> TableFigures | None:
     """Return what is known of a table's rows over seeds and items.
 
     None where no run's test outputs are at hand, or what is right for them is neither at hand nor
@@ -304,6 +346,7 @@ def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigu
         rows: Of one table, in the order of ranks.
         ranking: The task's.
         tested: What runs answered.
+        shares_targets: As in `Task`.
     """
     outputs = {row.id: _by_seed(row.records, tested) for row in rows}
     under = {
@@ -316,9 +359,10 @@ def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigu
         return None
     first = rows[0].records[0]
     copied = tested.copied.get(first.dataset.checksum, ())
-    inputs = _inputs(rows, tested.outputs, metric, copied)
+    inputs = _inputs(rows, tested.outputs if shares_targets else None, metric, copied)
     everything = [*found, *(i for c in under.values() for own in c.values() for i in own.values())]
-    if any(item.targets is None for item in everything):
+    partly = not shares_targets and len(everything) < sum(1 for row in rows for _ in _runs(row))
+    if any(item.targets is None for item in everything) or (partly and inputs in tested.kept):
         return tested.kept.get(inputs)
     rule = None if first.run_spec.control else tested.rules.get(first.dataset.checksum)
     seeds = sorted({seed for own in outputs.values() for seed in own})
@@ -356,7 +400,18 @@ def compare(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> TableFigu
         n_clean=n_clean,
         rule=None if ruled is None else _mean_of(ruled.over(seeds[:1])),
         rows=figures,
+        by_item=None if shares_targets else _by_item(rows, ranking, tested),
     )
+
+
+def _runs(row: Runs) -> Iterable[RunRecord]:
+    return (*row.records, *(record for own in row.controls.values() for record in own))
+
+
+def _by_item(rows: Sequence[Runs], ranking: Ranking, tested: Tested) -> ItemFigures | None:
+    facts = tested.facts.get(rows[0].records[0].dataset.checksum, {})
+    asked = table_items({row.id: row.records for row in rows}, tested.outputs, facts)
+    return None if asked is None else item_figures(asked, ranking.metric, tested.metrics)
 
 
 def _ruled(
@@ -394,13 +449,16 @@ def _floor(
     rule: Rule | None,
     ruled: Scores | None,
 ) -> _Floor | None:
-    """Return the best of a table's reference rows and of the rule; None where there is neither."""
+    """Return the best of a table's reference rows and of the rule.
+
+    None where there is neither, and where the best row's answers are not at hand.
+    """
     sign = 1 if ranking.direction == "higher" else -1
-    found: list[tuple[float, _Floor]] = []
+    found: list[tuple[float, _Floor | None]] = []
     for row in rows:
         own = scores[row.id]
-        if row.reference and row.mean and own is not None:
-            found.append((sign * row.mean.value, (row.model, own)))
+        if row.reference and row.mean:
+            found.append((sign * row.mean.value, None if own is None else (row.model, own)))
     if rule is not None and ruled is not None:
         value = sign * float(ruled.values[0])
         found.append((value, (f"the audit's rule ({rule.name})", ruled)))
@@ -423,14 +481,20 @@ def _metric(
 
 def _inputs(
     rows: Sequence[Runs],
-    outputs: Mapping[str, ItemOutputs],
+    outputs: Mapping[str, ItemOutputs] | None,
     metric: SplitMetric,
     copied: Sequence[int],
 ) -> str:
+    """Return a hash of what figures rest on: records and outputs, or records alone.
+
+    The outputs follow from the trajectory that a record names, and not all may be written down.
+    """
+    told = outputs or {}
     runs = [
-        [row.id, r.seed, r.checksum, outputs[r.run_id].digest() if r.run_id in outputs else None]
+        [row.id, r.seed, r.checksum]
+        + ([] if outputs is None else [told[r.run_id].digest() if r.run_id in told else None])
         for row in rows
-        for r in (*row.records, *(r for records in row.controls.values() for r in records))
+        for r in _runs(row)
     ]
     more = [list(copied)] if copied else []
     return content_hash([metric.name, metric.version, sorted(map(str, runs)), *more])

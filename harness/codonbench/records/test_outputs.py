@@ -220,7 +220,10 @@ def read_targets(path: Path, items: str) -> tuple[Targets, IntArray | None]:
 
 
 def gather(
-    store: Store, records: Sequence[RunRecord], shares_targets: Callable[[RunRecord], bool]
+    store: Store,
+    records: Sequence[RunRecord],
+    shares_targets: Callable[[RunRecord], bool],
+    shares_outputs: Callable[[RunRecord], bool],
 ) -> tuple[dict[str, ItemOutputs], dict[Path, bytes | None]]:
     """Return the test outputs of a results folder's runs, and the files that hold them.
 
@@ -231,6 +234,7 @@ def gather(
         store: The results folder.
         records: Of the runs.
         shares_targets: Whether what is right for the items of a record's task may be written down.
+        shares_outputs: Whether what a record's run answered may be.
 
     Returns:
         Outputs by run id; and the content of each file that should be there, None where what is
@@ -247,9 +251,9 @@ def gather(
         if record.trajectory_sha256 is None or record.selected_pairs is None:
             continue
         item, files[path] = _run_outputs(store, record, path)
-        if item is None:
+        if item is None or not shares_outputs(record):
             del files[path]
-        else:
+        if item is not None:
             found[record.run_id] = item
     known = {i.items: (i.targets, i.groups) for i in found.values() if i.targets is not None}
     for record in records:
@@ -258,7 +262,9 @@ def gather(
             continue
         path = folder / f"targets-{item.items[:16]}.npz"
         if path not in files and path.is_file():
-            known[item.items], files[path] = read_targets(path, item.items), None
+            known[item.items] = read_targets(path, item.items)
+            if shares_targets(record):
+                files[path] = None
         elif item.items not in known and (trajectory := store.load_trajectory(record)) is not None:
             groups = trajectory.arrays.get("test_groups")
             known[item.items] = (trajectory.test_targets, groups)

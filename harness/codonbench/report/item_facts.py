@@ -125,27 +125,40 @@ def item_facts(task: Task | None, dataset: Dataset) -> ItemFacts:
         task: The task that they serve; None for a table of one's own.
         dataset: The data, whole.
     """
-    none = np.zeros(0, dtype=np.int64)
-    given = (dataset.splits.get(name, none) for name in ("train", "validation", "test"))
-    fixed = "test" in dataset.splits
-    split = completed(Split(*given), dataset, 0) if dataset.splits else Split(none, none, none)
-    test = split.test if fixed else none
-    train = split.train if "validation" in dataset.splits else _both(split)
+    split = _split(dataset)
+    test = split.test if "test" in dataset.splits else split.test[:0]
+    train = _training(dataset, split)
     reason = withheld(task, dataset)
     facts = _of_test(dataset, test, train) if len(test) else {}
     return ItemFacts(
         task=dataset.spec.name,
         checksum=dataset.checksum,
         items=len(test),
-        examples=()
-        if reason
-        else tuple(_examples(dataset, train if len(train) else np.arange(len(dataset.items)))),
+        examples=() if reason else examples(dataset),
         withheld=reason,
         **facts,
     )
 
 
-def _both(split: Split) -> _IntArray:
+def examples(dataset: Dataset) -> tuple[Example, ...]:
+    """Return ten items of the training split, or of all where there is none.
+
+    Whether they may be passed on is for `withheld` to say.
+    """
+    train = _training(dataset, _split(dataset))
+    return tuple(_examples(dataset, train if len(train) else np.arange(len(dataset.items))))
+
+
+def _split(dataset: Dataset) -> Split:
+    none = np.zeros(0, dtype=np.int64)
+    given = (dataset.splits.get(name, none) for name in ("train", "validation", "test"))
+    return completed(Split(*given), dataset, 0) if dataset.splits else Split(none, none, none)
+
+
+def _training(dataset: Dataset, split: Split) -> _IntArray:
+    """Return the items to train on, those to choose by among them where no split says which."""
+    if "validation" in dataset.splits:
+        return split.train
     return np.sort(np.concatenate([split.train, split.validation]))
 
 

@@ -24,9 +24,14 @@ def with_weighted_twins(presets: Presets) -> Presets:
     return twins
 
 
+_INSTANCE_BASED = ("nearest",)
+"""Said here, as the hash of a model's own file stands in its records."""
+
+
 def ours(name: str, summary: str, **fields: Any) -> ModelInfo:
     """Return who a model of ours is, in its first version."""
     by: dict[str, Any] = {"authors": ("codonbench",), "licence": "Apache-2.0"}
+    by["instance_based"] = name in _INSTANCE_BASED
     return ModelInfo(name=name, version="1", summary=summary, **by, **fields)
 
 

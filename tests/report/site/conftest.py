@@ -80,7 +80,7 @@ def shown(tmp_path_factory):
     found = audit(Subject(subject.dataset, {}))
     store = Store(folder / "runs")
     records = list(store.scan())
-    tested = gather_tested([(store, records)], registry.known_metrics, registry.known_tasks)
+    tested = gather_tested([(store, records)], registry)
     board, _ = board_with_outputs(store, records, registry.known_tasks, tested)
     known = Known(
         tasks=registry.known_tasks,

@@ -7,15 +7,9 @@ import numpy as np
 import pytest
 
 from codonbench import Input, Target, TaskSpec
+from codonbench.ranking.by_item import TableItems, item_figures, row_items, table_items
 from codonbench.records.test_outputs import ItemOutputs, hash_items
-from codonbench.report.site.by_item import (
-    Known,
-    TableItems,
-    answers,
-    questions,
-    row_items,
-    table_items,
-)
+from codonbench.report.site.by_item import answers, questions
 from codonbench.report.site.packed import Packed, unpack
 from codonbench_metrics.classification import Accuracy
 from codonbench_metrics.quantities import Pearson
@@ -58,7 +52,7 @@ def odds(*shares):
 
 def test_a_row_is_as_sure_as_it_says_and_as_often_right_as_it_is():
     run = outputs(CLASSES, odds(0.95, 0.93, 0.92, 0.65), [1, 1, 0, 0])
-    found = row_items("r", table("classes", r=[run]), "accuracy", Known())
+    found = row_items("r", table("classes", r=[run]), "accuracy", {})
     # Of three answers of 0.93 on average two are right; the one of 0.65 is wrong.
     assert found.reliability == (
         (1.0, pytest.approx(0.65, abs=1e-3), 0.0),
@@ -76,8 +70,7 @@ def test_items_of_a_kind_have_a_score_of_their_own():
     asked = TableItems(
         "classes", run.items, {"r": {0: run}}, {}, {}, {"length": np.stack([short, ~short])}
     )
-    known = Known(metrics={"accuracy": Accuracy()})
-    one, other = row_items("r", asked, "accuracy", known).parts["length"]
+    one, other = row_items("r", asked, "accuracy", {"accuracy": Accuracy()}).parts["length"]
     assert one == (1.0, 1.0, 1.0)
     assert other[0] == pytest.approx(0.6)
     half = 1.96 * np.sqrt(0.6 * 0.4 / 50)
@@ -90,7 +83,7 @@ def test_a_score_that_is_not_defined_on_a_part_is_left_out():
     asked = TableItems(
         "quantities", run.items, {"r": {0: run}}, {}, {}, {"GC": np.stack([first, ~first])}
     )
-    found = row_items("r", asked, "pearson", Known(metrics={"pearson": Pearson()}))
+    found = row_items("r", asked, "pearson", {"pearson": Pearson()})
     assert found.parts == {"GC": (None, None)}
     assert found.reliability == found.confusion == ()
 
@@ -125,7 +118,7 @@ def test_scores_of_what_was_never_trained_are_places_in_an_order():
     )
     said = answers("r", "page", table("scores", r=[run]))
     assert unpack(said.answer).tolist() == [0, 65535, 32768]
-    assert row_items("r", table("scores", r=[run]), "auroc", Known()).reliability == ()
+    assert row_items("r", table("scores", r=[run]), "auroc", {}).reliability == ()
 
 
 def test_quantities_that_may_not_be_published_are_answered_and_not_told():
@@ -133,7 +126,7 @@ def test_quantities_that_may_not_be_published_are_answered_and_not_told():
     run = replace(run, targets=None)
     own = table("quantities", r=[run])
     assert not own.right
-    assert row_items("r", own, "pearson", Known(metrics={"pearson": Pearson()})) is None
+    assert row_items("r", own, "pearson", {"pearson": Pearson()}) is None
     asked, said = questions("t", own), answers("r", "name", own)
     assert asked.right is None
     assert unpack(asked.item).tolist() == [0, 0, 1, 1]
@@ -142,10 +135,23 @@ def test_quantities_that_may_not_be_published_are_answered_and_not_told():
     assert found == pytest.approx([1, 5, 2, 6], abs=1e-3)
 
 
+def test_what_was_measured_is_told_by_means_over_twenty_items_where_an_item_may_not_be():
+    """The row predicts 0 to 59 for what is twice that, so each third of it is known by hand."""
+    measured = 2.0 * np.arange(60.0)[:, None]
+    run = outputs(spec(kind="quantities", names=("a",)), measured / 2, measured)
+    found = item_figures(table("quantities", r=[run]), "pearson", {"pearson": Pearson()})
+    spread = 2 * np.sqrt((20**2 - 1) / 12)
+    assert found.rows["r"].predicted == tuple(
+        (20, mean, 2 * mean, pytest.approx(spread, rel=1e-3)) for mean in (9.5, 29.5, 49.5)
+    )
+    few = outputs(spec(kind="quantities", names=("a",)), measured[:39], measured[:39])
+    assert item_figures(table("quantities", r=[few]), "pearson", {}).rows["r"].predicted == ()
+
+
 def test_rows_of_which_nothing_is_at_hand_are_left_out(shown):
     row = shown.row("cnn")
     records = {row.id: [shown.runs[run] for run in row.run_ids]}
-    assert table_items(records, shown.table.data_checksum, Known()) is None
+    assert table_items(records, {}, {}) is None
 
 
 def read(folder, name):

@@ -14,6 +14,7 @@ from codonbench.contracts import Ceiling, Frozen, Input, Ranking, Target, Task
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.board import BestRule, Board, Excluded, Table
+from codonbench.ranking.by_item import Part, RowItems, TableItems, row_items, table_items
 from codonbench.ranking.items import Gain
 from codonbench.ranking.overview import Cell as OverviewCell
 from codonbench.ranking.overview import Summary, build_overview
@@ -25,14 +26,9 @@ from codonbench.report.item_facts import Example
 from codonbench.report.site.by_item import (
     Answers,
     Known,
-    Part,
     Questions,
-    RowItems,
-    TableItems,
     answers,
     questions,
-    row_items,
-    table_items,
 )
 from codonbench.report.site.figures import Records, row_id
 from codonbench.report.site.scripts import shown, shown_facts
@@ -77,6 +73,7 @@ class PageRow(Frozen):
         unanswered: Which of these metrics were not measured in some seed.
         beside: Its controls.
         items: What is known of its answers for test items; None where these are not at hand.
+        withheld: Whether they are training targets that may not be published.
         shown_pairs: How many training pairs its runs had seen in the state that was tested, the
             median.
         tuned_seconds: What finding its configuration took; None where nobody said.
@@ -107,6 +104,7 @@ class PageRow(Frozen):
     medians: dict[str, Median | Mean | None]
     gain: Interval | None
     items: RowItems | None
+    withheld: bool = Field(default=False, exclude_if=lambda withheld: not withheld)
     restricted_mean: RestrictedMean | None
     parameters: int
     devices: tuple[str, ...]
@@ -503,7 +501,8 @@ def build_table(
     if not table.shares_targets:  # what may not be published is not, even where it is at hand
         outputs = {name: replace(own, targets=None) for name, own in known.outputs.items()}
         known = replace(known, outputs=outputs)
-    asked = table_items(records, table.data_checksum, known)
+    facts = known.facts.get(table.data_checksum)
+    asked = table_items(records, known.outputs, facts.values() if facts else {})
     rows = tuple(_row(row, table, runs, drawn_by, metrics, known, asked) for row in both)
     texts = ("key", "task", "data", "control", "device", "stop")
     task = task_of(next(iter(records.values()))[0], known.tasks) if records else None
@@ -533,7 +532,7 @@ def build_table(
         curves=_curves(table, board),
         kind="" if asked is None else asked.kind,
         names=() if asked is None else tuple(map(shown, _names(asked))),
-        parts={} if asked is None else dict(asked.parts),
+        parts=_parts(table, asked),
         compared=asked is not None,
         withheld=asked is not None and not asked.right,
         n_rest=len(rest),
@@ -545,6 +544,22 @@ def build_table(
     said = (answers(row.id, ids[row.id], asked) for row in both)
     answered = tuple(own for own in said if own is not None)
     return page, more_rows, answered, questions(page.id, asked)
+
+
+def _parts(table: Table, asked: TableItems | None) -> dict[str, tuple[Part, ...]]:
+    kept = table.figures.by_item if table.figures else None
+    if kept is not None:
+        return kept.parts
+    return {} if asked is None else dict(asked.parts)
+
+
+def _row_items(row: Row, table: Table, asked: TableItems | None, known: Known) -> RowItems | None:
+    kept = table.figures.by_item if table.figures else None
+    if kept is not None:
+        return kept.rows.get(row.id)
+    if asked is None:
+        return None
+    return row_items(row.id, asked, table.ranking.metric, known.metrics)
 
 
 def _names(asked: TableItems) -> tuple[str, ...]:
@@ -732,7 +747,8 @@ def _row(
         ),
         tuned_seconds=None if row.tuning is None else row.tuning.seconds,
         day=_day(row, runs, known),
-        items=None if asked is None else row_items(row.id, asked, table.ranking.metric, known),
+        items=_row_items(row, table, asked, known),
+        withheld=not known.withheld.isdisjoint(row.run_ids),
         devices=tuple(shown(device) for device in row.devices),
         notes=tuple(shown(note, 400) for note in row.notes),
     )

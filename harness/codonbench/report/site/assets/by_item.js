@@ -144,6 +144,7 @@ codonbench.byItem = (() => {
   }
 
   async function answersOf(row, asked) {
+    if (row.withheld) throw new Error(`${codonbench.label(row)} answers with what was measured for training items, which may not be published`);
     const own = await load("answers", row.id);
     if (own.items !== asked.items) throw new Error(`${codonbench.label(row)} was asked about other test items`);
     const raw = await unpack(own.answer);
@@ -173,5 +174,29 @@ codonbench.byItem = (() => {
     }
   }
 
-  return { answersOf, colours, confusion, curves, parts, questions, reliability, scatter, symbols, wide };
+  // Where what was measured for an item may not be published: its mean over items predicted alike.
+  function binned(box, table) {
+    charted(box, table, (row) => row.items?.predicted?.length, (place, rows) => {
+      const points = rows.flatMap((row, i) => row.items.predicted.map(([n, said, right, spread]) => ({ i, n, said, right, low: right - spread, high: right + spread, name: codonbench.label(row) })));
+      const ends = d3.extent(points.flatMap((d) => [d.said, d.right]));
+      place.replaceChildren(legend(rows), codonbench.plot({
+        width: wide(box, 520), height: 400, marginLeft: 50, ariaLabel: "What was measured, on average, by what the row predicts",
+        x: { label: "predicted", grid: true }, y: { label: "measured, on average", grid: true },
+        marks: [
+          Plot.line([[ends[0], ends[0]], [ends[1], ends[1]]], { stroke: "var(--muted)", strokeDasharray: "4 4" }),
+          ...rows.flatMap((row, i) => {
+            const mine = points.filter((d) => d.i === i);
+            return [
+              Plot.ruleX(mine, { x: "said", y1: "low", y2: "high", stroke: colours[i], strokeOpacity: 0.4, strokeWidth: 2 }),
+              Plot.line(mine, { x: "said", y: "right", stroke: colours[i], strokeOpacity: 0.5 }),
+              Plot.dot(mine, { x: "said", y: "right", symbol: symbols[i], fill: colours[i], title: (d) => `${d.name}: of ${words.plural(d.n, "test item")} predicted about ${words.number(d.said)}, ${words.number(d.right)} was measured on average` }),
+            ];
+          }),
+        ],
+      }), note("What was measured for an item may not be published: each mark stands for the test items that a row predicts about as much for, 20 of them or more; lines: standard deviations of what was measured."),
+      numbers("Predicted and measured", ["row", "items", "predicted", "measured, on average", "standard deviation"], points.map((d) => [d.name, words.whole(d.n), words.number(d.said), words.number(d.right), words.number(d.high - d.right)])));
+    });
+  }
+
+  return { answersOf, binned, colours, confusion, curves, parts, questions, reliability, scatter, symbols, wide };
 })();

@@ -49,7 +49,7 @@ codonbench.task = () => {
   function examples(table) {
     const { about: own } = table;
     const title = element("summary", {}, own.examples.length ? `${words.whole(own.examples.length)} examples` : "No examples");
-    if (!own.examples.length) return element("details", { class: "explain" }, title, note(`Not shown: ${own.withheld || "the data have no items of their own"}.`));
+    if (!own.examples.length) return element("details", { class: "explain" }, title, note(`Not shown: ${own.withheld || "the data have no items of their own"}.${own.withheld ? ` Who has the data sees them with: bench data describe ${table.task} --examples` : ""}`));
     const body = own.examples.map((each) => [each.answer, element("span", {}, ...each.parts.flatMap((part, i) => [i > 0 && element("br"), element("code", { class: "letters" }, part.length < each.lengths[i] && !part.includes(",") ? `${part}… (${words.whole(each.lengths[i])} letters)` : part.includes(",") ? `${part}, … (${words.whole(each.lengths[i])} values)` : part)]).filter(Boolean))]);
     const grid = codonbench.grid(["answer", "item of the training split"], body);
     grid.classList.add("words");
@@ -75,6 +75,7 @@ codonbench.task = () => {
       ["How sure, and how often right", some("reliability") && ((box) => codonbench.byItem.reliability(box, table))],
       ["What is taken for what", some("confusion") && ((box) => codonbench.byItem.confusion(box, table))],
       ["Predicted against measured", table.compared && !table.withheld && ["quantities", "scores"].includes(table.kind) && ((box) => codonbench.byItem.scatter(box, table))],
+      ["Predicted against measured", table.withheld && some("predicted") && ((box) => codonbench.byItem.binned(box, table))],
       ["Score by kind of item", some("parts") && ((box) => codonbench.byItem.parts(box, table))],
     ].filter(([, draw]) => draw);
     const made = parts.map(([title, draw]) => {
@@ -83,7 +84,8 @@ codonbench.task = () => {
       details.addEventListener("toggle", () => { if (details.open && !box.children.length) draw(box); });
       return details;
     });
-    if (table.withheld) made.push(note("What is right for the test items may not be published: rows can be laid side by side below, and nothing is scored by item."));
+    const kept = some("parts") || some("predicted");
+    if (table.withheld) made.push(note(`What is right for the test items may not be published${table.about.licence ? ` (${table.about.licence})` : ""}. ${kept ? "What is said by kind of item was reckoned where the data lie, over 20 test items or more" : "Nothing is scored by kind of item, as fewer than 40 test items are of one kind and another"}; rows can be laid side by side below.`));
     if (!table.kind) made.push(note("No test outputs of these rows are at hand, or what is right for them may not be published: nothing is shown by item."));
     return made;
   }
