@@ -46,17 +46,29 @@ ELSEWHERE = {
 """Commands that are run by something else than this file."""
 
 SHELL = {
-    ". .venv/bin/activate": "tests/test_clean_install.py",
-    "python3 -m venv ~/codonbench-env": "tests/test_clean_install.py",
-    "cd codonbench-mylstm": "tests/cli/test_new.py",
-    "git switch --create my-model": "tests/test_docs.py",
-    "bench run --task planted-motif --model deepsea --seeds 0": "tests/explain/test_sequences.py",
-    "bench run --suite gue --on ray": "tests/execution/test_ray.py",
-    "bench cluster slurm": "tests/cli/test_cluster.py",
-    "bench tune --model cnn --task gue-tf-0 --trials 50": "tests/tuning/test_tuning.py",
+    ". .venv/bin/activate": ("tests/test_clean_install.py", "builds an environment"),
+    "python3 -m venv ~/codonbench-env": ("tests/test_clean_install.py", "builds an environment"),
+    "cd codonbench-mylstm": ("tests/cli/test_new.py", "installs what 'bench new' wrote"),
+    "git switch --create my-model": ("tests/test_docs.py", "works in a clone, below"),
+    "bench run --task planted-motif --model deepsea --seeds 0": (
+        "tests/explain/test_sequences.py",
+        "trains for minutes; there a smaller network is explained",
+    ),
+    "bench run --suite gue --on ray": (
+        "tests/execution/test_ray.py",
+        "needs the data of gue and a cluster; there tasks of its own run on one",
+    ),
+    "bench cluster slurm": (
+        "tests/cli/test_cluster.py",
+        "sbatch needs Slurm; there a stand-in of srun runs the script",
+    ),
+    "bench tune --model cnn --task gue-tf-0 --trials 50": (
+        "tests/tuning/test_tuning.py",
+        "needs the data of gue and an hour; there a study is of made-up items",
+    ),
 }
-"""Blocks of commands that need another place than these tests', by how they begin, and what runs
-such commands there."""
+"""Blocks of commands that need another place than these tests', by how they begin; what runs such
+commands, and why it is not here."""
 
 LITTLE = ["--pairs", "640"]
 """What keeps a run short, whatever it says itself: of an option given twice the last counts."""
@@ -108,7 +120,8 @@ def test_commands_that_need_another_place_say_what_runs_them(page: Path) -> None
     begun = re.compile(r"(bench|make|python3?|pip|cd|git|\.) \S", re.A)
     for block in blocks(page, "sh", *([] if page.stem == "reference" else ["text"])):
         if begun.match(block):
-            (test,) = {test for begin, test in SHELL.items() if block.startswith(begin)}
+            ((test, why),) = {own for begin, own in SHELL.items() if block.startswith(begin)}
+            assert why
             assert (ROOT / test).is_file()
 
 
