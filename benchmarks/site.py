@@ -105,7 +105,7 @@ def main() -> None:
         for r in store.scan()
         if isinstance(r, RunRecord) and r.model == "cnn" and r.task == "gue-tf-0"
     ]
-    tested = gather_tested([(store, [base])], registry.known_metrics, registry.known_tasks)
+    tested = gather_tested([(store, [base])], registry)
     real = tested.outputs[base.run_id]
     records = made_up(base, MODELS, SEEDS)
     runs = {record.run_id: record for record in records}
