@@ -58,6 +58,38 @@ def test_a_run_shows_what_it_gains_over_the_best_rule_of_the_audit(bench, table,
     assert "[" not in "".join(narrow)
 
 
+def test_the_rule_on_quantities_is_no_row_zero_and_the_terminal_says_why(bench, table, tmp_path):
+    cells = [line.split(",") for line in table.read_text().splitlines()[1:]]
+    rows = "".join(f"{s},{s.count('G') + i % 7 / 10}\n" for i, (s, _) in enumerate(cells))
+    table.write_text("dna,value\n" + rows)
+    words = ("run", "--data", "mine.csv", "--epochs", "1")
+    bench(*words, "--model", "majority")  # which writes the audit, and has no correlation
+    alone = bench(*words, "--model", "cnn", "--set", "channels=4")
+    assert alone.code == 0, alone.err
+    why = "none is over the audit's rule, whose answers item by item are not known"
+    assert f"no row zero: no reference row with such a score was run here; {why}" in alone.out
+    beside = bench(*words, "--model", "length-composition").out
+    over = f"over length-composition, the best reference row, on the same seeds and items; {why}"
+    assert f"gain: {over}" in beside
+    assert bench("leaderboard", "--results", "runs").code == 0
+    page = " ".join((tmp_path / "runs" / "board" / "README.md").read_text().split())
+    assert f"Gain: {over}." in page
+
+
+def test_rows_of_other_folds_are_told_of_beside_a_table(bench, table):
+    words = ("run", "--model", "majority", "--data", "mine.csv")
+    assert "other tables" not in bench(*words).out
+    folded = bench(*words, "--folds", "3")
+    assert folded.code == 0, folded.err
+    assert "other tables" not in folded.out  # a reference row alone is ranked with none
+    cnn = ("run", "--model", "cnn", "--set", "channels=4", "--epochs", "1", "--data", "mine.csv")
+    assert "other tables" not in bench(*cnn).out
+    assert (
+        "mine has other tables, whose rows are not ranked with these: mine on mine.csv, cpu "
+        "(1 row); 'bench ls rows --task mine'\n"
+    ) in bench(*cnn, "--folds", "3").out
+
+
 def test_two_tables_of_one_name_are_ranked_apart(bench, table):
     assert bench("run", "--model", "majority", "--data", "mine.csv").code == 0
     table.write_text(table.read_text().replace(",1\n", ",0.5\n").replace(",0\n", ",0.1\n"))

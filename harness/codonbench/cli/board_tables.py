@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -41,6 +41,8 @@ _Column = tuple[str, Callable[[Row], str]]
 """A heading, and what stands below it for a row."""
 
 _SHORTEST_NAME, _GAP, _MOST_ROWS = 12, 3, 100
+_MOST_TABLES = 3  # named where rows stand elsewhere
+_LONGEST_WORDS = 600
 
 
 def print_tables_of(
@@ -94,6 +96,7 @@ def print_tables_of(
         _print_contrasts(table, mine)
         if (table.task, table.data_checksum) in {_asked(record) for record in finished}:
             _print_held(table, mine)
+    shipped: Sequence[Table] = ()
     if against is None:
         ran = {record.task for record in finished}
         shipped = official_tables({name: tasks[name] for name in ran if name in tasks})
@@ -101,6 +104,37 @@ def print_tables_of(
         for table in board.tables:
             if (table.key, table.device) in shown & official.keys():
                 print_standing(table, official[table.key, table.device], mine)
+    for line in other_tables((*board.tables, *shipped), finished):
+        say(line, console=output())
+
+
+def other_tables(tables: Iterable[Table], made: Sequence[RunRecord]) -> list[str]:
+    """Return a line for each task that has rows on the same data beside the tables of some runs.
+
+    As where one was run on folds and others on the published split. Of a task whose tables differ
+    by budget there are too many to tell of.
+    """
+    shown = {_row_of(record)[:2] for record in made}
+    there: dict[tuple[str, str], dict[str, int]] = {}
+    for table in tables:
+        about = table.task, table.data_checksum
+        kept_apart = table.held_in or table.of_subset or table.ranking.budget_divides
+        if about in {_asked(r) for r in made} and not kept_apart and table.rows:
+            there.setdefault(about, {})[table.title] = len(table.rows)
+            if (table.key, table.device) in shown:
+                there[about][table.title] = 0  # it has just been printed
+    lines = []
+    for (task, _), sizes in there.items():
+        others = [
+            f"{visible(title)} ({n} row{'s'[: n - 1]})" for title, n in sizes.items() if n > 0
+        ]
+        if others:
+            more = ", ..." if len(others) > _MOST_TABLES else ""
+            lines.append(
+                f"{task} has other tables, whose rows are not ranked with these: "
+                f"{', '.join(others[:_MOST_TABLES])}{more}; 'bench ls rows --task {task}'"
+            )
+    return lines
 
 
 def _asked(record: RunRecord) -> tuple[str, str]:
@@ -148,9 +182,8 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
     console.print(grid)
     if len(ranked) < len(table.rows):
         say(f"{len(table.rows) - len(ranked):,} more rows", console=console)
-    if table.gain_over and "gain" in (header for header, _ in columns):
-        over = f"{visible(table.gain_over)}, the best rule or reference row"
-        say(f"gain: over {over}, on the same seeds and items", console=console)
+    if table.gain_words and "gain" in (header for header, _ in columns):
+        say(visible(table.gain_words, _LONGEST_WORDS), console=console)
     for note in notes:
         say(note, console=console)
 

@@ -59,6 +59,10 @@ _Rows = dict[RowKey, dict[int, RunRecord]]
 _RowRuns = tuple[Row, Sequence[RunRecord]]
 
 
+AUDITS_RULE = "audit's rule"
+"""What the best rule of the audit of a table's data is called beside its rows."""
+
+
 class BestRule(Frozen):
     """The rule that an audit of data found best on the validation items: no model is in it.
 
@@ -153,7 +157,7 @@ class Table(Frozen):
         found = {}
         if (known := self.ceiling) is not None:
             found["ceiling"] = Mean(value=known.value, low=known.low, high=known.high, n=1)
-        rule, name = self.best_rule, "audit's rule"
+        rule, name = self.best_rule, AUDITS_RULE
         if self.figures is not None and self.figures.rule is not None:
             found[name] = self.figures.rule
         elif rule is not None and rule.score.lower().startswith(self.ranking.primary.title.lower()):
@@ -165,6 +169,20 @@ class Table(Frozen):
     def gain_over(self) -> str:
         """The row zero that rows' gains are over; empty where there is none."""
         return next((row.gain.over for row in self.rows if row.gain is not None), "")
+
+    @property
+    def gain_words(self) -> str:
+        """What gains are over, or why there are none; empty where none is looked for."""
+        if self.figures is None or not self.rows:
+            return ""
+        known = self.figures.rule is not None
+        said = "no row zero: no reference row with such a score was run here"
+        if self.gain_over:
+            best = "the best rule or reference row" if known else "the best reference row"
+            said = f"gain: over {self.gain_over}, {best}, on the same seeds and items"
+        if AUDITS_RULE in self.beside and not known:
+            said += f"; none is over the {AUDITS_RULE}, whose answers item by item are not known"
+        return said
 
     @property
     def ranked(self) -> bool:

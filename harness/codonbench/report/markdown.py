@@ -169,7 +169,7 @@ def render_table(table: Table) -> str:
         seeds=seeds,
         remarks=remarks,
         rule=table.best_rule,
-        over=table.gain_over,
+        gain_words=table.gain_words,
         several_controls=len({contrast.control for contrast in table.contrasts}) > 1,
         contrasts=sorted(table.contrasts, key=_by_ratio),
         name_text=name_text,
