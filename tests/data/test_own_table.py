@@ -335,6 +335,7 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
         (TABLE + "ACGN,1\n", {"ambiguous": "refuse"}, ["line 18", "'N' as letter 4"]),
         (TABLE + ",1\n", {}, ["line 18", "'sequence'", "empty"]),
         (TABLE + "ACGT,\n", {}, ["line 18", "'label'", "a class"]),
+        ("sequence,value\nACGT,\nACGA,NA\n", {}, ["line 2", "'value'", "no row has a value"]),
         (TABLE + "ACGT,NA\n", {}, ["line 18", "'NA'", "a class"]),
         ("ACGT" * 50_000 + ",1\n" + ROWS, {}, ["line 1", "no header"]),
         ("sequence,label\n" + "ACGT,0\nACGT,1\n" * 3, {}, ["1 group", "equal items"]),

@@ -1,6 +1,7 @@
 """Live progress of `bench run`: how far each seed has come, and a line of text once it is done.
 
-All of it goes to standard error: a bar in a terminal, elsewhere a line every half minute.
+All of it goes to standard error: a bar in a terminal, elsewhere a line after a second, and then
+less and less often, at last every half minute.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
 
 _REFRESH = 0.1  # seconds between two times that a bar follows a run
-_LINES = 30.0  # seconds between two lines on a run, where there is no terminal
+_FIRST_LINE, _LINES = 1.0, 30.0  # seconds to the first line on a run, where there is no terminal,
+# and at most from one to the next; each is awaited twice as long as the one before
 _STEADY = 10.0  # seconds in which time left follows most of the way when the pace changes
 _SOON = 2.0  # seconds after which a pace is known well enough to tell
 
@@ -133,18 +135,18 @@ class RunDisplay(Follower):
         bar = self._bars[run_spec.run_id] = self._progress.add_task(
             seed.rstrip(), total=total, pairs=0, words="", early=early, left=left
         )
-        shown, printed = -_REFRESH, began
+        shown, printed, wait = -_REFRESH, began, _FIRST_LINE
 
         def follow(pairs: int, progress: str) -> None:
-            nonlocal shown, printed
+            nonlocal shown, printed, wait
             now = time.monotonic()
             if now - shown < _REFRESH:
                 return
             shown = now
             left.hear(pairs, now)
             self._progress.update(bar, completed=pairs, pairs=pairs, words=progress)
-            if self._lines_of_text and now - printed >= _LINES:
-                printed = now
+            if self._lines_of_text and now - printed >= wait:
+                printed, wait = now, min(2 * wait, _LINES)
                 rest = _rest(left.at(now), early=early)
                 of = "" if total is None else f" of {total:,}"
                 words = [f"{seed} {pairs:,}{of} {self._job.task.counted_in}", progress, rest]

@@ -348,6 +348,11 @@ class _Reader:
     def _classes(self, name: str) -> tuple[tuple[str, ...], IntArray]:
         """Return the classes as they are written, in index order, and that of each row."""
         column, classes = self._columns[name], self._form.classes
+        if not column.known.keys() - {*MISSING}:
+            raise DataError(
+                f"{self._place(0)}, column {name!r}: no row has a value in it; expected a class or "
+                "a number in each"
+            )
         for cell in column.known:
             if cell in MISSING if not classes else cell not in classes:
                 expected = f"one of {', '.join(classes)}" if classes else "a class"

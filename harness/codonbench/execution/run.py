@@ -694,6 +694,7 @@ def train_here(
     """
     from codonbench.engines.train import train_runs
     from codonbench.training.determinism import pin_arithmetic, subnormals_as_zero, torch_facts
+    from codonbench.training.warned import each_warning_once
 
     pin_arithmetic(job.run_specs[0].threads)
     facts = torch_facts(job.run_specs[0].device == "cuda")
@@ -709,7 +710,7 @@ def train_here(
             # None of which whoever takes the runs in shares.
             module = job.entry.origin.module
             own = READERS.refusing(module) if module.startswith(FILE) else nullcontext()
-            with subnormals_as_zero(), chdir("."), own:
+            with subnormals_as_zero(), each_warning_once(), chdir("."), own:
                 ended = next(runs, None)
             if ended is None:
                 break

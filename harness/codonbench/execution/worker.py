@@ -468,6 +468,7 @@ def _train(parent: Parent, order: Order) -> None:
     """Train what is ordered, and tell of it."""
     from codonbench.engines.train import train_runs
     from codonbench.training.determinism import pin_arithmetic, subnormals_as_zero
+    from codonbench.training.warned import each_warning_once
 
     parent.states = order.states
     pin_arithmetic(order.requests[0].threads)
@@ -476,7 +477,7 @@ def _train(parent: Parent, order: Order) -> None:
         config = model.Config.model_validate_json(order.config)
         module = order.origin.module
         own = READERS.refusing(module) if module.startswith(FILE) else nullcontext()
-        with subnormals_as_zero(), own:
+        with subnormals_as_zero(), each_warning_once(), own:
             for run, result in train_runs(model, config, order.requests, parent, order.every):
                 parent.send(_ended(run, result))
                 if result.status == "interrupted":  # all there was to tell is told
