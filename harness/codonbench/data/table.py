@@ -114,6 +114,7 @@ class Table:
         kind: What the targets are.
         weights: What each row counts in the training loss, (N,); None where the table says nothing.
         origins: As in `Dataset`; no part of the checksum.
+        longest_at: File and line of the longest sequence, the first of several.
     """
 
     items: Items
@@ -125,6 +126,7 @@ class Table:
     kind: TargetKind = "classes"
     weights: npt.NDArray[np.float32] | None = None
     origins: Mapping[str, IntArray] = field(default_factory=dict)
+    longest_at: str = ""
 
     @cached_property
     def checksum(self) -> str:
@@ -328,7 +330,12 @@ class _Reader:
             if name in form.origins
         }
         ids, items = tuple(self._ids), self._items()
-        return Table(items, targets, classes, dict(splits), groups, ids, kind, weights, origins)
+        longest = ""
+        if isinstance(items, Sequences):
+            longest = self._place(int(items.lengths.argmax()))
+        return Table(
+            items, targets, classes, dict(splits), groups, ids, kind, weights, origins, longest
+        )
 
     def _kind(self) -> TargetKind:
         """Return the kind of target that the cells are of."""

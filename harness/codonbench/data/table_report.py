@@ -198,8 +198,8 @@ def warnings(table: Table, names: Sequence[str]) -> tuple[str, ...]:
     if isinstance(table.items, Sequences) and table.items.lengths.max() > _LONG:
         row = int(table.items.lengths.argmax())
         sentences.append(
-            f"item {row + 1:,} has {table.items.lengths[row]:,} letters; every batch with it is as "
-            "long, which may not fit the memory"
+            f"{table.longest_at}: {table.items.lengths[row]:,} letters, the longest sequence; a "
+            "batch with it is computed in parts, and takes long"
         )
     if table.targets.ndim == 2 and (missing := int(np.isnan(table.targets).sum())):
         sentences.append(f"{missing:,} of {table.targets.size:,} targets are missing")

@@ -23,9 +23,10 @@ from torch import Tensor
 
 from codonbench.contracts import AuxiliaryLearner, BatchLearner, ClassWeights, Outputs
 from codonbench.data.stream import Batch, BatchClock
-from codonbench.errors import PluginError
+from codonbench.errors import ConfigError, PluginError
 from codonbench.protocols.referee import Evaluation, Instructions, Shown
 from codonbench.training.determinism import changed, outside_state
+from codonbench.training.long_items import can_be_cut, cut, memory
 from codonbench.training.state import State, TrainState, whole_state
 
 
@@ -195,6 +196,51 @@ class Checkpointer:
         self._wait = max(self._every, SPARING * (self._last - began))
 
 
+def check_memory(state: TrainState) -> None:
+    """Refuse a batch that the device has no memory for, where sequences are so long.
+
+    What a module keeps for its backward pass is measured on two short items, and taken to grow with
+    the letters.
+
+    Raises:
+        ConfigError: The largest batch would take more than the device has in all.
+    """
+    lengths, module = state.lengths, state.module
+    if lengths is None or state.optimizer is None:
+        return
+    whole = lengths.sum(axis=1)
+    longest, few = int(whole.max()), np.argsort(whole, kind="stable")[:2]
+    cuttable = can_be_cut(module)
+    at_once = 1 if cuttable else -(-state.batch_size // state.settings.parts)
+    kept = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += 0 if isinstance(tensor, torch.nn.Parameter) else tensor.nbytes
+        return tensor
+
+    was_training = module.training
+    module.eval()
+    with torch.random.fork_rng(devices=_cuda_devices(state.targets.device)):
+        index = torch.as_tensor(few, device=state.targets.device)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            forward(state, state.encode(index), module)
+    module.train(was_training)
+    padded = len(few) * int(lengths[few].max(axis=0).sum())
+    needed, there = kept / padded * at_once * longest, memory(state.targets.device)
+    if needed > there:
+        way = "leave such sequences out, or cut them"
+        if not cuttable:
+            way = (
+                "the module has batch norm, so that the batch cannot be computed in parts unasked: "
+                f"set batch_size or accumulate, or {way}"
+            )
+        raise ConfigError(
+            f"a batch of {at_once:,}, padded to the longest sequence of {longest:,} letters, needs "
+            f"some {needed / 2**30:,.0f} GiB of memory, and there are {there / 2**30:,.0f}; {way}"
+        )
+
+
 _MOST_LETTERS = {"cpu": 1 << 14, "cuda": 1 << 22}
 """Letters or features evaluated at a time, but no fewer items than are trained on at a time.
 
@@ -215,7 +261,10 @@ def train(feed: Feed, checkpointer: Checkpointer, selected: dict[str, Any] | Non
     """
     state = feed.state
     best = {"selected": selected}
-    step = make_step(state) if feed.clock.budget_pairs else None
+    step = None
+    if feed.clock.budget_pairs:
+        check_memory(state)
+        step = make_step(state)
     for item in feed:
         if isinstance(item, Batch):
             assert step is not None
@@ -260,6 +309,7 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
     if isinstance(module, AuxiliaryLearner):
         trained = module.outputs_and_loss
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    lengths = state.lengths if can_be_cut(module) else None
 
     def loss(index: Tensor, own: Tensor) -> Tensor:
         outputs = forward(state, encode(index), trained)
@@ -267,13 +317,9 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
         of_task = loss_of(state, outputs, own, counted(index))
         return of_task if added is None else of_task + added
 
-    def descend_in_parts(index: Tensor, own: Tensor) -> None:
+    def descend_in_parts(parts: Sequence[Tensor], index: Tensor, own: Tensor) -> None:
         whole = loss_weight(state, own, counted(index))
-        for part, known in zip(
-            torch.tensor_split(index, settings.parts),
-            torch.tensor_split(own, settings.parts),
-            strict=True,
-        ):
+        for part, known in zip(parts, torch.split(own, list(map(len, parts))), strict=True):
             share = loss_weight(state, known, counted(part)) / whole
             if share > 0:
                 (loss(part, known) * share).backward()  # type: ignore[no-untyped-call]
@@ -281,10 +327,15 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
     def descend(index: Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         own = told(index)
-        if settings.parts == 1:
+        parts = [
+            part
+            for piece in torch.tensor_split(index, settings.parts)
+            for part in cut(piece, lengths)
+        ]
+        if len(parts) == 1:
             loss(index, own).backward()  # type: ignore[no-untyped-call]
         else:
-            descend_in_parts(index, own)
+            descend_in_parts(parts, index, own)
         if settings.clip is not None:
             torch.nn.utils.clip_grad_norm_(parameters, settings.clip)
         optimizer.step()
@@ -428,7 +479,11 @@ def evaluate(state: TrainState, split: str) -> Outputs:
     module.eval()
     at_once = max(state.batch_size, _MOST_LETTERS[items.device.type] // state.view.length)
     with torch.random.fork_rng(devices=_cuda_devices(items.device)):
-        parts = [_outputs(state, part) for part in torch.split(items, at_once)]
+        parts = [
+            _outputs(state, part)
+            for piece in torch.split(items, at_once)
+            for part in cut(piece, state.lengths)
+        ]
     module.train(was_training)
     outputs = torch.cat(parts) if len(parts) > 1 else parts[0]
     if state.scale is not None:

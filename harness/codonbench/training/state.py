@@ -36,6 +36,7 @@ from codonbench.data.encodings import Encoder, canonical, make_encoder
 from codonbench.data.strands import concatenated, reverse_complements
 from codonbench.data.stream import Batch
 from codonbench.errors import ConfigError, PluginError
+from codonbench.training.long_items import long_lengths
 from codonbench.training.request import TrainRequest
 from codonbench.training.zero_shot import for_variants, module_view
 
@@ -93,6 +94,8 @@ class TrainState:
         flip: Which indices a batch hands the module, (B,): some of its items, or their reverse
             complements; None where all are handed as they are.
         compiled: The module's own forward pass, compiled, for training; None to train it as it is.
+        lengths: Letters of each of an item's sequences (N, P), where a batch may have to be cut;
+            None where none is too large.
     """
 
     module: torch.nn.Module
@@ -111,6 +114,7 @@ class TrainState:
     settings: StepSettings = StepSettings()
     flip: Callable[[Batch], IntArray] | None = None
     compiled: Callable[[Tensor], Tensor] | None = None
+    lengths: IntArray | None = None
 
 
 def make_state(
@@ -186,6 +190,7 @@ def make_state(
         schedule=schedule,
         settings=_step_settings(config, device),
         flip=flip,
+        lengths=long_lengths(request.items, config.batch_size, device.type),
     )
 
 
