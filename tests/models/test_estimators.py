@@ -76,6 +76,34 @@ def test_items_counted_some_at_a_time_are_counted_the_same(monkeypatch):
     np.testing.assert_array_equal(count_kmers(items, 2, 4), whole)
 
 
+def test_a_label_of_one_class_is_answered_so_and_the_others_are_fitted():
+    values = genes()
+    varied = (values[:, 0] > 3).astype(np.float32)
+    rare = (np.arange(len(values)) == 7).astype(np.float32)  # which two thirds of them may lack
+    zeros, unknown = np.zeros_like(rare), np.full_like(rare, np.nan)
+    targets = np.stack([varied, zeros, 1 - zeros, rare, unknown], axis=1)
+    with pytest.warns(UserWarning, match="same in all training items"):
+        ours = fitted(Linear, view("labels", input=NUMBERS, n_outputs=5), values, targets)
+    outputs = ours.predict(values)
+    alone = fitted(
+        Linear, view("labels", input=NUMBERS, n_outputs=1), values, varied[:, None]
+    ).predict(values)
+    np.testing.assert_allclose(outputs[:, :1], alone, rtol=1e-5)
+    odds = np.log(len(values) + 1)  # Laplace: 121 to 1 after 120 items
+    np.testing.assert_allclose(outputs[:, 1:3], np.tile([-odds, odds], (120, 1)), rtol=1e-5)
+    assert outputs[7, 3] > np.quantile(outputs[:, 3], 0.9)
+    assert not outputs[:, 4].any()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_one_item_a_class_is_enough(n_classes):
+    values, targets = genes(n_classes), np.arange(n_classes)
+    task = view("classes", input=NUMBERS, n_outputs=n_classes)
+    outputs = fitted(Linear, task, values, targets).predict(values)
+    assert outputs.argmax(axis=1).tolist() == targets.tolist()
+    assert np.isfinite(outputs).all()
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_linear_is_logistic_regression_on_standardised_columns(n_classes):
     values = genes()

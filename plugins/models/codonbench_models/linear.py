@@ -54,6 +54,30 @@ class LinearConfig(BaseConfig):
     )
 
 
+class _OneClass:
+    """What takes a regression's place where all items that are known are of one class.
+
+    Its log-odds are those of Laplace's rule of succession, (n + 1) to 1 after n such items.
+
+    Args:
+        known: The classes, shape (n,).
+        n_columns: What a regression would be fitted on.
+        n_classes: That there are.
+    """
+
+    def __init__(self, known: IntArray, n_columns: int, n_classes: int) -> None:
+        only = int(known[0]) if len(known) else 0
+        odds = float(np.log(len(known) + 1))
+        self.classes_ = np.array([only])
+        self.coef_ = np.zeros((1, n_columns), dtype=np.float32)
+        sign = -1 if n_classes == 2 and only == 0 else 1
+        self.intercept_ = np.array([sign * odds], dtype=np.float32)
+
+    def predict_proba(self, columns: FloatArray) -> FloatArray:
+        """Return 1 for the class, shape (N, 1)."""
+        return np.ones((len(columns), 1), dtype=np.float32)
+
+
 class LinearModel(Estimator):
     """Base of `Linear` and `KmerLinear`, which supply `columns`."""
 
@@ -129,8 +153,11 @@ class LinearModel(Estimator):
         balanced = "balanced" if self.config.class_weights == "balanced" else None
 
         def fit(index: IntArray, penalty: float) -> Any:
+            known = targets[index].astype(np.int64)
+            if len(np.unique(known)) < 2:
+                return _OneClass(known, columns.shape[1], n_classes)
             model = LogisticRegression(C=1 / penalty, class_weight=balanced, max_iter=1000)
-            return model.fit(columns[index], targets[index].astype(np.int64))
+            return model.fit(columns[index], known)
 
         def loss(model: Any, index: IntArray) -> float:
             likely = np.full((len(index), n_classes), 1e-9)
@@ -139,6 +166,12 @@ class LinearModel(Estimator):
 
         known = np.flatnonzero(~np.isnan(targets))
         model = fit(known, self._penalty(known, fit, loss, rng))
+        if isinstance(model, _OneClass):
+            warnings.warn(
+                "a label or class is the same in all training items; nothing can be fitted, and "
+                "each item is answered so",
+                stacklevel=2,
+            )
         if n_classes == 2:
             return model.coef_, model.intercept_
         weights = np.zeros((n_classes, columns.shape[1]), dtype=np.float32)
@@ -160,7 +193,7 @@ class LinearModel(Estimator):
         losses = dict.fromkeys(PENALTIES, 0.0)
         for i, held_out in enumerate(folds):
             others = np.concatenate(folds[:i] + folds[i + 1 :])
-            for penalty in losses:
+            for penalty in losses if len(others) and len(held_out) else ():
                 losses[penalty] += loss(fit(others, penalty), held_out)
         return min(losses, key=losses.__getitem__)
 
