@@ -93,8 +93,7 @@ def test_an_exchanged_file_that_a_model_declares_is_another_run(file, bench, tmp
     )
 
 
-@pytest.mark.parametrize("workers", ["0", "1"])
-@pytest.mark.parametrize("inner", ["ck.txt", "below/ck.txt"])
+@pytest.mark.parametrize(("workers", "inner"), [("0", "ck.txt"), ("1", "below/ck.txt")])
 def test_a_file_that_is_read_and_not_declared_is_refused_before_training(
     workers, inner, file, bench, tmp_path
 ):

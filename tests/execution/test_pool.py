@@ -370,8 +370,8 @@ MISDEEDS = {
         ("nonsense", "sent"),
         pytest.param("signal-without-a-name", "was killed by signal 40", marks=nightly),
         ("refuse-late", "refuses to go on: not any more"),
-        ("fork-and-die", "was killed by SIGSEGV"),
-        ("bracket", "sent what is no message"),
+        pytest.param("fork-and-die", "was killed by SIGSEGV", marks=nightly),
+        pytest.param("bracket", "sent what is no message", marks=nightly),
         pytest.param("announce-more-than-is-due", "sent what is no message", marks=nightly),
         ("close-its-pipes", "no longer answers"),
         ("begin-without-end", "begins twice"),
@@ -451,6 +451,7 @@ def test_an_endless_build_ends_in_timeout(do):
     assert record.status == "timeout", record.error
 
 
+@pytest.mark.nightly("seeds that follow one another in a worker are trained on each push")
 def test_seeds_that_wait_behind_others_are_not_counted_late(do):
     # One worker, three seeds one after another: each has its own time.
     records = do("slow", seeds=(0, 1, 2), size=1, timeout=60)
