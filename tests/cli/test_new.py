@@ -21,9 +21,10 @@ def project(bench, tmp_path):
     """Write a project of a kind; return its folder and what the command said."""
 
     def write(kind, name=None):
+        before = set((tmp_path / "work").glob("*"))
         answer = bench("new", kind, name or PROJECTS[kind][0], "--into", "work")
         assert answer.code == 0, answer.err
-        (folder,) = (tmp_path / "work").iterdir()
+        (folder,) = set((tmp_path / "work").iterdir()) - before
         return folder, answer
 
     return write
@@ -89,31 +90,22 @@ def test_what_is_written_is_in_the_style_of_this_repository(project, kind, name)
     call(folder, *ruff, "format", "--no-cache", "--check", ".")
 
 
-@pytest.fixture
-def installed(project, monkeypatch):
-    """Write a project and make it found as if it were installed."""
-
-    def install(kind):
+def test_their_own_tests_pass_as_written_beside_one_another(project, monkeypatch):
+    for kind in PROJECTS:
         folder, _ = project(kind)
         package = folder.name.replace("-", "_")
-        info = folder / "src" / f"{package}-0.1.0.dist-info"
+        info = folder / "src" / f"{package}-0.1.0.dist-info"  # found as if it were installed
         info.mkdir()
         (info / "METADATA").write_text(
             f"Metadata-Version: 2.1\nName: {folder.name}\nVersion: 0.1.0\n"
         )
         (info / "entry_points.txt").write_text(f"[codonbench]\n{package} = {package}\n")
         monkeypatch.setenv("PYTHONPATH", str(folder / "src"), prepend=os.pathsep)
-        return folder
-
-    return install
-
-
-@pytest.mark.parametrize("kind", PROJECTS)
-def test_its_own_tests_pass_as_written(installed, kind):
-    folder = installed(kind)
-    words = ("-q", "-W", "error", "-p", "no:cacheprovider")
-    said = call(folder, sys.executable, "-m", "pytest", *words)
-    assert " passed" in said
+    words = ("-q", "-rp", "-W", "error", "-p", "no:cacheprovider")
+    said = call(folder.parent, sys.executable, "-m", "pytest", *words)
+    for _, distribution, _ in PROJECTS.values():
+        file = f"{distribution}/tests/test_{distribution.replace('-', '_')}.py"
+        assert f"PASSED {file}::test_it_keeps_what_a_" in said
 
 
 # Names
