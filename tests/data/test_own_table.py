@@ -316,7 +316,11 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
         (ROWS.replace(",", ",0."), {}, ["line 1", "no header", "sequence,label"]),
         ("ACGTACGTACGT,0\nACGTACGTACGT,1\n", {}, ["line 1", "no header"]),
         ("ACGT,0,0\nACGA,1,1\n", {}, ["line 1", "no header"]),
-        (TABLE.replace(",", "|"), {}, ["no column of sequences", "sequence|label", "comma"]),
+        (
+            TABLE.replace(",", "|"),
+            {},
+            ["line 1: no column of sequences", "sequence|label", "comma"],
+        ),
         ("", {}, ["empty"]),
         ("sequence,label\n", {}, ["no rows"]),
         ("sequence,label\nACGT,0\n", {}, ["1 row;", "at least 3"]),

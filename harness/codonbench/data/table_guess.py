@@ -191,7 +191,7 @@ class Guess:
         if not sequence and not given.features and not {*self.columns} - taken - {*targets}:
             shown = ", ".join(name[:32] for name in self.columns[:12])
             raise DataError(
-                f"{self._path}: no column of sequences or numbers among {shown}; name it, "
+                f"{self._chunk.head}: no column of sequences or numbers among {shown}; name it, "
                 "--task-set sequence=COLUMN, and separate cells by comma, tab or semicolon"
             )
         if not sequence and not given.features:
