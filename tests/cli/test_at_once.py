@@ -13,8 +13,8 @@ WORDS = ("run", "--model", "mlp-64", "--seeds", "0-3", "--pairs", "6400", "--ful
 
 
 def trained(text):
-    """The seeds that a `bench run` made itself, by what it wrote to standard error."""
-    lines = re.findall(r"^seed (\d+) +(.*)$", text, re.M)
+    """The seeds that a `bench run` made itself, by its lines on their ends in standard error."""
+    lines = re.findall(r"^seed (\d+) +(?! |[\d,]+ of )(.*)$", text, re.M)
     return [int(seed) for seed, rest in lines if "already recorded" not in rest]
 
 
