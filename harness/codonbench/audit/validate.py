@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -32,7 +32,13 @@ from codonbench.audit.answers import (
 )
 from codonbench.contracts import Frozen, Metric, MetricName, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
-from codonbench.contracts.run_spec import PUBLIC_RULES, RULES, content_hash, rules_of
+from codonbench.contracts.run_spec import (
+    PUBLIC_RULES,
+    RULES,
+    EngineChoice,
+    content_hash,
+    rules_of,
+)
 from codonbench.errors import PluginError, SignatureError, StoreError
 from codonbench.records.files import printable, read_json, shipped
 from codonbench.records.signing import Keys, signer_of
@@ -52,6 +58,13 @@ _EARLIER = "is an earlier format's; such records are kept where they are, and no
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_GPU = re.compile(r"[0-9a-f]{16}")
+_ENGINES = {*get_args(EngineChoice), FITTED.name} - {"auto"}
+_FORMATS = (1, 2)
+"""Of trajectories, by `RunRecord.trajectory_format`."""
+
+_OWN = "codonbench"
+"""The distribution that the harness and its own plugins come in, and so share a version."""
 _NAME: TypeAdapter[str] = TypeAdapter(MetricName)
 _VERSION: TypeAdapter[str] = TypeAdapter(Version)
 
@@ -272,6 +285,7 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
     alike: list[tuple[str, object, str]] = [
         ("dataset.simulated", run_spec.data_checksum, "the same data"),
         ("info.role", model, "the same model"),
+        ("dataset", row, "the same row"),
         ("info", row, "the same row"),
         ("plugin", row, "the same row"),
     ]
@@ -328,8 +342,11 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
         said = f"is {list(record.knowledge)}; run_spec.config's class_weights tell {list(known)}"
         yield "knowledge", said
     yield from _machine(record)
+    yield from _origins(record)
+    if record.trajectory_format not in _FORMATS:
+        yield "trajectory_format", f"is {record.trajectory_format}; there are {_FORMATS}"
     selected = record.selected_pairs
-    if selected is not None and selected > record.pairs:
+    if selected is not None and not 0 <= selected <= record.pairs:
         yield "selected_pairs", f"is {selected:,}, but the run ended at {record.pairs:,}"
     if selected is None and record.validation_metrics:
         yield "selected_pairs", "is null, but validation_metrics are those of a selected state"
@@ -361,10 +378,39 @@ def _machine(record: RunRecord) -> Iterator[Remark]:
     machine, engine = record.machine, record.engine
     if machine.cpu_count < 1:
         yield "machine.cpu_count", f"is {machine.cpu_count}"
-    if machine.device == "cpu" and machine.gpu_id is not None:
-        yield "machine.gpu_id", f"is {machine.gpu_id!r}, but the run was made on a CPU"
+    if machine.device == "cpu":
+        for field in ("gpu_id", "cuda", "driver"):
+            if getattr(machine, field) is not None:
+                value = getattr(machine, field)
+                yield f"machine.{field}", f"is {value!r}, but the run was made on a CPU"
+        if machine.device_name != machine.cpu_name:
+            yield "machine.device_name", f"is {machine.device_name!r}, not the CPU's own name"
+    elif machine.gpu_id is not None and not _GPU.fullmatch(machine.gpu_id):
+        yield "machine.gpu_id", f"is {machine.gpu_id!r}; expected 16 hexadecimal digits"
+    now = machine.circumstances
+    counts = () if now is None else (now.neighbours, now.load_average, *now.clocks_mhz)
+    if any(count is not None and not 0 <= count < _TOO_LONG for count in counts):
+        yield "machine.circumstances", f"are {list(counts)}, some of which cannot be counted"
+    if engine.name not in _ENGINES:
+        yield "engine.name", f"is {engine.name!r}; there are {', '.join(sorted(_ENGINES))}"
     if engine.name == FITTED.name and record.run_spec.stop != "budget":
         yield "engine.name", f"is {engine.name!r}, which ends by no rule, but run_spec.stop is one"
+
+
+def _origins(record: RunRecord) -> Iterator[Remark]:
+    """Yield what a record of this harness cannot say of the code and the machine."""
+    for part in ("harness", "plugin", "machine", "engine"):
+        for name, value in getattr(record, part):
+            if isinstance(value, str) and printable(value) != value:
+                yield f"{part}.{name}", f"is {value!r}, which is not plain text on one line"
+            elif value == "" and (part, name) not in _MAY_BE_EMPTY:
+                yield f"{part}.{name}", "is empty"
+    ours, plugins = record.harness.version, record.plugin.version
+    if record.plugin.distribution == _OWN and ours != plugins:
+        yield "plugin.version", f"is {plugins!r}, but the harness it comes with is {ours!r}"
+
+
+_MAY_BE_EMPTY = {("plugin", "distribution"), ("plugin", "version"), ("engine", "reason")}
 
 
 def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
@@ -537,6 +583,10 @@ def _metric_names(record: RunRecord) -> Iterator[Remark]:
         for name in getattr(record, field):
             if not _fits(_NAME, name):
                 yield f"{field}.{name}", "is no metric's name"
+    for name, value in record.validation_metrics.items():
+        tested = record.metrics.get(name)
+        if None not in (value, tested) and isinstance(value, bool) != isinstance(tested, bool):
+            yield f"validation_metrics.{name}", f"is {value}, but metrics.{name} is {tested}"
     for name, version in record.metric_versions.items():
         if not _fits(_NAME, name) or not _fits(_VERSION, version):
             yield f"metric_versions.{name}", f"is {version!r}; expected a name and a version"
