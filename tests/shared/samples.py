@@ -33,7 +33,7 @@ def machine(**changes: object) -> Machine:
     facts = {
         "device": "cpu",
         "device_name": "some processor",
-        "cpu_name": "cpu",
+        "cpu_name": "some processor",
         "cpu_capability": "AVX2",
         "cpu_count": 2,
         "driver": None,
