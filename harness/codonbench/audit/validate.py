@@ -401,7 +401,8 @@ def _origins(record: RunRecord) -> Iterator[Remark]:
     """Yield what a record of this harness cannot say of the code and the machine."""
     for part in ("harness", "plugin", "machine", "engine"):
         for name, value in getattr(record, part):
-            if isinstance(value, str) and printable(value) != value:
+            plain = not isinstance(value, str) or printable(value) == value
+            if not plain and name != "reason":  # which may quote PyTorch at length
                 yield f"{part}.{name}", f"is {value!r}, which is not plain text on one line"
             elif value == "" and (part, name) not in _MAY_BE_EMPTY:
                 yield f"{part}.{name}", "is empty"
