@@ -88,13 +88,15 @@ codonbench.byItem = (() => {
 
   function parts(box, table) {
     const facts = { length: "letters", GC: "% G or C", likeness: "% of its words in the training item most like it" };
+    const heads = { length: "length", GC: "share of G and C", likeness: "likeness to training" };
+    const missing = Object.keys(heads).filter((fact) => !table.parts[fact]).map((fact) => heads[fact]);
     charted(box, table, (row) => row.items && Object.keys(row.items.parts).length, (place, rows) => {
       const title = table.columns[0]?.title ?? "score";
       const charts = Object.entries(table.parts).flatMap(([fact, own]) => {
         const names = own.map((part) => (part.low === part.high ? `${part.low}` : `${part.low}–${part.high}`));
         const points = rows.flatMap((row, i) => (row.items.parts[fact] ?? []).flatMap((score, j) => (score ? [{ i, j, part: names[j], value: score[0], low: score[1], high: score[2], name: codonbench.label(row) }] : [])));
         const shift = (i) => (i - (rows.length - 1) / 2) * 7;
-        return [element("h4", {}, `By ${fact === "length" ? "length" : fact === "GC" ? "share of G and C" : "likeness to training"}`), codonbench.plot({
+        return [element("h4", {}, `By ${heads[fact] ?? fact}`), codonbench.plot({
           width: wide(box), height: 300, marginLeft: 50, marginBottom: 44, ariaLabel: `${title} by ${fact}`,
           x: { type: "point", domain: names, label: facts[fact] ?? fact, padding: 0.5 }, y: { label: title, grid: true },
           marks: rows.flatMap((row, i) => {
@@ -107,7 +109,7 @@ codonbench.byItem = (() => {
           }),
         }), numbers(`By ${fact}`, ["row", ...names.map((name, j) => `${name} (${words.whole(own[j].items)})`)], rows.map((row) => [codonbench.label(row), ...(row.items.parts[fact] ?? []).map((score) => (score ? `${words.number(score[0])} [${words.number(score[1])} to ${words.number(score[2])}]` : "–"))]))];
       });
-      place.replaceChildren(legend(rows), ...charts, note("Lines: 95 % intervals over seeds and items. A row that is good only where an item is like one of training has memorised."));
+      place.replaceChildren(legend(rows), ...charts, note("Lines: 95 % intervals over seeds and items. A row that is good only where an item is like one of training has memorised."), ...(missing.length ? [note(`Not shown by ${missing.join(" and ")}: that is not known of the test items, or does not part them into groups of 20 or more, as where all are alike.`)] : []));
     });
   }
 

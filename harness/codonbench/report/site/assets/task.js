@@ -85,7 +85,7 @@ codonbench.task = () => {
       return details;
     });
     const kept = some("parts") || some("predicted");
-    if (table.withheld) made.push(note(`What is right for the test items may not be published${table.about.licence ? ` (${table.about.licence})` : ""}. ${kept ? "What is said by kind of item was reckoned where the data lie, over 20 test items or more" : "Nothing is scored by kind of item, as fewer than 40 test items are of one kind and another"}; rows can be laid side by side below.`));
+    if (table.withheld) made.push(note(`What is right for the test items may not be published${table.about.licence ? ` (${table.about.licence})` : ""}. ${kept ? "What is said by kind of item was reckoned where the data lie, over 20 test items or more" : "Nothing is scored by kind of item: fifths of the test items hold fewer than 20, or it was not reckoned where the data lie"}; rows can be laid side by side below.`));
     if (!table.kind) made.push(note("No test outputs of these rows are at hand, or what is right for them may not be published: nothing is shown by item."));
     return made;
   }
