@@ -438,7 +438,7 @@ def test_a_worker_in_which_no_run_begins_is_late_in_the_end(registry, tmp_path, 
         popen = subprocess.Popen(sleeps, start_new_session=True)
         (speaks, _), (_, hears), (_, lifeline) = pipes
         os.set_blocking(speaks, False)
-        return Process(popen, (speaks, hears, lifeline), said, None)
+        return Process(popen, (speaks, hears, lifeline), said, None, None)
 
     with WorkerPool(1, timeout=0.2, launch=silent) as pool:
         outcomes = run_all(job, registry, Store(tmp_path / "results"), unwatched, pool.train)

@@ -17,9 +17,8 @@ from codonbench.execution.pool import WorkerPool, launch_worker
 from codonbench.execution.run import run_all
 from codonbench.execution.worker import Told, pack, unpack, unpack_spoken
 from codonbench.protocols import Evaluation
-from codonbench.protocols.referee import Instructions, unwatched
+from codonbench.protocols.referee import Instructions, RefereeGroup, unwatched
 from codonbench.records.store import Store, read_record
-from codonbench.records.unfinished import Checkpoints
 
 SEEDS = (0, 1)
 
@@ -102,8 +101,10 @@ class Hoarding(Scripted):
     """One whose states are of 10 GiB, which would be read for many seconds."""
 
     def _leave(self, file):
-        with file.open("wb") as holes:
+        whole = file.with_suffix(".whole")  # the parent may look at any moment
+        with whole.open("wb") as holes:
             holes.truncate(10 << 30)
+        whole.replace(file)
 
 
 def of(frame):
@@ -193,7 +194,7 @@ def test_large_states_are_kept_seldom_as_others_wait_for_the_disk(
     job, honest, toys, tmp_path, monkeypatch, worker, kept
 ):
     saved = []
-    monkeypatch.setattr(Checkpoints, "save", lambda *words: saved.append(words))
+    monkeypatch.setattr(RefereeGroup, "keep", lambda *words: saved.append(words))
     with WorkerPool(
         1, states=tmp_path / "states", launch=lambda states: worker(honest, states)
     ) as pool:
