@@ -3,31 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from tests.shared.letters import Linear, state_of
 from torch import nn
 
 from codonbench.contracts import (
     DNA,
-    GradientConfig,
-    Input,
-    Model,
     ModelInfo,
     Sequences,
-    TaskView,
 )
-from codonbench.data.stream import BatchClock
 from codonbench.errors import ConfigError
 from codonbench.training import long_items, loop
 from codonbench.training.long_items import cut, long_lengths
 from codonbench.training.loop import check_memory, evaluate, make_step
-from codonbench.training.request import TrainRequest
-from codonbench.training.state import make_state
-
-TEXTS = ["ACGTT", "GG", "CATGCA", "TTTTTTTA", "NACG", "C", "GATTACA", "TGC"]
-TARGETS = {
-    "classes": np.array([0, 1, 2, 2, 0, 1, 2, 2]),
-    "labels": np.array([[0, 1, np.nan], [1, 1, 0]] * 4, dtype=np.float32),
-    "quantities": np.array([[0.5, np.nan, -3], [np.nan, 1, 2]] * 4, dtype=np.float32),
-}
 
 
 @pytest.fixture
@@ -36,50 +23,11 @@ def few(monkeypatch):
     monkeypatch.setitem(long_items.MOST_PADDED, "cpu", 16)
 
 
-class Summed(nn.Module):
-    def forward(self, letters):
-        return letters.sum(1)
-
-
-class Linear(Model):
-    info = ModelInfo(name="linear-counts", version="1", summary="A linear layer on letter counts")
-    Config = GradientConfig
-    encoding = "symbol_onehot"
-
-    def build(self, task):
-        torch.manual_seed(0)
-        return nn.Sequential(Summed(), nn.Linear(len(task.alphabet), task.n_outputs))
-
-
 class Normalised(Linear):
     info = ModelInfo(name="normalised", version="1", summary="The same, and batch norm")
 
     def build(self, task):
         return nn.Sequential(super().build(task), nn.BatchNorm1d(task.n_outputs))
-
-
-def state_of(target, model=Linear):
-    config = model.Config(batch_size=8)
-    request = TrainRequest(
-        run=0,
-        view=TaskView(
-            task="letters",
-            **Input(min_length=1, max_length=8).model_dump(exclude={"enumerable"}),
-            target=target,
-            n_outputs=3,
-        ),
-        items=Sequences.of(TEXTS, DNA),
-        evaluated={"validation": np.arange(8)},
-        targets=TARGETS[target],
-        trained=np.arange(8),
-        class_weights=None,
-        clock=BatchClock(8, 8, 80),
-        chance=(1, 2, 3),
-        device="cpu",
-        threads=1,
-        engine="eager",
-    )
-    return make_state(model(config), config, request)
 
 
 def test_a_batch_is_cut_in_order_where_its_padding_is_too_much(few):
