@@ -380,8 +380,7 @@ def _machine(record: RunRecord) -> Iterator[Remark]:
         yield "machine.cpu_count", f"is {machine.cpu_count}"
     if machine.device == "cpu":
         for field in ("gpu_id", "cuda", "driver"):
-            if getattr(machine, field) is not None:
-                value = getattr(machine, field)
+            if (value := getattr(machine, field)) is not None:
                 yield f"machine.{field}", f"is {value!r}, but the run was made on a CPU"
         if machine.device_name != machine.cpu_name:
             yield "machine.device_name", f"is {machine.device_name!r}, not the CPU's own name"

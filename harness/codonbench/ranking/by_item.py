@@ -19,6 +19,7 @@ from pydantic import Field
 from codonbench.contracts import Frozen, Metric, SplitMetric
 from codonbench.contracts.run_record import RunRecord
 from codonbench.records.test_outputs import ItemOutputs
+from codonbench.scoring.score import metric_giving
 
 Kind = Literal["classes", "labels", "quantities", "scores"]
 """What answers are: those of one that was asked without training are scores, of which only the
@@ -204,12 +205,12 @@ def item_figures(
         metric: The primary one.
         metrics: All, by name.
     """
-    found = {row: row_items(row, table, metric, metrics) for row in table.outputs}
     if not table.right:
         return None
     rows = {}
-    for row, own in found.items():
-        assert own is not None
+    for row in table.outputs:
+        own = row_items(row, table, metric, metrics)
+        assert own is not None  # right answers are known, and the row was asked
         runs = [table.outputs[row][seed] for seed in sorted(table.outputs[row])]
         bins = _predicted(runs) if table.kind == "quantities" else ()
         rows[row] = own.model_copy(update={"predicted": bins})
@@ -287,14 +288,7 @@ def _four_digits(value: float) -> float:
 def _scores_of_parts(
     runs: Sequence[ItemOutputs], table: TableItems, name: str, metrics: Mapping[str, Metric]
 ) -> dict[str, tuple[tuple[float, float, float] | None, ...]]:
-    metric = next(
-        (
-            m
-            for m in metrics.values()
-            if isinstance(m, SplitMetric) and name in m.outputs(runs[0].task)
-        ),
-        None,
-    )
+    metric = metric_giving(name, metrics, runs[0].task)
     if metric is None:
         return {}
     return {

@@ -51,7 +51,7 @@ from codonbench.ranking.statistics import (
 from codonbench.ranking.tiers import tiers
 from codonbench.records.store import BadRecord, Store
 from codonbench.records.test_outputs import FOLDER, ItemOutputs, gather, tolerance
-from codonbench.scoring.score import task_of
+from codonbench.scoring.score import metric_giving, task_of
 
 FEWEST_SEEDS = 3
 """Seeds that two rows must share to be told apart: the variance of two says next to nothing."""
@@ -354,7 +354,7 @@ def compare(
         for row in rows
     }
     found = [item for own in outputs.values() for item in own.values()]
-    metric = _metric(ranking.metric, tested.metrics, found)
+    metric = metric_giving(ranking.metric, tested.metrics, found[0].task) if found else None
     if metric is None:
         return None
     first = rows[0].records[0]
@@ -467,16 +467,6 @@ def _floor(
 
 def _by_seed(records: Sequence[RunRecord], tested: Tested) -> dict[int, ItemOutputs]:
     return {r.seed: tested.outputs[r.run_id] for r in records if r.run_id in tested.outputs}
-
-
-def _metric(
-    name: str, metrics: Mapping[str, Metric], found: Sequence[ItemOutputs]
-) -> SplitMetric | None:
-    """Return the metric of test outputs that gives a value; None where none does."""
-    for metric in metrics.values():
-        if isinstance(metric, SplitMetric) and found and name in metric.outputs(found[0].task):
-            return metric
-    return None
 
 
 def _inputs(

@@ -44,9 +44,8 @@ def render_by_category(overview: Overview) -> str | None:
     for device, own in sorted(several.items()):
         models = ordered_models(own)[:MOST_MODELS]
         for start in range(0, len(own), _PANELS):
-            block = _block(own[start : start + _PANELS], models, device, top)
-            blocks.append(block)
-            top = int(str(block["bottom"])) + _FOOT + _HEAD
+            blocks.append(_block(own[start : start + _PANELS], models, device, top))
+            top += _LINE * len(models) + _FOOT + _HEAD
     panels = max(min(_PANELS, len(own)) for own in several.values())
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("codonbench", "report"),

@@ -15,6 +15,7 @@ from codonbench.contracts import (
     Ranking,
     SplitMetric,
     Task,
+    TaskSpec,
     Trajectory,
 )
 from codonbench.contracts.run_record import RunRecord
@@ -87,6 +88,20 @@ def score_validation(trajectory: Trajectory, metrics: Iterable[Metric]) -> dict[
         trajectory, test_outputs=trajectory.outputs[at], test_targets=trajectory.targets
     )
     return score(shown, [m for m in metrics if isinstance(m, SplitMetric)]).values
+
+
+def metric_giving(name: str, metrics: Mapping[str, Metric], task: TaskSpec) -> SplitMetric | None:
+    """Return the metric of test outputs that gives a value for a task; None where none does.
+
+    Args:
+        name: Of the value.
+        metrics: By name.
+        task: What the outputs are of.
+    """
+    for metric in metrics.values():
+        if isinstance(metric, SplitMetric) and name in metric.outputs(task):
+            return metric
+    return None
 
 
 def _compute(metric: Metric, trajectory: Trajectory) -> Mapping[str, MetricValue]:
