@@ -601,7 +601,9 @@ def _score_runs(runs: Sequence[ItemOutputs], metric: SplitMetric, name: str) -> 
         rows = max(1, _CHUNK // len(units))
         for begin in (-1, *range(0, RESAMPLES, rows)):
             part = np.ones_like(drawn[:1]) if begin < 0 else drawn[begin : begin + rows]
-            counts = part.astype(np.float64).take(units, axis=1)
+            counts = part.astype(np.float64)
+            if counts.shape[1] < len(units):  # else each item is a unit of its own, in this order
+                counts = counts.take(units, axis=1)
             for i, run in alike:
                 assert run.targets is not None
                 place = slice(begin + 1, begin + 1 + len(part))
