@@ -23,13 +23,22 @@ FITTED = "kmer-linear on gue-tf-2"
 TIMES = ("build", "train", "probe", "score", "total")
 
 
+def in_todays_format(content):
+    """A committed record as a run of today would have been written."""
+    if content["schema_version"] == 2:
+        return content
+    content = upgrade(content) | {"trajectory_format": 2, "confinement": "process"}
+    content["timings"]["total"] = sum(content["timings"][part] for part in TIMES[:-1])
+    return content
+
+
 @cache
 def committed():
     """Name and content of the committed records of some rows, by row and seed."""
     rows = {CODONS: {}, SUPERVISED: {}, FITTED: {}}
     models = [row.partition(" on ")[0] for row in rows]
     for path in (path for model in models for path in COMMITTED.glob(f"{model}-s?-*.json")):
-        content = upgrade(json.loads(path.read_text()))
+        content = in_todays_format(json.loads(path.read_text()))
         row = f"{content['model']} on {content['dataset']['source']}"
         if row in rows and "control" not in content["run_spec"]["task_options"]:
             rows[row][content["seed"]] = (path.name, content)
@@ -150,6 +159,54 @@ def test_a_committed_row_is_sound(bench, row, name):
 )
 def test_a_forged_value_is_named(bench, row, name, changes, field):
     assert field in named(bench, row(name, changes))
+
+
+ONE_OF_MANY = {
+    CODONS: {
+        "not_measured": [],
+        "metrics.confident_pairs_50": 1,
+        "metrics.decipher_epoch": 2,
+        "metrics.excess_pairs": -1,
+        "metrics.last_failing_pairs": None,
+        "metrics.rare_stop_ambiguity": 2,
+        "metrics.relapses": None,
+        "metrics.stop_UAA_p": None,
+        "metrics.stop_UAG_margin": 1e308,
+        "metrics.stop_UGA_entropy": 3.0,
+        "metrics.stops_right_pairs": None,
+        "metrics.test_accuracy": None,
+        "engine.reason": "\x1b[2J",
+        "engine.seeds_together": 0,
+        "engine.version": "<b>x</b>",
+        "machine.cpu_count": 10**15,
+        "machine.python": "snake",
+    },
+    SUPERVISED: {
+        "validation_metrics.log_loss": 1e308,
+        "trajectory_format": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("name", ONE_OF_MANY)
+def test_each_of_many_forged_values_is_named(bench, row, name):
+    """A figure that others do not bear out, or that no run comes to."""
+    forged = ONE_OF_MANY[name]
+    found = named(bench, row(name, forged.items()))
+    instrument = {field for field in found if field.startswith("metrics.paper_")}
+    assert bool(instrument) == ("not_measured" in forged)
+    assert found - instrument >= forged.keys() - {"not_measured"}
+
+
+def test_runs_of_the_same_data_and_seed_have_metrics_of_the_same_names(bench, row):
+    folder = row(CODONS, [("metrics", lambda c: c["metrics"] | {"zz": 1})])
+    assert named(bench, folder) == set()  # no other run of that data and seed to be held against
+    for seed, (_, content) in committed()[CODONS].items():
+        content = json.loads(json.dumps(content)) | {"model": "another"}
+        content |= {"trajectory_sha256": f"{seed:064x}"}
+        content["run_spec"]["model"] = "another"
+        write(folder, content)
+    assert named(bench, folder) == {"metrics"}
 
 
 def add(row, folder, seeds):

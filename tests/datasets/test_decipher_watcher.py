@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from codonbench import NOT_MEASURED, Trajectory
 from codonbench.contracts import TrajectoryFacts
-from codonbench_datasets.decipher import WINDOW_PAIRS, Watcher
+from codonbench_datasets._deciphering import WINDOW_PAIRS
+from codonbench_datasets.decipher import Watcher
 from codonbench_metrics.deciphering import ConfidentPairs, SustainedPairs
 
 TARGETS = np.array([0, 1, 1])

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -30,12 +30,12 @@ from codonbench.audit.answers import (
     recomputed,
     with_answers,
 )
+from codonbench.audit.origins import TOO_LONG, of_code, of_machine
 from codonbench.contracts import Frozen, Metric, MetricName, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
 from codonbench.contracts.run_spec import (
     PUBLIC_RULES,
     RULES,
-    EngineChoice,
     content_hash,
     rules_of,
 )
@@ -51,20 +51,13 @@ _MOST = 20
 _ROUNDING = 1e-6
 """How far times may be from their sum, as a share of it."""
 
-_TOO_LONG = 3e9
-"""Seconds, a hundred years, that no run has taken: sums of such numbers would end in infinity."""
-
 _EARLIER = "is an earlier format's; such records are kept where they are, and no new ones taken"
+
+_TOO_FAR = 1e100
+"""What no metric of float32 outputs comes to; the square of what is less is still a float64."""
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_GPU = re.compile(r"[0-9a-f]{16}")
-_ENGINES = {*get_args(EngineChoice), FITTED.name} - {"auto"}
-_FORMATS = (1, 2)
-"""Of trajectories, by `RunRecord.trajectory_format`."""
-
-_OWN = "codonbench"
-"""The distribution that the harness and its own plugins come in, and so share a version."""
 _NAME: TypeAdapter[str] = TypeAdapter(MetricName)
 _VERSION: TypeAdapter[str] = TypeAdapter(Version)
 
@@ -170,6 +163,9 @@ def validate(
         if path.name != f"{record.name}.json":
             note(path, [("", f"should be called {record.name}.json")])
         note(path, contradictions(record, task))
+        if record.trajectory_format != content["schema_version"]:  # they were raised together
+            said = f"is {record.trajectory_format}, not as its format"
+            note(path, [("trajectory_format", said)])
         note(path, doubts(record, task), warning=not strict)
         if content["schema_version"] < CURRENT and str(path.parent) != folders[0]:
             note(path, [("schema_version", _EARLIER)], warning=not strict)
@@ -281,6 +277,11 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
         said = "has answers for other test items than {other}, whose data and seed are the same"
         key = (stream, "test items")
         yield _Claim(key, read.outputs.items, "trajectory_sha256", said, doubt=False)
+    if record.trajectory_sha256 is not None:  # computed rows have figures of their own
+        for field in ("metrics", "validation_metrics"):
+            scored = content_hash([stream, record.metric_versions, record.selected_pairs is None])
+            said = "has other names than in {other}, though data, seed and metrics are the same"
+            yield _Claim((scored, field, "names"), sorted(getattr(record, field)), field, said)
     model, row = (record.model, record.plugin.distribution), _row(record)
     alike: list[tuple[str, object, str]] = [
         ("dataset.simulated", run_spec.data_checksum, "the same data"),
@@ -341,10 +342,8 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     if record.knowledge != known:
         said = f"is {list(record.knowledge)}; run_spec.config's class_weights tell {list(known)}"
         yield "knowledge", said
-    yield from _machine(record)
-    yield from _origins(record)
-    if record.trajectory_format not in _FORMATS:
-        yield "trajectory_format", f"is {record.trajectory_format}; there are {_FORMATS}"
+    yield from of_machine(record)
+    yield from of_code(record)
     selected = record.selected_pairs
     if selected is not None and not 0 <= selected <= record.pairs:
         yield "selected_pairs", f"is {selected:,}, but the run ended at {record.pairs:,}"
@@ -364,7 +363,7 @@ def _timings(record: RunRecord) -> Iterator[Remark]:
     for name, seconds in parts.items():
         if seconds < 0:
             yield f"timings.{name}", f"is {seconds} s"
-    if total > _TOO_LONG:
+    if total > TOO_LONG:
         yield "timings.total", f"is {total:g} s; no run has taken a hundred years"
     # The total of the first format also held what a process took to start.
     unlike = together - total if record.trajectory_format == 1 else abs(total - together)
@@ -372,45 +371,6 @@ def _timings(record: RunRecord) -> Iterator[Remark]:
         yield "timings.total", f"is {total} s, but its parts come to {together} s"
     elif not total and record.weights_sha256 is not None:
         yield "timings.total", "is 0 s, but something was trained"
-
-
-def _machine(record: RunRecord) -> Iterator[Remark]:
-    machine, engine = record.machine, record.engine
-    if machine.cpu_count < 1:
-        yield "machine.cpu_count", f"is {machine.cpu_count}"
-    if machine.device == "cpu":
-        for field in ("gpu_id", "cuda", "driver"):
-            if (value := getattr(machine, field)) is not None:
-                yield f"machine.{field}", f"is {value!r}, but the run was made on a CPU"
-        if machine.device_name != machine.cpu_name:
-            yield "machine.device_name", f"is {machine.device_name!r}, not the CPU's own name"
-    elif machine.gpu_id is not None and not _GPU.fullmatch(machine.gpu_id):
-        yield "machine.gpu_id", f"is {machine.gpu_id!r}; expected 16 hexadecimal digits"
-    now = machine.circumstances
-    counts = () if now is None else (now.neighbours, now.load_average, *now.clocks_mhz)
-    if any(count is not None and not 0 <= count < _TOO_LONG for count in counts):
-        yield "machine.circumstances", f"are {list(counts)}, some of which cannot be counted"
-    if engine.name not in _ENGINES:
-        yield "engine.name", f"is {engine.name!r}; there are {', '.join(sorted(_ENGINES))}"
-    if engine.name == FITTED.name and record.run_spec.stop != "budget":
-        yield "engine.name", f"is {engine.name!r}, which ends by no rule, but run_spec.stop is one"
-
-
-def _origins(record: RunRecord) -> Iterator[Remark]:
-    """Yield what a record of this harness cannot say of the code and the machine."""
-    for part in ("harness", "plugin", "machine", "engine"):
-        for name, value in getattr(record, part):
-            plain = not isinstance(value, str) or printable(value) == value
-            if not plain and name != "reason":  # which may quote PyTorch at length
-                yield f"{part}.{name}", f"is {value!r}, which is not plain text on one line"
-            elif value == "" and (part, name) not in _MAY_BE_EMPTY:
-                yield f"{part}.{name}", "is empty"
-    ours, plugins = record.harness.version, record.plugin.version
-    if record.plugin.distribution == _OWN and ours != plugins:
-        yield "plugin.version", f"is {plugins!r}, but the harness it comes with is {ours!r}"
-
-
-_MAY_BE_EMPTY = {("plugin", "distribution"), ("plugin", "version"), ("engine", "reason")}
 
 
 def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
@@ -583,6 +543,8 @@ def _metric_names(record: RunRecord) -> Iterator[Remark]:
         for name in getattr(record, field):
             if not _fits(_NAME, name):
                 yield f"{field}.{name}", "is no metric's name"
+            elif abs(getattr(record, field)[name] or 0) > _TOO_FAR:
+                yield f"{field}.{name}", "is larger than any figure that outputs give"
     for name, value in record.validation_metrics.items():
         tested = record.metrics.get(name)
         if None not in (value, tested) and isinstance(value, bool) != isinstance(tested, bool):

@@ -11,7 +11,6 @@ publication's instrument; the end of the budget. An evaluation always falls on t
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -33,20 +32,21 @@ from codonbench.contracts import (
 from codonbench.contracts.trajectory import IntArray
 from codonbench.data.stream import BatchClock, first_positions
 from codonbench.protocols import Evaluation, Protocol, RunSetup, Schedule
+from codonbench_datasets._deciphered_record import contradictions
+from codonbench_datasets._deciphering import (
+    AFTER_ALL_SEEN,
+    CONFIDENCE,
+    DENSE_BATCHES,
+    GROWTH,
+    INSTRUMENT_BATCH,
+    WINDOW_PAIRS,
+    WINDOW_STEP,
+    Number,
+    Remark,
+)
 
 if TYPE_CHECKING:
     from codonbench.contracts.run_record import RunRecord
-
-WINDOW_PAIRS = 64_000
-DENSE_BATCHES = 256
-AFTER_ALL_SEEN = 64
-GROWTH = 1.03
-WINDOW_STEP = 1_024
-
-CONFIDENCE = 0.9
-
-INSTRUMENT_BATCH = 64
-"""The reference publication's instrument is defined for its own batches."""
 
 
 class Decipher(Protocol):
@@ -262,8 +262,6 @@ class Watcher:
 
 # Ranking
 
-Number = bool | int | float | None
-Remark = tuple[str, str]
 """A metric's name, or a field's dotted one, and what is wrong with it."""
 
 FASTER_BELOW = 0.8
@@ -336,29 +334,6 @@ most seeds say nothing; four seeds against none are."""
 _BELOW = "below the bound"
 _CAUSES = "guessing by class frequency, structured input or prior knowledge"
 
-_POSITIONS = (
-    "pairs_consumed",
-    "last_failing_pairs",
-    "sustained_pairs",
-    "confident_pairs",
-    "confident_pairs_50",
-    "stops_right_pairs",
-)
-"""Metrics that are a position in the stream, reached while the run lasted."""
-
-_COUNTS = {"all_seen": 1, "decipher_epoch": 1, "relapses": 0, "rare_stop_ambiguity": 0}
-"""Metrics that are whole numbers, with the least that each can be."""
-
-_OF_A_STOP = {"p": 1.0, "entropy": math.log(64), "rivals": 63}
-"""The most that is said of a stop codon, by the end of the metric's name; the least is 0."""
-
-_NOT_AFTER = (
-    ("pairs_consumed", "sustained_pairs"),
-    ("pairs_consumed", "confident_pairs"),
-    ("confident_pairs_50", "confident_pairs"),
-)
-"""What holds for all of the code at the second has held at the first before."""
-
 
 class DecipheredTask(Task):
     """A task whose rows are ranked by the pairs that deciphering a code takes."""
@@ -371,11 +346,7 @@ class DecipheredTask(Task):
         """Return what a record's positions and counts cannot say of one run."""
         if record.trajectory_sha256 is None:  # the row was computed, not run
             return ()
-        checks = (
-            *(_of_an_early_end, _of_kinds, _of_positions, _of_counts, _of_stops),
-            *(_of_their_order, _of_the_excess, _of_success),
-        )
-        found = (remark for check in checks for remark in check(record))
+        found = contradictions(record)
         return tuple((f"metrics.{metric}", what) for metric, what in found)
 
     def flags(self, metrics: Mapping[str, Number]) -> tuple[str, ...]:
@@ -469,117 +440,3 @@ def is_chance(successes: int, n: int, chance: float, level: float = 0.01) -> boo
     from scipy.stats import binom  # takes half a second to import
 
     return bool(binom.sf(successes - 1, n, chance) >= level)
-
-
-def _of_an_early_end(record: RunRecord) -> Iterator[Remark]:
-    run_spec, pairs = record.run_spec, record.pairs
-    early = record.status == "done" and run_spec.stop == "confident"
-    early = early and pairs < run_spec.budget_pairs
-    for name in ("sustained_pairs", "confident_pairs"):
-        if early and record.metrics.get(name) is None:
-            yield (
-                name,
-                f"is null, but the run ended after {pairs:,} of {run_spec.budget_pairs:,} pairs, "
-                "which takes deciphering that is sustained and confident",
-            )
-    sustained, confident = (record.metrics.get(n) for n in ("sustained_pairs", "confident_pairs"))
-    if early and sustained is not None and confident is not None:
-        due = max(sustained + WINDOW_PAIRS, confident)
-        if pairs > due * GROWTH + 2 * _batch_of(record):
-            yield (
-                "sustained_pairs",
-                f"is {sustained:,}; the run was to end at {due:,}, not {pairs:,}",
-            )
-
-
-def _batch_of(record: RunRecord) -> int:
-    """Return how many pairs a batch of a run has; 0 where its configuration says no number."""
-    batch = record.run_spec.config.get("batch_size", 1)
-    return batch if isinstance(batch, int) else 0
-
-
-def _of_kinds(record: RunRecord) -> Iterator[Remark]:
-    for name, value in record.metrics.items():
-        if isinstance(value, bool) and name != "success":
-            yield name, f"is {value!r}; expected a number"
-
-
-def _of_stops(record: RunRecord) -> Iterator[Remark]:
-    for name, value in record.metrics.items():
-        most = _OF_A_STOP.get(name.rpartition("_")[2]) if name.startswith("stop_") else None
-        if most is not None and value is not None and not 0 <= value <= most:
-            yield name, f"is {value:g}; expected 0 to {most:g}"
-
-
-def _of_positions(record: RunRecord) -> Iterator[Remark]:
-    for name in _POSITIONS:
-        value = record.metrics.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, int):
-            yield name, f"is {value!r}; expected a whole number of pairs"
-        elif not 0 <= value <= record.pairs:
-            yield name, f"is {value:,}; the run presented {record.pairs:,} pairs"
-    accuracy = record.metrics.get("test_accuracy")
-    if accuracy is not None and not 0 <= accuracy <= 1:
-        yield "test_accuracy", f"is {accuracy!r}; expected 0 to 1"
-
-
-def _of_counts(record: RunRecord) -> Iterator[Remark]:
-    for name, least in _COUNTS.items():
-        value = record.metrics.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, int) or value < least:
-            yield name, f"is {value!r}; expected a whole number from {least} on"
-    sustained, consumed = (record.metrics.get(n) for n in ("sustained_pairs", "pairs_consumed"))
-    relapses = record.metrics.get("relapses")
-    if None not in (sustained, consumed, relapses) and (sustained == consumed) != (relapses == 0):
-        yield "relapses", f"is {relapses}, sustained_pairs {sustained:,}, the first {consumed:,}"
-
-
-def _of_their_order(record: RunRecord) -> Iterator[Remark]:
-    value = record.metrics.get
-    for first, second in _NOT_AFTER:
-        before, after = value(first), value(second)
-        if after is not None and (before is None or before > after):
-            yield second, f"is {after:,}, but {first} is {_said(before)}"
-    failing, consumed = value("last_failing_pairs"), value("pairs_consumed")
-    if failing is not None and (consumed is None or failing >= consumed):
-        yield "last_failing_pairs", f"is {failing:,}, pairs_consumed {_said(consumed)}"
-    if (value("decipher_epoch") is None) != (consumed is None):
-        yield "decipher_epoch", "and pairs_consumed are null together or not at all"
-
-
-def _of_the_excess(record: RunRecord) -> Iterator[Remark]:
-    """The excess is pairs consumed less the end of the batch that completes the code."""
-    value = record.metrics.get
-    consumed, all_seen, excess = value("pairs_consumed"), value("all_seen"), value("excess_pairs")
-    if excess is None or consumed is None or all_seen is None:
-        if (excess is None) != (consumed is None or all_seen is None):
-            said = f"pairs_consumed is {_said(consumed)}, all_seen {_said(all_seen)}"
-            yield "excess_pairs", f"is {_said(excess)}; {said}"
-        return
-    batch = _batch_of(record)
-    if not 0 <= consumed - excess - all_seen < batch:
-        yield (
-            "excess_pairs",
-            f"is {excess:,}, but pairs_consumed {consumed:,} and all_seen {all_seen:,} "
-            f"give {consumed - all_seen:,} less at most the rest of a batch of {batch}",
-        )
-
-
-def _of_success(record: RunRecord) -> Iterator[Remark]:
-    sustained, success = record.metrics.get("sustained_pairs"), record.metrics.get("success")
-    if "success" not in record.not_measured and success is not (sustained is not None):
-        yield "success", f"is {success!r}, but sustained_pairs is {_said(sustained)}"
-    if sustained is not None and sustained + WINDOW_PAIRS > record.pairs:
-        yield (
-            "sustained_pairs",
-            f"is {sustained:,}, but the run ended after {record.pairs:,} pairs: deciphering has "
-            f"to last {WINDOW_PAIRS:,}",
-        )
-
-
-def _said(value: Number) -> str:
-    return "null" if value is None else f"{value:,}"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -25,6 +25,7 @@ from codonbench.contracts import EvaluationSet, Input, Target, TaskSpec
 from codonbench.data import download
 from codonbench.data.fasta import read_fasta, read_table
 from codonbench.errors import ConfigError, DataError
+from codonbench_datasets._deciphered_record import of_the_instrument
 from codonbench_datasets.decipher import DecipheredTask
 from codonbench_datasets.human_codon.orfs import (
     ALPHABET,
@@ -44,9 +45,16 @@ from codonbench_datasets.human_codon.orfs import (
     orf_lengths,
 )
 
+if TYPE_CHECKING:
+    from codonbench.contracts.run_record import RunRecord
+    from codonbench_datasets._deciphering import Remark
+
 NAME = "human-codon"
 VERSION = "1"
 TITLE = "Deciphering the genetic code from human ORFs"
+
+INSTRUMENT_BATCHES = (3000, 6000, 9000)
+"""Of an epoch: those at whose end the paper's heat map is drawn."""
 
 JOIRET2023 = DataSource(
     name="joiret2023",
@@ -113,7 +121,7 @@ def human_codon_spec(code: GeneticCode, *, simulated: bool = False) -> TaskSpec:
         train_size=TRAIN_PAIRS,
         test_size=TEST_PAIRS,
         default_epochs=40,
-        facts={"instrument_batches": [3000, 6000, 9000], "watched_groups": ["stop"]},
+        facts={"instrument_batches": [*INSTRUMENT_BATCHES], "watched_groups": ["stop"]},
         notes=_notes(code, simulated),
         reference="doi:10.3389/frai.2023.1128153",
     )
@@ -197,6 +205,14 @@ class HumanCodon(DecipheredTask):
         """
         natural = self._load(data, options, cache, offline)
         return shuffled_code(natural) if options.control == "shuffled" else natural
+
+    def remarks(self, record: RunRecord) -> tuple[Remark, ...]:
+        """Return what a record's figures, epochs and heat maps cannot say of one run."""
+        if record.trajectory_sha256 is None:
+            return ()
+        found = of_the_instrument(record, TRAIN_PAIRS, INSTRUMENT_BATCHES)
+        of_it = ((f"metrics.{metric}", what) for metric, what in found)
+        return (*super().remarks(record), *of_it)
 
     def _load(self, data: str, options: Any, cache: Path, offline: bool) -> Dataset:
         """Load the data under their own genetic code."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from codonbench.contracts.trajectory import FloatArray
 from codonbench.errors import UsageError
 from codonbench.ranking.statistics import censored_median
-from codonbench_datasets.decipher import CONFIDENCE
+from codonbench_datasets._deciphering import CONFIDENCE
 from codonbench_datasets.human_codon.asked import (
     all_seen,
     probabilities,
