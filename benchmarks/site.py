@@ -10,6 +10,7 @@ told.
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import sys
@@ -21,6 +22,7 @@ import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 
 from codonbench.contracts.run_record import RunRecord
+from codonbench.execution.machine import describe_machine
 from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.board import Board, build_board
 from codonbench.ranking.items import Gain, gather_tested
@@ -129,6 +131,7 @@ def main() -> None:
         )
         for t in range(TASKS)
     ]
+    load = os.getloadavg()[0]
     with TemporaryDirectory() as place, sync_playwright() as driver:
         chromium = shutil.which("chromium")
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -161,10 +164,10 @@ def main() -> None:
         f"a single task with {ROWS:,} rows",
     )
     print("# The page\n")
-    print(
-        f"`python benchmarks/site.py`, Chromium {version.partition('.')[0]}, two cores shared with"
-    )
-    print("other work. The page is opened from disk; of three times the median.\n")
+    print(f"`python benchmarks/site.py`, Chromium {version.partition('.')[0]}, opened from disk;")
+    print(f"of three times the median. {describe_machine('cpu').cpu_name},")
+    print(f"{os.cpu_count()} cores shared with other work: load {load:.1f} as it began and")
+    print(f"{os.getloadavg()[0]:.1f} as it ended.\n")
     print("| view | first paint, ms | drawn, ms | loaded, MB | elements |")
     print("|---|--:|--:|--:|--:|")
     for name, (paint, there, size, elements) in zip(names, rows, strict=True):
