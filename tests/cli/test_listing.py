@@ -79,7 +79,7 @@ def test_a_strangers_models_are_listed_with_ours(bench, strangers):
 def test_official_rows_are_listed_without_a_results_folder(bench):
     answer = bench("ls", "rows", "--task", "gue-tf-0")
     assert (answer.code, answer.err) == (0, "")
-    assert "gue-tf-0 on gue-tf-0, cpu; means over seeds" in answer.out
+    assert "gue-tf-0, cpu; means over seeds" in answer.out
     rows = {line.split()[2]: line.split() for line in answer.out.splitlines() if "." in line}
     assert rows["cnn"][:2] == ["1", "1"]
     assert rows["kmer-linear"][0] == "ref"

@@ -155,7 +155,7 @@ def test_a_seed_counts_once_on_the_board(registry, folds):
     board = build_board(Store(folder).scan(), registry.known_tasks)
     ((row,),) = (table.rows for table in board.tables)
     assert (row.seeds, board.excluded, board.tables[0].asked) == ((0, 1), (), "folds 4")
-    assert "### coins on coins (simulated), folds 4, cpu" in render_board(board)
+    assert "### coins (simulated), folds 4, cpu" in render_board(board)
     parts = [r for r in Store(folder).scan() if r.run_spec.fold == 0]
     (alone,) = build_board(parts[:1], registry.known_tasks).excluded
     assert "counts once all" in alone.reason

@@ -78,7 +78,7 @@ def test_examples_are_of_training_cut_and_of_each_class_in_turn():
                 )
             },
             False,
-            "the licence allows academic use only",
+            "the terms of the data are: academic use only",
         ),
         ({"licence": ""}, True, ""),
     ],

@@ -210,7 +210,8 @@ def print_curves(curves: Curves) -> None:
     for line in body:
         grid.add_row(*(Text(visible(cell)) for cell in line))
     each = " of each class" if curves.per_class else ""
-    where = f"{curves.task} on {curves.data}, {curves.device}"
+    own = curves.task if curves.data == curves.task else f"{curves.task} on {curves.data}"
+    where = f"{own}, {curves.device}"
     console.print(
         f"\n{visible(where)}: {curves.column.title} by training examples{each}, #rank at each size"
     )

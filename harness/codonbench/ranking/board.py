@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -100,6 +100,7 @@ class Table(Frozen):
         held_in: The key of the table that shows these rows beside its own, as a control of them;
             empty where none does.
         of_subset: Whether its rows were trained on a subset, so that curves show them.
+        told_apart: The task's options in words, where another table would have the same title.
     """
 
     key: str
@@ -131,6 +132,7 @@ class Table(Frozen):
     best_rule: BestRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
     held_in: str = Field(default="", exclude=True)
     of_subset: bool = Field(default=False, exclude_if=lambda of_subset: not of_subset)
+    told_apart: str = Field(default="", exclude_if=lambda told_apart: not told_apart)
 
     @property
     def control(self) -> str:
@@ -139,17 +141,25 @@ class Table(Frozen):
 
     @property
     def title(self) -> str:
-        """``gue-tf-0 on gue-tf-0, cpu``: what tells it from most others."""
-        simulated = " (simulated)" if self.simulated else ""
+        """``gue-tf-0, cpu`` or ``mine on mine.csv, cpu``: what tells it from others."""
+        name = self.task if self.data == self.task else f"{self.task} on {self.data}"
+        if self.simulated and not name.endswith("simulated"):
+            name += " (simulated)"
+        apart = f", {self.told_apart}" if self.told_apart else ""
         control = f", control {self.control}" if self.control else ""
         whole = ", whole budget" if self.stop == "budget" and self.ranking.budget_divides else ""
         asked = f", {self.asked}" if self.asked else ""
-        return f"{self.task} on {self.data}{simulated}{control}{whole}{asked}, {self.device}"
+        return f"{name}{apart}{control}{whole}{asked}, {self.device}"
 
     @property
     def options_set(self) -> dict[str, object]:
         """The task's options that say something, which null and nothing do not."""
         return {k: v for k, v in self.task_options.items() if v not in (None, "", [], ())}
+
+    @property
+    def options_text(self) -> str:
+        """The same in words: ``difficulty hard``."""
+        return ", ".join(f"{k} {v}" for k, v in sorted(self.options_set.items()))
 
     @property
     def beside(self) -> dict[str, Mean]:
@@ -262,6 +272,13 @@ def build_board(
             *(t.device, t.control, t.asked, t.key),
         )
     )
+    titles = Counter(table.title for table in tables)
+    tables = [
+        table.model_copy(update={"told_apart": table.options_text})
+        if titles[table.title] > 1
+        else table
+        for table in tables
+    ]
     excluded.sort(key=lambda e: (e.name, e.reason))
     counting = (r for rows in counted.values() for seeds in rows.values() for r in seeds.values())
     parts = [record for record in counting if record.run_spec.subset is not None]

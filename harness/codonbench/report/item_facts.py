@@ -109,7 +109,7 @@ def withheld(task: Task | None, dataset: Dataset) -> str:
         return ""
     terms = next((source.terms for source in task.sources if source.terms), "")
     if terms:
-        return f"the licence allows {terms}"
+        return f"the terms of the data are: {terms}"
     if not task.shares_targets:
         return "its targets must not be published"
     licence = getattr(task, "licence", "")

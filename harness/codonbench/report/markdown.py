@@ -150,13 +150,12 @@ def render_table(table: Table) -> str:
     everyone = (*table.rows[:_MOST_ROWS], *table.references)
     devices = Counter(", ".join(row.devices) for row in everyone)
     usual = min(devices, key=lambda names: (-devices[names], names), default="")
-    chosen = dict(sorted(table.options_set.items()))
     means = all(column.statistic == "mean" for column in ranking.columns)
     seeds, remarks = _remarks(everyone, usual)
     text = _template("scores.md.j2" if means else "table.md.j2").render(
         table=table,
         ranking=ranking,
-        options=", ".join(f"{k} {v}" for k, v in chosen.items()),
+        options=table.options_text,
         means=means,
         ending=_ending(table),
         device=usual,

@@ -42,11 +42,13 @@ class PageColumn(Frozen):
     Attributes:
         metric, title: As in `Column`.
         limited: Whether null, "never", is beyond the budget.
+        digits: As in `Column`; None where its figures are no means.
     """
 
     metric: str
     title: str
     limited: bool
+    digits: int | None
 
 
 class Beside(Frozen):
@@ -696,7 +698,12 @@ def _columns(ranking: Ranking) -> tuple[PageColumn, ...]:
     first, primary = _leading(ranking), ranking.metric
     columns = sorted(ranking.columns, key=lambda c: (c.metric not in first, c.metric != primary))
     return tuple(
-        PageColumn(metric=c.metric, title=shown(c.title), limited=c.scale != "other")
+        PageColumn(
+            metric=c.metric,
+            title=shown(c.title),
+            limited=c.scale != "other",
+            digits=c.digits if c.statistic == "mean" else None,
+        )
         for c in columns
     )
 

@@ -9,10 +9,10 @@ codonbench.columns = (table) => {
   const hints = codonbench.figures[table.figures]?.hints ?? {};
   const title = (metric) => table.columns.find((c) => c.metric === metric)?.title ?? metric;
 
-  const metric = ({ metric: name, title: text, limited }) => ({
-    name, title: upper(text), hint: hints[name] ?? upper(text), kind: "number",
-    value: (row) => sortable(row.medians[name]),
-    cell: (row) => figure(row.medians[name], limited ? table.budget_pairs : null),
+  const metric = (column) => ({
+    name: column.metric, title: upper(column.title), hint: hints[column.metric] ?? upper(column.title), kind: "number",
+    value: (row) => sortable(row.medians[column.metric]),
+    cell: (row) => figure(row.medians[column.metric], words.written(column, table.budget_pairs)),
   });
 
   return [
@@ -25,7 +25,7 @@ codonbench.columns = (table) => {
     has("gain") && { name: "gain", title: "Gain", hint: `Over ${table.floor}, the best row that costs nothing; pale where the interval holds 0`, kind: "number", value: (row) => row.gain?.[0] ?? null, cell: gain },
     { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
     ...table.columns.slice(table.leading).map((column) => ({ ...metric(column), more: table.leading > 1 })),
-    has("restricted_mean") && { more: true, name: "restricted_mean", title: "Restricted mean", hint: `Mean of ${title(table.span)}, runs that never got there counted at the budget`, kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), null) },
+    has("restricted_mean") && { more: true, name: "restricted_mean", title: "Restricted mean", hint: `Mean of ${title(table.span)}, runs that never got there counted at the budget`, kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), words.whole) },
     { name: "parameters", title: "Parameters", hint: "Trainable parameters", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
     { more: true, name: "seconds", title: "s a run", hint: "Median training time, where all ran on one device", kind: "number", value: (row) => row.seconds, cell: (row) => [row.seconds == null ? "" : d3.format(".2~f")(row.seconds)] },
     { name: "notes", title: "Notes", hint: "What a reader must know", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [row.notes.join("; ")] },
@@ -51,11 +51,10 @@ codonbench.columns = (table) => {
     return [element("span", { class: apart ? "apart" : "muted" }, sign(middle)), element("small", {}, `${sign(low)} to ${sign(high)}`)];
   }
 
-  function figure(value, limit) {
+  function figure(value, text) {
     if (value == null) return ["–"];
-    const point = words.censored(value.value, limit);
     const single = value.low === value.high || value.n === 1;
-    return [point, !single && element("small", {}, words.range(value.low, value.high, limit))].filter(Boolean);
+    return [text(value.value), !single && element("small", {}, `${text(value.low)} to ${text(value.high)}`)].filter(Boolean);
   }
 
   function upper(text) {

@@ -57,19 +57,19 @@ codonbench.overview = (board) => {
 
   function tasks(part, caption) {
     const cells = part.flatMap((line) => [...line.cells]);
-    const models = d3.sort(d3.rollups(cells, (own) => [own.some(([, cell]) => !cell[2]), own.length], ([name]) => name), ([, [contests]]) => !contests, ([, [, often]]) => -often, ([name]) => name).map(([name]) => name);
+    const models = d3.sort(d3.rollups(cells, (own) => [own.some(([, cell]) => !cell[2]), own.length], ([name]) => name), ([, [contests]]) => contests, ([, [, often]]) => -often, ([name]) => name).map(([name]) => name);
     const references = models.filter((name) => cells.every(([own, cell]) => own !== name || cell[2]));
-    const leading = models.slice(0, models.length > FEW ? FEW - Math.min(3, references.length) : FEW);
     const box = element("div", { class: "scroll", role: "region", "aria-label": `${caption}, scrolls sideways`, tabindex: 0 });
-    const few = models.length > FEW ? [...new Set([...leading, ...references.slice(0, 3)])] : models;
+    const few = models.length > FEW ? [...references.slice(0, 4), ...models.slice(references.length)].slice(0, FEW) : models; // gains are over the former
     fill(few);
     if (few.length === models.length) return box;
     const more = element("button", { type: "button", onclick: () => { fill(models); more.remove(); } }, `All ${models.length} models`);
     return element("div", {}, box, more);
 
     function fill(names) {
-      const head = element("tr", {}, ...["task", "ceiling", ...names].map((name) => element("th", { scope: "col", title: name.length > 30 && name }, element("bdi", {}, words.cut(name, 30)))));
-      const rows = part.map((line) => element("tr", {}, task(line), element("td", {}, line.ceiling == null ? "" : line.ceiling.toFixed(line.digits)), ...names.map((name) => cell(line, line.cells.get(name)))));
+      const ceilings = part.some((line) => line.ceiling != null);
+      const head = element("tr", {}, ...["task", ceilings && "ceiling", ...names].filter(Boolean).map((name) => element("th", { scope: "col", title: name.length > 30 && name }, element("bdi", {}, words.cut(name, 30)))));
+      const rows = part.map((line) => element("tr", {}, task(line), ceilings && element("td", {}, line.ceiling == null ? "" : line.ceiling.toFixed(line.digits)), ...names.map((name) => cell(line, line.cells.get(name)))));
       box.replaceChildren(element("table", { class: "grid overview" }, element("caption", { class: "hidden" }, `${caption}: what each model gains over the floor`), element("thead", {}, head), element("tbody", {}, ...rows)));
     }
   }
@@ -85,7 +85,7 @@ codonbench.overview = (board) => {
     if (!own) return element("td", { class: "missing", title: missing }, element("span", { class: "hidden" }, missing));
     const [, row, reference, value, gain, seeds] = own;
     const sign = (x) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(line.digits)}`;
-    const score = typeof value === "number" ? words.number(Number(value.toFixed(line.digits))) : value ?? "–";
+    const score = typeof value === "number" ? d3.format(Number.isInteger(value) ? "," : `,.${line.digits}f`)(value) : value ?? "–";
     const link = (text) => element("a", { href: address.to({ table: line.table, row }) }, text);
     if (!gain) return element("td", { class: reference ? "reference" : "" }, link(score), reference === 1 && element("small", {}, "reference"));
     const [middle, low, high] = gain;
@@ -116,7 +116,7 @@ codonbench.overview = (board) => {
       element("td", {}, `${own.n_tasks} of ${s.tasks.length}`), share(own.mean_rank), share(own.win_rate), element("td", {}, own.swaps == null ? "" : own.swaps.toFixed(2))));
     const head = ["model", "tier", "tasks", "mean rank", "win rate", "swaps with next"].map((text) => element("th", { scope: "col" }, text));
     const numbers = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "How models stand"), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
-    return [title(s), chart, note(`Lines: 95 % intervals over tasks, seeds and test items. The bar above the first row is the critical difference, ${s.critical_difference.toFixed(2)}: mean ranks closer than that are not told apart (Nemenyi). A model comes last where it was not run.${s.standings.length > MANY ? ` Drawn: the first ${MANY} of ${s.standings.length}.` : ""} Hollow dots are reference rows.${s.failed.length ? ` Left out, as their data audit failed: ${s.failed.join(", ")}.` : ""}`),
+    return [title(s), chart, note(`Lines: 95 % intervals over tasks, seeds and test items. The bar above the first row is the critical difference, ${s.critical_difference.toFixed(2)}: mean ranks closer than that are not told apart (Nemenyi). Of models that were run on at least half of the tasks; where one was not run it comes last.${s.standings.length > MANY ? ` Drawn: the first ${MANY} of ${s.standings.length}.` : ""} Hollow dots are reference rows.${s.failed.length ? ` Left out, as their data audit failed: ${s.failed.join(", ")}.` : ""}`),
       element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "How models stand, as numbers" }, numbers)];
   }
 
@@ -172,7 +172,7 @@ codonbench.overview = (board) => {
     const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name), ...s.wins[i].map((value) =>
       (value == null ? element("td") : shaded(value)))));
     const table = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "In how many tasks the row's model is ahead of the column's"), element("thead", {}, head), element("tbody", {}, ...rows));
-    return [title(s), note("In how many of the tasks that both were run on the row's model is ahead of the column's; a tie is half."),
+    return [title(s), note("In how many of the tasks that both were run on the row's model is ahead of the column's; a tie is half. Of models that were run on at least half of the tasks."),
       element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Who beats whom" }, table)];
   }
 };

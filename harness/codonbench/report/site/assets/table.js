@@ -84,8 +84,8 @@ codonbench.ranking = () => {
     const stop = codonbench.figures[table.figures]?.endings[table.stop] ?? "a run stops";
     return [
       `Task version ${table.version}${table.options && ` (${table.options})`}; ${stop} at ${words.whole(table.budget_pairs)} pairs; data ${table.data_checksum}; torch ${table.torch}; engine ${table.engines}.`,
-      ...table.notes,
-    ].join(" ");
+      ...table.notes.filter((text) => !table.about.notes.includes(text)).map((text) => text.replace(`Data audit: ${table.about.audit}.`, "").trim()), // said above
+    ].filter(Boolean).join(" ");
   }
 
   function head() {

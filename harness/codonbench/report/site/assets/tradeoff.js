@@ -28,14 +28,15 @@ codonbench.tradeOff = (table) => {
     box.replaceChildren(
       codonbench.plot({
         width: Math.min(760, document.getElementById("board").clientWidth - 44), height: 320, marginLeft: 70, ariaLabel: `${metric.title} against ${label}`,
-        x: { type: "log", label, grid: true }, y: { label: metric.title, grid: true },
+        x: { type: "log", label, grid: true, insetLeft: 30, insetRight: 40 },
+        y: { label: metric.title, grid: true, insetTop: 16, ...(metric.limited && { type: "symlog", constant: 100, ticks: [0, 100, 1e3, 1e4, 1e5, 1e6, 1e7], tickFormat: words.short }) },
         marks: [
           Plot.line(front, { ...dots, title: null, stroke: "var(--strong)", curve: "step-after" }),
           Plot.ruleX(marks, { x: "cost", y1: "low", y2: "high", stroke: "var(--accent)", strokeOpacity: 0.45, strokeWidth: 3 }),
           Plot.dot(marks, { ...dots, r: 5, fill: (d) => (d.role === "reference" ? "var(--card)" : "var(--accent)"), stroke: "var(--accent)" }),
-          Plot.text(front, { x: "cost", y: "value", text: (d) => words.cut(d.name, 26), dy: -10, fill: "currentColor" }),
+          Plot.text(front, { x: "cost", y: "value", text: (d) => words.cut(d.name, 26), dy: -12, fill: "currentColor", stroke: "var(--card)", strokeWidth: 4 }),
         ],
       }),
-      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.cut(d.name, 50)).join(", ")}. Hollow dots are reference rows.${against.value() === "tuning" ? " Rows of which no tuning is on record stand at the left." : ""}`));
+      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.cut(d.name, 50)).join(", ")}. Hollow dots are reference rows.${against.value() === "tuning" ? " Rows of which no tuning is on record stand at the left." : rows.some((row) => of(row) === 0) ? ` What has none stands at ${least}.` : ""}`));
   }
 };

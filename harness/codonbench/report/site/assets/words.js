@@ -21,10 +21,11 @@ codonbench.words = (() => {
   const percent = (share) => `${Math.round(100 * share)}`;
   // A censored value: null is "never within the budget".
   const censored = (value, budget) => (value == null ? (budget ? `> ${whole(budget)}` : "never") : number(value));
-  const range = (low, high, budget) => `${censored(low, budget)} to ${censored(high, budget)}`;
+  // How a column writes a figure: with so many decimals, or as a position that may be beyond the budget.
+  const written = ({ limited, digits }, budget) => (limited || digits == null ? (value) => censored(value, limited ? budget : null) : d3.format(`,.${digits}f`));
   const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
   const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
-  return { cut, whole, number, short, percent, censored, range, plural };
+  return { cut, whole, number, short, percent, censored, written, plural };
 })();
 
 // A labelled choice among [value, text].

@@ -22,7 +22,8 @@ codonbench.figures.codons = (() => {
     return element("p", {},
       "A model is shown codons and their amino acids, one pair after another, all models in the same order. ",
       element("b", {}, "Pairs consumed"), " is how many pairs had been shown when it was right about all of them for the first time; ",
-      element("b", {}, "excess"), " is how many of these came after its stream had shown every codon once, and ranks the rows: 0 means that it needed to see each codon only once.");
+      element("b", {}, "excess"), " is how many of these came after its stream had shown every codon once, and ranks the rows: 0 means that it needed to see each codon only once. A run that never got there counts as longer than any other, so a median can lie beyond the budget. ",
+      element("b", {}, "Success"), " is the share of runs that stayed right, with its Wilson interval.");
   }
 
   async function unpackAll(picture) {
