@@ -207,5 +207,6 @@ def _compare(
         if keep and verdict.outcome == "identical" and record.trajectory_sha256 is not None:
             typer.echo(f"  trajectory: {keep[i].save_trajectory(record, repetition.trajectory)}")
         differ = differ or verdict.outcome == "different"
+        executor.forget()  # what it may have learned of this seed, for the next
     if differ:
         raise typer.Exit(FAILED)

@@ -158,9 +158,13 @@ class Executor:
 
     def close(self) -> None:
         """End the workers; where no run came of it, leave no folder that was not there."""
+        self.forget()
+        Store(self._options.results).remove_if_empty(self._new)
+
+    def forget(self) -> None:
+        """End the workers, so that the next run finds nothing there that a plugin has kept."""
         if self._pool is not None:
             self._pool.close()
-        Store(self._options.results).remove_if_empty(self._new)
 
     def _start(self, request: RunRequest | None) -> None:
         """Start as many workers as what is to be run first can use."""
