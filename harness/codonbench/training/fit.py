@@ -95,6 +95,8 @@ def _outputs(estimator: Estimator, request: TrainRequest, due: Evaluation) -> Ou
     expected = (len(index), n_outputs)
     if outputs.shape != expected:
         raise PluginError(f"predict() gives outputs {outputs.shape}, expected {expected}")
+    if np.iscomplexobj(outputs):
+        raise PluginError("predict() gives complex outputs, expected real ones: say which part")
     return np.array(outputs, dtype=np.float32)
 
 
@@ -113,4 +115,6 @@ def _effects(estimator: Estimator, request: TrainRequest, index: npt.NDArray[np.
     effects: npt.NDArray[Any] = np.asarray(estimator.score_variants(*pair))
     if effects.shape != (len(index),):
         raise PluginError(f"score_variants() gives {effects.shape}, expected ({len(index)},)")
+    if np.iscomplexobj(effects):
+        raise PluginError("score_variants() gives complex numbers, expected real ones")
     return np.repeat(effects[:, None].astype(np.float32), view.n_outputs, axis=1)

@@ -498,6 +498,8 @@ def _outputs(state: TrainState, items: Tensor) -> Tensor:
     expected = (len(items), state.view.n_outputs)
     if given != expected:
         raise PluginError(f"the module gives outputs {given}, expected {expected}")
+    if outputs.is_complex():
+        raise PluginError("the module gives complex outputs, expected real ones: say which part")
     return torch.as_tensor(outputs).detach()
 
 

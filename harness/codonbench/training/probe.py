@@ -142,6 +142,8 @@ def embed(
         part = module.embed(encode(index))
         if part.ndim != 2 or len(part) != len(index):
             raise PluginError(f"embed() gives {tuple(part.shape)}, expected ({len(index)}, D)")
+        if part.is_complex():
+            raise PluginError("embed() gives complex numbers, expected real ones")
         parts.append(part.to("cpu", torch.float32).numpy())
     whole: Embedding = np.concatenate(parts)
     said = about(module)

@@ -17,10 +17,11 @@ import numpy.typing as npt
 
 from codonbench.contracts import Items, Targets, TaskView
 from codonbench.contracts.base import DeviceKind
+from codonbench.contracts.model import ModelBase
 from codonbench.contracts.run_record import Engine, Status, TorchFacts
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.data.stream import BatchClock, generator, hidden_generator
-from codonbench.errors import CannotCapture, UsageError
+from codonbench.errors import CannotCapture, PluginError, UsageError
 from codonbench.plugins.failures import file_of, place
 from codonbench.protocols.referee import RunSetup
 from codonbench.records.files import storable
@@ -171,7 +172,7 @@ class TrainResult:
 
 
 @contextmanager
-def last_words(plugin: type, *results: TrainResult) -> Iterator[None]:
+def last_words(plugin: type[ModelBase], *results: TrainResult) -> Iterator[None]:
     """Turn Ctrl-C and a plugin's exception into the status of the results they end.
 
     Args:
@@ -191,7 +192,8 @@ def last_words(plugin: type, *results: TrainResult) -> Iterator[None]:
     except (Exception, SystemExit) as error:  # the plugin's own: the record's last words
         where = place(error.__traceback__, file_of(plugin))
         details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
-        words = storable(f"{type(error).__name__}: {error}{where}")
+        whose = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
+        words = storable(f"{type(error).__name__}: {whose}{error}{where}")
         _end(results, "error", words, details.decode("utf-8")[-MOST_DETAILS:])
 
 
