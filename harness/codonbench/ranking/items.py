@@ -367,7 +367,7 @@ def compare(
     rule = None if first.run_spec.control else tested.rules.get(first.dataset.checksum)
     seeds = sorted({seed for own in outputs.values() for seed in own})
     ruled = None if rule is None else _ruled(rule, found[0], seeds, metric, ranking.metric)
-    scores = {row.id: score_row(outputs[row.id], metric, ranking.metric) for row in rows}
+    scores = score_rows(outputs, metric, ranking.metric)
     n_items = max(len(item.outputs) for item in found)
     _check_fit(rows, scores, ranking, n_items)
     floor = _floor(rows, scores, ranking, rule, ruled)
@@ -568,20 +568,34 @@ def twin_of(record: RunRecord, rows: Mapping[str, RunRecord]) -> str | None:
     return next(twins, None)
 
 
-def score_row(outputs: Mapping[int, ItemOutputs], metric: SplitMetric, name: str) -> Scores | None:
-    """Return a row's scores; None where nothing is known of what is right.
+def score_rows(
+    rows: Mapping[str, Mapping[int, ItemOutputs]], metric: SplitMetric, name: str
+) -> dict[str, Scores | None]:
+    """Return the scores of some rows; None where nothing is known of what is right.
 
     Args:
-        outputs: By seed.
+        rows: By row, the outputs by seed.
         metric: The primary one.
         name: Of its value.
     """
-    there = {seed: item for seed, item in sorted(outputs.items()) if item.targets is not None}
-    if not there:
-        return None
-    columns = _score_runs(list(there.values()), metric, name)
-    n_units = min(len(np.unique(_groups(item))) for item in there.values())
-    return Scores(tuple(there), columns[0], columns[1:], n_units)
+    there = {
+        row: {seed: item for seed, item in sorted(outputs.items()) if item.targets is not None}
+        for row, outputs in rows.items()
+    }
+    columns = _score_runs([item for own in there.values() for item in own.values()], metric, name)
+    found: dict[str, Scores | None] = {}
+    begin = 0
+    for row, own in there.items():
+        mine = columns[:, begin : begin + len(own)]
+        begin += len(own)
+        n_units = min((len(np.unique(_groups(item))) for item in own.values()), default=0)
+        found[row] = Scores(tuple(own), mine[0], mine[1:], n_units) if own else None
+    return found
+
+
+def score_row(outputs: Mapping[int, ItemOutputs], metric: SplitMetric, name: str) -> Scores | None:
+    """Return one row's scores; the arguments are those of `score_rows`."""
+    return score_rows({"": outputs}, metric, name)[""]
 
 
 def _groups(item: ItemOutputs) -> npt.NDArray[np.int64]:
@@ -591,12 +605,16 @@ def _groups(item: ItemOutputs) -> npt.NDArray[np.int64]:
 def _score_runs(runs: Sequence[ItemOutputs], metric: SplitMetric, name: str) -> _Floats:
     """Return the metric of runs on all items, then on each sample: shape (1 + RESAMPLES, S).
 
-    Runs that were asked the same are scored by turns: what a sample holds is laid out once.
+    Runs that were asked the same are scored by turns: what a sample holds is laid out once. Those
+    that answered the same too, as the seeds of what draws no lots do, are scored as one.
     """
     found = np.empty((1 + RESAMPLES, len(runs)))
     for asked in sorted({run.items for run in runs}):
-        alike = [(i, run) for i, run in enumerate(runs) if run.items == asked]
-        units = np.unique(_groups(alike[0][1]), return_inverse=True)[1]
+        alike: dict[bytes, list[int]] = {}
+        for i, run in enumerate(runs):
+            if run.items == asked:
+                alike.setdefault(run.outputs.tobytes(), []).append(i)
+        units = np.unique(_groups(runs[next(iter(alike.values()))[0]]), return_inverse=True)[1]
         drawn = draws(int(units.max()) + 1, asked)
         rows = max(1, _CHUNK // len(units))
         for begin in (-1, *range(0, RESAMPLES, rows)):
@@ -604,10 +622,11 @@ def _score_runs(runs: Sequence[ItemOutputs], metric: SplitMetric, name: str) -> 
             counts = part.astype(np.float64)
             if counts.shape[1] < len(units):  # else each item is a unit of its own, in this order
                 counts = counts.take(units, axis=1)
-            for i, run in alike:
+            for same in alike.values():
+                run = runs[same[0]]
                 assert run.targets is not None
-                place = slice(begin + 1, begin + 1 + len(part))
-                found[place, i] = metric.resampled(name, run.targets, run.outputs, counts, run.task)
+                scores = metric.resampled(name, run.targets, run.outputs, counts, run.task)
+                found[begin + 1 : begin + 1 + len(part), same] = scores[:, None]
     return found
 
 
@@ -711,12 +730,16 @@ def _clean_figures(
     asked: _Asked,
 ) -> dict[str, CleanFigure]:
     """Return what rows have on some of the test items, and their ranks there."""
-    found: dict[str, Mean] = {}
-    for row in rows:
-        kept = {seed: _part(item, clean) for seed, item in outputs[row.id].items()}
-        scores = score_row(kept, asked.metric, asked.name)
-        if scores is not None and np.isfinite(scores.values).all():
-            found[row.id] = _mean_of(scores)
+    kept = {
+        row: {seed: _part(item, clean) for seed, item in own.items()}
+        for row, own in outputs.items()
+    }
+    scored = score_rows(kept, asked.metric, asked.name)
+    found = {
+        row: _mean_of(scores)
+        for row, scores in scored.items()
+        if scores is not None and np.isfinite(scores.values).all()
+    }
     merits = {
         row.id: -asked.sign * found[row.id].value
         for row in rows
