@@ -37,6 +37,7 @@ def page(task: Task, audits: list[DataAudit]) -> str:
     own = type(task)
     what = next(doc for cls in own.__mro__ if (doc := cls.__doc__))
     asked, target = getattr(task, "input", None), getattr(task, "target", None)
+    published = shipped_published().get(task.name, ())
     words = environment.from_string(text).render(
         task=task,
         what=inspect.cleandoc(what),
@@ -48,10 +49,14 @@ def page(task: Task, audits: list[DataAudit]) -> str:
         target=target_words(target) if target is not None else "",
         columns=", ".join(f"{column.title} (`{column.metric}`)" for column in task.ranking.columns),
         options=task.Options.model_fields,
-        notes=getattr(task, "notes", ()),
+        notes=[
+            note
+            for note in getattr(task, "notes", ())
+            if not any(own.says(note) for own in published)
+        ],
         audit=audits[0] if audits else None,
         audits=audits,
-        published=shipped_published().get(task.name, ()),
+        published=published,
     )
     return re.sub(r"\n{3,}", "\n\n", words).strip() + "\n"
 

@@ -69,3 +69,13 @@ def test_the_shipped_figures_are_those_that_were_read():
     folder = Path(load_registry().tasks["enhancers"].origin.file).parent / "published"
     for path in folder.glob("*.toml"):
         assert set(tomllib.loads(path.read_text())) == {"table", "figure"}
+
+
+def test_a_note_is_said_once_where_a_table_has_all_its_figures(tmp_path):
+    path = tmp_path / "one.toml"
+    path.write_text(TABLE.replace("0.5", "0.7199"))
+    own = read_published(path)["gue-tf-0"]
+    assert own.says("Published: MCC 0.720 by Best")
+    assert not own.says("Published figures are of five-fold cross-validation")
+    assert not own.says("Published: MCC 0.71 by another")
+    assert not own.says("Class 1 is a donor. Published: MCC 0.720 by Best")

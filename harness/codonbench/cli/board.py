@@ -232,7 +232,8 @@ def _with_published(board: Board, registry: Registry) -> Board:
         own = published.get(table.task, ())
         if not own or table.data != registry.tasks[table.task].task.default_data:
             return table
-        return table.model_copy(update={"published": own})
+        notes = tuple(note for note in table.notes if not any(each.says(note) for each in own))
+        return table.model_copy(update={"published": own, "notes": notes})
 
     return board.model_copy(update={"tables": tuple(map(told, board.tables))})
 

@@ -75,6 +75,11 @@ class Published(Frozen):
     source: Source
     figures: tuple[Figure, ...] = Field(min_length=1)
 
+    def says(self, note: str) -> bool:
+        """Return whether a task's note is of these figures alone, and need not be read twice."""
+        named = (any(f"{f.value:.{d}f}" in note for d in (2, 3, 4)) for f in self.figures)
+        return note.startswith("Published") and all(named)
+
 
 def read_published(path: Path) -> dict[str, Published]:
     """Return the figures of a file, by task.

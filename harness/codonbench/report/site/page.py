@@ -581,7 +581,11 @@ def _task(table: Table, task: Task | None, known: Known) -> PageTask:
         protocol=shown(table.asked or (task.protocol if task else "")),
         reference=shown(getattr(task, "reference", ""), 400),
         licence=shown(getattr(task, "licence", ""), 400),
-        notes=tuple(shown(note, 600) for note in getattr(task, "notes", ())),
+        notes=tuple(
+            shown(note, 600)
+            for note in getattr(task, "notes", ())
+            if not any(own.says(note) for own in table.published)
+        ),
         input=input_words(asked) if isinstance(asked, Input) else "",
         target=target_words(target) if isinstance(target, Target) else "",
         sizes=(audit.train, audit.validation, audit.test) if audit else (),
