@@ -9,7 +9,7 @@ import codonbench
 from codonbench import ModelInfo
 from codonbench.contracts import Task
 from codonbench.plugins.discovery import load_registry
-from codonbench.ranking.board import board_with_outputs
+from codonbench.ranking.board import board_with_outputs, gain_cell
 from codonbench.ranking.items import gather_tested
 from codonbench.records.store import Store
 
@@ -96,8 +96,10 @@ def test_no_gain_is_over_a_lesser_row_where_the_best_is_not_at_hand(store):
             store.trajectory_path(record).unlink()
     (again, _), _ = board_of(store)
     assert board.tables[0].rows[0].gain is not None
-    gain = again.tables[0].rows[0].gain
-    assert gain is None or gain.over == best
+    (table,) = again.tables
+    assert table.rows[0].gain is None
+    assert table.gain_words.startswith(f"no gain: the best reference row is {best}, and what it")
+    assert gain_cell(table.rows[0], table) == ""
 
 
 def test_a_model_says_that_it_repeats_training_targets():

@@ -181,12 +181,23 @@ class Table(Frozen):
         return next((row.gain.over for row in self.rows if row.gain is not None), "")
 
     @property
+    def best_reference(self) -> str | None:
+        """The reference row that is best in the primary metric; None where none has a value."""
+        sign, metric = 1 if self.ranking.direction == "higher" else -1, self.ranking.metric
+        values = {row.model: row.means[metric] for row in self.references if metric in row.means}
+        found = {model: sign * own.value for model, own in values.items() if own is not None}
+        return max(found, key=lambda model: found[model]) if found else None
+
+    @property
     def gain_words(self) -> str:
         """What gains are over, or why there are none; empty where none is looked for."""
         if self.figures is None or not self.rows:
             return ""
         known = self.figures.rule is not None
         said = "no row zero: no reference row with such a score was run here"
+        if self.best_reference is not None:
+            said = f"no gain: the best reference row is {self.best_reference}, and what it answered"
+            said += " item by item is not at hand or may not be published"
         if self.gain_over:
             best = "the best rule or reference row" if known else "the best reference row"
             said = f"gain: over {self.gain_over}, {best}, on the same seeds and items"
@@ -633,7 +644,8 @@ def _costs(records: Sequence[RunRecord], ranking: Ranking) -> dict[int, float]:
 
 def gain_cell(row: Row, table: Table) -> str:
     """Return a row's gain in words, or that there is no row zero; nothing for reference rows."""
-    if row.gain is None and row.role != "reference" and table.figures is not None:
+    absent = row.gain is None and table.figures is not None and table.best_reference is None
+    if absent and row.role != "reference":
         return "no row zero"
     return gain_text(row.gain, table.ranking.primary)
 
