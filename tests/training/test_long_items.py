@@ -65,6 +65,21 @@ def test_a_step_and_an_evaluation_in_parts_are_those_of_the_whole(target, monkey
     )
 
 
+class Wide(Linear):
+    info = ModelInfo(name="wide", version="1", summary="A wide layer behind the letters")
+
+    def build(self, task):
+        width = task.n_outputs
+        layers = nn.Linear(width, 1000), nn.Linear(1000, 1000), nn.Linear(1000, width)
+        return nn.Sequential(super().build(task), *layers)
+
+
+def test_weights_are_no_memory_that_grows_with_the_letters(few, monkeypatch):
+    state = state_of("classes", Wide)
+    monkeypatch.setattr(loop, "memory", lambda device: 100_000)  # a tenth of one layer's weights
+    check_memory(state)
+
+
 def test_a_batch_of_batch_norm_is_one_piece_and_refused_where_it_cannot_fit(few, monkeypatch):
     check_memory(state_of("classes", Normalised))
     monkeypatch.setattr(loop, "memory", lambda device: 300)

@@ -212,11 +212,14 @@ def check_memory(state: TrainState) -> None:
     longest, few = int(whole.max()), np.argsort(whole, kind="stable")[:2]
     cuttable = can_be_cut(module)
     at_once = 1 if cuttable else -(-state.batch_size // state.settings.parts)
-    kept = 0
+    # A weight is kept as it is or as a view, whatever the items; two steps may keep one tensor.
+    own = {each.untyped_storage().data_ptr() for each in (*module.parameters(), *module.buffers())}
+    kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        nonlocal kept
-        kept += 0 if isinstance(tensor, torch.nn.Parameter) else tensor.nbytes
+        storage = tensor.untyped_storage()
+        if (place := storage.data_ptr()) not in own:
+            kept[place] = max(kept.get(place, 0), min(tensor.nbytes, storage.nbytes()))
         return tensor
 
     was_training = module.training
@@ -227,7 +230,7 @@ def check_memory(state: TrainState) -> None:
             forward(state, state.encode(index), module)
     module.train(was_training)
     padded = len(few) * int(lengths[few].max(axis=0).sum())
-    needed, there = kept / padded * at_once * longest, memory(state.targets.device)
+    needed, there = sum(kept.values()) / padded * at_once * longest, memory(state.targets.device)
     if needed > there:
         way = "leave such sequences out, or cut them"
         if not cuttable:
