@@ -377,6 +377,13 @@ def test_other_data_are_read_but_do_not_pass_for_the_task_s_own(copy, tmp_path):
     assert (found.source, found.spec.notes) == ("folder", ())
 
 
+def test_other_data_without_a_test_split_are_refused(copy, tmp_path):
+    rows = f"{SEQUENCE},1,train\n{SEQUENCE},2,val\n"
+    (copy / "mrfp_expression.csv").write_text("sequence,value,split\n" + rows)
+    with pytest.raises(DataError, match=r"mrfp-expression: no row is in the test split.*--task"):
+        load(MrfpExpression(), copy, tmp_path)
+
+
 def test_what_must_be_converted_first_is_said(tmp_path, monkeypatch):
     monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
     with pytest.raises(DataError, match=r"columns sequence .* expression, group and split"):

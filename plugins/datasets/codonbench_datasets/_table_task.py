@@ -103,6 +103,11 @@ class TableTask(Task):
             table = self._read(copy, downloaded=False)
         known = table.checksum == self.content
         sizes = {name: len(rows) for name, rows in table.splits.items()}
+        if "test" not in sizes:
+            raise DataError(
+                f"{data}: no row is in the test split, and task {self.name!r} cuts none; give its "
+                "own data, or leave out --task, so that a test split is cut"
+            )
         spec = TaskSpec(
             name=self.name,
             version=self.version,
