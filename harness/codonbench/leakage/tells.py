@@ -6,6 +6,7 @@ test items once. Where there are many, all three are samples.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -225,7 +226,9 @@ def _by_tree(
     best: tuple[float, Any] | None = None
     for size in leaves:
         tree = kind(max_leaf_nodes=size, min_samples_leaf=fewest, random_state=0)
-        tree.fit(shown[0], right)
+        with warnings.catch_warnings():  # nobody asks whether many classes are quantities
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            tree.fit(shown[0], right)
         value = answers.score(rows.validation, _shaped(tree.predict(shown[1]), answers))
         if best is None or value > best[0] + 1e-9:
             best = value, tree
