@@ -128,7 +128,49 @@ def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path, tr
     assert ran.code == 2
     assert "onehot_flat" in ran.err
     assert "30 to 40 letters" in ran.err
+    rows = [line.split(",")[0] for line in table.read_text().splitlines()]
+    line = next(i for i, row in enumerate(rows[1:], 2) if len(row) != len(rows[1]))
+    said = ran.err.splitlines()[-1]
+    assert said.startswith(f"bench: mine.csv, line {line}, {len(rows[line - 1])} letters: encoding")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_line_that_the_memory_cannot_hold_is_named(bench, table, tmp_path, trust, workers):
+    (tmp_path / "normalised.py").write_text(
+        "import codonbench\n"
+        "from torch import nn\n\n\n"
+        "class Normalised(nn.Module):\n"
+        "    def __init__(self, task):\n"
+        "        super().__init__()\n"
+        "        self.scan = nn.Conv1d(len(task.alphabet), 1024, 5)\n"
+        "        self.norm = nn.BatchNorm1d(1024)\n"
+        "        self.out = nn.Linear(1024, task.n_outputs)\n\n"
+        "    def forward(self, x):\n"
+        "        return self.out(self.norm(self.scan(x.transpose(1, 2))).amax(2))\n\n\n"
+        '@codonbench.model(encoding="symbol_onehot")\n'
+        "def normalised(task):\n"
+        "    return Normalised(task)\n"
+    )
+    trust("normalised.py")
+    with table.open("a") as file:
+        file.write("ACGT" * 2_500_000 + ",1\n")
+    words = ("--data", "mine.csv", "--set", "batch_size=1024", "--workers", workers)
+    ran = bench("run", "--model", "normalised", "--plugin", "normalised.py", *words)
+    assert (ran.code, ran.out) == (2, ""), ran.err
+    said = ran.err.splitlines()[-1]
+    assert said.startswith("bench: mine.csv, line 122, 10,000,000 letters: a batch of ")
+    assert "set batch_size or accumulate" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_audit_of_many_classes_warns_of_nothing(bench, table):
+    rows = table.read_text().splitlines()[1:]
+    lines = [f"{row.split(',')[0]},c{i % 60}" for i, row in enumerate(rows)]
+    table.write_text("\n".join(["dna,kind", *lines]) + "\n")
+    ran = bench("run", "--model", "majority", "--data", "mine.csv")
+    assert ran.code == 0, ran.err
+    assert "Warning" not in ran.err
 
 
 def test_fasta_with_labels_is_a_table_and_without_is_told_how_to_be_one(bench, table, tmp_path):

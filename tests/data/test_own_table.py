@@ -93,7 +93,7 @@ def guessed(data, **given):
 def test_columns_are_known_by_name_or_content(write, header, row, expected):
     data = write(f"{header}\n" + "".join(row.format(i=i % 2) + "\n" for i in range(4)))
     if expected is None:
-        with pytest.raises(DataError, match=r"mine\.csv: not clear which column is the target: a"):
+        with pytest.raises(DataError, match=r"mine\.csv, line 1: not clear which column is"):
             guessed(data)
         return
     found = guessed(data)
@@ -243,7 +243,8 @@ def test_items_in_two_splits_are_counted_with_those_of_another_class():
     table = Table(items, np.array([0, 1, 1, 1, 0, 1]), ("a", "b"), splits)
     _, (sentence,) = duplicates(table, "ACGT")
     assert sentence == (
-        "3 of 4 test items stand in train (1 as reverse complement), 2 with another class"
+        "3 of 4 test items stand in train (1 as reverse complement), 2 with another class "
+        "(first row 2, like row 1)"
     )
 
 
@@ -268,7 +269,25 @@ def test_equal_items_stay_in_one_split_where_it_is_cut(opened):
 def test_a_class_that_stands_in_test_alone_is_a_note_on_the_board(opened):
     text = "sequence,label,split\nACGT,0,train\nACGA,1,train\nACGC,2,test\nACGG,0,test\n"
     *_, dataset = opened(text)
-    assert dataset.spec.notes == ("class '2' is in no training item, so none can be learned",)
+    assert dataset.spec.notes == (
+        "class '2' is in no training item, so none can be learned (first mine.csv, line 4)",
+    )
+
+
+def test_one_number_written_in_two_ways_is_a_note_on_the_board(opened):
+    *_, dataset = opened("sequence,label\n" + "ACGT,1\nACGA,2\nACCA,1.0\n" * 4)
+    assert dataset.spec.notes[-1] == (
+        "classes '1' and '1.0' are one number written in two ways (first mine.csv, line 4), and "
+        "count as two"
+    )
+
+
+def test_of_many_classes_the_first_are_shown(opened):
+    rows = "".join(f"{'ACGT' * (i + 1)},c{i % 40}{'x' * 50}\n" for i in range(80))
+    *_, dataset = opened("sequence,label\n" + rows)
+    (line,) = (line for line in dataset.report if line.startswith("classes: "))
+    assert line.startswith(f"classes: c0{'x' * 30} 2, c10{'x' * 29} 2, ")
+    assert line.endswith(" and 16 more")
 
 
 # How it is ranked
@@ -334,6 +353,16 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
             "sequence,a,b\nACGT,0.5,\nACGA,1.5,\nACGG,2.5,\n",
             {"target": "a,b", "kind": "quantities"},
             ["column 'b'", "no value"],
+        ),
+        (
+            "sequence;value\nACGT;0,5\nACGA;1,5\nACGG;2,5\n",
+            {},
+            ["line 2, column 'value'", "each of 3 rows is of a class of its own", "decimal point"],
+        ),
+        (
+            "sequence,label,weight\n" + ROWS.replace("\n", ",0\n"),
+            {},
+            ["line 2, column 'weight'", "all 16 rows to train on are 0"],
         ),
         (TABLE + "ACG-,1\n", {}, ["line 18", "'-' as letter 4", "ACGT or N"]),
         (TABLE + "ACGN,1\n", {"ambiguous": "refuse"}, ["line 18", "'N' as letter 4"]),

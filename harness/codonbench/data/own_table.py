@@ -157,6 +157,7 @@ def open_table(
         ids=table.ids,
         groups=groups,
         weights=table.weights,
+        place=table.place,
         report=(
             _understood(options, guessed),
             *table.report(),
@@ -289,7 +290,7 @@ def _read(files: TableFiles, description: TableDescription) -> tuple[Guess, Tabl
     """Return a guess at a table, its options with nothing left to guess, and what it holds."""
     guessed = Guess(files, description)
     table = read_table(files, guessed.options.form(guessed.columns))
-    _check(table, description, files.first, guessed.options.target or ())
+    _check(table, description, files.first, guessed.options)
     return guessed, guessed.options.model_copy(update={"kind": table.kind}), table
 
 
@@ -305,9 +306,9 @@ def _name(data: str, files: TableFiles) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", name).strip("._-")[:64] or "table"
 
 
-def _check(table: Table, description: TableDescription, path: Path, names: Sequence[str]) -> None:
+def _check(table: Table, description: TableDescription, path: Path, options: TableOptions) -> None:
     """Raise DataError where nothing could be learned from a table, or of a target in it."""
-    n = len(table.items)
+    n, names = len(table.items), options.target or ()
     if n < 3:
         raise DataError(
             f"{path}: {n} row{'s'[: n - 1]}; expected at least 3: to train, choose and test"
@@ -316,9 +317,20 @@ def _check(table: Table, description: TableDescription, path: Path, names: Seque
         raise DataError(
             f"{path}: all {n:,} rows are of one class, {table.classes[0]!r}; expected two"
         )
+    if len(table.classes) == n:
+        raise DataError(
+            f"{table.place(0)}, column {names[0]!r}: each of {n:,} rows is of a class of its own; "
+            "expected classes that recur, or numbers with a decimal point"
+        )
     if table.splits and "train" not in table.splits:
         raise DataError(f"{path}: no row is in the train split; expected some")
-    trained = table.targets[table.splits["train"]] if table.splits else table.targets
+    rows = table.splits["train"] if table.splits else np.arange(n)
+    trained = table.targets[rows]
+    if table.weights is not None and not table.weights[rows].any():
+        raise DataError(
+            f"{table.place(int(rows[0]))}, column {options.weight!r}: the weights of all "
+            f"{len(rows):,} rows to train on are 0; expected some above"
+        )
     if table.classes and len(np.unique(trained)) == 1:
         raise DataError(
             f"{path}: all {len(trained):,} rows of the train split are of one class, "

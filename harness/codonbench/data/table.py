@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ MISSING = ("", "NA", "NaN", "nan")
 MOST_CLASSES = 32
 """Whole numbers of more different values are quantities."""
 
+_SHOWN = 24  # classes
 _REFUSED = 254
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -100,6 +101,10 @@ class TableFormat:
         return table.tobytes()
 
 
+def _by_number(row: int) -> str:
+    return f"row {row + 1}"
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """What a table holds.
@@ -114,7 +119,7 @@ class Table:
         kind: What the targets are.
         weights: What each row counts in the training loss, (N,); None where the table says nothing.
         origins: As in `Dataset`; no part of the checksum.
-        longest_at: File and line of the longest sequence, the first of several.
+        place: Returns file and line of a row.
     """
 
     items: Items
@@ -126,7 +131,7 @@ class Table:
     kind: TargetKind = "classes"
     weights: npt.NDArray[np.float32] | None = None
     origins: Mapping[str, IntArray] = field(default_factory=dict)
-    longest_at: str = ""
+    place: Callable[[int], str] = _by_number
 
     @cached_property
     def checksum(self) -> str:
@@ -173,8 +178,10 @@ class Table:
         lines = [f"{len(self.items):,} {kind}" + (f": {found}" if found else ""), of]
         if self.classes:
             counts = np.bincount(self.targets.astype(np.int64), minlength=len(self.classes))
-            pairs = zip(self.classes, counts.tolist(), strict=True)
-            lines.append("classes: " + ", ".join(f"{name} {count:,}" for name, count in pairs))
+            pairs = list(zip(self.classes, counts.tolist(), strict=True))
+            shown = ", ".join(f"{name[:32]} {count:,}" for name, count in pairs[:_SHOWN])
+            more = f" and {len(pairs) - _SHOWN:,} more" if len(pairs) > _SHOWN else ""
+            lines.append(f"classes: {shown}{more}")
         if self.weights is not None:
             lines.append(
                 f"weights in training: {self.weights.min():g} to {self.weights.max():g}; a model "
@@ -209,6 +216,22 @@ def read_table(table: Path | TableFiles, form: TableFormat) -> Table:
         if split:
             splits[split] = np.arange(start, len(reader))
     return reader.table(splits)
+
+
+class Places:
+    """Where the rows of a table stand."""
+
+    def __init__(self) -> None:
+        self._chunks: list[tuple[int, Chunk]] = []
+
+    def add(self, start: int, chunk: Chunk) -> None:
+        """Keep the lines of a chunk, of which `start` is the number of the first row."""
+        self._chunks.append((start, replace(chunk, cells={})))
+
+    def of(self, row: int) -> str:
+        """Return where a row stands, by its number: ``mine.csv, line 7``."""
+        start, chunk = next((s, c) for s, c in reversed(self._chunks) if s <= row)
+        return chunk.place(row - start)
 
 
 class _Recurring:
@@ -253,7 +276,7 @@ class _Reader:
         named = (*form.targets, form.split, form.group, form.weight, *form.origins)
         self._columns = {name: _Recurring() for name in named if name is not None}
         self._ids: list[str] = []
-        self._chunks: list[tuple[int, Chunk]] = []  # without their cells, for the lines
+        self._places = Places()
         self._rows = 0
 
     def __len__(self) -> int:
@@ -263,7 +286,7 @@ class _Reader:
         """Gather the rows of a file."""
         before = self._rows
         for chunk in where.chunks(path, self._form.columns, MOST_ROWS):
-            self._chunks.append((self._rows, replace(chunk, cells={})))
+            self._places.add(self._rows, chunk)
             if self._form.features:
                 self._take_features(chunk)
             for part, name in enumerate(self._form.sequences):
@@ -329,12 +352,9 @@ class _Reader:
             for name, column in self._columns.items()
             if name in form.origins
         }
-        ids, items = tuple(self._ids), self._items()
-        longest = ""
-        if isinstance(items, Sequences):
-            longest = self._place(int(items.lengths.argmax()))
+        ids, items, place = tuple(self._ids), self._items(), self._places.of
         return Table(
-            items, targets, classes, dict(splits), groups, ids, kind, weights, origins, longest
+            items, targets, classes, dict(splits), groups, ids, kind, weights, origins, place
         )
 
     def _kind(self) -> TargetKind:
@@ -357,8 +377,8 @@ class _Reader:
         column, classes = self._columns[name], self._form.classes
         if not column.known.keys() - {*MISSING}:
             raise DataError(
-                f"{self._place(0)}, column {name!r}: no row has a value in it; expected a class or "
-                "a number in each"
+                f"{self._places.of(0)}, column {name!r}: no row has a value in it; expected a "
+                "class or a number in each"
             )
         for cell in column.known:
             if cell in MISSING if not classes else cell not in classes:
@@ -415,8 +435,8 @@ class _Reader:
                 first = next(name for name, rows in splits.items() if other in rows)
                 cell = sorted(number)[groups[row]]
                 raise DataError(
-                    f"{self._place(row)}: group {cell!r} is in {split} here and in "
-                    f"{first} at {self._place(other)}; expected each group in one split"
+                    f"{self._places.of(row)}: group {cell!r} is in {split} here and in "
+                    f"{first} at {self._places.of(other)}; expected each group in one split"
                 )
             seen[groups[rows]] = rows
         return groups
@@ -434,13 +454,9 @@ class _Reader:
 
     def _error(self, name: str, cell: str, expected: str) -> DataError:
         """Return what is wrong with the first row that has some cell."""
-        place = self._place(self._columns[name].first_row(cell))
+        place = self._places.of(self._columns[name].first_row(cell))
         got = repr(cell) if cell else "an empty cell"
         return DataError(f"{place}, column {name!r}: got {got}; expected {expected}")
-
-    def _place(self, row: int) -> str:
-        start, chunk = next((s, c) for s, c in reversed(self._chunks) if s <= row)
-        return chunk.place(row - start)
 
 
 def is_number(cell: Any) -> bool:

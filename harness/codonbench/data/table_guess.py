@@ -199,8 +199,8 @@ class Guess:
         found["features"] = () if sequence else given.features or ("*",)
         if given.kind == "classes" and len(targets) > 1:
             raise DataError(
-                f"{self._path}: {len(targets)} columns of classes, {', '.join(targets)}; expected "
-                "one, or kind=labels, each 0 or 1"
+                f"{self._chunk.head}: {len(targets)} columns of classes, {', '.join(targets)}; "
+                "expected one, or kind=labels, each 0 or 1"
             )
         alphabet = given.alphabet or (self._alphabet(sequence) if sequence else "A")
         usual = {DNA: AMBIGUOUS, RNA: AMBIGUOUS, PROTEIN: PROTEIN_AMBIGUOUS}.get(alphabet, "")
@@ -268,8 +268,8 @@ class Guess:
         ]
         if len(found) > 1:
             raise DataError(
-                f"{self._path}: {len(found)} columns of sequences, {', '.join(found)}; name one, "
-                f"--task-set sequence={found[-1]}, or all that are one item: "
+                f"{self._chunk.head}: {len(found)} columns of sequences, {', '.join(found)}; name "
+                f"one, --task-set sequence={found[-1]}, or all that are one item: "
                 f"--task-set sequence={','.join(found)}"
             )
         return tuple(found)
@@ -291,7 +291,7 @@ class Guess:
             return (text[0],)
         shown = ", ".join(name[:32] for name in left[:12]) or "no other column"
         raise DataError(
-            f"{self._path}: not clear which column is the target: {shown}; name it: "
+            f"{self._chunk.head}: not clear which column is the target: {shown}; name it: "
             "--task-set target=COLUMN, or several with commas"
         )
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import UNKNOWN, Features, Items, Sequences, SequenceTuples
-from codonbench.data.table import Table
+from codonbench.data.table import Table, is_number
 
 IntArray = npt.NDArray[np.int64]
+Place = Callable[[int], str]
 
 COMPLEMENT = str.maketrans("ACGTU", "TGCAA")
 
@@ -108,13 +111,14 @@ def duplicates(table: Table, alphabet: str) -> tuple[IntArray, tuple[str, ...]]:
         twice = len(either) - int(either.max()) - 1
         if twice:
             rows = np.arange(len(either))
-            conflicts = _conflicts(either, classes, rows, rows)
+            conflicts = _conflicts(either, classes, rows, rows, table.place)
             sentences.append(
                 f"{twice:,} of {len(either):,} items repeat another, exactly or as its reverse "
                 f"complement{conflicts}; they stay in one split"
             )
     for one, other in combinations(table.splits, 2):
-        n, words = copies(exact, either, classes, table.splits[one], table.splits[other])
+        first, second = table.splits[one], table.splits[other]
+        n, words = copies(exact, either, classes, first, second, table.place)
         if n:
             of = len(table.splits[other])
             sentences.append(f"{n:,} of {of:,} {other} items stand in {one}{words}")
@@ -127,6 +131,7 @@ def copies(
     classes: IntArray | None,
     first: IntArray,
     second: IntArray,
+    place: Place | None = None,
 ) -> tuple[int, str]:
     """Return how many of some items stand among others, and in words how they do.
 
@@ -136,13 +141,14 @@ def copies(
         classes: Of all items, shape (N,); None where there are none.
         first: The others.
         second: Those that are counted.
+        place: Returns where an item stands; None where nobody knows.
     """
     n = int(np.isin(either[second], either[first]).sum())
     if not n:
         return 0, ""
     turned = n - int(np.isin(exact[second], exact[first]).sum())
     kinds = f" ({turned:,} as reverse complement)" if turned else ""
-    return n, kinds + _conflicts(either, classes, first, second)
+    return n, kinds + _conflicts(either, classes, first, second, place)
 
 
 def by_appearance(numbers: IntArray) -> IntArray:
@@ -153,18 +159,34 @@ def by_appearance(numbers: IntArray) -> IntArray:
     return rank[inverse]
 
 
-def _conflicts(same: IntArray, classes: IntArray | None, first: IntArray, second: IntArray) -> str:
-    """Return how many of `second` stand in `first` with another class, in words."""
+def _conflicts(
+    same: IntArray,
+    classes: IntArray | None,
+    first: IntArray,
+    second: IntArray,
+    place: Place | None,
+) -> str:
+    """Return how many of `second` stand in `first` with another class, and where, in words."""
     if classes is None:
         return ""
     n_classes = int(classes.max()) + 1
     keys = same * n_classes + classes
     of_item = np.bincount(same[first], minlength=int(same.max()) + 1)
     known, counts = np.unique(keys[first], return_counts=True)
-    place = np.minimum(np.searchsorted(known, keys[second]), len(known) - 1)
-    agreeing = np.where(known[place] == keys[second], counts[place], 0)
-    n = int((of_item[same[second]] > agreeing).sum())
-    return f", {n:,} with another class" if n else ""
+    at = np.minimum(np.searchsorted(known, keys[second]), len(known) - 1)
+    agreeing = np.where(known[at] == keys[second], counts[at], 0)
+    other = second[of_item[same[second]] > agreeing]
+    if not len(other):
+        return ""
+    row = int(other[0])
+    of = first[(same[first] == same[row]) & (classes[first] != classes[row])]
+    where = f" (first {_at(place, row)}, like {_at(place, int(of[0]))})" if place else ""
+    return f", {len(other):,} with another class{where}"
+
+
+def _at(place: Place, row: int) -> str:
+    """Return where a row stands, less the folder, which is nothing for a record."""
+    return Path(place(row)).name
 
 
 def warnings(table: Table, names: Sequence[str]) -> tuple[str, ...]:
@@ -188,7 +210,20 @@ def warnings(table: Table, names: Sequence[str]) -> tuple[str, ...]:
         trained = set(table.targets[table.splits["train"]].tolist())
         for index, name in enumerate(table.classes):
             if index not in trained:
-                sentences.append(f"class {name!r} is in no training item, so none can be learned")
+                rows = np.flatnonzero(table.targets == index)
+                where = f" (first {_at(table.place, int(rows[0]))})" if len(rows) else ""
+                sentences.append(
+                    f"class {name!r} is in no training item, so none can be learned{where}"
+                )
+    numbers: dict[float, str] = {}
+    for index, name in enumerate(table.classes):
+        first = numbers.setdefault(float(name), name) if is_number(name) else name
+        if first != name and not math.isnan(float(name)):
+            row = int(np.argmax(table.targets == index))
+            sentences.append(
+                f"classes {first!r} and {name!r} are one number written in two ways (first "
+                f"{_at(table.place, row)}), and count as two"
+            )
     if table.classes and table.groups is not None and len(table.splits) < 3:
         for index, name in enumerate(table.classes):
             if len(np.unique(table.groups[table.targets == index])) == 1:
@@ -198,8 +233,8 @@ def warnings(table: Table, names: Sequence[str]) -> tuple[str, ...]:
     if isinstance(table.items, Sequences) and table.items.lengths.max() > _LONG:
         row = int(table.items.lengths.argmax())
         sentences.append(
-            f"{table.longest_at}: {table.items.lengths[row]:,} letters, the longest sequence; a "
-            "batch with it is computed in parts, and takes long"
+            f"{_at(table.place, row)}: {table.items.lengths[row]:,} letters, the longest sequence; "
+            "a batch with it is computed in parts, and takes long"
         )
     if table.targets.ndim == 2 and (missing := int(np.isnan(table.targets).sum())):
         sentences.append(f"{missing:,} of {table.targets.size:,} targets are missing")

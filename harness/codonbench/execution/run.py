@@ -14,10 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from codonbench.contracts import (
     BaseConfig,
     Dataset,
     Estimator,
+    Features,
     Frozen,
     Model,
     ModelConfig,
@@ -51,7 +54,7 @@ from codonbench.contracts.run_spec import (
     rules_of,
 )
 from codonbench.data.own_table import TableDescription, fasta_title, is_table, open_table
-from codonbench.errors import BenchError, ConfigError, DataError, PluginError
+from codonbench.errors import BenchError, ConfigError, DataError, PluginError, UsageError
 from codonbench.execution.machine import (
     Say,
     Terms,
@@ -527,7 +530,7 @@ def run(
     if issubclass(job.entry.cls, Reference):
         runs = compute(job)
     else:
-        runs = (train or train_here)(job, watch, checkpoints)
+        runs = _placed((train or train_here)(job, watch, checkpoints), job.dataset)
     for referee, result in runs:
         trajectory = referee.trajectory()
         run_spec = referee.setup.run_spec
@@ -536,6 +539,33 @@ def run(
             ended = ended.model_copy(update={"clocks_mhz": (*ended.clocks_mhz, clock)})
         record = _record(run_spec, job, result, trajectory, registry, ended, confinement)
         yield record.sealed(), trajectory
+
+
+def _placed(
+    runs: Iterator[tuple[Referee, TrainResult]], dataset: Dataset
+) -> Iterator[tuple[Referee, TrainResult]]:
+    """Yield runs; a refusal of the items' lengths is given the place of the first at fault.
+
+    It comes as a sentence, of a model or of another process, which know lengths and no files.
+
+    Raises:
+        UsageError: The model cannot serve this task.
+    """
+    try:
+        yield from runs
+    except UsageError as error:
+        if dataset.place is None or isinstance(dataset.items, Features):
+            raise
+        lengths, said = dataset.items.lengths, str(error).replace(",", "")
+        shortest, longest = int(lengths.min()), int(lengths.max())
+        if f"{shortest} to {longest} letters" in said:
+            at = int(np.argmax(lengths != lengths[0]))
+        elif f"{longest} letters" in said:
+            at = int(np.argmax(lengths))
+        else:
+            raise
+        where = f"{dataset.place(at)}, {lengths[at]:,} letters"
+        raise type(error)(f"{where}: {error}") from error
 
 
 def _record(
