@@ -33,6 +33,14 @@ def test_time_left_is_known_after_a_moment_and_comes_true():
         assert value == pytest.approx(60 - now, abs=0.01)
 
 
+def test_time_left_is_short_once_little_is_left():
+    """A run that is compiled before its second look, and then all but done at the next."""
+    left = TimeLeft(3_600, None, 0.0)
+    for pairs, now in ((0, 0.0), (128, 6.0), (3_584, 53.0)):
+        left.hear(pairs, now)
+    assert left.at(53.0) == pytest.approx(53 * 16 / 3_584, abs=0.7)
+
+
 def test_time_left_does_not_jump_when_the_pace_changes():
     """A run that is looked at often at first: half as fast for ten seconds, and with pauses."""
 

@@ -44,7 +44,7 @@ class TimeLeft:
     """Seconds that a run still takes at most; does not jump.
 
     A run's end is predicted from its pace since it began here. What is shown moves towards the
-    prediction bit by bit, and goes down with the clock in between.
+    prediction bit by bit, the faster the less is left, and goes down with the clock in between.
 
     Args:
         total: Pairs of the budget.
@@ -56,6 +56,7 @@ class TimeLeft:
         self._total = total
         self._latest = None if seconds is None else now + seconds
         self._first: tuple[int, float] | None = None
+        self._rest = total
         self._end: float | None = None
         self._heard = now
 
@@ -68,9 +69,11 @@ class TimeLeft:
             end = now + (now - began) * (self._total - pairs) / (pairs - before)
             if self._latest is not None:
                 end = min(end, self._latest)
-            share = 1 - math.exp((self._heard - now) / _STEADY)
+            # A run whose first step was slow, being compiled, is done before the pace tells.
+            left = (self._total - pairs) / max(self._rest, 1)
+            share = 1 - min(left, 1) * math.exp((self._heard - now) / _STEADY)
             self._end = end if self._end is None else self._end + (end - self._end) * share
-        self._heard = now
+        self._heard, self._rest = now, self._total - pairs
 
     def at(self, now: float) -> float | None:
         """Return the seconds that are left; None as long as no pace is known."""
