@@ -25,7 +25,8 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.execution.machine import describe_machine
 from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.board import Board, build_board
-from codonbench.ranking.items import Gain, gather_tested
+from codonbench.ranking.item_scores import Gain
+from codonbench.ranking.items import gather_tested
 from codonbench.records.store import Store
 from codonbench.records.test_outputs import ItemOutputs
 from codonbench.report.item_facts import read_facts

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from codonbench.contracts import Ceiling, Frozen
 from codonbench.ranking.board import Board, Row, Table, merit
-from codonbench.ranking.items import Gain
+from codonbench.ranking.item_scores import Gain
 from codonbench.ranking.statistics import CONFIDENCE, DRAWS, Mean, Median, average_ranks
 
 FAILED = "FAIL"

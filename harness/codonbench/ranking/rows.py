@@ -16,7 +16,8 @@ from pydantic import Field
 from codonbench.contracts import Column, Control, Doubt, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord, Tuning
 from codonbench.contracts.run_spec import content_hash
-from codonbench.ranking.items import CleanFigure, ControlFigure, Gain
+from codonbench.ranking.item_scores import Gain
+from codonbench.ranking.items import CleanFigure, ControlFigure
 from codonbench.ranking.statistics import (
     Mean,
     Median,

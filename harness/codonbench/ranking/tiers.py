@@ -28,7 +28,7 @@ What ten seeds can show is little: the smallest p is 2/1024, with all ten on one
 52 rows or more that share a tier none is told apart.
 
 Wilcoxon, Biometrics Bulletin 1 (1945) 80-83; the conditional form: Lehmann, Nonparametrics (1975).
-Where test outputs are at hand, `codonbench.ranking.items` has the p-values.
+Where test outputs are at hand, `codonbench.ranking.item_scores` has the p-values.
 """
 
 from __future__ import annotations

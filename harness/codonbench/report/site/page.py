@@ -15,7 +15,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.ranking.board import BestRule, Board, Excluded, Table
 from codonbench.ranking.by_item import Part, RowItems, TableItems, row_items, table_items
-from codonbench.ranking.items import Gain
+from codonbench.ranking.item_scores import Gain
 from codonbench.ranking.overview import Cell as OverviewCell
 from codonbench.ranking.overview import Summary, build_overview
 from codonbench.ranking.published import Published, Source

@@ -10,17 +10,16 @@ from scipy.stats import norm
 from codonbench import Column, Input, Ranking, Target, TaskSpec
 from codonbench.audit.answers import ReadRecord, recomputed
 from codonbench.errors import StoreError
-from codonbench.ranking import items, statistics
-from codonbench.ranking.items import (
-    Runs,
+from codonbench.ranking import item_scores, items, statistics
+from codonbench.ranking.item_scores import (
     Scores,
-    compare,
     gain,
     mean_over_both,
     p_by_item,
     p_value,
     score_row,
 )
+from codonbench.ranking.items import Runs, compare
 from codonbench.ranking.statistics import RESAMPLES, Mean, draws
 from codonbench.ranking.tiers import tiers
 from codonbench.records.test_outputs import ItemOutputs, hash_items
@@ -173,7 +172,7 @@ def equal_rows(rng, n_rows, n_seeds, n_items):
 
 def test_equal_rows_are_seldom_told_apart(monkeypatch):
     """At most one table in twenty; of 150 tables more than 16 would be a chance of one in 500."""
-    for module in (items, statistics):
+    for module in (item_scores, statistics):
         monkeypatch.setattr(module, "RESAMPLES", 200)
     draws.cache_clear()
     rng = np.random.default_rng(5)
