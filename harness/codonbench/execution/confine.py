@@ -20,17 +20,23 @@ _REFUSED = {
         **{"unshare": 272, "setns": 308, "clone": 56, "clone3": 435},
         **{"add_key": 248, "request_key": 249, "keyctl": 250},
         **{"shmget": 29, "semget": 64, "msgget": 68},
+        "socket": 41,
         **{"bpf": 321, "io_uring_setup": 425, "perf_event_open": 298, "userfaultfd": 323},
     },
     "aarch64": {
         **{"unshare": 97, "setns": 268, "clone": 220, "clone3": 435},
         **{"add_key": 217, "request_key": 218, "keyctl": 219},
         **{"shmget": 194, "semget": 190, "msgget": 186},
+        "socket": 198,
         **{"bpf": 280, "io_uring_setup": 425, "perf_event_open": 241, "userfaultfd": 282},
     },
 }
 """Calls of the kernel that nothing here needs, by machine: new namespaces, which may hold memory
-that nobody sees and lead to more of the kernel; keys; shared memory that is no process's own."""
+that nobody sees and lead to more of the kernel; keys; shared memory that is no process's own; and
+sockets that no namespace of the network holds, as those that reach what runs a virtual machine."""
+
+_FAMILIES = (1, 2, 10, 16)
+"""Of sockets: within a machine, IPv4, IPv6, netlink. A namespace of the network holds these."""
 
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # as the kernel names them
 _SECOND_NUMBERS = 0x4000_0000  # from here on the kernel has x86-64's calls once more
@@ -91,7 +97,7 @@ def _refuse_calls() -> None:
 def _filter(architecture: int, refused: dict[str, int]) -> Iterator[tuple[int, int, int, int]]:
     """Yield a filter: operation, steps to leave out where it holds and where not, and a number."""
     no, unknown = _ERROR | errno.EPERM, _ERROR | errno.ENOSYS
-    clone, clone3 = refused.pop("clone"), refused.pop("clone3")
+    clone, clone3, socket = (refused.pop(name) for name in ("clone", "clone3", "socket"))
     yield _LOAD, 0, 0, _ARCHITECTURE
     yield _EQUAL, 1, 0, architecture  # a process may use another one's calls, under other numbers
     yield _RETURN, 0, 0, no
@@ -103,6 +109,12 @@ def _filter(architecture: int, refused: dict[str, int]) -> Iterator[tuple[int, i
         yield _RETURN, 0, 0, no
     yield _EQUAL, 0, 1, clone3  # no filter can look at what it is asked for; libc then uses clone
     yield _RETURN, 0, 0, unknown
+    yield _EQUAL, 0, len(_FAMILIES) + 3, socket
+    yield _LOAD, 0, 0, _FIRST_ARGUMENT
+    for left in range(len(_FAMILIES), 0, -1):
+        yield _EQUAL, left, 0, _FAMILIES[-left]
+    yield _RETURN, 0, 0, no
+    yield _RETURN, 0, 0, _ALLOW
     yield _EQUAL, 0, 3, clone
     yield _LOAD, 0, 0, _FIRST_ARGUMENT
     yield _ANY_BIT, 0, 1, _NEW_USER_NAMESPACE
