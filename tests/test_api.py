@@ -206,7 +206,8 @@ def test_what_is_recorded_is_not_run_again():
 
 
 def test_a_model_that_fails_is_a_record_of_that():
-    (record,) = codonbench.run(Broken, **FAST)
+    with pytest.warns(UserWarning, match=r"seed 0: error: .*the fuse blew.*test_api\.py:\d+"):
+        (record,) = codonbench.run(Broken, **FAST)
     assert record.status == "error"
     assert "the fuse blew" in record.error
 

@@ -51,7 +51,11 @@ class Follower:
         warnings.warn(sentence, stacklevel=2)
 
     def finished(self, outcome: Outcome) -> None:
-        """Hear of a run that is stored."""
+        """Hear of a run that is stored; a failed one's record is easily taken for another's."""
+        record = outcome.record
+        if record.status == "error":
+            run = f"{record.model} on {record.task}, seed {record.seed}"
+            self.remark(f"{run}: error: {record.error}")
 
     def around(self, train: Train) -> Train:
         """Return what trains, perhaps with more said of what fails."""
