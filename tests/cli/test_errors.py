@@ -111,7 +111,7 @@ def test_a_results_folder_that_is_a_file_is_refused_before_anything_runs(run, tm
     answer = run("--model", "mlp-64", "--results", results)
     assert is_one_sentence(answer)
     assert results in answer.err
-    assert "choose another --results" in answer.err
+    assert "choose another folder" in answer.err
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -135,7 +135,7 @@ def test_a_results_folder_that_may_not_be_written_is_refused(run, monkeypatch):
     monkeypatch.setattr("pathlib.Path.replace", refuse)  # what is written cannot get its name
     answer = run("--model", "mlp-64")
     assert is_one_sentence(answer)
-    assert "results cannot be written: Permission denied; choose another --results" in answer.err
+    assert "results cannot be written: Permission denied; choose another folder" in answer.err
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_file(run, monkeypatch, tmp_path):
@@ -145,7 +145,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_part_of_a_file(run, monkeypat
     monkeypatch.setattr(os, "fsync", full)
     answer = run("--model", "untrained")
     assert is_one_sentence(answer)
-    assert "no space left; free some or choose another --results" in answer.err
+    assert "no space left; free some or choose another folder" in answer.err
     assert not (tmp_path / "results").exists()
 
 
@@ -159,7 +159,7 @@ def test_a_results_folder_without_locks_is_one_sentence(run, monkeypatch, tmp_pa
     answer = run("--model", "untrained")
     assert answer.code == 2
     assert "locks no files" in answer.err.splitlines()[-1]
-    assert "choose another --results" in answer.err.splitlines()[-1]
+    assert "choose another folder" in answer.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("closed", [(1,), (0, 1, 2)], ids=str)

@@ -485,7 +485,7 @@ def test_a_full_disk_says_so_and_what_to_do(store, record, trajectory, monkeypat
         store.save(record, trajectory)
     assert str(caught.value) == (
         f"file {store.trajectory_path(record)}: no space left; "
-        "free some or choose another --results"
+        "free some or choose another folder"
     )
     assert files_in(store.folder) == []
 
@@ -498,7 +498,7 @@ def test_a_file_in_the_folders_place_is_named(tmp_path, record):
             attempt()
         assert str(tmp_path / "results") in str(caught.value)
         assert "cannot be written: " in str(caught.value)
-        assert str(caught.value).endswith("choose another --results")
+        assert str(caught.value).endswith("choose another folder")
 
 
 @pytest.mark.parametrize("refused", ["open", "replace"])
@@ -512,7 +512,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_is_run(
     with pytest.raises(StoreError) as caught:
         Store(tmp_path).prepare()
     assert str(caught.value) == (
-        f"results folder {tmp_path} cannot be written: Permission denied; choose another --results"
+        f"results folder {tmp_path} cannot be written: Permission denied; choose another folder"
     )
     assert files_in(tmp_path) == []
 

@@ -134,20 +134,23 @@ def signed_rank(gaps: _Floats) -> SignedRank:
     total = ranks.sum(axis=1)
     larger = np.maximum(above, total - above)
     patterns = map(tuple, np.sort(ranks, axis=1).tolist())
-    tails = [_tails(pattern)[w] for pattern, w in zip(patterns, larger.tolist(), strict=True)]
+    tails = [_tails(pattern)[-1 - w] for pattern, w in zip(patterns, larger.tolist(), strict=True)]
     return SignedRank((2 * above - total) / 2, np.minimum(2 * np.asarray(tails, np.float64), 1.0))
 
 
 @lru_cache(maxsize=4096)
-def _tails(ranks: tuple[int, ...]) -> tuple[float, ...]:
-    """Return P(sum of the positive ranks >= w) for w = 0, 1, ..., all signs equally likely."""
+def _tails(ranks: tuple[int, ...]) -> _Floats:
+    """Return P(sum of the positive ranks >= w) for w = 0, 1, ..., all signs equally likely.
+
+    An array, for with hundreds of seeds there are tens of thousands of w.
+    """
     chance = np.ones(1)
     for rank in ranks:
         grown = np.zeros(len(chance) + rank)
         grown[: len(chance)] += chance / 2
         grown[rank:] += chance / 2
         chance = grown
-    return tuple(chance[::-1].cumsum()[::-1].tolist())
+    return chance[::-1].cumsum()  # of which the last is that of w = 0
 
 
 def p_by_seed(costs: Sequence[Mapping[int, float]]) -> _Floats:

@@ -242,9 +242,9 @@ def flush_to_disk(handle: int) -> None:
 def store_error(what: str, path: Path, error: OSError) -> StoreError:
     """Return what is said of a file or folder that cannot be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(f"{what} {path}: no space left; free some or choose another --results")
+        return StoreError(f"{what} {path}: no space left; free some or choose another folder")
     reason = error.strerror or str(error)
-    return StoreError(f"{what} {path} cannot be written: {reason}; choose another --results")
+    return StoreError(f"{what} {path} cannot be written: {reason}; choose another folder")
 
 
 def printable(text: str, longest: int = LONGEST) -> str:

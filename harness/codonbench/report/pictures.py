@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from codonbench.errors import StoreError
 from codonbench.ranking.curves import Curves
+from codonbench.records.files import write_atomically
 
 
 def draw_study(
@@ -69,7 +71,9 @@ def _figure() -> tuple[Any, Any]:
 
 
 def _save(figure: Any, path: Path) -> None:
+    drawn = BytesIO()
     try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
+        figure.savefig(drawn, format=path.suffix.removeprefix(".") or "png")
+    except ValueError as error:
         raise StoreError(f"{path} cannot be drawn: {error}") from error
+    write_atomically(path, drawn.getvalue())  # no half picture where the disk is full

@@ -182,6 +182,7 @@ class PageTable(Frozen):
         span: The metric that is also drawn on an axis, and has a restricted mean; empty for none.
         about: Its task.
         floor: The label of the reference row that gains are over; empty where there are none.
+        no_gain: Why there are none, where that is known.
         published: As in `Table`.
         curves: Of rows of the same task and data.
         kind: What its rows' answers are, and `names` of what; empty where no test outputs are at
@@ -216,6 +217,7 @@ class PageTable(Frozen):
     about: PageTask
     ceiling: Ceiling | None
     floor: str
+    no_gain: str = Field(exclude_if=lambda words: not words)
     published: tuple[Published, ...]
     curves: tuple[PageCurves, ...]
     kind: str
@@ -529,7 +531,8 @@ def build_table(
         span=ranking.restricted_mean or "",
         about=_task(table, task, known),
         ceiling=table.ceiling,
-        floor=shown(next((row.gain.over for row in table.rows if row.gain), "")),
+        floor=shown(table.gain_over),
+        no_gain="" if table.gain_over else shown(table.gain_words, 400),
         published=tuple(map(_published, table.published)),
         curves=_curves(table, board),
         kind="" if asked is None else asked.kind,

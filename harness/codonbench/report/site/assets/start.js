@@ -81,7 +81,10 @@ codonbench.board = (board) => {
           codonbench.rows.open(row, table);
         } else if (!row) shut();
       } else if (several) overview.show(asked);
-      else find("count").textContent = "No results yet.";
+      else {
+        find("count").textContent = "No results yet.";
+        find("filters").hidden = true;
+      }
     } catch (error) {
       if (own === turn) find("failed").replaceChildren(note(`This part of the page could not be loaded: ${error.message}.`));
       return;

@@ -29,7 +29,7 @@ codonbench.task = () => {
       ["Task", [table.task, own.category].filter(Boolean).join(" · ")], ["An item", own.input.replaceAll("`", "")], ["What is asked", own.target],
       ["Items", sizes && `${words.whole(train)} training, ${words.whole(validation)} validation, ${words.whole(test)} test`],
       ["Protocol", own.protocol], ["Data", [table.data, table.options, table.control && `control: ${table.control}`].filter(Boolean).join(" · ")],
-      ["Row zero", table.floor && `${table.floor}, the best row that costs nothing`],
+      ["Row zero", table.floor ? `${table.floor}, the best row that costs nothing` : table.no_gain],
       ["Ceiling", table.ceiling && `${words.number(table.ceiling.value)} [${words.number(table.ceiling.low)} to ${words.number(table.ceiling.high)}]: no honest model is above`],
       ["Best rule of the audit", own.best_rule && `${own.best_rule.check}: ${own.best_rule.score} ${words.number(own.best_rule.value)} on the test items, without a model`],
       ["Source", own.reference], ["Licence", own.licence],
