@@ -83,6 +83,9 @@ def test_official_rows_are_listed_without_a_results_folder(bench):
     rows = {line.split()[2]: line.split() for line in answer.out.splitlines() if "." in line}
     assert rows["cnn"][:2] == ["1", "1"]
     assert rows["kmer-linear"][0] == "ref"
+    plain, controlled = answer.out.split("control labels")
+    assert "audit's rule" in plain
+    assert "audit's rule" not in controlled  # it is of the labels as they are
     assert "human-codon on" not in answer.out
     assert "human-codon on" in bench("ls", "rows").out
     assert bench("ls", "rows", "--task", "gue-tf-9").code == 2

@@ -484,8 +484,7 @@ def test_a_full_disk_says_so_and_what_to_do(store, record, trajectory, monkeypat
     with pytest.raises(StoreError) as caught:
         store.save(record, trajectory)
     assert str(caught.value) == (
-        f"file {store.trajectory_path(record)}: no space left; "
-        "free some or choose another folder"
+        f"file {store.trajectory_path(record)}: no space left; free some or choose another folder"
     )
     assert files_in(store.folder) == []
 

@@ -163,8 +163,13 @@ class Table(Frozen):
 
     @property
     def beside(self) -> dict[str, Mean]:
-        """What stands beside the rows in the primary metric, by name: ceiling and audit's rule."""
-        found = {}
+        """What stands beside the rows in the primary metric, by name: ceiling and audit's rule.
+
+        Under a control nothing does: both are of the data as they are.
+        """
+        found: dict[str, Mean] = {}
+        if self.control:
+            return found
         if (known := self.ceiling) is not None:
             found["ceiling"] = Mean(value=known.value, low=known.low, high=known.high, n=1)
         rule, name = self.best_rule, AUDITS_RULE
