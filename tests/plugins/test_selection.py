@@ -58,3 +58,10 @@ def test_a_file_that_is_trusted_by_name_is_no_distribution_of_a_like_name():
     assert not Candidate("mine", "mine-py", "mine").is_trusted_as("mine.py")
     assert Candidate("mine", "mine-py", "mine").is_trusted_as("mine_py")
     assert Candidate.of_file(Path("mine.py")).is_trusted_as("mine.py")
+
+
+@pytest.mark.parametrize("name", ["mine", "Mine.py", "mine.pyc", "mine-py", "else/mine.py", "*"])
+def test_what_only_resembles_a_file_does_not_let_it_in(name, tmp_path):
+    file = Candidate.of_file(tmp_path / "mine.py")
+    assert not file.is_trusted_as(name)
+    assert file.is_trusted_as(str(tmp_path / "else" / ".." / "mine.py"))
