@@ -142,8 +142,9 @@ class Summary(Frozen):
         failed: Those left out, since their data audit is FAIL.
         critical_difference: Of two mean ranks (Nemenyi, 5 %).
         standings: By mean rank.
-        wins: Of the row's model against the column's, over tasks that both were run on: the share
-            in which it comes first; None where there is no such task. In the order of `standings`.
+        wins: Of the row's model against the column's, over tasks that either was run on: the share
+            in which it comes first, which one that was not run does not; None where there is no
+            such task. In the order of `standings`.
     """
 
     category: str

@@ -52,7 +52,7 @@ codonbench.overview = (board) => {
     grid.replaceChildren(...(blocks.length ? blocks : [note("No task fits.")]));
     const found = summaries.filter((s) => s.category === category && (!device || s.device === device));
     const drawn = { wins: matrix, rank: ranks, categories: byCategory }[picks.summary.value()];
-    standing.replaceChildren(...(since ? [note("What follows counts rows of any day.")] : []), ...found.flatMap(drawn));
+    standing.replaceChildren(...(since || protocol || track || Number(least) ? [note("What follows heeds category and device alone: it counts rows of any protocol, track, size and day.")] : []), ...found.flatMap(drawn));
   }
 
   function tasks(part, caption) {
@@ -172,7 +172,7 @@ codonbench.overview = (board) => {
     const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name), ...s.wins[i].map((value) =>
       (value == null ? element("td") : shaded(value)))));
     const table = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "In how many tasks the row's model is ahead of the column's"), element("thead", {}, head), element("tbody", {}, ...rows));
-    return [title(s), note("In how many of the tasks that both were run on the row's model is ahead of the column's; a tie is half. Of models that were run on at least half of the tasks."),
+    return [title(s), note("In how many of the tasks that either was run on the row's model is ahead of the column's; one that was not run is behind, a tie is half. Of models that were run on at least half of the tasks."),
       element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Who beats whom" }, table)];
   }
 };
