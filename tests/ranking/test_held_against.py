@@ -5,24 +5,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from codonbench import Input, Ranking, Target, TaskSpec
+from codonbench import Ranking
 from codonbench.ranking import items
 from codonbench.ranking.items import Runs, compare
 from codonbench.ranking.statistics import mean
 from codonbench.records.test_outputs import ItemOutputs, hash_items
 from codonbench_metrics.classification import Mcc
+from samples import TWO_CLASSES
 
 RANKING = Ranking.by_mean("mcc", mcc="MCC")
-TASK = TaskSpec(
-    name="made-up",
-    version="1",
-    title="Made up",
-    input=Input.of_length(4),
-    target=Target(names=("no", "yes")),
-    protocol="supervised",
-    train_size=1,
-    test_size=1,
-)
 N = 400
 TARGETS = np.random.default_rng(0).integers(2, size=N)
 METRIC = Mcc()
@@ -45,13 +36,15 @@ class Answers:
         answer = np.where(self.rng.random(N) < biased, 1, answer)
         outputs = np.stack([1.0 - answer, answer], axis=1).astype(np.float32)
         run_id = f"{name}-{seed}"
-        self.outputs[run_id] = ItemOutputs(TASK, "t", hash_items(TARGETS, None), outputs, TARGETS)
+        self.outputs[run_id] = ItemOutputs(
+            TWO_CLASSES, "t", hash_items(TARGETS, None), outputs, TARGETS
+        )
         return SimpleNamespace(
             run_id=run_id,
             seed=seed,
             checksum=run_id,
             name=run_id,
-            metrics={"mcc": METRIC.score(TARGETS, outputs, TASK)["mcc"]},
+            metrics={"mcc": METRIC.score(TARGETS, outputs, TWO_CLASSES)["mcc"]},
             dataset=SimpleNamespace(checksum="d"),
             run_spec=SimpleNamespace(config={}, control=""),
             info=SimpleNamespace(pretrained_on=""),
@@ -128,7 +121,7 @@ def test_the_rule_of_the_audit_is_row_zero_where_it_goes_furthest():
 def mcc_of_rule(share):
     said = np.array([int(digit) for digit in ruling(share)])
     outputs = np.eye(2, dtype=np.float32)[said]
-    return METRIC.score(TARGETS, outputs, TASK)["mcc"]
+    return METRIC.score(TARGETS, outputs, TWO_CLASSES)["mcc"]
 
 
 def test_two_seeds_are_too_few_to_flag_a_row():
@@ -167,7 +160,7 @@ def test_rows_are_ranked_anew_on_items_that_are_no_copies():
     for record in heart.records:
         item = made.outputs[record.run_id]
         item.outputs[:200] = np.stack([1 - TARGETS, TARGETS], axis=1)[:200]
-        record.metrics["mcc"] = METRIC.score(TARGETS, item.outputs, TASK)["mcc"]
+        record.metrics["mcc"] = METRIC.score(TARGETS, item.outputs, TWO_CLASSES)["mcc"]
     heart = Runs(
         "heart", "heart", mean([r.metrics["mcc"] for r in heart.records]), False, heart.records
     )
@@ -175,7 +168,7 @@ def test_rows_are_ranked_anew_on_items_that_are_no_copies():
     assert found.n_clean == 200
     assert [found.rows[name].clean.rank for name in ("heart", "even")] == [2, 1]
     by_hand = [
-        METRIC.score(TARGETS[200:], made.outputs[f"even-{s}"].outputs[200:], TASK)["mcc"]
+        METRIC.score(TARGETS[200:], made.outputs[f"even-{s}"].outputs[200:], TWO_CLASSES)["mcc"]
         for s in range(5)
     ]
     assert found.rows["even"].clean.mean.value == pytest.approx(np.mean(by_hand), abs=1e-6)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from codonbench import Column, Input, Ranking, Target, TaskSpec
+from codonbench import Column, Ranking, Target
 from codonbench.audit.answers import ReadRecord, recomputed
 from codonbench.errors import StoreError
 from codonbench.ranking import item_scores, items, statistics
@@ -25,17 +25,7 @@ from codonbench.ranking.tiers import tiers
 from codonbench.records.test_outputs import ItemOutputs, hash_items
 from codonbench_metrics.classification import Accuracy, Auroc
 from codonbench_metrics.quantities import Pearson
-
-TASK = TaskSpec(
-    name="made-up",
-    version="1",
-    title="Made up",
-    input=Input.of_length(4),
-    target=Target(names=("no", "yes")),
-    protocol="supervised",
-    train_size=1,
-    test_size=1,
-)
+from samples import TWO_CLASSES
 
 
 def outputs(right, groups=None):
@@ -44,7 +34,7 @@ def outputs(right, groups=None):
     targets = np.ones(len(right), dtype=np.int64)
     answers = np.stack([np.zeros(len(right)), np.where(right, 1.0, -1.0)], axis=1)
     key = hash_items(targets, groups)
-    return ItemOutputs(TASK, "t", key, answers.astype(np.float32), targets, groups)
+    return ItemOutputs(TWO_CLASSES, "t", key, answers.astype(np.float32), targets, groups)
 
 
 def accuracy(right, groups=None):
@@ -93,7 +83,7 @@ def test_a_quantity_s_correlation_has_fisher_s_interval():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(1500, 1)).astype(np.float32)
     y = (0.8 * x + 0.6 * rng.normal(size=x.shape)).astype(np.float32)
-    task = TASK.model_copy(update={"target": Target(kind="quantities", names=("q",))})
+    task = TWO_CLASSES.model_copy(update={"target": Target(kind="quantities", names=("q",))})
     run = ItemOutputs(task, "t", hash_items(y, None), x, y)
     scores = score_row({0: run}, Pearson(), "pearson")
     low, high = np.tanh(np.arctanh(scores.values[0]) + norm.ppf([0.025, 0.975]) / np.sqrt(1497))
@@ -193,7 +183,7 @@ def test_ranks_that_16_bits_level_are_no_contradiction_and_another_score_is(fini
     targets = np.arange(12) >= 8
     exact = np.where(targets, 0.9, 0.1)
     exact[[7, 8]] = 0.4001, 0.4002
-    labels = TASK.model_copy(update={"target": Target(kind="labels", names=("bound",))})
+    labels = TWO_CLASSES.model_copy(update={"target": Target(kind="labels", names=("bound",))})
     known = targets[:, None].astype(np.float32)
     rounded = exact[:, None].astype(np.float16).astype(np.float32)
     ranking = Ranking(

@@ -27,6 +27,18 @@ WORDS_TASK = TaskSpec(
 )
 """Four words of two letters and three classes, of which two words are ``stop``."""
 
+TWO_CLASSES = TaskSpec(
+    name="made-up",
+    version="1",
+    title="Made up",
+    input=Input.of_length(4),
+    target=Target(names=("no", "yes")),
+    protocol="supervised",
+    train_size=1,
+    test_size=1,
+)
+"""A task of two classes, of which only what is answered matters."""
+
 
 def machine(**changes: object) -> Machine:
     """Return the facts of a machine with two processors, some of them changed."""

@@ -9,12 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import get_args
 
+from codonbench.audit.answers import Remark
 from codonbench.contracts.run_record import FITTED, RunRecord
 from codonbench.contracts.run_spec import MAX_SEEDS, EngineChoice
 from codonbench.records.files import printable
-
-Remark = tuple[str, str]
-"""A field's dotted name, and what is wrong with it."""
 
 TOO_LONG = 3e9
 """Seconds, a hundred years, that no run has taken: sums of such numbers would end in infinity."""

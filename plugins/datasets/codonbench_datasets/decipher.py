@@ -262,8 +262,6 @@ class Watcher:
 
 # Ranking
 
-"""A metric's name, or a field's dotted one, and what is wrong with it."""
-
 FASTER_BELOW = 0.8
 """A row is flagged where the whole interval of its ratio lies below. What takes each codon as it
 comes is no faster on the real code, rather slower: its stops are a class of rare codons only,

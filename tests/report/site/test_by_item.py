@@ -6,29 +6,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from codonbench import Input, Target, TaskSpec
+from codonbench import Target
 from codonbench.ranking.by_item import TableItems, item_figures, row_items, table_items
 from codonbench.records.test_outputs import ItemOutputs, hash_items
 from codonbench.report.site.by_item import answers, questions
 from codonbench.report.site.packed import Packed, unpack
 from codonbench_metrics.classification import Accuracy
 from codonbench_metrics.quantities import Pearson
+from samples import TWO_CLASSES
 
 
 def spec(**target):
-    return TaskSpec(
-        name="made-up",
-        version="1",
-        title="Made up",
-        input=Input.of_length(4),
-        target=Target(**target),
-        protocol="supervised",
-        train_size=1,
-        test_size=1,
-    )
+    return TWO_CLASSES.model_copy(update={"target": Target(**target)})
 
 
-CLASSES = spec(names=("no", "yes"))
+CLASSES = TWO_CLASSES
 QUANTITIES = spec(kind="quantities", names=("a", "b"))
 
 
