@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from codonbench.contracts import ModelConfig, ModelInfo
+from codonbench.contracts import ModelConfig, ModelInfo, Tune
 from codonbench.contracts.task import Input
 from codonbench_models._sequence_model import SequenceConfig, SequenceModel
 from codonbench_models.presets import Presets, ours
@@ -19,8 +19,12 @@ class BiLstmConfig(SequenceConfig):
     """Hyperparameters of `BiLstm`."""
 
     cell: Literal["LSTM", "GRU"] = Field(default="LSTM", description="of the recurrence")
-    hidden: int = Field(default=32, ge=1, le=4096, description="units in each direction")
-    layers: int = Field(default=1, ge=1, le=16, description="recurrent layers, stacked")
+    hidden: Annotated[int, Tune(low=8, high=128, log=True)] = Field(
+        default=32, ge=1, le=4096, description="units in each direction"
+    )
+    layers: Annotated[int, Tune(low=1, high=3)] = Field(
+        default=1, ge=1, le=16, description="recurrent layers, stacked"
+    )
     learning_rate: float = Field(default=3e-3, gt=0, le=100, description="step size")
 
 
