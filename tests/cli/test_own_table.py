@@ -1,5 +1,6 @@
 """`bench run --data mine.csv`: from a table to a ranked row, and back to it without the table."""
 
+import json
 import random
 
 import pytest
@@ -124,15 +125,22 @@ def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path, tr
         "    return nn.Linear(task.length * len(task.alphabet), task.n_outputs)\n"
     )
     trust("flat.py")
-    ran = bench("run", "--model", "flat", "--plugin", "flat.py", "--data", "mine.csv")
-    assert ran.code == 2
-    assert "onehot_flat" in ran.err
-    assert "30 to 40 letters" in ran.err
+    words = ("--model", "flat", "--plugin", "flat.py", "--data", "mine.csv")
     rows = [line.split(",")[0] for line in table.read_text().splitlines()]
     line = next(i for i, row in enumerate(rows[1:], 2) if len(row) != len(rows[1]))
-    said = ran.err.splitlines()[-1]
-    assert said.startswith(f"bench: mine.csv, line {line}, {len(rows[line - 1])} letters: encoding")
-    assert not (tmp_path / "runs").exists()
+    place = f"mine.csv, line {line}, {len(rows[line - 1])} letters: encoding"
+    for command in ("run", "tune"):
+        ran = bench(command, *words)
+        assert ran.code == 2
+        assert "onehot_flat" in ran.err
+        assert "30 to 40 letters" in ran.err
+        assert ran.err.splitlines()[-1].startswith(f"bench: {place}")
+        assert not (tmp_path / "runs").exists()
+        assert not (tmp_path / "tuning").exists()
+    checked = bench("check", *words, "--json")
+    assert checked.code == 1
+    (said,) = (f["words"] for f in json.loads(checked.out)["findings"] if f["id"] == "encoding")
+    assert place in said
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])

@@ -282,6 +282,16 @@ def test_one_number_written_in_two_ways_is_a_note_on_the_board(opened):
     )
 
 
+def test_two_rows_of_one_id_are_two_items_and_both_are_named(opened):
+    rows = [f"s{i % 15},{row}" for i, row in enumerate(ROWS.splitlines())]
+    *_, dataset = opened("id,sequence,label\n" + "\n".join(rows) + "\n")
+    assert dataset.spec.notes == (
+        "1 of 16 ids repeat another (first mine.csv, line 17, 's0' as in mine.csv, line 2); each "
+        "row is an item of its own",
+    )
+    assert len(dataset.items) == len(np.unique(dataset.groups)) == 16
+
+
 def test_of_many_classes_the_first_are_shown(opened):
     rows = "".join(f"{'ACGT' * (i + 1)},c{i % 40}{'x' * 50}\n" for i in range(80))
     *_, dataset = opened("sequence,label\n" + rows)

@@ -18,6 +18,7 @@ from codonbench.cli.console import messages, output, say
 from codonbench.cli.options import (
     PluginOption,
     PluginsDirOption,
+    TaskSettingsOption,
     load_plugins,
     note,
     selection,
@@ -45,6 +46,7 @@ class _Request:
     task: str | None
     data: str | None
     overrides: dict[str, str]
+    task_overrides: dict[str, str]
     files: tuple[Path, ...]
     folders: tuple[Path, ...]
     switches: tuple[str, ...]
@@ -66,6 +68,7 @@ def check(
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Override a field of the model."),
     ] = None,
+    task_settings: TaskSettingsOption = None,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds after which the checks are given up.")
     ] = 120,
@@ -84,11 +87,12 @@ def check(
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
         raise errors.UsageError(f"--report {report}: give a file's name in a folder that exists")
     overrides = parse_settings(settings or [], "--set")
+    of_task = parse_settings(task_settings or [], "--task-set")
     files, folders = tuple(plugin or ()), tuple(plugins_dir or ())
     if data is not None and Path(data).exists():
         data = str(Path(data).absolute())
     switches = tuple(f"no:{name}" for name in selection().off)
-    request = _Request(model, task, data, overrides, files, folders, switches)
+    request = _Request(model, task, data, overrides, of_task, files, folders, switches)
     found = _watched(request, timeout, show=not as_json)
     if as_json:
         typer.echo(found.model_dump_json())
@@ -178,7 +182,13 @@ def _examine(send: Send, argument: Any) -> None:
         entry = registry.model(request.model)
         owner = f"model {request.model!r}"
         config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
-        asked = RunRequest(model=request.model, task=request.task, data=request.data, offline=True)
+        asked = RunRequest(
+            model=request.model,
+            task=request.task,
+            data=request.data,
+            task_overrides=request.task_overrides,
+            offline=True,
+        )
         *_, dataset = task_and_data(asked, registry, cache_folder())
         subject = Subject(entry.cls, config, dataset)
         facts = facts_of(request.model, subject, entry.origin)
@@ -207,6 +217,6 @@ def _command(request: _Request) -> str:
         words += ["--plugin", file.name]
     for folder in request.folders:
         words += ["--plugins-dir", folder.name]
-    for name, value in request.overrides.items():
-        words += ["--set", f"{name}={value}"]
+    for option, given in (("--set", request.overrides), ("--task-set", request.task_overrides)):
+        words += [word for field in given.items() for word in (option, "=".join(field))]
     return shlex.join(words)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from codonbench.contracts.run_spec import (
     parse_seeds,
     parse_settings,
 )
-from codonbench.errors import ConfigError
+from codonbench.errors import ConfigError, UsageError
 from codonbench.records.files import is_offline, write_atomically
 
 if TYPE_CHECKING:
@@ -44,9 +45,15 @@ _POLL = 1.0  # seconds between two looks at a study that several processes work 
 
 def tune(
     model: Annotated[str, typer.Option("--model", "-m", help="A model or preset.")],
-    task: Annotated[str, typer.Option("--task", "-t", help="A task that has a validation split.")],
+    task: Annotated[
+        str | None,
+        typer.Option("--task", "-t", help="A task that has a validation split."),
+    ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Configurations to try in all.")] = 50,
-    data: Annotated[str | None, typer.Option("--data", "-d", help="As in 'bench run'.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", "-d", help="As in 'bench run': a table needs no task."),
+    ] = None,
     seeds: Annotated[
         str, typer.Option("--seeds", "-s", help="Of each trial; none of an official row.")
     ] = "1000",
@@ -141,9 +148,6 @@ def tune(
 
     insist_on_own_seeds(request.seeds)
     ranges = parse_settings(space or [], "--space")
-    name = f"{model}-{task}"
-    file = study or Path("tuning") / f"{name}.db"
-    out = out or Path("tuning") / f"{name}.toml"
     where = {
         "plugin": tuple(plugin or ()),
         "plugins_dir": tuple(plugins_dir or ()),
@@ -163,6 +167,11 @@ def tune(
                 None if on == "local" else stack.enter_context(on_cluster(executor, options, say))
             )
             prepare = executor.prepare if there is None else there.prepare
+            known = task is not None and task in executor.registry.tasks
+            name = f"{model}-{task if known else prepare(request).task.name}"
+            file = study or Path("tuning") / f"{name}.db"
+            out = out or Path("tuning") / f"{name}.toml"
+            begun = file.exists()
             made = Study(file, asked, prepare, there or partial(_made_here, executor))
             for field, drawn in sought.items():
                 kind = ", by ratio" if drawn.log else ""
@@ -179,6 +188,12 @@ def tune(
                     while any(other.poll() is None for other in others):
                         look()
                         time.sleep(_POLL)
+            except UsageError:
+                if not begun and not made.finished():  # refused before anything was found
+                    file.unlink(missing_ok=True)
+                    with suppress(OSError):  # others' studies are in it
+                        file.parent.rmdir()
+                raise
             finally:
                 for other in others:
                     other.terminate()
@@ -188,12 +203,14 @@ def tune(
         from codonbench.report.pictures import draw_study
 
         draw_study(list(made.scores()), made.metric, plot, lower=made.lower)
+    given = [("--task", task), ("--data", data), *(("--task-set", each) for each in task_set or ())]
+    told = "".join(f" {option} {shlex.quote(value)}" for option, value in given if value)
     say(
         f"best {tuning.metric} {tuning.best:g} on validation, median {tuning.median:g}, of "
         f"{tuning.trials} trials ({tuning.pruned} ended early), {tuning.cost.partition(', ')[2]}; "
         f"wrote {out}; to run it on the official seeds: "
-        f"bench run --preset-file {out} --task {task}"
-        f"{' --folds 0' if made.job.task.folds else ''} --seeds 0-9"
+        f"bench run --preset-file {out}{told}{' --folds 0' if made.job.task.folds else ''} "
+        "--seeds 0-9"
     )
 
 

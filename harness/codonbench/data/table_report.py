@@ -236,6 +236,14 @@ def warnings(table: Table, names: Sequence[str]) -> tuple[str, ...]:
             f"{_at(table.place, row)}: {table.items.lengths[row]:,} letters, the longest sequence; "
             "a batch with it is computed in parts, and takes long"
         )
+    if more := len(table.ids) - len(set(table.ids)):
+        known: dict[str, int] = {}
+        row = next(i for i, name in enumerate(table.ids) if known.setdefault(name, i) != i)
+        sentences.append(
+            f"{more:,} of {len(table.ids):,} ids repeat another (first {_at(table.place, row)}, "
+            f"{table.ids[row]!r} as in {_at(table.place, known[table.ids[row]])}); each row is an "
+            "item of its own"
+        )
     if table.targets.ndim == 2 and (missing := int(np.isnan(table.targets).sum())):
         sentences.append(f"{missing:,} of {table.targets.size:,} targets are missing")
     return tuple(sentences)

@@ -544,28 +544,30 @@ def run(
 def _placed(
     runs: Iterator[tuple[Referee, TrainResult]], dataset: Dataset
 ) -> Iterator[tuple[Referee, TrainResult]]:
-    """Yield runs; a refusal of the items' lengths is given the place of the first at fault.
-
-    It comes as a sentence, of a model or of another process, which know lengths and no files.
-
-    Raises:
-        UsageError: The model cannot serve this task.
-    """
+    """Yield runs; raise a refusal of the items' lengths as `placed` gives it."""
     try:
         yield from runs
     except UsageError as error:
-        if dataset.place is None or isinstance(dataset.items, Features):
-            raise
-        lengths, said = dataset.items.lengths, str(error).replace(",", "")
-        shortest, longest = int(lengths.min()), int(lengths.max())
-        if f"{shortest} to {longest} letters" in said:
-            at = int(np.argmax(lengths != lengths[0]))
-        elif f"{longest} letters" in said:
-            at = int(np.argmax(lengths))
-        else:
-            raise
-        where = f"{dataset.place(at)}, {lengths[at]:,} letters"
-        raise type(error)(f"{where}: {error}") from error
+        raise placed(error, dataset) from error
+
+
+def placed(error: UsageError, dataset: Dataset) -> UsageError:
+    """Return a refusal of the items' lengths with the place of the first item at fault.
+
+    It comes as a sentence, of a model or of another process, which know lengths and no files. Any
+    other refusal is returned as it is.
+    """
+    if dataset.place is None or isinstance(dataset.items, Features):
+        return error
+    lengths, said = dataset.items.lengths, str(error).replace(",", "")
+    shortest, longest = int(lengths.min()), int(lengths.max())
+    if f"{shortest} to {longest} letters" in said:
+        at = int(np.argmax(lengths != lengths[0]))
+    elif f"{longest} letters" in said:
+        at = int(np.argmax(lengths))
+    else:
+        return error
+    return type(error)(f"{dataset.place(at)}, {lengths[at]:,} letters: {error}")
 
 
 def _record(
