@@ -1,5 +1,7 @@
 """Every command in the README and in docs/ runs, as written; every name and link in them holds."""
 
+import html
+import json
 import os
 import random
 import re
@@ -424,3 +426,17 @@ def test_every_test_that_a_promise_names_is_there(page: str) -> None:
     for name in named:
         assert name in plugins, name
         assert f"def test_{name}(" in exploits, name
+
+
+@pytest.mark.slow
+def test_the_pages_are_built_as_a_site_whose_links_hold_the_notebook_among_them(tmp_path) -> None:
+    pytest.importorskip("sphinx", reason="sphinx is not installed")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", ROOT / "docs", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    page = re.sub("<.+?>", "", (tmp_path / "notebooks" / "own_data.html").read_text())
+    notebook = json.loads((ROOT / "docs" / "notebooks" / "own_data.ipynb").read_text())
+    code = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    assert len(code) > 4
+    assert all(cell in html.unescape(page) for cell in code)
+    assert "notebooks/own_data.html" in (tmp_path / "index.html").read_text()
