@@ -2,15 +2,18 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from codonbench import Target
+from codonbench.contracts import Column, Ranking
 from codonbench.ranking.by_item import TableItems, item_figures, row_items, table_items
 from codonbench.records.test_outputs import ItemOutputs, hash_items
-from codonbench.report.site.by_item import answers, questions
-from codonbench.report.site.packed import Packed, unpack
+from codonbench.report.item_facts import ItemFacts
+from codonbench.report.site.by_item import answers, questions, untold
+from codonbench.report.site.packed import Packed, pack, unpack
 from codonbench_metrics.classification import Accuracy
 from codonbench_metrics.quantities import Pearson
 from samples import TWO_CLASSES
@@ -183,3 +186,60 @@ def test_a_models_file_has_a_row_a_table_and_the_command_that_makes_it_again(sho
     record = shown.runs[shown.row("cnn").run_ids[0]]
     assert row["source"] == record.plugin.source_sha256
     assert row["environment"]["torch"] == record.machine.torch
+
+
+SCORE = Ranking.by_mean("accuracy", accuracy="accuracy")
+RUN = SimpleNamespace(seed=0, run_id="run", run_spec=SimpleNamespace(protocol=""))
+
+
+def items_of(n, **facts):
+    """What somebody said of n test items, all of which have 41 letters unless `facts` say more."""
+    said = {"lengths": np.full(n, 41), "gc": np.arange(n), "likeness": np.arange(n), **facts}
+    packed = {name: None if own is None else pack(own, "u4") for name, own in said.items()}
+    return ItemFacts(task="t", checksum="c", items=n, **packed)
+
+
+@pytest.mark.parametrize(
+    ("facts", "fact", "why"),
+    [
+        (items_of(200), "length", "all test items have 41 letters"),
+        (items_of(200, gc=None), "GC", "the alphabet has no G and C"),
+        (items_of(200, likeness=None), "likeness", "no item is trained on"),
+        (items_of(200, likeness=np.full(200, 9)), "likeness", "all are alike"),
+        (items_of(200, gc=np.arange(200) // 199), "GC", "nearly all test items are alike in it"),
+        (items_of(54), "GC", "a fifth of 54 test items is fewer than 20"),
+        (items_of(200, lengths=None, gc=None, likeness=None), "GC", "an item is a row of numbers"),
+        (items_of(0), "GC", "each seed draws test items of its own"),
+        (items_of(7), "GC", "rows were asked about other items than those of the test split"),
+        (None, "GC", "nobody has described the items of these data"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_why_there_is_no_score_by_a_fact_is_said(facts, fact, why):
+    n = facts.items if facts and facts.items > 50 else 200
+    run = outputs(CLASSES, odds(*[0.9] * n), np.arange(n) % 2)
+    own = table_items({"r": [RUN]}, {"run": run}, facts.values() if facts else {})
+    found = untold(SCORE, own, facts, own.parts, answered=True)
+    assert found[fact].startswith(why)
+    assert found.keys() == {"length", "GC", "likeness"} - own.parts.keys()
+
+
+def test_why_nothing_is_known_of_test_items_is_said():
+    facts = items_of(200)
+    assert set(untold(SCORE, None, facts, (), answered=False).values()) == {
+        "no answers to the test items are at hand"
+    }
+    assert set(untold(SCORE, None, facts, (), answered=True).values()) == {
+        "what is right for the test items may not be published"
+    }
+    pairs = Column(metric="pairs", title="pairs", scale="position")
+    ranking = Ranking(metric="pairs", columns=(pairs,))
+    found = untold(ranking, None, None, (), answered=False)
+    assert set(found.values()) == {
+        "rows are ranked by how many training pairs they needed, not on a test split"
+    }
+    run = replace(outputs(QUANTITIES, np.ones((200, 2)), np.ones((200, 2))), targets=None)
+    own = table_items({"r": [RUN]}, {"run": run}, facts.values())
+    assert untold(SCORE, own, facts, (), answered=True)["GC"] == (
+        "it was not reckoned where the data lie"
+    )

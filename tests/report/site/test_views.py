@@ -1,5 +1,6 @@
 """A task's page, a model's page and two rows side by side, in a browser, read by axe, too."""
 
+import json
 import re
 import shlex
 from dataclasses import replace
@@ -35,6 +36,7 @@ def test_a_task_says_what_it_asks_what_that_is_worth_and_where_rows_are_right(vi
     headings = page.locator("#task-figures h3").all_inner_texts()
     assert headings == [
         "What a score costs",
+        "Learning curves",
         "How sure, and how often right",
         "What is taken for what",
         "Score by kind of item",
@@ -54,6 +56,47 @@ def test_a_row_shows_how_its_seeds_learned(visit, shown, views):
     page.get_by_text("Learning curves in numbers").click()
     numbers = page.get_by_role("region", name="Learning curves in numbers").locator("tbody tr")
     assert numbers.count() > 4
+
+
+def test_a_task_shows_how_its_rows_learned_from_files_loaded_when_that_is_opened(
+    visit, shown, views
+):
+    """The witness: the median of what the row's two seeds scored at their last look."""
+    seen = visit(shown.site)
+    page = seen.open(*views["task"])
+    assert not [url for url in seen.requests if "/rows/" in url]
+    page.get_by_role("heading", name="Learning curves").click()
+    part = page.locator("#task-figures details.part", has_text="Learning curves")
+    expect(part.locator("svg [data-mark=line] path")).to_have_count(2)  # majority is trained, too
+    expect(part.locator(".legend")).to_have_text("cnnmajority")
+    expect(part).to_contain_text("of the others no trajectory was at hand, or nothing was trained")
+    part.get_by_text("Curves of rows in numbers").click()
+    last = part.locator("tbody tr", has_text="cnn").last.locator("th, td").all_inner_texts()
+    script = (
+        shown.site / "rows" / f"{row_id(shown.runs[shown.row('cnn').run_ids[0]])}.js"
+    ).read_text()
+    seeds = json.loads(script.removeprefix("codonbench.row(").removesuffix(");\n"))["seeds"]
+    assert last[0] == "cnn"
+    assert int(last[1].replace(",", "")) == max(seed["pairs"][-1] for seed in seeds)
+    wanted = np.median([seed["values"][-1] for seed in seeds])
+    assert float(last[2].replace("\N{MINUS SIGN}", "-")) == pytest.approx(
+        wanted, rel=0.01, abs=1e-4
+    )
+
+
+def test_a_task_says_why_it_has_no_learning_curves(visit, three_tasks, shown):
+    first = shown.table.model_copy(update={"task": "first", "key": "first"})
+    page = visit(three_tasks).open(f"#table={table_id(first)}", "#count:not(:empty)")
+    expect(page.locator("#task-figures")).to_contain_text("No learning curves: of rows that")
+
+
+def test_a_task_says_why_nobody_knows_what_its_items_are_like(visit, shown, write, tmp_path):
+    known = replace(shown.known, facts={})
+    write(tmp_path / "site", Board(tables=(shown.table,), excluded=()), shown.runs, known)
+    page = visit(tmp_path / "site").open(f"#table={table_id(shown.table)}", "#count:not(:empty)")
+    expect(page.locator("#task-figures")).to_contain_text(
+        "No score by length, share of G and C, likeness to training: nobody has described"
+    )
 
 
 def test_rows_are_chosen_for_a_chart(visit, shown, views):
@@ -169,12 +212,14 @@ def test_a_score_stands_against_each_of_its_costs(visit, shown, views):
     for cost, label in (
         ("parameters", "parameters"),
         ("seconds", "seconds of training a run, on cpu"),
-        ("examples", "training examples shown until"),
+        ("pairs", "training pairs presented until the state that was tested"),
         ("tuning", "seconds of tuning"),
     ):
         part.locator("select").select_option(value=cost)
         expect(part.locator(f"svg[aria-label*='against {label}']")).to_be_visible()
         expect(part.locator(".note")).to_contain_text("no cheaper one reaches")
+        told = part.locator(".note").inner_text()
+        assert ("not how many examples a row needs" in told) == (cost == "pairs")
 
 
 def test_how_a_table_is_sorted_and_filtered_is_in_the_address(visit, shown, views):

@@ -8,17 +8,17 @@ published.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from codonbench.contracts import Frozen, Metric, Task
+from codonbench.contracts import Frozen, Metric, Ranking, Task
 from codonbench.contracts.run_record import RunRecord
 from codonbench.leakage.verdict import DataAudit
-from codonbench.ranking.by_item import Kind, TableItems, probabilities
+from codonbench.ranking.by_item import FEWEST, PARTS, Kind, TableItems, probabilities
 from codonbench.records.test_outputs import ItemOutputs
 from codonbench.report.item_facts import ItemFacts
 from codonbench.report.site.packed import Packed, pack
@@ -98,6 +98,61 @@ class Questions(Frozen):
     item: Packed | None = None
     column: Packed | None = None
     facts: dict[str, Packed] = Field(default_factory=dict)
+
+
+def untold(
+    ranking: Ranking,
+    table: TableItems | None,
+    facts: ItemFacts | None,
+    told: Collection[str],
+    *,
+    answered: bool,
+) -> dict[str, str]:
+    """Return why rows have no score by a fact of the test items, by the fact.
+
+    Args:
+        ranking: Of the table.
+        table: Its items; None where nothing is known of answers to them.
+        facts: What its items are like, where somebody has described them.
+        told: The facts by which rows do have a score.
+        answered: Whether answers of any of its runs are at hand.
+    """
+    every = ""
+    if ranking.primary.scale != "other":
+        every = "rows are ranked by how many training pairs they needed, not on a test split"
+    elif table is None and answered:
+        every = "what is right for the test items may not be published"
+    elif table is None:
+        every = "no answers to the test items are at hand"
+    elif facts is None:
+        every = "nobody has described the items of these data, which 'bench data describe' does"
+    elif not facts.items:
+        every = "each seed draws test items of its own"
+    elif facts.lengths is None:
+        every = "an item is a row of numbers, not of letters"
+    absent = [fact for fact in ("length", "GC", "likeness") if fact not in told]
+    if every or table is None or facts is None:
+        return dict.fromkeys(absent, every)
+    return {fact: _why(fact, table, facts) for fact in absent}
+
+
+def _why(fact: str, table: TableItems, facts: ItemFacts) -> str:
+    """Return why rows have no score by one fact, where items have been described."""
+    if fact not in facts.values():
+        return "the alphabet has no G and C" if fact == "GC" else "no item is trained on"
+    if fact not in table.facts:
+        return "rows were asked about other items than those of the test split, as on folds"
+    values = table.facts[fact]
+    if values.min() == values.max():
+        return f"all test items have {values[0]:,} letters" if fact == "length" else "all are alike"
+    if fact not in table.parts:
+        few = len(values) < PARTS * FEWEST
+        return (
+            f"a fifth of {len(values)} test items is fewer than {FEWEST}"
+            if few
+            else "nearly all test items are alike in it"
+        )
+    return "it was not reckoned where the data lie"
 
 
 def answers(row: str, name: str, table: TableItems) -> Answers | None:

@@ -43,6 +43,8 @@ class Figures(ABC):
     - ``unpack(content)``: a promise of what ``draw`` is given, from a row file's content;
     - ``draw(body, content, table)``: fills the element `body`; returns ``{draw, stop}``, of which
       ``draw()`` is called when width or theme change, ``stop()`` when the row is closed;
+    - ``learned(content)``, if it likes, of what ``unpack`` gave: ``{title, log, seeds}``, for each
+      seed points ``{pairs, value}``, for a chart of a table's rows; `log` for the axis of pairs;
     - ``hints``: an explanation of a column by its metric's name; ``endings``: what ended a run by
       its stop rule; ``explain()``: an element that says how a table is to be read.
 

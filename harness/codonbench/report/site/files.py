@@ -35,7 +35,8 @@ from codonbench.records.store import Store
 from codonbench.report.site.by_item import Known
 from codonbench.report.site.figures import Figures, Records, RowContent, row_id
 from codonbench.report.site.learning_curves import LearningCurves
-from codonbench.report.site.page import build_front, build_models, build_table, ids_of
+from codonbench.report.site.models import build_models
+from codonbench.report.site.page import build_front, build_table, ids_of
 from codonbench.report.site.scripts import as_script, from_script
 
 Files = dict[PurePosixPath, bytes]

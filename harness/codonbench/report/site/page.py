@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from statistics import median
 from typing import Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Ceiling, Frozen, Input, Ranking, Target, Task
+from codonbench.contracts import Ceiling, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
-from codonbench.ranking.board import BestRule, Board, Excluded, Table
+from codonbench.ranking.board import Board, Excluded, Table
 from codonbench.ranking.by_item import Part, RowItems, TableItems, row_items, table_items
 from codonbench.ranking.item_scores import Gain
 from codonbench.ranking.overview import Cell as OverviewCell
 from codonbench.ranking.overview import Summary, build_overview
-from codonbench.ranking.published import Published, Source
-from codonbench.ranking.rows import Contrast, Row, name_text
+from codonbench.ranking.published import Published
+from codonbench.ranking.rows import Contrast, Row
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
-from codonbench.records.again import command
-from codonbench.report.item_facts import Example
+from codonbench.report.site.about_task import (
+    PageCurves,
+    PageTask,
+    about_task,
+    as_shown,
+    curves_of,
+)
 from codonbench.report.site.by_item import (
     Answers,
     Known,
     Questions,
     answers,
     questions,
+    untold,
 )
 from codonbench.report.site.figures import Records, row_id
 from codonbench.report.site.scripts import shown, shown_facts
-from codonbench.report.task_words import input_words, target_words
 from codonbench.scoring.score import task_of
 
 
@@ -118,57 +122,6 @@ class PageRow(Frozen):
     doubted: bool = Field(exclude_if=lambda doubted: not doubted)
 
 
-class PageTask(Frozen):
-    """What a table's task is.
-
-    Attributes:
-        title, version, category, protocol, reference, licence, notes: As in `TaskSpec`; empty where
-            the task does not say.
-        input, target, strand: In words.
-        sizes: Training, validation and test items, where an audit or a run says.
-        examples, withheld: As in `ItemFacts`.
-        audit: What an audit says of the data, the verdict first; empty where there is none.
-        findings: The check, its grade and its words, the gravest first.
-        best_rule: As in `Table`.
-    """
-
-    title: str
-    version: str
-    category: str
-    protocol: str
-    reference: str = ""
-    licence: str = ""
-    notes: tuple[str, ...] = ()
-    input: str = ""
-    target: str = ""
-    sizes: tuple[int, ...] = ()
-    examples: tuple[Example, ...] = ()
-    withheld: str = ""
-    audit: str = ""
-    findings: tuple[tuple[str, str, str], ...] = ()
-    best_rule: BestRule | None = None
-
-
-class PageCurve(Frozen):
-    """A row's scores by training examples; see `codonbench.ranking.curves.Curve`."""
-
-    label: str
-    role: str
-    points: tuple[Mean | None, ...]
-    area: Mean | None
-    to_row_zero: Median | None
-
-
-class PageCurves(Frozen):
-    """Rows trained on the same subsets; see `codonbench.ranking.curves.Curves`."""
-
-    sizes: tuple[int, ...]
-    per_class: bool
-    title: str
-    row_zero: str
-    rows: tuple[PageCurve, ...]
-
-
 class PageTable(Frozen):
     """A table of the page, in a file of its own; see `codonbench.ranking.board.Table`.
 
@@ -188,6 +141,7 @@ class PageTable(Frozen):
         kind: What its rows' answers are, and `names` of what; empty where no test outputs are at
             hand.
         parts: Of the test items by each fact.
+        untold: Why rows have no score by a fact, for each fact by which they have none.
         compared: Whether two rows can be laid side by side item by item.
         withheld: Whether that is without what is right for the items, which may not be published.
         n_rest: How many of its rows lie in a file of their own: see `PageRest`.
@@ -223,6 +177,7 @@ class PageTable(Frozen):
     kind: str
     names: tuple[str, ...]
     parts: dict[str, tuple[Part, ...]]
+    untold: dict[str, str]
     compared: bool
     withheld: bool = Field(exclude_if=lambda withheld: not withheld)
     n_rest: int = Field(exclude_if=lambda n: not n)
@@ -305,57 +260,6 @@ class Page(Frozen):
     models: tuple[tuple[str, str], ...]
     unrun: tuple[str, ...]
     excluded: tuple[Excluded, ...]
-
-
-class ModelRow(Frozen):
-    """A model in one table.
-
-    Attributes:
-        table, title, task, category, verdict: The table.
-        row: The row's id.
-        metric, digits, figure, gain, rank, tier, of, role, seeds: How it stands there, among `of`
-            rows.
-        config, changes, version: What ran.
-        source: SHA-256 of its source.
-        supplier: Distribution, version and module.
-        environment: What it ran in, by name.
-        about: As in `PageRow`.
-        command: What makes the runs again.
-        notes: As in `Row`.
-    """
-
-    table: str
-    title: str
-    task: str
-    category: str
-    verdict: str
-    row: str
-    metric: str
-    digits: int
-    figure: Median | Mean | None
-    gain: Interval | None
-    rank: int | None
-    tier: int | None
-    of: int
-    role: str
-    seeds: tuple[int, ...]
-    config: str
-    changes: str
-    version: str
-    source: str
-    supplier: str
-    environment: dict[str, str]
-    about: dict[str, str]
-    command: str
-    notes: tuple[str, ...]
-
-
-class PageModel(Frozen):
-    """A model over all tables, in a file of its own."""
-
-    id: str
-    label: str
-    rows: tuple[ModelRow, ...]
 
 
 def table_id(table: Table) -> str:
@@ -461,13 +365,14 @@ def _cell(place: int, row: str, cell: OverviewCell, digits: int, day: str) -> Ce
         row,
         int(cell.role == "reference"),
         "never" if figure is not None and value is None else value,
-        _gain(cell.gain, digits + 1),
+        rounded(cell.gain, digits + 1),
         cell.seeds,
         day,
     )
 
 
-def _gain(gain: Gain | None, digits: int) -> Interval | None:
+def rounded(gain: Gain | None, digits: int) -> Interval | None:
+    """Return a gain and the ends of its interval with so many decimals."""
     if gain is None:
         return None
     return round(gain.value, digits), round(gain.low, digits), round(gain.high, digits)
@@ -508,6 +413,8 @@ def build_table(
     facts = known.facts.get(table.data_checksum)
     asked = table_items(records, known.outputs, facts.values() if facts else {})
     rows = tuple(_row(row, table, runs, drawn_by, metrics, known, asked) for row in both)
+    told = {fact for row in rows if row.items for fact in row.items.parts}
+    answered = any(run in known.outputs for row in both for run in row.run_ids)
     texts = ("key", "task", "data", "control", "device", "stop")
     task = task_of(next(iter(records.values()))[0], known.tasks) if records else None
     end = min(FIRST_ROWS, len(table.rows))  # reference rows, which come last, are few
@@ -529,15 +436,16 @@ def build_table(
         leading=len(_leading(ranking)),
         success=ranking.success or "",
         span=ranking.restricted_mean or "",
-        about=_task(table, task, known),
+        about=about_task(table, task, known),
         ceiling=table.ceiling,
         floor=shown(table.gain_over),
         no_gain="" if table.gain_over else shown(table.gain_words, 400),
-        published=tuple(map(_published, table.published)),
-        curves=_curves(table, board),
+        published=tuple(map(as_shown, table.published)),
+        curves=curves_of(table, board),
         kind="" if asked is None else asked.kind,
         names=() if asked is None else tuple(map(shown, _names(asked))),
         parts=_parts(table, asked),
+        untold=untold(ranking, asked, facts, told, answered=answered),
         compared=asked is not None,
         withheld=asked is not None and not asked.right,
         n_rest=len(rest),
@@ -547,8 +455,7 @@ def build_table(
     if asked is None:
         return page, more_rows, (), None
     said = (answers(row.id, ids[row.id], asked) for row in both)
-    answered = tuple(own for own in said if own is not None)
-    return page, more_rows, answered, questions(page.id, asked)
+    return page, more_rows, tuple(own for own in said if own), questions(page.id, asked)
 
 
 def _parts(table: Table, asked: TableItems | None) -> dict[str, tuple[Part, ...]]:
@@ -570,129 +477,6 @@ def _row_items(row: Row, table: Table, asked: TableItems | None, known: Known) -
 def _names(asked: TableItems) -> tuple[str, ...]:
     target = next(iter(next(iter(asked.outputs.values())).values())).task.target
     return ("absent", "present") if target.kind == "labels" else target.names
-
-
-def _task(table: Table, task: Task | None, known: Known) -> PageTask:
-    audit, facts = known.audits.get(table.data_checksum), known.facts.get(table.data_checksum)
-    asked, target = getattr(task, "input", None), getattr(task, "target", None)
-    order = ("leak", "doubt", "row zero", "clear")
-    findings = sorted(audit.findings if audit else (), key=lambda f: order.index(f.grade))
-    return PageTask(
-        title=shown(task.title if task else "", 400),
-        version=shown(table.task_version),
-        category=shown(table.category),
-        protocol=shown(table.asked or (task.protocol if task else "")),
-        reference=shown(getattr(task, "reference", ""), 400),
-        licence=shown(getattr(task, "licence", ""), 400),
-        notes=tuple(
-            shown(note, 600)
-            for note in getattr(task, "notes", ())
-            if not any(own.says(note) for own in table.published)
-        ),
-        input=input_words(asked) if isinstance(asked, Input) else "",
-        target=target_words(target) if isinstance(target, Target) else "",
-        sizes=(audit.train, audit.validation, audit.test) if audit else (),
-        examples=tuple(_plain(own) for own in facts.examples) if facts else (),
-        withheld=shown(facts.withheld) if facts else "nobody described the items of these data",
-        audit=shown(audit.line, 400) if audit else "",
-        findings=tuple((f.check, f.grade, shown(f.words, 400)) for f in findings),
-        best_rule=table.best_rule,
-    )
-
-
-def _plain(example: Example) -> Example:
-    return example.model_copy(
-        update={
-            "parts": tuple(map(shown, example.parts)),
-            "answer": shown(example.answer),
-        }
-    )
-
-
-def _published(own: Published) -> Published:
-    source = {name: shown(text, 600) for name, text in own.source.model_dump().items()}
-    figures = (f.model_copy(update={"model": shown(f.model)}) for f in own.figures)
-    return Published(source=Source(**source), figures=tuple(figures))
-
-
-def _curves(table: Table, board: Board) -> tuple[PageCurves, ...]:
-    return tuple(
-        PageCurves(
-            sizes=own.sizes,
-            per_class=own.per_class,
-            title=shown(own.column.title),
-            row_zero=shown(own.row_zero),
-            rows=tuple(
-                PageCurve(
-                    label=shown(name_text(row.model, row.overrides, row.distribution)),
-                    role=row.role,
-                    points=row.points,
-                    area=row.area,
-                    to_row_zero=row.to_row_zero,
-                )
-                for row in own.rows
-            ),
-        )
-        for own in board.curves
-        if (own.task, own.data_checksum, own.device)
-        == (table.task, table.data_checksum, table.device)
-    )
-
-
-def build_models(board: Board, runs: Records, known: Known) -> Iterator[PageModel]:
-    """Yield each model's page, by label."""
-    found: dict[str, list[ModelRow]] = defaultdict(list)
-    for table in board.shown:
-        for row in (*table.rows, *table.references):
-            records = [runs[run] for run in row.run_ids]
-            found[row.label].append(_model_row(row, table, records, known))
-    for label, rows in sorted(found.items()):
-        yield PageModel(id=model_id(label), label=shown(label), rows=tuple(rows))
-
-
-def _model_row(row: Row, table: Table, records: Sequence[RunRecord], known: Known) -> ModelRow:
-    first, primary = records[0], table.ranking.primary
-    plugin, machine, lock = first.plugin, first.machine, first.environment
-    supplier = f"{plugin.distribution or 'nobody installed'} {plugin.version}, {plugin.module}"
-    packages = "" if lock is None else f"{len(lock.packages)} packages, lock {lock.sha256[:12]}"
-    modified = ", changed" if first.harness.modified else ""
-    environment = {
-        "codonbench": f"{first.harness.version}, commit {first.harness.commit or '?'}{modified}",
-        "Python": machine.python,
-        "torch": machine.torch,
-        "numpy": machine.numpy,
-        "system": machine.system,
-        "device": ", ".join(row.devices),
-        "packages of its own": packages,
-        "kept apart": first.confinement or "",
-        "day": max(map(known.day, records)),
-    }
-    return ModelRow(
-        table=table_id(table),
-        title=shown(table.title),
-        task=shown(table.task),
-        category=shown(table.category),
-        verdict=table.verdict,
-        row=row_id(first),
-        metric=shown(primary.title),
-        digits=primary.digits,
-        figure=row.figure(table.ranking.metric),
-        gain=_gain(row.gain, primary.digits + 1),
-        rank=row.rank,
-        tier=row.tier,
-        of=len(table.rows),
-        role=row.role,
-        seeds=row.seeds,
-        config=shown(shown_facts(row.config), 600),
-        changes=shown(shown_facts(row.overrides)),
-        version=shown(row.model_version),
-        source=shown(plugin.source_sha256),
-        supplier=shown(supplier),
-        environment={name: shown(text) for name, text in environment.items() if text},
-        about=_about(first),
-        command=shown(command(records, task_of(first, known.tasks)), 800),
-        notes=tuple(shown(note, 400) for note in row.notes),
-    )
 
 
 def _leading(ranking: Ranking) -> tuple[str, ...]:
@@ -743,7 +527,7 @@ def _row(
         version=shown(row.model_version),
         changes=shown(shown_facts(row.overrides)),
         config=shown(shown_facts(row.config), 600),
-        about=_about(records[0]),
+        about=about_model(records[0]),
         seeds=row.seeds,
         values={m: tuple(r.metrics.get(m) for r in records) for m in metrics},
         unanswered=tuple(m for m in metrics if any(m in r.not_measured for r in records)),
@@ -755,7 +539,7 @@ def _row(
             if _same(c, row)
         ),
         medians={**row.medians, **row.means},
-        gain=_gain(row.gain, 4),
+        gain=rounded(row.gain, 4),
         shown_pairs=median(
             r.pairs if r.selected_pairs is None else r.selected_pairs for r in records
         ),
@@ -777,7 +561,7 @@ def _same(contrast: Contrast, row: Row) -> bool:
     )
 
 
-def _about(record: RunRecord) -> dict[str, str]:
+def about_model(record: RunRecord) -> dict[str, str]:
     """Return what a model's author says of it, cut to what fits a page."""
     info = record.info
     said = {

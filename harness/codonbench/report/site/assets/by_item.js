@@ -86,10 +86,16 @@ codonbench.byItem = (() => {
     }
   }
 
+  const heads = { length: "length", GC: "share of G and C", likeness: "likeness to training" };
+
+  // Why there is no score by some facts, a sentence for each reason.
+  function untold(table) {
+    const facts = Object.keys(heads).filter((fact) => table.untold[fact]);
+    return d3.groups(facts, (fact) => table.untold[fact]).map(([why, own]) => note(`No score by ${own.map((fact) => heads[fact]).join(", ")}: ${why}.`));
+  }
+
   function parts(box, table) {
     const facts = { length: "letters", GC: "% G or C", likeness: "% of its words in the training item most like it" };
-    const heads = { length: "length", GC: "share of G and C", likeness: "likeness to training" };
-    const missing = Object.keys(heads).filter((fact) => !table.parts[fact]).map((fact) => heads[fact]);
     charted(box, table, (row) => row.items && Object.keys(row.items.parts).length, (place, rows) => {
       const title = table.columns[0]?.title ?? "score";
       const charts = Object.entries(table.parts).flatMap(([fact, own]) => {
@@ -109,7 +115,7 @@ codonbench.byItem = (() => {
           }),
         }), numbers(`By ${fact}`, ["row", ...names.map((name, j) => `${name} (${words.whole(own[j].items)})`)], rows.map((row) => [codonbench.label(row), ...(row.items.parts[fact] ?? []).map((score) => (score ? `${words.number(score[0])} [${words.number(score[1])} to ${words.number(score[2])}]` : "–"))]))];
       });
-      place.replaceChildren(legend(rows), ...charts, note("Lines: 95 % intervals over seeds and items. A row that is good only where an item is like one of training has memorised."), ...(missing.length ? [note(`Not shown by ${missing.join(" and ")}: that is not known of the test items, or does not part them into groups of 20 or more, as where all are alike.`)] : []));
+      place.replaceChildren(legend(rows), ...charts, note("Lines: 95 % intervals over seeds and items. A row that is good only where an item is like one of training has memorised."), ...untold(table));
     });
   }
 
@@ -200,5 +206,5 @@ codonbench.byItem = (() => {
     });
   }
 
-  return { answersOf, binned, colours, confusion, curves, parts, questions, reliability, scatter, symbols, wide };
+  return { answersOf, binned, charted, colours, confusion, curves, legend, numbers, parts, questions, reliability, scatter, symbols, untold, wide };
 })();

@@ -71,6 +71,7 @@ codonbench.task = () => {
     const some = (field) => table.rows.some((row) => row.items?.[field] && Object.keys(row.items[field]).length);
     const parts = [
       ["What a score costs", table.rows.length > 2 && ((box) => box.append(...codonbench.tradeOff(table)))],
+      ["Learning curves", codonbench.learned.any(table) && ((box) => codonbench.learned.draw(box, table))],
       ["By training examples", table.curves.length > 0 && ((box) => codonbench.byItem.curves(box, table))],
       ["How sure, and how often right", some("reliability") && ((box) => codonbench.byItem.reliability(box, table))],
       ["What is taken for what", some("confusion") && ((box) => codonbench.byItem.confusion(box, table))],
@@ -84,9 +85,9 @@ codonbench.task = () => {
       details.addEventListener("toggle", () => { if (details.open && !box.children.length) draw(box); });
       return details;
     });
-    const kept = some("parts") || some("predicted");
-    if (table.withheld) made.push(note(`What is right for the test items may not be published${table.about.licence ? ` (${table.about.licence})` : ""}. ${kept ? "What is said by kind of item was reckoned where the data lie, over 20 test items or more" : "Nothing is scored by kind of item: fifths of the test items hold fewer than 20, or it was not reckoned where the data lie"}; rows can be laid side by side below.`));
-    if (!table.kind) made.push(note("No test outputs of these rows are at hand, or what is right for them may not be published: nothing is shown by item."));
+    if (!codonbench.learned.any(table)) made.push(note("No learning curves: of rows that were trained no trajectory was at hand."));
+    if (!some("parts")) made.push(...codonbench.byItem.untold(table));
+    if (table.withheld) made.push(note(`What is right for the test items may not be published${table.about.licence ? ` (${table.about.licence})` : ""}.${some("parts") || some("predicted") ? " What is said by kind of item was reckoned where the data lie, over 20 test items or more." : ""} Rows can be laid side by side below.`));
     return made;
   }
 };

@@ -1,4 +1,4 @@
-// What a score costs against the primary metric: parameters, seconds, training examples, or tuning.
+// What a score costs against the primary metric: parameters, seconds, training pairs, or tuning.
 "use strict";
 
 codonbench.tradeOff = (table) => {
@@ -9,8 +9,13 @@ codonbench.tradeOff = (table) => {
   const costs = {
     parameters: { label: "parameters", least: 1, of: (row) => row.parameters },
     seconds: { label: `seconds of training a run, on ${table.device}`, least: 0.01, of: (row) => row.seconds },
-    examples: { label: "training examples shown until the state that was tested", least: 1, of: (row) => row.shown_pairs },
+    pairs: { label: `training pairs presented until ${metric?.limited ? "a run ended" : "the state that was tested"}`, least: 1, of: (row) => row.shown_pairs },
     tuning: { label: "seconds of tuning", least: 1, of: (row) => row.tuned_seconds ?? 0 },
+  };
+  const needed = table.curves.length ? "those are under “By training examples”" : "nobody trained these rows on fewer examples to see (protocol sample_efficiency)";
+  const hints = { // what is said of a cost beside its axis
+    pairs: metric?.limited ? "" : ` Pairs presented are what training used, a pair as often as it came, not how many examples a row needs: ${needed}.`,
+    tuning: " Rows of which no tuning is on record stand at the left.",
   };
   const against = choice("Against", Object.entries(costs).map(([name, { label }]) => [name, label]), "parameters");
   against.select.addEventListener("change", draw);
@@ -24,19 +29,28 @@ codonbench.tradeOff = (table) => {
     const sign = table.higher ? 1 : -1;
     let best = -Infinity; // the rows that no cheaper one reaches
     const front = d3.sort(marks, (d) => d.cost, (d) => -sign * d.value).filter((d) => sign * d.value > best && ((best = sign * d.value), true));
+    // A name that would lie on the one before it stands higher.
+    const width = Math.min(760, document.getElementById("board").clientWidth - 44);
+    const across = d3.scaleLog(d3.extent(marks, (d) => d.cost), [100, width - 60]);
+    const named = [];
+    for (const d of front) {
+      const [text, before] = [words.cut(d.name, 26), named.at(-1)];
+      const near = before && across(d.cost) - across(before.cost) < 3.5 * (text.length + before.text.length);
+      named.push({ ...d, text, up: near ? before.up + 1 : 0 });
+    }
     const dots = { x: "cost", y: "value", title: (d) => `${d.name}: ${words.number(d.value)}, ${words.number(d.cost)} ${label}` };
     box.replaceChildren(
       codonbench.plot({
-        width: Math.min(760, document.getElementById("board").clientWidth - 44), height: 320, marginLeft: 70, ariaLabel: `${metric.title} against ${label}`,
+        width, height: 320, marginLeft: 70, ariaLabel: `${metric.title} against ${label}`,
         x: { type: "log", label, grid: true, insetLeft: 30, insetRight: 40 },
-        y: { label: metric.title, grid: true, insetTop: 16, ...(metric.limited && { type: "symlog", constant: 100, ticks: [0, 100, 1e3, 1e4, 1e5, 1e6, 1e7], tickFormat: words.short }) },
+        y: { label: metric.title, grid: true, insetTop: 16 + 13 * d3.max(named, (d) => d.up), ...(metric.limited && { type: "symlog", constant: 100, ticks: [0, 100, 1e3, 1e4, 1e5, 1e6, 1e7], tickFormat: words.short }) },
         marks: [
           Plot.line(front, { ...dots, title: null, stroke: "var(--strong)", curve: "step-after" }),
           Plot.ruleX(marks, { x: "cost", y1: "low", y2: "high", stroke: "var(--accent)", strokeOpacity: 0.45, strokeWidth: 3 }),
+          ...d3.groups(named, (d) => d.up).map(([up, own]) => Plot.text(own, { x: "cost", y: "value", text: "text", dy: -12 - 13 * up, fill: "currentColor", stroke: "var(--card)", strokeWidth: 4 })),
           Plot.dot(marks, { ...dots, r: 5, fill: (d) => (d.role === "reference" ? "var(--card)" : "var(--accent)"), stroke: "var(--accent)" }),
-          Plot.text(front, { x: "cost", y: "value", text: (d) => words.cut(d.name, 26), dy: -12, fill: "currentColor", stroke: "var(--card)", strokeWidth: 4 }),
         ],
       }),
-      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.cut(d.name, 50)).join(", ")}. Hollow dots are reference rows.${against.value() === "tuning" ? " Rows of which no tuning is on record stand at the left." : rows.some((row) => of(row) === 0) ? ` What has none stands at ${least}.` : ""}`));
+      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.cut(d.name, 50)).join(", ")}. Hollow dots are reference rows.${against.value() !== "tuning" && rows.some((row) => of(row) === 0) ? ` What has none stands at ${least}.` : ""}${hints[against.value()] ?? ""}`));
   }
 };

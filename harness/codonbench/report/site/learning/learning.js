@@ -13,10 +13,11 @@ codonbench.figures.learning = (() => {
     function again() {
       const points = content.seeds.flatMap((seed) => seed.pairs.map((pairs, i) => ({ seed: String(seed.seed), pairs, value: seed.values[i], chosen: pairs === seed.selected })).filter((d) => d.value != null));
       if (!points.length) return place.replaceChildren(note("No look at the validation items has a score."));
+      const [low, high] = d3.extent(points, (d) => d.value);
       place.replaceChildren(
         codonbench.plot({
           width: Math.max(260, Math.min(760, place.clientWidth || 760)), height: 320, marginLeft: 50, ariaLabel: `${content.title} on the validation items by training pairs, every seed`,
-          x: { label: "training pairs", grid: true, tickFormat: words.short }, y: { label: `${content.title} on validation`, grid: true },
+          x: { label: "training pairs", grid: true, tickFormat: words.short }, y: { label: `${content.title} on validation`, grid: true, ...(low === high && { domain: [low - 0.1, high + 0.1] }) },
           marks: [
             Plot.line(points, { x: "pairs", y: "value", z: "seed", stroke: "var(--accent)", strokeOpacity: 0.55 }),
             Plot.dot(points.filter((d) => d.chosen), { x: "pairs", y: "value", r: 4.5, fill: "var(--strong)", title: (d) => `seed ${d.seed}: tested after ${words.whole(d.pairs)} pairs` }),
@@ -28,5 +29,7 @@ codonbench.figures.learning = (() => {
     }
   }
 
-  return { draw, unpack: (content) => Promise.resolve(content), hints: {}, endings: {}, explain: () => null };
+  const learned = (content) => ({ title: `${content.title} on validation`, seeds: content.seeds.map((seed) => seed.pairs.map((pairs, i) => ({ pairs, value: seed.values[i] }))) });
+
+  return { draw, learned, unpack: (content) => Promise.resolve(content), hints: {}, endings: {}, explain: () => null };
 })();

@@ -81,5 +81,12 @@ codonbench.codons.curves = (() => {
     });
   }
 
-  return { draw, drawStops };
+  // For a chart of many rows: how many are right, of each seed.
+  function learned(picture) {
+    const { unit, inputs } = picture.axes;
+    const seeds = picture.seeds.map((seed) => series(seed).points.map(({ pairs, right }) => ({ pairs, value: right })));
+    return { title: `${unit}s right, of ${inputs.length}`, log: true, seeds };
+  }
+
+  return { draw, drawStops, learned };
 })();

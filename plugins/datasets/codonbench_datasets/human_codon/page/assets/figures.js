@@ -82,5 +82,5 @@ codonbench.figures.codons = (() => {
     return picture.seeds.length < all && note(`Traces of ${picture.seeds.length} of ${all} seeds were at hand; the others are not drawn.`);
   }
 
-  return { hints, endings, explain, unpack: unpackAll, draw };
+  return { hints, endings, explain, learned: curves.learned, unpack: unpackAll, draw };
 })();

@@ -1,0 +1,134 @@
+"""What a task's page says beside its rows: what it asks, what its data are worth, what is known."""
+
+from __future__ import annotations
+
+from codonbench.contracts import Frozen, Input, Target, Task
+from codonbench.ranking.board import BestRule, Board, Table
+from codonbench.ranking.published import Published, Source
+from codonbench.ranking.rows import name_text
+from codonbench.ranking.statistics import Mean, Median
+from codonbench.report.item_facts import Example
+from codonbench.report.site.by_item import Known
+from codonbench.report.site.scripts import shown
+from codonbench.report.task_words import input_words, target_words
+
+
+class PageTask(Frozen):
+    """What a table's task is.
+
+    Attributes:
+        title, version, category, protocol, reference, licence, notes: As in `TaskSpec`; empty where
+            the task does not say.
+        input, target, strand: In words.
+        sizes: Training, validation and test items, where an audit or a run says.
+        examples, withheld: As in `ItemFacts`.
+        audit: What an audit says of the data, the verdict first; empty where there is none.
+        findings: The check, its grade and its words, the gravest first.
+        best_rule: As in `Table`.
+    """
+
+    title: str
+    version: str
+    category: str
+    protocol: str
+    reference: str = ""
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+    input: str = ""
+    target: str = ""
+    sizes: tuple[int, ...] = ()
+    examples: tuple[Example, ...] = ()
+    withheld: str = ""
+    audit: str = ""
+    findings: tuple[tuple[str, str, str], ...] = ()
+    best_rule: BestRule | None = None
+
+
+class PageCurve(Frozen):
+    """A row's scores by training examples; see `codonbench.ranking.curves.Curve`."""
+
+    label: str
+    role: str
+    points: tuple[Mean | None, ...]
+    area: Mean | None
+    to_row_zero: Median | None
+
+
+class PageCurves(Frozen):
+    """Rows trained on the same subsets; see `codonbench.ranking.curves.Curves`."""
+
+    sizes: tuple[int, ...]
+    per_class: bool
+    title: str
+    row_zero: str
+    rows: tuple[PageCurve, ...]
+
+
+def about_task(table: Table, task: Task | None, known: Known) -> PageTask:
+    """Return what is known of a table's task; `task` is None where that is not installed."""
+    audit, facts = known.audits.get(table.data_checksum), known.facts.get(table.data_checksum)
+    asked, target = getattr(task, "input", None), getattr(task, "target", None)
+    order = ("leak", "doubt", "row zero", "clear")
+    findings = sorted(audit.findings if audit else (), key=lambda f: order.index(f.grade))
+    return PageTask(
+        title=shown(task.title if task else "", 400),
+        version=shown(table.task_version),
+        category=shown(table.category),
+        protocol=shown(table.asked or (task.protocol if task else "")),
+        reference=shown(getattr(task, "reference", ""), 400),
+        licence=shown(getattr(task, "licence", ""), 400),
+        notes=tuple(
+            shown(note, 600)
+            for note in getattr(task, "notes", ())
+            if not any(own.says(note) for own in table.published)
+        ),
+        input=input_words(asked) if isinstance(asked, Input) else "",
+        target=target_words(target) if isinstance(target, Target) else "",
+        sizes=(audit.train, audit.validation, audit.test) if audit else (),
+        examples=tuple(_plain(own) for own in facts.examples) if facts else (),
+        withheld=shown(facts.withheld) if facts else "nobody described the items of these data",
+        audit=shown(audit.line, 400) if audit else "",
+        findings=tuple((f.check, f.grade, shown(f.words, 400)) for f in findings),
+        best_rule=table.best_rule,
+    )
+
+
+def _plain(example: Example) -> Example:
+    return example.model_copy(
+        update={
+            "parts": tuple(map(shown, example.parts)),
+            "answer": shown(example.answer),
+        }
+    )
+
+
+def as_shown(own: Published) -> Published:
+    """Return published figures with their text made fit to be shown."""
+    source = {name: shown(text, 600) for name, text in own.source.model_dump().items()}
+    figures = (f.model_copy(update={"model": shown(f.model)}) for f in own.figures)
+    return Published(source=Source(**source), figures=tuple(figures))
+
+
+def curves_of(table: Table, board: Board) -> tuple[PageCurves, ...]:
+    """Return scores by training examples of rows on the data of a table."""
+    return tuple(
+        PageCurves(
+            sizes=own.sizes,
+            per_class=own.per_class,
+            title=shown(own.column.title),
+            row_zero=shown(own.row_zero),
+            rows=tuple(
+                PageCurve(
+                    label=shown(name_text(row.model, row.overrides, row.distribution)),
+                    role=row.role,
+                    points=row.points,
+                    area=row.area,
+                    to_row_zero=row.to_row_zero,
+                )
+                for row in own.rows
+            ),
+        )
+        for own in board.curves
+        if (own.task, own.data_checksum, own.device)
+        == (table.task, table.data_checksum, table.device)
+    )
