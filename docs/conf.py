@@ -36,10 +36,10 @@ def _without_links_out(text: str, folder: Path) -> str:
 
 
 def _pages_text(notebook: str) -> str:
-    """Return a notebook as Markdown, each cell of code in a block of its own.
+    r"""Return a notebook as Markdown, each cell of code in a block of its own.
 
     >>> _pages_text('{"cells": [{"cell_type": "code", "source": ["1 + 1"]}]}')
-    '```python\\n1 + 1\\n```'
+    '```python\n1 + 1\n```'
     """
     cells = ((cell["cell_type"], "".join(cell["source"])) for cell in json.loads(notebook)["cells"])
     return "\n\n".join(
