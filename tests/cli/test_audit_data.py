@@ -86,3 +86,12 @@ def test_a_run_on_a_table_says_its_verdict_in_a_line(bench, tables):
     kept.write_text("{}")
     broken = bench("leaderboard")
     assert (broken.code, kept.name in broken.err) == (2, True)
+
+
+def test_an_audit_that_cannot_be_kept_is_told_of(bench, tables, tmp_path):
+    (tmp_path / "cache" / "audits").parent.mkdir(exist_ok=True)
+    (tmp_path / "cache" / "audits").write_text("no folder")
+    told = bench("audit-data", "clean.csv")
+    assert told.code == 0, told.err
+    assert told.err.startswith("the audit of clean is not kept: ")
+    assert len(told.err.splitlines()) == 1

@@ -26,7 +26,7 @@ def test_a_table_is_run_ranked_and_repeated_though_its_file_is_gone(bench, table
     assert ran.code == 0, ran.err
     for words in ("sequence=dna", "target=kind", "120 sequences", "0 60, 1 60", "20% for test"):
         assert words in ran.err
-    assert "mine on mine.csv" in ran.out
+    assert "mine, cpu; means over seeds" in ran.out
     moved = table.rename(tmp_path / "moved.csv")
     board = bench("leaderboard", "--results", "runs")
     assert board.code == 0, board.err
@@ -86,7 +86,7 @@ def test_rows_of_other_folds_are_told_of_beside_a_table(bench, table):
     cnn = ("run", "--model", "cnn", "--set", "channels=4", "--epochs", "1", "--data", "mine.csv")
     assert "other tables" not in bench(*cnn).out
     assert (
-        "mine has other tables, whose rows are not ranked with these: mine on mine.csv, cpu "
+        "mine has other tables, whose rows are not ranked with these: mine, cpu "
         "(1 row); 'bench ls rows --task mine'\n"
     ) in bench(*cnn, "--folds", "3").out
 

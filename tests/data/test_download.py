@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from codonbench import DataSource
+from codonbench.data import download
 from codonbench.data.download import fetch, git_blob, status, verify
 from codonbench.errors import DownloadError
 from serving import Server
@@ -113,6 +114,30 @@ def test_a_missing_page_is_reported(server: Server, tmp_path: Path) -> None:
     assert listing(tmp_path) == []
 
 
+def test_a_redirection_is_followed_to_its_end(server: Server, tmp_path: Path) -> None:
+    server.put("/orfs.txt", b"/moved.txt", code=302)
+    with pytest.raises(DownloadError, match="the server answered 404 Not Found"):
+        fetch(table_source(server), tmp_path)
+    server.put("/moved.txt", b"/orfs.txt", code=302)
+    with pytest.raises(DownloadError, match="the server answered 302 Found"):
+        fetch(table_source(server), tmp_path)
+    assert listing(tmp_path) == []
+    server.put("/moved.txt", TABLE)
+    assert fetch(table_source(server), tmp_path).read_bytes() == TABLE
+
+
+@pytest.mark.parametrize("sent", [0, 200_000])
+def test_a_server_that_falls_silent_is_given_up(
+    sent: int, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_SILENCE", 0.1)
+    server.pause = 60
+    server.put("/orfs.txt", TABLE[:sent], announced=len(TABLE))
+    with pytest.raises(DownloadError, match=r"the server sent nothing for 0\.1 s; run it again"):
+        fetch(table_source(server), tmp_path)
+    assert listing(tmp_path) == []
+
+
 def test_no_server_is_reported(server: Server, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -163,6 +188,22 @@ def test_the_sum_seen_first_is_written_down_and_held(server: Server, tmp_path: P
     with pytest.raises(DownloadError, match=f"has changed.*not {sha256}, seen on first download"):
         fetch(source, tmp_path)
     assert listing(tmp_path) == ["cds.fa.gz.sha256"]
+
+
+def test_a_source_that_has_changed_is_taken_where_somebody_says_so(
+    server: Server, tmp_path: Path
+) -> None:
+    server.put("/cds.gz", FASTA)
+    path = fetch(fasta_source(server), tmp_path)
+    other = gzip.compress(b">ENST1 cds\nATGTAA\n", mtime=0)
+    server.put("/cds.gz", other)
+    assert fetch(fasta_source(server), tmp_path).read_bytes() == FASTA
+    path.unlink()
+    with pytest.raises(DownloadError, match="'bench data fetch cds --force' takes it all the same"):
+        fetch(fasta_source(server), tmp_path)
+    assert fetch(fasta_source(server), tmp_path, anew=True).read_bytes() == other
+    assert verify(fasta_source(server), tmp_path)[0]
+    assert fetch(fasta_source(server), tmp_path, offline=True) == path
 
 
 def test_a_file_put_there_by_hand_is_taken_and_held(server: Server, tmp_path: Path) -> None:

@@ -231,7 +231,10 @@ def test_a_source_that_fails_is_a_sentence_and_leaves_nothing_half(
         words = "is damaged or has changed: its SHA-256 is"
     else:
         server.put(second, content.replace(b"A", b"C"))
-        kind, words = DataError, "are not the data of 'ecoli-promoter'"
+        kind, words = (
+            DataError,
+            "are not the data of 'ecoli-promoter'; 'bench data fetch .* --force'",
+        )
     with pytest.raises(kind, match=rf"\A[^\n]*{words}[^\n]*\Z"):
         task.load(task.name, TaskOptions(), cache=cache, offline=gone_wrong == "offline")
     there = {path.name for path in (cache / task.name).glob("*")}
@@ -239,6 +242,39 @@ def test_a_source_that_fails_is_a_sentence_and_leaves_nothing_half(
     extra = {"changed": {"negative2860.fa.sha256"}}
     extra["other data"] = {"negative2860.fa", "negative2860.fa.sha256"}
     assert there == whole | extra.get(gone_wrong, set())
+
+
+def test_a_page_that_is_no_table_says_how_to_download_it_again(served, server, tmp_path):
+    task = served("uci-splice")
+    page = "/" + task.origin.files[0].url.split("/", 3)[3]
+    content = server.pages[page][1]
+    server.put(page, b"<html>log in</html>")
+    with pytest.raises(DataError, match=r"\A[^\n]*'bench data fetch uci-splice --force' [^\n]*\Z"):
+        task.load(task.name, TaskOptions(), cache=tmp_path)
+    server.put(page, content)
+    download.fetch(task.origin, tmp_path, anew=True)
+    assert task.load(task.name, TaskOptions(), cache=tmp_path, offline=True).source == task.name
+
+
+SOURCES = {s.name: s for task in TASKS.values() for s in task.sources if not s.package}
+
+
+@pytest.mark.parametrize("name", list(SOURCES))
+def test_each_source_that_fails_is_a_sentence_and_leaves_nothing(name, server, tmp_path):
+    url, files = f"{server.url}/it", SOURCES[name].files[:1]
+    first = tuple(file.model_copy(update={"url": url}) for file in files)
+    source = SOURCES[name].model_copy(update={"url": url, "files": first})
+    for code, content, announced, words in (
+        (404, b"", 0, "the server answered 404"),
+        (200, b"abc", 9, "was cut short"),
+        (200, b"", 0, "is empty|is damaged"),
+    ):
+        server.put("/it", content, code=code, announced=announced)
+        with pytest.raises(DownloadError, match=rf"\A[^\n]*({words})[^\n]*\Z"):
+            download.fetch(source, tmp_path, agreed=True)
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    with pytest.raises(DownloadError, match="network access is switched off"):
+        download.fetch(source, tmp_path, offline=True)
 
 
 def test_the_wheel_of_scanpy_is_read_as_it_lies(tmp_path, monkeypatch):

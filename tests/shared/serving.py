@@ -9,10 +9,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `pages`: path -> (status, content, announced length or None)."""
+    """Serves `pages`: path -> (status, content, announced length or None).
+
+    The content of a redirection is where it leads.
+    """
 
     pages: dict[str, tuple[int, bytes, int | None]]
     requests: list[str]
+    pause = 0.0  # seconds for which what was cut short goes on in silence
+    silence: threading.Event
 
     @property
     def url(self) -> str:
@@ -33,10 +38,13 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(code)
         if announced is not None:
             self.send_header("Content-Length", str(announced))
+        if 300 <= code < 400:
+            self.send_header("Location", content.decode())
         if self.path.endswith("/"):
             self.send_header("Content-Type", "text/html")  # which pip insists on
         self.end_headers()
         self.wfile.write(content)
+        self.server.silence.wait(len(content) < (announced or 0) and self.server.pause)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -46,10 +54,11 @@ class Handler(BaseHTTPRequestHandler):
 def serving() -> Iterator[Server]:
     """Yield a server that runs."""
     running = Server(("127.0.0.1", 0), Handler)
-    running.pages, running.requests = {}, []
+    running.pages, running.requests, running.silence = {}, [], threading.Event()
     thread = threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield running
+    running.silence.set()
     running.shutdown()
     running.server_close()
     thread.join()

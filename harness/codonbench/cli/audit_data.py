@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 _QUICK = 10_000_000
 """Letters of a table that `bench run` audits by itself."""
+
+
+_warn = partial(say, style="yellow")
 
 
 class Format(Enum):
@@ -78,7 +82,7 @@ def audit_data(
         subject = subject_of(
             data, parse_settings(settings or [], "--task-set"), registry, at, is_offline(offline)
         )
-        audit = audited(subject, cache_folder(), progress, anew=anew)
+        audit = audited(subject, cache_folder(), progress, anew=anew, say=_warn)
         if write_split is not None:
             from codonbench.leakage.safe_split import as_table, safe_split
 
@@ -118,7 +122,7 @@ def remark_on_data(job: Job) -> str:
         return f"data not audited; 'bench audit-data {job.dataset.source}' does, in minutes"
     if audit is None:
         with _shown() as progress:
-            audit = audited(subject, cache_folder(), progress)
+            audit = audited(subject, cache_folder(), progress, say=_warn)
     return f"data audit: {audit.line}; 'bench audit-data' says more"
 
 

@@ -26,6 +26,10 @@ def fetch(
     agree: Annotated[
         bool, typer.Option("--agree", help="Agree to the terms of its licence, unasked.")
     ] = False,
+    anew: Annotated[
+        bool,
+        typer.Option("--force", help="Download it again, though the source may have changed."),
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
@@ -61,6 +65,7 @@ def fetch(
             offline=is_offline(offline),
             progress=progress,
             agreed=agree,
+            anew=anew,
         )
     typer.echo(f"{name}: {path}")
 

@@ -28,6 +28,7 @@ Progress = Callable[[int, int | None], None]
 """Called with the bytes received so far and the bytes expected, None where not announced."""
 
 _CHUNK = 1 << 16
+_SILENCE = 30.0  # seconds without a byte after which a download is given up
 _ABSENT = "is not in the cache; 'bench data fetch {name}' downloads it"
 
 
@@ -38,6 +39,7 @@ def fetch(
     offline: bool = False,
     progress: Progress | None = None,
     agreed: bool = False,
+    anew: bool = False,
 ) -> Path:
     """Return the downloaded file or folder, getting it first where it is missing or damaged.
 
@@ -47,6 +49,7 @@ def fetch(
         offline: True forbids any network access.
         progress: Told how far the download is.
         agreed: Whether somebody has agreed to the source's terms, where it has any.
+        anew: Download whatever is there, and hold to no sum but a published one.
 
     Raises:
         DownloadError: Terms that nobody has agreed to, no network, a server's refusal, a download
@@ -56,18 +59,18 @@ def fetch(
     path = cache / source.filename
     if source.files:
         for file in source.files:
-            fetch(file, path, offline=offline, progress=progress, agreed=agreed)
+            fetch(file, path, offline=offline, progress=progress, agreed=agreed, anew=anew)
         return path
     try:
         problem = _problem(source, path) if path.is_file() else _ABSENT.format(name=source.name)
-        if problem is None:
+        if problem is None and not anew:
             with suppress(OSError):  # a cache that only others may write is fine
                 _record_sum(source, path, path)
             return path
         if offline:
             raise DownloadError(
-                f"{source.name!r} {problem}, but network access is switched off; "
-                f"run 'bench data fetch {source.name}' once without --offline"
+                f"{source.name!r} {problem or 'is asked for anew'}, but network access is switched "
+                f"off; run 'bench data fetch {source.name}' once without --offline"
             )
         if source.terms and not agreed:
             raise DownloadError(
@@ -79,10 +82,14 @@ def fetch(
         with tempfile.TemporaryDirectory(dir=cache, prefix=_part_prefix(source)) as folder:
             part = Path(folder) / source.filename
             _download(source, part, progress)
-            wrong = _problem(source, part, held=_held_sum(source, path))
+            held = None if anew else _held_sum(source, path)
+            wrong = _problem(source, part, held)
             if wrong is not None:
-                raise DownloadError(f"what {source.url} sent for {source.name!r} {wrong}")
-            _record_sum(source, part, path)
+                how = f"; 'bench data fetch {source.name} --force' takes it all the same"
+                raise DownloadError(
+                    f"what {source.url} sent for {source.name!r} {wrong}{how if held else ''}"
+                )
+            _record_sum(source, part, path, anew=anew)
             part.replace(path)
     except OSError as error:
         raise DownloadError(
@@ -172,7 +179,10 @@ def _download(source: DataSource, part: Path, progress: Progress | None) -> None
 
     reporter = _Reporter(progress)
     get = pooch.HTTPDownloader(
-        progressbar=reporter, chunk_size=_CHUNK, headers={"Accept-Encoding": "identity"}
+        progressbar=reporter,
+        chunk_size=_CHUNK,
+        headers={"Accept-Encoding": "identity"},
+        timeout=_SILENCE,
     )
     what = f"download of {source.name!r} from {source.url}"
     try:
@@ -184,6 +194,10 @@ def _download(source: DataSource, part: Path, progress: Progress | None) -> None
             raise DownloadError(f"{what} failed: the server answered {answer}") from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
+        if "timed out" in str(error):
+            raise DownloadError(
+                f"{what} failed: the server sent nothing for {_SILENCE:g} s; run it again later"
+            ) from error
         if reporter.total is not None:  # the answer had begun
             got = f"{part.stat().st_size:,} bytes"
             raise DownloadError(f"{what} was cut short after {got}; run it again") from error
@@ -288,9 +302,9 @@ def _held_sum(source: DataSource, path: Path) -> str | None:
     return words[0] if words else None
 
 
-def _record_sum(source: DataSource, part: Path, path: Path) -> None:
-    """Write the sum of `part` beside its future place, if it is the first one seen."""
-    if source.git_blob or source.sha256 or _held_sum(source, path):
+def _record_sum(source: DataSource, part: Path, path: Path, *, anew: bool = False) -> None:
+    """Write the sum of `part` beside its future place, if it is the first one seen, or `anew`."""
+    if source.git_blob or source.sha256 or (_held_sum(source, path) and not anew):
         return
     sha256 = _sha256(part)
     beside = _sum_file(part)

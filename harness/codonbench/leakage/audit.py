@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import string
+import warnings
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,12 @@ def kept_audit(subject: Subject, cache: Path) -> DataAudit | None:
 
 
 def audited(
-    subject: Subject, cache: Path, progress: Progress = unwatched, *, anew: bool = False
+    subject: Subject,
+    cache: Path,
+    progress: Progress = unwatched,
+    *,
+    anew: bool = False,
+    say: Callable[[str], None] = warnings.warn,
 ) -> DataAudit:
     """Return the audit of some data: the one that was kept, or a new one, which is kept.
 
@@ -84,6 +89,7 @@ def audited(
         cache: The cache folder.
         progress: Told how far it has come.
         anew: Make a new one, whatever was kept.
+        say: Told where the new one cannot be kept.
 
     Raises:
         DataError: There is nothing to audit.
@@ -91,8 +97,10 @@ def audited(
     found = None if anew else kept_audit(subject, cache)
     if found is None:
         found = audit(subject, progress)
-        with suppress(StoreError):  # of a cache that cannot be written
+        try:
             write_atomically(cache / FOLDER / f"{subject.key}.json", found.as_json().encode())
+        except StoreError as error:
+            say(f"the audit of {found.task} is not kept: {error}")
     return found
 
 

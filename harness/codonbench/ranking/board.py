@@ -141,8 +141,12 @@ class Table(Frozen):
 
     @property
     def title(self) -> str:
-        """``gue-tf-0, cpu`` or ``mine on mine.csv, cpu``: what tells it from others."""
-        name = self.task if self.data == self.task else f"{self.task} on {self.data}"
+        """``gue-tf-0, cpu`` or ``gue-tf-0 on folder, cpu``: what tells it from others.
+
+        Of a table of one's own the task is the table, whatever its file was called.
+        """
+        own = self.data == self.task or self.task_options.get("made_of") == "table"
+        name = self.task if own else f"{self.task} on {self.data}"
         if self.simulated and not name.endswith("simulated"):
             name += " (simulated)"
         apart = f", {self.told_apart}" if self.told_apart else ""

@@ -17,7 +17,11 @@ Format = Literal["csv", "parquet", "json"]
 
 
 class Records(list[RunRecord]):
-    """Some records, and the same as a table."""
+    """Some records, and the same as a table; shown as a line each."""
+
+    def __repr__(self) -> str:
+        lines = (f"{r.model} on {r.task}, seed {r.seed}: {r.status}, {r.run_id}" for r in self)
+        return "\n".join((f"{len(self)} record{'s'[: len(self) != 1]}", *lines))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a run: what it was, how it ended, and a column for each metric.

@@ -160,11 +160,15 @@ class TableTask(Task):
             )
         source = self.source(data)
         path = download.fetch(source, cache, offline=offline)
-        table = self._read(path, downloaded=True)
+        how = f"'bench data fetch {data} --force' downloads it again, and --data takes a copy"
+        try:
+            table = self._read(path, downloaded=True)
+        except DataError as error:
+            raise DataError(f"{error}; {how}") from error
         if table.checksum != self.content:
             raise DataError(
                 f"{path}: its content has SHA-256 {table.checksum}, not {self.content}, so these "
-                f"are not the data of {self.name!r}; fetch it anew, or give --data a copy"
+                f"are not the data of {self.name!r}; {how}"
             )
         return table
 
