@@ -30,6 +30,7 @@ def summary(category, *standings):
         device="cpu",
         tasks=("a", "b"),
         failed=(),
+        unplaced=(),
         critical_difference=1.0,
         standings=standings,
         wins=(),

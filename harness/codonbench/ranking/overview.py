@@ -1,8 +1,9 @@
 """Many tables to one view: tasks by models, and how models stand over the tasks of a category.
 
 A summary counts one table a task, on one kind of device, and leaves out tasks whose data audit is
-FAIL. Its models are those that have a row in at least half of them, reference rows too. In a task
-that a model was not run on it comes behind all that were: what is missing never helps.
+FAIL. Its models are those that have a row in at least half of them, reference rows too; a task that
+none of these was run on places nobody and is left out as well. In a task that a model was not run
+on it comes behind all that were: what is missing never helps.
 
 A model's place in a task is its rank among them, equal ones sharing the mean of theirs. Its mean
 rank is over tasks, its win rate the share of pairs of a task and another model in which it comes
@@ -10,9 +11,9 @@ first; a tie is half a win, and nobody wins where both are missing. Intervals ar
 tasks, and within each task over seeds and test items (over seeds where no items are at hand): how
 often two neighbours swap is the share of these samples in which they stand the other way round.
 
-Tiers follow from Nemenyi's critical difference of mean ranks: a row opens a tier where its mean
-rank lies further than that behind the row that opened the tier before it. Demšar, J. Mach. Learn.
-Res. 7 (2006) 1-30.
+Groups and tiers follow from Nemenyi's critical difference of mean ranks. A group is as many models
+in a row as are not told apart, each from each. A row opens a tier where its mean rank lies further
+than that behind the row that opened the tier before it. Demšar, J. Mach. Learn. Res. 7 (2006) 1-30.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from codonbench.ranking.item_scores import Gain
 from codonbench.ranking.statistics import CONFIDENCE, DRAWS, Mean, Median, average_ranks
 
 FAILED = "FAIL"
+
+FEWEST_TASKS = 6
+"""Tasks that tell two models apart: all of five are won by chance more often than at 5 %."""
 
 _SAMPLES = 2_000
 
@@ -64,7 +68,7 @@ class Cell(Frozen):
 
 
 class TaskLine(Frozen):
-    """One task: its table, and the models that were run on it.
+    """A table of a task, and the models that were run on it.
 
     Attributes:
         category, task, device, verdict: As in `Table`.
@@ -74,7 +78,8 @@ class TaskLine(Frozen):
         title: The table's.
         floor: The label of the best reference row; None where gains are over nothing.
         ceiling: As in `Table`.
-        n_tables: How many tables the task has on this kind of device; this is the first.
+        apart: What tells it from the task's first table on this kind of device, which summaries
+            count; empty for that one.
         cells: By model's label, in the table's order, reference rows last.
     """
 
@@ -88,13 +93,13 @@ class TaskLine(Frozen):
     title: str
     floor: str | None
     ceiling: Ceiling | None
-    n_tables: int
+    apart: str
     cells: dict[str, Cell]
 
     @property
     def counts(self) -> bool:
-        """Whether the task counts in a summary."""
-        return self.verdict != FAILED
+        """Whether it counts in a summary."""
+        return self.verdict != FAILED and not self.apart
 
     @property
     def best(self) -> str | None:
@@ -108,6 +113,21 @@ class Share(Frozen):
     value: float
     low: float
     high: float
+
+
+class Win(Share):
+    """In how many of so many tasks one model is ahead of another.
+
+    Attributes:
+        n_tasks: Those that either was run on.
+    """
+
+    n_tasks: int
+
+    @property
+    def separated(self) -> bool:
+        """Whether the interval lies on one side of one half, and a sign test could tell so."""
+        return self.n_tasks >= FEWEST_TASKS and (self.low > 0.5 or self.high < 0.5)
 
 
 class Standing(Frozen):
@@ -140,20 +160,33 @@ class Summary(Frozen):
         device: The kind of device.
         tasks: Those that count.
         failed: Those left out, since their data audit is FAIL.
+        unplaced: Those left out, since none of the models was run on them.
         critical_difference: Of two mean ranks (Nemenyi, 5 %).
         standings: By mean rank.
-        wins: Of the row's model against the column's, over tasks that either was run on: the share
-            in which it comes first, which one that was not run does not; None where there is no
-            such task. In the order of `standings`.
+        wins: Of each model against those behind it in `standings`, in that order: over tasks that
+            either was run on, the share in which it comes first, which one that was not run does
+            not. The other way round it is one less that.
     """
 
     category: str
     device: str
     tasks: tuple[str, ...]
     failed: tuple[str, ...]
+    unplaced: tuple[str, ...]
     critical_difference: float
     standings: tuple[Standing, ...]
-    wins: tuple[tuple[float | None, ...], ...]
+    wins: tuple[tuple[Win, ...], ...]
+
+    @property
+    def groups(self) -> tuple[tuple[int, int], ...]:
+        """First and last of models that are not told apart, each from each; none inside another."""
+        ranks = [own.mean_rank.value for own in self.standings]
+        found: list[tuple[int, int]] = []
+        for first, rank in enumerate(ranks):
+            last = max(i for i, r in enumerate(ranks) if r - rank <= self.critical_difference)
+            if last > max([first, *(end for _, end in found)]):
+                found.append((first, last))
+        return tuple(found)
 
 
 class Overview(Frozen):
@@ -177,28 +210,50 @@ def build_overview(board: Board) -> Overview:
     for table in board.shown:
         if not table.control:
             by_task[table.category, table.task, table.device].append(table)
-    first = {place: min(tables, key=_precedence) for place, tables in sorted(by_task.items())}
-    lines = tuple(_line(table, len(by_task[place])) for place, table in first.items())
+    lines, counted = [], []
+    for tables in (by_task[place] for place in sorted(by_task)):
+        first, *more = sorted(tables, key=_precedence)
+        own = [_line(table, first) for table in (first, *more)]
+        lines += own
+        counted.append((own[0], first))
     summaries = []
-    for device in sorted({device for _, _, device in first}):
-        there = [(line, first[line.category, line.task, device]) for line in lines]
-        there = [(line, table) for line, table in there if line.device == device]
+    for device in sorted({table.device for _, table in counted}):
+        there = [pair for pair in counted if pair[0].device == device]
         categories = list(dict.fromkeys(line.category for line, _ in there))
         parts = [[pair for pair in there if pair[0].category == name] for name in categories]
         parts += [there] if len(categories) > 1 else []
         for name, part in zip([*categories, ""], parts, strict=False):
             if sum(line.counts for line, _ in part) > 1:
                 summaries.append(_summary(name, device, part))
-    return Overview(lines=lines, summaries=tuple(summaries))
+    summarised = (summary for summary in summaries if summary is not None)
+    return Overview(lines=tuple(lines), summaries=tuple(summarised))
 
 
-def _precedence(table: Table) -> tuple[int, bool, bool, int, str]:
+def _precedence(table: Table) -> tuple[int, bool, bool, bool, int, str]:
     """Return by what the one table of a task that is shown comes first: the plainest does."""
     n_rows = len(table.rows) + len(table.references)
-    return len(table.options_set), table.simulated, table.stop == "budget", -n_rows, table.key
+    plain = (len(table.options_set), table.simulated, table.stop == "budget", table.asked != "")
+    return *plain, -n_rows, table.key
 
 
-def _line(table: Table, n_tables: int) -> TaskLine:
+def _apart(table: Table, first: Table) -> str:
+    """Return what tells a table from the first of its task; empty for that one."""
+    if table is first:
+        return ""
+    whole = table.stop == "budget" != first.stop and table.ranking.budget_divides
+    known, own = first.options_set, table.options_set
+    options = (f"{name} {own[name]}" for name in sorted(own) if known.get(name) != own[name])
+    words = [
+        table.data if table.data != first.data else "",
+        "simulated" if table.simulated and not first.simulated else "",
+        *options,
+        "whole budget" if whole else "",
+        table.asked,
+    ]
+    return ", ".join(dict.fromkeys(filter(None, words))) or f"key {table.key[:12]}"
+
+
+def _line(table: Table, first: Table) -> TaskLine:
     primary = table.ranking.primary
     return TaskLine(
         category=table.category,
@@ -211,7 +266,7 @@ def _line(table: Table, n_tables: int) -> TaskLine:
         title=table.title,
         floor=next((row.gain.over for row in table.rows if row.gain), None),
         ceiling=table.ceiling,
-        n_tables=n_tables,
+        apart=_apart(table, first),
         cells={name: _cell(row, table) for name, row in _by_label(table).items()},
     )
 
@@ -240,23 +295,25 @@ def _cell(row: Row, table: Table) -> Cell:
     )
 
 
-def _summary(category: str, device: str, part: Sequence[tuple[TaskLine, Table]]) -> Summary:
-    counted = [(line, table) for line, table in part if line.counts]
-    run = Counter(name for line, _ in counted for name in line.cells)
-    labels = sorted(name for name, n in run.items() if 2 * n >= len(counted))
+def _summary(category: str, device: str, part: Sequence[tuple[TaskLine, Table]]) -> Summary | None:
+    """Return how models stand over tasks; None where none was run on half of them."""
+    sound = [(line, table) for line, table in part if line.counts]
+    run = Counter(name for line, _ in sound for name in line.cells)
+    labels = sorted(name for name, n in run.items() if 2 * n >= len(sound))
+    counted = [(line, table) for line, table in sound if not line.cells.keys().isdisjoint(labels)]
+    if not counted:
+        return None
     there = np.array([[name in line.cells for name in labels] for line, _ in counted])
-    places = np.stack([_places(line, table, labels) for line, table in counted])
-    wins = _wins(places[:, 0], there)
-    won = np.nansum(wins, axis=(0, 2)) / (len(counted) * max(1, len(labels) - 1))
+    places = np.stack([_places(table, labels) for _, table in counted])
+    n_tasks, n_models = there.shape
+    beaten = _beaten(places, there[:, None]) / max(1, n_models - 1)
     mean_rank = places[:, 0].mean(axis=0)
     order = np.lexsort((np.arange(len(labels)), np.round(mean_rank, 9)))
-    n_tasks, n_models = there.shape
     drawn = np.random.default_rng(n_tasks)
     tasks = drawn.integers(0, n_tasks, (_SAMPLES, n_tasks))
     picked = drawn.integers(1, DRAWS + 1, tasks.shape)
     samples = places[tasks, picked].mean(axis=1)
-    rates = np.stack([_won(own, row) for own, row in zip(places, there, strict=True)])
-    rates = rates[tasks, picked].mean(axis=1) / max(1, n_models - 1)
+    rates = beaten[tasks, picked].mean(axis=1)
     difference = _critical_difference(n_models, n_tasks)
     tiers = _tiers(mean_rank[order], difference)
     standings = [
@@ -269,7 +326,7 @@ def _summary(category: str, device: str, part: Sequence[tuple[TaskLine, Table]])
             ),
             n_tasks=int(there[:, at].sum()),
             mean_rank=_share(mean_rank[at], samples[:, at]),
-            win_rate=_share(won[at], rates[:, at]),
+            win_rate=_share(beaten[:, 0, at].mean(), rates[:, at]),
             tier=tier,
             swaps=None if after is None else _swaps(samples[:, at], samples[:, after]),
         )
@@ -279,15 +336,16 @@ def _summary(category: str, device: str, part: Sequence[tuple[TaskLine, Table]])
         category=category,
         device=device,
         tasks=tuple(line.task for line, _ in counted),
-        failed=tuple(line.task for line, _ in part if not line.counts),
+        failed=tuple(line.task for line, _ in part if line.verdict == FAILED),
+        unplaced=tuple(line.task for line, _ in sound if line.cells.keys().isdisjoint(labels)),
         critical_difference=round(difference, 4),
         standings=tuple(standings),
-        wins=tuple(tuple(_pair(wins, i, j) for j in order) for i in order),
+        wins=_wins(places[:, :, order], there[:, order], tasks, picked),
     )
 
 
-def _places(line: TaskLine, table: Table, labels: Sequence[str]) -> _Floats:
-    """Return each model's place in a task: as it is, then in each sample.
+def _places(table: Table, labels: Sequence[str]) -> _Floats:
+    """Return each model's place in a task that one of them was run on: as it is, then in samples.
 
     Returns:
         Places from 1, equal ones sharing their mean, those not run behind all others; shape
@@ -295,8 +353,6 @@ def _places(line: TaskLine, table: Table, labels: Sequence[str]) -> _Floats:
     """
     rows = _by_label(table)
     own = [name for name in labels if name in rows]
-    if not own:
-        return np.full((1 + DRAWS, len(labels)), (len(labels) + 1) / 2)
     merits = [merit(rows[name], table.ranking) for name in own]
     ordered = sorted(merits)
     costs = [np.array([float(ordered.index(m)) for m in merits])[None]]
@@ -311,25 +367,47 @@ def _places(line: TaskLine, table: Table, labels: Sequence[str]) -> _Floats:
     return found
 
 
-def _wins(places: _Floats, there: npt.NDArray[np.bool_]) -> _Floats:
-    """Return of each pair in each task 1 where the first is ahead, 0.5 for a tie; (T, M, M).
+def _beaten(places: _Floats, there: npt.NDArray[np.bool_]) -> _Floats:
+    """Return how many others each model beats: all behind it, half of those level with it."""
+    return np.where(there, places.shape[-1] - places, 0.0)
 
-    NaN where neither was run there, and for a model and itself.
+
+def _wins(
+    places: _Floats,
+    there: npt.NDArray[np.bool_],
+    tasks: npt.NDArray[np.int64],
+    picked: npt.NDArray[np.int64],
+) -> tuple[tuple[Win, ...], ...]:
+    """Return `Summary.wins`.
+
+    Args:
+        places: As `_places` has them, in the order of standings; (T, 1 + DRAWS, M).
+        there: Which models were run, (T, M).
+        tasks: Of each sample over tasks, those drawn, (S, T).
+        picked: Of each of these, which of its own samples; likewise.
     """
-    won = (places[:, :, None] < places[:, None]) + 0.5 * (places[:, :, None] == places[:, None])
-    neither = ~there[:, :, None] & ~there[:, None]
-    neither |= np.eye(places.shape[1], dtype=bool)
-    return np.where(neither, np.nan, won)
-
-
-def _won(places: _Floats, there: npt.NDArray[np.bool_]) -> _Floats:
-    """Return how many others each model beats in a task; places as `_places` has them, (N, M)."""
-    return np.asarray(np.nansum(_wins(places, np.broadcast_to(there, places.shape)), axis=2))
-
-
-def _pair(wins: _Floats, i: int, j: int) -> float | None:
-    known = wins[:, i, j][np.isfinite(wins[:, i, j])]
-    return round(float(known.mean()), 4) if len(known) else None
+    found = []
+    n_tasks, n_models = there.shape
+    times = np.stack([np.bincount(own, minlength=n_tasks) for own in tasks])
+    for i in range(n_models):
+        own, others = places[:, :, i, None], places[:, :, i + 1 :]
+        either = there[:, i, None] | there[:, i + 1 :]
+        halves = ((own < others) * np.int8(2) + (own == others)) * either[:, None]
+        won = np.zeros((len(tasks), others.shape[2]))
+        for task, pick in zip(tasks.T, picked.T, strict=True):
+            won += halves[task, pick]
+        n = times @ either
+        shares = np.divide(won, 2 * n, out=np.full(won.shape, np.nan), where=n > 0)
+        known = either.sum(axis=0)
+        values = halves[:, 0].sum(axis=0) / (2 * known)
+        each = (column[~np.isnan(column)] for column in shares.T)  # not a sample without such tasks
+        found.append(
+            tuple(
+                Win(**dict(_share(value, drawn)), n_tasks=int(k))
+                for value, drawn, k in zip(values, each, known, strict=True)
+            )
+        )
+    return tuple(found)
 
 
 def _swaps(ahead: _Floats, behind: _Floats) -> float:

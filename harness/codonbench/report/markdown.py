@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 import textwrap
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import cache, partial
+from typing import NamedTuple
 
 import jinja2
 from tabulate import tabulate
@@ -17,7 +18,15 @@ from codonbench.errors import StoreError
 from codonbench.protocols.controls import WORDS
 from codonbench.ranking.board import Board, Row, Table, gain_cell
 from codonbench.ranking.curves import Curves
-from codonbench.ranking.overview import Overview, Share, Summary, TaskLine, build_overview
+from codonbench.ranking.overview import (
+    FAILED,
+    Cell,
+    Overview,
+    Share,
+    Summary,
+    TaskLine,
+    build_overview,
+)
 from codonbench.ranking.published import Figure
 from codonbench.ranking.rows import (
     NONE,
@@ -63,7 +72,8 @@ def render_board(board: Board, unrun: Sequence[str] = (), picture: str = "") -> 
         picture: Where the picture of `codonbench.report.by_category` lies; empty for nowhere.
     """
     overview = build_overview(board)
-    parts = [render_overview(overview, unrun, picture)] if len(overview.lines) > 1 else []
+    several = sum(not line.apart for line in overview.lines) > 1
+    parts = [render_overview(overview, unrun, picture)] if several else []
     left = list(board.curves)
     for table in board.shown:
         parts.append(render_table(table))
@@ -81,7 +91,7 @@ def render_board(board: Board, unrun: Sequence[str] = (), picture: str = "") -> 
 
 
 def render_overview(overview: Overview, unrun: Sequence[str] = (), picture: str = "") -> str:
-    """Return a line a task, by category, and how models stand over the tasks of each.
+    """Return tasks by models, by category, and how models stand over the tasks of each.
 
     Args:
         overview: The overview.
@@ -89,49 +99,110 @@ def render_overview(overview: Overview, unrun: Sequence[str] = (), picture: str 
         picture: As in `render_board`.
     """
 
-    def name(label: str | None) -> str:
-        return NONE if label is None else plain(label, _LONGEST_LABEL)
-
-    def score_text(line: TaskLine) -> str:
-        column = Column(metric="score", title=line.metric, digits=line.digits)
-        figure = None if line.best is None else line.cells[line.best].figure
-        return f"{line.metric} {_point_text(figure, column)}" if figure else NONE
-
-    def best_gain(line: TaskLine) -> str:
-        cell = None if line.best is None else line.cells[line.best]
-        if cell is None or cell.gain is None:
-            return NONE
-        column = Column(metric="score", title=line.metric, digits=line.digits)
-        return gain_text(cell.gain, column)
-
-    def ceiling_text(line: TaskLine) -> str:
-        return NONE if line.ceiling is None else f"{line.ceiling.value:.{line.digits}f}"
-
     def share(own: Share, digits: int) -> str:
         return f"{own.value:.{digits}f} [{own.low:.{digits}f}, {own.high:.{digits}f}]"
 
     def standings(summary: Summary) -> str:
         template = _template("standings.md.j2")
-        return template.render(
-            summary=summary, name=name, share=share, dash=NONE, longest=_LONGEST_NOTES
-        )
+        return template.render(summary=summary, name=_label, share=share, longest=_LONGEST_NOTES)
+
+    def sound(lines: Sequence[TaskLine]) -> list[TaskLine]:
+        return [line for line in lines if line.verdict != FAILED]
 
     text = _template("overview.md.j2").render(
-        categories=overview.categories,
+        categories={name: sound(lines) for name, lines in overview.categories.items()},
+        failed=[line for line in overview.lines if line.verdict == FAILED],
         summaries=overview.summaries,
         lines=overview.lines,
-        name=name,
-        score_text=score_text,
-        gain_text=best_gain,
-        ceiling_text=ceiling_text,
+        tasks_by_models=_tasks_by_models,
+        cell=_gain_cell,
+        name=_label,
+        of=_name_of_line,
         standings=standings,
         unrun=unrun,
         picture=picture,
         pictured=TITLE,
         anchor=_anchor,
-        dash=NONE,
     )
     return _laid_out(text)
+
+
+class _TasksByModels(NamedTuple):
+    """Tasks as they stand in the overview.
+
+    Attributes:
+        grid: Those that contestants were run on; empty where there are none.
+        elsewhere: Those whose rank 1 is no column of it.
+        uncontested: Those that only reference rows were run on.
+        further: Tables beside a task's first.
+    """
+
+    grid: str
+    elsewhere: list[TaskLine]
+    uncontested: list[TaskLine]
+    further: list[TaskLine]
+
+
+def _tasks_by_models(lines: Sequence[TaskLine]) -> _TasksByModels:
+    """Return tasks by the models that rank highest, as many as `WIDEST` and eight columns hold.
+
+    Highest is the greatest sum of 1 / rank over the tasks; where a model was not run that is 0.
+    """
+    first = [line for line in lines if not line.apart]
+    contested = [line for line in first if any(c.role != "reference" for c in line.cells.values())]
+    merits: dict[str, float] = defaultdict(float)
+    for line in contested:
+        for name, cell in line.cells.items():
+            if cell.role != "reference":
+                merits[name] += 1 / cell.rank if cell.rank else 0
+    models = sorted(merits, key=lambda name: (-round(merits[name], 9), name))[:_MOST_MODELS]
+    metrics = {line.metric for line in contested}
+    (one,) = metrics if len(metrics) == 1 else ("",)
+    grid = ""
+    while contested:
+        headings = ["task", "audit", plain(f"floor ({one})" if one else "floor, metric")]
+        body = []
+        for line in contested:
+            floor = (line.floor or "").removeprefix("the ").partition(" (")[0]
+            words = [_label(floor) if floor else "", "" if one else plain(line.metric)]
+            cells = (_gain_cell(line, line.cells.get(name)) for name in models)
+            start = [f"[{_name_of_line(line)}]", line.verdict or "none"]
+            body.append([*start, ", ".join(filter(None, words)), *cells])
+        grid = _tightened(pipe_table([*headings, *map(_label, models)], body, {0, 1, 2}))
+        if len(models) == 1 or max(map(len, grid.splitlines())) <= WIDEST:
+            break
+        models = models[:-1]
+    return _TasksByModels(
+        grid=grid,
+        elsewhere=[line for line in contested if line.best and line.best not in models],
+        uncontested=[line for line in first if line not in contested],
+        further=[line for line in lines if line.apart],
+    )
+
+
+def _label(label: str) -> str:
+    return plain(label, _LONGEST_LABEL)
+
+
+def _name_of_line(line: TaskLine) -> str:
+    """Return what the overview calls a table: its task, or its title if it is not its first."""
+    first = f"{line.task} ({line.device})" if line.device != "cpu" else line.task
+    return plain(line.title if line.apart else first)
+
+
+def _gain_cell(line: TaskLine, cell: Cell | None) -> str:
+    """Return a gain, in parentheses where it is not told apart from 0; a score where none is known.
+
+    With a decimal less than the task's table has, so that a grid holds more models.
+    """
+    if cell is None:
+        return ""
+    digits = max(1, line.digits - 1)
+    if cell.gain is None:
+        column = Column(metric="score", title=line.metric, digits=digits)
+        return "no value" if cell.figure is None else _point_text(cell.figure, column)
+    text = gain_text(cell.gain, Column(metric="score", title=line.metric, digits=digits))
+    return text if cell.separated else f"({text})"
 
 
 def _anchor(heading: str) -> str:
@@ -314,7 +385,7 @@ _Cells = tuple[str, Callable[[Row], str]]
 """A column's heading, and its text for a row."""
 
 
-_LONGEST_LABEL, _MOST_OTHERS, _MOST_SIZES, WIDEST = 25, 3, 5, 120
+_LONGEST_LABEL, _MOST_OTHERS, _MOST_SIZES, _MOST_MODELS, WIDEST = 25, 3, 5, 5, 120
 _MOST_ROWS = 100
 
 

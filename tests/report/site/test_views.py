@@ -11,7 +11,9 @@ import pytest
 from browsing import DESKTOP, PHONE
 from codonbench import Target
 from codonbench.ranking.board import Board, Excluded
+from codonbench.ranking.curves import Curve, Curves
 from codonbench.ranking.published import Figure, Published, Source
+from codonbench.ranking.statistics import Mean
 from codonbench.report.site import page as page_data
 from codonbench.report.site.figures import row_id
 from codonbench.report.site.page import model_id, table_id
@@ -203,6 +205,115 @@ def test_rows_are_filtered_by_the_day_of_their_runs_and_the_address_says_so(visi
     assert "since=2999-01-01" in page.url
     page = visit(three_tasks).open("#since=2000-01-01", OVERVIEW)  # on which runs have a day
     expect(page.get_by_label("Run since")).to_have_value("2000-01-01")
+
+
+@pytest.fixture(scope="module")
+def two_protocols(shown, write, tmp_path_factory):
+    """The page of two tasks, of the first of which a linear probe was run too, and curves."""
+    tables = [
+        shown.table.model_copy(update={"task": name, "key": name, "category": "regulatory"})
+        for name in ("first", "second")
+    ]
+
+    def by(protocol, record):
+        run_spec = record.run_spec.model_copy(update={"protocol": protocol})
+        return record.model_copy(update={"run_spec": run_spec})
+
+    runs = {name: by("supervised", record) for name, record in shown.runs.items()}
+    rows = []
+    for row in shown.table.rows:
+        runs[f"probe-{row.id}"] = by("linear_probe", runs[row.run_ids[0]])
+        rows.append(row.model_copy(update={"run_ids": (f"probe-{row.id}",)}))
+    more = {"key": "probe", "asked": "linear_probe", "rows": tuple(rows), "references": ()}
+    tables.append(tables[0].model_copy(update=more))
+    ranking = shown.table.ranking
+    curve = {"overrides": {}, "distribution": "codonbench", "seeds": (0,), "points": (None, None)}
+    curves = Curves(
+        **{"key": "curves", "task": "second", "data": "mine.csv", "device": "cpu"},
+        data_checksum=shown.table.data_checksum,
+        column=ranking.primary,
+        lower=False,
+        sizes=(10, 20),
+        per_class=False,
+        rows=(
+            Curve(
+                model="cnn",
+                role="contestant",
+                area=Mean(value=0.25, low=0.2, high=0.3, n=1),
+                **curve,
+            ),
+        ),
+    )
+    site = tmp_path_factory.mktemp("two") / "site"
+    write(site, Board(tables=tuple(tables), excluded=(), curves=(curves,)), runs, shown.known)
+    return site
+
+
+def test_each_table_of_a_task_is_found_by_its_protocol(visit, two_protocols):
+    page = visit(two_protocols).open("", OVERVIEW)
+    tasks = page.locator("#overview .overview tbody th")
+    assert [text.split("\n")[0] for text in tasks.all_inner_texts()] == ["first"] * 2 + [
+        "second"
+    ] * 2
+    expect(tasks.nth(1)).to_contain_text("linear_probe")
+    page.get_by_role("combobox", name="Protocol").select_option("linear_probe")
+    assert "protocol=linear_probe" in page.url
+    assert tasks.count() == 1
+    page.get_by_role("combobox", name="Protocol").select_option("sample_efficiency")
+    expect(tasks).to_contain_text("by training examples")
+    expect(page.locator("#overview .overview tbody td")).to_have_text("0.250")
+    page.locator("#overview .overview tbody th a").click()
+    expect(page.locator("#task-figures h3", has_text="By training examples")).to_be_visible()
+
+
+@pytest.mark.parametrize("summary", ["rank", "wins", "categories"])
+def test_no_summary_stands_beside_a_filter_that_it_does_not_follow(visit, two_protocols, summary):
+    page = visit(two_protocols).open(f"#summary={summary}", OVERVIEW)
+    title = page.locator("#overview h3", has_text="2 tasks")
+    hidden = page.get_by_text("How models stand over tasks is not shown")
+    protocol = page.get_by_role("combobox", name="Protocol")
+    expect(title).to_be_visible()
+    protocol.select_option("supervised")  # by which all was run that it counts
+    expect(page.locator("#overview .overview tbody th")).to_have_count(2)
+    expect(title).to_be_visible()
+    protocol.select_option("linear_probe")
+    expect(title).to_have_count(0)
+    expect(hidden).to_be_visible()
+    page.get_by_role("link", name="Without them").click()
+    expect(title).to_be_visible()
+    expect(hidden).to_have_count(0)
+    assert "protocol" not in page.url
+    assert f"summary={summary}" in page.url
+    page.get_by_label("Run since").fill("2000-01-01")
+    expect(title).to_be_visible()
+    page.get_by_label("Run since").fill("2999-01-01")
+    expect(hidden).to_be_visible()
+
+
+def test_a_bar_joins_models_that_are_not_told_apart(visit, three_tasks):
+    page = visit(three_tasks).open("", OVERVIEW)  # two tasks tell no three models apart
+    assert page.locator("#overview svg .group-bar").count() == 1
+    bar = page.locator("#overview svg .group-bar").bounding_box()
+    dots = page.locator("#overview svg circle")
+    assert dots.count() == 3
+    for i in range(3):
+        assert bar["y"] <= dots.nth(i).bounding_box()["y"] + 5 <= bar["y"] + bar["height"]
+    groups = page.locator("[aria-label='How models stand, as numbers'] tbody td:nth-child(3)")
+    assert groups.all_inner_texts() == ["a", "a", "a"]
+
+
+def test_who_beats_whom_is_told_with_its_interval_and_pale_of_two_tasks(visit, three_tasks):
+    page = visit(three_tasks).open("#summary=wins", OVERVIEW)
+    cells = page.locator("[aria-label='Who beats whom'] tbody td")
+    texts = [text.split("\n") for text in cells.all_inner_texts()]
+    assert [text == [""] for text in texts] == [i % 4 == 0 for i in range(9)]
+    assert all(re.fullmatch(r"\d+ to \d+", text[1].strip()) for text in texts if text != [""])
+    expect(cells.nth(1)).to_have_attribute("title", "over 2 tasks")
+    expect(cells.nth(1)).to_have_class("pale")
+    expect(cells.nth(1)).to_contain_text("not told apart")
+    for i, j in ((1, 3), (2, 6), (5, 7)):  # each way round, they make a whole
+        one, other = (float(texts[at][0].split()[0]) for at in (i, j))
+        assert one + other == 100
 
 
 def test_a_score_stands_against_each_of_its_costs(visit, shown, views):

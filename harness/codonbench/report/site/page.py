@@ -12,13 +12,15 @@ from pydantic import Field
 from codonbench.contracts import Ceiling, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
+from codonbench.protocols.sample_efficiency import SampleEfficiency
 from codonbench.ranking.board import Board, Excluded, Table
 from codonbench.ranking.by_item import Part, RowItems, TableItems, row_items, table_items
+from codonbench.ranking.curves import Curves
 from codonbench.ranking.item_scores import Gain
 from codonbench.ranking.overview import Cell as OverviewCell
-from codonbench.ranking.overview import Summary, build_overview
+from codonbench.ranking.overview import Standing, Summary, build_overview
 from codonbench.ranking.published import Published
-from codonbench.ranking.rows import Contrast, Row
+from codonbench.ranking.rows import Contrast, Row, name_text
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.report.site.about_task import (
     PageCurves,
@@ -199,15 +201,16 @@ Interval = tuple[float, float, float]
 """A value and the ends of its interval."""
 
 Cell = tuple[int, str, int, float | Literal["never"] | None, Interval | None, int, str]
-"""A model's place among the page's, the row's id, 1 for a reference row, the primary figure, the
-gain, how many seeds, and the day of the latest run, empty where that is not known."""
+"""A model's place among the page's, the row's id, empty where it is of none, 1 for a reference row,
+the primary figure, the gain, how many seeds, and the day of the latest run, empty where that is not
+known."""
 
 
 class PageLine(Frozen):
-    """A task of the overview; see `codonbench.ranking.overview.TaskLine`.
+    """A table of a task in the overview; see `codonbench.ranking.overview.TaskLine`.
 
     Attributes:
-        table: Of its first table, the id.
+        table: Its id; of scores by training examples, that of the table beside which they stand.
         protocol, track: What its rows were run by, and whether weights had seen data before.
         n_items: How many test items there are; None where rows are not compared over items.
         cells: One a row.
@@ -224,16 +227,39 @@ class PageLine(Frozen):
     digits: int
     floor: str
     ceiling: float | None
-    n_tables: int
+    apart: str = Field(exclude_if=lambda apart: not apart)
     n_items: int | None
     cells: tuple[Cell, ...]
+
+
+Percent = tuple[int, int, int, int, int]
+"""A share and the ends of its interval, in hundredths, of how many tasks, and 1 if that is told
+apart from one half."""
+
+
+class PageSummary(Frozen):
+    """How models stand over many tasks; see `codonbench.ranking.overview.Summary`.
+
+    Attributes:
+        groups, wins: As there; `wins` in less room.
+    """
+
+    category: str
+    device: str
+    tasks: tuple[str, ...]
+    failed: tuple[str, ...]
+    unplaced: tuple[str, ...]
+    critical_difference: float
+    groups: tuple[tuple[int, int], ...]
+    standings: tuple[Standing, ...]
+    wins: tuple[tuple[Percent, ...], ...]
 
 
 class PageOverview(Frozen):
     """All tasks, and how models stand over many."""
 
     lines: tuple[PageLine, ...]
-    summaries: tuple[Summary, ...]
+    summaries: tuple[PageSummary, ...]
 
 
 class PageHead(Frozen):
@@ -312,6 +338,7 @@ def _head(table: Table) -> PageHead:
 def _overview(board: Board, runs: Records, known: Known, places: Mapping[str, int]) -> PageOverview:
     tables = {(table.key, table.device): table for table in board.tables}
     found = build_overview(board)
+    texts = ("category", "task", "device", "apart")
     lines = []
     for line in found.lines:
         table = tables[line.key, line.device]
@@ -321,8 +348,8 @@ def _overview(board: Board, runs: Records, known: Known, places: Mapping[str, in
         own = known.tasks.get(line.task)
         lines.append(
             PageLine(
-                **{name: getattr(line, name) for name in ("verdict", "digits", "n_tables")},
-                **{name: shown(getattr(line, name)) for name in ("category", "task", "device")},
+                **{name: getattr(line, name) for name in ("verdict", "digits")},
+                **{name: shown(getattr(line, name)) for name in texts},
                 protocol=shown(some.protocol or (own.protocol if own else "")),
                 track=some.track or "",
                 table=table_id(table),
@@ -336,21 +363,54 @@ def _overview(board: Board, runs: Records, known: Known, places: Mapping[str, in
                 ),
             )
         )
-    summaries = tuple(
-        own.model_copy(
-            update={
-                "category": shown(own.category),
-                "standings": tuple(
-                    one.model_copy(update={"model": shown(one.model)}) for one in own.standings
-                ),
-                "wins": tuple(
-                    tuple(None if w is None else round(w, 2) for w in row) for row in own.wins
-                ),
-            }
-        )
-        for own in found.summaries
+        if not (line.apart or table.of_subset):
+            about = (table.task, table.data_checksum, table.device)
+            beside = (c for c in board.curves if (c.task, c.data_checksum, c.device) == about)
+            lines += [_curves_line(lines[-1], curves, places) for curves in beside]
+    return PageOverview(lines=tuple(lines), summaries=tuple(map(_summary, found.summaries)))
+
+
+def _curves_line(line: PageLine, curves: Curves, places: Mapping[str, int]) -> PageLine:
+    """Return the line of scores by training examples that stand beside a task's first table."""
+    named = {name_text(row.model, row.overrides, row.distribution): row for row in curves.rows}
+    return line.model_copy(
+        update={
+            "protocol": SampleEfficiency.name,
+            "apart": "by training examples: area under the curve",
+            "floor": "",
+            "ceiling": None,
+            "cells": tuple(
+                (
+                    *(places[name], "", int(row.role == "reference")),
+                    *(round(row.area.value, line.digits + 1), None, len(row.seeds), ""),
+                )
+                for name, row in named.items()
+                if name in places and row.area is not None
+            ),
+        }
     )
-    return PageOverview(lines=tuple(lines), summaries=summaries)
+
+
+def _summary(own: Summary) -> PageSummary:
+    lists = {name: getattr(own, name) for name in ("tasks", "failed", "unplaced")}
+    return PageSummary(
+        **{name: tuple(map(shown, tasks)) for name, tasks in lists.items()},
+        category=shown(own.category),
+        device=shown(own.device),
+        critical_difference=own.critical_difference,
+        groups=own.groups,
+        standings=tuple(
+            one.model_copy(update={"model": shown(one.model)}) for one in own.standings
+        ),
+        wins=tuple(
+            tuple((*_percent(w.value, w.low, w.high), w.n_tasks, int(w.separated)) for w in row)
+            for row in own.wins
+        ),
+    )
+
+
+def _percent(value: float, low: float, high: float) -> tuple[int, int, int]:
+    return round(100 * value), round(100 * low), round(100 * high)
 
 
 def _day(row: Row, runs: Records, known: Known) -> str:

@@ -6,7 +6,8 @@ codonbench.overview = (board) => {
   const section = document.getElementById("overview");
   const { summaries } = board.overview;
   const lines = board.overview.lines.map((line) => ({ ...line, cells: new Map(line.cells.map((cell) => [board.models[cell[0]][1], cell])) }));
-  if (lines.length < 2) return { show() {} };
+  if (lines.filter((line) => !line.apart).length < 2) return { show() {} };
+  const NARROW = ["protocol", "track", "size", "since"]; // filters that summaries were not made for
   const [FEW, MANY] = [12, 40]; // models that a grid shows at first, and a chart: more is no view
   const distinct = (field) => [...new Set(lines.map((line) => line[field]))].sort();
   const picks = {
@@ -50,9 +51,16 @@ codonbench.overview = (board) => {
     const blocks = d3.groups(sound, (line) => line.category).flatMap(([name, own]) => [element("h3", {}, name), tasks(own, name)]);
     if (failed.length && !picks.audit.value()) blocks.push(element("h3", {}, "Tasks whose data audit failed"), note("They count in no summary."), tasks(failed, "Tasks whose data audit failed"));
     grid.replaceChildren(...(blocks.length ? blocks : [note("No task fits.")]));
-    const found = summaries.filter((s) => s.category === category && (!device || s.device === device));
+    const found = summaries.filter((s) => (!device || s.device === device)
+      && (s.category === category || (!category && !summaries.some((all) => all.device === s.device && !all.category)))); // a single category is all
+    const whole = found.filter((s) => counted(s).every((line) => fits.some((left) => left.table === line.table && left.cells.size === line.cells.size)));
     const drawn = { wins: matrix, rank: ranks, categories: byCategory }[picks.summary.value()];
-    standing.replaceChildren(...(since || protocol || track || Number(least) ? [note("What follows heeds category and device alone: it counts rows of any protocol, track, size and day.")] : []), ...found.flatMap(drawn));
+    standing.replaceChildren(...(whole.length < found.length ? [element("p", { class: "muted note" }, "How models stand over tasks is not shown: these filters leave out rows that it counts. ", element("a", { href: address.without(NARROW) }, "Without them"))] : []), ...whole.flatMap(drawn));
+  }
+
+  // What a summary rests on: of each task the first table, where its data audit has not failed.
+  function counted(s) {
+    return lines.filter((line) => !line.apart && line.verdict !== "FAIL" && line.device === s.device && (!s.category || line.category === s.category));
   }
 
   function tasks(part, caption) {
@@ -75,9 +83,8 @@ codonbench.overview = (board) => {
   }
 
   function task(line) {
-    const several = line.n_tables > 1 && `${line.n_tables} tables`;
     return element("th", { scope: "row" }, element("a", { href: address.to({ table: line.table }) }, line.task),
-      element("small", {}, [line.metric, line.verdict && `audit ${line.verdict}`, line.device, several].filter(Boolean).join(" · ")));
+      element("small", {}, [line.metric, line.verdict && `audit ${line.verdict}`, line.device, line.apart].filter(Boolean).join(" · ")));
   }
 
   // The gain over the floor, pale where its interval holds 0; the score of a reference row.
@@ -86,7 +93,7 @@ codonbench.overview = (board) => {
     const [, row, reference, value, gain, seeds] = own;
     const sign = (x) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(line.digits)}`;
     const score = typeof value === "number" ? d3.format(Number.isInteger(value) ? "," : `,.${line.digits}f`)(value) : value ?? "–";
-    const link = (text) => element("a", { href: address.to({ table: line.table, row }) }, text);
+    const link = (text) => element("a", { href: address.to(row ? { table: line.table, row } : { table: line.table }) }, text);
     if (!gain) return element("td", { class: reference ? "reference" : "" }, link(score), reference === 1 && element("small", {}, "reference"));
     const [middle, low, high] = gain;
     const apart = low > 0 || high < 0;
@@ -100,37 +107,71 @@ codonbench.overview = (board) => {
   }
 
   function ranks(s) {
-    const marks = s.standings.slice(0, MANY).map((own) => ({ ...own.mean_rank, model: words.cut(own.model, 26), tier: own.tier, reference: own.reference }));
+    const short = shortened(s.standings.map((own) => own.model));
+    const marks = s.standings.slice(0, MANY).map((own) => ({ ...own.mean_rank, model: short.get(own.model), reference: own.reference }));
     const [best] = marks;
-    const wide = Math.min(760, section.clientWidth - 44);
+    const bars = groupBars(s.groups.map(([first, last]) => [first, Math.min(last, marks.length - 1)]).filter(([first, last]) => first < last));
+    const right = 24 + 9 * (d3.max(bars, (bar) => bar.lane + 1) ?? 0);
+    const wide = Math.max(Math.min(760, section.clientWidth - 44), 300 + right);
     const chart = codonbench.plot({
-      width: wide, height: 46 + 24 * marks.length, marginLeft: 190, ariaLabel: "Mean rank of each model with its interval",
+      width: wide, height: 46 + 24 * marks.length, marginLeft: 190, marginRight: right, ariaLabel: "Mean rank of each model with its interval, and which are not told apart",
       x: { label: "mean rank (1 is the best)", grid: true }, y: { label: null, domain: marks.map((d) => d.model) },
       marks: [
         Plot.ruleY(marks, { y: "model", x1: "low", x2: "high", stroke: "var(--accent)", strokeWidth: 3, strokeOpacity: 0.45 }),
         Plot.dot(marks, { x: "value", y: "model", r: 5, fill: (d) => (d.reference ? "var(--card)" : "var(--accent)"), stroke: "var(--accent)" }),
         Plot.ruleY([best], { y: "model", x1: best.value, x2: best.value + s.critical_difference, stroke: "var(--strong)", strokeWidth: 2, dy: -9 }),
+        (index, { y }, values, { width, marginRight }) => d3.create("svg:g").attr("stroke", "var(--strong)").attr("stroke-width", 4).attr("stroke-linecap", "round")
+          .call((g) => g.selectAll("line").data(bars).join("line").attr("class", "group-bar").attr("x1", (bar) => width - marginRight + 14 + 9 * bar.lane).attr("x2", (bar) => width - marginRight + 14 + 9 * bar.lane)
+            .attr("y1", (bar) => y(marks[bar.first].model) - 4).attr("y2", (bar) => y(marks[bar.last].model) + 4)).node(),
       ],
     });
-    const rows = s.standings.map((own) => element("tr", {}, element("th", { scope: "row" }, own.model), element("td", {}, own.tier),
+    chart.style.maxWidth = "none";
+    const letters = s.standings.map((_, i) => s.groups.flatMap(([first, last], group) => (first <= i && i <= last ? [letter(group)] : [])).join(" "));
+    const rows = s.standings.map((own, i) => element("tr", {}, element("th", { scope: "row" }, own.model), element("td", {}, own.tier), element("td", {}, letters[i]),
       element("td", {}, `${own.n_tasks} of ${s.tasks.length}`), share(own.mean_rank), share(own.win_rate), element("td", {}, own.swaps == null ? "" : own.swaps.toFixed(2))));
-    const head = ["model", "tier", "tasks", "mean rank", "win rate", "swaps with next"].map((text) => element("th", { scope: "col" }, text));
+    const head = ["model", "tier", "groups", "tasks", "mean rank", "win rate", "swaps with next"].map((text) => element("th", { scope: "col" }, text));
     const numbers = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "How models stand"), element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
-    return [title(s), chart, note(`Lines: 95 % intervals over tasks, seeds and test items. The bar above the first row is the critical difference, ${s.critical_difference.toFixed(2)}: mean ranks closer than that are not told apart (Nemenyi). Of models that were run on at least half of the tasks; where one was not run it comes last.${s.standings.length > MANY ? ` Drawn: the first ${MANY} of ${s.standings.length}.` : ""} Hollow dots are reference rows.${s.failed.length ? ` Left out, as their data audit failed: ${s.failed.join(", ")}.` : ""}`),
+    return [title(s), element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Mean ranks, scrolls sideways" }, chart),
+      note(`Lines: 95 % intervals over tasks, seeds and test items. The bar above the first row is the critical difference, ${s.critical_difference.toFixed(2)}: mean ranks closer than that are not told apart (Nemenyi). ${s.groups.length ? "A bar at the right joins a group of rows of which none is told apart from another; in the table they share a letter." : "All rows are told apart from one another."} ${models(s)}${s.standings.length > MANY ? ` Drawn: the first ${MANY} of ${s.standings.length}.` : ""} Hollow dots are reference rows.${s.failed.length ? ` Left out, as their data audit failed: ${s.failed.join(", ")}.` : ""}`),
       element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "How models stand, as numbers" }, numbers)];
+  }
+
+  // Bars of groups that overlap stand beside one another.
+  function groupBars(groups) {
+    const ends = []; // of each lane, the last row that is taken
+    return groups.map(([first, last]) => {
+      const free = ends.findIndex((end) => end < first);
+      const lane = free < 0 ? ends.length : free;
+      ends[lane] = last;
+      return { first, last, lane };
+    });
+  }
+
+  function letter(i) {
+    return (i < 26 ? "" : letter(Math.floor(i / 26) - 1)) + String.fromCharCode(97 + (i % 26));
+  }
+
+  // Names that are cut alike stay apart.
+  function shortened(names) {
+    return new Map(names.map((name, i) => [name, `${words.cut(name, 26)}${"\u200b".repeat(i)}`]));
+  }
+
+  // Whom a summary is of, and over what.
+  function models(s) {
+    return `One table a task counts, of models that were run on at least half of the tasks; where one was not run it comes last.${s.unplaced.length ? ` Not counted, as none of them was run there: ${s.unplaced.join(", ")}.` : ""}`;
   }
 
   // Win rates of one model in each category: rankings differ between them.
   function byCategory(s) {
-    const own = summaries.filter((other) => other.device === s.device && other.category);
-    if (!own.length) return [title({ ...s, category: "" }), note("No category has two tasks or more.")];
+    const own = summaries.filter((other) => other.device === s.device && other.category && (!s.category || other.category === s.category));
+    if (!own.length) return [title(s), note("No category has two tasks or more.")];
     const names = d3.sort(new Set(own.flatMap((one) => one.standings.map((each) => each.model))), (name) => -d3.mean(own.flatMap((one) => one.standings.filter((each) => each.model === name)), (each) => each.win_rate.value));
     const head = element("tr", {}, ...["model", ...own.map((one) => `${one.category} (${one.tasks.length})`)].map((text) => element("th", { scope: "col" }, text)));
     const rows = names.map((name) => element("tr", {}, element("th", { scope: "row", title: name.length > 40 && name }, words.cut(name, 40)), ...own.map((one) => {
       const found = one.standings.find((each) => each.model === name);
       return found ? shaded(found.win_rate.value, element("small", {}, `${words.percent(found.win_rate.low)} to ${words.percent(found.win_rate.high)}`)) : element("td", { class: "missing" }, element("span", { class: "hidden" }, "not run on half of its tasks"));
     })));
-    return [title({ ...s, category: "" }), categoryChart(own, names),
+    return [title(s), categoryChart(own, names),
       note(`Win rate in each category of two tasks or more: in how many pairs of a task and another model it comes first, with the 95 % interval. The number at the right of a line is the model's place in that category; hollow dots are reference rows. A line without a dot: not run on half of its tasks.${names.length > MANY ? ` Drawn: the first ${MANY} of ${names.length}.` : ""}`),
       element("details", { class: "numbers" }, element("summary", {}, "Category by category in numbers"), element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Category by category in numbers" }, element("table", { class: "grid" }, element("thead", {}, head), element("tbody", {}, ...rows))))];
   }
@@ -139,7 +180,7 @@ codonbench.overview = (board) => {
   function categoryChart(own, names) {
     const [left, panel] = [200, 118];
     const drawn = names.slice(0, MANY);
-    const short = new Map(drawn.map((name, i) => [name, `${words.cut(name, 26)}${"\u200b".repeat(i)}`])); // names that are cut alike stay apart
+    const short = shortened(drawn);
     const marks = own.flatMap((one, i) => d3.sort(one.standings, (each) => -each.win_rate.value, (each) => each.model)
       .map((each, place) => ({ ...each.win_rate, place: place + 1, reference: each.reference, model: short.get(each.model), panel: i, name: each.model, category: one.category })).filter((each) => each.model));
     const about = (d) => `${d.name}, ${d.category}: ${words.percent(d.value)} % [${words.percent(d.low)} to ${words.percent(d.high)}], place ${d.place}`;
@@ -159,20 +200,33 @@ codonbench.overview = (board) => {
   }
 
   function shaded(value, ...more) {
-    return element("td", { style: `background: color-mix(in srgb, var(--accent) ${Math.round(35 * value)}%, transparent)` }, `${words.percent(value)} %`, ...more);
+    return element("td", { style: tint(value) }, `${words.percent(value)} %`, ...more);
+  }
+
+  function tint(share) {
+    return `background: color-mix(in srgb, var(--accent) ${Math.round(35 * share)}%, transparent)`;
   }
 
   function share(own) {
     return element("td", {}, own.value.toFixed(2), element("small", {}, `${own.low.toFixed(2)} to ${own.high.toFixed(2)}`));
   }
 
+  // Who is ahead of whom: pale where they are not told apart.
   function matrix(s) {
     const names = s.standings.map((own) => words.cut(own.model, 40));
     const head = element("tr", {}, element("th", { scope: "col" }, "ahead of"), ...names.map((name) => element("th", { scope: "col" }, name)));
-    const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name), ...s.wins[i].map((value) =>
-      (value == null ? element("td") : shaded(value)))));
+    const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name), ...names.map((other, j) => duel(s, i, j))));
     const table = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "In how many tasks the row's model is ahead of the column's"), element("thead", {}, head), element("tbody", {}, ...rows));
-    return [title(s), note("In how many of the tasks that either was run on the row's model is ahead of the column's; one that was not run is behind, a tie is half. Of models that were run on at least half of the tasks."),
+    return [title(s), note(`In how many of the tasks that either was run on the row's model is ahead of the column's, with the 95 % interval over tasks, seeds and test items. Pale: not told apart, as the interval holds 50 % or there are fewer than six tasks, all of which chance may give to one of two. A tie is half. ${models(s)}`),
       element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Who beats whom" }, table)];
+  }
+
+  function duel(s, i, j) {
+    if (i === j) return element("td");
+    const [won, from, to, tasks, apart] = s.wins[Math.min(i, j)][Math.abs(i - j) - 1];
+    const [value, low, high] = i < j ? [won, from, to] : [100 - won, 100 - to, 100 - from];
+    const over = `over ${words.plural(tasks, "task")}`;
+    return element("td", { title: over, ...(apart ? { style: tint(value / 100) } : { class: "pale" }) }, `${value} %`, element("small", {}, `${low} to ${high}`),
+      element("span", { class: "hidden" }, `${over}${apart ? "" : ", not told apart"}`));
   }
 };

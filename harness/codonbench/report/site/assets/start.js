@@ -14,6 +14,11 @@ codonbench.address = (() => {
     for (const [name, value] of Object.entries(view)) changed.set(name, value);
     return `#${changed}`;
   }
+  function without(names) {
+    const changed = asked();
+    for (const name of names) changed.delete(name);
+    return `#${changed}`;
+  }
   function filter(name, value, here = false) {
     const changed = asked();
     if (value) changed.set(name, value);
@@ -21,7 +26,7 @@ codonbench.address = (() => {
     if (here) window.history.replaceState(null, "", `#${changed}`);
     else window.location.hash = `#${changed}`;
   }
-  return { asked, to, filter };
+  return { asked, to, without, filter };
 })();
 
 codonbench.board = (board) => {
@@ -29,7 +34,7 @@ codonbench.board = (board) => {
   const find = (id) => document.getElementById(id);
   const overview = codonbench.overview(board);
   const task = codonbench.task(board);
-  const several = board.overview.lines.length > 1;
+  const several = board.overview.lines.filter((line) => !line.apart).length > 1; // tasks, not tables of one
   // Real sequences before simulated ones, no control before one; of these the longest.
   const first = d3.greatest(board.tables, (head) => (head.plain ? 1e6 : 0) + head.rows);
   const tables = choice("Task", [["", "Choose a task"], ...board.tables.map((head) => [head.id, head.title])]);
