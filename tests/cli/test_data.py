@@ -17,7 +17,7 @@ def cache(tmp_path):
 def test_ls_names_every_source_and_what_of_it_is_here(bench, cache):
     (cache / FILE).write_bytes(b"x" * 1_500_000)
     lines = bench("data", "ls").out.splitlines()[2:]
-    rows = {line.split()[1]: line for line in lines if len(line.split()) > 2}
+    rows = {line.split()[0]: line for line in lines if len(line.split()) > 2}
     assert "built in" in rows["usage"]
     assert "present, 1.5 MB" in rows[NAME]
     assert "absent" in rows["ensembl"]

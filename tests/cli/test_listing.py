@@ -33,14 +33,6 @@ def test_ls_lists_models_by_default_and_sets_the_reference_rows_apart(bench):
     assert "reference: " in next(line for line in answer.out.splitlines() if "bound" in line)
 
 
-@pytest.mark.parametrize("words", [["ls", "models"], ["ls", "metrics"]])
-def test_lists_fit_eighty_columns_and_no_name_is_cut(bench, monkeypatch, words):
-    monkeypatch.setenv("COLUMNS", "80")
-    answer = bench(*words)
-    assert max(len(line) for line in answer.out.splitlines()) <= 80
-    assert "…" not in answer.out
-
-
 def test_other_commands_go_on_without_a_broken_plugin_and_say_so(bench, strangers, run):
     strangers(BROKEN)
     answer = bench("ls", "models")

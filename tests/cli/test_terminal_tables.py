@@ -58,3 +58,42 @@ def test_the_narrowest_terminal_keeps_the_models_name_and_a_figure(run, board, m
         assert {"model", "excess"} <= set(answer.out.split())
         (row,) = [words for words in lines(answer) if "mlp-64" in words]
         assert row[-1] == "never"
+
+
+LISTS = (("ls", "tasks"), ("ls", "models"), ("ls", "metrics"), ("data", "ls"))
+
+
+def test_a_list_has_a_line_a_row_cut_where_it_must_and_whole_in_a_pipe(bench, monkeypatch):
+    for words in LISTS:
+        monkeypatch.delenv("COLUMNS", raising=False)
+        whole = bench(*words).out.splitlines()
+        assert "\N{HORIZONTAL ELLIPSIS}" not in "".join(whole)
+        for width in (60, 80, 120):
+            monkeypatch.setenv("COLUMNS", str(width))
+            cut = bench(*words).out.splitlines()
+            assert len(cut) == len(whole)
+            assert max(map(len, cut)) <= width
+            names, shown = ([line.split()[0] for line in lines[2:]] for lines in (whole, cut))
+            assert names == shown
+
+
+def test_a_list_loses_columns_in_the_order_that_help_states(bench, monkeypatch):
+    headings = {}
+    for width in (60, 90, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        headings[width] = bench("ls", "tasks").out.split("\n")[0].split()
+    assert headings == {
+        60: ["task", "title"],
+        90: ["task", "version", "title"],
+        200: ["task", "version", "data", "title"],
+    }
+    told = " ".join(bench("ls", "--help").out.replace("│", " ").split())
+    assert "intervals, parameters, figures from the last to the second, tiers, success" in told
+    assert "loses the data of tasks, then versions" in told
+
+
+def test_names_of_usual_length_are_not_folded_while_a_column_can_go(bench, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    table = bench("ls", "rows", "--task", "gue-tf-2").out.partition("\n\n")[0]
+    assert "length-composition" in table
+    assert "parameters" not in table

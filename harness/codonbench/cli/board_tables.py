@@ -41,6 +41,7 @@ _Column = tuple[str, Callable[[Row], str]]
 """A heading, and what stands below it for a row."""
 
 _SHORTEST_NAME, _GAP, _MOST_ROWS = 12, 3, 100
+_WHOLE_NAME = 20  # letters of names that are not folded
 _MOST_TABLES = 3  # named where rows stand elsewhere
 _LONGEST_WORDS = 600
 
@@ -357,7 +358,7 @@ def _width(columns: Sequence[_Column], rows: Sequence[Row], *, whole_headings: b
 
     def needed(heading: str, cell: Callable[[Row], str]) -> int:
         if heading == "model":
-            return _SHORTEST_NAME
+            return max(_SHORTEST_NAME, *(min(len(cell(row)), _WHOLE_NAME) for row in rows))
         longest = len(heading) if whole_headings else max(map(len, heading.split()))
         return max(longest, *(len(cell(row)) for row in rows))
 

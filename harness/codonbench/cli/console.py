@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _LONGEST_LINE = 4_096  # characters of others' lines on standard error
 _LINES_AT_ONCE, _PAUSE = 100, 0.1  # of them, and seconds between: a flood costs runs no time
 _UNWATCHED_WIDTH = 200  # for files and pipes: no cell of a table should wrap there
+_GAP, _SHORTEST_LAST = 3, 40  # of a list: between columns; the last one, before others go
 
 
 class _Console(Console):
@@ -94,9 +96,14 @@ def say(text: str, style: str = "", console: Console | None = None) -> None:
 
 def _console(*, stderr: bool, file: TextIO | None = None) -> Console:
     console = _Console(stderr=stderr, file=file, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    if not _is_watched(console):
         console.width = _UNWATCHED_WIDTH
     return console
+
+
+def _is_watched(console: Console) -> bool:
+    """Return whether somebody sees it in a window: it is no file and no pipe."""
+    return console.is_terminal or "COLUMNS" in os.environ
 
 
 def new_table(show_header: bool = True) -> Table:
@@ -114,11 +121,49 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     output().print(table)
 
 
+def print_list(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], spare: Sequence[str] = ()
+) -> None:
+    """Print rows of text, a line each.
+
+    Where the window leaves the last column less than it needs and than 40 characters, the columns
+    headed `spare` go, in that order; then what the last one holds is cut, an ellipsis in its place.
+    In a file or a pipe nothing is.
+    """
+    console, lines = output(), [headers, *([printable(text) for text in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    kept, last, room = list(range(len(headers))), widths[-1], 0
+    for heading in (None, *spare):
+        kept = [i for i in kept if headers[i] != heading]
+        room = console.width - sum(widths[i] + _GAP for i in kept[:-1])
+        if room >= min(last, _SHORTEST_LAST):
+            break
+    if not _is_watched(console):
+        kept, room, console.width = (
+            list(range(len(headers))),
+            last,
+            sum(widths) + _GAP * len(widths),
+        )
+    table = new_table()
+    for i in kept:
+        table.add_column(headers[i], no_wrap=True)
+    for line in lines[1:]:
+        cells = [Text(line[i]) for i in kept]
+        cells[-1].truncate(max(room, 1), overflow="ellipsis")
+        table.add_row(*cells)
+    console.print(table)
+
+
 def cell(text: str) -> Text:
     """Return text for a table, cleaned."""
+    return Text(printable(text))
+
+
+def printable(text: str) -> str:
+    """Return text without what it could do to a terminal."""
     from codonbench.records.files import printable_lines
 
-    return Text(printable_lines(text))
+    return printable_lines(text)
 
 
 def number(value: bool | int | float) -> str:

@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from codonbench.cli import FAILED
-from codonbench.cli.console import messages, print_table, say
+from codonbench.cli.console import messages, output, print_list, say
 from codonbench.cli.options import PluginOption, PluginsDirOption, TaskSettingsOption, load_plugins
 from codonbench.contracts import DataSource
 from codonbench.contracts.run_spec import parse_settings
@@ -72,7 +72,11 @@ def fetch(
 
 @app.command("ls")
 def list_sources(plugin: PluginOption = None, plugins_dir: PluginsDirOption = None) -> None:
-    """List the data sources of every task, and what of them is here."""
+    """List the data sources of every task, and what of them is here.
+
+    A narrow window loses the task, which mostly has its data's name, and then the end of what the
+    data are, with an ellipsis; in a file or a pipe the list is whole.
+    """
     rows = []
     for entry in load_plugins(plugin, plugins_dir).tasks.values():
         downloads = {source.name: source for source in entry.task.sources}
@@ -80,9 +84,11 @@ def list_sources(plugin: PluginOption = None, plugins_dir: PluginsDirOption = No
             source = downloads.get(name)
             state = "built in" if source is None else download.status(source, cache_folder())
             if source is not None and not source.tested:
-                summary += "; never tried against the real server"
-            rows.append((entry.name, name, state, summary))
-    print_table(("task", "data", "here", "what"), rows)
+                state += " *"
+            rows.append((name, entry.name, state, summary))
+    print_list(("data", "task", "here", "what"), rows, spare=("task",))
+    if any(state.endswith("*") for _, _, state, _ in rows):
+        say("* never tried against the real server", console=output())
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from codonbench.cli import FAILED
-from codonbench.cli.console import output, print_table, say
+from codonbench.cli.console import output, print_list, say
 from codonbench.cli.options import (
     PluginOption,
     PluginsDirOption,
@@ -36,6 +36,11 @@ def ls(
     """List models, tasks, metrics, or the rows of the official board.
 
     The official board, all but its pictures, comes with codonbench.
+
+    A window too narrow for a board loses, in this order: intervals, parameters, figures from the
+    last to the second, tiers, success; rank, model and the first figure stay. A list loses the
+    data of tasks, then versions; what still does not fit is cut with an ellipsis. In a file or a
+    pipe a list is whole.
     """
     if kind not in ("models", "tasks", "metrics", "rows"):
         raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks, metrics or rows")
@@ -48,16 +53,15 @@ def ls(
         for table in official_tables(wanted):
             print_table_of(table)
     elif kind == "models":
-        print_table(("model", "what it is, or where its settings differ"), _models(registry))
+        print_list(("model", "summary, or settings"), _models(registry))
     elif kind == "tasks":
         tasks = sorted(registry.known_tasks.items())
         rows = ((n, task.version, ", ".join(task.data_names), task.title) for n, task in tasks)
-        print_table(("task", "version", "data", "title"), rows)
+        print_list(("task", "version", "data", "title"), rows, spare=("data", "version"))
     else:
         metrics = [(name, entry.metric) for name, entry in sorted(registry.metrics.items())]
-        print_table(
-            ("metric", "version", "summary"), ((n, m.version, m.summary) for n, m in metrics)
-        )
+        said = ((n, m.version, m.summary) for n, m in metrics)
+        print_list(("metric", "version", "summary"), said, spare=("version",))
 
 
 def _models(registry: Registry) -> Iterator[tuple[str, str]]:
@@ -162,7 +166,7 @@ def _print_loaded(rows: Sequence[_Row]) -> None:
             for row in group
             if not row["preset_of"]
         )
-        print_table(("name", "kind", "version", "file"), cells)
+        print_list(("name", "kind", "version", "file"), cells, spare=("version",))
         output().print()
 
 

@@ -78,7 +78,8 @@ def run(
     A run stops as its task's protocol says, at the latest at the budget; --full spends the
     whole budget. Records go to --results; what is recorded there already is not run again. A
     suite is a list of such runs; one that fails is named at the end, and the rest go on.
-    Options of the task are given by their own names, --NAME VALUE, or by --task-set.
+    Options of the task are given by their own names, --NAME VALUE, or by --task-set. What a
+    narrow window leaves out of a table, 'bench ls --help' says.
     """
     if values["model"] is None and suite is None and values["preset_file"] is None:
         raise ConfigError("give --model NAME, or --suite NAME; 'bench ls models' lists models")
