@@ -107,19 +107,21 @@ def _facts(report: Report) -> dict[str, object]:
         looks = math.ceil(count / instrument.frame_inputs)
         return f"{count:,.0f} ({math.ceil(looks / len(instrument.frames))})"
 
-    rows = [(found.cell, reading) for found in report.cells for reading in found.readings]
-    run = [(cell, reading) for cell, reading in rows if reading.runs.seeds]
+    numbered = list(enumerate(report.cells, 1))
+    rows = [(n, reading) for n, found in numbered for reading in found.readings]
+    run = [(n, reading) for n, reading in rows if reading.runs.seeds]
     return {
         "report": report,
         "publication": report.publication,
         "criterion": criterion,
+        "numbered": numbered,
         "rows": rows,
         "run": run,
         "kinds": KINDS,
         "exact": EXACT,
         "name_text": name_text,
         "chance_outside": chance_outside,
-        "beyond": f"&gt; {report.publication.budget_epochs}",
+        "beyond": f"> {report.publication.budget_epochs}",
         "most_luck": MOST_LUCK,
         "verdicts": Counter(found.verdict.kind for found in report.cells),
         "median": median,
@@ -134,7 +136,7 @@ def _facts(report: Report) -> dict[str, object]:
         "look_at": lambda number: look_at(number, instrument),
         "epoch_of": lambda look: math.ceil(look / len(instrument.frames)),
         "too_early": TOO_EARLY,
-        "reached": [c for c in report.cells if c.look is not None and not c.cell.censored],
+        "reached": [(n, c) for n, c in numbered if c.look is not None and not c.cell.censored],
     }
 
 
