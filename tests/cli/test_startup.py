@@ -25,6 +25,8 @@ HEAVY = {
     "captum",
     "ray",
     "fsspec",
+    "optuna",
+    "uv",
 }
 HEAVY |= {"codonbench_models", "codonbench_metrics"}
 LINES = [

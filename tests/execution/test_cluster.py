@@ -1,7 +1,9 @@
 """Runs on a cluster, without one: what a node does is done in this process."""
 
+import io
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from codonbench import Needs
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
-from codonbench.errors import ClusterError, ConfigError, DataError
+from codonbench.errors import ClusterError, ConfigError, DataError, StoreError, WorkerError
 from codonbench.execution.cluster import (
     TRIES,
     Cluster,
@@ -22,7 +24,7 @@ from codonbench.execution.cluster import (
 from codonbench.execution.executor import Executor, Listener, load_plugins
 from codonbench.execution.node import Node
 from codonbench.execution.run import Outcome
-from codonbench.records.store import Store
+from codonbench.records.store import Store, pack, unpack
 
 REQUEST = {"model": "mlp-64", "seeds": "0-1", "pairs": 128, "engine": "eager", "device": "cpu"}
 
@@ -148,6 +150,58 @@ def test_a_run_whose_nodes_are_lost_again_and_again_is_given_up_and_others_go_on
     assert [o.record.seed for o in made if isinstance(o, Outcome)] == [1]
 
 
+def damaged_spec(made):
+    return made._replace(record=made.record.replace('"seed":1', '"seed":7'))
+
+
+def damaged_figure(made):
+    return made._replace(record=made.record.replace('"pairs":128', '"pairs":127'))
+
+
+def other_outputs(made):
+    trajectory = unpack(io.BytesIO(made.trajectory))
+    return made._replace(trajectory=pack(replace(trajectory, outputs=trajectory.outputs + 1)))
+
+
+@pytest.mark.parametrize("damage", [damaged_spec, damaged_figure, other_outputs])
+def test_what_comes_home_is_held_to_what_was_ordered(on_cluster, tmp_path, monkeypatch, damage):
+    serve = Node.serve
+
+    def lie(node, order, *packed):
+        made = serve(node, order, *packed)
+        return damage(made) if order.run_spec.seed == 1 else made
+
+    monkeypatch.setattr(Node, "serve", lie)
+    made, _, _ = on_cluster()
+    (error,) = (o for o in made if not isinstance(o, Outcome))
+    assert isinstance(error, WorkerError)
+    assert [r.seed for r in Store(tmp_path / "results").scan()] == [0]
+    monkeypatch.undo()
+    again, cluster, _ = on_cluster()
+    assert [order.run_spec.seed for order, *_ in cluster.runs] == [1]
+    assert sorted(o.reused for o in again) == [False, True]
+
+
+def test_on_a_full_disk_the_driver_ends_and_goes_on_with_what_is_missing(
+    on_cluster, tmp_path, monkeypatch
+):
+    save = Store.save
+
+    def full(store, record, trajectory):
+        if record.seed == 1:
+            raise StoreError("no space left")
+        save(store, record, trajectory)
+
+    monkeypatch.setattr(Store, "save", full)
+    with pytest.raises(StoreError, match="no space left"):
+        on_cluster()
+    assert [r.seed for r in Store(tmp_path / "results").scan()] == [0]
+    monkeypatch.undo()
+    made, cluster, _ = on_cluster()
+    assert [order.run_spec.seed for order, *_ in cluster.runs] == [1]
+    assert [o.record.status for o in made] == ["done", "done"]
+
+
 def test_data_come_once_and_are_held_to_their_checksum(on_cluster, node):
     _, cluster, _ = on_cluster(seeds="2", results="other")
     order, _, data, files = cluster.runs[0]
@@ -271,9 +325,9 @@ def test_without_ray_a_sentence_names_the_extra(monkeypatch):
         Cluster("ray")
 
 
-def test_a_run_without_a_cluster_imports_no_ray(tmp_path):
+def test_a_run_without_a_cluster_imports_no_ray():
     code = (
         "import sys, codonbench; from codonbench.execution import executor, node; "
-        "sys.exit(bool({'ray', 'fsspec'} & {n.partition('.')[0] for n in sys.modules}))"
+        "sys.exit(bool({'ray', 'fsspec', 'optuna'} & {n.partition('.')[0] for n in sys.modules}))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -28,7 +28,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import rmtree
-from tempfile import mkdtemp
 from typing import Any
 
 from filelock import FileLock
@@ -220,8 +219,9 @@ def built(lock: Environment, owner: str, folder: Path, *, offline: bool) -> Path
     with FileLock(folder / f"{place.name}.lock"):
         if (place / "complete").is_file():
             return place / python
-        rmtree(place, ignore_errors=True)
-        made = Path(mkdtemp(prefix=".building-", dir=folder)) / "env"
+        made = folder / f".building-{place.name}"
+        for left in (place, made):  # by a process that was killed
+            rmtree(left, ignore_errors=True)
         try:
             _uv(
                 ["venv", "--quiet", "--relocatable", "--python", sys.executable, str(made)],
@@ -239,7 +239,7 @@ def built(lock: Environment, owner: str, folder: Path, *, offline: bool) -> Path
             (made / "complete").touch()
             made.rename(place)
         finally:
-            rmtree(made.parent, ignore_errors=True)
+            rmtree(made, ignore_errors=True)
     return place / python
 
 
