@@ -1,10 +1,14 @@
 """`bench audit-data`: what it prints, writes and ends with, and where else its verdict is said."""
 
+import io
 import json
 import random
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress
 
+from codonbench.cli import audit_data
 from leaks import rows, write
 
 VERDICTS = {"PASS", "WARN", "FAIL"}
@@ -95,3 +99,24 @@ def test_an_audit_that_cannot_be_kept_is_told_of(bench, tables, tmp_path):
     assert told.code == 0, told.err
     assert told.err.startswith("the audit of clean is not kept: ")
     assert len(told.err.splitlines()) == 1
+
+
+def test_the_bar_tells_how_long_what_is_looked_at_still_takes(monkeypatch):
+    now, made, seen = [0.0], [], io.StringIO()
+    console = Console(file=io.StringIO(), force_terminal=True)
+    monkeypatch.setattr(audit_data.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(audit_data, "messages", lambda: console)
+    monkeypatch.setattr(
+        audit_data, "Progress", lambda *a, **k: made.append(Progress(*a, **k)) or made[0]
+    )
+    with audit_data._shown() as progress:
+        for what, seconds, done in (
+            ("copies", 5, 0),
+            ("near-copies", 9, 0),
+            ("near-copies", 29, 0.25),
+        ):
+            now[0] = seconds
+            progress(what, done)
+        Console(file=seen, width=100).print(made[0].get_renderable())
+    assert "near-copies" in seen.getvalue()
+    assert "0:01:00 left" in seen.getvalue()

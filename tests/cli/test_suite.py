@@ -1,10 +1,16 @@
 """`bench run --suite`: what is run, what is reused, what failed and how it ends."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from codonbench.cli import suites
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.execution.run import Outcome
+from codonbench.execution.suites import Suite
 from codonbench.records.store import Store
 
 HEAD = '[suite]\nname = "mine"\ntitle = "Mine"\n[defaults]\npairs = 2000\n'
@@ -40,6 +46,7 @@ def test_every_run_is_made_recorded_ranked_and_summed_up(suite):
     answer = suite(run_of("untrained", "majority", seeds='"0-1"'))
     assert answer.code == 0, answer.err
     assert "mine 1 of 2: untrained\n" in answer.err
+    assert re.search(r"mine 2 of 2: majority, about 0:\d\d:\d\d left\n", answer.err)
     assert summary(answer.out) == {
         "untrained": (2, 0, 0),
         "majority": (2, 0, 0),
@@ -48,6 +55,28 @@ def test_every_run_is_made_recorded_ranked_and_summed_up(suite):
     assert "human-codon on usage (simulated), cpu" in answer.out
     assert sorted((r.model, r.seed) for r in stored()) == [
         (model, seed) for model in ("majority", "untrained") for seed in (0, 1)
+    ]
+
+
+def test_time_left_is_by_the_seeds_of_what_was_made_and_not_told_before(monkeypatch, capsys):
+    now, reused = [0.0], Outcome(SimpleNamespace(status="done"), reused=True)
+    monkeypatch.setattr(suites.time, "monotonic", lambda: now[0])
+
+    def run_one(request):
+        if request.model == "recorded":
+            return [reused]
+        now[0] += 20
+        return [replace(reused, reused=False)]
+
+    asked = [("recorded", 9), ("a", 2), ("b", 2), ("c", 6)]
+    requests = tuple(RunRequest(model=name, seeds=range(n)) for name, n in asked)
+    suites.run_suite(Suite(name="mine", title="Mine", requests=requests), run_one)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line]
+    assert [line.partition(", about ")[2] for line in lines] == [
+        "",
+        "",
+        "0:01:20 left",
+        "0:01:00 left",
     ]
 
 

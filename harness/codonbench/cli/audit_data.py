@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from codonbench.cli import FAILED
 from codonbench.cli.console import messages, output, print_table, say
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _QUICK = 10_000_000
 """Letters of a table that `bench run` audits by itself."""
+
+_SHARES = 1_000
+"""Of what is looked at, as its bar counts."""
 
 
 _warn = partial(say, style="yellow")
@@ -152,19 +156,29 @@ def _write(path: Path, text: str) -> None:
 
 @contextmanager
 def _shown() -> Iterator[Callable[[str, float], None]]:
-    """Draw a bar on standard error, where that is a terminal; yield what moves it."""
+    """Draw a bar on standard error, where that is a terminal; yield what moves it.
+
+    It is full as what is being looked at is done, and the time left is until then.
+    """
+    from codonbench.cli.progress import TimeLeft, TimeLeftColumn
+
     console = messages()
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TimeElapsedColumn(),
+        TimeLeftColumn(),
         console=console,
         disable=not console.is_terminal,
         transient=True,
     ) as bar:
-        shown = bar.add_task("", total=1.0)
+        shown = bar.add_task("", total=_SHARES, left=TimeLeft(0, None, 0.0), early=False)
 
         def progress(what: str, done: float) -> None:
-            bar.update(shown, description=what, completed=done)
+            now, task = time.monotonic(), bar.tasks[0]
+            if task.description != what:
+                left = TimeLeft(_SHARES, None, now)
+                bar.reset(shown, description=what, left=left, early=False)
+            task.fields["left"].hear(round(_SHARES * done), now)
+            bar.update(shown, completed=_SHARES * done)
 
         yield progress

@@ -103,7 +103,7 @@ class RunDisplay(Follower):
             BarColumn(bar_width=12 if self._console.width < 100 else 30),
             TextColumn(f"{{task.fields[pairs]:>10,}} {job.task.counted_in}"),
             TextColumn("{task.fields[words]}"),
-            _TimeLeft(),
+            TimeLeftColumn(),
             console=self._console,
             disable=not (live and self._console.is_terminal),
             # Else rich would send what is printed to standard output after the bar.
@@ -279,12 +279,13 @@ def _which(run_spec: RunSpec) -> str:
     return f"seed {run_spec.seed:<{0 if part else 3}}{part}"
 
 
-class _TimeLeft(ProgressColumn):
+class TimeLeftColumn(ProgressColumn):
     """Time left; an upper limit where the run may stop before its budget."""
 
     max_refresh = 0.5
 
     def render(self, task: Task) -> Text:
+        """Return it, or nothing where it is not known."""
         left: TimeLeft = task.fields["left"]
         return Text(_rest(left.at(time.monotonic()), early=task.fields["early"]), style="cyan")
 

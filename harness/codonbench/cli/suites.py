@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -90,9 +92,11 @@ def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
     Raises:
         StoreError: Records cannot be written: nothing that follows could be kept either.
     """
-    entries = []
+    entries: list[Entry] = []
+    began = time.monotonic()
     for i, request in enumerate(suite.requests, 1):
-        say(f"\n{suite.name} {i} of {len(suite.requests)}: {_label(request)}")
+        left = _left(entries, suite.requests[i - 1 :], time.monotonic() - began)
+        say(f"\n{suite.name} {i} of {len(suite.requests)}: {_label(request)}{left}")
         entry = Entry(request)
         entries.append(entry)
         try:
@@ -109,6 +113,16 @@ def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
         if entry.outcomes and entry.outcomes[-1].record.status == "interrupted":
             break
     return entries
+
+
+def _left(entries: Sequence[Entry], requests: Sequence[RunRequest], seconds: float) -> str:
+    """Return in words how long other requests take, at the pace of those so far; none without."""
+    made = [entry for entry in entries if any(not outcome.reused for outcome in entry.outcomes)]
+    if not made:
+        return ""
+    pace = seconds / sum(len(entry.request.seeds) for entry in made)
+    rest = sum(len(request.seeds) for request in requests)
+    return f", about {timedelta(seconds=round(pace * rest))} left"
 
 
 def run_at_once(
