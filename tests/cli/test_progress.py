@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from codonbench.cli import progress
-from codonbench.cli.progress import RunDisplay, TimeLeft
+from codonbench.cli.progress import RunDisplay
+from codonbench.cli.time_left import TimeLeft
 
 
 def shown(pairs_at, seconds, total, budget_seconds=None):

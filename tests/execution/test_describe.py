@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from codonbench.contracts.tunable import tunable
 from codonbench.errors import PluginError, UsageError
 from codonbench.execution.describe import ask_apart, configure_stranger, describe
 from codonbench.execution.pool import WorkerProcess, launch_worker
@@ -75,6 +76,7 @@ def test_what_a_file_registers_is_told_and_nothing_is_imported_here(file, ask):
     entry, config, changes = registry.configured("two-layers", {})
     assert (entry.name, config.hidden, config.learning_rate) == ("three", 3, 0.05)
     assert changes == {}
+    assert entry.fields == tunable(imported.cls.Config(hidden=3))
     with pytest.raises(PluginError, match="model 'two-layers': ended"):
         configure_stranger(registry, "two-layers", {}, "it", ended)
     with pytest.raises(UsageError, match="it: field 'hidden': got 'many'"):

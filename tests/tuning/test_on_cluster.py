@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
+from codonbench.contracts.tunable import tunable
 from codonbench.errors import ClusterError, ConfigError
 from codonbench.execution.cluster import TRIES, NodeLostError, Orders, Resources
 from codonbench.execution.executor import Executor, load_plugins
@@ -69,7 +70,7 @@ def study(trials, table, path, prepare, attempt, **fields):
     request = {"model": "deepbind", "data": str(table), "seeds": "1000", "device": "cpu"}
     request = configure(RunRequest, request | {"epochs": 1} | fields, {}, "test")
     _, config, _ = trials.executor.registry.configured(request.model, {})
-    space = space_of(type(config), config.model_dump(), {}, {})
+    space = space_of(tunable(config), {}, {})
     return Study(path, Asked(request, space, 4, "median"), prepare, attempt)
 
 

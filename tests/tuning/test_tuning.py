@@ -1,7 +1,9 @@
 """Tuning: the space, a study that sees no test item, and the preset that comes of it."""
 
+import math
 import os
 import re
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -13,10 +15,11 @@ from pydantic import Field
 from codonbench import Dataset, Input, Sequences, Target, Task, TaskSpec
 from codonbench.contracts import BaseConfig, Estimator, GradientConfig, ModelInfo, Ranking, Tune
 from codonbench.contracts.run_spec import RunRequest
+from codonbench.contracts.tunable import tunable
 from codonbench.errors import ConfigError, StoreError
 from codonbench.execution.presets import preset_text, read_preset
 from codonbench.execution.run import prepare, run_all, train_here
-from codonbench.execution.trials import tried
+from codonbench.execution.trials import Tried, tried
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import RunSetup, unwatched
 from codonbench.protocols.trial import Trial
@@ -96,17 +99,18 @@ def registry(toys):
     return registry
 
 
-def study(registry, path, trials=4, **fields):
+def here(request, job, look):
+    return tried(job, train_here, look)
+
+
+def study(registry, path, trials=4, pruner="median", attempt=here, **fields):
     request = RunRequest(**{"model": "guesser", "task": "signs", "seeds": (1000,), **fields})
-    space = space_of(Config, {"place": 0.9}, {}, request.overrides)
+    space = space_of(tunable(Config()), {}, request.overrides)
 
     def ready(request):
         return prepare(request, registry, Path("no-cache"))
 
-    def here(request, job, look):
-        return tried(job, train_here, look)
-
-    return Study(path, Asked(request, space, trials, "median"), ready, here)
+    return Study(path, Asked(request, space, trials, pruner), ready, attempt)
 
 
 def test_a_study_goes_on_where_it_was_and_asks_no_test_item(registry, tmp_path):
@@ -125,6 +129,32 @@ def test_a_study_goes_on_where_it_was_and_asks_no_test_item(registry, tmp_path):
     assert tuning.best == pytest.approx(round(100 * (1 - abs(config["place"] - 1 / 3))) / 100)
     assert tuning.incumbents[-1][2] == tuning.best
     assert tuning.tests_unseen
+
+
+@pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
+def test_trials_that_fall_behind_are_ended_early_and_cost_what_they_took(
+    registry, tmp_path, pruner
+):
+    """The later a trial, the worse it is at each of thirty looks; of one second each."""
+    looks, ended = [], []
+
+    def attempt(request, job, look):
+        score, step, over = -float(len(looks)), 0, False
+        while step < 30 and not over:
+            step += 1
+            over = look(step, score)
+        looks.append(step)
+        ended.append(over)
+        return Tried(score, float(step), "done")
+
+    made = study(registry, tmp_path / "s.db", trials=20, pruner=pruner, attempt=attempt)
+    made.run(lambda: None)
+    _, tuning = made.result("found")
+    assert (tuning.trials, tuning.best, tuning.seconds) == (20, 0.0, sum(looks))
+    assert tuning.pruned == sum(ended)
+    assert (sum(looks) < 20 * 30) == any(ended) == (pruner != "none")
+    whole = [-float(i) for i, over in enumerate(ended) if not over]
+    assert tuning.median == statistics.median(whole)
 
 
 def test_what_a_model_declines_ends_the_trial_and_not_the_study(registry, tmp_path, monkeypatch):
@@ -228,10 +258,12 @@ class Wide(GradientConfig):
     pool: Literal["max", "mean"] = "max"
     bias: bool = True
     name: str = "x"
+    one: int = Field(default=1, ge=1, le=1)
+    endless: float = Field(default=0, ge=0, lt=math.inf)
 
 
 def test_the_space_comes_from_bounds_and_declarations():
-    space = space_of(Wide, Wide().model_dump(), {}, ["blocks"])
+    space = space_of(tunable(Wide()), {}, ["blocks"])
     assert space == {
         "batch_size": Tune(choices=(32, 64, 128, 256)),
         "learning_rate": Tune(low=1e-4, high=0.1, log=True),
@@ -242,7 +274,7 @@ def test_the_space_comes_from_bounds_and_declarations():
         "bias": Tune(choices=(False, True)),
     }
     given = {"channels": "8,16", "dropout": "0.1..0.5", "weight_decay": "1e-6..1e-2:log"}
-    asked = space_of(Wide, Wide().model_dump(), given, [])
+    asked = space_of(tunable(Wide()), given, [])
     assert asked["channels"] == Tune(choices=(8, 16))
     assert asked["dropout"] == Tune(low=0.1, high=0.5)
     assert asked["weight_decay"] == Tune(low=1e-6, high=1e-2, log=True)
@@ -259,5 +291,5 @@ def test_the_space_comes_from_bounds_and_declarations():
 )
 def test_a_range_that_cannot_be_is_refused(given, words):
     with pytest.raises(ConfigError) as caught:
-        space_of(Wide, Wide().model_dump(), given, ["blocks"])
+        space_of(tunable(Wide()), given, ["blocks"])
     assert [word for word in words if word not in str(caught.value)] == []

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from codonbench.cli import FAILED
 from codonbench.cli.console import messages, output, print_table, say
 from codonbench.cli.options import PluginOption, PluginsDirOption, TaskSettingsOption, load_plugins
+from codonbench.cli.time_left import TimeLeft, TimeLeftColumn
 from codonbench.contracts import Dataset, Features, Sequences
 from codonbench.contracts.run_spec import parse_settings
 from codonbench.records.files import cache_folder, is_offline
@@ -160,8 +161,6 @@ def _shown() -> Iterator[Callable[[str, float], None]]:
 
     It is full as what is being looked at is done, and the time left is until then.
     """
-    from codonbench.cli.progress import TimeLeft, TimeLeftColumn
-
     console = messages()
     with Progress(
         TextColumn("{task.description}"),

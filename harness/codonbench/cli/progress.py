@@ -6,7 +6,6 @@ less and less often, at last every half minute.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -17,14 +16,12 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
-    ProgressColumn,
-    Task,
     TaskID,
     TextColumn,
 )
-from rich.text import Text
 
 from codonbench.cli.console import ending, messages, say
+from codonbench.cli.time_left import TimeLeft, TimeLeftColumn, rest
 from codonbench.contracts.run_spec import MOST_PAIRS, RunOptions, RunRequest, RunSpec
 from codonbench.execution.executor import Follower, Listener
 from codonbench.execution.run import Job, Outcome, Train
@@ -36,48 +33,6 @@ from codonbench.training.request import TrainResult
 _REFRESH = 0.1  # seconds between two times that a bar follows a run
 _FIRST_LINE, _LINES = 1.0, 30.0  # seconds to the first line on a run, where there is no terminal,
 # and at most from one to the next; each is awaited twice as long as the one before
-_STEADY = 10.0  # seconds in which time left follows most of the way when the pace changes
-_SOON = 2.0  # seconds after which a pace is known well enough to tell
-
-
-class TimeLeft:
-    """Seconds that a run still takes at most; does not jump.
-
-    A run's end is predicted from its pace since it began here. What is shown moves towards the
-    prediction bit by bit, the faster the less is left, and goes down with the clock in between.
-
-    Args:
-        total: Pairs of the budget.
-        seconds: The same in seconds, where there is such a budget.
-        now: The clock as the run begins.
-    """
-
-    def __init__(self, total: int, seconds: float | None, now: float) -> None:
-        self._total = total
-        self._latest = None if seconds is None else now + seconds
-        self._first: tuple[int, float] | None = None
-        self._rest = total
-        self._end: float | None = None
-        self._heard = now
-
-    def hear(self, pairs: int, now: float) -> None:
-        """Take in that so many pairs have been presented."""
-        if self._first is None:
-            self._first = pairs, now
-        before, began = self._first
-        if pairs > before and now - began >= _SOON:
-            end = now + (now - began) * (self._total - pairs) / (pairs - before)
-            if self._latest is not None:
-                end = min(end, self._latest)
-            # A run whose first step was slow, being compiled, is done before the pace tells.
-            left = (self._total - pairs) / max(self._rest, 1)
-            share = 1 - min(left, 1) * math.exp((self._heard - now) / _STEADY)
-            self._end = end if self._end is None else self._end + (end - self._end) * share
-        self._heard, self._rest = now, self._total - pairs
-
-    def at(self, now: float) -> float | None:
-        """Return the seconds that are left; None as long as no pace is known."""
-        return None if self._end is None else max(self._end - now, 0.0)
 
 
 class RunDisplay(Follower):
@@ -150,9 +105,9 @@ class RunDisplay(Follower):
             self._progress.update(bar, completed=pairs, pairs=pairs, words=progress)
             if self._lines_of_text and now - printed >= wait:
                 printed, wait = now, min(2 * wait, _LINES)
-                rest = _rest(left.at(now), early=early)
+                words_left = rest(left.at(now), early=early)
                 of = "" if total is None else f" of {total:,}"
-                words = [f"{seed} {pairs:,}{of} {self._job.task.counted_in}", progress, rest]
+                words = [f"{seed} {pairs:,}{of} {self._job.task.counted_in}", progress, words_left]
                 say(", ".join(filter(None, words)), console=self._console)
 
         return follow
@@ -277,24 +232,6 @@ def _which(run_spec: RunSpec) -> str:
     """Return ``seed 3``, and which part of it where it is one, so wide that figures line up."""
     part = f", {run_spec.part}" if run_spec.part else ""
     return f"seed {run_spec.seed:<{0 if part else 3}}{part}"
-
-
-class TimeLeftColumn(ProgressColumn):
-    """Time left; an upper limit where the run may stop before its budget."""
-
-    max_refresh = 0.5
-
-    def render(self, task: Task) -> Text:
-        """Return it, or nothing where it is not known."""
-        left: TimeLeft = task.fields["left"]
-        return Text(_rest(left.at(time.monotonic()), early=task.fields["early"]), style="cyan")
-
-
-def _rest(seconds: float | None, *, early: bool) -> str:
-    """Return ``0:02:10 left``, or nothing where that is not known."""
-    if seconds is None:
-        return ""
-    return f"{'≤ ' if early else ''}{timedelta(seconds=round(seconds))} left"
 
 
 def _introduction(job: Job) -> list[str]:

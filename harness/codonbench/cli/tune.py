@@ -143,7 +143,7 @@ def tune(
     from codonbench.execution.executor import Executor
     from codonbench.execution.presets import preset_text
     from codonbench.tuning.on_cluster import on_cluster
-    from codonbench.tuning.space import space_of
+    from codonbench.tuning.space import fields_of, space_of
     from codonbench.tuning.study import Asked, Pruner, Study, insist_on_own_seeds
 
     insist_on_own_seeds(request.seeds)
@@ -161,7 +161,7 @@ def tune(
         with Executor(options, None, load_plugins) as executor, ExitStack() as stack:
             executor.get_ready(request)
             entry, config, _ = executor.registry.configured(request.model, request.overrides)
-            sought = space_of(entry.cls.Config, config.model_dump(), ranges, request.overrides)
+            sought = space_of(fields_of(entry, config), ranges, request.overrides)
             asked = Asked(request, sought, trials, cast(Pruner, pruner))
             there = (
                 None if on == "local" else stack.enter_context(on_cluster(executor, options, say))
@@ -203,14 +203,21 @@ def tune(
         from codonbench.report.pictures import draw_study
 
         draw_study(list(made.scores()), made.metric, plot, lower=made.lower)
-    given = [("--task", task), ("--data", data), *(("--task-set", each) for each in task_set or ())]
-    told = "".join(f" {option} {shlex.quote(value)}" for option, value in given if value)
+    again: list[tuple[str, str | Path | None]] = [
+        ("--preset-file", out),
+        ("--task", task),
+        ("--data", data),
+    ]
+    again += [("--task-set", setting) for setting in task_set or ()]
+    again += [("--folds", "0" if made.job.task.folds else None), ("--seeds", "0-9")]
+    again += [("--plugin", path) for path in plugin or ()]
+    again += [("--plugins-dir", path) for path in plugins_dir or ()]
+    words = [str(word) for pair in again if pair[1] is not None for word in pair]
     say(
         f"best {tuning.metric} {tuning.best:g} on validation, median {tuning.median:g}, of "
         f"{tuning.trials} trials ({tuning.pruned} ended early), {tuning.cost.partition(', ')[2]}; "
         f"wrote {out}; to run it on the official seeds: "
-        f"bench run --preset-file {out}{told}{' --folds 0' if made.job.task.folds else ''} "
-        "--seeds 0-9"
+        f"bench run {shlex.join(words)}"
     )
 
 

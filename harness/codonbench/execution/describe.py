@@ -239,4 +239,4 @@ def configure_stranger(
     named = registry.models.get(told.name)
     if named is None or named.cls is not entry.cls:
         raise PluginError(f"model {name!r} says that it is {told.name!r}, which it is not")
-    registry.models[name] = replace(named, told=(told.values, told.changes))
+    registry.models[name] = replace(named, told=(told.values, told.changes), fields=told.fields)

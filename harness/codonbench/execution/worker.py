@@ -31,6 +31,7 @@ from codonbench.contracts import Estimator, Frozen, Model, ModelInfo, Name, Refe
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
 from codonbench.contracts.model import GradientConfig, Needs
 from codonbench.contracts.run_record import About, Engine, Origin, Status, TorchFacts
+from codonbench.contracts.tunable import Tunable, tunable
 from codonbench.errors import UsageError
 from codonbench.execution.process import Frame, Inbox, framed, send, take_hold
 from codonbench.plugins.beside import READERS
@@ -249,6 +250,7 @@ class Configured(Frozen):
         name: The one of its names from which the values depart least.
         values: The configuration that was asked for.
         changes: Where it departs from that of the name.
+        fields: How each of its fields may be sought.
         error: What is wrong with what was asked; the rest is empty then.
     """
 
@@ -256,6 +258,7 @@ class Configured(Frozen):
     name: str = ""
     values: dict[str, JsonValue] = Field(default_factory=dict)
     changes: dict[str, JsonValue] = Field(default_factory=dict)
+    fields: dict[str, Tunable] = Field(default_factory=dict)
     error: str = ""
 
 
@@ -586,7 +589,8 @@ def _configured(registry: Registry, asked: Configure) -> Configured:
             entry, config, changes = registry.configured(asked.model, asked.overrides, asked.owner)
         except UsageError as error:
             return Configured(error=storable(str(error)))
-    return Configured(name=entry.name, values=config.model_dump(mode="json"), changes=changes)
+    values = config.model_dump(mode="json")
+    return Configured(name=entry.name, values=values, changes=changes, fields=tunable(config))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from codonbench.contracts import (
 )
 from codonbench.contracts.run_record import Origin
 from codonbench.contracts.run_spec import configure
+from codonbench.contracts.tunable import Tunable
 from codonbench.errors import ConfigError, PluginError
 from codonbench.plugins import hookspecs
 from codonbench.plugins.beside import is_below, modules_beside
@@ -65,13 +66,15 @@ class ModelEntry(Entry):
     """A model, or one of its presets, which stands for the values `preset`.
 
     Of a model that this process does not import, `cls` is a stand-in, `stranger` whose it is, and
-    `told` the configuration that was asked for and where that departs from the name's.
+    `told` the configuration that was asked for and where that departs from the name's, and `fields`
+    how its fields may be sought.
     """
 
     cls: ModelClass
     preset: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     stranger: Candidate | None = None
     told: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    fields: Mapping[str, Tunable] | None = None
 
     @property
     def owner(self) -> str:

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
-from pydantic.fields import FieldInfo
-
-from codonbench.contracts import BaseConfig, GradientConfig, Tune
+from codonbench.contracts import BaseConfig, Tune
+from codonbench.contracts.tunable import Tunable, tunable
 from codonbench.errors import ConfigError
-
-FAR_APART = 64.0
-"""Bounds whose ratio is larger say what is possible, not what is sensible: such a field is sought
-by ratio, from an eighth of its default to eight times it."""
-
-_NEAR = 8.0
+from codonbench.plugins.entries import ModelEntry
 
 Space = dict[str, Tune]
 """By field."""
 
 
+def fields_of(entry: ModelEntry, config: BaseConfig) -> Mapping[str, Tunable]:
+    """Return the fields of a model's configuration, as they were told where it is a stranger's."""
+    return tunable(config) if entry.fields is None else entry.fields
+
+
 def space_of(
-    config: type[BaseConfig],
-    default: Mapping[str, Any],
-    given: Mapping[str, str],
-    fixed: Collection[str],
+    fields: Mapping[str, Tunable], given: Mapping[str, str], fixed: Collection[str]
 ) -> Space:
     """Return the fields to seek, and how each is drawn.
 
-    Those are sought that declare how (`Tune`), in the class or in one it extends, and the class's
-    own that have bounds or a list of values; the other settings of a `GradientConfig` only where
-    they are given.
-
     Args:
-        config: The model's.
-        default: Its values, by which far bounds are narrowed.
+        fields: Of the model's configuration.
         given: Ranges in text by field, see `parse_range`, which stand in for its own.
         fixed: Fields that are set, and not sought.
 
@@ -44,29 +34,22 @@ def space_of(
         ConfigError: A field is unknown or cannot be sought, or there is none.
     """
     for name in given:
-        if name not in config.model_fields:
-            known = ", ".join(sorted(config.model_fields))
+        if name not in fields:
+            known = ", ".join(sorted(fields))
             raise ConfigError(f"--space {name!r}: the model has no such field; it has {known}")
         if name in fixed:
             raise ConfigError(f"--space {name!r}: it is set by --set, too; leave one out")
     space: Space = {}
-    for name, field in config.model_fields.items():
-        if name in fixed:
-            continue
-        declared = _declared(config, name)
-        if name in given:
-            space[name] = parse_range(name, given[name], field)
-        elif declared is not None:
-            space[name] = declared
-        elif name not in GradientConfig.model_fields:
-            drawn = _by_bounds(field, default.get(name))
-            space |= {} if drawn is None else {name: drawn}
+    for name, field in fields.items():
+        drawn = parse_range(name, given[name], field) if name in given else field.drawn
+        if drawn is not None and name not in fixed:
+            space[name] = drawn
     if not space:
         raise ConfigError("the model has no field to seek; name one: --space FIELD=LOW..HIGH")
     return space
 
 
-def parse_range(name: str, text: str, field: FieldInfo) -> Tune:
+def parse_range(name: str, text: str, field: Tunable) -> Tune:
     """Return ``1e-4..1e-1:log``, ``16..256`` or ``16,32,64`` as what it says.
 
     Raises:
@@ -83,55 +66,7 @@ def parse_range(name: str, text: str, field: FieldInfo) -> Tune:
         ) from error
 
 
-def _value(text: str, field: FieldInfo) -> Any:
-    for kind in (int, float):
-        if kind in _kinds(field):
-            return kind(text)
+def _value(text: str, field: Tunable) -> Any:
+    if field.kind != "other":
+        return int(text) if field.kind == "whole" else float(text)
     return {"true": True, "false": False}.get(text, text)
-
-
-def _declared(config: type[BaseConfig], name: str) -> Tune | None:
-    """Return what a field declares, or else the same field of a class that is extended."""
-    for cls in config.__mro__:
-        field = getattr(cls, "__pydantic_fields__", {}).get(name)
-        for declared in () if field is None else field.metadata:
-            if isinstance(declared, Tune):
-                return declared
-    return None
-
-
-def is_whole(config: type[BaseConfig], name: str) -> bool:
-    """Return whether a field is a whole number."""
-    return int in _kinds(config.model_fields[name])
-
-
-def _kinds(field: FieldInfo) -> set[Any]:
-    return {field.annotation, *get_args(field.annotation)}
-
-
-def _by_bounds(field: FieldInfo, default: Any) -> Tune | None:
-    """Return how a field is drawn that says no more than its type and bounds; None for not."""
-    if get_origin(field.annotation) is Literal:
-        return Tune(choices=get_args(field.annotation))
-    if bool in _kinds(field):
-        return Tune(choices=(False, True))
-    whole = int in _kinds(field)
-    if not whole and float not in _kinds(field):
-        return None
-    bounds: dict[str, float] = {}
-    for limit in field.metadata:
-        for side in ("ge", "gt", "le", "lt"):
-            if (value := getattr(limit, side, None)) is not None:
-                bounds[side] = float(value)
-    low, high = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
-    if low is None or high is None or not isinstance(default, int | float):
-        return None
-    if whole:
-        low, high = low + ("gt" in bounds), high - ("lt" in bounds)
-    if default > 0 and high > FAR_APART * (low or default):
-        low, high = max(low, default / _NEAR), min(high, default * _NEAR)
-        low, high = (math.ceil(low), math.floor(high)) if whole else (low, high)
-        return Tune(low=low, high=high, log=True) if low < high else None
-    if not whole and "lt" in bounds:
-        high = low + 0.9 * (high - low)
-    return Tune(low=low, high=high, log=False)

@@ -30,7 +30,7 @@ from codonbench.protocols.supervised import Supervised
 from codonbench.protocols.trial import Look
 from codonbench.records.files import printable
 from codonbench.scoring.score import OFFICIAL_SEEDS
-from codonbench.tuning.space import Space, is_whole
+from codonbench.tuning.space import Space, fields_of
 
 if TYPE_CHECKING:
     import optuna
@@ -115,6 +115,7 @@ class Study:
             )
         self.lower = job.primary is not None and job.primary.lower
         self.metric = "less the loss" if job.primary is None else job.primary.name
+        self._fields = fields_of(job.entry, job.config)
         self._facts = _facts(job, asked)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,9 +211,8 @@ class Study:
     def _objective(self, trial: optuna.Trial) -> float:
         import optuna
 
-        config = self.job.entry.cls.Config
         values = {
-            name: _suggest(trial, name, drawn, whole=is_whole(config, name))
+            name: _suggest(trial, name, drawn, whole=self._fields[name].kind == "whole")
             for name, drawn in self.asked.space.items()
         }
         overrides = dict(self.asked.request.overrides) | {
@@ -224,15 +224,16 @@ class Study:
                 job = self._prepare(request)
         except ConfigError as error:  # fields that do not go together
             raise _refused(trial, error) from error
-        told: set[int] = set()
-        scores, seconds, pruned = [], 0.0, False
+        told: dict[int, bool] = {}
+        scores, seconds = [], 0.0
         for number, run_spec in enumerate(job.run_specs):
 
             def look(step: int, score: float, number: int = number) -> bool:
-                if number * 1_000 + step not in told:  # by a node that is lost
-                    told.add(number * 1_000 + step)
-                    trial.report(score, number * 1_000 + step)
-                return trial.should_prune()
+                at = number * 1_000 + step
+                if at not in told:  # by a node that is lost
+                    trial.report(score, at)
+                    told[at] = trial.should_prune()  # Hyperband's answer is another the next time
+                return told[at]
 
             try:
                 made = self._try(request, replace(job, run_specs=(run_spec,)), look)
@@ -249,7 +250,7 @@ class Study:
             if made.score is None:  # it failed or diverged before its first look
                 raise optuna.TrialPruned
             scores.append(made.score)
-            if pruned := trial.should_prune():
+            if pruned := any(told.values()):
                 break
         trial.set_user_attr("score", statistics.fmean(scores))
         if pruned:

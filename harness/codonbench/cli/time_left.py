@@ -1,0 +1,71 @@
+"""How long something still takes, by its pace so far, for a bar."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import timedelta
+
+from rich.progress import ProgressColumn, Task
+from rich.text import Text
+
+_STEADY = 10.0  # seconds in which time left follows most of the way when the pace changes
+_SOON = 2.0  # seconds after which a pace is known well enough to tell
+
+
+class TimeLeft:
+    """Seconds that a run still takes at most; does not jump.
+
+    A run's end is predicted from its pace since it began here. What is shown moves towards the
+    prediction bit by bit, the faster the less is left, and goes down with the clock in between.
+
+    Args:
+        total: Pairs of the budget.
+        seconds: The same in seconds, where there is such a budget.
+        now: The clock as the run begins.
+    """
+
+    def __init__(self, total: int, seconds: float | None, now: float) -> None:
+        self._total = total
+        self._latest = None if seconds is None else now + seconds
+        self._first: tuple[int, float] | None = None
+        self._rest = total
+        self._end: float | None = None
+        self._heard = now
+
+    def hear(self, pairs: int, now: float) -> None:
+        """Take in that so many pairs have been presented."""
+        if self._first is None:
+            self._first = pairs, now
+        before, began = self._first
+        if pairs > before and now - began >= _SOON:
+            end = now + (now - began) * (self._total - pairs) / (pairs - before)
+            if self._latest is not None:
+                end = min(end, self._latest)
+            # A run whose first step was slow, being compiled, is done before the pace tells.
+            left = (self._total - pairs) / max(self._rest, 1)
+            share = 1 - min(left, 1) * math.exp((self._heard - now) / _STEADY)
+            self._end = end if self._end is None else self._end + (end - self._end) * share
+        self._heard, self._rest = now, self._total - pairs
+
+    def at(self, now: float) -> float | None:
+        """Return the seconds that are left; None as long as no pace is known."""
+        return None if self._end is None else max(self._end - now, 0.0)
+
+
+class TimeLeftColumn(ProgressColumn):
+    """Time left; an upper limit where the run may stop before its budget."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """Return it, or nothing where it is not known."""
+        left: TimeLeft = task.fields["left"]
+        return Text(rest(left.at(time.monotonic()), early=task.fields["early"]), style="cyan")
+
+
+def rest(seconds: float | None, *, early: bool) -> str:
+    """Return ``0:02:10 left``, or nothing where that is not known."""
+    if seconds is None:
+        return ""
+    return f"{'≤ ' if early else ''}{timedelta(seconds=round(seconds))} left"

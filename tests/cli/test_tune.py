@@ -1,0 +1,103 @@
+"""`bench tune`: a study that is killed, interrupted and shared; what it writes and says."""
+
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from codonbench.execution.presets import read_preset
+
+PLUGIN = """
+import time
+from pathlib import Path
+
+import codonbench
+import numpy as np
+
+
+class Guess:
+    def __init__(self, place):
+        self.place = place
+
+    def fit(self, items, classes):
+        Path(f"trial-{time.time_ns()}").touch()
+        while len([*Path().glob("trial-*")]) > 2 and not Path("hurry").exists():
+            time.sleep(0.01)
+        self.classes_ = np.unique(classes)
+
+    def predict_proba(self, items):
+        return np.tile([self.place, 1 - self.place], (len(items), 1))
+
+
+@codonbench.estimator(encoding="text", summary="As likely as its field says")
+def guess(task, place: float = 0.5):
+    return Guess(place)
+"""
+WORDS = ("tune", "-m", "guess", "--plugin", "guess.py", "--data", "My Table.csv")
+WORDS = (*WORDS, "--space", "place=0.1..0.9", "--trials", "5")
+HERE = "tuning/guess-my-table"
+
+
+@pytest.fixture
+def table():
+    Path("guess.py").write_text(PLUGIN)
+    rows = [f"{'ACGT'[i % 4] * 6}{'ACGT'[i // 4 % 4] * 4},{'ab'[i % 3 > 0]}" for i in range(90)]
+    Path("My Table.csv").write_text("\n".join(["sequence,label", *rows]))
+
+
+def cut_short(start, number):
+    """Start a study; send it a signal in its third trial, or the first since; return its ending."""
+    before = len([*Path().glob("trial-*")])
+    with start(*WORDS) as child:
+        deadline = time.monotonic() + 120
+        while len([*Path().glob("trial-*")]) < max(3, before + 1):
+            assert time.monotonic() < deadline
+            assert child.poll() is None, child.stderr.read()
+            time.sleep(0.05)
+        child.send_signal(number)
+        return child.communicate(timeout=120)[1], child.returncode
+
+
+@pytest.mark.slow
+def test_a_study_that_was_killed_and_interrupted_goes_on_where_it_was(table, start, process):
+    said, code = cut_short(start, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert re.findall(r"trial (\d) of 5", said) == ["1", "2"]
+    said, code = cut_short(start, signal.SIGINT)
+    assert code == 130
+    assert said.splitlines()[-1] == "bench: interrupted"
+    assert not Path(f"{HERE}.toml").exists()
+    Path("hurry").touch()
+    answer = process(*WORDS, "--plot", "study.svg")
+    assert answer.code == 0, answer.err
+    assert re.findall(r"trial (\d) of 5", answer.err) == ["3", "4", "5"]
+    assert re.search(r"trial 3 of 5: best mcc \S+, 0:\d\d:\d\d left", answer.err)
+    preset = read_preset(Path(f"{HERE}.toml"))
+    assert (preset.tuning.trials, preset.tuning.tests_unseen) == (5, False)
+    assert Path("study.svg").read_text().count("<svg") == 1
+    assert not [*Path("tuning").glob("*-journal")]
+    (again,) = re.findall(r"bench (run --preset-file .*)$", answer.err, re.M)
+    assert "--data 'My Table.csv'" in again
+    assert again.endswith("--seeds 0-9 --plugin guess.py")
+
+
+@pytest.mark.slow
+def test_several_processes_work_on_one_study(table, process):
+    Path("hurry").touch()
+    answer = process(*WORDS, "--jobs", "2")
+    assert answer.code == 0, answer.err
+    trials = read_preset(Path(f"{HERE}.toml")).tuning.trials
+    assert 5 <= trials <= 6  # either may have begun one as the other ended the last
+    assert len([*Path().glob("trial-*")]) == trials
+
+
+def test_without_optuna_a_sentence_names_the_extra(bench, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    answer = bench("tune", "-m", "cnn", "-t", "gue-tf-0")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == (
+        "bench: this needs optuna, which is not installed: pip install 'codonbench[tune]'\n"
+    )
