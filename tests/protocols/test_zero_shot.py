@@ -11,7 +11,7 @@ from torch import nn
 from codonbench import Dataset, Input, Sequences, SequenceTuples, Target, Task, TaskSpec
 from codonbench.audit.repeat import repeat
 from codonbench.audit.validate import contradictions
-from codonbench.contracts import Model, ModelConfig, ModelInfo, Ranking
+from codonbench.contracts import Estimator, GradientConfig, Model, ModelConfig, ModelInfo, Ranking
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import ConfigError
 from codonbench.execution.run import prepare, run, run_all
@@ -157,13 +157,48 @@ class Scorer(Counter):
         return _Scorer(task.n_outputs)
 
 
+class _Turned(_Count):
+    def embed(self, letters):
+        return letters[:, 0] * 1j
+
+    def forward(self, letters):
+        return super().forward(letters) * 1j
+
+
+class Turned(Counter):
+    """Gives complex numbers, whatever it is asked."""
+
+    info = ModelInfo(name="turned", version="1", summary="Counts along the other axis")
+    Config = GradientConfig
+
+    def build(self, task):
+        return _Turned(task.n_outputs)
+
+
+class TurnedToo(Estimator):
+    """The same without a module."""
+
+    info = ModelInfo(name="turned-too", version="1", summary="Counts along the other axis")
+    encoding = "symbol_index"
+
+    def fit(self, training):
+        pass
+
+    def predict(self, items):
+        return np.full((len(items), 2), 1j)
+
+    def score_variants(self, reference, alternative):
+        return np.full(len(reference), 1j)
+
+
 @pytest.fixture(scope="module")
 def registry(toys):
     registry = Registry()
     for kind in ("models", "metrics", "tasks", "protocols"):
         getattr(registry, kind).update(getattr(toys.installed, kind))
     tasks = (Edits(), Rich(), RichToo())
-    module = toys.module("zero-shot-toys", models=(Counter, Scorer, Twin), tasks=tasks)
+    models = (Counter, Scorer, Twin, Turned, TurnedToo)
+    module = toys.module("zero-shot-toys", models=models, tasks=tasks)
     registry.add(module, "toy-shop", "1.0")
     assert not registry.failures
     return registry
@@ -252,3 +287,21 @@ def test_a_chains_ratio_is_that_of_the_words_a_variant_changes():
     model = VariantMarkov(VariantMarkov.Config(order=1))
     ratio = model.score_variants(reference, alternative)
     np.testing.assert_allclose(ratio, [0.0, np.log(1 / 2)], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("giver", "model", "task", "protocol"),
+    [
+        ("the module", "turned", "edits", None),
+        ("embed()", "turned", "rich-too", "linear_probe"),
+        ("predict()", "turned-too", "rich-too", None),
+        ("score_variants()", "turned-too", "edits", None),
+    ],
+)
+def test_complex_numbers_are_refused_rather_than_halved(
+    registry, tmp_path, monkeypatch, giver, model, task, protocol
+):
+    monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path))
+    ((record, _),) = run(asked(registry, model, task, protocol=protocol), registry, unwatched)
+    assert record.status == "error"
+    assert f"{giver} gives complex numbers, expected real ones" in record.error

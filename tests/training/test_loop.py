@@ -304,13 +304,6 @@ def test_the_loop_is_told_no_target_before_its_pair(toys, monkeypatch):
     assert (state.targets.numpy()[unseen] == 0).all()
 
 
-def test_complex_outputs_are_refused_rather_than_halved(toys):
-    state, _ = state_of(toys, SoftmaxRegression)
-    state.module.forward = lambda x: torch.zeros(len(x), 4, dtype=torch.complex64)
-    with pytest.raises(PluginError, match="gives complex outputs, expected real ones"):
-        evaluate(state, "evaluation")
-
-
 @pytest.mark.parametrize(
     ("output", "given"),
     [

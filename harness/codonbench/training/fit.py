@@ -15,7 +15,7 @@ from codonbench.data.encodings import encode_all
 from codonbench.errors import PluginError
 from codonbench.protocols.referee import Evaluation, Shown
 from codonbench.training.determinism import hash_weights, seeded_globals
-from codonbench.training.loop import Referees
+from codonbench.training.loop import Referees, insist_on_real
 from codonbench.training.request import TrainRequest, TrainResult, last_words
 
 
@@ -95,8 +95,7 @@ def _outputs(estimator: Estimator, request: TrainRequest, due: Evaluation) -> Ou
     expected = (len(index), n_outputs)
     if outputs.shape != expected:
         raise PluginError(f"predict() gives outputs {outputs.shape}, expected {expected}")
-    if np.iscomplexobj(outputs):
-        raise PluginError("predict() gives complex outputs, expected real ones: say which part")
+    insist_on_real(outputs, "predict()")
     return np.array(outputs, dtype=np.float32)
 
 
@@ -115,6 +114,5 @@ def _effects(estimator: Estimator, request: TrainRequest, index: npt.NDArray[np.
     effects: npt.NDArray[Any] = np.asarray(estimator.score_variants(*pair))
     if effects.shape != (len(index),):
         raise PluginError(f"score_variants() gives {effects.shape}, expected ({len(index)},)")
-    if np.iscomplexobj(effects):
-        raise PluginError("score_variants() gives complex numbers, expected real ones")
+    insist_on_real(effects, "score_variants()")
     return np.repeat(effects[:, None].astype(np.float32), view.n_outputs, axis=1)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -501,9 +502,19 @@ def _outputs(state: TrainState, items: Tensor) -> Tensor:
     expected = (len(items), state.view.n_outputs)
     if given != expected:
         raise PluginError(f"the module gives outputs {given}, expected {expected}")
-    if outputs.is_complex():
-        raise PluginError("the module gives complex outputs, expected real ones: say which part")
+    insist_on_real(outputs, "the module")
     return torch.as_tensor(outputs).detach()
+
+
+def insist_on_real(outputs: Tensor | npt.NDArray[Any], giver: str) -> None:
+    """Raise PluginError where outputs are complex: as float32 they would be halved.
+
+    Args:
+        outputs: Numbers of any shape.
+        giver: What of the plugin gives them, for the message.
+    """
+    if "complex" in str(outputs.dtype):
+        raise PluginError(f"{giver} gives complex numbers, expected real ones: say which part")
 
 
 def _cuda_devices(device: torch.device) -> list[torch.device]:

@@ -42,7 +42,7 @@ from codonbench.protocols.linear_probe import PENALTIES
 from codonbench.protocols.referee import Shown
 from codonbench.records.files import cache_folder
 from codonbench.training.determinism import hash_weights, seeded_globals
-from codonbench.training.loop import Referees
+from codonbench.training.loop import Referees, insist_on_real
 from codonbench.training.request import TrainRequest, TrainResult, last_words
 from codonbench.training.state import about
 
@@ -142,8 +142,7 @@ def embed(
         part = module.embed(encode(index))
         if part.ndim != 2 or len(part) != len(index):
             raise PluginError(f"embed() gives {tuple(part.shape)}, expected ({len(index)}, D)")
-        if part.is_complex():
-            raise PluginError("embed() gives complex numbers, expected real ones")
+        insist_on_real(part, "embed()")
         parts.append(part.to("cpu", torch.float32).numpy())
     whole: Embedding = np.concatenate(parts)
     said = about(module)
