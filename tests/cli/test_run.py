@@ -282,6 +282,22 @@ def test_a_control_that_does_not_exist_is_refused(run):
     assert "it has shuffled" in answer.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("run -m mlp-64 -m lstm-64", "--model is given twice, and one is taken; a list of runs"),
+        ("run -m mlp-64 --data a.csv --data=b.csv", "--data is given twice"),
+        ("run --suite official --suite supervised", "--suite is given twice, and one is taken\n"),
+        ("check --model mlp-64 --model cnn", "--model is given twice, and one is taken\n"),
+    ],
+)
+def test_two_models_of_which_one_would_be_run_are_refused(bench, tmp_path, words, said):
+    answer = bench(*words.split())
+    assert (answer.code, answer.out) == (2, "")
+    assert f"bench: {said}" in answer.err
+    assert not [*tmp_path.iterdir()]
+
+
 def test_computed_rows_say_that_nothing_was_trained(run):
     answer = run("--model", "bound", "--json")
     assert answer.records[0].weights_sha256 is None

@@ -28,7 +28,7 @@ from typer.main import get_command
 from codonbench import __version__
 from codonbench.cli import DONE, INTERRUPTED, MEANINGS, UNUSABLE
 from codonbench.cli.options import note
-from codonbench.errors import BenchError, PluginError, UsageError
+from codonbench.errors import BenchError, ConfigError, PluginError, UsageError
 from codonbench.plugins.selection import Candidate, in_order, selection_from_environment
 
 GROUP = "codonbench.commands"
@@ -233,8 +233,30 @@ def _app_of(name: str, function: Any) -> typer.Typer:
     if name == "run":  # a task has options, too
         settings |= {"allow_extra_args": True, "ignore_unknown_options": True}
     app = typer.Typer(add_completion=False)
-    app.command(name, context_settings=settings)(function)
+    app.command(name, cls=OneOfEach, context_settings=settings)(function)
     return app
+
+
+class OneOfEach(TyperCommand):
+    """A command that refuses two models, tasks, data or suites, of which it would take the last."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read its options.
+
+        Raises:
+            ConfigError: One of these is given twice, where the command takes one.
+        """
+        *_, given = self.make_parser(ctx).parse_args([*args])
+        for each in given:
+            if each.name in _ONE and not each.multiple and given.count(each) > 1:
+                runs = ctx.command.name == "run" and each.name != "suite"
+                hint = "; a list of runs is a suite, see --suite" if runs else ""
+                raise ConfigError(f"{each.opts[0]} is given twice, and one is taken{hint}")
+        return super().parse_args(ctx, args)
+
+
+_ONE = ("model", "task", "data", "suite", "preset_file")
+"""Options of which who gives two wants both. Of others the last counts, as in other programs."""
 
 
 _HELP = """\
