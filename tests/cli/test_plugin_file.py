@@ -11,6 +11,7 @@ import pytest
 
 from codonbench.contracts import from_function
 from codonbench.contracts.run_record import RunRecord
+from codonbench.execution.describe import ask_apart
 from codonbench.plugins.discovery import load_registry
 
 GOOD = """
@@ -274,6 +275,49 @@ def test_every_command_that_loads_plugins_takes_a_folder(bench, words, board, tm
     answer = bench(*words, "--plugins-dir", "nowhere")
     assert answer.code == 2
     assert answer.err == "bench: --plugins-dir nowhere: expected a folder of Python files\n"
+
+
+def test_no_command_imports_a_strangers_file(bench, board, tmp_path, monkeypatch):
+    """But a worker, of which those that only list or read share one here; it takes a second."""
+    noting = "import os\nwith open('IMPORTED', 'a') as file:\n    print(os.getpid(), file=file)\n"
+    noting = noting.replace("IMPORTED", str(tmp_path / "by"))
+    reads_letters = GOOD.replace("codon_onehot", "symbol_onehot_flat")
+    reads_letters = reads_letters.replace("n_inputs, task.n_classes", "length * 4, task.n_outputs")
+    (tmp_path / "mine.py").write_text(noting + reads_letters)
+    answers, asked = {}, []
+
+    def ask_once(owner, message, up):
+        asked.append(message)
+        if message not in answers:
+            answers[message] = ask_apart(owner, message, up)
+        return answers[message]
+
+    monkeypatch.setattr("codonbench.execution.describe.ask_apart", ask_once)
+    rows = [f"{'ACGT'[i % 4] * 20},{i % 3 // 2}" for i in range(60)]
+    (tmp_path / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
+    listing = [
+        ("ls", "models"),
+        ("plugins",),
+        ("data", "ls"),
+        ("data", "verify"),
+        ("data", "describe", "mine.csv"),
+        ("audit-data", "mine.csv"),
+        ("submit", "mlp-64", "--results", board),
+        ("validate", board),
+        ("score", "--check", "--results", board),
+        ("leaderboard", "--results", board, "--out", "board"),
+        ("site", "--results", board, "--out", "site"),
+    ]
+    for words in listing:
+        answer = bench(*words, "--plugin", "mine.py")
+        assert "did not load" not in answer.err
+    tune = ("tune", "-m", "single", "--set", "learning_rate=0.1", "--space", "batch_size=8,16")
+    words = ("-t", "planted-motif", "--trials", 1, "--examples", 64, "--plugin", "mine.py")
+    tuned = bench(*tune, *words)
+    assert (tuned.code, "best accuracy" in tuned.err) == (0, True), tuned.err
+    importers = (tmp_path / "by").read_text().split()
+    assert (len(asked), len(importers)) == (len(listing), 2)
+    assert str(os.getpid()) not in importers
 
 
 def test_a_folder_without_plugins_is_remarked_on(bench, tmp_path):
