@@ -165,9 +165,21 @@ class Unstorable(codonbench.Model):
         ("eval('[' * 30 + ']' * 30)", "", "nested deeper"),
         ("2**70", "", "out of the range"),
         ("1e309", "", "holds inf"),
+        ("1\n    y: float = 1e309", "", "field 'y' holds inf"),
         (r"b'\xff'", "", "a record cannot hold"),
     ],
-    ids=["licence", "authors", "surrogate", "no text", "long", "deep", "huge", "infinite", "bytes"],
+    ids=[
+        "licence",
+        "authors",
+        "surrogate",
+        "no text",
+        "long",
+        "deep",
+        "huge",
+        "infinite",
+        "float",
+        "bytes",
+    ],
 )
 def test_what_no_record_can_hold_is_the_users_to_mend(file, ask, field, said, words):
     file.write_text(UNSTORABLE.format(field, said))

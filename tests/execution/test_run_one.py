@@ -8,6 +8,7 @@ enumerated and a target accuracy of 0.9.
 import random
 import re
 from math import inf
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -106,6 +107,21 @@ class LongWinded(Toy):
 class Unborn(Toy):
     def __init__(self, config):
         raise RuntimeError("no plugin today")
+
+
+class Boaster(Toy):
+    """Says of itself what no record can hold, once it is trained."""
+
+    says: ClassVar[object] = {"weight": float("nan")}
+
+    def build(self, task):
+        layer = super().build(task)
+        layer.about = lambda: self.says
+        return layer
+
+
+class Speechless(Boaster):
+    says = None
 
 
 class Quitter(Toy):
@@ -341,6 +357,20 @@ def test_last_words_beyond_what_a_record_holds_are_cut_and_the_record_is_sound(t
     assert record.error.startswith("RuntimeError: ?blah blah")
     assert record.error.endswith("...")
     assert read_record(Store(tmp_path).save(record, None)) == record
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (Boaster, "PluginError: model 'toy': about() says of 'weight' what no record can hold"),
+        (Speechless, "TypeError: 'NoneType' object is not iterable"),
+    ],
+)
+def test_a_model_that_cannot_be_asked_at_its_end_leaves_its_last_words(toys, model, words):
+    record, trajectory = toys.run(model, pairs=1_000)
+    assert (record.status, record.pairs, record.about) == ("error", 1_000, {})
+    assert record.error.startswith(words)
+    assert len(trajectory.pairs) > 1
 
 
 def test_a_model_with_a_class_too_many_is_an_error(toys):

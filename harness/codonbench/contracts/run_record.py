@@ -22,7 +22,9 @@ _Words = Annotated[str, Field(max_length=200, pattern=r"^[\x20-\x7e]*$")]
 
 _Figure = Annotated[float, Field(allow_inf_nan=False)]
 
-About = Annotated[dict[_Words, bool | int | _Figure | _Words], Field(max_length=32)]
+_Whole = Annotated[int, Field(gt=-MAX_NUMBER, lt=MAX_NUMBER)]
+
+About = Annotated[dict[_Words, bool | _Whole | _Figure | _Words], Field(max_length=32)]
 """What a module says of itself, by name."""
 
 _PLUGIN_FILE = re.compile(r"\w[\w.-]{0,99}\.py")

@@ -151,7 +151,7 @@ class _Group:
             selected = None if kept is None else kept["selected"]
             train_eagerly(feed, self._checkpointer(result.engine, [state]), selected)
             result.over = feed.over
-        return _ended(result, feed)
+        return _ended(self.model, result, feed)
 
     def _together(self, rung: Rung, reason: str) -> Iterator[tuple[int, TrainResult]]:
         """Build all seeds' modules and train them in one captured step.
@@ -337,21 +337,25 @@ def _train_group(
                 looks.last(feed.state.module)
                 _, result = left.pop(feed.run)
                 result.over = True
-                yield feed.run, _ended(result, feed)
+                yield feed.run, _ended(model, result, feed)
     except CannotCapture as why:
         for _, result in left.values():
             result.anew = storable(f"seen later in the run: {why}")
     for run, (feed, result) in left.items():  # Ctrl-C or an exception ended them
-        yield run, _ended(result, feed)
+        yield run, _ended(model, result, feed)
 
 
-def _ended(result: TrainResult, feed: Feed | None) -> TrainResult:
-    """Note what a run ends with."""
+def _ended(model: type[Model], result: TrainResult, feed: Feed | None) -> TrainResult:
+    """Note what a run ends with; one whose module cannot be asked for it ends in error."""
     if feed is not None:
         result.position, result.evaluate_seconds = feed.position, feed.seconds
-    if result.module is not None:
-        trained = (p for p in result.module.parameters() if p.requires_grad)
-        result.parameters = sum(p.numel() for p in trained)
-        result.weights_sha256 = hash_weights(result.module.state_dict())
-        result.about = about(result.module)
+    asked = TrainResult()
+    if (module := result.module) is not None:
+        with last_words(model, asked):
+            trained = (p for p in module.parameters() if p.requires_grad)
+            result.parameters = sum(p.numel() for p in trained)
+            result.weights_sha256 = hash_weights(module.state_dict())
+            result.about = about(module)
+    if result.status == "done":
+        result.status, result.error, result.details = asked.status, asked.error, asked.details
     return result

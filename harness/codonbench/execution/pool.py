@@ -523,8 +523,8 @@ class RunGroup:
 class WorkerPool:
     """Worker processes that train; they end with `close`, with this object, or with this process.
 
-    A worker that has served is given more work of the same distribution, whose plugins trust one
-    another; other plugins get a worker of their own.
+    A worker that has served is given more work of the same distribution, where that is trusted;
+    a stranger's is ended, and no two owners' plugins share one.
 
     Args:
         size: How many work at once; one for each core that the runs' threads leave.
@@ -659,7 +659,8 @@ class WorkerPool:
                     serves = serves or group.trains
                     if group.gone or group.served:
                         busy.remove(group)
-                        if group.served and group.in_order and not _is_told_what_others_test(job):
+                        # What a stranger's was told of a seed, another job of that seed is asked.
+                        if group.served and group.in_order and job.entry.stranger is None:
                             self._idle.append(group.worker)
                         else:
                             group.worker.end()
@@ -716,19 +717,14 @@ def _heard_of(groups: Sequence[RunGroup]) -> list[RunGroup]:
         return [key.data for key, _ in selector.select(_TICK)]
 
 
-def _is_told_what_others_test(job: Job) -> bool:
-    """Return whether a stranger's worker is told targets that it could keep for another job's test.
-
-    Of a task whose evaluation set is all there is, no targets are left to be kept: each seed
-    permutes them.
-    """
-    return job.entry.stranger is not None and job.dataset.spec.evaluation is None
-
-
 def _draws_its_tests(job: Job) -> bool:
-    """Return whether what one run is trained on, another of the job is tested on."""
+    """Return whether what one run is trained on, another of the job is tested on.
+
+    Of a task whose evaluation set is all there is, no run is: each seed permutes its targets.
+    """
     fixed = len(job.dataset.splits.get("test", ()))
-    return not fixed or any(spec.fold is not None for spec in job.run_specs)
+    drawn = not fixed or any(spec.fold is not None for spec in job.run_specs)
+    return drawn and job.dataset.spec.evaluation is None
 
 
 def _shared_out(job: Job, size: int) -> list[Job]:
@@ -737,7 +733,7 @@ def _shared_out(job: Job, size: int) -> list[Job]:
     A stranger's run that another's targets would give away has a worker to itself.
     """
     rounds = math.ceil(len(job.run_specs) / size / TOGETHER)
-    if _is_told_what_others_test(job) and _draws_its_tests(job):
+    if job.entry.stranger is not None and _draws_its_tests(job):
         rounds = len(job.run_specs)
     parts = min(rounds * size, len(job.run_specs))
     bounds = [len(job.run_specs) * i // parts for i in range(parts + 1)]

@@ -495,6 +495,8 @@ def check_survives_json(config: BaseConfig, owner: str) -> None:
             written = json.dumps(config.model_dump(mode="json", include={name}), allow_nan=False)
             again = getattr(cls.model_validate(config.model_dump() | json.loads(written)), name)
         except Exception as error:
+            if isinstance(error, ValidationError) and _is_of_others(error, name):
+                continue
             raise ConfigError(
                 f"{owner}: Config field {name!r} holds {_shown(value)}, which a record cannot "
                 "hold: JSON has numbers, text, true, false, null, lists and maps; give it a name "
@@ -506,6 +508,11 @@ def check_survives_json(config: BaseConfig, owner: str) -> None:
                 "written to JSON and read again; use a type that comes back as it was"
             )
     insist_on_storable(owner, config.model_dump(mode="json"))
+
+
+def _is_of_others(error: ValidationError, name: str) -> bool:
+    """Return whether other fields are at fault, each of which is named in its turn."""
+    return all(each["loc"] and each["loc"][0] != name for each in error.errors())
 
 
 def _check_words(plugin: Task | Metric, words: Mapping[str, Any]) -> None:

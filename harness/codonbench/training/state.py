@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -32,6 +33,7 @@ from codonbench.contracts import (
     TaskView,
 )
 from codonbench.contracts.model import OFF
+from codonbench.contracts.run_record import About
 from codonbench.data.encodings import Encoder, canonical, make_encoder
 from codonbench.data.strands import concatenated, reverse_complements
 from codonbench.data.stream import Batch
@@ -344,6 +346,20 @@ def _set_generators(state: State) -> None:
 
 
 def about(module: torch.nn.Module) -> dict[str, str | int | float | bool]:
-    """Return what a module says of itself for the record; nothing where it has no ``about()``."""
+    """Return what a module says of itself for the record; nothing where it has no ``about()``.
+
+    Raises:
+        PluginError: No record can hold it.
+    """
     said = getattr(module, "about", None)
-    return dict(said()) if callable(said) else {}
+    try:
+        return _ABOUT.validate_python(dict(said()) if callable(said) else {})
+    except ValidationError as error:
+        name = "".join(map(str, error.errors(include_input=False)[0]["loc"][:1]))
+        raise PluginError(
+            f"about() says of {name!r:.99} what no record can hold, expected at most 32 names, "
+            "each with true, false, a number below 2^63, or text of at most 200 ASCII characters"
+        ) from None
+
+
+_ABOUT: TypeAdapter[About] = TypeAdapter(About)
