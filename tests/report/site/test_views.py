@@ -501,6 +501,7 @@ def test_axe_finds_nothing_wrong(visit, shown, three_tasks, views, scheme):
     seen = visit(shown.site, color_scheme=scheme, bypass_csp=True)  # axe is an inline script
     over = visit(three_tasks, color_scheme=scheme, bypass_csp=True)
     asked = [(over, f"#summary={name}", OVERVIEW) for name in ("rank", "wins", "categories")]
+    asked.append((over, "#since=2999-01-01", "#overview .note"))
     asked += [(seen, *view) for view in views.values()]
     for each, address, ready in asked:
         page = each.open(address, ready)
