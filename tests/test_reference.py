@@ -50,7 +50,7 @@ def test_every_command_is_there_with_its_options():
     names |= {"data fetch", "data ls", "data verify", "data describe", "cluster slurm"}
     assert {f"bench {name}" for name in names - {"data", "cluster"}} <= headings()
     run = section("bench run")
-    assert "| `--model`, `-m` | text |  | A model or preset. |" in run
+    assert "| `--model`, `-m` | text |  | A model or preset, or a Python file of one. |" in run
     assert "| `--json` |  |  | Print one JSON record a line and nothing else. |" in run
     assert "bench new KIND [NAME] [OPTIONS]" in PAGE
     assert "bench score [RECORD...] [OPTIONS]" in PAGE

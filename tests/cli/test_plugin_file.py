@@ -57,6 +57,20 @@ def test_a_model_in_one_file_is_run_and_its_record_names_the_file(file, bench, t
     assert record.plugin.distribution == "mine.py"
 
 
+def test_a_file_with_one_model_stands_for_it(file, bench, tmp_path):
+    words = ("--pairs", "640", "--json", "--results", tmp_path / "results")
+    done = bench("run", "--model", file(GOOD), *words)
+    assert done.code == 0, done.err
+    assert RunRecord.model_validate_json(done.out).model == "single"
+    assert bench("run", "--model", "single", "--plugin", "mine.py", *words).out == done.out
+    two = GOOD + "    register(Other)\n\n\nclass Other(Single):\n    info = ModelInfo("
+    two = file(two + "name='other', version='1', summary='-')\n")
+    for command in ("run", "check", "tune"):
+        refused = bench(command, "--model", two)
+        assert (refused.code, refused.out) == (2, "")
+        assert "mine.py registers other, single; expected one model" in refused.err
+
+
 def test_a_changed_file_is_run_again(file, bench, tmp_path):
     results = str(tmp_path / "results")
     command = ["run", "--model", "single", "--pairs", "640", "--results", results]

@@ -19,7 +19,9 @@ from codonbench.cli.options import (
     PluginOption,
     PluginsDirOption,
     TaskSettingsOption,
+    files_of,
     load_plugins,
+    name_of,
     note,
     selection,
 )
@@ -53,7 +55,10 @@ class _Request:
 
 
 def check(
-    model: Annotated[str, typer.Option("--model", "-m", help="A model or preset.")],
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="A model or preset, or a Python file of one."),
+    ],
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
     task: Annotated[
@@ -88,7 +93,7 @@ def check(
         raise errors.UsageError(f"--report {report}: give a file's name in a folder that exists")
     overrides = parse_settings(settings or [], "--set")
     of_task = parse_settings(task_settings or [], "--task-set")
-    files, folders = tuple(plugin or ()), tuple(plugins_dir or ())
+    files, folders = files_of(model, plugin), tuple(plugins_dir or ())
     if data is not None and Path(data).exists():
         data = str(Path(data).absolute())
     switches = tuple(f"no:{name}" for name in selection().off)
@@ -179,11 +184,12 @@ def _examine(send: Send, argument: Any) -> None:
     try:
         note(switches=request.switches, trusted=None)  # nothing is recorded here
         registry = load_plugins(request.files, request.folders)
-        entry = registry.model(request.model)
-        owner = f"model {request.model!r}"
+        name = name_of(request.model, registry)
+        entry = registry.model(name)
+        owner = f"model {name!r}"
         config = configure(entry.cls.Config, dict(entry.preset), request.overrides, owner)
         asked = RunRequest(
-            model=request.model,
+            model=name,
             task=request.task,
             data=request.data,
             task_overrides=request.task_overrides,
@@ -191,7 +197,7 @@ def _examine(send: Send, argument: Any) -> None:
         )
         *_, dataset = task_and_data(asked, registry, cache_folder())
         subject = Subject(entry.cls, config, dataset)
-        facts = facts_of(request.model, subject, entry.origin)
+        facts = facts_of(name, subject, entry.origin)
     except errors.BenchError as error:
         send(("error", (type(error).__name__, str(error))))
         return
@@ -208,12 +214,13 @@ def _examine(send: Send, argument: Any) -> None:
 
 def _command(request: _Request) -> str:
     """Return the command that makes the report again; files by their names alone."""
-    words = ["bench", "check", "--model", request.model]
+    own = files_of(request.model, None)
+    words = ["bench", "check", "--model", own[0].name if own else request.model]
     if request.task is not None:
         words += ["--task", request.task]
     if request.data is not None:
         words += ["--data", Path(request.data).name]
-    for file in request.files:
+    for file in (file for file in request.files if file not in own):
         words += ["--plugin", file.name]
     for folder in request.folders:
         words += ["--plugins-dir", folder.name]

@@ -136,6 +136,21 @@ def say_failures(failures: Iterable[Failure]) -> None:
         )
 
 
+def files_of(model: str | None, files: Sequence[Path] | None) -> tuple[Path, ...]:
+    """Return the plugin files that are given, and with them the one that stands for a model."""
+    own = (Path(model),) if model is not None and model.endswith(".py") else ()
+    return tuple(dict.fromkeys((*(files or ()), *own)))
+
+
+def name_of(model: str, registry: Registry) -> str:
+    """Return the name of a model, which may be given as the file that it is alone in.
+
+    Raises:
+        ConfigError: The file registers no model, or several.
+    """
+    return registry.model_of_file(Path(model)) if model.endswith(".py") else model
+
+
 def survey_plugins(
     files: Sequence[Path] | None = None,
     folders: Sequence[Path] | None = None,

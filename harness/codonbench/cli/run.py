@@ -18,7 +18,9 @@ from codonbench.cli.options import (
     RESULTS,
     debug,
     extra_options,
+    files_of,
     load_plugins,
+    name_of,
     with_options_of,
 )
 from codonbench.contracts.run_spec import (
@@ -97,6 +99,7 @@ def run(
     ctx.with_resource(terminal_kept())  # before workers inherit it
     executor = Executor(options, request, load_plugins, say)
     ctx.call_on_close(executor.close)
+    request = request.model_copy(update={"model": name_of(request.model, executor.registry)})
     from codonbench.cli.progress import RunDisplay
     from codonbench.records.store import Store
 
@@ -175,6 +178,9 @@ def _request(ctx: typer.Context, values: dict[str, Any]) -> RunRequest:
 
 def _options(values: dict[str, Any]) -> RunOptions:
     asked = {name: values[name] for name in RunOptions.model_fields.keys() & values.keys()}
-    lists = {name: tuple(asked[name] or ()) for name in ("plugin", "plugins_dir")}
+    lists = {
+        "plugin": files_of(values["model"], asked["plugin"]),
+        "plugins_dir": tuple(asked["plugins_dir"] or ()),
+    }
     resources = parse_settings(asked["resources"] or [], "--resources")
     return configure(RunOptions, asked | lists | {"resources": resources}, {}, "run")

@@ -20,8 +20,10 @@ from codonbench.cli.console import messages, say, terminal_kept
 from codonbench.cli.options import (
     PluginOption,
     PluginsDirOption,
+    files_of,
     insist_on,
     load_plugins,
+    name_of,
 )
 from codonbench.contracts.run_spec import (
     RunOptions,
@@ -44,7 +46,10 @@ _POLL = 1.0  # seconds between two looks at a study that several processes work 
 
 
 def tune(
-    model: Annotated[str, typer.Option("--model", "-m", help="A model or preset.")],
+    model: Annotated[
+        str,
+        typer.Option("--model", "-m", help="A model or preset, or a Python file of one."),
+    ],
     task: Annotated[
         str | None,
         typer.Option("--task", "-t", help="A task that has a validation split."),
@@ -149,7 +154,7 @@ def tune(
     insist_on_own_seeds(request.seeds)
     ranges = parse_settings(space or [], "--space")
     where = {
-        "plugin": tuple(plugin or ()),
+        "plugin": files_of(model, plugin),
         "plugins_dir": tuple(plugins_dir or ()),
         "workers": 1,
         "checkpoint_every": 0,
@@ -159,6 +164,8 @@ def tune(
     options = configure(RunOptions, where, {}, "tune")
     with terminal_kept(), redirect_stdout(sys.stderr):
         with Executor(options, None, load_plugins) as executor, ExitStack() as stack:
+            model = name_of(model, executor.registry)
+            request = request.model_copy(update={"model": model})
             executor.get_ready(request)
             entry, config, _ = executor.registry.configured(request.model, request.overrides)
             sought = space_of(fields_of(entry, config), ranges, request.overrides)
@@ -210,7 +217,7 @@ def tune(
     ]
     again += [("--task-set", setting) for setting in task_set or ()]
     again += [("--folds", "0" if made.job.task.folds else None), ("--seeds", "0-9")]
-    again += [("--plugin", path) for path in plugin or ()]
+    again += [("--plugin", path) for path in options.plugin]
     again += [("--plugins-dir", path) for path in plugins_dir or ()]
     words = [str(word) for pair in again if pair[1] is not None for word in pair]
     say(

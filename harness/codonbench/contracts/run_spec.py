@@ -45,7 +45,7 @@ ConfigT = TypeVar("ConfigT", bound=BaseModel)
 class RunRequest(Frozen):
     """What a person asked for, before names are looked up; as options of `bench run`."""
 
-    model: str = Field(description="A model or preset.")
+    model: str = Field(description="A model or preset, or a Python file of one.")
     task: str | None = Field(
         default=None, description="A task; the default one where none is named."
     )

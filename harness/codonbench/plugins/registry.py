@@ -320,7 +320,7 @@ class Registry:
         if len(own) != 1:
             raise ConfigError(
                 f"{file} registers {', '.join(sorted(own)) or 'none'}; expected one model: name "
-                "one, and give the file as plugin="
+                "one, and give the file as a plugin"
             )
         return own.pop()
 
