@@ -167,6 +167,17 @@ def test_two_models_lead_to_their_rows_side_by_side(visit, shown, views):
     assert page.locator("#model").is_hidden()
 
 
+def test_two_models_are_not_said_to_be_comparable_where_no_answers_are_at_hand(
+    visit, shown, write, tmp_path
+):
+    known = replace(shown.known, outputs={})
+    write(tmp_path / "site", Board(tables=(shown.table,), excluded=()), shown.runs, known)
+    address = f"#model={model_id('cnn')}&other={model_id('kmer-linear')}"
+    page = visit(tmp_path / "site").open(address, "#model table")
+    expect(page.locator("#model tbody td").last).to_have_text("no answers at hand")
+    expect(page.get_by_role("link", name="item by item")).to_have_count(0)
+
+
 OVERVIEW = "#overview table"
 
 

@@ -182,6 +182,7 @@ def wanted_files(
     content[PurePosixPath("data", "board.js")] = as_script("board", build_front(board, runs, known))
     explained = _explained(board, runs, drawn_by)
     more = tuple(name for own in figures.values() for name in own.metrics)
+    compared = set()
     for table in board.shown:
         by = explained.get(table.task, "")
         page, rest, answered, asked = build_table(table, board, runs, drawn_by, by, more, known)
@@ -189,7 +190,9 @@ def wanted_files(
         content |= dict([_data("rest", page.id, rest)] if rest else [])
         content |= dict(_data("answers", own.row, own) for own in answered)
         content |= dict([_data("questions", page.id, asked)] if asked else [])
-    return content | dict(_data("models", own.id, own) for own in build_models(board, runs, known))
+        compared |= {page.id} if page.compared else set()
+    models = build_models(board, runs, known, compared)
+    return content | dict(_data("models", own.id, own) for own in models)
 
 
 def _data(folder: str, name: str, content: Frozen) -> tuple[PurePosixPath, bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from codonbench.contracts import Frozen
 from codonbench.contracts.run_record import RunRecord
@@ -33,6 +33,7 @@ class ModelRow(Frozen):
         about: As in `PageRow`.
         command: What makes the runs again.
         notes: As in `Row`.
+        compared: Whether rows of the table can be laid side by side item by item.
     """
 
     table: str
@@ -59,6 +60,7 @@ class ModelRow(Frozen):
     about: dict[str, str]
     command: str
     notes: tuple[str, ...]
+    compared: bool
 
 
 class PageModel(Frozen):
@@ -69,13 +71,23 @@ class PageModel(Frozen):
     rows: tuple[ModelRow, ...]
 
 
-def build_models(board: Board, runs: Records, known: Known) -> Iterator[PageModel]:
-    """Yield each model's page, by label."""
+def build_models(
+    board: Board, runs: Records, known: Known, compared: Collection[str]
+) -> Iterator[PageModel]:
+    """Yield each model's page, by label.
+
+    Args:
+        board: The leaderboard.
+        runs: The records that its rows count.
+        known: What else there is to draw on.
+        compared: Ids of tables whose rows can be laid side by side item by item.
+    """
     found: dict[str, list[ModelRow]] = defaultdict(list)
     for table in board.shown:
         for row in (*table.rows, *table.references):
             records = [runs[run] for run in row.run_ids]
-            found[row.label].append(_model_row(row, table, records, known))
+            one = _model_row(row, table, records, known)
+            found[row.label].append(one.model_copy(update={"compared": one.table in compared}))
     for label, rows in sorted(found.items()):
         yield PageModel(id=model_id(label), label=shown(label), rows=tuple(rows))
 
@@ -122,4 +134,5 @@ def _model_row(row: Row, table: Table, records: Sequence[RunRecord], known: Know
         about=about_model(first),
         command=shown(command(records, task_of(first, known.tasks)), 800),
         notes=tuple(shown(note, 400) for note in row.notes),
+        compared=False,
     )

@@ -36,7 +36,7 @@ codonbench.models = (model, other, board) => {
   }
 
   function link(row) {
-    return element("th", { scope: "row" }, element("a", { href: address.to({ table: row.table, row: row.row }) }, element("bdi", {}, row.title)), element("small", {}, [row.category, row.verdict && `audit ${row.verdict}`].filter(Boolean).join(" · ")));
+    return element("th", { scope: "row" }, element("a", { href: address.to({ table: row.table, row: row.row }) }, element("bdi", {}, row.title)), element("small", {}, [row.metric, row.category, row.verdict && `audit ${row.verdict}`].filter(Boolean).join(" · ")));
   }
 
   function table(head, rows, label) {
@@ -45,9 +45,10 @@ codonbench.models = (model, other, board) => {
   }
 
   function tasks() {
-    const rows = model.rows.map((row) => element("tr", {}, link(row), element("td", {}, row.metric), element("td", {}, ...score(row)), element("td", {}, ...gain(row)),
+    const gains = model.rows.some((row) => row.gain);
+    const rows = model.rows.map((row) => element("tr", {}, link(row), element("td", {}, ...score(row)), gains && element("td", {}, ...gain(row)),
       element("td", {}, row.rank == null ? (row.role === "reference" ? "reference" : "–") : `${row.rank} of ${row.of}`), element("td", {}, row.tier ?? "–"), element("td", {}, row.seeds.length)));
-    return table(["task", "metric", "score", "gain", "rank", "tier", "seeds"], rows, "Every task");
+    return table(["task", "score", ...(gains ? ["gain"] : []), "rank", "tier", "seeds"], rows, "Every task");
   }
 
   function both() {
@@ -56,10 +57,10 @@ codonbench.models = (model, other, board) => {
     if (!shared.length) return note(`No task was run with both ${model.label} and ${other.label}.`);
     const rows = shared.map((row) => {
       const theirs = there.get(row.table);
-      return element("tr", {}, link(row), element("td", {}, row.metric), element("td", {}, ...score(row)), element("td", {}, ...score(theirs)),
-        element("td", {}, element("a", { href: address.to({ table: row.table, beside: `${row.row}.${theirs.row}` }) }, "item by item", element("span", { class: "hidden" }, `: ${row.title}`))));
+      return element("tr", {}, link(row), element("td", {}, ...score(row)), element("td", {}, ...score(theirs)),
+        element("td", {}, row.compared ? element("a", { href: address.to({ table: row.table, beside: `${row.row}.${theirs.row}` }) }, "item by item", element("span", { class: "hidden" }, `: ${row.title}`)) : "no answers at hand"));
     });
-    return table(["task", "metric", model.label, other.label, "where they disagree"], rows, "Both models");
+    return table(["task", model.label, other.label, "where they disagree"], rows, "Both models");
   }
 
   function made(row) {

@@ -29,25 +29,26 @@ codonbench.tradeOff = (table) => {
     const sign = table.higher ? 1 : -1;
     let best = -Infinity; // the rows that no cheaper one reaches
     const front = d3.sort(marks, (d) => d.cost, (d) => -sign * d.value).filter((d) => sign * d.value > best && ((best = sign * d.value), true));
-    // A name that would lie on the one before it stands higher.
     const width = Math.min(760, document.getElementById("board").clientWidth - 44);
     const across = d3.scaleLog(d3.extent(marks, (d) => d.cost), [100, width - 60]);
-    const named = [];
+    const down = (metric.limited ? d3.scaleSymlog().constant(100) : d3.scaleLinear()).domain(d3.extent(marks.flatMap((d) => [d.low, d.value, d.high]))).range([280, 40]);
+    const named = []; // a name that would lie on the one before it stands above that
     for (const d of front) {
       const [text, before] = [words.cut(d.name, 26), named.at(-1)];
-      const near = before && across(d.cost) - across(before.cost) < 3.5 * (text.length + before.text.length);
-      named.push({ ...d, text, up: near ? before.up + 1 : 0 });
+      const at = down(d.value) - 12;
+      const near = before && across(d.cost) - across(before.cost) < 3.5 * (text.length + before.text.length) && Math.abs(at - before.at) < 13;
+      named.push({ ...d, text, at: near ? before.at - 13 : at, up: near ? at - before.at + 13 : 0 });
     }
     const dots = { x: "cost", y: "value", title: (d) => `${d.name}: ${words.number(d.value)}, ${words.number(d.cost)} ${label}` };
     box.replaceChildren(
       codonbench.plot({
         width, height: 320, marginLeft: 70, ariaLabel: `${metric.title} against ${label}`,
         x: { type: "log", label, grid: true, insetLeft: 30, insetRight: 40 },
-        y: { label: metric.title, grid: true, insetTop: 16 + 13 * d3.max(named, (d) => d.up), ...(metric.limited && { type: "symlog", constant: 100, ticks: [0, 100, 1e3, 1e4, 1e5, 1e6, 1e7], tickFormat: words.short }) },
+        y: { label: metric.title, grid: true, insetTop: 16 + d3.max(named, (d) => d.up), ...(metric.limited && { type: "symlog", constant: 100, ticks: [0, 100, 1e3, 1e4, 1e5, 1e6, 1e7], tickFormat: words.short }) },
         marks: [
           Plot.line(front, { ...dots, title: null, stroke: "var(--strong)", curve: "step-after" }),
           Plot.ruleX(marks, { x: "cost", y1: "low", y2: "high", stroke: "var(--accent)", strokeOpacity: 0.45, strokeWidth: 3 }),
-          ...d3.groups(named, (d) => d.up).map(([up, own]) => Plot.text(own, { x: "cost", y: "value", text: "text", dy: -12 - 13 * up, fill: "currentColor", stroke: "var(--card)", strokeWidth: 4 })),
+          ...named.map((d) => Plot.text([d], { x: "cost", y: "value", text: "text", dy: -12 - d.up, fill: "currentColor", stroke: "var(--card)", strokeWidth: 4 })),
           Plot.dot(marks, { ...dots, r: 5, fill: (d) => (d.role === "reference" ? "var(--card)" : "var(--accent)"), stroke: "var(--accent)" }),
         ],
       }),
