@@ -85,6 +85,22 @@ class TestWithASandbox:
         (tmp_path / "mine.py").write_text(look + say + model)
         assert "there is no such file" in run(*words).err
 
+    def test_of_a_folder_of_plugins_its_data_are_not_there(self, run, tmp_path):
+        rows = "".join(f"{'ACGT'[i % 4] * 9},{i % 3 // 2}\n" for i in range(40))
+        for name in ("train.csv", "test.csv"):
+            (tmp_path / name).write_text(f"sequence,label\n{rows}")
+        look = "import os\nSEEN = os.listdir(os.path.dirname(__file__))\n"
+        model = MODEL.replace("codon_onehot", "symbol_onehot_flat")
+        model = model.replace("n_inputs", "length * 4").replace("n_classes", "n_outputs")
+        told = model.replace("0.05)", "0.05, version='7' if SEEN == ['mine.py'] else '8')")
+        (tmp_path / "mine.py").write_text(look + told)
+        words = ("--plugins-dir", ".", "-m", "two-layers", "--data", "train.csv,test.csv")
+        answer = run(*words, *SANDBOXED, "--json")
+        assert answer.code == 0, answer.err
+        assert answer.records[0].info.version == "7"
+        (tmp_path / "mine.py").write_text(model.replace("0.05)", '0.05, files=("test.csv",))'))
+        assert "there is no such file" in run(*words, *SANDBOXED).err
+
     def test_a_file_that_fails_in_training_is_named_with_its_line(self, run, tmp_path):
         (tmp_path / "mine.py").write_text(f"{MODEL}\nnn.Linear.forward = lambda *_: 1 / 0\n")
         answer = run("--debug", "--plugin", "mine.py", "-m", "two-layers", *SANDBOXED, "--json")

@@ -11,7 +11,7 @@ import pytest
 from codonbench.contracts import Sequences, SequenceTuples
 from codonbench.data import table_formats
 from codonbench.data.compression import open_text
-from codonbench.data.own_table import describe, is_table, open_table
+from codonbench.data.own_table import describe, files_of, is_table, open_table
 from codonbench.data.table import Table, read_table
 from codonbench.data.table_files import find_files
 from codonbench.data.table_formats import fields
@@ -557,3 +557,24 @@ def test_a_column_of_weights_is_carried_and_a_table_without_one_is_as_before(ope
 def test_a_weight_that_is_none_is_named_with_its_line(opened, cell):
     with pytest.raises(DataError, match=r"line 3.*weight.*number from 0 up"):
         opened(WEIGHTED.replace(",0.25\n", f",{cell}\n"))
+
+
+@pytest.mark.parametrize(
+    ("data", "task", "expected"),
+    [
+        ("train.csv,test.csv", None, ["train.csv", "test.csv"]),
+        ("test=b.csv,train=a.csv", None, ["a.csv", "b.csv"]),
+        (".", None, ["train.csv", "test.csv"]),
+        ("a.fa,b.csv", None, ["a.fa", "b.csv"]),
+        ("t.toml", None, ["a.csv"]),
+        (None, "t.toml", ["a.csv"]),
+        (None, "gue-tf-0", []),
+        ("nowhere.csv", None, []),
+    ],
+)
+def test_the_files_of_a_table_are_those_that_a_sandbox_hides(write, data, task, expected):
+    for name in ("train.csv", "test.csv", "a.csv", "b.csv"):
+        Path(name).write_text(TABLE)
+    Path("a.fa").write_text(">a\nACGT\n")
+    Path("t.toml").write_text('data = "a.csv"\n')
+    assert sorted(map(str, files_of(data, task))) == sorted(expected)

@@ -46,7 +46,7 @@ from codonbench.data.table_formats import (
 )
 from codonbench.data.table_guess import Guess, TableOptions
 from codonbench.data.table_report import duplicates, targets, warnings
-from codonbench.errors import ConfigError, DataError
+from codonbench.errors import BenchError, ConfigError, DataError
 from codonbench.plugins.shipped_files import read_tables
 
 MetricsOf = Callable[[TaskSpec], Sequence[Metric]]
@@ -225,6 +225,20 @@ def recorded_task(record: RunRecord) -> Task | None:
         return None
     scores = [metric for metric in record.metric_versions if metric in record.metrics]
     return None if options.metric is None else table_task(record.task, options, scores)
+
+
+def files_of(data: str | None, task: str | None) -> tuple[Path, ...]:
+    """Return the files of a table, as ``--data`` or ``--task`` names it or its description.
+
+    None where it is no table, or is none that can be read.
+    """
+    described = task if task is not None and task.endswith(".toml") else ""
+    try:
+        description, folder = _description(data, described, {})
+        found = None if description.data is None else find_files(description.data, folder)
+    except (BenchError, OSError):
+        return ()
+    return () if found is None else (*found.files.values(), *filter(None, [found.labels]))
 
 
 def _description(

@@ -18,6 +18,7 @@ from codonbench.contracts import Reference
 from codonbench.contracts.base import DeviceKind
 from codonbench.contracts.run_record import Confinement, Environment, RunRecord
 from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec
+from codonbench.data.own_table import files_of
 from codonbench.errors import ConfigError
 from codonbench.execution.machine import Terms, cores, note_facts, nvidia_is_visible
 from codonbench.execution.parts import join_outcomes
@@ -127,6 +128,7 @@ class Executor:
         self._options = options
         self._keeps = request is not None
         self._data = Path(request.data) if request and request.data else None
+        self._tables = files_of(request.data, request.task) if request else ()
         self._gpu = False
         self._new = Store(options.results).missing()
         self._pool: WorkerPool | None = None
@@ -382,11 +384,14 @@ class Executor:
             if self._keeps:
                 options.results.mkdir(parents=True, exist_ok=True)
         hidden += [options.results] if options.results.is_dir() else []
-        plugins = _absolute((*options.plugin, *options.plugins_dir))
+        inside = (file for folder in options.plugins_dir for file in sorted(folder.glob("*.py")))
+        files = (*options.plugin, *inside)
+        plugins = _absolute((*files, *options.plugins_dir))
         if self._data and not any(path.is_relative_to(self._data.absolute()) for path in plugins):
             hidden += [self._data] if self._data.exists() else []
-        parts = (part for file in options.plugin for part in parts_of(file.resolve()))
-        return Sandbox(readable=(*plugins, *parts), hidden=tuple(hidden))
+        hidden += self._tables
+        parts = (part for file in files for part in parts_of(file.resolve()))
+        return Sandbox(readable=(*_absolute(files), *parts), hidden=tuple(hidden))
 
 
 def _how_memory_is_held() -> str:
