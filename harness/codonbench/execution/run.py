@@ -548,17 +548,19 @@ def _placed(
     try:
         yield from runs
     except UsageError as error:
-        raise placed(error, dataset) from error
+        if (at_fault := placed(error, dataset)) is None:
+            raise
+        raise at_fault from error
 
 
-def placed(error: UsageError, dataset: Dataset) -> UsageError:
+def placed(error: UsageError, dataset: Dataset) -> UsageError | None:
     """Return a refusal of the items' lengths with the place of the first item at fault.
 
-    It comes as a sentence, of a model or of another process, which know lengths and no files. Any
-    other refusal is returned as it is.
+    It comes as a sentence, of a model or of another process, which know lengths and no files. None
+    for any other refusal, and where nobody knows the place.
     """
     if dataset.place is None or isinstance(dataset.items, Features):
-        return error
+        return None
     lengths, said = dataset.items.lengths, str(error).replace(",", "")
     shortest, longest = int(lengths.min()), int(lengths.max())
     if f"{shortest} to {longest} letters" in said:
@@ -566,7 +568,7 @@ def placed(error: UsageError, dataset: Dataset) -> UsageError:
     elif f"{longest} letters" in said:
         at = int(np.argmax(lengths))
     else:
-        return error
+        return None
     return type(error)(f"{dataset.place(at)}, {lengths[at]:,} letters: {error}")
 
 

@@ -59,7 +59,7 @@ def is_offered(subject: Subject) -> Verdict:
     try:
         asked = [canonical(encoding, subject.view) for encoding in subject.variants()]
     except ConfigError as error:
-        return failed(f"{placed(error, subject.dataset)}; let encoding be one of those")
+        return failed(f"{placed(error, subject.dataset) or error}; let encoding be one of those")
     return passed(" or ".join(asked))
 
 

@@ -240,7 +240,9 @@ class Study:
             except ConfigError as error:  # fields that do not go with the task
                 raise _refused(trial, error) from error
             except UsageError as error:
-                raise placed(error, job.dataset) from error
+                if (at_fault := placed(error, job.dataset)) is None:
+                    raise
+                raise at_fault from error
             if made.status == "interrupted":
                 raise KeyboardInterrupt
             if made.error:
