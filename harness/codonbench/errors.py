@@ -28,9 +28,19 @@ class BenchError(Exception):
 
 
 class UsageError(BenchError):
-    """What was asked for cannot be done as asked."""
+    """What was asked for cannot be done as asked.
+
+    Args:
+        message: What, in words.
+        letters: The length of the items at fault, where it is their length; who knows the file adds
+            the place of the first one.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "", *, letters: int | None = None) -> None:
+        super().__init__(message)
+        self.letters = letters
 
 
 class UnknownNameError(UsageError):

@@ -77,12 +77,14 @@ def canonical(name: str, view: TaskView) -> str:
         return name
     if own not in offered:
         lengths = f", whose items have {view.min_length:,} to {view.max_length:,} letters"
-        why = lengths if own.endswith("_flat") and view.min_length < view.max_length else ""
+        ragged = own.endswith("_flat") and view.min_length < view.max_length
+        why = lengths if ragged else ""
         if (name == "features") != (view.kind == "features"):
             why = f", whose items are {'features' if view.kind == 'features' else 'sequences'}"
         raise ConfigError(
             f"encoding {name!r} is not offered by task {view.task!r}{why}; "
-            f"it offers {', '.join(offered)}"
+            f"it offers {', '.join(offered)}",
+            letters=view.max_length if ragged else None,
         )
     return own
 

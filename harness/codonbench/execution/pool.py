@@ -356,9 +356,9 @@ class RunGroup:
         match message:
             case Hello(facts=facts):
                 self._order(facts)
-            case Unusable(error=error):
+            case Unusable(error=error, letters=letters):
                 if not self._asked_for_pairs:
-                    raise UsageError(printable_lines(error))
+                    raise UsageError(printable_lines(error), letters=letters)
                 self._end_worker(f"refuses to go on: {visible(error)}")
             case Began(run=run):
                 self._referees.begin(self._known(run))

@@ -556,20 +556,16 @@ def _placed(
 def placed(error: UsageError, dataset: Dataset) -> UsageError | None:
     """Return a refusal of the items' lengths with the place of the first item at fault.
 
-    It comes as a sentence, of a model or of another process, which know lengths and no files. None
-    for any other refusal, and where nobody knows the place.
+    It comes of a model or of another process, which know lengths and no files. None for any other
+    refusal, and where nobody knows the place.
     """
     if dataset.place is None or isinstance(dataset.items, Features):
         return None
-    lengths, said = dataset.items.lengths, str(error).replace(",", "")
-    shortest, longest = int(lengths.min()), int(lengths.max())
-    if f"{shortest} to {longest} letters" in said:
-        at = int(np.argmax(lengths != lengths[0]))
-    elif f"{longest} letters" in said:
-        at = int(np.argmax(lengths))
-    else:
+    at_fault = np.flatnonzero(dataset.items.lengths == error.letters)
+    if not len(at_fault):
         return None
-    return type(error)(f"{dataset.place(at)}, {lengths[at]:,} letters: {error}")
+    where = f"{dataset.place(int(at_fault[0]))}, {error.letters:,} letters"
+    return type(error)(f"{where}: {error}")
 
 
 def _record(

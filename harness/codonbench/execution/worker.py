@@ -191,6 +191,7 @@ class Unusable(Frozen):
 
     kind: Literal["unusable"] = "unusable"
     error: str = Field(max_length=MOST_WORDS)
+    letters: int | None = Field(default=None, ge=0, lt=MAX_NUMBER)
 
 
 class Described(Frozen):
@@ -486,7 +487,7 @@ def _train(parent: Parent, order: Order) -> None:
                 if result.status == "interrupted":  # all there was to tell is told
                     os._exit(0)
     except UsageError as error:
-        parent.send(Unusable(error=storable(str(error))))
+        parent.send(Unusable(error=storable(str(error)), letters=error.letters))
         return
     except KeyboardInterrupt:
         os._exit(0)

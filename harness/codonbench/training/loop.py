@@ -241,7 +241,8 @@ def check_memory(state: TrainState) -> None:
             )
         raise ConfigError(
             f"a batch of {at_once:,}, padded to the longest sequence of {longest:,} letters, needs "
-            f"some {needed / 2**30:,.0f} GiB of memory, and there are {there / 2**30:,.0f}; {way}"
+            f"some {needed / 2**30:,.0f} GiB of memory, and there are {there / 2**30:,.0f}; {way}",
+            letters=longest,
         )
 
 

@@ -45,15 +45,17 @@ def one_sequence(task: TaskView, model: str) -> Input:
     Raises:
         ConfigError: They are not.
     """
+    letters = None
     if len(task.sequences) != 1:
         have = f"{len(task.sequences)} sequences" if task.sequences else "features"
     elif task.min_length != task.max_length:
-        have = f"{task.min_length} to {task.max_length} letters"
+        have, letters = f"{task.min_length} to {task.max_length} letters", task.max_length
     else:
         return task.sequences[0]
     raise ConfigError(
         f"model {model!r} reads items of one sequence and one length, but those of task "
-        f"{task.task!r} have {have}; choose another, such as 'cnn' or 'nearest'"
+        f"{task.task!r} have {have}; choose another, such as 'cnn' or 'nearest'",
+        letters=letters,
     )
 
 
