@@ -104,6 +104,16 @@ class LongWinded(Toy):
         raise RuntimeError("\ud800" + "blah " * 100_000)
 
 
+class MuteError(Exception):
+    def __str__(self):
+        raise ValueError("no words")
+
+
+class Mute(Toy):
+    def build(self, task):
+        raise MuteError
+
+
 class Unborn(Toy):
     def __init__(self, config):
         raise RuntimeError("no plugin today")
@@ -335,6 +345,7 @@ def test_a_model_that_fails_leaves_its_last_words_and_what_was_seen(toys):
     ("model", "words"),
     [
         (StillBorn, "RuntimeError: no module today"),
+        (Mute, "MuteError: its words failed: ValueError"),
         (Unborn, "RuntimeError: no plugin today"),
         (Quitter, "SystemExit: 3"),
         (BrokenRow, "ArithmeticError: no closed form"),

@@ -193,8 +193,16 @@ def last_words(plugin: type[ModelBase], *results: TrainResult) -> Iterator[None]
         where = place(error.__traceback__, file_of(plugin))
         details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
         whose = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
-        words = storable(f"{type(error).__name__}: {whose}{error}{where}")
+        words = storable(f"{type(error).__name__}: {whose}{_said_by(error)}{where}")
         _end(results, "error", words, details.decode("utf-8")[-MOST_DETAILS:])
+
+
+def _said_by(error: BaseException) -> str:
+    """Return an exception's words, which are a plugin's to give."""
+    try:
+        return str(error)
+    except Exception as another:
+        return f"its words failed: {type(another).__name__}"
 
 
 def _end(
