@@ -342,6 +342,11 @@ class CleanEnvironment:
                 if place.parent.is_dir():
                     shutil.copytree(compiled, place, dirs_exist_ok=True)
 
+    def uninstall(self, distribution):
+        """Take a distribution out again."""
+        uv = [sys.executable, "-m", "uv", "pip", "uninstall", "--quiet"]
+        self.call([*uv, "--python", self.folder, distribution], self.folder)
+
     def build(self, project, into):
         """Build the wheel of a project; return it."""
         build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", into]

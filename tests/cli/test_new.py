@@ -198,8 +198,7 @@ def test_the_three_commands_it_names_work_where_only_the_wheel_is(
         assert " passed" in done
         assert {"model": "human-codon", "metric": name, "task": name}[kind] in done
     finally:
-        uninstall = ["python", "-m", "pip", "--quiet", "uninstall", "--yes", distribution]
-        clean_environment.call(uninstall, tmp_path)
+        clean_environment.uninstall(distribution)
 
 
 def test_a_table_becomes_a_description_that_runs(bench, tmp_path):

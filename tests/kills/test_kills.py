@@ -24,14 +24,14 @@ KILLS = 2
 SEEDS = (0, 1)
 
 VICTIMS = [
-    # model, engine, workers, and as many pairs as take some seconds
+    # model, engine, workers, and as many pairs as take a second or some
     ("mlp-64", "compiled", 0, 1_000_000),
     ("mlp-64", "eager", 0, 100_000),
     ("mlp-64", "traced", 1, 50_000),
     ("embedding10-relu", "traced", 0, 80_000),
     ("embedding10-relu", "eager", 1, 40_000),
     ("rnn-64", "compiled", 0, 250_000),
-    ("rnn-64", "eager", 0, 12_000),
+    ("rnn-64", "eager", 0, 5_000),
     ("gru-64", "traced", 2, 80_000),
     ("gru-64", "eager", 0, 25_000),
     ("lstm-64", "traced", 1, 60_000),

@@ -88,8 +88,7 @@ def stranger(clean_environment, tmp_path_factory):
         clean_environment.build(EXAMPLE, tmp_path_factory.mktemp("example-dist"))
     )
     yield clean_environment
-    uninstall = ["python", "-m", "pip", "--quiet", "uninstall", "--yes", PROJECT["name"]]
-    clean_environment.call(uninstall, clean_environment.folder)
+    clean_environment.uninstall(PROJECT["name"])
 
 
 @pytest.fixture(scope="module")

@@ -277,6 +277,8 @@ def visible(text: str, longest: int = LONGEST_LINE) -> str:
     Control and formatting characters go: line breaks, escape sequences, zero-width and
     right-to-left marks. Of marks that pile up on one letter the first two stay.
     """
+    if len(text) <= longest and text.isascii() and text.isprintable():  # as most are
+        return " ".join(text.split())
     kept: list[str] = []
     for c in text:
         category = unicodedata.category(c)
