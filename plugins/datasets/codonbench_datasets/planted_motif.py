@@ -207,6 +207,8 @@ class PlantedMotif(Task):
     protocol: ClassVar[str] = "supervised"
     category: ClassVar[str] = "simulated"
     strand: ClassVar[Strand] = "either"
+    input: ClassVar[Input] = Input(min_length=60, max_length=100)
+    target: ClassVar[Target] = Target(names=("decoy", "grammar"))
     Options: ClassVar[type[TaskOptions]] = PlantedMotifOptions
     ranking: ClassVar[Ranking] = Ranking.by_mean(
         "accuracy", accuracy="accuracy", auroc="AUROC", mcc="MCC"
@@ -243,7 +245,7 @@ class PlantedMotif(Task):
             version=self.version,
             title=self.title,
             input=Input.of_length(grammar.length),
-            target=Target(names=("decoy", "grammar")),
+            target=self.target,
             protocol=self.protocol,
             train_size=SIZES["train"],
             validation_size=SIZES["validation"],

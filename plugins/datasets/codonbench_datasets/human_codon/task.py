@@ -53,6 +53,9 @@ NAME = "human-codon"
 VERSION = "1"
 TITLE = "Deciphering the genetic code from human ORFs"
 
+INPUT = Input.of_length(3, unit="codon", symbol="nucleotide", alphabet=ALPHABET, enumerable=True)
+REFERENCE = "doi:10.3389/frai.2023.1128153"
+
 INSTRUMENT_BATCHES = (3000, 6000, 9000)
 """Of an epoch: those at whose end the paper's heat map is drawn."""
 
@@ -109,9 +112,7 @@ def human_codon_spec(code: GeneticCode, *, simulated: bool = False) -> TaskSpec:
         name=NAME,
         version=VERSION,
         title=TITLE,
-        input=Input.of_length(
-            3, unit="codon", symbol="nucleotide", alphabet=ALPHABET, enumerable=True
-        ),
+        input=INPUT,
         target=Target(
             names=CLASSES,
             class_weights=tuple(1 / PROTEOME_PERCENT[letter] for letter in CLASSES),
@@ -123,7 +124,7 @@ def human_codon_spec(code: GeneticCode, *, simulated: bool = False) -> TaskSpec:
         default_epochs=40,
         facts={"instrument_batches": [*INSTRUMENT_BATCHES], "watched_groups": ["stop"]},
         notes=_notes(code, simulated),
-        reference="doi:10.3389/frai.2023.1128153",
+        reference=REFERENCE,
     )
 
 
@@ -173,6 +174,9 @@ class HumanCodon(DecipheredTask):
     name: ClassVar[str] = NAME
     version: ClassVar[str] = VERSION
     title: ClassVar[str] = TITLE
+    input: ClassVar[Input] = INPUT
+    target: ClassVar[Target] = Target(names=CLASSES)
+    reference: ClassVar[str] = REFERENCE
     protocol: ClassVar[str] = "decipher"
     default: ClassVar[bool] = True
     Options: ClassVar[type[TaskOptions]] = HumanCodonOptions
