@@ -1,5 +1,7 @@
 """The table at the end of `bench run`: who it is ranked with, and how it fits a terminal."""
 
+import re
+
 MLP = ("--model", "mlp-64", "--seeds", "0-1")
 
 
@@ -97,3 +99,15 @@ def test_names_of_usual_length_are_not_folded_while_a_column_can_go(bench, monke
     table = bench("ls", "rows", "--task", "gue-tf-2").out.partition("\n\n")[0]
     assert "length-composition" in table
     assert "parameters" not in table
+
+
+def test_a_rank_in_doubt_says_why(bench, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    answer = bench("ls", "rows", "--task", "human-codon")
+    words = [line.split()[0] for line in answer.out.splitlines() if line.strip()]
+    doubted = {word for word in words if re.fullmatch(r"\d+\?", word)}
+    assert doubted
+    for rank in doubted:
+        assert re.search(
+            rf"^{re.escape(rank)} is in doubt: \S+: .*below the bound", answer.out, re.M
+        )

@@ -41,7 +41,7 @@ _Column = tuple[str, Callable[[Row], str]]
 """A heading, and what stands below it for a row."""
 
 _SHORTEST_NAME, _GAP, _MOST_ROWS = 12, 3, 100
-_WHOLE_NAME = 20  # letters of names that are not folded
+_WHOLE_NAME = 25  # letters of names that are not folded
 _MOST_TABLES = 3  # named where rows stand elsewhere
 _LONGEST_WORDS = 600
 
@@ -151,7 +151,7 @@ def _row_of(record: RunRecord) -> tuple[str, ...]:
 
 
 def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None:
-    """Print a table, the rows in `mine` in bold and with their notes.
+    """Print a table, the rows in `mine` in bold; notes of these, and of ranks in doubt.
 
     Of many ranked rows the first are printed, and those in `mine`.
     """
@@ -171,8 +171,10 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
     for row in rows:
         key = key_of(table, row)
         grid.add_row(*(Text(cell(row)) for _, cell in columns), style="bold" if key in mine else "")
-        if key in mine and row.notes:
-            notes.append(f"{_name(row)}: {'; '.join(map(visible, row.notes))}")
+        if (key in mine or row.doubted) and row.notes:
+            doubt = f"{rank_text(row)} is in doubt: " if row.doubted else ""
+            words = "; ".join(visible(note, _LONGEST_WORDS) for note in row.notes)
+            notes.append(f"{doubt}{_name(row)}: {words}")
     primary = table.ranking.primary
     for name, figure in table.beside.items():
         shown = figure if intervals else _point(figure)
