@@ -13,6 +13,7 @@ from codonbench import Dataset, Input, Sequences, Target, Task, TaskSpec
 from codonbench.audit.repeat import repeat
 from codonbench.audit.validate import contradictions
 from codonbench.audit.verify import compare
+from codonbench.cli.board_tables import print_curves
 from codonbench.contracts import Estimator, ModelInfo, Ranking
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.splits import divided, nested
@@ -23,9 +24,9 @@ from codonbench.plugins.registry import Registry
 from codonbench.protocols.folds import pool
 from codonbench.protocols.referee import RunSetup, unwatched
 from codonbench.ranking.board import build_board
-from codonbench.ranking.curves import examples_to_reach, learning_curves
+from codonbench.ranking.curves import _reached, examples_to_reach, learning_curves
 from codonbench.records.store import Store
-from codonbench.report.markdown import render_board
+from codonbench.report.markdown import render_board, render_curves
 
 SUBSETS = {"protocol": "sample_efficiency"}
 CLASSES = np.array([0, 1, 1, 0, 1] * 24)
@@ -212,6 +213,17 @@ def test_folds_are_stratified_and_differ_by_one(k, seed, n):
 
 
 @settings(max_examples=30)
+@given(st.integers(2, 5), st.integers(0, 99))
+def test_folds_of_groups_hold_each_whole_and_are_stratified(k, seed):
+    classes, groups = np.repeat([0, 1], [80, 40]), np.arange(120) // 4
+    fold = divided(np.arange(120), k, seed, groups, classes)
+    assert all(len(set(fold[groups == group])) == 1 for group in groups)
+    for kind in range(2):
+        counts = np.bincount(fold[classes == kind], minlength=k)
+        assert counts.max() - counts.min() <= 4
+
+
+@settings(max_examples=30)
 @given(st.integers(0, 99), st.booleans())
 def test_subsets_are_nested_and_stratified(seed, each):
     items, classes = np.arange(100), np.repeat([0, 1, 2], [50, 30, 20])
@@ -252,6 +264,31 @@ def test_a_curve_says_how_many_examples_reach_row_zero(registry, tmp_path):
     assert "0.600 #1 | 1.000 #1 | 1.000 #1" in render_board(board)
 
 
+def test_few_shots_make_a_curve_too_and_who_never_gets_there_is_censored(
+    registry, tmp_path, capsys
+):
+    asked = {"protocol": "sample_efficiency", "seeds": "0-2"}
+    for model in ("first-letter", "heads"):
+        shots = {"per_class": "true", "sizes": "[1, 5, 10]"}
+        outcomes(registry, tmp_path, model=model, protocol_overrides=shots, **asked)
+    (curves,) = learning_curves(Store(tmp_path).scan(), registry.known_tasks)
+    assert (curves.per_class, curves.sizes, curves.row_zero) == (True, (1, 5, 10), "heads")
+    assert curves.rows[0].to_row_zero.value == 1
+    (better,) = learning_curves(Store(tmp_path).scan(), registry.known_tasks, target=0.61)
+    assert (better.rows[0].to_target.value, better.rows[0].to_target.never) == (None, 3)
+    text = render_curves(curves)
+    assert "by training examples of each class" in text
+    assert "the best reference row, is with 10 of each class" in text
+    print_curves(curves)
+    assert "row zero: heads with 10 of each class" in capsys.readouterr().out
+
+
+def test_median_examples_count_seeds_that_never_get_there():
+    scores = {seed: {10: 0.5, 30: 0.6, 100: 0.5 if seed > 2 else 0.7} for seed in range(4)}
+    found = _reached(scores, dict.fromkeys(scores, 0.55), [10, 30, 100], 1)
+    assert (found.value, found.n, found.never) == (30, 4, 1)
+
+
 def test_validation_is_no_larger_than_the_subset(registry):
     job = asked(registry, **SUBSETS, protocol_overrides={"sizes": "[4]"})
     splits = [RunSetup(s, job.dataset, job.protocol, None).stream.split for s in job.run_specs]
@@ -262,6 +299,6 @@ def test_validation_is_no_larger_than_the_subset(registry):
     assert pool(job.dataset).tolist() == list(range(120))
     shots = asked(registry, **SUBSETS, protocol_overrides={"per_class": "true"})
     assert [spec.part for spec in shots.run_specs][:2] == [
-        "1 examples a class",
+        "1 example a class",
         "5 examples a class",
     ]

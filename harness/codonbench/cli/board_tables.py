@@ -220,7 +220,8 @@ def print_curves(curves: Curves) -> None:
     )
     console.print(grid)
     if curves.row_zero:
-        say(f"row zero: {visible(curves.row_zero)} with all of them", console=console)
+        most = f"{curves.sizes[-1]:,}{each}" if curves.per_class else "all of them"
+        say(f"row zero: {visible(curves.row_zero)} with {most}", console=console)
 
 
 def key_of(table: Table, row: Row) -> tuple[str, ...]:

@@ -313,7 +313,8 @@ class RunSpec(Frozen):
         if self.fold is not None:
             return f"fold {self.fold + 1}"
         each = " a class" if self.protocol_options.get("per_class") else ""
-        return "" if self.subset is None else f"{self.subset:,} examples{each}"
+        many = "s"[: self.subset != 1]
+        return "" if self.subset is None else f"{self.subset:,} example{many}{each}"
 
     @property
     def whole(self) -> Self:

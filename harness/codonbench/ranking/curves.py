@@ -3,7 +3,7 @@
 Of one seed all subsets are nested, and each size has the same budget in pairs. *Examples to reach*
 a score are the smallest size from which on a seed's score is never worse, as a size that was run:
 the true figure lies between it and the one before. A seed that never gets there is right-censored.
-*Row zero* is the best reference row with all training examples.
+*Row zero* is the best reference row with all training examples, or with the most shots a class.
 The *area* is that under the curve over the logarithm of the size, divided by its width: the mean
 score, sizes weighed by their ratio.
 """
