@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from codonbench.cli import progress
-from codonbench.cli.progress import RunDisplay
+from codonbench.cli.progress import ClusterDisplay, RunDisplay
 from codonbench.cli.time_left import TimeLeft
+from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
+from codonbench.execution.run import Outcome
 
 
 def shown(pairs_at, seconds, total, budget_seconds=None):
@@ -76,6 +78,25 @@ def test_without_a_terminal_lines_come_soon_and_then_less_often(toys, monkeypatc
     assert lines[-1] == "seed 0   91,000 of 100,000 pairs, validation loss 0.09, ≤ 0:00:09 left"
     seconds = [int(line.split()[2].removesuffix(",000")) for line in lines]
     assert seconds == [1, 3, 7, 15, 31, 61, 91]
+
+
+def test_runs_on_a_cluster_share_a_bar_whose_time_left_is_by_those_that_were_made(
+    toys, finished, monkeypatch, capsys
+):
+    now, (record, _) = [0.0], finished
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    asked = {"model": "mlp-64", "task": "dipeptide", "seeds": "0-3"}
+    request = configure(RunRequest, asked, {}, "test")
+    job = toys.job("mlp-64", seeds=request.seeds)
+    with ClusterDisplay([request], RunOptions(on="ray"), lines=None) as display:
+        display.planned(0, job)
+        display.finished(job, Outcome(record, reused=True))
+        (bar,) = display._progress.tasks
+        assert (bar.total, bar.completed, bar.fields["words"]) == (4, 1, "")
+        now[0] = 20.0
+        display.finished(job, Outcome(record, reused=False))
+        assert (bar.completed, bar.fields["words"]) == (2, "0:00:40 left")
+    assert "already recorded" in capsys.readouterr().err
 
 
 WARNING_BESIDE_A_BAR = """

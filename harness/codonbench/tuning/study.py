@@ -281,7 +281,7 @@ class Study:
         fixed = self.job.config.model_dump(mode="json")
         config = {name: fixed[name] for name in self.asked.request.overrides} | values
         trials, run_spec = self.finished(), self.job.run_specs[0]
-        seconds = sum(map(_seconds, trials)) * run_spec.threads
+        seconds = sum(map(_seconds, trials)) * self._cores()
         return config, Tuning(
             name=name,
             task=self.job.task.name,
@@ -299,11 +299,16 @@ class Study:
             tests_unseen="test" in self.job.dataset.splits and not self.job.task.folds,
         )
 
+    def _cores(self) -> int:
+        """Return how many a second of a trial is counted for: the cores it has, or one GPU."""
+        run_spec = self.job.run_specs[0]
+        return 1 if run_spec.device == "cuda" else run_spec.threads
+
     def _incumbents(self) -> Iterator[tuple[int, float, float]]:
         """Yield each trial that was the best so far: number from 1, seconds until then, score."""
         spent, best = 0.0, None
         for number, (score, seconds) in enumerate(self.scores(), 1):
-            spent += seconds
+            spent += seconds * self._cores()
             better = score is not None and (
                 best is None or (score < best if self.lower else score > best)
             )
