@@ -3,6 +3,8 @@
 import io
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -317,6 +319,48 @@ def test_what_no_node_has_room_for_is_said_at_once(on_cluster):
 def test_options_that_do_not_go_together_are_named(options, word):
     with pytest.raises(ConfigError, match=word):
         configure(RunOptions, options, {}, "run")
+
+
+class StandsInForRay:
+    """Makes an actor or a task of anything, an actor in a moment; counts the actors."""
+
+    def __init__(self):
+        self.actors, self.told = 0, []
+
+    def is_initialized(self):
+        return True
+
+    def remote(self, made):
+        return Made(self, isinstance(made, type))
+
+
+class Made:
+    def __init__(self, ray, is_actor):
+        self._ray, self._is_actor = ray, is_actor
+
+    def options(self, **options):
+        return self
+
+    def remote(self, *given):
+        if self._is_actor:
+            time.sleep(0.1)
+            self._ray.actors += 1
+            return f"actor {self._ray.actors}"
+        self._ray.told.append(given[3])
+        return None
+
+
+def test_trials_that_begin_at_once_ask_one_actor(on_cluster, monkeypatch):
+    """The driver looks at one: what is asked of another waited for an answer without end."""
+    _, made, _ = on_cluster(seeds="4", results="fourth")
+    order = made.runs[0][0]
+    ray = StandsInForRay()
+    monkeypatch.setattr("codonbench.execution.cluster._ray", lambda: ray)
+    monkeypatch.setattr(Cluster, "_beside_us", lambda cluster: {})
+    with Cluster("ray") as cluster, ThreadPoolExecutor(3) as threads:
+        for n in range(3):
+            threads.submit(cluster.submit_trial, order, Place(cpus=1), None, None, str(n))
+    assert ray.told == ["actor 1"] * 3
 
 
 def test_without_ray_a_sentence_names_the_extra(monkeypatch):

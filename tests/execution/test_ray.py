@@ -12,6 +12,7 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from socket import socket
 
 import pytest
 
@@ -38,7 +39,12 @@ def cluster():
         patch.setenv("RAY_agent_register_timeout_ms", "120000")
         from ray.cluster_utils import Cluster
 
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        with socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        head = {"num_cpus": 1, "ray_client_server_port": port}
+        made = Cluster(initialize_head=True, head_node_args=head)
+        made.client = f"ray://127.0.0.1:{port}"
         made.add_node(num_cpus=1)
         patch.setenv("RAY_ADDRESS", made.address)
         try:
@@ -290,6 +296,13 @@ def test_a_study_on_a_cluster_goes_on_when_its_driver_is_killed_and_is_the_one_m
     assert "trial 6 of 6" in said
 
 
+def test_a_cluster_is_reached_through_rays_client_too(cluster, at_home, tmp_path):
+    run(tmp_path, *SHORT, on=cluster.client)
+    assert results(tmp_path)[0] == at_home(*SHORT)
+    _, said = tuned(tmp_path, "--on", cluster.client, "--trials", "2")
+    assert "trial 2 of 2" in said
+
+
 def test_nothing_is_left_where_temporary_files_are(tmp_path, monkeypatch):
     """A node's process is ended without a word: what it lays there would stay."""
     temporary = tempfile.TemporaryDirectory(dir="/tmp")  # a socket's path must be short
@@ -331,7 +344,7 @@ def test_the_cluster_that_is_started_here_listens_on_loopback_alone(tmp_path, mo
     pytest.importorskip("ray")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", raising=False)
-    process = begun(tmp_path, *LONG)
+    process = begun(tmp_path, *LONG, "--checkpoint-every", "0.05")
     with ended(process):
         until(lambda: list((tmp_path / "results" / "checkpoints").glob("*.ckpt")), process)
         inside = descendants(process.pid)

@@ -11,6 +11,7 @@ import asyncio
 import io
 import math
 import os
+import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -198,6 +199,7 @@ class Cluster:
                 ) from error
         self._serve, self._try_out = ray.remote(_serve), ray.remote(_try_out)
         self._questions: Any = None
+        self._one_actor = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -239,9 +241,10 @@ class Cluster:
 
     def submit_trial(self, order: Order, place: Place, data: Any, files: Any, key: str) -> Any:
         """Have a trial made, whose looks are answered by `attend`; return what stands for it."""
-        if self._questions is None:
-            options = {"num_cpus": 0, **self._beside_us()}
-            self._questions = self._ray.remote(_Questions).options(**options).remote()
+        with self._one_actor:  # of all threads: what one trial asks, no other actor answers
+            if self._questions is None:
+                options = {"num_cpus": 0, **self._beside_us()}
+                self._questions = self._ray.remote(_Questions).options(**options).remote()
         task = self._try_out.options(name=f"{order.model}", **place.options())
         return task.remote(order.model_dump_json(), data, files, self._questions, key)
 
