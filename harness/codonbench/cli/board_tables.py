@@ -41,7 +41,7 @@ _Column = tuple[str, Callable[[Row], str]]
 """A heading, and what stands below it for a row."""
 
 _SHORTEST_NAME, _GAP, _MOST_ROWS = 12, 3, 100
-_WHOLE_NAME = 25  # letters of names that are not folded
+_WHOLE_WORD = 25  # letters of a word of a name that is not folded
 _MOST_TABLES = 3  # named where rows stand elsewhere
 _LONGEST_WORDS = 600
 
@@ -361,7 +361,8 @@ def _width(columns: Sequence[_Column], rows: Sequence[Row], *, whole_headings: b
 
     def needed(heading: str, cell: Callable[[Row], str]) -> int:
         if heading == "model":
-            return max(_SHORTEST_NAME, *(min(len(cell(row)), _WHOLE_NAME) for row in rows))
+            words = (word for row in rows for word in cell(row).split())
+            return max(_SHORTEST_NAME, min(max(map(len, words)), _WHOLE_WORD))
         longest = len(heading) if whole_headings else max(map(len, heading.split()))
         return max(longest, *(len(cell(row)) for row in rows))
 
