@@ -87,8 +87,20 @@ def test_rows_of_other_folds_are_told_of_beside_a_table(bench, table):
     assert "other tables" not in bench(*cnn).out
     assert (
         "mine has other tables, whose rows are not ranked with these: mine, cpu "
-        "(1 row); 'bench ls rows --task mine'\n"
+        "(1 row); 'bench leaderboard' writes all\n"
     ) in bench(*cnn, "--folds", "3").out
+
+
+def test_tables_of_one_title_are_told_apart_by_what_differs_alone(bench, table):
+    words = ("run", "--model", "majority", "--data")
+    assert bench(*words, "mine.csv").code == 0
+    assert bench("new", "task", "--from", "mine.csv").code == 0
+    answer = bench(*words, "mine.toml")
+    assert "\nmine, classes ['0', '1'], cpu; means over seeds\n" in answer.out
+    assert {table.title for table in codonbench.board("runs").tables} == {
+        "mine, cpu",
+        "mine, classes ['0', '1'], cpu",
+    }
 
 
 def test_two_tables_of_one_name_are_ranked_apart(bench, table):

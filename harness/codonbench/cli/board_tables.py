@@ -131,9 +131,11 @@ def other_tables(tables: Iterable[Table], made: Sequence[RunRecord]) -> list[str
         ]
         if others:
             more = ", ..." if len(others) > _MOST_TABLES else ""
+            own = any(r.run_spec.is_own_table for r in made if r.task == task)
+            how = "'bench leaderboard' writes all" if own else f"'bench ls rows --task {task}'"
             lines.append(
                 f"{task} has other tables, whose rows are not ranked with these: "
-                f"{', '.join(others[:_MOST_TABLES])}{more}; 'bench ls rows --task {task}'"
+                f"{', '.join(others[:_MOST_TABLES])}{more}; {how}"
             )
     return lines
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -100,7 +100,7 @@ class Table(Frozen):
         held_in: The key of the table that shows these rows beside its own, as a control of them;
             empty where none does.
         of_subset: Whether its rows were trained on a subset, so that curves show them.
-        told_apart: The task's options in words, where another table would have the same title.
+        told_apart: The options in words by which tables of otherwise the same title differ.
     """
 
     key: str
@@ -162,8 +162,8 @@ class Table(Frozen):
 
     @property
     def options_text(self) -> str:
-        """The same in words: ``difficulty hard``."""
-        return ", ".join(f"{k} {v}" for k, v in sorted(self.options_set.items()))
+        """The same in words."""
+        return options_text(self.options_set)
 
     @property
     def beside(self) -> dict[str, Mean]:
@@ -292,11 +292,11 @@ def build_board(
             *(t.device, t.control, t.asked, t.key),
         )
     )
-    titles = Counter(table.title for table in tables)
+    alike: dict[str, list[Table]] = defaultdict(list)
+    for table in tables:
+        alike[table.title].append(table)
     tables = [
-        table.model_copy(update={"told_apart": table.options_text})
-        if titles[table.title] > 1
-        else table
+        table.model_copy(update={"told_apart": _differing(table, alike[table.title])})
         for table in tables
     ]
     excluded.sort(key=lambda e: (e.name, e.reason))
@@ -304,6 +304,22 @@ def build_board(
     parts = [record for record in counting if record.run_spec.subset is not None]
     curves = learning_curves(parts, tasks) if parts else ()
     return Board(tables=tuple(tables), excluded=tuple(excluded), curves=tuple(curves))
+
+
+def _differing(table: Table, alike: Sequence[Table]) -> str:
+    """Return a table's options in words, those in which tables of its title differ."""
+    return options_text(
+        {
+            name: value
+            for name, value in table.options_set.items()
+            if any(other.options_set.get(name) != value for other in alike)
+        }
+    )
+
+
+def options_text(options: Mapping[str, object]) -> str:
+    """Return options in words: ``difficulty hard``."""
+    return ", ".join(f"{name} {value}" for name, value in sorted(options.items()))
 
 
 def _holder(table: Table, tables: Sequence[Table]) -> str:
