@@ -26,6 +26,26 @@ def test_a_metric_is_found_by_its_name(toys):
         toys.installed.metric("pairs_consume")
 
 
+@pytest.mark.parametrize(
+    ("asked", "overrides", "name", "changes"),
+    [
+        ("bilstm", {}, "bilstm", []),
+        ("bilstm", {"hidden": "93"}, "bilstm-published", []),
+        ("bilstm-published", {"hidden": "17"}, "bilstm", ["hidden"]),
+        ("bilstm", {"hidden": "17", "cell": "GRU"}, "bigru", ["hidden"]),
+        ("lstm", {}, "lstm-64", []),
+        ("rnn-64-weighted", {"class_weights": "sum"}, "rnn-64-weighted", ["class_weights"]),
+    ],
+)
+def test_equal_runs_go_by_one_name_and_by_none_that_they_keep_nothing_of(
+    toys, asked, overrides, name, changes
+):
+    entry, config, departs = toys.installed.configured(asked, overrides)
+    assert (entry.name, list(departs)) == (name, changes)
+    _, same, _ = toys.installed.configured(name, {f: str(departs[f]) for f in departs})
+    assert same == config
+
+
 def test_an_empty_registry_says_so():
     with pytest.raises(UnknownNameError, match="lists all 0"):
         Registry().model("mlp")

@@ -359,8 +359,9 @@ class Registry:
         """Return a model by its one name, its configuration, and where that departs from the name.
 
         What may be asked for under several names, as ``lstm`` and ``lstm-64``, goes by that from
-        which it departs least, a preset before its model: equal runs are one row. Of presets from
-        which it departs as much, it goes by the one that is asked for.
+        which it departs least, a preset before its model: equal runs are one row. Where it departs
+        as much from several, by none that it keeps nothing of; of several presets by the one that
+        is asked for.
 
         Args:
             name: Of the model or preset that is asked for.
@@ -388,8 +389,10 @@ class Registry:
             except ConfigError:  # a field without a default
                 continue
             own = named.model_dump(mode="json")
-            found.append((entry, {f: v for f, v in values.items() if v != own[f]}))
-        entry, changes = min(found, key=lambda each: len(each[1]), default=(asked, values))
+            changes = {f: v for f, v in values.items() if v != own[f]}
+            nothing_kept = bool(entry.preset) and entry.preset.keys() <= changes.keys()
+            found.append((len(changes), nothing_kept, entry, changes))
+        *_, entry, changes = min(found, key=lambda each: each[:2], default=(asked, values))
         return entry, config, changes
 
     def task(self, name: str | None) -> TaskEntry:
