@@ -28,9 +28,9 @@ from codonbench.contracts import (
 from codonbench.contracts.run_spec import MOST_PAIRS, RunRequest
 from codonbench.data.stream import BatchClock
 from codonbench.errors import ConfigError
-from codonbench.execution.run import prepare, run, run_all, train_here
+from codonbench.execution.run import prepare, referees_of, run, run_all, train_here
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.referee import Primary, RunSetup, unwatched
+from codonbench.protocols.referee import Primary, RunSetup, Shown, unwatched
 from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss
 from codonbench.records.store import Store, read_record
 from codonbench.scoring.rescore import rescore
@@ -806,6 +806,24 @@ def test_the_primary_metric_is_told_on_the_way(registry):
     assert float(told[-1][-1]) == max(figures)
     selected = record.validation_metrics[metric]
     assert any(figure == pytest.approx(selected, abs=5e-5) for figure in figures)
+
+
+def test_a_run_goes_on_before_its_figure_is_computed(registry, monkeypatch):
+    scored, told = [], []
+    monkeypatch.setattr(Primary, "of", lambda *words: scored.append(words) or 0.25)
+    job = prepare(RunRequest(model="cnn", task="gc-any-length"), registry, Path("no-cache"))
+    group = referees_of(job, lambda run_spec: lambda *words: told.append(words))
+    group.begin(0)
+    group.answer([Shown(0, 0, None)])
+    look = [Shown(0, 0, np.zeros(group.referees[0].shape_due(), dtype=np.float32))]
+    (instructions,) = group.instruct(look)
+    assert instructions.keep
+    assert instructions.evaluation.position > 0
+    assert (scored, told) == ([], [])
+    for _ in range(2):
+        group.tell(look)
+    assert len(scored) == 1
+    assert told == [(0, f"validation {job.primary.name} 0.2500, best 0.2500")]
 
 
 @pytest.mark.parametrize("targets", ["classes", "labels", "quantities"])

@@ -371,7 +371,8 @@ class RunGroup:
                 arrays = [each.outputs for each in shown if each.outputs is not None]
                 if len({*runs}) < len(runs) or any(a.dtype != np.float32 for a in arrays):
                     raise OutOfTurnError("asks for one run twice, or shows no float32")
-                self.worker.answer(Told(instructions=tuple(self._referees.answer(shown))))
+                self.worker.answer(Told(instructions=tuple(self._referees.instruct(shown))))
+                self._referees.tell(shown)  # while it goes on
             case Served() if not self._unfinished():
                 self.served = True
             case _:

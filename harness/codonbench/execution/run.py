@@ -731,6 +731,8 @@ def train_here(
     model = job.entry.cls
     assert issubclass(model, Model | Estimator)
     every = None if checkpoints is None else checkpoints.every
+    if job.primary is not None:
+        job.primary.get_ready(job.dataset.spec, job.dataset.targets)
     for i in range(0, len(job.run_specs), TOGETHER):
         part = replace(job, run_specs=job.run_specs[i : i + TOGETHER])
         group = referees_of(part, watch, checkpoints, facts)

@@ -358,7 +358,7 @@ class Referee:
         self.setup = setup
         self.kept = kept
         self._watch = watch
-        self.began = self.asked = self.over = False
+        self.began = self.asked = self.over = self._untold = False
         self.resumed: tuple[int, ...] = ()
         self.position = 0
         self.pairs: list[int] = []
@@ -398,7 +398,13 @@ class Referee:
         self._on_snapshot = self._watch(self.setup.run_spec)
 
     def answer(self, position: int, outputs: Outputs | None) -> Instructions:
-        """Tell how to go on from `position`, by the outputs there where some are owed.
+        """Instruct a run, and tell who watches it."""
+        instructions = self.instruct(position, outputs)
+        self.tell()
+        return instructions
+
+    def instruct(self, position: int, outputs: Outputs | None) -> Instructions:
+        """Return how to go on from `position`, by the outputs there where some are owed.
 
         Raises:
             OutOfTurnError: This is not where the run can be, or nothing is owed here, or something
@@ -423,10 +429,15 @@ class Referee:
             raise OutOfTurnError(f"asks for pairs at {position}, with pairs up to {self._handed}")
         else:
             self._follow(position, now)
-        if position or outputs is not None:
-            self._on_snapshot(position, self.schedule.progress())
+        self._untold = position > 0 or outputs is not None
         self._last, self._heard = position, time.monotonic()
         return self._hand_out(keep)
+
+    def tell(self) -> None:
+        """Tell who watches how far the run has come, which need not wait for what that takes."""
+        if self._untold:
+            self._untold = False
+            self._on_snapshot(self._last, self.schedule.progress())
 
     def _end_of_time(self, now: float) -> float:
         """Return when the run's seconds are spent, by the clock that says `now`."""
@@ -603,7 +614,18 @@ class RefereeGroup:
         self._build.pop(run, None)
 
     def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
-        """Take in what some runs show; tell each how to go on.
+        """Instruct some runs, and tell who watches them."""
+        instructions = self.instruct(shown)
+        self.tell(shown)
+        return instructions
+
+    def tell(self, shown: Sequence[Shown]) -> None:
+        """Tell who watches how far some runs have come, once they have been instructed."""
+        for each in shown:
+            self.referees[each.run].tell()
+
+    def instruct(self, shown: Sequence[Shown]) -> list[Instructions]:
+        """Take in what some runs show; return how each goes on.
 
         Raises:
             OutOfTurnError: One says what it cannot have to say here.
@@ -614,7 +636,7 @@ class RefereeGroup:
             spent = sum(self._total[run] for run in new) / len(new)
             for run in new:
                 self._total[run] = self._build[run] = spent
-        return [self.referees[s.run].answer(s.position, s.outputs) for s in shown]
+        return [self.referees[s.run].instruct(s.position, s.outputs) for s in shown]
 
     def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
         """Keep the file, once written, that a run needs to go on from here; from 0 to begin anew.

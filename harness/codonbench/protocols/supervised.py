@@ -74,6 +74,18 @@ class SupervisedSchedule(Schedule):
         self._loss = np.inf
         self._primary = setup.primary
         self._figures: list[float] = []
+        self._unscored: list[Outputs] = []
+
+    @property
+    def figures(self) -> list[float]:
+        """The primary metric on validation, at each look where it has a value.
+
+        Computed when it is asked for, since no decision rests on it.
+        """
+        while self._unscored and self._primary is not None:
+            figure = self._primary.of(self._targets, self._unscored.pop(0), self._task)
+            self._figures += [figure] if np.isfinite(figure) else []
+        return self._figures
 
     def first(self) -> Evaluation:
         """Return the look at the state before the first pair; at the only one of an estimator."""
@@ -89,9 +101,7 @@ class SupervisedSchedule(Schedule):
         position = evaluation.position
         if self.finite:
             self._loss = loss(outputs, self._targets, self._task)
-            if self._primary is not None:
-                figure = self._primary.of(self._targets, outputs, self._task)
-                self._figures += [figure] if np.isfinite(figure) else []
+            self._unscored += [outputs] if self._primary is not None else []
             self.keep = self._loss < self._best
             if self.keep:
                 self._best, self.selected = self._loss, position
@@ -111,9 +121,9 @@ class SupervisedSchedule(Schedule):
 
     def progress(self) -> str:
         """Return the primary metric on the validation split, now and at best, or else the loss."""
-        if self._primary is not None and self._figures:
-            best = min(self._figures) if self._primary.lower else max(self._figures)
-            return f"validation {self._primary.name} {self._figures[-1]:.4f}, best {best:.4f}"
+        if self._primary is not None and (figures := self.figures):
+            best = min(figures) if self._primary.lower else max(figures)
+            return f"validation {self._primary.name} {figures[-1]:.4f}, best {best:.4f}"
         return f"validation loss {self._loss:.4f}, best {self._best:.4f}"
 
 

@@ -53,7 +53,7 @@ class _TrialSchedule(SupervisedSchedule):
         following = super().next(evaluation, outputs)
         trial = self._trial
         if self.keep:
-            figures = self._figures
+            figures = self.figures
             trial.score = figures[-1] if figures else -self._loss
         self._looks += 1
         pruned = trial.score is not None and trial.look(self._looks, trial.score)
