@@ -12,12 +12,14 @@ traceback.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -135,7 +137,8 @@ def main() -> None:
     passed = [case for case in found if case.outcome == "passed" and case.noted]
     here = describe_machine("cpu")
     print("# Reliability, in figures\n")
-    print(f"What `{' '.join(('python benchmarks/reliability.py', *options))}` printed on")
+    print(f"What `{shlex.join(('python', 'benchmarks/reliability.py', *options))}` printed on")
+    print(f"{datetime.now(UTC).date()} on ", end="")
     print(f"{here.cpu_count} cores of {here.cpu_name}, {here.system}, Python {here.python},")
     print(f"torch {here.torch}; load {os.getloadavg()[0]:.1f} at the end, ", end="")
     print(f"{time.perf_counter() - started:.0f} seconds, {len(passed)} tests.")
