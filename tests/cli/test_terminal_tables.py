@@ -111,3 +111,18 @@ def test_a_rank_in_doubt_says_why(bench, monkeypatch):
         assert re.search(
             rf"^{re.escape(rank)} is in doubt: \S+: .*below the bound", answer.out, re.M
         )
+
+
+def test_findings_have_room_for_their_words_and_lose_thresholds_first(bench, monkeypatch, tmp_path):
+    rows = "".join(f"{'ACGT' * 5}{'AC'[i % 2] * (i % 7)},{i % 2}\n" for i in range(60))
+    (tmp_path / "mine.csv").write_text("sequence,label\n" + rows)
+    found = {}
+    for width in (60, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        answer = bench("audit-data", "mine.csv")
+        (found[width],) = [line for line in answer.out.splitlines() if line.startswith("check ")]
+        table = answer.out[answer.out.index("check ") :]
+        assert max(map(len, table.splitlines())) <= width
+    assert found[60].split() == ["check", "grade", "in", "words"]
+    assert found[80].split() == ["check", "grade", "found", "in", "words"]
+    assert "doubt from   leak from" in found[200]

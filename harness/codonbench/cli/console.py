@@ -111,13 +111,19 @@ def new_table(show_header: bool = True) -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, show_header=show_header)
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows of text; the first column is never wrapped."""
-    table = new_table()
-    for i, header in enumerate(headers):
-        table.add_column(header, no_wrap=i == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*map(cell, row))
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], spare: Sequence[str] = ()
+) -> None:
+    """Print rows of text; the first column is never wrapped.
+
+    Columns headed `spare` go, in that order, where the last one would have fewer than 40 letters.
+    """
+    lines = [[*map(printable, line)] for line in rows]
+    table, (kept, _) = new_table(), _fitting(output(), [headers, *lines], spare)
+    for i in kept:
+        table.add_column(headers[i], no_wrap=i == 0, overflow="fold")
+    for line in lines:
+        table.add_row(*(Text(line[i]) for i in kept))
     output().print(table)
 
 
@@ -126,32 +132,37 @@ def print_list(
 ) -> None:
     """Print rows of text, a line each.
 
-    Where the window leaves the last column less than it needs and than 40 characters, the columns
-    headed `spare` go, in that order; then what the last one holds is cut, an ellipsis in its place.
-    In a file or a pipe nothing is.
+    Columns headed `spare` go as in `print_table`; then what the last one holds is cut, an ellipsis
+    in its place. In a file or a pipe nothing is.
     """
-    console, lines = output(), [headers, *([printable(text) for text in row] for row in rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    kept, last, room = list(range(len(headers))), widths[-1], 0
-    for heading in (None, *spare):
-        kept = [i for i in kept if headers[i] != heading]
-        room = console.width - sum(widths[i] + _GAP for i in kept[:-1])
-        if room >= min(last, _SHORTEST_LAST):
-            break
-    if not _is_watched(console):
-        kept, room, console.width = (
-            list(range(len(headers))),
-            last,
-            sum(widths) + _GAP * len(widths),
-        )
+    console, lines = output(), [[*map(printable, line)] for line in rows]
+    watched = _is_watched(console)
+    kept, room = _fitting(console, [headers, *lines], spare if watched else ())
+    if not watched:
+        longest = max(cell_len(line[-1]) for line in [headers, *lines])
+        console.width, room = console.width - room + longest, longest
     table = new_table()
     for i in kept:
         table.add_column(headers[i], no_wrap=True)
-    for line in lines[1:]:
+    for line in lines:
         cells = [Text(line[i]) for i in kept]
         cells[-1].truncate(max(room, 1), overflow="ellipsis")
         table.add_row(*cells)
     console.print(table)
+
+
+def _fitting(
+    console: Console, lines: Sequence[Sequence[str]], spare: Sequence[str]
+) -> tuple[list[int], int]:
+    """Return which columns stay, and how many characters the last of them has."""
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    kept, room = list(range(len(widths))), 0
+    for heading in (None, *spare):
+        kept = [i for i in kept if lines[0][i] != heading]
+        room = console.width - sum(widths[i] + _GAP for i in kept[:-1])
+        if room >= min(widths[-1], _SHORTEST_LAST):
+            break
+    return kept, room
 
 
 def cell(text: str) -> Text:
