@@ -25,6 +25,7 @@ CORE = "harness/codonbench"
 
 LATER = {
     "harness/codonbench/cli": "audit_data cluster curves submit tune",
+    "harness/codonbench/contracts": "tunable",
     "harness/codonbench/data": "own_table shuffling splits strands table "
     "table_files table_formats table_guess table_report",
     "harness/codonbench/execution": "cgroup cluster describe environment node parts presets trials",
