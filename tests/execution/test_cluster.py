@@ -27,6 +27,7 @@ from codonbench.execution.executor import Executor, Listener, load_plugins
 from codonbench.execution.node import Node
 from codonbench.execution.run import Outcome
 from codonbench.records.store import Store, pack, unpack
+from wheels import only_shop
 
 REQUEST = {"model": "mlp-64", "seeds": "0-1", "pairs": 128, "engine": "eager", "device": "cpu"}
 
@@ -266,6 +267,21 @@ def test_a_plugin_file_travels_with_what_lies_beside_it_and_says_what_it_needs(
     assert [o.record.status for o in made] == ["done"]
     assert made[0].record.plugin.distribution == "mine.py"
     assert list((tmp_path / "cache").rglob("helper.py"))
+
+
+def test_a_plugins_own_packages_are_built_on_the_node_and_stand_in_its_record(
+    on_cluster, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
+    only_shop(tmp_path, monkeypatch)
+    file = tmp_path / "needy.py"
+    needs = '# /// script\n# dependencies = ["tinypack<2"]\n# ///\nimport tinypack\n'
+    file.write_text(needs + PLUGIN.replace("from helper import WIDTH", "WIDTH = 8"))
+    made, cluster, _ = on_cluster(model="mine", seeds="0", options={"plugin": (file,)})
+    ((order, _, _, _),) = cluster.runs
+    assert [o.record.status for o in made] == ["done"]
+    assert made[0].record.environment == order.environment
+    assert order.environment.packages == ("tinypack==1.0",)
 
 
 def test_what_a_run_takes_is_what_is_asked_or_else_what_its_model_says(toys):

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,42 +19,14 @@ from codonbench.execution.environment import (
     needs_of,
     needs_of_distribution,
 )
+from wheels import only_shop
 
-METADATA = "Metadata-Version: 2.1\nName: tinypack\nVersion: {}\n"
-WHEEL = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 PLUGIN = "# /// script\n# dependencies = {needs}\n# ///\n"
-
-
-def wheel(folder, version):
-    """Write a package of one module that says its version."""
-    name = f"tinypack-{version}"
-    with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as file:
-        file.writestr("tinypack.py", f"version = {version!r}\n")
-        info = f"{name}.dist-info"
-        file.writestr(
-            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tinypack\nVersion: {version}\n"
-        )
-        file.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        file.writestr(f"{info}/RECORD", "")
 
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
-    """The only place where packages are to be had."""
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    for version in ("1.0", "2.0"):
-        wheel(folder, version)
-    for name, value in {
-        "UV_NO_INDEX": "1",
-        "UV_FIND_LINKS": folder,
-        "UV_CACHE_DIR": tmp_path / "uv",
-        "UV_NO_CONFIG": "1",
-    }.items():
-        monkeypatch.setenv(name, str(value))
-    return folder
+    return only_shop(tmp_path, monkeypatch)
 
 
 def needs(tmp_path, *dependencies, python=""):
