@@ -17,7 +17,7 @@ import sys
 import sysconfig
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,6 +40,7 @@ from codonbench.execution.run import Job, prepare, run
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
 from codonbench_datasets.decipher import DecipheredTask
+from forking import forking
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -293,6 +294,22 @@ def made_once(tmp_path_factory):
         return folder
 
     return made_once
+
+
+@pytest.fixture(scope="session")
+def _forker(request):
+    if sys.platform != "linux" or request.config.getoption("--hypothesis-profile") == "nightly":
+        yield subprocess.Popen
+    else:
+        with forking() as popen:
+            yield popen
+
+
+@pytest.fixture
+def forked_workers(_forker, monkeypatch):
+    """Fork the workers of a test that is not about how they start; by night they start."""
+    names = SimpleNamespace(**vars(subprocess) | {"Popen": _forker})
+    monkeypatch.setattr("codonbench.execution.process.subprocess", names)
 
 
 @pytest.fixture(scope="session")

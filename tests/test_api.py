@@ -77,7 +77,7 @@ def two_layers(task, hidden: int = 8):
 
 
 @pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
+def _own_folder(tmp_path, monkeypatch, forked_workers):
     monkeypatch.chdir(tmp_path)
 
 

@@ -32,7 +32,7 @@ def call(*words):
 
 
 @pytest.fixture(autouse=True)
-def _own_world(tmp_path, monkeypatch):
+def _own_world(tmp_path, monkeypatch, forked_workers):
     """Give each test a cache, settings, a working folder and an environment of its own."""
     monkeypatch.setenv("CODONBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))

@@ -29,6 +29,8 @@ from codonbench.execution.run import Outcome
 from codonbench.records.store import Store, pack, unpack
 from wheels import only_shop
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 REQUEST = {"model": "mlp-64", "seeds": "0-1", "pairs": 128, "engine": "eager", "device": "cpu"}
 
 

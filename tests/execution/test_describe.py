@@ -12,6 +12,8 @@ from codonbench.execution.worker import Answer, Configured
 from codonbench.plugins.discovery import discover
 from codonbench.plugins.selection import Selection
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 ASKED_ABOUT = """
 import codonbench
 from torch import nn

@@ -23,6 +23,8 @@ from codonbench.plugins.discovery import discover
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 nightly = pytest.mark.nightly("another misdeed of its kind stands for it")
 
 PLUGINS = """

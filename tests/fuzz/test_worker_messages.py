@@ -21,6 +21,8 @@ from codonbench.protocols import Evaluation
 from codonbench.protocols.referee import Instructions, RefereeGroup, unwatched
 from codonbench.records.store import Store, read_record
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 SEEDS = (0, 1)
 
 

@@ -21,6 +21,8 @@ from codonbench.cli.main import main
 from codonbench.contracts.run_record import RunRecord
 from codonbench.plugins.selection import settings_file
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 MODEL = """
     import torch
     from codonbench import GradientConfig, Model, ModelInfo, hookimpl

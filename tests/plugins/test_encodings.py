@@ -13,6 +13,8 @@ from codonbench.data.encodings import available, canonical, make_encoder
 from codonbench.errors import ConfigError, NameClashError
 from codonbench.plugins.discovery import load_registry
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 PAGE = Path(__file__).parents[2] / "docs" / "first-model.md"
 (SHOWN,) = re.findall(r"```python\n(import numpy as np\n\n\nclass .*?)```", PAGE.read_text(), re.S)
 

@@ -14,6 +14,8 @@ from codonbench.tuning.on_cluster import ClusterTrials
 from codonbench.tuning.space import space_of
 from codonbench.tuning.study import Asked, Study
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
 
 class InThisProcess:
     """A cluster of one node, which is this process, and of which trials may be lost."""
