@@ -54,7 +54,8 @@ def run(
         model: A name; a class or a function marked with `codonbench.model`; or the path of a
             Python file with one model in it.
         task: A name; where it is None the default task, or the table that `data` is.
-        data: A data source's name, a path, or a pandas table; the task's default where it is None.
+        data: A data source's name, a path, or a pandas table, whose task is called ``frame`` unless
+            `task_options` has a ``name``; the task's default where it is None.
         seeds: One, several, or ``"0-9"``.
         results: The folder of records.
         config: Fields of the model to set.
