@@ -38,7 +38,7 @@ def test_offline_forbids_a_download_and_says_what_to_do(bench, monkeypatch, how)
 def test_offline_set_to_zero_means_online(bench, monkeypatch, cache):
     seen = []
 
-    def fetch(source, cache, *, offline=False, progress=None, agreed=False):
+    def fetch(source, cache, *, offline=False, progress=None, agreed=False, anew=False):
         seen.append(offline)
         return cache / source.name
 
@@ -52,7 +52,7 @@ def test_offline_set_to_zero_means_online(bench, monkeypatch, cache):
 def test_fetch_prints_where_the_file_is_and_a_bar_only_in_a_terminal(
     bench, monkeypatch, cache, terminal
 ):
-    def fetch(source, cache, *, offline=False, progress=None, agreed=False):
+    def fetch(source, cache, *, offline=False, progress=None, agreed=False, anew=False):
         progress(500_000, 1_000_000)
         progress(1_000_000, 1_000_000)
         return cache / source.name
