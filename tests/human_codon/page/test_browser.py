@@ -23,6 +23,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytestmark = pytest.mark.slow
 
 nightly = pytest.mark.nightly("a page opened, sorted and slid through stands for it")
+NARROW = {"width": 700, "height": 900}  # of which the table is wider
 
 expect = playwright.expect  # waits for what the browser does in its own time, `toggle` for one
 
@@ -412,10 +413,11 @@ def test_forty_models_of_ten_seeds_open_in_two_seconds_and_five_megabytes(
 
 
 @nightly
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("viewport", [NARROW, PHONE], ids=["narrow", "phone"])
 def test_names_stay_in_sight_when_the_table_scrolls_sideways(visit, codons, viewport):
     page = visit(codons.site, viewport).open()
     page.evaluate("document.querySelector('#board .scroll').scrollLeft = 10_000")
+    page.evaluate("document.querySelector('#about-table').scrollIntoView({behavior: 'instant'})")
     left = page.locator("#board .scroll").bounding_box()["x"]
     for cell in ("#table thead th[data-column=model]", "#table tbody th[scope=row]"):
         assert page.locator(cell).first.bounding_box()["x"] == pytest.approx(left, abs=1)
