@@ -36,6 +36,7 @@ def test_the_command_of_a_row_makes_no_new_run(bench, tmp_path, asked):
     table(tmp_path / "mine.csv")
     answer = bench("run", *shlex.split(asked), "--results", "runs")
     assert answer.code == 0, answer.err
+    assert "mine on mine.csv" not in answer.out
     store, tasks = Store(tmp_path / "runs"), load_registry().known_tasks
     before = list(store.scan())
     whole = [r for r in before if r.run_spec.fold is None]

@@ -54,7 +54,7 @@ class Curves(Frozen):
 
     Attributes:
         key: Shared by runs of all sizes.
-        task, data, data_checksum, device: As in `Table`.
+        task, data, data_checksum, device: As in `Table`; `data` of one's own table is `task`.
         column: The primary one of the task, whose metric the scores are.
         lower: Whether lower is better.
         sizes: Training examples of each subset, in rising order.
@@ -139,10 +139,11 @@ def _curves(key: str, found: Sequence[tuple[RunRecord, Task]], target: float | N
             )
         )
     curves.sort(key=lambda c: (c.role == "reference", -sign * _value(c.area), c.model))
+    sources = {r.dataset.source for r in records}
     return Curves(
         key=key,
         task=first.task,
-        data=", ".join(sorted({r.dataset.source for r in records})),
+        data=first.task if first.run_spec.is_own_table else ", ".join(sorted(sources)),
         data_checksum=first.dataset.checksum,
         device=first.machine.device_kind,
         column=ranking.primary,
