@@ -40,7 +40,6 @@ from codonbench.execution.run import Job, prepare, run
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
 from codonbench_datasets.decipher import DecipheredTask
-from forking import forking
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -301,6 +300,8 @@ def _forker(request):
     if sys.platform != "linux" or request.config.getoption("--hypothesis-profile") == "nightly":
         yield subprocess.Popen
     else:
+        from forking import forking
+
         with forking() as popen:
             yield popen
 

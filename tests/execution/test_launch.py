@@ -151,3 +151,29 @@ def test_the_parent_needs_no_torch():
     names = ", ".join(["codonbench.api", *(f"codonbench.execution.{name}" for name in modules)])
     code = f"import sys, {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_worker_that_tests_fork_stands_as_one_that_is_started(request):
+    def stands():
+        worker = launch("codonbench.execution.worker")
+        Inbox(worker.speaks).wait(60)
+        seen = Path(f"/proc/{worker.pid}")
+        files = [str(file.readlink()) for file in (seen / "fd").iterdir()]
+        pipes = sum(file.startswith("pipe:") for file in files)
+        status = dict(line.split(":\t", 1) for line in (seen / "status").read_text().splitlines())
+        group = (os.getpgid(worker.pid), os.getsid(worker.pid)) == (worker.pid, worker.pid)
+        worker.kill()
+        parent = int(status["PPid"]) == os.getpid()
+        return (
+            pipes,
+            files.count(os.devnull),
+            parent,
+            group,
+            (seen / "cwd").exists(),
+            worker.exitcode,
+        )
+
+    started = stands()
+    request.getfixturevalue("forked_workers")
+    assert stands() == started == (5, 1, True, True, False, -signal.SIGKILL)

@@ -100,8 +100,10 @@ def become(asks, given, words, env, cwd, fds, parent):
     """Be the worker that was asked for."""
     code = 1
     try:
-        while os.getppid() != parent:
-            time.sleep(0.0005)
+        for _ in range(10_000):
+            if os.getppid() == parent:
+                break
+            time.sleep(0.001)
         asks.send(str(os.getpid()).encode())
         asks.close()
         os.setsid()

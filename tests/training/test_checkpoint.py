@@ -231,6 +231,7 @@ def test_a_schedule_on_a_hook_begins_anew_and_one_in_its_place_goes_on(
     assert resumed == (0, 0) if anew else len(resumed) == 2 and 0 < resumed[0] < resumed[1]
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_states_of_workers_come_to_lie_beside_the_checkpoints(toys, tmp_path):
     registry = toys.registry()
     job = toys.job("mlp-64", registry=registry, seeds=(0, 1), pairs=100_000, full=True)
