@@ -214,6 +214,16 @@ def refuse(here):
     raise ConfigError("not this task")
 
 
+def refuse_one(here):
+    import torch
+
+    seed = str(torch.initial_seed())
+    with suppress(FileExistsError), (here / "refused").open("x") as file:
+        file.write(seed)
+    if (here / "refused").read_text() == seed:
+        raise ConfigError("not this seed")
+
+
 def begin_without_end(here):
     import gc
 
@@ -247,6 +257,7 @@ def register_models(register):
     register(make("endless-build", build=hang))
     register(make("refusing", build=refuse))
     register(make("refusing-another", learn=slow, build=refuse_in_another))
+    register(make("refusing-one", learn=count, build=refuse_one))
 """
 
 
@@ -470,11 +481,20 @@ def test_a_model_that_cannot_serve_the_task_is_the_askers_error(do):
         do("refusing")
 
 
-def test_a_seed_that_is_refused_does_not_end_the_others(do):
-    records = do("refusing-another", seeds=(0, 1), size=2)
+@pytest.mark.parametrize(
+    ("model", "size"), [("refusing-another", 2), ("refusing-one", 2), ("refusing-one", 1)]
+)
+def test_a_seed_that_is_refused_does_not_end_the_others(do, model, size):
+    records = do(model, seeds=(0, 1), size=size)
     assert sorted(record.status for record in records.values()) == ["done", "error"]
     (said,) = (record.error for record in records.values() if record.error)
     assert "refuses this seed: not this seed" in said
+
+
+def test_where_two_seeds_are_refused_in_the_same_words_the_model_is(do, tmp_path):
+    with pytest.raises(UsageError, match="not this task"):
+        do("refusing", seeds=(0, 1, 2), size=1)
+    assert not list((tmp_path / "results").glob("*.json"))
 
 
 @pytest.mark.parametrize("model", ["slow", "hang-deaf"])

@@ -631,9 +631,14 @@ class WorkerPool:
     def _trained(
         self, job: Job, watch: Watch, checkpoints: Checkpoints | None
     ) -> Iterator[tuple[Referee, TrainResult]]:
-        """Keep as many workers busy as there may be; yield each run as it ends."""
+        """Keep as many workers busy as there may be; yield each run as it ends.
+
+        A refusal is the model's, and ends all, where no seed is served or two seeds, each alone,
+        are refused in the same words; else it is the seed's.
+        """
         waiting = deque(_shared_out(job, self.size))
         busy: list[RunGroup] = []
+        refused: list[tuple[UsageError, RunGroup]] = []
         serves = False
         if job.primary is not None:  # while the workers come up
             job.primary.get_ready(job.dataset.spec, job.dataset.targets)
@@ -652,9 +657,13 @@ class WorkerPool:
                         yield from group.hear()
                     except UsageError as error:
                         serves = serves or any(other.trains for other in busy)
-                        if not serves:
+                        again = str(error) in {str(before) for before, _ in refused}
+                        if not serves and (again or len(job.run_specs) == 1):
                             raise
                         group.refused(str(error))
+                        if not group.left_over():
+                            busy.remove(group)
+                            refused.append((error, group))
                 for group in list(busy):
                     group.look_at_the_clock(self._timeout)
                     serves = serves or group.trains
@@ -667,6 +676,10 @@ class WorkerPool:
                             group.worker.end()
                         yield from group.cut_short()
                         waiting.extendleft(reversed(group.left_over()))
+            if refused and not serves and not self.interrupted:
+                raise refused[0][0]
+            for _, group in refused:
+                yield from group.cut_short()
         finally:
             for group in busy:
                 group.worker.end()
