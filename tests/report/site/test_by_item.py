@@ -233,7 +233,7 @@ def test_why_nothing_is_known_of_test_items_is_said():
         "what is right for the test items may not be published"
     }
     pairs = Column(metric="pairs", title="pairs", scale="position")
-    ranking = Ranking(metric="pairs", columns=(pairs,))
+    ranking = Ranking(metric="pairs", direction="lower", columns=(pairs,))
     found = untold(ranking, None, None, (), answered=False)
     assert set(found.values()) == {
         "rows are ranked by how many training pairs they needed, not on a test split"
