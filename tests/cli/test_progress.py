@@ -80,6 +80,36 @@ def test_without_a_terminal_lines_come_soon_and_then_less_often(toys, monkeypatc
     assert seconds == [1, 3, 7, 15, 31, 61, 91]
 
 
+def test_as_long_as_runs_wait_there_is_a_time_left_for_all(toys, finished, monkeypatch, capsys):
+    now, (record, _) = [0.0], finished
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    job = toys.job("mlp-64", seeds=(0, 1, 2, 3), pairs=10_000)
+    one, two, three, four = job.run_specs
+
+    def ended(run_spec, **how):
+        mine = record.model_copy(update={"run_id": run_spec.run_id, "run_spec": run_spec})
+        display.finished(Outcome(mine, **how))
+
+    with RunDisplay(job, lines=None, live=True) as display:
+        ended(four, reused=True)
+        follow = display.watch(one)
+        for now[0] in range(1, 21):
+            follow(100 * now[0], "")
+        lines = capsys.readouterr().err.splitlines()
+        assert "left" not in lines[-4]  # no pace is known
+        assert (
+            lines[-1] == "seed 0   1,500 of 10,000 pairs, ≤ 0:01:25 left, ≤ 0:04:45 left for all 3"
+        )
+        ended(one, reused=False)  # early: it has done its share, and the others may do as well
+        assert display._all.done == 10_000
+        assert [task.description for task in display._progress.tasks] == ["all 3"]
+        display.watch(two)
+        assert display._all.some_wait
+        display.watch(three)
+        assert not display._all.some_wait
+        assert [task.description for task in display._progress.tasks] == ["seed 1", "seed 2"]
+
+
 def test_runs_on_a_cluster_share_a_bar_whose_time_left_is_by_those_that_were_made(
     toys, finished, monkeypatch, capsys
 ):

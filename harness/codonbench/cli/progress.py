@@ -52,6 +52,8 @@ class RunDisplay(Follower):
         self._lines = lines
         self._debug = debug
         self._bars: dict[str, TaskID] = {}
+        self._all = _AllRuns(job)
+        self._all_bar: TaskID | None = None
         self._lines_of_text = live and not self._console.is_terminal and lines is None
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -90,6 +92,8 @@ class RunDisplay(Follower):
         total = run_spec.budget_pairs if run_spec.budget_pairs < MOST_PAIRS else None
         began = time.monotonic()
         left = TimeLeft(run_spec.budget_pairs, run_spec.budget_seconds, began)
+        self._all.hear(run_spec.run_id, 0, began)
+        self._show_all()
         bar = self._bars[run_spec.run_id] = self._progress.add_task(
             seed.rstrip(), total=total, pairs=0, words="", early=early, left=left
         )
@@ -102,12 +106,16 @@ class RunDisplay(Follower):
                 return
             shown = now
             left.hear(pairs, now)
+            self._all.hear(run_spec.run_id, pairs, now)
+            self._show_all()
             self._progress.update(bar, completed=pairs, pairs=pairs, words=progress)
             if self._lines_of_text and now - printed >= wait:
                 printed, wait = now, min(2 * wait, _LINES)
                 words_left = rest(left.at(now), early=early)
                 of = "" if total is None else f" of {total:,}"
                 words = [f"{seed} {pairs:,}{of} {self._job.task.counted_in}", progress, words_left]
+                if self._all.some_wait and (all_left := rest(self._all.at(now), early=early)):
+                    words.append(f"{all_left} for all {self._all.count}")
                 say(", ".join(filter(None, words)), console=self._console)
 
         return follow
@@ -136,6 +144,9 @@ class RunDisplay(Follower):
     def finished(self, outcome: Outcome) -> None:
         """Close a run's bar and say how it went, or that its record was there already."""
         self._close_bar(outcome.record.run_id)
+        run_id, now = outcome.record.run_id, time.monotonic()
+        self._all.ended(run_id, reused=outcome.reused, now=now)
+        self._show_all()
         if self._lines is not None:
             print(outcome.record.to_line(), file=self._lines, flush=True)
             if not outcome.reused and outcome.record.error is None:
@@ -145,9 +156,85 @@ class RunDisplay(Follower):
             text += " (already recorded; --force runs it again)"
         say(text, console=self._console)
 
+    def _show_all(self) -> None:
+        """Draw a bar of all runs below theirs, as long as some have not begun."""
+        if not self._all.some_wait:
+            if self._all_bar is not None:
+                self._progress.remove_task(self._all_bar)
+                self._all_bar = None
+            return
+        done, n = self._all.done, self._all.count
+        if self._all_bar is None:
+            self._all_bar = self._progress.add_task(
+                f"all {n}",
+                total=self._all.total,
+                pairs=0,
+                words="",
+                early=self._all.early,
+                left=self._all,
+            )
+        self._progress.update(self._all_bar, completed=done, pairs=done)
+
     def _close_bar(self, run_id: str) -> None:
         if run_id in self._bars:
             self._progress.remove_task(self._bars.pop(run_id))
+
+
+class _AllRuns:
+    """How far the runs of a job have come together, and when the last ends at their pace.
+
+    A run that stops early has done its share; parts whose records are joined are not followed.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._budgets = {spec.run_id: spec.budget_pairs for spec in job.run_specs}
+        if (
+            job.protocol.joins
+            or len(self._budgets) == 1
+            or max(self._budgets.values()) >= MOST_PAIRS
+        ):
+            self._budgets = {}
+        self.early = job.run_specs[0].stop != "budget"
+        self._done: dict[str, int] = {}
+        self._left: TimeLeft | None = None
+
+    @property
+    def done(self) -> int:
+        """Pairs of all runs, those that ended counted whole."""
+        return sum(self._done.values())
+
+    @property
+    def total(self) -> int:
+        """The same at the end of all, but for runs that were recorded before."""
+        return sum(self._budgets.values())
+
+    @property
+    def count(self) -> int:
+        """How many runs that is."""
+        return len(self._budgets)
+
+    @property
+    def some_wait(self) -> bool:
+        """Whether some have begun and some have not."""
+        return 0 < len(self._done) < len(self._budgets)
+
+    def hear(self, run_id: str, pairs: int, now: float) -> None:
+        """Take in how far a run has come."""
+        if run_id in self._budgets:
+            self._left = self._left or TimeLeft(self.total, None, now)
+            self._done[run_id] = pairs
+            self._left.hear(self.done, now)
+
+    def ended(self, run_id: str, *, reused: bool, now: float) -> None:
+        """Take in that a run is over, or was before this command."""
+        if reused and self._left is None:
+            self._budgets.pop(run_id, None)
+        else:
+            self.hear(run_id, self._budgets.get(run_id, 0), now)
+
+    def at(self, now: float) -> float | None:
+        """Return the seconds that are left, as `TimeLeft.at` does."""
+        return None if self._left is None else self._left.at(now)
 
 
 class ClusterDisplay(Listener):
