@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from codonbench.ranking.rows import name_text, short_name
 from codonbench.records.files import visible
 from codonbench.report.markdown import plain
 
@@ -45,6 +46,21 @@ def test_overlong_text_is_cut() -> None:
     assert len(plain("x" * 10_000)) == 120
     assert len(visible("x " * 10_000, 400)) == 400
     assert visible(" \n" * 10_000 + "x", 120) == "…"
+
+
+def test_names_of_one_checkpoint_are_cut_where_they_differ() -> None:
+    """Cut at their end, the twins would have one name on the board."""
+    twins = [
+        name_text("hf", {"checkpoint": "c" * 40, **more}, "codonbench")
+        for more in ({}, {"init": "random"})
+    ]
+    assert [short_name(twin, 26) for twin in twins] == [
+        "hf (checkpoint=cccccccccc…",
+        "hf (init=random; checkpoi…",
+    ]
+    assert short_name("mlp-64", 6) == "mlp-64"
+    assert short_name("mlp-64 (optimizer=sgd)", 10) == "mlp-64 (o…"
+    assert len(short_name("x" * 100, 25)) == 25
 
 
 def test_what_piles_up_on_a_letter_is_cut_to_two_marks() -> None:

@@ -29,6 +29,7 @@ from codonbench.ranking.statistics import (
     restricted_mean,
     wilson_interval,
 )
+from codonbench.records.files import visible
 from codonbench.scoring.score import (
     OFFICIAL_SEEDS,
     RowKey,
@@ -77,6 +78,21 @@ def name_text(model: str, overrides: Mapping[str, object], distribution: str) ->
     if distribution != "codonbench":
         extras.append(f"by {distribution or 'nobody installed'}")
     return f"{model} ({'; '.join(extras)})" if extras else model
+
+
+def short_name(label: str, longest: int) -> str:
+    """Return what `name_text` gave in a line of that length, the shortest of what it adds first.
+
+    Cut at their end, names that begin with the same checkpoint or checksum would look alike.
+
+    >>> short_name("hf (checkpoint=https://a.b/c; init=random)", 25)
+    'hf (init=random; checkpo…'
+    """
+    name, _, extras = label.partition(" (")
+    if len(label) > longest and extras:
+        ordered = sorted(extras.removesuffix(")").split("; "), key=len)
+        label = f"{name} ({'; '.join(ordered)})"
+    return visible(label, longest)
 
 
 def controlled_key(record: RunRecord, ranking: Ranking) -> str | None:

@@ -14,6 +14,7 @@ from statistics import mean
 import jinja2
 
 from codonbench.ranking.overview import Overview, Standing, Summary
+from codonbench.ranking.rows import short_name
 from codonbench.records.files import visible
 
 FILE = "by_category.svg"
@@ -77,7 +78,7 @@ def describe(overview: Overview) -> str:
     told = [
         f"{visible(own.category, _CATEGORY)} on {visible(own.device, _NAME)}: "
         + ", ".join(
-            f"{visible(one.model, _NAME)} {one.win_rate.value:.2f}" for one in places(own)[:3]
+            f"{short_name(one.model, _NAME)} {one.win_rate.value:.2f}" for one in places(own)[:3]
         )
         for own in overview.summaries
         if own.category
@@ -139,6 +140,6 @@ def _block(
     return {
         "top": top,
         "bottom": top + _LINE * len(models),
-        "models": [{"name": visible(name, _NAME), "y": y} for name, y in lines.items()],
+        "models": [{"name": short_name(name, _NAME), "y": y} for name, y in lines.items()],
         "panels": panels,
     }

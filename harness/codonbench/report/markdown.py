@@ -38,6 +38,7 @@ from codonbench.ranking.rows import (
     rank_text,
     ratio_text,
     score_text,
+    short_name,
     success_text,
 )
 from codonbench.ranking.statistics import Mean, Median
@@ -181,7 +182,7 @@ def _tasks_by_models(lines: Sequence[TaskLine]) -> _TasksByModels:
 
 
 def _label(label: str) -> str:
-    return plain(label, _LONGEST_LABEL)
+    return plain(short_name(label, _LONGEST_LABEL))
 
 
 def _name_of_line(line: TaskLine) -> str:
@@ -518,9 +519,8 @@ def _tightened(grid: str) -> str:
 
 
 def _short_label(row: Row) -> str:
-    """Return a row's label; of one that is too long its name, and a remark says the rest."""
-    whole = row.label
-    return plain(whole if len(whole) <= _LONGEST_LABEL else visible(row.model, _LONGEST_LABEL))
+    """Return a row's label, cut where it is too long; a remark says the rest."""
+    return _label(row.label)
 
 
 def _point_text(figure: Median | Mean | None, column: Column) -> str:

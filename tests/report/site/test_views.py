@@ -327,6 +327,17 @@ def test_who_beats_whom_is_told_with_its_interval_and_pale_of_two_tasks(visit, t
         assert one + other == 100
 
 
+def test_names_of_one_checkpoint_are_cut_where_they_differ(visit, three_tasks):
+    page = visit(three_tasks).open("", OVERVIEW)
+    twins = [f"hf (checkpoint={'c' * 40}{more})" for more in ("", "; init=random")]
+    shown = page.evaluate("(names) => names.map((name) => codonbench.words.name(name, 26))", twins)
+    assert shown == ["hf (checkpoint=cccccccccc…", "hf (init=random; checkpoi…"]
+    loose = "hf (checkpoint cccccccccc, init random) by a lab"
+    assert (
+        page.evaluate("(name) => codonbench.words.name(name, 20)", loose) == "hf (init random, ch…"
+    )
+
+
 def test_a_score_stands_against_each_of_its_costs(visit, shown, views):
     page = visit(shown.site).open(*views["task"])
     page.get_by_text("What a score costs").click()

@@ -34,7 +34,7 @@ codonbench.beside = (table, asked) => {
     const counts = [0, 0, 0, 0];
     for (let i = 0; i < n; i++) counts[2 * (own.answer[i] === questions.right[i]) + (others.answer[i] === questions.right[i])]++;
     const [neither, onlyB, onlyA, both] = counts;
-    const names = [a, b].map((row) => words.cut(codonbench.label(row), 40));
+    const names = [a, b].map((row) => words.name(codonbench.label(row), 40));
     const share = (count) => `${words.whole(count)} (${words.percent(count / n)} %)`;
     const items = d3.range(n);
     const gap = (i) => own.sure[i] - others.sure[i];
@@ -53,7 +53,7 @@ codonbench.beside = (table, asked) => {
 
   // Where what is right may not be published: what the two rows say, and where that differs by most.
   function apart(questions, a, own, b, others) {
-    const names = [a, b].map((row) => words.cut(codonbench.label(row), 40));
+    const names = [a, b].map((row) => words.name(codonbench.label(row), 40));
     const items = d3.range(own.answer.length);
     const gap = (i) => own.answer[i] - others.answer[i];
     return [
@@ -72,7 +72,7 @@ codonbench.beside = (table, asked) => {
   }
 
   function distance(questions, a, own, b, others) {
-    const names = [a, b].map((row) => words.cut(codonbench.label(row), 40));
+    const names = [a, b].map((row) => words.name(codonbench.label(row), 40));
     const items = d3.range(questions.right.length);
     const [low, high] = questions.kind === "scores" ? [0, 1] : [questions.low, questions.high];
     const scaled = questions.kind === "scores" ? d3.scaleLinear(d3.extent(questions.right), [0, 1]) : (x) => x;

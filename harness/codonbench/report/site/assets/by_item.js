@@ -24,7 +24,7 @@ codonbench.byItem = (() => {
         if (chosen.size > MOST) { const [oldest] = chosen; chosen.delete(oldest); ticks[able.indexOf(oldest)].querySelector("input").checked = false; }
         draw(able.filter((each) => chosen.has(each)));
       });
-      return element("label", { class: "tick" }, tick, " ", element("bdi", {}, words.cut(codonbench.label(row), 50)));
+      return element("label", { class: "tick" }, tick, " ", element("bdi", {}, words.name(codonbench.label(row), 50)));
     });
     if (able.length > 1) box.append(element("fieldset", { class: "ticks" }, element("legend", {}, `Rows, at most ${MOST}`), ...ticks));
     return able.filter((row) => chosen.has(row));
@@ -35,7 +35,7 @@ codonbench.byItem = (() => {
     return element("p", { class: "legend" }, ...rows.map((row, i) => {
       const svg = d3.create("svg").attr("width", 14).attr("height", 14).attr("viewBox", "-7 -7 14 14").attr("aria-hidden", "true");
       svg.append("path").attr("d", d3.symbol(shapes[symbols[i]], 60)()).attr("fill", colours[i]);
-      return element("span", {}, svg.node(), element("bdi", {}, words.cut(codonbench.label(row), 50)));
+      return element("span", {}, svg.node(), element("bdi", {}, words.name(codonbench.label(row), 50)));
     }));
   }
 
@@ -63,7 +63,7 @@ codonbench.byItem = (() => {
           ...rows.map((row, i) => Plot.line(points.filter((d) => d.i === i), { x: "sure", y: "right", stroke: colours[i] })),
           ...rows.map((row, i) => Plot.dot(points.filter((d) => d.i === i), { x: "sure", y: "right", r: "n", symbol: symbols[i], fill: colours[i], title: (d) => `${d.name}: ${words.number(d.n)} answers of ${words.percent(d.sure)} % are right in ${words.percent(d.right)} %` })),
         ],
-      }), note(`Below the dashed line a row is surer than it is right. Larger marks stand for more answers. Mean distance from the line (ECE): ${rows.map((row) => `${words.cut(codonbench.label(row), 50)} ${error(row).toFixed(3)}`).join(", ")}.`),
+      }), note(`Below the dashed line a row is surer than it is right. Larger marks stand for more answers. Mean distance from the line (ECE): ${rows.map((row) => `${words.name(codonbench.label(row), 50)} ${error(row).toFixed(3)}`).join(", ")}.`),
       numbers("Calibration", ["row", "answers a seed", "how sure", "right"], points.map((d) => [d.name, words.number(d.n), d.sure.toFixed(3), d.right.toFixed(3)])));
     });
   }

@@ -76,7 +76,7 @@ codonbench.overview = (board) => {
 
     function fill(names) {
       const ceilings = part.some((line) => line.ceiling != null);
-      const head = element("tr", {}, ...["task", ceilings && "ceiling", ...names].filter(Boolean).map((name) => element("th", { scope: "col", title: name.length > 30 && name }, element("bdi", {}, words.cut(name, 30)))));
+      const head = element("tr", {}, ...["task", ceilings && "ceiling", ...names].filter(Boolean).map((name) => element("th", { scope: "col", title: name.length > 30 && name }, element("bdi", {}, words.name(name, 30)))));
       const rows = part.map((line) => element("tr", {}, task(line), ceilings && element("td", {}, line.ceiling == null ? "" : line.ceiling.toFixed(line.digits)), ...names.map((name) => cell(line, line.cells.get(name)))));
       box.replaceChildren(element("table", { class: "grid overview" }, element("caption", { class: "hidden" }, `${caption}: what each model gains over the floor`), element("thead", {}, head), element("tbody", {}, ...rows)));
     }
@@ -153,7 +153,7 @@ codonbench.overview = (board) => {
 
   // Names that are cut alike stay apart.
   function shortened(names) {
-    return new Map(names.map((name, i) => [name, `${words.cut(name, 26)}${"\u200b".repeat(i)}`]));
+    return new Map(names.map((name, i) => [name, `${words.name(name, 26)}${"\u200b".repeat(i)}`]));
   }
 
   // Whom a summary is of, and over what.
@@ -167,7 +167,7 @@ codonbench.overview = (board) => {
     if (!own.length) return [title(s), note("No category has two tasks or more.")];
     const names = d3.sort(new Set(own.flatMap((one) => one.standings.map((each) => each.model))), (name) => -d3.mean(own.flatMap((one) => one.standings.filter((each) => each.model === name)), (each) => each.win_rate.value));
     const head = element("tr", {}, ...["model", ...own.map((one) => `${one.category} (${one.tasks.length})`)].map((text) => element("th", { scope: "col" }, text)));
-    const rows = names.map((name) => element("tr", {}, element("th", { scope: "row", title: name.length > 40 && name }, words.cut(name, 40)), ...own.map((one) => {
+    const rows = names.map((name) => element("tr", {}, element("th", { scope: "row", title: name.length > 40 && name }, words.name(name, 40)), ...own.map((one) => {
       const found = one.standings.find((each) => each.model === name);
       return found ? shaded(found.win_rate.value, element("small", {}, `${words.percent(found.win_rate.low)} to ${words.percent(found.win_rate.high)}`)) : element("td", { class: "missing" }, element("span", { class: "hidden" }, "not run on half of its tasks"));
     })));
@@ -213,7 +213,7 @@ codonbench.overview = (board) => {
 
   // Who is ahead of whom: pale where they are not told apart.
   function matrix(s) {
-    const names = s.standings.map((own) => words.cut(own.model, 40));
+    const names = s.standings.map((own) => words.name(own.model, 40));
     const head = element("tr", {}, element("th", { scope: "col" }, "ahead of"), ...names.map((name) => element("th", { scope: "col" }, name)));
     const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name), ...names.map((other, j) => duel(s, i, j))));
     const table = element("table", { class: "grid" }, element("caption", { class: "hidden" }, "In how many tasks the row's model is ahead of the column's"), element("thead", {}, head), element("tbody", {}, ...rows));

@@ -39,7 +39,7 @@ codonbench.task = () => {
   }
 
   function audit(own) {
-    if (!own.audit) return element("p", {}, element("b", {}, "Data audit: "), "none is at hand.");
+    if (!own.audit) return element("p", {}, element("b", {}, "Data audit: "), "none is at hand: no training items stand apart from test items, which is what an audit compares, or nobody audited them.");
     const [verdict] = own.audit.split(":");
     const list = codonbench.grid(["check", "grade", "what was found"], own.findings);
     list.classList.add("words");

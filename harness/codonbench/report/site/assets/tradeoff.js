@@ -34,7 +34,7 @@ codonbench.tradeOff = (table) => {
     const down = (metric.limited ? d3.scaleSymlog().constant(100) : d3.scaleLinear()).domain(d3.extent(marks.flatMap((d) => [d.low, d.value, d.high]))).range([280, 40]);
     const named = []; // a name that would lie on the one before it stands above that
     for (const d of front) {
-      const [text, before] = [words.cut(d.name, 26), named.at(-1)];
+      const [text, before] = [words.name(d.name, 26), named.at(-1)];
       const at = down(d.value) - 12;
       const near = before && across(d.cost) - across(before.cost) < 3.5 * (text.length + before.text.length) && Math.abs(at - before.at) < 13;
       named.push({ ...d, text, at: near ? before.at - 13 : at, up: near ? at - before.at + 13 : 0 });
@@ -52,6 +52,6 @@ codonbench.tradeOff = (table) => {
           Plot.dot(marks, { ...dots, r: 5, fill: (d) => (d.role === "reference" ? "var(--card)" : "var(--accent)"), stroke: "var(--accent)" }),
         ],
       }),
-      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.cut(d.name, 50)).join(", ")}. Hollow dots are reference rows.${against.value() !== "tuning" && rows.some((row) => of(row) === 0) ? ` What has none stands at ${least}.` : ""}${hints[against.value()] ?? ""}`));
+      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.name(d.name, 50)).join(", ")}. Hollow dots are reference rows.${against.value() !== "tuning" && rows.some((row) => of(row) === 0) ? ` What has none stands at ${least}.` : ""}${hints[against.value()] ?? ""}`));
   }
 };

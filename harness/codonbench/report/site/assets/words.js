@@ -25,7 +25,14 @@ codonbench.words = (() => {
   const written = ({ limited, digits }, budget) => (limited || digits == null ? (value) => censored(value, limited ? budget : null) : d3.format(`,.${digits}f`));
   const plural = (n, word) => `${whole(n)} ${word}${n === 1 ? "" : "s"}`;
   const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
-  return { cut, whole, number, short, percent, censored, written, plural };
+  // A model's name, the shortest of its settings first: cut at their end, names of one checkpoint would look alike.
+  const name = (label, most) => {
+    const [, model, settings, supplier] = /^(.*?) \((.*)\)( by .*)?$/.exec(label) ?? [];
+    if (label.length <= most || !model) return cut(label, most);
+    const between = settings.includes("; ") ? "; " : ", ";
+    return cut(`${model} (${settings.split(between).sort((a, b) => a.length - b.length).join(between)})${supplier ?? ""}`, most);
+  };
+  return { cut, name, whole, number, short, percent, censored, written, plural };
 })();
 
 // A labelled choice among [value, text].
