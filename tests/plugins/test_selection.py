@@ -2,7 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from codonbench.plugins.selection import Candidate, Selection, selection_from_environment
+from codonbench.errors import ConfigError
+from codonbench.plugins.selection import (
+    Candidate,
+    Selection,
+    selection_from_environment,
+    settings_file,
+    trusted_by_settings,
+)
 
 OURS = Candidate("models", "codonbench", "codonbench_models")
 MINE = Candidate("mylstm", "My_Shop", "my_shop.models")
@@ -65,3 +72,11 @@ def test_what_only_resembles_a_file_does_not_let_it_in(name, tmp_path):
     file = Candidate.of_file(tmp_path / "mine.py")
     assert not file.is_trusted_as(name)
     assert file.is_trusted_as(str(tmp_path / "else" / ".." / "mine.py"))
+
+
+def test_settings_nested_without_end_are_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    settings_file().parent.mkdir(parents=True)
+    settings_file().write_text("trust = " + "[" * 50_000)
+    with pytest.raises(ConfigError, match=r"settings .*settings\.toml: "):
+        trusted_by_settings()

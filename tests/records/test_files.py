@@ -11,6 +11,7 @@ def test_what_steers_a_terminal_or_a_log_is_replaced():
     )
     assert printable("plain, \u00e9 too") == "plain, \u00e9 too"
     assert printable("seed 1: ##[error]x") == "seed 1: ## [error]x"
+    assert printable("seed 1: ##vso[task]x") == "seed 1: ## vso[task]x"
     assert printable("  ::error::x") == ": :error::x"
     assert printable_lines("a\n::b\x1bc\n") == "a\n: :b\ufffdc\n"
 

@@ -199,7 +199,7 @@ def trusted_by_settings() -> tuple[str, ...]:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"settings {path}: {error}") from error
     names = settings.pop("trust", [])
     if settings or not isinstance(names, list) or not all(isinstance(n, str) for n in names):

@@ -250,12 +250,13 @@ def store_error(what: str, path: Path, error: OSError) -> StoreError:
 def printable(text: str, longest: int = LONGEST) -> str:
     """Return text on one line that cannot steer a terminal, nor the log of a build.
 
-    Such a log takes ``##[...]`` anywhere for a command, and ``::...`` where a line begins.
+    Such a log takes ``##[...]`` and ``##vso[...]`` anywhere for a command, and ``::...`` where a
+    line begins.
     """
     plain = "".join(
         c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: longest + 1]
     )
-    plain = plain.replace("##[", "## [")
+    plain = plain.replace("##[", "## [").replace("##vso[", "## vso[")
     plain = f": {plain.lstrip()[1:]}" if plain.lstrip().startswith("::") else plain
     return plain if len(plain) <= longest else f"{plain[:longest]}..."
 
