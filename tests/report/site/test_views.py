@@ -143,6 +143,13 @@ def test_two_rows_side_by_side_disagree_where_their_outputs_do(visit, shown, vie
     assert len(texts) == 3 + 3  # length, GC, likeness
 
 
+def test_two_rows_laid_side_by_side_are_in_the_address(visit, shown, views):
+    page = visit(shown.site).open(*views["task"])
+    page.get_by_role("button", name="Show where they disagree").click()
+    expect(page.locator("#beside table").first).to_be_visible()
+    assert "&beside=" in page.url
+
+
 def test_a_model_shows_every_task_and_the_command_that_runs_it_again(visit, shown, views):
     page = visit(shown.site).open(*views["model"])
     assert page.locator("#model tbody tr").count() == 1

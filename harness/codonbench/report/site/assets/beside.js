@@ -12,8 +12,9 @@ codonbench.beside = (table, asked) => {
   const options = rows.map((row, i) => [i, codonbench.label(row)]);
   const [one, other] = [choice("Row", options, at(first, 0)), choice("beside", options, at(second, Math.max(1, rows.findIndex((row) => row.role === "reference"))))];
   const body = element("div", { class: "by-item" });
-  for (const pick of [one, other]) pick.select.addEventListener("change", () => { window.location.hash = address.to({ table: table.id, beside: `${rows[one.value()].id}.${rows[other.value()].id}` }); });
-  const show = element("button", { type: "button", onclick: () => { show.remove(); draw(); } }, "Show where they disagree");
+  const go = () => { window.location.hash = address.to({ table: table.id, beside: `${rows[one.value()].id}.${rows[other.value()].id}` }); };
+  for (const pick of [one, other]) pick.select.addEventListener("change", go);
+  const show = element("button", { type: "button", onclick: go }, "Show where they disagree");
   box.replaceChildren(element("h3", {}, "Two rows side by side, item by item"), one.label, " ", other.label, " ", show, body);
   if (asked) { show.remove(); draw().then(() => box.scrollIntoView({ block: "start" })); }
 
