@@ -94,6 +94,15 @@ def test_several_processes_work_on_one_study(table, process):
     assert len([*Path().glob("trial-*")]) == trials
 
 
+def test_where_no_trial_comes_to_an_end_the_plugins_fault_is_named(table, bench):
+    fault = "raise RuntimeError('my fault')\n        self.classes_ ="
+    code = PLUGIN.replace("self.classes_ =", fault)
+    Path("guess.py").write_text(code)
+    answer = bench(*WORDS[:-1], "1")
+    assert answer.code == 2
+    assert "nothing to choose: RuntimeError: my fault (guess.py:" in answer.err
+
+
 def test_without_optuna_a_sentence_names_the_extra(bench, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     answer = bench("tune", "-m", "cnn", "-t", "gue-tf-0")

@@ -275,7 +275,10 @@ class Study:
         """
         found = [value for value, _ in self.scores() if value is not None]
         if not found:
-            raise ConfigError("no trial came to an end, so that there is nothing to choose")
+            facts = [trial.user_attrs for trial in self.finished()]
+            known = (each.get("error") or each.get("refused") for each in facts)
+            why = next((f": {printable(said)}" for said in known if said), "")
+            raise ConfigError(f"no trial came to an end, so that there is nothing to choose{why}")
         best = self._study.best_trial
         values = {name: _rounded(value) for name, value in best.params.items()}
         fixed = self.job.config.model_dump(mode="json")
