@@ -140,3 +140,30 @@ class TestWithASandbox:
     def test_a_computed_row_needs_no_sandbox(self, run):
         (record,) = run("-m", "oracle", *SANDBOXED, "--json").records
         assert record.confinement == "none"
+
+
+REFUSES_ONE = """
+import codonbench, torch
+from codonbench.errors import UsageError
+
+@codonbench.model(encoding="codon_onehot")
+def refuses(task):
+    if torch.initial_seed() == 745_470_182_815_633_045:  # seed 0 under the public salt
+        raise UsageError("not this seed")
+    return torch.nn.Linear(task.n_inputs, task.n_classes)
+"""
+
+
+@pytest.mark.parametrize("mode", ["process", "sandbox"])
+def test_a_seed_that_a_strangers_model_refuses_does_not_end_the_others(bench, tmp_path, mode):
+    if mode == "sandbox" and (why := sandbox.unavailable()):
+        pytest.skip(why)
+    (tmp_path / "refuses.py").write_text(REFUSES_ONE)
+    own = ("--sandbox",) if mode == "sandbox" else ()
+    words = ("run", "--model", "refuses.py", "--pairs", "640", "--workers", "1", "--json", *own)
+    answer = bench(*words, "--seeds", "0-1")
+    assert answer.code == 1, answer.err
+    said = sorted((record.status, record.error or "") for record in answer.records)
+    assert [status for status, _ in said] == ["done", "error"]
+    assert "refuses this seed: not this seed" in said[1][1]
+    assert {record.confinement for record in answer.records} == {mode}
