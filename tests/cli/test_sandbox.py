@@ -167,3 +167,48 @@ def test_a_seed_that_a_strangers_model_refuses_does_not_end_the_others(bench, tm
     assert [status for status, _ in said] == ["done", "error"]
     assert "refuses this seed: not this seed" in said[1][1]
     assert {record.confinement for record in answer.records} == {mode}
+
+
+UNSTORABLE = """
+from typing import Any
+import torch
+from codonbench import GradientConfig, Model, ModelInfo, hookimpl
+
+
+class C(GradientConfig):
+    x: Any = VALUE
+
+
+class M(Model):
+    info = ModelInfo(name="unstorable", version="1", summary="bad")
+    Config = C
+    encoding = "codon_onehot"
+
+    def build(self, task):
+        return torch.nn.Linear(task.n_inputs, task.n_classes)
+
+
+@hookimpl
+def register_models(register):
+    register(M)
+"""
+
+UNSTORABLE_VALUES = {
+    "deep.py": 'eval("[" * 30 + "]" * 30)',
+    "half.py": '"\\ud800"',
+    "long.py": '"x" * 300_000',
+}
+
+
+@pytest.mark.parametrize("mode", ["process", "sandbox"])
+def test_what_no_record_can_hold_is_refused_before_training(bench, tmp_path, mode):
+    if mode == "sandbox" and (why := sandbox.unavailable()):
+        pytest.skip(why)
+    own = ("--sandbox",) if mode == "sandbox" else ()
+    for name, value in UNSTORABLE_VALUES.items():
+        (tmp_path / name).write_text(UNSTORABLE.replace("VALUE", value))
+        asked = ("--plugin", name, "--model", "unstorable", "--seeds", "0", "--pairs", "640")
+        answer = bench("run", *asked, "--results", "results", "--workers", "1", *own)
+        assert answer.code == 2, answer.err
+        assert "'unstorable'" in answer.err and "Traceback" not in answer.err, answer.err
+    assert not list(tmp_path.glob("results/*.json"))

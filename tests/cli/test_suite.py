@@ -273,6 +273,21 @@ def test_what_cannot_be_asked_is_one_sentence_and_exit_code_2(bench, words, sent
     assert answer.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a." * 20_000 + "a = 1\n", "nested too deeply"),
+        ('[[run]]\nmodel = "mlp-64"\n' * 20_000, "262,144 bytes"),
+    ],
+    ids=["deep", "20,000 runs"],
+)
+def test_a_suite_without_end_is_a_sentence(bench, tmp_path, text, why):
+    (tmp_path / "bomb.toml").write_text('[suite]\nname = "bomb"\n' + text)
+    answer = bench("run", "--suite", "bomb.toml")
+    assert answer.code == 2
+    assert re.fullmatch(f"bench: suite bomb.toml .*{why}.*\n", answer.err), answer.err
+
+
 def test_a_mistake_in_the_file_is_exit_code_2_before_anything_runs(suite):
     answer = suite(run_of("untrained") + run_of("untrained", seed=3))
     assert answer.code == 2
