@@ -26,7 +26,7 @@ codonbench.columns = (table) => {
     { name: "seeds", title: "Seeds", hint: "Runs that count", kind: "number", value: (row) => row.seeds.length, cell: (row) => [row.seeds.length] },
     ...table.columns.slice(table.leading).map((column) => ({ ...metric(column), more: table.leading > 1 })),
     has("restricted_mean") && { more: true, name: "restricted_mean", title: "Restricted mean", hint: `Mean of ${title(table.span)}, runs that never got there counted at the budget`, kind: "number", value: (row) => row.restricted_mean?.value ?? null, cell: (row) => figure(rounded(row.restricted_mean), words.whole) },
-    { name: "parameters", title: "Parameters", hint: "Trainable parameters", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
+    { name: "parameters", title: "Parameters", hint: "Trainable parameters, as the worker that trained says", kind: "number", value: (row) => row.parameters, cell: (row) => [words.whole(row.parameters)] },
     { more: true, name: "seconds", title: "s a run", hint: "Median training time, where all ran on one device", kind: "number", value: (row) => row.seconds, cell: (row) => [row.seconds == null ? "" : d3.format(".2~f")(row.seconds)] },
     { name: "notes", title: "Notes", hint: "What a reader must know", kind: "text", value: (row) => row.notes.join("; "), cell: (row) => [row.notes.join("; ")] },
   ].filter(Boolean);
