@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir, nullcontext
+from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -530,23 +530,23 @@ def run(
     if issubclass(job.entry.cls, Reference):
         runs = compute(job)
     else:
-        runs = _placed((train or train_here)(job, watch, checkpoints), job.dataset)
-    for referee, result in runs:
-        trajectory = referee.trajectory()
-        run_spec = referee.setup.run_spec
-        ended = circumstances
-        if ended is not None and (clock := clock_mhz(run_spec.device)) is not None:
-            ended = ended.model_copy(update={"clocks_mhz": (*ended.clocks_mhz, clock)})
-        record = _record(run_spec, job, result, trajectory, registry, ended, confinement)
-        yield record.sealed(), trajectory
+        runs = (train or train_here)(job, watch, checkpoints)
+    with placing(job.dataset):
+        for referee, result in runs:
+            trajectory = referee.trajectory()
+            run_spec = referee.setup.run_spec
+            ended = circumstances
+            if ended is not None and (clock := clock_mhz(run_spec.device)) is not None:
+                ended = ended.model_copy(update={"clocks_mhz": (*ended.clocks_mhz, clock)})
+            record = _record(run_spec, job, result, trajectory, registry, ended, confinement)
+            yield record.sealed(), trajectory
 
 
-def _placed(
-    runs: Iterator[tuple[Referee, TrainResult]], dataset: Dataset
-) -> Iterator[tuple[Referee, TrainResult]]:
-    """Yield runs; raise a refusal of the items' lengths as `placed` gives it."""
+@contextmanager
+def placing(dataset: Dataset) -> Iterator[None]:
+    """Raise a refusal of the items' lengths as `placed` gives it, and any other as it is."""
     try:
-        yield from runs
+        yield
     except UsageError as error:
         if (at_fault := placed(error, dataset)) is None:
             raise

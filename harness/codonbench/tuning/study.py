@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from codonbench.contracts import Tune
 from codonbench.contracts.run_record import Tuning
 from codonbench.contracts.run_spec import RunRequest, content_hash
-from codonbench.errors import ConfigError, StoreError, UsageError
-from codonbench.execution.run import Job, placed
+from codonbench.errors import ConfigError, StoreError
+from codonbench.execution.run import Job, placing
 from codonbench.execution.trials import Tried
 from codonbench.protocols.supervised import Supervised
 from codonbench.protocols.trial import Look
@@ -235,14 +235,11 @@ class Study:
                     told[at] = trial.should_prune()  # Hyperband's answer is another the next time
                 return told[at]
 
-            try:
-                made = self._try(request, replace(job, run_specs=(run_spec,)), look)
-            except ConfigError as error:  # fields that do not go with the task
-                raise _refused(trial, error) from error
-            except UsageError as error:
-                if (at_fault := placed(error, job.dataset)) is None:
-                    raise
-                raise at_fault from error
+            with placing(job.dataset):
+                try:
+                    made = self._try(request, replace(job, run_specs=(run_spec,)), look)
+                except ConfigError as error:  # fields that do not go with the task
+                    raise _refused(trial, error) from error
             if made.status == "interrupted":
                 raise KeyboardInterrupt
             if made.error:
