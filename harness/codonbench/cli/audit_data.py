@@ -66,9 +66,7 @@ def audit_data(
         Path | None,
         typer.Option(help="Write the ids of test items without a near-copy in training."),
     ] = None,
-    anew: Annotated[
-        bool, typer.Option("--force", help="Do not use the audit that is kept.")
-    ] = False,
+    anew: Annotated[bool, typer.Option("--force", help="Begin anew, whatever is kept.")] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
@@ -76,13 +74,14 @@ def audit_data(
     """Say what a score on some data is worth: copies, and rules that need no model.
 
     The first word is PASS, WARN or FAIL. Exit 1 for FAIL, and with --strict for WARN; what was
-    found is kept in the cache, by the checksum of the data. A narrow window loses from where a
-    figure would be a leak or a doubt, then the figure, which the words hold too.
+    found is kept in the cache, by the checksum of the data, and what was cut short goes on. A
+    narrow window loses from where a figure would be a leak or a doubt, then the figure, which the
+    words hold too.
     """
     registry = load_plugins(plugin, plugins_dir)
     with _shown() as progress:
         from codonbench.api import subject_of  # takes a second
-        from codonbench.leakage.audit import audited
+        from codonbench.leakage.audit import audited, unfinished
 
         progress("reading the data", 0)
         subject = subject_of(
@@ -92,8 +91,12 @@ def audit_data(
         if write_split is not None:
             from codonbench.leakage.safe_split import as_table, safe_split
 
-            splits, groups = safe_split(subject, progress=progress)
+            steps = unfinished(subject, cache_folder(), "split")
+            if anew:
+                steps.clear()
+            splits, groups = safe_split(subject, progress=progress, steps=steps)
             _write(write_split, as_table(subject.dataset, splits, groups))
+            steps.clear()
         if write_clean is not None:
             from codonbench.leakage.safe_split import clean_ids
 

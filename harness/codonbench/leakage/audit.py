@@ -1,6 +1,7 @@
 """The audit of a data set: copies across its splits, trivial rules, and a verdict.
 
-Kept once for each content, in the cache: the same data give the same audit, to the byte.
+Kept once for each content, in the cache: the same data give the same audit, to the byte. So is each
+step of one that is not finished, which goes on where it was.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import string
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from codonbench.errors import DataError, StoreError
 from codonbench.leakage import tells, twins
 from codonbench.leakage.letters import BoolArray, IntArray, letters_of
 from codonbench.leakage.near_copies import nearest
+from codonbench.leakage.steps import UNKEPT, Arrays, Steps
 from codonbench.leakage.verdict import RULES, DataAudit, Finding, Grade, share, verdict_of
 from codonbench.records.files import write_atomically
 
@@ -88,28 +91,41 @@ def audited(
         subject: The data.
         cache: The cache folder.
         progress: Told how far it has come.
-        anew: Make a new one, whatever was kept.
+        anew: Make a new one; what was kept, finished or not, is dropped.
         say: Told where the new one cannot be kept.
 
     Raises:
         DataError: There is nothing to audit.
     """
-    found = None if anew else kept_audit(subject, cache)
+    file, steps = cache / FOLDER / f"{subject.key}.json", unfinished(subject, cache)
+    if anew:
+        steps.clear()
+        with suppress(OSError):
+            file.unlink()
+    found = kept_audit(subject, cache)
     if found is None:
-        found = audit(subject, progress)
+        found = audit(subject, progress, steps)
         try:
-            write_atomically(cache / FOLDER / f"{subject.key}.json", found.as_json().encode())
+            write_atomically(file, found.as_json().encode())
         except StoreError as error:
             say(f"the audit of {found.task} is not kept: {error}")
+        else:
+            steps.clear()
     return found
 
 
-def audit(subject: Subject, progress: Progress = unwatched) -> DataAudit:
+def unfinished(subject: Subject, cache: Path, what: str = "audit") -> Steps:
+    """Return where the steps of something that is made of these data are kept until it is."""
+    return Steps(cache / FOLDER / f"{subject.key}-{what}")
+
+
+def audit(subject: Subject, progress: Progress = unwatched, steps: Steps = UNKEPT) -> DataAudit:
     """Return the audit of some data.
 
     Args:
         subject: The data.
         progress: Told how far it has come.
+        steps: Where its steps are kept.
 
     Raises:
         DataError: No test items stand apart from the training items.
@@ -117,7 +133,7 @@ def audit(subject: Subject, progress: Progress = unwatched) -> DataAudit:
     from threadpoolctl import threadpool_limits  # here, where scikit-learn, which brings it, is due
 
     with threadpool_limits(1):  # more threads add in another order, and so to other bits
-        return _Audit(subject, progress).result()
+        return _Audit(subject, progress, steps).result()
 
 
 def splits_of(dataset: Dataset) -> Split:
@@ -150,10 +166,11 @@ class _Audit:
     Args:
         subject: The data.
         progress: Told how far it has come.
+        steps: Where its steps are kept.
     """
 
-    def __init__(self, subject: Subject, progress: Progress) -> None:
-        self._subject, self._progress = subject, progress
+    def __init__(self, subject: Subject, progress: Progress, steps: Steps) -> None:
+        self._subject, self._progress, self._steps = subject, progress, steps
         dataset = subject.dataset
         self._split = split = splits_of(dataset)
         self._all = tells.Rows(split.train, split.validation, split.test)
@@ -197,7 +214,7 @@ class _Audit:
         best, dataset, rows = found.best_rule, self._subject.dataset, self._rows.test
         if best is None or best.check not in self._answers.said:
             return found
-        said = self._answers.said[best.check]
+        said = self._answers.said[best.check].test
         groups = None if dataset.groups is None else dataset.groups[rows]
         low, high = (round(v, 3) + 0.0 for v in self._answers.interval(rows, said, groups))
         judged = best.model_copy(update={"low": low, "high": high})
@@ -228,8 +245,13 @@ class _Audit:
         dataset, test = self._subject.dataset, self._split.test
         inputs = dataset.spec.input.sequences
         alphabet = inputs[0].alphabet if isinstance(dataset.items, Sequences) else ""
-        exact, either = same_items(dataset.items, alphabet)
-        either = by_appearance(either)
+        same = self._steps(
+            "copies",
+            lambda: dict(
+                zip(("exact", "either"), same_items(dataset.items, alphabet), strict=True)
+            ),
+        )
+        exact, either = same["exact"], by_appearance(same["either"])
         classes = dataset.targets.astype(np.int64) if self._answers.classes else None
         n, words = copies(exact, either, classes, self._train, test)
         self._copied: BoolArray = np.isin(either[test], either[self._train])
@@ -255,6 +277,7 @@ class _Audit:
             self._size,
             self._pairs,
             lambda done: self._progress("near-copies", done),
+            self._steps,
         )
         of_test = slice(len(self._split.validation), None)
         self._copied |= found.copied[of_test] >= 0
@@ -313,43 +336,69 @@ class _Audit:
 
     def _tells(self, items: Sequences | None) -> list[Finding]:
         """Return how far each trivial rule goes."""
-        answers, rows = self._answers, self._rows
-        found = [tells.order(self._all, answers, rows)]
+        answers, rows, size = self._answers, self._rows, self._size
+        found = self._ruled("order", lambda: [tells.order(self._all, answers, rows)])
         if items is None:
             return found
-        found.append(tells.length(items, answers, rows))
-        found.append(tells.missing(items, answers, rows, self._size))
+        found += self._ruled("length", lambda: [tells.length(items, answers, rows)])
+        found += self._ruled("missing", lambda: [tells.missing(items, answers, rows, size)])
         self._progress("rules", 0.1)
         alphabet = self._subject.dataset.spec.input.sequences[0].alphabet
-        composition = tells.composition(items, answers, rows, self._size)
+        (composition,) = self._ruled(
+            "composition", lambda: [tells.composition(items, answers, rows, size)]
+        )
         found.append(composition)
-        for finding in tells.in_place(items, answers, rows, self._size, alphabet):
+        for finding in self._ruled(
+            "in place", lambda: tells.in_place(items, answers, rows, size, alphabet)
+        ):
             further = composition.value >= finding.value  # than what any position shows of it
             found.append(finding.model_copy(update={"grade": "clear"}) if further else finding)
         self._progress("rules", 0.4)
-        counted, said = tells.words_counted(items, answers, rows, self._size)
-        found.append(counted)
+        found += self._ruled("k-mers", lambda: [tells.words_counted(items, answers, rows, size)])
         self._progress("rules", 0.5)
         if answers.classes:
-            found += self._twins(items, said)
+            found += self._twins(items, answers.said["k-mers"])
         found.append(tells.of_nearest(answers, rows, self._candidate))
+        return found
+
+    def _ruled(self, name: str, rules: Callable[[], Iterable[Finding]]) -> list[Finding]:
+        """Return what some rules find; it is kept, and what they answer."""
+        said = self._answers.said
+
+        def asked() -> Arrays:
+            found = list(rules())
+            texts = np.array([finding.model_dump_json() for finding in found])
+            answers = {
+                f"{part} of {finding.check}": getattr(said[finding.check], part)
+                for finding in found
+                if finding.check in said
+                for part in ("validation", "test")
+            }
+            return {"findings": texts, **answers}
+
+        kept = self._steps(name, asked)
+        found = [Finding.model_validate_json(text) for text in kept["findings"].tolist()]
+        for check in (finding.check for finding in found):
+            if f"test of {check}" in kept:
+                said[check] = tells.Said(kept[f"validation of {check}"], kept[f"test of {check}"])
         return found
 
     def _twins(self, items: Sequences, otherwise: tells.Said) -> list[Finding]:
         """Return how far it goes to look for the item that another was made of."""
         asked = np.concatenate([self._split.validation, self._split.test])
-        shuffled = twins.shuffled(items, asked, self._train, self._size)
-        pieces = twins.in_pieces(
-            items,
-            asked,
-            self._train,
-            self._size,
-            lambda done: self._progress("rules", 0.5 + 0.5 * done),
-        )
+
+        def looked_for() -> Arrays:
+            def step(done: float) -> None:
+                self._progress("rules", 0.5 + 0.5 * done)
+
+            sought = items, asked, self._train, self._size
+            return {"shuffled": twins.shuffled(*sought), "pieces": twins.in_pieces(*sought, step)}
+
+        kept = self._steps("twins", looked_for)
         found = []
         for check, partner, words in (
-            ("shuffled twins", shuffled, "the same dinucleotides in another order"),
-            ("pieces in place", pieces, "the same pieces at the same places"),
+            ("shuffled twins", kept["shuffled"], "the same dinucleotides in another order"),
+            ("pieces in place", kept["pieces"], "the same pieces at the same places"),
         ):
             partners = _partners(asked, partner)
             found += tells.of_partner(check, self._answers, self._rows, partners, words, otherwise)

@@ -8,7 +8,7 @@ aligned, without gaps along the offset that most k-mers agree on, and with gaps 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from codonbench.contracts import UNKNOWN, Sequences
 from codonbench.leakage.letters import AT_ONCE, BoolArray, IntArray, Step, blocks, kmers, mixed
+from codonbench.leakage.steps import UNKEPT, Arrays, Steps
 
 IDENTITY, OVERLAP = 0.85, 0.8
 """What a near-copy has at least: equal letters, of an overlap that is so much of the shorter."""
@@ -27,6 +28,7 @@ _POSTINGS = 64  # items that one k-mer leads to, the first of them
 _IN_INDEX = 1 << 24  # k-mers
 _HITS = 1 << 22  # that are counted in one go
 _GAPPED, _LONGEST = 1, 3_000  # candidates of an item that are aligned with gaps; letters
+_ALIGNED = 4_096  # pairs that are aligned with gaps in one go
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +93,8 @@ def nearest(
     size: int,
     pairs: npt.NDArray[np.uint8] | None,
     step: Step = lambda done: None,
+    steps: Steps = UNKEPT,
+    name: str = "near-copies",
 ) -> Nearest:
     """Return what among `reference` is most like each of `query`; an item is not like itself.
 
@@ -101,21 +105,26 @@ def nearest(
         size: Of the alphabet.
         pairs: Complements of letters; None where an item is not looked for in reverse.
         step: Told what share is done.
+        steps: Where what is found part by part is kept.
+        name: By which it is kept.
     """
     lengths = items.lengths
     k = word_length(int(lengths[reference].sum()), size)
     scale = max(1, round(float(np.median(lengths[reference])) / _SAMPLED)) if len(reference) else 1
     parts = list(blocks(items, reference, _IN_INDEX * scale))
-    found: list[_Pairs] = []
-    for number, part in enumerate(parts):
-        index = _Index(items, part, k, size, pairs, scale)
+    candidates = _Pairs.of([])
+
+    def of_part(number: int, part: IntArray) -> Arrays:
+        index, found = _Index(items, part, k, size, pairs, scale), [candidates]
         asked = list(blocks(items, query))
         for at, rows in enumerate(asked):
-            found += [_best(hits, rows) for hits in index.candidates(items, rows)]
+            found += [_best(hits) for hits in index.candidates(items, rows)]
             step(0.6 * (number + (at + 1) / len(asked)) / len(parts))
-        if number:
-            found = [_best(_Pairs.of(found), query)]
-    candidates = _Pairs.of(found)
+        joined = _Pairs.of(found)
+        return vars(_best(joined) if number else joined)
+
+    for number, part in enumerate(parts):
+        candidates = _Pairs(**steps(f"{name}, part {number}", partial(of_part, number, part)))
     place = _places(query, len(lengths))
     best = np.full(len(query), -1)
     first = _first_of_each(candidates.query)
@@ -128,7 +137,7 @@ def nearest(
     step(0.8)
     left = candidates.take(copied[place[candidates.query]] < 0)
     left = left.take(_rank_in_query(left.query) < _GAPPED)
-    good = _gapped(items, left, pairs, step)
+    good = _gapped(items, left, pairs, step, steps, name)
     copied[place[left.query[good]]] = left.reference[good]
     linked = _Pairs.of([chosen, left.take(good)])
     return Nearest(best, copied, np.stack([linked.query, linked.reference]))
@@ -218,8 +227,8 @@ def _changes(*keys: npt.NDArray[Any]) -> BoolArray:
     return new
 
 
-def _best(pairs: _Pairs, rows: IntArray) -> _Pairs:
-    """Return the best pairs of each item, best first; items in the order of `rows`."""
+def _best(pairs: _Pairs) -> _Pairs:
+    """Return the best pairs of each item, best first; items in order."""
     order = np.lexsort((pairs.reference, -pairs.shared, pairs.query))
     pairs = pairs.take(order)
     return pairs.take(_rank_in_query(pairs.query) < _CANDIDATES)
@@ -274,32 +283,53 @@ def _ungapped(items: Sequences, found: _Pairs, pairs: npt.NDArray[np.uint8] | No
 
 
 def _gapped(
-    items: Sequences, found: _Pairs, pairs: npt.NDArray[np.uint8] | None, step: Step
+    items: Sequences,
+    found: _Pairs,
+    pairs: npt.NDArray[np.uint8] | None,
+    step: Step,
+    steps: Steps,
+    name: str,
 ) -> BoolArray:
     """Return which pairs are near-copies once gaps are allowed, ends free; long ones are not."""
     good = np.zeros(len(found.query), dtype=np.bool_)
     lengths = items.lengths
-    long, other = lengths[found.query], lengths[found.reference]
+    longer = np.maximum(lengths[found.query], lengths[found.reference])
     # A gap leaves k-mers on either side: fewer at one offset than this are chance.
-    asked = np.flatnonzero((np.maximum(long, other) <= _LONGEST) & (found.shared > 3))
-    for at, row in enumerate(asked.tolist()):
-        letters = _letters(items, int(found.query[row]))
-        if found.turned[row] and pairs is not None:
-            letters = pairs[letters[::-1]]
-        one, two = _text(letters, "?"), _text(_letters(items, int(found.reference[row])), "!")
-        mine, yours = _aligner().align(one, two)[0].aligned
-        same = sum(
-            x == y
-            for (a, b), (c, d) in zip(mine, yours, strict=True)
-            for x, y in zip(one[a:b], two[c:d], strict=True)
-        )
-        gaps = sum(b[0] - a[1] for blocks in (mine, yours) for a, b in pairwise(blocks))
-        aligned = sum(b - a for a, b in mine) + gaps
-        shorter = int(min(long[row], other[row]))
-        good[row] = same >= IDENTITY * aligned and aligned >= OVERLAP * shorter
-        if at % 256 == 0:
-            step(0.8 + 0.2 * at / len(asked))
+    asked = np.flatnonzero((longer <= _LONGEST) & (found.shared > 3))
+
+    def of_part(begin: int) -> Arrays:
+        part = asked[begin : begin + _ALIGNED]
+        for at, row in enumerate(part.tolist(), begin):
+            good[row] = _near_with_gaps(items, found, row, pairs)
+            if at % 256 == 0:
+                step(0.8 + 0.2 * at / len(asked))
+        return {"good": good[part]}
+
+    for begin in range(0, len(asked), _ALIGNED):
+        kept = steps(f"{name}, aligned from {begin}", partial(of_part, begin))
+        good[asked[begin : begin + _ALIGNED]] = kept["good"]
     return good
+
+
+def _near_with_gaps(
+    items: Sequences, found: _Pairs, row: int, pairs: npt.NDArray[np.uint8] | None
+) -> bool:
+    """Return whether a pair is a near-copy once gaps are allowed, ends free."""
+    letters = _letters(items, int(found.query[row]))
+    other = _letters(items, int(found.reference[row]))
+    if found.turned[row] and pairs is not None:
+        letters = pairs[letters[::-1]]
+    one, two = _text(letters, "?"), _text(other, "!")
+    mine, yours = _aligner().align(one, two)[0].aligned
+    same = sum(
+        x == y
+        for (a, b), (c, d) in zip(mine, yours, strict=True)
+        for x, y in zip(one[a:b], two[c:d], strict=True)
+    )
+    gaps = sum(b[0] - a[1] for blocks in (mine, yours) for a, b in pairwise(blocks))
+    aligned = int(sum(b - a for a, b in mine) + gaps)
+    shorter = min(len(letters), len(other))
+    return bool(same >= IDENTITY * aligned and aligned >= OVERLAP * shorter)
 
 
 def _letters(items: Sequences, item: int) -> npt.NDArray[np.uint8]:

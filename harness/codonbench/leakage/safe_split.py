@@ -16,13 +16,14 @@ from codonbench.errors import DataError
 from codonbench.leakage.audit import Progress, Subject, splits_of, unwatched
 from codonbench.leakage.letters import IntArray, letters_of
 from codonbench.leakage.near_copies import nearest
+from codonbench.leakage.steps import UNKEPT, Steps
 from codonbench.leakage.verdict import DataAudit
 
 _ROUNDS = 20  # of splitting and joining what is found to cross
 
 
 def safe_split(
-    subject: Subject, seed: int = 0, progress: Progress = unwatched
+    subject: Subject, seed: int = 0, progress: Progress = unwatched, steps: Steps = UNKEPT
 ) -> tuple[dict[str, IntArray], IntArray]:
     """Return three splits that no near-copy crosses, and the groups that were kept together.
 
@@ -33,6 +34,7 @@ def safe_split(
         subject: The data; splits of theirs keep their sizes, about, others have the usual ones.
         seed: Of what is cut.
         progress: Told how far it has come.
+        steps: Where what is found on the way is kept.
 
     Returns:
         The items of each split, by its name; and a number for each item, shape (N,).
@@ -42,13 +44,17 @@ def safe_split(
     """
     dataset = subject.dataset
     everything = np.arange(len(dataset.items))
-    groups = _joined(_given(subject), _near(dataset, everything, everything, progress))
-    for _ in range(_ROUNDS):
+
+    def near(query: IntArray, reference: IntArray, name: str) -> IntArray:
+        return _near(dataset, query, reference, progress, steps, name)
+
+    groups = _joined(_given(subject), near(everything, everything, "all"))
+    for number in range(_ROUNDS):
         splits = _split(dataset, groups, seed)
         asked = np.concatenate([splits["validation"], splits["test"]])
         across = [
-            _near(dataset, asked, splits["train"], progress),
-            _near(dataset, splits["test"], splits["validation"], progress),
+            near(asked, splits["train"], f"{number}, training"),
+            near(splits["test"], splits["validation"], f"{number}, validation"),
         ]
         crossing = np.concatenate(across, axis=1)
         if not crossing.size:
@@ -69,7 +75,14 @@ def _given(subject: Subject) -> IntArray:
     return _joined(same, np.stack([np.arange(len(given)), first[number]]))
 
 
-def _near(dataset: Dataset, query: IntArray, reference: IntArray, progress: Progress) -> IntArray:
+def _near(
+    dataset: Dataset,
+    query: IntArray,
+    reference: IntArray,
+    progress: Progress,
+    steps: Steps,
+    name: str,
+) -> IntArray:
     """Return pairs of items that are near-copies, (2, m)."""
     items, size, pairs = letters_of(dataset)
     if items is None or not len(query) or not len(reference):
@@ -78,7 +91,7 @@ def _near(dataset: Dataset, query: IntArray, reference: IntArray, progress: Prog
     def step(done: float) -> None:
         progress("near-copies among all items", done)
 
-    return nearest(items, query, reference, size, pairs, step).links
+    return nearest(items, query, reference, size, pairs, step, steps, name).links
 
 
 def _joined(groups: IntArray, links: IntArray) -> IntArray:

@@ -42,12 +42,12 @@ class Answers:
     Attributes:
         right: Class ids (N,), or labels or quantities (N, K).
         names: Of the classes; empty where there are none.
-        said: What rules answer for the test items of `Rows`, by check.
+        said: What rules answer, by check.
     """
 
     right: npt.NDArray[Any]
     names: tuple[str, ...]
-    said: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    said: dict[str, Said] = field(default_factory=dict)
 
     @property
     def classes(self) -> int:
@@ -111,7 +111,7 @@ class Answers:
         row_zero: bool = False,
         chosen: bool = True,
     ) -> Finding:
-        """Return the finding that a rule answers so, and keep what it does for test items.
+        """Return the finding that a rule answers so, and keep what it does.
 
         Args:
             check: The finding's name.
@@ -121,7 +121,7 @@ class Answers:
             row_zero: As in `verdict.rule`.
             chosen: Likewise.
         """
-        self.said[check] = said.test
+        self.said[check] = said
         value = self.score(rows.test, said.test)
         return rule(
             check,
@@ -323,10 +323,8 @@ def _counts(items: Sequences, rows: IntArray, k: int, size: int) -> FloatArray:
     return found
 
 
-def words_counted(
-    items: Sequences, answers: Answers, rows: Rows, size: int
-) -> tuple[Finding, Said]:
-    """Return how far a linear model on the shares of short words goes, and what it says."""
+def words_counted(items: Sequences, answers: Answers, rows: Rows, size: int) -> Finding:
+    """Return how far a linear model on the shares of short words goes."""
     from sklearn.linear_model import Ridge
 
     longest = next(k for k in range(6, 0, -1) if size**k <= _WORDS or k == 1)
@@ -349,7 +347,7 @@ def words_counted(
             best = value, said
     assert best is not None
     words = f"ridge regression on counts of 1- to {longest}-mers"
-    return answers.finding("k-mers", rows, best[1], words, row_zero=True), best[1]
+    return answers.finding("k-mers", rows, best[1], words, row_zero=True)
 
 
 # Groups
