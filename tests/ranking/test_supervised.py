@@ -20,6 +20,7 @@ class Promoters(Task):
     ranking = Ranking(
         metric="mcc",
         direction="higher",
+        budget_divides=False,
         columns=(
             Column(metric="mcc", title="MCC", statistic="mean"),
             Column(metric="log_loss", title="log loss", statistic="mean", digits=2),
@@ -118,6 +119,23 @@ def test_seeds_without_a_value_are_left_out_of_the_mean_and_noted(made):
     (row,) = table(made("some", [0.5, None, 0.7])).rows
     assert (row.means["mcc"].value, row.means["mcc"].n) == (0.6, 2)
     assert "no MCC in 1 of 3" in row.notes
+
+
+def test_who_may_train_for_less_than_most_says_so(made):
+    def trained(model, examples, **changes):
+        records = made(model, 0.6 + NOISE)
+        budget = {"budget_pairs": examples, "stop": "patience"}
+        return [
+            r.model_copy(update={"run_spec": r.run_spec.model_copy(update=budget)} | changes)
+            for r in records
+        ]
+
+    fitted = {"engine": made("fit", [0])[0].engine.model_copy(update={"name": "fit"})}
+    records = trained("a", 3000) + trained("b", 3000) + trained("short", 1000)
+    rows = table(records + trained("fitted", 100, **fitted)).rows
+    notes = {row.model: row.notes for row in rows}
+    assert notes["short"] == ("trained on 1,000 examples at most, where most have 3,000 examples",)
+    assert {notes[model] for model in ("a", "b", "fitted")} == {()}
 
 
 def test_the_board_shows_each_task_under_its_own_headings(made, finished):

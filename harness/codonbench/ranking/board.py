@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -444,6 +444,8 @@ def _build_table(
         under = tuple(r for controlled in controls for r in controlled.get(key, {}).values())
         said = task.row_notes(tuple(own), under, references)
         built.append(build_row(own, found.get(key, []), task.ranking, said))
+    if not task.ranking.budget_divides:
+        built = _with_budgets(built, runs, task)
     named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])
     rows = list(zip(named, runs, strict=True))
     rows.sort(key=lambda row: _order(row[0], row[1], task.ranking))
@@ -496,6 +498,36 @@ def _build_table(
         asked=_asked(first.run_spec),
         of_subset=first.run_spec.subset is not None,
     )
+
+
+def _with_budgets(
+    rows: Sequence[Row], runs: Sequence[Sequence[RunRecord]], task: Task
+) -> list[Row]:
+    """Return rows, contestants with a note where they may train for less or more than most.
+
+    Args:
+        rows: Of one table.
+        runs: Of each, in the same order.
+        task: Theirs.
+    """
+    most = [
+        row.budget.partition(", or")[0]
+        if row.role == "contestant" and own[0].engine.name != "fit"
+        else ""
+        for row, own in zip(rows, runs, strict=True)
+    ]
+    counts = Counter(filter(None, most))
+    usual = min(counts, key=lambda amount: (-counts[amount], amount), default="")
+
+    def noted(row: Row, amount: str) -> Row:
+        note = f"trained on {amount} at most, where most have {usual}"
+        note = note.replace("pairs", task.counted_in)
+        return row.model_copy(update={"notes": (*row.notes, note)})
+
+    return [
+        noted(row, amount) if amount not in ("", usual) else row
+        for row, amount in zip(rows, most, strict=True)
+    ]
 
 
 def _asked(run_spec: RunSpec) -> str:
