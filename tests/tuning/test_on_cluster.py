@@ -1,5 +1,7 @@
 """Trials on a cluster, without one: what a node does is done in this process."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,8 @@ class InThisProcess:
         if self.lost:
             self.lost -= 1
             look(1, 0.0)
+            time.sleep(0.3)
+            look(2, 0.0)
             raise NodeLostError("the node is gone")
         return self.node.try_out(*submitted, look)
 
@@ -118,6 +122,7 @@ def test_a_trial_whose_node_is_lost_is_made_on_another_or_given_up(there, table,
     made = study(trials, table, tmp_path / "s.db", trials.prepare, trials)
     made.run(lambda: None)
     assert len(made.finished()) == 4
+    assert made.finished()[0].user_attrs["seconds"] > 0.3  # those of the lost one count
     assert said == ["a trial's node was lost; it is made on another one"]
     trials.cluster.lost = 2 * TRIES  # of two trials at once
     gone = study(trials, table, tmp_path / "gone.db", trials.prepare, trials)

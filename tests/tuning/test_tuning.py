@@ -4,6 +4,7 @@ import math
 import os
 import re
 import statistics
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -26,7 +27,7 @@ from codonbench.protocols.trial import Trial
 from codonbench.ranking.board import build_board
 from codonbench.records.store import Store
 from codonbench.report.markdown import render_board
-from codonbench.tuning.space import space_of
+from codonbench.tuning.space import as_text, space_of
 from codonbench.tuning.study import Asked, Study
 
 
@@ -198,6 +199,28 @@ def test_a_file_that_cannot_be_written_is_one_sentence_and_the_study_goes_on(reg
     assert len(made.finished()) == 4
 
 
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # a trial that is asked for by itself
+def test_what_comes_to_no_end_costs_what_it_took_until_it_was_last_heard_of(registry, tmp_path):
+    def interrupted(request, job, look):
+        time.sleep(0.2)
+        raise KeyboardInterrupt
+
+    path = tmp_path / "s.db"
+    with pytest.raises(KeyboardInterrupt):
+        study(registry, path, attempt=interrupted).run(lambda: None)
+    made = study(registry, path, attempt=lambda *_: Tried(0.5, 1.0, "done"))
+    killed = made._study.ask()  # and is never heard of again but once
+    time.sleep(0.1)
+    made._study._storage.record_heartbeat(killed._trial_id)
+    made.run(lambda: None)
+    _, tuning = made.result("found")
+    assert (tuning.trials, tuning.unfinished) == (4, 2)
+    assert 4 + 0.3 <= tuning.seconds < 4 + 30
+    assert sum(seconds for _, seconds in made.scores()) == pytest.approx(tuning.seconds, abs=0.1)
+    assert tuning.incumbents[0][1] >= 1.3
+    assert tuning.cost.startswith("4 trials and 2 unfinished, ")
+
+
 def test_a_trial_has_no_test_items(registry):
     job = prepare(RunRequest(model="guesser", task="signs", seeds=(7,)), registry, Path("x"))
     trial = replace(job, protocol=Trial(lambda step, score: False))
@@ -245,6 +268,7 @@ def test_a_preset_runs_on_the_official_seeds_and_says_what_it_cost(registry, tmp
     assert (tuned.tuning, plain.tuning) == (tuning, None)
     assert (tuned.overrides, plain.overrides) == (config, {})
     assert f"tuned on signs: 4 trials, {tuning.seconds / 3600:.2g} CPU-hours" in tuned.notes
+    assert "sought place=0..1" in tuned.notes
     with pytest.raises(ConfigError, match=r"is of model 'guesser', not of 'mlp'"):
         prepare(RunRequest(model="mlp", task="signs", preset_file=file), registry, Path("x"))
     file.write_text("[config]\nplace = 1\n")
@@ -282,6 +306,7 @@ def test_the_space_comes_from_bounds_and_declarations():
     }
     given = {"channels": "8,16", "dropout": "0.1..0.5", "weight_decay": "1e-6..1e-2:log"}
     asked = space_of(tunable(Wide()), given, [])
+    assert space_of(tunable(Wide()), {f: as_text(drawn) for f, drawn in asked.items()}, []) == asked
     assert asked["channels"] == Tune(choices=(8, 16))
     assert asked["dropout"] == Tune(low=0.1, high=0.5)
     assert asked["weight_decay"] == Tune(low=1e-6, high=1e-2, log=True)

@@ -76,6 +76,7 @@ def facts(record: RunRecord, task: Task | None) -> Table:
         **({"taken up again": _places(record.resumed, counted)} if record.resumed else {}),
         "machine": f"{machine.device_name}; torch {machine.torch}; threads: {machine.threads}",
         "weights": record.weights_sha256 or "none",
+        **({} if record.tuning is None else {"tuning": "; ".join(record.tuning.notes)}),
         "engine": record.engine.name
         + (f" ({record.engine.reason})" if record.engine.reason else ""),
         "notes": "; ".join((*record.flags, *(f"knows {k}" for k in record.knowledge))) or "none",

@@ -218,6 +218,8 @@ class Tuning(Frozen):
         name: Of the preset that came of it.
         task, data_checksum: What it was sought on.
         trials, pruned: How many configurations were tried, and how many of them were ended early.
+        unfinished: How many more came to no end, as where a process was killed; their seconds count
+            until they were last heard of.
         seeds: Of its runs; none of an official row.
         device: What they ran on.
         seconds: Of training, evaluations included: of a CPU's cores, or of a GPU.
@@ -226,6 +228,8 @@ class Tuning(Frozen):
         incumbents: Each trial that was the best so far: its number, the seconds until its end, and
             its score.
         study: Hash of what was asked.
+        space: What was sought, each field as `bench tune --space` takes it; empty in presets and
+            records from before it was kept.
         tests_unseen: Whether the task has a test split of its own, so that no item it tests on was
             trained on or chosen by; False where seeds or folds draw it.
     """
@@ -235,6 +239,7 @@ class Tuning(Frozen):
     data_checksum: str
     trials: int = Field(ge=1)
     pruned: int = Field(ge=0)
+    unfinished: int = Field(default=0, ge=0, exclude_if=lambda n: not n)
     seeds: tuple[int, ...]
     device: DeviceKind
     seconds: float = Field(ge=0)
@@ -243,13 +248,22 @@ class Tuning(Frozen):
     median: float
     incumbents: tuple[tuple[int, float, float], ...] = ()
     study: _Words
+    space: tuple[_Words, ...] = Field(default=(), exclude_if=lambda space: not space)
     tests_unseen: bool
 
     @property
     def cost(self) -> str:
-        """What it cost in words: ``20 trials, 0.42 CPU-hours``."""
+        """What it cost in words: ``20 trials and 1 unfinished, 0.42 CPU-hours``."""
         kind = "GPU" if self.device == "cuda" else "CPU"
-        return f"{self.trials} trials, {self.seconds / 3600:.2g} {kind}-hours"
+        more = f" and {self.unfinished} unfinished" if self.unfinished else ""
+        return f"{self.trials} trials{more}, {self.seconds / 3600:.2g} {kind}-hours"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its row must know: where, at what cost and in which space it sought."""
+        seen = "" if self.tests_unseen else ", among items that its tests hold"
+        sought = (f"sought {' '.join(self.space)}",) if self.space else ()
+        return (f"tuned on {self.task}: {self.cost}{seen}", *sought)
 
 
 _Pin = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[\x21-\x7e]+$")]

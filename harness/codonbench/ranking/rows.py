@@ -374,8 +374,7 @@ def _notes(
     elif pretrained:
         notes.append(f"pretrained on {config.get('pretrained_on') or pretrained}")
     if (tuning := records[0].tuning) is not None:
-        seen = "" if tuning.tests_unseen else ", among items that its tests hold"
-        notes.append(f"tuned on {tuning.task}: {tuning.cost}{seen}")
+        notes += tuning.notes
     notes += said
     diverged = sum(r.status == "diverged" for r in records)
     if diverged:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,28 @@ from codonbench.execution.process import ctrl_c_noted
 from codonbench.execution.run import Job
 from codonbench.execution.trials import Tried
 from codonbench.protocols.trial import Look
+
+
+class Heard:
+    """Looks, and how long they go on.
+
+    Args:
+        look: Answers them.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        self._times: list[float] = []
+
+    def __call__(self, step: int, score: float) -> bool:
+        """Answer a look."""
+        self._times.append(time.monotonic())
+        return self._look(step, score)
+
+    @property
+    def seconds(self) -> float:
+        """Between the first look and the last."""
+        return self._times[-1] - self._times[0] if self._times else 0.0
 
 
 @dataclass
@@ -75,14 +98,18 @@ class ClusterTrials:
         return found
 
     def _made(self, order: Order, place: Place, data: object, look: Look) -> Tried:
+        """Make a trial; to its seconds are added those between the looks of lost ones."""
+        before = 0.0
         for lost in range(TRIES):
             if self._over.is_set():
                 break
-            key = uuid.uuid4().hex
+            key, heard = uuid.uuid4().hex, Heard(look)
             submitted = self.cluster.submit_trial(order, place, data, self.orders.files, key)
             try:
-                return self.cluster.attend(submitted, key, look, self._over.is_set)
+                made = self.cluster.attend(submitted, key, heard, self._over.is_set)
+                return made._replace(seconds=made.seconds + before)
             except NodeLostError as error:
+                before += heard.seconds
                 if lost + 1 == TRIES:
                     raise ClusterError(f"a trial's node was lost {TRIES} times: {error}") from error
                 self.say("a trial's node was lost; it is made on another one")

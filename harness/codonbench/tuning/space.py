@@ -66,6 +66,14 @@ def parse_range(name: str, text: str, field: Tunable) -> Tune:
         ) from error
 
 
+def as_text(drawn: Tune) -> str:
+    """Return what `parse_range` reads: ``0.0001..0.1:log`` or ``16,32,64``."""
+    if drawn.choices:
+        words = {True: "true", False: "false"}
+        return ",".join(words[c] if isinstance(c, bool) else str(c) for c in drawn.choices)
+    return f"{drawn.low:.12g}..{drawn.high:.12g}{':log' if drawn.log else ''}"
+
+
 def _value(text: str, field: Tunable) -> Any:
     if field.kind != "other":
         return int(text) if field.kind == "whole" else float(text)

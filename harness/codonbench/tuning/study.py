@@ -16,7 +16,9 @@ import statistics
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +32,7 @@ from codonbench.protocols.supervised import Supervised
 from codonbench.protocols.trial import Look
 from codonbench.records.files import printable
 from codonbench.scoring.score import OFFICIAL_SEEDS
-from codonbench.tuning.space import Space, fields_of
+from codonbench.tuning.space import Space, as_text, fields_of
 
 if TYPE_CHECKING:
     import optuna
@@ -45,6 +47,7 @@ Try = Callable[[RunRequest, Job, Look], Tried]
 
 _HEARTBEAT = 20  # seconds; a trial unheard of for three of them was killed, and is begun again
 _RETRIES = 3
+_ENDED = ("COMPLETE", "PRUNED")
 
 
 def insist_on_own_seeds(seeds: tuple[int, ...]) -> None:
@@ -100,7 +103,6 @@ class Study:
         attempt: Try,
     ) -> None:
         import optuna
-        from sqlalchemy.pool import NullPool
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -119,18 +121,8 @@ class Study:
         self._facts = _facts(job, asked)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            storage = optuna.storages.RDBStorage(
-                f"sqlite:///{path.absolute()}",
-                # Without a pool, which leaves its connections to the collector of garbage.
-                engine_kwargs={"connect_args": {"timeout": 60}, "poolclass": NullPool},
-                heartbeat_interval=_HEARTBEAT,
-                grace_period=3 * _HEARTBEAT,
-                heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
-                    max_retry=_RETRIES
-                ),
-            )
             self._study = optuna.create_study(
-                storage=storage,
+                storage=_storage(path),
                 study_name="codonbench",
                 load_if_exists=True,
                 direction="minimize" if self.lower else "maximize",
@@ -153,10 +145,12 @@ class Study:
 
     def finished(self) -> list[optuna.trial.FrozenTrial]:
         """Return the trials that have a score, pruned ones among them, in order."""
-        import optuna
+        return [trial for trial in self._begun() if trial.state.name in _ENDED]
 
-        states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-        return self._study.get_trials(deepcopy=False, states=states)
+    def _begun(self) -> list[optuna.trial.FrozenTrial]:
+        """Return all trials that somebody has begun, in order."""
+        trials = self._study.get_trials(deepcopy=False)
+        return [trial for trial in trials if trial.state.name != "WAITING"]
 
     def run(
         self,
@@ -186,6 +180,8 @@ class Study:
                 raise
             except BaseException as error:  # Optuna keeps that of a thread to itself
                 failed.append(error)
+                with suppress(Exception):  # as where the disk is full
+                    trial.set_user_attr("alive", _age(trial.datetime_start))
                 self._study.stop()
                 stop()
                 raise
@@ -257,9 +253,16 @@ class Study:
         return statistics.fmean(scores)
 
     def scores(self) -> Iterator[tuple[float | None, float]]:
-        """Yield each finished trial's score, None where it has none or was pruned; and seconds."""
-        for trial in self.finished():
-            yield trial.value if trial.state.name == "COMPLETE" else None, _seconds(trial)
+        """Yield each finished trial's score, None where it has none or was pruned; and seconds.
+
+        Those of trials that came to no end count for the next one that did.
+        """
+        spent = 0.0
+        for trial in self._begun():
+            spent += _seconds(trial)
+            if trial.state.name in _ENDED:
+                yield trial.value if trial.state.name == "COMPLETE" else None, spent
+                spent = 0.0
 
     def result(self, name: str) -> tuple[dict[str, Any], Tuning]:
         """Return the best trial's configuration, and what it took to find it.
@@ -280,14 +283,15 @@ class Study:
         values = {name: _rounded(value) for name, value in best.params.items()}
         fixed = self.job.config.model_dump(mode="json")
         config = {name: fixed[name] for name in self.asked.request.overrides} | values
-        trials, run_spec = self.finished(), self.job.run_specs[0]
-        seconds = sum(map(_seconds, trials)) * self._cores()
+        trials, begun, run_spec = self.finished(), self._begun(), self.job.run_specs[0]
+        seconds = sum(map(_seconds, begun)) * self._cores()
         return config, Tuning(
             name=name,
             task=self.job.task.name,
             data_checksum=run_spec.data_checksum,
             trials=len(trials),
             pruned=len(trials) - len(found),
+            unfinished=sum(trial.state.name not in _ENDED for trial in begun),
             seeds=self.asked.request.seeds,
             device=run_spec.device,
             seconds=round(seconds, 1),
@@ -296,6 +300,7 @@ class Study:
             median=_digits(statistics.median(found)),
             incumbents=tuple(self._incumbents()),
             study=content_hash(self._facts)[:16],
+            space=tuple(f"{field}={as_text(drawn)}" for field, drawn in self.asked.space.items()),
             tests_unseen="test" in self.job.dataset.splits and not self.job.task.folds,
         )
 
@@ -402,8 +407,38 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
+def _storage(path: Path) -> optuna.storages.RDBStorage:
+    """Return the trials in a file; while one is made it says now and then how long already."""
+    import optuna
+    from sqlalchemy.pool import NullPool
+
+    class Told(optuna.storages.RDBStorage):
+        def record_heartbeat(self, trial_id: int) -> None:
+            super().record_heartbeat(trial_id)
+            begun = self.get_trial(trial_id).datetime_start
+            self.set_trial_user_attr(trial_id, "alive", _age(begun))
+
+    return Told(
+        f"sqlite:///{path.absolute()}",
+        # Without a pool, which leaves its connections to the collector of garbage.
+        engine_kwargs={"connect_args": {"timeout": 60}, "poolclass": NullPool},
+        heartbeat_interval=_HEARTBEAT,
+        grace_period=3 * _HEARTBEAT,
+        heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
+            max_retry=_RETRIES
+        ),
+    )
+
+
+def _age(begun: datetime | None) -> float:
+    """Return the seconds since a trial began, by the clock of the process that makes it."""
+    return 0.0 if begun is None else max((datetime.now() - begun).total_seconds(), 0.0)
+
+
 def _seconds(trial: optuna.trial.FrozenTrial) -> float:
-    return float(trial.user_attrs.get("seconds", 0.0))
+    """Return what a trial took; where it came to no end, until it was last heard of."""
+    known = "seconds" if trial.state.name in _ENDED else "alive"
+    return float(trial.user_attrs.get(known, 0.0))
 
 
 def _digits(value: float | None) -> float:
