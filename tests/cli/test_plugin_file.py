@@ -12,6 +12,7 @@ import pytest
 from codonbench.contracts import from_function
 from codonbench.contracts.run_record import RunRecord
 from codonbench.execution.describe import ask_apart
+from codonbench.plugins.beside import MOST_SOURCE
 from codonbench.plugins.discovery import load_registry
 
 GOOD = """
@@ -203,6 +204,27 @@ def test_a_file_that_takes_long_to_load_is_named_while_it_does(file, bench, monk
     assert slow.err.count("still loading mine.py; Ctrl-C ends it") == 1
     assert "single" in slow.out
     assert "still loading" not in slow.out
+
+
+STRANGE = {
+    "latin.py": "# -*- coding: latin-1 -*-\n# \xe9".encode("latin-1") + GOOD.encode(),
+    "deep.py": f"{GOOD}\nx = {'-' * 200_000}1".encode(),
+    "long.py": GOOD.encode() + b"#" * MOST_SOURCE,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("latin.py", ""),
+        ("deep.py", "plugin file deep.py: MemoryError"),
+        ("long.py", "bytes, and a plugin's source 2,097,152 at most"),
+    ],
+)
+def test_a_source_that_is_hard_to_read_is_run_or_named(bench, tmp_path, name, reason):
+    (tmp_path / name).write_bytes(STRANGE[name])
+    done = bench("run", "--plugin", name, "-m", "single", "--pairs", "640", "--workers", "1")
+    assert (done.code, reason in done.err) == (1 if reason else 0, True), done.err
 
 
 def test_a_missing_file_is_named(bench):

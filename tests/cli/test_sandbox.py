@@ -154,13 +154,14 @@ def refuses(task):
 """
 
 
-@pytest.mark.parametrize("mode", ["process", "sandbox"])
+@pytest.mark.parametrize("mode", ["none", "process", "sandbox"])
 def test_a_seed_that_a_strangers_model_refuses_does_not_end_the_others(bench, tmp_path, mode):
     if mode == "sandbox" and (why := sandbox.unavailable()):
         pytest.skip(why)
     (tmp_path / "refuses.py").write_text(REFUSES_ONE)
     own = ("--sandbox",) if mode == "sandbox" else ()
-    words = ("run", "--model", "refuses.py", "--pairs", "640", "--workers", "1", "--json", *own)
+    workers = "0" if mode == "none" else "1"
+    words = ("run", "--model", "refuses.py", "--pairs", "640", "--workers", workers, "--json", *own)
     answer = bench(*words, "--seeds", "0-1")
     assert answer.code == 1, answer.err
     said = sorted((record.status, record.error or "") for record in answer.records)

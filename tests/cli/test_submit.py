@@ -44,3 +44,14 @@ def test_what_cannot_be_submitted_ends_with_2_and_writes_nothing(bench, runs, tm
     (tmp_path / "submission").mkdir()
     again = bench("submit", "majority")
     assert (again.code, "submission is there already" in again.err) == (2, True)
+
+
+def test_neither_a_link_nor_a_record_by_another_name_is_handed_on(bench, runs, tmp_path):
+    (tmp_path / "secret").write_text("mine")
+    first, second, *_ = sorted(runs.glob("*.json"))
+    first.with_suffix(".json.sig").symlink_to(tmp_path / "secret")
+    assert bench("submit", "majority").code in (0, 1)
+    assert not [*(tmp_path / "submission").glob("*.sig")]
+    second.rename(runs / "other.json")
+    done = bench("submit", "majority", "--out", "again")
+    assert (done.code, "is in another file" in done.err) == (2, True), done.err

@@ -136,3 +136,9 @@ def other(task): ...
     assert sorted(declared_in(file)) == ["b.pt", "gone.pt", "tables/a.npy"]
     found = [str(path.relative_to(tmp_path)) for path in parts_of(file)]
     assert sorted(found) == ["b.pt", "c.pt", "helper_of_it.py", "tables/a.npy"]
+
+
+def test_a_source_that_cannot_be_looked_into_has_nothing_beside_it(tmp_path):
+    (tmp_path / "deep.py").write_text(f"import helper\nx = {'-' * 200_000}1")
+    (tmp_path / "helper.py").touch()
+    assert parts_of(tmp_path / "deep.py") == []

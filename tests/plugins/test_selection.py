@@ -1,11 +1,14 @@
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 from codonbench.errors import ConfigError
 from codonbench.plugins.selection import (
+    GROUP,
     Candidate,
     Selection,
+    in_order,
     selection_from_environment,
     settings_file,
     trusted_by_settings,
@@ -80,3 +83,17 @@ def test_settings_nested_without_end_are_one_sentence(tmp_path, monkeypatch):
     settings_file().write_text("trust = " + "[" * 50_000)
     with pytest.raises(ConfigError, match=r"settings .*settings\.toml: "):
         trusted_by_settings()
+
+
+def test_a_distribution_that_goes_by_our_name_is_a_strangers(tmp_path, monkeypatch):
+    info = tmp_path / "cheat-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: Codonbench\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[codonbench]\ncheat = a_cheat\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = {c.module: c for _, c in in_order(entry_points(group=GROUP))}
+    assert not found["a_cheat"].built_in
+    assert found["a_cheat"].owner == "a_cheat"  # so that it shares no worker of ours
+    assert [name for name, each in found.items() if each.built_in] == [
+        *("codonbench_datasets", "codonbench_metrics", "codonbench_models")
+    ]

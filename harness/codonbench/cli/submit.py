@@ -116,9 +116,11 @@ def _files(
                 "make them from; 'bench verify --keep-trajectory' makes it again"
             )
         path = store.folder / f"{record.name}.json"
+        if not path.is_file():
+            raise StoreError(f"{path} is not there: the record of that name is in another file")
         files[path] = None
         signature = path.with_suffix(".json.sig")
-        if signature.is_file():
+        if signature.is_file() and not signature.is_symlink():
             files[signature] = None
     return files
 

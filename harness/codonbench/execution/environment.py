@@ -80,7 +80,7 @@ def needs_of(file: Path) -> Needs | None:
         ConfigError: It is no such metadata; says why.
     """
     owner = f"plugin {file.name}: its script metadata"
-    blocks = [*_BLOCK.finditer(file.read_text(encoding="utf-8"))]
+    blocks = [*_BLOCK.finditer(file.read_text(encoding="utf-8", errors="replace"))]
     if not blocks:
         return None
     if len(blocks) > 1:

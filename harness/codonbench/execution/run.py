@@ -7,6 +7,7 @@ them: `train_here`, or worker processes, see `pool`.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -82,6 +83,7 @@ from codonbench.protocols.referee import (
     Watch,
     unwatched,
 )
+from codonbench.records.files import visible
 from codonbench.records.store import Store, insist_on_storable
 from codonbench.records.unfinished import Checkpoints, Holder, Ledger
 from codonbench.scoring.score import Scores, comparability_key, score, score_validation
@@ -717,7 +719,8 @@ def train_here(
     """Train the model once for each spec, in this process; yield each as it ends.
 
     An exception of the plugin ends in status ``error``, Ctrl-C in ``interrupted``, after which
-    no more follow; what was seen until then is kept.
+    no more follow; what was seen until then is kept. A refusal is the seed's or the model's as
+    for `pool.WorkerPool`.
 
     Raises:
         UsageError: The model cannot serve this task.
@@ -733,29 +736,52 @@ def train_here(
     every = None if checkpoints is None else checkpoints.every
     if job.primary is not None:
         job.primary.get_ready(job.dataset.spec, job.dataset.targets)
-    for i in range(0, len(job.run_specs), TOGETHER):
-        part = replace(job, run_specs=job.run_specs[i : i + TOGETHER])
+    specs = job.run_specs
+    parts = (specs[i : i + TOGETHER] for i in range(0, len(specs), TOGETHER))
+    waiting = deque(replace(job, run_specs=part) for part in parts)
+    refused: list[tuple[UsageError, RunSpec]] = []
+    serves = False
+    while waiting:
+        part = waiting.popleft()
         group = referees_of(part, watch, checkpoints, facts)
         runs = train_runs(model, job.config, requests_of(part, group), group, every)
-        interrupted = False
+        interrupted, left = False, dict(enumerate(part.run_specs))
         while True:
             # None of which whoever takes the runs in shares.
             module = job.entry.origin.module
             own = READERS.refusing(module) if module.startswith(FILE) else nullcontext()
-            with subnormals_as_zero(), each_warning_once(), chdir("."), own:
-                ended = next(runs, None)
+            try:
+                with subnormals_as_zero(), each_warning_once(), chdir("."), own:
+                    ended = next(runs, None)
+            except UsageError as error:
+                again = str(error) in {str(before) for before, _ in refused}
+                if not serves and (again or len(specs) == 1):
+                    raise
+                if len(part.run_specs) == 1:
+                    refused.append((error, part.run_specs[0]))
+                else:  # each alone, to see which it refuses
+                    alone = [replace(part, run_specs=(spec,)) for spec in left.values()]
+                    waiting.extendleft(reversed(alone))
+                break
+            serves = serves or any(referee.asked for referee in group.referees)
             if ended is None:
                 break
             number, result = ended
-            done = iter([completed(group, number, result, facts)])
+            left.pop(number)
             if result.anew:
                 group.forget(number)
-                done = train_here(part.anew(number, result.anew), watch, checkpoints)
-            for referee, result in done:
-                yield referee, result
-                interrupted = interrupted or result.status == "interrupted"
+                waiting.appendleft(part.anew(number, result.anew))
+                continue
+            yield completed(group, number, result, facts)
+            interrupted = interrupted or result.status == "interrupted"
         if interrupted:  # all that trained together have been kept
             return
+    if refused and not serves:
+        raise refused[0][0]
+    for refusal, run_spec in refused:
+        group = referees_of(replace(job, run_specs=(run_spec,)), watch)
+        said = f"refuses this seed: {visible(str(refusal))}"
+        yield completed(group, 0, TrainResult(status="error", error=said), facts)
 
 
 def compute(job: Job) -> Iterator[tuple[Referee, TrainResult]]:

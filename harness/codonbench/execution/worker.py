@@ -227,9 +227,9 @@ class Answer(Frozen):
 
     kind: Literal["answer"] = "answer"
     models: tuple[Described, ...]
-    others: tuple[tuple[Words, Words], ...]
-    failures: tuple[Failed, ...]
-    remarks: tuple[Words, ...]
+    others: tuple[tuple[Words, Words], ...] = Field(max_length=1000)
+    failures: tuple[Failed, ...] = Field(max_length=100)
+    remarks: tuple[Words, ...] = Field(max_length=100)
 
 
 class Failed(Frozen):

@@ -20,6 +20,9 @@ from typing import Any
 
 from codonbench.errors import ConfigError, PluginError
 
+MOST_SOURCE = 2 * 2**20
+"""Bytes of a plugin's file, and of each module beside it."""
+
 
 def parts_of(file: Path) -> list[Path]:
     """Return the files that belong to a one-file plugin, in the order in which they are named."""
@@ -91,9 +94,19 @@ def declared_in(file: Path) -> Iterator[str]:
 
 def _nodes(file: Path) -> Iterator[ast.AST]:
     try:
+        insist_on_size(file)
         yield from ast.walk(ast.parse(file.read_bytes()))
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return  # importing it will say why
+
+
+def insist_on_size(file: Path) -> None:
+    """Raise PluginError where a source is too long to be looked into, which takes 100 times it."""
+    if (size := file.stat().st_size) > MOST_SOURCE:
+        raise PluginError(
+            f"{file.name} holds {size:,} bytes, and a plugin's source {MOST_SOURCE:,} at most; "
+            "keep weights and tables in a file beside it, and declare that: files = (...)"
+        )
 
 
 def is_below(name: object) -> bool:

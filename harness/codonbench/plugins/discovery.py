@@ -15,7 +15,7 @@ from types import ModuleType
 
 from codonbench import __version__
 from codonbench.errors import PluginError, UsageError
-from codonbench.plugins.beside import HELPERS, READERS
+from codonbench.plugins.beside import HELPERS, READERS, insist_on_size
 from codonbench.plugins.registry import Registry, Waiting
 from codonbench.plugins.selection import (
     BUILT_IN,
@@ -105,7 +105,7 @@ def discover(
     typed = Selection(off=wanted.off)
     for candidate in map(Candidate.of_file, (*files, *_files_in(folders))):
         seen.append(candidate)
-        if _is_off(candidate, typed, registry):
+        if _is_off(candidate, typed, registry) or not _is_of_some_size(candidate, registry):
             continue
         if wanted.trusts(candidate):
             _load_file(registry, candidate)
@@ -178,6 +178,14 @@ def _is_off(candidate: Candidate, wanted: Selection, registry: Registry) -> bool
         owner = f" of {candidate.distribution}" if candidate.distribution else ""
         registry.switched_off.append(f"{candidate.module}{owner} ({reason})")
     return bool(reason)
+
+
+def _is_of_some_size(candidate: Candidate, registry: Registry) -> bool:
+    """Return whether a file may be read, and note where it is too long."""
+    with registry.contain(candidate):
+        insist_on_size(Path(candidate.file))
+        return True
+    return False
 
 
 def _load_point(

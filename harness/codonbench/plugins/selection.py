@@ -19,6 +19,8 @@ from codonbench.errors import ConfigError
 GROUP = "codonbench"
 VARIABLE = "CODONBENCH_PLUGINS"
 
+_OURS = ("codonbench_models", "codonbench_datasets", "codonbench_metrics")
+
 BUILT_IN = "codonbench"
 """The distribution whose plugins `VARIABLE` leaves alone: without them there would be no task to
 run and no metric to score with, so that an empty list would switch the bench off."""
@@ -53,6 +55,8 @@ class Candidate:
         except Exception:  # its metadata are missing or damaged, each Python says so in its own way
             owner = version = ""
         module = re.split(r"[:\[]", point.value)[0].strip()
+        if plain(owner) == BUILT_IN and module.partition(".")[0] not in _OURS:
+            owner = version = ""  # it goes by our name
         return cls(point.name, owner, module, version)
 
     @classmethod

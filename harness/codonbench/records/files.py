@@ -36,6 +36,9 @@ LONGEST_LINE = 120
 
 _APART = re.compile(r'"[ \t\r\n]+:')
 
+_COMMAND = re.compile(r"##(?=\w*\[)|(?<!\S)::|::(?=.*::)")
+"""What a build's log takes for the beginning of a command."""
+
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
 
@@ -250,15 +253,18 @@ def store_error(what: str, path: Path, error: OSError) -> StoreError:
 def printable(text: str, longest: int = LONGEST) -> str:
     """Return text on one line that cannot steer a terminal, nor the log of a build.
 
-    Such a log takes ``##[...]`` and ``##vso[...]`` anywhere for a command, and ``::...`` where a
-    line begins.
+    Such a log takes ``##[...]``, ``##vso[...]`` and the like anywhere for a command, and ``::...``
+    where a line begins, which may be wherever text is wrapped.
     """
     plain = "".join(
         c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: longest + 1]
     )
-    plain = plain.replace("##[", "## [").replace("##vso[", "## vso[")
-    plain = f": {plain.lstrip()[1:]}" if plain.lstrip().startswith("::") else plain
+    plain = _COMMAND.sub(_broken, plain)
     return plain if len(plain) <= longest else f"{plain[:longest]}..."
+
+
+def _broken(command: re.Match[str]) -> str:
+    return {"##": "## ", "::": ": :"}[command[0]]
 
 
 def printable_lines(text: str) -> str:
@@ -276,10 +282,11 @@ def visible(text: str, longest: int = LONGEST_LINE) -> str:
     """Return text on one line, cut where it is overlong, and free of what cannot be seen.
 
     Control and formatting characters go: line breaks, escape sequences, zero-width and
-    right-to-left marks. Of marks that pile up on one letter the first two stay.
+    right-to-left marks. Of marks that pile up on one letter the first two stay. What would be a
+    command to the log of a build is broken as `printable` does it.
     """
     if len(text) <= longest and text.isascii() and text.isprintable():  # as most are
-        return " ".join(text.split())
+        return _COMMAND.sub(_broken, " ".join(text.split()))
     kept: list[str] = []
     for c in text:
         category = unicodedata.category(c)
@@ -289,7 +296,7 @@ def visible(text: str, longest: int = LONGEST_LINE) -> str:
             kept.append(c)
         if len(kept) > 4 * longest:  # enough to cut from: spaces may yet melt into one
             break
-    line = " ".join("".join(kept).split())
+    line = _COMMAND.sub(_broken, " ".join("".join(kept).split()))
     is_cut = len(line) > longest or len(kept) > 4 * longest
     return line[: longest - 1] + "…" if is_cut else line
 
