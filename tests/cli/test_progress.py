@@ -72,7 +72,7 @@ def test_without_a_terminal_lines_come_soon_and_then_less_often(toys, monkeypatc
         capsys.readouterr()
         for second in range(100):
             now[0] = float(second)
-            follow(1_000 * second, f"validation loss {1 - second / 100:.2f}")
+            follow(1_000 * second, lambda: f"validation loss {1 - now[0] / 100:.2f}")
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "seed 0   1,000 of 100,000 pairs, validation loss 0.99"
     assert lines[-1] == "seed 0   91,000 of 100,000 pairs, validation loss 0.09, ≤ 0:00:09 left"
@@ -94,7 +94,7 @@ def test_as_long_as_runs_wait_there_is_a_time_left_for_all(toys, finished, monke
         ended(four, reused=True)
         follow = display.watch(one)
         for now[0] in range(1, 21):
-            follow(100 * now[0], "")
+            follow(100 * now[0], str)
         lines = capsys.readouterr().err.splitlines()
         assert "left" not in lines[-4]  # no pace is known
         assert (

@@ -795,7 +795,7 @@ def test_the_primary_metric_is_told_on_the_way(registry):
     told = []
 
     def watch(run_spec):
-        return lambda pairs, progress: told.append(progress.split())
+        return lambda pairs, progress: told.append(progress().split())
 
     request = RunRequest(model="cnn", task="gc-any-length", epochs=2)
     job = prepare(request, registry, Path("no-cache"))
@@ -808,7 +808,7 @@ def test_the_primary_metric_is_told_on_the_way(registry):
     assert any(figure == pytest.approx(selected, abs=5e-5) for figure in figures)
 
 
-def test_a_run_goes_on_before_its_figure_is_computed(registry, monkeypatch):
+def test_a_run_goes_on_before_its_figure_is_computed_for_who_reads_it(registry, monkeypatch):
     scored, told = [], []
     monkeypatch.setattr(Primary, "of", lambda *words: scored.append(words) or 0.25)
     job = prepare(RunRequest(model="cnn", task="gc-any-length"), registry, Path("no-cache"))
@@ -822,8 +822,11 @@ def test_a_run_goes_on_before_its_figure_is_computed(registry, monkeypatch):
     assert (scored, told) == ([], [])
     for _ in range(2):
         group.tell(look)
+    ((position, progress),) = told
+    assert (position, scored) == (0, [])
+    for _ in range(2):
+        assert progress() == f"validation {job.primary.name} 0.2500, best 0.2500"
     assert len(scored) == 1
-    assert told == [(0, f"validation {job.primary.name} 0.2500, best 0.2500")]
 
 
 @pytest.mark.parametrize("targets", ["classes", "labels", "quantities"])

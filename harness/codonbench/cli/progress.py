@@ -7,7 +7,7 @@ less and less often, at last every half minute.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import Self, TextIO
@@ -99,7 +99,7 @@ class RunDisplay(Follower):
         )
         shown, printed, wait = -_REFRESH, began, _FIRST_LINE
 
-        def follow(pairs: int, progress: str) -> None:
+        def follow(pairs: int, progress: Callable[[], str]) -> None:
             nonlocal shown, printed, wait
             now = time.monotonic()
             if now - shown < _REFRESH:
@@ -108,15 +108,16 @@ class RunDisplay(Follower):
             left.hear(pairs, now)
             self._all.hear(run_spec.run_id, pairs, now)
             self._show_all()
-            self._progress.update(bar, completed=pairs, pairs=pairs, words=progress)
+            words = "" if self._progress.disable else progress()
+            self._progress.update(bar, completed=pairs, pairs=pairs, words=words)
             if self._lines_of_text and now - printed >= wait:
                 printed, wait = now, min(2 * wait, _LINES)
                 words_left = rest(left.at(now), early=early)
                 of = "" if total is None else f" of {total:,}"
-                words = [f"{seed} {pairs:,}{of} {self._job.task.counted_in}", progress, words_left]
+                line = [f"{seed} {pairs:,}{of} {self._job.task.counted_in}", progress(), words_left]
                 if self._all.some_wait and (all_left := rest(self._all.at(now), early=early)):
-                    words.append(f"{all_left} for all {self._all.count}")
-                say(", ".join(filter(None, words)), console=self._console)
+                    line.append(f"{all_left} for all {self._all.count}")
+                say(", ".join(filter(None, line)), console=self._console)
 
         return follow
 

@@ -284,8 +284,9 @@ class Protocol(ABC):
         return (Evaluation(setup.clock.budget_pairs, self.split),)
 
 
-OnSnapshot = Callable[[int, str], None]
-"""Called with the pairs presented so far, and how far the run has come in a few words."""
+OnSnapshot = Callable[[int, Callable[[], str]], None]
+"""Called with the pairs presented so far, and with what returns in a few words how far the run has
+come: a metric is computed for it, which is left out where nobody reads them."""
 
 Watch = Callable[[RunSpec], OnSnapshot]
 """Called as a run begins; what it returns follows its evaluations."""
@@ -437,7 +438,7 @@ class Referee:
         """Tell who watches how far the run has come, which need not wait for what that takes."""
         if self._untold:
             self._untold = False
-            self._on_snapshot(self._last, self.schedule.progress())
+            self._on_snapshot(self._last, self.schedule.progress)
 
     def _end_of_time(self, now: float) -> float:
         """Return when the run's seconds are spent, by the clock that says `now`."""
@@ -470,7 +471,7 @@ class Referee:
                 if self._due is None or self._due.position != pairs:
                     raise OutOfTurnError(f"goes on with an evaluation at {pairs}, where none is")
                 self._take(outputs)
-            self._on_snapshot(self.position, self.schedule.progress())
+            self._on_snapshot(self.position, self.schedule.progress)
             self.position = self._handed = position
         elif position != 0:
             raise OutOfTurnError(f"begins at {position}")
