@@ -155,6 +155,25 @@ def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path, tr
     assert place in said
 
 
+def test_a_fault_in_a_librarys_layer_names_the_line_that_made_it_and_the_lengths(
+    bench, table, tmp_path, trust
+):
+    (tmp_path / "fixed.py").write_text(
+        "import codonbench\n"
+        "from torch import nn\n\n\n"
+        '@codonbench.model(encoding="symbol_onehot")\n'
+        "def fixed(task):\n"
+        "    layer = nn.Linear(task.length * len(task.alphabet) + 1, task.n_outputs)\n"
+        "    return nn.Sequential(nn.Flatten(), layer)\n"
+    )
+    trust("fixed.py")
+    words = ("--model", "fixed", "--plugin", "fixed.py", "--data", "mine.csv")
+    ran = bench("run", *words)
+    assert ran.code == 1
+    assert "161x2) (made in fixed.py:8); sequences have 30 to 40 letters" in ran.err
+    assert "(made in fixed.py:8)" in bench("check", *words).out
+
+
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_line_that_the_memory_cannot_hold_is_named(bench, table, tmp_path, trust, workers):
     (tmp_path / "normalised.py").write_text(

@@ -131,7 +131,7 @@ class _Group:
         result = TrainResult(engine=Engine(name=ENGINE, version=ENGINE_VERSION, reason=reason))
         feed: Feed | None = None
         self.referees.begin(request.run)
-        with seeded_globals(request.chance), last_words(self.model, result):
+        with seeded_globals(request.chance), last_words(self.model, result, view=request.view):
             state = make_state(self.model(self.config), self.config, request)
             result.module = state.module
             if request.engine == "compiled":
@@ -332,7 +332,7 @@ def _train_group(
     """Train seeds that share a step; yield each as it is over, or is to be trained anew."""
     left = {feed.run: (feed, result) for feed, result in zip(feeds, results, strict=True)}
     try:
-        with last_words(model, *results):
+        with last_words(model, *results, view=feeds[0].state.view):
             for feed in train(feeds, checkpointer, looks.look):
                 looks.last(feed.state.module)
                 _, result = left.pop(feed.run)

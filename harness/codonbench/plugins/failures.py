@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 from pydantic import ValidationError
 
@@ -17,7 +19,7 @@ from codonbench.plugins.selection import Candidate
 
 _NOT_THE_PLUGINS = tuple(
     str(Path(spec.origin).parent)
-    for spec in map(find_spec, ("codonbench", "torch"))  # found, not imported
+    for spec in map(find_spec, ("codonbench", "torch", "numpy", "scipy", "sklearn"))  # not imported
     if spec and spec.origin
 )
 
@@ -112,20 +114,36 @@ def last_line(error: BaseException) -> str:
     return line.encode("utf-8", "backslashreplace").decode()
 
 
-def place(raised: TracebackType | None, file: str) -> str:
+def place(
+    raised: TracebackType | None, file: str, made_by: Callable[..., object] | None = None
+) -> str:
     """Return `` (mine.py:12)``: the last line of the plugin's that was reached, or nothing.
 
     Args:
         raised: The traceback.
-        file: The plugin's file; a frame elsewhere counts where none is in it and it is neither
-            PyTorch's nor ours.
+        file: The plugin's file; a frame elsewhere counts where none is in it and it is neither a
+            library's nor ours.
+        made_by: Where no frame counts, its code is named: a layer of PyTorch's that fails as it is
+            called was made there.
     """
     frames = traceback.extract_tb(raised)
     mine = [frame for frame in frames if frame.filename == file]
     other = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_PLUGINS)]
     for frame in (mine or other)[-1:]:
         return f" ({Path(frame.filename).name}:{frame.lineno})"
-    return ""
+    code = getattr(made_by, "__code__", None)
+    if code is None or code.co_filename != file:
+        return ""
+    lines = [line for *_, line in code.co_lines() if line]
+    return f" (made in {Path(file).name}:{max(lines)})"
+
+
+def maker_of(plugin: type) -> Callable[..., object] | None:
+    """Return the function of a model or estimator that makes what is trained."""
+    for name in ("function", "build", "fit"):
+        if found := getattr(plugin, name, None):
+            return cast(Callable[..., object], found)
+    return None
 
 
 def file_of(thing: type) -> str:

@@ -177,6 +177,7 @@ def examine(
     file: str = "",
     begun: Callable[[str], None] = lambda check: None,
     around: Callable[[], AbstractContextManager[object]] = nullcontext,
+    made_by: Callable[..., object] | None = None,
 ) -> Iterator[Finding]:
     """Yield the finding of each check, as it comes; one that raises has failed.
 
@@ -186,6 +187,7 @@ def examine(
         file: The file that defines it, for telling where it crashed.
         begun: Told the name of each check before it begins.
         around: Gives a context in which each check is made.
+        made_by: What makes what is checked, as in `place`.
     """
     at_fault: dict[str, str] = {}  # of each check that failed or was skipped, what came first
     for check in checks:
@@ -201,7 +203,7 @@ def examine(
             except PluginError as error:  # what the door says of it
                 verdict = failed(str(error))
             except (Exception, SystemExit) as error:  # a plugin may do anything
-                words = f"it raised {last_line(error)}{place(error.__traceback__, file)}"
+                words = f"it raised {last_line(error)}{place(error.__traceback__, file, made_by)}"
                 verdict = failed(words)
             if verdict.status == "failed":
                 at_fault[check.id] = check.id

@@ -12,7 +12,7 @@ from codonbench.contracts import BaseConfig, Estimator, MetricName, Reference, T
 from codonbench.contracts.run_spec import configure
 from codonbench.errors import UnknownNameError
 from codonbench.plugins.entries import ModelClass
-from codonbench.plugins.failures import file_of
+from codonbench.plugins.failures import file_of, maker_of
 from codonbench.testing import building, estimators, outputs, training
 from codonbench.testing.checks import (
     Checks,
@@ -102,7 +102,8 @@ def findings(
     chosen = [check for check in checks_of(subject) if not (hurry and check.advisory)]
     with kept_settings():
         pin_arithmetic(1)
-        yield from examine(chosen, subject, file_of(subject.cls), begun, quietly)
+        cls = subject.cls
+        yield from examine(chosen, subject, file_of(cls), begun, quietly, maker_of(cls))
 
 
 MODEL_CHECKS = Checks[Subject]([*building.CHECKS, *outputs.CHECKS, *training.CHECKS])

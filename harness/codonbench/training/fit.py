@@ -42,7 +42,7 @@ def fit_runs(
     for request in requests:
         result = TrainResult(engine=FITTED)
         referees.begin(request.run)
-        with seeded_globals(request.chance), last_words(model, result):
+        with seeded_globals(request.chance), last_words(model, result, view=request.view):
             _fit(model(config), request, referees, result)
         yield request.run, result
         if result.status == "interrupted":

@@ -74,7 +74,7 @@ def probe_runs(
     for request in requests:
         result = TrainResult(engine=FITTED)
         referees.begin(request.run)
-        with seeded_globals(request.chance), last_words(model, result):
+        with seeded_globals(request.chance), last_words(model, result, view=request.view):
             _probe(model(config), request, referees, result)
         yield request.run, result
         if result.status == "interrupted":

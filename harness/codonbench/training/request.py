@@ -5,6 +5,7 @@ A request says what may be known before the first pair, and no more.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from codonbench.contracts.run_record import Engine, Status, TorchFacts
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.data.stream import BatchClock, generator, hidden_generator
 from codonbench.errors import CannotCapture, PluginError, UsageError
-from codonbench.plugins.failures import file_of, place
+from codonbench.plugins.failures import file_of, maker_of, place
 from codonbench.protocols.referee import RunSetup
 from codonbench.records.files import storable
 
@@ -172,12 +173,15 @@ class TrainResult:
 
 
 @contextmanager
-def last_words(plugin: type[ModelBase], *results: TrainResult) -> Iterator[None]:
+def last_words(
+    plugin: type[ModelBase], *results: TrainResult, view: TaskView | None = None
+) -> Iterator[None]:
     """Turn Ctrl-C and a plugin's exception into the status of the results they end.
 
     Args:
         plugin: Whose code runs; the line of it that failed is named.
         results: Of the runs under way.
+        view: The task, where the plugin computes on its items: a fault of shapes says their lengths.
 
     Raises:
         UsageError: The model cannot serve this task: what was asked is at fault.
@@ -190,11 +194,21 @@ def last_words(plugin: type[ModelBase], *results: TrainResult) -> Iterator[None]
     except (UsageError, CannotCapture):
         raise
     except (Exception, SystemExit) as error:  # the plugin's own: the record's last words
-        where = place(error.__traceback__, file_of(plugin))
+        where = place(error.__traceback__, file_of(plugin), maker_of(plugin))
         details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
         whose = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
-        words = storable(f"{type(error).__name__}: {whose}{_said_by(error)}{where}")
+        words = storable(f"{type(error).__name__}: {whose}{_said_by(error)}{where}{_lengths(error, view)}")
         _end(results, "error", words, details.decode("utf-8")[-MOST_DETAILS:])
+
+
+def _lengths(error: BaseException, view: TaskView | None) -> str:
+    """Return how long items are, where they differ and an error is about a shape or size."""
+    if view is None or view.kind == "features" or view.min_length == view.max_length:
+        return ""
+    if not isinstance(error, RuntimeError | ValueError) or not re.search("shape|size", str(error)):
+        return ""
+    span = f"{view.min_length:,} to {view.max_length:,} letters"
+    return f"; sequences have {span}, and a batch is padded to its longest"
 
 
 def _said_by(error: BaseException) -> str:
