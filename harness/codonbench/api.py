@@ -5,8 +5,9 @@ The command line goes the same way: see `execution.executor`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
 from codonbench.data.own_table import is_table
-from codonbench.errors import ConfigError
+from codonbench.errors import ConfigError, UsageError
 from codonbench.execution.executor import Executor, load_plugins
 from codonbench.execution.run import task_and_data
 from codonbench.plugins.entries import ModelClass
@@ -69,8 +70,7 @@ def run(
         PluginError: A plugin failed outside of a run.
     """
     if not isinstance(data, str | Path | None):
-        with TemporaryDirectory() as folder:
-            data.to_csv(table := Path(folder, "frame.csv"), index=False)
+        with _saved(data) as (table,):
             return run(
                 model,
                 task,
@@ -179,15 +179,32 @@ def audit_data(
 
     files = [plugin] if isinstance(plugin, str | Path) else plugin
     registry = load_plugins(tuple(map(Path, files)), trusted=trust)
+    with _saved(*data) as paths:
+        subject = subject_of(paths, task_options or {}, registry, None, is_offline(offline))
+        return audited(subject, cache_folder())
+
+
+@contextmanager
+def _saved(*data: str | Path | DataFrame) -> Iterator[list[str]]:
+    """Write pandas tables to files, which faults are then named by without their folder.
+
+    Raises:
+        ConfigError: One is neither a path nor a pandas table.
+    """
     with TemporaryDirectory() as folder:
         paths = []
         for i, each in enumerate(data):
-            path = each if isinstance(each, str | Path) else Path(folder, f"frame{i}.csv")
             if not isinstance(each, str | Path):
-                each.to_csv(path, index=False)
-            paths.append(str(path))
-        subject = subject_of(paths, task_options or {}, registry, None, is_offline(offline))
-        return audited(subject, cache_folder())
+                if not hasattr(each, "to_csv"):
+                    kind = type(each).__name__
+                    raise ConfigError(f"data is a {kind}; expected a path or a pandas table")
+                each.to_csv(each := Path(folder, f"frame{i or ''}.csv"), index=False)
+            paths.append(str(each))
+        try:
+            yield paths
+        except UsageError as error:
+            error.args = (str(error).replace(f"{folder}{os.sep}", ""),)
+            raise
 
 
 def subject_of(

@@ -6,6 +6,7 @@ import random
 import pytest
 
 import codonbench
+from codonbench.errors import UsageError
 
 
 @pytest.fixture
@@ -233,6 +234,18 @@ def test_a_pandas_table_is_data(table):
     )
     (same,) = codonbench.run("majority", data=str(table), workers=0)
     assert (record.task, record.run_spec.data_checksum) == ("framed", same.run_spec.data_checksum)
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [("", r"^frame\.csv, line 3, column 'kind': got an empty cell"), (None, "data is a list")],
+)
+def test_what_is_no_pandas_table_that_can_be_used_is_named(label, words):
+    import pandas as pd
+
+    frame = pd.DataFrame({"dna": ["ACGT", "ACGA", "ACGC"], "kind": ["a", label, "b"]})
+    with pytest.raises(UsageError, match=words):
+        codonbench.run("majority", data=[frame] if label is None else frame)
 
 
 def test_a_model_is_checked_on_a_table(bench, table):

@@ -207,6 +207,11 @@ def test_fasta_is_a_table_where_its_header_names_a_label_or_a_split(write, title
     assert is_table(write(f"; comment\n>{title}\nACGT\n", "m.fasta")) == is_one
 
 
+@pytest.mark.parametrize(("text", "is_one"), [(TABLE, True), (">s1 a, b\nACGT\n", False)])
+def test_a_file_called_otherwise_is_a_table_by_its_first_line(write, text, is_one):
+    assert is_table(write(text, "mine.txt")) == is_one
+
+
 def test_what_is_called_like_a_table_is_one(tmp_path):
     assert all(
         map(is_table, ["a.csv", "a.TSV.xz", "a.parquet", "a.toml", "a.fa,b.csv", str(tmp_path)])
@@ -280,6 +285,19 @@ def test_one_number_written_in_two_ways_is_a_note_on_the_board(opened):
         "classes '1' and '1.0' are one number written in two ways (first mine.csv, line 4), and "
         "count as two"
     )
+
+
+def test_classes_that_differ_in_capital_letters_are_a_note_on_the_board(opened):
+    *_, dataset = opened(TABLE.replace(",1\n", ",Yes\n", 3).replace(",1\n", ",yes\n"))
+    assert dataset.spec.notes[-1].startswith("classes 'Yes' and 'yes' differ in capital letters")
+
+
+def test_a_test_split_of_one_class_is_a_note_on_the_board(opened):
+    rows = (
+        ROWS.replace("0\n", "0,train\n").replace("1\n", "1,train\n", 5).replace("1\n", "1,test\n")
+    )
+    *_, dataset = opened("sequence,label,split\n" + rows)
+    assert dataset.spec.notes[-1].startswith("all 3 test items are of one class, '1'")
 
 
 def test_two_rows_of_one_id_are_two_items_and_both_are_named(opened):
@@ -365,10 +383,18 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
             ["column 'b'", "no value"],
         ),
         (
-            "sequence;value\nACGT;0,5\nACGA;1,5\nACGG;2,5\n",
+            "sequence,value\nACGT,a\nACGA,b\nACGG,c\n",
             {},
             ["line 2, column 'value'", "each of 3 rows is of a class of its own", "decimal point"],
         ),
+        ("sequence;value\nACGT;2\nACGA;0,5\nACGG;2\n", {}, ["line 3, column 'value'", "'0,5'"]),
+        ("sequence,value\nACGT,5%\nACGA,5%\nACGG,7%\n", {}, ["line 2", "'5%'", "kind=classes"]),
+        (
+            "sequence,label,split\n" + ROWS.replace("\n", ",A\n"),
+            {},
+            ["line 2, column 'split'", "'A'", "train", "--task-set split="],
+        ),
+        (TABLE.replace("", "\0")[1:], {}, ["line 1: bytes of 0"]),
         (
             "sequence,label,weight\n" + ROWS.replace("\n", ",0\n"),
             {},
@@ -428,6 +454,9 @@ def test_sequences_of_letters_of_ones_own_are_found_by_their_letters(opened):
         ("m.fa", ">s1 0\nACGT\n\n>s2 1\nA\nC7\n", ["line 4", "'7' as letter 3"]),
         ("m.fa", ">s1 0\nACGT\n; a comment\nAX\n", ["line 1", "'X' as letter 6"]),
         ("m.parquet", b"PAR1 no", ["no Parquet"]),
+        ("m.csv", b"PAR1 yes", ["a Parquet file", ".parquet"]),
+        ("m.csv", b"PK\x03\x04" + b"\0" * 26 + b"[Content_Types].xml", ["Excel", "as CSV"]),
+        ("m.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", ["Excel", "as CSV"]),
         ("m.csv.gz", None, ["damaged or cut short"]),
     ],
 )
@@ -476,7 +505,15 @@ def test_columns_of_parquet_that_are_no_numbers_are_named(opened):
         opened(None, "g.parquet", target="label", features="g")
     frame[["h", "label"]].to_parquet("h.parquet")
     with pytest.raises(DataError, match=r"h\.parquet, column 'h': got list"):
-        opened(None, "h.parquet")
+        opened(None, "h.parquet", target="label", sequence="h", alphabet="123")
+
+
+def test_a_column_of_lists_is_left_out_where_nothing_is_made_of_it(opened, write):
+    write(TABLE, "mine.csv")
+    pd.read_csv("mine.csv").assign(exons=[[1]] * 16).to_parquet("mine.parquet")
+    *_, dataset = opened(None, "mine.parquet")
+    assert "not read: exons" in dataset.report[0]
+    assert dataset.checksum == opened(None)[2].checksum
 
 
 def test_a_name_without_a_label_is_refused(opened, write):

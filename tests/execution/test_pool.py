@@ -331,7 +331,9 @@ def test_a_pool_gives_the_records_that_this_process_gives(registry, tmp_path, mo
     told = {}
 
     def watch(run_spec):
-        return lambda pairs, progress: told.setdefault(run_spec.seed, []).append((pairs, progress()))
+        return lambda pairs, progress: told.setdefault(run_spec.seed, []).append(
+            (pairs, progress())
+        )
 
     with WorkerPool(2) as pool:
         there = {r.seed: (r, t) for r, t in run(job, registry, watch, pool.train)}

@@ -323,7 +323,10 @@ def extra_options(arguments: Iterable[str], known: Iterable[str]) -> dict[str, s
             )
         value = value if separator else next(words, "")
         if not value or value.startswith("--"):
-            raise ConfigError(f"option {word!r} lacks its value")
+            raise ConfigError(
+                f"option {word!r} is none of bench's and, as one of the task's, "
+                "--NAME VALUE, lacks its value; 'bench run --help' lists options"
+            )
         if name.replace("-", "_") in found:
             raise ConfigError(f"option '--{name}' is given twice")
         found[name.replace("-", "_")] = value

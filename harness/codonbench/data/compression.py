@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,10 +24,14 @@ _OPENERS: dict[bytes, Any] = {
     b"\xfd7zXZ\x00": lzma.open,
 }
 _REFUSED = {
-    b"\x28\xb5\x2f\xfd": "Zstandard",
-    b"PK\x03\x04": "a zip archive",
-    b"7z\xbc\xaf": "7-Zip",
+    b"\x28\xb5\x2f\xfd": "Zstandard, which is not read; unpack it, or use gzip",
+    b"PK\x03\x04": "a zip archive, which is not read; unpack it, or use gzip",
+    b"7z\xbc\xaf": "7-Zip, which is not read; unpack it, or use gzip",
+    b"\xd0\xcf\x11\xe0": "an Excel file, which is not read; save the table as CSV",
+    b"PAR1": "a Parquet file; give it a name that ends in .parquet",
 }
+_XLSX = re.compile(rb"\[Content_Types\]\.xml|xl/|_rels/|docProps/")
+"""Of the first file in the archive that a spreadsheet is."""
 _TAR = slice(257, 262)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -53,10 +58,11 @@ def _opened(path: str | Path) -> Any:
         DataError: It is packed in a way that is not read.
     """
     with Path(path).open("rb") as stored:
-        start = stored.read(6)
-    for magic, name in _REFUSED.items():
+        start = stored.read(64)
+    for magic, what in _REFUSED.items():
         if start.startswith(magic):
-            raise DataError(f"{str(path)!r} is {name}, which is not read; unpack it, or use gzip")
+            excel = _REFUSED[b"\xd0\xcf\x11\xe0"]
+            raise DataError(f"{str(path)!r} is {excel if _XLSX.search(start) else what}")
     opener = next((o for magic, o in _OPENERS.items() if start.startswith(magic)), None)
     return Path(path).open("rb") if opener is None else opener(path)
 

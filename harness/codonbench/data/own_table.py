@@ -33,7 +33,7 @@ from codonbench.contracts.run_spec import configure
 from codonbench.contracts.task import DNA, PROTEIN, RNA
 from codonbench.data.compression import faults_named, open_text
 from codonbench.data.splits import TEST_SHARE, VALIDATION_SHARE, completed
-from codonbench.data.table import Table, read_table
+from codonbench.data.table import Table, is_number, read_table
 from codonbench.data.table_files import TableFiles, find_files
 from codonbench.data.table_formats import (
     DELIMITED,
@@ -84,16 +84,31 @@ class TableDescription(TableOptions):
 def is_table(data: str) -> bool:
     """Return whether ``--data`` means a table or its description, by what it is called.
 
-    A FASTA file is one where its first header names a label, ``label=a``, or a split.
+    A FASTA file is one where its first header names a label, ``label=a``, or a split; a file called
+    otherwise, as ``mine.txt``, where its first line has separators and is no FASTA header.
     """
     name = unpacked_name(Path(data))
     several = "," in data and not Path(data).exists()
     known = tuple(suffix for suffix in (*DELIMITED, *PARQUET, ".toml") if suffix != ".txt")
     if several or name.endswith(known) or Path(data).is_dir():
         return True
+    if kind_of(Path(data)) == "delimited" and re.search(r"[,;\t]", _first_line(Path(data))):
+        return True
     title = fasta_title(Path(data))
     found = fields(title)
     return "split" in found or ("=" in title and bool({"label", "target", "class"} & {*found}))
+
+
+def _first_line(path: Path) -> str:
+    """Return the first line of a file; empty where it is FASTA's, or cannot be read."""
+    if not path.is_file():
+        return ""
+    try:
+        with faults_named(path), open_text(path) as file:
+            line = file.readline(1 << 16)
+    except DataError:  # whoever reads it will say what is wrong
+        return ""
+    return "" if line.startswith((">", ";")) else line
 
 
 def fasta_title(path: Path) -> str:
@@ -331,6 +346,8 @@ def _check(table: Table, description: TableDescription, path: Path, options: Tab
         raise DataError(
             f"{path}: all {n:,} rows are of one class, {table.classes[0]!r}; expected two"
         )
+    if description.kind is None and not description.classes:
+        _check_numbers(table, names)
     if len(table.classes) == n:
         raise DataError(
             f"{table.place(0)}, column {names[0]!r}: each of {n:,} rows is of a class of its own; "
@@ -360,6 +377,24 @@ def _check(table: Table, description: TableDescription, path: Path, options: Tab
             f"{path}: holds content {table.checksum[:12]}, but its description says "
             f"{str(description.checksum)[:12]}; get the data that it describes"
         )
+
+
+_ODD_NUMBER = re.compile(r"[-+\u2212]?[0-9][0-9.,\u2019 ]*%?")
+"""A number with a decimal comma, a sign for per cent or the like, or a plain one."""
+
+
+def _check_numbers(table: Table, names: Sequence[str]) -> None:
+    """Raise DataError where what would be classes are numbers in another notation."""
+    if not all(map(_ODD_NUMBER.fullmatch, table.classes)):
+        return
+    for index, name in enumerate(table.classes):
+        if not is_number(name):
+            row = int(np.argmax(table.targets == index))
+            raise DataError(
+                f"{table.place(row)}, column {names[0]!r}: got {name[:32]!r}; expected a number "
+                "with a decimal point and nothing else; if these are classes say --task-set "
+                "kind=classes"
+            )
 
 
 def _spec(

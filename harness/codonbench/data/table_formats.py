@@ -160,6 +160,10 @@ def _delimited_records(path: Path) -> Records:
             line, first = line + 1, file.readline()
         if not first:
             raise DataError(f"{path}: empty; expected a header with the names of the columns")
+        if "\0" in first:
+            raise DataError(
+                f"{path}, line {line}: bytes of 0 between letters; save it as UTF-8 text"
+            )
         separator = max("\t,;", key=first.count)
         width = 0
         for text in chain([first], file):
@@ -279,7 +283,7 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
         rows = max(1, min(MOST_ROWS, _CHUNK_BYTES // (width + _STRING_BYTES)))
         first = 1
         for batch in file.iter_batches(batch_size=rows, columns=asked):
-            texts = {name: _as_text(path, name, batch.column(name)) for name in asked}
+            texts = {n: _as_text(path, n, batch.column(n), columns is None) for n in asked}
             cells = (texts.get(name, [""] * len(batch)) for name in names)
             yield from enumerate(map(list, zip(*cells, strict=True)), first)
             first += len(batch)
@@ -290,10 +294,13 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
         ) from error
 
 
-def _as_text(path: Path, name: str, column: Any) -> list[str]:
+def _as_text(path: Path, name: str, column: Any, any_kind: bool) -> list[str]:
+    """Return a column's cells; of lists and the like only where all columns are looked at."""
     try:
         cells: list[str] = column.cast("string", safe=False).fill_null("").to_pylist()
     except NotImplementedError as error:
+        if any_kind:
+            return list(map(str, column))
         raise DataError(
             f"{path}, column {name!r}: got {column.type}; expected text or numbers"
         ) from error

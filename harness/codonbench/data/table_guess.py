@@ -251,6 +251,13 @@ class Guess:
             return ""
         name = self._named(SPLIT_COLUMNS)
         cells = {cell.lower() for cell in self._sample[name]} if name else set()
+        if name.lower() == "split" and not cells & SPLIT_NAMES.keys():
+            raise self._chunk.error(
+                0,
+                name,
+                repr(self._sample[name][0][:32]),
+                f"one of {', '.join(SPLIT_NAMES)}; to leave the column out say --task-set split=",
+            )
         return name if cells & SPLIT_NAMES.keys() else ""  # another word is refused by its line
 
     def _sequence(self, taken: set[str]) -> tuple[str, ...]:

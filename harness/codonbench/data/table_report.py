@@ -215,6 +215,21 @@ def warnings(table: Table, names: Sequence[str]) -> tuple[str, ...]:
                 sentences.append(
                     f"class {name!r} is in no training item, so none can be learned{where}"
                 )
+    for split, rows in table.splits.items():
+        asked = table.targets[rows]
+        if split != "train" and table.classes and len(rows) and len(np.unique(asked)) == 1:
+            sentences.append(
+                f"all {len(rows):,} {split} items are of one class, "
+                f"{table.classes[int(asked[0])]!r}, so most metrics say nothing of them"
+            )
+    folded: dict[str, str] = {}
+    for index, name in enumerate(table.classes):
+        if (first := folded.setdefault(name.casefold(), name)) != name:
+            row = int(np.argmax(table.targets == index))
+            sentences.append(
+                f"classes {first!r} and {name!r} differ in capital letters alone (first "
+                f"{_at(table.place, row)}), and count as two"
+            )
     numbers: dict[float, str] = {}
     for index, name in enumerate(table.classes):
         first = numbers.setdefault(float(name), name) if is_number(name) else name

@@ -181,7 +181,7 @@ def last_words(
     Args:
         plugin: Whose code runs; the line of it that failed is named.
         results: Of the runs under way.
-        view: The task, where the plugin computes on its items: a fault of shapes says their lengths.
+        view: The task, where the plugin computes on items, whose lengths a fault of shapes says.
 
     Raises:
         UsageError: The model cannot serve this task: what was asked is at fault.
@@ -197,7 +197,9 @@ def last_words(
         where = place(error.__traceback__, file_of(plugin), maker_of(plugin))
         details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
         whose = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
-        words = storable(f"{type(error).__name__}: {whose}{_said_by(error)}{where}{_lengths(error, view)}")
+        words = storable(
+            f"{type(error).__name__}: {whose}{_said_by(error)}{where}{_lengths(error, view)}"
+        )
         _end(results, "error", words, details.decode("utf-8")[-MOST_DETAILS:])
 
 

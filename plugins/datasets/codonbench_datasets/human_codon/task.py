@@ -234,7 +234,11 @@ class HumanCodon(DecipheredTask):
             return _load_orfs(path, code, name=data, url=source.url)
         if not _may_exist(data):
             near = get_close_matches(data, self.data_names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "--data takes a FASTA file or one of "
+            hint = (
+                f"did you mean {near[0]!r}?"
+                if near
+                else "--data takes a table, a FASTA file or one of "
+            )
             names = "" if near else ", ".join(self.data_names)
             raise DataError(f"no file {data!r}; {hint}{names}")
         return _load_orfs(data, code, name=Path(data).name)
