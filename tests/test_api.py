@@ -223,9 +223,10 @@ def test_global_settings_and_generators_are_left_as_they_were():
 
 
 def test_records_are_a_table_with_a_column_a_metric():
-    codonbench.run(Given, seeds="0-1", **FAST)
+    codonbench.run(Given, seeds="0-1", config={"momentum": 0.5, "optimizer": "sgd"}, **FAST)
     frame = codonbench.load_records("runs").to_frame()
     assert frame["seed"].tolist() == [0, 1]
+    assert set(frame["overrides"]) == {"momentum=0.5 optimizer=sgd"}
     assert {"model", "task", "status", "weights_sha256", "pairs_consumed"} <= set(frame)
     with pytest.raises(StoreError, match="no folder of records"):
         codonbench.load_records("nowhere")

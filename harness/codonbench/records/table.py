@@ -26,11 +26,12 @@ class Records(list[RunRecord]):
     def to_frame(self) -> pd.DataFrame:
         """Return one row a run: what it was, how it ended, and a column for each metric.
 
+        What was set of a model is in ``overrides``: ``filters=32 dropout=0.1``, empty for nothing.
         Never and not applicable are missing values; so is not measured, whose names the column
         ``not_measured`` lists. Metrics on validation begin with ``validation_``.
 
         >>> frame = codonbench.load_records("runs").to_frame()  # doctest: +SKIP
-        >>> frame.groupby("model")["mcc"].mean()  # doctest: +SKIP
+        >>> frame.groupby(["model", "overrides"])["mcc"].mean()  # doctest: +SKIP
         """
         import pandas as pd  # takes half a second, and most who read records need none
 
@@ -88,6 +89,7 @@ def _row(record: RunRecord) -> dict[str, object]:
         "data": record.dataset.source,
         "simulated": record.dataset.simulated,
         "model": record.model,
+        "overrides": " ".join(f"{name}={value}" for name, value in sorted(record.overrides.items())),
         "seed": record.seed,
         "status": record.status,
         "parameters": record.parameters,
