@@ -236,7 +236,11 @@ def trained(toys, monkeypatch, after, model=RestlessModel):
     monkeypatch.setattr(Positions, "after", after)
     _, job = setup_of(toys, model)
     told = []
-    referees = referees_of(job, lambda run_spec: lambda *words: told.append(words))
+
+    def watch(run_spec):
+        return lambda pairs, progress: told.append((pairs, progress()))
+
+    referees = referees_of(job, watch)
     (request,) = requests_of(job, referees)
     pin_arithmetic(1)
     with seeded_globals(0):
