@@ -8,6 +8,7 @@ enumerated and a target accuracy of 0.9.
 import random
 import re
 from math import inf
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
