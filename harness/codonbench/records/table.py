@@ -89,7 +89,7 @@ def _row(record: RunRecord) -> dict[str, object]:
         "data": record.dataset.source,
         "simulated": record.dataset.simulated,
         "model": record.model,
-        "overrides": " ".join(f"{name}={value}" for name, value in sorted(record.overrides.items())),
+        "overrides": " ".join(f"{name}={set_}" for name, set_ in sorted(record.overrides.items())),
         "seed": record.seed,
         "status": record.status,
         "parameters": record.parameters,
