@@ -1,6 +1,7 @@
 """Environments of plugins: locked, built from wheels that are made here, and what fails."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from codonbench.contracts.run_record import Environment
 from codonbench.errors import ConfigError, PluginError
 from codonbench.execution import environment
 from codonbench.execution.environment import (
+    Step,
+    _Downloads,
     _platform,
     built,
     conflict,
@@ -48,7 +51,11 @@ def test_each_plugin_has_its_versions_with_ours_behind(tmp_path, shop):
     for need in ("tinypack<2", "tinypack>=2"):
         asked = needs(tmp_path, need)
         assert "tinypack" in conflict(asked)
-        found[need] = environment_for(asked, folder, offline=False)
+        steps = []
+        found[need] = environment_for(asked, folder, offline=False, tell=steps.append)
+        named = {"tinypack<2": "1.0", "tinypack>=2": "2.0"}[need]
+        said = ["resolving what it needs", f"installing 1 package: tinypack=={named}"]
+        assert [step.words for step in steps] == said
     code = (
         "import tinypack, numpy, codonbench.contracts; print(tinypack.version, numpy.__version__)"
     )
@@ -58,7 +65,8 @@ def test_each_plugin_has_its_versions_with_ours_behind(tmp_path, shop):
     assert [lock.packages for lock in locks] == [("tinypack==1.0",), ("tinypack==2.0",)]
     for file in shop.iterdir():  # nothing is to be had any more
         file.unlink()
-    again = environment_for(needs(tmp_path, "tinypack<2"), folder, offline=True)
+    again = environment_for(needs(tmp_path, "tinypack<2"), folder, offline=True, tell=steps.append)
+    assert len(steps) == 2  # nothing is built
     assert again == found["tinypack<2"]
     assert built(locks[1], "mine.py", folder, offline=True) == found["tinypack>=2"][0]
 
@@ -99,6 +107,25 @@ def test_what_cannot_be_is_said_before_anything_is_built(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'codonbench\[env\]'"):
         environment_for(needs(tmp_path, "numpy<2"), tmp_path / "e", offline=True)
+
+
+def test_what_uv_says_of_downloads_is_how_far_it_has_come():
+    steps = []
+    downloads = _Downloads(steps.append)
+    for line in (
+        "Resolved 3 packages in 695ms\n",
+        "Downloading numpy (17.4MiB)\n",
+        "Downloading torch (1.5GiB)\n",
+        "   Building docopt==0.6.2\n",
+        " Downloaded numpy\n",
+    ):
+        downloads.hear(line)
+    assert steps == [
+        Step("downloading numpy, 17.4 MiB", 0.0, 17.4),
+        Step("downloading torch, 1536.0 MiB", 0.0, 1553.4),
+        Step("building docopt==0.6.2", 0.0, 1553.4),
+        Step("downloaded numpy: 17.4 of 1553.4 MiB", 17.4, 1553.4),
+    ]
 
 
 MODEL = """
@@ -260,6 +287,8 @@ def test_an_installed_distribution_runs_in_an_environment_of_its_own(
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
     assert "plugin mydist needs tinypack<2, which is not installed here: it gets an" in said
+    assert "plugin mydist: installing 1 package: tinypack==1.0" in said
+    assert re.search(r"plugin mydist: its environment is built, in 0:\d\d:\d\d", said)
     assert '"packages":["tinypack==1.0"]' in done.stdout
     for file in shop.iterdir():
         file.unlink()

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from codonbench.cli import FAILED
+from codonbench.cli.building import building_shown
 from codonbench.cli.find_runs import find_runs
 from codonbench.cli.options import (
     RESULTS,
@@ -157,7 +158,7 @@ def _executor(
         plugins_dir=tuple(folders or ()),
         results=results,
     )
-    return Executor(options, None, load_plugins)
+    return Executor(options, None, load_plugins, watch=building_shown)
 
 
 def _is_named(record: RunRecord, registry: Registry) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from codonbench.cli import FAILED, INTERRUPTED
+from codonbench.cli.building import building_shown
 from codonbench.cli.console import messages, output, say, terminal_kept
 from codonbench.cli.options import (
     RESULTS,
@@ -97,7 +98,7 @@ def run(
     from codonbench.execution.executor import Executor
 
     ctx.with_resource(terminal_kept())  # before workers inherit it
-    executor = Executor(options, request, load_plugins, say)
+    executor = Executor(options, request, load_plugins, say, watch=building_shown)
     ctx.call_on_close(executor.close)
     request = request.model_copy(update={"model": name_of(request.model, executor.registry)})
     from codonbench.cli.progress import RunDisplay
@@ -108,6 +109,7 @@ def run(
     follow = partial(RunDisplay, lines=lines, live=live, debug=debug())
 
     def run_one(request: RunRequest) -> Iterator[Outcome]:
+        executor.get_ready(request)  # an environment that is built draws a bar of its own
         with messages().status("reading the data"):
             job = executor.prepare(request)
         if job.run_specs[0].is_own_table:

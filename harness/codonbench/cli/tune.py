@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from codonbench.cli.building import building_shown
 from codonbench.cli.console import messages, say, terminal_kept
 from codonbench.cli.options import (
     PluginOption,
@@ -163,7 +164,10 @@ def tune(
     }
     options = configure(RunOptions, where, {}, "tune")
     with terminal_kept(), redirect_stdout(sys.stderr):
-        with Executor(options, None, load_plugins) as executor, ExitStack() as stack:
+        with (
+            Executor(options, None, load_plugins, say, watch=building_shown) as executor,
+            ExitStack() as stack,
+        ):
             model = name_of(model, executor.registry)
             request = request.model_copy(update={"model": model})
             executor.get_ready(request)

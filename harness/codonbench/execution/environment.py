@@ -22,12 +22,13 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import rmtree
+from tempfile import TemporaryFile
 from typing import Any
 
 from filelock import FileLock
@@ -48,7 +49,38 @@ _BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 
 _PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
 _WITH_TORCH = re.compile(r"(torch|triton|nvidia-[a-z0-9-]+)==")
-_LONGEST = 300
+_LONGEST, _NAMED = 300, 5
+
+_UNDER_WAY = re.compile(
+    r"\s*(?P<what>Downloading|Downloaded|Building|Built) (?P<package>\S+)"
+    r"(?: \((?P<size>[\d.]+)(?P<unit>[KMG]?)i?B\))?"
+)
+"""What uv says of a package while it installs several."""
+
+_DONE = re.compile(r"(Using Python|Resolved|Prepared|Installed|Audited|\s*[+~-] \S+==)")
+_MEBIBYTES = {"": 2**-20, "K": 2**-10, "M": 1.0, "G": 2.0**10}
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far the building of an environment has come.
+
+    Attributes:
+        words: What is done now, or was just done.
+        done, total: MiB that were downloaded, and that are known to be.
+    """
+
+    words: str
+    done: float = 0.0
+    total: float = 0.0
+
+
+Tell = Callable[[Step], None]
+"""Told each step of the building of an environment."""
+
+
+def untold(step: Step) -> None:
+    """Take no notice."""
 
 
 @dataclass(frozen=True)
@@ -140,13 +172,16 @@ def conflict(needs: Needs) -> str:
     return ""
 
 
-def environment_for(needs: Needs, folder: Path, *, offline: bool) -> tuple[Path, Environment]:
+def environment_for(
+    needs: Needs, folder: Path, *, offline: bool, tell: Tell = untold
+) -> tuple[Path, Environment]:
     """Return the interpreter of an environment that meets some needs, built where it is not there.
 
     Args:
         needs: Of a plugin.
         folder: Where environments and locks are kept.
         offline: Whether the network is forbidden.
+        tell: Told each step, where it is built.
 
     Raises:
         ConfigError: Its Python is another, or uv is not installed.
@@ -162,14 +197,15 @@ def environment_for(needs: Needs, folder: Path, *, offline: bool) -> tuple[Path,
     file = folder / "locks" / f"{key}.json"
     with suppress(OSError, ValueError):
         kept = Environment.model_validate_json(file.read_text(encoding="utf-8"))
-        return built(kept, needs.owner, folder, offline=offline), kept
+        return built(kept, needs.owner, folder, offline=offline, tell=tell), kept
+    tell(Step("resolving what it needs"))
     ours_serves = needs.takes_torch(torch)
     constraint = [f"torch=={torch}"] if ours_serves else []
     pins = _resolved(needs, constraint, folder, offline=offline)
     if ours_serves:
         pins = [pin for pin in pins if not _WITH_TORCH.match(pin)]
     lock = Environment.of(pins, _platform())
-    python = built(lock, needs.owner, folder, offline=offline)
+    python = built(lock, needs.owner, folder, offline=offline, tell=tell)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(lock.model_dump_json(), encoding="utf-8")
     return python, lock
@@ -195,7 +231,9 @@ def _resolved(
     return sorted(line.strip() for line in said.splitlines() if _PIN.match(line.strip()))
 
 
-def built(lock: Environment, owner: str, folder: Path, *, offline: bool) -> Path:
+def built(
+    lock: Environment, owner: str, folder: Path, *, offline: bool, tell: Tell = untold
+) -> Path:
     """Return the interpreter of a lock's environment, which is built where it is not there.
 
     Args:
@@ -203,6 +241,7 @@ def built(lock: Environment, owner: str, folder: Path, *, offline: bool) -> Path
         owner: The plugin's file or distribution, for messages.
         folder: Where environments are kept.
         offline: Whether the network is forbidden.
+        tell: Told each step, where it is built.
 
     Raises:
         ConfigError: uv is not installed, or the lock is another platform's.
@@ -229,11 +268,14 @@ def built(lock: Environment, owner: str, folder: Path, *, offline: bool) -> Path
                 offline=offline,
             )
             if lock.packages:
-                words = ["pip", "install", "--quiet", "--no-deps", "--python", str(made / python)]
+                n, named = len(lock.packages), ", ".join(lock.packages[:_NAMED])
+                more = ", ..." if n > _NAMED else ""
+                tell(Step(f"installing {n} package{'s'[: n - 1]}: {named}{more}"))
                 _uv(
-                    [*words, *lock.packages],
+                    ["pip", "install", "--no-deps", "--python", str(made / python), *lock.packages],
                     f"the locked environment of plugin {owner} cannot be built",
                     offline=offline,
+                    hear=_Downloads(tell).hear,
                 )
             _lay_ours_behind(made)
             (made / "complete").touch()
@@ -256,8 +298,49 @@ def _lay_ours_behind(environment: Path) -> None:
     (site / "zz-codonbench.pth").write_text("\n".join(map(str, ours)) + "\n", encoding="utf-8")
 
 
-def _uv(words: Sequence[str], what: str, *, offline: bool, text: str = "") -> str:
+class _Downloads:
+    """What uv has announced, and what of it is here.
+
+    Args:
+        tell: Told each change.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._sizes: dict[str, float] = {}
+        self._done = 0.0
+
+    def hear(self, line: str) -> None:
+        """Take in a line of uv's."""
+        if (said := _UNDER_WAY.match(line)) is None:
+            return
+        package, words = said["package"], f"{said['what'].lower()} {said['package']}"
+        if said["size"]:
+            self._sizes[package] = float(said["size"]) * _MEBIBYTES[said["unit"]]
+            words += f", {self._sizes[package]:.1f} MiB"
+        total = sum(self._sizes.values())
+        if said["what"] == "Downloaded":
+            self._done += self._sizes.get(package, 0.0)
+            words += f": {self._done:.1f} of {total:.1f} MiB"
+        self._tell(Step(printable(words), self._done, total))
+
+
+def _uv(
+    words: Sequence[str],
+    what: str,
+    *,
+    offline: bool,
+    text: str = "",
+    hear: Callable[[str], None] = lambda line: None,
+) -> str:
     """Run uv; return what it prints.
+
+    Args:
+        words: Of its command line.
+        what: What failed, where it does.
+        offline: Whether the network is forbidden.
+        text: Its standard input.
+        hear: Told each line of its messages as it comes.
 
     Raises:
         ConfigError: It is not installed.
@@ -268,16 +351,27 @@ def _uv(words: Sequence[str], what: str, *, offline: bool, text: str = "") -> st
             "an environment of its own needs uv, which is not installed: "
             "pip install 'codonbench[env]'"
         )
-    done = subprocess.run(
-        [sys.executable, "-m", "uv", *words, *(["--offline"] if offline else [])],
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise UnmetNeedError(f"{what}: {_reason(done.stderr)}")
-    return done.stdout
+    command = [sys.executable, "-m", "uv", *words, *(["--offline"] if offline else [])]
+    pipe, said = subprocess.PIPE, []
+    with TemporaryFile("w+", encoding="utf-8") as printed:
+        with subprocess.Popen(command, stdin=pipe, stdout=printed, stderr=pipe, text=True) as uv:
+            assert uv.stdin is not None
+            assert uv.stderr is not None
+            try:
+                with suppress(BrokenPipeError):  # it will say why
+                    uv.stdin.write(text)
+                    uv.stdin.close()
+                for line in uv.stderr:
+                    hear(line)
+                    said.append(line)
+            except BaseException:  # Ctrl-C
+                uv.kill()
+                raise
+        if uv.returncode:
+            left = (li for li in said if not (_UNDER_WAY.match(li) or _DONE.match(li)))
+            raise UnmetNeedError(f"{what}: {_reason(' '.join(left))}")
+        printed.seek(0)
+        return printed.read()
 
 
 def _reason(text: str) -> str:

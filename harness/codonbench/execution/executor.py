@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -34,8 +37,12 @@ from codonbench.records.store import Store
 
 if TYPE_CHECKING:
     from codonbench.execution.describe import Ask
+    from codonbench.execution.environment import Step, Tell
     from codonbench.execution.sandbox import Sandbox
     from codonbench.execution.worker import Message, Spoken
+
+Watch = Callable[[str], AbstractContextManager["Tell"]]
+"""Watches how the environment of a plugin, named so, is built."""
 
 _TO_LOAD = 60.0  # seconds for a plugin to load in a sandbox, unless it is told otherwise
 
@@ -107,7 +114,9 @@ class Executor:
         options: How and where.
         request: What is to be run first; None where nothing is to be kept in the results folder.
         load: Loads plugins.
-        say: Told in a sentence which plugin gets an environment of its own, and why.
+        say: Told in a sentence which plugin gets an environment of its own, why, and each step of
+            its building.
+        watch: Watches that in another way, as by a bar.
         locks: The packages of plugins that are known already, by the file's or distribution's name.
 
     Attributes:
@@ -124,6 +133,7 @@ class Executor:
         load: Load,
         say: Callable[[str], None] = lambda sentence: None,
         locks: Mapping[str, Environment] = MappingProxyType({}),
+        watch: Watch | None = None,
     ) -> None:
         self._options = options
         self._keeps = request is not None
@@ -135,6 +145,7 @@ class Executor:
         self._offline = request is not None and request.offline
         self._environments: dict[str, tuple[Path | None, Environment | None]] = {}
         self._say = say
+        self._watch = watch or partial(in_sentences, say)
         self._locks = locks
         if options.sandbox:
             from codonbench.execution.sandbox import unavailable
@@ -270,7 +281,7 @@ class Executor:
             return None, None
         name = owner if file is None else file.name
         if owner not in self._environments and (lock := self._locks.get(name)) is not None:
-            self._environments[owner] = _built(lock, name), lock
+            self._environments[owner] = self._built(lock, name), lock
         if owner not in self._environments:
             from codonbench.execution.environment import (
                 conflict,
@@ -292,9 +303,18 @@ class Executor:
                 if why:
                     self._say(f"plugin {name} {why}: it gets an environment of its own")
                 folder = cache_folder() / "environments"
-                found = environment_for(needs, folder, offline=is_offline(offline))
+                with self._watch(name) as tell:
+                    found = environment_for(needs, folder, offline=is_offline(offline), tell=tell)
             self._environments[owner] = found
         return self._environments[owner]
+
+    def _built(self, lock: Environment, name: str) -> Path:
+        """Return the interpreter of a plugin's environment, which is built from its lock."""
+        from codonbench.execution.environment import built
+
+        folder = cache_folder() / "environments"
+        with self._watch(name) as tell:
+            return built(lock, name, folder, offline=is_offline(False), tell=tell)
 
     def train(self, run_spec: RunSpec) -> Train:
         """Return what trains."""
@@ -314,7 +334,7 @@ class Executor:
             return self.train(record.run_spec)
         file, entry = record.plugin.distribution, self.registry.models.get(record.model)
         owner = file if entry is None else entry.owner
-        self._environments[owner] = _built(record.environment, file), record.environment
+        self._environments[owner] = self._built(record.environment, file), record.environment
         if self._pool is not None:
             self._pool.close()  # who was asked may have other packages
         return self._pool_for(record.run_spec.threads, gpu=record.run_spec.device == "cuda").train
@@ -403,11 +423,26 @@ def _how_memory_is_held() -> str:
     return f"a sandbox has {Limits().memory / GIB:g} GiB of memory, {held}"
 
 
-def _built(lock: Environment, file: str) -> Path:
-    """Return the interpreter of a plugin file's environment, which is built from its lock."""
-    from codonbench.execution.environment import built
+def unseen(owner: str) -> AbstractContextManager[Tell]:
+    """Watch nothing of how the environment of a plugin is built."""
+    from codonbench.execution.environment import untold
 
-    return built(lock, file, cache_folder() / "environments", offline=is_offline(False))
+    return nullcontext(untold)
+
+
+@contextmanager
+def in_sentences(say: Callable[[str], None], owner: str) -> Iterator[Tell]:
+    """Say each step of the building of a plugin's environment, and how long it took."""
+    begun: list[float] = []
+
+    def tell(step: Step) -> None:
+        begun.append(time.monotonic())
+        say(f"plugin {owner}: {step.words}")
+
+    yield tell
+    if begun:
+        took = timedelta(seconds=round(time.monotonic() - begun[0]))
+        say(f"plugin {owner}: its environment is built, in {took}")
 
 
 def _absolute(paths: tuple[Path, ...]) -> tuple[Path, ...]:

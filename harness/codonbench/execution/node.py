@@ -26,7 +26,7 @@ from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec
 from codonbench.data.own_table import table_task
 from codonbench.data.table_guess import TableOptions
 from codonbench.errors import BenchError, ClusterError, DataError
-from codonbench.execution.executor import Executor, load_plugins
+from codonbench.execution.executor import Executor, load_plugins, unseen
 from codonbench.execution.machine import Say, Terms, occupied
 from codonbench.execution.run import Job, origin_of, primary_of, run
 from codonbench.execution.trials import Tried, tried
@@ -274,7 +274,7 @@ class Node:
         options = self._with_files(order, files)
         locks = {} if order.environment is None else {order.supplier: order.environment}
         load = partial(load_plugins, trusted=options.trust, off=order.off)
-        self._executor = Executor(options, request, load, say, locks)
+        self._executor = Executor(options, request, load, say, locks, unseen)
         self._for = wanted
         return self._executor
 
