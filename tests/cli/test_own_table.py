@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 import pytest
 
@@ -23,7 +24,8 @@ def table(tmp_path):
 
 
 def test_a_table_is_run_ranked_and_repeated_though_its_file_is_gone(bench, table, tmp_path):
-    ran = bench("run", "--model", "majority", "--seeds", "0-1", "--data", "mine.csv")
+    words = ("--seeds", "0-1", "--data", "mine.csv", "--folds", "0")
+    ran = bench("run", "--model", "majority", *words)
     assert ran.code == 0, ran.err
     for words in ("sequence=dna", "target=kind", "120 sequences", "0 60, 1 60", "20% for test"):
         assert words in ran.err
@@ -43,6 +45,7 @@ def test_a_table_is_run_ranked_and_repeated_though_its_file_is_gone(bench, table
 
 def test_a_run_shows_what_it_gains_over_the_best_rule_of_the_audit(bench, table, monkeypatch):
     words = ("--model", "cnn", "--data", "mine.csv", "--epochs", "1", "--set", "channels=8")
+    words = (*words, "--folds", "0")
     monkeypatch.setenv("COLUMNS", "100")
     ran = bench("run", *words)
     assert ran.code == 0, ran.err
@@ -64,7 +67,7 @@ def test_the_rule_on_quantities_is_no_row_zero_and_the_terminal_says_why(bench, 
     cells = [line.split(",") for line in table.read_text().splitlines()[1:]]
     rows = "".join(f"{s},{s.count('G') + i % 7 / 10}\n" for i, (s, _) in enumerate(cells))
     table.write_text("dna,value\n" + rows)
-    words = ("run", "--data", "mine.csv", "--epochs", "1")
+    words = ("run", "--data", "mine.csv", "--epochs", "1", "--folds", "0")
     bench(*words, "--model", "majority")  # which writes the audit, and has no correlation
     alone = bench(*words, "--model", "cnn", "--set", "channels=4")
     assert alone.code == 0, alone.err
@@ -78,22 +81,38 @@ def test_the_rule_on_quantities_is_no_row_zero_and_the_terminal_says_why(bench, 
     assert f"Gain: {over}." in page
 
 
-def test_rows_of_other_folds_are_told_of_beside_a_table(bench, table):
-    words = ("run", "--model", "majority", "--data", "mine.csv")
-    assert "other tables" not in bench(*words).out
-    folded = bench(*words, "--folds", "3")
+def test_a_small_table_without_splits_is_cross_validated_unless_told_otherwise(bench, table):
+    words = ("run", "--model", "cnn", "--set", "channels=4", "--epochs", "1", "--data", "mine.csv")
+    alone = ("run", "--model", "majority", "--data", "mine.csv")
+    assert "other tables" not in bench(*alone).out
+    assert "other tables" not in bench(*alone, "--folds", "0").out  # nobody is ranked there
+    folded = bench(*words)
     assert folded.code == 0, folded.err
-    assert "other tables" not in folded.out  # a reference row alone is ranked with none
-    cnn = ("run", "--model", "cnn", "--set", "channels=4", "--epochs", "1", "--data", "mine.csv")
-    assert "other tables" not in bench(*cnn).out
+    said = "cross-validated over 5 folds, drawn by each seed, by class, as suits few items"
+    assert f"{said}; --folds 0: one run a seed, on a test split of 20%" in folded.err
+    assert "mine, folds 5, cpu" in folded.out
+    cut = bench(*words, "--folds", "0")
+    assert "cut from train by each seed, by class: 20% for test, then 10%" in cut.err
+    assert "cross-validated" not in cut.err
     assert (
-        "mine has other tables, whose rows are not ranked with these: mine, cpu "
+        "mine has other tables, whose rows are not ranked with these: mine, folds 5, cpu "
         "(1 row); 'bench leaderboard' writes all\n"
-    ) in bench(*cnn, "--folds", "3").out
+    ) in cut.out
+
+
+def test_a_run_over_folds_goes_by_its_name_and_says_which_modules_can_be_explained(bench, table):
+    words = ("--set", "channels=4", "--epochs", "1", "--data", "mine.csv")
+    assert bench("run", "--model", "cnn", *words).code == 0
+    shown = bench("show", "cnn-s0")
+    assert (shown.code, "fits" in shown.err) == (0, False), shown.err
+    refused = bench("explain", "cnn-s0")
+    assert "joins 5 runs, each of a module of its own; explain one of them: " in refused.err
+    first = re.search(r"them: (\w+),", refused.err)[1]
+    assert "fold 1" in bench("show", first).out
 
 
 def test_tables_of_one_title_are_told_apart_by_what_differs_alone(bench, table):
-    words = ("run", "--model", "majority", "--data")
+    words = ("run", "--model", "majority", "--folds", "0", "--data")
     assert bench(*words, "mine.csv").code == 0
     assert bench("new", "task", "--from", "mine.csv").code == 0
     answer = bench(*words, "mine.toml")

@@ -55,6 +55,25 @@ def opened(write, registry):
     return opened
 
 
+@pytest.mark.parametrize(
+    ("columns", "rows", "folds"),
+    [
+        ("sequence,label", [f"{i % 2}" for i in range(999)], 5),
+        ("sequence,label", [f"{i % 2}" for i in range(1_000)], 0),
+        ("sequence,label", [f"{i < 4:d}" for i in range(100)], 0),  # a class has fewer than folds
+        ("sequence,label,group", [f"{i % 2},{i % 4}" for i in range(100)], 0),  # so have groups
+        ("sequence,label,group", [f"{i % 2},{i % 5}" for i in range(100)], 5),
+        ("sequence,label,split", [f"{i % 2},{['train', 'test'][i > 80]}" for i in range(100)], 0),
+        ("sequence,value", [f"{i / 7}" for i in range(100)], 5),
+    ],
+)
+def test_few_items_without_splits_are_cross_validated(opened, columns, rows, folds):
+    letters = ("".join("ACGT"[i >> 2 * k & 3] for k in range(6)) for i in range(len(rows)))
+    text = "\n".join([columns, *(f"{s},{row}" for s, row in zip(letters, rows, strict=True))])
+    task, _, _ = opened(text + "\n")
+    assert task.folds == folds
+
+
 def permuted(letters):
     return [letters[i:] + letters[:i] for i in range(len(letters))]
 

@@ -230,7 +230,7 @@ def test_a_node_without_the_data_gets_them_from_the_driver(cluster, tmp_path):
     draw = random.Random(0)
     lines = ["".join(draw.choices("ACGT", k=40)) for _ in range(200)]
     table = "\n".join(["sequence,label", *(f"{line},{line.count('G') > 9}" for line in lines)])
-    words = ("--model", "kmer-linear", "--data", "mine.csv", "--seeds", "0-1")
+    words = ("--model", "kmer-linear", "--data", "mine.csv", "--seeds", "0-1", "--folds", "0")
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine.csv").write_text(table + "\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from codonbench.cli.console import print_table, say
-from codonbench.cli.find_runs import find_run
+from codonbench.cli.find_runs import find_run, parts_of
 from codonbench.cli.options import (
     RESULTS,
     DataOption,
@@ -71,7 +71,14 @@ def explain(
     from codonbench.ranking.rows import name_text
     from codonbench.records.files import cache_folder, write_atomically
 
-    record = find_run(run, results).record
+    run_found = find_run(run, results)
+    record = run_found.record
+    if parts := parts_of(run_found):
+        named = ", ".join(part.run_id[:8] for part in parts[:5])
+        raise UsageError(
+            f"{record.name} joins {len(parts)} runs, each of a module of its own; explain one of "
+            f"them: {named}{', ...' if len(parts) > 5 else ''}"
+        )
     registry = load_plugins(plugin, plugins_dir)
     explainer = _explainer(record, registry, items, projection)
     say(f"{record.name}: running it again (it took {record.timings.total:.0f} s)")

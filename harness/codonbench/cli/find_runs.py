@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,13 +104,28 @@ def _read(path: Path) -> Found:
     return Found(path, record)
 
 
+def parts_of(found: Found) -> list[RunRecord]:
+    """Return the records beside a run's whose answers it joins, such as those of its folds."""
+    spec = found.record.run_spec
+    beside = found.path.parent.glob(f"{escape(_without_id(found.path.stem))}-*.json")
+    records = [_read(path).record for path in sorted(beside)]
+    parts = [each for each in records if each.run_spec.part and each.run_spec.whole == spec]
+    return sorted(parts, key=lambda each: each.run_spec.part)
+
+
 def _named(wanted: str, results: Path) -> Path:
-    """Return the one file that a name or the beginning of one fits; none of them is read."""
+    """Return the one file that a name or the beginning of one fits.
+
+    Of a run and its parts, which have one name, it is the run's; else none of them is read.
+    """
     if not results.is_dir():
         raise StoreError(f"no results folder {results}; 'bench run' makes one")
     names = [path.stem for path in sorted(results.glob("*.json"))]
     whole = [name for name in names if wanted in (name, _without_id(name))]
     fitting = whole or [name for name in names if _begins(wanted, name)]
+    if len(whole) > 1:
+        read = {name: _read(results / f"{name}.json").record for name in whole}
+        fitting = [name for name in whole if not read[name].run_spec.part] or whole
     if len(fitting) == 1:
         return results / f"{fitting[0]}.json"
     if fitting:

@@ -23,9 +23,12 @@ from rich.progress import (
 from codonbench.cli.console import ending, messages, say
 from codonbench.cli.time_left import TimeLeft, TimeLeftColumn, rest
 from codonbench.contracts.run_spec import MOST_PAIRS, RunOptions, RunRequest, RunSpec
+from codonbench.data.splits import cut_in_words, folds_in_words
 from codonbench.execution.executor import Follower, Listener
 from codonbench.execution.run import Job, Outcome, Train
+from codonbench.protocols.folds import Folds
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
+from codonbench.protocols.supervised import Supervised
 from codonbench.records.files import board_folder
 from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
@@ -336,6 +339,20 @@ def _introduction(job: Job) -> list[str]:
         seeds = f"{n} seed{'s'[: n - 1]} in {parts // n} parts: {run_spec.protocol}, {budget} each"
     return [
         f"{run_spec.model} on {run_spec.task}, data {dataset.source}{kind}, on {run_spec.device}",
-        *(f"  {line}" for line in dataset.report),
+        *(f"  {line}" for line in (*dataset.report, *_division(job))),
         f"  {seeds}",
     ]
+
+
+def _division(job: Job) -> list[str]:
+    """Return how a seed divides the items, where they are not divided as they come."""
+    dataset, options = job.dataset, job.run_specs[0].protocol_options
+    if not isinstance(job.protocol, Supervised):
+        return []
+    if not isinstance(job.protocol, Folds):
+        return [words] if (words := cut_in_words(dataset)) else []
+    words = folds_in_words(dataset, options["folds"])
+    if options["folds"] == job.task.folds:
+        own = "the test split" if "test" in dataset.splits else "a test split of 20%"
+        words += f", as suits few items; --folds 0: one run a seed, on {own}"
+    return [words]

@@ -70,7 +70,7 @@ def facts(record: RunRecord, task: Task | None) -> Table:
         "model": f"{record.model}, version {record.run_spec.model_version}; {config}",
         "task": f"{record.task} on {record.dataset.source}{simulated}",
         **({"about it": " ".join(record.dataset.notes)} if record.dataset.notes else {}),
-        "seed": str(record.seed),
+        "seed": ", ".join(filter(None, (str(record.seed), record.run_spec.part))),
         "parameters": f"{record.parameters:,}",
         counted: f"{record.pairs:,} of {_budget(record.run_spec)}",
         **({"taken up again": _places(record.resumed, counted)} if record.resumed else {}),

@@ -32,7 +32,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import configure
 from codonbench.contracts.task import DNA, PROTEIN, RNA
 from codonbench.data.compression import faults_named, open_text
-from codonbench.data.splits import TEST_SHARE, VALIDATION_SHARE, completed
+from codonbench.data.splits import completed
 from codonbench.data.table import Table, is_number, read_table
 from codonbench.data.table_files import TableFiles, find_files
 from codonbench.data.table_formats import (
@@ -54,6 +54,10 @@ MetricsOf = Callable[[TaskSpec], Sequence[Metric]]
 
 EPOCHS = 10
 """Of the budget, where nobody says."""
+
+FEW, FOLDS = 1_000, 5
+"""A table without splits that has fewer items is cross-validated over so many folds, where nobody
+says otherwise: a fifth of them to test on would be too few to tell models apart."""
 
 
 class TableDescription(TableOptions):
@@ -177,7 +181,6 @@ def open_table(
             _understood(options, guessed),
             *table.report(),
             *targets(table, spec.target.names),
-            *_cut(table),
             *warned,
         ),
     )
@@ -188,16 +191,28 @@ def open_table(
     except DataError as error:
         raise DataError(f"{files.first}: {error}; equal items count as one") from error
     recorded = TableOptions(**{f: getattr(options, f) for f in TableOptions.model_fields})
-    return table_task(name, recorded, [metric.name for metric in metrics]), recorded, dataset
+    folds = FOLDS if not table.splits and _few(dataset) else 0
+    task = table_task(name, recorded, [metric.name for metric in metrics], folds)
+    return task, recorded, dataset
 
 
-def table_task(name: str, options: TableOptions, metrics: Collection[str]) -> Task:
+def _few(dataset: Dataset) -> bool:
+    """Return whether there are few items, and all that takes to divide them into folds."""
+    assert dataset.groups is not None
+    known = dataset.spec.target.kind == "classes"
+    of_class = np.bincount(dataset.targets) if known else np.array([len(dataset.items)])
+    units = len(np.unique(dataset.groups))
+    return len(dataset.items) < FEW and min(units, of_class.min()) >= FOLDS
+
+
+def table_task(name: str, options: TableOptions, metrics: Collection[str], folds: int = 0) -> Task:
     """Return the task of a table, which knows how its rows are ranked.
 
     Args:
         name: The task's.
         options: With the metric that orders the rows.
         metrics: All that score it.
+        folds: As in `Task`.
     """
     primary = str(options.metric)
     others = sorted(set(metrics) - {primary})
@@ -214,7 +229,7 @@ def table_task(name: str, options: TableOptions, metrics: Collection[str]) -> Ta
             budget_divides=False,
         )
 
-    Own.name = name
+    Own.name, Own.folds = name, folds
     return Own()
 
 
@@ -492,14 +507,3 @@ def _understood(options: TableOptions, guessed: Guess) -> str:
     words = " ".join(f"{field}={value}" for field, value in said.items() if value)
     doubt = f"; {guessed.doubt}" if guessed.doubt else ""
     return f"read as {words}{unread}{doubt}; to say otherwise: --task-set FIELD=COLUMN"
-
-
-def _cut(table: Table) -> tuple[str, ...]:
-    """Return what is cut for each seed, in words."""
-    absent = [
-        f"{share:.0%} for {name}"
-        for name, share in (("test", TEST_SHARE), ("validation", VALIDATION_SHARE))
-        if name not in table.splits
-    ]
-    by = "by group" if table.groups is not None else "by class" if table.classes else "by chance"
-    return (f"cut from train by each seed, {by}: {', then '.join(absent)}",) if absent else ()

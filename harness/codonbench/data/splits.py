@@ -48,6 +48,31 @@ def completed(split: Split, dataset: Dataset, seed: int) -> Split:
     return split
 
 
+def cut_in_words(dataset: Dataset) -> str:
+    """Return what `completed` cuts of a seed's training items, in words; empty for nothing."""
+    absent = [
+        f"{share:.0%} for {name}"
+        for name, share in (("test", TEST_SHARE), ("validation", VALIDATION_SHARE))
+        if name not in dataset.splits
+    ]
+    if not absent or not dataset.spec.train_size:
+        return ""
+    return f"cut from train by each seed, {_evenly(dataset)}: {', then '.join(absent)}"
+
+
+def folds_in_words(dataset: Dataset, folds: int | str) -> str:
+    """Return how a seed divides items into so many folds, or leaves out each group, in words."""
+    if folds == "group":
+        return "cross-validated: each group is left out in turn"
+    return f"cross-validated over {folds} folds, drawn by each seed, {_evenly(dataset)}"
+
+
+def _evenly(dataset: Dataset) -> str:
+    grouped = dataset.groups is not None and len(np.unique(dataset.groups)) < len(dataset.items)
+    evenly = "by class" if dataset.spec.target.kind == "classes" else "by chance"
+    return f"{evenly}, groups whole" if grouped else evenly
+
+
 def cut(
     train: IntArray,
     share: float,

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _COLUMNS, _OTHERS = ("sequence", "target"), ("kind", "split", "group", "metric")
 """What is said again of a table of one's own; the rest is guessed, as it was."""
 
+_BUDGETED = (None, "folds", "sample_efficiency")
+"""Protocols that do not fix a budget themselves."""
+
 
 def command(row: Sequence[RunRecord], task: Task | None = None) -> str:
     """Return the ``bench run`` that makes a row's runs again, quoted for a shell.
@@ -59,10 +62,10 @@ def _words(row: Sequence[RunRecord], task: Task | None) -> Iterator[str]:
         yield from ("--protocol", spec.protocol)
         given = {k: v for k, v in spec.protocol_options.items() if v is not None}
         yield from _settings("--protocol-set", given)
-    elif task is not None and task.folds:
+    elif (task is not None and task.folds) or (table and not options.get("split")):
         yield from ("--folds", "0")
     yield from ("--seeds", seeds_text([record.seed for record in row]))
-    if trained and spec.protocol is None and spec.budget_pairs < MOST_PAIRS:
+    if trained and spec.protocol in _BUDGETED and spec.budget_pairs < MOST_PAIRS:
         yield from ("--pairs", str(spec.budget_pairs))
     if spec.budget_seconds is not None:
         yield from ("--seconds", f"{spec.budget_seconds:g}")

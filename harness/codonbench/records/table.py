@@ -27,15 +27,17 @@ class Records(list[RunRecord]):
         """Return one row a run: what it was, how it ended, and a column for each metric.
 
         What was set of a model is in ``overrides``: ``filters=32 dropout=0.1``, empty for nothing.
-        Never and not applicable are missing values; so is not measured, whose names the column
-        ``not_measured`` lists. Metrics on validation begin with ``validation_``.
+        A fold's own record is left out, as it is part of its seed's; of a run on some of the
+        training examples ``part`` says on how many. Never and not applicable are missing values;
+        so is not measured, whose names the column ``not_measured`` lists. Metrics on validation
+        begin with ``validation_``.
 
         >>> frame = codonbench.load_records("runs").to_frame()  # doctest: +SKIP
         >>> frame.groupby(["model", "overrides"])["mcc"].mean()  # doctest: +SKIP
         """
         import pandas as pd  # takes half a second, and most who read records need none
 
-        return pd.DataFrame([_row(record) for record in self])
+        return pd.DataFrame([_row(each) for each in self if each.run_spec.fold is None])
 
 
 def load_records(folder: str | Path) -> Records:
@@ -91,6 +93,7 @@ def _row(record: RunRecord) -> dict[str, object]:
         "model": record.model,
         "overrides": " ".join(f"{name}={set_}" for name, set_ in sorted(record.overrides.items())),
         "seed": record.seed,
+        "part": record.run_spec.part,
         "status": record.status,
         "parameters": record.parameters,
         "pairs": record.pairs,
