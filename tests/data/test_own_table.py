@@ -106,6 +106,7 @@ def guessed(data, **given):
         ("sequence,label", "MKVLAAGICQWE,{i}", {"alphabet": "ACDEFGHIKLMNPQRSTVWY"}),
         ("sequence,label", "ACGUN,{i}", {"alphabet": "ACGU", "unknown": "NRYSWKMBDHV"}),
         ("sequence,label,cluster", "ACGT,{i},c", {"group": "cluster"}),
+        ("protein,family", "MKVLAAGICQWE,f{i}", {"group": "", "target": ("family",)}),
         ("Sample,g0,class", "s{i},1.5,A{i}", {"id": "Sample", "features": ("*",)}),
     ],
 )

@@ -173,15 +173,23 @@ class Guess:
         found: dict[str, Any] = {}
         self._check_named()
         found["split"] = self._split() if given.split is None else given.split
-        found["group"] = self._named(GROUP_NAMES) if given.group is None else given.group
         found["id"] = self._named(ID_NAMES) if given.id is None else given.id
         targets = given.target or ()
+        group = self._named(GROUP_NAMES) if given.group is None else given.group
+        found["group"] = "" if given.group is None and group in targets else group
         taken = {*targets, found["split"], found["group"], found["id"]}
         sequence = given.sequence
         if sequence is None:
             sequence = () if given.features else self._sequence(taken)
         found["sequence"] = sequence
         taken.update(sequence)
+        if (
+            given.group is None
+            and not targets
+            and not {*self.columns} - taken - {self._named(WEIGHT_NAMES)}
+        ):
+            taken.discard(found["group"])  # a protein's family may be what is asked
+            found["group"] = ""
         weight = self._named(WEIGHT_NAMES) if sequence else ""
         if given.weight is not None or weight in taken:
             weight = given.weight or ""
