@@ -1,11 +1,13 @@
 """`bench verify` and `bench audit`: recorded runs made again."""
 
 import json
+import re
 from pathlib import Path
 from shutil import copytree
 
 import pytest
 
+from codonbench.cli import progress
 from codonbench.contracts.run_record import RunRecord
 
 
@@ -19,6 +21,11 @@ def record_file(run, tmp_path):
 def test_a_run_made_again_on_the_same_machine_is_identical(bench, record_file):
     answer = bench("verify", record_file)
     assert (answer.code, answer.out) == (0, f"{record_file.stem}: identical\n")
+
+
+def test_a_run_made_again_is_followed(bench, record_file, monkeypatch):
+    monkeypatch.setattr(progress, "_FIRST_LINE", 0.0)
+    assert re.search(r"^seed 0 +\d[\d,]* of [\d,]+ pairs, ", bench("verify", record_file).err, re.M)
 
 
 def test_runs_are_named_as_for_show_or_by_their_folder(bench, board):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,14 @@ from codonbench.records.unfinished import Checkpoints
 from codonbench.scoring.score import task_of
 from codonbench.training.determinism import seeded_globals
 from codonbench.training.request import TrainResult
+
+Follow = Callable[[Job], AbstractContextManager[Watch]]
+"""Opens what watches the runs of a job."""
+
+
+def unfollowed(job: Job) -> AbstractContextManager[Watch]:
+    """Watch none."""
+    return nullcontext(unwatched)
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ def repeat(
     cache: Path,
     data: str | None = None,
     trainer: Train = train_here,
+    follow: Follow = unfollowed,
 ) -> Repetition:
     """Make a recorded run again; nothing is stored.
 
@@ -73,6 +82,7 @@ def repeat(
         cache: As in `planning.prepare`.
         data: Where the data are, if the record's own name for them is not enough.
         trainer: What trains; in this process by default. From another no module comes back.
+        follow: Opens what watches the run, for a person who waits.
 
     Raises:
         UsageError: The model or the data are not to be had here, or the rules have changed.
@@ -99,11 +109,12 @@ def repeat(
             results.append(result)
             yield referee, result
 
-    if job.protocol.joins and record.run_spec.fold is None:
-        again, trajectory = repeat_whole(job, registry, train_and_keep)
-        results.clear()  # several modules, none of which is the run's
-    else:
-        ((again, trajectory),) = run(job, registry, unwatched, train_and_keep)
+    with follow(job) as watch:
+        if job.protocol.joins and record.run_spec.fold is None:
+            again, trajectory = repeat_whole(job, registry, train_and_keep, watch)
+            results.clear()  # several modules, none of which is the run's
+        else:
+            ((again, trajectory),) = run(job, registry, watch, train_and_keep)
     if again.status == "interrupted":  # by Ctrl-C: it says nothing of the record
         raise KeyboardInterrupt
     module = results[0].module if results else None

@@ -66,6 +66,7 @@ def explain(
     if out is not None and out.suffix not in FORMATS:
         raise UsageError(f"--out {out} should end in .png, .svg or .pdf")
     from codonbench.audit.repeat import repeat
+    from codonbench.cli.progress import followed
     from codonbench.contracts.run_spec import canonical_json
     from codonbench.explain.style import as_file, house_style, safe
     from codonbench.ranking.rows import name_text
@@ -82,7 +83,7 @@ def explain(
     registry = load_plugins(plugin, plugins_dir)
     explainer = _explainer(record, registry, items, projection)
     say(f"{record.name}: running it again (it took {record.timings.total:.0f} s)")
-    repetition = repeat(record, registry, cache_folder(), data)
+    repetition = repeat(record, registry, cache_folder(), data, follow=followed)
     if not repetition.same_weights:
         say(f"{record.name}: the repetition's weights are not the recorded ones")
     found = explainer(repetition)

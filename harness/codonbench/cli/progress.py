@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Self, TextIO
@@ -47,10 +48,20 @@ class RunDisplay(Follower):
             finished seeds, is then left out. None for nowhere.
         live: Draw a bar, if standard error is a terminal.
         debug: Show what traceback has ended a run.
+        introduced: Say first what is run, on what.
     """
 
-    def __init__(self, job: Job, *, lines: TextIO | None, live: bool, debug: bool = False) -> None:
+    def __init__(
+        self,
+        job: Job,
+        *,
+        lines: TextIO | None,
+        live: bool,
+        debug: bool = False,
+        introduced: bool = True,
+    ) -> None:
         self._job = job
+        self._introduced = introduced
         self._console = messages()
         self._lines = lines
         self._debug = debug
@@ -72,7 +83,7 @@ class RunDisplay(Follower):
         )
 
     def __enter__(self) -> Self:
-        if self._lines is None:
+        if self._lines is None and self._introduced:
             for line in _introduction(self._job):
                 say(line, console=self._console)
         self._progress.start()
@@ -182,6 +193,13 @@ class RunDisplay(Follower):
     def _close_bar(self, run_id: str) -> None:
         if run_id in self._bars:
             self._progress.remove_task(self._bars.pop(run_id))
+
+
+@contextmanager
+def followed(job: Job) -> Iterator[Watch]:
+    """Show how far runs that are made again have come, and nothing else of them."""
+    with RunDisplay(job, lines=None, live=True, introduced=False) as display:
+        yield display.watch
 
 
 class _AllRuns:

@@ -188,6 +188,7 @@ def _compare(
     """
     from codonbench.audit.repeat import naming_its_file, repeat  # takes seconds: PyTorch
     from codonbench.audit.verify import compare, compare_fresh, same_row
+    from codonbench.cli.progress import followed
 
     differ = False
     for i, record in enumerate(records):
@@ -199,7 +200,7 @@ def _compare(
             )
             executor.get_ready(request, f"record {record.name}, as its model is now")
         train = executor.train_as(record)
-        repetition = repeat(record, executor.registry, cache_folder(), data, train)
+        repetition = repeat(record, executor.registry, cache_folder(), data, train, followed)
         row = [peer for peer in peers if same_row(peer, record)]
         verdict = compare_fresh(repetition, row) if fresh else compare(repetition, row)
         typer.echo(f"{verdict.name}: {verdict.outcome}")

@@ -16,7 +16,7 @@ from codonbench.data.stream import IntArray
 from codonbench.errors import StoreError
 from codonbench.execution.run import Job, Outcome, Train, reusable, run
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.referee import RunSetup, unwatched
+from codonbench.protocols.referee import RunSetup, Watch, unwatched
 from codonbench.records.store import Store
 from codonbench.scoring.score import comparability_key, score
 
@@ -91,16 +91,17 @@ def _joined(job: Job, own: Sequence[Outcome], registry: Registry, store: Store) 
     return Outcome(record, reused=False)
 
 
-def repeat_whole(job: Job, registry: Registry, train: Train) -> Made:
+def repeat_whole(job: Job, registry: Registry, train: Train, watch: Watch = unwatched) -> Made:
     """Make a run of several parts, and return it as one; nothing is stored.
 
     Args:
         job: With the spec of the whole.
         registry: The metrics to score with.
         train: What trains.
+        watch: Watches each part.
     """
     parts = tuple(job.protocol.parts(job.run_specs[0], job.dataset))
-    made = list(run(replace(job, run_specs=parts), registry, unwatched, train))
+    made = list(run(replace(job, run_specs=parts), registry, watch, train))
     failed = [record for record, _ in made if record.status not in FINISHED]
     if failed:
         return failed[0], made[0][1]
