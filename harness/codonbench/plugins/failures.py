@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from codonbench.plugins.selection import Candidate
 
 _NOT_THE_PLUGINS = tuple(
     str(Path(spec.origin).parent)
-    for spec in map(find_spec, ("codonbench", "torch", "numpy", "scipy", "sklearn"))  # not imported
+    for spec in map(find_spec, ("codonbench", "torch"))  # found, not imported
     if spec and spec.origin
 )
 
@@ -121,14 +122,19 @@ def place(
 
     Args:
         raised: The traceback.
-        file: The plugin's file; a frame elsewhere counts where none is in it and it is neither a
-            library's nor ours.
+        file: The plugin's file; a frame elsewhere counts where none is in it and it is neither
+            PyTorch's nor ours, nor that of another library.
         made_by: Where no frame counts, its code is named: a layer of PyTorch's that fails as it is
             called was made there.
     """
     frames = traceback.extract_tb(raised)
     mine = [frame for frame in frames if frame.filename == file]
-    other = [frame for frame in frames if not frame.filename.startswith(_NOT_THE_PLUGINS)]
+    other = [
+        frame
+        for frame in frames
+        if not frame.filename.startswith(_NOT_THE_PLUGINS)
+        and (not file or _library(frame.filename) in ("", _library(file)))
+    ]
     for frame in (mine or other)[-1:]:
         return f" ({Path(frame.filename).name}:{frame.lineno})"
     code = getattr(made_by, "__code__", None)
@@ -136,6 +142,11 @@ def place(
         return ""
     lines = [line for *_, line in code.co_lines() if line]
     return f" (made in {Path(file).name}:{max(lines)})"
+
+
+def _library(file: str) -> str:
+    """Return the package or module of an environment that a file is part of, or nothing."""
+    return next(iter(re.findall(r".*[/\\](?:site|dist)-packages[/\\]([^/\\]+)", file)), "")
 
 
 def maker_of(plugin: type) -> Callable[..., object] | None:
