@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codonbench.contracts import UNKNOWN
-from codonbench.data import table
+from codonbench.data import table, table_formats
 from codonbench.data.table import TableFormat, read_table
 from codonbench.data.table_files import find_files
+from codonbench.data.table_formats import read_chunks
 from codonbench.errors import DataError
 
 CLASSES = TableFormat()
@@ -135,6 +136,14 @@ def test_what_is_wrong_is_named(write, text, form, words):
     with pytest.raises(DataError) as caught:
         read_table(write(text), form)
     assert [word for word in words if word not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize("name", ["long.csv", "long.fa"])
+def test_a_line_without_end_is_one_sentence(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(table_formats, "_LONGEST_CELL", 1_000)
+    (tmp_path / name).write_text(">sequence,label\n" + "A" * 2_000)
+    with pytest.raises(DataError, match=rf"{name}: a line of 1,000 letters or more"):
+        list(read_chunks(tmp_path / name))
 
 
 def test_rows_without_end_are_one_sentence(write, monkeypatch):

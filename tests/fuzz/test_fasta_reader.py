@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from codonbench.data import fasta
+from codonbench.data import compression, fasta
 from codonbench.data.fasta import read_fasta, read_table
+from codonbench.data.table_formats import read_chunks
 from codonbench.errors import DataError
 from codonbench_datasets.human_codon.orfs import curate, genetic_code
 
@@ -128,9 +129,11 @@ def test_what_is_written_reads_back_equal(fuzz, tmp_path):
     fuzz("FASTA, there and back", drawn, holds, (), examples=60)
 
 
-def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
+@pytest.mark.parametrize("read", [read_fasta, lambda path: [*read_chunks(path)]])
+@pytest.mark.parametrize("name", ["bomb.fa.gz", "bomb.csv.gz"])
+def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch, name, read):
     """A thousand times its size once unpacked; the limit is lowered, so that the test is quick."""
-    bomb = tmp_path / "bomb.fa.gz"
+    bomb = tmp_path / name
     unpacked = io.BytesIO()
     with gzip.GzipFile(fileobj=unpacked, mode="wb", mtime=0) as file:
         file.write(b">a\n")
@@ -138,11 +141,11 @@ def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch
             file.write(b"A" * (1 << 20))
     bomb.write_bytes(unpacked.getvalue())
     assert bomb.stat().st_size < 1 << 17
-    monkeypatch.setattr(fasta, "_MOST", 16 << 20)
+    monkeypatch.setattr(compression, "MOST_UNPACKED", 16 << 20)
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match=r"holds more than .* once unpacked"):
-            read_fasta(bomb)
+            read(bomb)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -18,6 +18,9 @@ from codonbench.errors import DataError
 ENDINGS = (".gz", ".bz2", ".xz")
 """Of the names of files that are unpacked as they are read."""
 
+MOST_UNPACKED = 2 << 30
+"""Bytes of what was packed: a gzip file may hold a thousand times its size."""
+
 _OPENERS: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
@@ -40,7 +43,8 @@ def open_unpacked(path: str | Path) -> io.BufferedReader:
     """Return a file's content as bytes, unpacked as its first bytes ask for.
 
     Raises:
-        DataError: It is packed in a way that is not read, or holds several files.
+        DataError: It is packed in a way that is not read, or holds several files, or, as it is
+            read, more than `MOST_UNPACKED`.
         OSError, EOFError, zlib.error, lzma.LZMAError: See `faults_named`.
     """
     raw = _opened(path)
@@ -64,7 +68,34 @@ def _opened(path: str | Path) -> Any:
             excel = _REFUSED[b"\xd0\xcf\x11\xe0"]
             raise DataError(f"{str(path)!r} is {excel if _XLSX.search(start) else what}")
     opener = next((o for magic, o in _OPENERS.items() if start.startswith(magic)), None)
-    return Path(path).open("rb") if opener is None else opener(path)
+    return Path(path).open("rb") if opener is None else _Bounded(opener(path), path)
+
+
+class _Bounded(io.RawIOBase):
+    """What a packed file holds, as far as `MOST_UNPACKED`."""
+
+    def __init__(self, file: Any, path: str | Path) -> None:
+        self._file, self._path, self._left = file, path, MOST_UNPACKED
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; return with how many bytes."""
+        count: int = self._file.readinto1(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise DataError(
+                f"{str(self._path)!r} holds more than {MOST_UNPACKED / 2**30:g} GiB once unpacked; "
+                "unpack it first if that is what it should hold"
+            )
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
 
 
 def open_text(path: str | Path) -> io.TextIOWrapper:
@@ -99,7 +130,7 @@ def _whole_lines(path: str | Path) -> int:
     whole = 0
     # By few bytes: of a read that meets the damage nothing is given out.
     with suppress(*_DAMAGED), _opened(path) as file:
-        while part := file.read1(1 << 12):
+        while part := file.read(1 << 12):
             whole += part.count(b"\n")
     return whole
 

@@ -20,7 +20,6 @@ from codonbench.data.compression import faults_named, open_unpacked
 from codonbench.errors import DataError
 
 _BLOCK = 1 << 20  # fits a core's cache; larger blocks are slower
-_MOST = 2 << 30  # bytes once unpacked: a gzip file may hold a thousand times its size
 MOST_RECORDS = 10_000_000
 """In one file; each takes tens of bytes beside its letters, of which it may have one."""
 
@@ -108,11 +107,6 @@ def _read_text(path: str | Path) -> bytearray:
         with open_unpacked(path) as stream:
             while chunk := stream.read(4 * _BLOCK):
                 text += chunk
-                if len(text) > max(_MOST, os.path.getsize(path)):  # noqa: PTH202 - likewise
-                    raise DataError(
-                        f"{str(path)!r} holds more than {_MOST / 2**30:g} GiB once unpacked; "
-                        "unpack it first if that is what it should hold"
-                    )
     return text
 
 

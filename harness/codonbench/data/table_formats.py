@@ -7,11 +7,12 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from codonbench.data.compression import ENDINGS, faults_named, open_text
+from codonbench.data.compression import ENDINGS, MOST_UNPACKED, faults_named, open_text
 from codonbench.errors import DataError
 
 DELIMITED = (".csv", ".tsv", ".txt", ".tab")
@@ -26,6 +27,7 @@ SPLIT_NAMES = {
 """What a file or a cell may call a split, and which one it is."""
 
 MOST_ROWS = 100_000
+_PARQUET_ROWS = 4_096  # at a time: how long they are once unpacked is not known before
 _CHUNK_BYTES = 1 << 26  # about as much is held as Python strings at a time
 _STRING_BYTES = 56  # of an empty one, and the place that refers to it
 _LONGEST_CELL = 1 << 28  # letters; the longest human chromosome has 2^27.9
@@ -113,8 +115,12 @@ def read_chunks(
                     "with the names of the columns"
                 )
         place = {name: i for i, name in enumerate(names)}
+        size, most = 0, max(MOST_UNPACKED, path.stat().st_size)
         for lines, held in _batches(records, min(rows, MOST_ROWS)):
             cells = {name: [row[place[name]].strip() for row in held] for name in asked}
+            size += sum(len(cell) for row in held for cell in row)
+            if size > most:  # a Parquet file, too, may say one thing a million times
+                raise DataError(f"{path}: more than {most / 2**30:g} GiB of text; cut it in parts")
             yield Chunk(path, cells, lines, head)
 
 
@@ -150,14 +156,26 @@ def _batches(records: Records, rows: int) -> Iterator[tuple[array[int], list[tup
         yield lines, held
 
 
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """Yield a file's lines.
+
+    Raises:
+        DataError: One is longer than a cell may be.
+    """
+    for line in iter(partial(file.readline, _LONGEST_CELL), ""):
+        if len(line) == _LONGEST_CELL:
+            raise DataError(f"{path}: a line of {_LONGEST_CELL:,} letters or more; cut it in parts")
+        yield line
+
+
 # CSV and TSV
 
 
 def _delimited_records(path: Path) -> Records:
     with open_text(path) as file:
-        line, first = 1, file.readline()
+        line, first = 1, next(_lines(path, file), "")
         while first and (not first.strip() or first.startswith("#")):  # comments
-            line, first = line + 1, file.readline()
+            line, first = line + 1, next(_lines(path, file), "")
         if not first:
             raise DataError(f"{path}: empty; expected a header with the names of the columns")
         if "\0" in first:
@@ -166,10 +184,11 @@ def _delimited_records(path: Path) -> Records:
             )
         separator = max("\t,;", key=first.count)
         width = 0
-        for text in chain([first], file):
+        rest = _lines(path, file)
+        for text in chain([first], rest):
             cells, lines = text.rstrip("\r\n").split(separator), 1
             if '"' in text:  # a quoted cell may hold separators and line ends
-                cells, lines = _quoted(f"{path}, line {line}", chain([text], file), separator)
+                cells, lines = _quoted(f"{path}, line {line}", chain([text], rest), separator)
             if not width:
                 width = len(cells)
                 yield line, [name.strip() for name in cells]
@@ -240,7 +259,7 @@ def _fasta(path: Path) -> Iterator[tuple[int, str, str]]:
     """Yield the line, the header and the letters of each record; ``;`` begins comments."""
     start, title, parts = 0, None, list[str]()
     with open_text(path) as file:
-        for number, raw in enumerate(file, 1):
+        for number, raw in enumerate(_lines(path, file), 1):
             line = raw.strip()
             if line.startswith(">"):
                 if title is not None:
@@ -280,7 +299,7 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
         asked = names if columns is None else [*columns]
         groups = map(file.metadata.row_group, range(file.num_row_groups))
         width = sum(group.total_byte_size for group in groups) // max(file.metadata.num_rows, 1)
-        rows = max(1, min(MOST_ROWS, _CHUNK_BYTES // (width + _STRING_BYTES)))
+        rows = max(1, min(_PARQUET_ROWS, _CHUNK_BYTES // (width + _STRING_BYTES)))
         first = 1
         for batch in file.iter_batches(batch_size=rows, columns=asked):
             texts = {n: _as_text(path, n, batch.column(n), columns is None) for n in asked}
