@@ -543,6 +543,17 @@ def test_a_name_without_a_label_is_refused(opened, write):
         opened(None, "m.fa,labels.csv")
 
 
+def test_rows_of_labels_that_name_no_sequence_are_counted_before_a_run(opened, write):
+    fasta = "".join(f">s{i}\n{row.split(',')[0]}\n" for i, row in enumerate(ROWS.splitlines()))
+    labels = "".join(f"s{i},{i % 2}\n" for i in range(18))
+    write(fasta, "m.fa")
+    write("id,label\n" + labels, "labels.csv")
+    *_, dataset = opened(None, "m.fa,labels.csv")
+    said = "2 of 18 rows of labels.csv name no sequence (first line 18, 's16')"
+    assert said in dataset.report
+    assert said not in dataset.spec.notes
+
+
 def test_a_line_of_a_million_letters_is_read_and_said(opened):
     *_, dataset = opened(TABLE + "ACGT" * 250_000 + ",1\n")
     assert dataset.spec.input.max_length == 1_000_000

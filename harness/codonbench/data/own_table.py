@@ -181,6 +181,7 @@ def open_table(
             _understood(options, guessed),
             *table.report(),
             *targets(table, spec.target.names),
+            *filter(None, [files.unused(table.ids) if table.ids else ""]),
             *warned,
         ),
     )

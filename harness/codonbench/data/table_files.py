@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,8 +63,7 @@ class TableFiles:
         if self.labels is None:
             yield from read_chunks(path, columns, rows)
             return
-        names = columns_of(self.labels)
-        key = next((name for name in names if name.lower() in ID_NAMES), names[0])
+        names, key = columns_of(self.labels), self._key()
         asked = [*columns_of(path), *names] if columns is None else ["id", *columns]
         added = [name for name in names if name in asked and name not in (key, "id", "sequence")]
         own = [name for name in dict.fromkeys(asked) if name == "id" or name not in (*added, key)]
@@ -77,6 +76,29 @@ class TableFiles:
             more = zip(*map(known.__getitem__, ids), strict=True)
             joined = {name: [*cells] for name, cells in zip(added, more, strict=True)}
             yield replace(chunk, cells=chunk.cells | joined)
+
+    def unused(self, ids: Collection[str]) -> str:
+        """Return how many rows of labels name no sequence, and the first; empty for none.
+
+        Args:
+            ids: The sequences' names.
+        """
+        if self.labels is None:
+            return ""
+        known, key, rows, first, count = set(ids), self._key(), 0, "", 0
+        for chunk in read_chunks(self.labels, [key]):
+            left = [row for row, name in enumerate(chunk.cells[key]) if name not in known]
+            rows, count = rows + len(chunk.lines), count + len(left)
+            if left and not first:
+                first = f"line {chunk.lines[left[0]]}, {chunk.cells[key][left[0]]!r}"
+        names = f"{count:,} of {rows:,} rows of {self.labels.name}"
+        return f"{names} name no sequence (first {first})" if count else ""
+
+    def _key(self) -> str:
+        """Return the column of the labels' names."""
+        assert self.labels is not None
+        names = columns_of(self.labels)
+        return next((name for name in names if name.lower() in ID_NAMES), names[0])
 
 
 def find_files(data: str, folder: Path = Path()) -> TableFiles:
