@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codonbench.records.store import Store
+
 END = "<!-- leaderboard:end -->"
 BOARD = ("leaderboard", "--results", "leaderboard/results")
 
@@ -34,6 +36,24 @@ def test_the_board_is_written_above_the_results(bench, folder):
     assert "| mlp-64" in page
     board = json.loads((folder / "leaderboard.json").read_text())
     assert [row["model"] for row in board["tables"][0]["rows"]] == ["mlp-64"]
+
+
+def test_rows_of_two_kinds_of_gpu_and_of_a_processor_share_no_table(bench, folder):
+    store = Store(folder / "results")
+    for record in [each for each in store.scan() if each.model == "mlp-64"]:
+        machine = {"device": "cuda", "device_name": ("NVIDIA A100", "NVIDIA H100")[record.seed]}
+        spec = record.run_spec.model_copy(update={"device": "cuda"})
+        changes = {
+            "machine": record.machine.model_copy(update=machine),
+            "run_spec": spec,
+            "run_id": spec.run_id,
+            "trajectory_sha256": None,
+        }
+        store.save(record.model_copy(update=changes).sealed(), None)
+    assert bench(*BOARD).code == 0
+    tables = json.loads((folder / "leaderboard.json").read_text())["tables"]
+    rows = {table["device"]: [row["seeds"] for row in table["rows"]] for table in tables}
+    assert rows == {"cpu": [[0, 1]], "NVIDIA A100": [[0]], "NVIDIA H100": [[1]]}
 
 
 def test_by_default_a_readers_runs_get_a_board_of_their_own(bench, board):
