@@ -27,6 +27,7 @@ from codonbench.execution.executor import Executor, Listener, load_plugins
 from codonbench.execution.node import Node
 from codonbench.execution.run import Outcome
 from codonbench.records.store import Store, pack, unpack
+from codonbench.scoring.score import comparability_key
 from wheels import only_shop
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
@@ -314,6 +315,32 @@ def test_the_runs_of_a_table_stay_on_one_kind_of_gpu():
     assert choose_kind([a, h], []) == "H100"
     assert choose_kind([a, h], ["NVIDIA A100-SXM4-80GB"]) == "A100"
     assert choose_kind([a, a, a, a, a, h], ["NVIDIA L40S"]) == "A100"
+
+
+def test_a_row_goes_to_the_kind_of_gpu_that_its_table_was_made_on(tmp_path, node, at_home):
+    cluster, asked = InThisProcess(node, ()), configure(RunRequest, REQUEST, {}, "test")
+    cluster.nodes = lambda: [
+        {"GPU": 2.0, "accelerator_type:A100": 1.0},
+        {"GPU": 8.0, "accelerator_type:H100": 1.0},
+    ]
+    where = RunOptions(on="ray", results=tmp_path / "results")
+    with Executor(where, asked, load_plugins) as executor:
+        job = executor.prepare(asked, "cuda")
+        runs = ClusterRuns(cluster, executor, where, Resources(), Told())
+        assert runs._kind(job) == "H100"
+        machine = at_home[0].machine.model_copy(
+            update={"device": "cuda", "device_name": "NVIDIA A100-SXM4-80GB", "cuda": "12.8"}
+        )
+        spec = job.run_specs[0]
+        versions = {m.name: m.version for m in executor.registry.metrics_of(job.dataset.spec)}
+        there = {
+            "run_spec": spec,
+            "run_id": spec.run_id,
+            "machine": machine,
+            "comparability_key": comparability_key(spec, versions, job.task.ranking),
+        }
+        Store(where.results).save(at_home[0].model_copy(update=there).sealed(), None)
+        assert runs._kind(job) == "A100"
 
 
 def test_what_no_node_has_room_for_is_said_at_once(on_cluster):
