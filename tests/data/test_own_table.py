@@ -541,6 +541,9 @@ def test_a_name_without_a_label_is_refused(opened, write):
     write("id,label\ns1,0\n", "labels.csv")
     with pytest.raises(DataError, match=r"m\.fa, line 3, column 'id': got 's2'"):
         opened(None, "m.fa,labels.csv")
+    write("s1,0\ns2,1\n", "labels.csv")
+    with pytest.raises(DataError, match=r"labels\.csv, line 1: no header, but s1, 0"):
+        opened(None, "m.fa,labels.csv")
 
 
 def test_rows_of_labels_that_name_no_sequence_are_counted_before_a_run(opened, write):

@@ -89,6 +89,7 @@ def test_a_column_names_splits_groups_and_ids(write):
 def test_byte_order_mark_quotes_and_semicolons_are_read(write):
     found = read_table(write(b'\xef\xbb\xbf"sequence";"label"\n"A";"x;y"\nC;z\n'), CLASSES)
     assert found.classes == ("x;y", "z")
+    assert read_table(write("sep=;\nsequence;label\nA;x\n"), CLASSES).classes == ("x",)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from codonbench.data.table_formats import (
     Chunk,
     columns_of,
     kind_of,
+    no_header,
     read_chunks,
 )
 from codonbench.errors import DataError
@@ -71,6 +72,8 @@ class TableFiles:
         for chunk in read_chunks(path, own, rows):
             ids = chunk.cells["id"]
             row = next((row for row, name in enumerate(ids) if name not in known), None)
+            if row is not None and ids[row] == key:
+                raise DataError(no_header(f"{self.labels}, line 1", names))
             if row is not None:
                 raise chunk.error(row, "id", repr(ids[row]), f"a name of {self.labels.name}")
             more = zip(*map(known.__getitem__, ids), strict=True)

@@ -174,7 +174,7 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
 def _delimited_records(path: Path) -> Records:
     with open_text(path) as file:
         line, first = 1, next(_lines(path, file), "")
-        while first and (not first.strip() or first.startswith("#")):  # comments
+        while first and (not first.strip() or first.startswith(("#", "sep="))):  # as of Excel
             line, first = line + 1, next(_lines(path, file), "")
         if not first:
             raise DataError(f"{path}: empty; expected a header with the names of the columns")
