@@ -99,6 +99,10 @@ def test_a_committed_row_is_sound(bench, row, name):
     assert named(bench, row(name)) == set()
 
 
+def test_what_was_fitted_need_not_be_arrays(bench, row):
+    assert named(bench, row(FITTED, [("weights_sha256", None)], seeds=range(10))) == set()
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "field"),
     [

@@ -54,7 +54,8 @@ def explain(
 ) -> None:
     """Say what a trained model rests on: letters, motifs, embeddings.
 
-    The run is made again from its record. Of some test sequences, what each
+    The run is made again from its record, by this process, which looks into
+    the module: a model of others has to be allowed by --trust. Of some test sequences, what each
     letter adds: by mutagenesis, and where the model is handed letters, by
     saliency, integrated gradients and DeepLIFT (captum). Motifs of the first
     layer's filters, beside those that the data are known to hold. With --out
