@@ -1,5 +1,6 @@
 """`bench leaderboard`: the same records, the same bytes; `--check` says when they are not."""
 
+import io
 import json
 import re
 import shutil
@@ -8,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from codonbench.cli import board as board_commands
 from codonbench.records.store import Store
 
 END = "<!-- leaderboard:end -->"
@@ -36,6 +39,14 @@ def test_the_board_is_written_above_the_results(bench, folder):
     assert "| mlp-64" in page
     board = json.loads((folder / "leaderboard.json").read_text())
     assert [row["model"] for row in board["tables"][0]["rows"]] == ["mlp-64"]
+
+
+def test_in_a_terminal_a_bar_counts_tables(bench, folder, monkeypatch):
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, color_system=None, width=80)
+    monkeypatch.setattr(board_commands, "messages", lambda: console)
+    assert bench(*BOARD).code == 0
+    assert re.search(r"tables .* 0/1", shown.getvalue())
 
 
 def test_rows_of_two_kinds_of_gpu_and_of_a_processor_share_no_table(bench, folder):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -252,10 +252,19 @@ def _about(table: Table) -> tuple[str, str, str]:
     return table.task, table.data_checksum, table.device
 
 
+Told = Callable[[int, int], None]
+"""Told how many of how many are done."""
+
+
+def untold(done: int, of: int) -> None:
+    """Take no notice."""
+
+
 def build_board(
     found: Iterable[RunRecord | BadRecord],
     tasks: Mapping[str, Task],
     tested: Tested | None = None,
+    told: Told = untold,
 ) -> Board:
     """Return the board that a folder's records give.
 
@@ -264,6 +273,7 @@ def build_board(
         tasks: By name, those that say how their rows are ranked; records of others do not count.
         tested: What runs answered for test items, by which rows are compared over seeds and items;
             without it they are compared over seeds alone.
+        told: Told how many tables are made, and of how many.
     """
     excluded: list[Excluded] = []
     groups: dict[tuple[str, str], list[RunRecord]] = defaultdict(list)
@@ -281,10 +291,11 @@ def build_board(
         else:
             groups[item.comparability_key, item.machine.device_kind].append(item)
     counted = {place: _count(records, excluded) for place, records in sorted(groups.items())}
-    tables = [
-        _build_table(rows, _controls(place, counted, tasks), _task(_first(rows), tasks), tested)
-        for place, rows in counted.items()
-    ]
+    tables = []
+    for done, (place, rows) in enumerate(counted.items()):
+        told(done, len(counted))
+        task, controls = _task(_first(rows), tasks), _controls(place, counted, tasks)
+        tables.append(_build_table(rows, controls, task, tested))
     tables = [table.model_copy(update={"held_in": _holder(table, tables)}) for table in tables]
     tables.sort(
         key=lambda t: (
@@ -357,6 +368,7 @@ def board_with_outputs(
     found: Sequence[RunRecord | BadRecord],
     tasks: Mapping[str, Task],
     tested: Tested,
+    told: Told = untold,
 ) -> tuple[Board, dict[Path, bytes | None]]:
     """Return the board of a results folder, rows of test outputs compared over seeds and items.
 
@@ -365,12 +377,13 @@ def board_with_outputs(
         found: What is in it.
         tasks: As for `build_board`.
         tested: What its runs answered, see `codonbench.ranking.items.gather_tested`.
+        told: As for `build_board`.
 
     Returns:
         The board; and the files of test outputs that are to change, by their new content, None for
         one that belongs to nothing any more.
     """
-    board, files = build_board(found, tasks, tested), dict(tested.files)
+    board, files = build_board(found, tasks, tested, told), dict(tested.files)
     for table in board.tables:
         if table.figures is not None and not table.shares_targets:
             path, content = figures_file(store, table.figures)
