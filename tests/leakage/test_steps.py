@@ -9,11 +9,13 @@ import sys
 import pytest
 
 import codonbench
+from codonbench.errors import StoreError
 from codonbench.leakage import audit, near_copies, tells
 from codonbench.leakage.safe_split import safe_split
 from codonbench.leakage.steps import Steps
 from codonbench.leakage.subjects import table_subject
 from codonbench.plugins.discovery import load_registry
+from codonbench.records.files import write_atomically
 from leaks import rows, write
 
 KILLED = """
@@ -79,3 +81,17 @@ def test_begun_anew_nothing_that_was_kept_counts(files, tmp_path, monkeypatch):
     audit.audited(subject, tmp_path)
     with pytest.raises(AssertionError):
         audit.audited(subject, tmp_path, anew=True)
+
+
+def test_an_audit_that_its_own_steps_leave_no_room_for_takes_theirs(files, tmp_path, monkeypatch):
+    def write(path, content):
+        if path.suffix == ".json" and steps.folder.is_dir():
+            raise StoreError("no space left")
+        write_atomically(path, content)
+
+    subject = table_subject(f"train={files[0]},test={files[1]}", {}, load_registry().metrics_of)
+    steps = audit.unfinished(subject, tmp_path)
+    monkeypatch.setattr(audit, "write_atomically", write)
+    found = audit.audited(subject, tmp_path)
+    assert audit.kept_audit(subject, tmp_path) == found
+    assert not steps.folder.exists()

@@ -105,12 +105,15 @@ def audited(
     found = kept_audit(subject, cache)
     if found is None:
         found = audit(subject, progress, steps)
+        content = found.as_json().encode()
         try:
-            write_atomically(file, found.as_json().encode())
+            with suppress(StoreError):  # as where steps have filled the disk
+                write_atomically(file, content)
+            steps.clear()
+            if not file.is_file():
+                write_atomically(file, content)
         except StoreError as error:
             say(f"the audit of {found.task} is not kept: {error}")
-        else:
-            steps.clear()
     return found
 
 
