@@ -144,6 +144,8 @@ def test_what_was_fitted_need_not_be_arrays(bench, row):
         (CODONS, [("metrics.stop_UGA_rivals", -1)], "metrics.stop_UGA_rivals"),
         (CODONS, [("metrics.stops_right_pairs", 10**9)], "metrics.stops_right_pairs"),
         (CODONS, [("run_spec.config.batch_size", "")], "metrics.excess_pairs"),
+        (CODONS, [("day", "0000-00-00")], "day"),
+        (CODONS, [("day", "2999-01-01")], "day"),
         (CODONS, [("timings.total", 1e308)], "timings.total"),
         (CODONS, [("pairs", lambda c: c["pairs"] + 64_000)], "metrics.sustained_pairs"),
         (CODONS, [("timings.total", 0.001)], "timings.total"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from typing import get_args
 
 from codonbench.audit.answers import Remark
@@ -55,6 +56,19 @@ def of_machine(record: RunRecord) -> Iterator[Remark]:
         yield "engine.name", f"is {engine.name!r}; there are {', '.join(sorted(_ENGINES))}"
     if engine.name == FITTED.name and record.run_spec.stop != "budget":
         yield "engine.name", f"is {engine.name!r}, which ends by no rule, but run_spec.stop is one"
+
+
+def of_day(record: RunRecord) -> Iterator[Remark]:
+    """Yield what cannot be said of the day on which a run ended, where it is said."""
+    if not record.day:
+        return
+    try:
+        ahead = date.fromisoformat(record.day) - datetime.now(UTC).date()
+    except ValueError:
+        yield "day", f"is {record.day!r}, which is no day"
+        return
+    if ahead > timedelta(days=1):  # clocks differ
+        yield "day", f"is {record.day}, which is yet to come"
 
 
 def of_code(record: RunRecord) -> Iterator[Remark]:

@@ -30,7 +30,7 @@ from codonbench.audit.answers import (
     recomputed,
     with_answers,
 )
-from codonbench.audit.origins import TOO_LONG, of_code, of_machine
+from codonbench.audit.origins import TOO_LONG, of_code, of_day, of_machine
 from codonbench.contracts import Frozen, Metric, MetricName, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
 from codonbench.contracts.run_spec import (
@@ -344,6 +344,7 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
         yield "knowledge", said
     yield from of_machine(record)
     yield from of_code(record)
+    yield from of_day(record)
     selected = record.selected_pairs
     if selected is not None and not 0 <= selected <= record.pairs:
         yield "selected_pairs", f"is {selected:,}, but the run ended at {record.pairs:,}"
