@@ -2,13 +2,16 @@
 
     OMP_NUM_THREADS=1 python benchmarks/zoo.py
 
-CPU seconds of one thread, which other work on the machine lengthens little; what is compared is
-timed in turn, and medians are. Prints Markdown.
+CPU seconds of one thread, which other work on the machine lengthens little; of mutagenesis, for
+which `bench explain` uses every core, seconds by the clock, of an idle machine. What is compared is
+timed in turn, and medians are. Prints Markdown; of some of it with `memory`, `steps`, `mutants` or
+`per_letter` behind the command.
 """
 
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -21,11 +24,13 @@ import torch.nn.functional as F
 
 from codonbench.contracts import DNA, Sequences, TaskView
 from codonbench.data.encodings import make_encoder
+from codonbench.execution.machine import cores
 from codonbench.explain.attribution import mutagenesis
 from codonbench.plugins.discovery import load_registry
 from codonbench.testing.subject import Subject, dataset_of
 from codonbench.training.loop import make_step
 
+Clock = Callable[[], float]
 CPU = torch.device("cpu")
 REGISTRY = load_registry()
 LENGTHS = (1_000, 15_000)
@@ -39,14 +44,16 @@ def make(name: str) -> Any:
     return entry.cls(entry.cls.Config(**entry.preset))
 
 
-def seconds(call: Callable[[], object]) -> float:
-    began = time.process_time()
-    call()
-    return time.process_time() - began
+def in_turn(
+    calls: list[Callable[[], object]], rounds: int, clock: Clock = time.process_time
+) -> list[float]:
+    """Return the median seconds of each call, timed in turn after one round that is not."""
 
+    def seconds(call: Callable[[], object]) -> float:
+        began = clock()
+        call()
+        return clock() - began
 
-def in_turn(calls: list[Callable[[], object]], rounds: int) -> list[float]:
-    """Return the median CPU seconds of each call, timed in turn after one round that is not."""
     for call in calls:
         call()
     times = [[seconds(call) for call in calls] for _ in range(rounds)]
@@ -140,6 +147,7 @@ def memory() -> None:
 def mutants() -> None:
     print("\n| network | in batches, s | one at a time, s | ratio |\n|---|---:|---:|---:|")
     some = sequences(2, 200)
+    torch.set_num_threads(cores())
     for name in ("cnn", "deepbind", "deepsea", "dilated", "hyena"):
         module = make(name).build(view(200)).eval()
 
@@ -154,12 +162,14 @@ def mutants() -> None:
                 lambda score=score: [mutagenesis(score, row, 4) for row in some.rows()],
                 lambda score=score: [mutagenesis(score, row, 4, at_once=1) for row in some.rows()],
             ],
-            3,
+            5,
+            time.perf_counter,
         )
         print(f"| `{name}` | {batched:.3f} | {alone:.3f} | {alone / batched:.1f}x |", flush=True)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     for part in (memory, steps, mutants, per_letter):
-        part()
+        torch.set_num_threads(1)
+        if part.__name__ in (sys.argv[1:] or part.__name__):
+            part()

@@ -66,6 +66,8 @@ def explain(
         insist_on("umap", "umap")
     if out is not None and out.suffix not in FORMATS:
         raise UsageError(f"--out {out} should end in .png, .svg or .pdf")
+    import torch
+
     from codonbench.audit.repeat import repeat
     from codonbench.cli.progress import followed
     from codonbench.contracts.run_spec import canonical_json
@@ -84,9 +86,11 @@ def explain(
     registry = load_plugins(plugin, plugins_dir)
     explainer = _explainer(record, registry, items, projection)
     say(f"{record.name}: running it again (it took {record.timings.total:.0f} s)")
+    threads = torch.get_num_threads()  # all that there are; the run is repeated with its own number
     repetition = repeat(record, registry, cache_folder(), data, follow=followed)
     if not repetition.same_weights:
         say(f"{record.name}: the repetition's weights are not the recorded ones")
+    torch.set_num_threads(threads)
     found = explainer(repetition)
     model = safe(name_text(record.model, record.overrides, record.plugin.distribution))
     title = (

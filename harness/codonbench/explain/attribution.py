@@ -111,7 +111,7 @@ def _by_place(values: Tensor) -> FloatArray:
     return np.asarray(values.detach().double().sum(2)[0].numpy())
 
 
-AT_ONCE = 1 << 16
+AT_ONCE = 1 << 13
 """Letters of mutants that a model is handed at a time."""
 
 
