@@ -22,7 +22,7 @@ from codonbench.execution.environment import (
     needs_of,
     needs_of_distribution,
 )
-from wheels import only_shop
+from wheels import only_shop, wheel
 
 PLUGIN = "# /// script\n# dependencies = {needs}\n# ///\n"
 
@@ -84,6 +84,17 @@ def test_needs_that_cannot_be_met_are_one_sentence(tmp_path, shop, asked, words)
         environment_for(needs(tmp_path, *asked), tmp_path / "environments", offline=True)
     assert [word for word in words if word not in str(caught.value)] == []
     assert "\n" not in str(caught.value)
+    assert not [*(tmp_path / "environments").rglob("complete")]
+
+
+def test_what_codonbench_cannot_be_imported_beside_is_one_sentence(tmp_path, shop):
+    wheel(shop, "0.1", "pydantic")
+    with pytest.raises(PluginError) as caught:
+        environment_for(needs(tmp_path, "pydantic<2"), tmp_path / "environments", offline=True)
+    said = str(caught.value)
+    assert said.startswith("codonbench cannot be imported beside what plugin mine.py needs: ")
+    assert "pydantic" in said.partition(": ")[2]
+    assert "\n" not in said
     assert not [*(tmp_path / "environments").rglob("complete")]
 
 

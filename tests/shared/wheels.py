@@ -3,14 +3,14 @@
 import zipfile
 
 
-def wheel(folder, version):
+def wheel(folder, version, package="tinypack"):
     """Write a package of one module that says its version."""
-    name = f"tinypack-{version}"
+    name = f"{package}-{version}"
     with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as file:
-        file.writestr("tinypack.py", f"version = {version!r}\n")
+        file.writestr(f"{package}.py", f"version = {version!r}\n")
         info = f"{name}.dist-info"
         file.writestr(
-            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tinypack\nVersion: {version}\n"
+            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
         )
         file.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

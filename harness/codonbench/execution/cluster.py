@@ -614,11 +614,14 @@ class ClusterRuns:
         run_spec, registry = job.run_specs[0], self.executor.registry
         if run_spec.device != "cuda":
             return ""
+        nodes = self.cluster.nodes()
+        if not choose_kind(nodes, ()):
+            return ""  # there is but one: no record need be read
         versions = {m.name: m.version for m in registry.metrics_of(job.dataset.spec)}
         key = comparability_key(run_spec, versions, job.task.ranking)
         known = (r for r in self._store.scan() if isinstance(r, RunRecord))
         rows = [r.machine for r in known if r.comparability_key == key]
-        return choose_kind(self.cluster.nodes(), [m.device_name for m in rows if m.cuda])
+        return choose_kind(nodes, [m.device_name for m in rows if m.cuda])
 
     def _look_at_others(self, claims: Ledger) -> None:
         """Claim what nobody else is making."""

@@ -278,6 +278,7 @@ def built(
                     hear=_Downloads(tell).hear,
                 )
             _lay_ours_behind(made)
+            _prove(made / python, owner)
             (made / "complete").touch()
             made.rename(place)
         finally:
@@ -296,6 +297,21 @@ def _lay_ours_behind(environment: Path) -> None:
         if path.is_dir() and (path.name == "site-packages" or not path.is_relative_to(standard))
     ]
     (site / "zz-codonbench.pth").write_text("\n".join(map(str, ours)) + "\n", encoding="utf-8")
+
+
+def _prove(python: Path, owner: str) -> None:
+    """Import there what a worker imports: some of it may be older than ours needs it.
+
+    Raises:
+        UnmetNeedError: It cannot be imported.
+    """
+    command = [str(python), "-P", "-c", "import codonbench.execution.worker"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = printable((done.stderr.strip().splitlines() or ["it says nothing"])[-1])
+        raise UnmetNeedError(
+            f"codonbench cannot be imported beside what plugin {owner} needs: {why}"
+        )
 
 
 class _Downloads:
