@@ -746,6 +746,7 @@ def train_here(
         group = referees_of(part, watch, checkpoints, facts)
         runs = train_runs(model, job.config, requests_of(part, group), group, every)
         interrupted, left = False, dict(enumerate(part.run_specs))
+        anew: list[Job] = []
         while True:
             # None of which whoever takes the runs in shares.
             module = job.entry.origin.module
@@ -770,12 +771,13 @@ def train_here(
             left.pop(number)
             if result.anew:
                 group.forget(number)
-                waiting.appendleft(part.anew(number, result.anew))
+                anew.append(part.anew(number, result.anew))
                 continue
             yield completed(group, number, result, facts)
             interrupted = interrupted or result.status == "interrupted"
         if interrupted:  # all that trained together have been kept
             return
+        waiting.extendleft(reversed(anew))
     if refused and not serves:
         raise refused[0][0]
     for refusal, run_spec in refused:
