@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from codonbench.cli import audit_data
+from codonbench.cli import audit_data, time_left
 from leaks import rows, write
 
 VERDICTS = {"PASS", "WARN", "FAIL"}
@@ -104,10 +104,10 @@ def test_an_audit_that_cannot_be_kept_is_told_of(bench, tables, tmp_path):
 def test_the_bar_tells_how_long_what_is_looked_at_still_takes(monkeypatch):
     now, made, seen = [0.0], [], io.StringIO()
     console = Console(file=io.StringIO(), force_terminal=True)
-    monkeypatch.setattr(audit_data.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(audit_data, "messages", lambda: console)
+    monkeypatch.setattr(time_left.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time_left, "messages", lambda: console)
     monkeypatch.setattr(
-        audit_data, "Progress", lambda *a, **k: made.append(Progress(*a, **k)) or made[0]
+        time_left, "Progress", lambda *a, **k: made.append(Progress(*a, **k)) or made[0]
     )
     with audit_data._shown() as progress:
         for what, seconds, done in (

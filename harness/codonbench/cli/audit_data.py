@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
 from codonbench.cli import FAILED
-from codonbench.cli.console import messages, output, print_table, say
+from codonbench.cli.console import output, print_table, say
 from codonbench.cli.options import PluginOption, PluginsDirOption, TaskSettingsOption, load_plugins
-from codonbench.cli.time_left import TimeLeft, TimeLeftColumn
+from codonbench.cli.time_left import bar_shown
 from codonbench.contracts import Dataset, Features, Sequences
 from codonbench.contracts.run_spec import parse_settings
 from codonbench.records.files import cache_folder, is_offline
@@ -162,27 +160,6 @@ def _write(path: Path, text: str) -> None:
 
 @contextmanager
 def _shown() -> Iterator[Callable[[str, float], None]]:
-    """Draw a bar on standard error, where that is a terminal; yield what moves it.
-
-    It is full as what is being looked at is done, and the time left is until then.
-    """
-    console = messages()
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeLeftColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as bar:
-        shown = bar.add_task("", total=_SHARES, left=TimeLeft(0, None, 0.0), early=False)
-
-        def progress(what: str, done: float) -> None:
-            now, task = time.monotonic(), bar.tasks[0]
-            if task.description != what:
-                left = TimeLeft(_SHARES, None, now)
-                bar.reset(shown, description=what, left=left, early=False)
-            task.fields["left"].hear(round(_SHARES * done), now)
-            bar.update(shown, completed=_SHARES * done)
-
-        yield progress
+    """Draw a bar of each thing that is looked at; yield what moves it."""
+    with bar_shown() as move:
+        yield lambda what, done: move(what, round(_SHARES * done), _SHARES)

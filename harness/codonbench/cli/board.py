@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import MofNCompleteColumn
 
-from codonbench.cli.console import messages
 from codonbench.cli.options import (
     RESULTS,
     PluginOption,
@@ -22,7 +20,7 @@ from codonbench.cli.options import (
     load_plugins,
     say_failures,
 )
-from codonbench.cli.time_left import TimeLeft, TimeLeftColumn
+from codonbench.cli.time_left import bar_shown
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StaleError, StoreError, UsageError
 from codonbench.leakage.boards import knowing, read_audits, with_audits
@@ -30,7 +28,6 @@ from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
     Board,
     Table,
-    Told,
     board_with_outputs,
 )
 from codonbench.ranking.items import gather_tested
@@ -204,7 +201,8 @@ def _board(
     tested = knowing(gather_tested([(store, found)], registry), audits)
     facts = read_facts(folder / FACTS)
     tested = replace(tested, facts={name: own.values() for name, own in facts.items()})
-    with _tables_shown() as told:
+    with bar_shown(MofNCompleteColumn()) as move:
+        told = partial(move, "tables")
         board, outputs = board_with_outputs(store, found, registry.known_tasks, tested, told)
     say_failures(registry.failures[known_failures:])  # of what was imported to rank the rows
     for item in board.excluded:
@@ -221,31 +219,6 @@ def _board(
         withheld=tested.withheld,
     )
     return _Made(found, registry, board, outputs, known)
-
-
-@contextmanager
-def _tables_shown() -> Iterator[Told]:
-    """Draw a bar of the tables that are made, where standard error is a terminal."""
-    console = messages()
-    with Progress(
-        TextColumn("tables"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeLeftColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    ) as bar:
-        shown = bar.add_task("", total=None, left=TimeLeft(0, None, 0.0), early=False)
-
-        def told(done: int, of: int) -> None:
-            now, task = time.monotonic(), bar.tasks[0]
-            if not done:
-                task.fields["left"] = TimeLeft(of, None, now)
-            task.fields["left"].hear(done, now)
-            bar.update(shown, completed=done, total=of)
-
-        yield told
 
 
 def _days(path: Path) -> dict[str, str]:

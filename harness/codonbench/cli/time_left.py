@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
-from rich.progress import ProgressColumn, Task
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
+
+from codonbench.cli.console import messages
 
 _STEADY = 10.0  # seconds in which time left follows most of the way when the pace changes
 _SOON = 2.0  # seconds after which a pace is known well enough to tell
@@ -69,3 +73,36 @@ def rest(seconds: float | None, *, early: bool) -> str:
     if seconds is None:
         return ""
     return f"{'≤ ' if early else ''}{timedelta(seconds=round(seconds))} left"
+
+
+@contextmanager
+def bar_shown(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
+    """Draw a bar on standard error, where that is a terminal; yield what moves it.
+
+    That is told what is done, how much of it, and of how much. The bar is full as this is done, and
+    the time left is until then.
+
+    Args:
+        columns: Shown before the time left.
+    """
+    console = messages()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        *columns,
+        TimeLeftColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bar:
+        shown = bar.add_task("", total=None, left=TimeLeft(0, None, 0.0), early=False)
+
+        def move(what: str, done: int, of: int) -> None:
+            now, task = time.monotonic(), bar.tasks[0]
+            if task.description != what:
+                left = TimeLeft(of, None, now)
+                bar.reset(shown, description=what, total=of, left=left, early=False)
+            task.fields["left"].hear(done, now)
+            bar.update(shown, completed=done)
+
+        yield move
