@@ -34,7 +34,7 @@ from codonbench.execution.process import (
     launch,
     send,
 )
-from codonbench.execution.run import TOGETHER, Job, completed, referees_of, requests_of
+from codonbench.execution.run import TOGETHER, Job, Refusals, completed, referees_of, requests_of
 from codonbench.execution.worker import (
     OF_RESULT,
     Ask,
@@ -631,15 +631,10 @@ class WorkerPool:
     def _trained(
         self, job: Job, watch: Watch, checkpoints: Checkpoints | None
     ) -> Iterator[tuple[Referee, TrainResult]]:
-        """Keep as many workers busy as there may be; yield each run as it ends.
-
-        A refusal is the model's, and ends all, where no seed is served or two seeds, each alone,
-        are refused in the same words; else it is the seed's.
-        """
+        """Keep as many workers busy as there may be; yield each run as it ends."""
         waiting = deque(_shared_out(job, self.size))
         busy: list[RunGroup] = []
-        refused: list[tuple[UsageError, RunGroup]] = []
-        serves = False
+        refusals, refused = Refusals(job), list[RunGroup]()
         if job.primary is not None:  # while the workers come up
             job.primary.get_ready(job.dataset.spec, job.dataset.targets)
         try:
@@ -656,17 +651,16 @@ class WorkerPool:
                     try:
                         yield from group.hear()
                     except UsageError as error:
-                        serves = serves or any(other.trains for other in busy)
-                        again = str(error) in {str(before) for before, _ in refused}
-                        if not serves and (again or len(job.run_specs) == 1):
-                            raise
+                        refusals.serves |= any(other.trains for other in busy)
+                        refusals.weigh(error)
                         group.refused(str(error))
                         if not group.left_over():
                             busy.remove(group)
-                            refused.append((error, group))
+                            refusals.note(error)
+                            refused.append(group)
                 for group in list(busy):
                     group.look_at_the_clock(self._timeout)
-                    serves = serves or group.trains
+                    refusals.serves |= group.trains
                     if group.gone or group.served:
                         busy.remove(group)
                         # What a stranger's was told of a seed, another job of that seed is asked.
@@ -676,9 +670,9 @@ class WorkerPool:
                             group.worker.end()
                         yield from group.cut_short()
                         waiting.extendleft(reversed(group.left_over()))
-            if refused and not serves and not self.interrupted:
-                raise refused[0][0]
-            for _, group in refused:
+            if not self.interrupted:
+                refusals.settle()
+            for group in refused:
                 yield from group.cut_short()
         finally:
             for group in busy:

@@ -713,14 +713,48 @@ def _tell(registry: Registry, record: RunRecord, trajectory: Trajectory) -> None
     registry.ask("run_finished", record=record)
 
 
+class Refusals:
+    """What a model refuses: it ends all as the model's own, or is that of a seed.
+
+    It is the model's where no seed is served, or two seeds, each alone, are refused in the same
+    words.
+
+    Args:
+        job: Whose seeds are trained.
+
+    Attributes:
+        serves: Whether one is served; whoever trains them says so.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.serves = False
+        self._alone = len(job.run_specs) == 1
+        self._of_seeds: list[UsageError] = []
+
+    def weigh(self, error: UsageError) -> None:
+        """Raise a refusal that is the model's own."""
+        again = str(error) in map(str, self._of_seeds)
+        if not self.serves and (again or self._alone):
+            raise error
+
+    def note(self, error: UsageError) -> None:
+        """Take a refusal for that of a seed, which was alone."""
+        self._of_seeds.append(error)
+
+    def settle(self) -> None:
+        """Raise the first of them, now that all are over, where no seed was served."""
+        if self._of_seeds and not self.serves:
+            raise self._of_seeds[0]
+
+
 def train_here(
     job: Job, watch: Watch, checkpoints: Checkpoints | None = None
 ) -> Iterator[tuple[Referee, TrainResult]]:
     """Train the model once for each spec, in this process; yield each as it ends.
 
     An exception of the plugin ends in status ``error``, Ctrl-C in ``interrupted``, after which
-    no more follow; what was seen until then is kept. A refusal is the seed's or the model's as
-    for `pool.WorkerPool`.
+    no more follow; what was seen until then is kept. A refusal is the seed's or the model's, see
+    `Refusals`.
 
     Raises:
         UsageError: The model cannot serve this task.
@@ -739,8 +773,7 @@ def train_here(
     specs = job.run_specs
     parts = (specs[i : i + TOGETHER] for i in range(0, len(specs), TOGETHER))
     waiting = deque(replace(job, run_specs=part) for part in parts)
-    refused: list[tuple[UsageError, RunSpec]] = []
-    serves = False
+    refusals, refused = Refusals(job), list[tuple[UsageError, RunSpec]]()
     while waiting:
         part = waiting.popleft()
         group = referees_of(part, watch, checkpoints, facts)
@@ -755,16 +788,15 @@ def train_here(
                 with subnormals_as_zero(), each_warning_once(), chdir("."), own:
                     ended = next(runs, None)
             except UsageError as error:
-                again = str(error) in {str(before) for before, _ in refused}
-                if not serves and (again or len(specs) == 1):
-                    raise
+                refusals.weigh(error)
                 if len(part.run_specs) == 1:
+                    refusals.note(error)
                     refused.append((error, part.run_specs[0]))
                 else:  # each alone, to see which it refuses
                     alone = [replace(part, run_specs=(spec,)) for spec in left.values()]
                     waiting.extendleft(reversed(alone))
                 break
-            serves = serves or any(referee.asked for referee in group.referees)
+            refusals.serves |= any(referee.asked for referee in group.referees)
             if ended is None:
                 break
             number, result = ended
@@ -778,8 +810,7 @@ def train_here(
         if interrupted:  # all that trained together have been kept
             return
         waiting.extendleft(reversed(anew))
-    if refused and not serves:
-        raise refused[0][0]
+    refusals.settle()
     for refusal, run_spec in refused:
         group = referees_of(replace(job, run_specs=(run_spec,)), watch)
         said = f"refuses this seed: {visible(str(refusal))}"
