@@ -12,7 +12,8 @@ keep the best state and give its outputs for the test split:
 
 Each measurement is a process of its own; contenders take turns, and medians are compared. The parts
 are `one` (one seed on one thread: seconds of the training loop with its evaluations, and CPU
-seconds of the whole process) and `ten` (wall-clock time of several seeds: two worker processes
+seconds of the whole process), `pair` (the same without `loader`, which takes four times as long as
+the others: more turns in the same time) and `ten` (wall-clock time of several seeds: two worker processes
 against one loop after another, on one thread and on as many as there are cores).
 Prints Markdown.
 """
@@ -223,7 +224,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--part", choices=["one", "ten"], action="append")
+    parser.add_argument("--part", choices=["one", "pair", "ten"], action="append")
     parser.add_argument("--contender", choices=list(ONE), help=argparse.SUPPRESS)
     parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -239,6 +240,8 @@ def main() -> None:
     if "one" in parts:
         one = {name: (name, 1, 1) for name in ("bench", "bare", "loader")}
         compare("One seed, one thread", one, asked, 0)
+    if "pair" in parts:
+        compare("One seed, one thread", {name: (name, 1, 1) for name in ("bench", "bare")}, asked, 0)
     if "ten" in parts:
         cores = os.cpu_count() or 1
         ten = {
