@@ -13,8 +13,8 @@ keep the best state and give its outputs for the test split:
 Each measurement is a process of its own; contenders take turns, and medians are compared. The parts
 are `one` (one seed on one thread: seconds of the training loop with its evaluations, and CPU
 seconds of the whole process), `pair` (the same without `loader`, which takes four times as long as
-the others: more turns in the same time) and `ten` (wall-clock time of several seeds: two worker processes
-against one loop after another, on one thread and on as many as there are cores).
+the others: more turns in the same time) and `ten` (wall-clock time of several seeds: two worker
+processes against one loop after another, on one thread and on as many as there are cores).
 Prints Markdown.
 """
 
@@ -241,7 +241,8 @@ def main() -> None:
         one = {name: (name, 1, 1) for name in ("bench", "bare", "loader")}
         compare("One seed, one thread", one, asked, 0)
     if "pair" in parts:
-        compare("One seed, one thread", {name: (name, 1, 1) for name in ("bench", "bare")}, asked, 0)
+        pair = {name: (name, 1, 1) for name in ("bench", "bare")}
+        compare("One seed, one thread", pair, asked, 0)
     if "ten" in parts:
         cores = os.cpu_count() or 1
         ten = {
