@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from codonbench import Ceiling, Column, Ranking, Task
+from codonbench.contracts.run_record import Tuning
 from codonbench.ranking.board import build_board
+from codonbench.ranking.rows import tuned_on_tested
 from codonbench.ranking.statistics import mean
 from codonbench.report.markdown import render_board, render_table
 from codonbench_datasets.decipher import DecipheredTask
@@ -205,3 +207,48 @@ def test_the_ceiling_of_two_replicates_is_that_of_their_mean():
     worst, best = np.tanh(1.098612 - 0.391993), np.tanh(1.098612 + 0.391993)
     assert found.low == pytest.approx(np.sqrt(2 * worst / (1 + worst)), abs=1e-6)
     assert found.high == pytest.approx(np.sqrt(2 * best / (1 + best)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("said", "test_size", "protocol", "other_data", "tested"),
+    [
+        (True, 50, None, False, False),
+        (False, 50, None, False, False),  # a record from before the split decided
+        (True, 0, None, False, True),
+        (True, 50, "folds", False, True),
+        (True, 50, "sample_efficiency", False, False),
+        (False, None, None, False, True),
+        (True, None, None, False, False),
+        (True, None, "folds", False, True),
+        (False, 0, "folds", True, False),
+    ],
+)
+def test_a_row_says_whether_what_it_is_tested_on_has_tuned_it(
+    made, finished, said, test_size, protocol, other_data, tested
+):
+    tuning = Tuning(
+        name="found",
+        task="promoters",
+        data_checksum="0" * 64 if other_data else finished[0].run_spec.data_checksum,
+        trials=20,
+        pruned=3,
+        seeds=(1000,),
+        device="cpu",
+        seconds=360.0,
+        metric="mcc",
+        best=0.6,
+        median=0.5,
+        study="s",
+        tests_unseen=said,
+    )
+    (record,) = made("tuned", [0.6], tuning=tuning)
+    record = record.model_copy(
+        update={"run_spec": record.run_spec.model_copy(update={"protocol": protocol})}
+    ).sealed()
+    sizes = {"test_size": test_size}
+    asked = None if test_size is None else finished[1].task.model_copy(update=sizes)
+    assert tuned_on_tested(record, asked) == tested
+    if asked is None:
+        notes = build_board([record], TASKS).tables[0].rows[0].notes
+        assert any("is tested on" in note for note in notes) == tested
+        assert any("20 trials, 0.1 CPU-hours" in note for note in notes)

@@ -63,6 +63,7 @@ class Signs(Task):
 
     name, version, title, protocol = "signs", "1", "Signs", "supervised"
     default_data = "signs"
+    folds = 5
     ranking = Ranking.by_mean("accuracy", accuracy="accuracy")
 
     def load(self, data, options, *, cache, offline=False):
@@ -105,7 +106,8 @@ def here(request, job, look):
 
 
 def study(registry, path, trials=4, pruner="median", attempt=here, **fields):
-    request = RunRequest(**{"model": "guesser", "task": "signs", "seeds": (1000,), **fields})
+    asked = {"model": "guesser", "task": "signs", "folds": "0", "seeds": (1000,)}
+    request = RunRequest(**asked | fields)
     space = space_of(tunable(Config()), {}, request.overrides)
 
     def ready(request):
@@ -222,7 +224,8 @@ def test_what_comes_to_no_end_costs_what_it_took_until_it_was_last_heard_of(regi
 
 
 def test_a_trial_has_no_test_items(registry):
-    job = prepare(RunRequest(model="guesser", task="signs", seeds=(7,)), registry, Path("x"))
+    request = RunRequest(model="guesser", task="signs", folds="0", seeds=(7,))
+    job = prepare(request, registry, Path("x"))
     trial = replace(job, protocol=Trial(lambda step, score: False))
     setup = RunSetup(trial.run_specs[0], trial.dataset, trial.protocol, None)
     assert {name: len(items) for name, items in setup.evaluated().items()} == {
@@ -255,8 +258,8 @@ def test_a_preset_runs_on_the_official_seeds_and_says_what_it_cost(registry, tmp
     file.write_text(preset_text("found", "guesser", config, tuning))
     assert read_preset(file).tuning == tuning
     for request in (
-        RunRequest(model="guesser", task="signs", seeds=(0, 1)),
-        RunRequest(model="guesser", task="signs", seeds=(0, 1), preset_file=file),
+        RunRequest(model="guesser", task="signs", folds="0", seeds=(0, 1)),
+        RunRequest(model="guesser", task="signs", folds="0", seeds=(0, 1), preset_file=file),
     ):
         job = prepare(request, registry, Path("no-cache"))
         list(run_all(job, registry, Store(tmp_path), unwatched))

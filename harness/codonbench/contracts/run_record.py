@@ -230,8 +230,10 @@ class Tuning(Frozen):
         study: Hash of what was asked.
         space: What was sought, each field as `bench tune --space` takes it; empty in presets and
             records from before it was kept.
-        tests_unseen: Whether the task has a test split of its own, so that no item it tests on was
-            trained on or chosen by; False where seeds or folds draw it.
+        tests_unseen: Whether the data have a test split of their own, of which no item was trained
+            on or chosen by; False where seeds draw it. What folds test is not of it, see
+            `codonbench.ranking.rows.tuned_on_tested`; some older records are False though the
+            data have one.
     """
 
     name: Name
@@ -261,9 +263,8 @@ class Tuning(Frozen):
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader of its row must know: where, at what cost and in which space it sought."""
-        seen = "" if self.tests_unseen else ", among items that its tests hold"
         sought = (f"sought {' '.join(self.space)}",) if self.space else ()
-        return (f"tuned on {self.task}: {self.cost}{seen}", *sought)
+        return (f"tuned on {self.task}: {self.cost}", *sought)
 
 
 _Pin = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[\x21-\x7e]+$")]

@@ -456,7 +456,9 @@ def _build_table(
     for key, own in zip(by_row, runs, strict=True):
         under = tuple(r for controlled in controls for r in controlled.get(key, {}).values())
         said = task.row_notes(tuple(own), under, references)
-        built.append(build_row(own, found.get(key, []), task.ranking, said))
+        outputs = () if tested is None else (tested.outputs.get(run.run_id) for run in own)
+        asked = next((item.task for item in outputs if item is not None), None)
+        built.append(build_row(own, found.get(key, []), task.ranking, said, asked))
     if not task.ranking.budget_divides:
         built = _with_budgets(built, runs, task)
     named = with_differences(built, [own[0].plugin.source_sha256 for own in runs])

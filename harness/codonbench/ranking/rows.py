@@ -13,9 +13,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from codonbench.contracts import Column, Control, Doubt, Frozen, Ranking
+from codonbench.contracts import Column, Control, Doubt, Frozen, Ranking, TaskSpec
 from codonbench.contracts.run_record import RunRecord, Tuning
 from codonbench.contracts.run_spec import content_hash
+from codonbench.protocols.folds import Folds
 from codonbench.ranking.item_scores import Gain
 from codonbench.ranking.items import CleanFigure, ControlFigure
 from codonbench.ranking.statistics import (
@@ -237,6 +238,7 @@ def build_row(
     found: Sequence[Contrast],
     ranking: Ranking,
     said: Sequence[str],
+    asked: TaskSpec | None = None,
 ) -> Row:
     """Return a model's row, not yet ranked.
 
@@ -245,6 +247,7 @@ def build_row(
         found: The row's contrasts.
         ranking: The task's.
         said: What its task says of it (`Task.row_notes`).
+        asked: The task as its runs were asked it; None where their test outputs are not at hand.
     """
     first, n = records[0], len(records)
     medians = [column for column in ranking.columns if column.statistic == "censored_quantile"]
@@ -273,10 +276,28 @@ def build_row(
         budget=budget_text(first.run_spec),
         devices=devices,
         seconds=_seconds(records) if len(devices) == 1 else None,
-        notes=_notes(records, found, ranking, said),
+        notes=_notes(records, found, ranking, said, asked),
         doubted=first.info.role == "contestant" and any(isinstance(n, Doubt) for n in said),
         tuning=first.tuning,
     )
+
+
+def tuned_on_tested(record: RunRecord, asked: TaskSpec | None) -> bool:
+    """Return whether a run is tested on items among which its configuration was sought.
+
+    `bench tune` trains and validates on the splits of the data, or on those that its seeds draw
+    where they have none: folds, and other seeds, test items of these. Of other data nothing is
+    known, and nothing said.
+
+    Args:
+        record: Of the run.
+        asked: The task as it was asked; None where that is not at hand, and the record decides.
+    """
+    tuning, run_spec = record.tuning, record.run_spec
+    if tuning is None or tuning.data_checksum != run_spec.data_checksum:
+        return False
+    own_test_split = tuning.tests_unseen if asked is None else bool(asked.test_size)
+    return run_spec.protocol == Folds.name or not own_test_split
 
 
 def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list[Row]:
@@ -365,6 +386,7 @@ def _notes(
     found: Sequence[Contrast],
     ranking: Ranking,
     said: Sequence[str],
+    asked: TaskSpec | None,
 ) -> tuple[str, ...]:
     n, control = len(records), ranking.control
     notes = [f"knows {fact}" for fact in sorted({fact for r in records for fact in r.knowledge})]
@@ -375,6 +397,8 @@ def _notes(
         notes.append(f"pretrained on {config.get('pretrained_on') or pretrained}")
     if (tuning := records[0].tuning) is not None:
         notes += tuning.notes
+    if tuned_on_tested(records[0], asked):
+        notes.append("tuned on items that it is tested on")
     notes += said
     diverged = sum(r.status == "diverged" for r in records)
     if diverged:

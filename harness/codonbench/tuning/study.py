@@ -301,7 +301,7 @@ class Study:
             incumbents=tuple(self._incumbents()),
             study=content_hash(self._facts)[:16],
             space=tuple(f"{field}={as_text(drawn)}" for field, drawn in self.asked.space.items()),
-            tests_unseen="test" in self.job.dataset.splits and not self.job.task.folds,
+            tests_unseen="test" in self.job.dataset.splits,
         )
 
     def _cores(self) -> int:
