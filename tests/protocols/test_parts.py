@@ -201,6 +201,24 @@ def test_each_group_is_left_out_in_turn(registry):
         job.protocol.resolved(job.protocol.Options(folds="group"), without)
 
 
+def test_leaving_each_item_out_is_asked_for_by_its_number(registry):
+    job = asked(registry, folds="group")
+    n = len(job.dataset.items)
+    alone = replace(job.dataset, groups=np.arange(n).repeat(2)[1 : n + 1])  # the first is alone
+    with pytest.raises(ConfigError, match=rf"{n} items .* {n // 2 + 1} groups.*--folds"):
+        job.protocol.resolved(job.protocol.Options(folds="group"), alone)
+    each = job.protocol.Options(folds=n // 2 + 1)
+    assert (
+        len(
+            job.protocol.parts(
+                job.run_specs[0].model_copy(update={"protocol_options": {"folds": each.folds}}),
+                alone,
+            )
+        )
+        == n // 2 + 1
+    )
+
+
 @settings(max_examples=30)
 @given(st.integers(2, 7), st.integers(0, 99), st.integers(30, 90))
 def test_folds_are_stratified_and_differ_by_one(k, seed, n):

@@ -32,6 +32,9 @@ def store(tmp_path, monkeypatch):
     return Store(folder)
 
 
+NAMES = [f"{i}.json" for i in range(100)]
+
+
 def lines(found):
     return [item.to_line() if isinstance(item, RunRecord) else item for item in found]
 
@@ -92,6 +95,49 @@ def test_an_index_that_is_gone_or_damaged_is_done_without(store, tmp_path, conte
     assert list(store.scan()) == before
 
 
+BROKEN = [b"", b"{}", b"{", b'{"run_id": ', b"\xff", b"[" * 10_000]
+
+
+@pytest.mark.parametrize("process", ["serves", "dies", "lies"])
+def test_files_that_another_process_checks_are_held_to_the_same(store, monkeypatch, process):
+    paths = sorted(store.folder.glob("*.json"))
+    monkeypatch.setattr(known, "SHARED_OUT", 1)
+    monkeypatch.setattr(known, "_SHARE", 1.0)
+    monkeypatch.setattr(known, "_cores", lambda: 2)
+    for path, content in zip(paths, BROKEN, strict=False):
+        path.write_bytes(content)
+    forged = paths[len(BROKEN)]
+    forged.write_text(re.sub(r'"pairs": (\d)', r'"pairs": 1\1', forged.read_text()))
+    twice = paths[len(BROKEN) + 1]
+    twice.write_text(twice.read_text().replace("{", '{"pairs": 1,', 1))
+    alone = [read_record(path) for path in paths]
+    assert sum(isinstance(item, BadRecord) for item in alone) == len(BROKEN) + 2
+    asked = []
+    real = known.subprocess.Popen
+
+    def popen(command, **settings):
+        asked.append(command[3])
+        say = {"serves": command[2:], "dies": ["-c", "exit(3)"], "lies": ["-c", "print('1 2 3')"]}
+        return real([*command[:2], *say[process]], **settings)
+
+    monkeypatch.setattr(known.subprocess, "Popen", popen)
+    assert lines(store.scan()) == lines(alone)
+    assert asked == ["codonbench.records.check_files"]
+    assert lines(store.scan()) == lines(alone)
+
+
+def test_a_file_that_changes_while_another_process_checks_it_is_checked_here(store, monkeypatch):
+    monkeypatch.setattr(known, "SHARED_OUT", 1)
+    monkeypatch.setattr(known, "_cores", lambda: 2)
+    path = sorted(store.folder.glob("*.json"))[0]
+    elsewhere = known.Known(store.folder, [path.name] * 4)
+    assert elsewhere.is_checked(path.name, path.stat())
+    elsewhere._elsewhere._taken[path.name] = "as it was", 1e9
+    assert elsewhere.unsound() == [path.name]
+    assert not elsewhere.is_checked(path.name, path.stat())
+    elsewhere.close()
+
+
 def test_a_damaged_record_is_never_taken_for_a_checked_one(store):
     path = sorted(store.folder.glob("*.json"))[2]
     content = json.loads(path.read_bytes())
@@ -108,9 +154,9 @@ def test_what_was_written_a_moment_ago_is_checked_again(store, tmp_path):
     os.utime(path)
     list(store.scan())
     facts = path.stat()
-    assert not known.Known(store.folder, 100).is_checked(path.name, facts)
+    assert not known.Known(store.folder, NAMES).is_checked(path.name, facts)
     other = sorted(store.folder.glob("*.json"))[1]
-    assert known.Known(store.folder, 100).is_checked(other.name, other.stat())
+    assert known.Known(store.folder, NAMES).is_checked(other.name, other.stat())
 
 
 def test_validation_trusts_no_index(store, monkeypatch, tmp_path):
@@ -119,7 +165,7 @@ def test_validation_trusts_no_index(store, monkeypatch, tmp_path):
     content["pairs"] += 1
     path.write_text(json.dumps(content))
     os.utime(path, (1e9, 1e9))
-    forged = known.Known(store.folder, 100)
+    forged = known.Known(store.folder, NAMES)
     forged.note(path.name, path.stat())
     forged.save()
     assert isinstance(next(iter(store.scan())), RunRecord)  # so much can who writes to the cache

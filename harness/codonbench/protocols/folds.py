@@ -39,11 +39,25 @@ class Folds(Supervised):
     joins: ClassVar[bool] = True
 
     def resolved(self, options: Any, dataset: Dataset) -> Any:
-        """Return the options; raises UsageError where the data cannot be divided so."""
-        if options.folds == "group" and dataset.groups is None:
-            raise ConfigError(
-                f"task {dataset.spec.name!r} has no groups to leave out; give --folds a number"
-            )
+        """Return the options; raises UsageError where the data cannot be divided so.
+
+        Groups of fewer than two items on average are no groups to leave out, such as those of a
+        table that names none, where equal items alone are one: that leaves out each item, which is
+        asked for by its number.
+        """
+        if options.folds == "group":
+            n, name = len(pool(dataset)), dataset.spec.name
+            groups = 0 if dataset.groups is None else len(np.unique(dataset.groups[pool(dataset)]))
+            if not groups:
+                raise ConfigError(
+                    f"task {name!r} has no groups to leave out; give --folds a number"
+                )
+            if 2 * groups > n:
+                most = min(groups, MOST_FOLDS)
+                raise ConfigError(
+                    f"the {n:,} items of task {name!r} are {groups:,} groups, so that --folds "
+                    f"group would leave out each item; give --folds a number, {most} at most"
+                )
         self._folds(dataset, options.folds, 0)
         return options
 

@@ -2,22 +2,27 @@
 
 Of a large folder an index says which files were found to be sound records: by name, times of change
 and size. It lies in the user's cache, and may be deleted. What a record says is read from its file
-each time; `bench validate` knows nothing of it.
+each time; `bench validate` knows nothing of it. Of very many files that the index does not know
+another process checks most, while this one reads them.
 """
 
 from __future__ import annotations
 
+import json
 import marshal
 import os
 import sqlite3
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import MappingProxyType
-from typing import Any
+from typing import IO, Any
 
 from pydantic import ValidationError
 
@@ -31,10 +36,16 @@ from codonbench.contracts.run_record import (
     Origin,
     RunRecord,
 )
-from codonbench.records.files import cache_folder
+from codonbench.records.files import cache_folder, identity
 
 MANY = 2_000
 """Files from which on a folder has an index."""
+
+SHARED_OUT = 20_000
+"""Files that the index does not know from which on another process checks some of them."""
+
+_SHARE = 0.75
+"""Of them that it checks: by then this one has read these, and read and checked the others."""
 
 _SETTLED = 2.0
 """Seconds after which a file that is written again has other times of change for sure."""
@@ -49,6 +60,8 @@ _PARTS: Mapping[str, type[Frozen]] = MappingProxyType(
     }
 )
 """Fields of a record that many have in common."""
+
+_CHECKS = "codonbench.records.check_files"
 
 _FIGURES = ("metrics", "validation_metrics")
 _KINDS = ("str", "dict", "Literal")
@@ -131,26 +144,49 @@ class Known:
 
     Args:
         folder: The folder.
-        many: How many files it has.
+        names: Of its files.
     """
 
-    def __init__(self, folder: Path, many: int) -> None:
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self.shared = Shared()
-        self._index = None if many < MANY else _index_of(folder)
+        self._index = None if len(names) < MANY else _index_of(folder)
         self._before: dict[str, str] = {}
         self._new: dict[str, str] = {}
         if self._index is not None:
             with suppress(sqlite3.Error, OSError), closing(_opened(self._index)) as base:
                 self._before = dict(base.execute("select name, seen from checked"))
+        new = [name for name in names if name not in self._before]
+        self._elsewhere = _Elsewhere(folder, new if _cores() > 1 else ())
 
     def is_checked(self, name: str, facts: os.stat_result) -> bool:
-        """Return whether a file was found sound, and has not changed since."""
-        return self._before.get(name) == _seen(facts)
+        """Return whether a file was found sound and has not changed since, or is being checked."""
+        seen = identity(facts)
+        return self._before.get(name) == seen or self._elsewhere.takes(name, seen, facts.st_mtime)
 
     def note(self, name: str, facts: os.stat_result) -> None:
         """Note that a file was found sound."""
-        if self._index is not None and time.time() - facts.st_mtime > _SETTLED:
-            self._new[name] = _seen(facts)
+        self._note(name, identity(facts), facts.st_mtime)
+
+    def _note(self, name: str, seen: str, written: float) -> None:
+        if self._index is not None and time.time() - written > _SETTLED:
+            self._new[name] = seen
+
+    def unsound(self) -> list[str]:
+        """Return the files that were taken for checked ones, but are not sound as they were read.
+
+        None is taken so any more.
+        """
+        found = []
+        for name, seen, written, sound in self._elsewhere.finish():
+            if sound:
+                self._note(name, seen, written)
+            else:
+                found.append(name)
+        return found
+
+    def close(self) -> None:
+        """End what still checks files."""
+        self._elsewhere.close()
 
     def save(self) -> None:
         """Keep what was noted for the next time; where that cannot be written, do without."""
@@ -163,12 +199,67 @@ class Known:
                 base.executemany("insert or replace into checked values (?, ?)", self._new.items())
 
 
+class _Elsewhere:
+    """Files that another process checks; none where they are few, or it cannot be started.
+
+    Args:
+        folder: Where they are.
+        names: Of them.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._names = names[: int(_SHARE * len(names))] if len(names) >= SHARED_OUT else ()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._asked, self._taken = set(self._names), dict[str, tuple[str, float]]()
+        self._said: IO[bytes] | None = None
+        places = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+        with suppress(OSError), TemporaryFile() as asked:
+            if self._names:
+                self._said = TemporaryFile()  # noqa: SIM115 - as long as the process
+                asked.write(json.dumps(self._names).encode())
+                asked.seek(0)
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", _CHECKS, str(folder.resolve())],
+                    stdin=asked,
+                    stdout=self._said,
+                    stderr=subprocess.DEVNULL,
+                    env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, places))},
+                )
+
+    def takes(self, name: str, seen: str, written: float) -> bool:
+        """Return whether a file is among them; note as what it is read, and when it was written."""
+        if self._process is None or name not in self._asked:
+            return False
+        self._taken[name] = seen, written
+        return True
+
+    def finish(self) -> Iterator[tuple[str, str, float, bool]]:
+        """Yield each that was read meanwhile, as `takes` has it, and whether it is sound so."""
+        if self._process is None or self._said is None:
+            return
+        self._process.wait()
+        self._process = None
+        self._said.seek(0)
+        said = dict(zip(self._names, self._said.read().decode().splitlines(), strict=False))
+        for name, (seen, written) in self._taken.items():
+            yield name, seen, written, said.get(name) == seen
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._said is not None:
+            self._said.close()
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
 def _opened(index: Path) -> sqlite3.Connection:
     return sqlite3.connect(index, timeout=5.0)
-
-
-def _seen(facts: os.stat_result) -> str:
-    return f"{facts.st_mtime_ns} {facts.st_ctime_ns} {facts.st_size}"
 
 
 def _index_of(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import zipfile
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -269,9 +270,14 @@ class Store:
         first; the others are bad.
         """
         names = _names(self.folder)
-        known = Known(self.folder, len(names))
-        with _nothing_collected():
-            found = [read_record(self.folder / file, known) for file in names]
+        known = Known(self.folder, names)
+        try:
+            with _nothing_collected():
+                found = [read_record(self.folder / file, known) for file in names]
+                for file in known.unsound():
+                    found[bisect_left(names, file)] = read_record(self.folder / file, known)
+        finally:
+            known.close()
         known.save()
         del known
         files: dict[str, str] = {}
@@ -328,6 +334,8 @@ def read_record(path: Path, known: Known | None = None) -> RunRecord | BadRecord
         where = ".".join(str(part) for part in first["loc"])
         reason = f"is not a record: {where}: {first['msg']}".replace(": :", ":")
         return BadRecord(path, printable(reason))
+    except ValueError as error:  # of the faster parser
+        return BadRecord(path, printable(f"is not JSON: {error}"))
     if checked:
         return record
     run_id, checksum = seals(content)
