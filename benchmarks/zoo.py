@@ -28,6 +28,7 @@ from codonbench.execution.machine import cores
 from codonbench.explain.attribution import mutagenesis
 from codonbench.plugins.discovery import load_registry
 from codonbench.testing.subject import Subject, dataset_of
+from codonbench.training.determinism import pin_arithmetic
 from codonbench.training.loop import make_step
 
 Clock = Callable[[], float]
@@ -147,7 +148,7 @@ def memory() -> None:
 def mutants() -> None:
     print("\n| network | in batches, s | one at a time, s | ratio |\n|---|---:|---:|---:|")
     some = sequences(2, 200)
-    torch.set_num_threads(cores())
+    pin_arithmetic(cores())  # which the run that is explained has done
     for name in ("cnn", "deepbind", "deepsea", "dilated", "hyena"):
         module = make(name).build(view(200)).eval()
 

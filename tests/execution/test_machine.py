@@ -1,3 +1,6 @@
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +55,30 @@ def test_arithmetic_is_pinned_and_the_description_says_so():
     assert (machine.driver, machine.cuda) == (None, None)
     assert machine.torch == torch.__version__
     assert machine == describe_machine("cpu")
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from codonbench.training.determinism import keep_freed_memory
+
+if sys.argv[1:]:
+    keep_freed_memory()
+for _ in range(50):
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = [np.full(1 << 20, 7, dtype=np.uint8) for _ in range(8)]
+    del held
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what another C library does is its")
+def test_memory_that_a_step_frees_is_there_for_the_next_one():
+    faults = [
+        int(subprocess.check_output([sys.executable, "-c", FAULTS, *words]))
+        for words in ((), ("keep",))
+    ]
+    assert faults[0] > 100 > 10 > faults[1]
 
 
 def test_the_description_names_no_host_user_or_path():
