@@ -57,6 +57,19 @@ def test_a_record_that_the_code_does_not_give_ends_with_code_1(bench, record_fil
         assert "test_accuracy: 1.0 was recorded" in answer.out
 
 
+def test_a_row_does_not_keep_to_itself_where_it_departs_from_its_name(bench, run, tmp_path):
+    assert run("--model", "mlp-64", "--set", "hidden=8").code == 0
+    (path,) = (tmp_path / "results").glob("*.json")
+    record = RunRecord.model_validate_json(path.read_bytes())
+    assert record.overrides == {"hidden": [8]}
+    assert bench("verify", path).code == 0
+    silent = record.model_copy(update={"overrides": {}, "checksum": ""}).sealed()
+    path.write_text(json.dumps(silent.model_dump(mode="json")))
+    answer = bench("verify", path)
+    assert answer.code == 1
+    assert "overrides: {} was recorded, now {'hidden': [8]}" in answer.out
+
+
 def test_the_trace_of_an_identical_repetition_can_be_kept(bench, record_file):
     (trajectory,) = (record_file.parent / "trajectories").glob("*.npz")
     content = trajectory.read_bytes()

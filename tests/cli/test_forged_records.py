@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from codonbench.contracts.run_record import Environment
 from codonbench.contracts.run_spec import content_hash
 from codonbench.records.store import upgrade
 
@@ -19,6 +20,7 @@ COMMITTED = Path(__file__).parents[2] / "leaderboard" / "results"
 CODONS = "mlp-64 on usage"
 SUPERVISED = "cnn on gue-tf-2"
 FITTED = "kmer-linear on gue-tf-2"
+GUESSER = "frequency-guess on usage"
 
 TIMES = ("build", "train", "probe", "score", "total")
 
@@ -35,7 +37,7 @@ def in_todays_format(content):
 @cache
 def committed():
     """Name and content of the committed records of some rows, by row and seed."""
-    rows = {CODONS: {}, SUPERVISED: {}, FITTED: {}}
+    rows = {CODONS: {}, SUPERVISED: {}, FITTED: {}, GUESSER: {}}
     models = [row.partition(" on ")[0] for row in rows]
     for path in (path for model in models for path in COMMITTED.glob(f"{model}-s?-*.json")):
         content = in_todays_format(json.loads(path.read_text()))
@@ -94,6 +96,15 @@ def named(bench, *folders):
     return {problem["field"] for problem in report["problems"]}
 
 
+ENVIRONMENT = Environment.of(["numpy==1.26.4"], "cpython-311-linux-x86_64").model_dump(mode="json")
+
+TUNING = {
+    **{"name": "mine", "task": "human-codon", "data_checksum": "0" * 64, "study": "s"},
+    **{"trials": 3, "pruned": 0, "seeds": [0], "device": "cpu", "seconds": 1.0},
+    **{"metric": "mcc", "best": 1.0, "median": 0.5, "tests_unseen": True},
+}
+
+
 @pytest.mark.parametrize("name", [CODONS, SUPERVISED])
 def test_a_committed_row_is_sound(bench, row, name):
     assert named(bench, row(name)) == set()
@@ -119,6 +130,7 @@ def test_what_was_fitted_need_not_be_arrays(bench, row):
         (CODONS, [("parameters", 1)], "parameters"),
         (CODONS, [("run_spec.salt", "mine")], "run_spec.salt"),
         (CODONS, [("resumed", [10**9])], "resumed"),
+        (CODONS, [("resumed", [0] * 40_000)], "resumed"),
         (CODONS, [("harness.modified", None)], "harness.modified"),
         (CODONS, [("knowledge", ["everything"])], "knowledge"),
         (CODONS, [("info.authors", ["Somebody Else"])], "info"),
@@ -152,6 +164,9 @@ def test_what_was_fitted_need_not_be_arrays(bench, row):
         (CODONS, [("timings", dict.fromkeys(TIMES, 0.0))], "timings.total"),
         (CODONS, [("timings.train", -1.0)], "timings.train"),
         (CODONS, [("validation_metrics", {"mcc": 1.0})], "selected_pairs"),
+        (CODONS, [("engine.name", "eager")], "engine.name"),
+        (CODONS, [("environment", ENVIRONMENT)], "environment"),
+        (SUPERVISED, [("overrides", {"width": 11})], "overrides"),
         (SUPERVISED, [("metrics.mcc", 0.99)], "metrics.mcc"),
         (SUPERVISED, [("metrics.accuracy", 0.99)], "metrics.accuracy"),
         (SUPERVISED, [("metrics.mcc", None)], "metrics.mcc"),
@@ -288,6 +303,55 @@ def test_another_rows_trajectory_is_named(bench, row):
         content["model"] = content["run_spec"]["model"] = "zz-copy"
         write(folder, content)
     assert named(bench, folder) == {"trajectory_sha256"}
+
+
+def test_the_same_runs_make_no_second_row_under_another_version(bench, row):
+    folder = row(CODONS)
+    row(CODONS, [("run_spec.model_version", "77"), ("info.version", "77")], range(10))
+    assert named(bench, folder) == {"trajectory_sha256"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ([("run_spec.budget_pairs", 11_520_000)], "run_spec.budget_pairs"),
+        ([("tuning", TUNING)], "tuning"),
+    ],
+)
+def test_what_keeps_a_whole_row_from_being_official_is_named(bench, row, changes, field):
+    assert field in named(bench, row(CODONS, changes, range(10)))
+
+
+def test_data_and_notes_of_a_table_are_not_said_anew(bench, row, tmp_path):
+    """They stand above its rows on the board, as its first record says them."""
+    there = row(SUPERVISED)
+    said = [("dataset.notes", ["All others cheat."]), ("dataset.source", "the true one")]
+    said += [("run_spec.data", "the true one")]
+    assert {"dataset.notes", "dataset.source"} <= named(
+        bench, there, row(FITTED, said, range(10), folder=tmp_path / "added")
+    )
+
+
+def test_nobody_elses_row_stands_in_for_the_honest_guesser(bench, row, tmp_path):
+    """A row is held against it on the board: one that is sooner knows more than frequencies."""
+    guess = {seed: content["metrics"] for seed, (_, content) in committed()[GUESSER].items()}
+
+    def sooner(content):
+        early = guess[content["seed"]]["pairs_consumed"] - 64
+        excess = early - content["metrics"]["all_seen"]
+        return content["metrics"] | {"pairs_consumed": early, "excess_pairs": excess}
+
+    row(CODONS, [("metrics", sooner)], range(4))
+    folder = row(GUESSER)
+    late = [("metrics", lambda c: c["metrics"] | {"pairs_consumed": 10**6, "excess_pairs": 10**5})]
+    for salt in "abcd":  # as their names fall, some before our own and some after
+        others = [("plugin.distribution", f"by-{salt}"), ("run_spec.salt", salt)]
+        row(GUESSER, [*late, *others], range(10))
+    assert bench("leaderboard", "--results", folder).code == 0
+    (table,) = json.loads((folder / "board" / "leaderboard.json").read_text())["tables"]
+    (own,) = table["rows"]
+    assert len(table["references"]) == 5
+    assert any("sooner than frequency-guess in 4 of 10" in note for note in own["notes"])
 
 
 def test_one_trajectory_has_one_result(bench, row):

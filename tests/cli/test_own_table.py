@@ -271,3 +271,17 @@ def test_a_model_is_checked_on_a_table(bench, table):
     checked = bench("check", "--model", "majority", "--data", "mine.csv")
     assert checked.code == 0, checked.err
     assert "on mine, data mine.csv" in checked.out
+
+
+def test_a_parquet_file_that_says_one_thing_a_thousand_times_is_refused(bench, tmp_path):
+    """Of a kilobyte, it holds more than 2 GiB of text; none of that is made to find out."""
+    pa, pq = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    word, n = "ACGT" * 65_536, 12_000
+    sequences = pa.DictionaryArray.from_arrays(pa.array([0] * n, pa.int32()), pa.array([word]))
+    table = pa.table({"sequence": sequences, "label": [0, 1] * (n // 2)})
+    pq.write_table(table, tmp_path / "bomb.parquet", compression="zstd", store_schema=False)
+    assert (tmp_path / "bomb.parquet").stat().st_size < 2_000
+    answer = bench("run", "--data", tmp_path / "bomb.parquet", "--model", "majority")
+    assert answer.code == 2
+    assert "more than 2 GiB of text" in answer.err
+    assert pa.default_memory_pool().max_memory() < 2**28

@@ -1,5 +1,6 @@
 """`bench show`: one run found by name or id, and drawn."""
 
+import json
 import shutil
 
 import pytest
@@ -179,3 +180,23 @@ def test_what_a_record_says_steers_no_terminal_and_no_log_of_a_build(
     assert all(line.isprintable() for line in said.splitlines())
     assert "##[" not in said
     assert not any(line.strip().startswith("::") for line in said.splitlines())
+
+
+def test_where_a_run_was_taken_up_a_thousand_times_fills_no_screen(bench, record, tmp_path):
+    forged = record.model_copy(update={"resumed": (0,) * 1_000}).sealed()
+    path = tmp_path / f"{record.name}.json"
+    path.write_text(forged.model_dump_json())
+    said = " ".join(bench("show", path).out.split())
+    assert said.count("from its beginning") == 20
+    assert "980 times more" in said
+
+
+def test_json_of_a_record_of_others_steers_no_terminal_and_no_log_of_a_build(
+    bench, record, tmp_path
+):
+    path = tmp_path / f"{record.name}.json"
+    path.write_text(json.dumps({"##[error]\x9b\u202e": 1}))
+    said = bench("validate", "--json", path).out
+    assert json.loads(said)["problems"]
+    assert all(line.isprintable() for line in said.splitlines())
+    assert "##" not in said

@@ -37,12 +37,13 @@ def test_chance_is_a_binomial_tail(n):
         assert is_chance(successes, n, 0.25) == (tail >= 0.01)
 
 
-def runs(excesses, model="any"):
+def runs(excesses, model="any", role="contestant"):
     """Records of seeds whose streams have shown all after 2,000 pairs."""
     return tuple(
         SimpleNamespace(
             seed=seed,
             model=model,
+            info=SimpleNamespace(role=role),
             metrics={"excess_pairs": e, "pairs_consumed": None if e is None else 2_000 + e},
         )
         for seed, e in enumerate(excesses)
@@ -86,6 +87,13 @@ def test_below_the_bound_more_than_now_and_then_is_in_doubt_until_a_control_is_r
     assert not isinstance(first, Doubt)
 
 
+def test_a_control_of_some_seeds_says_nothing_of_the_others():
+    excesses = [-1_500] * 6 + [0] * 4
+    (note,) = notes(excesses, excesses[:1])
+    assert isinstance(note, Doubt)
+    assert "; 5 of them not run under shuffled codes" in note
+
+
 @pytest.mark.parametrize("q", [0.05, 0.25, 0.5])
 def test_equally_often_below_under_both_codes_is_seldom_in_doubt(q):
     """Over all ways that ten seeds can fall, the sign test errs far less often than its level."""
@@ -106,7 +114,9 @@ def test_as_soon_as_an_honest_guesser_is_in_doubt_where_that_was_no_waiting():
     assert isinstance(more, Doubt)
     assert len(notes([-1_000] + [0] * 9, guesser=guesser)) == 1
     assert len(notes([-900] * 2 + [0] * 8, guesser=guesser)) == 1
-    assert len(TASK.row_notes(runs([-9] * 10, GUESSER), (), {GUESSER: runs([-8] * 10)})) == 1
+    guesses = {GUESSER: runs([-8] * 10, GUESSER, "reference")}
+    assert len(TASK.row_notes(runs([-9] * 10, GUESSER, "reference"), (), guesses)) == 1
+    assert len(TASK.row_notes(runs([-9] * 10, GUESSER), (), guesses)) == 2  # goes by its name
 
 
 def test_sooner_than_an_honest_guesser_is_no_guess():

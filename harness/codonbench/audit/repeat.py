@@ -205,4 +205,8 @@ def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | No
     owner = f"record {record.name}, as its model is now"
     recorded = from_record(type(job.config), record.run_spec.config)
     config = configure(type(job.config), recorded, {}, owner)
-    return replace(job, config=config, overrides=record.overrides, run_specs=(record.run_spec,))
+    values, usual = (each.model_dump(mode="json") for each in (config, job.config))
+    changes = {field: value for field, value in values.items() if value != usual.get(field)}
+    # Of what is not imported here the worker was told the record's own values, and said so.
+    changes = job.overrides or changes
+    return replace(job, config=config, overrides=changes, run_specs=(record.run_spec,))

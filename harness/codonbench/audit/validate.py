@@ -43,7 +43,13 @@ from codonbench.errors import PluginError, SignatureError, StoreError
 from codonbench.records.files import printable, read_json, shipped
 from codonbench.records.signing import Keys, signer_of
 from codonbench.records.store import CURRENT, upgrade
-from codonbench.scoring.score import comparability_key, row_key, task_of, unofficial
+from codonbench.scoring.score import (
+    OFFICIAL_SEEDS,
+    comparability_key,
+    row_key,
+    task_of,
+    unofficial,
+)
 
 _MOST = 20
 """Departures from the format that are named for one file."""
@@ -52,6 +58,11 @@ _ROUNDING = 1e-6
 """How far times may be from their sum, as a share of it."""
 
 _EARLIER = "is an earlier format's; such records are kept where they are, and no new ones taken"
+
+_MOST_TIMES = 10_000
+"""How often a run can be taken up again: every minute of a week."""
+
+_NOTES = "are of no other record of its table, whose notes on the board they would become"
 
 _TOO_FAR = 1e100
 """What no metric of float32 outputs comes to; the square of what is less is still a float64."""
@@ -189,7 +200,13 @@ def validate(
         found.append(replace(each, trajectory=None))  # megabytes, which nothing below asks for
     agreed: dict[object, tuple[object, Path]] = {}
     rows: dict[object, list[ReadRecord]] = defaultdict(list)
+    notes: dict[str, set[tuple[str, ...]]] = defaultdict(set)
     for each in found:
+        said_there = notes[each.record.comparability_key]
+        if str(each.path.parent) == folders[0]:
+            said_there.add(each.record.dataset.notes)
+        elif said_there and each.record.dataset.notes not in said_there:
+            note(each.path, [("dataset.notes", _NOTES)], warning=not strict)
         rows[_row(each.record)].append(each)
         for claim in _claims(each):
             expected, other = agreed.setdefault(claim.key, (claim.value, each.path))
@@ -285,19 +302,25 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
     model, row = (record.model, record.plugin.distribution), _row(record)
     alike: list[tuple[str, object, str]] = [
         ("dataset.simulated", run_spec.data_checksum, "the same data"),
+        ("dataset.source", run_spec.data_checksum, "the same data"),
         ("info.role", model, "the same model"),
         ("dataset", row, "the same row"),
         ("info", row, "the same row"),
         ("plugin", row, "the same row"),
+        ("overrides", row, "the same row"),
+        ("engine.name", row, "the same row"),
     ]
     if record.engine.name != FITTED.name:  # what is fitted may have a number for each item
         alike.append(("parameters", row, "the same row"))
     for field, owner, whose in alike:
         said = f"is {{value!r}}, but {{other}} of {whose} has {{expected!r}}"
         yield _Claim((field, owner), attrgetter(field)(record), field, said)
+    for field in ("tuning", "environment"):
+        said = "is not that of {other}, of the same row"
+        yield _Claim((field, row), attrgetter(field)(record), field, said)
     if record.trajectory_sha256 is not None:
-        trained = (*model, content_hash(run_spec.config))
-        said = "is that of {other}, another model's run"
+        trained = row_key(record)[:5]  # whatever its budget and its tuning
+        said = "is that of {other}, a run of another row"
         yield _Claim(record.trajectory_sha256, trained, "trajectory_sha256", said)
         scored = content_hash([record.trajectory_sha256, record.metric_versions])
         gives = (record.pairs, record.selected_pairs, record.metrics)
@@ -350,7 +373,9 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
         yield "selected_pairs", f"is {selected:,}, but the run ended at {record.pairs:,}"
     if selected is None and record.validation_metrics:
         yield "selected_pairs", "is null, but validation_metrics are those of a selected state"
-    if any(not 0 <= position <= record.pairs for position in record.resumed):
+    if len(record.resumed) > _MOST_TIMES:
+        yield "resumed", f"has {len(record.resumed):,} entries; no run is taken up so often"
+    elif any(not 0 <= position <= record.pairs for position in record.resumed):
         yield "resumed", f"is {list(record.resumed)}; the run ended at {record.pairs:,} pairs"
     yield from _timings(record)
     if task is not None:
@@ -380,6 +405,12 @@ def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
         yield (
             "task",
             f"{record.task!r} is not installed: what only it knows of its records is not checked",
+        )
+    official = None if task is None else task.official_budget
+    if official is not None and record.run_spec.budget_pairs != official:
+        yield (
+            "run_spec.budget_pairs",
+            f"is {record.run_spec.budget_pairs:,}; official rows of this task have {official:,}",
         )
     for field, broken, message in _OFFICIAL:
         if broken(record):
@@ -455,6 +486,11 @@ _OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
         "run_spec.budget_seconds",
         lambda record: record.run_spec.budget_seconds is not None,
         "is set; official rows count pairs, so that they repeat",
+    ),
+    (
+        "tuning",
+        lambda record: record.tuning and min(record.tuning.seeds, default=0) < OFFICIAL_SEEDS,
+        "was on seeds {record.tuning.seeds}; those of official rows choose nothing",
     ),
     (
         "run_spec.engine",

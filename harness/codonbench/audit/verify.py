@@ -121,8 +121,8 @@ def _verdict(
     return Verdict(name=record.name, outcome=outcome, differences=tuple(differences))
 
 
-_FIXED = ("parameters", "knowledge")
-"""Fields that configuration and data fix, on any machine."""
+_FIXED = ("parameters", "knowledge", "overrides")
+"""Fields that model, configuration and data fix, on any machine."""
 
 
 def _unequal(record: RunRecord, again: RunRecord) -> list[str]:

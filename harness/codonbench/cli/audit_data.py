@@ -17,7 +17,7 @@ from codonbench.cli.options import PluginOption, PluginsDirOption, TaskSettingsO
 from codonbench.cli.time_left import bar_shown
 from codonbench.contracts import Dataset, Features, Sequences
 from codonbench.contracts.run_spec import parse_settings
-from codonbench.records.files import cache_folder, is_offline
+from codonbench.records.files import cache_folder, is_offline, plain_json
 
 if TYPE_CHECKING:
     from codonbench.execution.run import Job
@@ -100,7 +100,7 @@ def audit_data(
 
             _write(write_clean, clean_ids(subject.dataset, audit))
     if as_json or form is Format.json:
-        typer.echo(audit.as_json(), nl=False)
+        typer.echo(plain_json(audit.as_json()), nl=False)
     elif form is Format.markdown:
         from codonbench.report.data_audit import render_audit
 

@@ -29,7 +29,7 @@ from codonbench.contracts.run_spec import RunRequest, configure, parse_settings
 from codonbench.execution.run import task_and_data
 from codonbench.plugins.discovery import discover, own_points
 from codonbench.plugins.failures import last_line, place
-from codonbench.records.files import cache_folder
+from codonbench.records.files import cache_folder, plain_json
 from codonbench.testing.apart import CLOCK, Stopped, run_apart
 from codonbench.testing.checks import MARKS, Facts, Finding, Report, summary
 
@@ -100,7 +100,7 @@ def check(
     request = _Request(model, task, data, overrides, of_task, files, folders, switches)
     found = _watched(request, timeout, show=not as_json)
     if as_json:
-        typer.echo(found.model_dump_json())
+        typer.echo(plain_json(found.model_dump_json()))
     if report is not None:
         report.write_text(found.markdown(_command(request)), encoding="utf-8")
         say(f"report written to {report}")

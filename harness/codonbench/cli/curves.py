@@ -20,6 +20,7 @@ from codonbench.cli.options import (
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import ConfigError, StoreError
 from codonbench.ranking.curves import learning_curves
+from codonbench.records.files import plain_json
 from codonbench.records.store import Store
 
 
@@ -62,7 +63,8 @@ def curves(
 
         draw_curves(made[0], plot)
     if as_json:
-        typer.echo(json.dumps([each.model_dump(mode="json") for each in made], indent=1))
+        content = [each.model_dump(mode="json") for each in made]
+        typer.echo(plain_json(json.dumps(content, indent=1)))
         return
     for each in made:
         print_curves(each)

@@ -15,7 +15,7 @@ from codonbench.contracts.run_spec import parse_settings
 from codonbench.data import download
 from codonbench.errors import UnknownNameError
 from codonbench.plugins.registry import Registry
-from codonbench.records.files import cache_folder, is_offline, printable_lines
+from codonbench.records.files import cache_folder, is_offline, plain_json, printable_lines
 
 app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
 
@@ -147,7 +147,7 @@ def describe(
         return
     entry = registry.tasks.get(task)
     facts = item_facts(entry.task if entry else None, subject.dataset)
-    typer.echo(facts.model_dump_json(indent=1))
+    typer.echo(plain_json(facts.model_dump_json(indent=1)))
 
 
 def _find(name: str, registry: Registry) -> DataSource:

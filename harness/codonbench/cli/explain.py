@@ -73,7 +73,7 @@ def explain(
     from codonbench.contracts.run_spec import canonical_json
     from codonbench.explain.style import as_file, house_style, safe
     from codonbench.ranking.rows import name_text
-    from codonbench.records.files import cache_folder, write_atomically
+    from codonbench.records.files import cache_folder, plain_json, write_atomically
 
     run_found = find_run(run, results)
     record = run_found.record
@@ -97,7 +97,7 @@ def explain(
         f"{model}  ·  {safe(f'{record.task} on {record.dataset.source}')}  ·  seed {record.seed}"
     )
     if as_json:
-        typer.echo(canonical_json(found.facts.model_dump(mode="json")))
+        typer.echo(plain_json(canonical_json(found.facts.model_dump(mode="json"))))
     else:
         typer.echo(f"{title}\n")
         found.print()

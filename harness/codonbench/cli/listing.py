@@ -23,6 +23,7 @@ from codonbench.cli.options import (
 from codonbench.errors import UnknownNameError
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
+from codonbench.records.files import plain_json
 
 _Row = dict[str, Any]
 
@@ -96,7 +97,7 @@ def plugins(
     registry.enter_all()
     rows = _rows(registry)
     if as_json:
-        typer.echo(json.dumps(_document(registry, rows), indent=1))
+        typer.echo(plain_json(json.dumps(_document(registry, rows), indent=1)))
     else:
         _print_loaded(rows)
         _print_missing(registry)

@@ -30,7 +30,7 @@ from codonbench.execution.run import Job, Outcome, Train
 from codonbench.protocols.folds import Folds
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
 from codonbench.protocols.supervised import Supervised
-from codonbench.records.files import board_folder
+from codonbench.records.files import board_folder, plain_json
 from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
 
@@ -163,7 +163,7 @@ class RunDisplay(Follower):
         self._all.ended(run_id, reused=outcome.reused, now=now)
         self._show_all()
         if self._lines is not None:
-            print(outcome.record.to_line(), file=self._lines, flush=True)
+            print(plain_json(outcome.record.to_line()), file=self._lines, flush=True)
             if not outcome.reused and outcome.record.error is None:
                 return
         text = f"{_which(outcome.record.run_spec)} {ending(outcome.record, self._job.task)}"
@@ -321,7 +321,7 @@ class ClusterDisplay(Listener):
         """Say how a run went, and how long the others take at this pace."""
         record = outcome.record
         if self._lines is not None:
-            print(record.to_line(), file=self._lines, flush=True)
+            print(plain_json(record.to_line()), file=self._lines, flush=True)
         if self._lines is None or record.error is not None:
             again = " (already recorded; --force runs it again)" if outcome.reused else ""
             named = f"{record.model} on {record.task}, {_which(record.run_spec).rstrip()}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +26,11 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import MOST_PAIRS, RunSpec
 from codonbench.errors import ConfigError, StoreError
 from codonbench.records import signing
+from codonbench.records.files import plain_json
 from codonbench.scoring.score import task_of
+
+_MOST_PLACES = 20
+"""Where a run was taken up again that are shown."""
 
 
 def show(
@@ -100,11 +104,13 @@ def _budget(run_spec: RunSpec) -> str:
     return f"what {run_spec.budget_seconds:g} s allow"
 
 
-def _places(resumed: Iterable[int], counted: str) -> str:
+def _places(resumed: Sequence[int], counted: str) -> str:
     """Return where a run that was cut short was taken up again, in words."""
-    return ", then ".join(
-        f"at {pairs:,} {counted}" if pairs else "from its beginning" for pairs in resumed
-    )
+    some = resumed[:_MOST_PLACES]
+    told = [f"at {pairs:,} {counted}" if pairs else "from its beginning" for pairs in some]
+    if more := len(resumed) - len(some):
+        told.append(f"{more:,} times more")
+    return ", then ".join(told)
 
 
 def export(
@@ -158,7 +164,7 @@ def validate(
     report = audit.validate(records, tasks, metrics, strict=strict, keys=known)
     if as_json:
         facts = report.model_dump(mode="json") | {"invalid": report.invalid}
-        typer.echo(json.dumps(facts))
+        typer.echo(plain_json(json.dumps(facts)))
     else:
         for problem in report.problems:
             typer.echo(problem)

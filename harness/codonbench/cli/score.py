@@ -22,6 +22,7 @@ from codonbench.cli.options import (
 )
 from codonbench.errors import PluginError, StaleError, StoreError, UnknownNameError
 from codonbench.plugins.registry import Registry
+from codonbench.records.files import plain_json
 from codonbench.records.store import Store
 from codonbench.scoring.rescore import Rescoring, rescore
 from codonbench.scoring.score import Number
@@ -73,7 +74,7 @@ def score(
             done = rescore(path, known, registry.known_tasks, only, write=not check)
         outcomes[done.outcome] += 1
         if as_json:
-            typer.echo(done.model_dump_json())
+            typer.echo(plain_json(done.model_dump_json()))
         else:
             style = {"failed": "red", "scored anew": ""}.get(done.outcome, "dim")
             say(_line(done, check), style=style, console=output())

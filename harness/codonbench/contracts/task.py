@@ -525,6 +525,8 @@ class Task(ABC):
             and what is then told of it.
         folds: Over how many folds its runs are cross-validated where nobody asks otherwise, as
             suits small sets; 0 for its own split.
+        official_budget: In training pairs, of official rows, where each budget has a table of its
+            own; None where none is asked for.
         shares_targets: Whether what is right for its test items, without the items, may be
             published with results; else its table is only rebuilt where the data lie.
         default_data: What ``--data`` means when it is not given.
@@ -545,6 +547,7 @@ class Task(ABC):
     controls: ClassVar[Mapping[str, str]] = {}
     counted_in: ClassVar[str] = "examples"
     folds: ClassVar[int] = 0
+    official_budget: ClassVar[int | None] = None
     shares_targets: ClassVar[bool] = True
     default_data: ClassVar[str]
     data_names: ClassVar[Mapping[str, str]] = {}

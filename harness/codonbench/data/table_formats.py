@@ -115,13 +115,22 @@ def read_chunks(
                     "with the names of the columns"
                 )
         place = {name: i for i, name in enumerate(names)}
-        size, most = 0, max(MOST_UNPACKED, path.stat().st_size)
+        size, most = 0, _most_text(path)
         for lines, held in _batches(records, min(rows, MOST_ROWS)):
             cells = {name: [row[place[name]].strip() for row in held] for name in asked}
             size += sum(len(cell) for row in held for cell in row)
             if size > most:  # a Parquet file, too, may say one thing a million times
-                raise DataError(f"{path}: more than {most / 2**30:g} GiB of text; cut it in parts")
+                raise _too_much(path, most)
             yield Chunk(path, cells, lines, head)
+
+
+def _most_text(path: Path) -> int:
+    """Return how much text a file may hold: what is not packed, as much as it is long."""
+    return max(MOST_UNPACKED, path.stat().st_size)
+
+
+def _too_much(path: Path, most: int) -> DataError:
+    return DataError(f"{path}: more than {most / 2**30:g} GiB of text; cut it in parts")
 
 
 def no_header(head: str, names: Sequence[str]) -> str:
@@ -294,14 +303,21 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
         ) from None
     try:
         file = ParquetFile(path)
-        names = [str(name) for name in file.schema_arrow.names]
+        schema = file.schema_arrow
+        names = [str(name) for name in schema.names]
         yield 0, names
         asked = names if columns is None else [*columns]
         groups = map(file.metadata.row_group, range(file.num_row_groups))
-        width = sum(group.total_byte_size for group in groups) // max(file.metadata.num_rows, 1)
+        size, most = sum(group.total_byte_size for group in groups), _most_text(path)
+        if size > most:
+            raise _too_much(path, most)
+        width = size // max(file.metadata.num_rows, 1)
         rows = max(1, min(_PARQUET_ROWS, _CHUNK_BYTES // (width + _STRING_BYTES)))
         first = 1
-        for batch in file.iter_batches(batch_size=rows, columns=asked):
+        kinds = (pa.string(), pa.large_string(), pa.binary(), pa.large_binary())
+        strings = [each.name for each in schema if each.type in kinds]
+        by_word = ParquetFile(path, read_dictionary=strings)
+        for batch in _parquet_batches(file, by_word, rows, asked):
             texts = {n: _as_text(path, n, batch.column(n), columns is None) for n in asked}
             cells = (texts.get(name, [""] * len(batch)) for name in names)
             yield from enumerate(map(list, zip(*cells, strict=True)), first)
@@ -313,8 +329,34 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
         ) from error
 
 
+def _parquet_batches(file: Any, by_word: Any, rows: int, columns: list[str]) -> Iterator[Any]:
+    """Yield a file's rows, so many at a time.
+
+    Where words are written once and rows refer to them, a file of a kilobyte may say one of a
+    megabyte in each of its rows; so such groups of rows are read as they are written.
+
+    Args:
+        file: The file.
+        by_word: The same, read so that strings stay words and places.
+        rows: At a time.
+        columns: Those that are read.
+    """
+    for i in range(file.num_row_groups):
+        group = file.metadata.row_group(i)
+        packed = {e for n in range(group.num_columns) for e in group.column(n).encodings}
+        if any("DICTIONARY" in encoding for encoding in packed):
+            yield from by_word.read_row_group(i, columns=columns).to_batches(max_chunksize=rows)
+        else:
+            yield from file.iter_batches(batch_size=rows, row_groups=[i], columns=columns)
+
+
 def _as_text(path: Path, name: str, column: Any, any_kind: bool) -> list[str]:
     """Return a column's cells; of lists and the like only where all columns are looked at."""
+    if hasattr(column, "dictionary"):  # each word once, however often it stands there
+        places = column.indices.drop_null().unique()  # of a dictionary that grows with the file
+        used = column.dictionary.take(places).cast("string").to_pylist()
+        words = dict(zip(places.to_pylist(), used, strict=True))
+        return [words.get(place) or "" for place in column.indices.to_pylist()]
     try:
         cells: list[str] = column.cast("string", safe=False).fill_null("").to_pylist()
     except NotImplementedError as error:

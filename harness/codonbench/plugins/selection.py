@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from codonbench.errors import ConfigError
+from codonbench.plugins.beside import MOST_SOURCE
 
 GROUP = "codonbench"
 VARIABLE = "CODONBENCH_PLUGINS"
@@ -119,7 +120,8 @@ def _speaks(file: Path, pattern: str) -> bool:
 
 @cache
 def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8", errors="replace").replace("_", "-")
+    with file.open(encoding="utf-8", errors="replace") as source:
+        return source.read(MOST_SOURCE).replace("_", "-")
 
 
 @dataclass(frozen=True)

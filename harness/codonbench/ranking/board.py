@@ -451,7 +451,9 @@ def _build_table(
         if control and control.name == _first(controlled).run_spec.control:
             for key, contrast in contrasts(by_row, controlled, control):
                 found[key].append(contrast)
-    references = {own[0].model: tuple(own) for own in runs if own[0].info.role == "reference"}
+    # Codonbench's own last: nobody else's row of the same name stands in for one of them.
+    by_owner = sorted(runs, key=lambda own: own[0].plugin.distribution == "codonbench")
+    references = {own[0].model: tuple(own) for own in by_owner if own[0].info.role == "reference"}
     built = []
     for key, own in zip(by_row, runs, strict=True):
         under = tuple(r for controlled in controls for r in controlled.get(key, {}).values())

@@ -277,6 +277,12 @@ def printable_lines(text: str) -> str:
     return "\n".join(printable(line, MOST_WORDS) for line in text.split("\n"))
 
 
+def plain_json(text: str) -> str:
+    """Return JSON of the same content that neither steers a terminal nor the log of a build."""
+    plain = (c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return "".join(plain).replace("##", "#\\u0023")
+
+
 def storable(text: str) -> str:
     """Return text that every reader of a record takes: not overlong, no lone surrogate."""
     whole = text.encode("utf-8", errors="replace").decode("utf-8")

@@ -378,8 +378,13 @@ class DecipheredTask(Task):
         notes: list[str] = [_below_note(n, len(below))]
         shuffled = {r.seed: _is_below(r.metrics) for r in controlled}
         both = below.keys() & shuffled.keys()
-        if not both and not isinstance(notes[0], Doubt) and n > max(2, LUCK * len(below)):
-            notes = [Doubt(f"{notes[0]}; not run under shuffled codes, see --control shuffled")]
+        # Seed by seed: a control of some would say nothing of the seeds that it leaves out.
+        untold = n - sum(below[seed] for seed in both)
+        if untold and not isinstance(notes[0], Doubt) and n > max(2, LUCK * len(below)):
+            some = f"{untold} of them " if untold < n else ""
+            notes = [
+                Doubt(f"{notes[0]}; {some}not run under shuffled codes, see --control shuffled")
+            ]
         real, control = (sum(found[seed] for seed in both) for found in (below, shuffled))
         only_real = sum(below[seed] and not shuffled[seed] for seed in both)
         only_control = sum(shuffled[seed] and not below[seed] for seed in both)
@@ -390,7 +395,7 @@ class DecipheredTask(Task):
                     f"shuffled ones: {_CAUSES}"
                 )
             )
-        if records[0].model != GUESSER:
+        if (records[0].model, records[0].info.role) != (GUESSER, "reference"):
             notes += _beside_the_guesser(records, references.get(GUESSER, ()))
         return tuple(notes)
 
