@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -306,11 +307,25 @@ def _forker(request):
             yield popen
 
 
-@pytest.fixture
-def forked_workers(_forker, monkeypatch):
-    """Fork the workers of a test that is not about how they start; by night they start."""
+@pytest.fixture(scope="session")
+def forked(_forker):
+    """Fork workers, within this context, that a test is not about the start of."""
     names = SimpleNamespace(**vars(subprocess) | {"Popen": _forker})
-    monkeypatch.setattr("codonbench.execution.process.subprocess", names)
+
+    @contextmanager
+    def forked():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("codonbench.execution.process.subprocess", names)
+            yield
+
+    return forked
+
+
+@pytest.fixture
+def forked_workers(forked):
+    """Fork the workers of a test that is not about how they start; by night they start."""
+    with forked():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
-from answers import Answer
-from codonbench.cli.main import main
+from answers import Answer, call
 from codonbench.plugins.selection import settings_file
 
 FAST = ("--pairs", "2000")
 """A budget of milliseconds; too small for any model to decipher."""
-
-
-def call(*words):
-    """Run `bench` in this process."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-    err = io.StringIO()
-    argv = patch.object(sys, "argv", ["bench", *map(str, words)])
-    with argv, redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
-        main()
-    return Answer(end.value.code or 0, out.buffer.getvalue().decode(), err.getvalue())
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,15 @@
 """What a command said, and how it ended."""
 
+import io
 import json
+import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from unittest.mock import patch
 
+import pytest
+
+from codonbench.cli.main import main
 from codonbench.contracts.run_record import RunRecord
 
 
@@ -29,3 +36,13 @@ class Answer:
     def facts(self):
         """The same as bare JSON objects."""
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+def call(*words):
+    """Run `bench` in this process; return what it said."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    err = io.StringIO()
+    argv = patch.object(sys, "argv", ["bench", *map(str, words)])
+    with argv, redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main()
+    return Answer(end.value.code or 0, out.buffer.getvalue().decode(), err.getvalue())
