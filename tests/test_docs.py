@@ -430,6 +430,7 @@ def test_every_test_that_a_promise_names_is_there(page: str) -> None:
 
 @pytest.mark.slow
 def test_the_pages_are_built_as_a_site_whose_links_hold_the_notebook_among_them(tmp_path) -> None:
+    """As `make docs` builds it."""
     pytest.importorskip("sphinx", reason="sphinx is not installed")
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", ROOT / "docs", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -42,7 +42,8 @@ HERE = "tuning/guess-my-table"
 
 
 @pytest.fixture
-def table():
+def table(trust):
+    trust("guess.py")  # a stranger's trial has a worker of its own, which takes seconds to come up
     Path("guess.py").write_text(PLUGIN)
     rows = [f"{'ACGT'[i % 4] * 6}{'ACGT'[i // 4 % 4] * 4},{'ab'[i % 3 > 0]}" for i in range(90)]
     Path("My Table.csv").write_text("\n".join(["sequence,label", *rows]))

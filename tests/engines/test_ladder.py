@@ -337,14 +337,18 @@ def compiler():
         pytest.skip("no C++ compiler here")
 
 
-@pytest.mark.parametrize("preset", ["mlp-64", *by_night("mlp-1024", "rnn-64")])
+IN_CPP = pytest.mark.nightly("what is compiled, the traced step, is held to the reference above")
+
+
+@IN_CPP
+@pytest.mark.parametrize("preset", ["mlp-64", "mlp-1024", "rnn-64"])
 def test_compiled_steps_in_float64_are_the_references(toys, compiler, preset):
     job = toys.job(preset, task="human-codon")
     (setup,) = setups_of(job)
     compared(job, job, setup, COMPILED).hold_on(first_batches(setup, 20))
 
 
-@pytest.mark.nightly("its steps are compared on each push, and traced runs repeat to the bit")
+@IN_CPP
 def test_a_compiled_run_repeats_to_the_bit_alone_or_beside_others(toys, compiler):
     request = {"task": "human-codon", "pairs": 12_800, "engine": "compiled"}
     registry = toys.registry()

@@ -15,7 +15,7 @@ from codonbench.testing import check_metric, check_model, check_task
 EXAMPLE = Path(__file__).resolve().parents[1] / "example_plugin"
 PROJECT = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
 
-FEW = ("--seeds", "0-2", "--pairs", "20000")
+FEW = ("--seeds", "0-2", "--pairs", "6400", "--workers", "1")
 
 
 # Not installed: the modules alone

@@ -92,7 +92,9 @@ def assert_same(one, other):
         ("mlp-64", "eager"),
         ("mlp-64", "traced"),
         ("mlp-64", "graph"),
-        ("mlp-1024", "traced"),
+        pytest.param(
+            *("mlp-1024", "traced"), marks=pytest.mark.nightly("mlp-64 has the same step, smaller")
+        ),
         ("gru-64", "eager"),
         pytest.param(
             *("gru-64", "traced"), marks=pytest.mark.nightly("mlp-64's stand for it; takes long")
@@ -104,10 +106,10 @@ def test_what_was_cut_short_ends_as_if_nothing_had_happened(
     toys, tmp_path, graph_on_cpu, unsparing, model, engine
 ):
     registry = toys.registry()
-    request = {"seeds": (0, 1, 2), "pairs": 4_000, "full": True, "engine": engine}
+    request = {"seeds": (0, 1), "pairs": 2_400, "full": True, "engine": engine}
     job = toys.job(model, registry=registry, **request)
     expected = runs(job, registry, tmp_path / "whole")
-    for at in (900, 2_000):  # cut short twice, then left alone
+    for at in (700, 1_500):  # cut short twice, then left alone
         cut = runs(job, registry, tmp_path / "cut", interrupting(at, seed=1))
         assert "interrupted" in {r.status for r, _ in cut.values()}, [
             r.error for r, _ in cut.values()

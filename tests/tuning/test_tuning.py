@@ -150,10 +150,10 @@ def test_trials_that_fall_behind_are_ended_early_and_cost_what_they_took(
         ended.append(over)
         return Tried(score, float(step), "done")
 
-    made = study(registry, tmp_path / "s.db", trials=20, pruner=pruner, attempt=attempt)
+    made = study(registry, tmp_path / "s.db", trials=12, pruner=pruner, attempt=attempt)
     made.run(lambda: None)
     _, tuning = made.result("found")
-    assert (tuning.trials, tuning.best, tuning.seconds) == (20, 0.0, sum(looks))
+    assert (tuning.trials, tuning.best, tuning.seconds) == (12, 0.0, sum(looks))
     assert tuning.incumbents == ((1, looks[0], 0.0),)
     for device, many, cost in (("cpu", 4, "CPU-hours"), ("cuda", 1, "GPU-hours")):
         run_spec = made.job.run_specs[0].model_copy(update={"device": device, "threads": 4})
@@ -162,7 +162,7 @@ def test_trials_that_fall_behind_are_ended_early_and_cost_what_they_took(
         assert (its.seconds, its.incumbents[0][1]) == (many * sum(looks), many * looks[0])
         assert its.cost.endswith(cost)
     assert tuning.pruned == sum(ended)
-    assert (sum(looks) < 20 * 30) == any(ended) == (pruner != "none")
+    assert (sum(looks) < 12 * 30) == any(ended) == (pruner != "none")
     whole = [-float(i) for i, over in enumerate(ended) if not over]
     assert tuning.median == statistics.median(whole)
 
