@@ -24,7 +24,7 @@ def test_a_run_made_again_on_the_same_machine_is_identical(bench, record_file):
 
 
 def test_a_run_made_again_is_followed(bench, record_file, monkeypatch):
-    monkeypatch.setattr(progress, "_FIRST_LINE", 0.0)
+    monkeypatch.setattr(progress, "FIRST_LINE", 0.0)
     assert re.search(r"^seed 0 +\d[\d,]* of [\d,]+ pairs, ", bench("verify", record_file).err, re.M)
 
 

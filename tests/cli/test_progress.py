@@ -126,7 +126,14 @@ def test_runs_on_a_cluster_share_a_bar_whose_time_left_is_by_those_that_were_mad
         now[0] = 20.0
         display.finished(job, Outcome(record, reused=False))
         assert (bar.completed, bar.fields["words"]) == (2, "0:00:40 left")
-    assert "already recorded" in capsys.readouterr().err
+        assert "already recorded" in capsys.readouterr().err
+        now[0] = 30.0
+        display.moved(0.5)  # of one that is under way
+        assert (bar.completed, bar.fields["words"]) == (2.5, "0:00:30 left")
+        assert "2.5 of 4 runs, 0:00:30 left" in capsys.readouterr().err
+        now[0] = 30.5
+        display.moved(0.6)
+        assert not capsys.readouterr().err
 
 
 WARNING_BESIDE_A_BAR = """

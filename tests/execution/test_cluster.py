@@ -42,7 +42,7 @@ class InThisProcess:
 
     def __init__(self, node, lost=()):
         self.node, self.lost = node, list(lost)
-        self.runs = []
+        self.runs, self.followed = [], []
 
     def nodes(self):
         return [{"CPU": 2.0, "memory": 2.0**33}]
@@ -60,12 +60,18 @@ class InThisProcess:
     def wait(self, submitted, seconds):
         return list(submitted)[:1]
 
+    def news(self):
+        return {order.run_spec.run_id: 0.5 for order, *_ in self.runs}
+
     def get(self, number):
         order, _, data, files = self.runs[number]
         if order.run_spec.seed in self.lost:
             self.lost.remove(order.run_spec.seed)
             raise NodeLostError("the node is gone")
-        return self.node.serve(order, data, files)
+        return self.node.serve(order, data, files, self.watch)
+
+    def watch(self, run_spec):
+        return lambda pairs, progress: self.followed.append((run_spec.seed, pairs))
 
     def stop(self, submitted):
         pass
@@ -80,7 +86,10 @@ def node():
 
 class Told(Listener):
     def __init__(self):
-        self.sentences = []
+        self.sentences, self.moves = [], []
+
+    def moved(self, under_way):
+        self.moves.append(under_way)
 
     def remark(self, sentence):
         self.sentences.append(sentence)
@@ -98,7 +107,9 @@ def on_cluster(tmp_path, node):
         with Executor(where, asked, load_plugins) as executor:
             resources = configure(Resources, {}, where.resources, "--resources")
             runs = ClusterRuns(cluster, executor, where, resources, told)
-            return [o for _, o in runs.outcomes([asked])], cluster, told.sentences
+            made = [o for _, o in runs.outcomes([asked])]
+            cluster.moves = told.moves
+            return made, cluster, told.sentences
 
     return make
 
@@ -138,6 +149,22 @@ def test_a_node_makes_the_records_that_this_machine_makes(on_cluster, at_home, t
     again, second, _ = on_cluster()
     assert [o.reused for o in again] == [True, True]
     assert not second.runs
+
+
+def test_runs_under_way_are_followed_and_parts_count_as_such(on_cluster, tmp_path):
+    _, cluster, _ = on_cluster(results="whole")
+    for seed in (0, 1):
+        pairs = [pairs for own, pairs in cluster.followed if own == seed]
+        assert pairs == sorted(pairs)
+        assert pairs[-1] == 128
+    assert max(cluster.moves) == 1.0  # both by halves
+    assert cluster.moves[-1] == 0.0
+    rows = [f"{'ACGT'[i % 4] * 6}{'ACGT'[i // 4 % 4] * 4},{'ab'[i % 3 > 0]}" for i in range(90)]
+    (tmp_path / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
+    asked = {"model": "kmer-linear", "task": None, "data": str(tmp_path / "mine.csv"), "folds": 4}
+    made, cluster, _ = on_cluster(results="parts", **asked, seeds="0", pairs=None)
+    assert [o.record.status for o in made] == ["done"]
+    assert [round(8 * move) for move in cluster.moves] == [4, 5, 6, 7, 0]
 
 
 def test_a_run_whose_node_is_lost_is_made_on_another_and_its_record_says_so(on_cluster, at_home):

@@ -17,6 +17,7 @@ from socket import socket
 import pytest
 
 from codonbench.contracts.run_record import RunRecord
+from codonbench.execution.sandbox import unavailable
 from codonbench.records.store import Store
 
 pytestmark = [
@@ -147,6 +148,7 @@ def test_runs_go_on_where_they_were_when_their_node_is_killed(cluster, at_home, 
         said, _ = process.communicate(timeout=900)
     assert process.returncode == 0, said
     assert "its node was lost" in said
+    assert re.search(r"[012]\.\d of 3 runs, \d:\d\d:\d\d left", said)  # before the first ended
     found, records = results(tmp_path)
     assert found == at_home(*LONG)
     assert any(record.resumed and min(record.resumed) > 0 for record in records.values())
@@ -224,6 +226,41 @@ def test_a_plugin_that_crashes_its_worker_ends_its_runs_and_no_others(cluster, a
     assert "SIGSEGV" in records["crashes", 0].error
     local = at_home(*SHORT)
     assert all(found["mlp-64", seed] == local["mlp-64", seed] for seed in (0, 1))
+
+
+PEEKS = """
+import os
+from pathlib import Path
+import codonbench
+
+
+@codonbench.model(encoding="nucleotide_onehot_flat", learning_rate=0.01)
+def peeks(task):
+    from torch import nn
+
+    for path in (Path(SECRET), *Path("/proc").glob("[0-9]*/environ")):
+        try:
+            if b"of-a-value-to-look-for" in path.read_bytes():
+                raise RuntimeError(f"reads {path}")
+        except OSError:
+            pass
+    return nn.Linear(task.length * len(task.alphabet), task.n_classes)
+"""
+
+
+@pytest.mark.skipif(unavailable() is not None, reason=str(unavailable()))
+def test_a_sandbox_holds_a_plugin_on_a_node_too(cluster, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("of-a-value-to-look-for")
+    (tmp_path / "peeks.py").write_text(PEEKS.replace("SECRET", repr(str(secret))))
+    words = ("--plugin", "peeks.py", "--model", "peeks", "--pairs", "2000", "--seeds", "0")
+    run(tmp_path, *words, code=1)  # or there is nothing to be kept from
+    ((_, record),) = results(tmp_path)[1].items()
+    assert (record.status, record.confinement) == ("error", "process")
+    assert str(secret) in record.error
+    run(tmp_path, *words, "--sandbox", "--force")
+    ((_, record),) = results(tmp_path)[1].items()
+    assert (record.status, record.confinement, record.error) == ("done", "sandbox", None)
 
 
 def test_a_node_without_the_data_gets_them_from_the_driver(cluster, tmp_path):

@@ -43,9 +43,9 @@ class InThisProcess:
     def attend(self, submitted, key, look, stopped):
         if self.lost:
             self.lost -= 1
-            look(1, 0.0)
+            look(1, 0.0, 0.1)
             time.sleep(0.3)
-            look(2, 0.0)
+            look(2, 0.0, 0.2)
             raise NodeLostError("the node is gone")
         return self.node.try_out(*submitted, look)
 

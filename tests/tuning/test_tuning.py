@@ -145,7 +145,7 @@ def test_trials_that_fall_behind_are_ended_early_and_cost_what_they_took(
         score, step, over = -float(len(looks)), 0, False
         while step < 30 and not over:
             step += 1
-            over = look(step, score)
+            over = look(step, score, step / 30)
         looks.append(step)
         ended.append(over)
         return Tried(score, float(step), "done")
@@ -223,10 +223,25 @@ def test_what_comes_to_no_end_costs_what_it_took_until_it_was_last_heard_of(regi
     assert tuning.cost.startswith("4 trials and 2 unfinished, ")
 
 
+def test_a_trial_that_is_under_way_is_told_by_the_share_of_its_budget(registry, tmp_path):
+    shares, ends = [], []
+
+    def attempt(request, job, look):
+        for step in range(3):
+            look(step, 0.5, step / 2)
+        return Tried(0.5, 1.0, "done")
+
+    made = study(registry, tmp_path / "s.db", trials=2, seeds=(1000, 1001), attempt=attempt)
+    made.run(lambda: ends.append(made.under_way), on_look=lambda: shares.append(made.under_way))
+    assert shares == [0.0, 0.25, 0.5, 0.5, 0.75, 1.0] * 2
+    assert ends == [0.0, 0.0]
+
+
 def test_a_trial_has_no_test_items(registry):
     request = RunRequest(model="guesser", task="signs", folds="0", seeds=(7,))
     job = prepare(request, registry, Path("x"))
-    trial = replace(job, protocol=Trial(lambda step, score: False))
+    spent = []
+    trial = replace(job, protocol=Trial(lambda step, score, share: spent.append(share)))
     setup = RunSetup(trial.run_specs[0], trial.dataset, trial.protocol, None)
     assert {name: len(items) for name, items in setup.evaluated().items()} == {
         "validation": 100,
@@ -235,6 +250,7 @@ def test_a_trial_has_no_test_items(registry):
     ((referee, _),) = train_here(trial, unwatched)
     assert referee.test_outputs is None
     assert trial.protocol.score == pytest.approx(0.43)
+    assert spent == [1.0]  # of an estimator, which is looked at once
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from codonbench.cli.console import ending, messages, say
-from codonbench.cli.time_left import TimeLeft, TimeLeftColumn, rest
+from codonbench.cli.time_left import FIRST_LINE, LINES, TimeLeft, TimeLeftColumn, rest
 from codonbench.contracts.run_spec import MOST_PAIRS, RunOptions, RunRequest, RunSpec
 from codonbench.data.splits import cut_in_words, folds_in_words
 from codonbench.execution.executor import Follower, Listener
@@ -35,8 +35,6 @@ from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
 
 _REFRESH = 0.1  # seconds between two times that a bar follows a run
-_FIRST_LINE, _LINES = 1.0, 30.0  # seconds to the first line on a run, where there is no terminal,
-# and at most from one to the next; each is awaited twice as long as the one before
 
 
 class RunDisplay(Follower):
@@ -111,7 +109,7 @@ class RunDisplay(Follower):
         bar = self._bars[run_spec.run_id] = self._progress.add_task(
             seed.rstrip(), total=total, pairs=0, words="", early=early, left=left
         )
-        shown, printed, wait = -_REFRESH, began, _FIRST_LINE
+        shown, printed, wait = -_REFRESH, began, FIRST_LINE
 
         def follow(pairs: int, progress: Callable[[], str]) -> None:
             nonlocal shown, printed, wait
@@ -125,7 +123,7 @@ class RunDisplay(Follower):
             words = "" if self._progress.disable else progress()
             self._progress.update(bar, completed=pairs, pairs=pairs, words=words)
             if self._lines_of_text and now - printed >= wait:
-                printed, wait = now, min(2 * wait, _LINES)
+                printed, wait = now, min(2 * wait, LINES)
                 words_left = rest(left.at(now), early=early)
                 of = "" if total is None else f" of {total:,}"
                 line = [f"{seed} {pairs:,}{of} {self._job.task.counted_in}", progress(), words_left]
@@ -275,8 +273,10 @@ class ClusterDisplay(Listener):
         self._told: set[int] = set()
         self._results, self._lines = options.results, lines
         self._console = messages()
-        self._began = time.monotonic()
+        self._began = self._printed = time.monotonic()
+        self._wait = FIRST_LINE
         self._made = 0
+        self._finished, self._under_way = 0, 0.0
         self._progress = Progress(
             TextColumn("runs"),
             BarColumn(bar_width=30),
@@ -327,14 +327,30 @@ class ClusterDisplay(Listener):
             named = f"{record.model} on {record.task}, {_which(record.run_spec).rstrip()}"
             say(f"{named}: {ending(record, job.task)}{again}", console=self._console)
         self._made += not outcome.reused
-        self._progress.advance(self._bar)
-        task = self._progress.tasks[0]
-        left = (task.total or 0) - task.completed
+        self._finished += 1
+        self._show()
+
+    def moved(self, under_way: float) -> None:
+        """Take in how many runs those under way are together; say so where there is no bar."""
+        self._under_way = under_way
+        words, now = self._show(), time.monotonic()
+        if self._console.is_terminal or self._lines is not None or not words:
+            return
+        if now - self._printed >= self._wait:
+            self._printed, self._wait = now, min(2 * self._wait, LINES)
+            done = self._finished + under_way
+            say(f"{done:.1f} of {sum(self._runs)} runs, {words}", console=self._console)
+
+    def _show(self) -> str:
+        """Move the bar; return how long the others take at this pace, in words."""
+        done = self._finished + self._under_way
+        made, left = self._made + self._under_way, sum(self._runs) - done
         words = ""
-        if self._made and left:
-            pace = (time.monotonic() - self._began) / self._made
+        if made and left > 0:
+            pace = (time.monotonic() - self._began) / made
             words = f"{timedelta(seconds=round(pace * left))} left"
-        self._progress.update(self._bar, words=words)
+        self._progress.update(self._bar, completed=done, words=words)
+        return words
 
 
 def _which(run_spec: RunSpec) -> str:

@@ -15,6 +15,9 @@ from codonbench.cli.console import messages
 
 _STEADY = 10.0  # seconds in which time left follows most of the way when the pace changes
 _SOON = 2.0  # seconds after which a pace is known well enough to tell
+FIRST_LINE, LINES = 1.0, 30.0
+"""Seconds to the first line of progress, where there is no terminal, and at most from one to the
+next; each is awaited twice as long as the one before."""
 
 
 class TimeLeft:

@@ -6,12 +6,11 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Self, cast
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -26,6 +25,7 @@ from codonbench.cli.options import (
     load_plugins,
     name_of,
 )
+from codonbench.cli.time_left import FIRST_LINE, LINES
 from codonbench.contracts.run_spec import (
     RunOptions,
     RunRequest,
@@ -194,10 +194,10 @@ def tune(
                 run = partial(run, at_once=at_once, stop=there.stop)
             others = [_another() for _ in range((jobs or 1) - 1 if there is None else 0)]
             try:
-                with _shown(made, trials) as look:
-                    run(look)
+                with _Shown(made, trials) as shown:
+                    run(shown.count, on_look=shown.move)
                     while any(other.poll() is None for other in others):
-                        look()
+                        shown.count()
                         time.sleep(_POLL)
             except UsageError:
                 if not begun and not made.finished():  # refused before anything was found
@@ -248,37 +248,66 @@ def _another() -> subprocess.Popen[bytes]:
     )
 
 
-@contextmanager
-def _shown(study: Study, trials: int) -> Iterator[Callable[[], None]]:
-    """Show how many trials are finished, the best of them, and the time left; yield what looks."""
-    progress = Progress(
-        TextColumn("trials"),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[words]}"),
-        console=messages(),
-        disable=not messages().is_terminal,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    began, before = time.monotonic(), len(study.finished())
-    bar = progress.add_task("", total=trials, words="", completed=before)
-    told = before
+class _Shown:
+    """A context that shows how many trials are finished, the best of them, and the time left.
 
-    def look() -> None:
-        nonlocal told
-        scores = [score for score, _ in study.scores()]
-        n, whole = len(scores), [score for score in scores if score is not None]
-        if n == told:
+    Args:
+        study: Whose trials.
+        trials: How many are to be finished.
+    """
+
+    def __init__(self, study: Study, trials: int) -> None:
+        self._study, self._trials = study, trials
+        self._terminal = messages().is_terminal
+        self._progress = Progress(
+            TextColumn("trials"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[words]}"),
+            console=messages(),
+            disable=not self._terminal,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._began = self._printed = time.monotonic()
+        self._wait = FIRST_LINE
+        self._before = self._n = len(study.finished())
+        self._best = ""
+        self._bar = self._progress.add_task("", total=trials, words="", completed=self._n)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def count(self) -> None:
+        """Look how many trials are finished, whoever made them, and say so of each."""
+        scores = [score for score, _ in self._study.scores()]
+        if len(scores) == self._n:
             return
-        told = n
-        best = (min(whole) if study.lower else max(whole)) if whole else None
-        left = (time.monotonic() - began) / max(n - before, 1) * max(trials - n, 0)
-        words = "" if best is None else f"best {study.metric} {best:.4f}, "
-        words += f"{timedelta(seconds=round(left))} left"
-        progress.update(bar, completed=n, words=words)
-        if not messages().is_terminal:
-            say(f"trial {n} of {trials}: {words}")
+        self._n, whole = len(scores), [score for score in scores if score is not None]
+        if whole:
+            best = min(whole) if self._study.lower else max(whole)
+            self._best = f"best {self._study.metric} {best:.4f}, "
+        words = self._show(self._n)
+        if not self._terminal:
+            say(f"trial {self._n} of {self._trials}: {words}")
 
-    with progress:
-        yield look
+    def move(self) -> None:
+        """Show how far the trials that are under way here have come; say so now and then."""
+        done, now = self._n + self._study.under_way, time.monotonic()
+        words = self._show(done)
+        if done > self._n and not self._terminal and now - self._printed >= self._wait:
+            self._printed, self._wait = now, min(2 * self._wait, LINES)
+            say(f"{done:.1f} of {self._trials} trials: {words}")
+
+    def _show(self, done: float) -> str:
+        """Move the bar; return the best score and how long the others take at this pace."""
+        made, left = done - self._before, max(self._trials - done, 0)
+        pace = (time.monotonic() - self._began) / made if made > 0 else None
+        words = "" if pace is None else f"{timedelta(seconds=round(pace * left))} left"
+        words = self._best + words
+        self._progress.update(self._bar, completed=done, words=words)
+        return words

@@ -38,6 +38,7 @@ from codonbench.execution.run import Job, JobRecords, Outcome, origin_of
 from codonbench.execution.sandbox import PASSED_ON
 from codonbench.execution.trials import Tried
 from codonbench.plugins.beside import parts_of
+from codonbench.protocols.referee import OnSnapshot, share_spent
 from codonbench.protocols.trial import Look
 from codonbench.records.remote import checkpoints_at
 from codonbench.records.store import Store, unpack
@@ -55,6 +56,7 @@ _SETTINGS = (*sorted({*PASSED_ON} - _OF_THE_NODE), "CODONBENCH_PLUGINS", "CODONB
 """Of this process's environment, what nodes have too: what may change a result, or what is run."""
 
 _WAIT = 1.0  # seconds between two looks at whether Ctrl-C was pressed
+_TELL = 1.0  # seconds after which a run tells how far it has come
 _LOOK = 2.0  # seconds for which the nodes that were there count as there
 _AT_HAND = 8  # data sets that are kept for requests to come
 _AHEAD = 2  # runs on the cluster or at hand for each that there is room for
@@ -198,8 +200,10 @@ class Cluster:
                     "reached with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
                 ) from error
         self._serve, self._try_out = ray.remote(_serve), ray.remote(_try_out)
-        self._questions: Any = None
+        self._made_between: Any = None
         self._one_actor = threading.Lock()
+        self._news: Any = None
+        self._asked = -math.inf
 
     def __enter__(self) -> Self:
         return self
@@ -237,16 +241,12 @@ class Cluster:
     def submit(self, order: Order, place: Place, data: Any, files: Any) -> Any:
         """Have a run made; return what stands for what comes of it."""
         task = self._serve.options(name=f"{order.model}", **place.options())
-        return task.remote(order.model_dump_json(), data, files)
+        return task.remote(order.model_dump_json(), data, files, self._between())
 
     def submit_trial(self, order: Order, place: Place, data: Any, files: Any, key: str) -> Any:
         """Have a trial made, whose looks are answered by `attend`; return what stands for it."""
-        with self._one_actor:  # of all threads: what one trial asks, no other actor answers
-            if self._questions is None:
-                options = {"num_cpus": 0, **self._beside_us()}
-                self._questions = self._ray.remote(_Questions).options(**options).remote()
         task = self._try_out.options(name=f"{order.model}", **place.options())
-        return task.remote(order.model_dump_json(), data, files, self._questions, key)
+        return task.remote(order.model_dump_json(), data, files, self._between(), key)
 
     def attend(self, submitted: Any, key: str, look: Look, stopped: Callable[[], bool]) -> Tried:
         """Answer what a trial asks until it is done; return what came of it.
@@ -260,19 +260,38 @@ class Cluster:
         Raises:
             NodeLostError: Its node, or the process there, is gone.
         """
-        asked, told = self._questions.next.remote(key), False
+        asked, told = self._between().next.remote(key), False
         while True:
             done, _ = self._ray.wait([asked, submitted], num_returns=1, timeout=_WAIT)
             if stopped() and not told:
                 self.stop(submitted)
                 told = True
             if asked in done:
-                self._questions.answer.remote(key, look(*self._ray.get(asked)))
-                asked = self._questions.next.remote(key)
+                self._between().answer.remote(key, look(*self._ray.get(asked)))
+                asked = self._between().next.remote(key)
             elif submitted in done:
                 self._ray.cancel(asked)
                 made = self._come(submitted)
                 return Tried(None, 0.0, "interrupted") if made is None else Tried(*made)
+
+    def news(self) -> dict[str, float]:
+        """Return how far runs have come that were heard of since, by run id; waits for nothing."""
+        if self._news is None and time.monotonic() - self._asked >= _TELL:
+            self._asked, self._news = time.monotonic(), self._between().heard.remote()
+        if self._news is None or not self._ray.wait([self._news], timeout=0)[0]:
+            return {}
+        found, self._news = self._news, None
+        with suppress(self._ray.exceptions.RayError):  # its node is lost, and runs go on
+            return dict(self._ray.get(found))
+        return {}
+
+    def _between(self) -> Any:
+        """Return the actor between runs and us: one for all threads, so that each is answered."""
+        with self._one_actor:
+            if self._made_between is None:
+                options = {"num_cpus": 0, **self._beside_us()}
+                self._made_between = self._ray.remote(_Between).options(**options).remote()
+        return self._made_between
 
     def _beside_us(self) -> dict[str, Any]:
         """Return the options of what lives as long as we do: on our own node, if we have one."""
@@ -337,27 +356,47 @@ def _node() -> Node:
     return _here[0]
 
 
-def _serve(order: str, data: Packed, files: Packed) -> tuple[Any, ...]:
-    """Make a run in this process of a node, which stays for more."""
-    return tuple(_node().serve(Order.model_validate_json(order), data, files))
+def _serve(order: str, data: Packed, files: Packed, between: Any) -> tuple[Any, ...]:
+    """Make a run in this process of a node, which stays for more; tell at times how far it is."""
+
+    def watch(run_spec: RunSpec) -> OnSnapshot:
+        told = time.monotonic()
+
+        def follow(pairs: int, progress: Callable[[], str]) -> None:
+            nonlocal told
+            if time.monotonic() - told >= _TELL:
+                told = time.monotonic()
+                between.hear.remote(run_spec.run_id, share_spent(run_spec, pairs))
+
+        return follow
+
+    return tuple(_node().serve(Order.model_validate_json(order), data, files, watch))
 
 
-def _try_out(order: str, data: Packed, files: Packed, questions: Any, key: str) -> tuple[Any, ...]:
+def _try_out(order: str, data: Packed, files: Packed, between: Any, key: str) -> tuple[Any, ...]:
     """Make a trial in this process of a node; the driver answers its looks."""
     import ray
 
-    def look(step: int, score: float) -> bool:
-        return bool(ray.get(questions.ask.remote(key, step, score)))
+    def look(*what: float) -> bool:
+        return bool(ray.get(between.ask.remote(key, *what)))
 
     return tuple(_node().try_out(Order.model_validate_json(order), data, files, look))
 
 
-class _Questions:
-    """An actor between trials, which ask and wait, and the driver, which takes what is asked."""
+class _Between:
+    """An actor between runs and the driver: trials ask and wait, others tell how far they are."""
 
     def __init__(self) -> None:
+        self._news: dict[str, float] = {}
         self._asked: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
         self._answers: defaultdict[str, asyncio.Queue[Any]] = defaultdict(asyncio.Queue)
+
+    async def hear(self, run_id: str, share: float) -> None:
+        self._news[run_id] = share
+
+    async def heard(self) -> dict[str, float]:
+        news, self._news = self._news, {}
+        return news
 
     async def ask(self, key: str, *what: Any) -> Any:
         await self._asked[key].put(what)
@@ -512,6 +551,9 @@ class ClusterRuns:
     _others: deque[Waiting] = field(default_factory=deque)
     _flying: dict[Any, Waiting] = field(default_factory=dict)
     _latest: Place = Place(cpus=1)
+    _shares: dict[str, float] = field(default_factory=dict)
+    _parts_done: dict[str, float] = field(default_factory=dict)
+    _moved: float = 0.0
 
     def __post_init__(self) -> None:
         self._store = Store(self.options.results)
@@ -651,8 +693,13 @@ class ClusterRuns:
         """Take in what has come by now, or does in so many seconds."""
         if not self._flying:
             return
-        for submitted in self.cluster.wait(list(self._flying), seconds):
+        done = self.cluster.wait(list(self._flying), seconds)
+        if news := self.cluster.news():
+            self._follow(news)
+        for submitted in done:
             waiting = self._flying.pop(submitted)
+            if self._shares:
+                self._shares.pop(waiting.run_spec.run_id, 0.0)
             index = waiting.asked.index
             try:
                 made = self.cluster.get(submitted)
@@ -679,7 +726,25 @@ class ClusterRuns:
                 asked, asked.records.keep(record, trajectory, asked.checkpoints, claims)
             )
 
+    def _follow(self, news: Mapping[str, float]) -> None:
+        """Tell how far runs under way have come, parts of one that are done among them."""
+        if news:
+            for waiting in self._flying.values():
+                if (share := news.get(waiting.run_spec.run_id)) is not None:
+                    part = waiting.asked.parts.share(waiting.run_spec)[1]
+                    self._shares[waiting.run_spec.run_id] = share * part
+        under_way = sum(self._shares.values()) + sum(self._parts_done.values())
+        if under_way != self._moved:
+            self._moved = under_way
+            self.listener.moved(under_way)
+
     def _told(self, asked: Asked, outcome: Outcome) -> Iterator[tuple[int, Outcome]]:
+        if asked.job.protocol.joins:
+            key, part = asked.parts.share(outcome.record.run_spec)
+            self._parts_done[key] = self._parts_done.get(key, 0.0) + part
+            if self._parts_done[key] > 1 - part / 2:
+                del self._parts_done[key]
+        self._follow({})
         for whole in asked.parts.take(outcome):
             self.listener.finished(asked.job, whole)
             yield asked.index, whole

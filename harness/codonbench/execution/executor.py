@@ -79,6 +79,9 @@ class Listener:
     def remark(self, sentence: str) -> None:
         """Say what is set aside, what was lost, what is begun again."""
 
+    def moved(self, under_way: float) -> None:
+        """Hear how many runs those under way are together, each by the share of its budget."""
+
     def finished(self, job: Job, outcome: Outcome) -> None:
         """Hear of a run that is stored."""
 

@@ -30,7 +30,7 @@ from codonbench.execution.executor import Executor, load_plugins, unseen
 from codonbench.execution.machine import Say, Terms, occupied
 from codonbench.execution.run import Job, origin_of, primary_of, run
 from codonbench.execution.trials import Tried, tried
-from codonbench.protocols.referee import unwatched
+from codonbench.protocols.referee import Watch, unwatched
 from codonbench.protocols.trial import Look
 from codonbench.records.files import cache_folder, write_atomically
 from codonbench.records.remote import checkpoints_at
@@ -145,12 +145,12 @@ class Node:
             self._own = OwnFolder(folder)
         return self._own.path
 
-    def serve(self, order: Order, data: Packed, files: Packed) -> Made:
-        """Make a run; return what came of it."""
+    def serve(self, order: Order, data: Packed, files: Packed, watch: Watch = unwatched) -> Made:
+        """Make a run, which `watch` follows; return what came of it."""
         said: list[str] = []
         try:
             job, executor = self._job(order, data, files, said.append)
-            return self._made(order, job, executor, said)
+            return self._made(order, job, executor, said, watch)
         except BenchError as error:
             return Made("", b"", tuple(said), str(error), type(error).__name__)
         except KeyboardInterrupt:
@@ -216,7 +216,9 @@ class Node:
         )
         return job, executor
 
-    def _made(self, order: Order, job: Job, executor: Executor, said: list[str]) -> Made:
+    def _made(
+        self, order: Order, job: Job, executor: Executor, said: list[str], watch: Watch
+    ) -> Made:
         options, run_spec = order.options, order.run_spec
         checkpoints = checkpoints_at(
             options.shared,
@@ -230,7 +232,7 @@ class Node:
             ((record, trajectory),) = run(
                 job,
                 executor.registry,
-                unwatched,
+                watch,
                 executor.train(run_spec),
                 circumstances,
                 checkpoints,

@@ -56,6 +56,11 @@ class Parts:
         self._needed = Counter(run_spec.whole.run_id for run_spec in job.run_specs)
         self._wholes: dict[str, list[Outcome]] = {key: [] for key in self._needed}
 
+    def share(self, run_spec: RunSpec) -> tuple[str, float]:
+        """Return the run_id of the whole that a run is of, and which share of it the run is."""
+        key = run_spec.whole.run_id
+        return key, 1 / self._needed[key] if self._made_with[0].protocol.joins else 1.0
+
     def take(self, outcome: Outcome) -> Iterator[Outcome]:
         """Take in an outcome; yield it where it is no part, or what it completes.
 

@@ -32,7 +32,7 @@ from codonbench.contracts import (
     Trajectory,
     TrajectoryFacts,
 )
-from codonbench.contracts.run_spec import RunSpec
+from codonbench.contracts.run_spec import MOST_PAIRS, RunSpec
 from codonbench.data.stream import BatchClock, Relabelling, Stream, hidden_generator, relabelling
 from codonbench.errors import OutOfTurnError
 from codonbench.protocols.controls import LABELS, permuted_targets
@@ -298,6 +298,12 @@ nothing, the outputs of the state before it."""
 _AT_ONCE = 128  # batches handed out at once, at most
 _AT_FIRST = 8  # where a batch may take long, until it is known how long
 _NEWS = 1.0  # seconds after which a run should have been heard of again
+
+
+def share_spent(run_spec: RunSpec, pairs: int) -> float:
+    """Return which share of a run's budget so many pairs are; 0 where that is in seconds alone."""
+    counted = 0 < run_spec.budget_pairs < MOST_PAIRS
+    return min(pairs / run_spec.budget_pairs, 1.0) if counted else 0.0
 
 
 def unwatched(run_spec: RunSpec) -> OnSnapshot:

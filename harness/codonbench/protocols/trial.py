@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from codonbench.contracts import Dataset, Outputs, Split
 from codonbench.contracts.run_spec import RunSpec
-from codonbench.protocols.referee import Evaluation, RunSetup, Schedule
+from codonbench.protocols.referee import Evaluation, RunSetup, Schedule, share_spent
 from codonbench.protocols.supervised import Supervised, SupervisedSchedule
 
-Look = Callable[[int, float], bool]
-"""Given the number of a look at validation and the score of what was selected so far; whether the
-run is to end there."""
+Look = Callable[[int, float, float], bool]
+"""Given the number of a look at validation, the score of what was selected so far and the share of
+the budget that is spent; whether the run is to end there."""
 
 
 class Trial(Supervised):
@@ -47,7 +47,7 @@ class _TrialSchedule(SupervisedSchedule):
 
     def __init__(self, setup: RunSetup, trial: Trial) -> None:
         super().__init__(setup)
-        self._trial, self._looks = trial, 0
+        self._trial, self._looks, self._run_spec = trial, 0, setup.run_spec
 
     def next(self, evaluation: Evaluation, outputs: Outputs) -> Evaluation | None:
         following = super().next(evaluation, outputs)
@@ -56,6 +56,7 @@ class _TrialSchedule(SupervisedSchedule):
             figures = self.figures
             trial.score = figures[-1] if figures else -self._loss
         self._looks += 1
-        pruned = trial.score is not None and trial.look(self._looks, trial.score)
+        spent = share_spent(self._run_spec, evaluation.position)
+        pruned = trial.score is not None and trial.look(self._looks, trial.score, spent)
         over = pruned or following is None or following.split == "test"
         return None if over else following

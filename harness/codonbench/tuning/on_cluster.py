@@ -39,10 +39,10 @@ class Heard:
         self._look = look
         self._times: list[float] = []
 
-    def __call__(self, step: int, score: float) -> bool:
+    def __call__(self, step: int, score: float, spent: float) -> bool:
         """Answer a look."""
         self._times.append(time.monotonic())
-        return self._look(step, score)
+        return self._look(step, score, spent)
 
     @property
     def seconds(self) -> float:

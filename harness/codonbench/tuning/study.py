@@ -109,6 +109,8 @@ class Study:
         insist_on_own_seeds(asked.request.seeds)
         self.asked, self._prepare, self._try = asked, prepare, attempt
         self._lock = threading.Lock()
+        self._shares: dict[int, float] = {}
+        self._on_look: Callable[[], None] = lambda: None
         self.job = job = prepare(asked.request)
         if not isinstance(job.protocol, Supervised):
             raise ConfigError(
@@ -157,6 +159,7 @@ class Study:
         on_trial: Callable[[], None],
         at_once: int = 1,
         stop: Callable[[], None] = lambda: None,
+        on_look: Callable[[], None] = lambda: None,
     ) -> None:
         """Make trials until there are as many as were asked for.
 
@@ -164,6 +167,7 @@ class Study:
             on_trial: Called after each.
             at_once: How many are made at a time, each by a thread.
             stop: Called where one fails, so that the others need not come to an end.
+            on_look: Called as one looks at validation, see `under_way`.
 
         Raises:
             KeyboardInterrupt: Ctrl-C ended it; what is finished is kept.
@@ -172,6 +176,7 @@ class Study:
         import optuna
 
         failed: list[BaseException] = []
+        self._on_look = on_look
 
         def objective(trial: optuna.Trial) -> float:
             try:
@@ -185,6 +190,8 @@ class Study:
                 self._study.stop()
                 stop()
                 raise
+            finally:
+                self._shares.pop(trial.number, None)
 
         def told(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             with self._lock:
@@ -203,6 +210,11 @@ class Study:
             raise _unusable(self._path, failed[0]) from failed[0]
         if failed:
             raise failed[0]
+
+    @property
+    def under_way(self) -> float:
+        """How many trials those that are made here are together, each by its budget spent."""
+        return sum(list(self._shares.values()))
 
     def _objective(self, trial: optuna.Trial) -> float:
         import optuna
@@ -224,7 +236,10 @@ class Study:
         scores, seconds = [], 0.0
         for number, run_spec in enumerate(job.run_specs):
 
-            def look(step: int, score: float, number: int = number) -> bool:
+            def look(step: int, score: float, spent: float, number: int = number) -> bool:
+                with self._lock:
+                    self._shares[trial.number] = (number + spent) / len(job.run_specs)
+                    self._on_look()
                 at = number * 1_000 + step
                 if at not in told:  # by a node that is lost
                     trial.report(score, at)
