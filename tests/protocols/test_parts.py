@@ -1,5 +1,6 @@
 """Runs in parts: folds that make one record, and nested subsets that make a curve."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -17,7 +18,7 @@ from codonbench.cli.board_tables import print_curves
 from codonbench.contracts import Estimator, ModelInfo, Ranking
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.splits import divided, nested
-from codonbench.errors import ConfigError, DataError
+from codonbench.errors import ConfigError, DataError, StoreError
 from codonbench.execution.parts import join_outcomes
 from codonbench.execution.run import prepare, run_all
 from codonbench.plugins.registry import Registry
@@ -169,6 +170,18 @@ def test_folds_that_are_recorded_are_joined_without_running_again(registry, fold
     again = outcomes(registry, folder, seeds="0-1")
     assert {o.record.seed: o.reused for o in again} == {0: False, 1: True}
     assert again[0].record.result() == found[0].record.result()
+
+
+def test_folds_of_several_kinds_of_gpu_are_not_joined(registry, folds, tmp_path):
+    folder, found = folds
+    store = Store(shutil.copytree(folder, tmp_path / "results"))
+    (store.folder / f"{found[0].record.name}.json").unlink()
+    for record in [r for r in store.scan() if r.seed == 0 and r.run_spec.fold is not None]:
+        name = "NVIDIA A100" if record.run_spec.fold else "NVIDIA H100"
+        machine = record.machine.model_copy(update={"device": "cuda", "device_name": name})
+        store.save(record.model_copy(update={"machine": machine}).sealed(), None)
+    with pytest.raises(StoreError, match=r"NVIDIA A100 and NVIDIA H100.*--force"):
+        outcomes(registry, store.folder, seeds="0-1")
 
 
 @pytest.mark.parametrize(

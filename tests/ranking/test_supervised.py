@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from codonbench import Ceiling, Column, Ranking, Task
-from codonbench.contracts.run_record import Tuning
 from codonbench.ranking.board import build_board
 from codonbench.ranking.rows import tuned_on_tested
 from codonbench.ranking.statistics import mean
 from codonbench.report.markdown import render_board, render_table
 from codonbench_datasets.decipher import DecipheredTask
+from samples import tuning
 
 
 class Promoters(Task):
@@ -226,22 +226,9 @@ def test_the_ceiling_of_two_replicates_is_that_of_their_mean():
 def test_a_row_says_whether_what_it_is_tested_on_has_tuned_it(
     made, finished, said, test_size, protocol, other_data, tested
 ):
-    tuning = Tuning(
-        name="found",
-        task="promoters",
-        data_checksum="0" * 64 if other_data else finished[0].run_spec.data_checksum,
-        trials=20,
-        pruned=3,
-        seeds=(1000,),
-        device="cpu",
-        seconds=360.0,
-        metric="mcc",
-        best=0.6,
-        median=0.5,
-        study="s",
-        tests_unseen=said,
-    )
-    (record,) = made("tuned", [0.6], tuning=tuning)
+    own = finished[0].run_spec.data_checksum
+    found = tuning(data_checksum="0" * 64 if other_data else own, tests_unseen=said)
+    (record,) = made("tuned", [0.6], tuning=found)
     record = record.model_copy(
         update={"run_spec": record.run_spec.model_copy(update={"protocol": protocol})}
     ).sealed()
@@ -251,4 +238,6 @@ def test_a_row_says_whether_what_it_is_tested_on_has_tuned_it(
     if asked is None:
         notes = build_board([record], TASKS).tables[0].rows[0].notes
         assert any("is tested on" in note for note in notes) == tested
-        assert any("20 trials, 0.1 CPU-hours" in note for note in notes)
+        assert any(
+            "preset found, tuned on promoters: 20 trials, 0.1 CPU-hours" in note for note in notes
+        )

@@ -286,7 +286,10 @@ def test_a_preset_runs_on_the_official_seeds_and_says_what_it_cost(registry, tmp
     tuned, plain = table.rows
     assert (tuned.tuning, plain.tuning) == (tuning, None)
     assert (tuned.overrides, plain.overrides) == (config, {})
-    assert f"tuned on signs: 4 trials, {tuning.seconds / 3600:.2g} CPU-hours" in tuned.notes
+    assert (
+        f"preset found, tuned on signs: 4 trials, {tuning.seconds / 3600:.2g} CPU-hours"
+        in tuned.notes
+    )
     assert "sought place=0..1" in tuned.notes
     with pytest.raises(ConfigError, match=r"is of model 'guesser', not of 'mlp'"):
         prepare(RunRequest(model="mlp", task="signs", preset_file=file), registry, Path("x"))

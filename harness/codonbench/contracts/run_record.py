@@ -264,7 +264,7 @@ class Tuning(Frozen):
     def notes(self) -> tuple[str, ...]:
         """What a reader of its row must know: where, at what cost and in which space it sought."""
         sought = (f"sought {' '.join(self.space)}",) if self.space else ()
-        return (f"tuned on {self.task}: {self.cost}", *sought)
+        return (f"preset {self.name}, tuned on {self.task}: {self.cost}", *sought)
 
 
 _Pin = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[\x21-\x7e]+$")]

@@ -37,7 +37,8 @@ def join_outcomes(
         store: Where their trajectories lie, and the records of wholes go.
 
     Raises:
-        StoreError: A trajectory is missing or damaged, or a record cannot be written.
+        StoreError: A trajectory is missing or damaged, a record cannot be written, or the parts of
+            one were made on several kinds of device.
     """
     parts = Parts(job, registry, store)
     for outcome in outcomes:
@@ -119,10 +120,19 @@ def joined(made: Iterable[Made], job: Job, registry: Registry) -> Made:
     Its test items are those of all parts, in the order of the data, each answered by the part that
     was trained without it. Positions are those of the part that came furthest; times are sums; the
     hash of its weights is that of its parts' hashes, in order.
+
+    Raises:
+        StoreError: They were made on several kinds of device, of which a table has one.
     """
     parts = sorted(made, key=lambda part: part[0].run_spec.fold or 0)
     first, trajectory = parts[0]
     whole = first.run_spec.whole
+    kinds = sorted({record.machine.device_kind for record, _ in parts})
+    if len(kinds) > 1:
+        raise StoreError(
+            f"the folds of {whole.name} were made on {' and '.join(kinds)}, and a table has one "
+            "kind of device; --force runs them again"
+        )
     items = np.concatenate([_tested(job, record.run_spec) for record, _ in parts])
     order = np.argsort(items)
     facts = [t.facts for _, t in parts]

@@ -17,6 +17,7 @@ from codonbench.ranking.statistics import Mean
 from codonbench.report.site import page as page_data
 from codonbench.report.site.figures import row_id
 from codonbench.report.site.page import model_id, table_id
+from samples import tuning
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.slow
@@ -353,13 +354,39 @@ def test_a_score_stands_against_each_of_its_costs(visit, shown, views):
         ("parameters", "parameters"),
         ("seconds", "seconds of training a run, on cpu"),
         ("pairs", "training pairs presented until the state that was tested"),
-        ("tuning", "seconds of tuning"),
+        ("tuning-cpu", "seconds of tuning on CPU cores"),
     ):
         part.locator("select").select_option(value=cost)
         expect(part.locator(f"svg[aria-label*='against {label}']")).to_be_visible()
         expect(part.locator(".note")).to_contain_text("no cheaper one reaches")
         told = part.locator(".note").inner_text()
         assert ("not how many examples a row needs" in told) == (cost == "pairs")
+
+
+def test_tuning_on_a_gpu_has_an_axis_of_its_own(visit, shown, write, tmp_path):
+    (cnn,) = shown.table.rows
+    tuned = {"device": "cuda", "seconds": 90.0}
+    rows = (cnn.model_copy(update={"tuning": tuning(**tuned)}),)
+    beside = [
+        row.model_copy(update={"tuning": tuning(seconds=40.0)} if row.model != "majority" else {})
+        for row in shown.table.references
+    ]
+    table = shown.table.model_copy(update={"rows": rows, "references": tuple(beside)})
+    write(tmp_path / "site", Board(tables=(table,), excluded=()), shown.runs, shown.known)
+    page = visit(tmp_path / "site").open(f"#table={table_id(table)}")
+    page.get_by_text("What a score costs").click()
+    part = page.locator("details", has=page.get_by_role("heading", name="What a score costs")).first
+    for kind, words, there in (
+        ("cpu", "CPU cores", ["kmer-linear: ", "40"]),
+        ("cuda", "a GPU", ["cnn: ", "90"]),
+    ):
+        part.locator("select").select_option(value=f"tuning-{kind}")
+        chart = part.locator(f"svg[aria-label*='against seconds of tuning on {words}']")
+        expect(chart).to_be_visible()
+        titles = chart.locator("title").all_text_contents()
+        assert len(titles) == 2  # and what nobody tuned
+        assert any(all(word in title for word in there) for title in titles)
+        expect(part.locator(".note")).to_contain_text("left out")
 
 
 def test_how_a_table_is_sorted_and_filtered_is_in_the_address(visit, shown, views):

@@ -84,7 +84,8 @@ class PageRow(Frozen):
         withheld: Whether they are training targets that may not be published.
         shown_pairs: How many training pairs its runs had seen in the state that was tested, the
             median.
-        tuned_seconds: What finding its configuration took; None where nobody said.
+        tuned_seconds, tuned_on: What finding its configuration took, of a CPU's cores or of a GPU;
+            None where nobody said.
         day: Of its latest run; empty where that is not known.
         rank, tier, role, successes, success_low, success_high, medians, restricted_mean,
             parameters, devices, seconds, notes, doubted: As in `leaderboard.Row`.
@@ -119,6 +120,7 @@ class PageRow(Frozen):
     seconds: float | None
     shown_pairs: float
     tuned_seconds: float | None = Field(exclude_if=lambda seconds: seconds is None)
+    tuned_on: str | None = Field(exclude_if=lambda kind: kind is None)
     day: str = Field(exclude_if=lambda day: not day)
     notes: tuple[str, ...]
     doubted: bool = Field(exclude_if=lambda doubted: not doubted)
@@ -604,6 +606,7 @@ def _row(
             r.pairs if r.selected_pairs is None else r.selected_pairs for r in records
         ),
         tuned_seconds=None if row.tuning is None else row.tuning.seconds,
+        tuned_on=None if row.tuning is None else row.tuning.device,
         day=_day(row, runs, known),
         items=_row_items(row, table, asked, known),
         withheld=not known.withheld.isdisjoint(row.run_ids),

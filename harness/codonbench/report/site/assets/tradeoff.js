@@ -10,12 +10,14 @@ codonbench.tradeOff = (table) => {
     parameters: { label: "parameters", least: 1, of: (row) => row.parameters },
     seconds: { label: `seconds of training a run, on ${table.device}`, least: 0.01, of: (row) => row.seconds },
     pairs: { label: `training pairs presented until ${metric?.limited ? "a run ended" : "the state that was tested"}`, least: 1, of: (row) => row.shown_pairs },
-    tuning: { label: "seconds of tuning", least: 1, of: (row) => row.tuned_seconds ?? 0 },
   };
+  // Seconds of a CPU's cores and of a GPU are not added up: a row stands on the axis of its own kind.
+  const kinds = Object.entries({ cpu: "CPU cores", cuda: "a GPU" }).filter(([kind]) => rows.some((row) => row.tuned_on === kind));
+  for (const [kind, what] of kinds.length ? kinds : [["cpu", "CPU cores"]])
+    costs[`tuning-${kind}`] = { label: `seconds of tuning on ${what}`, least: 1, of: (row) => ((row.tuned_on ?? kind) === kind ? row.tuned_seconds ?? 0 : null) };
   const needed = table.curves.length ? "those are under “By training examples”" : "nobody trained these rows on fewer examples to see (protocol sample_efficiency)";
   const hints = { // what is said of a cost beside its axis
     pairs: metric?.limited ? "" : ` Pairs presented are what training used, a pair as often as it came, not how many examples a row needs: ${needed}.`,
-    tuning: " Rows of which no tuning is on record stand at the left.",
   };
   const against = choice("Against", Object.entries(costs).map(([name, { label }]) => [name, label]), "parameters");
   against.select.addEventListener("change", draw);
@@ -25,6 +27,9 @@ codonbench.tradeOff = (table) => {
 
   function draw() {
     const { label, least, of } = costs[against.value()];
+    const tuning = against.value().startsWith("tuning");
+    const others = rows.some((row) => of(row) == null) ? "; those tuned on the other kind of device are left out" : "";
+    const elsewhere = ` Rows of which no tuning is on record stand at the left${others}.`;
     const marks = rows.filter((row) => of(row) != null).map((row) => ({ ...row.medians[metric.metric], cost: Math.max(of(row), least), name: codonbench.label(row), role: row.role }));
     const sign = table.higher ? 1 : -1;
     let best = -Infinity; // the rows that no cheaper one reaches
@@ -52,6 +57,6 @@ codonbench.tradeOff = (table) => {
           Plot.dot(marks, { ...dots, r: 5, fill: (d) => (d.role === "reference" ? "var(--card)" : "var(--accent)"), stroke: "var(--accent)" }),
         ],
       }),
-      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.name(d.name, 50)).join(", ")}. Hollow dots are reference rows.${against.value() !== "tuning" && rows.some((row) => of(row) === 0) ? ` What has none stands at ${least}.` : ""}${hints[against.value()] ?? ""}`));
+      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.name(d.name, 50)).join(", ")}. Hollow dots are reference rows.${!tuning && rows.some((row) => of(row) === 0) ? ` What has none stands at ${least}.` : ""}${tuning ? elsewhere : hints[against.value()] ?? ""}`));
   }
 };
