@@ -300,12 +300,13 @@ def _lay_ours_behind(environment: Path) -> None:
 
 
 def _prove(python: Path, owner: str) -> None:
-    """Import there what a worker imports: some of it may be older than ours needs it.
+    """Import there what a worker imports, PyTorch among it: some may be older than ours needs it.
 
     Raises:
         UnmetNeedError: It cannot be imported.
     """
-    command = [str(python), "-P", "-c", "import codonbench.execution.worker"]
+    imports = "import codonbench.execution.worker, codonbench.engines.train"
+    command = [str(python), "-P", "-c", imports]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         why = printable((done.stderr.strip().splitlines() or ["it says nothing"])[-1])
