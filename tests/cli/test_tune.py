@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from codonbench.cli import tune
 from codonbench.execution.presets import read_preset
 
 PLUGIN = """
@@ -112,3 +113,41 @@ def test_without_optuna_a_sentence_names_the_extra(bench, monkeypatch):
     assert answer.err == (
         "bench: this needs optuna, which is not installed: pip install 'codonbench[tune]'\n"
     )
+
+
+class Going:
+    """A study of which a trial is under way."""
+
+    lower, metric, under_way = False, "mcc", 0.0
+
+    def __init__(self):
+        self.ended = []
+
+    def finished(self):
+        return self.ended
+
+    def scores(self):
+        return iter([(score, 1.0) for score in self.ended])
+
+
+def test_a_study_tells_a_time_left_before_its_first_trial_ends(monkeypatch, capsys):
+    now, study = [0.0], Going()
+    monkeypatch.setattr(tune.time, "monotonic", lambda: now[0])
+    with tune._Shown(study, 4) as shown:
+        (bar,) = shown._progress.tasks
+        shown.move()
+        assert not capsys.readouterr().err  # nothing is known yet
+        now[0], study.under_way = 20.0, 0.25
+        shown.move()
+        assert capsys.readouterr().err.strip() == "0.25 of 4 trials: 0:05:00 left"
+        assert (bar.completed, bar.fields["words"]) == (0.25, "0:05:00 left")
+        now[0], study.under_way = 20.5, 0.3
+        shown.move()
+        assert not capsys.readouterr().err  # nor is anybody flooded
+        now[0], study.under_way = 80.0, 0.0
+        study.ended.append(0.5)
+        shown.count()
+        assert "trial 1 of 4: best mcc 0.5000, 0:04:00 left" in capsys.readouterr().err
+        now[0], study.under_way = 100.0, 0.25
+        shown.move()
+        assert "1.25 of 4 trials: best mcc 0.5000, 0:03:40 left" in capsys.readouterr().err

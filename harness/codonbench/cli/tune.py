@@ -301,7 +301,7 @@ class _Shown:
         words = self._show(done)
         if done > self._n and not self._terminal and now - self._printed >= self._wait:
             self._printed, self._wait = now, min(2 * self._wait, LINES)
-            say(f"{done:.1f} of {self._trials} trials: {words}")
+            say(f"{done:.2f} of {self._trials} trials: {words}")
 
     def _show(self, done: float) -> str:
         """Move the bar; return the best score and how long the others take at this pace."""
