@@ -97,7 +97,8 @@ def test_a_licence_is_shown_and_its_terms_are_asked_for(bench, monkeypatch, cach
     answer = bench("data", "fetch", "tc-riboswitch")
     assert answer.code == 2
     assert "licence: Sanofi: academic, non-commercial use only" in answer.err
-    assert "asks whether you agree" in answer.err
+    assert "whether you agree" in answer.err
+    assert "--agree" in answer.err
     assert not [*cache.iterdir()]
     assert bench("data", "fetch", "tc-riboswitch", "--agree").code == 0
     assert (cache / "tc-riboswitch" / "Tc-Riboswitches.csv").is_file()

@@ -80,6 +80,8 @@ def test_the_download_is_three_files_of_one_commit(server, tmp_path):
     found = task.load("gue-tf-0", TaskOptions(), cache=tmp_path)
     assert found.items.text("ACGT")[0] == ROW
     assert found.source == "gue-tf-0"
+    names = gue_tf(0).target.names
+    assert [line for line in found.report if all(f"{name} " in line for name in names)]
     assert [url.rsplit("/", 1)[1] for url in server] == ["train.csv", "dev.csv", "test.csv"]
     assert all(f"/{COMMIT}/data/GUE/tf/0/" in url for url in server)
     assert download.status(task.source("gue-tf-0"), tmp_path) == "present, 0.0 MB"

@@ -191,13 +191,27 @@ class TurnedToo(Estimator):
         return np.full(len(reference), 1j)
 
 
+class _Failing(_Count):
+    def forward(self, letters):
+        raise RuntimeError("no answer")
+
+
+class Failing(Counter):
+    """Fails at the first question."""
+
+    info = ModelInfo(name="failing", version="1", summary="Fails")
+
+    def build(self, task):
+        return _Failing(task.n_outputs)
+
+
 @pytest.fixture(scope="module")
 def registry(toys):
     registry = Registry()
     for kind in ("models", "metrics", "tasks", "protocols"):
         getattr(registry, kind).update(getattr(toys.installed, kind))
     tasks = (Edits(), Rich(), RichToo())
-    models = (Counter, Scorer, Twin, Turned, TurnedToo)
+    models = (Counter, Scorer, Twin, Turned, TurnedToo, Failing)
     module = toys.module("zero-shot-toys", models=models, tasks=tasks)
     registry.add(module, "toy-shop", "1.0")
     assert not registry.failures
@@ -276,6 +290,18 @@ def test_a_pretrained_row_says_what_it_gains_over_its_random_twin(registry, tmp_
 def test_what_cannot_be_asked_so_is_refused_in_words(registry, model, task, more, words):
     with pytest.raises(ConfigError, match=words):
         list(run(asked(registry, model, task, **more), registry, unwatched))
+
+
+def test_what_has_to_be_fitted_is_refused_before_anything_runs(registry):
+    with pytest.raises(ConfigError, match=r"'kmer-linear' has to be fitted, .* nothing is"):
+        asked(registry, "kmer-linear", "rich", protocol="zero_shot")
+
+
+def test_a_model_that_fails_at_validation_leaves_a_record(registry):
+    job = asked(registry, "failing", "rich", protocol="zero_shot")
+    ((record, _),) = run(job, registry, unwatched)
+    assert (record.status, record.validation_metrics) == ("error", {})
+    assert "no answer" in record.error
 
 
 def test_a_chains_ratio_is_that_of_the_words_a_variant_changes():

@@ -75,7 +75,7 @@ def fetch(
         if source.terms and not agreed:
             raise DownloadError(
                 f"{source.name!r} is licensed for {source.terms}; 'bench data fetch {source.name}' "
-                "asks whether you agree, and downloads it"
+                "asks in a terminal whether you agree, --agree says so unasked, and downloads it"
             )
         cache.mkdir(parents=True, exist_ok=True)
         _sweep(source, cache)

@@ -167,13 +167,16 @@ def prepare(
         dataset = controlled(dataset, task, options.control, protocol.controls, request.salt)
         _check_control(entry, options.control, task)
     _check_class_weights(request.model, config, dataset.spec, protocol)
-    at_once = issubclass(entry.cls, Estimator)
+    at_once, stranger = issubclass(entry.cls, Estimator), entry.stranger is not None
     if at_once and not protocol.tells_targets:
         raise ConfigError(
             f"model {request.model!r} is fitted once on all training items, but task "
             f"{task.name!r} asks all along its training; choose a model that is trained batch by "
             "batch, or a task of the protocol 'supervised'"
         )
+    own_answer = getattr(entry.cls, "score_variants", None) is not Estimator.score_variants
+    if issubclass(entry.cls, Estimator) and protocol.passes == 0 and not (own_answer or stranger):
+        entry.cls(config).score_variants(None, None)  # says that it has to be fitted
     if protocol.passes is not None and (request.epochs or request.pairs or request.examples):
         raise ConfigError(f"the protocol {protocol.name!r} fixes the budget; leave it out")
     if at_once and (request.epochs or 1) > 1:

@@ -81,7 +81,7 @@ def score_validation(trajectory: Trajectory, metrics: Iterable[Metric]) -> dict[
     """
     selected = trajectory.facts.selected_pairs
     asked = trajectory.facts.split == "validation" and len(trajectory.targets)
-    if not asked or selected is None:
+    if not asked or selected is None or selected not in trajectory.pairs:  # it failed before
         return {}
     at = int(np.flatnonzero(trajectory.pairs == selected)[0])
     shown = replace(

@@ -133,7 +133,7 @@ class TableTask(Task):
             splits=table.splits,
             groups=table.groups,
             origins=table.origins,
-            report=table.report(),
+            report=(replace(table, classes=self.target.names) if table.classes else table).report(),
             provenance={"url": self.sources[0].url} if known and self.sources else {},
         )
 
