@@ -163,6 +163,15 @@ def {name}(task):
 """
 
 
+def write_table():
+    """Write a table with splits: of folds each would have a worker to itself."""
+    rows = [
+        f"{'ACGT'[i % 4] * 6}{'ACGT'[i // 4 % 4] * 4},{'ab'[i % 2]},{'train' if i % 3 else 'test'}"
+        for i in range(48)
+    ]
+    Path("t.csv").write_text("\n".join(["sequence,label,split", *rows]))
+
+
 def run_suite(package, versions):
     """Run a plugin for each version that a package is needed in, all in one suite.
 
@@ -178,8 +187,7 @@ def run_suite(package, versions):
         code = MODEL.format(package=package, version=version, name=name)
         Path(f"{name}.py").write_text(PLUGIN.format(needs=f'["{package}{asked}"]') + code)
         plugins += ["--plugin", f"{name}.py"]
-    rows = [f"{'ACGT'[i % 4] * 6}{'ACGT'[i // 4 % 4] * 4},{'ab'[i % 2]}" for i in range(48)]
-    Path("t.csv").write_text("\n".join(["sequence,label", *rows]))
+    write_table()
     Path("s.toml").write_text(
         '[suite]\nname = "s"\ntitle = "s"\n'
         f'[[run]]\nmodel = {json.dumps([*versions])}\ndata = "t.csv"\n'
@@ -291,8 +299,7 @@ def test_an_installed_distribution_runs_in_an_environment_of_its_own(
     monkeypatch.chdir(tmp_path)
     code = MODEL.format(package="tinypack", version="1.0", name="mine")
     installed("mydist", "codonbench", "tinypack<2", code=code)
-    rows = [f"{'ACGT'[i % 4] * 6}{'ACGT'[i // 4 % 4] * 4},{'ab'[i % 2]}" for i in range(48)]
-    Path("t.csv").write_text("\n".join(["sequence,label", *rows]))
+    write_table()
     command = [sys.executable, "-m", "codonbench.cli.main"]
     words = ["run", "--model", "mine", "--data", "t.csv", "--json", "--offline"]
     done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)

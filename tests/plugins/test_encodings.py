@@ -45,7 +45,8 @@ def file(tmp_path, monkeypatch):
     (tmp_path / "letters.py").write_text(PLUGIN)
     rng = random.Random(0)
     rows = [f"{''.join(rng.choices('AC', k=20))}{'GT'[i % 2] * 9},{i % 2}" for i in range(200)]
-    (tmp_path / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
+    rows = [f"{row},{'test' if i < 40 else 'train'}" for i, row in enumerate(rows)]
+    (tmp_path / "mine.csv").write_text("\n".join(["sequence,label,split", *rows]))
     yield tmp_path / "letters.py"
     ENCODINGS.pop("letter_counts", None)
 
