@@ -446,3 +446,34 @@ def test_the_pages_are_built_as_a_site_whose_links_hold_the_notebook_among_them(
     assert len(code) > 4
     assert all(cell in html.unescape(page) for cell in code)
     assert "notebooks/own_data.html" in (tmp_path / "index.html").read_text()
+
+
+PAGES = [*ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("*.md")]
+
+
+def test_each_test_that_a_page_names_is_there():
+    named = {
+        (page.name, path)
+        for page in PAGES
+        for path in re.findall(r"`(tests/[\w/.-]+)`", page.read_text(encoding="utf-8"))
+    }
+    assert [(page, path) for page, path in sorted(named) if not (ROOT / path).exists()] == []
+    assert len(named) > 30
+
+
+def test_each_cheat_stands_in_the_table_of_security_and_no_other():
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    cheats = {path.stem for path in ROOT.glob("tests/exploits/plugins/*.py")}
+    assert set(re.findall(r"\| `([a-z]+_\w+)` \|", page)) == cheats
+    assert set(re.findall(r"`([a-z]+_\w+)`", page)) - {"class_weights"} == cheats
+
+
+def test_a_promise_of_security_that_a_part_is_asked_for_is_held_by_a_command_too():
+    """In the same paragraph, which else says that no command can show it."""
+    typed = ("cli", "exploits", "execution/test_ray.py")
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    for paragraph in page.split("\n\n"):
+        words = " ".join(paragraph.split())
+        named = re.findall(r"`tests/([\w/.-]+)`", words)
+        by_command = any(path.startswith(typed) for path in named) or "no command" in words
+        assert by_command or not named, words

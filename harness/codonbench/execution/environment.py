@@ -41,8 +41,7 @@ from codonbench.contracts.run_spec import content_hash
 from codonbench.errors import ConfigError, StoreError, UnmetNeedError
 from codonbench.execution.process import importable
 from codonbench.plugins.selection import BUILT_IN
-from codonbench.plugins.shipped_files import parse_tables
-from codonbench.records.files import printable
+from codonbench.records.files import parse_tables, printable
 
 _BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 """Of PEP 723."""

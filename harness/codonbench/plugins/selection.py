@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from codonbench.errors import ConfigError
+from codonbench.errors import ConfigError, StoreError
 from codonbench.plugins.beside import MOST_SOURCE
 
 GROUP = "codonbench"
@@ -202,10 +201,13 @@ def trusted_by_settings() -> tuple[str, ...]:
     """
     path = settings_file()
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        from codonbench.records.files import parse_tables  # takes a while: pydantic
+
+        settings = parse_tables(text)
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, StoreError) as error:
         raise ConfigError(f"settings {path}: {error}") from error
     names = settings.pop("trust", [])
     if settings or not isinstance(names, list) or not all(isinstance(n, str) for n in names):

@@ -7,7 +7,6 @@ A package that an entry point of the group ``codonbench`` names ships suites in 
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, entry_points
@@ -17,9 +16,7 @@ from typing import Any
 
 from codonbench.errors import ConfigError, NameClashError, StoreError, UnknownNameError
 from codonbench.plugins.selection import GROUP
-from codonbench.records.files import MAX_BYTES, check_numbers_and_depth
-
-_MOST_DOTS = 2_000  # of a line: a dotted key takes memory by the square of its parts
+from codonbench.records.files import MAX_BYTES, parse_tables
 
 
 def shipped_files(
@@ -101,20 +98,3 @@ def read_tables(path: Path, kind: str) -> dict[str, Any]:
         raise ConfigError(f"{kind} {path} is not TOML: {error}") from error
     except StoreError as error:
         raise ConfigError(f"{kind} {path} {error}") from error
-
-
-def parse_tables(text: str) -> dict[str, Any]:
-    """Return what TOML says.
-
-    Raises:
-        ValueError: It is no TOML.
-        StoreError: It is nested too deeply, or has a number that is out of range.
-    """
-    try:
-        if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
-            raise RecursionError
-        tables = tomllib.loads(text)
-    except RecursionError as error:
-        raise StoreError("is nested too deeply") from error
-    check_numbers_and_depth(tables)
-    return tables

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import stat
+import tomllib
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
@@ -33,6 +34,8 @@ LONGEST = 300
 
 LONGEST_LINE = 120
 """Characters of one line of text that is shown among others."""
+
+_MOST_DOTS = 2_000  # of a line: a dotted key takes memory by the square of its parts
 
 _APART = re.compile(r'"[ \t\r\n]+:')
 
@@ -118,6 +121,23 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise StoreError(f"holds {constant}, which is no number")
+
+
+def parse_tables(text: str) -> dict[str, Any]:
+    """Return what TOML says.
+
+    Raises:
+        ValueError: It is no TOML.
+        StoreError: It is nested too deeply, or has a number that is out of range.
+    """
+    try:
+        if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+            raise RecursionError
+        tables = tomllib.loads(text)
+    except RecursionError as error:
+        raise StoreError("is nested too deeply") from error
+    check_numbers_and_depth(tables)
+    return tables
 
 
 def check_numbers_and_depth(value: Any) -> int:
