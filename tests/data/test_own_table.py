@@ -516,6 +516,23 @@ def test_a_first_line_that_may_be_either_is_said_to_be_taken_for_the_header(open
     assert "line 1 as header: ACGTACGT, maybe" in dataset.report[0]
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda b, i: b[:i] + b[i + 100 :], lambda b, i: b[:i] + b"no" + b[i + 2 :]]
+)
+def test_damage_in_the_midst_of_parquet_is_named_as_such(opened, damage):
+    frame = pd.DataFrame({"sequence": [f"{i:012b}" for i in range(3_000)], "label": [0, 1] * 1_500})
+    frame.to_parquet("mine.parquet")
+    whole = Path("mine.parquet").read_bytes()
+    Path("mine.parquet").write_bytes(damage(whole, len(whole) // 2))
+    with pytest.raises(DataError, match=r"mine\.parquet: damaged.*; get it anew"):
+        opened(None, "mine.parquet", alphabet="01")
+
+
+def test_a_class_of_one_item_is_told_of_with_its_line(opened):
+    *_, dataset = opened(TABLE + "ACGTACGTACGTACG,x\n")
+    assert any("'x'" in line and "mine.csv, line 18" in line for line in dataset.report)
+
+
 def test_columns_of_parquet_that_are_no_numbers_are_named(opened):
     frame = pd.DataFrame({"g": list("xyz"), "h": [[1], [2], [3]], "label": list("aba")})
     frame[["g", "label"]].to_parquet("g.parquet")

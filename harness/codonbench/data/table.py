@@ -426,7 +426,7 @@ class _Reader:
             raise self._error(name, "", "a group")
         number = {cell: i for i, cell in enumerate(sorted(column.known))}
         groups: IntArray = column.become([number[cell] for cell in column.known])
-        seen = np.full(len(number), -1)  # a row of each group that was met in a split before
+        seen = np.full(len(number), -1)  # the first row of each group, of the splits before
         for split, rows in splits.items():
             crossing = rows[seen[groups[rows]] >= 0]
             if len(crossing):
@@ -438,7 +438,7 @@ class _Reader:
                     f"{self._places.of(row)}: group {cell!r} is in {split} here and in "
                     f"{first} at {self._places.of(other)}; expected each group in one split"
                 )
-            seen[groups[rows]] = rows
+            seen[groups[rows[::-1]]] = rows[::-1]
         return groups
 
     def _items(self) -> Items:

@@ -322,7 +322,9 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
             cells = (texts.get(name, [""] * len(batch)) for name in names)
             yield from enumerate(map(list, zip(*cells, strict=True)), first)
             first += len(batch)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.strerror:  # the system's word, and not pyarrow's
+            raise
         words = " ".join(str(error).split())
         raise DataError(
             f"{path}: damaged, cut short or no Parquet ({words}); get it anew"

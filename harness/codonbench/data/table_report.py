@@ -19,6 +19,7 @@ Place = Callable[[int], str]
 COMPLEMENT = str.maketrans("ACGTU", "TGCAA")
 
 _LONG = 100_000  # letters above which a batch of them may not fit a device
+_SOME = 4  # items of a class; where the mean is no more, one alone is no slip
 _SHOWN = 8  # labels or quantities
 _TOGETHER = 1 << 24  # letters that are reversed at a time
 
@@ -222,6 +223,11 @@ def warnings(table: Table, names: Sequence[str]) -> tuple[str, ...]:
                 f"all {len(rows):,} {split} items are of one class, "
                 f"{table.classes[int(asked[0])]!r}, so most metrics say nothing of them"
             )
+    for index, name in enumerate(table.classes):
+        rows = np.flatnonzero(table.targets == index)
+        if len(rows) == 1 and len(table.targets) > _SOME * len(table.classes):
+            where = _at(table.place, int(rows[0]))
+            sentences.append(f"class {name!r} has one item alone ({where}), so it is in one split")
     folded: dict[str, str] = {}
     for index, name in enumerate(table.classes):
         if (first := folded.setdefault(name.casefold(), name)) != name:

@@ -393,13 +393,13 @@ _MOST_ROWS = 100
 def _grid(rows: Sequence[Row], table: Table) -> str:
     """Return rows as a grid of at most eight columns, in lines of `WIDEST` where that can be.
 
-    Where they would be longer, the intervals of success go, then the seconds, then what stands
-    behind the primary column, from the last on; the page and leaderboard.json have them.
+    Where they would be longer, the intervals of success go, then what stands behind the primary
+    column, from the last on, then the seconds; the page and leaderboard.json have them.
     """
     primary = plain(table.ranking.primary.title)
-    timed = len({row.devices for row in rows}) == 1
-    columns = _columns(rows, table, interval=True, n_others=_MOST_OTHERS, timed=timed)
-    for n_others in range(_MOST_OTHERS, -1, -1):
+    narrower = [(False, n, True) for n in range(_MOST_OTHERS, -1, -1)] + [(False, 0, False)]
+    for interval, n_others, timed in ((True, _MOST_OTHERS, True), *narrower):
+        columns = _columns(rows, table, interval=interval, n_others=n_others, timed=timed)
         headings = [heading for heading, _ in columns]
         body = [[cell(row) for _, cell in columns] for row in rows]
         for name, figure in table.beside.items():
@@ -412,7 +412,6 @@ def _grid(rows: Sequence[Row], table: Table) -> str:
         grid = _tightened(pipe_table(headings, body, {2}))
         if max(map(len, grid.splitlines())) <= WIDEST:
             break
-        columns = _columns(rows, table, interval=False, n_others=n_others, timed=False)
     return grid
 
 
