@@ -95,6 +95,16 @@ def test_deep_lift_adds_up_behind_activation_and_pooling():
     assert missed < 1e-3
 
 
+@pytest.mark.parametrize("name", ["basset", "autoencoder", "vae", "dilated-published"])
+def test_deep_lift_adds_up_in_networks_that_read_places_in_order(toys, name):
+    job = toys.job(name, task="planted-motif")
+    module = job.entry.cls(job.config).build(job.dataset.spec.view())
+    letters = job.dataset.items.letters[: job.dataset.spec.input.max_length]
+    mask = torch.ones(1, len(letters), 1)
+    _, missed = deep_lift(Asked(module, 0, advantage=True, mask=mask).eval(), one_hot(letters))
+    assert missed < 1e-3
+
+
 def test_an_advantage_is_a_logit_less_the_mean_of_its_rivals():
     outputs = torch.tensor([[1.0, 2.0, 6.0]])
     assert chosen(outputs, 2, advantage=True).item() == pytest.approx(6 - 1.5)
@@ -202,6 +212,19 @@ def test_a_trained_network_rests_on_the_planted_motifs(run):
         pictures = draw_sequences(found, "deepbind")
         assert sorted(pictures) == ["", "-embedding", "-motifs"]
         assert all(as_file(figure, "svg").startswith(b"<?xml") for figure in pictures.values())
+
+
+def test_a_network_that_pools_has_every_method_of_letters(run):
+    found = run("deepsea", pairs=640, overrides={"filters": "4"})
+    for item in found.items:
+        assert {"saliency", "integrated gradients", "DeepLIFT"} <= set(item.values)
+    assert found.remarks == ()
+
+
+def test_what_values_miss_is_said_with_how_many_items(run):
+    found = run("cnn", pairs=640)
+    assert not any("DeepLIFT" in item.values for item in found.items)
+    assert "No DeepLIFT of 2 of 2 items" in " ".join(found.remarks)
 
 
 def test_what_a_transformer_attends_to_adds_up_to_one(run):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -39,6 +40,9 @@ from codonbench.explain.motifs import (
 from codonbench.explain.pictures import draw_embedding, draw_letters, draw_motifs
 
 FloatArray = npt.NDArray[np.float64]
+
+Missing = Counter[tuple[str, str]]
+"""Of how many items something is not said: what, and why."""
 
 Method = Literal["mutagenesis", "saliency", "integrated gradients", "DeepLIFT", "attention"]
 
@@ -161,22 +165,25 @@ def explain_sequences(
     data = subject.data
     alphabet, test = data.spec.input.alphabet, _test_items(data, repetition)
     shown = test[_surest(subject, data, test)[:n_items]]
-    remarks: dict[str, None] = {}
-    explained = tuple(_explained(subject, data, int(i), remarks) for i in shown)
+    missing: Missing = Counter()
+    explained = tuple(_explained(subject, data, int(i), missing) for i in shown)
+    remarks = [
+        f"No {what} of {n} of {len(shown)} items: {why}." for (what, why), n in missing.items()
+    ]
     motifs = _motifs(subject, data.items.take(test), known)
     recovered = None
     if known and motifs:
         like = {motif.known for motif in motifs if motif.similarity >= SIMILAR}
         recovered = len(like) / len(known)
     if not motifs:
-        remarks["No motifs: the model's first layer has no filters over letters."] = None
+        remarks.append("No motifs: the model's first layer has no filters over letters.")
     points, variance = _embedded(subject, data.items.take(test)), (0.0, 0.0)
     if points is not None and projection == "umap":
         points = neighbourhoods(points)
     elif points is not None:
         points, variance = principal_components(points)
     if points is None:
-        remarks["No embedding: the model's module has no embed(inputs)."] = None
+        remarks.append("No embedding: the model's module has no embed(inputs).")
     return SequenceExplanation(
         run=record.name,
         same_weights=repetition.same_weights,
@@ -246,7 +253,7 @@ def _right(data: Dataset, item: int) -> str:
     return f"{float(found[0]):.6g}"
 
 
-def _explained(subject: Subject, data: Dataset, item: int, remarks: dict[str, None]) -> Explained:
+def _explained(subject: Subject, data: Dataset, item: int, missing: Missing) -> Explained:
     """Return what one item's letters add, by each method that the model serves."""
     target, alphabet = data.spec.target, data.spec.input.alphabet
     classes = target.kind == "classes"
@@ -263,11 +270,9 @@ def _explained(subject: Subject, data: Dataset, item: int, remarks: dict[str, No
     values: dict[Method, FloatArray] = {"mutagenesis": lost(changes, letters)}
     encoded = subject.encode(one)
     if subject.letters:
-        values |= _by_gradient(subject, encoded, column, classes, remarks)
+        values |= _by_gradient(subject, encoded, column, classes, missing)
     else:
-        remarks[f"No gradients: the model is handed {subject.encoding}, not one-hot letters."] = (
-            None
-        )
+        missing["gradients", f"the model is handed {subject.encoding}, not one-hot letters"] += 1
     attention = _attention(subject.module, encoded, len(letters))
     if attention is not None:
         values["attention"] = attention
@@ -282,7 +287,7 @@ def _explained(subject: Subject, data: Dataset, item: int, remarks: dict[str, No
 
 
 def _by_gradient(
-    subject: Subject, encoded: Tensor, column: int, classes: bool, remarks: dict[str, None]
+    subject: Subject, encoded: Tensor, column: int, classes: bool, missing: Missing
 ) -> dict[Method, FloatArray]:
     mask = encoded[..., -1:] if subject.masked else None
     letters = encoded[..., :-1] if subject.masked else encoded
@@ -290,7 +295,7 @@ def _by_gradient(
     try:
         values: dict[Method, FloatArray] = {"saliency": saliency(asked, letters)}
     except RuntimeError:
-        remarks["No gradients: none reaches the letters, which the model looks up."] = None
+        missing["gradients", "none reaches the letters, which the model looks up"] += 1
         return {}
     methods: dict[Method, Callable[[Asked, Tensor], tuple[FloatArray, float]]] = {
         "integrated gradients": integrated_gradients,
@@ -301,12 +306,10 @@ def _by_gradient(
             each, missed = attribute(asked, letters)
         except (RuntimeError, AssertionError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            remarks[f"No {method}: {first}"] = None
+            missing[method, first.removesuffix(".")] += 1
             continue
         if missed > WORST:
-            remarks[
-                f"No {method} of some items: its values miss their sum by more than {WORST:.0%}."
-            ] = None
+            missing[method, f"its values miss their sum by more than {WORST:.0%}"] += 1
         else:
             values[method] = each
     return values

@@ -132,6 +132,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.codecs = nn.ModuleList(codecs)
         self.output = nn.Linear(n_latent * len(self.codecs), n_outputs)
+        self.active = nn.ReLU()  # a module of its own, as DeepLIFT needs it
         self.weight, self.noise = weight, noise
 
     def embed(self, inputs: Tensor | tuple[Tensor, ...]) -> Tensor:
@@ -140,7 +141,7 @@ class Autoencoder(nn.Module):
 
     def forward(self, inputs: Tensor | tuple[Tensor, ...]) -> Tensor:
         """Map letters or features to outputs (B, K)."""
-        outputs: Tensor = self.output(torch.relu(self.embed(inputs)))
+        outputs: Tensor = self.output(self.active(self.embed(inputs)))
         return outputs
 
     def outputs_and_loss(self, inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -150,7 +151,7 @@ class Autoencoder(nn.Module):
             latent, cost = self.latent(told)
             latents.append(latent)
             losses.append((self.weight * codec.error(latent, part) + cost).mean())
-        outputs: Tensor = self.output(torch.relu(torch.cat(latents, dim=1)))
+        outputs: Tensor = self.output(self.active(torch.cat(latents, dim=1)))
         return outputs, torch.stack(losses).mean()
 
     def latent(self, told: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -21,7 +22,6 @@ class Blocks(nn.Module):
             nn.Conv1d(n_in, channels, width, padding="same")
             for n_in in [letters] + [channels] * (blocks - 1)
         )
-        self.halve = nn.MaxPool1d(2, ceil_mode=True)
 
     def forward(self, letters: Tensor) -> Tensor:
         """Return maximum and mean over places of each block, (B, 2 * channels * blocks).
@@ -35,7 +35,8 @@ class Blocks(nn.Module):
         pooled = []
         for i, block in enumerate(self.blocks):
             if i:
-                places, inside = self.halve(places), self.halve(inside)
+                places = F.max_pool1d(places, 2, ceil_mode=True)
+                inside = F.max_pool1d(inside, 2, ceil_mode=True)
             places = torch.relu(block(places)) * inside
             pooled += [places.amax(2), places.sum(2) / inside.sum(2)]
         return torch.cat(pooled, dim=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from codonbench_models._sequence_nets import BatchNorm, Filters, pool, split
@@ -19,12 +18,15 @@ class Block(nn.Module):
         self.convolutions = nn.ModuleList(
             Filters(channels, channels, width, dilation) for _ in range(2)
         )
+        self.actives = nn.ModuleList(nn.ReLU() for _ in range(2))  # one a call, for DeepLIFT
 
     def forward(self, places: Tensor, inside: Tensor) -> Tensor:
         """Return features of the same shape (B, D, L), 0 behind an item's end."""
         added = places
-        for norm, convolution in zip(self.norms, self.convolutions, strict=True):
-            added = convolution(torch.relu(norm(added)) * inside)
+        for norm, active, convolution in zip(
+            self.norms, self.actives, self.convolutions, strict=True
+        ):
+            added = convolution(active(norm(added)) * inside)
         return (places + added) * inside
 
 

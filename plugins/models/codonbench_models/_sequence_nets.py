@@ -127,7 +127,9 @@ class Convolution(nn.Module):
     def forward(self, places: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (B, filters, ceil(L / pool)), and which of their places are an item's."""
         active = self.active(self.norm(self.filters(places))) * inside
-        return self.dropout(self.pool(active)), self.pool(inside)
+        # Not by the module, whose rule in DeepLIFT goes by what it was last called with
+        inside = F.max_pool1d(inside, self.pool.kernel_size, ceil_mode=True)
+        return self.dropout(self.pool(active)), inside
 
 
 class Convolutions(nn.Module):
