@@ -129,7 +129,7 @@ def run(
 def board(*folders: str | Path) -> Board:
     """Return the board that the records of folders give (``runs`` by default).
 
-    Audits of their data, which runs on tables of one's own lay beside them, are on it.
+    Audits of their data, which lie beside them or are kept in the cache, are on it.
     It prints as Markdown tables, and its fields hold every figure.
 
     Raises:
@@ -146,7 +146,7 @@ def board(*folders: str | Path) -> Board:
     audits: dict[str, DataAudit] = {}
     for folder in map(Path, folders or ("runs",)):
         found[folder] = load_records(folder)
-        audits |= read_audits(board_folder(folder))
+        audits |= read_audits(board_folder(folder), registry.known_tasks, cache_folder())
     tested = gather_tested(
         [(Store(folder), records) for folder, records in found.items()], registry
     )

@@ -3,6 +3,8 @@
 import io
 import json
 import random
+import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -90,6 +92,27 @@ def test_a_run_on_a_table_says_its_verdict_in_a_line(bench, tables):
     kept.write_text("{}")
     broken = bench("leaderboard")
     assert (broken.code, kept.name in broken.err) == (2, True)
+
+
+def test_a_board_says_what_the_cache_has_unless_it_has_audits_of_tasks(bench, tables, tmp_path):
+    """The latter is published with these, and the same on every machine."""
+    ran = bench("run", "--model", "majority", "--data", "leaky.csv", "--epochs", "1")
+    assert ran.code == 0, ran.err
+    board = tables / "runs" / "board"
+    shutil.rmtree(board)
+
+    def page():
+        assert bench("leaderboard").code == 0
+        return " ".join((board / "README.md").read_text().split())
+
+    assert "Data audit: FAIL: 33.3% of test items (50 of 150) stand in training" in page()
+    of_task = Path(__file__).parents[2] / "leaderboard" / "audits" / "golub.json"
+    (board / "audits").mkdir()
+    shutil.copy(of_task, board / "audits")
+    alone = page()
+    assert "Data audit" not in alone
+    shutil.rmtree(tmp_path / "cache" / "audits")
+    assert bench("leaderboard", "--check").code == 0
 
 
 def test_an_audit_that_cannot_be_kept_is_told_of(bench, tables, tmp_path):

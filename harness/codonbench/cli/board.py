@@ -191,13 +191,13 @@ def _board(
     """Return the board of a results folder; say what is not counted.
 
     Tables of data whose audit lies in a folder ``audits`` beside the board, as ``bench audit-data
-    --json`` prints it, say its verdict first.
+    --json`` prints it, say its verdict first; see `read_audits` for those that the cache has.
     """
     store = Store(results)
     store.insist_on_folder()
     found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
     known_failures = len(registry.failures)
-    audits = read_audits(folder)
+    audits = read_audits(folder, registry.known_tasks, cache_folder())
     tested = knowing(gather_tested([(store, found)], registry), audits)
     facts = read_facts(folder / FACTS)
     tested = replace(tested, facts={name: own.values() for name, own in facts.items()})

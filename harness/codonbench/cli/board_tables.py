@@ -10,6 +10,7 @@ from rich.text import Text
 from codonbench.cli.console import new_table, output, say
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import content_hash
+from codonbench.leakage.verdict import KEPT
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
     Row,
@@ -31,7 +32,7 @@ from codonbench.ranking.rows import (
     success_text,
 )
 from codonbench.ranking.statistics import Mean, Median
-from codonbench.records.files import board_folder, visible
+from codonbench.records.files import board_folder, cache_folder, visible
 from codonbench.records.store import Store
 
 if TYPE_CHECKING:
@@ -75,11 +76,11 @@ def print_tables_of(
             registry,
         )
     audits: dict[str, DataAudit] = {}
-    for folder, _ in folders:
-        if (board_folder(folder.folder) / "audits").is_dir():
+    for folder in (board_folder(store.folder) for store, _ in folders):
+        if (folder / KEPT).is_dir() or (cache_folder() / KEPT).is_dir():
             from codonbench.leakage.boards import knowing, read_audits, with_audits
 
-            audits |= read_audits(board_folder(folder.folder))
+            audits |= read_audits(folder, tasks, cache_folder())
     if audits and tested is not None:
         tested = knowing(tested, audits)
     board = build_board([*found, *others], tasks, tested)

@@ -25,13 +25,11 @@ from codonbench.leakage import tells, twins
 from codonbench.leakage.letters import BoolArray, IntArray, letters_of
 from codonbench.leakage.near_copies import nearest
 from codonbench.leakage.steps import UNKEPT, Arrays, Steps
-from codonbench.leakage.verdict import RULES, DataAudit, Finding, Grade, share, verdict_of
+from codonbench.leakage.verdict import KEPT, RULES, DataAudit, Finding, Grade, share, verdict_of
 from codonbench.records.files import write_atomically
 
 Progress = Callable[[str, float], None]
 """Told what is being looked at, and what share of that is done."""
-
-FOLDER = "audits"
 
 _DIGITS = string.digits + string.ascii_lowercase
 
@@ -70,7 +68,7 @@ class Subject:
 def kept_audit(subject: Subject, cache: Path) -> DataAudit | None:
     """Return the audit that was kept of these data; None where there is none."""
     try:
-        content = (cache / FOLDER / f"{subject.key}.json").read_text(encoding="utf-8")
+        content = (cache / KEPT / f"{subject.key}.json").read_text(encoding="utf-8")
         found = DataAudit.model_validate_json(content)
     except (OSError, ValidationError):
         return None
@@ -97,7 +95,7 @@ def audited(
     Raises:
         DataError: There is nothing to audit.
     """
-    file, steps = cache / FOLDER / f"{subject.key}.json", unfinished(subject, cache)
+    file, steps = cache / KEPT / f"{subject.key}.json", unfinished(subject, cache)
     if anew:
         steps.clear()
         with suppress(OSError):
@@ -119,7 +117,7 @@ def audited(
 
 def unfinished(subject: Subject, cache: Path, what: str = "audit") -> Steps:
     """Return where the steps of something that is made of these data are kept until it is."""
-    return Steps(cache / FOLDER / f"{subject.key}-{what}")
+    return Steps(cache / KEPT / f"{subject.key}-{what}")
 
 
 def audit(subject: Subject, progress: Progress = unwatched, steps: Steps = UNKEPT) -> DataAudit:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from codonbench.errors import StoreError
-from codonbench.leakage.verdict import DataAudit
+from codonbench.leakage.verdict import KEPT, RULES, DataAudit
 from codonbench.ranking.board import BestRule, Board, Table
 from codonbench.ranking.items import Rule, Tested
 
 
-def read_audits(board_folder: Path) -> dict[str, DataAudit]:
-    """Return the audits that lie in the folder ``audits`` of a board, by their data's checksum.
+def read_audits(board_folder: Path, tasks: Container[str], cache: Path) -> dict[str, DataAudit]:
+    """Return the audits that a board is made with, by their data's checksum.
+
+    They lie in its folder ``audits``. Where none of these is of a task, those that the cache has
+    are taken, too. A board that is published with the audits of its tasks has no others, and is the
+    same on every machine.
+
+    Args:
+        board_folder: The board's.
+        tasks: Names of the known tasks.
+        cache: The cache folder.
 
     Raises:
         StoreError: A file is no audit.
     """
-    audits = {}
-    for path in sorted((board_folder / "audits").glob("*.json")):
+    audits: dict[str, DataAudit] = {}
+    for path in sorted((board_folder / KEPT).glob("*.json")):
         try:
             audit = DataAudit.model_validate_json(path.read_bytes())
         except ValidationError as error:
@@ -29,7 +39,19 @@ def read_audits(board_folder: Path) -> dict[str, DataAudit]:
                 f"{path}: no audit of data; make it with 'bench audit-data --json'"
             ) from error
         audits[audit.checksum] = audit
-    return audits
+    if any(audit.task in tasks for audit in audits.values()):
+        return audits
+    return _kept(cache) | audits
+
+
+def _kept(cache: Path) -> dict[str, DataAudit]:
+    """Return the audits that a cache has, of several of the same data the gravest."""
+    audits = []
+    for path in sorted((cache / KEPT).glob("*.json")):
+        with suppress(OSError, ValidationError):  # as it is where `kept_audit` meets it
+            audits.append(DataAudit.model_validate_json(path.read_bytes()))
+    audits.sort(key=lambda audit: ("PASS", "WARN", "FAIL").index(audit.verdict))
+    return {audit.checksum: audit for audit in audits if audit.rules == RULES}
 
 
 def knowing(tested: Tested, audits: Mapping[str, DataAudit]) -> Tested:

@@ -14,6 +14,9 @@ from codonbench.contracts import Frozen
 RULES = "2"
 """Version of the checks and thresholds; another one makes kept audits void."""
 
+KEPT = "audits"
+"""Folder of the cache where audits are kept, and of a board where those of its data lie."""
+
 Verdict = Literal["PASS", "WARN", "FAIL"]
 Grade = Literal["leak", "doubt", "clear", "row zero"]
 
