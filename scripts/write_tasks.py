@@ -26,8 +26,13 @@ FOLDER = ROOT / "docs" / "tasks"
 TEMPLATE = Path(__file__).with_name("task.md.j2")
 
 
-def page(task: Task, audits: list[DataAudit]) -> str:
-    """Return a task's page."""
+def page(task: Task, audits: dict[str, DataAudit]) -> str:
+    """Return a task's page.
+
+    Args:
+        task: The task.
+        audits: Of its data, by the options that they are of; empty for those of its own.
+    """
     module = inspect.getmodule(type(task))
     family = inspect.getdoc(module) or "" if module else ""
     text = TEMPLATE.read_text(encoding="utf-8")
@@ -54,7 +59,7 @@ def page(task: Task, audits: list[DataAudit]) -> str:
             for note in getattr(task, "notes", ())
             if not any(own.says(note) for own in published)
         ],
-        audit=audits[0] if audits else None,
+        audit=next(iter(audits.values()), None),
         audits=audits,
         published=published,
     )
@@ -63,10 +68,11 @@ def page(task: Task, audits: list[DataAudit]) -> str:
 
 def pages() -> dict[Path, str]:
     """Return every page, by its file."""
-    kept: dict[str, list[DataAudit]] = {}
+    kept: dict[str, dict[str, DataAudit]] = {}
     for path in sorted((ROOT / "leaderboard" / "audits").glob("*.json")):
         audit = DataAudit.model_validate_json(path.read_bytes())
-        kept.setdefault(audit.task, []).append(audit)
+        which = path.stem.removeprefix(audit.task).lstrip("-")
+        kept.setdefault(audit.task, {})[which] = audit
     found = {}
     lines = ["# The tasks", "", "| task | category | what |", "|---|---|---|"]
     registry = load_registry()
@@ -75,7 +81,7 @@ def pages() -> dict[Path, str]:
         sys.exit("\n".join(f"{f.whose} did not load: {f.why}" for f in registry.failures))
     for name, entry in tasks:
         task = entry.task
-        found[FOLDER / f"{name}.md"] = page(task, kept.get(name, []))
+        found[FOLDER / f"{name}.md"] = page(task, kept.get(name, {}))
         lines.append(f"| [{name}]({name}.md) | {task.category} | {task.title} |")
     missing = (
         "",

@@ -11,9 +11,14 @@ import pytest
 from sklearn.metrics import matthews_corrcoef
 
 import codonbench
+from codonbench.contracts import Sequences
 from codonbench.errors import DataError
 from codonbench.leakage.audit import splits_of
+from codonbench.leakage.twins import in_pieces
+from codonbench.leakage.verdict import share
 from codonbench.plugins.discovery import load_registry
+from codonbench.report.data_audit import table_rows
+from codonbench_datasets.gue_prom import TWINS
 from leaks import OPPOSITE, cut_and_pasted, dinucleotide_shuffle, rows, text, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +98,20 @@ def test_near_copies_are_found_and_a_few_are_a_doubt(audited):
     assert len(many.copied) == 30
     few = audited(TRAIN, [*TEST[4:], *map(near, range(4))])
     assert (few.verdict, few.worst.check) == ("WARN", "near-copies")
+
+
+def test_a_share_is_rounded_once(audited):
+    """347 of 2,600 is 13.346 %: 0.1335, of which 13.4 % or 13.3 % can be made."""
+    found = share("copies", 347, 2_600, "13.3% of test items (347 of 2,600) stand in training")
+    assert found.value == 0.1335
+    audit = audited(TRAIN, TEST).model_copy(update={"findings": (found,)})
+    assert table_rows(audit)[0][2] == "13.3%"
+
+
+def test_of_a_few_test_items_the_verdict_is_said_to_tell_little(audited):
+    for n, said in ((10, True), (11, False)):
+        remarks = audited(TRAIN, TEST[:n]).remarks
+        assert any(f"{n} test items" in remark for remark in remarks) == said
 
 
 def test_one_copy_is_let_pass(audited):
@@ -283,6 +302,25 @@ def test_real_sets_leak_what_is_known_of_them(folder, leaks):
     audit = codonbench.audit_data(str(REAL / folder))
     assert {check for check, grade in grades(audit).items() if grade == "leak"} == leaks
     assert audit.verdict == "FAIL"
+
+
+@real
+@pytest.mark.nightly("half a minute")
+@pytest.mark.parametrize("which", TWINS)
+def test_promoters_without_a_training_part_have_twins_in_validation(which):
+    items, targets, splits = [], [], {}
+    for split, name in (("validation", "dev"), ("test", "test")):
+        table = pd.read_csv(
+            REAL / "gue_prom" / f"prom_{which.replace('-', '_')}" / f"{name}.csv.gz"
+        )
+        splits[split] = np.arange(len(items), len(items) + len(table))
+        items += table["sequence"].tolist()
+        targets += table["label"].tolist()
+    twin = in_pieces(Sequences.of(items, "ACGT"), splits["test"], splits["validation"], 4)
+    has = twin >= 0
+    right = np.array(targets)
+    others = right[splits["test"][has]] != right[twin[has]]
+    assert (has.sum(), len(has), others.sum()) == TWINS[which]
 
 
 @real

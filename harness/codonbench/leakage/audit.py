@@ -25,7 +25,16 @@ from codonbench.leakage import tells, twins
 from codonbench.leakage.letters import BoolArray, IntArray, letters_of
 from codonbench.leakage.near_copies import nearest
 from codonbench.leakage.steps import UNKEPT, Arrays, Steps
-from codonbench.leakage.verdict import KEPT, RULES, DataAudit, Finding, Grade, share, verdict_of
+from codonbench.leakage.verdict import (
+    FEWEST_ITEMS,
+    KEPT,
+    RULES,
+    DataAudit,
+    Finding,
+    Grade,
+    share,
+    verdict_of,
+)
 from codonbench.records.files import write_atomically
 
 Progress = Callable[[str, float], None]
@@ -236,6 +245,11 @@ class _Audit:
             said.append(
                 f"rules see at most {tells.MOST_ITEMS:,} items of a split; copies are looked for "
                 "among all"
+            )
+        if (n := len(self._split.test)) < FEWEST_ITEMS:
+            said.append(
+                f"of {n} test items no rule can be told from chance, which takes {FEWEST_ITEMS}, "
+                "so the verdict says little"
             )
         if self._items is None:
             said.append("items are features: of their values only equality is looked at")

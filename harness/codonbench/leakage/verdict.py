@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Literal
@@ -41,8 +42,12 @@ model has to beat, and no fault of the data."""
 
 SHARES = ("copies", "near-copies", "groups", "classes of one origin")
 
+_COUNTS = re.compile(r"\(([\d,]+) of ([\d,]+)\)")
 _FEWEST = 3  # test items, of shares
 _CHANCE = 3.3  # standard errors of a score without information: one in two thousand such sets
+
+FEWEST_ITEMS = math.ceil(_CHANCE**2)
+"""Test items from which on a rule that is always right is told from chance."""
 
 
 class Finding(Frozen):
@@ -64,6 +69,15 @@ class Finding(Frozen):
     low: float | None = Field(default=None, exclude_if=lambda low: low is None)
     high: float | None = Field(default=None, exclude_if=lambda high: high is None)
     words: str
+
+    @property
+    def exact(self) -> float:
+        """The value; of a share, the one that its words count: rounded twice, it is another."""
+        counts = _COUNTS.search(self.words) if self.check in SHARES else None
+        if counts is None:
+            return self.value
+        n, of = (int(each.replace(",", "")) for each in counts.groups())
+        return n / of
 
     @property
     def severity(self) -> float:

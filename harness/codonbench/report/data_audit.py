@@ -37,7 +37,7 @@ def table_rows(audit: DataAudit) -> list[tuple[str, ...]]:
         (
             finding.check,
             finding.grade,
-            _text(finding.value, share=finding.check in SHARES),
+            _text(finding.exact, share=finding.check in SHARES),
             _threshold(finding, 0),
             _threshold(finding, 1),
             finding.words,

@@ -142,7 +142,11 @@ class VariantTask(TableTask):
 
 
 class SatmutMpra(VariantTask):
-    """The effect of a variant on expression, by experiment."""
+    """The effect of a variant on expression, by experiment.
+
+    Of 44,647 measured variants 38,556 are items, and none is trained on: 5,477 are deletions of a
+    letter, and 614 of the substitutions were read by fewer than ten barcodes.
+    """
 
     name: ClassVar[str] = "satmut-mpra"
     title: ClassVar[str] = "Effect of single letters on the expression that an element drives"
@@ -186,7 +190,7 @@ class SatmutMpra(VariantTask):
 
 
 class Brca1Sge(VariantTask):
-    """Whether the gene still works with a variant."""
+    """Whether the gene still works with a variant, of 3,893; no item is trained on."""
 
     name: ClassVar[str] = "brca1-sge"
     title: ClassVar[str] = "Whether BRCA1 still works with a single letter changed"
