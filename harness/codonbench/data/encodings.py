@@ -134,10 +134,6 @@ def make_encoder(
     return lambda index: tuple(encode(index) for encode in encoders)  # type: ignore[return-value]
 
 
-RAW = ("items", "text")
-"""What only an estimator may be handed."""
-
-
 def encode_all(name: str, view: TaskView, items: Items, index: npt.NDArray[np.int64]) -> Any:
     """Return what an estimator is handed for some items at once.
 
