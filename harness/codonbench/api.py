@@ -126,11 +126,12 @@ def run(
         return Records(found)
 
 
-def board(*folders: str | Path) -> Board:
+def board(*folders: str | Path, with_failed: bool = False) -> Board:
     """Return the board that the records of folders give (``runs`` by default).
 
     Audits of their data, which lie beside them or are kept in the cache, are on it.
-    It prints as Markdown tables, and its fields hold every figure.
+    It prints as Markdown tables, and its fields hold every figure. Summaries over tasks leave out
+    those whose data audit is FAIL, unless asked for by `with_failed`.
 
     Raises:
         StoreError: There is no such folder, or test outputs in it are damaged.
@@ -152,7 +153,7 @@ def board(*folders: str | Path) -> Board:
     )
     everything = [record for records in found.values() for record in records]
     made = build_board(everything, registry.known_tasks, knowing(tested, audits))
-    return PrintedBoard(**dict(with_audits(made, audits)))
+    return PrintedBoard(**dict(with_audits(made, audits, with_failed)))
 
 
 def audit_data(

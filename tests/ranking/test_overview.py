@@ -259,6 +259,36 @@ def test_a_failed_audit_takes_a_task_out_of_summaries_and_leaves_its_row(overvie
     }
 
 
+def test_failed_tasks_count_where_they_are_asked_for_and_the_board_says_so(overview):
+    board = overview(CLEAR, failed=("two",))
+    asked = board.model_copy(update={"with_failed": True})
+    found = build_overview(asked)
+    (summary,) = found.summaries
+    assert set(summary.tasks) == {"one", "two", "three"}
+    assert all(line.counts for line in found.lines)
+    said = "Counted although their data audit failed, as was asked for: two"
+    page = " ".join(render_board(asked).split())
+    assert said in page
+    assert "They count in summaries, as was asked for." in page
+    assert "They count in no summary." in render_board(board)
+    assert board.model_dump(mode="json").get("with_failed") is None
+
+
+def test_the_table_of_a_tasks_own_options_counts_where_a_contestant_has_a_rank(overview):
+    """The other one has more rows."""
+    board = overview(CLEAR)
+    one = next(table for table in board.tables if table.task == "one")
+    hard = one.model_copy(
+        update={"key": "hard", "task_options": {"difficulty": "hard"}, "usual": False}
+    )
+    own = {"task_options": {"difficulty": "medium"}, "rows": one.rows[:1]}
+    bare = own | {"rows": (), "references": one.rows[:1]}
+    for update, first in ((own, "one"), (bare, "hard")):
+        tables = (one.model_copy(update=update), hard)
+        lines = build_overview(board.model_copy(update={"tables": tables})).lines
+        assert [line.key for line in lines if not line.apart] == [first]
+
+
 def test_one_task_of_a_category_has_no_summary_of_its_own_but_counts_among_all(overview):
     found = build_overview(overview({**CLEAR, "other": {"x": 0.3, "y": 0.2}}))
     assert [summary.category for summary in found.summaries] == ["a", ""]

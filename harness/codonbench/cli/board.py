@@ -46,6 +46,11 @@ from codonbench.report.site.files import all_figures
 
 _LONGEST_REASON = 400
 
+FailedOption = Annotated[
+    bool,
+    typer.Option("--with-failed", help="Count tasks whose data audit is FAIL in summaries, too."),
+]
+
 CheckOption = Annotated[
     bool, typer.Option("--check", help="Write nothing; exit 3 where a file is out of date.")
 ]
@@ -66,6 +71,7 @@ def leaderboard(
     page: Annotated[
         bool, typer.Option("--site", help="The page as well, as 'bench site' makes it.")
     ] = False,
+    with_failed: FailedOption = False,
 ) -> None:
     """Write the board as Markdown, within README.md, and as leaderboard.json.
 
@@ -75,11 +81,11 @@ def leaderboard(
     installed are not counted.
     """
     folder = board_folder(results) if out is None else out
-    made = _board(results, plugin, plugins_dir, board_folder(results))
+    made = _board(results, plugin, plugins_dir, board_folder(results), with_failed)
     board, outputs = made.board, made.outputs
     wanted = _files(board, folder, board.unrun(made.registry.known_tasks))
     stale = [path for path, content in wanted.items() if _content(path) != content]
-    _refuse_stale([*outputs, *stale], f"leaderboard --results {results}", check)
+    _refuse_stale([*outputs, *stale], f"leaderboard{_asked(made)} --results {results}", check)
     for path, content in {**outputs, **{path: wanted[path] for path in stale}}.items():
         if content is None:
             path.unlink()
@@ -113,6 +119,7 @@ def site(
     ] = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
+    with_failed: FailedOption = False,
 ) -> None:
     """Write the board as a page with pictures that any browser opens from disk.
 
@@ -122,7 +129,7 @@ def site(
     """
     beside = board_folder(results)
     folder = beside / "site" if out is None else out
-    made = _board(results, plugin, plugins_dir, beside)
+    made = _board(results, plugin, plugins_dir, beside, with_failed)
     _write_page(made, folder, results, check=check, redraw=redraw, embeddings=embeddings, data=data)
 
 
@@ -167,7 +174,9 @@ def _write_page(
     wanted = files.wanted_files(board, runs, drawn, figures, made.known)
     stale = files.stale_files(folder, wanted)
     wrong = files.out_of_date(stale)
-    _refuse_stale([folder / path for path in wrong], f"site --results {results}", check)
+    _refuse_stale(
+        [folder / path for path in wrong], f"site{_asked(made)} --results {results}", check
+    )
     if check:
         _say_done(board, "", f"with pictures: {len(drawn)}")
         return
@@ -185,8 +194,16 @@ def _write_page(
     )
 
 
+def _asked(made: _Made) -> str:
+    return " --with-failed" if made.board.with_failed else ""
+
+
 def _board(
-    results: Path, plugin: list[Path] | None, plugins_dir: list[Path] | None, folder: Path
+    results: Path,
+    plugin: list[Path] | None,
+    plugins_dir: list[Path] | None,
+    folder: Path,
+    with_failed: bool,
 ) -> _Made:
     """Return the board of a results folder; say what is not counted.
 
@@ -208,7 +225,7 @@ def _board(
     for item in board.excluded:
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
-    board = _with_published(with_audits(board, audits), registry)
+    board = _with_published(with_audits(board, audits, with_failed), registry)
     known = Known(
         tasks=registry.known_tasks,
         metrics=registry.known_metrics,

@@ -65,14 +65,21 @@ def knowing(tested: Tested, audits: Mapping[str, DataAudit]) -> Tested:
     return replace(tested, copied=copied, rules=rules)
 
 
-def with_audits(board: Board, audits: Mapping[str, DataAudit]) -> Board:
-    """Return a board whose tables note first what audits say of their data."""
+def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool = False) -> Board:
+    """Return a board whose tables note first what audits say of their data.
+
+    Args:
+        board: The board.
+        audits: By the checksum of their data.
+        with_failed: As in `Board`.
+    """
+    counted = "summaries over tasks, as was asked for" if with_failed else "no summary over tasks"
 
     def told(table: Table) -> Table:
         audit = audits.get(table.data_checksum)
         if audit is None:
             return table
-        failed = " Its rows count in no summary over tasks." if audit.verdict == "FAIL" else ""
+        failed = f" Its rows count in {counted}." if audit.verdict == "FAIL" else ""
         notes = (f"Data audit: {audit.line}.{failed}", *table.notes)
         best, rule = None, audit.best_rule
         if rule is not None and rule.value > 0:
@@ -86,4 +93,5 @@ def with_audits(board: Board, audits: Mapping[str, DataAudit]) -> Board:
         update = {"notes": notes, "verdict": audit.verdict, "best_rule": best}
         return table.model_copy(update=update)
 
-    return board.model_copy(update={"tables": tuple(map(told, board.tables))})
+    update = {"tables": tuple(map(told, board.tables)), "with_failed": with_failed}
+    return board.model_copy(update=update)

@@ -101,6 +101,7 @@ class Table(Frozen):
             empty where none does.
         of_subset: Whether its rows were trained on a subset, so that curves show them.
         told_apart: The options in words by which tables of otherwise the same title differ.
+        usual: Whether its options are those that the task has by default.
     """
 
     key: str
@@ -133,6 +134,7 @@ class Table(Frozen):
     held_in: str = Field(default="", exclude=True)
     of_subset: bool = Field(default=False, exclude_if=lambda of_subset: not of_subset)
     told_apart: str = Field(default="", exclude_if=lambda told_apart: not told_apart)
+    usual: bool = Field(default=True, exclude=True)
 
     @property
     def control(self) -> str:
@@ -228,12 +230,17 @@ class Excluded(Frozen):
 
 
 class Board(Frozen):
-    """All tables, what they say of training examples together, and all that was left out."""
+    """All tables, what they say of training examples together, and all that was left out.
+
+    Attributes:
+        with_failed: Whether summaries over tasks count those whose data audit is FAIL, too.
+    """
 
     schema_version: Literal[2] = 2
     tables: tuple[Table, ...]
     excluded: tuple[Excluded, ...]
     curves: tuple[Curves, ...] = Field(default=(), exclude_if=lambda curves: not curves)
+    with_failed: bool = Field(default=False, exclude_if=lambda with_failed: not with_failed)
 
     @property
     def shown(self) -> tuple[Table, ...]:
@@ -476,7 +483,7 @@ def _build_table(
     }
     figures = None if tested is None else _compared(rows, held, task, tested)
     records = [record for own in runs for record in own]
-    first = _first(by_row)
+    first, usual = _first(by_row), task.Options().model_dump(mode="json")
     ceiling = task.ceiling(first)
     of_row = {row.id: own[0] for row, own in rows}
     ranked, unranked = (
@@ -514,6 +521,7 @@ def _build_table(
         ranks=_drawn_ranks(rows, figures, task.ranking),
         asked=_asked(first.run_spec),
         of_subset=first.run_spec.subset is not None,
+        usual=usual | first.run_spec.task_options == usual,
     )
 
 

@@ -1,9 +1,9 @@
 """Many tables to one view: tasks by models, and how models stand over the tasks of a category.
 
 A summary counts one table a task, on one kind of device, and leaves out tasks whose data audit is
-FAIL. Its models are those that have a row in at least half of them, reference rows too; a task that
-none of these was run on places nobody and is left out as well. In a task that a model was not run
-on it comes behind all that were: what is missing never helps.
+FAIL, unless they are asked for. Its models are those that have a row in at least half of them,
+reference rows too; a task that none of these was run on places nobody and is left out as well. In a
+task that a model was not run on it comes behind all that were: what is missing never helps.
 
 A model's place in a task is its rank among them, equal ones sharing the mean of theirs. Its mean
 rank is over tasks, its win rate the share of pairs of a task and another model in which it comes
@@ -80,6 +80,7 @@ class TaskLine(Frozen):
         ceiling: As in `Table`.
         apart: What tells it from the task's first table on this kind of device, which summaries
             count; empty for that one.
+        counts: Whether it counts in a summary.
         cells: By model's label, in the table's order, reference rows last.
     """
 
@@ -94,12 +95,8 @@ class TaskLine(Frozen):
     floor: str | None
     ceiling: Ceiling | None
     apart: str
+    counts: bool
     cells: dict[str, Cell]
-
-    @property
-    def counts(self) -> bool:
-        """Whether it counts in a summary."""
-        return self.verdict != FAILED and not self.apart
 
     @property
     def best(self) -> str | None:
@@ -159,7 +156,7 @@ class Summary(Frozen):
         category: Its name; empty for all of them together.
         device: The kind of device.
         tasks: Those that count.
-        failed: Those left out, since their data audit is FAIL.
+        failed: Those whose data audit is FAIL; left out unless they are asked for.
         unplaced: Those left out, since none of the models was run on them.
         critical_difference: Of two mean ranks (Nemenyi, 5 %).
         standings: By mean rank.
@@ -190,10 +187,15 @@ class Summary(Frozen):
 
 
 class Overview(Frozen):
-    """All tasks, by category, and the summaries over them."""
+    """All tasks, by category, and the summaries over them.
+
+    Attributes:
+        with_failed: As in `Board`.
+    """
 
     lines: tuple[TaskLine, ...]
     summaries: tuple[Summary, ...]
+    with_failed: bool = False
 
     @property
     def categories(self) -> dict[str, list[TaskLine]]:
@@ -213,7 +215,7 @@ def build_overview(board: Board) -> Overview:
     lines, counted = [], []
     for tables in (by_task[place] for place in sorted(by_task)):
         first, *more = sorted(tables, key=_precedence)
-        own = [_line(table, first) for table in (first, *more)]
+        own = [_line(table, first, board.with_failed) for table in (first, *more)]
         lines += own
         counted.append((own[0], first))
     summaries = []
@@ -226,14 +228,19 @@ def build_overview(board: Board) -> Overview:
             if sum(line.counts for line, _ in part) > 1:
                 summaries.append(_summary(name, device, part))
     summarised = (summary for summary in summaries if summary is not None)
-    return Overview(lines=tuple(lines), summaries=tuple(summarised))
+    return Overview(lines=tuple(lines), summaries=tuple(summarised), with_failed=board.with_failed)
 
 
-def _precedence(table: Table) -> tuple[int, bool, bool, bool, int, str]:
-    """Return by what the one table of a task that is shown comes first: the plainest does."""
+def _precedence(table: Table) -> tuple[bool, int, bool, bool, bool, int, str]:
+    """Return by what the one table of a task that is shown comes first.
+
+    That of the task's own options and protocol does, where a contestant has a rank in it; else the
+    plainest.
+    """
     n_rows = len(table.rows) + len(table.references)
+    own = table.usual and not table.asked and any(row.rank is not None for row in table.rows)
     plain = (len(table.options_set), table.simulated, table.stop == "budget", table.asked != "")
-    return *plain, -n_rows, table.key
+    return not own, *plain, -n_rows, table.key
 
 
 def _apart(table: Table, first: Table) -> str:
@@ -253,8 +260,8 @@ def _apart(table: Table, first: Table) -> str:
     return ", ".join(dict.fromkeys(filter(None, words))) or f"key {table.key[:12]}"
 
 
-def _line(table: Table, first: Table) -> TaskLine:
-    primary = table.ranking.primary
+def _line(table: Table, first: Table, with_failed: bool) -> TaskLine:
+    primary, apart = table.ranking.primary, _apart(table, first)
     return TaskLine(
         category=table.category,
         task=table.task,
@@ -266,7 +273,8 @@ def _line(table: Table, first: Table) -> TaskLine:
         title=table.title,
         floor=next((row.gain.over for row in table.rows if row.gain), None),
         ceiling=table.ceiling,
-        apart=_apart(table, first),
+        apart=apart,
+        counts=not apart and (with_failed or table.verdict != FAILED),
         cells={name: _cell(row, table) for name, row in _by_label(table).items()},
     )
 

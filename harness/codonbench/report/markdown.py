@@ -114,6 +114,7 @@ def render_overview(overview: Overview, unrun: Sequence[str] = (), picture: str 
         categories={name: sound(lines) for name, lines in overview.categories.items()},
         failed=[line for line in overview.lines if line.verdict == FAILED],
         summaries=overview.summaries,
+        with_failed=overview.with_failed,
         lines=overview.lines,
         tasks_by_models=_tasks_by_models,
         cell=_gain_cell,

@@ -49,7 +49,7 @@ codonbench.overview = (board) => {
       && (!protocol || line.protocol === protocol) && (!track || (line.track || "main") === track) && (line.n_items ?? 0) >= Number(least));
     const [sound, failed] = [fits.filter((line) => line.verdict !== "FAIL"), fits.filter((line) => line.verdict === "FAIL")];
     const blocks = d3.groups(sound, (line) => line.category).flatMap(([name, own]) => [element("h3", {}, name), tasks(own, name)]);
-    if (failed.length && !picks.audit.value()) blocks.push(element("h3", {}, "Tasks whose data audit failed"), note("They count in no summary."), tasks(failed, "Tasks whose data audit failed"));
+    if (failed.length && !picks.audit.value()) blocks.push(element("h3", {}, "Tasks whose data audit failed"), note(`They count in ${summaries.some((s) => s.failed.some((task) => s.tasks.includes(task))) ? "summaries, as was asked for" : "no summary"}.`), tasks(failed, "Tasks whose data audit failed"));
     grid.replaceChildren(...(blocks.length ? blocks : [note("No task fits.")]));
     const found = summaries.filter((s) => (!device || s.device === device)
       && (s.category === category || (!category && !summaries.some((all) => all.device === s.device && !all.category)))); // a single category is all
@@ -58,9 +58,9 @@ codonbench.overview = (board) => {
     standing.replaceChildren(...(whole.length < found.length ? [element("p", { class: "muted note" }, "How models stand over tasks is not shown: these filters leave out rows that it counts. ", element("a", { href: address.without(NARROW) }, "Without them"))] : []), ...whole.flatMap(drawn));
   }
 
-  // What a summary rests on: of each task the first table, where its data audit has not failed.
+  // What a summary rests on: of each task the first table, where its data audit has not failed or these were asked for.
   function counted(s) {
-    return lines.filter((line) => !line.apart && line.verdict !== "FAIL" && line.device === s.device && (!s.category || line.category === s.category));
+    return lines.filter((line) => !line.apart && (line.verdict !== "FAIL" || s.tasks.includes(line.task)) && line.device === s.device && (!s.category || line.category === s.category));
   }
 
   function tasks(part, caption) {
@@ -158,7 +158,7 @@ codonbench.overview = (board) => {
 
   // Whom a summary is of, and over what.
   function models(s) {
-    return `One table a task counts, of models that were run on at least half of the tasks; where one was not run it comes last.${s.unplaced.length ? ` Not counted, as none of them was run there: ${s.unplaced.join(", ")}.` : ""}`;
+    return `One table a task counts, of models that were run on at least half of the tasks; where one was not run it comes last.${s.failed.some((task) => s.tasks.includes(task)) ? " Tasks whose data audit failed are counted, as was asked for." : ""}${s.unplaced.length ? ` Not counted, as none of them was run there: ${s.unplaced.join(", ")}.` : ""}`;
   }
 
   // Win rates of one model in each category: rankings differ between them.
