@@ -8,6 +8,7 @@ import pytest
 from codonbench import Column, Ranking, Task
 from codonbench.ranking.board import build_board
 from codonbench.ranking.item_scores import Gain
+from codonbench.ranking.items import CleanFigure, TableFigures
 from codonbench.ranking.overview import (
     Share,
     Standing,
@@ -16,8 +17,10 @@ from codonbench.ranking.overview import (
     _wins,
     build_overview,
 )
+from codonbench.ranking.rows import clean_rank_text
 from codonbench.ranking.statistics import DRAWS
-from codonbench.report.markdown import WIDEST, render_board
+from codonbench.report.markdown import WIDEST, render_board, render_table
+from codonbench.report.site.page import _on_clean
 
 STEP = 0.001 * np.arange(10)
 
@@ -287,6 +290,23 @@ def test_the_table_of_a_tasks_own_options_counts_where_a_contestant_has_a_rank(o
         tables = (one.model_copy(update=update), hard)
         lines = build_overview(board.model_copy(update={"tables": tables})).lines
         assert [line.key for line in lines if not line.apart] == [first]
+
+
+def test_another_rank_on_clean_items_says_what_it_was(overview):
+    board = overview(CLEAR)
+    table, row = board.tables[0], board.tables[0].rows[0]
+    figures = TableFigures(inputs="", metric="mcc", n_items=9, n_clean=7, rows={})
+    for there, text in ((1, "1"), (2, "2 (was 1)"), (None, "")):
+        clean = CleanFigure(mean=row.figure("mcc"), rank=there)
+        moved = row.model_copy(update={"clean": clean})
+        assert clean_rank_text(moved) == text
+        page = render_table(table.model_copy(update={"rows": (moved,), "figures": figures}))
+        assert "on the 7 test items" in page
+        assert ("2 (was 1) |" in page) == (there == 2)
+        said = _on_clean(moved, table.model_copy(update={"figures": figures}))
+        assert said.partition("]")[2] == (f", rank {text}" if text else "") + (
+            ", on the 7 test items without a near-copy in training"
+        )
 
 
 def test_one_task_of_a_category_has_no_summary_of_its_own_but_counts_among_all(overview):

@@ -430,6 +430,14 @@ def rank_text(row: Row) -> str:
     return unranked if row.rank is None else f"{row.rank}{'?' if row.doubted else ''}"
 
 
+def clean_rank_text(row: Row) -> str:
+    """Return the rank on clean test items, ``2 (was 1)`` where it is another; nothing without."""
+    there = None if row.clean is None else row.clean.rank
+    if row.rank is None or there is None:
+        return ""
+    return str(there) if there == row.rank else f"{there} (was {row.rank})"
+
+
 def figure_text(figure: Median | Mean | None, column: Column, budget: int | None) -> str:
     """Return what a column shows; never as beyond the budget where that is what it means."""
     if isinstance(figure, Mean):

@@ -31,6 +31,7 @@ from codonbench.ranking.published import Figure
 from codonbench.ranking.rows import (
     NONE,
     Contrast,
+    clean_rank_text,
     figure_text,
     gain_text,
     median_text,
@@ -473,12 +474,6 @@ def _beside(rows: Sequence[Row], table: Table) -> str:
     def on_clean(row: Row) -> str:
         return "" if row.clean is None else score_text(row.clean.mean, primary)
 
-    def moved(row: Row) -> str:
-        there = None if row.clean is None else row.clean.rank
-        if row.rank is None or there is None:
-            return ""
-        return str(there) if there == row.rank else f"{row.rank} to {there}"
-
     def under(name: str, row: Row) -> str:
         figure = row.controls.get(name)
         if figure is None:
@@ -486,7 +481,7 @@ def _beside(rows: Sequence[Row], table: Table) -> str:
         text = score_text(figure.mean, primary)
         return text if figure.agreement is None else f"{text}, {figure.agreement:.1%} the same"
 
-    columns: list[_Cells] = [("clean", on_clean), ("rank", moved)] if clean else []
+    columns: list[_Cells] = [("clean", on_clean), ("rank", clean_rank_text)] if clean else []
     columns += [(plain(name), partial(under, name)) for name in names]
     return "\n\n".join(_within_the_width(columns, shown))
 

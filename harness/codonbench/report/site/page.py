@@ -20,7 +20,7 @@ from codonbench.ranking.item_scores import Gain
 from codonbench.ranking.overview import Cell as OverviewCell
 from codonbench.ranking.overview import Standing, Summary, build_overview
 from codonbench.ranking.published import Published
-from codonbench.ranking.rows import Contrast, Row, name_text
+from codonbench.ranking.rows import Contrast, Row, clean_rank_text, name_text, score_text
 from codonbench.ranking.statistics import Mean, Median, RestrictedMean
 from codonbench.report.site.about_task import (
     PageCurves,
@@ -80,6 +80,7 @@ class PageRow(Frozen):
         seeds, values: The seeds counted, and each one's metrics in the same order.
         unanswered: Which of these metrics were not measured in some seed.
         beside: Its controls.
+        clean: What it has on the clean test items, and the rank there; empty where nobody knows.
         items: What is known of its answers for test items; None where these are not at hand.
         withheld: Whether they are training targets that may not be published.
         shown_pairs: How many training pairs its runs had seen in the state that was tested, the
@@ -104,6 +105,7 @@ class PageRow(Frozen):
     values: dict[str, tuple[bool | int | float | None, ...]]
     unanswered: tuple[str, ...]
     beside: tuple[Beside, ...]
+    clean: str = Field(default="", exclude_if=lambda clean: not clean)
     rank: int | None
     tier: int | None
     role: str
@@ -600,6 +602,7 @@ def _row(
             for c in table.contrasts
             if _same(c, row)
         ),
+        clean=_on_clean(row, table),
         medians={**row.medians, **row.means},
         gain=rounded(row.gain, 4),
         shown_pairs=median(
@@ -612,6 +615,18 @@ def _row(
         withheld=not known.withheld.isdisjoint(row.run_ids),
         devices=tuple(shown(device) for device in row.devices),
         notes=tuple(shown(note, 400) for note in row.notes),
+    )
+
+
+def _on_clean(row: Row, table: Table) -> str:
+    """Return a row's primary metric and rank on the clean test items in words."""
+    if row.clean is None or table.figures is None:
+        return ""
+    rank = clean_rank_text(row)
+    score = score_text(row.clean.mean, table.ranking.primary)
+    return (
+        f"{score}{f', rank {rank}' if rank else ''}, on the "
+        f"{table.figures.n_clean:,} test items without a near-copy in training"
     )
 
 

@@ -51,7 +51,7 @@ codonbench.rows = (() => {
       ["About", row.about.summary], ["Authors", row.about.authors], ["Reference", row.about.reference], ["Licence", row.about.licence], ["Pretrained on", row.about.pretrained_on],
       ["Its page", element("a", { href: codonbench.address.to({ model: row.label }) }, "this model on every task, and how to run it again")],
       ["Version", row.version], ["Configuration", row.config], ["Parameters, as its worker says", words.whole(row.parameters)], ["Devices", row.devices.join(", ")],
-      ...beside, ["Notes", row.notes.join("; ")],
+      ["Clean", row.clean], ...beside, ["Notes", row.notes.join("; ")],
     ].filter(([, text]) => text);
     return element("dl", { class: "facts" }, ...entries.map(([term, text]) => element("div", {}, element("dt", {}, term), element("dd", {}, text instanceof Node ? text : element("bdi", {}, text)))));
 
