@@ -238,6 +238,32 @@ def test_what_a_transformer_attends_to_adds_up_to_one(run):
     assert found.recovered is None
 
 
+@pytest.mark.parametrize(
+    ("model", "request_", "methods"),
+    [
+        ("kmer-linear", {"overrides": {"k": "3"}}, {"mutagenesis"}),
+        (
+            "deepsea",
+            {"protocol": "linear_probe", "overrides": {"filters": "4"}},
+            {"mutagenesis", "saliency", "integrated gradients", "DeepLIFT"},
+        ),
+    ],
+)
+def test_what_was_fitted_is_asked_as_its_run_asked_it(toys, model, request_, methods):
+    record, trajectory = toys.run(model, task="planted-motif", **request_)
+    repetition = repeat(record, toys.registry(), Path("no-cache"))
+    found = explain_sequences(repetition, {}, 2)
+    test = repetition.setup.evaluated()["test"].tolist()
+    names = trajectory.task.target.names
+    for item in found.items:
+        assert set(item.values) == methods
+        assert np.ptp(item.values["mutagenesis"]) > 0
+        own = trajectory.test_outputs[[test.index(int(item.item))]]
+        said = chosen(torch.as_tensor(own), names.index(item.asked), advantage=True)
+        assert item.score == pytest.approx(said.item(), abs=1e-4)
+    assert bool(found.embedding) == (model == "deepsea")
+
+
 def test_what_was_not_trained_by_gradient_is_refused(run):
     with pytest.raises(UsageError, match="no module trained by gradient"):
         run("majority", pairs=640)

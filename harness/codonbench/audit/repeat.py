@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from codonbench.contracts import Model, TaskView, Trajectory
+from codonbench.contracts import Estimator, Model, TaskView, Trajectory
 from codonbench.contracts.model import from_record
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RULES, RunRequest, configure
@@ -45,6 +45,7 @@ class Repetition:
         module: What was trained, on the device of the spec; None for computed rows, where
             building it failed, and where another process trained it. Its class ids are
             permuted: `RunSetup.labels` reveals them.
+        estimator: What was fitted in place of a module; None likewise.
         job: Plugin, configuration and data.
     """
 
@@ -52,6 +53,7 @@ class Repetition:
     record: RunRecord
     trajectory: Trajectory
     module: torch.nn.Module | None
+    estimator: Estimator | None
     job: Job
 
     @property
@@ -117,8 +119,8 @@ def repeat(
             ((again, trajectory),) = run(job, registry, watch, train_and_keep)
     if again.status == "interrupted":  # by Ctrl-C: it says nothing of the record
         raise KeyboardInterrupt
-    module = results[0].module if results else None
-    return Repetition(record, again, trajectory, module, job)
+    found = results[0] if results else TrainResult()
+    return Repetition(record, again, trajectory, found.module, found.estimator, job)
 
 
 @contextmanager

@@ -16,8 +16,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from codonbench.audit.repeat import Repetition
-from codonbench.contracts import DNA, RNA, BatchLearner, Dataset, Frozen, Model, Sequences
-from codonbench.data.encodings import canonical, make_encoder
+from codonbench.contracts import (
+    DNA,
+    RNA,
+    BatchLearner,
+    Dataset,
+    Estimator,
+    Frozen,
+    Model,
+    Sequences,
+)
+from codonbench.data.encodings import canonical, encode_all, make_encoder
 from codonbench.errors import UsageError
 from codonbench.explain.attribution import (
     WORST,
@@ -115,16 +124,23 @@ class SequenceExplanation(Frozen):
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained module, its task's data, and how these are handed to it, on the CPU."""
+    """A trained module or what was fitted, its task's data, and how it is handed them, on the CPU.
 
-    module: nn.Module
+    Attributes:
+        model: The module, or the fitted estimator.
+        data: The task's.
+        encoding: In which it is handed items.
+    """
+
+    model: nn.Module | Estimator
     data: Dataset
     encoding: str
 
     @property
     def letters(self) -> bool:
-        """Whether it is handed letters as one-hots, which a gradient can follow."""
-        return self.encoding.endswith(("_onehot", "_onehot_mask"))
+        """Whether it is a module and handed letters as one-hots, which a gradient can follow."""
+        ends = ("_onehot", "_onehot_mask")
+        return isinstance(self.model, nn.Module) and self.encoding.endswith(ends)
 
     @property
     def masked(self) -> bool:
@@ -139,7 +155,11 @@ class Subject:
     @torch.no_grad()
     def outputs(self, items: Sequences) -> Tensor:
         """Return the outputs for items, (n, K)."""
-        outputs: Tensor = self.module(self.encode(items))
+        if isinstance(self.model, Estimator):
+            index = np.arange(len(items))
+            handed = encode_all(self.encoding, self.data.spec.view(), items, index)
+            return torch.as_tensor(np.asarray(self.model.predict(handed), dtype=np.float32))
+        outputs: Tensor = self.model(self.encode(items))
         return outputs
 
 
@@ -158,8 +178,8 @@ def explain_sequences(
         projection: Of embedded test items; ``umap`` needs umap-learn.
 
     Raises:
-        UsageError: The run has no trained module, its items are no single sequences, or it has too
-            few test items for UMAP.
+        UsageError: The run trained no module and fitted nothing, its items are no single sequences,
+            or it has too few test items for UMAP.
     """
     record, subject = repetition.recorded, _subject(repetition)
     data = subject.data
@@ -176,14 +196,14 @@ def explain_sequences(
         like = {motif.known for motif in motifs if motif.similarity >= SIMILAR}
         recovered = len(like) / len(known)
     if not motifs:
-        remarks.append("No motifs: the model's first layer has no filters over letters.")
+        remarks.append("No motifs: the model has no first layer of filters over letters.")
     points, variance = _embedded(subject, data.items.take(test)), (0.0, 0.0)
     if points is not None and projection == "umap":
         points = neighbourhoods(points)
     elif points is not None:
         points, variance = principal_components(points)
     if points is None:
-        remarks.append("No embedding: the model's module has no embed(inputs).")
+        remarks.append("No embedding: the model has no module with embed(inputs).")
     return SequenceExplanation(
         run=record.name,
         same_weights=repetition.same_weights,
@@ -204,14 +224,21 @@ def explain_sequences(
 def _subject(repetition: Repetition) -> Subject:
     record, module = repetition.recorded, repetition.module
     plugin = repetition.job.entry.cls
-    if module is None or not issubclass(plugin, Model) or isinstance(module, BatchLearner):
-        raise UsageError(f"{record.name} has no module trained by gradient to explain")
+    estimator = repetition.estimator
+    if estimator is None and (module is None or isinstance(module, BatchLearner)):
+        raise UsageError(
+            f"{record.name} has no module trained by gradient, and nothing fitted, to explain"
+        )
     data = repetition.setup.dataset
     if not isinstance(data.items, Sequences):
         raise UsageError(
             f"{record.name}: items of task {record.task!r} are no single sequences, whose letters "
             "could be told apart"
         )
+    if estimator is not None:
+        return Subject(estimator, data, estimator.encoding)
+    assert module is not None
+    assert issubclass(plugin, Model)
     encoding = canonical(plugin(repetition.job.config).encoding, data.spec.view())
     return Subject(module.cpu().float().eval(), data, encoding)
 
@@ -268,14 +295,10 @@ def _explained(subject: Subject, data: Dataset, item: int, missing: Missing) -> 
     letters = one.letters
     changes = mutagenesis(score, letters, len(alphabet))
     values: dict[Method, FloatArray] = {"mutagenesis": lost(changes, letters)}
-    encoded = subject.encode(one)
-    if subject.letters:
-        values |= _by_gradient(subject, encoded, column, classes, missing)
+    if isinstance(subject.model, Estimator):
+        missing["gradients", "the model was fitted, not trained by gradient"] += 1
     else:
-        missing["gradients", f"the model is handed {subject.encoding}, not one-hot letters"] += 1
-    attention = _attention(subject.module, encoded, len(letters))
-    if attention is not None:
-        values["attention"] = attention
+        values |= _of_module(subject, subject.model, one, column, missing)
     return Explained(
         item=data.ids[item] if data.ids else str(item),
         text=one.text(alphabet)[0],
@@ -286,12 +309,28 @@ def _explained(subject: Subject, data: Dataset, item: int, missing: Missing) -> 
     )
 
 
-def _by_gradient(
-    subject: Subject, encoded: Tensor, column: int, classes: bool, missing: Missing
+def _of_module(
+    subject: Subject, module: nn.Module, one: Sequences, column: int, missing: Missing
 ) -> dict[Method, FloatArray]:
+    """Return what the letters of one item add, by the methods that look into a module."""
+    encoded, values = subject.encode(one), {}
+    if subject.letters:
+        values = _by_gradient(subject, module, encoded, column, missing)
+    else:
+        missing["gradients", f"the model is handed {subject.encoding}, not one-hot letters"] += 1
+    attention = _attention(module, encoded, len(one.letters))
+    if attention is not None:
+        values["attention"] = attention
+    return values
+
+
+def _by_gradient(
+    subject: Subject, module: nn.Module, encoded: Tensor, column: int, missing: Missing
+) -> dict[Method, FloatArray]:
+    classes = subject.data.spec.target.kind == "classes"
     mask = encoded[..., -1:] if subject.masked else None
     letters = encoded[..., :-1] if subject.masked else encoded
-    asked = Asked(subject.module, column, advantage=classes, mask=mask).eval()
+    asked = Asked(module, column, advantage=classes, mask=mask).eval()
     try:
         values: dict[Method, FloatArray] = {"saliency": saliency(asked, letters)}
     except RuntimeError:
@@ -333,7 +372,9 @@ def _attention(module: nn.Module, encoded: Tensor, length: int) -> FloatArray | 
 def _motifs(subject: Subject, items: Any, known: Mapping[str, FloatArray]) -> list[Motif]:
     """Return the motifs of the first layer's filters, none where it has none."""
     asked = subject.data.spec.input
-    filters = first_filters(subject.module, asked.channels)
+    if isinstance(subject.model, Estimator):
+        return []
+    filters = first_filters(subject.model, asked.channels)
     if filters is None:
         return []
     cpu = torch.device("cpu")
@@ -345,7 +386,7 @@ def _motifs(subject: Subject, items: Any, known: Mapping[str, FloatArray]) -> li
 @torch.no_grad()
 def _embedded(subject: Subject, items: Any) -> FloatArray | None:
     """Return what the module embeds items as, (n, H); None where it does not embed."""
-    embed = getattr(subject.module, "embed", None)
+    embed = getattr(subject.model, "embed", None)
     if not callable(embed):
         return None
     return np.asarray(embed(subject.encode(items)).double().numpy())

@@ -65,6 +65,7 @@ def _fit(
     weights = None if request.weights is None else request.weights[index]
     if request.clock.budget_pairs:
         estimator.fit(TrainingSet(request.view, items, request.targets[index], rng, weights))
+        result.estimator = estimator
     result.position = due.position
     learned = estimator.learned() if request.clock.budget_pairs else {}
     if learned:

@@ -92,7 +92,8 @@ def _probe(plugin: Model, request: TrainRequest, referees: Referees, result: Tra
         )
     trunk = hash_weights(getattr(module, "trunk", module).state_dict())
     embedding, said = embed(module, plugin, request, trunk)
-    columns = _standardised(embedding, request.trained)
+    mean, deviation = _standard(embedding, request.trained)
+    columns = np.asarray((embedding - mean) / deviation, dtype=np.float32)
     known = columns[request.trained], request.targets[request.trained]
     [told] = referees.answer([Shown(request.run, 0, None)])
     head = best = None
@@ -114,6 +115,7 @@ def _probe(plugin: Model, request: TrainRequest, referees: Referees, result: Tra
         result.parameters = sum(array.size for array in arrays.values())
         result.weights_sha256 = hash_weights(dict(arrays))
         result.about = {"penalty": best.penalty}
+        result.module = Probed(module, best, mean, deviation)
     result.about |= {"trunk_sha256": trunk, "embedding": embedding.shape[1], **said}
     result.over = True
 
@@ -179,12 +181,14 @@ def _keep(file: Path, embedding: Embedding, said: dict[str, str | int | float | 
         return
 
 
-def _standardised(embedding: Embedding, trained: npt.NDArray[np.int64]) -> Embedding:
-    """Return columns of mean 0 and deviation 1 over the training items; constant ones are 0."""
+def _standard(
+    embedding: Embedding, trained: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return mean and deviation of each column over the training items, 1 of constant ones."""
     known = embedding[trained].astype(np.float64)
     mean, deviation = known.mean(axis=0), known.std(axis=0)
     deviation[deviation == 0] = 1
-    return np.asarray((embedding - mean) / deviation, dtype=np.float32)
+    return mean, deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,6 +207,40 @@ class Head:
     def outputs(self, columns: Embedding) -> Outputs:
         """Return logits or quantities, (N, K)."""
         return np.asarray(columns @ self.weights.T + self.bias, dtype=np.float32)
+
+
+class Probed(torch.nn.Module):
+    """A frozen module, with the head that was fitted on its embedding.
+
+    Args:
+        module: An `Embedder`.
+        head: Fitted on standardised columns.
+        mean, deviation: By which those were standardised, (D,).
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        head: Head,
+        mean: npt.NDArray[np.float64],
+        deviation: npt.NDArray[np.float64],
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.output = torch.nn.Linear(*head.weights.T.shape)
+        weights = head.weights / deviation  # of the columns before they were standardised
+        self.output.weight.data = torch.as_tensor(weights, dtype=torch.float32)
+        self.output.bias.data = torch.as_tensor(head.bias - weights @ mean, dtype=torch.float32)
+
+    def embed(self, inputs: Any) -> torch.Tensor:
+        """Return the embedding of a batch, (B, D)."""
+        embedding: torch.Tensor = self.module.embed(inputs)
+        return embedding
+
+    def forward(self, inputs: Any) -> torch.Tensor:
+        """Return logits or quantities, (B, K)."""
+        outputs: torch.Tensor = self.output(self.embed(inputs))
+        return outputs
 
 
 def fit_head(columns: Embedding, targets: Targets, view: TaskView, penalty: float) -> Head:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import Items, Targets, TaskView
+from codonbench.contracts import Estimator, Items, Targets, TaskView
 from codonbench.contracts.base import DeviceKind
 from codonbench.contracts.model import ModelBase
 from codonbench.contracts.run_record import Engine, Status, TorchFacts
@@ -135,6 +135,7 @@ class TrainResult:
     Attributes:
         module: What is trained; None where building it failed, and where it lives in another
             process.
+        estimator: What was fitted, in place of a module.
         parameters: How many of its numbers are trained.
         weights_sha256: Of its final weights; None where there are none.
         position: Pairs presented.
@@ -154,6 +155,7 @@ class TrainResult:
     """
 
     module: torch.nn.Module | None = None
+    estimator: Estimator | None = None
     parameters: int = 0
     weights_sha256: str | None = None
     position: int = 0
