@@ -182,6 +182,8 @@ def make(model_name, learn=None, build=None):
         def build(self, task):
             if build is not None:
                 build(Path(self.config.here))
+            if learn is refuse:
+                return RefusesToAnswer(learn, Path(self.config.here))
             return Module(learn, Path(self.config.here)) if learn or build else NeverGone()
 
     Bad.Config = Config
@@ -212,6 +214,11 @@ class SwitchedModel(Model):
 
 def refuse(here):
     raise ConfigError("not this task")
+
+
+class RefusesToAnswer(Module):
+    def forward(self, inputs):
+        raise ConfigError("not these items")
 
 
 def refuse_one(here):
@@ -256,6 +263,7 @@ def register_models(register):
     register(make("never-gone"))
     register(make("endless-build", build=hang))
     register(make("refusing", build=refuse))
+    register(make("refusing-to-answer", learn=refuse))
     register(make("refusing-another", learn=slow, build=refuse_in_another))
     register(make("refusing-one", learn=count, build=refuse_one))
 """
@@ -478,9 +486,13 @@ def test_a_plugin_that_forks_harms_nobody(do):
     assert do("fork", seeds=(0, 1))[1].status in ("done", "error")
 
 
-def test_a_model_that_cannot_serve_the_task_is_the_askers_error(do):
-    with pytest.raises(UsageError, match="not this task"):
-        do("refusing")
+@pytest.mark.parametrize(
+    ("model", "words"), [("refusing", "not this task"), ("refusing-to-answer", "not these items")]
+)
+def test_a_model_that_cannot_serve_the_task_is_the_askers_error(do, tmp_path, model, words):
+    with pytest.raises(UsageError, match=words):
+        do(model, seeds=(0, 1))
+    assert not list((tmp_path / "results").glob("*.json"))
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ class RunGroup:
         self._overdue: float | None = None
         self._asked: float | None = None
         self._why = ""
-        self._asked_for_pairs = self.served = self.gone = False
+        self._serves = self.served = self.gone = False
         self.in_order = True
         self._idle_since = time.monotonic()
         worker.owner = job.entry.owner
@@ -357,7 +357,7 @@ class RunGroup:
             case Hello(facts=facts):
                 self._order(facts)
             case Unusable(error=error, letters=letters):
-                if not self._asked_for_pairs:
+                if not self._serves:
                     raise UsageError(printable_lines(error), letters=letters)
                 self._end_worker(f"refuses to go on: {visible(error)}")
             case Began(run=run):
@@ -366,9 +366,10 @@ class RunGroup:
             case Kept():
                 self._keep(message)
             case Ask(shown=shown):
-                self._asked_for_pairs = True
                 runs = [self._known(each.run) for each in shown]
                 arrays = [each.outputs for each in shown if each.outputs is not None]
+                # A split without items is answered by nobody.
+                self._serves |= any(each.position for each in shown) or any(map(len, arrays))
                 if len({*runs}) < len(runs) or any(a.dtype != np.float32 for a in arrays):
                     raise OutOfTurnError("asks for one run twice, or shows no float32")
                 self.worker.answer(Told(instructions=tuple(self._referees.instruct(shown))))
@@ -444,8 +445,8 @@ class RunGroup:
 
     @property
     def trains(self) -> bool:
-        """Whether the model has asked for pairs, so that it can serve the task."""
-        return self._asked_for_pairs
+        """Whether the model has answered or been trained, so that it can serve the task."""
+        return self._serves
 
     def refused(self, why: str) -> None:
         """Let the runs that are left end in error: the model serves the task with other seeds."""
