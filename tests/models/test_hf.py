@@ -190,12 +190,26 @@ def spoiled(folders, tmp_path, what):
         from transformers import EsmForMaskedLM
 
         save(folder, EsmForMaskedLM(esm()), letters="LAGVN")
-    elif what == "own code":
-        said = json.loads((folder / "config.json").read_text())
-        said |= {"model_type": "mine", "auto_map": {"AutoConfig": "mine.MyConfig"}}
+    elif what in CONFIGS:
+        said = json.loads((folder / "config.json").read_text()) | CONFIGS[what]
         (folder / "config.json").write_text(json.dumps(said))
         (folder / "mine.py").write_text("raise SystemExit('ran')")
+    elif what == "without tokenizer":
+        (folder / "tokenizer.json").unlink()
+    elif what == "of another's names":
+        from safetensors.torch import load_file, save_file
+
+        own = load_file(folder / "model.safetensors")
+        save_file({f"my.{name}": each for name, each in own.items()}, folder / "model.safetensors")
     return folder
+
+
+CONFIGS = {
+    "own code": {"model_type": "mine", "auto_map": {"AutoConfig": "mine.MyConfig"}},
+    "own code under a known name": {"auto_map": {"AutoModelForMaskedLM": "mine.Mine"}},
+    "larger vocabulary": {"vocab_size": 13},
+    "wider": {"hidden_size": 32},
+}
 
 
 @pytest.mark.parametrize(
@@ -206,6 +220,11 @@ def spoiled(folders, tmp_path, what):
         ("pickled", r"pytorch_model\.bin is pickled and could run code"),
         ("another vocabulary", r"drops [45]\d% of the letters A, C, G and T: it is of another"),
         ("own code", "comes with code of its own; --set trust_remote_code=true"),
+        ("own code under a known name", "comes with code of its own; --set trust_remote_code=true"),
+        ("larger vocabulary", r"fit its config\.json: \S+ has shape \(10.*, expected \(13"),
+        ("wider", r"fit its config\.json: \S+ has shape \(\d+.*, expected \("),
+        ("without tokenizer", r"has no tokenizer that can be read: tokenizer\.json"),
+        ("of another's names", r"fit its config\.json: \d+ tensors are missing, \S+ first"),
     ],
 )
 def test_a_folder_that_is_no_checkpoint_is_refused_in_words(folders, tmp_path, what, words):
@@ -226,6 +245,102 @@ def test_a_folder_that_is_no_checkpoint_is_refused_in_words(folders, tmp_path, w
 def test_a_setting_that_does_not_fit_is_refused_in_words(settings, words):
     with pytest.raises(ConfigError, match=words):
         built(**settings).embed(LETTERS)
+
+
+def test_no_preset_runs_a_checkpoints_own_code_unasked():
+    assert Hf.presets
+    assert not any(Hf.Config(**values).trust_remote_code for values in Hf.presets.values())
+
+
+def stand_in(**settings):
+    """Return what builds on a class of a checkpoint's own, of which transformers knows nothing."""
+    from transformers import GPT2Config, PreTrainedModel
+
+    class Own(PreTrainedModel):
+        config_class = GPT2Config
+
+        def __init__(self, forward):
+            super().__init__(GPT2Config(vocab_size=10, n_embd=16))
+            self.forward = forward
+
+        def get_output_embeddings(self):
+            raise NotImplementedError
+
+    def build(forward, kind):
+        from codonbench_models._hf import Pretrained
+
+        config = Hf.Config(checkpoint="masked", **settings)
+        tokenizer = built().tokenizer
+        return Pretrained(config, view(), Own(forward), tokenizer, whose="own", kind=kind)
+
+    return build
+
+
+@torch.no_grad()
+def test_a_causal_model_without_states_is_asked_what_it_predicts_and_not_embedded():
+    from transformers import AutoModelForCausalLM
+    from transformers.modeling_outputs import CausalLMOutputWithPast
+
+    table = torch.randn(10, 10)
+
+    def forward(input_ids, attention_mask=None):
+        return CausalLMOutputWithPast(logits=table[input_ids])
+
+    module = stand_in(score="likelihood")(forward, AutoModelForCausalLM)
+    logs = table.log_softmax(-1)
+    old, new = (logs[ids[:, :-1], ids[:, 1:]].sum(1) for ids in (tokens(LETTERS), tokens(OTHERS)))
+    assert torch.allclose(module.score_variants(LETTERS, OTHERS), new - old, atol=1e-5)
+    with pytest.raises(ConfigError, match="returns no states of its layers"):
+        module.embed(LETTERS)
+
+
+@torch.no_grad()
+def test_a_causal_model_that_is_its_own_trunk_is_embedded_by_its_states():
+    from transformers import AutoModelForCausalLM
+    from transformers.modeling_outputs import CausalLMOutputWithPast
+
+    table = torch.randn(10, 24)
+
+    def forward(input_ids, attention_mask=None, output_hidden_states=False):
+        states = (table[input_ids], 2 * table[input_ids]) if output_hidden_states else None
+        return CausalLMOutputWithPast(logits=table[input_ids], hidden_states=states)
+
+    module = stand_in()(forward, AutoModelForCausalLM)
+    expected = 2 * table[LETTERS + 5].mean(1)
+    assert torch.allclose(module.embed(LETTERS), expected, atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_model_of_both_strands_has_a_head_of_the_width_of_its_states():
+    from transformers import AutoModelForMaskedLM
+    from transformers.modeling_outputs import MaskedLMOutput
+
+    table = torch.randn(10, 40)  # where its configuration says 16
+
+    def forward(input_ids, output_hidden_states=False):
+        return MaskedLMOutput(logits=table[input_ids], hidden_states=(table[input_ids],))
+
+    module = stand_in()(forward, AutoModelForMaskedLM)
+    assert module.head.in_features == 40
+    assert module(LETTERS).shape == (6, 2)
+    gained = table.log_softmax(-1)[4]
+    expected = gained[OTHERS[:, 7] + 5] - gained[LETTERS[:, 7] + 5]
+    assert torch.allclose(module.score_variants(LETTERS, OTHERS), expected, atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_head_for_classes_predicts_no_tokens():
+    with pytest.raises(ConfigError, match=r"has no head that predicts tokens.*score=distance"):
+        built("classifier", view(4)).score_variants(LETTERS, OTHERS)
+
+
+def test_a_task_of_pairs_is_refused_by_its_number_of_sequences():
+    known = Input.of_parts(Input.of_length(20), Input.of_length(9)).model_dump(
+        exclude={"enumerable"}
+    )
+    pairs = TaskView(task="toy", target="classes", n_outputs=2, **known)
+    with pytest.raises(ConfigError, match="of 2 sequences"):
+        built(task=pairs)
 
 
 COMMIT = "c0ffee" * 6 + "c0de"
@@ -289,15 +404,27 @@ def test_a_name_on_the_hub_is_downloaded_when_asked_and_kept(hub, tmp_path):
     assert not (tmp_path / "hub").exists()
     loaded = built("lab/masked", download=True, revision="main")
     here = built("masked")
-    assert loaded.sha256 == here.sha256
+    assert loaded.about() == {**here.about(), "commit": COMMIT}
     assert torch.equal(loaded.embed(LETTERS), here.embed(LETTERS))
     with pytest.raises(ConfigError, match="the hub does not give it"):
         built("lab/other", download=True)
     hub.shutdown()
-    assert built("lab/masked").sha256 == here.sha256
+    assert built("lab/masked").about()["commit"] == COMMIT
 
 
-def test_each_protocol_runs_and_the_record_tells_of_the_weights(toys, tmp_path):
+def test_offline_keeps_a_model_from_the_hub(hub, toys, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(hub.RequestHandlerClass, "do_GET", lambda self: asked.append(self.path))
+    wanted = {"checkpoint": "lab/masked", "download": "true"}
+    for flag, variable in ((True, ""), (False, "1")):
+        monkeypatch.setenv("CODONBENCH_OFFLINE", variable)
+        request = RunRequest(model="hf", task="gue-tf-4", overrides=wanted, offline=flag)
+        with pytest.raises(ConfigError, match=r"download=true.*--offline"):
+            run(prepare(request, toys.installed, tmp_path), toys.installed, unwatched)
+    assert not asked
+
+
+def test_each_protocol_runs_and_the_record_tells_of_the_files(toys, folders, tmp_path):
     for split, seed in (("train", 0), ("dev", 1), ("test", 2)):
         rows = np.random.default_rng(seed).integers(4, size=(40, 101))
         texts = ["".join("ACGT"[i] for i in row) for row in rows]
@@ -317,6 +444,20 @@ def test_each_protocol_runs_and_the_record_tells_of_the_weights(toys, tmp_path):
     assert probe.run_spec.track == "pretrained"
     assert probe.run_spec.config["sha256"] == probe.about["weights_sha256"]
     assert probe.about["long_share"] == 1
+    assert probe.pretrained_on == "data that are not stated"
+    settings = folders / "masked" / "tokenizer_config.json"
+    before = settings.read_text()
+    settings.write_text(json.dumps(json.loads(before) | {"note": "another"}))
+    try:  # the same weights, and maybe other tokens: embedded anew
+        edited = record(protocol="linear_probe")
+    finally:
+        settings.write_text(before)
+    assert edited.about["files_sha256"] != probe.about["files_sha256"]
+    assert edited.about["weights_sha256"] == probe.about["weights_sha256"]
+    assert len(list((tmp_path / "cache" / "embeddings").iterdir())) == 2
+    seen = record({"pretrained_on": "E. coli"}, protocol="linear_probe")
+    assert seen.pretrained_on == "E. coli"
     tuned = record({"tune": "lora", "init": "random"}, epochs=1)
+    assert tuned.pretrained_on == ""
     assert tuned.comparability_key != probe.comparability_key
     assert tuned.metrics["mcc"] is not None

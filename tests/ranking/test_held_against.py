@@ -48,6 +48,7 @@ class Answers:
             dataset=SimpleNamespace(checksum="d"),
             run_spec=SimpleNamespace(config={}, control=""),
             info=SimpleNamespace(pretrained_on=""),
+            pretrained_on="",
             plugin=SimpleNamespace(distribution="test"),
             model=name,
         )

@@ -136,7 +136,7 @@ def _text(model: str, rows: Sequence[Sequence[RunRecord]]) -> str:
         "Authors": ", ".join(info.authors),
         "Licence": info.licence,
         "Reference": info.reference,
-        "Pretrained on": info.pretrained_on or "nothing",
+        "Pretrained on": first.pretrained_on or "nothing",
         "Knows": ", ".join(sorted({fact for row in rows for r in row for fact in r.knowledge})),
     }
     lines += [f"- {name}: {plain(said, 400)}" for name, said in facts.items() if said]

@@ -396,6 +396,14 @@ class RunRecord(Frozen):
         """Return the record as one line of JSON."""
         return canonical_json(self.model_dump(mode="json"))
 
+    @property
+    def pretrained_on(self) -> str:
+        """What its weights had seen, which a checkpoint's setting says; empty for nothing."""
+        config, told = self.run_spec.config, self.info.pretrained_on
+        if not told or config.get("init") == "random":
+            return ""
+        return str(config.get("pretrained_on", told)) or "data that are not stated"
+
     def result(self) -> dict[str, Any]:
         """Return what a repetition on the same machine must reproduce.
 

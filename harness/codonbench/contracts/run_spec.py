@@ -68,7 +68,8 @@ class RunRequest(Frozen):
     )
     protocol: Name | None = Field(
         default=None,
-        description="Another protocol than the task's own: zero_shot, sample_efficiency or folds.",
+        description="Another protocol than the task's own: linear_probe, supervised, zero_shot, "
+        "sample_efficiency or folds.",
     )
     protocol_overrides: dict[str, str] = Field(
         default_factory=dict, description="Set an option of that protocol."

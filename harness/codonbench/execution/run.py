@@ -83,7 +83,7 @@ from codonbench.protocols.referee import (
     Watch,
     unwatched,
 )
-from codonbench.records.files import visible
+from codonbench.records.files import is_offline, visible
 from codonbench.records.store import Store, insist_on_storable
 from codonbench.records.unfinished import Checkpoints, Holder, Ledger
 from codonbench.scoring.score import Scores, comparability_key, score, score_validation
@@ -160,6 +160,11 @@ def prepare(
     """
     request, tuning = (request, None) if request.preset_file is None else with_preset(request)
     entry, config, overrides = registry.configured(request.model, request.overrides)
+    if is_offline(request.offline) and getattr(config, "download", False):
+        raise ConfigError(
+            f"model {request.model!r} is to ask the network (download=true), which --offline or "
+            "CODONBENCH_OFFLINE forbids; without download=true it takes what was downloaded before"
+        )
     device = device or choose_device(request.device)
     task, options, dataset = task_and_data(request, registry, cache)
     dataset, protocol, options_of_it = _under_protocol(request, registry, task, dataset)

@@ -390,11 +390,10 @@ def _notes(
 ) -> tuple[str, ...]:
     n, control = len(records), ranking.control
     notes = [f"knows {fact}" for fact in sorted({fact for r in records for fact in r.knowledge})]
-    pretrained, config = records[0].info.pretrained_on, records[0].run_spec.config
-    if config.get("init") == "random":
+    if records[0].run_spec.config.get("init") == "random":
         notes.append("random twin: weights as they are initialised")
-    elif pretrained:
-        notes.append(f"pretrained on {config.get('pretrained_on') or pretrained}")
+    elif seen := records[0].pretrained_on:
+        notes.append(f"pretrained on {seen}")
     if (tuning := records[0].tuning) is not None:
         notes += tuning.notes
     if tuned_on_tested(records[0], asked):

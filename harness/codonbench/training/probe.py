@@ -1,8 +1,8 @@
 """Linear probes: a frozen module's embedding of all items, and heads that are fitted on it.
 
 The embedding is kept in the cache folder, named by a hash of what it follows from: the trunk's
-weights, the module's source, its configuration, the items and their encoding. So a second head on
-the same trunk costs the head alone.
+weights, the module's source and what it says of itself, its configuration, the items and their
+encoding. So a second head on the same trunk costs the head alone.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ def _place(module: Any, plugin: Model, view: TaskView, items: Items, trunk: str)
     source = inspect.getsourcefile(type(module))
     digest = hashlib.sha256(Path(source).read_bytes() if source else b"")
     config = plugin.config.model_dump(mode="json")
-    facts = [trunk, plugin.encoding, config, view.model_dump(mode="json")]
+    # What a module says before it is asked: the files beside its weights, such as a tokenizer.
+    facts = [trunk, plugin.encoding, config, view.model_dump(mode="json"), about(module)]
     digest.update(canonical_json(facts).encode())
     if isinstance(items, Features):
         arrays: tuple[npt.NDArray[Any], ...] = (items.values,)

@@ -72,3 +72,14 @@ def hash_folder(name: str) -> str | None:
         return None
     files = [(file, file.stat().st_size, file.stat().st_mtime_ns) for file in weight_files(folder)]
     return _hash_files(tuple(files)) if files else None
+
+
+BESIDE = (".json", ".txt", ".model", ".py")
+"""Endings of files that say how weights are read: settings, a vocabulary, code."""
+
+
+def hash_beside(folder: Path) -> str:
+    """Return the SHA-256 of the files beside a folder's weights, a line each."""
+    files = sorted(file for file in folder.iterdir() if file.suffix in BESIDE)
+    lines = [f"{sha256_of(file)}  {file.name}\n" for file in files]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

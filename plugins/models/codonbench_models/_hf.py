@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,13 @@ from transformers import (
 
 from codonbench.contracts import TaskView
 from codonbench.errors import ConfigError
-from codonbench_models._checkpoints import PICKLED, find_weights, hash_folder, weight_files
+from codonbench_models._checkpoints import (
+    PICKLED,
+    find_weights,
+    hash_beside,
+    hash_folder,
+    weight_files,
+)
 
 if TYPE_CHECKING:
     from codonbench_models.hf import HfConfig
@@ -36,6 +44,9 @@ _KINDS: tuple[tuple[str, Any], ...] = (
     ("ForCausalLM", AutoModelForCausalLM),
     ("LMHeadModel", AutoModelForCausalLM),
 )
+_OWN_CODE = "it comes with code of its own; --set trust_remote_code=true runs it"
+_UNREAD = re.compile(r"pooler|contact_head")
+"""Parts of a trunk that neither its states nor the tokens it predicts come from."""
 _PROBE = "ACGTTGCAAGCTCCGGATATCGCGTTAACCAGTGACTGCA"
 """Letters by which a tokenizer shows that it knows them."""
 
@@ -56,7 +67,10 @@ def build(config: HfConfig, task: TaskView) -> Pretrained:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             settings = AutoConfig.from_pretrained(folder, **told)
-            tokenizer = AutoTokenizer.from_pretrained(folder, **told)
+            if getattr(settings, "auto_map", None) and not config.trust_remote_code:
+                # transformers would read it with its own class of that name, if it has one.
+                raise ConfigError(f"{what} cannot be loaded: {_OWN_CODE}")
+            tokenizer = _tokenizer(folder, what, told)
             kind = next(
                 (auto for end, auto in _KINDS if _architecture(settings).endswith(end)), None
             )
@@ -66,19 +80,28 @@ def build(config: HfConfig, task: TaskView) -> Pretrained:
                 whole = loader.from_config(settings, trust_remote_code=config.trust_remote_code)
             else:
                 safe = {"use_safetensors": not config.allow_pickle or None}
-                whole = loader.from_pretrained(folder, dtype=torch.float32, **safe, **told)
+                whole, read = loader.from_pretrained(
+                    folder,
+                    dtype=torch.float32,
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,  # told below, by their names
+                    **safe,
+                    **told,
+                )
+                _check_fit(what, read)
     except ConfigError:
         raise
     except Exception as error:  # each architecture has complaints of its own
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        hint = ""
         if "trust_remote_code" in str(error):
-            first, hint = "it comes with code of its own", "; --set trust_remote_code=true runs it"
-        raise ConfigError(f"{what} cannot be loaded: {first[:300]}{hint}") from error
-    module = Pretrained(
-        config, task, whole, tokenizer, whose=what, causal=kind is AutoModelForCausalLM
-    )
-    module.sha256 = str(hash_folder(str(folder)))
+            first = _OWN_CODE
+        raise ConfigError(f"{what} cannot be loaded: {first[:300]}") from error
+    module = Pretrained(config, task, whole, tokenizer, whose=what, kind=kind)
+    module.source = {
+        "weights_sha256": str(hash_folder(str(folder))),
+        "files_sha256": hash_beside(folder),
+        **({"commit": folder.name} if folder.parent.name == "snapshots" else {}),
+    }
     if kind is _WHOLE[1]:
         found = whole.config.num_labels
         if found != task.n_outputs:
@@ -88,6 +111,46 @@ def build(config: HfConfig, task: TaskView) -> Pretrained:
             )
         module.classifies = True
     return module
+
+
+def _tokenizer(folder: Path, what: str, told: dict[str, Any]) -> Any:
+    """Return the tokenizer of a folder, which pads.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **told)
+    except Exception as error:  # each kind has complaints of its own
+        if "trust_remote_code" in str(error):
+            raise
+        raise ConfigError(
+            f"{what} has no tokenizer that can be read: tokenizer.json, or what stands for it, is "
+            "missing or damaged"
+        ) from error
+    if tokenizer.pad_token is None:  # of a causal model; the mask leaves it out
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _check_fit(what: str, read: Mapping[str, Any]) -> None:
+    """Raise ConfigError where weights are of other shapes than the architecture's, or missing.
+
+    Args:
+        what: The checkpoint.
+        read: What transformers says of reading it.
+    """
+    for name, found, expected in sorted(read["mismatched_keys"], key=str):
+        raise ConfigError(
+            f"{what}: its weights do not fit its config.json: {name} has shape {tuple(found)}, "
+            f"expected {tuple(expected)}"
+        )
+    missing = sorted(name for name in read["missing_keys"] if not _UNREAD.search(name))
+    if missing:
+        raise ConfigError(
+            f"{what}: its weights do not fit its config.json: {len(missing)} tensors are missing, "
+            f"{missing[0]} first"
+        )
 
 
 def _architecture(settings: Any) -> str:
@@ -143,6 +206,16 @@ def _folder(config: HfConfig) -> Path:
     return folder
 
 
+_EACH = {"padding": True, "return_attention_mask": True}
+"""Of what a tokenizer returns; some give no mask unless asked."""
+
+
+def _takes(module: Any, name: str) -> bool:
+    """Return whether a module, or what adapters were put into, has an argument of that name."""
+    own = getattr(module, "get_base_model", lambda: module)()
+    return name in inspect.signature(own.forward).parameters
+
+
 class Pretrained(nn.Module):
     """A trunk below a linear head.
 
@@ -152,10 +225,12 @@ class Pretrained(nn.Module):
         whole: The trunk, with the head it was trained with.
         tokenizer: Of the checkpoint.
         whose: What it is called in messages.
-        causal: Whether it predicts the next token, and not masked ones.
+        kind: The class of transformers that loaded it, which says what its own head is for; None
+            for one without.
 
     Attributes:
         trunk: What is embedded with.
+        source: Which files it comes from, for the record.
         classifies: Whether the checkpoint's own head answers.
     """
 
@@ -169,21 +244,21 @@ class Pretrained(nn.Module):
         tokenizer: Any,
         *,
         whose: str,
-        causal: bool,
+        kind: Any,
     ) -> None:
         super().__init__()
-        self.config, self.tokenizer, self.whose, self.causal = config, tokenizer, whose, causal
-        self.sha256 = ""
+        self.config, self.tokenizer, self.whose = config, tokenizer, whose
+        self.causal = kind is AutoModelForCausalLM
+        self.predicts = self.causal or kind is AutoModelForMaskedLM
+        self.source: dict[str, str] = {}
         self._whole = [whole]  # not a module of this one: its head is not trained
         self.trunk = whole.base_model
-        width = int(getattr(whole.config, "hidden_size", 0) or getattr(whole.config, "d_model", 0))
-        self.head = nn.Linear(width, task.n_outputs)
         letters = list(task.alphabet if "T" in task.alphabet else task.alphabet.replace("U", "T"))
         self._letters = [*letters, "N", ""]
         self._asked = {"letters": 0, "lost": 0, "sequences": 0, "long": 0, "misaligned": 0}
-        self._takes_mask = "attention_mask" in inspect.signature(self.trunk.forward).parameters
         self.limit = self._limit(whole.config)
         self._check_vocabulary()
+        self.head = nn.Linear(self._width(whole.config), task.n_outputs)
         if config.tune == "head":
             self.trunk.requires_grad_(False)
         elif config.tune == "lora":
@@ -211,6 +286,18 @@ class Pretrained(nn.Module):
                 "G and T: it is of another vocabulary"
             )
 
+    @torch.no_grad()
+    def _width(self, settings: Any) -> int:
+        """Return the width of what is pooled: of both strands, it may be twice the trunk's own."""
+        training = self.trunk.training
+        self.trunk.eval()
+        try:
+            return self._states(self._tokens([_PROBE[:6]])).shape[-1]
+        except Exception:  # it runs on a GPU alone, or has no states, which matters once embedded
+            return int(getattr(settings, "hidden_size", 0) or getattr(settings, "d_model", 1))
+        finally:
+            self.trunk.train(training)
+
     def train(self, mode: bool = True) -> Pretrained:
         """Set the mode; a trunk that is not tuned stays in evaluation mode."""
         super().train(mode)
@@ -223,7 +310,7 @@ class Pretrained(nn.Module):
         asked = self._asked
         share = asked["lost"] / max(asked["letters"], 1)
         return {
-            "weights_sha256": self.sha256,
+            **self.source,
             "token_limit": self.limit or 0,
             "long_share": round(asked["long"] / max(asked["sequences"], 1), 6),
             "letters_lost": round(share, 6),
@@ -238,7 +325,7 @@ class Pretrained(nn.Module):
         return ["".join(table[i] for i in row) for row in letters.tolist()]
 
     def _tokens(self, texts: list[str]) -> Any:
-        return self.tokenizer(texts, padding=True, return_tensors="pt")
+        return self.tokenizer(texts, return_tensors="pt", **_EACH)
 
     def _lost(self, texts: list[str], ids: Tensor) -> int:
         """Return how many letters of texts no token but the unknown one stands for."""
@@ -282,7 +369,7 @@ class Pretrained(nn.Module):
             )
         if self.config.long == "truncate":
             cut = self.tokenizer(
-                texts, padding=True, truncation=True, max_length=self.limit, return_tensors="pt"
+                texts, truncation=True, max_length=self.limit, return_tensors="pt", **_EACH
             )
             return cut, list(range(len(texts)))
         pieces, owner = [], []
@@ -299,29 +386,49 @@ class Pretrained(nn.Module):
     def embed(self, letters: Tensor) -> Tensor:
         """Return the pooled output of a layer, (B, D), for letter indices (B, L)."""
         tokens, owner = self._read(letters)
-        mask = tokens["attention_mask"]
-        told = {"attention_mask": mask} if self._takes_mask else {}
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.tune != "head"):
-            if self.config.layer == -1:
-                found = self.trunk(tokens["input_ids"], **told)
-                states = found[0] if isinstance(found, tuple) else found.last_hidden_state
-            else:
-                found = self.trunk(tokens["input_ids"], output_hidden_states=True, **told)
-                states = self._layer(found.hidden_states)
-        pooled = self._pooled(states, tokens["input_ids"], mask)
+            states = self._states(tokens)
+        pooled = self._pooled(states, tokens["input_ids"], tokens["attention_mask"])
         if len(owner) == len(letters):
             return pooled
         total = torch.zeros(len(letters), pooled.shape[1], device=pooled.device)
         count = torch.bincount(owner, minlength=len(letters))[:, None]
         return total.index_add(0, owner, pooled) / count
 
-    def _layer(self, states: Any) -> Tensor:
+    def _states(self, tokens: Any) -> Tensor:
+        """Return the outputs of a layer, (B, T, D).
+
+        Raises:
+            ConfigError: There is no such layer, or the trunk tells of none.
+        """
+        if self.config.layer == -1:
+            found = self._asked_of(self.trunk, tokens)
+            if isinstance(states := getattr(found, "last_hidden_state", None), Tensor):
+                return states
+            if isinstance(found, tuple) and self.trunk is not self._whole[0]:
+                first: Tensor = found[0]
+                return first
+        states = None
+        if _takes(self.trunk, "output_hidden_states") or _takes(self.trunk, "kwargs"):
+            found = self._asked_of(self.trunk, tokens, output_hidden_states=True)
+            states = getattr(found, "hidden_states", None)
+        if states is None:
+            raise ConfigError(
+                f"{self.whose} returns no states of its layers, so nothing can be put on top of "
+                "it; --protocol zero_shot asks what it predicts"
+            )
         if not -len(states) <= self.config.layer < len(states):
             raise ConfigError(
                 f"layer={self.config.layer}, but {self.whose} has layers 0 to {len(states) - 1}"
             )
-        found: Tensor = states[self.config.layer]
-        return found
+        chosen: Tensor = states[self.config.layer]
+        return chosen
+
+    def _asked_of(self, module: Any, tokens: Any, **more: Any) -> Any:
+        """Return what a module of transformers makes of tokens."""
+        if _takes(module, "attention_mask"):
+            more["attention_mask"] = tokens["attention_mask"]
+        return module(tokens["input_ids"], **more)
 
     def _pooled(self, states: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         if self.config.pooling == "cls":
@@ -346,7 +453,7 @@ class Pretrained(nn.Module):
             tokens, owner = self._read(letters)
             if len(owner) > len(letters):
                 raise ConfigError(f"{self.whose} has a head of its own; long=tile needs a new one")
-            answered: Tensor = self._lm(letters.device)(**tokens).logits
+            answered: Tensor = self._asked_of(self._lm(letters.device), tokens).logits
             return answered
         outputs: Tensor = self.head(self.embed(letters))
         return outputs
@@ -367,9 +474,7 @@ class Pretrained(nn.Module):
             moved = self.embed(alternative) - self.embed(distinct)[which]
             distance: Tensor = torch.linalg.vector_norm(moved, dim=1)
             return -distance
-        if not hasattr(self._whole[0], "get_output_embeddings") or (
-            self._whole[0].get_output_embeddings() is None
-        ):
+        if not self.predicts:
             raise ConfigError(
                 f"{self.whose} has no head that predicts tokens; use --set score=distance"
             )
@@ -381,9 +486,8 @@ class Pretrained(nn.Module):
     def _likelihood(self, letters: Tensor) -> Tensor:
         """Return the summed log-probability of each sequence's tokens, (B,)."""
         tokens, owner = self._read(letters)
-        ids, mask = tokens["input_ids"], tokens["attention_mask"].clone()
-        told = {"attention_mask": mask} if self._takes_mask else {}
-        logs = self._lm(letters.device)(ids, **told).logits.log_softmax(dim=-1)
+        ids, mask = tokens["input_ids"], tokens["attention_mask"]
+        logs = self._asked_of(self._lm(letters.device), tokens).logits.log_softmax(dim=-1)
         if self.causal:
             logs, ids, mask = logs[:, :-1], ids[:, 1:], mask[:, 1:]
         each = logs.gather(2, ids[:, :, None])[:, :, 0] * mask
@@ -418,8 +522,9 @@ class Pretrained(nn.Module):
             mask = olds["attention_mask"][:, :width][aligned]
             first = torch.zeros(len(distinct), dtype=torch.long, device=which.device)
             first[which] = torch.arange(len(which), device=which.device)
-            told = {"attention_mask": mask[first]} if self._takes_mask else {}
-            logs = self._lm(reference.device)(distinct, **told).logits.log_softmax(dim=-1)[which]
+            asked = {"input_ids": distinct, "attention_mask": mask[first]}
+            lm = self._lm(reference.device)
+            logs = self._asked_of(lm, asked).logits.log_softmax(dim=-1)[which]
             gained = logs.gather(2, new[aligned][:, :, None]) - logs.gather(
                 2, old[aligned][:, :, None]
             )

@@ -83,42 +83,49 @@ class HfConfig(GradientConfig):
         return given if found is None else {**given, "sha256": found}
 
 
-def hub(checkpoint: str, **values: Any) -> dict[str, Any]:
-    """Return the preset of a checkpoint on the hub, whose code comes with it."""
-    return {"checkpoint": checkpoint, "trust_remote_code": True, **values}
-
-
 GENOMES = "genomes of many species"
 HUMAN = "the human reference genome"
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "dnabert-2": hub("zhihan1996/DNABERT-2-117M", max_tokens=512, pretrained_on=GENOMES),
-    "nucleotide-transformer-v2": hub(
-        "InstaDeepAI/nucleotide-transformer-v2-100m-multi-species",
-        max_tokens=2048,
-        pretrained_on=GENOMES,
-    ),
-    "hyenadna": hub(
-        "LongSafari/hyenadna-small-32k-seqlen-hf", max_tokens=32_768, pretrained_on=HUMAN
-    ),
-    "caduceus": hub(
-        "kuleshov-group/caduceus-ps_seqlen-131k_d_model-256_n_layer-16",
-        max_tokens=131_072,
-        pretrained_on=HUMAN,
-    ),
-    "gena-lm": hub(
-        "AIRI-Institute/gena-lm-bert-base-t2t", pooling="cls", max_tokens=512, pretrained_on=HUMAN
-    ),
+    "dnabert-2": {
+        "checkpoint": "zhihan1996/DNABERT-2-117M",
+        "max_tokens": 512,
+        "pretrained_on": GENOMES,
+    },
+    "nucleotide-transformer-v2": {
+        "checkpoint": "InstaDeepAI/nucleotide-transformer-v2-100m-multi-species",
+        "max_tokens": 2048,
+        "pretrained_on": GENOMES,
+    },
+    "hyenadna": {
+        "checkpoint": "LongSafari/hyenadna-small-32k-seqlen-hf",
+        "max_tokens": 32_768,
+        "pretrained_on": HUMAN,
+    },
+    "caduceus": {
+        "checkpoint": "kuleshov-group/caduceus-ps_seqlen-131k_d_model-256_n_layer-16",
+        "max_tokens": 131_072,
+        "pretrained_on": HUMAN,
+    },
+    "gena-lm": {
+        "checkpoint": "AIRI-Institute/gena-lm-bert-base-t2t",
+        "pooling": "cls",
+        "max_tokens": 512,
+        "pretrained_on": HUMAN,
+    },
     "grover": {"checkpoint": "PoetschLab/GROVER", "max_tokens": 512, "pretrained_on": HUMAN},
-    "evo": hub(
-        "togethercomputer/evo-1-8k-base",
-        pooling="last",
-        max_tokens=8192,
-        score="likelihood",
-        pretrained_on="genomes of prokaryotes and phages",
-    ),
+    "evo": {
+        "checkpoint": "togethercomputer/evo-1-8k-base",
+        "pooling": "last",
+        "max_tokens": 8192,
+        "score": "likelihood",
+        "pretrained_on": "genomes of prokaryotes and phages",
+    },
 }
-"""Checkpoints on the hub with their pooling and length, as published; none was run: untested."""
+"""Checkpoints on the hub with their pooling and length, as published; none was run: untested.
+
+Code that comes with one (all but ``grover``) runs where ``trust_remote_code`` is set beside it.
+"""
 
 
 class Hf(Model):
@@ -148,9 +155,10 @@ class Hf(Model):
         if not self.config.checkpoint:
             raise ConfigError("model 'hf' needs a checkpoint: --set checkpoint=FOLDER_OR_NAME")
         if len(task.sequences) != 1:
+            n = len(task.sequences)
             raise ConfigError(
                 f"model 'hf' reads one sequence an item, but those of task {task.task!r} are "
-                f"{task.kind}"
+                f"{f'of {n} sequences' if n else task.kind}"
             )
         try:
             from codonbench_models._hf import build

@@ -647,6 +647,6 @@ def about_model(record: RunRecord) -> dict[str, str]:
         "authors": ", ".join(info.authors),
         "licence": info.licence,
         "reference": info.reference,
-        "pretrained_on": info.pretrained_on,
+        "pretrained_on": record.pretrained_on,
     }
     return {name: shown(text, 400) for name, text in said.items() if text}
