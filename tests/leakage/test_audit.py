@@ -305,7 +305,6 @@ def test_real_sets_leak_what_is_known_of_them(folder, leaks):
 
 
 @real
-@pytest.mark.nightly("half a minute")
 @pytest.mark.parametrize("which", TWINS)
 def test_promoters_without_a_training_part_have_twins_in_validation(which):
     items, targets, splits = [], [], {}
