@@ -510,6 +510,16 @@ def test_what_a_weight_matrix_does_not_serve_is_refused(task: TaskView, words: s
         make("splice-pwm").check_task(task)
 
 
+@pytest.mark.parametrize(
+    "fields", [{"tokens": "bytepairs"}, {"tokens": "kmers", "overlapping": True}]
+)
+def test_tokens_that_are_no_equal_parts_have_no_attention_by_letter(fields: dict[str, Any]) -> None:
+    encoder = make("transformer", **fields).build(view(12, 12))
+    letters = torch.nn.functional.pad(torch.eye(4).repeat(1, 3, 1), (0, 1), value=1.0)
+    found = [part for part in encoder.modules() if isinstance(part, Encoder)]
+    assert [part.attention(letters) for part in found] == [None]
+
+
 @pytest.mark.nightly("trains each network for a minute or more")
 @pytest.mark.parametrize(("name", "settings"), LEVELS)
 def test_the_planted_grammar_is_learned_to_the_stated_level(

@@ -318,10 +318,7 @@ def _of_module(
         values = _by_gradient(subject, module, encoded, column, missing)
     else:
         missing["gradients", f"the model is handed {subject.encoding}, not one-hot letters"] += 1
-    attention = _attention(module, encoded, len(one.letters))
-    if attention is not None:
-        values["attention"] = attention
-    return values
+    return values | _attention(module, encoded, len(one.letters), missing)
 
 
 def _by_gradient(
@@ -354,19 +351,26 @@ def _by_gradient(
     return values
 
 
-def _attention(module: nn.Module, encoded: Tensor, length: int) -> FloatArray | None:
+def _attention(
+    module: nn.Module, encoded: Tensor, length: int, missing: Missing
+) -> dict[Method, FloatArray]:
     """Return how much each letter is attended to, (L,), over all layers, heads and tokens.
 
-    A token's share is divided among its letters. None where no part of the module has a method
-    ``attention(inputs)``, which returns (B, layers, heads, T, T).
+    A token's share is divided among its letters. Nothing where no part of the module has a method
+    ``attention(inputs)``, which returns (B, layers, heads, T, T) of tokens that are equal parts of
+    the letters, one after another, and None of others.
     """
     for part in module.modules():
-        maps: Callable[[Tensor], Tensor] | None = getattr(part, "attention", None)
-        if callable(getattr(type(part), "attention", None)) and maps is not None:
-            tokens = maps(encoded)[0].double().mean((0, 1, 2)).numpy()
-            each = -(-length // len(tokens))
-            return np.asarray(np.repeat(tokens / each, each)[:length])
-    return None
+        if not callable(getattr(type(part), "attention", None)):
+            continue
+        maps: Tensor | None = part.attention(encoded)  # type: ignore[operator]
+        if maps is None:
+            missing["attention", "its tokens are no equal parts of the sequence"] += 1
+            return {}
+        tokens = maps[0].double().mean((0, 1, 2)).numpy()
+        each = -(-length // len(tokens))
+        return {"attention": np.asarray(np.repeat(tokens / each, each)[:length])}
+    return {}
 
 
 def _motifs(subject: Subject, items: Any, known: Mapping[str, FloatArray]) -> list[Motif]:

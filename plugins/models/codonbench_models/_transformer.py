@@ -43,7 +43,7 @@ class Kmers(nn.Module):
 
     def __init__(self, letters: int, k: int, width: int, *, overlapping: bool) -> None:
         super().__init__()
-        self.k, self.step = k, 1 if overlapping else k
+        self.k, self.step, self.overlapping = k, 1 if overlapping else k, overlapping and k > 1
         self.table = nn.Embedding((letters + 1) ** k, width)
         self.register_buffer("letter", torch.arange(1.0, letters + 1))
         self.register_buffer("place", (letters + 1) ** torch.arange(k).flip(0))
@@ -274,8 +274,13 @@ class Encoder(nn.Module):
         return pool(self.norm(tokens).transpose(1, 2), inside[:, None].to(tokens.dtype))
 
     @torch.no_grad()
-    def attention(self, letters: Tensor) -> Tensor:
-        """Return each layer's attention, (B, layers, heads, T, T)."""
+    def attention(self, letters: Tensor) -> Tensor | None:
+        """Return each layer's attention, (B, layers, heads, T, T).
+
+        None where tokens are no equal parts of the letters, one after another.
+        """
+        if isinstance(self.tokens, BytePairs) or getattr(self.tokens, "overlapping", False):
+            return None
         tokens, inside = self.tokens(letters)
         bias, maps = self.bias(tokens, inside), []
         for layer in self.layers:
