@@ -448,13 +448,13 @@ def test_the_pages_are_built_as_a_site_whose_links_hold_the_notebook_among_them(
     assert "notebooks/own_data.html" in (tmp_path / "index.html").read_text()
 
 
-PAGES = [*ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("*.md")]
+WITH_TESTS = [*ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md"), *ROOT.glob("*.md")]
 
 
 def test_each_test_that_a_page_names_is_there():
     named = {
         (page.name, path)
-        for page in PAGES
+        for page in WITH_TESTS
         for path in re.findall(r"`(tests/[\w/.-]+)`", page.read_text(encoding="utf-8"))
     }
     assert [(page, path) for page, path in sorted(named) if not (ROOT / path).exists()] == []
