@@ -10,7 +10,7 @@ import pytest
 
 import codonbench
 from codonbench.errors import StoreError
-from codonbench.leakage import audit, near_copies, tells
+from codonbench.leakage import audit, near_copies, tells, verdict
 from codonbench.leakage.safe_split import safe_split
 from codonbench.leakage.steps import Steps
 from codonbench.leakage.subjects import table_subject
@@ -58,7 +58,7 @@ def test_an_audit_that_was_killed_goes_on_to_the_same_bytes(files, tmp_path, mon
         monkeypatch.setattr(module, name, taken_again)
     monkeypatch.setenv("CODONBENCH_CACHE", str(killed))
     assert codonbench.audit_data(*files).as_json() == whole
-    (kept,) = (killed / audit.FOLDER).iterdir()  # its steps are dropped
+    (kept,) = (killed / verdict.KEPT).iterdir()  # its steps are dropped
     assert kept.read_text() == whole
 
 

@@ -264,11 +264,12 @@ def test_a_metric_that_was_not_measured_does_not_count_as_never() -> None:
     assert (median.n, median.never, median.value) == (1, 0, 64)
 
 
-def test_wall_time_is_shown_only_among_rows_of_one_device() -> None:
+def test_where_rows_have_several_devices_the_wall_time_is_said_to_be_of_each_row_s_own() -> None:
     alike = build_board([make_record("a"), make_record("b")])
     mixed = build_board([make_record("a"), make_record("b", device_name="another processor")])
-    assert "s a run" in render_board(alike)
-    assert "s a run" not in render_board(mixed)
+    for board, several in ((alike, False), (mixed, True)):
+        assert "| s a run |" in render_board(board)
+        assert ("of that device" in render_board(board)) is several
 
 
 def test_seeds_run_on_different_devices_have_no_common_time() -> None:
