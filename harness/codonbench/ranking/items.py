@@ -52,10 +52,10 @@ CONTROL_LEVEL = 0.01
 """Of the test by which a control is above chance, and a row above its control."""
 
 WORDS_OF_FLAGS = {
-    LABELS: "above chance with permuted labels: it knows answers from elsewhere, such as the test "
-    "set, pretraining or a built-in rule",
-    UNTRAINED: "above chance untrained: it knows answers from elsewhere, such as pretraining or a "
-    "built-in rule",
+    LABELS: "above chance with permuted labels: by luck, as one such row in a hundred, or it knows "
+    "answers from elsewhere, such as the test set, pretraining or a built-in rule",
+    UNTRAINED: "above chance untrained: by luck, as one such row in a hundred, or it knows answers "
+    "from elsewhere, such as pretraining or a built-in rule",
     COMPOSITION: "no better than on shuffled sequences: what it has is composition",
 }
 """What a row is told whose control does not do what it should."""
