@@ -6,18 +6,14 @@ what its traceback ends with and the file? Does `bench plugins` name it? Does -p
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import textwrap
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
-from codonbench.cli.main import main
+from answers import call as bench
 from codonbench.contracts.run_record import RunRecord
 from codonbench.plugins.selection import settings_file
 
@@ -39,23 +35,6 @@ MODEL = """
     def register_models(register):
         register(Perceptron)
 """
-
-
-@dataclass(frozen=True)
-class Answer:
-    code: int
-    out: str
-    err: str
-
-
-def bench(*words):
-    """Run `bench` in this process."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
-    err = io.StringIO()
-    argv = patch.object(sys, "argv", ["bench", *map(str, words)])
-    with argv, redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
-        main()
-    return Answer(end.value.code or 0, out.buffer.getvalue().decode(), err.getvalue())
 
 
 @pytest.fixture
