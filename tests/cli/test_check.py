@@ -3,11 +3,14 @@
 import json
 import re
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from codonbench.testing.checks import Report
 from samples import run_here
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 SOUND = """
 import torch
@@ -83,6 +86,14 @@ def test_a_failure_is_told_with_got_and_expected_and_written_for_a_pull_request(
     assert f"Made by `{command}`." in page
     assert str(tmp_path) not in page
     assert not re.search(r"20\d\d-\d\d-\d\d", page)
+
+
+def test_a_code_that_is_built_in_is_found_before_the_first_pair(bench, here):
+    plugin = ROOT / "tests" / "exploits" / "plugins" / "hard_coded_table.py"
+    done = bench("check", "--plugin", plugin, "-m", "hard-coded-table")
+    assert done.code == 1
+    (line,) = [line for line in done.out.splitlines() if line.startswith("✗")]
+    assert line.startswith("✗ untaught")
 
 
 def test_json_is_one_report_and_nothing_else_whatever_is_printed(check):
