@@ -106,6 +106,13 @@ def test_where_no_trial_comes_to_an_end_the_plugins_fault_is_named(table, bench)
     assert "nothing to choose: RuntimeError: my fault (guess.py:" in answer.err
 
 
+def test_seeds_of_official_rows_are_refused(table, bench):
+    answer = bench(*WORDS[:-1], "1", "--seeds", "1000,9")
+    assert (answer.code, answer.out) == (2, "")
+    assert "seed 9 is one of official rows" in answer.err
+    assert not [*Path().glob("trial-*")]
+
+
 def test_without_optuna_a_sentence_names_the_extra(bench, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     answer = bench("tune", "-m", "cnn", "-t", "gue-tf-0")
