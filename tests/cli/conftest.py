@@ -56,7 +56,7 @@ def start():
     """`bench` as a process of its own, not waited for."""
 
     def start(*words, **options):
-        command = [sys.executable, "-m", "codonbench.cli.main", *map(str, words)]
+        command = [sys.executable, "-P", "-m", "codonbench.cli.main", *map(str, words)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, **(pipes | options))
 

@@ -281,14 +281,17 @@ def package_source(content: bytes, package: str = "toy==1.0") -> DataSource:
 
 
 def test_pip_gets_the_wheel_of_a_package_and_what_it_got_is_checked(
-    index: Server, tmp_path: Path
+    index: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pip.py").write_text("raise SystemExit('not the one that is installed')")
     content = wheel("toy")
     name = "toy-1.0-py3-none-any.whl"
     index.put("/simple/toy/", f'<a href="/files/{name}">{name}</a>'.encode())
     index.put(f"/files/{name}", content)
     path = fetch(package_source(content), tmp_path)
     assert path.read_bytes() == content
+    Path("pip.py").unlink()
     asked = len(index.requests)
     assert fetch(package_source(content), tmp_path, offline=True) == path
     assert len(index.requests) == asked

@@ -46,7 +46,9 @@ def said_by(python, code):
     ).stdout.strip()
 
 
-def test_each_plugin_has_its_versions_with_ours_behind(tmp_path, shop):
+def test_each_plugin_has_its_versions_with_ours_behind(tmp_path, shop, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("uv.py").write_text("raise SystemExit('not the one that is installed')")
     folder, found = tmp_path / "environments", {}
     for need in ("tinypack<2", "tinypack>=2"):
         asked = needs(tmp_path, need)

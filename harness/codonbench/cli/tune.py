@@ -242,7 +242,7 @@ def _another() -> subprocess.Popen[bytes]:
     """Start this very command once more, for one process; it works on the same study."""
     words = [*sys.argv[1:], "--jobs", "1"]
     return subprocess.Popen(
-        [sys.executable, "-m", "codonbench.cli.main", *words],
+        [sys.executable, "-P", "-m", "codonbench.cli.main", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

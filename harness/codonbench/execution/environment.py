@@ -367,7 +367,7 @@ def _uv(
             "an environment of its own needs uv, which is not installed: "
             "pip install 'codonbench[env]'"
         )
-    command = [sys.executable, "-m", "uv", *words, *(["--offline"] if offline else [])]
+    command = [sys.executable, "-P", "-m", "uv", *words, *(["--offline"] if offline else [])]
     pipe, said = subprocess.PIPE, []
     with TemporaryFile("w+", encoding="utf-8") as printed:
         with subprocess.Popen(command, stdin=pipe, stdout=printed, stderr=pipe, text=True) as uv:
