@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from codonbench import SplitMetric
+from codonbench_metrics._counts import confusions
 from codonbench_metrics.classification import Accuracy, Auprc, Auroc, BalancedAccuracy, Mcc
 from codonbench_metrics.quantities import Pearson, Spearman
 from samples import WORDS_TASK
@@ -71,6 +72,18 @@ def test_the_hand_worked_case():
     # The third: TP 1, TN 1, FP 0, FN 1: 1 / sqrt(1 * 2 * 1 * 2) = 0.5.
     found = Mcc().resampled("mcc", targets, outputs, counts, WORDS_TASK)
     assert found.tolist() == pytest.approx([0.0, 1.0, 0.5])
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 3, 2**17, 2**40])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_confusion_matrices_are_exact_however_often_items_are_drawn(n_classes, drawn):
+    """Cells share products of 53 bits: all in one where a sample is small."""
+    classes, answers = RNG.integers(0, n_classes, (2, 7))
+    counts = RNG.integers(0, drawn + 1, (4, 7))
+    wanted = np.zeros((4, n_classes, n_classes), dtype=np.int64)
+    np.add.at(wanted, (slice(None), classes, answers), counts)
+    found = confusions(classes, answers, n_classes, counts.astype(float))
+    assert np.array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("metric", [Pearson(), Spearman()])

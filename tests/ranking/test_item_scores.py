@@ -178,6 +178,12 @@ def test_draws_are_the_same_everywhere():
     assert not np.array_equal(draws(7, "x"), draws(7, "y"))
 
 
+def test_draws_are_those_of_one_sample_after_another():
+    rng = np.random.default_rng([300, *b"x"])
+    wanted = [np.bincount(rng.integers(0, 300, 300), minlength=300) for _ in range(RESAMPLES)]
+    assert np.array_equal(draws(300, "x"), wanted)
+
+
 def test_ranks_that_16_bits_level_are_no_contradiction_and_another_score_is(finished):
     """0.4001 and 0.4002 are one number in 16 bits: AUROC falls from 1 to 31.5/32."""
     targets = np.arange(12) >= 8

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from codonbench.contracts import Frozen, Metric, SplitMetric
 from codonbench.contracts.run_record import RunRecord
+from codonbench.ranking.statistics import resamples
 from codonbench.records.test_outputs import ItemOutputs
 from codonbench.scoring.score import metric_giving
 
@@ -320,6 +321,4 @@ def _score(
 @lru_cache(maxsize=64)
 def _drawn(n: int) -> _Floats:
     """Return how often each of n items is in the whole, and in each of `_DRAWS` samples."""
-    rng = np.random.default_rng(n)
-    samples = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(_DRAWS)]
-    return np.concatenate([np.ones((1, n)), np.array(samples, dtype=np.float64)])
+    return np.concatenate([np.ones((1, n)), resamples(np.random.default_rng(n), _DRAWS, n)])

@@ -36,7 +36,7 @@ from codonbench.records.test_outputs import ItemOutputs
 FEWEST_SEEDS = 3
 """Seeds that two rows must share to be told apart: the variance of two says next to nothing."""
 
-_CHUNK = 1 << 22  # numbers of a table of counts at a time
+_CHUNK = 1 << 21  # numbers of a table of counts at a time
 
 _Floats = npt.NDArray[np.float64]
 

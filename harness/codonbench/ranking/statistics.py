@@ -102,9 +102,7 @@ def _curves(times: _Floats, reached: _Bools, drawn: npt.NDArray[np.int64]) -> Cu
 @lru_cache(maxsize=8)
 def _draws(n: int) -> npt.NDArray[np.int64]:
     """Return how often each of n runs is in each bootstrap sample, shape (RESAMPLES, n)."""
-    picks = np.random.default_rng(0).integers(0, n, size=(RESAMPLES, n))
-    picks += n * np.arange(RESAMPLES)[:, None]
-    drawn = np.bincount(picks.ravel(), minlength=RESAMPLES * n).reshape(RESAMPLES, n)
+    drawn = resamples(np.random.default_rng(0), RESAMPLES, n)
     drawn.setflags(write=False)  # every caller gets the same array
     return drawn
 
@@ -378,11 +376,20 @@ def draws(n: int, purpose: str) -> npt.NDArray[np.uint16]:
         purpose: The same draws for the same purpose, on any machine, and others for another.
     """
     rng = np.random.default_rng([n, *purpose.encode()])
-    found = np.zeros((RESAMPLES, n), dtype=np.uint16)
-    for row in found:
-        row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
+    found = np.empty((RESAMPLES, n), dtype=np.uint16)
+    for part in np.array_split(found, 1 + found.size // (1 << 17)):  # what a cache holds
+        part[:] = resamples(rng, *part.shape)
     found.setflags(write=False)  # every caller gets the same array
     return found
+
+
+def resamples(rng: np.random.Generator, samples: int, n: int) -> npt.NDArray[np.int64]:
+    """Return how often each of n, drawn n times with replacement, is in each sample; (samples, n).
+
+    The numbers that it takes of `rng` are those of one sample after another.
+    """
+    picks = rng.integers(0, n, (samples, n)) + n * np.arange(samples)[:, None]
+    return np.bincount(picks.ravel(), minlength=picks.size).reshape(picks.shape)
 
 
 def drawn_ranks(merits: Mapping[str, _Floats]) -> dict[str, tuple[float, ...]]:

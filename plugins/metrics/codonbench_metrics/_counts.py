@@ -15,10 +15,29 @@ IntArray = npt.NDArray[np.int64]
 def confusions(
     classes: IntArray, answers: IntArray, n_classes: int, counts: FloatArray
 ) -> FloatArray:
-    """Return the confusion matrix of each sample, shape (B, C, C), class by answer."""
-    cells = np.zeros((len(classes), n_classes * n_classes))
-    cells[np.arange(len(classes)), classes * n_classes + answers] = 1
-    return (counts @ cells).reshape(-1, n_classes, n_classes)
+    """Return the confusion matrix of each sample, shape (B, C, C), class by answer.
+
+    To read the counts is what takes time, so cells share a product: as digits of a whole number,
+    each with room for all of a sample. A double holds 53 bits of it.
+    """
+    cells = classes * n_classes + answers
+    n = counts @ np.ones(len(cells))
+    bits = max(int(n.max()).bit_length(), 1)
+    found = np.zeros((len(counts), n_classes * n_classes))
+    for first in range(0, found.shape[1] - 1, 53 // bits):
+        own = range(first, min(first + 53 // bits, found.shape[1] - 1))
+        places = np.zeros(found.shape[1])
+        places[own] = 2.0 ** (bits * np.arange(len(own)))
+        number = (counts @ places[cells]).astype(np.int64)
+        for cell in own:
+            found[:, cell] = number >> bits * (cell - first) & (1 << bits) - 1
+    found[:, -1] = n - found.sum(axis=1)
+    return found.reshape(-1, n_classes, n_classes)
+
+
+def of_items(counts: FloatArray, which: npt.NDArray[np.bool_]) -> FloatArray:
+    """Return the counts of some of the items."""
+    return counts if which.all() else counts.compress(which, axis=1)
 
 
 def mcc(confusion: FloatArray) -> FloatArray:
@@ -79,11 +98,11 @@ def ranks(values: FloatArray, counts: FloatArray) -> FloatArray:
     """Return the rank of each item in each sample, from 1, ties sharing their mean; (B, N)."""
     order = np.argsort(values, kind="stable")
     starts = np.flatnonzero(np.concatenate([[True], np.diff(values[order]) > 0]))
-    tied = np.add.reduceat(counts[:, order], starts, axis=1)
+    tied = np.add.reduceat(counts.take(order, axis=1), starts, axis=1)
     shared = np.cumsum(tied, axis=1) - (tied - 1) / 2
     which = np.empty(len(values), dtype=np.int64)
     which[order] = np.repeat(np.arange(len(starts)), np.diff([*starts, len(values)]))
-    return np.asarray(shared[:, which])
+    return shared.take(which, axis=1)
 
 
 def auroc(positive: npt.NDArray[np.bool_], scores: FloatArray, counts: FloatArray) -> FloatArray:
@@ -100,11 +119,14 @@ def average_precision(
 ) -> FloatArray:
     """Return the average precision of each sample, equal scores found together."""
     order = np.argsort(-scores, kind="stable")
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(scores[order]) < 0]))
-    drawn = np.add.reduceat(counts[:, order], starts, axis=1)
-    found = np.add.reduceat((counts * positive)[:, order], starts, axis=1)
+    level = np.concatenate([[0], np.cumsum(np.diff(scores[order]) < 0)])  # of equal scores
+    hits = np.flatnonzero(positive[order])
+    levels, first = np.unique(level[hits], return_index=True)  # all that add to the area
+    ends = np.searchsorted(level, levels, side="right")
+    drawn = np.add.reduceat(counts.take(order[: ends[-1]], axis=1), [0, *ends[:-1]], axis=1)
+    found = np.add.reduceat(counts.take(order[hits], axis=1), first, axis=1)
     n = found.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         precision = found.cumsum(axis=1) / drawn.cumsum(axis=1)
         areas = np.where(found > 0, found * precision, 0).sum(axis=1) / n
-    return np.where(n == drawn.sum(axis=1), np.nan, areas)
+    return np.where(n == counts.sum(axis=1), np.nan, areas)

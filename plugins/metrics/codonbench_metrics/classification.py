@@ -141,7 +141,11 @@ class CountedScore(ClassScore):
         for k in [own.index(name)] if name in own else range(len(own)):
             there = ~np.isnan(targets[:, k])
             known = targets[there, k].astype(np.int64)
-            values.append(self.of_samples(known, as_classes(outputs[there, k]), counts[:, there]))
+            values.append(
+                self.of_samples(
+                    known, as_classes(outputs[there, k]), _counts.of_items(counts, there)
+                )
+            )
         defined = np.isfinite(values)
         with np.errstate(invalid="ignore"):
             return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))

@@ -69,7 +69,7 @@ class Correlation(QuantityScore):
             if not there.any():
                 return np.full(len(counts), np.nan)
             wide = given[there].astype(np.float64)
-            found += self.of_samples(known[there], wide, counts[:, there])
+            found += self.of_samples(known[there], wide, _counts.of_items(counts, there))
         return np.asarray(found / targets.shape[1])
 
     @abstractmethod
