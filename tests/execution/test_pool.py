@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
@@ -22,6 +23,7 @@ from codonbench.execution.run import Job, prepare, run, run_all, train_here
 from codonbench.plugins.discovery import discover
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
+from codonbench.records.unfinished import Checkpoints
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -612,11 +614,24 @@ def test_a_strangers_runs_share_no_worker_where_one_is_tested_on_what_another_is
         specs = (SimpleNamespace(fold=None),) * 4
         entry = SimpleNamespace(stranger=stranger)
         job = Job(entry, None, {}, None, dataset, None, specs)
-        return [len(part.run_specs) for part in _shared_out(job, 2)]
+        return [len(part.run_specs) for part in _shared_out(job, 2, None)]
 
     assert shares("somebody's", {"test": np.arange(2)}) == [2, 2]
     assert shares("somebody's", {}) == [1, 1, 1, 1]
     assert shares(None, {}) == [2, 2]
+
+
+@pytest.mark.parametrize(("stranger", "expected"), [("somebody's", [1, 1, 1, 1]), (None, [2, 2])])
+def test_a_strangers_runs_share_no_worker_where_one_is_handed_its_state(
+    toys, tmp_path, stranger, expected
+):
+    job = toys.job("mlp-64", seeds=(0, 1, 2, 3))
+    job = replace(job, entry=replace(job.entry, stranger=stranger))
+    checkpoints = Checkpoints(tmp_path, "", 1.0, print)
+    assert [len(part.run_specs) for part in _shared_out(job, 2, checkpoints)] == [2, 2]
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / f"{job.run_specs[2].run_id}.ckpt").touch()
+    assert [len(part.run_specs) for part in _shared_out(job, 2, checkpoints)] == expected
 
 
 @pytest.mark.parametrize(
@@ -625,6 +640,6 @@ def test_a_strangers_runs_share_no_worker_where_one_is_tested_on_what_another_is
 )
 def test_plans_are_shared_out_evenly_ten_at_most_to_a_worker(toys, seeds, size, expected):
     job = toys.job("mlp-64", seeds=tuple(range(seeds)))
-    parts = _shared_out(job, size)
+    parts = _shared_out(job, size, None)
     assert [len(part.run_specs) for part in parts] == expected
     assert sum((part.run_specs for part in parts), ()) == job.run_specs

@@ -633,7 +633,7 @@ class WorkerPool:
         self, job: Job, watch: Watch, checkpoints: Checkpoints | None
     ) -> Iterator[tuple[Referee, TrainResult]]:
         """Keep as many workers busy as there may be; yield each run as it ends."""
-        waiting = deque(_shared_out(job, self.size))
+        waiting = deque(_shared_out(job, self.size, checkpoints))
         busy: list[RunGroup] = []
         refusals, refused = Refusals(job), list[RunGroup]()
         if job.primary is not None:  # while the workers come up
@@ -736,13 +736,18 @@ def _draws_its_tests(job: Job) -> bool:
     return drawn and job.dataset.spec.evaluation is None
 
 
-def _shared_out(job: Job, size: int) -> list[Job]:
+def _goes_on(job: Job, checkpoints: Checkpoints | None) -> bool:
+    """Return whether a run of a job is handed its state, which may hold another's targets."""
+    return checkpoints is not None and any(map(checkpoints.has, job.run_specs))
+
+
+def _shared_out(job: Job, size: int, checkpoints: Checkpoints | None) -> list[Job]:
     """Return a job in parts, of as equal size as can be, at most `TOGETHER` specs each.
 
     A stranger's run that another's targets would give away has a worker to itself.
     """
     rounds = math.ceil(len(job.run_specs) / size / TOGETHER)
-    if job.entry.stranger is not None and _draws_its_tests(job):
+    if job.entry.stranger is not None and (_draws_its_tests(job) or _goes_on(job, checkpoints)):
         rounds = len(job.run_specs)
     parts = min(rounds * size, len(job.run_specs))
     bounds = [len(job.run_specs) * i // parts for i in range(parts + 1)]

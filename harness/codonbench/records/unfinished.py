@@ -312,6 +312,10 @@ class Checkpoints:
                 flush_to_disk(file.fileno())
             return new.replace(self._state_path(run_spec, digest)), digest
 
+    def has(self, run_spec: RunSpec) -> bool:
+        """Return whether there is anything that a run might go on from."""
+        return self._path(run_spec).exists()
+
     def load(self, run_spec: RunSpec) -> Progress | None:
         """Return how far a run had come; None where that is not known.
 
