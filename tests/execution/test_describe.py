@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from codonbench.contracts.tunable import tunable
-from codonbench.errors import PluginError, UsageError
+from codonbench.errors import ConfigError, PluginError, UsageError
 from codonbench.execution.describe import ask_apart, configure_stranger, describe
 from codonbench.execution.pool import WorkerProcess, launch_worker
 from codonbench.execution.worker import Answer, Configured
@@ -123,6 +123,14 @@ def test_it_is_no_other_model_than_it_was(file):
     lie = Configured(name="mlp-64", values={}, changes={})
     with pytest.raises(PluginError, match="which it is not"):
         configure_stranger(registry, "one", {}, "it", lambda *question: lie)
+
+
+def test_what_it_says_of_its_configuration_is_held_to_what_the_harness_reads(file):
+    registry = described(file, lambda *question: answer(file))
+    said = Configured(name="one", values={"class_weights": "some"}, changes={})
+    configure_stranger(registry, "one", {}, "it", lambda *question: said)
+    with pytest.raises(ConfigError, match="field 'class_weights': got 'some'"):
+        registry.configured("one", {})
 
 
 @pytest.mark.parametrize(

@@ -378,7 +378,7 @@ class Registry:
             if asked.told is None:
                 raise UsageError(Refused("model", name, asked.stranger).why)
             values, changes = map(dict, asked.told)
-            return asked, asked.cls.Config.model_validate(values), changes
+            return asked, configure(asked.cls.Config, values, {}, owner), changes
         config = configure(asked.cls.Config, dict(asked.preset), dict(overrides), owner)
         values = config.model_dump(mode="json")
         found = []
@@ -425,6 +425,11 @@ class Registry:
     def known_metrics(self) -> Mapping[str, Metric]:
         """The metrics themselves, by name."""
         return Plugins(self.metrics, lambda entry: entry.metric)
+
+    @property
+    def known_protocols(self) -> Mapping[str, Protocol]:
+        """The protocols themselves, by name."""
+        return Plugins(self.protocols, lambda entry: entry.protocol)
 
     def metric(self, name: str) -> MetricEntry:
         """Return the metric called `name`; raises as `model` does."""
