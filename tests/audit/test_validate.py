@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,14 @@ PINNED = dict(
 )
 
 
+@cache
+def installed():
+    return load_registry()
+
+
 def validate(paths, tasks=TASKS, metrics=None, **options):
-    return validation.validate(paths, tasks, metrics or {}, **options)
+    metrics = installed().known_metrics if metrics is None else metrics
+    return validation.validate(paths, tasks, metrics, installed().known_protocols, **options)
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +101,11 @@ def only_remark(path):
 
 @pytest.mark.parametrize("every", [pytest.param(1, marks=pytest.mark.nightly("all models")), 12])
 def test_committed_records_are_valid_to_the_strictest_reading(every):
-    registry = load_registry()
     model = re.compile(r"-s\d+-\w+\.json")
     models = {model.sub("", path.name) for path in COMMITTED.glob("*.json")}
     chosen = sorted(models)[::every]  # with all rows and seeds, which are held together
     paths = [path for path in COMMITTED.glob("*.json") if model.sub("", path.name) in chosen]
-    report = validate(paths, registry.known_tasks, registry.known_metrics, strict=True)
+    report = validate(paths, installed().known_tasks, strict=True)
     assert [str(problem) for problem in report.problems] == []
     assert report.records == len(paths) > 0
 

@@ -66,6 +66,16 @@ def test_on_another_machine_the_band_decides(toys, record):
     assert verify(foreign, toys.registry(), CACHE).outcome == "within band"
 
 
+@pytest.mark.parametrize("cpu", ["the same", "an abacus"])
+def test_what_decides_where_a_row_stands_is_the_models_own_word(toys, record, cpu):
+    info = record.info.model_copy(update={"role": "reference", "pretrained_on": "GRCh38"})
+    name = record.machine.cpu_name if cpu == "the same" else cpu
+    machine = record.machine.model_copy(update={"cpu_name": name})
+    forged = record.model_copy(update={"info": info, "machine": machine})
+    differences = verify(forged, toys.registry(), CACHE).differences
+    assert [said.partition(":")[0] for said in differences] == ["info.role", "info.pretrained_on"]
+
+
 def test_other_rules_are_refused(toys, record):
     run_spec = record.run_spec.model_copy(update={"rules": "0"})
     with pytest.raises(ConfigError, match="made under rules 0"):

@@ -173,7 +173,11 @@ def test_what_was_fitted_need_not_be_arrays(bench, row):
         (CODONS, [("environment", ENVIRONMENT)], "environment"),
         (SUPERVISED, [("overrides", {"width": 11})], "overrides"),
         (SUPERVISED, [("metrics.mcc", 0.99)], "metrics.mcc"),
-        (SUPERVISED, [("metrics.accuracy", 0.99)], "metrics.accuracy"),
+        (
+            SUPERVISED,
+            [("metrics.accuracy", lambda c: c["metrics"]["accuracy"] + 0.02)],
+            "metrics.accuracy",
+        ),
         (SUPERVISED, [("metrics.mcc", None)], "metrics.mcc"),
         (SUPERVISED, [("metrics.auroc", 1.01)], "metrics.auroc"),
         (SUPERVISED, [("validation_metrics.accuracy", 1.5)], "validation_metrics.accuracy"),
@@ -316,25 +320,66 @@ def test_the_same_runs_make_no_second_row_under_another_version(bench, row):
     assert named(bench, folder) == {"trajectory_sha256"}
 
 
+def scaled(factor):
+    return lambda content: {part: factor * t for part, t in content["timings"].items()}
+
+
 @pytest.mark.parametrize(
-    ("changes", "field"),
+    ("name", "changes", "field"),
     [
-        ([("run_spec.budget_pairs", 11_520_000)], "run_spec.budget_pairs"),
-        ([("tuning", TUNING)], "tuning"),
+        (CODONS, [("run_spec.budget_pairs", 11_520_000)], "run_spec.budget_pairs"),
+        (CODONS, [("tuning", TUNING)], "tuning"),
+        (CODONS, [("run_spec.task_version", "9")], "run_spec.task_version"),
+        (CODONS, [("run_spec.task_options.zz", 1)], "run_spec.task_options.zz"),
+        (CODONS, [("run_spec.task_options", {"made_of": "table", "metric": "mcc"})], "task"),
+        (CODONS, [("timings", scaled(1e-9))], "timings.total"),
+        (CODONS, [("parameters", 0)], "parameters"),
+        (SUPERVISED, [("metric_versions.mcc", "2")], "metric_versions.mcc"),
+        (SUPERVISED, [("metric_versions.mcc", "0")], "metric_versions.mcc"),
+        (SUPERVISED, [("metric_versions.zz", "1")], "metric_versions.zz"),
+        (SUPERVISED, [("run_spec.protocol", "zz")], "run_spec.protocol"),
+        (SUPERVISED, [("run_spec.stop", "zz")], "run_spec.stop"),
+        (SUPERVISED, [("run_spec.fold", 0)], "run_spec.fold"),
+        (SUPERVISED, [("run_spec.subset", 100)], "run_spec.subset"),
+        (SUPERVISED, [("run_spec.protocol_options", {"a": 1})], "run_spec.protocol_options.a"),
     ],
 )
-def test_what_keeps_a_whole_row_from_being_official_is_named(bench, row, changes, field):
-    assert field in named(bench, row(CODONS, changes, range(10)))
+def test_what_keeps_a_whole_row_from_being_official_is_named(bench, row, name, changes, field):
+    """With a key of its own where what was asked is another: it would be a table of its own."""
+    assert field in named(bench, row(name, changes, range(10)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("pruned", 4)],
+        [("seconds", 0.0)],
+        [("incumbents", [[0, 0.5, 0.4], [1, 0.9, 0.9]])],
+        [("incumbents", [[0, 0.5, 0.4], [1, 0.9, 1.0]]), ("median", 1.5)],
+    ],
+)
+def test_a_study_that_contradicts_itself_is_named(bench, row, changes):
+    tuning = TUNING | {"seeds": [10]}
+    assert named(bench, row(CODONS, [("tuning", tuning)], range(10))) == set()
+    (field,) = named(bench, row(CODONS, [("tuning", tuning | dict(changes))], range(10)))
+    assert field.startswith("tuning.")
 
 
 def test_data_and_notes_of_a_table_are_not_said_anew(bench, row, tmp_path):
     """They stand above its rows on the board, as its first record says them."""
     there = row(SUPERVISED)
     said = [("dataset.notes", ["All others cheat."]), ("dataset.source", "the true one")]
-    said += [("run_spec.data", "the true one")]
-    assert {"dataset.notes", "dataset.source"} <= named(
+    said += [("run_spec.data", "the true one"), ("dataset.provenance", {"best_accuracy": 1})]
+    assert {"dataset.notes", "dataset.source", "dataset.provenance"} <= named(
         bench, there, row(FITTED, said, range(10), folder=tmp_path / "added")
     )
+
+
+def test_other_data_do_not_go_by_a_known_name(bench, row, tmp_path):
+    there, made_up = row(SUPERVISED), "0" * 64
+    said = [("run_spec.data_checksum", made_up), ("dataset.checksum", made_up)]
+    added = row(FITTED, said, range(10), folder=tmp_path / "added")
+    assert "run_spec.data_checksum" in named(bench, there, added)
 
 
 def test_nobody_elses_row_stands_in_for_the_honest_guesser(bench, row, tmp_path):

@@ -76,7 +76,7 @@ def test_validation_says_what_is_wrong_with_any_file(fuzz, record_texts, fresh):
     """One remark is one printable line: none can steer a terminal."""
 
     def read(drawn):
-        report = validate([written(fresh(), drawn)], TASKS, {}, strict=True)
+        report = validate([written(fresh(), drawn)], TASKS, {}, {}, strict=True)
         assert report.records == 1
         assert all(str(problem).isprintable() for problem in report.problems)
         if report.problems:

@@ -31,9 +31,9 @@ def test_the_oldest_record_is_sound_today():
 def test_the_oldest_record_is_valid_as_a_stranger_hands_it_in(tmp_path, toys):
     path = tmp_path / f"{read_record(OLDEST).name}.json"
     path.write_bytes(OLDEST.read_bytes())
-    tasks = {name: entry.task for name, entry in toys.installed.tasks.items()}
-    metrics = {name: entry.metric for name, entry in toys.installed.metrics.items()}
-    assert [p for p in validate([path], tasks, metrics).problems if not p.warning] == []
+    known = toys.installed
+    report = validate([path], known.known_tasks, known.known_metrics, known.known_protocols)
+    assert [p for p in report.problems if not p.warning] == []
 
 
 def test_todays_format_is_left_as_it_is(oldest):

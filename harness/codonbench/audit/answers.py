@@ -121,11 +121,13 @@ def recomputed(read: ReadRecord, metrics: Mapping[str, Metric]) -> Iterator[Rema
             for name, value in metric.score(outputs.targets, outputs.outputs, spec).items()
         }
     ranking = None if read.task is None else read.task.ranking
+    coarse = {n for m in serving if getattr(m, "by_order", False) for n in m.outputs(spec)}
     for field, values in found.items():
         for name, value in values.items():
             was, off = getattr(record, field).get(name), 0.0
             if trajectory is None and outputs is not None:
-                off = tolerance(name, len(outputs.outputs), ranking)
+                n_items = len(outputs.outputs)
+                off = tolerance(name, n_items, ranking, by_order=name in coarse)
             if not agree(was, value, off):
                 yield f"{field}.{name}", f"is {was}, but what the run answered gives {value}"
 

@@ -14,6 +14,7 @@ from codonbench.audit.answers import Remark
 from codonbench.contracts.run_record import FITTED, RunRecord
 from codonbench.contracts.run_spec import MAX_SEEDS, EngineChoice
 from codonbench.records.files import printable
+from codonbench.training.request import ENGINE
 
 TOO_LONG = 3e9
 """Seconds, a hundred years, that no run has taken: sums of such numbers would end in infinity."""
@@ -23,6 +24,8 @@ _MOST_CORES = 65_536
 _GPU = re.compile(r"[0-9a-f]{16}")
 _VERSION = re.compile(r"\d+(\.\d+)*([A-Za-z0-9.+-]{0,16})")
 _ENGINES = {*get_args(EngineChoice), FITTED.name} - {"auto"}
+
+_GRADIENT = _ENGINES - {ENGINE, FITTED.name}
 
 _OWN = "codonbench"
 """The distribution that the harness and its own plugins come in, and so share a version."""
@@ -54,6 +57,8 @@ def of_machine(record: RunRecord) -> Iterator[Remark]:
         yield "engine.seeds_together", f"is {engine.seeds_together}"
     if engine.name not in _ENGINES:
         yield "engine.name", f"is {engine.name!r}; there are {', '.join(sorted(_ENGINES))}"
+    if engine.name in _GRADIENT and not record.parameters:
+        yield "parameters", f"are none, but {engine.name!r} trains by gradient"
     if engine.name == FITTED.name and record.run_spec.stop != "budget":
         yield "engine.name", f"is {engine.name!r}, which ends by no rule, but run_spec.stop is one"
 

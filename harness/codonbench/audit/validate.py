@@ -30,16 +30,19 @@ from codonbench.audit.answers import (
     recomputed,
     with_answers,
 )
+from codonbench.audit.asked import of_options, of_versions
 from codonbench.audit.origins import TOO_LONG, of_code, of_day, of_machine
 from codonbench.contracts import Frozen, Metric, MetricName, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
 from codonbench.contracts.run_spec import (
     PUBLIC_RULES,
     RULES,
+    RunSpec,
     content_hash,
     rules_of,
 )
 from codonbench.errors import PluginError, SignatureError, StoreError
+from codonbench.protocols import Protocol
 from codonbench.records.files import printable, read_json, shipped
 from codonbench.records.signing import Keys, signer_of
 from codonbench.records.store import CURRENT, upgrade
@@ -57,7 +60,12 @@ _MOST = 20
 _ROUNDING = 1e-6
 """How far times may be from their sum, as a share of it."""
 
+_FASTEST = 1e9
+"""Pairs a second that no machine trains on; the quickest run has been at a two-hundredth of it."""
+
 _EARLIER = "is an earlier format's; such records are kept where they are, and no new ones taken"
+
+_TAKEN = "is an installed task's name, which no table of one's own is run under"
 
 _MOST_TIMES = 10_000
 """How often a run can be taken up again: every minute of a week."""
@@ -122,6 +130,7 @@ def validate(
     paths: Iterable[Path],
     tasks: Mapping[str, Task],
     metrics: Mapping[str, Metric],
+    protocols: Mapping[str, Protocol],
     *,
     strict: bool = False,
     keys: Keys | None = None,
@@ -133,6 +142,7 @@ def validate(
             outputs are looked into. Where folders disagree, the first named is taken to be right.
         tasks: By name, those that say what their records cannot say.
         metrics: By name, those that may be computed anew.
+        protocols: By name, those that a task may be run by.
         strict: Take what would be a warning for a problem.
         keys: Whose signatures to accept; None leaves signatures alone.
 
@@ -178,6 +188,12 @@ def validate(
             said = f"is {record.trajectory_format}, not as its format"
             note(path, [("trajectory_format", said)])
         note(path, doubts(record, task), warning=not strict)
+        if task is not None:
+            there = str(path.parent) == folders[0]
+            note(path, of_versions(record, task, metrics, earlier=there), warning=not strict)
+            note(path, of_options(record, task, protocols), warning=not strict)
+        if record.run_spec.is_own_table and record.task in tasks:
+            note(path, [("task", _TAKEN)], warning=not strict)
         if content["schema_version"] < CURRENT and str(path.parent) != folders[0]:
             note(path, [("schema_version", _EARLIER)], warning=not strict)
         if keys is not None and not broken_seals:  # what was edited should not look approved
@@ -256,6 +272,12 @@ def _place(record: RunRecord) -> tuple[object, ...]:
     )
 
 
+def _named_data(run_spec: RunSpec) -> tuple[object, ...]:
+    """Return what names the data of a run, whatever control it was made under."""
+    options = {name: o for name, o in run_spec.task_options.items() if name != "control"}
+    return (run_spec.task, run_spec.task_version, content_hash(options), run_spec.data)
+
+
 def _row(record: RunRecord) -> tuple[object, ...]:
     """Return which row of which table a record counts in."""
     return (record.comparability_key, record.machine.device_kind, *row_key(record))
@@ -303,6 +325,8 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
     alike: list[tuple[str, object, str]] = [
         ("dataset.simulated", run_spec.data_checksum, "the same data"),
         ("dataset.source", run_spec.data_checksum, "the same data"),
+        ("dataset.provenance", run_spec.data_checksum, "the same data"),
+        ("run_spec.data_checksum", _named_data(run_spec), "data of that name"),
         ("info.role", model, "the same model"),
         ("dataset", row, "the same row"),
         ("info", row, "the same row"),
@@ -378,6 +402,7 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     elif any(not 0 <= position <= record.pairs for position in record.resumed):
         yield "resumed", f"is {list(record.resumed)}; the run ended at {record.pairs:,} pairs"
     yield from _timings(record)
+    yield from _tuning(record)
     if task is not None:
         yield from _ranking(record, task)
         yield from task.remarks(record)
@@ -395,8 +420,25 @@ def _timings(record: RunRecord) -> Iterator[Remark]:
     unlike = together - total if record.trajectory_format == 1 else abs(total - together)
     if unlike > _ROUNDING * max(1.0, together):
         yield "timings.total", f"is {total} s, but its parts come to {together} s"
-    elif not total and record.weights_sha256 is not None:
-        yield "timings.total", "is 0 s, but something was trained"
+    elif total * _FASTEST <= record.pairs and record.weights_sha256 is not None:
+        yield "timings.total", f"is {total:g} s, too few to train on {record.pairs:,} pairs"
+
+
+def _tuning(record: RunRecord) -> Iterator[Remark]:
+    tuning = record.tuning
+    if tuning is None:
+        return
+    if tuning.pruned > tuning.trials:
+        yield "tuning.pruned", f"is {tuning.pruned:,} of {tuning.trials:,} trials"
+    if not tuning.seconds:
+        yield "tuning.seconds", "is 0 s, in which nothing is tried"
+    scores = [score for _, _, score in tuning.incumbents]
+    # Which way is better shows in two of them.
+    of_all = [*scores, tuning.median] if scores[1:] else scores
+    of_all.sort(reverse=scores[:1] > scores[-1:])
+    if scores and not tuning.best == tuning.incumbents[-1][-1] == of_all[-1]:
+        found = f"the best came to {scores}, the median trial to {tuning.median:g}"
+        yield "tuning.best", f"is {tuning.best:g}; {found}"
 
 
 def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:

@@ -134,13 +134,19 @@ def _unequal(record: RunRecord, again: RunRecord) -> list[str]:
     fields = ["status", "pairs", "selected_pairs", *_FIXED, "weights_sha256"]
     if record.trajectory_format == again.trajectory_format:
         fields.append("trajectory_sha256")
-    return [*differences, *_differing(dict(record), dict(again), fields)]
+    return [*differences, *_differing(dict(record), dict(again), fields), *_denied(record, again)]
 
 
 def _unfixed(record: RunRecord, again: RunRecord, ranking: Ranking) -> list[str]:
     """Return what differs of what data, seed and configuration fix on any machine."""
     fixed = _differing(record.metrics, again.metrics, ranking.fixed)
-    return [*fixed, *_differing(dict(record), dict(again), _FIXED)]
+    return [*fixed, *_differing(dict(record), dict(again), _FIXED), *_denied(record, again)]
+
+
+def _denied(record: RunRecord, again: RunRecord) -> list[str]:
+    """Return what a record says of its model as to where its row stands, and the model does not."""
+    was, now = ({f"info.{name}": said for name, said in each.info} for each in (record, again))
+    return _differing(was, now, ("info.role", "info.pretrained_on"))
 
 
 def _differing(was: Mapping[str, Any], now: Mapping[str, Any], names: Iterable[str]) -> list[str]:

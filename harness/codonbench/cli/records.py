@@ -159,9 +159,9 @@ def validate(
     from codonbench.audit import validate as audit  # takes a second: SciPy
 
     registry = load_plugins(plugin, plugins_dir)
-    tasks, metrics = registry.known_tasks, registry.known_metrics
+    installed = registry.known_tasks, registry.known_metrics, registry.known_protocols
     known = None if keys is None else signing.read_public_keys(keys)
-    report = audit.validate(records, tasks, metrics, strict=strict, keys=known)
+    report = audit.validate(records, *installed, strict=strict, keys=known)
     if as_json:
         facts = report.model_dump(mode="json") | {"invalid": report.invalid}
         typer.echo(plain_json(json.dumps(facts)))

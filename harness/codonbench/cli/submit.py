@@ -59,7 +59,7 @@ def submit(
     store.insist_on_folder()
     rows = _rows(store, model, task)
     registry = load_plugins(plugin, plugins_dir)
-    tasks, metrics = registry.known_tasks, registry.known_metrics
+    installed = registry.known_tasks, registry.known_metrics, registry.known_protocols
     records = [record for row in rows.values() for record in row]
     found = _files(store, records, registry)
     for path, content in found.items():
@@ -71,7 +71,7 @@ def submit(
             write_atomically(target, content)
     text = _text(model, list(rows.values()))
     write_atomically(out / "README.md", text.encode())
-    report = audit.validate([out], tasks, metrics, strict=True)
+    report = audit.validate([out], *installed, strict=True)
     for problem in report.problems:
         typer.echo(problem, err=True)
     say(f"wrote {len(found)} files of {len(records)} runs, and README.md, to {out}")

@@ -188,10 +188,13 @@ class SplitMetric(Metric):
         serves_targets: The kinds of target it is defined for.
         default_for: Those whose tasks are ranked by it where nobody says by what; one metric may
             be the default for a kind.
+        by_order: Whether it rests on how items are ordered or binned by their outputs, which may
+            move it far where outputs are rounded.
     """
 
     serves_targets: ClassVar[frozenset[TargetKind]]
     default_for: ClassVar[frozenset[TargetKind]] = frozenset()
+    by_order: ClassVar[bool] = False
 
     def serves(self, task: TaskSpec) -> bool:
         """Return whether the task has a test split and a target of a kind that is served."""

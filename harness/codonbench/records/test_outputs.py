@@ -84,21 +84,25 @@ class ItemOutputs:
         return hashlib.sha256(self.items.encode() + little.tobytes()).hexdigest()
 
 
-def tolerance(metric: str, n_items: int, ranking: Ranking | None) -> float:
+def tolerance(
+    metric: str, n_items: int, ranking: Ranking | None, *, by_order: bool = False
+) -> float:
     """Return how far a metric of test outputs may be off the run's own.
 
     16 bits a number may draw items level, which moves what rests on their order. The metric that
-    ranks is held to the digits shown, or to one item's share of it where that is more; others are
-    held to 0.05, since an area under a curve of committed records moved by 0.048.
+    ranks is held to the digits shown, or to one item's share of it where that is more, and others
+    to 0.005 or that share; those that rest on an order are held to 0.05, since an area under a
+    curve of committed records moved by 0.048.
 
     Args:
         metric: Its name.
         n_items: How many test items there are.
         ranking: The task's; None where it is not known.
+        by_order: As `SplitMetric.by_order` says of the metric.
     """
-    if ranking is None or metric != ranking.metric:
-        return 0.05
-    return float(max(0.5 * 10.0**-ranking.primary.digits, 1 / n_items))
+    if ranking is not None and metric == ranking.metric:
+        return float(max(0.5 * 10.0**-ranking.primary.digits, 1 / n_items))
+    return 0.05 if by_order else max(0.005, 1 / n_items)
 
 
 def hash_items(targets: Targets, groups: IntArray | None) -> str:

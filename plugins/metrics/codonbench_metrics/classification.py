@@ -279,6 +279,7 @@ class Auroc(CountedScore):
     """The chance that an item of a class is ranked above one of the rest, ties counting half."""
 
     name = "auroc"
+    by_order = True
     default_for: ClassVar[frozenset[TargetKind]] = frozenset({"labels"})
     unit = "area"
     summary = "Area under the ROC curve on the test items; of several classes, mean of one-vs-rest"
@@ -299,6 +300,7 @@ class Auprc(CountedScore):
     """The mean precision over the ranks at which an item of the class is found."""
 
     name = "auprc"
+    by_order = True
     unit = "area"
     summary = (
         "Average precision on the test items; of several classes the mean, each against the rest"
@@ -377,6 +379,7 @@ class Ece(ClassScore):
     """
 
     name = "ece"
+    by_order = True
     unit = "probability"
     direction = "lower"
     summary = "Expected calibration error of the answers on the test items, 15 bins"
