@@ -608,16 +608,21 @@ def test_nothing_is_imported_from_the_current_folder(tmp_path):
     assert '"status":"done"' in done.stdout.replace(": ", ":"), done.stderr
 
 
-def test_a_strangers_runs_share_no_worker_where_one_is_tested_on_what_another_is_taught():
-    def shares(stranger, splits):
-        dataset = SimpleNamespace(spec=SimpleNamespace(evaluation=None), splits=splits)
-        specs = (SimpleNamespace(fold=None),) * 4
+def test_a_strangers_runs_share_no_worker_where_one_is_told_what_another_is_not_to_know():
+    def shares(stranger, splits, subset=None, train_size=8):
+        spec = SimpleNamespace(evaluation=None, train_size=train_size)
+        dataset = SimpleNamespace(spec=spec, splits=splits)
+        specs = (SimpleNamespace(fold=None, subset=subset),) * 4
         entry = SimpleNamespace(stranger=stranger)
         job = Job(entry, None, {}, None, dataset, None, specs)
         return [len(part.run_specs) for part in _shared_out(job, 2, None)]
 
-    assert shares("somebody's", {"test": np.arange(2)}) == [2, 2]
+    fixed = {"validation": np.arange(2), "test": np.arange(2)}
+    assert shares("somebody's", fixed) == [2, 2]
+    assert shares("somebody's", {}, train_size=0) == [2, 2]
     assert shares("somebody's", {}) == [1, 1, 1, 1]
+    assert shares("somebody's", {"test": np.arange(2)}) == [1, 1, 1, 1]
+    assert shares("somebody's", fixed, subset=4) == [1, 1, 1, 1]
     assert shares(None, {}) == [2, 2]
 
 

@@ -726,14 +726,17 @@ def _heard_of(groups: Sequence[RunGroup]) -> list[RunGroup]:
         return [key.data for key, _ in selector.select(_TICK)]
 
 
-def _draws_its_tests(job: Job) -> bool:
-    """Return whether what one run is trained on, another of the job is tested on.
+def _tells_of_others(job: Job) -> bool:
+    """Return whether one run is told targets that another of the job is not to know.
 
-    Of a task whose evaluation set is all there is, no run is: each seed permutes its targets.
+    It is tested or chosen on them, or is to learn from fewer examples. Of a task whose evaluation
+    set is all there is, none is: each seed permutes its targets.
     """
-    fixed = len(job.dataset.splits.get("test", ()))
-    drawn = not fixed or any(spec.fold is not None for spec in job.run_specs)
-    return drawn and job.dataset.spec.evaluation is None
+    spec, splits = job.dataset.spec, job.dataset.splits
+    drawn = spec.train_size and not all(len(splits.get(n, ())) for n in ("validation", "test"))
+    parts = [part for each in job.run_specs for part in (each.fold, each.subset)]
+    parted = any(part is not None for part in parts)
+    return bool(drawn or parted) and spec.evaluation is None
 
 
 def _goes_on(job: Job, checkpoints: Checkpoints | None) -> bool:
@@ -747,7 +750,7 @@ def _shared_out(job: Job, size: int, checkpoints: Checkpoints | None) -> list[Jo
     A stranger's run that another's targets would give away has a worker to itself.
     """
     rounds = math.ceil(len(job.run_specs) / size / TOGETHER)
-    if job.entry.stranger is not None and (_draws_its_tests(job) or _goes_on(job, checkpoints)):
+    if job.entry.stranger is not None and (_tells_of_others(job) or _goes_on(job, checkpoints)):
         rounds = len(job.run_specs)
     parts = min(rounds * size, len(job.run_specs))
     bounds = [len(job.run_specs) * i // parts for i in range(parts + 1)]
