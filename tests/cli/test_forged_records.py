@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codonbench.contracts.run_record import Environment
+from codonbench.contracts.run_record import Environment, RunRecord
 from codonbench.contracts.run_spec import content_hash
 from codonbench.records.store import upgrade
+from codonbench.scoring.score import comparability_key
+from codonbench_datasets.decipher import RANKING
 
 COMMITTED = Path(__file__).parents[2] / "leaderboard" / "results"
 
@@ -62,6 +64,12 @@ def write(folder, content):
     name = f"{content['model']}-s{content['seed']}-{content['run_id']}"
     (folder / f"{name}.json").write_text(json.dumps(content))
     return name
+
+
+def key_of(content):
+    """The comparability key that a content calls for."""
+    record = RunRecord.model_validate(content)
+    return comparability_key(record.run_spec, record.metric_versions, RANKING)
 
 
 @pytest.fixture
@@ -275,6 +283,18 @@ def test_runs_added_to_somebody_elses_row_are_named(bench, row, tmp_path):
     there = row(CODONS, only=range(5))
     assert named(bench, there) == set()
     assert named(bench, there, add(CODONS, tmp_path / "added", range(5, 10))) == {""}
+
+
+def test_nobody_hands_in_a_control_of_somebody_elses_row(bench, row, tmp_path):
+    """Which would put its rank in doubt, or out of it."""
+    changes = [
+        ("run_spec.task_options.control", "shuffled"),
+        ("trajectory_sha256", lambda content: f"{content['seed']:064x}"),
+        ("comparability_key", key_of),
+    ]
+    there, added = row(CODONS), row(CODONS, changes, range(10), folder=tmp_path / "added")
+    assert named(bench, added) == set()
+    assert named(bench, there, added) == {""}
 
 
 def test_no_record_of_an_earlier_format_is_handed_in(bench, row, tmp_path):

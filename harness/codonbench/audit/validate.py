@@ -43,6 +43,7 @@ from codonbench.contracts.run_spec import (
 )
 from codonbench.errors import PluginError, SignatureError, StoreError
 from codonbench.protocols import Protocol
+from codonbench.ranking.rows import controlled_key
 from codonbench.records.files import printable, read_json, shipped
 from codonbench.records.signing import Keys, signer_of
 from codonbench.records.store import CURRENT, upgrade
@@ -278,7 +279,7 @@ def _named_data(run_spec: RunSpec) -> tuple[object, ...]:
     return (run_spec.task, run_spec.task_version, content_hash(options), run_spec.data)
 
 
-def _row(record: RunRecord) -> tuple[object, ...]:
+def _row(record: RunRecord) -> tuple[str, ...]:
     """Return which row of which table a record counts in."""
     return (record.comparability_key, record.machine.device_kind, *row_key(record))
 
@@ -351,7 +352,9 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
         said = "are not those of {other}, whose trajectory is the same"
         yield _Claim((scored, "metrics"), gives, "metrics", said, doubt=False)
     said = "adds to the row of {other}: a row is handed in as a whole (docs/rules.md)"
-    yield _Claim((row, "folder"), read.path.parent, "", said)
+    controlled = None if read.task is None else controlled_key(record, read.task.ranking)
+    whole = (controlled or row[0], *row[1:])  # with what it is held against
+    yield _Claim((whole, "folder"), read.path.parent, "", said)
     said = "is of {value}, but {other} of the same row is signed by {expected}"
     yield _Claim((row, "signer"), read.signer or "nobody", "signature", said)
 
