@@ -5,16 +5,18 @@ Each variant changes something in one whole committed row and seals it anew, as 
 
 import json
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from codonbench.contracts.run_record import Environment, RunRecord
+from codonbench.contracts.run_record import Environment, RunRecord, hash_trajectory
 from codonbench.contracts.run_spec import content_hash
-from codonbench.records.store import upgrade
-from codonbench.scoring.score import comparability_key
+from codonbench.plugins.discovery import load_registry
+from codonbench.records.store import Store, upgrade
+from codonbench.scoring.score import comparability_key, score
 from codonbench_datasets.decipher import RANKING
 
 COMMITTED = Path(__file__).parents[2] / "leaderboard" / "results"
@@ -453,6 +455,31 @@ def test_runs_on_one_split_answer_for_the_same_test_items(bench, row):
     report = json.loads(bench("validate", "--json", folder).out)
     (problem,) = report["problems"]
     assert Path(problem["file"]).stem == path.stem
+    assert "other test items" in problem["message"]
+
+
+def test_a_trajectory_with_answers_of_its_own_is_named(bench, tmp_path, monkeypatch):
+    """Its metrics follow from it; but others of that data and seed were asked something else."""
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0)
+    lines = [f"{''.join(noise.choice(list('ACGT'), 20))},{noise.integers(2)}" for _ in range(120)]
+    Path("noise.csv").write_text("\n".join(["sequence,label", *lines]))
+    for model, folder in ("kmer-linear", "there"), ("majority", "forged"):
+        words = ("--data", "noise.csv", "--folds", 0, "--workers", 0, "--results", folder)
+        assert bench("run", "--model", model, *words).code == 0
+    store = Store(Path("forged"))
+    (record,) = store.scan()
+    trajectory = store.load_trajectory(record)
+    trajectory = replace(trajectory, test_targets=np.zeros_like(trajectory.test_targets))
+    forged = record.model_copy(
+        update={
+            "trajectory_sha256": hash_trajectory(trajectory),
+            "metrics": score(trajectory, load_registry().metrics_of(trajectory.task)).values,
+        }
+    )
+    store.save(forged.sealed(), trajectory)
+    report = json.loads(bench("validate", "--json", "there", "forged").out)
+    (problem,) = (p for p in report["problems"] if not p["warning"])
     assert "other test items" in problem["message"]
 
 
