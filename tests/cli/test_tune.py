@@ -1,5 +1,6 @@
 """`bench tune`: a study that is killed, interrupted and shared; what it writes and says."""
 
+import json
 import re
 import signal
 import sys
@@ -97,6 +98,72 @@ def test_several_processes_work_on_one_study(table, process):
     assert 5 <= trials <= 6  # either may have begun one as the other ended the last
     assert len([*Path().glob("trial-*")]) == trials
     assert not Path("imported").exists()
+
+
+PRESET = """
+[preset]
+name = "found"
+model = "guess"
+
+[config]
+place = 0.25
+
+[tuning]
+name = "found"
+task = "my-table"
+data_checksum = "unknown"
+trials = 3
+pruned = 0
+seeds = [1000]
+device = "cpu"
+seconds = 7.5
+metric = "mcc"
+best = 0.5
+median = 0.25
+study = "one"
+tests_unseen = false
+"""
+RUN = ("run", "--preset-file", "found.toml", "--plugin", "guess.py", "--data", "My Table.csv")
+RUN = (*RUN, "--folds", "0", "--seeds", "0", "--json", "--results", "results")
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "changed"),
+    [
+        ((), 0.25, []),
+        (("--set", "place=0.250"), 0.25, []),
+        (("--set", "place=0.5"), 0.5, ["place"]),
+        (("--set", "other=2"), 0.25, ["other"]),
+    ],
+)
+def test_a_tuned_row_owes_what_tuning_cost_whatever_is_set_by_hand(
+    table, bench, settings, place, changed
+):
+    Path("hurry").touch()
+    Path("guess.py").write_text(PLUGIN.replace("0.5):", "0.5, other: int = 1):"))
+    Path("found.toml").write_text(PRESET)
+    answer = bench(*RUN, *settings)
+    assert answer.code == 0, answer.err
+    record = json.loads(answer.out)
+    assert record["run_spec"]["config"]["place"] == place
+    assert record["tuning"]["seconds"] == 7.5
+    assert record["tuning"].get("changed", []) == changed
+    bench("leaderboard", "--results", "results", "--out", "board")
+    said = " ".join(Path("board/README.md").read_text().split())
+    assert "preset found, tuned on my-table" in said
+    assert ("set by hand since" in said) == bool(changed)
+
+
+def test_a_strangers_preset_runs_with_what_its_file_says(bench):
+    Path("guess.py").write_text(PLUGIN)
+    Path("My Table.csv").write_text("sequence,label\n" + "AC,a\nAG,b\n" * 20)
+    Path("hurry").touch()
+    Path("found.toml").write_text(PRESET)
+    answer = bench(*RUN, "--workers", "1")
+    assert answer.code == 0, answer.err
+    record = json.loads(answer.out)
+    assert record["confinement"] == "process"
+    assert record["run_spec"]["config"]["place"] == 0.25
 
 
 def test_where_no_trial_comes_to_an_end_the_plugins_fault_is_named(table, bench):

@@ -234,6 +234,7 @@ class Tuning(Frozen):
             on or chosen by; False where seeds draw it. What folds test is not of it, see
             `codonbench.ranking.rows.tuned_on_tested`; some older records are False though the
             data have one.
+        changed: Fields that were set by hand afterwards, otherwise than in the preset.
     """
 
     name: Name
@@ -252,6 +253,7 @@ class Tuning(Frozen):
     study: _Words
     space: tuple[_Words, ...] = Field(default=(), exclude_if=lambda space: not space)
     tests_unseen: bool
+    changed: tuple[_Words, ...] = Field(default=(), exclude_if=lambda fields: not fields)
 
     @property
     def cost(self) -> str:
@@ -264,7 +266,8 @@ class Tuning(Frozen):
     def notes(self) -> tuple[str, ...]:
         """What a reader of its row must know: where, at what cost and in which space it sought."""
         sought = (f"sought {' '.join(self.space)}",) if self.space else ()
-        return (f"preset {self.name}, tuned on {self.task}: {self.cost}", *sought)
+        changed = (f"set by hand since: {', '.join(self.changed)}",) if self.changed else ()
+        return (f"preset {self.name}, tuned on {self.task}: {self.cost}", *sought, *changed)
 
 
 _Pin = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[\x21-\x7e]+$")]

@@ -413,7 +413,7 @@ def configure(
     Raises:
         ConfigError: Names each wrong field, what was given and what is allowed.
     """
-    values = dict(preset) | {name: _read(text) for name, text in overrides.items()}
+    values = dict(preset) | {name: read_value(text) for name, text in overrides.items()}
     try:
         return cls.model_validate(values)
     except ConfigError as error:
@@ -423,7 +423,8 @@ def configure(
         raise ConfigError(f"{owner}: {problems}") from error
 
 
-def _read(text: str) -> Any:
+def read_value(text: str) -> Any:
+    """Return a value as a person types it: JSON where that works, else a string."""
     try:
         return json.loads(text)
     except ValueError:

@@ -605,8 +605,7 @@ class ClusterRuns:
     ) -> Iterator[tuple[int, Outcome | BenchError]]:
         """Plan a request; yield what is recorded of it already, and why it cannot be met."""
         try:
-            if request.preset_file is not None:
-                request, _ = with_preset(request)
+            request, _ = with_preset(request)
             job = self.executor.prepare(request, self.cluster.device(request.device))
             self.listener.planned(index, job)
             if (twin := self.executor.twin(job, request)) is not None:

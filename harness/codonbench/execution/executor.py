@@ -26,6 +26,7 @@ from codonbench.errors import ConfigError
 from codonbench.execution.machine import Terms, cores, note_facts, nvidia_is_visible
 from codonbench.execution.parts import join_outcomes
 from codonbench.execution.pool import WorkerPool
+from codonbench.execution.presets import with_preset
 from codonbench.execution.run import Job, Outcome, Train, prepare, run_all, train_here
 from codonbench.plugins import discovery
 from codonbench.plugins.beside import parts_of
@@ -249,7 +250,8 @@ class Executor:
         from codonbench.execution.describe import configure_stranger
 
         owner = owner or f"model {request.model!r}"
-        configure_stranger(registry, request.model, request.overrides, owner, self._ask)
+        overrides = with_preset(request)[0].overrides
+        configure_stranger(registry, request.model, overrides, owner, self._ask)
 
     def prepare(self, request: RunRequest, device: DeviceKind | None = None) -> Job:
         """Return the job that a request comes to.

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from codonbench.contracts import Frozen, Name
 from codonbench.contracts.run_record import Tuning
-from codonbench.contracts.run_spec import RunRequest, configure
+from codonbench.contracts.run_spec import RunRequest, configure, read_value
 from codonbench.errors import ConfigError
 from codonbench.plugins.shipped_files import read_tables
 
@@ -61,10 +61,13 @@ def read_preset(path: Path) -> Preset:
 def with_preset(request: RunRequest) -> tuple[RunRequest, Tuning | None]:
     """Return a request with what its preset file says, under what it overrides itself.
 
+    What a study cost is owed whatever is set by hand afterwards.
+
     Raises:
         ConfigError: The file is another model's, or no preset.
     """
-    assert request.preset_file is not None
+    if request.preset_file is None:
+        return request, None
     preset = read_preset(request.preset_file)
     if request.model != preset.model:
         raise ConfigError(
@@ -72,7 +75,14 @@ def with_preset(request: RunRequest) -> tuple[RunRequest, Tuning | None]:
             f"{request.model!r}; leave out --model"
         )
     config = {name: json.dumps(value) for name, value in preset.config.items()}
-    tuned = None if request.overrides.keys() & config.keys() else preset.tuning
+    tuned = preset.tuning
+    changed = {
+        name
+        for name, text in request.overrides.items()
+        if name not in config or read_value(text) != preset.config[name]
+    }
+    if tuned is not None and changed:
+        tuned = tuned.model_copy(update={"changed": tuple(sorted(changed))})
     return request.model_copy(update={"overrides": {**config, **request.overrides}}), tuned
 
 

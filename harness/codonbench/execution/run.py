@@ -158,7 +158,7 @@ def prepare(
     Raises:
         UsageError: Something in the request is unknown, out of range or unusable.
     """
-    request, tuning = (request, None) if request.preset_file is None else with_preset(request)
+    request, tuning = with_preset(request)
     entry, config, overrides = registry.configured(request.model, request.overrides)
     if is_offline(request.offline) and getattr(config, "download", False):
         raise ConfigError(
