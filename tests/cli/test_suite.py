@@ -9,6 +9,7 @@ import pytest
 
 from codonbench.cli import suites
 from codonbench.contracts.run_spec import RunRequest
+from codonbench.execution import environment
 from codonbench.execution.run import Outcome
 from codonbench.execution.suites import Suite
 from codonbench.records.store import Store
@@ -342,3 +343,43 @@ def test_a_pretrained_model_is_run_with_its_random_twin_unless_told_otherwise(su
     assert "no random twin was run" not in both.out
     found = sorted((record.run_spec.config["init"], record.seed) for record in stored())
     assert found == [(init, seed) for init in ("pretrained", "random") for seed in (0, 1)]
+
+
+NEEDY = """
+# /// script
+# {need}
+# ///
+import codonbench
+
+
+@codonbench.model(encoding="nucleotide_onehot_flat", learning_rate=0.01)
+def {name}(task):
+    from torch import nn
+
+    return nn.Linear(task.length * len(task.alphabet), task.n_classes)
+"""
+
+
+@pytest.mark.parametrize("env", ["auto", "own"])
+def test_plugins_whose_needs_cannot_be_met_are_named_and_the_others_go_on(suite, monkeypatch, env):
+    needs = {
+        "newer": 'requires-python = ">=3.99"',
+        "garbled": 'dependencies = ["numpy<<2"]',
+        "uvless": 'dependencies = ["numpy<1"]',
+    }
+    monkeypatch.setattr(environment, "find_spec", lambda name: None)  # uv is not installed
+    plugins = []
+    for name, need in needs.items():
+        Path(f"{name}.py").write_text(NEEDY.format(name=name, need=need))
+        plugins += ["--plugin", f"{name}.py"]
+    models = run_of(*needs, "untrained", seeds='"0"')
+    answer = suite(models, "--workers", "1", "--env", env, *plugins)
+    assert answer.code == 1, answer.err
+    assert summary(answer.out) == {
+        **dict.fromkeys(needs, (0, 0, 1)),
+        "untrained": (1, 0, 0),
+        "all": (1, 0, 3),
+    }
+    assert "newer.py needs Python >=3.99, and this is 3." in answer.err
+    assert re.search(r"garbled\.py.*cannot be read", answer.err)
+    assert re.search(r"uvless\.py.*pip install 'codonbench\[env\]'", answer.err)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from codonbench.contracts.run_record import Environment
-from codonbench.errors import ConfigError, PluginError
+from codonbench.errors import ConfigError, PluginError, UnmetNeedError
 from codonbench.execution import environment
 from codonbench.execution.environment import (
     Step,
@@ -114,12 +114,12 @@ def test_what_cannot_be_is_said_before_anything_is_built(tmp_path, monkeypatch):
     assert conflict(needs(tmp_path, "numpy>=1.26")) == ""
     assert "needs numpy<1" in conflict(needs(tmp_path, "numpy<1"))
     assert needs_of(Path(__file__)) is None
-    with pytest.raises(ConfigError, match=r"mine\.py needs Python <3, and this is"):
-        environment_for(needs(tmp_path, "numpy<2", python="<3"), tmp_path, offline=True)
-    with pytest.raises(ConfigError, match=r"script metadata cannot be read"):
+    with pytest.raises(UnmetNeedError, match=r"mine\.py needs Python <3, and this is"):
+        conflict(needs(tmp_path, "numpy>=1.26", python="<3"))
+    with pytest.raises(UnmetNeedError, match=r"script metadata cannot be read"):
         needs(tmp_path, "numpy<<2")
     monkeypatch.setattr(environment, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'codonbench\[env\]'"):
+    with pytest.raises(UnmetNeedError, match=r"pip install 'codonbench\[env\]'"):
         environment_for(needs(tmp_path, "numpy<2"), tmp_path / "e", offline=True)
 
 
@@ -248,7 +248,7 @@ def test_what_a_killed_process_has_left_is_no_hindrance_and_removed(tmp_path, sh
 
 def test_needs_nested_without_end_are_one_sentence_and_little_memory(tmp_path):
     (file := tmp_path / "mine.py").write_text(f"# /// script\n# a{'.a' * 100_000} = 1\n# ///\n")
-    with pytest.raises(ConfigError, match="its script metadata cannot be read: is nested too deep"):
+    with pytest.raises(UnmetNeedError, match="cannot be read: is nested too deep"):
         needs_of(file)
 
 
@@ -283,7 +283,7 @@ def test_a_distribution_says_in_its_metadata_what_it_needs(tmp_path, shop, insta
     assert needs_of_distribution("content") is None
     assert needs_of_distribution("not-there") is None
     installed("damaged", "numpy<<2")
-    with pytest.raises(ConfigError, match=r"plugin damaged: its metadata cannot be read"):
+    with pytest.raises(UnmetNeedError, match=r"plugin damaged: its metadata cannot be read"):
         needs_of_distribution("damaged")
 
 

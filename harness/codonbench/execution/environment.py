@@ -108,14 +108,14 @@ def needs_of(file: Path) -> Needs | None:
     """Return the inline metadata of a plugin file; None where it has none.
 
     Raises:
-        ConfigError: It is no such metadata; says why.
+        UnmetNeedError: It is no such metadata; says why.
     """
     owner = f"plugin {file.name}: its script metadata"
     blocks = [*_BLOCK.finditer(file.read_text(encoding="utf-8", errors="replace"))]
     if not blocks:
         return None
     if len(blocks) > 1:
-        raise ConfigError(f"{owner} stands there {len(blocks)} times; leave one block")
+        raise UnmetNeedError(f"{owner} stands there {len(blocks)} times; leave one block")
     lines = blocks[0]["content"].splitlines()
     text = "\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
     try:
@@ -126,7 +126,7 @@ def needs_of(file: Path) -> Needs | None:
         SpecifierSet(python)
         dependencies = tuple(str(Requirement(str(each))) for each in listed)
     except (ValueError, StoreError, InvalidRequirement, InvalidSpecifier) as error:
-        raise ConfigError(
+        raise UnmetNeedError(
             f"{owner} cannot be read: {printable(str(error).splitlines()[0])}"
         ) from error
     return Needs(file.name, python, dependencies)
@@ -136,7 +136,7 @@ def needs_of_distribution(name: str) -> Needs | None:
     """Return what an installed distribution needs beside codonbench; None where that is nothing.
 
     Raises:
-        ConfigError: Its metadata cannot be read.
+        UnmetNeedError: Its metadata cannot be read.
     """
     try:
         found = importlib.metadata.distribution(name)
@@ -147,7 +147,7 @@ def needs_of_distribution(name: str) -> Needs | None:
         return None
     except (InvalidRequirement, InvalidSpecifier) as error:
         why = printable(str(error).splitlines()[0])
-        raise ConfigError(f"plugin {name}: its metadata cannot be read: {why}") from error
+        raise UnmetNeedError(f"plugin {name}: its metadata cannot be read: {why}") from error
     dependencies = tuple(
         str(each)
         for each in listed
@@ -158,7 +158,16 @@ def needs_of_distribution(name: str) -> Needs | None:
 
 
 def conflict(needs: Needs) -> str:
-    """Return the first need that this interpreter does not meet, in words; empty for none."""
+    """Return the first package that is not here as it is needed, in words; empty for none.
+
+    Raises:
+        UnmetNeedError: It needs another Python, which no environment of its own has either.
+    """
+    version = ".".join(map(str, sys.version_info[:3]))
+    if not SpecifierSet(needs.python).contains(version, prereleases=True):
+        raise UnmetNeedError(
+            f"plugin {needs.owner} needs Python {needs.python}, and this is {version}"
+        )
     for dependency in map(Requirement, needs.dependencies):
         if dependency.marker is not None and not dependency.marker.evaluate():
             continue
@@ -183,14 +192,8 @@ def environment_for(
         tell: Told each step, where it is built.
 
     Raises:
-        ConfigError: Its Python is another, or uv is not installed.
-        UnmetNeedError: Its needs cannot be met; says why.
+        UnmetNeedError: Its needs cannot be met, or uv is not installed; says why.
     """
-    version = sys.version.split()[0]
-    if needs.python and not SpecifierSet(needs.python).contains(version, prereleases=True):
-        raise ConfigError(
-            f"plugin {needs.owner} needs Python {needs.python}, and this is {version}"
-        )
     torch = importlib.metadata.version("torch").partition("+")[0]
     key = content_hash([needs.dependencies, _platform(), torch])[:16]
     file = folder / "locks" / f"{key}.json"
@@ -243,8 +246,8 @@ def built(
         tell: Told each step, where it is built.
 
     Raises:
-        ConfigError: uv is not installed, or the lock is another platform's.
-        UnmetNeedError: A version cannot be had; says which.
+        ConfigError: The lock is another platform's.
+        UnmetNeedError: A version cannot be had, or uv is not installed; says which.
     """
     if lock.platform != _platform():
         raise ConfigError(
@@ -359,12 +362,11 @@ def _uv(
         hear: Told each line of its messages as it comes.
 
     Raises:
-        ConfigError: It is not installed.
-        UnmetNeedError: It fails: `what`, and its reason.
+        UnmetNeedError: It is not installed, or fails: `what`, and its reason.
     """
     if find_spec("uv") is None:
-        raise ConfigError(
-            "an environment of its own needs uv, which is not installed: "
+        raise UnmetNeedError(
+            f"{what}: an environment of its own needs uv, which is not installed: "
             "pip install 'codonbench[env]'"
         )
     command = [sys.executable, "-P", "-m", "uv", *words, *(["--offline"] if offline else [])]

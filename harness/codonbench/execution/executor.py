@@ -277,8 +277,8 @@ class Executor:
         """Return the interpreter and the packages of an owner's plugins; neither for ours.
 
         Raises:
-            UsageError: Its needs cannot be read, or what builds environments is not installed.
-            PluginError: Its needs cannot be met.
+            UsageError: The options leave no room for one, or its lock is another platform's.
+            PluginError: Its needs cannot be read or met, or what builds environments is not there.
         """
         options = self._options
         file = next((f for f in options.plugin if owner in (f.name, str(f.resolve()))), None)
@@ -332,8 +332,8 @@ class Executor:
         """Return what trains a recorded run again: with the packages that it had.
 
         Raises:
-            UsageError: What builds environments is not installed, or they are another platform's.
-            PluginError: One of the packages cannot be had.
+            UsageError: They are another platform's.
+            PluginError: One of the packages cannot be had, or nothing builds environments.
         """
         if record.environment is None:
             return self.train(record.run_spec)
