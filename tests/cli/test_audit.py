@@ -8,7 +8,7 @@ from shutil import copytree
 import pytest
 
 from codonbench.cli import progress
-from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.run_record import Environment, RunRecord
 
 
 @pytest.fixture
@@ -55,6 +55,16 @@ def test_a_record_that_the_code_does_not_give_ends_with_code_1(bench, record_fil
         assert answer.code == 1
         assert f"{record_file.stem}: different" in answer.out
         assert "test_accuracy: 1.0 was recorded" in answer.out
+
+
+def test_packages_that_a_record_of_codonbenchs_own_names_are_not_installed(bench, record_file):
+    record = RunRecord.model_validate_json(record_file.read_bytes())
+    lock = Environment.of(["nobody-has-this==1.0"], "cpython-311-linux-x86_64")
+    forged = record.model_copy(update={"environment": lock, "checksum": ""}).sealed()
+    record_file.write_text(json.dumps(forged.model_dump(mode="json")))
+    answer = bench("verify", record_file)
+    assert (answer.code, answer.out) == (2, "")
+    assert "codonbench's own have none" in answer.err
 
 
 def test_a_row_does_not_keep_to_itself_where_it_departs_from_its_name(bench, run, tmp_path):

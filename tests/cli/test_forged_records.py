@@ -364,6 +364,7 @@ def scaled(factor):
         (SUPERVISED, [("run_spec.fold", 0)], "run_spec.fold"),
         (SUPERVISED, [("run_spec.subset", 100)], "run_spec.subset"),
         (SUPERVISED, [("run_spec.protocol_options", {"a": 1})], "run_spec.protocol_options.a"),
+        (CODONS, [("environment", ENVIRONMENT)], "environment"),
     ],
 )
 def test_what_keeps_a_whole_row_from_being_official_is_named(bench, row, name, changes, field):

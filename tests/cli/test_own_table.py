@@ -287,7 +287,11 @@ def test_a_parquet_file_that_says_one_thing_a_thousand_times_is_refused(
     table = pa.table({"sequence": sequences, "label": [0, 1] * (n // 2)})
     pq.write_table(table, tmp_path / "bomb.parquet", compression="zstd", store_schema=False)
     assert (tmp_path / "bomb.parquet").stat().st_size < 2_000
-    answer = bench("run", "--data", tmp_path / "bomb.parquet", "--model", "majority")
-    assert answer.code == 2
-    assert "more than 0.25 GiB of text" in answer.err
+    zeros = pa.ListArray.from_arrays(pa.array([0, *[5_000_000] * 2], pa.int32()), [0] * 5_000_000)
+    listed = pa.table({"sequence": ["A", "C"], "label": [0, 1], "more": zeros})
+    pq.write_table(listed, tmp_path / "list.parquet", compression="zstd")
+    for file in ("bomb.parquet", "list.parquet"):
+        answer = bench("run", "--data", tmp_path / file, "--model", "majority")
+        assert answer.code == 2
+        assert "more than 0.25 GiB of text" in answer.err
     assert pa.default_memory_pool().max_memory() < 2**28

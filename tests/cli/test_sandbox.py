@@ -2,7 +2,11 @@
 
 import pytest
 
+from codonbench.contracts.run_record import Environment
+from codonbench.contracts.run_spec import RunOptions
+from codonbench.errors import ConfigError
 from codonbench.execution import sandbox
+from codonbench.execution.executor import Executor, load_plugins
 
 MODEL = """
 import codonbench
@@ -117,6 +121,16 @@ class TestWithASandbox:
             answer = bench("verify", record, *mine, *where)
             assert answer.code == 0, answer.err
             assert answer.out.splitlines()[-1].endswith(": identical")
+
+    def test_no_packages_that_a_record_names_are_installed_outside_for_it(self, run, tmp_path):
+        (record,) = run("-m", "untrained", "--json").records
+        lock = Environment.of(["nobody-has-this==1.0"], "cpython-311-linux-x86_64")
+        mine = record.plugin.model_copy(update={"distribution": "mine.py"})
+        named = {"environment": lock, "model": "two-layers", "plugin": mine}
+        record = record.model_copy(update=named)
+        executor = Executor(RunOptions(workers=1, sandbox=True), None, load_plugins)
+        with pytest.raises(ConfigError, match="leave out --sandbox"):
+            executor.train_as(record)
 
     def test_a_record_whose_file_is_not_given_names_it(self, run, bench, tmp_path):
         (tmp_path / "mine.py").write_text(MODEL)

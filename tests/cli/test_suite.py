@@ -278,12 +278,14 @@ def test_what_cannot_be_asked_is_one_sentence_and_exit_code_2(bench, words, sent
     ("text", "why"),
     [
         ("a." * 20_000 + "a = 1\n", "nested too deeply"),
+        ("".join(f"k{i}{'.a' * 1_900} = 1\n" for i in range(60)), "nested too deeply"),
         ('[[run]]\nmodel = "mlp-64"\n' * 20_000, "262,144 bytes"),
+        ('[[run]]\nmodel = "mlp-64"\nseeds = "0-60000"\n' * 2, "100,000 runs, each seed"),
     ],
-    ids=["deep", "20,000 runs"],
+    ids=["deep", "deep in many lines", "20,000 runs", "120,002 seeds"],
 )
 def test_a_suite_without_end_is_a_sentence(bench, tmp_path, text, why):
-    (tmp_path / "bomb.toml").write_text('[suite]\nname = "bomb"\n' + text)
+    (tmp_path / "bomb.toml").write_text('[suite]\nname = "bomb"\ntitle = "b"\n' + text)
     answer = bench("run", "--suite", "bomb.toml")
     assert answer.code == 2
     assert re.fullmatch(f"bench: suite bomb.toml .*{why}.*\n", answer.err), answer.err

@@ -147,6 +147,24 @@ def test_a_line_without_end_is_one_sentence(tmp_path, monkeypatch, name):
         list(read_chunks(tmp_path / name))
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("cells.csv", "sequence,label" + "," * 99, "line 1: more than 99 cells in a row"),
+        ("quoted.csv", "sequence,label\n" + '"A\n",,' * 60, "line 2: more than 99 cells in a row"),
+        ("blank.csv", "sequence,label\n" + "\n" * 100, "more than 99 lines"),
+        ("notes.fa", ">s1 0\nA\n" + ";\n" * 100, "more than 99 lines"),
+        ("title.fa", ">s1 " + "a=1 " * 25, "line 1: a header of 103 letters; expected 99 at most"),
+    ],
+)
+def test_a_table_without_end_is_one_sentence(tmp_path, monkeypatch, name, text, words):
+    for most in ("_MOST_COLUMNS", "_MOST_LINES", "LONGEST_TITLE"):
+        monkeypatch.setattr(table_formats, most, 99)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=f"{name}.*{words}"):
+        list(read_chunks(tmp_path / name))
+
+
 def test_rows_without_end_are_one_sentence(write, monkeypatch):
     monkeypatch.setattr(table, "MOST_RECORDS", 100)
     with pytest.raises(DataError, match=r"data\.csv: more than 100 rows; give fewer of them"):

@@ -277,6 +277,7 @@ def test_a_suite_of_runs_without_end_is_one_sentence(suite, runs):
         ("[" * 3000 + "]" * 3000, "is nested too deeply"),
         ("[" * 100 + "]" * 100, "is nested deeper than 16 levels"),
         (f"0\na{'.a' * 50_000} = 1", "is nested too deeply"),
+        (f"0\noverrides = {{{','.join(f'k{i}=1' for i in range(1_001))}}}", "at most 1000 items"),
         ("0\n[[run]]\nmodel = 'a'\n" * 20_000, "holds more than 262,144 bytes"),
     ],
 )

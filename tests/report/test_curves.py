@@ -110,3 +110,11 @@ def test_of_ten_thousand_rows_the_first_hundred_are_listed(
     assert len(lines) < 120
     assert any("model-10000" in line for line in lines)
     assert "9,899 more rows" in lines
+
+
+def test_one_size_is_a_table_too(board: Board) -> None:
+    (curves,) = board.curves
+    rows = [row.model_copy(update={"points": row.points[:1]}) for row in curves.rows]
+    one = curves.model_copy(update={"sizes": curves.sizes[:1], "rows": tuple(rows)})
+    (heading,) = re.findall(r"^\| model.*", render_curves(one), re.M)
+    assert " 100 |" in heading

@@ -89,3 +89,5 @@ def of_code(record: RunRecord) -> Iterator[Remark]:
     ours, plugins = record.harness.version, record.plugin.version
     if record.plugin.distribution == _OWN and ours != plugins:
         yield "plugin.version", f"is {plugins!r}, but the harness it comes with is {ours!r}"
+    if record.plugin.distribution == _OWN and record.environment is not None:
+        yield "environment", "names packages, but codonbench's own plugins have none to themselves"

@@ -143,7 +143,8 @@ def _exit(error: BaseException, sentence: str, code: int, debug: bool) -> typer.
 
     if debug:
         traceback.print_exception(error)
-    sys.stderr.write(f"bench: {printable_lines(sentence)}\n")
+    said = sentence.strip() or f"{type(error).__name__}, without a word"
+    sys.stderr.write(f"bench: {printable_lines(said)}\n")
     return typer.Exit(code)
 
 

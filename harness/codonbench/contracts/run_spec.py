@@ -38,6 +38,7 @@ MOST_PAIRS = 10**12
 
 MAX_SEED = 2**31 - 1
 MAX_SEEDS = 100_000
+_MOST_FIELDS = 1_000  # that are set; a suite may set them for each of its runs
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -55,10 +56,13 @@ class RunRequest(Frozen):
         default=None, description="A preset that 'bench tune' wrote; it names its model."
     )
     overrides: dict[str, str] = Field(
-        default_factory=dict, description="Override a field of the model."
+        default_factory=dict,
+        max_length=_MOST_FIELDS,
+        description="Override a field of the model.",
     )
     task_overrides: dict[str, str] = Field(
         default_factory=dict,
+        max_length=_MOST_FIELDS,
         description="Set an option of the task; its own name does, too: --NAME VALUE.",
     )
     control: str | None = Field(
@@ -72,7 +76,9 @@ class RunRequest(Frozen):
         "sample_efficiency or folds.",
     )
     protocol_overrides: dict[str, str] = Field(
-        default_factory=dict, description="Set an option of that protocol."
+        default_factory=dict,
+        max_length=_MOST_FIELDS,
+        description="Set an option of that protocol.",
     )
     folds: str | None = Field(
         default=None,

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -38,6 +39,7 @@ from codonbench.data.table_files import TableFiles, find_files
 from codonbench.data.table_formats import (
     DELIMITED,
     FASTA,
+    LONGEST_TITLE,
     PARQUET,
     SPLIT_NAMES,
     fields,
@@ -121,7 +123,8 @@ def fasta_title(path: Path) -> str:
         return ""
     try:
         with faults_named(path), open_text(path) as file:
-            return next((line[1:].strip() for line in file if line.startswith(">")), "")
+            lines = iter(partial(file.readline, LONGEST_TITLE), "")
+            return next((line[1:].strip() for line in lines if line.startswith(">")), "")
     except DataError:  # whoever reads it will say what is wrong
         return ""
 

@@ -27,10 +27,15 @@ SPLIT_NAMES = {
 """What a file or a cell may call a split, and which one it is."""
 
 MOST_ROWS = 100_000
+LONGEST_TITLE = 1 << 16
+"""Letters of a header of FASTA, of which each word may be a column."""
+
 _PARQUET_ROWS = 4_096  # at a time: how long they are once unpacked is not known before
 _CHUNK_BYTES = 1 << 26  # about as much is held as Python strings at a time
 _STRING_BYTES = 56  # of an empty one, and the place that refers to it
 _LONGEST_CELL = 1 << 28  # letters; the longest human chromosome has 2^27.9
+_MOST_COLUMNS = 1_000_000  # arrays of methylation have 935,000 sites
+_MOST_LINES = 100_000_000  # blank ones and comments among them, which are no rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,11 +174,13 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
     """Yield a file's lines.
 
     Raises:
-        DataError: One is longer than a cell may be.
+        DataError: One is longer than a cell may be, or there are too many.
     """
-    for line in iter(partial(file.readline, _LONGEST_CELL), ""):
+    for number, line in enumerate(iter(partial(file.readline, _LONGEST_CELL), "")):
         if len(line) == _LONGEST_CELL:
             raise DataError(f"{path}: a line of {_LONGEST_CELL:,} letters or more; cut it in parts")
+        if number == _MOST_LINES:
+            raise DataError(f"{path}: more than {_MOST_LINES:,} lines; cut it in parts")
         yield line
 
 
@@ -182,9 +189,10 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
 
 def _delimited_records(path: Path) -> Records:
     with open_text(path) as file:
-        line, first = 1, next(_lines(path, file), "")
+        rest = _lines(path, file)
+        line, first = 1, next(rest, "")
         while first and (not first.strip() or first.startswith(("#", "sep="))):  # as of Excel
-            line, first = line + 1, next(_lines(path, file), "")
+            line, first = line + 1, next(rest, "")
         if not first:
             raise DataError(f"{path}: empty; expected a header with the names of the columns")
         if "\0" in first:
@@ -193,11 +201,12 @@ def _delimited_records(path: Path) -> Records:
             )
         separator = max("\t,;", key=first.count)
         width = 0
-        rest = _lines(path, file)
         for text in chain([first], rest):
-            cells, lines = text.rstrip("\r\n").split(separator), 1
             if '"' in text:  # a quoted cell may hold separators and line ends
                 cells, lines = _quoted(f"{path}, line {line}", chain([text], rest), separator)
+            else:
+                _insist_on_few(f"{path}, line {line}", text.count(separator))
+                cells, lines = text.rstrip("\r\n").split(separator), 1
             if not width:
                 width = len(cells)
                 yield line, [name.strip() for name in cells]
@@ -211,10 +220,24 @@ def _delimited_records(path: Path) -> Records:
             line += lines
 
 
+def _insist_on_few(place: str, separators: int) -> None:
+    """Raise DataError where a row has more cells than can be columns."""
+    if separators > _MOST_COLUMNS:
+        raise DataError(f"{place}: more than {_MOST_COLUMNS:,} cells in a row; cut it in parts")
+
+
 def _quoted(place: str, lines: Iterator[str], separator: str) -> tuple[list[str], int]:
     """Return the cells of the row that some lines begin with, and how many lines it takes."""
+
+    def counted() -> Iterator[str]:
+        separators = 0
+        for line in lines:
+            separators += line.count(separator)
+            _insist_on_few(place, separators)
+            yield line
+
     csv.field_size_limit(_LONGEST_CELL)
-    reader = csv.reader(lines, delimiter=separator, strict=True)
+    reader = csv.reader(counted(), delimiter=separator, strict=True)
     try:
         return next(reader), reader.line_num
     except csv.Error as error:
@@ -271,6 +294,11 @@ def _fasta(path: Path) -> Iterator[tuple[int, str, str]]:
         for number, raw in enumerate(_lines(path, file), 1):
             line = raw.strip()
             if line.startswith(">"):
+                if len(line) > LONGEST_TITLE:
+                    raise DataError(
+                        f"{path}, line {number}: a header of {len(line):,} letters; expected "
+                        f"{LONGEST_TITLE:,} at most"
+                    )
                 if title is not None:
                     yield start, title, "".join(parts)
                 start, title, parts = number, line[1:].strip(), []
@@ -309,7 +337,10 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
         asked = names if columns is None else [*columns]
         groups = map(file.metadata.row_group, range(file.num_row_groups))
         size, most = sum(group.total_byte_size for group in groups), _most_text(path)
-        if size > most:
+        if (
+            max(size, *(_size_once_read(file, i, columns) for i in range(file.num_row_groups)))
+            > most
+        ):
             raise _too_much(path, most)
         width = size // max(file.metadata.num_rows, 1)
         rows = max(1, min(_PARQUET_ROWS, _CHUNK_BYTES // (width + _STRING_BYTES)))
@@ -329,6 +360,21 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
         raise DataError(
             f"{path}: damaged, cut short or no Parquet ({words}); get it anew"
         ) from error
+
+
+def _size_once_read(file: Any, i: int, columns: Sequence[str] | None) -> int:
+    """Return about how many bytes the columns of a group of rows take once they are read.
+
+    A number takes 8, however few it takes in the file; each element of a list becomes a word.
+    """
+    group, size = file.metadata.row_group(i), 0
+    starts = None if columns is None else tuple(f"{name}." for name in columns)
+    for n in range(group.num_columns):
+        column = group.column(n)
+        if starts is None or f"{column.path_in_schema}.".startswith(starts):
+            in_list = file.schema.column(n).max_repetition_level > 0
+            size += column.num_values * (_STRING_BYTES if in_list else 8)
+    return size
 
 
 def _parquet_batches(file: Any, by_word: Any, rows: int, columns: list[str]) -> Iterator[Any]:

@@ -41,6 +41,7 @@ from codonbench.training.request import (
     TrainRequest,
     TrainResult,
     last_words,
+    said_by,
 )
 from codonbench.training.state import TrainState, about, make_state, read_state, restore
 
@@ -169,11 +170,11 @@ class _Group:
         try:
             groups, engines, states, comparison = self._captured(rung)
             trainers = [_trainer(engine) for engine in engines]
-        except (CannotCapture, UsageError):
+        except (CannotCapture, UsageError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             # The plain loop will meet it too, and say what is wrong with the plugin.
-            raise CannotCapture(f"{type(error).__name__}: {error}") from error
+            raise CannotCapture(f"{type(error).__name__}: {said_by(error)}") from error
         for group, engine, train in zip(groups, engines, trainers, strict=True):
             facts = Engine(
                 name=rung.name,

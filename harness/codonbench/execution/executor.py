@@ -332,13 +332,19 @@ class Executor:
         """Return what trains a recorded run again: with the packages that it had.
 
         Raises:
-            UsageError: They are another platform's.
+            UsageError: They are another platform's, or not to be installed at somebody's word.
             PluginError: One of the packages cannot be had, or nothing builds environments.
         """
         if record.environment is None:
             return self.train(record.run_spec)
         file, entry = record.plugin.distribution, self.registry.models.get(record.model)
         owner = file if entry is None else entry.owner
+        # To install a package may run code of its author's, and whoever made the record names it.
+        named = f"record {record.name} names packages that its plugin had to itself"
+        if owner == BUILT_IN:
+            raise ConfigError(f"{named}, and codonbench's own have none: it is forged")
+        if self._options.sandbox:
+            raise ConfigError(f"{named}; they are installed outside a sandbox: leave out --sandbox")
         self._environments[owner] = self._built(record.environment, file), record.environment
         if self._pool is not None:
             self._pool.close()  # who was asked may have other packages

@@ -201,6 +201,7 @@ class WorkerProcess:
         """
         self.greeting()
         up()
+        self.expect(0)
         try:
             self.answer(question)
             return self.wait(seconds)

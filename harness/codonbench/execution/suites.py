@@ -27,7 +27,7 @@ from typing import Any
 from pydantic import Field
 
 from codonbench.contracts import Frozen, Name
-from codonbench.contracts.run_spec import RunRequest, configure
+from codonbench.contracts.run_spec import MAX_SEEDS, RunRequest, configure
 from codonbench.errors import ConfigError
 from codonbench.plugins.shipped_files import find_file, read_tables
 
@@ -35,7 +35,7 @@ FIELDS = tuple(name for name in RunRequest.model_fields if name not in ("offline
 """What a run may set; whether to use the network or to repeat a run is not the suite's to say."""
 
 MOST_RUNS = 1_000
-"""In one suite, each model of a run counted."""
+"""In one suite, each model of a run counted, not each of its seeds; of these `MAX_SEEDS`."""
 
 BUDGETS = {"epochs", "pairs", "examples"}
 """Fields of which one takes the place of another."""
@@ -100,6 +100,7 @@ def read_suite(path: Path, given: Settings | None = None) -> Suite:
     if not isinstance(runs, list) or not runs:
         raise ConfigError(f"suite {path}: it needs at least one [[run]] with a field 'model'")
     requests: list[RunRequest] = []
+    seeds = 0
     for i, table in enumerate(runs, 1):
         owner = f"suite {path}, [[run]] {i}"
         run = _table(table, owner, FIELDS)
@@ -111,7 +112,13 @@ def read_suite(path: Path, given: Settings | None = None) -> Suite:
             raise ConfigError(f"suite {path} has more than {MOST_RUNS:,} runs; cut it in parts")
         configure(RunRequest, {**run, "model": models[0]}, {}, owner)  # before it is joined
         settings = _over(_over(defaults, given or {}), run)
-        requests += [configure(RunRequest, {**settings, "model": m}, {}, owner) for m in models]
+        asked = configure(RunRequest, {**settings, "model": models[0]}, {}, owner)
+        requests += [asked.model_copy(update={"model": model}) for model in models]
+        seeds += len(models) * len(asked.seeds)
+        if seeds > MAX_SEEDS:
+            raise ConfigError(
+                f"suite {path} has more than {MAX_SEEDS:,} runs, each seed counted; cut it in parts"
+            )
     return Suite(**head.model_dump(), requests=tuple(requests))
 
 

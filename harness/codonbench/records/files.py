@@ -35,7 +35,7 @@ LONGEST = 300
 LONGEST_LINE = 120
 """Characters of one line of text that is shown among others."""
 
-_MOST_DOTS = 2_000  # of a line: a dotted key takes memory by the square of its parts
+_MOST_DOTS = 2_000  # on one line; a dotted key takes memory by the square of its parts
 
 _APART = re.compile(r'"[ \t\r\n]+:')
 
@@ -131,7 +131,7 @@ def parse_tables(text: str) -> dict[str, Any]:
         StoreError: It is nested too deeply, or has a number that is out of range.
     """
     try:
-        if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+        if sum(line.count(".") ** 2 for line in text.split("\n")) > _MOST_DOTS**2:
             raise RecursionError
         tables = tomllib.loads(text)
     except RecursionError as error:

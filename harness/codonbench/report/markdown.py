@@ -267,7 +267,8 @@ def curves_grid(curves: Curves) -> str:
 
     Points are without their intervals, which the page and `bench curves` show.
     """
-    for n_sizes in range(min(_MOST_SIZES, len(curves.sizes)), 1, -1):
+    most = min(_MOST_SIZES, len(curves.sizes))
+    for n_sizes in range(most, min(most, 2) - 1, -1):
         headings, body = curve_cells(curves, intervals=False, n_sizes=n_sizes)
         for line, row in zip(body, curves.rows, strict=True):
             line[0] = plain(line[0], _LONGEST_LABEL)

@@ -193,14 +193,14 @@ def last_words(
         yield
     except KeyboardInterrupt:
         _end(results, "interrupted", None)
-    except (UsageError, CannotCapture):
+    except (UsageError, CannotCapture, GeneratorExit):
         raise
-    except (Exception, SystemExit) as error:  # the plugin's own: the record's last words
+    except BaseException as error:  # the plugin's own: the record's last words
         where = place(error.__traceback__, file_of(plugin), maker_of(plugin))
         details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
         whose = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
         words = storable(
-            f"{type(error).__name__}: {whose}{_said_by(error)}{where}{_lengths(error, view)}"
+            f"{type(error).__name__}: {whose}{said_by(error)}{where}{_lengths(error, view)}"
         )
         _end(results, "error", words, details.decode("utf-8")[-MOST_DETAILS:])
 
@@ -215,11 +215,11 @@ def _lengths(error: BaseException, view: TaskView | None) -> str:
     return f"; sequences have {span}, and a batch is padded to its longest"
 
 
-def _said_by(error: BaseException) -> str:
+def said_by(error: BaseException) -> str:
     """Return an exception's words, which are a plugin's to give."""
     try:
         return str(error)
-    except Exception as another:
+    except BaseException as another:
         return f"its words failed: {type(another).__name__}"
 
 
