@@ -46,6 +46,10 @@ HERE = "tuning/guess-my-table"
 @pytest.fixture
 def table(trust):
     trust("guess.py")  # a stranger's trial has a worker of its own, which takes seconds to come up
+    write_files()
+
+
+def write_files():
     Path("guess.py").write_text(PLUGIN)
     rows = [f"{'ACGT'[i % 4] * 6}{'ACGT'[i // 4 % 4] * 4},{'ab'[i % 3 > 0]}" for i in range(90)]
     Path("My Table.csv").write_text("\n".join(["sequence,label", *rows]))
@@ -155,8 +159,7 @@ def test_a_tuned_row_owes_what_tuning_cost_whatever_is_set_by_hand(
 
 
 def test_a_strangers_preset_runs_with_what_its_file_says(bench):
-    Path("guess.py").write_text(PLUGIN)
-    Path("My Table.csv").write_text("sequence,label\n" + "AC,a\nAG,b\n" * 20)
+    write_files()
     Path("hurry").touch()
     Path("found.toml").write_text(PRESET)
     answer = bench(*RUN, "--workers", "1")
