@@ -375,6 +375,11 @@ def test_what_no_node_has_room_for_is_said_at_once(on_cluster):
     assert isinstance(error, ClusterError)
     assert "64 processors" in str(error)
     assert not cluster.runs
+    for name, much in {"gpus": "1", "accelerator": "H100"}.items():
+        (error,), cluster, _ = on_cluster(options={"resources": {name: much}})
+        assert isinstance(error, ConfigError)
+        assert "leave out gpus and accelerator" in str(error)
+        assert not cluster.runs
     with pytest.raises(ConfigError, match="no field 'cpu'; did you mean 'cpus'"):
         on_cluster(options={"resources": {"cpu": "64"}})
 

@@ -84,8 +84,17 @@ class Place:
 
     @classmethod
     def of(cls, needs: Needs, asked: Resources, run_spec: RunSpec, accelerator: str = "") -> Self:
-        """Return what a run takes: as is asked, else as its model says."""
+        """Return what a run takes: as is asked, else as its model says.
+
+        Raises:
+            ConfigError: A GPU is asked for, and the run is made without one.
+        """
         on_gpu = run_spec.device == "cuda"
+        if not on_gpu and (asked.gpus or asked.accelerator):
+            raise ConfigError(
+                "--resources asks for a GPU, and runs are made on CPUs, as --device says or as no "
+                "node of the cluster has a GPU: leave out gpus and accelerator"
+            )
         return cls(
             cpus=max(asked.cpus or needs.cpus or 0, run_spec.threads),
             memory=asked.memory or needs.memory or 0.0,
@@ -451,6 +460,7 @@ class Orders:
 
         Raises:
             ClusterError: No node has room for such a run.
+            ConfigError: A GPU is asked for, and it is made without one.
         """
         run_spec = job.run_specs[0]
         place = Place.of(job.entry.cls.needs, self._asked, run_spec, accelerator)
