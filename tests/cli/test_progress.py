@@ -44,6 +44,16 @@ def test_time_left_is_short_once_little_is_left():
     assert left.at(53.0) == pytest.approx(53 * 16 / 3_584, abs=0.7)
 
 
+def test_what_comes_before_a_small_first_step_is_no_pace():
+    """A run that waits ten seconds for its worker."""
+    left = TimeLeft(4.0, None, 0.0)
+    for done, now in ((0, 0.0), (0.01, 10.0), (0.06, 12.0)):
+        left.hear(done, now)
+    assert left.at(12.0) is None  # too little to rest on
+    left.hear(0.26, 20.0)
+    assert left.at(20.0) == pytest.approx(10 * 3.74 / 0.25)
+
+
 def test_time_left_does_not_jump_when_the_pace_changes():
     """A run that is looked at often at first: half as fast for ten seconds, and with pauses."""
 
@@ -93,12 +103,13 @@ def test_as_long_as_runs_wait_there_is_a_time_left_for_all(toys, finished, monke
     with RunDisplay(job, lines=None, live=True) as display:
         ended(four, reused=True)
         follow = display.watch(one)
-        for now[0] in range(1, 21):
+        for now[0] in range(1, 36):
             follow(100 * now[0], str)
         lines = capsys.readouterr().err.splitlines()
-        assert "left" not in lines[-4]  # no pace is known
+        assert "left" not in lines[-5]  # no pace is known
+        assert lines[-2] == "seed 0   1,500 of 10,000 pairs, ≤ 0:01:25 left"
         assert (
-            lines[-1] == "seed 0   1,500 of 10,000 pairs, ≤ 0:01:25 left, ≤ 0:04:45 left for all 3"
+            lines[-1] == "seed 0   3,100 of 10,000 pairs, ≤ 0:01:09 left, ≤ 0:04:29 left for all 3"
         )
         ended(one, reused=False)  # early: it has done its share, and the others may do as well
         assert display._all.done == 10_000
@@ -122,14 +133,18 @@ def test_runs_on_a_cluster_share_a_bar_whose_time_left_is_by_those_that_were_mad
         display.planned(0, job)
         display.finished(job, Outcome(record, reused=True))
         (bar,) = display._progress.tasks
-        assert (bar.total, bar.completed, bar.fields["words"]) == (4, 1, "")
+
+        def left():
+            return bar.fields["left"].at(now[0])
+
+        assert (bar.total, bar.completed, left()) == (4, 1, None)
         now[0] = 20.0
         display.finished(job, Outcome(record, reused=False))
-        assert (bar.completed, bar.fields["words"]) == (2, "0:00:40 left")
+        assert (bar.completed, left()) == (2, 40.0)
         assert "already recorded" in capsys.readouterr().err
         now[0] = 30.0
         display.moved(0.5)  # of one that is under way
-        assert (bar.completed, bar.fields["words"]) == (2.5, "0:00:30 left")
+        assert (bar.completed, left()) == (2.5, 30.0)
         assert "2.5 of 4 runs, 0:00:30 left" in capsys.readouterr().err
         now[0] = 30.5
         display.moved(0.6)

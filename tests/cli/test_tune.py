@@ -216,17 +216,31 @@ def test_a_study_tells_a_time_left_before_its_first_trial_ends(monkeypatch, caps
         (bar,) = shown._progress.tasks
         shown.move()
         assert not capsys.readouterr().err  # nothing is known yet
-        now[0], study.under_way = 20.0, 0.25
+        now[0], study.under_way = 10.0, 0.01  # its worker is up
         shown.move()
-        assert capsys.readouterr().err.strip() == "0.25 of 4 trials: 0:05:00 left"
-        assert (bar.completed, bar.fields["words"]) == (0.25, "0:05:00 left")
-        now[0], study.under_way = 20.5, 0.3
+        assert capsys.readouterr().err.strip() == "0.01 of 4 trials"
+        now[0], study.under_way = 30.0, 0.26
         shown.move()
+        assert capsys.readouterr().err.strip() == "0.26 of 4 trials: ≤ 0:04:59 left"
+        now[0], study.under_way = 30.5, 0.27
+        shown.move()
+        assert bar.completed == 0.27
         assert not capsys.readouterr().err  # nor is anybody flooded
-        now[0], study.under_way = 80.0, 0.0
+        now[0], study.under_way = 90.0, 0.0
         study.ended.append(0.5)
         shown.count()
-        assert "trial 1 of 4: best mcc 0.5000, 0:04:00 left" in capsys.readouterr().err
-        now[0], study.under_way = 100.0, 0.25
+        assert "trial 1 of 4: best mcc 0.5000, 0:04:0" in capsys.readouterr().err
+
+
+def test_the_trials_of_other_processes_are_taken_to_be_as_far(monkeypatch):
+    now, study = [0.0], Going()
+    monkeypatch.setattr(tune.time, "monotonic", lambda: now[0])
+    with tune._Shown(study, 3, 2) as shown:
+        (bar,) = shown._progress.tasks
+        study.under_way = 0.25
         shown.move()
-        assert "1.25 of 4 trials: best mcc 0.5000, 0:03:40 left" in capsys.readouterr().err
+        assert bar.completed == 0.5
+        study.ended += [0.5, 0.5]
+        shown.count()
+        shown.move()
+        assert bar.completed == 2.25  # nobody begins a fourth

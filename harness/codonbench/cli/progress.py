@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -273,21 +272,22 @@ class ClusterDisplay(Listener):
         self._told: set[int] = set()
         self._results, self._lines = options.results, lines
         self._console = messages()
-        self._began = self._printed = time.monotonic()
+        self._printed = time.monotonic()
         self._wait = FIRST_LINE
-        self._made = 0
-        self._finished, self._under_way = 0, 0.0
+        self._left = TimeLeft(sum(self._runs), None, self._printed)
+        self._left.hear(0, self._printed)
+        self._reused, self._finished, self._under_way = 0, 0, 0.0
         self._progress = Progress(
             TextColumn("runs"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[words]}"),
+            TimeLeftColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._bar = self._progress.add_task("", total=sum(self._runs), words="")
+        self._bar = self._progress.add_task("", total=sum(self._runs), left=self._left, early=False)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -326,7 +326,7 @@ class ClusterDisplay(Listener):
             again = " (already recorded; --force runs it again)" if outcome.reused else ""
             named = f"{record.model} on {record.task}, {_which(record.run_spec).rstrip()}"
             say(f"{named}: {ending(record, job.task)}{again}", console=self._console)
-        self._made += not outcome.reused
+        self._reused += outcome.reused
         self._finished += 1
         self._show()
 
@@ -343,14 +343,10 @@ class ClusterDisplay(Listener):
 
     def _show(self) -> str:
         """Move the bar; return how long the others take at this pace, in words."""
-        done = self._finished + self._under_way
-        made, left = self._made + self._under_way, sum(self._runs) - done
-        words = ""
-        if made and left > 0:
-            pace = (time.monotonic() - self._began) / made
-            words = f"{timedelta(seconds=round(pace * left))} left"
-        self._progress.update(self._bar, completed=done, words=words)
-        return words
+        done, now = self._finished + self._under_way, time.monotonic()
+        self._left.hear(done - self._reused, now, sum(self._runs) - self._reused)
+        self._progress.update(self._bar, completed=done)
+        return rest(self._left.at(now), early=False)
 
 
 def _which(run_spec: RunSpec) -> str:

@@ -14,7 +14,8 @@ from rich.text import Text
 from codonbench.cli.console import messages
 
 _STEADY = 10.0  # seconds in which time left follows most of the way when the pace changes
-_SOON = 2.0  # seconds after which a pace is known well enough to tell
+_SOON = 2.0  # seconds without which no pace is told
+_ENOUGH, _LONG = 0.05, 20.0  # share of the whole, or seconds, that a pace is to rest on
 FIRST_LINE, LINES = 1.0, 30.0
 """Seconds to the first line of progress, where there is no terminal, and at most from one to the
 next; each is awaited twice as long as the one before."""
@@ -23,34 +24,39 @@ next; each is awaited twice as long as the one before."""
 class TimeLeft:
     """Seconds that a run still takes at most; does not jump.
 
-    A run's end is predicted from its pace since it began here. What is shown moves towards the
-    prediction bit by bit, the faster the less is left, and goes down with the clock in between.
+    A run's end is predicted from its pace since it began here, or since its first step where that
+    is a small one, which may have waited for a worker or a compiler. What is shown moves towards
+    the prediction bit by bit, the faster the less is left, and goes down with the clock in between.
 
     Args:
-        total: Pairs of the budget.
+        total: Pairs of the budget, or whatever is counted.
         seconds: The same in seconds, where there is such a budget.
         now: The clock as the run begins.
     """
 
-    def __init__(self, total: int, seconds: float | None, now: float) -> None:
+    def __init__(self, total: float, seconds: float | None, now: float) -> None:
         self._total = total
         self._latest = None if seconds is None else now + seconds
-        self._first: tuple[int, float] | None = None
+        self._first: tuple[float, float] | None = None
         self._rest = total
         self._end: float | None = None
         self._heard = now
 
-    def hear(self, pairs: int, now: float) -> None:
-        """Take in that so many pairs have been presented."""
-        if self._first is None:
+    def hear(self, pairs: float, now: float, total: float | None = None) -> None:
+        """Take in that so many pairs have been presented, and of how many, where that changes."""
+        self._total = self._total if total is None else total
+        enough = _ENOUGH * self._total
+        if self._first is None or self._first[0] == 0 < pairs < enough:
             self._first = pairs, now
         before, began = self._first
-        if pairs > before and now - began >= _SOON:
-            end = now + (now - began) * (self._total - pairs) / (pairs - before)
+        made, took = pairs - before, now - began
+        rests = made >= enough or took >= _LONG or self._latest is not None
+        if made > 0 and took >= _SOON and rests:
+            end = now + took * (self._total - pairs) / made
             if self._latest is not None:
                 end = min(end, self._latest)
-            # A run whose first step was slow, being compiled, is done before the pace tells.
-            left = (self._total - pairs) / max(self._rest, 1)
+            # Where little is left the end comes before what is shown has moved there.
+            left = (self._total - pairs) / self._rest if self._rest > 0 else 0.0
             share = 1 - min(left, 1) * math.exp((self._heard - now) / _STEADY)
             self._end = end if self._end is None else self._end + (end - self._end) * share
         self._heard, self._rest = now, self._total - pairs

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, redirect_stdout, suppress
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self, cast
@@ -25,7 +24,7 @@ from codonbench.cli.options import (
     load_plugins,
     name_of,
 )
-from codonbench.cli.time_left import FIRST_LINE, LINES
+from codonbench.cli.time_left import FIRST_LINE, LINES, TimeLeft, TimeLeftColumn, rest
 from codonbench.contracts.run_spec import (
     RunOptions,
     RunRequest,
@@ -194,7 +193,7 @@ def tune(
                 run = partial(run, at_once=at_once, stop=there.stop)
             others = [_another() for _ in range((jobs or 1) - 1 if there is None else 0)]
             try:
-                with _Shown(made, trials) as shown:
+                with _Shown(made, trials, 1 + len(others)) as shown:
                     run(shown.count, on_look=shown.move)
                     while any(other.poll() is None for other in others):
                         shown.count()
@@ -254,26 +253,32 @@ class _Shown:
     Args:
         study: Whose trials.
         trials: How many are to be finished.
+        processes: How many make them; the others are taken to be as far as this one.
     """
 
-    def __init__(self, study: Study, trials: int) -> None:
-        self._study, self._trials = study, trials
+    def __init__(self, study: Study, trials: int, processes: int = 1) -> None:
+        self._study, self._trials, self._processes = study, trials, processes
         self._terminal = messages().is_terminal
         self._progress = Progress(
             TextColumn("trials"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[best]}"),
+            TimeLeftColumn(),
             console=messages(),
             disable=not self._terminal,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._began = self._printed = time.monotonic()
+        self._printed = time.monotonic()
         self._wait = FIRST_LINE
         self._before = self._n = len(study.finished())
+        self._left = TimeLeft(trials - self._before, None, self._printed)
+        self._left.hear(0, self._printed)
         self._best = ""
-        self._bar = self._progress.add_task("", total=trials, words="", completed=self._n)
+        self._bar = self._progress.add_task(
+            "", total=trials, best="", completed=self._n, left=self._left, early=True
+        )
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -290,24 +295,23 @@ class _Shown:
         self._n, whole = len(scores), [score for score in scores if score is not None]
         if whole:
             best = min(whole) if self._study.lower else max(whole)
-            self._best = f"best {self._study.metric} {best:.4f}, "
+            self._best = f"best {self._study.metric} {best:.4f}"
         words = self._show(self._n)
         if not self._terminal:
-            say(f"trial {self._n} of {self._trials}: {words}")
+            say(f"trial {self._n} of {self._trials}{': ' * bool(words)}{words}")
 
     def move(self) -> None:
         """Show how far the trials that are under way here have come; say so now and then."""
-        done, now = self._n + self._study.under_way, time.monotonic()
+        at_once, now = min(self._processes, self._trials - self._n), time.monotonic()
+        done = self._n + self._study.under_way * max(at_once, 1)
         words = self._show(done)
         if done > self._n and not self._terminal and now - self._printed >= self._wait:
             self._printed, self._wait = now, min(2 * self._wait, LINES)
-            say(f"{done:.2f} of {self._trials} trials: {words}")
+            say(f"{done:.2f} of {self._trials} trials{': ' * bool(words)}{words}")
 
     def _show(self, done: float) -> str:
         """Move the bar; return the best score and how long the others take at this pace."""
-        made, left = done - self._before, max(self._trials - done, 0)
-        pace = (time.monotonic() - self._began) / made if made > 0 else None
-        words = "" if pace is None else f"{timedelta(seconds=round(pace * left))} left"
-        words = self._best + words
-        self._progress.update(self._bar, completed=done, words=words)
-        return words
+        now, early = time.monotonic(), self._n == self._before  # the first may end early
+        self._left.hear(done - self._before, now)
+        self._progress.update(self._bar, completed=done, best=self._best, early=early)
+        return ", ".join(filter(None, [self._best, rest(self._left.at(now), early=early)]))
