@@ -18,7 +18,7 @@ from codonbench.cli.options import (
     load_plugins,
 )
 from codonbench.contracts.run_record import RunRecord
-from codonbench.errors import ConfigError, StoreError
+from codonbench.errors import StoreError
 from codonbench.ranking.curves import learning_curves
 from codonbench.records.files import plain_json
 from codonbench.records.store import Store
@@ -31,9 +31,7 @@ def curves(
         float | None,
         typer.Option(help="A score; how many examples each row needs to reach it is shown, too."),
     ] = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw them into a file, .svg or .png: of one task.")
-    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw them into a file, .svg or .png.")] = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
@@ -57,11 +55,9 @@ def curves(
             "bench run --protocol sample_efficiency --model NAME --task NAME"
         )
     if plot is not None:
-        if len(made) > 1:
-            raise ConfigError(f"{results} holds curves of {len(made)} tables; choose one by --task")
         from codonbench.report.pictures import draw_curves
 
-        draw_curves(made[0], plot)
+        draw_curves(made, plot)
     if as_json:
         content = [each.model_dump(mode="json") for each in made]
         typer.echo(plain_json(json.dumps(content, indent=1)))

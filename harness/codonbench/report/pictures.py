@@ -31,7 +31,7 @@ def draw_study(
     known = [(at, score) for at, (score, _) in zip(hours, scores, strict=True) if score is not None]
     best = list(accumulate((score for _, score in known), min if lower else max))
     ended = [at for at, (score, _) in zip(hours, scores, strict=True) if score is None]
-    figure, axes = _figure()
+    figure, (axes,) = _figure()
     axes.plot([at for at, _ in known], [score for _, score in known], "o", label="trial")
     axes.step([at for at, _ in known], best, where="post", label="best so far")
     for i, at in enumerate(ended):
@@ -41,33 +41,36 @@ def draw_study(
     _save(figure, path)
 
 
-def draw_curves(curves: Curves, path: Path) -> None:
-    """Draw learning curves with their intervals; raises as `draw_study` does."""
-    figure, axes = _figure()
-    for row in curves.rows:
-        points = [(n, p) for n, p in zip(curves.sizes, row.points, strict=True) if p is not None]
-        sizes = [n for n, _ in points]
-        (line,) = axes.plot(
-            sizes,
-            [p.value for _, p in points],
-            "--" if row.role == "reference" else "-",
-            marker="o",
-            label=row.model,
-        )
-        low, high = [p.low for _, p in points], [p.high for _, p in points]
-        axes.fill_between(sizes, low, high, alpha=0.2, color=line.get_color())
-    each = " of each class" if curves.per_class else ""
-    axes.set(xscale="log", xlabel=f"training examples{each}", ylabel=curves.column.title)
-    axes.set_title(curves.task)
-    axes.legend()
+def draw_curves(tables: Sequence[Curves], path: Path) -> None:
+    """Draw learning curves with their intervals, one table a panel; raises as `draw_study` does."""
+    figure, panels = _figure(len(tables))
+    for curves, axes in zip(tables, panels, strict=True):
+        for row in curves.rows:
+            points = [
+                (n, p) for n, p in zip(curves.sizes, row.points, strict=True) if p is not None
+            ]
+            sizes = [n for n, _ in points]
+            (line,) = axes.plot(
+                sizes,
+                [p.value for _, p in points],
+                "--" if row.role == "reference" else "-",
+                marker="o",
+                label=row.model,
+            )
+            low, high = [p.low for _, p in points], [p.high for _, p in points]
+            axes.fill_between(sizes, low, high, alpha=0.2, color=line.get_color())
+        each = " of each class" if curves.per_class else ""
+        axes.set(xscale="log", xlabel=f"training examples{each}", ylabel=curves.column.title)
+        axes.set_title(curves.task)
+        axes.legend()
     _save(figure, path)
 
 
-def _figure() -> tuple[Any, Any]:
+def _figure(panels: int = 1) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    return figure, figure.subplots()
+    figure = Figure(figsize=(6, 4 * panels), layout="constrained")
+    return figure, figure.subplots(panels, squeeze=False)[:, 0]
 
 
 def _save(figure: Any, path: Path) -> None:
