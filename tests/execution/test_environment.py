@@ -252,6 +252,12 @@ def test_needs_nested_without_end_are_one_sentence_and_little_memory(tmp_path):
         needs_of(file)
 
 
+@pytest.mark.timeout(60)
+def test_needs_that_begin_without_end_take_no_time(tmp_path):
+    (file := tmp_path / "mine.py").write_text("# /// script\n" * 20_000)
+    assert needs_of(file) is None
+
+
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """A distribution that lies on this process's path, and says what it needs."""

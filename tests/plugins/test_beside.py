@@ -1,5 +1,6 @@
 """What lies beside a plugin's file: helper modules that it imports, files that it declares."""
 
+import os
 import sys
 
 import pytest
@@ -107,6 +108,17 @@ def test_two_plugins_cannot_have_two_modules_of_one_name(write, tmp_path):
     (failure,) = registry.failures
     for said in ("'helper_of_all'", str(tmp_path / "one"), str(tmp_path / "two"), "rename one"):
         assert said in failure.why
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+@pytest.mark.timeout(60)
+def test_what_is_no_file_is_no_module_of_a_package_or_folder(write, tmp_path):
+    (tmp_path / "helper_of_d").mkdir()
+    (tmp_path / "helper_of_d" / "__init__.py").touch()
+    os.mkfifo(tmp_path / "helper_of_d" / "pipe.py")
+    os.mkfifo(tmp_path / "pipe.py")
+    assert list(modules_beside(write(first="import helper_of_d"))) == ["helper_of_d"]
+    assert not discover([], folders=[tmp_path]).failures
 
 
 def test_a_declared_file_is_part_of_the_source_and_must_be_there(write, tmp_path):

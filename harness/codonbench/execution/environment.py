@@ -22,7 +22,7 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -42,9 +42,6 @@ from codonbench.errors import ConfigError, StoreError, UnmetNeedError
 from codonbench.execution.process import importable
 from codonbench.plugins.selection import BUILT_IN
 from codonbench.records.files import parse_tables, printable
-
-_BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-"""Of PEP 723."""
 
 _PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
 _WITH_TORCH = re.compile(r"(torch|triton|nvidia-[a-z0-9-]+)==")
@@ -111,13 +108,12 @@ def needs_of(file: Path) -> Needs | None:
         UnmetNeedError: It is no such metadata; says why.
     """
     owner = f"plugin {file.name}: its script metadata"
-    blocks = [*_BLOCK.finditer(file.read_text(encoding="utf-8", errors="replace"))]
+    blocks = [*_blocks(file.read_text(encoding="utf-8", errors="replace").split("\n"))]
     if not blocks:
         return None
     if len(blocks) > 1:
         raise UnmetNeedError(f"{owner} stands there {len(blocks)} times; leave one block")
-    lines = blocks[0]["content"].splitlines()
-    text = "\n".join(line[2:] if line.startswith("# ") else line[1:] for line in lines)
+    text = "\n".join(line[2:] for line in blocks[0])
     try:
         found: dict[str, Any] = parse_tables(text)
         python, listed = found.get("requires-python", ""), found.get("dependencies", [])
@@ -130,6 +126,20 @@ def needs_of(file: Path) -> Needs | None:
             f"{owner} cannot be read: {printable(str(error).splitlines()[0])}"
         ) from error
     return Needs(file.name, python, dependencies)
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield what PEP 723 takes for script metadata: its regular expression's time has no bound."""
+    at = 0
+    while at < len(lines):
+        begin = at = at + 1
+        if lines[begin - 1] != "# /// script":
+            continue
+        while at < len(lines) and (lines[at] == "#" or lines[at].startswith("# ")):
+            at += 1
+        ends = (i for i in range(at - 1, begin, -1) if lines[i] == "# ///")
+        if (end := next(ends, None)) is not None:
+            yield lines[begin:end]
 
 
 def needs_of_distribution(name: str) -> Needs | None:

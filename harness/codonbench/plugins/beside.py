@@ -53,7 +53,7 @@ def modules_beside(file: Path) -> dict[str, Path]:
 def _of_package(folder: Path) -> dict[str, Path]:
     """Return the modules of a package by name, itself first."""
     found = {}
-    for path in sorted(folder.rglob("*.py")):
+    for path in sorted(filter(Path.is_file, folder.rglob("*.py"))):
         words = path.relative_to(folder.parent).with_suffix("").parts
         found[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
     return dict(sorted(found.items()))

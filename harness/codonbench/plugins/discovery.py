@@ -260,7 +260,8 @@ def _source_of(module: str) -> str:
 def _files_in(folders: Iterable[Path]) -> Iterator[Path]:
     """Yield the plugin files of each folder in the order of their names."""
     for folder in folders:
-        yield from sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
+        found = filter(Path.is_file, folder.glob("*.py"))
+        yield from sorted(file for file in found if not file.name.startswith("_"))
 
 
 def _load_file(registry: Registry, candidate: Candidate) -> None:
