@@ -182,6 +182,8 @@ def test_what_was_fitted_need_not_be_arrays(bench, row):
         (CODONS, [("harness.modified", True)], "harness.modified"),
         (CODONS, [("environment", ENVIRONMENT)], "environment"),
         (SUPERVISED, [("overrides", {"width": 11})], "overrides"),
+        (SUPERVISED, [("run_spec.config.batch_size", 0)], "run_spec.config.batch_size"),
+        (SUPERVISED, [("run_spec.config.class_weights", "all")], "run_spec.config.class_weights"),
         (SUPERVISED, [("metrics.mcc", 0.99)], "metrics.mcc"),
         (
             SUPERVISED,

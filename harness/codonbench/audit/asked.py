@@ -51,7 +51,7 @@ def of_options(
     """Yield what a spec says of task, protocol and part that no run of theirs is asked."""
     run_spec = record.run_spec
     if run_spec.task_version == task.version and not run_spec.is_own_table:
-        yield from _unlike("run_spec.task_options", run_spec.task_options, task.Options)
+        yield from unlike("run_spec.task_options", run_spec.task_options, task.Options)
     name = run_spec.protocol or task.protocol
     protocol = protocols.get(name)
     if protocol is None:
@@ -59,7 +59,7 @@ def of_options(
         return
     options = run_spec.protocol_options
     kind = Frozen if run_spec.protocol is None else protocol.Options
-    yield from _unlike("run_spec.protocol_options", options, kind)
+    yield from unlike("run_spec.protocol_options", options, kind)
     allowed = {protocol.stop_rules[0], "budget"}
     if run_spec.stop not in allowed:
         yield "run_spec.stop", f"is {run_spec.stop!r}; official rows end by {' or '.join(allowed)}"
@@ -77,7 +77,7 @@ def _of_part(record: RunRecord, protocol: Protocol) -> Iterator[Remark]:
         yield "run_spec.subset", f"is {run_spec.subset}; {protocol.name!r} asks for {sizes}"
 
 
-def _unlike(field: str, options: Mapping[str, Any], kind: type[Frozen]) -> Iterator[Remark]:
+def unlike(field: str, options: Mapping[str, Any], kind: type[Frozen]) -> Iterator[Remark]:
     """Yield that options are none of a kind, or not as a run would have written them."""
     try:
         written = kind.model_validate(options).model_dump(mode="json")

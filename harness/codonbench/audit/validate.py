@@ -30,9 +30,9 @@ from codonbench.audit.answers import (
     recomputed,
     with_answers,
 )
-from codonbench.audit.asked import of_options, of_versions
+from codonbench.audit.asked import of_options, of_versions, unlike
 from codonbench.audit.origins import TOO_LONG, of_code, of_day, of_machine
-from codonbench.contracts import Frozen, Metric, MetricName, Task, Version
+from codonbench.contracts import Frozen, Metric, MetricName, ModelConfig, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord, seals
 from codonbench.contracts.run_spec import (
     PUBLIC_RULES,
@@ -589,6 +589,9 @@ def _run_spec(record: RunRecord) -> Iterator[Remark]:
         yield "machine.deterministic", "is false; the harness refuses other arithmetic"
     if record.machine.tf32:
         yield "machine.tf32", "is true; the harness never rounds to TF32"
+    if record.engine.name != FITTED.name:
+        said = {name: run_spec.config.get(name, "left out") for name in ModelConfig.model_fields}
+        yield from unlike("run_spec.config", said, ModelConfig)
     for field, value in record.overrides.items():
         if field not in run_spec.config or run_spec.config[field] != value:
             yield f"overrides.{field}", "is not what run_spec.config says"
