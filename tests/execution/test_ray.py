@@ -38,6 +38,7 @@ def cluster():
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback alone
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_agent_register_timeout_ms", "120000")
+        patch.setenv("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "120")  # on a busy machine
         from ray.cluster_utils import Cluster
 
         with socket() as free:
@@ -154,6 +155,27 @@ def test_runs_go_on_where_they_were_when_their_node_is_killed(cluster, at_home, 
     assert any(record.resumed and min(record.resumed) > 0 for record in records.values())
     assert not checkpoints(tmp_path)
     assert first  # and that node has made them
+
+
+BESIDE = """
+import ray
+from codonbench.execution.cluster import Cluster
+
+def where(actor):
+    return ray.get_runtime_context().get_node_id()
+
+for _ in range(6):
+    with Cluster("ray") as cluster:
+        found = ray.get(cluster._between().__ray_call__.remote(where))
+        assert found == ray.get_runtime_context().get_node_id()
+"""
+
+
+def test_what_carries_news_is_on_the_drivers_node_and_is_not_lost_with_another(cluster):
+    done = subprocess.run(
+        [sys.executable, "-c", BESIDE], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_killed_driver_is_started_again_and_makes_nothing_twice(cluster, at_home, tmp_path):

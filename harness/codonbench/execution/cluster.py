@@ -298,7 +298,8 @@ class Cluster:
         """Return the actor between runs and us: one for all threads, so that each is answered."""
         with self._one_actor:
             if self._made_between is None:
-                options = {"num_cpus": 0, **self._beside_us()}
+                # A byte: where an actor that takes nothing lives is drawn, whatever is asked.
+                options = {"num_cpus": 0, "memory": 1, **self._beside_us()}
                 self._made_between = self._ray.remote(_Between).options(**options).remote()
         return self._made_between
 
