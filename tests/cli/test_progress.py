@@ -52,6 +52,10 @@ def test_what_comes_before_a_small_first_step_is_no_pace():
     assert left.at(12.0) is None  # too little to rest on
     left.hear(0.26, 20.0)
     assert left.at(20.0) == pytest.approx(10 * 3.74 / 0.25)
+    left = TimeLeft(4.0, None, 0.0)
+    for done, now in ((0, 0.0), (0, 10.0), (0.5, 14.0)):  # its second look is a large step
+        left.hear(done, now)
+    assert left.at(14.0) == pytest.approx(4 * 3.5 / 0.5)
 
 
 def test_time_left_does_not_jump_when_the_pace_changes():

@@ -178,6 +178,17 @@ def test_where_no_trial_comes_to_an_end_the_plugins_fault_is_named(table, bench)
     assert "nothing to choose: RuntimeError: my fault (guess.py:" in answer.err
 
 
+def test_a_constant_answer_has_no_correlation_to_choose_by(bench):
+    rows = [f"{'ACGT'[i % 4]}{'ACGT'[i // 4 % 4]}{'ACGT'[i // 16]},{i}.5" for i in range(64)]
+    Path("table.csv").write_text("\n".join(["sequence,label", *rows]))
+    words = ("--model", "majority", "--data", "table.csv", "--space", "batch_size=32,64")
+    answer = bench("tune", *words, "--trials", "1")
+    assert answer.code == 2
+    assert "pearson" in answer.err
+    assert "nothing to choose" in answer.err
+    assert not [*Path().glob("tuning/*.toml")]
+
+
 def test_seeds_of_official_rows_are_refused(table, bench):
     answer = bench(*WORDS[:-1], "1", "--seeds", "1000,9")
     assert (answer.code, answer.out) == (2, "")

@@ -46,7 +46,7 @@ class TimeLeft:
         """Take in that so many pairs have been presented, and of how many, where that changes."""
         self._total = self._total if total is None else total
         enough = _ENOUGH * self._total
-        if self._first is None or self._first[0] == 0 < pairs < enough:
+        if self._first is None or (self._first[0] == 0 and pairs < enough):
             self._first = pairs, now
         before, began = self._first
         made, took = pairs - before, now - began

@@ -24,7 +24,8 @@ class Trial(Supervised):
 
     Attributes:
         score: Of the state that was selected: the primary metric on validation; or, where the task
-            has none that can be told of a split, less the loss. None before the first look.
+            has none that can be told of a split, less the loss. None before the first look, and
+            where the metric has no value, as a correlation with one answer for all items.
     """
 
     name: ClassVar[str] = "trial"
@@ -50,11 +51,13 @@ class _TrialSchedule(SupervisedSchedule):
         self._trial, self._looks, self._run_spec = trial, 0, setup.run_spec
 
     def next(self, evaluation: Evaluation, outputs: Outputs) -> Evaluation | None:
+        known = len(self.figures)
         following = super().next(evaluation, outputs)
         trial = self._trial
-        if self.keep:
-            figures = self.figures
-            trial.score = figures[-1] if figures else -self._loss
+        if self.keep and self._primary is None:
+            trial.score = -self._loss
+        elif self.keep:
+            trial.score = next(iter(self.figures[known:]), None)
         self._looks += 1
         spent = share_spent(self._run_spec, evaluation.position)
         pruned = trial.score is not None and trial.look(self._looks, trial.score, spent)

@@ -257,7 +257,7 @@ class Study:
                 trial.set_user_attr("error", made.error)
             seconds += made.seconds
             trial.set_user_attr("seconds", seconds)
-            if made.score is None:  # it failed or diverged before its first look
+            if made.score is None:  # it failed before its first look, or there is no such figure
                 raise optuna.TrialPruned
             scores.append(made.score)
             if pruned := any(told.values()):
@@ -293,7 +293,10 @@ class Study:
             facts = [trial.user_attrs for trial in self.finished()]
             known = (each.get("error") or each.get("refused") for each in facts)
             why = next((f": {printable(said)}" for said in known if said), "")
-            raise ConfigError(f"no trial came to an end, so that there is nothing to choose{why}")
+            raise ConfigError(
+                f"no trial came to an end with a score on validation ({self.metric}), so that "
+                f"there is nothing to choose{why}"
+            )
         best = self._study.best_trial
         values = {name: _rounded(value) for name, value in best.params.items()}
         fixed = self.job.config.model_dump(mode="json")
