@@ -10,6 +10,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import gc
+import pickle
 import shutil
 import signal
 import subprocess
@@ -41,6 +42,7 @@ from codonbench.execution.run import Job, prepare, run
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
 from codonbench_datasets.decipher import DecipheredTask
+from codonbench_datasets.human_codon.orfs import SimulatedDataset
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -274,6 +276,27 @@ def _ctrl_c_heard():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _codons_drawn_once(request):
+    """Draw a seed's 640,000 simulated codons once: it takes longer than most runs of tests."""
+    if request.config.getoption("--hypothesis-profile") == "nightly":
+        yield
+        return
+    draw, drawn = SimulatedDataset.split, {}
+
+    def split(self, rng):
+        key = type(rng), pickle.dumps((self.usage, self.lengths, rng))
+        if key not in drawn:
+            drawn[key] = draw(self, rng)
+            if len(drawn) > 16:  # of five megabytes each
+                del drawn[next(iter(drawn))]
+        return drawn[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SimulatedDataset, "split", split)
+        yield
 
 
 @pytest.fixture(scope="session")

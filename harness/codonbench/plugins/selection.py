@@ -9,8 +9,8 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import EntryPoint
+from functools import cache, lru_cache
+from importlib.metadata import Distribution, EntryPoint
 from pathlib import Path
 
 from codonbench.errors import ConfigError, StoreError
@@ -50,10 +50,7 @@ class Candidate:
     @classmethod
     def of(cls, point: EntryPoint) -> Candidate:
         """Return the plugin that an entry point leads to."""
-        try:
-            owner, version = str(point.dist.name or ""), str(point.dist.version or "")  # type: ignore[union-attr]
-        except Exception:  # its metadata are missing or damaged, each Python says so in its own way
-            owner = version = ""
+        owner, version = _named(point.dist)
         module = re.split(r"[:\[]", point.value)[0].strip()
         if plain(owner) == BUILT_IN and module.partition(".")[0] not in _OURS:
             owner = version = ""  # it goes by our name
@@ -213,6 +210,16 @@ def trusted_by_settings() -> tuple[str, ...]:
     if settings or not isinstance(names, list) or not all(isinstance(n, str) for n in names):
         raise ConfigError(f'settings {path}: expected trust = ["NAME", ...] and nothing else')
     return tuple(names)
+
+
+@lru_cache(maxsize=64)  # a distribution parses its metadata each time it is asked
+def _named(distribution: Distribution | None) -> tuple[str, str]:
+    """Return a distribution's name and version; empty where its metadata do not say."""
+    try:
+        said = distribution.metadata  # type: ignore[union-attr]
+        return str(said["Name"] or ""), str(said["Version"] or "")
+    except Exception:  # they are missing or damaged, each Python says so in its own way
+        return "", ""
 
 
 def plain(name: str) -> str:
