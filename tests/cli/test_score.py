@@ -80,10 +80,10 @@ def test_the_second_time_there_is_nothing_to_do(bench, results, metric):
     assert contents(results) == before
 
 
-def test_a_run_with_the_plugin_then_finds_its_record(bench, results, metric):
-    words = ("run", "--model", "mlp-64", "--pairs", "2000", "--seeds", "0-1", "--plugin", metric)
+def test_a_run_with_the_plugin_then_finds_its_record(bench, run, results, metric):
     bench("score", "--results", results, "--plugin", metric)
-    answer = bench(*words, "--results", results)
+    words = ("--model", "mlp-64", "--seeds", "0-1", "--plugin", metric)
+    answer = run(*words, "--results", results)
     assert (answer.code, answer.err.count("already recorded")) == (0, 2)
 
 

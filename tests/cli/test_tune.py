@@ -69,7 +69,7 @@ def cut_short(start, number):
 
 
 @pytest.mark.slow
-def test_a_study_that_was_killed_and_interrupted_goes_on_where_it_was(table, start, process):
+def test_a_study_that_was_killed_and_interrupted_goes_on_where_it_was(table, start, bench):
     said, code = cut_short(start, signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert re.findall(r"trial (\d) of 5", said) == ["1", "2"]
@@ -78,7 +78,7 @@ def test_a_study_that_was_killed_and_interrupted_goes_on_where_it_was(table, sta
     assert said.splitlines()[-1] == "bench: interrupted"
     assert not Path(f"{HERE}.toml").exists()
     Path("hurry").touch()
-    answer = process(*WORDS, "--plot", "study.svg")
+    answer = bench(*WORDS, "--plot", "study.svg")
     assert answer.code == 0, answer.err
     assert re.findall(r"trial (\d) of 5", answer.err) == ["3", "4", "5"]
     assert re.search(r"trial 3 of 5: best mcc \S+, 0:\d\d:\d\d left", answer.err)
@@ -93,10 +93,10 @@ def test_a_study_that_was_killed_and_interrupted_goes_on_where_it_was(table, sta
 
 
 @pytest.mark.slow
-def test_several_processes_work_on_one_study(table, process):
+def test_several_processes_work_on_one_study(table, bench):
     Path("hurry").touch()
     Path("optuna.py").write_text("open('imported', 'w')")  # nobody asks for that one
-    answer = process(*WORDS, "--jobs", "2")
+    answer = bench(*WORDS, "--jobs", "2")
     assert answer.code == 0, answer.err
     trials = read_preset(Path(f"{HERE}.toml")).tuning.trials
     assert 5 <= trials <= 6  # either may have begun one as the other ended the last

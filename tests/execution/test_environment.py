@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from answers import call
 from codonbench.contracts.run_record import Environment
 from codonbench.errors import ConfigError, PluginError, UnmetNeedError
 from codonbench.execution import environment
@@ -308,18 +309,14 @@ def test_an_installed_distribution_runs_in_an_environment_of_its_own(
     code = MODEL.format(package="tinypack", version="1.0", name="mine")
     installed("mydist", "codonbench", "tinypack<2", code=code)
     write_table()
-    command = [sys.executable, "-m", "codonbench.cli.main"]
-    words = ["run", "--model", "mine", "--data", "t.csv", "--json", "--offline"]
-    done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    said = " ".join(done.stderr.split())
+    done = call("run", "--model", "mine", "--data", "t.csv", "--json", "--offline")
+    assert done.code == 0, done.err
+    said = " ".join(done.err.split())
     assert "plugin mydist needs tinypack<2, which is not installed here: it gets an" in said
     assert "plugin mydist: installing 1 package: tinypack==1.0" in said
     assert re.search(r"plugin mydist: its environment is built, in 0:\d\d:\d\d", said)
-    assert '"packages":["tinypack==1.0"]' in done.stdout
+    assert '"packages":["tinypack==1.0"]' in done.out
     for file in shop.iterdir():
         file.unlink()
-    record = next(Path("runs").glob("mine-*.json"))
-    again = [*command, "verify", str(record)]
-    checked = subprocess.run(again, capture_output=True, text=True, check=False)
-    assert "identical" in checked.stdout, checked.stderr
+    checked = call("verify", next(Path("runs").glob("mine-*.json")))
+    assert "identical" in checked.out, checked.err
