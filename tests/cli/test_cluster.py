@@ -117,3 +117,19 @@ def test_the_signal_before_time_is_up_reaches_the_runs(script, allocation, tmp_p
         assert "bench heard INT" in called(tmp_path)
     finally:
         job.kill()
+
+
+@pytest.mark.parametrize("on", ["ray", "127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_a_cluster_that_is_not_there_is_a_sentence_at_once(process, monkeypatch, on):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.delenv("CODONBENCH_WORKERS")
+    began = time.monotonic()
+    answer = process("run", "--model", "mlp-64", "--pairs", "2000", "--on", on)
+    assert time.monotonic() - began < 60
+    assert answer.code == 2
+    said = " ".join(answer.err.split())
+    assert "no cluster at" in said
+    assert "127.0.0.1:1" in said
+    assert "refused" in said
+    assert "gcs" not in said  # lines of Ray's own

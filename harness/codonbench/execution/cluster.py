@@ -11,6 +11,7 @@ import asyncio
 import io
 import math
 import os
+import socket
 import threading
 import time
 from collections import defaultdict, deque
@@ -19,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -57,6 +59,7 @@ _SETTINGS = (*sorted({*PASSED_ON} - _OF_THE_NODE), "CODONBENCH_PLUGINS", "CODONB
 
 _WAIT = 1.0  # seconds between two looks at whether Ctrl-C was pressed
 _TELL = 1.0  # seconds after which a run tells how far it has come
+_KNOCK = 10.0  # seconds for a cluster's address to answer
 _LOOK = 2.0  # seconds for which the nodes that were there count as there
 _AT_HAND = 8  # data sets that are kept for requests to come
 _AHEAD = 2  # runs on the cluster or at hand for each that there is room for
@@ -172,6 +175,18 @@ def _ray() -> Any:
     return ray
 
 
+def _knock(address: str) -> None:
+    """Make sure that somebody listens at an address with a port: Ray itself tries for minutes.
+
+    Raises:
+        OSError: Nobody does.
+        ValueError: The port is none.
+    """
+    place = urlsplit(address if "://" in address else f"//{address}")
+    if place.port is not None:
+        socket.create_connection((place.hostname or "", place.port), _KNOCK).close()
+
+
 class Cluster:
     """A Ray cluster: one that runs, or one that is started here and ends with this object.
 
@@ -196,6 +211,7 @@ class Cluster:
             own = {"num_cpus": cores(), "include_dashboard": False} if self.own else {}
             settings = {name: os.environ[name] for name in _SETTINGS if name in os.environ}
             try:
+                _knock(address)
                 ray.init(
                     address,
                     runtime_env={"env_vars": settings},
