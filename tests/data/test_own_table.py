@@ -407,6 +407,11 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
             {},
             ["line 2, column 'value'", "each of 3 rows is of a class of its own", "decimal point"],
         ),
+        (
+            "sequence,label\n" + "".join(f"ACGT,c{i % 12_000}\n" for i in range(24_000)),
+            {},
+            ["24,000 rows", "12,000 classes", "1 GiB"],
+        ),
         ("sequence;value\nACGT;2\nACGA;0,5\nACGG;2\n", {}, ["line 3, column 'value'", "'0,5'"]),
         ("sequence,value\nACGT,5%\nACGA,5%\nACGG,7%\n", {}, ["line 2", "'5%'", "kind=classes"]),
         (

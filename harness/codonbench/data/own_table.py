@@ -57,6 +57,8 @@ MetricsOf = Callable[[TaskSpec], Sequence[Metric]]
 EPOCHS = 10
 """Of the budget, where nobody says."""
 
+_MOST_ANSWERS = 1 << 28  # rows by classes: a number of 4 bytes for each goes into one message
+
 FEW, FOLDS = 1_000, 5
 """A table without splits that has fewer items is cross-validated over so many folds, where nobody
 says otherwise: a fifth of them to test on would be too few to tell models apart."""
@@ -371,6 +373,11 @@ def _check(table: Table, description: TableDescription, path: Path, options: Tab
         raise DataError(
             f"{table.place(0)}, column {names[0]!r}: each of {n:,} rows is of a class of its own; "
             "expected classes that recur, or numbers with a decimal point"
+        )
+    if n * len(table.classes) > _MOST_ANSWERS:
+        raise DataError(
+            f"{path}: {n:,} rows, and a number for each of {len(table.classes):,} classes of each "
+            "would fill more than 1 GiB; give fewer rows or classes, or numbers"
         )
     if table.splits and "train" not in table.splits:
         raise DataError(f"{path}: no row is in the train split; expected some")
