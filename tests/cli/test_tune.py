@@ -158,6 +158,13 @@ def test_a_tuned_row_owes_what_tuning_cost_whatever_is_set_by_hand(
     assert ("set by hand since" in said) == bool(changed)
 
 
+def test_a_preset_that_was_tuned_on_official_seeds_is_refused(bench):
+    Path("found.toml").write_text(PRESET.replace("[1000]", "[1000, 9]"))
+    answer = bench(*RUN)
+    assert (answer.code, answer.out) == (2, "")
+    assert "found.toml was tuned on seeds [1000, 9]" in answer.err
+
+
 def test_a_strangers_preset_runs_with_what_its_file_says(bench):
     write_files()
     Path("hurry").touch()
@@ -243,7 +250,7 @@ def test_a_study_tells_a_time_left_before_its_first_trial_ends(monkeypatch, caps
         assert "trial 1 of 4: best mcc 0.5000, 0:04:0" in capsys.readouterr().err
 
 
-def test_the_trials_of_other_processes_are_taken_to_be_as_far(monkeypatch):
+def test_the_trials_of_other_processes_are_taken_to_be_as_far(monkeypatch, capsys):
     now, study = [0.0], Going()
     monkeypatch.setattr(tune.time, "monotonic", lambda: now[0])
     with tune._Shown(study, 3, 2) as shown:
@@ -254,4 +261,8 @@ def test_the_trials_of_other_processes_are_taken_to_be_as_far(monkeypatch):
         study.ended += [0.5, 0.5]
         shown.count()
         shown.move()
-        assert bar.completed == 2.25  # nobody begins a fourth
+        assert bar.completed == 2.25  # nobody waits for a fourth
+        study.ended += [0.5, 0.5]  # but two began the last at once
+        shown.count()
+        assert "trial 4 of 4" in capsys.readouterr().err
+        assert (bar.completed, bar.total) == (4, 4)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codonbench.contracts import Dataset, Input, Sequences, Split, Target, TaskSpec
-from codonbench.data.splits import TEST_SHARE, VALIDATION_SHARE, completed, cut
+from codonbench.data.splits import TEST_SHARE, VALIDATION_SHARE, completed, cut, divided
 from codonbench.errors import DataError
 
 NONE = np.zeros(0, dtype=np.int64)
@@ -92,3 +92,11 @@ def test_an_item_that_comes_twice_is_not_on_both_sides():
 def test_what_cannot_be_cut_is_refused(groups):
     with pytest.raises(DataError, match="can be cut"):
         tenth(np.arange(1 if groups is None else 3), 0, groups)
+
+
+def test_too_few_items_or_groups_for_folds_are_said_once():
+    items = np.arange(72)
+    with pytest.raises(DataError, match=r"^72 items are too few for 500 folds"):
+        divided(items, 500, 0, None, None)
+    with pytest.raises(DataError, match=r"^72 items are 36 groups, too few for 500 folds"):
+        divided(items, 500, 0, items // 2, None)

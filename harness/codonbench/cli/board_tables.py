@@ -218,8 +218,10 @@ def print_curves(curves: Curves) -> None:
     each = " of each class" if curves.per_class else ""
     own = curves.task if curves.data == curves.task else f"{curves.task} on {curves.data}"
     where = f"{own}, {curves.device}"
+    rarer = ", of a rarer one all" if curves.per_class else ""
     console.print(
-        f"\n{visible(where)}: {curves.column.title} by training examples{each}, #rank at each size"
+        f"\n{visible(where)}: {curves.column.title} by training examples{each}{rarer}, #rank at "
+        "each size"
     )
     console.print(grid)
     if curves.row_zero:

@@ -86,8 +86,9 @@ def tune(
         int | None,
         typer.Option(
             min=1,
-            help="Processes that work on the study, one by default; on a cluster trials that are "
-            "made at once, by default as many as there is room for.",
+            help="Processes that work on the study, one by default; each may end one trial more "
+            "than are asked for. On a cluster trials that are made at once, by default as many as "
+            "there is room for.",
         ),
     ] = None,
     study: Annotated[
@@ -225,8 +226,8 @@ def tune(
     words = [str(word) for pair in again if pair[1] is not None for word in pair]
     say(
         f"best {tuning.metric} {tuning.best:g} on validation, median {tuning.median:g}, of "
-        f"{tuning.trials} trials ({tuning.pruned} ended early), {tuning.cost.partition(', ')[2]}; "
-        f"wrote {out}; to run it on the official seeds: "
+        f"{_trials(tuning.trials)} ({tuning.pruned} ended early), "
+        f"{tuning.cost.partition(', ')[2]}; wrote {out}; to run it on the official seeds: "
         f"bench run {shlex.join(words)}"
     )
 
@@ -235,6 +236,10 @@ def _made_here(executor: Executor, request: RunRequest, job: Job, look: Look) ->
     from codonbench.execution.trials import tried
 
     return tried(job, executor.train(job.run_specs[0]), look)
+
+
+def _trials(n: int) -> str:
+    return f"{n} trial{'s'[: n != 1]}"
 
 
 def _another() -> subprocess.Popen[bytes]:
@@ -293,6 +298,8 @@ class _Shown:
         if len(scores) == self._n:
             return
         self._n, whole = len(scores), [score for score in scores if score is not None]
+        self._trials = max(self._trials, self._n)  # of several processes each may end one more
+        self._progress.update(self._bar, total=self._trials)
         if whole:
             best = min(whole) if self._study.lower else max(whole)
             self._best = f"best {self._study.metric} {best:.4f}"
@@ -307,7 +314,7 @@ class _Shown:
         words = self._show(done)
         if done > self._n and not self._terminal and now - self._printed >= self._wait:
             self._printed, self._wait = now, min(2 * self._wait, LINES)
-            say(f"{done:.2f} of {self._trials} trials{': ' * bool(words)}{words}")
+            say(f"{done:.2f} of {_trials(self._trials)}{': ' * bool(words)}{words}")
 
     def _show(self, done: float) -> str:
         """Move the bar; return the best score and how long the others take at this pace."""

@@ -260,7 +260,8 @@ class Tuning(Frozen):
         """What it cost in words: ``20 trials and 1 unfinished, 0.42 CPU-hours``."""
         kind = "GPU" if self.device == "cuda" else "CPU"
         more = f" and {self.unfinished} unfinished" if self.unfinished else ""
-        return f"{self.trials} trials{more}, {self.seconds / 3600:.2g} {kind}-hours"
+        trials = f"{self.trials} trial{'s'[: self.trials != 1]}"
+        return f"{trials}{more}, {self.seconds / 3600:.2g} {kind}-hours"
 
     @property
     def notes(self) -> tuple[str, ...]:

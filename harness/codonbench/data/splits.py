@@ -170,10 +170,10 @@ def divided(
     own = items if groups is None else groups[items]
     names, unit, sizes = np.unique(own, return_inverse=True, return_counts=True)
     if len(names) < max(folds, 3):
-        what = "items" if groups is None else "groups"
+        what = "items are" if groups is None else f"items are {len(names):,} groups,"
         raise DataError(
-            f"{len(items):,} items are {len(names)} {what}, too few for {folds} folds of them, "
-            "trained, chosen and tested on apart; ask for fewer, or give more data"
+            f"{len(items):,} {what} too few for {folds} folds, trained, chosen and tested on "
+            "apart; ask for fewer, or give more data"
         )
     of_item = np.zeros(len(items), dtype=np.int64) if classes is None else classes[items]
     kinds, kind = np.unique(of_item, return_inverse=True)

@@ -25,6 +25,7 @@ from codonbench.contracts.run_record import Tuning
 from codonbench.contracts.run_spec import RunRequest, configure, read_value
 from codonbench.errors import ConfigError
 from codonbench.plugins.shipped_files import read_tables
+from codonbench.scoring.score import OFFICIAL_SEEDS
 
 
 class Preset(Frozen):
@@ -47,7 +48,8 @@ def read_preset(path: Path) -> Preset:
     """Return the preset in a file.
 
     Raises:
-        UsageError: It is missing, no TOML or no preset; says which table and field is wrong.
+        UsageError: It is missing, no TOML or no preset, which says which table and field is wrong;
+            or it was tuned on the seeds of official rows.
     """
     tables = read_tables(path, "preset")
     head = tables.pop("preset", None)
@@ -55,7 +57,14 @@ def read_preset(path: Path) -> Preset:
         raise ConfigError(
             f"preset {path}: it has no table [preset]; 'bench tune' writes such files"
         )
-    return configure(Preset, {**head, **tables}, {}, f"preset {path}")
+    preset = configure(Preset, {**head, **tables}, {}, f"preset {path}")
+    if preset.tuning is not None and min(preset.tuning.seeds, default=0) < OFFICIAL_SEEDS:
+        raise ConfigError(
+            f"preset {path} was tuned on seeds {list(preset.tuning.seeds)}, but those of official "
+            f"rows, 0 to {OFFICIAL_SEEDS - 1}, choose nothing; tune anew with 'bench tune', which "
+            "takes others"
+        )
+    return preset
 
 
 def with_preset(request: RunRequest) -> tuple[RunRequest, Tuning | None]:
