@@ -211,6 +211,7 @@ def test_ctrl_c_leaves_an_interrupted_record_that_is_run_again(start, bench, str
     assert child.returncode == 130
     assert "Traceback" not in err
     assert "seed 0   interrupted after" in err
+    assert "last checkpoint, if any" in " ".join(err.split())
     assert stored()[0].status == "interrupted"
     assert list(stored()) == [0]
     name = stored()[0].name

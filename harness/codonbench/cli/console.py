@@ -195,7 +195,7 @@ def ending(record: RunRecord, task: Task | None) -> str:
     if record.status == "error":
         return f"error {after}: {record.error}"
     if record.status == "interrupted":
-        return f"interrupted {after}; the same command takes it up again"
+        return f"interrupted {after}; the same command goes on from its last checkpoint, if any"
     if record.status != "done":
         return f"{record.status} {after}"
     if record.trajectory_sha256 is None:
