@@ -1,11 +1,13 @@
 """What 100,000 records cost who reads them, who adds to them, and who makes a board of them.
 
     python benchmarks/scale.py [--records 100000] [--board]
+    python benchmarks/scale.py --plan
 
 The folder holds the committed records and copies of them with seeds of their own, sealed anew,
 until there are so many; it lies where temporary files do. What reads is a process of its own each
 time: first without an index, then with the one that the first has left. What a driver does of each
-run is timed in that folder: to look for its record, make room for it, store it. Prints Markdown.
+run is timed in that folder: to look for its record, make room for it, store it. With ``--plan``
+requests are planned instead, whose data are fetched already. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -21,9 +24,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from codonbench.contracts.run_record import RunRecord, seals
+from codonbench.contracts.run_spec import RunRequest
+from codonbench.execution.run import prepare
+from codonbench.plugins.discovery import load_registry
+from codonbench.records.files import cache_folder
 from codonbench.records.store import Store, read_record
 
 COMMITTED = Path("leaderboard/results")
+PLANNED = (("mlp-64", "human-codon"), ("cnn", "gue-tf-0"))
 
 READ = """
 import sys
@@ -97,12 +105,31 @@ def added(folder: Path, runs: int = 200) -> tuple[float, float]:
     return 1e3 * (time.perf_counter() - wall) / runs, 1e3 * (time.process_time() - cpu) / runs
 
 
+def print_planning(times: int = 30) -> None:
+    """Print what it takes to plan requests of ten seeds: the first, and the median of others."""
+    registry = load_registry()
+    print("| a request | the first, ms of a processor | each of the others |")
+    print("|---|---:|---:|")
+    for model, task in PLANNED:
+        request, taken = RunRequest(model=model, task=task, seeds=range(10)), []
+        for _ in range(times + 1):
+            begun = time.process_time()
+            prepare(request, registry, cache_folder())
+            taken.append(1e3 * (time.process_time() - begun))
+        others = statistics.median(taken[1:])
+        print(f"| `{model}` on `{task}` | {taken[0]:.0f} | {others:.0f} |")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--board", action="store_true", help="make a board of them, too")
+    parser.add_argument("--plan", action="store_true", help="plan requests, and nothing else")
     asked = parser.parse_args()
+    if asked.plan:
+        print_planning()
+        return
     load = os.getloadavg()[0]
     with TemporaryDirectory() as name:
         folder = Path(name, "results")
