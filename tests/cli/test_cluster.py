@@ -73,6 +73,24 @@ def test_the_script_says_what_it_asks_for(script):
     assert "--suite 'my suite' --shared '/scratch/my runs'" in text
 
 
+@pytest.mark.parametrize(
+    ("option", "good", "bad"),
+    [
+        ("--time", ["90", "90:30", "1-12", "1-12:00:00"], ["foo", "1h", "1:00:00:00", "9\n9"]),
+        ("--partition", ["gpu-a100", "short,long"], ["a b;rm", "", "x\n#SBATCH --uid=0"]),
+    ],
+)
+def test_what_sbatch_would_not_take_is_refused(bench, option, good, bad):
+    for word in good:
+        answer = bench("cluster", "slurm", option, word)
+        assert answer.code == 0, answer.err
+        assert f"#SBATCH {option}={word}\n" in answer.out
+    for word in bad:
+        answer = bench("cluster", "slurm", option, word)
+        assert (answer.code, answer.out) == (2, "")
+        assert f"{option} {word!r}" in " ".join(answer.err.split())
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_a_shell_and_a_checker_of_shells_find_nothing_wrong(script):
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from string import Template
@@ -13,6 +14,8 @@ from codonbench.errors import ConfigError
 
 app = typer.Typer(help="Write what brings up a cluster for bench run --on.", no_args_is_help=True)
 
+_TIME = re.compile(r"(\d+-\d+(:\d+){0,2}|\d+(:\d+){0,2})", re.ASCII)
+_PARTITION = re.compile(r"[\w.-]+(,[\w.-]+)*", re.ASCII)
 _TEMPLATE = Path(__file__).parents[1] / "templates" / "cluster" / "slurm.sh.template"
 
 
@@ -40,13 +43,19 @@ def slurm(
         raise ConfigError(
             f"{ctx.args[0]!r}: give options of bench run behind --, as in -- --suite gue"
         )
+    if not _TIME.fullmatch(limit):
+        raise ConfigError(
+            f"--time {limit!r}: expected minutes, HH:MM:SS or DAYS-HH:MM:SS, as sbatch takes it"
+        )
+    if partition is not None and not _PARTITION.fullmatch(partition):
+        raise ConfigError(f"--partition {partition!r}: expected a name, or several with commas")
     directives = [f"--time={limit}"]
     directives += [f"--gpus-per-node={gpus}"] if gpus else []
     directives += [f"--partition={partition}"] if partition else []
     text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         nodes=nodes,
         cpus=cpus,
-        directives="".join(f"#SBATCH {shlex.quote(word)}\n" for word in directives),
+        directives="".join(f"#SBATCH {word}\n" for word in directives),
         arguments=shlex.join(ctx.args),
     )
     typer.echo(text, nl=False)
