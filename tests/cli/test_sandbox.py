@@ -89,6 +89,21 @@ class TestWithASandbox:
         (tmp_path / "mine.py").write_text(look + say + model)
         assert "there is no such file" in run(*words).err
 
+    @pytest.mark.parametrize("kind", ["declared", "module", "of a folder"])
+    def test_a_link_beside_a_plugin_shows_nothing_of_a_home(self, run, tmp_path, kind):
+        (folder := tmp_path / "theirs").mkdir()
+        (secret := tmp_path / "key").write_text("secret")
+        name = {"declared": "ck.txt", "module": "helper_of_mine.py", "of a folder": "zz.py"}[kind]
+        (folder / name).symlink_to(secret)
+        source = MODEL.replace("0.05)", '0.05, files=("ck.txt",))') if kind == "declared" else MODEL
+        (folder / "mine.py").write_text(("import helper_of_mine\n" * (kind == "module")) + source)
+        where = (
+            ("--plugins-dir", folder) if kind == "of a folder" else ("--plugin", folder / "mine.py")
+        )
+        answer = run(*where, "-m", "two-layers", *SANDBOXED)
+        assert answer.code == 2
+        assert f"{name} is a link to" in answer.err
+
     def test_of_a_folder_of_plugins_its_data_are_not_there(self, run, tmp_path):
         rows = "".join(f"{'ACGT'[i % 4] * 9},{i % 3 // 2}\n" for i in range(40))
         for name in ("train.csv", "test.csv"):

@@ -39,7 +39,7 @@ from codonbench.execution.process import ctrl_c_noted
 from codonbench.execution.run import Job, JobRecords, Outcome, origin_of
 from codonbench.execution.sandbox import PASSED_ON
 from codonbench.execution.trials import Tried
-from codonbench.plugins.beside import parts_of
+from codonbench.plugins.beside import insist_on_own, parts_of
 from codonbench.protocols.referee import OnSnapshot, share_spent
 from codonbench.protocols.trial import Look
 from codonbench.records.remote import checkpoints_at
@@ -828,6 +828,8 @@ def _files_of(options: RunOptions) -> tuple[dict[str, bytes], RunOptions]:
     files: dict[str, bytes] = {}
 
     def lay(name: str, folder: Path, parts: Sequence[Path]) -> None:
+        if options.sandbox:
+            insist_on_own(parts, folder)
         for part in parts:
             files[f"{name}/{part.relative_to(folder).as_posix()}"] = part.read_bytes()
 

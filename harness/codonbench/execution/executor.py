@@ -29,7 +29,7 @@ from codonbench.execution.pool import WorkerPool
 from codonbench.execution.presets import with_preset
 from codonbench.execution.run import Job, Outcome, Train, prepare, run_all, train_here
 from codonbench.plugins import discovery
-from codonbench.plugins.beside import parts_of
+from codonbench.plugins.beside import insist_on_own, parts_of
 from codonbench.plugins.registry import Registry, why_refused
 from codonbench.plugins.selection import BUILT_IN, FILE, selection_from_environment
 from codonbench.protocols.referee import OnSnapshot, unwatched
@@ -415,13 +415,21 @@ class Executor:
             if self._keeps:
                 options.results.mkdir(parents=True, exist_ok=True)
         hidden += [options.results] if options.results.is_dir() else []
-        inside = (file for folder in options.plugins_dir for file in sorted(folder.glob("*.py")))
-        files = (*options.plugin, *inside)
+        of_folders = [
+            (file, folder) for folder in options.plugins_dir for file in folder.glob("*.py")
+        ]
+        of_folders.sort()
+        files = (*options.plugin, *(file for file, _ in of_folders))
         plugins = _absolute((*files, *options.plugins_dir))
         if self._data and not any(path.is_relative_to(self._data.absolute()) for path in plugins):
             hidden += [self._data] if self._data.exists() else []
         hidden += self._tables
-        parts = (part for file in files for part in parts_of(file.resolve()))
+        for file, folder in of_folders:
+            insist_on_own([file], folder)
+        parts = []
+        for file in map(Path.resolve, files):
+            insist_on_own(own := parts_of(file), file.parent)
+            parts += own
         return Sandbox(readable=(*_absolute(files), *parts), hidden=tuple(hidden))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
@@ -29,6 +29,19 @@ def parts_of(file: Path) -> list[Path]:
     modules = [file, *modules_beside(file).values()]
     declared = [file.parent / name for module in modules for name in declared_in(module)]
     return list(dict.fromkeys([*modules[1:], *filter(Path.is_file, declared)]))
+
+
+def insist_on_own(parts: Iterable[Path], folder: Path) -> None:
+    """Raise ConfigError where one of a plugin's files is a link that leads out of its folder.
+
+    A sandbox would show what that leads to, as a key in somebody's home.
+    """
+    for part in parts:
+        if not part.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(
+                f"--sandbox: {part} is a link to {part.resolve()}, which is not the plugin's to "
+                "read; put the file itself in its place"
+            )
 
 
 def modules_beside(file: Path) -> dict[str, Path]:
