@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 STAND_IN = """#!/bin/bash
 # Notes how it was called, and stays where what it stands in for does.
@@ -89,6 +91,14 @@ def test_what_sbatch_would_not_take_is_refused(bench, option, good, bad):
         answer = bench("cluster", "slurm", option, word)
         assert (answer.code, answer.out) == (2, "")
         assert f"{option} {word!r}" in " ".join(answer.err.split())
+
+
+def test_no_ray_is_taken_that_does_not_heed_the_scripts_token():
+    """Before 2.52 it let in whoever reached it, and said nothing."""
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    listed = tomllib.loads(text)["project"]["optional-dependencies"]["cluster"]
+    (ray,) = (need for need in map(Requirement, listed) if need.name == "ray")
+    assert [version in ray.specifier for version in ("2.51.2", "2.52.0")] == [False, True]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
