@@ -18,7 +18,7 @@ from codonbench.contracts import BaseConfig, Estimator, GradientConfig, ModelInf
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.contracts.tunable import tunable
 from codonbench.errors import ConfigError, StoreError
-from codonbench.execution.presets import preset_text, read_preset
+from codonbench.execution.presets import preset_text, read_preset, with_preset
 from codonbench.execution.run import prepare, run_all, train_here
 from codonbench.execution.trials import Tried, tried
 from codonbench.plugins.registry import Registry
@@ -277,7 +277,7 @@ def test_a_preset_runs_on_the_official_seeds_and_says_what_it_cost(registry, tmp
         RunRequest(model="guesser", task="signs", folds="0", seeds=(0, 1)),
         RunRequest(model="guesser", task="signs", folds="0", seeds=(0, 1), preset_file=file),
     ):
-        job = prepare(request, registry, Path("no-cache"))
+        job = prepare(with_preset(request)[0], registry, Path("no-cache"))  # as on a cluster
         list(run_all(job, registry, Store(tmp_path), unwatched))
     board = build_board(Store(tmp_path).scan(), registry.known_tasks)
     said = " ".join(render_board(board).split())
