@@ -72,7 +72,7 @@ SHELL = {
 """Blocks of commands that need another place than these tests', by how they begin; what runs such
 commands, and why it is not here."""
 
-LITTLE = ["--pairs", "640"]
+LITTLE = ["--pairs", "640", "--engine", "eager"]
 """What keeps a run short, whatever it says itself: of an option given twice the last counts."""
 
 NAMES = {"my_model": "page_model", "my-model": "page-model", "mylstm": "pagelstm"}
