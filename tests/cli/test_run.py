@@ -79,12 +79,12 @@ def test_json_is_one_record_a_seed_and_nothing_else(run, monkeypatch, terminal):
 
 
 def test_json_stays_pure_where_progress_reuse_errors_and_plugins_talk(
-    process, bench, strangers, monkeypatch
+    bench, strangers, monkeypatch
 ):
     strangers()
     monkeypatch.setenv("FORCE_COLOR", "1")
     words = ("run", "--pairs", "2000", "--results", "results", "--json", "--model")
-    first = process(*words, "chatty", "--workers", "1")
+    first = bench(*words, "chatty", "--workers", "1")
     assert first.records[0].status == "done"
     assert "loading" in first.err
     assert "learning" in first.err
