@@ -58,6 +58,16 @@ def test_what_comes_before_a_small_first_step_is_no_pace():
     assert left.at(14.0) == pytest.approx(4 * 3.5 / 0.5)
 
 
+def test_a_whole_run_is_a_pace_and_a_part_of_the_first_is_none():
+    left, other = (TimeLeft(4.0, None, 0.0, small=1.0) for _ in range(2))
+    for done, now in ((0, 0.0), (0.9, 30.0), (1.3, 34.0)):  # a cluster has come up
+        left.hear(done, now)
+    assert left.at(34.0) == pytest.approx(4 * 2.7 / 0.4)
+    for done, now in ((0, 0.0), (1, 30.0)):
+        other.hear(done, now)
+    assert other.at(30.0) == 90.0
+
+
 def test_time_left_does_not_jump_when_the_pace_changes():
     """A run that is looked at often at first: half as fast for ten seconds, and with pauses."""
 

@@ -274,7 +274,7 @@ class ClusterDisplay(Listener):
         self._console = messages()
         self._printed = time.monotonic()
         self._wait = FIRST_LINE
-        self._left = TimeLeft(sum(self._runs), None, self._printed)
+        self._left = TimeLeft(sum(self._runs), None, self._printed, small=1.0)
         self._left.hear(0, self._printed)
         self._reused, self._finished, self._under_way = 0, 0, 0.0
         self._progress = Progress(

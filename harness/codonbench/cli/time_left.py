@@ -32,10 +32,13 @@ class TimeLeft:
         total: Pairs of the budget, or whatever is counted.
         seconds: The same in seconds, where there is such a budget.
         now: The clock as the run begins.
+        small: Below how much a first step is a small one; by default a twentieth of the total.
     """
 
-    def __init__(self, total: float, seconds: float | None, now: float) -> None:
-        self._total = total
+    def __init__(
+        self, total: float, seconds: float | None, now: float, small: float | None = None
+    ) -> None:
+        self._total, self._small = total, small
         self._latest = None if seconds is None else now + seconds
         self._first: tuple[float, float] | None = None
         self._rest = total
@@ -46,7 +49,8 @@ class TimeLeft:
         """Take in that so many pairs have been presented, and of how many, where that changes."""
         self._total = self._total if total is None else total
         enough = _ENOUGH * self._total
-        if self._first is None or (self._first[0] == 0 and pairs < enough):
+        small = enough if self._small is None else self._small
+        if self._first is None or (self._first[0] == 0 and pairs < small):
             self._first = pairs, now
         before, began = self._first
         made, took = pairs - before, now - began

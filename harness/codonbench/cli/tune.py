@@ -278,7 +278,7 @@ class _Shown:
         self._printed = time.monotonic()
         self._wait = FIRST_LINE
         self._before = self._n = len(study.finished())
-        self._left = TimeLeft(trials - self._before, None, self._printed)
+        self._left = TimeLeft(trials - self._before, None, self._printed, small=1.0)
         self._left.hear(0, self._printed)
         self._best = ""
         self._bar = self._progress.add_task(
