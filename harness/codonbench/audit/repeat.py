@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -24,6 +25,9 @@ from codonbench.records.unfinished import Checkpoints
 from codonbench.scoring.score import task_of
 from codonbench.training.determinism import seeded_globals
 from codonbench.training.request import TrainResult
+
+_RUN_CODE = ("trust_remote_code", "allow_pickle")
+"""Fields of model ``hf`` that let a checkpoint run code of its own."""
 
 Follow = Callable[[Job], AbstractContextManager[Watch]]
 """Opens what watches the runs of a job."""
@@ -143,7 +147,17 @@ def model_of(record: RunRecord, registry: Registry) -> ModelEntry:
 
     Raises:
         UnknownNameError: It is not to be had here; names the file that it came from.
+        ConfigError: It would run code that the record names and that nobody trusts.
     """
+    config, trusted = record.run_spec.config, registry.selection.trusted
+    checkpoint = config.get("checkpoint")
+    for field in _RUN_CODE:
+        if config.get(field) and trusted is not None and checkpoint not in trusted:
+            raise ConfigError(
+                f"record {record.name} says {field}: code that comes with checkpoint "
+                f"{checkpoint!r} would run; read it, and allow it by --trust "
+                f"{shlex.quote(str(checkpoint))}"
+            )
     with naming_its_file(record):
         return registry.model(record.model)
 
