@@ -456,9 +456,55 @@ def test_runs_on_one_split_answer_for_the_same_test_items(bench, row):
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     np.savez(path.with_suffix(""), **arrays)
     report = json.loads(bench("validate", "--json", folder).out)
-    (problem,) = report["problems"]
-    assert Path(problem["file"]).stem == path.stem
-    assert "other test items" in problem["message"]
+    assert {Path(problem["file"]).stem for problem in report["problems"]} == {path.stem}
+    assert any("other test items" in problem["message"] for problem in report["problems"])
+
+
+def of_quantities(header, outputs):
+    header["task"]["target"]["kind"] = "quantities"
+    return header | {"low": [0, 0], "high": [1, 1]}, outputs.astype(np.uint16)
+
+
+def without_end(header, outputs):
+    """Broadcast, its numbers would take 24 GB."""
+    far = {"low": [[[0.0]]] * 20_000, "high": [[[1.0]]] * 20_000}
+    return of_quantities(header, np.zeros((75_000, 2)))[0] | far, np.zeros((75_000, 2), np.uint16)
+
+
+FORGED_OUTPUTS = {
+    "of fewer items": lambda header, outputs: (header, outputs[:-5]),
+    "of none": lambda header, outputs: (header, outputs[:0]),
+    "of labels": lambda header, outputs: (
+        header | {"task": header["task"] | {"target": {"kind": "labels", "names": ["a", "b"]}}},
+        outputs,
+    ),
+    "of quantities, by which nothing would be recomputed": of_quantities,
+    "of more numbers than it holds": without_end,
+    "with a header that takes a hundred times as much once decoded": lambda header, outputs: (
+        header | {"more": "a" * (1 << 24)},
+        outputs,
+    ),
+    "of items whose targets are nowhere": lambda header, outputs: (
+        header | {"items": "0" * 64},
+        outputs,
+    ),
+}
+
+
+@pytest.mark.parametrize("change", FORGED_OUTPUTS.values(), ids=FORGED_OUTPUTS)
+def test_forged_test_outputs_are_named_and_end_no_reading(bench, row, change):
+    folder = row(SUPERVISED)
+    path = sorted((folder / "outputs").glob("cnn-s3-*.npz"))[0]
+    with np.load(path) as file:
+        header, outputs = change(json.loads(file["header"].tobytes()), file["outputs"])
+    encoded = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
+    np.savez_compressed(path, header=encoded, outputs=outputs)
+    report = json.loads(bench("validate", "--strict", "--json", folder).out)
+    assert {Path(problem["file"]).stem for problem in report["problems"]} == {path.stem}
+    if header["items"] != "0" * 64:  # such a run is only not compared by its items
+        answer = bench("leaderboard", "--results", folder)
+        assert answer.code == 2
+        assert path.stem in answer.err
 
 
 def test_a_trajectory_with_answers_of_its_own_is_named(bench, tmp_path, monkeypatch):

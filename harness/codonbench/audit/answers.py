@@ -68,8 +68,7 @@ def with_answers(read: ReadRecord, folders: Sequence[str]) -> ReadRecord:
     name = f"targets-{outputs.items[:16]}.npz"
     for targets in (Path(folder, FOLDER, name) for folder in (str(path.parents[1]), *folders)):
         if targets.is_file():
-            right, groups = read_targets(targets, outputs.items)
-            outputs = replace(outputs, targets=right, groups=groups)
+            outputs = outputs.with_targets(*read_targets(targets, outputs.items), path)
             break
     return replace(read, trajectory=trajectory, outputs=outputs)
 
@@ -83,13 +82,16 @@ def missing_answers(read: ReadRecord, task: Task | None) -> Iterator[Remark]:
     record = read.record
     info = record.info
     there = read.trajectory is not None or read.outputs is not None
-    if task is not None and not task.shares_targets:
+    if task is not None and task.shares_targets:
+        there &= read.outputs is None or read.outputs.targets is not None
+    elif task is not None:
         there |= info.instance_based or info.role == "reference"
     if record.selected_pairs is not None and record.status == "done" and not there:
         yield (
             "trajectory_sha256",
-            f"is not of a file beside it, nor are there test outputs in {FOLDER}/, from which its "
-            "metrics follow; 'bench leaderboard' writes them where the run was made",
+            f"is not of a file beside it, nor are there test outputs in {FOLDER}/ and their "
+            "targets, from which its metrics follow; 'bench leaderboard' writes them where the run "
+            "was made",
         )
 
 
@@ -107,6 +109,9 @@ def recomputed(read: ReadRecord, metrics: Mapping[str, Metric]) -> Iterator[Rema
         return
     versions = record.metric_versions
     serving = [m for n, m in metrics.items() if versions.get(n) == m.version and m.serves(spec)]
+    for name, metric in metrics.items():
+        if versions.get(name) == metric.version and metric not in serving:
+            yield f"metric_versions.{name}", f"is not defined for {spec.target.kind}, as answered"
     yield from _beyond_bounds(record, serving, spec)
     found: dict[str, Mapping[str, Number]] = {}
     if trajectory is not None:

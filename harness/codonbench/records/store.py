@@ -26,7 +26,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from codonbench.contracts import Outputs, TaskSpec, Trajectory, TrajectoryFacts
+from codonbench.contracts import Outputs, Targets, TaskSpec, Trajectory, TrajectoryFacts
 from codonbench.contracts.run_record import RunRecord, hash_trajectory, seals
 from codonbench.contracts.run_spec import RunSpec, content_hash
 from codonbench.errors import ConfigError, StoreError
@@ -57,6 +57,9 @@ _MOST_SAID = MAX_BYTES // 2
 """Bytes of what is known of a record before its run; metrics and last words are to come."""
 
 _UNREADABLE = "its record could not be read again:"
+
+_HEADER = "header"
+_MOST_HEADER = 1 << 24  # bytes: JSON takes a hundred times as much once it is decoded
 
 _MOST = 1 << 30
 """Bytes once unpacked: 200,000 snapshots of 64 items. A file may hold a thousand times its size."""
@@ -466,16 +469,7 @@ def unpack(opened: BinaryIO) -> Trajectory:
         ValueError: Its arrays do not fit one another or the task, or it is too large.
         Exception: It is damaged: zip, zlib, numpy and JSON each have their own complaints.
     """
-    with zipfile.ZipFile(opened) as file:  # no more than it says here is ever unpacked
-        size = sum(member.file_size for member in file.infolist())
-    if size > _MOST:
-        raise ValueError(
-            f"it holds {size:,} bytes once unpacked; a trajectory has at most {_MOST:,}"
-        )
-    opened.seek(0)
-    with np.load(opened, allow_pickle=False) as file:
-        found = {name: file[name] for name in file.files}
-    header = json.loads(found["header"].tobytes())
+    header, found = arrays_of(opened, _MOST)
     task = TaskSpec.model_validate_json(json.dumps(header["task"]))
     none = np.zeros(0, dtype=np.int64)
     if task.evaluation is not None:
@@ -492,6 +486,35 @@ def unpack(opened: BinaryIO) -> Trajectory:
     )
     _check_arrays(trajectory)
     return replace(trajectory, outputs=_output_by_output(trajectory.outputs))
+
+
+def arrays_of(opened: BinaryIO, most: int) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Return the header and the other arrays of an open ``.npz``. Nothing is unpickled.
+
+    Args:
+        opened: The file.
+        most: Bytes that it may hold once unpacked.
+
+    Raises:
+        ValueError: It holds more.
+        Exception: It is damaged: zip, zlib, numpy and JSON each have their own complaints.
+    """
+    with zipfile.ZipFile(opened) as file:  # no more than it says here is ever unpacked
+        sizes = {member.filename: member.file_size for member in file.infolist()}
+        size = sum(member.file_size for member in file.infolist())
+    for what, held, bound in (
+        ("it", size, most),
+        ("its header", sizes.get(f"{_HEADER}.npy", 0), _MOST_HEADER),
+    ):
+        if held > bound:
+            raise ValueError(f"{what} holds {held:,} bytes once unpacked, at most {bound:,} do")
+    opened.seek(0)
+    with np.load(opened, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    header = json.loads(arrays.pop(_HEADER).tobytes())
+    if not isinstance(header, dict):
+        raise ValueError("its header is no JSON object")
+    return header, arrays
 
 
 def _check_arrays(trajectory: Trajectory) -> None:
@@ -518,14 +541,29 @@ def _check_arrays(trajectory: Trajectory) -> None:
         ("targets", trajectory.outputs),
         ("test_targets", trajectory.test_outputs),
     ):
-        array, n = getattr(trajectory, name), outputs.shape[-2] if len(outputs) else None
-        check(name, array, (n, *array.shape[1:]), np.int64, np.float32)
+        if len(outputs):
+            check_targets(task, getattr(trajectory, name), outputs.shape[-2])
     for name, array in trajectory.arrays.items():
         check(name, array, array.shape, np.int64)
     if ((pairs < 0) | (pairs > trajectory.facts.pairs)).any():
         raise ValueError("pairs are out of range")
     if (np.diff(pairs) <= 0).any():
         raise ValueError("pairs do not rise")
+
+
+def check_targets(task: TaskSpec, targets: Targets, n_items: int) -> None:
+    """Raise ValueError unless targets are those of so many items, as a task describes them."""
+    n_outputs = len(task.target.names)
+    is_class = task.target.kind == "classes"
+    kind, shape = (np.int64, (n_items,)) if is_class else (np.float32, (n_items, n_outputs))
+    fits = targets.shape == shape and targets.dtype.newbyteorder("=") == kind
+    if fits and is_class:
+        fits = bool(((targets >= 0) & (targets < n_outputs)).all())
+    if not fits:
+        raise ValueError(
+            f"targets are {targets.dtype} of shape {targets.shape}, none of {n_items} items with "
+            f"{n_outputs} {task.target.kind}"
+        )
 
 
 def _output_by_output(outputs: Outputs) -> npt.NDArray[np.float32]:

@@ -17,7 +17,6 @@ import hashlib
 import io
 import json
 import re
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +28,7 @@ import numpy.typing as npt
 from codonbench.contracts import Outputs, Ranking, Targets, TaskSpec, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
-from codonbench.records.store import Store
+from codonbench.records.store import Store, arrays_of, check_targets
 
 IntArray = npt.NDArray[np.int64]
 
@@ -77,6 +76,25 @@ class ItemOutputs:
             targets=targets,
             groups=groups,
         )
+
+    def with_targets(self, targets: Targets, groups: IntArray | None, path: Path) -> ItemOutputs:
+        """Return it with what is right for its items, and their groups.
+
+        Args:
+            targets: What is right.
+            groups: Of the items; None where they have none.
+            path: Of the file that the outputs are in, to be named.
+
+        Raises:
+            StoreError: The outputs are of other items, or of another kind of target.
+        """
+        try:
+            check_targets(self.task, targets, len(self.outputs))
+            if groups is not None and (groups.shape, groups.dtype.kind) != ((len(targets),), "i"):
+                raise ValueError(f"groups are {groups.dtype} of shape {groups.shape}")
+        except ValueError as error:
+            raise StoreError(f"{path} does not fit what was asked: {error}; delete it") from error
+        return replace(self, targets=targets, groups=groups)
 
     def digest(self) -> str:
         """Return the SHA-256 (hex) of the outputs and of which items they are for."""
@@ -135,10 +153,16 @@ def _reduced(outputs: Outputs, task: TaskSpec) -> tuple[dict[str, Any], npt.NDAr
 
 
 def _restored(header: Mapping[str, Any], packed: npt.NDArray[Any]) -> Outputs:
-    """Return outputs (N, K) as float32."""
-    if "low" not in header:
+    """Return outputs (N, K) as float32.
+
+    Raises:
+        ValueError: Of quantities there is no least and greatest each.
+    """
+    if packed.dtype != np.uint16:
         return np.asarray(packed, dtype=np.float32)
-    low, high = np.asarray(header["low"]), np.asarray(header["high"])
+    low, high = (np.asarray(header[end], dtype=np.float64) for end in ("low", "high"))
+    if not low.shape == high.shape == packed.shape[1:]:
+        raise ValueError(f"quantities lie between {low.shape} and {high.shape} numbers")
     return np.asarray(low + packed / _STEPS * (high - low), dtype=np.float32)
 
 
@@ -174,18 +198,9 @@ def _unpack(path: Path) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
     """
     try:
         with path.open("rb") as opened:
-            with zipfile.ZipFile(opened) as file:
-                size = sum(member.file_size for member in file.infolist())
-            if size > _MOST:
-                raise ValueError(f"it holds {size:,} bytes once unpacked, at most {_MOST:,} do")
-            opened.seek(0)
-            with np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        header = json.loads(arrays.pop("header").tobytes())
-        assert isinstance(header, dict)
+            return arrays_of(opened, _MOST)
     except Exception as error:  # zip, zlib, numpy and JSON each have their own complaints
         raise StoreError(f"{path} cannot be read: {error}; delete it and make it anew") from error
-    return header, arrays
 
 
 def read_outputs(path: Path) -> ItemOutputs:
@@ -201,6 +216,8 @@ def read_outputs(path: Path) -> ItemOutputs:
         kind = np.uint16 if task.target.kind == "quantities" else np.float16
         if packed.dtype != kind or packed.ndim != 2 or packed.shape[1] != len(task.target.names):
             raise ValueError(f"outputs are {packed.dtype} of shape {packed.shape}")
+        if not len(packed):
+            raise ValueError("there are none")
         if not re.fullmatch(r"[0-9a-f]{64}", str(header["items"])):
             raise ValueError("the items' hash has not 64 hexadecimal digits")
         return ItemOutputs(
@@ -274,12 +291,12 @@ def gather(
             known[item.items] = (trajectory.test_targets, groups)
         if item.items in known and path not in files and shares_targets(record):
             files[path] = pack_targets(*known[item.items])
-    outputs = {
-        run_id: replace(item, targets=targets, groups=groups)
-        for run_id, item in found.items()
-        for targets, groups in (known.get(item.items, (None, None)),)
-    }
-    return outputs, files
+    names = {record.run_id: record.name for record in records}
+    for run_id, item in found.items():
+        if item.items in known:
+            path = folder / f"{names[run_id]}.npz"
+            found[run_id] = item.with_targets(*known[item.items], path)
+    return found, files
 
 
 def _run_outputs(
