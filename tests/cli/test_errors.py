@@ -261,6 +261,14 @@ def test_debug_shows_the_traceback_wherever_it_stands(bench, place):
     assert answer.err.splitlines()[-1].startswith("bench: unknown model 'lsmt'")
 
 
+def test_tracebacks_are_cleaned_as_sentences_are(bench, tmp_path):
+    suite = tmp_path / "suite.toml"
+    suite.write_text('"\\u001b[2J##[error]\\u202e" = 1e999')
+    answer = bench("--debug", "run", "--suite", suite)
+    assert "Traceback (most recent call last)" in answer.err
+    assert [bad for bad in ("\x1b", "\u202e", "##[") if bad in answer.err] == []
+
+
 @pytest.mark.parametrize(
     "words",
     [

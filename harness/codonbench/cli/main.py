@@ -142,7 +142,7 @@ def _exit(error: BaseException, sentence: str, code: int, debug: bool) -> typer.
     from codonbench.records.files import printable_lines  # `bench --help` need not
 
     if debug:
-        traceback.print_exception(error)
+        sys.stderr.write(printable_lines("".join(traceback.format_exception(error))))
     said = sentence.strip() or f"{type(error).__name__}, without a word"
     sys.stderr.write(f"bench: {printable_lines(said)}\n")
     return typer.Exit(code)
