@@ -69,20 +69,28 @@ def test_packages_that_a_record_of_codonbenchs_own_names_are_not_installed(bench
     assert "codonbench's own have none" in answer.err
 
 
+@pytest.mark.parametrize(
+    ("revised", "words", "named"),
+    [
+        ({}, (), "theirs/evil"),
+        ({"revision": "refs/pr/7"}, ("--trust", "theirs/evil"), "theirs/evil@refs/pr/7"),
+    ],
+    ids=["any", "a revision, which anybody may propose"],
+)
 @pytest.mark.parametrize("field", ["trust_remote_code", "allow_pickle"])
 def test_no_code_of_a_checkpoint_that_a_record_names_runs_before_it_is_allowed(
-    bench, tmp_path, field
+    bench, tmp_path, field, revised, words, named
 ):
     source = next((ROOT / "leaderboard" / "results").glob("hf-s0-*.json"))
     record = RunRecord.model_validate_json(source.read_bytes())
-    config = record.run_spec.config | {"checkpoint": "theirs/evil", field: True}
+    config = record.run_spec.config | {"checkpoint": "theirs/evil", field: True, **revised}
     spec = record.run_spec.model_copy(update={"config": config})
     forged = record.model_copy(update={"run_spec": spec, "run_id": spec.run_id}).sealed()
     (tmp_path / f"{forged.name}.json").write_text(forged.model_dump_json())
     for command in "verify", "explain":
-        answer = bench(command, tmp_path / f"{forged.name}.json")
+        answer = bench(command, tmp_path / f"{forged.name}.json", *words)
         assert (answer.code, answer.out) == (2, "")
-        assert "allow it by --trust theirs/evil" in answer.err
+        assert f"allow it by --trust {named}" in answer.err
 
 
 def test_a_row_does_not_keep_to_itself_where_it_departs_from_its_name(bench, run, tmp_path):

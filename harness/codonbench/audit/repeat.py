@@ -150,13 +150,15 @@ def model_of(record: RunRecord, registry: Registry) -> ModelEntry:
         ConfigError: It would run code that the record names and that nobody trusts.
     """
     config, trusted = record.run_spec.config, registry.selection.trusted
-    checkpoint = config.get("checkpoint")
+    checkpoint = str(config.get("checkpoint"))
+    if config.get("revision"):  # anybody may propose one of a repository on the hub: refs/pr/7
+        checkpoint += f"@{config['revision']}"
     for field in _RUN_CODE:
         if config.get(field) and trusted is not None and checkpoint not in trusted:
             raise ConfigError(
                 f"record {record.name} says {field}: code that comes with checkpoint "
                 f"{checkpoint!r} would run; read it, and allow it by --trust "
-                f"{shlex.quote(str(checkpoint))}"
+                f"{shlex.quote(checkpoint)}"
             )
     with naming_its_file(record):
         return registry.model(record.model)
