@@ -2,10 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from codonbench.contracts.run_record import RunRecord
+from codonbench.contracts.run_record import RunRecord, hash_trajectory
 from codonbench.records.store import Store
 
 
@@ -180,6 +181,21 @@ def test_what_a_record_says_steers_no_terminal_and_no_log_of_a_build(
     assert all(line.isprintable() for line in said.splitlines())
     assert "##[" not in said
     assert not any(line.strip().startswith("::") for line in said.splitlines())
+
+
+def test_what_a_trajectory_says_steers_no_terminal_and_no_log_of_a_build(
+    bench, board, record, tmp_path
+):
+    trajectory = Store(board).load_trajectory(record)
+    task = trajectory.task
+    names = tuple(f"\x1b[2J##[error]{name}" for name in task.target.names)
+    target = task.target.model_copy(update={"names": names})
+    trajectory = replace(trajectory, task=task.model_copy(update={"target": target}))
+    hashed = {"trajectory_sha256": hash_trajectory(trajectory)}
+    path = Store(tmp_path).save(record.model_copy(update=hashed).sealed(), trajectory)
+    said = bench("show", path).out
+    assert "[2J" in said
+    assert [bad for bad in ("\x1b", "##[") if bad in said] == []
 
 
 def test_where_a_run_was_taken_up_a_thousand_times_fills_no_screen(bench, record, tmp_path):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -21,12 +22,12 @@ from codonbench.cli.options import (
     ResultsOption,
     load_plugins,
 )
-from codonbench.contracts import Task
+from codonbench.contracts import Task, TaskSpec
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import MOST_PAIRS, RunSpec
 from codonbench.errors import ConfigError, StoreError
 from codonbench.records import signing
-from codonbench.records.files import plain_json
+from codonbench.records.files import plain_json, printable
 from codonbench.scoring.score import task_of
 
 _MOST_PLACES = 20
@@ -56,10 +57,24 @@ def show(
     except StoreError as error:
         say(f"No matrix and no curve: {error}", console=console)
         return
+    trajectory = replace(trajectory, task=_printable(trajectory.task))
     run_facts = {"record": record, "trajectory": trajectory, "width": console.width}
     for shown in registry.ask("show_run", **run_facts):
         for part in shown:
             console.print(part)
+
+
+def _printable(task: TaskSpec) -> TaskSpec:
+    """Return a task whose words, such as the names of its classes, steer no terminal."""
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {printable(key): cleaned(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [cleaned(item) for item in value]
+        return printable(value) if isinstance(value, str) else value
+
+    return TaskSpec.model_validate_json(json.dumps(cleaned(task.model_dump(mode="json"))))
 
 
 def facts(record: RunRecord, task: Task | None) -> Table:
