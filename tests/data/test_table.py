@@ -197,6 +197,12 @@ def test_packed_files_are_read_and_named_where_they_are_cut_short(write, packer,
         read_table(write(cut, "cut.csv"), CLASSES)
 
 
+def test_a_damaged_file_that_is_no_utf8_either_is_one_sentence(write):
+    packed = gzip.compress("sequence,label\nACGT,ü\n".encode("latin-1"))
+    with pytest.raises(DataError, match="is damaged or cut short"):
+        read_table(write(packed[:-8] + bytes(8), "mine.csv"), CLASSES)
+
+
 def test_blanks_around_cells_and_empty_rows_are_no_content(write):
     found = read_table(write("sequence , label\n ACGT , 0\n\n,\nA, 0 \n"), CLASSES)
     assert (found.items.text("ACGT"), found.classes) == (["ACGT", "A"], ("0",))

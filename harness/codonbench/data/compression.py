@@ -114,7 +114,9 @@ def faults_named(path: str | Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise DataError(_undecodable(path)) from error
+        with faults_named(path):  # it may be damaged besides
+            said = _undecodable(path)
+        raise DataError(said) from error
     except _DAMAGED as error:
         if isinstance(error, OSError) and error.strerror:
             raise DataError(f"cannot read {name}: {error.strerror}") from error
