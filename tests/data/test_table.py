@@ -198,7 +198,7 @@ def test_packed_files_are_read_and_named_where_they_are_cut_short(write, packer,
 
 
 def test_a_damaged_file_that_is_no_utf8_either_is_one_sentence(write):
-    packed = gzip.compress("sequence,label\nACGT,ü\n".encode("latin-1"))
+    packed = gzip.compress("sequence,label\nACGT,ü".encode("latin-1"))
     with pytest.raises(DataError, match="is damaged or cut short"):
         read_table(write(packed[:-8] + bytes(8), "mine.csv"), CLASSES)
 
