@@ -139,6 +139,7 @@ def test_whatever_fails_is_named_with_its_reason_and_the_rest_goes_on(suite, tru
     tables += run_of("fragile", overrides="{ batch_size = 7 }")
     tables += run_of("mlp-64", overrides="{ hiden = 8 }")
     tables += run_of("mlp-64", data='"nowhere.fa"')
+    tables += run_of("mlp-64", preset_file='"nowhere.toml"')
     tables += run_of("mlp-64", task='"protein-folding"')
     tables += run_of("untrained")
     answer = suite(tables, "--plugin", "broken.py")
@@ -151,12 +152,13 @@ def test_whatever_fails_is_named_with_its_reason_and_the_rest_goes_on(suite, tru
         "no config today",
         "model 'mlp-64': no field 'hiden'; did you mean 'hidden'? it has",
         "no file 'nowhere.fa'",
+        "preset nowhere.toml cannot be read",
         "unknown task 'protein-folding'",
     ):
         assert reason in answer.out.rpartition("\nmine ")[2], reason
     counts = summary(answer.out)
     assert counts["untrained"] == (1, 0, 0)
-    assert counts["all"] == (1, 0, 7)
+    assert counts["all"] == (1, 0, 8)
     assert {(r.model, r.status) for r in stored()} == {
         ("boom", "error"),
         ("leaves", "error"),

@@ -149,7 +149,7 @@ def test_a_file_that_is_not_utf_8_or_not_readable_is_named(tmp_path):
     path.write_bytes(b"\xff")
     with pytest.raises(errors.ConfigError, match=r"mine\.toml is not TOML"):
         read_suite(path)
-    with pytest.raises(errors.StoreError, match=r"nowhere\.toml cannot be read"):
+    with pytest.raises(errors.ConfigError, match=r"nowhere\.toml cannot be read"):
         read_suite(tmp_path / "nowhere.toml")
 
 

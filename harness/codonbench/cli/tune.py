@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from codonbench.protocols.trial import Look
     from codonbench.tuning.study import Study
 
-_POLL = 1.0  # seconds between two looks at a study that several processes work on
-
 
 def tune(
     model: Annotated[
@@ -86,9 +84,9 @@ def tune(
         int | None,
         typer.Option(
             min=1,
-            help="Processes that work on the study, one by default; each may end one trial more "
-            "than are asked for. On a cluster trials that are made at once, by default as many as "
-            "there is room for.",
+            help="Processes that work on the study, one by default; what others have under way as "
+            "the last trial ends is given up. On a cluster trials that are made at once, by "
+            "default as many as there is room for.",
         ),
     ] = None,
     study: Annotated[
@@ -125,6 +123,8 @@ def tune(
     insist_on("tune", "optuna")
     if plot is not None:
         insist_on("pictures", "matplotlib")
+        if plot.suffix not in (".svg", ".png"):  # else it would be said after all trials
+            raise ConfigError(f"--plot {plot} should end in .svg or .png")
     request = configure(
         RunRequest,
         {
@@ -196,9 +196,6 @@ def tune(
             try:
                 with _Shown(made, trials, 1 + len(others)) as shown:
                     run(shown.count, on_look=shown.move)
-                    while any(other.poll() is None for other in others):
-                        shown.count()
-                        time.sleep(_POLL)
             except UsageError:
                 if not begun and not made.finished():  # refused before anything was found
                     file.unlink(missing_ok=True)
@@ -208,6 +205,7 @@ def tune(
             finally:
                 for other in others:
                     other.terminate()
+                    other.wait()
         values, tuning = made.result(name[:64])
     write_atomically(out, preset_text(tuning.name, model, values, tuning).encode())
     if plot is not None:

@@ -81,8 +81,7 @@ def read_tables(path: Path, kind: str) -> dict[str, Any]:
     """Return the tables of a TOML file.
 
     Raises:
-        ConfigError: It is not TOML, which says where, or no regular file.
-        StoreError: It cannot be read.
+        ConfigError: It cannot be read, or is not TOML, which says where, or no regular file.
     """
     try:
         if path.exists() and not path.is_file():  # a pipe nobody writes to would be waited for
@@ -93,7 +92,7 @@ def read_tables(path: Path, kind: str) -> dict[str, Any]:
             raise ConfigError(f"{kind} {path} holds more than {MAX_BYTES:,} bytes; cut it in parts")
         return parse_tables(content.decode("utf-8"))
     except OSError as error:
-        raise StoreError(f"{kind} {path} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{kind} {path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # neither UTF-8 nor TOML, or a number of thousands of digits
         raise ConfigError(f"{kind} {path} is not TOML: {error}") from error
     except StoreError as error:

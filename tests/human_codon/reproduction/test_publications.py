@@ -116,7 +116,7 @@ def test_two_readings_of_one_protocol_are_refused(publication):
 def test_an_unknown_name_lists_what_is_shipped():
     with pytest.raises(errors.UnknownNameError, match=r"did you mean 'joiret2023'\?"):
         find_file("joiret2032", *SHIPPED)
-    with pytest.raises(errors.StoreError, match="cannot be read"):
+    with pytest.raises(errors.ConfigError, match="cannot be read"):
         read_publication(Path("nowhere.toml"))
 
 
