@@ -96,6 +96,13 @@ def test_a_code_that_is_built_in_is_found_before_the_first_pair(bench, here):
     assert line.startswith("✗ untaught")
 
 
+def test_what_a_plugin_says_of_itself_does_not_steer_the_terminal(check, here):
+    done = check(with_build(r'raise ValueError("\x1b[31mred\x1b[0m ##[error]mine")'))
+    assert done.code == 1
+    assert "[31mred" in done.out
+    assert not re.search(r"\x1b|##\[", done.out + done.err)
+
+
 def test_json_is_one_report_and_nothing_else_whatever_is_printed(check):
     done = check(with_build('print("x" * 1_000_000)\n' + BUILD.strip()), "--json")
     assert done.code == 0, done.err

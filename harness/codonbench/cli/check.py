@@ -29,7 +29,7 @@ from codonbench.contracts.run_spec import RunRequest, configure, parse_settings
 from codonbench.execution.run import task_and_data
 from codonbench.plugins.discovery import discover, own_points
 from codonbench.plugins.failures import last_line, place
-from codonbench.records.files import cache_folder, plain_json
+from codonbench.records.files import cache_folder, plain_json, printable, printable_lines
 from codonbench.testing.apart import CLOCK, Stopped, run_apart
 from codonbench.testing.checks import MARKS, Facts, Finding, Report, summary
 
@@ -128,10 +128,10 @@ def _watched(request: _Request, timeout: float, show: bool) -> Report:
                 if kind == "facts":
                     facts, titles = Facts.model_validate(content[0]), dict(content[1])
                     if show:
-                        output().print(_heading(facts), style="bold")
+                        output().print(printable(_heading(facts)), style="bold")
                 elif kind == "begun":
                     begun = content
-                    status.update(f"checking: {begun}")
+                    status.update(f"checking: {printable(begun)}")
                 elif kind == "finding":
                     add(Finding.model_validate(content))
                 elif kind == "parameters":
@@ -155,11 +155,11 @@ def _watched(request: _Request, timeout: float, show: bool) -> Report:
 
 def _print(finding: Finding) -> None:
     """Print a finding on a line: what is wrong on one below it."""
-    style, words = _STYLES[finding.status], finding.words
+    style, words = _STYLES[finding.status], printable_lines(finding.words)
     brief = finding.status in ("passed", "skipped")
-    mark = f"{MARKS[finding.status]} {finding.id:<{_WIDTH}}"
+    mark = f"{MARKS[finding.status]} {printable(finding.id):<{_WIDTH}}"
     aside = f": {words}" if brief and words else ""
-    output().print(Text.assemble((mark, style), finding.title, (aside, "dim")))
+    output().print(Text.assemble((mark, style), printable(finding.title), (aside, "dim")))
     if words and not brief:
         output().print(Padding(Text(words, style), (0, 0, 0, 4), expand=False))
 
