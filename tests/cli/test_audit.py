@@ -50,13 +50,17 @@ def test_no_run_is_repeated_where_one_of_a_folder_cannot_be(bench, record_file):
 def test_a_record_that_the_code_does_not_give_ends_with_code_1(bench, record_file):
     record = RunRecord.model_validate_json(record_file.read_bytes())
     metrics = {**record.metrics, "test_accuracy": 1.0}
-    forged = record.model_copy(update={"metrics": metrics, "checksum": ""}).sealed()
+    seen = "\x1b]0;owned\x07 ##[error]owned\n::error::owned"
+    info = record.info.model_copy(update={"pretrained_on": seen})
+    forged = record.model_copy(update={"metrics": metrics, "info": info, "checksum": ""}).sealed()
     record_file.write_text(json.dumps(forged.model_dump(mode="json")))
     for words in (["verify", record_file], ["audit", "--results", record_file.parent]):
         answer = bench(*words)
         assert answer.code == 1
         assert f"{record_file.stem}: different" in answer.out
         assert "test_accuracy: 1.0 was recorded" in answer.out
+        assert "owned was recorded" in answer.out
+        assert not re.search(r"\x1b|\x07|##\[|^::", answer.out + answer.err, re.M)
 
 
 def test_packages_that_a_record_of_codonbenchs_own_names_are_not_installed(bench, record_file):

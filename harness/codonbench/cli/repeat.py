@@ -21,12 +21,13 @@ from codonbench.cli.options import (
     ResultsOption,
     load_plugins,
 )
+from codonbench.contracts.base import MOST_WORDS
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import MAX_SEED, RunOptions, RunRequest, content_hash
 from codonbench.errors import StoreError
 from codonbench.execution.executor import Executor
 from codonbench.plugins.registry import Registry
-from codonbench.records.files import cache_folder
+from codonbench.records.files import cache_folder, printable
 from codonbench.records.store import Store
 
 SandboxOption = Annotated[
@@ -205,7 +206,7 @@ def _compare(
         verdict = compare_fresh(repetition, row) if fresh else compare(repetition, row)
         typer.echo(f"{verdict.name}: {verdict.outcome}")
         for difference in verdict.differences:
-            typer.echo(f"  {difference}")
+            typer.echo(f"  {printable(difference, MOST_WORDS)}")
         if keep and verdict.outcome == "identical" and record.trajectory_sha256 is not None:
             typer.echo(f"  trajectory: {keep[i].save_trajectory(record, repetition.trajectory)}")
         differ = differ or verdict.outcome == "different"
