@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from codonbench.cli.console import ending, messages, say
-from codonbench.cli.time_left import FIRST_LINE, LINES, TimeLeft, TimeLeftColumn, rest
+from codonbench.cli.time_left import Lines, TimeLeft, TimeLeftColumn, rest
 from codonbench.contracts.run_spec import MOST_PAIRS, RunOptions, RunRequest, RunSpec
 from codonbench.data.splits import cut_in_words, folds_in_words
 from codonbench.execution.executor import Follower, Listener
@@ -108,10 +108,10 @@ class RunDisplay(Follower):
         bar = self._bars[run_spec.run_id] = self._progress.add_task(
             seed.rstrip(), total=total, pairs=0, words="", early=early, left=left
         )
-        shown, printed, wait = -_REFRESH, began, FIRST_LINE
+        shown, lines = -_REFRESH, Lines(began)
 
         def follow(pairs: int, progress: Callable[[], str]) -> None:
-            nonlocal shown, printed, wait
+            nonlocal shown
             now = time.monotonic()
             if now - shown < _REFRESH:
                 return
@@ -121,8 +121,7 @@ class RunDisplay(Follower):
             self._show_all()
             words = "" if self._progress.disable else progress()
             self._progress.update(bar, completed=pairs, pairs=pairs, words=words)
-            if self._lines_of_text and now - printed >= wait:
-                printed, wait = now, min(2 * wait, LINES)
+            if self._lines_of_text and lines.are_due(now):
                 words_left = rest(left.at(now), early=early)
                 of = "" if total is None else f" of {total:,}"
                 line = [f"{seed} {pairs:,}{of} {self._job.task.counted_in}", progress(), words_left]
@@ -272,10 +271,10 @@ class ClusterDisplay(Listener):
         self._told: set[int] = set()
         self._results, self._lines = options.results, lines
         self._console = messages()
-        self._printed = time.monotonic()
-        self._wait = FIRST_LINE
-        self._left = TimeLeft(sum(self._runs), None, self._printed, small=1.0)
-        self._left.hear(0, self._printed)
+        began = time.monotonic()
+        self._progress_lines = Lines(began)
+        self._left = TimeLeft(sum(self._runs), None, began, small=1.0)
+        self._left.hear(0, began)
         self._reused, self._finished, self._under_way = 0, 0, 0.0
         self._progress = Progress(
             TextColumn("runs"),
@@ -336,8 +335,7 @@ class ClusterDisplay(Listener):
         words, now = self._show(), time.monotonic()
         if self._console.is_terminal or self._lines is not None or not words:
             return
-        if now - self._printed >= self._wait:
-            self._printed, self._wait = now, min(2 * self._wait, LINES)
+        if self._progress_lines.are_due(now):
             done = self._finished + under_way
             say(f"{done:.1f} of {sum(self._runs)} runs, {words}", console=self._console)
 

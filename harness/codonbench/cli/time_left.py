@@ -16,9 +16,26 @@ from codonbench.cli.console import messages
 _STEADY = 10.0  # seconds in which time left follows most of the way when the pace changes
 _SOON = 2.0  # seconds without which no pace is told
 _ENOUGH, _LONG = 0.05, 20.0  # share of the whole, or seconds, that a pace is to rest on
-FIRST_LINE, LINES = 1.0, 30.0
-"""Seconds to the first line of progress, where there is no terminal, and at most from one to the
-next; each is awaited twice as long as the one before."""
+FIRST_LINE, _LINES = 1.0, 30.0
+"""Seconds to the first line of progress, and at most from one to the next; see `Lines`."""
+
+
+class Lines:
+    """When lines of progress are due, where there is no terminal: each after twice the wait before.
+
+    Args:
+        now: The clock as what is followed begins.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._printed, self._wait = now, FIRST_LINE
+
+    def are_due(self, now: float) -> bool:
+        """Return whether a line is to be printed; the next is due later then."""
+        if now - self._printed < self._wait:
+            return False
+        self._printed, self._wait = now, min(2 * self._wait, _LINES)
+        return True
 
 
 class TimeLeft:

@@ -24,7 +24,7 @@ from codonbench.cli.options import (
     load_plugins,
     name_of,
 )
-from codonbench.cli.time_left import FIRST_LINE, LINES, TimeLeft, TimeLeftColumn, rest
+from codonbench.cli.time_left import Lines, TimeLeft, TimeLeftColumn, rest
 from codonbench.contracts.run_spec import (
     RunOptions,
     RunRequest,
@@ -273,11 +273,11 @@ class _Shown:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._printed = time.monotonic()
-        self._wait = FIRST_LINE
+        began = time.monotonic()
+        self._lines = Lines(began)
         self._before = self._n = len(study.finished())
-        self._left = TimeLeft(trials - self._before, None, self._printed, small=1.0)
-        self._left.hear(0, self._printed)
+        self._left = TimeLeft(trials - self._before, None, began, small=1.0)
+        self._left.hear(0, began)
         self._best = ""
         self._bar = self._progress.add_task(
             "", total=trials, best="", completed=self._n, left=self._left, early=True
@@ -310,8 +310,7 @@ class _Shown:
         at_once, now = min(self._processes, self._trials - self._n), time.monotonic()
         done = self._n + self._study.under_way * max(at_once, 1)
         words = self._show(done)
-        if done > self._n and not self._terminal and now - self._printed >= self._wait:
-            self._printed, self._wait = now, min(2 * self._wait, LINES)
+        if done > self._n and not self._terminal and self._lines.are_due(now):
             say(f"{done:.2f} of {_trials(self._trials)}{': ' * bool(words)}{words}")
 
     def _show(self, done: float) -> str:
