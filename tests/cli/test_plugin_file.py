@@ -188,6 +188,12 @@ def test_a_files_model_is_listed(file, bench):
             "given 3 (int); expected a subclass of Model",
         ),
         (GOOD.replace("def register_models(register)", "def register_models(wrong)"), "wrong"),
+        (
+            GOOD.replace("register_models(register)", "register_models()").replace(
+                "register(Single)", "return [Single]"
+            ),
+            "`register` as argument",
+        ),
     ],
 )
 def test_a_broken_file_is_named_with_its_last_line_and_exit_one(file, bench, code, reason):

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from codonbench.errors import WorkerError
+from codonbench.execution.describe import ask_apart, describe
 from codonbench.execution.pool import WorkerProcess, launch_worker
 from codonbench.execution.process import Inbox, launch
+from codonbench.plugins.discovery import discover
+from codonbench.plugins.selection import Selection
 
 PRELUDE = """
 import os, signal, sys, time
@@ -136,7 +139,7 @@ def test_a_worker_tells_what_pytorch_says_and_ends_without_a_word(capfd):
     torch = pytest.importorskip("torch")
     worker = WorkerProcess(launch_worker)
     try:
-        facts = worker.greeting()
+        facts = worker.come_up()
         assert (facts.torch, facts.gpu_name, facts.deterministic) == (torch.__version__, None, True)
         worker.process.terminate()
         worker.process.join(60)
@@ -144,6 +147,33 @@ def test_a_worker_tells_what_pytorch_says_and_ends_without_a_word(capfd):
     finally:
         worker.end()
     assert capfd.readouterr() == ("", "")
+
+
+KNOWS = """
+import sys
+from pathlib import Path
+
+loaded = sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names)
+Path(__file__).with_suffix(".loaded").write_text(" ".join(n for n in loaded if n[0] != "_"))
+
+import codonbench
+
+class Fitted(codonbench.Estimator):
+    info = codonbench.ModelInfo(name="fitted", version="1", summary="Needs no PyTorch")
+    encoding = "sequence"
+    fit = predict = None
+"""
+
+
+def test_a_plugin_that_is_asked_what_it_is_finds_numpy_and_its_contract_and_no_pytorch(tmp_path):
+    (tmp_path / "knows.py").write_text(KNOWS)
+    registry = discover([], Selection(trusted=()), [tmp_path / "knows.py"])
+    describe(registry, list(registry.strangers), ask_apart)
+    assert registry.model("fitted").cls.info.summary == "Needs no PyTorch"
+    found = set((tmp_path / "knows.loaded").read_text().split())
+    contract = {"codonbench", "codonbench_file_knows", "numpy", "pydantic", "pluggy", "filelock"}
+    of_pydantic = {"pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
+    assert contract <= found <= contract | of_pydantic
 
 
 def test_the_parent_needs_no_torch():

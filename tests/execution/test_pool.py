@@ -17,8 +17,8 @@ import pytest
 
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import UsageError
-from codonbench.execution.pool import WorkerPool, _shared_out
-from codonbench.execution.process import Process
+from codonbench.execution.pool import WorkerPool, _shared_out, launch_worker
+from codonbench.execution.process import Inbox, Process, framed, send
 from codonbench.execution.run import Job, prepare, run, run_all, train_here
 from codonbench.plugins.discovery import discover
 from codonbench.protocols.referee import unwatched
@@ -284,12 +284,12 @@ def registry(tmp_path_factory):
 def do(registry, tmp_path):
     """Run a model in a pool of workers; return its records by seed."""
 
-    def do(model, *, size=2, timeout=None, watch=unwatched, overrides=None, **request):
+    def do(model, *, size=2, timeout=None, watch=unwatched, overrides=None, launch=None, **request):
         if overrides is None:
             overrides = {"here": f'"{tmp_path}"'}
         asked = {"model": model, "overrides": overrides, "pairs": 640, **request}
         job = prepare(RunRequest(**asked), registry, tmp_path / "cache")
-        with WorkerPool(size, timeout) as pool:
+        with WorkerPool(size, timeout, launch=launch) as pool:
             outcomes = run_all(job, registry, Store(tmp_path / "results"), watch, pool.train)
             return {outcome.record.seed: outcome.record for outcome in outcomes}
 
@@ -534,6 +534,46 @@ def test_ctrl_c_leaves_records_of_what_is_under_way(do, tmp_path, monkeypatch, m
         assert first.pairs > 0
         assert first.weights_sha256 is not None
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class HeldBack:
+    """A worker that is heard late: once it learns, all that it says comes when it has ended."""
+
+    def __init__(self, states, sign):
+        self._process, self._sign, self.asks = launch_worker(states), sign, threading.Event()
+        self.hears = self._process.hears
+        self.speaks, self._ours = os.pipe()
+        os.set_blocking(self.speaks, False)
+        threading.Thread(target=self._pass_on, daemon=True).start()
+
+    def _pass_on(self):
+        inbox, held = Inbox(self._process.speaks), []
+        with suppress(EOFError, OSError):
+            while True:
+                frame = framed(*inbox.wait())
+                if self._sign.exists():
+                    held.append(frame)
+                    self.asks.set()
+                else:
+                    send(self._ours, frame)
+        send(self._ours, b"".join(held))
+        os.close(self._ours)
+
+    def __getattr__(self, name):
+        return getattr(self._process, name)
+
+
+def test_what_a_run_asked_last_before_ctrl_c_costs_it_nothing(do, tmp_path):
+    worker = HeldBack(None, tmp_path / "learning")
+
+    def press():
+        worker.asks.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()
+    records = do("slow", size=1, pairs=576_000, launch=lambda states: worker)
+    assert records[0].status == "interrupted"
+    assert records[0].weights_sha256 is not None
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks processes up in /proc")

@@ -55,7 +55,7 @@ SaidT = TypeVar("SaidT", Answer, Configured)
 
 def ask_apart(owner: str, message: Spoken, up: Callable[[], None]) -> Message:
     """Put a question to a worker that is started for it, and ended."""
-    worker = WorkerProcess(lambda states: launch_worker(states))
+    worker = WorkerProcess(lambda states: launch_worker(states, describe=True))
     try:
         return worker.ask(message, up)
     finally:

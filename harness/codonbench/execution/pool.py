@@ -81,6 +81,7 @@ Launch = Callable[[Path | None], Process]
 def launch_worker(
     states: Path | None = None,
     *,
+    describe: bool = False,
     gpu: bool = False,
     sandbox: Sandbox | None = None,
     python: Path | None = None,
@@ -89,13 +90,15 @@ def launch_worker(
 
     Args:
         states: The folder where it may keep states of runs.
+        describe: Whether it is asked what plugins are and trains none: it imports no PyTorch then.
         gpu: Whether to tell of a GPU, which begins to use it.
         sandbox: Where to hold it; None for nowhere.
         python: The interpreter; this one where it is None.
     """
     held = None if sandbox is None else replace(sandbox, states=states, gpu=gpu)
     by = {} if python is None else {"python": str(python)}
-    return launch("codonbench.execution.worker", ["gpu"] if gpu else [], sandbox=held, **by)
+    words = ["describe"] if describe else ["gpu"] if gpu else []
+    return launch("codonbench.execution.worker", words, sandbox=held, **by)
 
 
 class WorkerProcess:
@@ -107,7 +110,7 @@ class WorkerProcess:
 
     Attributes:
         process: The process itself.
-        facts: What PyTorch says there; None until it has greeted.
+        facts: What PyTorch says there; None until it has greeted, and where it only describes.
         owner: Whose plugin it has loaded, see `codonbench.plugins.entries.ModelEntry.owner`; None
             while it has loaded none.
         states: The folder of states.
@@ -115,6 +118,7 @@ class WorkerProcess:
 
     def __init__(self, launch: Launch, beside: Path | None = None) -> None:
         self.facts: TorchFacts | None = None
+        self._up = False
         self.owner: str | None = None
         self._folder: OwnFolder | None = None
         if beside is not None:
@@ -171,16 +175,16 @@ class WorkerProcess:
         """
         return self._noted(self._inbox.wait(seconds))
 
-    def greeting(self) -> TorchFacts:
-        """Wait until it has come up; return what PyTorch says there.
+    def come_up(self) -> TorchFacts | None:
+        """Wait until it has come up; return what PyTorch says there, if it was to train.
 
         Raises:
             WorkerError: It does not come up.
         """
         with suppress(EOFError, OSError, ValueError):
-            if self.facts is None:
+            if not self._up:
                 self.wait(_TO_GREET)
-        if self.facts is None:
+        if not self._up:
             self.process.join(1.0)
             raise WorkerError(f"a worker process {self.how_it_ended()} before it came up")
         return self.facts
@@ -199,7 +203,7 @@ class WorkerProcess:
             PluginError: It does not answer.
             WorkerError: It does not come up.
         """
-        self.greeting()
+        self.come_up()
         up()
         self.expect(0)
         try:
@@ -217,9 +221,9 @@ class WorkerProcess:
     def _noted(self, frame: Frame) -> Message:
         message = unpack(frame)
         if isinstance(message, Hello):
-            if self.facts is not None:
+            if self._up:
                 raise OutOfTurnError("greets twice")
-            self.facts = message.facts
+            self._up, self.facts = True, message.facts
         return message
 
     def end(self) -> None:
@@ -355,7 +359,7 @@ class RunGroup:
 
     def _answer(self, message: Message) -> None:
         match message:
-            case Hello(facts=facts):
+            case Hello(facts=TorchFacts() as facts):
                 self._order(facts)
             case Unusable(error=error, letters=letters):
                 if not self._serves:
@@ -373,7 +377,7 @@ class RunGroup:
                 self._serves |= any(each.position for each in shown) or any(map(len, arrays))
                 if len({*runs}) < len(runs) or any(a.dtype != np.float32 for a in arrays):
                     raise OutOfTurnError("asks for one run twice, or shows no float32")
-                self.worker.answer(Told(instructions=tuple(self._referees.instruct(shown))))
+                self._reply(Told(instructions=tuple(self._referees.instruct(shown))))
                 self._referees.tell(shown)  # while it goes on
             case Served() if not self._unfinished():
                 self.served = True
@@ -405,7 +409,15 @@ class RunGroup:
         else:
             self._saved[run] = now
             self._referees.keep(run, message.position, move)
-        self.worker.answer(Taken())
+        self._reply(Taken())
+
+    def _reply(self, message: Spoken) -> None:
+        """Answer the worker; asked to stop, it may have gone on to how its runs ended instead."""
+        try:
+            self.worker.answer(message)
+        except (OutOfTurnError, OSError):
+            if self._asked is None:
+                raise
 
     def _known(self, run: int) -> int:
         """Return the number of a run that is still to come or under way."""
@@ -587,7 +599,9 @@ class WorkerPool:
             WorkerError: It does not come up.
         """
         self.start(1)
-        return self._idle[0].greeting()
+        facts = self._idle[0].come_up()
+        assert facts is not None
+        return facts
 
     def ask(
         self, owner: str, question: Spoken, up: Callable[[], None], seconds: float | None = None

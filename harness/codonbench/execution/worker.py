@@ -1,6 +1,6 @@
 """A worker process: what it and its parent tell each other, and how it serves.
 
-``python -P -m codonbench.execution.worker HEARS SPEAKS LIFELINE [gpu]``
+``python -P -m codonbench.execution.worker HEARS SPEAKS LIFELINE [describe | gpu]``
 
 The worker speaks, and the parent answers where an answer is due: neither ever sends while the
 other does. What travels is validated JSON, and arrays as bare bytes. Nothing is unpickled on either
@@ -134,10 +134,14 @@ class Configure(Frozen):
 
 
 class Hello(Frozen):
-    """The worker is there, and so is PyTorch; no plugin is yet."""
+    """The worker is there, and no plugin is yet.
+
+    Attributes:
+        facts: What PyTorch says there; None where it is not, as nothing is to be trained.
+    """
 
     kind: Literal["hello"] = "hello"
-    facts: TorchFacts
+    facts: TorchFacts | None
 
 
 class Began(Frozen):
@@ -363,28 +367,32 @@ def _unpacked(frame: Frame) -> Any:
 
 def main() -> None:
     """Serve until the parent hangs up."""
-    serve(*take_hold(), gpu="gpu" in sys.argv[4:])
+    pipes, words = take_hold(), sys.argv[4:]
+    facts = None if "describe" in words else _facts("gpu" in words)
+    serve(*pipes, facts)
 
 
-def serve(hears: int, speaks: int, *, gpu: bool = False) -> None:
+def _facts(gpu: bool) -> TorchFacts:
+    """Import PyTorch, before a plugin could change it, and return what it says."""
+    gc.disable()  # to look for garbage among what is imported takes a tenth of the time
+    from codonbench.training.determinism import pin_arithmetic, torch_facts
+
+    gc.freeze()
+    gc.enable()
+    pin_arithmetic(1)
+    return torch_facts(gpu)
+
+
+def serve(hears: int, speaks: int, facts: TorchFacts | None) -> None:
     """Greet, and do what is ordered; this process ends when the parent hangs up.
 
     Args:
         hears: The pipe from the parent.
         speaks: The one to it.
-        gpu: Whether to tell of a GPU, which begins to use it.
+        facts: What PyTorch says; None where plugins are to be asked what they are, and no more.
     """
-    gc.disable()  # to look for garbage among what is imported takes a tenth of the time
-    from codonbench.training.determinism import (  # takes a second: PyTorch
-        pin_arithmetic,
-        torch_facts,
-    )
-
-    gc.freeze()
-    gc.enable()
-    pin_arithmetic(1)
     parent = Parent(hears, speaks)
-    parent.send(Hello(facts=torch_facts(gpu)))
+    parent.send(Hello(facts=facts))
     registries: dict[Question, Registry] = {}
     while True:
         told = parent.hear()

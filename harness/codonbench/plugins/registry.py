@@ -233,7 +233,11 @@ class Registry:
 
             if hasattr(module, kind.hook):
                 with self.contain(candidate):
-                    self.manager.subset_hook_caller(kind.hook, others)(register=register)
+                    if self.manager.subset_hook_caller(kind.hook, others)(register=register):
+                        raise PluginError(
+                            f"{kind.hook} returns something, which nobody reads; it takes "
+                            "`register` as argument, and calls it with each"
+                        )
                 continue
             for cls in kind.classes_of(module):
                 with self.contain(candidate):
