@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from codonbench import Dataset, Input, Ranking, Sequences, Target, Task, TaskSpec
-from codonbench.audit.validate import contradictions
+from codonbench.audit.one_record import contradictions
 from codonbench.contracts import Features
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import ConfigError

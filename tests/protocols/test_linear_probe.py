@@ -9,8 +9,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
 from codonbench import Dataset, Input, Sequences, Target, Task, TaskSpec
+from codonbench.audit.one_record import contradictions
 from codonbench.audit.repeat import repeat
-from codonbench.audit.validate import contradictions
 from codonbench.contracts import GradientConfig, Model, ModelInfo, Ranking
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import ConfigError

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codonbench import Dataset, Input, Sequences, Target, Task, TaskSpec
+from codonbench.audit.one_record import contradictions
 from codonbench.audit.repeat import repeat
-from codonbench.audit.validate import contradictions
 from codonbench.audit.verify import compare
 from codonbench.cli.board_tables import print_curves
 from codonbench.contracts import Estimator, ModelInfo, Ranking

@@ -13,8 +13,8 @@ from torch import nn
 
 import codonbench
 from codonbench import Dataset, Input, Sequences, SequenceTuples, Target, Task, TaskSpec
+from codonbench.audit.one_record import contradictions, doubts
 from codonbench.audit.repeat import repeat
-from codonbench.audit.validate import contradictions, doubts
 from codonbench.contracts import (
     Column,
     Features,
