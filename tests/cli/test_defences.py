@@ -75,11 +75,12 @@ model = ["dies", "says-ctrl-c", "forks", "closes-its-pipes", "hangs", "mlp-64"]
 """
 
 
-def test_whatever_a_worker_does_is_a_record_and_the_others_go_on(run, tmp_path):
+def test_whatever_a_worker_does_is_a_record_and_the_others_go_on(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("codonbench.execution.pool._PATIENCE", 2.0)
     (tmp_path / "misbehaving.py").write_text(MISBEHAVING)
     (tmp_path / "misdeeds.toml").write_text(SUITE)
     words = ("--suite", "misdeeds.toml", "--plugin", "misbehaving.py", "--workers", "1")
-    answer = run(*words, "--timeout", "20", "--json")
+    answer = run(*words, "--timeout", "6", "--json")
     assert answer.code == 1, answer.err
     ended = {record.model: record.status for record in answer.records}
     failed = dict.fromkeys(("dies", "says-ctrl-c", "forks", "closes-its-pipes"), "error")
