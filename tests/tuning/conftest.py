@@ -1,8 +1,6 @@
 """Studies whose files would not outlast a power cut: no test of them is about one."""
 
 import pytest
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -11,6 +9,8 @@ def _no_wait_for_the_disk(request):
     if request.config.getoption("--hypothesis-profile") == "nightly":
         yield
         return
+    from sqlalchemy import event  # which takes long, and need not where no test of these is run
+    from sqlalchemy.engine import Engine
 
     def connected(connection, record):
         connection.execute("PRAGMA synchronous = OFF")
