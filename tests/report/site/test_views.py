@@ -552,14 +552,25 @@ def test_no_view_is_wider_than_the_window(visit, shown, three_tasks, views, view
     "scheme",
     ["light", pytest.param("dark", marks=pytest.mark.nightly("the same, in other colours"))],
 )
-def test_axe_finds_nothing_wrong(visit, shown, three_tasks, views, scheme):
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("rank", "row"),
+        pytest.param(
+            ("wins", "categories", "since", "task", "beside", "model", "models"),
+            marks=pytest.mark.nightly("a board and a row are read on each push"),
+        ),
+    ],
+    ids="-".join,
+)
+def test_axe_finds_nothing_wrong(visit, shown, three_tasks, views, scheme, names):
     Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe  # noqa: N806
     seen = visit(shown.site, color_scheme=scheme, bypass_csp=True)  # axe is an inline script
     over = visit(three_tasks, color_scheme=scheme, bypass_csp=True)
-    asked = [(over, f"#summary={name}", OVERVIEW) for name in ("rank", "wins", "categories")]
-    asked.append((over, "#since=2999-01-01", "#overview .note"))
-    asked += [(seen, *view) for view in views.values()]
-    for each, address, ready in asked:
+    asked = {name: (over, f"#summary={name}", OVERVIEW) for name in ("rank", "wins", "categories")}
+    asked["since"] = (over, "#since=2999-01-01", "#overview .note")
+    asked |= {name: (seen, *view) for name, view in views.items()}
+    for each, address, ready in map(asked.__getitem__, names):
         page = each.open(address, ready)
         page.evaluate(OPEN_ALL)
         page.wait_for_timeout(300)
