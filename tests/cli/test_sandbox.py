@@ -183,7 +183,10 @@ def refuses(task):
 """
 
 
-@pytest.mark.parametrize("mode", ["none", "process", "sandbox"])
+IN_A_SANDBOX = pytest.param("sandbox", marks=pytest.mark.nightly("a process stands for it"))
+
+
+@pytest.mark.parametrize("mode", ["none", "process", IN_A_SANDBOX])
 def test_a_seed_that_a_strangers_model_refuses_does_not_end_the_others(bench, tmp_path, mode):
     if mode == "sandbox" and (why := sandbox.unavailable()):
         pytest.skip(why)
@@ -230,7 +233,7 @@ UNSTORABLE_VALUES = {
 }
 
 
-@pytest.mark.parametrize("mode", ["process", "sandbox"])
+@pytest.mark.parametrize("mode", ["process", IN_A_SANDBOX])
 def test_what_no_record_can_hold_is_refused_before_training(bench, tmp_path, mode):
     if mode == "sandbox" and (why := sandbox.unavailable()):
         pytest.skip(why)
