@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codonbench import SplitMetric
-from codonbench_metrics._counts import confusions
+from codonbench_metrics._counts import confusions, recall, sizes
 from codonbench_metrics.classification import Accuracy, Auprc, Auroc, BalancedAccuracy, Mcc
 from codonbench_metrics.quantities import Pearson, Spearman
 from samples import WORDS_TASK
@@ -84,6 +84,23 @@ def test_confusion_matrices_are_exact_however_often_items_are_drawn(n_classes, d
     np.add.at(wanted, (slice(None), classes, answers), counts)
     found = confusions(classes, answers, n_classes, counts.astype(float))
     assert np.array_equal(found, wanted)
+
+
+def test_sizes_are_added_up_once_of_counts_that_cannot_change():
+    counts = np.ones((2, 3))
+    assert sizes(counts).tolist() == [3, 3]
+    counts[0] = 2
+    assert sizes(counts).tolist() == [6, 3]
+    counts.setflags(write=False)
+    assert sizes(counts) is sizes(counts)
+    assert sizes(counts[:1]).tolist() == [6]
+
+
+def test_recall_is_the_same_to_the_bit_however_matrices_lie():
+    """With so many classes, of whose shares the sum depends on the order that they are added in."""
+    matrices = RNG.integers(1, 50, (200, 20, 20)).astype(float)
+    side_by_side = np.ascontiguousarray(matrices.transpose(1, 2, 0)).transpose(2, 0, 1)
+    assert np.array_equal(recall(matrices), recall(side_by_side))
 
 
 @pytest.mark.parametrize("metric", [Pearson(), Spearman()])

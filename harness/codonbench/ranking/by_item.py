@@ -321,4 +321,6 @@ def _score(
 @lru_cache(maxsize=64)
 def _drawn(n: int) -> _Floats:
     """Return how often each of n items is in the whole, and in each of `_DRAWS` samples."""
-    return np.concatenate([np.ones((1, n)), resamples(np.random.default_rng(n), _DRAWS, n)])
+    found = np.concatenate([np.ones((1, n)), resamples(np.random.default_rng(n), _DRAWS, n)])
+    found.setflags(write=False)  # every caller gets the same array
+    return found

@@ -134,6 +134,7 @@ def _score_runs(runs: Sequence[ItemOutputs], metric: SplitMetric, name: str) -> 
             counts = part.astype(np.float64)
             if counts.shape[1] < len(units):  # else each item is a unit of its own, in this order
                 counts = counts.take(units, axis=1)
+            counts.setflags(write=False)  # so that what is added up of them may be kept
             for same in alike.values():
                 run = runs[same[0]]
                 assert run.targets is not None

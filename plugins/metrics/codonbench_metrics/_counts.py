@@ -5,11 +5,31 @@ Counts (B, N) make thousands of samples a few products of matrices. What is unde
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+
+_latest: tuple[Callable[[], FloatArray | None], FloatArray] = (lambda: None, np.zeros(0))
+"""The samples that were asked of last, while they are there, and how many items each has."""
+
+
+def sizes(counts: FloatArray) -> FloatArray:
+    """Return how many items each sample has, shape (B,).
+
+    Of counts that cannot be written to it is added up once: many runs are scored on the same.
+    """
+    global _latest
+    of, n = _latest
+    if counts.flags.writeable or of() is not counts:
+        n = counts @ np.ones(counts.shape[1])
+        _latest = weakref.ref(counts), n
+    return n
 
 
 def confusions(
@@ -21,18 +41,18 @@ def confusions(
     each with room for all of a sample. A double holds 53 bits of it.
     """
     cells = classes * n_classes + answers
-    n = counts @ np.ones(len(cells))
+    n = sizes(counts)
     bits = max(int(n.max()).bit_length(), 1)
-    found = np.zeros((len(counts), n_classes * n_classes))
-    for first in range(0, found.shape[1] - 1, 53 // bits):
-        own = range(first, min(first + 53 // bits, found.shape[1] - 1))
-        places = np.zeros(found.shape[1])
+    found = np.zeros((n_classes * n_classes, len(counts)))  # so that samples are added side by side
+    for first in range(0, len(found) - 1, 53 // bits):
+        own = range(first, min(first + 53 // bits, len(found) - 1))
+        places = np.zeros(len(found))
         places[own] = 2.0 ** (bits * np.arange(len(own)))
         number = (counts @ places[cells]).astype(np.int64)
         for cell in own:
-            found[:, cell] = number >> bits * (cell - first) & (1 << bits) - 1
-    found[:, -1] = n - found.sum(axis=1)
-    return found.reshape(-1, n_classes, n_classes)
+            found[cell] = number >> bits * (cell - first) & (1 << bits) - 1
+    found[-1] = n - found.sum(axis=0)
+    return found.reshape(n_classes, n_classes, -1).transpose(2, 0, 1)
 
 
 def of_items(counts: FloatArray, which: npt.NDArray[np.bool_]) -> FloatArray:
@@ -62,6 +82,7 @@ def recall(confusion: FloatArray) -> FloatArray:
     classes = confusion.sum(axis=2)
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = np.diagonal(confusion, axis1=1, axis2=2) / classes
+    shares = np.ascontiguousarray(shares)  # whose sums are the same however the matrices lie
     return np.asarray(np.nansum(shares, axis=1) / (classes > 0).sum(axis=1))
 
 
