@@ -21,6 +21,7 @@ from codonbench.execution.cluster import (
     NodeLostError,
     Place,
     Resources,
+    _first_line,
     choose_kind,
 )
 from codonbench.execution.executor import Executor, Listener, load_plugins
@@ -248,6 +249,28 @@ def test_data_come_once_and_are_held_to_their_checksum(on_cluster, node):
     wrong = order.run_spec.model_copy(update={"data_checksum": "0" * 64})
     made = node.serve(order.model_copy(update={"run_spec": wrong}), data, files)
     assert made.kind == DataError.__name__
+
+
+def test_an_error_of_rays_is_told_by_its_first_line_and_its_cause():
+    assert _first_line(RuntimeError("it fails:\nTraceback ...\n  at\nOSError: gone")) == (
+        "it fails: OSError: gone"
+    )
+    assert _first_line(RuntimeError("gone\nand more")) == "gone"
+    assert _first_line(RuntimeError()) == "RuntimeError"
+
+
+def test_a_shared_folder_that_a_node_cannot_make_costs_checkpoints_and_is_said(
+    on_cluster, node, tmp_path
+):
+    (tmp_path / "file").touch()
+    _, cluster, _ = on_cluster(seeds="4", results="fourth")
+    order, _, data, files = cluster.runs[0]
+    node.close()
+    shared = {"shared": str(tmp_path / "file" / "folder"), "checkpoint_every": 0.1}
+    options = order.options.model_copy(update=shared)
+    made = node.serve(order.model_copy(update={"options": options}), data, files)
+    assert made.record
+    assert [said for said in made.said if "file/folder: Not a directory" in said]
 
 
 def test_a_node_with_other_code_says_so_and_makes_nothing(on_cluster, node):

@@ -117,8 +117,10 @@ def test_what_cannot_be_is_said_before_anything_is_built(tmp_path, monkeypatch):
     assert needs_of(Path(__file__)) is None
     with pytest.raises(UnmetNeedError, match=r"mine\.py needs Python <3, and this is"):
         conflict(needs(tmp_path, "numpy>=1.26", python="<3"))
-    with pytest.raises(UnmetNeedError, match=r"script metadata cannot be read"):
-        needs(tmp_path, "numpy<<2")
+    for unread in ("numpy<<2", "tinypack @ file:///shop/tinypack-1.0-py3-none-any.whl"):
+        with pytest.raises(UnmetNeedError, match=f"script metadata cannot be read: '{unread}'"):
+            needs(tmp_path, unread)
+    assert needs(tmp_path, "codonbench>=0.1", "tinypack").dependencies == ("tinypack",)
     monkeypatch.setattr(environment, "find_spec", lambda name: None)
     with pytest.raises(UnmetNeedError, match=r"pip install 'codonbench\[env\]'"):
         environment_for(needs(tmp_path, "numpy<2"), tmp_path / "e", offline=True)
@@ -298,6 +300,16 @@ def test_pytorch_is_ours_unless_another_is_asked_for(tmp_path):
     assert needs(tmp_path, "tinypack").takes_torch("2.6.0")
     assert needs(tmp_path, "torch>=2.4").takes_torch("2.6.0")
     assert not needs(tmp_path, "torch==2.4.*").takes_torch("2.6.0")
+
+
+def test_what_comes_with_pytorch_is_left_out_unless_it_is_asked_for(tmp_path, shop):
+    for package in ("nvidia-nccl-cu13", "cuda-toolkit", "nvidia-ml-py"):
+        wheel(shop, "1.0", package)
+    wheel(shop, "1.0", "builds", requires=["nvidia-nccl-cu13", "cuda-toolkit"])
+    _, lock = environment_for(
+        needs(tmp_path, "builds", "nvidia-ml-py"), tmp_path / "e", offline=True
+    )
+    assert lock.packages == ("builds==1.0", "nvidia-ml-py==1.0")
 
 
 @pytest.mark.slow

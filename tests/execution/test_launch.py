@@ -171,7 +171,7 @@ def test_a_plugin_that_is_asked_what_it_is_finds_numpy_and_its_contract_and_no_p
     describe(registry, list(registry.strangers), ask_apart)
     assert registry.model("fitted").cls.info.summary == "Needs no PyTorch"
     found = set((tmp_path / "knows.loaded").read_text().split())
-    contract = {"codonbench", "codonbench_file_knows", "numpy", "pydantic", "pluggy", "filelock"}
+    contract = {"codonbench", "codonbench_file_knows", "numpy", "pydantic", "pluggy"}
     of_pydantic = {"pydantic_core", "annotated_types", "typing_extensions", "typing_inspection"}
     assert contract <= found <= contract | of_pydantic
 

@@ -3,14 +3,17 @@
 import zipfile
 
 
-def wheel(folder, version, package="tinypack"):
+def wheel(folder, version, package="tinypack", requires=()):
     """Write a package of one module that says its version."""
-    name = f"{package}-{version}"
+    module = package.replace("-", "_")
+    name = f"{module}-{version}"
+    needs = "".join(f"Requires-Dist: {each}\n" for each in requires)
     with zipfile.ZipFile(folder / f"{name}-py3-none-any.whl", "w") as file:
-        file.writestr(f"{package}.py", f"version = {version!r}\n")
+        file.writestr(f"{module}.py", f"version = {version!r}\n")
         info = f"{name}.dist-info"
         file.writestr(
-            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+            f"{info}/METADATA",
+            f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n{needs}",
         )
         file.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

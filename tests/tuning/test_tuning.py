@@ -180,6 +180,7 @@ def test_what_a_model_declines_ends_the_trial_and_not_the_study(registry, tmp_pa
     refused = [trial for trial in made.finished() if "refused" in trial.user_attrs]
     assert 0 < len(refused) < 8
     assert {trial.user_attrs["refused"] for trial in refused} == {"it lies beyond the middle"}
+    assert made.refused() == ["it lies beyond the middle"] * len(refused)
     assert sum(score is None for score, _ in made.scores()) >= len(refused)
     assert made.result("found")[0]["place"] <= 0.5
 
@@ -275,7 +276,7 @@ def test_a_preset_runs_on_the_official_seeds_and_says_what_it_cost(registry, tmp
     assert read_preset(file).tuning == tuning
     for request in (
         RunRequest(model="guesser", task="signs", folds="0", seeds=(0, 1)),
-        RunRequest(model="guesser", task="signs", folds="0", seeds=(0, 1), preset_file=file),
+        RunRequest(model="guesser", folds="0", seeds=(0, 1), preset_file=file),  # on its own task
     ):
         job = prepare(with_preset(request)[0], registry, Path("no-cache"))  # as on a cluster
         list(run_all(job, registry, Store(tmp_path), unwatched))

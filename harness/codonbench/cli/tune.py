@@ -222,9 +222,11 @@ def tune(
     again += [("--plugin", path) for path in options.plugin]
     again += [("--plugins-dir", path) for path in plugins_dir or ()]
     words = [str(word) for pair in again if pair[1] is not None for word in pair]
+    refused = made.refused()
+    unfit = f", {len(refused)} of them as refused: {refused[0]}" if refused else ""
     say(
         f"best {tuning.metric} {tuning.best:g} on validation, median {tuning.median:g}, of "
-        f"{_trials(tuning.trials)} ({tuning.pruned} ended early), "
+        f"{_trials(tuning.trials)} ({tuning.pruned} ended early{unfit}), "
         f"{tuning.cost.partition(', ')[2]}; wrote {out}; to run it on the official seeds: "
         f"bench run {shlex.join(words)}"
     )

@@ -53,7 +53,8 @@ class RunRequest(Frozen):
     data: str | None = Field(default=None, description="A data source's name, a file or a folder.")
     seeds: tuple[int, ...] = Field(default=(0,), description="As in 0-9 or 0,3,5.")
     preset_file: Path | None = Field(
-        default=None, description="A preset that 'bench tune' wrote; it names its model."
+        default=None,
+        description="A preset that 'bench tune' wrote; it names its model, and a task by default.",
     )
     overrides: dict[str, str] = Field(
         default_factory=dict,

@@ -22,7 +22,7 @@ import re
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -44,7 +44,7 @@ from codonbench.plugins.selection import BUILT_IN
 from codonbench.records.files import parse_tables, printable
 
 _PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9.!+_-]+")
-_WITH_TORCH = re.compile(r"(torch|triton|nvidia-[a-z0-9-]+)==")
+_WITH_TORCH = re.compile(r"(torch|triton|(nvidia|cuda)-[a-z0-9-]+)==")
 _LONGEST, _NAMED = 300, 5
 
 _UNDER_WAY = re.compile(
@@ -120,12 +120,33 @@ def needs_of(file: Path) -> Needs | None:
         if not isinstance(python, str) or not isinstance(listed, list):
             raise ValueError("requires-python is text, and dependencies are a list")
         SpecifierSet(python)
-        dependencies = tuple(str(Requirement(str(each))) for each in listed)
-    except (ValueError, StoreError, InvalidRequirement, InvalidSpecifier) as error:
+        dependencies = tuple(map(str, _read(listed)))
+    except (ValueError, StoreError, InvalidSpecifier) as error:
         raise UnmetNeedError(
             f"{owner} cannot be read: {printable(str(error).splitlines()[0])}"
         ) from error
     return Needs(file.name, python, dependencies)
+
+
+def _read(listed: Iterable[object]) -> Iterator[Requirement]:
+    """Yield what is required here, but for codonbench itself, which is in each environment.
+
+    Raises:
+        ValueError: One is none, or names where to get a package, which no lock could hold.
+    """
+    for each in listed:
+        if not isinstance(each, str):
+            raise ValueError(f"{each!r} among the dependencies is no text")
+        try:
+            found = Requirement(each)
+        except InvalidRequirement as error:
+            raise ValueError(f"{each!r}: {error}") from error
+        if found.marker is not None and not found.marker.evaluate({"extra": ""}):
+            continue
+        if found.url is not None:
+            raise ValueError(f"{each!r} is an address; expected a package and versions of it")
+        if canonicalize_name(found.name) != BUILT_IN:
+            yield found
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -152,18 +173,13 @@ def needs_of_distribution(name: str) -> Needs | None:
         found = importlib.metadata.distribution(name)
         python = str(found.metadata.json.get("requires_python", ""))
         SpecifierSet(python)
-        listed = [Requirement(text) for text in found.requires or ()]
+        listed = [*_read(found.requires or ())]
     except importlib.metadata.PackageNotFoundError:
         return None
-    except (InvalidRequirement, InvalidSpecifier) as error:
+    except ValueError as error:
         why = printable(str(error).splitlines()[0])
         raise UnmetNeedError(f"plugin {name}: its metadata cannot be read: {why}") from error
-    dependencies = tuple(
-        str(each)
-        for each in listed
-        if canonicalize_name(each.name) != BUILT_IN
-        and (each.marker is None or each.marker.evaluate({"extra": ""}))
-    )
+    dependencies = tuple(map(str, listed))
     return Needs(name, python, dependencies) if dependencies else None
 
 
@@ -179,8 +195,6 @@ def conflict(needs: Needs) -> str:
             f"plugin {needs.owner} needs Python {needs.python}, and this is {version}"
         )
     for dependency in map(Requirement, needs.dependencies):
-        if dependency.marker is not None and not dependency.marker.evaluate():
-            continue
         try:
             version = importlib.metadata.version(dependency.name)
         except importlib.metadata.PackageNotFoundError:
@@ -215,7 +229,9 @@ def environment_for(
     constraint = [f"torch=={torch}"] if ours_serves else []
     pins = _resolved(needs, constraint, folder, offline=offline)
     if ours_serves:
-        pins = [pin for pin in pins if not _WITH_TORCH.match(pin)]
+        asked = {canonicalize_name(Requirement(each).name) for each in needs.dependencies}
+        own = asked - {"torch"}
+        pins = [p for p in pins if p.partition("==")[0] in own or not _WITH_TORCH.match(p)]
     lock = Environment.of(pins, _platform())
     python = built(lock, needs.owner, folder, offline=offline, tell=tell)
     file.parent.mkdir(parents=True, exist_ok=True)

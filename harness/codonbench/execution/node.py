@@ -220,9 +220,14 @@ class Node:
         self, order: Order, job: Job, executor: Executor, said: list[str], watch: Watch
     ) -> Made:
         options, run_spec = order.options, order.run_spec
+        states = self._states(options.shared)
+        try:
+            states.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            said.append(f"no checkpoints are kept in {states}: {error.strerror}")
         checkpoints = checkpoints_at(
             options.shared,
-            self._states(options.shared),
+            states,
             origin_of(job),
             (options.checkpoint_every or None) if options.shared else None,
             said.append,

@@ -68,9 +68,10 @@ def read_preset(path: Path) -> Preset:
 
 
 def with_preset(request: RunRequest) -> tuple[RunRequest, Tuning | None]:
-    """Return a request with what its preset file says, under what it overrides itself.
+    """Return a request with what its preset file says, under what it asks for itself.
 
-    What a study cost is owed whatever is set by hand afterwards.
+    What a study cost is owed whatever is set by hand afterwards. Where neither a task nor data are
+    named, the task is the one that the preset was tuned on.
 
     Raises:
         ConfigError: The file is another model's, or no preset.
@@ -92,7 +93,10 @@ def with_preset(request: RunRequest) -> tuple[RunRequest, Tuning | None]:
     }
     if tuned is not None and changed:
         tuned = tuned.model_copy(update={"changed": tuple(sorted(changed))})
-    return request.model_copy(update={"overrides": {**config, **request.overrides}}), tuned
+    update: dict[str, Any] = {"overrides": {**config, **request.overrides}}
+    if tuned is not None and request.data is None and request.task is None:
+        update["task"] = tuned.task
+    return request.model_copy(update=update), tuned
 
 
 def preset_text(name: str, model: str, config: Mapping[str, Any], tuning: Tuning) -> str:

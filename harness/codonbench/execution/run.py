@@ -83,8 +83,8 @@ from codonbench.protocols.referee import (
     Watch,
     unwatched,
 )
-from codonbench.records.files import is_offline, visible
-from codonbench.records.store import Store, insist_on_storable
+from codonbench.records.files import insist_on_storable, is_offline, visible
+from codonbench.records.store import Store
 from codonbench.records.unfinished import Checkpoints, Holder, Ledger
 from codonbench.scoring.score import Scores, comparability_key, score, score_validation
 from codonbench.training.request import TrainRequest, TrainResult, last_words, train_request

@@ -41,7 +41,7 @@ from codonbench.errors import ConfigError, PluginError
 from codonbench.plugins import hookspecs
 from codonbench.plugins.beside import is_below, modules_beside
 from codonbench.plugins.selection import FILE, Candidate
-from codonbench.records.store import insist_on_storable
+from codonbench.records.files import insist_on_storable
 
 if TYPE_CHECKING:
     from codonbench.protocols.referee import Protocol

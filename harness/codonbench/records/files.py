@@ -13,7 +13,7 @@ import re
 import stat
 import tomllib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from glob import escape
 from pathlib import Path
@@ -21,10 +21,15 @@ from secrets import token_hex
 from typing import Any
 
 from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
-from codonbench.errors import StoreError
+from codonbench.errors import ConfigError, StoreError
 
 MAX_BYTES = 256 * 1024
 """Fifty times a record's usual size."""
+
+_MOST_SAID = MAX_BYTES // 2
+"""Bytes of what is known of a record before its run; metrics and last words are to come."""
+
+_UNREADABLE = "its record could not be read again:"
 
 MAX_DEPTH = 16
 """A record nests four levels; a model's configuration may add a few."""
@@ -55,6 +60,33 @@ def read_json(path: Path) -> Any:
         StoreError: Says what is wrong with the file, without naming it.
     """
     return decoded(read_content(path)[0])
+
+
+def as_text(content: Mapping[str, Any]) -> bytes:
+    """Return a record's content as the file holds it: for people, and for diffs."""
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def insist_on_storable(owner: str, content: Mapping[str, Any]) -> None:
+    """Make sure that a record with this content could be read again.
+
+    Args:
+        owner: Whose content it is, for the message: ``model 'lstm'``.
+        content: Some of a record's fields, as JSON values.
+
+    Raises:
+        ConfigError: It could not; says why.
+    """
+    try:
+        text = as_text(content)
+        if len(text) > _MOST_SAID:
+            raise StoreError(f"takes {len(text):,} bytes; at most {_MOST_SAID:,} are stored")
+        json.dumps(decoded(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        raise ConfigError(f"{owner}: {_UNREADABLE} holds {half}, half a surrogate pair") from error
+    except (StoreError, ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{owner}: {_UNREADABLE} {error}") from error
 
 
 def read_content(path: Path) -> tuple[bytes, os.stat_result]:

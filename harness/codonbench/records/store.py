@@ -29,9 +29,9 @@ from pydantic_core import from_json
 from codonbench.contracts import Outputs, Targets, TaskSpec, Trajectory, TrajectoryFacts
 from codonbench.contracts.run_record import RunRecord, hash_trajectory, seals
 from codonbench.contracts.run_spec import RunSpec, content_hash
-from codonbench.errors import ConfigError, StoreError
+from codonbench.errors import StoreError
 from codonbench.records.files import (
-    MAX_BYTES,
+    as_text,
     decoded,
     flush_folder,
     printable,
@@ -52,11 +52,6 @@ CURRENT = 2
 _ARRAYS = ("pairs", "outputs", "test_outputs")
 _TARGETS = ("targets", "test_targets")  # of an evaluation set they stand in the task
 _EXTRA = "array_"  # before the names of the protocol's own
-
-_MOST_SAID = MAX_BYTES // 2
-"""Bytes of what is known of a record before its run; metrics and last words are to come."""
-
-_UNREADABLE = "its record could not be read again:"
 
 _HEADER = "header"
 _MOST_HEADER = 1 << 24  # bytes: JSON takes a hundred times as much once it is decoded
@@ -143,7 +138,7 @@ class Store:
         if trajectory is not None:
             write_atomically(self.trajectory_path(record), pack(trajectory))
         path = self.folder / f"{record.name}.json"
-        write_atomically(path, _as_text(record.model_dump(mode="json")))
+        write_atomically(path, as_text(record.model_dump(mode="json")))
         return path
 
     def tidy(self, record: RunRecord) -> None:
@@ -351,28 +346,6 @@ def read_record(path: Path, known: Known | None = None) -> RunRecord | BadRecord
     return record
 
 
-def insist_on_storable(owner: str, content: Mapping[str, Any]) -> None:
-    """Make sure that a record with this content could be read again.
-
-    Args:
-        owner: Whose content it is, for the message: ``model 'lstm'``.
-        content: Some of a record's fields, as JSON values.
-
-    Raises:
-        ConfigError: It could not; says why.
-    """
-    try:
-        text = _as_text(content)
-        if len(text) > _MOST_SAID:
-            raise StoreError(f"takes {len(text):,} bytes; at most {_MOST_SAID:,} are stored")
-        json.dumps(decoded(text), ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        half = ascii(error.object[error.start])
-        raise ConfigError(f"{owner}: {_UNREADABLE} holds {half}, half a surrogate pair") from error
-    except (StoreError, ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{owner}: {_UNREADABLE} {error}") from error
-
-
 def amend_record(path: Path, record: RunRecord, changes: Mapping[str, Any]) -> None:
     """Replace some fields of a stored record and seal it anew; all else stays as the file says.
 
@@ -398,12 +371,7 @@ def amend_record(path: Path, record: RunRecord, changes: Mapping[str, Any]) -> N
             raise StoreError(f"{path} has been written by something else meanwhile; try again")
         content = json.loads(path.read_bytes()) | dict(changes)
         content["checksum"] = content_hash({k: v for k, v in content.items() if k != "checksum"})
-        write_atomically(path, _as_text(content))
-
-
-def _as_text(content: Mapping[str, Any]) -> bytes:
-    """Return a record's content as the file holds it: for people, and for diffs."""
-    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+        write_atomically(path, as_text(content))
 
 
 def _name_spec_and_trajectory(content: Content) -> Content:

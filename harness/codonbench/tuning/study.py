@@ -279,6 +279,11 @@ class Study:
                 yield trial.value if trial.state.name == "COMPLETE" else None, spent
                 spent = 0.0
 
+    def refused(self) -> list[str]:
+        """Return why trials could not be run, those that could not."""
+        facts = (trial.user_attrs.get("refused") for trial in self.finished())
+        return [printable(said) for said in facts if said]
+
     def result(self, name: str) -> tuple[dict[str, Any], Tuning]:
         """Return the best trial's configuration, and what it took to find it.
 
