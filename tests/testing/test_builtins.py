@@ -76,7 +76,8 @@ def folder(tmp_path_factory):
 def made_up(task, folder):
     """Write random sequences in the form of a local copy of a task whose data are a table."""
     rng, form = np.random.default_rng(0), task.form
-    columns = [*form.sequences, *form.targets, *filter(None, (form.split, form.group))]
+    named = filter(None, (form.split, form.group, *form.origins))
+    columns = [*form.sequences, *form.targets, *named]
     for split, (stem, *_) in task.tables.items():
         rows = [",".join(columns)]
         for i in range(300 if not split or form.split else 100):
@@ -88,6 +89,7 @@ def made_up(task, folder):
             )
             beside = [("train", "dev", "test")[i % 3]] if form.split else []
             beside += [str(i)] if form.group else []
+            beside += [f"origin {i % 7}" for _ in form.origins]
             rows.append(",".join(["".join(part) for part in parts] + right + beside))
         (folder / f"{stem}.csv").write_text("\n".join(rows) + "\n")
 
