@@ -149,6 +149,12 @@ def test_what_cannot_be_used_ends_with_2_and_writes_nothing(bench, table, tmp_pa
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_models_setting_that_is_typed_as_an_option_is_told_how_to_be_one(bench, table):
+    answer = bench("run", "--data", "mine.csv", "--model", "cnn", "--learning-rate", "0.01")
+    assert answer.code == 2
+    assert "model 'cnn' has such a setting: --set learning_rate=0.01" in answer.err
+
+
 def test_a_model_of_one_length_names_the_ragged_table(bench, table, tmp_path, trust):
     (tmp_path / "flat.py").write_text(
         "import codonbench\n"

@@ -144,7 +144,8 @@ def test_a_record_whose_file_is_not_given_names_it(file, bench):
         answer = bench(*words, "--results", "results")
         assert answer.code == 2
         assert "unknown model 'single'; 'bench ls models' lists all " in answer.err
-        assert answer.err.endswith("; its record came from mine.py: add --plugin mine.py\n")
+        assert "; its record came from mine.py: add --plugin mine.py" in answer.err
+        assert answer.err.endswith(" --trust mine.py\n") == (words[0] == "explain")
 
 
 def test_a_file_edited_since_is_said_before_the_figures(file, bench):

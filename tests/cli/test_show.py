@@ -78,7 +78,7 @@ def test_what_fits_several_runs_names_them(show, record):
     answer = show("")
     assert answer.code == 2
     assert "fits 4 runs" in answer.err
-    assert record.name in answer.err
+    assert f"{record.name} (human-codon)" in answer.err
 
 
 def test_a_file_is_shown_from_wherever_it_lies(bench, board, record, tmp_path):

@@ -132,8 +132,8 @@ def describe(
 ) -> None:
     """Print, as JSON, what items are like: ten examples, and lengths and likeness of test items.
 
-    In a folder 'items' beside a board it stands on the task's page. Examples are left out where the
-    licence of the data does not allow them.
+    In a folder 'items' beside a board (runs/board/items/NAME.json) it stands on the task's page.
+    Examples are left out where the licence of the data does not allow them.
     """
     from codonbench.api import subject_of  # takes a second
     from codonbench.report.item_facts import examples, item_facts

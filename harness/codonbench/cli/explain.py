@@ -19,7 +19,7 @@ from codonbench.cli.options import (
     insist_on,
     load_plugins,
 )
-from codonbench.errors import UsageError
+from codonbench.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from codonbench.audit.repeat import Repetition
@@ -68,7 +68,7 @@ def explain(
         raise UsageError(f"--out {out} should end in .png, .svg or .pdf")
     import torch
 
-    from codonbench.audit.repeat import repeat
+    from codonbench.audit.repeat import model_of, repeat
     from codonbench.cli.progress import followed
     from codonbench.contracts.run_spec import canonical_json
     from codonbench.explain.style import as_file, house_style, safe
@@ -85,6 +85,11 @@ def explain(
         )
     registry = load_plugins(plugin, plugins_dir)
     explainer = _explainer(record, registry, items, projection)
+    try:
+        model_of(record, registry)
+    except UnknownNameError as error:  # this process looks into the module
+        trust = f" --trust {record.plugin.file}" if record.plugin.file else ""
+        raise UnknownNameError(f"{error}{trust}") from error
     say(f"{record.name}: running it again (it took {record.timings.total:.0f} s)")
     threads = torch.get_num_threads()  # all that there are; the run is repeated with its own number
     repetition = repeat(record, registry, cache_folder(), data, follow=followed)

@@ -129,9 +129,10 @@ def _named(wanted: str, results: Path) -> Path:
     if len(fitting) == 1:
         return results / f"{fitting[0]}.json"
     if fitting:
-        first, more = ", ".join(fitting[:5]), ", ..." if len(fitting) > 5 else ""
+        shown = ", ".join(_told(results / f"{name}.json") for name in fitting[:5])
+        more = ", ..." if len(fitting) > 5 else ""
         raise UnknownNameError(
-            f"{wanted!r} fits {len(fitting)} runs, give more of it: {first}{more}"
+            f"{wanted!r} fits {len(fitting)} runs, give more of it: {shown}{more}"
         )
     close = get_close_matches(wanted, {*names, *map(_without_id, names)})
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
@@ -139,6 +140,18 @@ def _named(wanted: str, results: Path) -> Path:
         f"no run {wanted!r} in {results}; {hint}"
         "give a record's file, its name, or the beginning of its id"
     )
+
+
+def _told(path: Path) -> str:
+    """Return a run's name, and what tells it from others of the same model and seed."""
+    try:
+        record = _read(path).record
+    except StoreError:
+        return path.stem
+    from codonbench.records.files import printable
+
+    settings = [f"{name}={value}" for name, value in record.overrides.items()]
+    return printable(f"{path.stem} ({', '.join([record.task, *settings])})")
 
 
 def _without_id(name: str) -> str:

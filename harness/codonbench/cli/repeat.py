@@ -113,7 +113,7 @@ def audit(
     if file is not None:
         finished = _made_on(finished, file, executor.registry)
     if not finished:
-        where = f" on {file}" if file is not None else ""
+        where = "" if data is None else f" on {file or data}"
         raise StoreError(f"no finished run{where} to repeat in {results}")
     rng = random.Random(chosen_seed)
     chosen = rng.sample(finished, min(sample, len(finished)))
@@ -193,13 +193,14 @@ def _compare(
 
     differ = False
     for i, record in enumerate(records):
-        seconds = record.timings.total
-        typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
         with naming_its_file(record):
             request = RunRequest(
                 model=record.model, task=record.task, overrides=record.run_spec.config
             )
             executor.get_ready(request, f"record {record.name}, as its model is now")
+            executor.registry.model(record.model)
+        seconds = record.timings.total
+        typer.echo(f"{record.name}: {record.pairs:,} pairs, took {seconds:.0f} s", err=True)
         train = executor.train_as(record)
         repetition = repeat(record, executor.registry, cache_folder(), data, train, followed)
         row = [peer for peer in peers if same_row(peer, record)]

@@ -166,7 +166,15 @@ def prepare(
             "CODONBENCH_OFFLINE forbids; without download=true it takes what was downloaded before"
         )
     device = device or choose_device(request.device)
-    task, options, dataset = task_and_data(request, registry, cache)
+    try:
+        task, options, dataset = task_and_data(request, registry, cache)
+    except ConfigError as error:
+        fields = entry.fields or type(config).model_fields
+        own = [f"--set {n}={v}" for n, v in request.options_of_task.items() if n in fields]
+        if not own:
+            raise
+        words = f"model {request.model!r} has such a setting: {' '.join(own)}"
+        raise ConfigError(f"{error}; {words}") from error
     dataset, protocol, options_of_it = _under_protocol(request, registry, task, dataset)
     if options.control is not None:
         dataset = controlled(dataset, task, options.control, protocol.controls, request.salt)

@@ -125,7 +125,10 @@ def untold(
     elif table is None:
         every = "no answers to the test items are at hand"
     elif facts is None:
-        every = "nobody has described the items of these data, which 'bench data describe' does"
+        every = (
+            "nobody has described the items of these data: in the board's folder, "
+            "bench data describe TABLE > items/NAME.json"
+        )
     elif not facts.items:
         every = "each seed draws test items of its own"
     elif facts.lengths is None:

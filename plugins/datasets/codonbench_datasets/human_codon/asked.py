@@ -30,7 +30,10 @@ def asked(task: TaskSpec) -> EvaluationSet:
         UsageError: The task has none.
     """
     if task.evaluation is None:
-        raise UsageError(f"task {task.name!r} asks no fixed set of inputs, so there is no figure")
+        raise UsageError(
+            f"task {task.name!r} asks no fixed set of inputs, so there is no figure of this kind; "
+            "'bench site' draws its learning curves"
+        )
     return task.evaluation
 
 
