@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 TRAINED = """
 import sys, torch
 from torch.func import vjp
@@ -42,7 +44,10 @@ assert torch.equal(torch.compile(slope, backend="eager")(x), slope(x))
 """
 
 
-def test_what_trains_imports_no_compiler_and_what_compiles_does():
-    command = [sys.executable, "-c", TRAINED + USED]
+@pytest.mark.parametrize(
+    "more", ["", pytest.param(USED, marks=pytest.mark.nightly("compiles"))], ids=["trains", "used"]
+)
+def test_what_trains_imports_no_compiler_and_what_compiles_does(more):
+    command = [sys.executable, "-c", TRAINED + more]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
