@@ -28,7 +28,7 @@ def sound(folder="results"):
     return sorted((record.seed, record.status) for record in found)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly("one waits for another, and takes over what it leaves, on each push")
 def test_two_at_once_on_one_folder_train_each_seed_once(start, record_property):
     words = (*WORDS, "--workers", "0", "--results", "results")
     children = [start(*words) for _ in range(2)]

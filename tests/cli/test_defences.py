@@ -88,7 +88,8 @@ def test_whatever_a_worker_does_is_a_record_and_the_others_go_on(run, tmp_path, 
 
 
 def test_nothing_is_imported_from_the_current_folder_nor_instead_of_what_is_installed(tmp_path):
-    for name in ("torch", "numpy", "json", "codonbench", "sitecustomize"):
+    names = ["torch", "numpy", "json", "codonbench", "sitecustomize"]
+    for name in (*names, "random", "types", "struct", "queue", "copy", "token"):
         (tmp_path / f"{name}.py").write_text(f"raise SystemExit('imported {name} from here')")
     (tmp_path / "mine.py").write_text(MISBEHAVING.replace("self.misdeed()", "pass"))
     words = ("run", "--plugin", "mine.py", "-m", "hangs", "--pairs", "640", "--results", "r")

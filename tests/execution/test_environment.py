@@ -47,6 +47,7 @@ def said_by(python, code):
     ).stdout.strip()
 
 
+@pytest.mark.nightly("a distribution runs in an environment of its own on each push")
 def test_each_plugin_has_its_versions_with_ours_behind(tmp_path, shop, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("uv.py").write_text("raise SystemExit('not the one that is installed')")

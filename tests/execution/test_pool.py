@@ -637,20 +637,6 @@ def test_a_worker_stays_for_more_runs_of_one_author_and_for_no_other(registry, t
             os.kill(pid, 0)
 
 
-def test_nothing_is_imported_from_the_current_folder(tmp_path):
-    for name in ("random", "types", "struct", "queue", "copy", "token", "torch"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file is no plugin')")
-    command = [Path(sys.executable).with_name("bench"), "run", "--model", "mlp-64"]
-    done = subprocess.run(
-        [*command, "--pairs", "640", "--json"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=250,
-    )
-    assert '"status":"done"' in done.stdout.replace(": ", ":"), done.stderr
-
-
 def test_a_strangers_runs_share_no_worker_where_one_is_told_what_another_is_not_to_know():
     def shares(stranger, splits, subset=None, train_size=8):
         spec = SimpleNamespace(evaluation=None, train_size=train_size)
