@@ -160,12 +160,23 @@ def table_items(
 
 
 def _parts(values: _Ints) -> tuple[tuple[Part, ...], npt.NDArray[np.bool_]]:
-    """Return about equally large parts of items by a fact, and which items are in each."""
+    """Return parts of items by a fact, and which items are in each: every item is in one.
+
+    About equally large ones, but where many items are alike: a part that would be too small is
+    joined with the smaller one beside it. The few copies of training items are seen so, too.
+    """
     edges = np.unique(np.quantile(values, np.linspace(0, 1, PARTS + 1), method="lower"))
     uppers = edges[1:] if len(edges) > 1 else edges
+    while True:
+        sizes = np.bincount(np.searchsorted(uppers, values), minlength=len(uppers))
+        small = int(sizes.argmin())
+        if len(uppers) == 1 or sizes[small] >= FEWEST:
+            break
+        last = small == len(uppers) - 1
+        before = last or (small > 0 and sizes[small - 1] < sizes[small + 1])
+        uppers = np.delete(uppers, small - before)
     place = np.searchsorted(uppers, values)
     masks = np.stack([place == i for i in range(len(uppers))])
-    masks = masks[masks.sum(axis=1) >= FEWEST]
     if len(masks) < 2:
         return (), masks
     parts = [

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -207,7 +208,7 @@ def items_of(n, **facts):
         (items_of(200, likeness=None), "likeness", "no item is trained on"),
         (items_of(200, likeness=np.full(200, 9)), "likeness", "all are alike"),
         (items_of(200, gc=np.arange(200) // 199), "GC", "nearly all test items are alike in it"),
-        (items_of(54), "GC", "a fifth of 54 test items is fewer than 20"),
+        (items_of(39), "GC", "39 test items are fewer than two parts of 20"),
         (items_of(200, lengths=None, gc=None, likeness=None), "GC", "an item is a row of numbers"),
         (items_of(0), "GC", "each seed draws test items of its own"),
         (items_of(7), "GC", "rows were asked about other items than those of the test split"),
@@ -216,12 +217,25 @@ def items_of(n, **facts):
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_why_there_is_no_score_by_a_fact_is_said(facts, fact, why):
-    n = facts.items if facts and facts.items > 50 else 200
+    n = facts.items if facts and facts.items > 30 else 200
     run = outputs(CLASSES, odds(*[0.9] * n), np.arange(n) % 2)
     own = table_items({"r": [RUN]}, {"run": run}, facts.values() if facts else {})
     found = untold(SCORE, own, facts, own.parts, answered=True)
     assert found[fact].startswith(why)
     assert found.keys() == {"length", "GC", "likeness"} - own.parts.keys()
+
+
+def test_parts_hold_all_items_and_few_copies_of_training_items_are_among_them():
+    """15 of 120 have a copy: too few for a part of their own, which was left out."""
+    likeness = np.repeat([20, 25, 30, 100], [30, 30, 45, 15])
+    run = outputs(CLASSES, odds(*[0.9] * 120), np.arange(120) % 2)
+    found = table_items({"r": [RUN]}, {"run": run}, {"likeness": likeness})
+    parts, masks = found.parts["likeness"], found.masks["likeness"]
+    assert masks.sum(axis=0).tolist() == [1] * 120
+    assert [part.items for part in parts] == masks.sum(axis=1).tolist()
+    assert min(part.items for part in parts) >= 20
+    assert (parts[0].low, parts[-1].high) == (20, 100)
+    assert all(a.high < b.low for a, b in pairwise(parts))
 
 
 def test_why_nothing_is_known_of_test_items_is_said():

@@ -18,7 +18,7 @@ from pydantic import Field
 from codonbench.contracts import Frozen, Metric, Ranking, Task
 from codonbench.contracts.run_record import RunRecord
 from codonbench.leakage.verdict import DataAudit
-from codonbench.ranking.by_item import FEWEST, PARTS, Kind, TableItems, probabilities
+from codonbench.ranking.by_item import FEWEST, Kind, TableItems, probabilities
 from codonbench.records.test_outputs import ItemOutputs
 from codonbench.report.item_facts import ItemFacts
 from codonbench.report.site.packed import Packed, pack
@@ -149,9 +149,9 @@ def _why(fact: str, table: TableItems, facts: ItemFacts) -> str:
     if values.min() == values.max():
         return f"all test items have {values[0]:,} letters" if fact == "length" else "all are alike"
     if fact not in table.parts:
-        few = len(values) < PARTS * FEWEST
+        few = len(values) < 2 * FEWEST
         return (
-            f"a fifth of {len(values)} test items is fewer than {FEWEST}"
+            f"{len(values)} test items are fewer than two parts of {FEWEST}"
             if few
             else "nearly all test items are alike in it"
         )
