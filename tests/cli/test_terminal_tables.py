@@ -33,7 +33,8 @@ def test_the_table_fits_the_terminal_and_no_number_is_cut(run, board, monkeypatc
     for width in (60, 80, 120, 200):
         monkeypatch.setenv("COLUMNS", str(width))
         answer = run(*MLP, "--against", board)
-        assert max(len(line) for line in answer.out.splitlines()) <= width
+        table = [line for line in answer.out.splitlines() if not line.startswith("left out: ")]
+        assert max(map(len, table)) <= width  # a pipe wraps no sentence
         (row,) = [words for words in lines(answer) if "mlp-64" in words]
         assert row[:4] == ["-", "-", "mlp-64", "0/2"]  # nobody got there, so nobody is ranked
         # Where there is no room for the budget, "never" says the same.
@@ -48,9 +49,10 @@ def test_what_a_narrow_terminal_leaves_out_is_what_matters_least(run, board, mon
     words = ("tier", "success", "decipher", "parameters", "[0-66 %]")
     for width in (46, 80, 200):
         monkeypatch.setenv("COLUMNS", str(width))
-        table = " ".join(run(*MLP, "--against", board).out.split())
+        table, _, left = " ".join(run(*MLP, "--against", board).out.split()).partition("left out: ")
         tables[width] = [word for word in words if word in table]
-    assert tables == {46: [*words[:2]], 80: [*words[:3]], 200: [*words]}
+        assert ("parameters" in left, "intervals" in left) == (width < 200, width < 80)
+    assert tables == {46: [*words[:2]], 80: [*words[:3], words[4]], 200: [*words]}
 
 
 def test_the_narrowest_terminal_keeps_the_models_name_and_a_figure(run, board, monkeypatch):
@@ -90,7 +92,8 @@ def test_a_list_loses_columns_in_the_order_that_help_states(bench, monkeypatch):
         200: ["task", "version", "data", "title"],
     }
     told = " ".join(bench("ls", "--help").out.replace("│", " ").split())
-    assert "intervals, parameters, figures from the last to the second, tiers, success" in told
+    assert "in this order: parameters, intervals" in told
+    assert "figures from the last to the second, tiers, success" in told
     assert "loses the data of tasks, then versions" in told
 
 
@@ -98,7 +101,18 @@ def test_names_of_usual_length_are_not_folded_while_a_column_can_go(bench, monke
     monkeypatch.setenv("COLUMNS", "60")
     table = bench("ls", "rows", "--task", "gue-tf-2").out.partition("\n\n")[0]
     assert "length-composition" in table
-    assert "parameters" not in table
+    assert "parameters" not in table.partition("left out")[0]
+
+
+def test_parameters_go_before_intervals_and_those_of_the_first_figure_last(bench, monkeypatch):
+    found = {}
+    for width in (60, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(width))
+        table = bench("ls", "rows", "--task", "gue-tf-2").out.partition("\n\n")[0]
+        (cnn,) = (line for line in table.splitlines() if " cnn " in line)
+        (left,) = re.findall("left out: (.*);", table) or [""]
+        found[width] = cnn.count("["), left
+    assert found == {60: (0, "intervals, parameters"), 80: (2, "parameters"), 200: (2, "")}
 
 
 def test_a_rank_in_doubt_says_why(bench, monkeypatch):

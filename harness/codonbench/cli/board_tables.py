@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 _Column = tuple[str, Callable[[Row], str]]
 """A heading, and what stands below it for a row."""
+
+_Intervals = Literal["all", "leading", "none"]
+"""Which figures have them: all, the first and the gain, none."""
 
 _SHORTEST_NAME, _GAP, _MOST_ROWS = 12, 3, 100
 _WHOLE_WORD = 25  # letters of a word of a name that is not folded
@@ -161,7 +164,7 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
     console = output()
     ranked = [r for i, r in enumerate(table.rows) if i < _MOST_ROWS or key_of(table, r) in mine]
     rows = (*ranked, *table.references)
-    columns, intervals = _fitting(table, rows, console.width)
+    columns, intervals, left_out = _fitting(table, rows, console.width)
     whole_headings = _width(columns, rows, whole_headings=True) <= console.width
     grid = new_table()
     for header, _ in columns:
@@ -180,12 +183,15 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
             notes.append(f"{doubt}{_name(row)}: {words}")
     primary = table.ranking.primary
     for name, figure in table.beside.items():
-        shown = figure if intervals else _point(figure)
+        shown = _point(figure) if intervals == "none" else figure
         said = {"model": name, primary.title: score_text(shown, primary)}
         grid.add_row(*(said.get(header, "") for header, _ in columns))
     statistic = "mean" if primary.statistic == "mean" else "median"
     console.print(f"\n{visible(table.title)}; {statistic}s over seeds")
     console.print(grid)
+    if left_out:
+        how = "a wider terminal shows all, as does '| cat'"
+        say(f"left out: {', '.join(left_out)}; {how}", console=console)
     if len(ranked) < len(table.rows):
         say(f"{len(table.rows) - len(ranked):,} more rows", console=console)
     if table.gain_words and "gain" in (header for header, _ in columns):
@@ -306,38 +312,50 @@ def _print_held(table: Table, mine: set[tuple[str, ...]]) -> None:
             )
 
 
-def _fitting(table: Table, rows: Sequence[Row], width: int) -> tuple[list[_Column], bool]:
-    """Return the columns that fit, and whether with intervals.
+def _fitting(
+    table: Table, rows: Sequence[Row], width: int
+) -> tuple[list[_Column], _Intervals, list[str]]:
+    """Return the columns that fit, with which intervals, and what is left out.
 
-    What does not fit goes: intervals, then parameters, then columns one by one. Figures go from
-    the last, the first stays; so do the rank and the model's name.
+    What does not fit goes: parameters, intervals but those of the first figure and the gain, all
+    intervals, then columns one by one. Figures go from the last, the first stays; so do the rank
+    and the model's name.
     """
-    for intervals, parameters in ((True, True), (False, True), (False, False)):
-        columns = _columns(table, intervals, parameters)
-        if _width(columns, rows) <= width:
-            return columns, intervals
+    choices: tuple[tuple[_Intervals, bool], ...] = (
+        *(("all", True), ("all", False), ("leading", False)),
+        *(("none", True), ("none", False)),
+    )
+    made = [(_columns(table, *choice), choice[0]) for choice in choices]
+    fits = (own for own in made if _width(own[0], rows) <= width)
+    columns, intervals = next(fits, made[-1])
     figures = columns[3 if table.ranking.success is None else 4 :]
     spare = [*reversed(figures[1:]), columns[1], *columns[3 : len(columns) - len(figures)]]
     for column in spare:
         if _width(columns, rows) > width:
             columns.remove(column)
-    return columns, False
+    (whole, _), (bare, _) = made[0], made[3]
+    there = _width(whole, rows) > _width(bare, rows)
+    left = {"all": [], "leading": ["intervals of other figures"], "none": ["intervals"]}
+    shown = {heading for heading, _ in columns}
+    absent = [heading for heading, _ in whole if heading not in shown]
+    return columns, intervals, [*(left[intervals] if there else []), *absent]
 
 
-def _columns(table: Table, intervals: bool, parameters: bool) -> list[_Column]:
+def _columns(table: Table, intervals: _Intervals, parameters: bool) -> list[_Column]:
     """Return the columns in their order; never is said so where parameters have no room."""
     ranking, budget = table.ranking, table.budget_pairs if parameters else None
 
     def success(row: Row) -> str:
         text = success_text(row, ranking)
-        return text if intervals else text.split()[0]
+        return text if intervals == "all" else text.split()[0]
 
     def declared(name: str) -> _Column:
         column = ranking.column(name)
+        whole = intervals == "all" or (intervals == "leading" and name == names[0])
 
         def cell(row: Row) -> str:
             figure = row.figure(name)
-            figure = figure if intervals else _point(figure)
+            figure = figure if whole else _point(figure)
             if isinstance(figure, Mean):
                 return score_text(figure, column)
             return figure_text(figure, column, budget)
@@ -346,9 +364,10 @@ def _columns(table: Table, intervals: bool, parameters: bool) -> list[_Column]:
 
     def gain(row: Row) -> str:
         text = gain_cell(row, table)
-        return text if intervals or row.gain is None else text.split()[0]
+        return text if intervals != "none" or row.gain is None else text.split()[0]
 
-    figures = [*map(declared, (ranking.brief or (ranking.metric,))[:3])]
+    names = (ranking.brief or (ranking.metric,))[:3]
+    figures = [*map(declared, names)]
     if ranking.primary.statistic == "mean" and table.rows and (table.gain_over or table.figures):
         figures.insert(1, ("gain", gain))
     return [

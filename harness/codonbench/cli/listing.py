@@ -38,10 +38,11 @@ def ls(
 
     The official board, all but its pictures, comes with codonbench.
 
-    A window too narrow for a board loses, in this order: intervals, parameters, figures from the
-    last to the second, tiers, success; rank, model and the first figure stay. A list loses the
-    data of tasks, then versions; what still does not fit is cut with an ellipsis. In a file or a
-    pipe a list is whole.
+    A window too narrow for a board loses, in this order: parameters, intervals (last those of the
+    first figure and of gains), figures from the last to the second, tiers, success; rank, model
+    and the first figure stay, and a line says what is left out. A list loses the data of tasks,
+    then versions; what still does not fit is cut with an ellipsis. In a file or a pipe a list is
+    whole.
     """
     if kind not in ("models", "tasks", "metrics", "rows"):
         raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks, metrics or rows")
