@@ -70,7 +70,7 @@ def test_no_placeholder_is_left(project, kind):
     for path in (path for path in folder.rglob("*") if path.is_file()):
         text = path.read_text()
         assert "PACKAGE" not in f"{path}{text}"
-        left = text.replace("${{", "").replace('"$CODONBENCH"', "")
+        left = text.replace("${{", "").replace('"${CODONBENCH:?', "")
         assert "$" not in left, path
     workflow = (folder / ".github/workflows/test.yml").read_text()
     assert "python-version: ${{ matrix.python }}" in workflow
@@ -106,6 +106,17 @@ def test_their_own_tests_pass_as_written_beside_one_another(project, monkeypatch
     for _, distribution, _ in PROJECTS.values():
         file = f"{distribution}/tests/test_{distribution.replace('-', '_')}.py"
         assert f"PASSED {file}::test_it_keeps_what_a_" in said
+
+
+def test_the_model_serves_a_table_of_sequences_of_several_lengths(bench, project, tmp_path, trust):
+    folder, _ = project("model")
+    written = folder / "src" / "codonbench_rival" / "__init__.py"
+    (tmp_path / "rival.py").write_text(written.read_text())
+    trust("rival.py")
+    rows = [f"{'ACGT'[i % 4] * (20 + i)},{i % 3 // 2}" for i in range(60)]
+    (tmp_path / "mine.csv").write_text("\n".join(["sequence,label", *rows]))
+    checked = bench("check", "--model", "rival.py", "--data", "mine.csv")
+    assert checked.code == 0, checked.out
 
 
 # Names

@@ -149,7 +149,7 @@ def test_a_function_that_cannot_be_called_is_refused_in_words(function, message)
 
 @pytest.mark.parametrize("mark", [codonbench.model, lambda function: codonbench.model()(function)])
 def test_a_mark_without_its_encoding_is_refused_in_words(mark):
-    with pytest.raises(PluginError, match=r'expected one by its name.*encoding="input_onehot"'):
+    with pytest.raises(PluginError, match=r'expected one by its name.*encoding="symbol_onehot"'):
         mark(lambda task: None)
 
 

@@ -5,12 +5,14 @@ A complete plugin, as one file or as a module of an installed distribution::
     import codonbench
     from torch import nn
 
-    @codonbench.model(encoding="input_onehot", learning_rate=0.05)
+    @codonbench.model(encoding="symbol_onehot", learning_rate=0.05)
     def two_layers(task, hidden: int = 64):
-        \"\"\"Two linear layers on the one-hot input.\"\"\"
+        \"\"\"Two linear layers on each letter, and the mean over letters.\"\"\"
         return nn.Sequential(
-            nn.Linear(task.n_inputs, hidden),
-            nn.Linear(hidden, task.n_classes),
+            nn.Linear(task.input.channels, hidden),
+            nn.Linear(hidden, task.n_outputs),
+            nn.AdaptiveAvgPool2d((1, None)),
+            nn.Flatten(),
         )
 
 It needs no hook: what is marked so in a module that is loaded is registered. The model is called
@@ -212,7 +214,7 @@ def model(
     if without_parentheses is not None or encoding is None:
         raise PluginError(
             "@codonbench.model lacks an encoding; expected one by its name, as in "
-            '@codonbench.model(encoding="input_onehot")'
+            '@codonbench.model(encoding="symbol_onehot")'
         )
     if unknown := sorted(settings.keys() - GradientConfig.model_fields.keys()):
         raise PluginError(

@@ -76,15 +76,19 @@ def canonical(name: str, view: TaskView) -> str:
     if own not in offered and name in ENCODINGS and ENCODINGS[name].serves(view):
         return name
     if own not in offered:
-        lengths = f", whose items have {view.min_length:,} to {view.max_length:,} letters"
-        ragged = own.endswith("_flat") and view.min_length < view.max_length
-        why = lengths if ragged else ""
+        why = ""
+        if own.removesuffix("_flat") in offered:
+            why = (
+                ", as it needs items of one length and those have "
+                f"{view.min_length:,} to {view.max_length:,} letters"
+            )
         if (name == "features") != (view.kind == "features"):
             why = f", whose items are {'features' if view.kind == 'features' else 'sequences'}"
+        # First the names that any task has; its own words are told behind them.
+        words = ", ".join(offered).replace(f"{view.symbol}_", "symbol_")
+        same = f" (symbol_ is {view.symbol}_)" if view.kind != "features" else ""
         raise ConfigError(
-            f"encoding {name!r} is not offered by task {view.task!r}{why}; "
-            f"it offers {', '.join(offered)}",
-            letters=view.max_length if ragged else None,
+            f"encoding {name!r} is not offered by task {view.task!r}{why}; it offers {words}{same}"
         )
     return own
 

@@ -10,7 +10,6 @@ import torch
 from codonbench.contracts import BaseConfig, ModelInfo, Name
 from codonbench.data.encodings import canonical
 from codonbench.errors import ConfigError
-from codonbench.execution.run import placed
 from codonbench.plugins.entries import check_survives_json
 from codonbench.testing.checks import Checks, Verdict, failed, misfit, passed, warning
 from codonbench.testing.environment import generators, settings
@@ -59,7 +58,7 @@ def is_offered(subject: Subject) -> Verdict:
     try:
         asked = [canonical(encoding, subject.view) for encoding in subject.variants()]
     except ConfigError as error:
-        return failed(f"{placed(error, subject.dataset) or error}; let encoding be one of those")
+        return failed(f"{error}; let encoding be one of those")
     return passed(" or ".join(asked))
 
 
