@@ -95,3 +95,8 @@ def test_a_command_that_is_switched_off_is_none(bench, add, monkeypatch):
 def test_a_stranger_takes_the_place_of_no_command_of_ours(bench, add, name):
     add(name=name)
     assert "Say hello." not in bench(name, "--help").out
+
+
+def test_for_a_command_of_ours_no_installed_plugin_is_looked_for(bench, monkeypatch):
+    monkeypatch.setattr("codonbench.cli.main.entry_points", lambda **_: pytest.fail("looked"))
+    assert bench("keygen", "alice").code == 0

@@ -94,7 +94,7 @@ class BenchGroup(TyperGroup):
         """Return the command that is to be invoked."""
         name, command, rest = super().resolve_command(ctx, args)
         if name in SUMMARIES:
-            command = load_command(commands()[name])
+            command = load_command(own_commands()[name])
         return name, command, rest
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -153,14 +153,10 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:
-    """Return all commands by name: ours, and those of plugins that are wanted; ours has a name.
-
-    Args:
-        switches: What ``-p`` was given: ``no:NAME``.
-    """
+def own_commands() -> dict[str, EntryPoint]:
+    """Return our own commands by name, in the order of the help."""
     homes = {name: module for module, names in _MODULES.items() for name in names}
-    found = {
+    return {
         name: EntryPoint(
             name,
             f"codonbench.cli.{homes.get(name, name)}:{'app' if name in _GROUPS else name}".replace(
@@ -170,6 +166,15 @@ def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:
         )
         for name in SUMMARIES
     }
+
+
+def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:
+    """Return all commands by name: ours, and those of plugins that are wanted; ours has a name.
+
+    Args:
+        switches: What ``-p`` was given: ``no:NAME``.
+    """
+    found = own_commands()
     wanted = selection_from_environment([s.removeprefix("no:") for s in switches or ()], ())
     for point, candidate in in_order(entry_points(group=GROUP)):
         if _NAME.fullmatch(point.name) and not wanted.why_not(candidate):
