@@ -213,6 +213,18 @@ def test_a_model_that_fails_is_a_record_of_that():
     assert "the fuse blew" in record.error
 
 
+def test_ctrl_c_is_recorded_and_ends_the_script_too():
+    class Interrupted(Given):
+        info = codonbench.ModelInfo(name="interrupted", version="1", summary="as by Ctrl-C")
+
+        def build(self, task):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="interrupted-s0"):
+        codonbench.run(Interrupted, seeds="0-1", **FAST)
+    assert {record.status for record in codonbench.load_records("runs")} == {"interrupted"}
+
+
 def test_global_settings_and_generators_are_left_as_they_were():
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     strict = torch.are_deterministic_algorithms_enabled()

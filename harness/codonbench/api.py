@@ -68,6 +68,7 @@ def run(
     Raises:
         UsageError: What was asked cannot be done; says why, and what to do.
         PluginError: A plugin failed outside of a run.
+        KeyboardInterrupt: Ctrl-C ended it; what was under way has a record with that status.
     """
     if not isinstance(data, str | Path | None):
         with _saved(data) as (table,):
@@ -114,6 +115,7 @@ def run(
             from codonbench.execution.cluster import made_on
 
             made = [outcome.record for outcome in made_on(executor, options, request)]
+            _insist_on_end(made)
             seeds = request.seeds
             return Records(sorted(made, key=lambda r: (str(r.overrides), seeds.index(r.seed))))
         found: list[RunRecord] = []
@@ -121,6 +123,7 @@ def run(
         while due is not None:
             job = executor.prepare(due)
             records = [outcome.record for outcome in executor.outcomes(job, due)]
+            _insist_on_end(records)
             found += sorted(records, key=lambda record: request.seeds.index(record.seed))
             due = executor.twin(job, due)
         return Records(found)
@@ -255,6 +258,13 @@ def _check(further: Mapping[str, Any], given: bool, file: Path | None) -> None:
     else:
         return
     raise ConfigError(f"codonbench.run: {why}")
+
+
+def _insist_on_end(records: Iterable[RunRecord]) -> None:
+    """Raise KeyboardInterrupt where Ctrl-C ended a run, so that nothing follows that was to."""
+    for record in records:
+        if record.status == "interrupted":
+            raise KeyboardInterrupt(f"{record.name} is recorded as interrupted")
 
 
 def _settings_kept(options: RunOptions) -> AbstractContextManager[None]:
