@@ -6,6 +6,7 @@ The command line goes the same way: see `execution.executor`.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -17,11 +18,11 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
 from codonbench.data.own_table import is_table
 from codonbench.errors import ConfigError, UsageError
-from codonbench.execution.executor import Executor, load_plugins
-from codonbench.execution.run import task_and_data
+from codonbench.execution.executor import Executor, Listener, load_plugins
+from codonbench.execution.run import Job, task_and_data
 from codonbench.plugins.entries import ModelClass
 from codonbench.plugins.registry import Registry
-from codonbench.records.files import cache_folder, is_offline
+from codonbench.records.files import board_folder, cache_folder, is_offline
 from codonbench.records.table import Records, load_records
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def run(
 ) -> Records:
     """Train a model on a task, score it, store the records, and return them, one a seed.
 
+    A table of one's own is audited first; what is wrong with it is warned of, and on the board.
     What is recorded in `results` already is not run again, and what was cut short goes on.
     Installed models and those of files are trained in worker processes; a class or a function,
     which no other process could import, in this one: its records say ``confinement: none``.
@@ -114,7 +116,8 @@ def run(
         if options.on != "local":
             from codonbench.execution.cluster import made_on
 
-            made = [outcome.record for outcome in made_on(executor, options, request)]
+            outcomes = made_on(executor, options, request, _OfData(options))
+            made = [outcome.record for outcome in outcomes]
             _insist_on_end(made)
             seeds = request.seeds
             return Records(sorted(made, key=lambda r: (str(r.overrides), seeds.index(r.seed))))
@@ -122,7 +125,9 @@ def run(
         due: RunRequest | None = request
         while due is not None:
             job = executor.prepare(due)
+            _warn_of_data(job)
             records = [outcome.record for outcome in executor.outcomes(job, due)]
+            _lay_audit(job, options)
             _insist_on_end(records)
             found += sorted(records, key=lambda record: request.seeds.index(record.seed))
             due = executor.twin(job, due)
@@ -258,6 +263,38 @@ def _check(further: Mapping[str, Any], given: bool, file: Path | None) -> None:
     else:
         return
     raise ConfigError(f"codonbench.run: {why}")
+
+
+class _OfData(Listener):
+    """Warns of the data of runs on a cluster, and lays their audits beside the board."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._options = options
+
+    def planned(self, index: int, job: Job) -> None:
+        _warn_of_data(job)
+        _lay_audit(job, self._options)
+
+
+def _warn_of_data(job: Job) -> None:
+    """Warn of a table of one's own whose audit is no PASS, or that is too large for one."""
+    if not job.run_specs[0].is_own_table:
+        return
+    from codonbench.leakage.own_table import audit_of_run
+
+    audit, more = audit_of_run(job.dataset, cache_folder()), "codonbench.audit_data"
+    if audit is None:
+        warnings.warn(f"data not audited; {more} does, in minutes", stacklevel=3)
+    elif audit.verdict != "PASS":
+        warnings.warn(f"data audit: {audit.line}; {more} says more", stacklevel=3)
+
+
+def _lay_audit(job: Job, options: RunOptions) -> None:
+    """Lay the audit of a table of one's own where the board of the runs finds it."""
+    if job.run_specs[0].is_own_table:
+        from codonbench.leakage.own_table import lay_beside
+
+        lay_beside(board_folder(options.results), job.dataset, cache_folder())
 
 
 def _insist_on_end(records: Iterable[RunRecord]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+import codonbench
 from codonbench.cli import audit_data, time_left
 from leaks import rows, write
 
@@ -92,6 +93,21 @@ def test_a_run_on_a_table_says_its_verdict_in_a_line(bench, tables):
     kept.write_text("{}")
     broken = bench("leaderboard")
     assert (broken.code, kept.name in broken.err) == (2, True)
+
+
+def test_the_python_door_audits_a_table_once_and_warns_of_what_is_wrong(tables, monkeypatch):
+    monkeypatch.chdir(tables)
+    with pytest.warns(UserWarning, match=r"data audit: FAIL: .*\(50 of 150\)"):
+        codonbench.run("majority", data="leaky.csv", epochs=1, workers=0)
+    shutil.rmtree(tables / "cache" / "audits")
+    (table,) = codonbench.board("runs").tables
+    assert (table.verdict, table.best_rule is None) == ("FAIL", False)
+    codonbench.run("majority", data="clean.csv", epochs=1, workers=0)  # warnings are errors
+    monkeypatch.setattr("codonbench.leakage.audit.audit", None)
+    codonbench.run("majority", data="clean.csv", epochs=1, workers=0)
+    monkeypatch.setattr("codonbench.leakage.own_table._QUICK", 0)
+    with pytest.warns(UserWarning, match=r"not audited; codonbench\.audit_data"):
+        codonbench.run("majority", data="doubtful.csv", epochs=1, workers=0)
 
 
 def test_a_board_says_what_the_cache_has_unless_it_has_audits_of_tasks(bench, tables, tmp_path):

@@ -15,16 +15,12 @@ from codonbench.cli import FAILED
 from codonbench.cli.console import output, print_table, say
 from codonbench.cli.options import PluginOption, PluginsDirOption, TaskSettingsOption, load_plugins
 from codonbench.cli.time_left import bar_shown
-from codonbench.contracts import Dataset, Features, Sequences
 from codonbench.contracts.run_spec import parse_settings
 from codonbench.records.files import cache_folder, is_offline, plain_json
 
 if TYPE_CHECKING:
-    from codonbench.execution.run import Job
+    from codonbench.contracts import Dataset
 
-
-_QUICK = 10_000_000
-"""Letters of a table that `bench run` audits by itself."""
 
 _SHARES = 1_000
 """Of what is looked at, as its bar counts."""
@@ -117,39 +113,15 @@ def audit_data(
         raise typer.Exit(FAILED)
 
 
-def remark_on_data(job: Job) -> str:
-    """Return in a line what the audit of a run's data says: a table of one's own.
+def remark_on_data(dataset: Dataset) -> str:
+    """Return in a line what the audit of a run's data says: a table of one's own."""
+    from codonbench.leakage.own_table import audit_of_run
 
-    An audit that is not kept is made, unless the table is so large that a run should not wait.
-    """
-    from codonbench.leakage.audit import Subject, audited, kept_audit
-
-    subject = Subject(job.dataset, {})
-    audit = kept_audit(subject, cache_folder())
-    if audit is None and _letters(job.dataset) > _QUICK:
-        return f"data not audited; 'bench audit-data {job.dataset.source}' does, in minutes"
+    with _shown() as progress:
+        audit = audit_of_run(dataset, cache_folder(), progress, say=_warn)
     if audit is None:
-        with _shown() as progress:
-            audit = audited(subject, cache_folder(), progress, say=_warn)
+        return f"data not audited; 'bench audit-data {dataset.source}' does, in minutes"
     return f"data audit: {audit.line}; 'bench audit-data' says more"
-
-
-def lay_beside(board: Path, job: Job) -> None:
-    """Write the audit of a table of one's own, if there is one, where its board is to say it."""
-    from codonbench.leakage.audit import Subject, kept_audit
-
-    audit = kept_audit(Subject(job.dataset, {}), cache_folder())
-    if audit is not None:
-        name = f"{audit.task}-{audit.checksum[:12]}.json"
-        _write(board / "audits" / name, audit.as_json())
-
-
-def _letters(dataset: Dataset) -> int:
-    items = dataset.items
-    if isinstance(items, Features):
-        return items.values.size
-    parts = (items,) if isinstance(items, Sequences) else items.parts
-    return sum(len(part.letters) for part in parts)
 
 
 def _write(path: Path, text: str) -> None:

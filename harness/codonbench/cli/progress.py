@@ -29,7 +29,7 @@ from codonbench.execution.run import Job, Outcome, Train
 from codonbench.protocols.folds import Folds
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
 from codonbench.protocols.supervised import Supervised
-from codonbench.records.files import board_folder, plain_json
+from codonbench.records.files import board_folder, cache_folder, plain_json
 from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
 
@@ -306,11 +306,12 @@ class ClusterDisplay(Listener):
             for line in _introduction(job):
                 say(line, console=self._console)
         if job.run_specs[0].is_own_table:
-            from codonbench.cli.audit_data import lay_beside, remark_on_data
+            from codonbench.cli.audit_data import remark_on_data
+            from codonbench.leakage.own_table import lay_beside
 
             if self._lines is None:
-                say(remark_on_data(job), console=self._console)
-            lay_beside(board_folder(self._results), job)
+                say(remark_on_data(job.dataset), console=self._console)
+            lay_beside(board_folder(self._results), job.dataset, cache_folder())
 
     def remark(self, sentence: str) -> None:
         """Say something above the bar."""

@@ -33,7 +33,7 @@ from codonbench.contracts.run_spec import (
 )
 from codonbench.errors import ConfigError, StoreError
 from codonbench.execution.presets import read_preset
-from codonbench.records.files import board_folder, is_offline
+from codonbench.records.files import board_folder, cache_folder, is_offline
 
 if TYPE_CHECKING:
     from codonbench.execution.run import Outcome
@@ -113,12 +113,13 @@ def run(
         with messages().status("reading the data"):
             job = executor.prepare(request)
         if job.run_specs[0].is_own_table:
-            from codonbench.cli.audit_data import lay_beside, remark_on_data
+            from codonbench.cli.audit_data import remark_on_data
+            from codonbench.leakage.own_table import lay_beside
 
             if not as_json:
-                say(remark_on_data(job))
+                say(remark_on_data(job.dataset))
             yield from executor.outcomes(job, request, follow)
-            lay_beside(board_folder(options.results), job)
+            lay_beside(board_folder(options.results), job.dataset, cache_folder())
         else:
             yield from executor.outcomes(job, request, follow)
         if (twin := executor.twin(job, request)) is not None:

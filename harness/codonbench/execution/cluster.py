@@ -864,13 +864,18 @@ def run_on(
         yield from runs.outcomes(requests)
 
 
-def made_on(executor: Executor, options: RunOptions, request: RunRequest) -> list[Outcome]:
+def made_on(
+    executor: Executor,
+    options: RunOptions,
+    request: RunRequest,
+    listener: Listener | None = None,
+) -> list[Outcome]:
     """Return what a request comes to on the cluster that options name, once all is made.
 
     Raises:
         BenchError: It cannot be met, or a run of it was lost; the others are stored.
     """
-    found = [outcome for _, outcome in run_on(executor, options, [request])]
+    found = [outcome for _, outcome in run_on(executor, options, [request], listener)]
     for outcome in found:
         if isinstance(outcome, BenchError):
             raise outcome
