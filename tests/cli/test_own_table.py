@@ -124,6 +124,18 @@ def test_tables_of_one_title_are_told_apart_by_what_differs_alone(bench, table):
     }
 
 
+def test_tables_of_one_title_are_told_apart_by_their_data_where_options_are_the_same(bench, table):
+    for text in (
+        table.read_text(),
+        table.read_text().rpartition("\n")[0].rpartition("\n")[0] + "\n",
+    ):
+        table.write_text(text)
+        assert bench("run", "--model", "majority", "--folds", "0", "--data", "mine.csv").code == 0
+    tables = codonbench.board("runs").tables
+    assert len({table.title for table in tables}) == 2
+    assert {t.title for t in tables} == {f"mine, data {t.data_checksum[:8]}, cpu" for t in tables}
+
+
 def test_two_tables_of_one_name_are_ranked_apart(bench, table):
     assert bench("run", "--model", "majority", "--data", "mine.csv").code == 0
     table.write_text(table.read_text().replace(",1\n", ",0.5\n").replace(",0\n", ",0.1\n"))

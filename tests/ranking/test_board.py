@@ -355,6 +355,9 @@ def test_rows_of_one_name_say_what_tells_them_apart() -> None:
     source = (first.plugin.source_sha256 or "unknown")[:8]
     assert rows[first.run_id].notes[0] == f"learning_rate {rate}, source {source}"
     assert rows[other.run_id].notes[0] == "learning_rate 0.5, source bbbbbbbb"
+    assert rows[first.run_id].label == f"mlp-64 (source {source})"
+    assert rows[other.run_id].label == "mlp-64 (source bbbbbbbb)"
+    assert rows[lone.run_id].label == "alone"
     assert rows[lone.run_id].notes == ("fewer than 10 seeds",)
 
 

@@ -100,7 +100,7 @@ class Table(Frozen):
         held_in: The key of the table that shows these rows beside its own, as a control of them;
             empty where none does.
         of_subset: Whether its rows were trained on a subset, so that curves show them.
-        told_apart: The options in words by which tables of otherwise the same title differ.
+        told_apart: In words, by which options or data tables of otherwise the same title differ.
         usual: Whether its options are those that the task has by default.
     """
 
@@ -325,14 +325,15 @@ def build_board(
 
 
 def _differing(table: Table, alike: Sequence[Table]) -> str:
-    """Return a table's options in words, those in which tables of its title differ."""
-    return options_text(
-        {
-            name: value
-            for name, value in table.options_set.items()
-            if any(other.options_set.get(name) != value for other in alike)
-        }
-    )
+    """Return in words the options in which tables of a title differ, or else their data."""
+    facts = {
+        name: value
+        for name, value in table.options_set.items()
+        if any(other.options_set.get(name) != value for other in alike)
+    }
+    same = {t.data_checksum for t in alike if t.options_set == table.options_set}
+    data = {"data": table.data_checksum[:8]} if len(same) > 1 else {}
+    return options_text({**facts, **data})
 
 
 def options_text(options: Mapping[str, object]) -> str:

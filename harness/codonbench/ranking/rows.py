@@ -73,11 +73,15 @@ class Contrast(Frozen):
     faster: bool
 
 
-def name_text(model: str, overrides: Mapping[str, object], distribution: str) -> str:
-    """Return a model's name, where it departs from that, and who supplies it."""
+def name_text(
+    model: str, overrides: Mapping[str, object], distribution: str, told_apart: str = ""
+) -> str:
+    """Return a model's name, where it departs from that, who supplies it, and more if given."""
     extras = [f"{field}={value}" for field, value in sorted(overrides.items())]
     if distribution != "codonbench":
         extras.append(f"by {distribution or 'nobody installed'}")
+    if told_apart:
+        extras.append(told_apart)
     return f"{model} ({'; '.join(extras)})" if extras else model
 
 
@@ -165,6 +169,8 @@ class Row(Frozen):
         config_sha256: Of `config`, to tell rows of one name apart.
         overrides: Where `config` departs from the model's or preset's own.
         distribution: Who supplies it.
+        told_apart: What tells it from rows of its name in the table: ``source 1a2b3c4d``; empty
+            where there are none.
         role: ``contestant`` or ``reference``.
         successes, success_low, success_high: Runs that succeeded, and the Wilson interval of
             their share.
@@ -196,6 +202,7 @@ class Row(Frozen):
     config_sha256: str
     overrides: dict[str, object]
     distribution: str
+    told_apart: str = Field(default="", exclude_if=lambda told_apart: not told_apart)
     role: Literal["contestant", "reference"]
     successes: int
     success_low: float
@@ -219,7 +226,7 @@ class Row(Frozen):
     @property
     def label(self) -> str:
         """``mymodel (hidden=128; by mylab)``: name, departures from it, and supplier."""
-        return name_text(self.model, self.overrides, self.distribution)
+        return name_text(self.model, self.overrides, self.distribution, self.told_apart)
 
     tuning: Tuning | None = Field(default=None, exclude_if=lambda given: given is None)
 
@@ -301,7 +308,9 @@ def tuned_on_tested(record: RunRecord, asked: TaskSpec | None) -> bool:
 
 
 def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list[Row]:
-    """Return the rows, those that would show under one name with a note on what tells them apart.
+    """Return the rows, those that would show under one name with what tells them apart, in a note.
+
+    Their names get their source, where that is enough, or all of it.
 
     Args:
         rows: Of one table.
@@ -315,9 +324,13 @@ def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list
         facts = [_facts(rows[i], sources[i]) for i in twins]
         fields = sorted({field for own in facts for field in own})
         differing = [f for f in fields if len({str(own.get(f)) for own in facts}) > 1]
+        enough = len({own["source"] for own in facts}) == len(facts)
         for i, own in zip(twins, facts, strict=True) if len(twins) > 1 else ():
             note = ", ".join(f"{field} {own.get(field)}" for field in differing)
-            told[i] = rows[i].model_copy(update={"notes": (note, *rows[i].notes)})
+            apart = f"source {own['source']}" if enough else note
+            told[i] = rows[i].model_copy(
+                update={"told_apart": apart, "notes": (note, *rows[i].notes)}
+            )
     return told
 
 

@@ -74,7 +74,8 @@ class PageRow(Frozen):
         figures: Whose figures they are; empty where there is no such file.
         label: The id of its model's page.
         model, supplier, version: Who; `supplier` is empty for what comes with codonbench.
-        changes: Where the configuration departs from the name's own.
+        changes: Where the configuration departs from the name's own, and what else tells it from
+            rows of its name.
         config: The whole configuration.
         about: Facts its author gives: summary, authors, licence, reference.
         seeds, values: The seeds counted, and each one's metrics in the same order.
@@ -589,7 +590,7 @@ def _row(
         model=shown(row.model),
         supplier="" if row.distribution == "codonbench" else shown(row.distribution or "nobody"),
         version=shown(row.model_version),
-        changes=shown(shown_facts(row.overrides)),
+        changes=shown(", ".join(filter(None, (shown_facts(row.overrides), row.told_apart)))),
         config=shown(shown_facts(row.config), 600),
         about=about_model(records[0]),
         seeds=row.seeds,
