@@ -223,6 +223,42 @@ def test_labels_and_quantities_are_fitted_one_by_one_where_they_are_known():
     np.testing.assert_allclose(outputs[known], quantities[known], rtol=0.2, atol=2)
 
 
+class Unnamed:
+    """Of scikit-learn's kind, but for ``classes_``."""
+
+    def fit(self, items, class_ids):
+        return self
+
+    def predict_proba(self, items):
+        return [[0.5, 0.5] for _ in items]
+
+
+@codonbench.estimator(encoding="text")
+def unnamed(task):
+    return Unnamed()
+
+
+@codonbench.estimator(encoding="text")
+def nothing(task):
+    """Builds an estimator and forgets to return it."""
+    Unnamed()
+
+
+@codonbench.model(encoding="symbol_onehot")
+def mismarked(task):
+    return LogisticRegression()
+
+
+def test_what_a_function_lacks_for_its_decorator_is_named():
+    items, class_ids = ["AC", "GT"], np.array([0, 1])
+    with pytest.raises(PluginError, match=r"nothing returned None; expected an estimator.*return"):
+        fit(nothing, "classes", items, class_ids)
+    with pytest.raises(PluginError, match=r"Unnamed has no classes_.*self\.classes_ ="):
+        fit(unnamed, "classes", items, class_ids).predict(items)
+    with pytest.raises(PluginError, match=r"LogisticRegression.*@codonbench\.estimator"):
+        mismarked(mismarked.Config()).build(None)
+
+
 def test_an_estimator_without_an_encoding_says_what_it_lacks():
     with pytest.raises(PluginError, match=r'encoding.*estimator\(encoding="text"\)'):
         codonbench.estimator(two_layers)

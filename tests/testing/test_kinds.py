@@ -8,6 +8,7 @@ from torch import nn
 from codonbench import (
     Column,
     Dataset,
+    Estimator,
     Features,
     GradientConfig,
     Input,
@@ -197,6 +198,23 @@ def test_what_is_not_asked_of_a_kind_is_skipped_and_the_engine_is_named():
     assert found["untaught"].status == found["logits"].status == "skipped"
     assert "cannot be enumerated" in found["engine"].words
     assert found["engine"].words.startswith("eager")
+
+
+class ListOfRows(Estimator):
+    """Gives what a run reads as an array."""
+
+    info = ModelInfo(name="rows", version="1", summary="The same for all, as a list of rows")
+    encoding = "items"
+
+    def fit(self, training):
+        self.means = training.targets.mean(axis=0).round().astype(int).tolist()
+
+    def predict(self, items):
+        return [self.means for _ in range(len(items))]
+
+
+def test_an_estimator_may_give_a_list_of_rows_as_in_a_run():
+    assert not failed(ListOfRows, Marks())
 
 
 def test_probabilities_of_labels_are_warned_of():

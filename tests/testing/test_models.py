@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,22 @@ class NoModule(Sound):
         return lambda inputs: inputs
 
 
+class InPlainList(nn.Module):
+    def __init__(self, task):
+        super().__init__()
+        self.layers = [nn.Linear(task.n_inputs, task.n_classes)]
+
+
+class PlainList(Sound):
+    def build(self, task):
+        return InPlainList(task)
+
+
+class Empty(Sound):
+    def build(self, task):
+        return nn.ReLU()
+
+
 class Raises(Sound):
     def build(self, task):
         raise ValueError("the fuse blew")
@@ -184,6 +201,11 @@ class Threads(Sound):
         return super().build(task)
 
 
+class InFloat64(Sound):
+    def build(self, task):
+        return super().build(task).double()
+
+
 class Away(Sound):
     def build(self, task):
         return nn.Linear(task.n_inputs, task.n_classes, device="meta")
@@ -192,6 +214,13 @@ class Away(Sound):
 class Chatty(Sound):
     def build(self, task):
         print("loading weights " + "." * 1_000_000)
+        return super().build(task)
+
+
+class Warned(Sound):
+    def build(self, task):
+        sys.stderr.write(warnings.formatwarning("a layer of yours", FutureWarning, "x/y.py", 469))
+        print("." * 3_000)
         return super().build(task)
 
 
@@ -360,6 +389,8 @@ CASES = [
     (Opaque, "config", ["'thing'", "object", "which a record cannot hold"]),
     (Elsewhere, "encoding", ["'protein_onehot'", "it offers codon_index"]),
     (NoModule, "build", ["returned function", "expected a torch.nn.Module"]),
+    (PlainList, "build", ["InPlainList.layers is a plain list", "nn.ModuleList"]),
+    (Empty, "build", ["ReLU has no parameters"]),
     (Raises, "build", ["ValueError: the fuse blew", "(test_models.py:"]),
     (Exits, "build", ["SystemExit: had enough"]),
     (Same, "fresh", ["the same module twice"]),
@@ -370,6 +401,7 @@ CASES = [
     (GradOff, "settings", ["grad mode from True to False"]),
     (Threads, "settings", ["number of threads from 1 to 2"]),
     (Away, "device", ["'weight' is on device 'meta'", "expected 'cpu'"]),
+    (InFloat64, "shape", ["must have the same dtype", "float32", "double()"]),
     (Narrow, "shape", ["gave shape (64, 20)", "expected logits (64, 21)"]),
     (WrongInOne, "shape", ["codon_index", "(64, 20)", "(64, 21)"]),
     (Integers, "shape", ["torch.int64", "expected torch.float32"]),
@@ -439,6 +471,7 @@ class SwitchedOff(Sound):
         (Softmaxed, "logits", "leave out the last one"),
         (Rooted, "portable", "on another device forward fails"),
         (RootedInTraining, "portable", "device=inputs.device"),
+        (Warned, "quiet", "beginning 'FutureWarning: a layer of yours'"),
         (Chatty, "quiet", "characters during these checks, beginning 'loading weights ..."),
     ],
 )

@@ -67,14 +67,15 @@ class FunctionModel(Model):
         """Return what the function returns for `task` and the configured hyperparameters.
 
         Raises:
-            PluginError: That is None.
+            PluginError: That is None, or an estimator.
         """
         function = type(self).function
         module = function(task, **{field: getattr(self.config, field) for field in self.fields})
-        if module is None:
+        _refuse_none(function, module, "a torch.nn.Module")
+        if hasattr(module, "fit") and hasattr(module, "predict"):
             raise PluginError(
-                f"function {function.__name__} returned None; expected a torch.nn.Module: "
-                "does it lack a return?"
+                f"function {function.__name__} returned a {type(module).__name__}, which is fitted "
+                "in one go; mark it with @codonbench.estimator in place of @codonbench.model"
             )
         return module
 
@@ -106,6 +107,7 @@ class FunctionEstimator(Estimator):
             known = np.flatnonzero(~np.isnan(column))
             right = column[known] if task.target == "quantities" else column[known].astype(np.int64)
             fresh = type(self).function(task, **chosen)
+            _refuse_none(type(self).function, fresh, "an estimator")
             fresh.fit(_some(training.items, known, len(column)), right)
             self.fitted.append(fresh)
 
@@ -119,6 +121,14 @@ class FunctionEstimator(Estimator):
             scores = [_class_scores(each, items, 2) for each in self.fitted]
             columns = [score[:, 1] - score[:, 0] for score in scores]
         return np.stack(columns, axis=1)
+
+
+def _refuse_none(function: Callable[..., Any], made: object, expected: str) -> None:
+    if made is None:
+        raise PluginError(
+            f"function {function.__name__} returned None; expected {expected}: "
+            "does it lack a return?"
+        )
 
 
 def _some(items: Any, index: npt.NDArray[np.int64], of: int) -> Any:
@@ -135,15 +145,21 @@ def _class_scores(fitted: Any, items: Any, n_classes: int) -> npt.NDArray[np.flo
 
     A class that training lacks is as unlikely as can be.
     """
+    kind = type(fitted).__name__
+    if not hasattr(fitted, "predict_proba") and not hasattr(fitted, "decision_function"):
+        raise PluginError(
+            f"{kind} has neither predict_proba nor decision_function, one of "
+            "which gives the outputs of classes; choose an estimator that has"
+        )
+    if not hasattr(fitted, "classes_"):
+        raise PluginError(
+            f"{kind} has no classes_ once it is fitted; expected the class ids that its columns "
+            "are of, in their order: self.classes_ = np.unique(class_ids) in fit"
+        )
     if hasattr(fitted, "predict_proba"):
         likely = np.zeros((len(items), n_classes))
         likely[:, fitted.classes_] = fitted.predict_proba(items)
         return np.log(np.maximum(likely, _UNLIKELY))
-    if not hasattr(fitted, "decision_function"):
-        raise PluginError(
-            f"{type(fitted).__name__} has neither predict_proba nor decision_function, one of "
-            "which gives the outputs of classes; choose an estimator that has"
-        )
     values = np.asarray(fitted.decision_function(items))
     if values.ndim == 1:
         values = np.stack([-values / 2, values / 2], axis=1)
@@ -267,8 +283,9 @@ def estimator(
 ) -> Callable[[Callable[..., Any]], type[FunctionEstimator]]:
     """Make an estimator of the function below, which returns one of scikit-learn's kind.
 
-    For classes that has ``fit(items, class_ids)`` and ``predict_proba`` or ``decision_function``;
-    for labels the same, one fitted for each label on the items where it is known; for quantities
+    For classes that has ``fit(items, class_ids)``, ``predict_proba`` or ``decision_function``, and
+    ``classes_``, the class ids that their columns are of, as scikit-learn's have; for labels the
+    same, one fitted for each label on the items where it is known; for quantities
     ``fit(items, values)`` and ``predict``, one for each quantity. What it draws from NumPy's global
     generator, as with ``random_state=None``, is the seed's own.
 

@@ -100,6 +100,12 @@ def _hint(error: BaseException, candidate: Candidate) -> str:
     return f"install {error.name.partition('.')[0]!r} beside codonbench, or reinstall {owner}"
 
 
+_DOUBLE = re.compile(
+    r"^(Runtime|Value)Error: (?=.*\b(double|float64)\b)(?=.*\bfloat(32)?\b)", re.IGNORECASE
+)
+"""What PyTorch says of float64 beside float32, in many words."""
+
+
 def last_line(error: BaseException) -> str:
     """Return what a traceback ends with, on one line."""
     if isinstance(error, BenchError):  # our own words need no type in front
@@ -112,6 +118,8 @@ def last_line(error: BaseException) -> str:
         line = f"{type(error).__name__}: {error.title}: {'; '.join(problems)}"
     else:
         line = " ".join(traceback.format_exception_only(error)[-1].split())
+        if _DOUBLE.search(line):  # PyTorch names the types, and not which of them is expected
+            line += "; a module is handed float32: let its parameters be float32, without double()"
     return line.encode("utf-8", "backslashreplace").decode()
 
 

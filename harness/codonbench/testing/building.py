@@ -7,7 +7,7 @@ from itertools import chain
 
 import torch
 
-from codonbench.contracts import BaseConfig, ModelInfo, Name
+from codonbench.contracts import BaseConfig, BatchLearner, ModelInfo, Name
 from codonbench.data.encodings import canonical
 from codonbench.errors import ConfigError
 from codonbench.plugins.entries import check_survives_json
@@ -15,6 +15,7 @@ from codonbench.testing.checks import Checks, Verdict, failed, misfit, passed, w
 from codonbench.testing.environment import generators, settings
 from codonbench.testing.subject import DEVICE, Subject
 from codonbench.training.determinism import seeded_globals
+from codonbench.training.state import insist_on_parameters
 
 CHECKS = Checks[Subject]()
 """The first two hold of any class, whether a module is built or not."""
@@ -68,6 +69,8 @@ def returns_a_module(subject: Subject) -> Verdict:
     module = subject.build()
     if not isinstance(module, torch.nn.Module):
         return failed(f"build returned {type(module).__name__}; expected a torch.nn.Module")
+    if not isinstance(module, BatchLearner):
+        insist_on_parameters(module)
     return passed()
 
 

@@ -99,7 +99,7 @@ class Printed(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Count `text`."""
-        self.beginning += text[: max(0, 60 - len(self.beginning))]
+        self.beginning += text[: max(0, 400 - len(self.beginning))]
         self.characters += len(text)
         return len(text)
 

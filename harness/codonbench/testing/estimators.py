@@ -43,13 +43,12 @@ def is_served(subject: Subject) -> Verdict:
 def gives_outputs(subject: Subject) -> Verdict:
     """One row of outputs for each item."""
     asked = subject.asked.numpy()
-    outputs = _fitted(subject).predict(_items(subject, asked))
+    outputs = _predict(_fitted(subject), _items(subject, asked))
     expected = (len(asked), subject.view.n_outputs)
-    given = outputs.shape if isinstance(outputs, np.ndarray) else type(outputs).__name__
-    if given != expected:
-        return failed(f"predict gave {given}, expected an array {expected}: (items, outputs)")
-    if not np.issubdtype(outputs.dtype, np.floating) or not np.isfinite(outputs).all():
-        return failed(f"predict gave {outputs.dtype}, expected finite numbers of a float type")
+    if outputs.shape != expected:
+        return failed(f"predict gave {outputs.shape}, expected {expected}: (items, outputs)")
+    if outputs.dtype.kind not in "fiu" or not np.isfinite(outputs).all():
+        return failed(f"predict gave {outputs.dtype}, expected finite real numbers")
     return passed(f"{expected} {outputs.dtype}")
 
 
@@ -57,7 +56,7 @@ def gives_outputs(subject: Subject) -> Verdict:
 def repeats(subject: Subject) -> Verdict:
     """One seed gives one result."""
     items = _items(subject, subject.asked.numpy())
-    first, second = (_fitted(subject).predict(items) for _ in range(2))
+    first, second = (_predict(_fitted(subject), items) for _ in range(2))
     if first.tobytes() != second.tobytes():
         return failed(
             "fitted twice with one seed it gave two results; draw from training.rng, or leave "
@@ -84,8 +83,9 @@ def leaves_training_set(subject: Subject) -> Verdict:
 def keeps_items_apart(subject: Subject) -> Verdict:
     """An item's outputs depend on it alone."""
     estimator, index = _fitted(subject), subject.asked.numpy()[:_FEW]
-    together = estimator.predict(_items(subject, index))
-    alone = np.concatenate([estimator.predict(_items(subject, each)) for each in index[:, None]])
+    together = _predict(estimator, _items(subject, index))
+    rows = [_predict(estimator, _items(subject, each)) for each in index[:, None]]
+    alone = np.concatenate(rows)
     if not np.allclose(together, alone, rtol=1e-3, atol=1e-3):
         return failed(
             "an item's outputs depend on the items asked with it; take what is common to items, "
@@ -98,7 +98,7 @@ def keeps_items_apart(subject: Subject) -> Verdict:
 def learns(subject: Subject) -> Verdict:
     """The loss falls."""
     training, index = _training_set(subject), _trained(subject)
-    outputs = np.asarray(_fit(subject, training).predict(_items(subject, index)))
+    outputs = _predict(_fit(subject, training), _items(subject, index))
     spec = subject.dataset.spec
     mean = outputs.mean(axis=0, keepdims=True).repeat(len(outputs), axis=0)
     fitted, constant = (loss(o, training.targets, spec) for o in (outputs, mean))
@@ -131,6 +131,11 @@ def _fit(subject: Subject, training: TrainingSet) -> Estimator:
         estimator.fit(training)
     subject.parameters = sum(array.size for array in estimator.learned().values())
     return estimator
+
+
+def _predict(estimator: Estimator, items: Any) -> npt.NDArray[Any]:
+    """Return outputs as a run takes them, which reads a list of rows as an array, too."""
+    return np.asarray(estimator.predict(items))
 
 
 def _fitted(subject: Subject) -> Estimator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 
@@ -164,9 +165,12 @@ def printed_little(subject: Subject) -> Verdict:
     printed = subject.printed
     amount = printed.characters
     if amount > _MUCH:
+        first = next(filter(None, printed.beginning.splitlines()), "")
+        # Of a warning, what it says, without the file and line that Python puts before it.
+        first = re.sub(r"^.*?:\d+: (?=\w*Warning: )", "", first)[:100]
         return warning(
-            f"it printed {amount:,} characters during these checks, beginning "
-            f"{printed.beginning!r}; a whole run may print thousands of times as much: print "
-            "nothing in build, forward and update"
+            f"it printed {amount:,} characters during these checks, beginning {first!r}; a whole "
+            "run may print thousands of times as much: print nothing, and see to it that nothing "
+            "is warned of"
         )
     return passed(f"{amount:,} characters printed" if amount else "")

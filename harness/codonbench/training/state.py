@@ -8,7 +8,7 @@ A checkpoint holds module, optimiser and the global generators, in a file of num
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -119,6 +119,38 @@ class TrainState:
     lengths: IntArray | None = None
 
 
+def insist_on_parameters(module: torch.nn.Module) -> None:
+    """Raise PluginError where a module to be trained has no parameter, or not those of its layers.
+
+    PyTorch finds no layers in a plain list: they are neither trained, moved nor saved. What shares
+    parameters with the module may be there on purpose, as a network whose head is not trained.
+    """
+    known = {id(parameter) for parameter in module.parameters()}
+    for owner, name, value in _plain_containers(module):
+        for layer in value.values() if isinstance(value, dict) else value:
+            if isinstance(layer, torch.nn.Module):
+                own = {id(p) for p in layer.parameters() if p.requires_grad}
+                if own and own.isdisjoint(known):
+                    kind = "nn.ModuleDict" if isinstance(value, dict) else "nn.ModuleList"
+                    raise PluginError(
+                        f"{owner}.{name} is a plain {type(value).__name__}, and layers in it are "
+                        f"not trained; make it an {kind}"
+                    )
+    if not known:
+        raise PluginError(
+            f"{type(module).__name__} has no parameters, so there is nothing to train; a layer "
+            "counts where it is an attribute of a module, or in an nn.ModuleList that is one"
+        )
+
+
+def _plain_containers(module: torch.nn.Module) -> Iterator[tuple[str, str, Any]]:
+    """Yield owner, name and value of each attribute that is a list, tuple or dictionary."""
+    for owner in module.modules():
+        for name, value in vars(owner).items():
+            if isinstance(value, dict | list | tuple):
+                yield type(owner).__name__, name, value
+
+
 def make_state(
     plugin: Model,
     config: ModelConfig,
@@ -138,7 +170,7 @@ def make_state(
     Raises:
         ConfigError: The task does not offer the encoding that the plugin asks for, or a setting
             does not serve the model, the task or the device.
-        PluginError: `configure_optimizer` returns something else.
+        PluginError: There is nothing to train, or `configure_optimizer` returns something else.
     """
     view, device = request.view, torch.device(request.device)
     if view.kind == "features":  # which a model of sequences need not expect as it builds
@@ -151,6 +183,7 @@ def make_state(
     if not trained:
         module = for_variants(module, view, plugin.encoding)
     elif not isinstance(module, BatchLearner):
+        insist_on_parameters(module)
         optimizer = plugin.configure_optimizer(module)
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise PluginError(
