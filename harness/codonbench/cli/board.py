@@ -33,7 +33,13 @@ from codonbench.ranking.board import (
 from codonbench.ranking.items import gather_tested
 from codonbench.ranking.overview import build_overview
 from codonbench.ranking.published import shipped_published
-from codonbench.records.files import board_folder, cache_folder, visible, write_atomically
+from codonbench.records.files import (
+    board_folder,
+    cache_folder,
+    shipped,
+    visible,
+    write_atomically,
+)
 from codonbench.records.store import BadRecord, Store
 from codonbench.report import markdown
 from codonbench.report.by_category import FILE as CHART
@@ -83,7 +89,8 @@ def leaderboard(
     folder = board_folder(results) if out is None else out
     made = _board(results, plugin, plugins_dir, board_folder(results), with_failed)
     board, outputs = made.board, made.outputs
-    wanted = _files(board, folder, board.unrun(made.registry.known_tasks))
+    unrun = board.unrun(made.registry.known_tasks) if made.known.official else ()
+    wanted = _files(board, folder, unrun)
     stale = [path for path, content in wanted.items() if _content(path) != content]
     _refuse_stale([*outputs, *stale], f"leaderboard{_asked(made)} --results {results}", check)
     for path, content in {**outputs, **{path: wanted[path] for path in stale}}.items():
@@ -234,8 +241,15 @@ def _board(
         facts=facts,
         days=_days(folder / "days.json"),
         withheld=tested.withheld,
+        official=_is_official(folder),
     )
     return _Made(found, registry, board, outputs, known)
+
+
+def _is_official(folder: Path) -> bool:
+    """Return whether it is the folder of the board that comes with codonbench."""
+    board = shipped("leaderboard/leaderboard.json")
+    return board is not None and board.resolve().parent == folder.resolve()
 
 
 def _days(path: Path) -> dict[str, str]:

@@ -93,6 +93,23 @@ def test_a_task_says_why_it_has_no_learning_curves(visit, three_tasks, shown):
     expect(page.locator("#task-figures")).to_contain_text("No learning curves: of rows that")
 
 
+def test_a_cross_validated_task_tells_of_all_its_items_and_of_no_missing_trajectories(
+    visit, shown, write, tmp_path
+):
+    runs = {
+        name: record.model_copy(
+            update={"run_spec": record.run_spec.model_copy(update={"protocol": "folds"})}
+        )
+        for name, record in shown.runs.items()
+    }
+    write(tmp_path / "site", Board(tables=(shown.table,), excluded=()), runs, shown.known)
+    page = visit(tmp_path / "site").open(f"#table={table_id(shown.table)}", "#count:not(:empty)")
+    expect(page.locator("#about-task")).to_contain_text("400, each tested once")
+    expect(page.locator("#task-figures")).to_contain_text("No learning curves: rows are cross-")
+    page.locator("#table th a").first.click()
+    expect(page.locator("#row")).to_contain_text("No learning curves: rows are cross-")
+
+
 def test_a_task_says_why_nobody_knows_what_its_items_are_like(visit, shown, write, tmp_path):
     known = replace(shown.known, facts={})
     write(tmp_path / "site", Board(tables=(shown.table,), excluded=()), shown.runs, known)
@@ -210,8 +227,15 @@ def test_the_overview_shows_tasks_by_models_and_those_that_failed_apart(visit, t
     expect(page.locator("#overview")).to_be_visible()
 
 
-def test_tasks_that_nobody_ran_are_named(visit, three_tasks):
+def test_tasks_that_nobody_ran_are_named_on_the_official_board_alone(
+    visit, three_tasks, shown, write, tmp_path
+):
     page = visit(three_tasks).open("", OVERVIEW)
+    expect(page.get_by_text("Not run by anybody yet")).to_have_count(0)
+    tables = [shown.table.model_copy(update={"task": name, "key": name}) for name in "ab"]
+    known = replace(shown.known, official=True)
+    write(tmp_path / "site", Board(tables=tuple(tables), excluded=()), shown.runs, known)
+    page = visit(tmp_path / "site").open("", OVERVIEW)
     page.get_by_text("Not run by anybody yet").click()
     expect(page.locator("#overview details")).to_contain_text("gue-tf-0, gue-tf-1")
 

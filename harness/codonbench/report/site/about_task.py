@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from codonbench.contracts import Frozen, Input, Target, Task
 from codonbench.ranking.board import BestRule, Board, Table
 from codonbench.ranking.published import Published, Source
@@ -21,6 +23,7 @@ class PageTask(Frozen):
             the task does not say.
         input, target, strand: In words.
         sizes: Training, validation and test items, where an audit or a run says.
+        folded: Whether rows are cross-validated, each item tested once, whatever the split.
         examples, withheld: As in `ItemFacts`.
         audit: What an audit says of the data, the verdict first; empty where there is none.
         findings: The check, its grade and its words, the gravest first.
@@ -37,6 +40,7 @@ class PageTask(Frozen):
     input: str = ""
     target: str = ""
     sizes: tuple[int, ...] = ()
+    folded: bool = Field(default=False, exclude_if=lambda folded: not folded)
     examples: tuple[Example, ...] = ()
     withheld: str = ""
     audit: str = ""
@@ -64,7 +68,7 @@ class PageCurves(Frozen):
     rows: tuple[PageCurve, ...]
 
 
-def about_task(table: Table, task: Task | None, known: Known) -> PageTask:
+def about_task(table: Table, task: Task | None, known: Known, *, folded: bool) -> PageTask:
     """Return what is known of a table's task; `task` is None where that is not installed."""
     audit, facts = known.audits.get(table.data_checksum), known.facts.get(table.data_checksum)
     asked, target = getattr(task, "input", None), getattr(task, "target", None)
@@ -85,6 +89,7 @@ def about_task(table: Table, task: Task | None, known: Known) -> PageTask:
         input=input_words(asked) if isinstance(asked, Input) else "",
         target=target_words(target) if isinstance(target, Target) else "",
         sizes=(audit.train, audit.validation, audit.test) if audit else (),
+        folded=folded,
         examples=tuple(_plain(own) for own in facts.examples) if facts else (),
         withheld=shown(facts.withheld) if facts else "nobody described the items of these data",
         audit=shown(audit.line, 400) if audit else "",

@@ -39,6 +39,7 @@ class Known:
         audits, facts: By the checksum of the data.
         days: Of commits of codonbench, for records that do not say when they were made.
         withheld: Runs whose answers are training targets that may not be published, by id.
+        official: Whether the board is the one that comes with codonbench.
     """
 
     tasks: Mapping[str, Task] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Known:
     facts: Mapping[str, ItemFacts] = field(default_factory=dict)
     days: Mapping[str, str] = field(default_factory=dict)
     withheld: frozenset[str] = frozenset()
+    official: bool = False
 
     def day(self, record: RunRecord) -> str:
         """Return the day of a run, or of the code that made it; empty where neither is known."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from codonbench.contracts import Ceiling, Frozen, Ranking
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import content_hash
+from codonbench.protocols.folds import Folds
 from codonbench.protocols.sample_efficiency import SampleEfficiency
 from codonbench.ranking.board import Board, Excluded, Table
 from codonbench.ranking.by_item import Part, RowItems, TableItems, row_items, table_items
@@ -282,7 +283,7 @@ class Page(Frozen):
 
     Attributes:
         models: Id and label of each.
-        unrun: Tasks that nobody has run.
+        unrun: Tasks that nobody has run, of the official board.
     """
 
     schema_version: Literal[2] = 2
@@ -323,7 +324,7 @@ def build_front(board: Board, runs: Records, known: Known) -> Page:
         overview=_overview(board, runs, known, {name: i for i, name in enumerate(sorted(labels))}),
         tables=tuple(_head(table) for table in board.shown),
         models=models,
-        unrun=tuple(map(shown, board.unrun(known.tasks))),
+        unrun=tuple(map(shown, board.unrun(known.tasks))) if known.official else (),
         excluded=tuple(
             Excluded(name=shown(e.name), reason=shown(e.reason, 400)) for e in board.excluded
         ),
@@ -481,7 +482,9 @@ def build_table(
     told = {fact for row in rows if row.items for fact in row.items.parts}
     answered = any(run in known.outputs for row in both for run in row.run_ids)
     texts = ("key", "task", "data", "control", "device", "stop")
-    task = task_of(next(iter(records.values()))[0], known.tasks) if records else None
+    first_run = next(iter(records.values()))[0] if records else None
+    task = None if first_run is None else task_of(first_run, known.tasks)
+    folded = first_run is not None and first_run.run_spec.protocol == Folds.name
     end = min(FIRST_ROWS, len(table.rows))  # reference rows, which come last, are few
     first, rest = (*rows[:end], *rows[len(table.rows) :]), rows[end : len(table.rows)]
     page = PageTable(
@@ -501,7 +504,7 @@ def build_table(
         leading=len(_leading(ranking)),
         success=ranking.success or "",
         span=ranking.restricted_mean or "",
-        about=about_task(table, task, known),
+        about=about_task(table, task, known, folded=folded),
         ceiling=table.ceiling,
         floor=shown(table.gain_over),
         no_gain="" if table.gain_over else shown(table.gain_words, 400),

@@ -15,7 +15,7 @@ codonbench.rows = (() => {
     box.hidden = false;
     heading.focus({ preventScroll: true });
     box.scrollIntoView({ block: "start" });
-    if (!row.figures) return body.append(note("No trajectory of this row was at hand, so there are no curves of its training. A row that was computed and not trained has none."));
+    if (!row.figures) return body.append(note(table.about.folded ? `No learning curves: ${words.folded}.` : "No trajectory of this row was at hand, so there are no curves of its training. A row that was computed and not trained has none."));
     if (!codonbench.canUnpack()) return body.append(note("This browser is too old to unpack the pictures (it lacks DecompressionStream)."));
     body.append(note("Loading pictures…"));
     try {

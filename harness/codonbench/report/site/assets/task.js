@@ -23,11 +23,11 @@ codonbench.task = () => {
 
   function about(table) {
     const { about: own } = table;
-    const sizes = own.sizes.length ? `${own.sizes.map(words.whole).join(" training, ")}` : "";
     const [train, validation, test] = own.sizes;
+    const split = own.sizes.length && `${words.whole(train)} training, ${words.whole(validation)} validation, ${words.whole(test)} test`;
     const entries = [
       ["Task", [table.task, own.category].filter(Boolean).join(" · ")], ["An item", own.input.replaceAll("`", "")], ["What is asked", own.target],
-      ["Items", sizes && `${words.whole(train)} training, ${words.whole(validation)} validation, ${words.whole(test)} test`],
+      ["Items", split && own.folded ? `${words.whole(d3.sum(own.sizes))}, each tested once, by a module trained without its fold; the data audit is of a split: ${split}` : split],
       ["Protocol", own.protocol], ["Data", [table.data, table.options, table.control && `control: ${table.control}`].filter(Boolean).join(" · ")],
       ["Row zero", table.floor ? `${table.floor}, the best row that costs nothing` : table.no_gain],
       ["Ceiling", table.ceiling && `${words.number(table.ceiling.value)} [${words.number(table.ceiling.low)} to ${words.number(table.ceiling.high)}]: no honest model is above`],
@@ -85,7 +85,7 @@ codonbench.task = () => {
       details.addEventListener("toggle", () => { if (details.open && !box.children.length) draw(box); });
       return details;
     });
-    if (!codonbench.learned.any(table)) made.push(note("No learning curves: of rows that were trained no trajectory was at hand."));
+    if (!codonbench.learned.any(table)) made.push(note(`No learning curves: ${table.about.folded ? words.folded : "of rows that were trained no trajectory was at hand"}.`));
     if (!some("parts")) made.push(...codonbench.byItem.untold(table));
     if (table.withheld) made.push(note(`What is right for the test items may not be published${table.about.licence ? ` (${table.about.licence})` : ""}.${some("parts") || some("predicted") ? " What is said by kind of item was reckoned where the data lie, over 20 test items or more." : ""} Rows can be laid side by side below.`));
     return made;

@@ -32,7 +32,8 @@ codonbench.words = (() => {
     const between = settings.includes("; ") ? "; " : ", ";
     return cut(`${model} (${settings.split(between).sort((a, b) => a.length - b.length).join(between)})${supplier ?? ""}`, most);
   };
-  return { cut, name, whole, number, short, percent, censored, written, plural };
+  const folded = "rows are cross-validated, so that a seed trains a module for each fold and has no curve of its own"; // why there are none
+  return { cut, folded, name, whole, number, short, percent, censored, written, plural };
 })();
 
 // A labelled choice among [value, text].
