@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
 from codonbench.data.own_table import is_table
-from codonbench.errors import ConfigError, UsageError
+from codonbench.errors import ConfigError, UnknownNameError, UsageError
 from codonbench.execution.executor import Executor, Listener, load_plugins
 from codonbench.execution.run import Job, task_and_data
 from codonbench.plugins.entries import ModelClass
@@ -249,7 +249,10 @@ def subject_of(
         return table_subject(first, overrides, registry.metrics_of)
     asked = {"task": first, "data": at, "task_overrides": dict(overrides), "offline": offline}
     request = configure(RunRequest, {"model": "any", **asked}, {}, "codonbench.audit_data")
-    registry.task(first)
+    try:
+        registry.task(first)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"no file {first!r}, and {error}") from error
     return Subject(task_and_data(request, registry, cache_folder())[2], {})
 
 

@@ -59,6 +59,7 @@ def test_json_holds_the_whole_audit(bench, tables):
 def test_what_is_not_there_ends_with_2(bench, tables):
     for words, said in (
         (["no-such-task"], "no-such-task"),
+        (["clean.cs"], "no file 'clean.cs'"),
         (["gone.csv"], "gone.csv"),
         (["a", "b", "c", "d"], "4 tables"),
         (["human-codon"], "draws its examples anew"),

@@ -237,7 +237,17 @@ def test_a_source_that_is_hard_to_read_is_run_or_named(bench, tmp_path, name, re
 def test_a_missing_file_is_named(bench):
     done = bench("run", "--plugin", "nowhere.py", "--model", "single")
     assert done.code == 2
-    assert done.err == "bench: --plugin nowhere.py: expected a Python file, found none\n"
+    assert done.err == "bench: no file 'nowhere.py': expected a Python file\n"
+
+
+@pytest.mark.parametrize("model", ["motif_sca.py", "motif_scan", "motif-scan"])
+def test_a_model_file_that_is_typed_nearly_right_is_proposed(bench, tmp_path, model):
+    (tmp_path / "motif_scan.py").write_text(GOOD)
+    done = bench("run", "--model", model)
+    assert done.code == 2
+    assert "did you mean" in done.err
+    assert "motif_scan.py" in done.err
+    assert "--plugin" not in done.err
 
 
 def test_a_folder_in_place_of_a_file_is_told_its_own_option(bench):

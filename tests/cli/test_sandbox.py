@@ -164,7 +164,7 @@ class TestWithASandbox:
     def test_a_file_that_is_not_there_is_named(self, run):
         answer = run("--plugin", "nowhere.py", "-m", "two-layers", *SANDBOXED)
         assert answer.code == 2
-        assert "--plugin nowhere.py: expected a Python file, found none" in answer.err
+        assert "no file 'nowhere.py': expected a Python file" in answer.err
 
     def test_a_computed_row_needs_no_sandbox(self, run):
         (record,) = run("-m", "oracle", *SANDBOXED, "--json").records

@@ -256,7 +256,7 @@ def test_something_that_is_no_plugin_is_registered(install, registered, says):
 
 def test_a_module_that_registers_nothing(install):
     file = install('NAME = "perceptron"\n')
-    says = "registers nothing; expected a class that extends codonbench.Model"
+    says = "registers nothing; expected a class that extends codonbench.Model, Estimator"
     assert is_contained(file, name="perceptron", says=says)
 
 

@@ -8,6 +8,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -133,8 +134,13 @@ def insist_on_what_is_there(files: Iterable[Path], folders: Iterable[Path]) -> N
     """Raise UsageError where a plugin file is no file, or a folder of them no folder."""
     for path in files:
         if not path.is_file():
-            folder = "; a folder of them is given with --plugins-dir" if path.is_dir() else ""
-            raise UsageError(f"--plugin {path}: expected a Python file, found none{folder}")
+            if path.is_dir():
+                hint = "; a folder of them is given with --plugins-dir"
+            else:
+                beside = [str(path.with_name(each.name)) for each in path.parent.glob("*.py")]
+                close = get_close_matches(str(path), beside, n=1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+            raise UsageError(f"no file {str(path)!r}: expected a Python file{hint}")
     for path in folders:
         if not path.is_dir():
             raise UsageError(f"--plugins-dir {path}: expected a folder of Python files")

@@ -267,8 +267,9 @@ class Registry:
         with self.contain(candidate):
             raise PluginError(
                 f"registers nothing{''.join(f'; {reason}' for reason in lacks)}; expected a class "
-                "that extends codonbench.Model, Reference, Task or Metric, a function that builds "
-                "a module marked with @codonbench.model(...), or a hook marked with @hookimpl"
+                "that extends codonbench.Model, Estimator, Reference, Task, Metric or Encoding, a "
+                "function marked with @codonbench.model(...) or @codonbench.estimator(...), or a "
+                "hook marked with @hookimpl"
             )
 
     def insist_on(self, files: Iterable[Path]) -> None:
@@ -505,6 +506,8 @@ class Registry:
             if (refused.kind, refused.name) == (kind, name):
                 raise UsageError(refused.why)
         close = difflib.get_close_matches(name, table, n=3)
+        files = [name, name.replace("-", "_")] if kind == "model" else []
+        close = [file.name for file in Path().glob("*.py") if file.stem in files] + close
         hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
         off = f"; switched off: {', '.join(self.switched_off)}" if self.switched_off else ""
         unknown = sorted({c.distribution or c.module for c in self.strangers})
