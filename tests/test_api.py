@@ -1,18 +1,23 @@
 """The Python door: what it takes for a model, where it works, and what it returns."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
 import types
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import codonbench
+from codonbench.cli.main import app
 from codonbench.errors import ConfigError, NameClashError, PluginError, StoreError, UnknownNameError
+from codonbench.records.store import Store
 from codonbench.records.table import export
 
 FAST = {"pairs": 300, "full": True}
@@ -240,6 +245,12 @@ def test_records_are_a_table_with_a_column_a_metric():
     assert frame["seed"].tolist() == [0, 1]
     assert set(frame["overrides"]) == {"momentum=0.5 optimizer=sgd"}
     assert {"model", "task", "status", "weights_sha256", "pairs_consumed"} <= set(frame)
+    (record, _) = codonbench.load_records("runs")
+    for column, whole in (
+        ("source_sha256", record.plugin.source_sha256),
+        ("data_checksum", record.dataset.checksum),
+    ):
+        assert set(frame[column]) == {whole[:12]}
     with pytest.raises(StoreError, match="no folder of records"):
         codonbench.load_records("nowhere")
 
@@ -253,6 +264,26 @@ def test_the_table_is_exported(tmp_path, kind, finished):
     (row,) = read(tmp_path / "table").to_dict("records")
     assert row["model"] == "mlp-64"
     assert row["test_accuracy"] == pytest.approx(finished[0].metrics["test_accuracy"])
+
+
+def test_files_that_are_no_sound_records_are_told_of(tmp_path, finished):
+    Store(tmp_path / "runs").save(finished[0], None)
+    sound = (tmp_path / "runs" / f"{finished[0].name}.json").read_text()
+    (tmp_path / "runs" / "a.json").write_text("{")
+    (tmp_path / "runs" / "b.json").write_text(sound.replace('"done"', '"error"'))
+    said = r"2 files are left out; a\.json: \w"
+    with pytest.warns(UserWarning, match=said):
+        assert len(codonbench.load_records("runs")) == 1
+    with pytest.warns(UserWarning, match=said):
+        codonbench.board("runs")
+    told = CliRunner().invoke(app, ["export", "x.csv", "--results", "runs"])
+    assert (told.exit_code, bool(re.search(said, told.stderr))) == (0, True)
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_table_that_cannot_be_written_says_why(finished, kind):
+    with pytest.raises(StoreError, match=rf"nowhere/x\.{kind} cannot be written: (?!None)"):
+        export([finished[0]], Path("nowhere", f"x.{kind}"), kind)
 
 
 def test_a_table_without_pyarrow_is_refused_with_the_remedy(tmp_path, finished, monkeypatch):

@@ -51,6 +51,7 @@ def file(tmp_path, monkeypatch):
     ENCODINGS.pop("letter_counts", None)
 
 
+@pytest.mark.filterwarnings("ignore:data audit")
 @pytest.mark.parametrize(("model", "workers"), [("by-letters", 1), ("fitted-by-letters", 0)])
 def test_models_are_handed_what_an_encoding_of_their_file_gives(file, tmp_path, model, workers):
     asked = {"data": tmp_path / "mine.csv", "results": tmp_path / "runs", "workers": workers}

@@ -142,8 +142,10 @@ def export(
     chosen = kind or file.suffix.removeprefix(".")
     if chosen not in ("csv", "parquet", "json"):
         raise ConfigError(f"--format {chosen!r}: expected csv, parquet or json")
-    records = table.load_records(results)
+    records, left_out = table.read_folder(results)
     table.export(records, file, chosen)  # type: ignore[arg-type]
+    if left_out:
+        say(left_out, style="yellow")
     say(f"{len(records)} records are in {file}")
 
 

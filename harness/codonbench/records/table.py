@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import ConfigError, StoreError
-from codonbench.records.store import Store
+from codonbench.records.files import printable, store_error
+from codonbench.records.store import BadRecord, Store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_DIGITS = 12
+"""Of a checksum, enough to tell a few apart, as on boards."""
 
 Format = Literal["csv", "parquet", "json"]
 
@@ -27,13 +32,15 @@ class Records(list[RunRecord]):
         """Return one row a run: what it was, how it ended, and a column for each metric.
 
         What was set of a model is in ``overrides``: ``filters=32 dropout=0.1``, empty for nothing.
+        ``data_checksum`` and ``source_sha256``, the first twelve digits of both, tell apart data of
+        one name and versions of a model's source.
         A fold's own record is left out, as it is part of its seed's; of a run on some of the
         training examples ``part`` says on how many. Never and not applicable are missing values;
         so is not measured, whose names the column ``not_measured`` lists. Metrics on validation
         begin with ``validation_``.
 
         >>> frame = codonbench.load_records("runs").to_frame()  # doctest: +SKIP
-        >>> frame.groupby(["model", "overrides"])["mcc"].mean()  # doctest: +SKIP
+        >>> frame.groupby(["task", "model", "overrides"])["mcc"].mean()  # doctest: +SKIP
         """
         import pandas as pd  # takes half a second, and most who read records need none
 
@@ -41,14 +48,33 @@ class Records(list[RunRecord]):
 
 
 def load_records(folder: str | Path) -> Records:
-    """Return the sound records of a folder, in the order of their names.
+    """Return the sound records of a folder, in the order of their names; warn of other files.
 
     Raises:
         StoreError: There is no such folder.
     """
-    if not Path(folder).is_dir():
+    records, left_out = read_folder(Path(folder))
+    if left_out:
+        warnings.warn(f"{folder}: {left_out}", stacklevel=2)
+    return records
+
+
+def read_folder(folder: Path) -> tuple[Records, str]:
+    """Return the sound records of a folder, and what is said of the files that are left out.
+
+    Raises:
+        StoreError: There is no such folder.
+    """
+    if not folder.is_dir():
         raise StoreError(f"{folder} is no folder of records")
-    return Records(r for r in Store(Path(folder)).scan() if isinstance(r, RunRecord))
+    found = list(Store(folder).scan())
+    bad = [item for item in found if isinstance(item, BadRecord)]
+    said = ""
+    if bad:
+        files = "1 file is" if len(bad) == 1 else f"{len(bad):,} files are"
+        name, reason = printable(bad[0].path.name), printable(bad[0].reason)
+        said = f"{files} left out; {name}: {reason}"
+    return Records(item for item in found if isinstance(item, RunRecord)), said
 
 
 def export(records: Iterable[RunRecord], path: Path, kind: Format) -> None:
@@ -71,7 +97,7 @@ def export(records: Iterable[RunRecord], path: Path, kind: Format) -> None:
             "--format parquet needs pyarrow; try pip install 'codonbench[parquet]'"
         ) from error
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+        raise store_error("table", path, error) from error
 
 
 def _no_formula(value: object) -> object:
@@ -89,8 +115,10 @@ def _row(record: RunRecord) -> dict[str, object]:
         "comparability_key": record.comparability_key,
         "task": record.task,
         "data": record.dataset.source,
+        "data_checksum": record.dataset.checksum[:_DIGITS],
         "simulated": record.dataset.simulated,
         "model": record.model,
+        "source_sha256": record.plugin.source_sha256[:_DIGITS],
         "overrides": " ".join(f"{name}={set_}" for name, set_ in sorted(record.overrides.items())),
         "seed": record.seed,
         "part": record.run_spec.part,

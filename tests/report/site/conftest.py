@@ -74,7 +74,8 @@ def shown(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CODONBENCH_CACHE", str(folder / "cache"))
         for model, more in (("majority", {}), ("kmer-linear", {}), ("cnn", {"epochs": 3})):
-            codonbench.run(model, seeds="0-1", **more, **asked)
+            with pytest.warns(UserWarning, match="data audit"):
+                codonbench.run(model, seeds="0-1", **more, **asked)
     registry = load_registry()
     subject = table_subject(str(data), {}, registry.metrics_of)
     found = audit(Subject(subject.dataset, {}))
