@@ -76,6 +76,14 @@ def test_no_placeholder_is_left(project, kind):
     assert "python-version: ${{ matrix.python }}" in workflow
 
 
+def test_the_metrics_readme_gives_the_trust_without_which_no_command_loads_it(project):
+    folder, _ = project("metric")
+    lines = (folder / "README.md").read_text().splitlines()
+    commands = [line for line in lines if line.startswith("bench ")]
+    assert {line.split()[1] for line in commands} == {"ls", "run", "score"}
+    assert all("--trust codonbench-half-known" in line for line in commands)
+
+
 @pytest.mark.parametrize("kind", PROJECTS)
 @pytest.mark.parametrize("name", ["", "x", "9" * 24])
 def test_what_is_written_is_in_the_style_of_this_repository(project, kind, name):
