@@ -264,10 +264,12 @@ def is_slow(item):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_other_runs_in_the_way(tmp_path_factory):
-    """Keep tests from waiting for runs that this machine's user is making elsewhere."""
+def _nothing_of_the_users_in_the_way(tmp_path_factory):
+    """Keep tests from the runs that this machine's user makes elsewhere, and from its data."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CODONBENCH_LOCKS", str(tmp_path_factory.mktemp("locks")))
+        for name in ("CODONBENCH_DATA", "CODONBENCH_MODELS"):
+            patch.delenv(name, raising=False)
         yield
 
 

