@@ -385,6 +385,9 @@ def test_a_score_stands_against_each_of_its_costs(visit, shown, views):
         expect(part.locator(".note")).to_contain_text("no cheaper one reaches")
         told = part.locator(".note").inner_text()
         assert ("not how many examples a row needs" in told) == (cost == "pairs")
+        # It is trained, and has no parameters that anybody counts: no row that is cheaper than all.
+        assert ("Not counted are the parameters of majority" in told) == (cost == "parameters")
+        assert "majority" not in told.partition(".")[0] or cost != "parameters"
 
 
 def test_tuning_on_a_gpu_has_an_axis_of_its_own(visit, shown, write, tmp_path):

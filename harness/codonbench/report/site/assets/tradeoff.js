@@ -19,6 +19,8 @@ codonbench.tradeOff = (table) => {
   const hints = { // what is said of a cost beside its axis
     pairs: metric?.limited ? "" : ` Pairs presented are what training used, a pair as often as it came, not how many examples a row needs: ${needed}.`,
   };
+  // A learner that is trained and says of no parameter, as a forest, is not the cheapest.
+  const uncounted = (row) => against.value() === "parameters" && !row.parameters && row.shown_pairs > 0;
   const against = choice("Against", Object.entries(costs).map(([name, { label }]) => [name, label]), "parameters");
   against.select.addEventListener("change", draw);
   if (rows.length) draw();
@@ -30,12 +32,12 @@ codonbench.tradeOff = (table) => {
     const tuning = against.value().startsWith("tuning");
     const others = rows.some((row) => of(row) == null) ? "; those tuned on the other kind of device are left out" : "";
     const elsewhere = ` Rows of which no tuning is on record stand at the left${others}.`;
-    const marks = rows.filter((row) => of(row) != null).map((row) => ({ ...row.medians[metric.metric], cost: Math.max(of(row), least), name: codonbench.label(row), role: row.role }));
+    const marks = rows.filter((row) => of(row) != null).map((row) => ({ ...row.medians[metric.metric], cost: Math.max(of(row), least), name: codonbench.label(row), role: row.role, counted: !uncounted(row) }));
     const sign = table.higher ? 1 : -1;
     let best = -Infinity; // the rows that no cheaper one reaches
-    const front = d3.sort(marks, (d) => d.cost, (d) => -sign * d.value).filter((d) => sign * d.value > best && ((best = sign * d.value), true));
+    const front = d3.sort(marks.filter((d) => d.counted), (d) => d.cost, (d) => -sign * d.value).filter((d) => sign * d.value > best && ((best = sign * d.value), true));
     const width = Math.min(760, document.getElementById("board").clientWidth - 44);
-    const across = d3.scaleLog(d3.extent(marks, (d) => d.cost), [100, width - 60]);
+    const across = d3.scaleLog(d3.extent(marks, (d) => d.cost), [100, width - 90]);
     const down = (metric.limited ? d3.scaleSymlog().constant(100) : d3.scaleLinear()).domain(d3.extent(marks.flatMap((d) => [d.low, d.value, d.high]))).range([280, 40]);
     const named = []; // a name that would lie on the one before it stands above that
     for (const d of front) {
@@ -45,11 +47,18 @@ codonbench.tradeOff = (table) => {
       named.push({ ...d, text, at: near ? before.at - 13 : at, up: near ? at - before.at + 13 : 0 });
     }
     const dots = { x: "cost", y: "value", title: (d) => `${d.name}: ${words.number(d.value)}, ${words.number(d.cost)} ${label}` };
+    const names = (some) => some.map((d) => words.name(d.name, 50)).join(", ");
+    const left = marks.filter((d) => !d.counted);
+    const said = [
+      front.length > 0 && `The line joins the rows that no cheaper one reaches: ${names(front)}.`, "Hollow dots are reference rows.",
+      left.length > 0 && `Not counted are the parameters of ${names(left)}: they stand at ${least}, off the line.`,
+      !tuning && rows.some((row) => of(row) === 0 && !uncounted(row)) && `What has none stands at ${least}.`,
+    ];
     box.replaceChildren(
       codonbench.plot({
         width, height: 320, marginLeft: 70, ariaLabel: `${metric.title} against ${label}`,
-        x: { type: "log", label, grid: true, insetLeft: 30, insetRight: 40 },
-        y: { label: metric.title, grid: true, insetTop: 16 + d3.max(named, (d) => d.up), ...(metric.limited && { type: "symlog", constant: 100, ticks: [0, 100, 1e3, 1e4, 1e5, 1e6, 1e7], tickFormat: words.short }) },
+        x: { type: "log", label, grid: true, insetLeft: 30, insetRight: 70 },
+        y: { label: metric.title, grid: true, insetTop: 16 + (d3.max(named, (d) => d.up) ?? 0), ...(metric.limited && { type: "symlog", constant: 100, ticks: [0, 100, 1e3, 1e4, 1e5, 1e6, 1e7], tickFormat: words.short }) },
         marks: [
           Plot.line(front, { ...dots, title: null, stroke: "var(--strong)", curve: "step-after" }),
           Plot.ruleX(marks, { x: "cost", y1: "low", y2: "high", stroke: "var(--accent)", strokeOpacity: 0.45, strokeWidth: 3 }),
@@ -57,6 +66,6 @@ codonbench.tradeOff = (table) => {
           Plot.dot(marks, { ...dots, r: 5, fill: (d) => (d.role === "reference" ? "var(--card)" : "var(--accent)"), stroke: "var(--accent)" }),
         ],
       }),
-      note(`The line joins the rows that no cheaper one reaches: ${front.map((d) => words.name(d.name, 50)).join(", ")}. Hollow dots are reference rows.${!tuning && rows.some((row) => of(row) === 0) ? ` What has none stands at ${least}.` : ""}${tuning ? elsewhere : hints[against.value()] ?? ""}`));
+      note(`${said.filter(Boolean).join(" ")}${tuning ? elsewhere : hints[against.value()] ?? ""}`));
   }
 };
