@@ -150,6 +150,9 @@ def test_what_is_no_model_is_refused():
         codonbench.run(lambda task: None, **FAST)
     with pytest.raises(PluginError, match="register the class itself"):
         codonbench.run(Given(None), **FAST)
+    for module in (torch.nn.Linear(2, 3), torch.nn.Linear):
+        with pytest.raises(PluginError, match=r"function that builds it, with @codonbench\.model"):
+            codonbench.run(module, **FAST)
     with pytest.raises(UnknownNameError, match="did you mean 'mlp-64'"):
         codonbench.run("mlp-46", workers=0, **FAST)
 
@@ -187,7 +190,14 @@ def test_seeds_that_are_none_are_refused(seeds):
 @pytest.mark.parametrize(
     ("further", "said"),
     [
-        ({"epoch": 3}, "no argument 'epoch'; there is also checkpoint_every, control, data"),
+        (
+            {"epoch": 3},
+            "no argument 'epoch'; did you mean 'epochs'.*there is checkpoint_every, config",
+        ),
+        ({"seed": 3}, "did you mean 'seeds'"),
+        ({"set": {"hidden": 3}}, "did you mean 'config'"),
+        ({"overrides": {"hidden": 3}}, "did you mean 'config'"),
+        ({"task_set": {}}, "did you mean 'task_options'"),
         ({"epochs": 0}, "'epochs'"),
         ({"epochs": 3}, "epochs or in pairs"),
         ({"workers": 2}, "put it in a file"),
@@ -199,6 +209,26 @@ def test_seeds_that_are_none_are_refused(seeds):
 def test_what_cannot_be_done_is_said(further, said):
     with pytest.raises(codonbench.errors.UsageError, match=said):
         codonbench.run(Given, **FAST | further)
+
+
+@pytest.mark.parametrize(
+    ("said", "in_python"),
+    [
+        ("name it: --task-set target=a,b, or", "name it: task_options={'target': 'a,b'}, or"),
+        ("give --set accumulate=8 or less", "give config={'accumulate': 8} or less"),
+        ("leave out --workers 0", "leave out workers=0"),
+        ("use --device cpu", "use device='cpu'"),
+        ("which --seconds alone leaves", "which seconds= alone leaves"),
+        ("'bench data fetch x --force', --agree", "'bench data fetch x --force', --agree"),
+    ],
+)
+def test_messages_name_arguments_and_no_options_of_the_command_line(said, in_python, monkeypatch):
+    def refuse(*args):
+        raise ConfigError(said)
+
+    monkeypatch.setattr("codonbench.api.Executor", refuse)
+    with pytest.raises(ConfigError, match=f"^{re.escape(in_python)}$"):
+        codonbench.run("mlp-64")
 
 
 # What becomes of it

@@ -6,9 +6,11 @@ The command line goes the same way: see `execution.executor`.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
 from codonbench.data.own_table import is_table
-from codonbench.errors import ConfigError, UnknownNameError, UsageError
+from codonbench.errors import BenchError, ConfigError, UnknownNameError, UsageError
 from codonbench.execution.executor import Executor, Listener, load_plugins
 from codonbench.execution.run import Job, task_and_data
 from codonbench.plugins.entries import ModelClass
@@ -32,7 +34,54 @@ if TYPE_CHECKING:
     from codonbench.leakage.verdict import DataAudit
     from codonbench.ranking.board import Board
 
+_ARGUMENTS = {
+    "set": "config",
+    "overrides": "config",
+    "task_set": "task_options",
+    "task_overrides": "task_options",
+    "protocol_set": "protocol_overrides",
+}
+"""What Python calls a word of the command line, or a field of a request."""
 
+_KNOWN = (
+    (RunRequest.model_fields.keys() | RunOptions.model_fields.keys()) - _ARGUMENTS.keys()
+) | set(_ARGUMENTS.values())
+"""The arguments of `run`."""
+
+_WORDS = re.compile(
+    r"'bench [^']*'|--(?P<option>[a-z][a-z-]*)"
+    r"(?: (?P<field>\w+)=(?P<set>[\w.,]*\w)?| (?P<value>[\w.]+)(?=$|[;:)]))?"
+)
+"""A command in a message, or an option, perhaps with what it is set to."""
+
+
+@contextmanager
+def _in_python() -> Iterator[None]:
+    """Have messages name arguments where they would name options of the command line."""
+    try:
+        yield
+    except BenchError as error:
+        error.args = (_WORDS.sub(_argument, str(error)),)
+        raise
+
+
+def _argument(found: re.Match[str]) -> str:
+    """Return an option as one types it in Python: ``--task-set target=y``, ``--epochs 3``."""
+    option, field, set_, value = found.group("option", "field", "set", "value")
+    name = (option or "").replace("-", "_")
+    argument = _ARGUMENTS.get(name, name)
+    if argument not in _KNOWN or (field and name == argument):
+        return found[0]
+    if field:
+        return f"{argument}={{{field!r}: {_typed(set_ or '')}}}"
+    return f"{argument}={_typed(value) if value else ''}"
+
+
+def _typed(value: str) -> str:
+    return value if value.isdecimal() else repr(value)
+
+
+@_in_python()
 def run(
     model: str | Path | ModelClass,
     task: str | None = None,
@@ -164,6 +213,7 @@ def board(*folders: str | Path, with_failed: bool = False) -> Board:
     return PrintedBoard(**dict(with_audits(made, audits, with_failed)))
 
 
+@_in_python()
 def audit_data(
     *data: str | Path | DataFrame,
     task_options: Mapping[str, str] | None = None,
@@ -258,9 +308,11 @@ def subject_of(
 
 def _check(further: Mapping[str, Any], given: bool, file: Path | None) -> None:
     """Raise ConfigError where arguments are unknown or do not go together."""
-    known = RunRequest.model_fields.keys() | RunOptions.model_fields.keys()
-    if unknown := sorted(further.keys() - known):
-        why = f"no argument {unknown[0]!r}; there is also {', '.join(sorted(known))}"
+    if unknown := sorted(further.keys() - _KNOWN):
+        name, known = unknown[0], sorted(_KNOWN)
+        close = [_ARGUMENTS[name]] if name in _ARGUMENTS else get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        why = f"no argument {name!r}; {hint}there is {', '.join(known)}"
     elif given and any(further.get(name) for name in ("workers", "sandbox", "on")):
         why = "a class is trained in this process; for workers or a sandbox, put it in a file"
     else:

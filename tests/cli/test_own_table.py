@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from functools import partial
 
 import pytest
 
@@ -270,6 +271,18 @@ def test_a_pandas_table_is_data(table):
     )
     (same,) = codonbench.run("majority", data=str(table), workers=0)
     assert (record.task, record.run_spec.data_checksum) == ("framed", same.run_spec.data_checksum)
+
+
+def test_a_pandas_table_without_a_target_is_told_of_in_python():
+    import pandas as pd
+
+    frame = pd.DataFrame({"dna": ["ACGT", "ACGA"], "kind": ["a", "b"], "sort": ["a", "b"]})
+    for ask in (
+        partial(codonbench.run, "majority", data=frame),
+        partial(codonbench.audit_data, frame),
+    ):
+        with pytest.raises(UsageError, match=r"task_options=\{'target': 'COLUMN'\}"):
+            ask()
 
 
 @pytest.mark.parametrize(

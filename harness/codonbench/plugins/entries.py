@@ -550,7 +550,9 @@ def _unfit(plugin: object, expected: str) -> PluginError:
         remedy = f"; register an instance of it: register({plugin.__qualname__}())"
     elif isinstance(plugin, FunctionType):
         remedy = "; a function that builds a module needs @codonbench.model(encoding=...) above it"
-    return PluginError(f"register() was given {_shown(plugin)}; expected {expected}{remedy}")
+    elif hasattr(plugin, "forward"):  # a module of PyTorch, which is not imported for this
+        remedy = "; write a function that builds it, with @codonbench.model(encoding=...) above it"
+    return PluginError(f"given {_shown(plugin)}; expected {expected}{remedy}")
 
 
 def _is_protocol(cls: type) -> bool:
