@@ -15,7 +15,7 @@ from codonbench.contracts import Sequences
 from codonbench.errors import DataError
 from codonbench.leakage.audit import splits_of
 from codonbench.leakage.twins import in_pieces
-from codonbench.leakage.verdict import share
+from codonbench.leakage.verdict import rule, share
 from codonbench.plugins.discovery import load_registry
 from codonbench.report.data_audit import table_rows
 from codonbench_datasets.gue_prom import TWINS
@@ -106,6 +106,36 @@ def test_a_share_is_rounded_once(audited):
     assert found.value == 0.1335
     audit = audited(TRAIN, TEST).model_copy(update={"findings": (found,)})
     assert table_rows(audit)[0][2] == "13.3%"
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        (rule("missing letters", 0.2, 0.3, 200, "w"), "chance"),  # 2.8 standard errors
+        (rule("missing letters", 0.25, 0.05, 200, "w"), "0.050"),  # 3.5, chosen on validation
+        (rule("words in place", 0.45, 0.5, 200, "w"), "composition"),
+        (share("copies", 2, 200, "w"), "fewer than 3"),
+        (rule("missing letters", 0.09, 0.3, 200, "w"), ""),  # below 0.1, which needs no reason
+        (rule("missing letters", 0.25, 0.3, 200, "w"), ""),  # a doubt
+    ],
+)
+def test_a_figure_beyond_its_threshold_that_is_clear_says_why(audited, found, why):
+    """Composition goes further than words in place, for which the audit lets these pass."""
+    if why == "composition":
+        found = found.model_copy(update={"grade": "clear"})
+    composition = rule("composition", 0.5, 0.5, 200, "c", row_zero=True)
+    audit = audited(TRAIN, TEST).model_copy(update={"findings": (composition, found)})
+    said = audit.said(found)
+    assert (said.partition(": ")[2] != "", why in said) == (why != "", True)
+    assert table_rows(audit)[1][-1] == said
+    assert audit.reason.endswith(said)
+
+
+def test_a_pass_names_what_went_furthest_as_no_fault(audited):
+    audit = audited(TRAIN, TEST)
+    assert audit.line.startswith("PASS: no fault beyond chance was found; furthest goes: ")
+    none = audit.model_copy(update={"findings": (share("copies", 0, 200, "none"),)})
+    assert none.line == "PASS: no fault beyond chance was found"
 
 
 def test_of_a_few_test_items_the_verdict_is_said_to_tell_little(audited):

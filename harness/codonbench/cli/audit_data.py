@@ -104,7 +104,7 @@ def audit_data(
     else:
         from codonbench.report import data_audit as report
 
-        say(f"{audit.verdict}: {audit.task}, {audit.worst.words}", console=output())
+        say(f"{audit.verdict}: {audit.task}, {audit.reason}", console=output())
         for line in report.summary(audit):
             say(line, console=output())
         _, _, figure, doubt, leak, _ = report.HEADINGS

@@ -40,6 +40,9 @@ THRESHOLDS = MappingProxyType(
 test items, of the others a rule's score on the test set. What is not here is row zero: what a
 model has to beat, and no fault of the data."""
 
+IN_PLACE = ("one position", "words in place")
+"""Rules that are no fault where composition goes as far: it shows at any position."""
+
 SHARES = ("copies", "near-copies", "groups", "classes of one origin")
 
 _COUNTS = re.compile(r"\(([\d,]+) of ([\d,]+)\)")
@@ -139,10 +142,36 @@ class DataAudit(Frozen):
         """Return the audit as it is printed and kept; the same audit gives the same bytes."""
         return self.model_dump_json(indent=1) + "\n"
 
+    def said(self, finding: Finding) -> str:
+        """Return a finding's words, and why it is clear where its figure alone would be a doubt."""
+        if finding.grade != "clear" or finding.exact < THRESHOLDS[finding.check][0]:
+            return finding.words
+        composition = max((f.value for f in self.findings if f.check == "composition"), default=-1)
+        validation = finding.validation or 0.0
+        why = "chance may give as much on so few test items"
+        if finding.check in SHARES:
+            why = f"fewer than {_FEWEST} test items are no doubt"
+        elif finding.check in IN_PLACE and composition >= finding.value:
+            why = "composition alone goes as far"
+        elif (
+            validation < THRESHOLDS[finding.check][0] and finding.value * self.test**0.5 >= _CHANCE
+        ):
+            why = f"on the validation items it is {validation:.3f}"
+        return f"{finding.words}; clear: {why}"
+
+    @property
+    def reason(self) -> str:
+        """What the verdict rests on."""
+        words = self.said(self.worst)
+        if self.verdict != "PASS":
+            return words
+        nothing = "no fault beyond chance was found"
+        return f"{nothing}; furthest goes: {words}" if self.worst.severity > 0 else nothing
+
     @property
     def line(self) -> str:
         """The verdict, and why, in a line."""
-        return f"{self.verdict}: {self.worst.words}"
+        return f"{self.verdict}: {self.reason}"
 
 
 def share(check: str, n: int, of: int, words: str, most: Grade = "leak") -> Finding:

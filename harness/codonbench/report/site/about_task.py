@@ -93,7 +93,9 @@ def about_task(table: Table, task: Task | None, known: Known, *, folded: bool) -
         examples=tuple(_plain(own) for own in facts.examples) if facts else (),
         withheld=shown(facts.withheld) if facts else "nobody described the items of these data",
         audit=shown(audit.line, 400) if audit else "",
-        findings=tuple((f.check, f.grade, shown(f.words, 400)) for f in findings),
+        findings=tuple((f.check, f.grade, shown(audit.said(f), 400)) for f in findings)
+        if audit
+        else (),
         best_rule=table.best_rule,
     )
 
