@@ -308,6 +308,7 @@ def test_files_that_are_no_sound_records_are_told_of(tmp_path, finished):
         codonbench.board("runs")
     told = CliRunner().invoke(app, ["export", "x.csv", "--results", "runs"])
     assert (told.exit_code, bool(re.search(said, told.stderr))) == (0, True)
+    assert "1 run is in x.csv" in told.stderr
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])

@@ -339,9 +339,9 @@ def _warn_of_data(job: Job) -> None:
 
     audit, more = audit_of_run(job.dataset, cache_folder()), "codonbench.audit_data"
     if audit is None:
-        warnings.warn(f"data not audited; {more} does, in minutes", stacklevel=3)
-    elif audit.verdict != "PASS":
-        warnings.warn(f"data audit: {audit.line}; {more} says more", stacklevel=3)
+        warnings.warn(f"data not audited; {more} does, in minutes", stacklevel=4)
+    elif audit.verdict != "PASS":  # of whoever calls `run`, which is decorated
+        warnings.warn(f"data audit: {audit.line}; {more} says more", stacklevel=4)
 
 
 def _lay_audit(job: Job, options: RunOptions) -> None:

@@ -98,8 +98,9 @@ def test_a_run_on_a_table_says_its_verdict_in_a_line(bench, tables):
 
 def test_the_python_door_audits_a_table_once_and_warns_of_what_is_wrong(tables, monkeypatch):
     monkeypatch.chdir(tables)
-    with pytest.warns(UserWarning, match=r"data audit: FAIL: .*\(50 of 150\)"):
+    with pytest.warns(UserWarning, match=r"data audit: FAIL: .*\(50 of 150\)") as told:
         codonbench.run("majority", data="leaky.csv", epochs=1, workers=0)
+    assert told[0].filename == __file__
     shutil.rmtree(tables / "cache" / "audits")
     (table,) = codonbench.board("runs").tables
     assert (table.verdict, table.best_rule is None) == ("FAIL", False)

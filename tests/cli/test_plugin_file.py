@@ -293,7 +293,7 @@ def test_a_model_that_is_a_function_runs_as_its_docstring_has_it(file, bench, tm
     (record,) = done.records
     assert (record.model, record.status) == ("two-layers", "done")
     assert record.overrides == {"hidden": 8}
-    assert record.parameters == 64 * 8 + 8 + 8 * 21 + 21
+    assert record.parameters == 4 * 8 + 8 + 8 * 21 + 21
     assert record.plugin.distribution == "mine.py"
 
 

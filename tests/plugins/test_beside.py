@@ -1,6 +1,7 @@
 """What lies beside a plugin's file: helper modules that it imports, files that it declares."""
 
 import os
+import subprocess
 import sys
 
 import pytest
@@ -154,3 +155,18 @@ def test_a_source_that_cannot_be_looked_into_has_nothing_beside_it(tmp_path):
     (tmp_path / "deep.py").write_text(f"import helper\nx = {'-' * 200_000}1")
     (tmp_path / "helper.py").touch()
     assert parts_of(tmp_path / "deep.py") == []
+
+
+def test_tracebacks_show_their_lines_once_a_plugins_file_is_loaded(tmp_path):
+    """Python reads these when no frame is left."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from codonbench.plugins.beside import READERS\n"
+        f"with READERS.noting('mine', Path({str(tmp_path / 'mine.py')!r})):\n"
+        "    pass\n"
+        "raise ValueError  # as shown\n"
+    )
+    (tmp_path / "mine.py").touch()
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert "raise ValueError  # as shown" in done.stderr

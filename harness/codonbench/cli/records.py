@@ -143,10 +143,10 @@ def export(
     if chosen not in ("csv", "parquet", "json"):
         raise ConfigError(f"--format {chosen!r}: expected csv, parquet or json")
     records, left_out = table.read_folder(results)
-    table.export(records, file, chosen)  # type: ignore[arg-type]
+    runs = table.export(records, file, chosen)  # type: ignore[arg-type]
     if left_out:
         say(left_out, style="yellow")
-    say(f"{len(records)} records are in {file}")
+    say(f"{runs:,} {'run is' if runs == 1 else 'runs are'} in {file}")
 
 
 def validate(

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path, PurePath
-from types import FrameType
 from typing import Any
 
 from codonbench.errors import ConfigError, PluginError
@@ -215,7 +214,7 @@ class _Readers:
         if event != "open" or not isinstance(given[0], str | bytes) or given[2] & _WRITES:
             return
         path = Path(os.fsdecode(given[0])).absolute()
-        frame: FrameType | None = sys._getframe(1)
+        frame = sys._getframe().f_back  # there is none where Python shows the last traceback
         while frame is not None:
             name, parts = self._owners.get(frame.f_globals.get("__name__", ""), ("", []))
             refused, noted = name in self._refused, self._read.get(name) == ""

@@ -77,8 +77,8 @@ def read_folder(folder: Path) -> tuple[Records, str]:
     return Records(item for item in found if isinstance(item, RunRecord)), said
 
 
-def export(records: Iterable[RunRecord], path: Path, kind: Format) -> None:
-    """Write the table of some records to a file.
+def export(records: Iterable[RunRecord], path: Path, kind: Format) -> int:
+    """Write the table of some records to a file; return how many runs it has.
 
     Raises:
         ConfigError: Parquet is asked for, and what writes it is not installed.
@@ -98,6 +98,7 @@ def export(records: Iterable[RunRecord], path: Path, kind: Format) -> None:
         ) from error
     except OSError as error:
         raise store_error("table", path, error) from error
+    return len(frame)
 
 
 def _no_formula(value: object) -> object:
