@@ -29,6 +29,7 @@ ELSEWHERE = {
     "make run": "tests/test_clean_install.py",
     "make test": "the suite itself",
     **dict.fromkeys(("make leaderboard", "make check-leaderboard"), "below, in a clone"),
+    "bench data describe mine.csv > runs/board/items/mine.json": "tests/cli/test_plugin_file.py",
     "bench run --suite official": "too long here; tests/execution/test_suites.py reads it",
     "bench reproduce joiret2023 --data human_cds.fa.gz --seeds 0-2": "hours; "
     "tests/cli/human_codon/test_reproduce.py runs a publication of its own",
