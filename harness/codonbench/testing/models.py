@@ -167,7 +167,7 @@ def printed_little(subject: Subject) -> Verdict:
     if amount > _MUCH:
         first = next(filter(None, printed.beginning.splitlines()), "")
         # Of a warning, what it says, without the file and line that Python puts before it.
-        first = re.sub(r"^.*?:\d+: (?=\w*Warning: )", "", first)[:100]
+        first = re.sub(r"^.*?:\d+: (?=\w*Warning: )", "", first)[:60]
         return warning(
             f"it printed {amount:,} characters during these checks, beginning {first!r}; a whole "
             "run may print thousands of times as much: print nothing, and see to it that nothing "
