@@ -141,7 +141,8 @@ def test_two_nodes_and_four_make_the_records_that_one_machine_makes(cluster, at_
 def test_runs_go_on_where_they_were_when_their_node_is_killed(cluster, at_home, tmp_path):
     last = cluster.add_node(num_cpus=2)
     first = [node for node in cluster.worker_nodes if node is not last]
-    words = (*LONG, "--shared", str(tmp_path / "kept"), "--checkpoint-every", "0.05")
+    longer = (*LONG, "--pairs", "1600000")  # seconds each, so that a time left is told meanwhile
+    words = (*longer, "--shared", str(tmp_path / "kept"), "--checkpoint-every", "0.05")
     process = begun(tmp_path, *words)
     with ended(process):
         until(lambda: len(checkpoints(tmp_path)) >= 3, process)
@@ -151,7 +152,7 @@ def test_runs_go_on_where_they_were_when_their_node_is_killed(cluster, at_home, 
     assert "its node was lost" in said
     assert re.search(r"[012]\.\d of 3 runs, \d:\d\d:\d\d left", said)  # before the first ended
     found, records = results(tmp_path)
-    assert found == at_home(*LONG)
+    assert found == at_home(*longer)
     assert any(record.resumed and min(record.resumed) > 0 for record in records.values())
     assert not checkpoints(tmp_path)
     assert first  # and that node has made them
