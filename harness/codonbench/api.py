@@ -24,7 +24,7 @@ from codonbench.execution.executor import Executor, Listener, load_plugins
 from codonbench.execution.run import Job, task_and_data
 from codonbench.plugins.entries import ModelClass
 from codonbench.plugins.registry import Registry
-from codonbench.records.files import board_folder, cache_folder, is_offline
+from codonbench.records.files import cache_folder, is_offline
 from codonbench.records.table import Records, load_records
 
 if TYPE_CHECKING:
@@ -337,7 +337,7 @@ def _warn_of_data(job: Job) -> None:
         return
     from codonbench.leakage.own_table import audit_of_run
 
-    audit, more = audit_of_run(job.dataset, cache_folder()), "codonbench.audit_data"
+    audit, more = audit_of_run(job.dataset), "codonbench.audit_data"
     if audit is None:
         warnings.warn(f"data not audited; {more} does, in minutes", stacklevel=4)
     elif audit.verdict != "PASS":  # of whoever calls `run`, which is decorated
@@ -349,7 +349,7 @@ def _lay_audit(job: Job, options: RunOptions) -> None:
     if job.run_specs[0].is_own_table:
         from codonbench.leakage.own_table import lay_beside
 
-        lay_beside(board_folder(options.results), job.dataset, cache_folder())
+        lay_beside(options.results, job.dataset)
 
 
 def _insist_on_end(records: Iterable[RunRecord]) -> None:

@@ -118,7 +118,7 @@ def remark_on_data(dataset: Dataset) -> str:
     from codonbench.leakage.own_table import audit_of_run
 
     with _shown() as progress:
-        audit = audit_of_run(dataset, cache_folder(), progress, say=_warn)
+        audit = audit_of_run(dataset, progress, say=_warn)
     if audit is None:
         return f"data not audited; 'bench audit-data {dataset.source}' does, in minutes"
     return f"data audit: {audit.line}; 'bench audit-data' says more"

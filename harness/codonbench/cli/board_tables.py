@@ -322,8 +322,11 @@ def _fitting(
     and the model's name.
     """
     choices: tuple[tuple[_Intervals, bool], ...] = (
-        *(("all", True), ("all", False), ("leading", False)),
-        *(("none", True), ("none", False)),
+        ("all", True),
+        ("all", False),
+        ("leading", False),
+        ("none", True),
+        ("none", False),
     )
     made = [(_columns(table, *choice), choice[0]) for choice in choices]
     fits = (own for own in made if _width(own[0], rows) <= width)
@@ -333,7 +336,7 @@ def _fitting(
     for column in spare:
         if _width(columns, rows) > width:
             columns.remove(column)
-    (whole, _), (bare, _) = made[0], made[3]
+    whole, bare = made[0][0], _columns(table, "none", parameters=True)
     there = _width(whole, rows) > _width(bare, rows)
     left = {"all": [], "leading": ["intervals of other figures"], "none": ["intervals"]}
     shown = {heading for heading, _ in columns}

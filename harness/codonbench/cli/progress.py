@@ -29,7 +29,7 @@ from codonbench.execution.run import Job, Outcome, Train
 from codonbench.protocols.folds import Folds
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
 from codonbench.protocols.supervised import Supervised
-from codonbench.records.files import board_folder, cache_folder, plain_json
+from codonbench.records.files import plain_json
 from codonbench.records.unfinished import Checkpoints
 from codonbench.training.request import TrainResult
 
@@ -311,7 +311,7 @@ class ClusterDisplay(Listener):
 
             if self._lines is None:
                 say(remark_on_data(job.dataset), console=self._console)
-            lay_beside(board_folder(self._results), job.dataset, cache_folder())
+            lay_beside(self._results, job.dataset)
 
     def remark(self, sentence: str) -> None:
         """Say something above the bar."""

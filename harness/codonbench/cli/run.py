@@ -33,7 +33,7 @@ from codonbench.contracts.run_spec import (
 )
 from codonbench.errors import ConfigError, StoreError
 from codonbench.execution.presets import read_preset
-from codonbench.records.files import board_folder, cache_folder, is_offline
+from codonbench.records.files import is_offline
 
 if TYPE_CHECKING:
     from codonbench.execution.run import Outcome
@@ -119,7 +119,7 @@ def run(
             if not as_json:
                 say(remark_on_data(job.dataset))
             yield from executor.outcomes(job, request, follow)
-            lay_beside(board_folder(options.results), job.dataset, cache_folder())
+            lay_beside(options.results, job.dataset)
         else:
             yield from executor.outcomes(job, request, follow)
         if (twin := executor.twin(job, request)) is not None:

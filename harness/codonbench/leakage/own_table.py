@@ -9,7 +9,7 @@ from pathlib import Path
 from codonbench.contracts import Dataset, Features, Sequences
 from codonbench.leakage.audit import Progress, Subject, audited, kept_audit, unwatched
 from codonbench.leakage.verdict import KEPT, DataAudit
-from codonbench.records.files import write_atomically
+from codonbench.records.files import board_folder, cache_folder, write_atomically
 
 _QUICK = 10_000_000
 """Letters of a table that a run audits by itself."""
@@ -17,7 +17,6 @@ _QUICK = 10_000_000
 
 def audit_of_run(
     dataset: Dataset,
-    cache: Path,
     progress: Progress = unwatched,
     say: Callable[[str], None] = warnings.warn,
 ) -> DataAudit | None:
@@ -27,29 +26,32 @@ def audit_of_run(
 
     Args:
         dataset: The table.
-        cache: The cache folder.
         progress: Told how far it has come.
         say: Told where the new one cannot be kept.
 
     Raises:
         DataError: There is nothing to audit.
     """
-    subject = Subject(dataset, {})
+    subject, cache = Subject(dataset, {}), cache_folder()
     audit = kept_audit(subject, cache)
     if audit is None and _letters(dataset) <= _QUICK:
         audit = audited(subject, cache, progress, say=say)
     return audit
 
 
-def lay_beside(board: Path, dataset: Dataset, cache: Path) -> None:
-    """Write the audit of a table that is kept, if there is one, where its board is to say it.
+def lay_beside(results: Path, dataset: Dataset) -> None:
+    """Write the audit of a table that is kept, if there is one, where the board of runs finds it.
+
+    Args:
+        results: The runs' folder.
+        dataset: The table.
 
     Raises:
         StoreError: It cannot be written.
     """
-    audit = kept_audit(Subject(dataset, {}), cache)
+    audit = kept_audit(Subject(dataset, {}), cache_folder())
     if audit is not None:
-        path = board / KEPT / f"{audit.task}-{audit.checksum[:12]}.json"
+        path = board_folder(results) / KEPT / f"{audit.task}-{audit.checksum[:12]}.json"
         write_atomically(path, audit.as_json().encode())
 
 
