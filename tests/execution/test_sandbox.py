@@ -668,7 +668,13 @@ def test_what_it_leaves_behind_ends_with_it(begin):
 @needs_sandbox
 def test_it_dies_with_its_parent(folder, tmp_path):
     mark = str(uuid4())
-    (folder / "inside.py").write_text("import time\ntime.sleep(600)\n")
+    # what is up a second is bound to its parent: bubblewrap starts it just before it binds itself
+    (folder / "inside.py").write_text(
+        "import sys, time\n"
+        "time.sleep(1)\n"
+        "print('up', file=sys.stderr, flush=True)\n"
+        "time.sleep(600)\n"
+    )
     script = tmp_path / "parent.py"
     script.write_text(
         "import sys, time\n"
@@ -678,12 +684,13 @@ def test_it_dies_with_its_parent(folder, tmp_path):
         "time.sleep(600)\n"
     )
     # -P: where the script lies is not to be shown, as nobody but root may go through it
-    parent = subprocess.Popen([sys.executable, "-P", script, mark])
-    try:  # it, bubblewrap twice, and the inside
-        assert eventually(lambda: len(marked(mark)) >= 4, 60)
-    finally:
+    command = [sys.executable, "-P", script, mark]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as parent:
+        said = parent.stderr.readline()
+        there = len(marked(mark))
         parent.kill()
-        parent.wait()
+    assert said == "up\n"
+    assert there == 4  # it, bubblewrap twice, and the inside
     assert eventually(lambda: marked(mark) == [])
 
 
