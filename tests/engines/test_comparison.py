@@ -14,7 +14,7 @@ from torch import nn
 from codonbench import GradientConfig, Model, ModelInfo
 from codonbench.engines import comparison
 from codonbench.execution.run import run
-from codonbench.training.determinism import changed, outside_state
+from codonbench.training.outside_state import changed, outside_state
 
 
 class Plain(Model):

@@ -28,8 +28,8 @@ from codonbench.engines.capture import TRACED, Rung
 from codonbench.engines.ensemble import step_inputs
 from codonbench.engines.traced import Traced
 from codonbench.errors import CannotCapture
-from codonbench.training.determinism import Outside, changed, outside_state
 from codonbench.training.loop import evaluate, make_step
+from codonbench.training.outside_state import Outside, changed, outside_state
 from codonbench.training.request import Chance
 from codonbench.training.state import StepSettings, TrainState
 

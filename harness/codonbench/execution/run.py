@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir, contextmanager, nullcontext
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,7 +71,6 @@ from codonbench.plugins.beside import READERS
 from codonbench.plugins.entries import ModelEntry, TaskEntry
 from codonbench.plugins.failures import place
 from codonbench.plugins.registry import Registry
-from codonbench.plugins.selection import FILE
 from codonbench.protocols.controls import UNTRAINED, controlled
 from codonbench.protocols.folds import Folds
 from codonbench.protocols.referee import (
@@ -776,8 +775,12 @@ def train_here(
         UsageError: The model cannot serve this task.
     """
     from codonbench.engines.train import train_runs
-    from codonbench.training.determinism import pin_arithmetic, subnormals_as_zero, torch_facts
-    from codonbench.training.warned import each_warning_once
+    from codonbench.training.determinism import (
+        each_warning_once,
+        pin_arithmetic,
+        subnormals_as_zero,
+        torch_facts,
+    )
 
     pin_arithmetic(job.run_specs[0].threads)
     facts = torch_facts(job.run_specs[0].device == "cuda")
@@ -797,11 +800,9 @@ def train_here(
         interrupted, left = False, dict(enumerate(part.run_specs))
         anew: list[Job] = []
         while True:
-            # None of which whoever takes the runs in shares.
-            module = job.entry.origin.module
-            own = READERS.refusing(module) if module.startswith(FILE) else nullcontext()
-            try:
-                with subnormals_as_zero(), each_warning_once(), chdir("."), own:
+            own_files = READERS.refusing(job.entry.origin.module)
+            try:  # left before a run is handed on: the caller shares none of this
+                with subnormals_as_zero(), each_warning_once(), chdir("."), own_files:
                     ended = next(runs, None)
             except UsageError as error:
                 refusals.weigh(error)

@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
@@ -39,7 +39,7 @@ from codonbench.plugins.discovery import import_file, load_only
 from codonbench.plugins.entries import ModelEntry, sources_of
 from codonbench.plugins.failures import Failure
 from codonbench.plugins.registry import Registry
-from codonbench.plugins.selection import FILE, Candidate, Selection
+from codonbench.plugins.selection import Candidate, Selection
 from codonbench.protocols.referee import Instructions, Shown
 from codonbench.records.files import storable
 from codonbench.training.request import MOST_DETAILS, TrainRequest, TrainResult
@@ -479,17 +479,19 @@ def _or_die() -> Iterator[None]:
 def _train(parent: Parent, order: Order) -> None:
     """Train what is ordered, and tell of it."""
     from codonbench.engines.train import train_runs
-    from codonbench.training.determinism import pin_arithmetic, subnormals_as_zero
-    from codonbench.training.warned import each_warning_once
+    from codonbench.training.determinism import (
+        each_warning_once,
+        pin_arithmetic,
+        subnormals_as_zero,
+    )
 
     parent.states = order.states
     pin_arithmetic(order.requests[0].threads)
     try:
         model = _model(order)
         config = model.Config.model_validate_json(order.config)
-        module = order.origin.module
-        own = READERS.refusing(module) if module.startswith(FILE) else nullcontext()
-        with subnormals_as_zero(), each_warning_once(), own:
+        own_files = READERS.refusing(order.origin.module)
+        with subnormals_as_zero(), each_warning_once(), own_files:
             for run, result in train_runs(model, config, order.requests, parent, order.every):
                 parent.send(_ended(run, result))
                 if result.status == "interrupted":  # all there was to tell is told

@@ -26,8 +26,8 @@ from codonbench.contracts import AuxiliaryLearner, BatchLearner, ClassWeights, O
 from codonbench.data.stream import Batch, BatchClock
 from codonbench.errors import ConfigError, PluginError
 from codonbench.protocols.referee import Evaluation, Instructions, Shown
-from codonbench.training.determinism import changed, outside_state
 from codonbench.training.long_items import can_be_cut, cut, memory
+from codonbench.training.outside_state import changed, outside_state
 from codonbench.training.state import State, TrainState, whole_state
 
 

@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 
-from codonbench.training.warned import each_warning_once
+from codonbench.training.determinism import each_warning_once
 
 
 def fit(step):
