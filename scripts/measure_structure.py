@@ -24,7 +24,7 @@ SOURCES = ("harness", "plugins/models", "plugins/datasets", "plugins/metrics")
 CORE = "harness/codonbench"
 
 LATER = {
-    "harness/codonbench/cli": "audit_data cluster curves submit tune",
+    "harness/codonbench/cli": "audit_data cluster submit tune",
     "harness/codonbench/contracts": "tunable",
     "harness/codonbench/data": "own_table shuffling splits strands table "
     "table_files table_formats table_guess table_report",

@@ -7,7 +7,7 @@ from shutil import copytree
 
 import pytest
 
-from codonbench.cli import time_left
+from codonbench.cli import bars
 from codonbench.contracts.run_record import Environment, RunRecord
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ def test_a_run_made_again_on_the_same_machine_is_identical(bench, record_file):
 
 
 def test_a_run_made_again_is_followed(bench, record_file, monkeypatch):
-    monkeypatch.setattr(time_left, "FIRST_LINE", 0.0)
+    monkeypatch.setattr(bars, "FIRST_LINE", 0.0)
     assert re.search(r"^seed 0 +\d[\d,]* of [\d,]+ pairs, ", bench("verify", record_file).err, re.M)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import codonbench
-from codonbench.cli import audit_data, time_left
+from codonbench.cli import audit_data, bars
 from leaks import rows, write
 
 VERDICTS = {"PASS", "WARN", "FAIL"}
@@ -145,11 +145,9 @@ def test_an_audit_that_cannot_be_kept_is_told_of(bench, tables, tmp_path):
 def test_the_bar_tells_how_long_what_is_looked_at_still_takes(monkeypatch):
     now, made, seen = [0.0], [], io.StringIO()
     console = Console(file=io.StringIO(), force_terminal=True)
-    monkeypatch.setattr(time_left.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time_left, "messages", lambda: console)
-    monkeypatch.setattr(
-        time_left, "Progress", lambda *a, **k: made.append(Progress(*a, **k)) or made[0]
-    )
+    monkeypatch.setattr(bars.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(bars, "messages", lambda: console)
+    monkeypatch.setattr(bars, "Progress", lambda *a, **k: made.append(Progress(*a, **k)) or made[0])
     with audit_data._shown() as progress:
         for what, seconds, done in (
             ("copies", 5, 0),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from codonbench.cli import time_left
+from codonbench.cli import bars
 from codonbench.records.store import Store
 
 END = "<!-- leaderboard:end -->"
@@ -44,7 +44,7 @@ def test_the_board_is_written_above_the_results(bench, folder):
 def test_in_a_terminal_a_bar_counts_tables(bench, folder, monkeypatch):
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, color_system=None, width=80)
-    monkeypatch.setattr(time_left, "messages", lambda: console)
+    monkeypatch.setattr(bars, "messages", lambda: console)
     assert bench(*BOARD).code == 0
     assert re.search(r"tables .* 0/1", shown.getvalue())
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from codonbench.cli import progress
+from codonbench.cli.bars import TimeLeft
 from codonbench.cli.progress import ClusterDisplay, RunDisplay
-from codonbench.cli.time_left import TimeLeft
 from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
 from codonbench.execution.run import Outcome
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from codonbench.cli import FAILED
+from codonbench.cli.bars import bar_shown
 from codonbench.cli.console import output, print_table, say
 from codonbench.cli.options import PluginOption, PluginsDirOption, TaskSettingsOption, load_plugins
-from codonbench.cli.time_left import bar_shown
 from codonbench.contracts.run_spec import parse_settings
 from codonbench.records.files import cache_folder, is_offline, plain_json
 

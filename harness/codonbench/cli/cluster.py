@@ -12,19 +12,21 @@ import typer
 
 from codonbench.errors import ConfigError
 
-app = typer.Typer(help="Write what brings up a cluster for bench run --on.", no_args_is_help=True)
+cluster = typer.Typer(
+    help="Write what brings up a cluster for bench run --on.", no_args_is_help=True
+)
 
 _TIME = re.compile(r"(\d+-\d+(:\d+){0,2}|\d+(:\d+){0,2})", re.ASCII)
 _PARTITION = re.compile(r"[\w.-]+(,[\w.-]+)*", re.ASCII)
 _TEMPLATE = Path(__file__).parents[1] / "templates" / "cluster" / "slurm.sh.template"
 
 
-@app.callback()
-def cluster() -> None:
+@cluster.callback()
+def group() -> None:
     """Write what brings up a cluster for bench run --on."""
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@cluster.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def slurm(
     ctx: typer.Context,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes of the allocation.")] = 1,

@@ -17,10 +17,10 @@ from codonbench.errors import UnknownNameError
 from codonbench.plugins.registry import Registry
 from codonbench.records.files import cache_folder, is_offline, plain_json, printable_lines
 
-app = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
+data = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
 
 
-@app.command()
+@data.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A data source, as 'bench data ls' names it.")],
     agree: Annotated[
@@ -70,7 +70,7 @@ def fetch(
     typer.echo(f"{name}: {path}")
 
 
-@app.command("ls")
+@data.command("ls")
 def list_sources(plugin: PluginOption = None, plugins_dir: PluginsDirOption = None) -> None:
     """List the data sources of every task, and what of them is here.
 
@@ -91,7 +91,7 @@ def list_sources(plugin: PluginOption = None, plugins_dir: PluginsDirOption = No
         say("* never tried against the real server", console=output())
 
 
-@app.command()
+@data.command()
 def verify(
     name: Annotated[str | None, typer.Argument(help="One data source; all by default.")] = None,
     plugin: PluginOption = None,
@@ -115,7 +115,7 @@ def verify(
         raise typer.Exit(FAILED)
 
 
-@app.command()
+@data.command()
 def describe(
     task: Annotated[str, typer.Argument(metavar="TASK | TABLE", help="A task, or a table.")],
     at: Annotated[

@@ -61,15 +61,11 @@ SUMMARIES = {
 
 _MODULES = {
     "records": ("show", "export", "validate", "keygen", "sign"),
-    "board": ("leaderboard", "site"),
+    "board": ("leaderboard", "site", "curves"),
     "repeat": ("verify", "audit"),
     "listing": ("ls", "plugins"),
 }
-"""Of those that are not in a module of their own name."""
-
-
-_GROUPS = ("data", "cluster")
-"""Of those that have commands of their own."""
+"""The modules of several commands; each other command has one of its own name."""
 
 
 class BenchGroup(TyperGroup):
@@ -155,17 +151,9 @@ def _discard_output() -> None:
 
 def own_commands() -> dict[str, EntryPoint]:
     """Return our own commands by name, in the order of the help."""
-    homes = {name: module for module, names in _MODULES.items() for name in names}
-    return {
-        name: EntryPoint(
-            name,
-            f"codonbench.cli.{homes.get(name, name)}:{'app' if name in _GROUPS else name}".replace(
-                "-", "_"
-            ),
-            GROUP,
-        )
-        for name in SUMMARIES
-    }
+    modules = {name: module for module, names in _MODULES.items() for name in names}
+    places = {n: f"codonbench.cli.{modules.get(n, n)}:{n}".replace("-", "_") for n in SUMMARIES}
+    return {name: EntryPoint(name, place, GROUP) for name, place in places.items()}
 
 
 def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:

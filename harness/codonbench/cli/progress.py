@@ -20,8 +20,8 @@ from rich.progress import (
     TextColumn,
 )
 
+from codonbench.cli.bars import Lines, TimeLeft, TimeLeftColumn, rest
 from codonbench.cli.console import ending, messages, say
-from codonbench.cli.time_left import Lines, TimeLeft, TimeLeftColumn, rest
 from codonbench.contracts.run_spec import MOST_PAIRS, RunOptions, RunRequest, RunSpec
 from codonbench.data.splits import cut_in_words, folds_in_words
 from codonbench.execution.executor import Follower, Listener

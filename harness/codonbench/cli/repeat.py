@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from codonbench.cli import FAILED
-from codonbench.cli.building import building_shown
+from codonbench.cli.bars import building_shown
 from codonbench.cli.find_runs import find_runs
 from codonbench.cli.options import (
     RESULTS,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from codonbench.cli import FAILED, INTERRUPTED
-from codonbench.cli.building import building_shown
+from codonbench.cli.bars import building_shown
 from codonbench.cli.console import messages, output, say, terminal_kept
 from codonbench.cli.options import (
     RESULTS,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Self, cast
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from codonbench.cli.building import building_shown
+from codonbench.cli.bars import Lines, TimeLeft, TimeLeftColumn, building_shown, rest
 from codonbench.cli.console import messages, say, terminal_kept
 from codonbench.cli.options import (
     PluginOption,
@@ -24,7 +24,6 @@ from codonbench.cli.options import (
     load_plugins,
     name_of,
 )
-from codonbench.cli.time_left import Lines, TimeLeft, TimeLeftColumn, rest
 from codonbench.contracts.run_spec import (
     RunOptions,
     RunRequest,

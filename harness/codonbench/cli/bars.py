@@ -1,4 +1,4 @@
-"""How long something still takes, by its pace so far, for a bar."""
+"""Progress bars, and the time left by the pace so far."""
 
 from __future__ import annotations
 
@@ -7,15 +7,27 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
-from codonbench.cli.console import messages
+from codonbench.cli.console import messages, printable, say
+
+if TYPE_CHECKING:
+    from codonbench.execution.environment import Step, Tell
 
 _STEADY = 10.0  # seconds in which time left follows most of the way when the pace changes
 _SOON = 2.0  # seconds without which no pace is told
 _ENOUGH, _LONG = 0.05, 20.0  # share of the whole, or seconds, that a pace is to rest on
+_PARTS = 1_000  # of a MiB, as the bar of an environment counts
 FIRST_LINE, _LINES = 1.0, 30.0
 """Seconds to the first line of progress, and at most from one to the next; see `Lines`."""
 
@@ -136,3 +148,46 @@ def bar_shown(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], No
             bar.update(shown, completed=done)
 
         yield move
+
+
+@contextmanager
+def building_shown(owner: str) -> Iterator[Tell]:
+    """Draw a bar of what is downloaded, where standard error is a terminal; else say each step.
+
+    Of a package that is on its way nothing is known but its size, so the time left is an upper
+    limit, and there is none before one of several is here.
+    """
+    from codonbench.execution.executor import in_sentences
+
+    console = messages()
+    if not console.is_terminal:
+        with in_sentences(say, owner) as tell:
+            yield tell
+        return
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TimeLeftColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+        shown = bar.add_task("", total=None, visible=False, left=TimeLeft(0, None, 0), early=True)
+        began = 0.0
+
+        def tell(step: Step) -> None:
+            nonlocal began
+            task, now = bar.tasks[0], time.monotonic()
+            done, total = (round(_PARTS * each) for each in (step.done, step.total))
+            if total != (task.total or 0):
+                began = began or now
+                task.fields["left"] = TimeLeft(total, None, began)
+                task.fields["left"].hear(0, began)
+            task.fields["left"].hear(done, now)
+            words = printable(f"plugin {owner}: {step.words}")
+            bar.update(shown, description=words, completed=done, total=total or None, visible=True)
+
+        yield tell
+        if bar.tasks[0].visible:
+            took = bar.tasks[0].elapsed or 0.0
+            say(f"plugin {owner}: its environment is built, in {took:.0f} s", console=console)
