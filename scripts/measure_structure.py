@@ -38,7 +38,7 @@ LATER = {
     "harness/codonbench/report": "by_category data_audit item_facts pictures task_words",
     "harness/codonbench/report/site": "by_item learning_curves",
     "harness/codonbench/testing": "estimators",
-    "harness/codonbench/training": "fit long_items probe zero_shot",
+    "harness/codonbench/training": "fit probe zero_shot",
     "harness/codonbench/tuning": "*",
     "plugins/datasets/codonbench_datasets": "*",
     "plugins/metrics/codonbench_metrics": "_counts classification quantities",

@@ -12,15 +12,15 @@ from codonbench.contracts import (
     Sequences,
 )
 from codonbench.errors import ConfigError
-from codonbench.training import long_items, loop
-from codonbench.training.long_items import cut, long_lengths
+from codonbench.training import loop
 from codonbench.training.loop import check_memory, evaluate, make_step
+from codonbench.training.state import MOST_PADDED, cut, long_lengths
 
 
 @pytest.fixture
 def few(monkeypatch):
     """Let 16 letters be the most that are computed at a time."""
-    monkeypatch.setitem(long_items.MOST_PADDED, "cpu", 16)
+    monkeypatch.setitem(MOST_PADDED, "cpu", 16)
 
 
 class Normalised(Linear):
@@ -51,7 +51,7 @@ def test_batches_of_ordinary_tasks_are_whole():
 @pytest.mark.parametrize("target", ["classes", "labels", "quantities"])
 def test_a_step_and_an_evaluation_in_parts_are_those_of_the_whole(target, monkeypatch):
     whole = state_of(target)
-    monkeypatch.setitem(long_items.MOST_PADDED, "cpu", 16)
+    monkeypatch.setitem(MOST_PADDED, "cpu", 16)
     parts = state_of(target)
     assert (whole.lengths, len(cut(torch.arange(8), parts.lengths))) == (None, 4)
     for state in (whole, parts):

@@ -31,10 +31,10 @@ from codonbench.errors import CannotCapture, UsageError
 from codonbench.protocols.linear_probe import LinearProbe
 from codonbench.records.files import storable
 from codonbench.training.determinism import hash_weights, seeded_globals
-from codonbench.training.fit import fit_runs
+from codonbench.training.fit import fit_estimator, fit_runs
 from codonbench.training.loop import Checkpointer, Feed, Referees, forward, loss_of
 from codonbench.training.loop import train as train_eagerly
-from codonbench.training.probe import probe_runs
+from codonbench.training.probe import fit_probe
 from codonbench.training.request import (
     ENGINE,
     ENGINE_VERSION,
@@ -74,10 +74,10 @@ def train_runs(
         UsageError: The model cannot serve this task.
     """
     if requests[0].protocol == LinearProbe.name:
-        yield from probe_runs(model, config, requests, referees)
+        yield from fit_runs(model, config, requests, referees, fit_probe)
         return
     if issubclass(model, Estimator):
-        yield from fit_runs(model, config, requests, referees)
+        yield from fit_runs(model, config, requests, referees, fit_estimator)
         return
     assert isinstance(config, ModelConfig)
     # Only what is at the same position, and meets the ends of epochs together, can share a step.

@@ -1,15 +1,22 @@
-"""Estimators: fitted once on all training items, then asked about validation and test."""
+"""Models that are fitted once on all training items, then asked about validation and test."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from codonbench.contracts import BaseConfig, Estimator, Outputs, SequenceTuples, TrainingSet
+from codonbench.contracts import (
+    BaseConfig,
+    Estimator,
+    Model,
+    Outputs,
+    SequenceTuples,
+    TrainingSet,
+)
 from codonbench.contracts.run_record import FITTED
 from codonbench.data.encodings import encode_all
 from codonbench.errors import PluginError
@@ -20,12 +27,13 @@ from codonbench.training.request import TrainRequest, TrainResult, last_words
 
 
 def fit_runs(
-    model: type[Estimator],
+    model: type[Model] | type[Estimator],
     config: BaseConfig,
     requests: Sequence[TrainRequest],
     referees: Referees,
+    fit: Callable[[Any, TrainRequest, Referees, TrainResult], None],
 ) -> Iterator[tuple[int, TrainResult]]:
-    """Fit the estimator once for each request; yield each run's number and result as it ends.
+    """Fit a model once for each request; yield each run's number and result as it ends.
 
     A run that was cut short begins anew. An exception of the plugin ends in status ``error``,
     Ctrl-C in ``interrupted``, after which no more follow.
@@ -35,24 +43,26 @@ def fit_runs(
         config: Its configuration.
         requests: One a seed.
         referees: Of all of them.
+        fit: Fits an instance and shows what is owed until the run is over: `fit_estimator`, or
+            `probe.fit_probe`.
 
     Raises:
-        UsageError: The estimator cannot serve this task.
+        UsageError: The model cannot serve this task.
     """
     for request in requests:
         result = TrainResult(engine=FITTED)
         referees.begin(request.run)
         with seeded_globals(request.chance), last_words(model, result, view=request.view):
-            _fit(model(config), request, referees, result)
+            fit(model(config), request, referees, result)
         yield request.run, result
         if result.status == "interrupted":
             return
 
 
-def _fit(
+def fit_estimator(
     estimator: Estimator, request: TrainRequest, referees: Referees, result: TrainResult
 ) -> None:
-    """Fit, and show what is owed, until the run is over."""
+    """Fit an estimator, and show what is owed, until the run is over."""
     encoding = estimator.encoding
     estimator.check_task(request.view)
     encode_all(encoding, request.view, request.items, np.zeros(0, dtype=np.int64))  # is it offered?

@@ -9,6 +9,7 @@ that it has not been charged for, but for that batch.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -26,9 +27,8 @@ from codonbench.contracts import AuxiliaryLearner, BatchLearner, ClassWeights, O
 from codonbench.data.stream import Batch, BatchClock
 from codonbench.errors import ConfigError, PluginError
 from codonbench.protocols.referee import Evaluation, Instructions, Shown
-from codonbench.training.long_items import can_be_cut, cut, memory
 from codonbench.training.outside_state import changed, outside_state
-from codonbench.training.state import State, TrainState, whole_state
+from codonbench.training.state import State, TrainState, can_be_cut, cut, whole_state
 
 
 class Referees(Protocol):
@@ -244,6 +244,13 @@ def check_memory(state: TrainState) -> None:
             f"some {needed / 2**30:,.0f} GiB of memory, and there are {there / 2**30:,.0f}; {way}",
             letters=longest,
         )
+
+
+def memory(device: torch.device) -> int:
+    """Return the bytes of memory that a device has in all."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 _MOST_LETTERS = {"cpu": 1 << 14, "cuda": 1 << 22}

@@ -13,7 +13,6 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ import numpy.typing as npt
 import torch
 
 from codonbench.contracts import (
-    BaseConfig,
     Embedder,
     Estimator,
     Features,
@@ -34,16 +32,15 @@ from codonbench.contracts import (
     Targets,
     TaskView,
 )
-from codonbench.contracts.run_record import FITTED
 from codonbench.contracts.run_spec import canonical_json
 from codonbench.data.encodings import make_encoder
 from codonbench.errors import ConfigError, PluginError
 from codonbench.protocols.linear_probe import PENALTIES
 from codonbench.protocols.referee import Shown
 from codonbench.records.files import cache_folder
-from codonbench.training.determinism import hash_weights, seeded_globals
+from codonbench.training.determinism import hash_weights
 from codonbench.training.loop import Referees, insist_on_real
-from codonbench.training.request import TrainRequest, TrainResult, last_words
+from codonbench.training.request import TrainRequest, TrainResult
 from codonbench.training.state import about
 
 Embedding = npt.NDArray[np.float32]
@@ -53,36 +50,19 @@ _LEAST_LOGIT = -20.0
 """Of a class that no training item is of."""
 
 
-def probe_runs(
-    model: type[Model] | type[Estimator],
-    config: BaseConfig,
-    requests: Sequence[TrainRequest],
-    referees: Referees,
-) -> Iterator[tuple[int, TrainResult]]:
-    """Fit heads on the model's embedding for each request; yield each run's result as it ends.
-
-    A run that was cut short begins anew. Exceptions and Ctrl-C end as in `fit.fit_runs`.
+def fit_probe(
+    plugin: Model | Estimator, request: TrainRequest, referees: Referees, result: TrainResult
+) -> None:
+    """Fit one head a penalty, and show what is owed, until the run is over.
 
     Raises:
-        UsageError: The model has no embedding, or cannot serve this task.
+        ConfigError: The model has no embedding.
     """
-    if issubclass(model, Estimator):
+    if isinstance(plugin, Estimator):
         raise ConfigError(
-            f"model {model.info.name!r} is fitted whole and has no embedding to probe; leave out "
+            f"model {plugin.info.name!r} is fitted whole and has no embedding to probe; leave out "
             "--protocol linear_probe"
         )
-    for request in requests:
-        result = TrainResult(engine=FITTED)
-        referees.begin(request.run)
-        with seeded_globals(request.chance), last_words(model, result, view=request.view):
-            _probe(model(config), request, referees, result)
-        yield request.run, result
-        if result.status == "interrupted":
-            return
-
-
-def _probe(plugin: Model, request: TrainRequest, referees: Referees, result: TrainResult) -> None:
-    """Fit one head a penalty, and show what is owed, until the run is over."""
     view = request.view
     module = plugin.build(view).to(request.device).eval()
     if not isinstance(module, Embedder):

@@ -3,6 +3,7 @@
 A state is made from a `TrainRequest`: no target of an item that is not trained on, no seed and no
 salt among it. Where targets are told pair by pair, none is known before; see `protocols.referee`.
 A checkpoint holds module, optimiser and the global generators, in a file of numbers and names only.
+A batch with a long sequence, to which all others are padded, is cut into parts that fit the memory.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import LRScheduler
 
 from codonbench.contracts import (
@@ -29,6 +31,7 @@ from codonbench.contracts import (
     Model,
     ModelConfig,
     Sequences,
+    SequenceTuples,
     Targets,
     TaskView,
 )
@@ -38,9 +41,8 @@ from codonbench.data.encodings import Encoder, canonical, make_encoder
 from codonbench.data.strands import concatenated, reverse_complements
 from codonbench.data.stream import Batch
 from codonbench.errors import ConfigError, PluginError
-from codonbench.training.long_items import long_lengths
 from codonbench.training.request import TrainRequest
-from codonbench.training.zero_shot import for_variants, module_view
+from codonbench.training.zero_shot import VariantScores
 
 IntArray = npt.NDArray[np.int64]
 
@@ -176,13 +178,14 @@ def make_state(
     if view.kind == "features":  # which a model of sequences need not expect as it builds
         canonical(plugin.encoding, view)
     trained = request.clock.budget_pairs > 0
-    module = plugin.build(view if trained else module_view(view)).to(device)
+    scores_variants = not trained and view.input.variants
+    module = plugin.build(view.of_one_sequence() if scores_variants else view).to(device)
     if dtype != torch.float32:
         module = module.to(dtype)
     optimizer = schedule = None
-    if not trained:
-        module = for_variants(module, view, plugin.encoding)
-    elif not isinstance(module, BatchLearner):
+    if scores_variants:
+        module = VariantScores(module, view, plugin.encoding)
+    elif trained and not isinstance(module, BatchLearner):
         insist_on_parameters(module)
         optimizer = plugin.configure_optimizer(module)
         if not isinstance(optimizer, torch.optim.Optimizer):
@@ -314,6 +317,57 @@ def _fan(view: TaskView, items: Items) -> int | None:
         return None
     words = np.indices((size,) * length).reshape(length, -1).T
     return size if np.array_equal(words, items.rows()) else None
+
+
+MOST_PADDED = {"cpu": 1 << 21, "cuda": 1 << 22}
+"""Letters, padding and all, that are computed at a time, but no fewer than one item's.
+
+A network of 128 filters keeps some 3 GB of what it computes on 2 million letters for the backward
+pass; a batch of 128 sequences of 15,000 letters is just below that.
+"""
+
+
+def long_lengths(items: Items, batch_size: int, device: str) -> IntArray | None:
+    """Return the letters of each item's sequences (N, P), where a batch may have to be cut."""
+    if isinstance(items, Sequences):
+        lengths = items.lengths[:, None]
+    elif isinstance(items, SequenceTuples):
+        lengths = np.stack([part.lengths for part in items.parts], axis=1)
+    else:
+        return None
+    if not len(lengths):
+        return None
+    most = batch_size * int(lengths.max(axis=0).sum())
+    return lengths if most > MOST_PADDED[device] else None
+
+
+def cut(index: Tensor, lengths: IntArray | None) -> tuple[Tensor, ...]:
+    """Return item indices (B,) in parts, in their order, each within `MOST_PADDED` when padded.
+
+    Args:
+        index: Which items; from N on, their reverse complements, which are as long.
+        lengths: Of the items, (N, P); None where no batch is too large.
+    """
+    if lengths is None or not len(index):
+        return (index,)
+    most, sizes = MOST_PADDED[index.device.type], [0]
+    longest = np.zeros(lengths.shape[1], dtype=np.int64)
+    for own in lengths[index.cpu().numpy() % len(lengths)]:
+        longest = np.maximum(longest, own)
+        if sizes[-1] and (sizes[-1] + 1) * longest.sum() > most:
+            sizes.append(0)
+            longest = own
+        sizes[-1] += 1
+    return torch.split(index, sizes)
+
+
+def can_be_cut(module: torch.nn.Module) -> bool:
+    """Return whether a module computes the same on a batch in parts: not where it has batch norm.
+
+    A module whose outputs for an item depend on that item alone gives the same gradient in parts,
+    but for rounding and for what dropout draws.
+    """
+    return not any(isinstance(part, _BatchNorm) for part in module.modules())
 
 
 State = dict[str, Any]

@@ -17,13 +17,22 @@ class VariantScores(torch.nn.Module):
 
     Args:
         module: Maps one encoded sequence to a number, (B, ...) to (B, 1).
-        n_outputs: The columns of the task's target, all of which get the same answer.
+        view: The task, whose items are variants; all its outputs get the same answer.
+        encoding: What the module is handed.
+
+    Raises:
+        ConfigError: The model looks at no item.
     """
 
-    def __init__(self, module: torch.nn.Module, n_outputs: int) -> None:
+    def __init__(self, module: torch.nn.Module, view: TaskView, encoding: str) -> None:
         super().__init__()
+        if encoding == "none":
+            raise ConfigError(
+                f"task {view.task!r} asks what a variant changes, and the model looks at no item; "
+                "choose one that reads sequences"
+            )
         self.module = module
-        self.n_outputs = n_outputs
+        self.n_outputs = view.n_outputs
 
     def about(self) -> dict[str, str | int | float | bool]:
         """Return what the module says of itself."""
@@ -44,24 +53,3 @@ class VariantScores(torch.nn.Module):
             distinct, which = torch.unique(reference, dim=0, return_inverse=True)
             scores = self.module(alternative) - self.module(distinct)[which]
         return scores.reshape(-1, 1).expand(-1, self.n_outputs)
-
-
-def module_view(view: TaskView) -> TaskView:
-    """Return the task as a module is told of it: of variants, that an item is one sequence."""
-    return view.of_one_sequence() if view.input.variants else view
-
-
-def for_variants(module: torch.nn.Module, view: TaskView, encoding: str) -> torch.nn.Module:
-    """Return what answers a task's items with a module that was built for `module_view`.
-
-    Raises:
-        ConfigError: Items are variants, and the model looks at no item.
-    """
-    if not view.input.variants:
-        return module
-    if encoding == "none":
-        raise ConfigError(
-            f"task {view.task!r} asks what a variant changes, and the model looks at no item; "
-            "choose one that reads sequences"
-        )
-    return VariantScores(module, view.n_outputs)
