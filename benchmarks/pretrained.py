@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from codonbench import Dataset, Input, Sequences, Target, Task, TaskSpec
 from codonbench.contracts import GradientConfig, Model, ModelInfo, Ranking, TaskView
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.run import prepare, run
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import run
 from codonbench.plugins.discovery import load_registry
 from codonbench.protocols.referee import unwatched
 

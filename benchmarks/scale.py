@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 
 from codonbench.contracts.run_record import RunRecord, seals
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.run import prepare
+from codonbench.execution.prepare import prepare
 from codonbench.plugins.discovery import load_registry
 from codonbench.records.files import cache_folder
 from codonbench.records.store import Store, read_record

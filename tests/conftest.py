@@ -38,7 +38,8 @@ from codonbench import (
     hookimpl,
 )
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.run import Job, prepare, run
+from codonbench.execution.prepare import Job, prepare
+from codonbench.execution.run import run
 from codonbench.plugins.discovery import load_registry
 from codonbench.plugins.registry import Registry
 from codonbench_datasets.decipher import DecipheredTask

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.run import prepare
+from codonbench.execution.prepare import prepare
 from codonbench.plugins.discovery import load_registry
 from codonbench.protocols.referee import RunSetup
 from codonbench.records.files import cache_folder

@@ -21,7 +21,7 @@ from codonbench.contracts.run_spec import RunOptions, RunRequest, configure
 from codonbench.data.own_table import is_table
 from codonbench.errors import BenchError, ConfigError, UnknownNameError, UsageError
 from codonbench.execution.executor import Executor, Listener, load_plugins
-from codonbench.execution.run import Job, task_and_data
+from codonbench.execution.prepare import Job, task_and_data
 from codonbench.plugins.entries import ModelClass
 from codonbench.plugins.registry import Registry
 from codonbench.records.files import cache_folder, is_offline

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from codonbench.cli import tune
-from codonbench.execution.presets import read_preset
+from codonbench.execution.prepare import read_preset
 
 PLUGIN = """
 import time

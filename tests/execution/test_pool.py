@@ -18,8 +18,9 @@ import pytest
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import UsageError
 from codonbench.execution.pool import WorkerPool, _shared_out, launch_worker
+from codonbench.execution.prepare import Job, prepare
 from codonbench.execution.process import Inbox, Process, framed, send
-from codonbench.execution.run import Job, prepare, run, run_all, train_here
+from codonbench.execution.run import run, run_all, train_here
 from codonbench.plugins.discovery import discover
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store
@@ -587,7 +588,7 @@ def test_workers_die_with_their_parent(tmp_path, process_tree_of):
         "from codonbench.contracts.run_spec import RunRequest\n"
         "from codonbench.execution.run import run_all\n"
         "from codonbench.protocols.referee import unwatched\n"
-        "from codonbench.execution.run import prepare\n"
+        "from codonbench.execution.prepare import prepare\n"
         "from codonbench.plugins.discovery import load_registry\n"
         "from codonbench.records.store import Store\n"
         "from codonbench.execution.pool import WorkerPool\n"

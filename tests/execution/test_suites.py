@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codonbench import errors
-from codonbench.execution.run import prepare
+from codonbench.execution.prepare import prepare
 from codonbench.execution.suites import FIELDS, find_suite, read_suite
 from codonbench.plugins.shipped_files import shipped_files
 

@@ -7,7 +7,8 @@ import pytest
 
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.stream import Stream, hidden_generator
-from codonbench.execution.run import prepare, run
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import run
 from codonbench.protocols.referee import RunSetup
 from codonbench_datasets.human_codon.orfs import CLASSES, CODONS
 from codonbench_datasets.human_codon.task import NOTE, HumanCodon, HumanCodonOptions

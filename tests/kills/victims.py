@@ -14,7 +14,8 @@ import torch._inductor.config  # noqa: F401 - what tracing would import in each 
 
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.execution.pool import WorkerPool
-from codonbench.execution.run import prepare, run_all, train_here
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import run_all, train_here
 from codonbench.plugins.discovery import load_registry
 from codonbench.protocols.referee import unwatched
 from codonbench.records.store import Store

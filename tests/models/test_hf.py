@@ -15,7 +15,8 @@ import torch
 from codonbench.contracts import Input, TaskView
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import ConfigError
-from codonbench.execution.run import prepare, run
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import run
 from codonbench.protocols.referee import unwatched
 from codonbench_models.hf import Hf
 

@@ -12,7 +12,8 @@ from codonbench.audit.one_record import contradictions
 from codonbench.contracts import Features
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import ConfigError
-from codonbench.execution.run import prepare, run
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import run
 from codonbench.protocols.controls import controls_of, permuted_targets
 from codonbench.protocols.referee import RunSetup, unwatched
 from codonbench.protocols.supervised import Supervised

@@ -14,7 +14,8 @@ from codonbench.audit.repeat import repeat
 from codonbench.contracts import GradientConfig, Model, ModelInfo, Ranking
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import ConfigError
-from codonbench.execution.run import prepare, run
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import run
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.linear_probe import PENALTIES
 from codonbench.protocols.referee import unwatched

@@ -20,7 +20,8 @@ from codonbench.contracts.run_spec import RunRequest
 from codonbench.data.splits import divided, nested
 from codonbench.errors import ConfigError, DataError, StoreError
 from codonbench.execution.parts import join_outcomes
-from codonbench.execution.run import prepare, run_all
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import run_all
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.folds import pool
 from codonbench.protocols.referee import RunSetup, unwatched

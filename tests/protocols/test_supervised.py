@@ -28,7 +28,8 @@ from codonbench.contracts import (
 from codonbench.contracts.run_spec import MOST_PAIRS, RunRequest
 from codonbench.data.stream import BatchClock
 from codonbench.errors import ConfigError
-from codonbench.execution.run import prepare, referees_of, run, run_all, train_here
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import referees_of, run, run_all, train_here
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Primary, RunSetup, Shown, unwatched
 from codonbench.protocols.supervised import PATIENCE, Supervised, distance, loss

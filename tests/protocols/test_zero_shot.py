@@ -14,7 +14,8 @@ from codonbench.audit.repeat import repeat
 from codonbench.contracts import Estimator, GradientConfig, Model, ModelConfig, ModelInfo, Ranking
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.errors import ConfigError
-from codonbench.execution.run import prepare, run, run_all
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import run, run_all
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import unwatched
 from codonbench.ranking.board import build_board

@@ -12,7 +12,8 @@ from torch import nn
 from codonbench import Model
 from codonbench.contracts import GradientConfig, ModelInfo
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.run import prepare, run
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import run
 from codonbench.protocols.referee import unwatched
 from codonbench.ranking import board
 from codonbench.ranking.rows import controlled_key

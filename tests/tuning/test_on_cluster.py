@@ -11,7 +11,7 @@ from codonbench.errors import ClusterError, ConfigError
 from codonbench.execution.cluster import TRIES, NodeLostError, Orders, Resources
 from codonbench.execution.executor import Executor, load_plugins
 from codonbench.execution.node import Node
-from codonbench.execution.trials import tried
+from codonbench.execution.run import tried
 from codonbench.tuning.on_cluster import ClusterTrials
 from codonbench.tuning.space import space_of
 from codonbench.tuning.study import Asked, Study

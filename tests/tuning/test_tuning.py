@@ -18,9 +18,8 @@ from codonbench.contracts import BaseConfig, Estimator, GradientConfig, ModelInf
 from codonbench.contracts.run_spec import RunRequest
 from codonbench.contracts.tunable import tunable
 from codonbench.errors import ConfigError, StoreError
-from codonbench.execution.presets import preset_text, read_preset, with_preset
-from codonbench.execution.run import prepare, run_all, train_here
-from codonbench.execution.trials import Tried, tried
+from codonbench.execution.prepare import prepare, preset_text, read_preset, with_preset
+from codonbench.execution.run import Tried, run_all, train_here, tried
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import RunSetup, unwatched
 from codonbench.protocols.trial import Trial

@@ -17,7 +17,8 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import RULES, RunRequest, configure
 from codonbench.errors import ConfigError, DataError, UnknownNameError, UsageError
 from codonbench.execution.parts import repeat_whole
-from codonbench.execution.run import Job, Train, prepare, run, task_and_data, train_here
+from codonbench.execution.prepare import Job, prepare, task_and_data
+from codonbench.execution.run import Train, run, train_here
 from codonbench.plugins.entries import ModelEntry
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import Referee, RunSetup, Watch, unwatched

@@ -26,7 +26,7 @@ from codonbench.cli.options import (
     selection,
 )
 from codonbench.contracts.run_spec import RunRequest, configure, parse_settings
-from codonbench.execution.run import task_and_data
+from codonbench.execution.prepare import task_and_data
 from codonbench.plugins.discovery import discover, own_points
 from codonbench.plugins.failures import last_line, place
 from codonbench.records.files import cache_folder, plain_json, printable, printable_lines

@@ -25,7 +25,8 @@ from codonbench.cli.console import ending, messages, say
 from codonbench.contracts.run_spec import MOST_PAIRS, RunOptions, RunRequest, RunSpec
 from codonbench.data.splits import cut_in_words, folds_in_words
 from codonbench.execution.executor import Follower, Listener
-from codonbench.execution.run import Job, Outcome, Train
+from codonbench.execution.prepare import Job
+from codonbench.execution.run import Outcome, Train
 from codonbench.protocols.folds import Folds
 from codonbench.protocols.referee import OnSnapshot, Referee, Watch
 from codonbench.protocols.supervised import Supervised

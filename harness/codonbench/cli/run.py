@@ -32,7 +32,7 @@ from codonbench.contracts.run_spec import (
     parse_settings,
 )
 from codonbench.errors import ConfigError, StoreError
-from codonbench.execution.presets import read_preset
+from codonbench.execution.prepare import read_preset
 from codonbench.records.files import is_offline
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from codonbench.records.files import is_offline, write_atomically
 
 if TYPE_CHECKING:
     from codonbench.execution.executor import Executor
-    from codonbench.execution.run import Job
-    from codonbench.execution.trials import Tried
+    from codonbench.execution.prepare import Job
+    from codonbench.execution.run import Tried
     from codonbench.protocols.trial import Look
     from codonbench.tuning.study import Study
 
@@ -146,7 +146,7 @@ def tune(
     if pruner not in ("median", "hyperband", "none"):
         raise ConfigError(f"--pruner {pruner!r}: expected median, hyperband or none")
     from codonbench.execution.executor import Executor
-    from codonbench.execution.presets import preset_text
+    from codonbench.execution.prepare import preset_text
     from codonbench.tuning.on_cluster import on_cluster
     from codonbench.tuning.space import fields_of, space_of
     from codonbench.tuning.study import Asked, Pruner, Study, insist_on_own_seeds
@@ -232,7 +232,7 @@ def tune(
 
 
 def _made_here(executor: Executor, request: RunRequest, job: Job, look: Look) -> Tried:
-    from codonbench.execution.trials import tried
+    from codonbench.execution.run import tried
 
     return tried(job, executor.train(job.run_specs[0]), look)
 

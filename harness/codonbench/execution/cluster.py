@@ -34,11 +34,10 @@ from codonbench.execution.executor import Executor, Listener
 from codonbench.execution.machine import LOOK_AGAIN, cores
 from codonbench.execution.node import Made, Node, Order, Packed, digest, pack_data, pack_files
 from codonbench.execution.parts import Parts
-from codonbench.execution.presets import with_preset
+from codonbench.execution.prepare import Job, with_preset
 from codonbench.execution.process import ctrl_c_noted
-from codonbench.execution.run import Job, JobRecords, Outcome, origin_of
+from codonbench.execution.run import JobRecords, Outcome, Tried, origin_of
 from codonbench.execution.sandbox import PASSED_ON
-from codonbench.execution.trials import Tried
 from codonbench.plugins.beside import insist_on_own, parts_of
 from codonbench.protocols.referee import OnSnapshot, share_spent
 from codonbench.protocols.trial import Look

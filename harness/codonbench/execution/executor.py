@@ -26,8 +26,8 @@ from codonbench.errors import ConfigError
 from codonbench.execution.machine import Terms, cores, note_facts, nvidia_is_visible
 from codonbench.execution.parts import join_outcomes
 from codonbench.execution.pool import WorkerPool
-from codonbench.execution.presets import with_preset
-from codonbench.execution.run import Job, Outcome, Train, prepare, run_all, train_here
+from codonbench.execution.prepare import Job, prepare, with_preset
+from codonbench.execution.run import Outcome, Train, run_all, train_here
 from codonbench.plugins import discovery
 from codonbench.plugins.beside import insist_on_own, parts_of
 from codonbench.plugins.registry import Registry, why_refused

@@ -28,8 +28,8 @@ from codonbench.data.table_guess import TableOptions
 from codonbench.errors import BenchError, ClusterError, DataError
 from codonbench.execution.executor import Executor, load_plugins, unseen
 from codonbench.execution.machine import Say, Terms, occupied
-from codonbench.execution.run import Job, origin_of, primary_of, run
-from codonbench.execution.trials import Tried, tried
+from codonbench.execution.prepare import Job, primary_of
+from codonbench.execution.run import Tried, origin_of, run, tried
 from codonbench.protocols.referee import Watch, unwatched
 from codonbench.protocols.trial import Look
 from codonbench.records.files import cache_folder, write_atomically

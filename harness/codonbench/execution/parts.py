@@ -14,7 +14,8 @@ from codonbench.contracts.run_record import FINISHED, RunRecord, Timings, hash_t
 from codonbench.contracts.run_spec import RunSpec
 from codonbench.data.stream import IntArray
 from codonbench.errors import StoreError
-from codonbench.execution.run import Job, Outcome, Train, reusable, run
+from codonbench.execution.prepare import Job
+from codonbench.execution.run import Outcome, Train, reusable, run
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import RunSetup, Watch, unwatched
 from codonbench.records.store import Store

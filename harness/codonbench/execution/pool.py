@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from codonbench.contracts.run_record import TorchFacts
 from codonbench.errors import OutOfTurnError, PluginError, UsageError, WorkerError
+from codonbench.execution.prepare import Job
 from codonbench.execution.process import (
     MOST,
     MOST_HEADER,
@@ -34,7 +35,7 @@ from codonbench.execution.process import (
     launch,
     send,
 )
-from codonbench.execution.run import TOGETHER, Job, Refusals, completed, referees_of, requests_of
+from codonbench.execution.run import TOGETHER, Refusals, completed, referees_of, requests_of
 from codonbench.execution.worker import (
     OF_RESULT,
     Ask,

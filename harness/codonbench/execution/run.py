@@ -1,7 +1,7 @@
-"""The straight line: a request in; each run trained, scored, recorded, stored before the next.
+"""From a job to records: each run is trained, scored and stored before the next.
 
-`prepare` makes a job of a request, `run_all` and `run` make records of a job. Who trains is told to
-them: `train_here`, or worker processes, see `pool`.
+`prepare` made the job. `run_all` stores what `run` makes of it. A `Train` trains: `train_here` in
+this process, or worker processes, see `pool`.
 """
 
 from __future__ import annotations
@@ -12,77 +12,54 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from codonbench.contracts import (
-    BaseConfig,
     Dataset,
     Estimator,
     Features,
-    Frozen,
     Model,
-    ModelConfig,
     Reference,
-    SplitMetric,
-    Task,
-    TaskOptions,
-    TaskSpec,
     Trajectory,
 )
-from codonbench.contracts.base import DeviceKind
-from codonbench.contracts.model import OFF, GradientConfig, as_recorded
 from codonbench.contracts.run_record import (
     FINISHED,
     Circumstances,
     Confinement,
-    DatasetFacts,
-    Environment,
     RunRecord,
     Timings,
     TorchFacts,
-    Tuning,
     describe_harness,
     hash_trajectory,
 )
 from codonbench.contracts.run_spec import (
-    RunRequest,
     RunSpec,
-    configure,
     content_hash,
-    rules_of,
 )
-from codonbench.data.own_table import TableDescription, fasta_title, is_table, open_table
-from codonbench.errors import BenchError, ConfigError, DataError, PluginError, UsageError
+from codonbench.errors import UsageError
 from codonbench.execution.machine import (
     Say,
     Terms,
-    choose_device,
     clock_mhz,
     describe_machine,
     names,
     occupied,
     wait_until,
 )
-from codonbench.execution.presets import with_preset
+from codonbench.execution.prepare import Job, facts_of
 from codonbench.plugins.beside import READERS
-from codonbench.plugins.entries import ModelEntry, TaskEntry
-from codonbench.plugins.failures import place
 from codonbench.plugins.registry import Registry
-from codonbench.protocols.controls import UNTRAINED, controlled
-from codonbench.protocols.folds import Folds
 from codonbench.protocols.referee import (
-    Primary,
-    Protocol,
     Referee,
     RefereeGroup,
     RunSetup,
     Watch,
     unwatched,
 )
-from codonbench.records.files import insist_on_storable, is_offline, visible
+from codonbench.protocols.trial import Look, Trial
+from codonbench.records.files import visible
 from codonbench.records.store import Store
 from codonbench.records.unfinished import Checkpoints, Holder, Ledger
 from codonbench.scoring.score import Scores, comparability_key, score, score_validation
@@ -92,287 +69,10 @@ TOGETHER = 10
 """Seeds trained together: what more would share of a step's overhead is little."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What a request comes to.
-
-    Attributes:
-        entry: The plugin.
-        config: Its validated configuration.
-        overrides: Where that departs from the configuration of the name asked for.
-        task: Says how its runs are ranked.
-        dataset: The data.
-        protocol: By which protocol the task is run.
-        run_specs: One a seed.
-        primary: What its table ranks by, to be told on the way; None where no split metric does.
-        plain_because: Why the plain loop is to train them; empty where the engine is free.
-        tuning: How the configuration was found, where it is a preset's of a file that says so.
-        environment: What the plugin has to itself; None where it has codonbench's packages.
-    """
-
-    entry: ModelEntry
-    config: BaseConfig
-    overrides: dict[str, Any]
-    task: Task
-    dataset: Dataset
-    protocol: Protocol
-    run_specs: tuple[RunSpec, ...]
-    primary: Primary | None = None
-    plain_because: str = ""
-    tuning: Tuning | None = None
-    environment: Environment | None = None
-
-    def anew(self, run: int, why: str) -> Job:
-        """Return one of its runs alone, for the plain loop."""
-        return replace(self, run_specs=(self.run_specs[run],), plain_because=why)
-
-    @property
-    def batch_size(self) -> int | None:
-        """Pairs in a batch; None where all are learned at once."""
-        return self.config.batch_size if isinstance(self.config, ModelConfig) else None
-
-    @property
-    def weighted(self) -> bool:
-        """Whether the model asks for the task's own class weights."""
-        return isinstance(self.config, ModelConfig) and self.config.class_weights in ("sum", "n")
-
-
 Train = Callable[[Job, Watch, Checkpoints | None], Iterator[tuple[Referee, TrainResult]]]
 """Trains a model: `train_here` in this process, `pool.WorkerPool.train` in others."""
 
 SHARED = Terms()
-
-
-def prepare(
-    request: RunRequest, registry: Registry, cache: Path, device: DeviceKind | None = None
-) -> Job:
-    """Return the job a request asks for: names looked up, fields validated, data loaded.
-
-    Args:
-        request: What is asked.
-        registry: The plugins.
-        cache: Where downloads are kept.
-        device: Where it is run; by default what was asked for, of what there is here.
-
-    Raises:
-        UsageError: Something in the request is unknown, out of range or unusable.
-    """
-    request, tuning = with_preset(request)
-    entry, config, overrides = registry.configured(request.model, request.overrides)
-    if is_offline(request.offline) and getattr(config, "download", False):
-        raise ConfigError(
-            f"model {request.model!r} is to ask the network (download=true), which --offline or "
-            "CODONBENCH_OFFLINE forbids; without download=true it takes what was downloaded before"
-        )
-    device = device or choose_device(request.device)
-    try:
-        task, options, dataset = task_and_data(request, registry, cache)
-    except ConfigError as error:
-        fields = entry.fields or type(config).model_fields
-        own = [f"--set {n}={v}" for n, v in request.options_of_task.items() if n in fields]
-        if not own:
-            raise
-        words = f"model {request.model!r} has such a setting: {' '.join(own)}"
-        raise ConfigError(f"{error}; {words}") from error
-    dataset, protocol, options_of_it = _under_protocol(request, registry, task, dataset)
-    if options.control is not None:
-        dataset = controlled(dataset, task, options.control, protocol.controls, request.salt)
-        _check_control(entry, options.control, task)
-    _check_class_weights(request.model, config, dataset.spec, protocol)
-    at_once, stranger = issubclass(entry.cls, Estimator), entry.stranger is not None
-    if at_once and not protocol.tells_targets:
-        raise ConfigError(
-            f"model {request.model!r} is fitted once on all training items, but task "
-            f"{task.name!r} asks all along its training; choose a model that is trained batch by "
-            "batch, or a task of the protocol 'supervised'"
-        )
-    own_answer = getattr(entry.cls, "score_variants", None) is not Estimator.score_variants
-    if issubclass(entry.cls, Estimator) and protocol.passes == 0 and not (own_answer or stranger):
-        entry.cls(config).score_variants(None, None)  # says that it has to be fitted
-    if protocol.passes is not None and (request.epochs or request.pairs or request.examples):
-        raise ConfigError(f"the protocol {protocol.name!r} fixes the budget; leave it out")
-    if at_once and (request.epochs or 1) > 1:
-        raise ConfigError(
-            f"model {request.model!r} is fitted once, not for {request.epochs} epochs; "
-            "leave out --epochs"
-        )
-    if request.seconds is not None and (at_once or not protocol.timed):
-        why = "is fitted in one go" if at_once else f"counts pairs on task {task.name!r}"
-        raise ConfigError(
-            f"model {request.model!r} {why}, and no clock ends its runs; leave out --seconds"
-        )
-    if request.by_the_clock and isinstance(config, GradientConfig):
-        _check_schedule(config)
-    default = 1 if at_once else dataset.spec.default_epochs
-    epoch_pairs = protocol.epoch_pairs(options_of_it, dataset)
-    if at_once and protocol.name != task.protocol:  # all that a part may be given
-        epoch_pairs = len(dataset.items)
-    run_spec = RunSpec(
-        rules=rules_of(request.salt),
-        task=task.name,
-        task_version=task.version,
-        task_options=options.model_dump(mode="json"),
-        data=dataset.source,
-        data_checksum=dataset.checksum,
-        model=entry.name,
-        model_version=entry.cls.info.version,
-        config=as_recorded(config.model_dump(mode="json"), overrides),
-        seed=0,
-        budget_pairs=request.budget_pairs(epoch_pairs, default)
-        if protocol.passes is None
-        else protocol.passes * epoch_pairs,
-        budget_seconds=request.seconds,
-        stop="budget" if request.full or at_once else protocol.stop_rules[0],
-        protocol=None if protocol.name == task.protocol else protocol.name,
-        track="pretrained" if entry.cls.info.pretrained_on else None,
-        salt=request.salt,
-        device=device,
-        threads=request.threads,
-        engine=request.engine,
-        protocol_options=options_of_it.model_dump(mode="json"),
-    )
-    said = {
-        "run_spec": run_spec.model_dump(mode="json"),
-        "overrides": overrides,
-        "info": entry.cls.info.model_dump(mode="json"),
-        "dataset": _facts(dataset).model_dump(mode="json"),
-    }
-    insist_on_storable(f"model {request.model!r} on task {task.name!r}", said)
-    seeds = (run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
-    run_specs = tuple(part for spec in seeds for part in protocol.parts(spec, dataset))
-    primary = primary_of(task, dataset.spec, registry)
-    plain = "nothing is trained" if protocol.passes == 0 else ""
-    return Job(entry, config, overrides, task, dataset, protocol, run_specs, primary, plain, tuning)
-
-
-def _check_control(entry: ModelEntry, control: str, task: Task) -> None:
-    """Raise ConfigError where a model cannot be run under a control of the protocol's."""
-    if control in task.controls:
-        return
-    if issubclass(entry.cls, Reference):
-        raise ConfigError(
-            f"model {entry.name!r} is computed, not trained; leave out --control {control}"
-        )
-    if control == UNTRAINED and issubclass(entry.cls, Estimator):
-        raise ConfigError(
-            f"model {entry.name!r} is fitted in one go and has no untrained state; leave out "
-            f"--control {control}"
-        )
-
-
-def primary_of(task: Task, spec: TaskSpec, registry: Registry) -> Primary | None:
-    """Return what a task's rows are ranked by, where that can be told of any split."""
-    name, lower = task.ranking.metric, task.ranking.direction == "lower"
-    scores = [metric for metric in registry.metrics_of(spec) if isinstance(metric, SplitMetric)]
-    return next((Primary(m, name, lower) for m in scores if name in m.outputs(spec)), None)
-
-
-def _under_protocol(
-    request: RunRequest, registry: Registry, task: Task, dataset: Dataset
-) -> tuple[Dataset, Protocol, Frozen]:
-    """Return the data as they are run by the protocol that is asked for, it, and its options.
-
-    Raises:
-        UsageError: The task cannot be run by it, or the data cannot as its options say.
-    """
-    spec, name, overrides = dataset.spec, request.protocol, request.protocol_overrides
-    folds = str(task.folds) if request.folds is None else request.folds
-    if name is None and folds != "0":
-        name, overrides = Folds.name, {"folds": folds}
-    own = registry.protocol(spec.protocol)
-    protocol = own if name is None else registry.protocol(name)
-    if protocol is not own and not (own.tells_targets and protocol.tells_targets):
-        raise ConfigError(
-            f"task {spec.name!r} is run by its own protocol, {own.name!r}, alone; leave out "
-            f"--protocol {protocol.name}"
-        )
-    if protocol.passes != 0 and own.tells_targets and not spec.train_size:
-        raise ConfigError(
-            f"task {spec.name!r} has no training items, and by the protocol {protocol.name!r} a "
-            "model is trained; use --protocol zero_shot"
-        )
-    options = configure(protocol.Options, {}, overrides, f"protocol {protocol.name!r}")
-    if protocol is own:
-        return dataset, own, options
-    options = protocol.resolved(options, dataset)
-    spec = spec.model_copy(update={"protocol": protocol.name})
-    return replace(dataset, spec=spec), protocol, options
-
-
-def _check_schedule(config: GradientConfig) -> None:
-    """Raise ConfigError where a schedule has no number of steps to go by."""
-    for name in ("schedule", "warmup"):
-        if (value := getattr(config, name)) != OFF[name]:
-            raise ConfigError(
-                f"{name}={value} goes by the steps of the budget, which --seconds alone leaves "
-                "open; give --epochs or --examples beside it"
-            )
-
-
-def _check_class_weights(
-    model: str, config: BaseConfig, spec: TaskSpec, protocol: Protocol
-) -> None:
-    """Raise ConfigError where the task has no class weights of the kind that a model asks for."""
-    weighting = config.class_weights if isinstance(config, ModelConfig) else "none"
-    asked = f"model {model!r} asks for class_weights={weighting}, but task {spec.name!r} has none"
-    otherwise = "use --set class_weights=none"
-    if weighting == "balanced":
-        if spec.target.kind != "classes" or not protocol.tells_targets:
-            raise ConfigError(f"{asked} that are known before the first pair; {otherwise}")
-    elif weighting != "none" and spec.target.class_weights is None:
-        raise ConfigError(f"{asked}; {otherwise}")
-
-
-def task_and_data(
-    request: RunRequest, registry: Registry, cache: Path
-) -> tuple[Task, TaskOptions, Dataset]:
-    """Return the task that is asked for, its options and its data."""
-    if (described := _table(request, registry)) is not None:
-        return open_table(
-            request.data, described, request.options_of_task, registry.metrics_of, registry.tasks
-        )
-    chosen = registry.task(request.task)
-    task = chosen.task
-    options = configure(task.Options, {}, request.options_of_task, f"task {task.name!r}")
-    data = task.default_data if request.data is None else request.data
-    try:
-        return task, options, _load(chosen, data, options, cache, request.offline)
-    except DataError as error:
-        if request.task is not None or not fasta_title(Path(data)):
-            raise
-        raise DataError(
-            f"{error}; that is the default task, {task.name!r}: for labels of your own give "
-            "--task-set target=label, or --data FASTA,LABELS.csv"
-        ) from error
-
-
-def _table(request: RunRequest, registry: Registry) -> str | None:
-    """Return the description of the table that a request means, empty for none; None for a task.
-
-    A task that is named ``*.toml`` is a description. Where none is named, data are a table that
-    are called like one and are not the default task's own, or of which columns are said.
-    """
-    if request.task is not None:
-        return request.task if request.task.endswith(".toml") else None
-    default = registry.default_task().task
-    columns = request.task_overrides.keys() & TableDescription.model_fields.keys()
-    if columns - default.Options.model_fields.keys():
-        return ""
-    data = request.data
-    return "" if data is not None and data not in default.data_names and is_table(data) else None
-
-
-def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offline: bool) -> Dataset:
-    """Load a task's data; what its plugin stumbles over travels on under its name."""
-    try:
-        with chdir("."):
-            return entry.task.load(data, options, cache=cache, offline=offline)
-    except (BenchError, OSError):
-        raise
-    except Exception as error:
-        owner = f"task {entry.name!r} of {entry.origin.distribution or 'nobody installed'}"
-        where = place(error.__traceback__, "")
-        raise PluginError(f"{owner} failed to load {data!r}: {error!r}{where}") from error
 
 
 @dataclass(frozen=True)
@@ -559,6 +259,39 @@ def run(
             yield record.sealed(), trajectory
 
 
+class Tried(NamedTuple):
+    """What comes of a trial.
+
+    Attributes:
+        score: As in `Trial`; None where there was no look.
+        seconds: That it took to build, train and evaluate.
+        status: As in a record.
+        error: Why it has failed; empty where it has not.
+        kind: The name of the exception, where it could not be begun.
+    """
+
+    score: float | None
+    seconds: float
+    status: str
+    error: str = ""
+    kind: str = ""
+
+
+def tried(job: Job, train: Train, look: Look) -> Tried:
+    """Make a trial of a job's only run.
+
+    Args:
+        job: The run, under its task's own protocol.
+        train: Trains it.
+        look: Told of each look at validation.
+    """
+    trial = Trial(look)
+    ((referee, result),) = train(replace(job, protocol=trial), unwatched, None)
+    assert referee.test_outputs is None
+    seconds = result.build_seconds + result.train_seconds + result.evaluate_seconds
+    return Tried(trial.score, seconds, result.status, result.error or "")
+
+
 @contextmanager
 def placing(dataset: Dataset) -> Iterator[None]:
     """Raise a refusal of the items' lengths as `placed` gives it, and any other as it is."""
@@ -614,7 +347,7 @@ def _record(
         status=result.status,
         run_spec=run_spec,
         overrides=job.overrides,
-        dataset=_facts(dataset),
+        dataset=facts_of(dataset),
         plugin=entry.origin,
         info=entry.cls.info,
         harness=describe_harness(),
@@ -645,16 +378,6 @@ def _record(
             total=result.build_seconds + result.train_seconds + result.evaluate_seconds + scoring,
         ),
         day=datetime.now(UTC).date().isoformat(),
-    )
-
-
-def _facts(dataset: Dataset) -> DatasetFacts:
-    return DatasetFacts(
-        source=dataset.source,
-        checksum=dataset.checksum,
-        simulated=dataset.simulated,
-        provenance=dict(dataset.provenance),
-        notes=dataset.spec.notes,
     )
 
 

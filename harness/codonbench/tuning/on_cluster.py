@@ -22,9 +22,9 @@ from codonbench.execution.cluster import (
 )
 from codonbench.execution.executor import Executor
 from codonbench.execution.node import Order
+from codonbench.execution.prepare import Job
 from codonbench.execution.process import ctrl_c_noted
-from codonbench.execution.run import Job
-from codonbench.execution.trials import Tried
+from codonbench.execution.run import Tried
 from codonbench.protocols.trial import Look
 
 

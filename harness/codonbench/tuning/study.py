@@ -26,8 +26,8 @@ from codonbench.contracts import Tune
 from codonbench.contracts.run_record import Tuning
 from codonbench.contracts.run_spec import RunRequest, content_hash
 from codonbench.errors import ConfigError, StoreError
-from codonbench.execution.run import Job, placing
-from codonbench.execution.trials import Tried
+from codonbench.execution.prepare import Job
+from codonbench.execution.run import Tried, placing
 from codonbench.protocols.supervised import Supervised
 from codonbench.protocols.trial import Look
 from codonbench.records.files import printable

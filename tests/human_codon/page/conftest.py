@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from codonbench.contracts.run_spec import RunRequest
-from codonbench.execution.run import prepare, run
+from codonbench.execution.prepare import prepare
+from codonbench.execution.run import run
 from codonbench.plugins.discovery import load_registry
 from codonbench.protocols.referee import unwatched
 from codonbench.ranking.board import build_board
