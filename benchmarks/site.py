@@ -166,7 +166,7 @@ def main() -> None:
     )
     print("# The page\n")
     print(f"`python benchmarks/site.py`, Chromium {version.partition('.')[0]}, opened from disk;")
-    print(f"of three times the median. {describe_machine('cpu').cpu_name},")
+    print(f"median of three. {describe_machine('cpu').cpu_name},")
     print(f"{os.cpu_count()} cores shared with other work: load {load:.1f} as it began and")
     print(f"{os.getloadavg()[0]:.1f} as it ended.\n")
     print("| view | first paint, ms | drawn, ms | loaded, MB | elements |")
@@ -174,9 +174,9 @@ def main() -> None:
     for name, (paint, there, size, elements) in zip(names, rows, strict=True):
         print(f"| {name} | {paint:,.0f} | {there:,.0f} | {size / 1e6:.2f} | {elements:,.0f} |")
     print("\nGoals: first paint below 1,000 ms, at most 5 MB at first. 0.5 MB of each are Plot and")
-    print("d3. A board's first file holds one cell a task and model; all else is in files of the")
-    print("task, the model or the row that is opened. Of 10,000 rows 1,000 are loaded, and 500")
-    print("of them drawn, until a reader asks for more, filters or sorts.")
+    print("d3. The first file has one cell for each task and model; a task, a model or a row is")
+    print("loaded when it is opened. Of 10,000 rows 1,000 are loaded, and 500 of them drawn,")
+    print("until the reader asks for more, filters or sorts.")
 
 
 if __name__ == "__main__":
