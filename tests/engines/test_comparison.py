@@ -320,7 +320,7 @@ class FromOutside(Layers):
 @pytest.fixture
 def early(monkeypatch):
     """Look again after some four steps, and then after some sixteen."""
-    monkeypatch.setattr(comparison, "FIRST_LOOK", 4)
+    monkeypatch.setattr(comparison, "FIRST_RECHECK", 4)
     monkeypatch.setenv("SWITCHED", "1")
 
 
@@ -340,7 +340,7 @@ def test_a_step_that_holds_no_longer_sends_its_runs_to_the_plain_loop(toys, earl
 
 
 def test_what_ends_before_a_moment_is_looked_at_as_it_ends(toys, early, monkeypatch):
-    monkeypatch.setattr(comparison, "FIRST_LOOK", 1_000_000)
+    monkeypatch.setattr(comparison, "FIRST_RECHECK", 1_000_000)
     model = type("Around", (Plain,), {"around": FromOutside})
     registry = toys.registry(model)
     job = toys.job(model, registry=registry, pairs=640, full=True, seeds=(0, 1))
@@ -358,7 +358,7 @@ def test_what_ends_before_a_moment_is_looked_at_as_it_ends(toys, early, monkeypa
 
 def test_looking_again_changes_no_bit(toys, early, monkeypatch):
     looked, _ = toys.run(Plain, pairs=6_400, full=True)
-    monkeypatch.setattr(comparison, "FIRST_LOOK", 1_000_000)
+    monkeypatch.setattr(comparison, "FIRST_RECHECK", 1_000_000)
     alone, _ = toys.run(Plain, pairs=6_400, full=True)
     assert looked.engine.name == "traced"
     assert looked.result() == alone.result()

@@ -12,7 +12,7 @@ from torch import nn
 from codonbench.audit.repeat import repeat
 from codonbench.errors import UsageError
 from codonbench.explain.attribution import (
-    Asked,
+    AskedOutput,
     chosen,
     deep_lift,
     integrated_gradients,
@@ -61,7 +61,7 @@ def test_of_a_linear_model_all_methods_say_its_weights(mask):
     module, letters = Sums(9), np.arange(9, dtype=np.uint8) % 4
     weights = (module.weights[1] - module.weights[0]).double().numpy()
     own = weights[np.arange(9), letters]
-    asked = Asked(module, 1, advantage=True, mask=mask).eval()
+    asked = AskedOutput(module, 1, advantage=True, mask=mask).eval()
     assert saliency(asked, one_hot(letters)) == pytest.approx(own, abs=1e-5)
     for method in (integrated_gradients, deep_lift):
         values, missed = method(asked, one_hot(letters))
@@ -91,7 +91,7 @@ def test_deep_lift_adds_up_behind_activation_and_pooling():
             return self.layers(letters.transpose(1, 2))
 
     letters = one_hot(np.arange(10) % 4)
-    _, missed = deep_lift(Asked(Network(), 0, advantage=True).eval(), letters)
+    _, missed = deep_lift(AskedOutput(Network(), 0, advantage=True).eval(), letters)
     assert missed < 1e-3
 
 
@@ -101,7 +101,9 @@ def test_deep_lift_adds_up_in_networks_that_read_places_in_order(toys, name):
     module = job.entry.cls(job.config).build(job.dataset.spec.view())
     letters = job.dataset.items.letters[: job.dataset.spec.input.max_length]
     mask = torch.ones(1, len(letters), 1)
-    _, missed = deep_lift(Asked(module, 0, advantage=True, mask=mask).eval(), one_hot(letters))
+    _, missed = deep_lift(
+        AskedOutput(module, 0, advantage=True, mask=mask).eval(), one_hot(letters)
+    )
     assert missed < 1e-3
 
 

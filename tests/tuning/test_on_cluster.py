@@ -14,7 +14,7 @@ from codonbench.execution.node import Node
 from codonbench.execution.run import tried
 from codonbench.tuning.on_cluster import ClusterTrials
 from codonbench.tuning.space import space_of
-from codonbench.tuning.study import Asked, Study
+from codonbench.tuning.study import Study, StudyRequest
 
 pytestmark = pytest.mark.usefixtures("forked_workers")
 
@@ -77,7 +77,7 @@ def study(trials, table, path, prepare, attempt, **fields):
     request = configure(RunRequest, request | {"epochs": 1} | fields, {}, "test")
     _, config, _ = trials.executor.registry.configured(request.model, {})
     space = space_of(tunable(config), {}, {})
-    return Study(path, Asked(request, space, 4, "median"), prepare, attempt)
+    return Study(path, StudyRequest(request, space, 4, "median"), prepare, attempt)
 
 
 def told(made):

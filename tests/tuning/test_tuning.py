@@ -27,7 +27,7 @@ from codonbench.ranking.board import build_board
 from codonbench.records.store import Store
 from codonbench.report.markdown import render_board
 from codonbench.tuning.space import as_text, space_of
-from codonbench.tuning.study import Asked, Study
+from codonbench.tuning.study import Study, StudyRequest
 
 
 class Config(BaseConfig):
@@ -112,7 +112,7 @@ def study(registry, path, trials=4, pruner="median", attempt=here, **fields):
     def ready(request):
         return prepare(request, registry, Path("no-cache"))
 
-    return Study(path, Asked(request, space, trials, pruner), ready, attempt)
+    return Study(path, StudyRequest(request, space, trials, pruner), ready, attempt)
 
 
 def test_a_study_goes_on_where_it_was_and_asks_no_test_item(registry, tmp_path):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-    from codonbench.execution.describe import Ask
+    from codonbench.execution.describe import AskPlugin
     from codonbench.plugins.failures import Failure
     from codonbench.plugins.registry import Registry
 
@@ -100,7 +100,7 @@ def selection(trusted: Sequence[str] = ()) -> Selection:
 def load_plugins(
     files: Sequence[Path] | None = None,
     folders: Sequence[Path] | None = None,
-    asking: Callable[[Registry], Ask] | None = None,
+    asking: Callable[[Registry], AskPlugin] | None = None,
     trusted: Sequence[str] = (),
     *,
     listing: str = "",
@@ -154,7 +154,7 @@ def name_of(model: str, registry: Registry) -> str:
 def survey_plugins(
     files: Sequence[Path] | None = None,
     folders: Sequence[Path] | None = None,
-    asking: Callable[[Registry], Ask] | None = None,
+    asking: Callable[[Registry], AskPlugin] | None = None,
     trusted: Sequence[str] = (),
     *,
     installed: bool = False,

@@ -149,7 +149,7 @@ def tune(
     from codonbench.execution.prepare import preset_text
     from codonbench.tuning.on_cluster import on_cluster
     from codonbench.tuning.space import fields_of, space_of
-    from codonbench.tuning.study import Asked, Pruner, Study, insist_on_own_seeds
+    from codonbench.tuning.study import Pruner, Study, StudyRequest, insist_on_own_seeds
 
     insist_on_own_seeds(request.seeds)
     ranges = parse_settings(space or [], "--space")
@@ -172,7 +172,7 @@ def tune(
             executor.get_ready(request)
             entry, config, _ = executor.registry.configured(request.model, request.overrides)
             sought = space_of(fields_of(entry, config), ranges, request.overrides)
-            asked = Asked(request, sought, trials, cast(Pruner, pruner))
+            asked = StudyRequest(request, sought, trials, cast(Pruner, pruner))
             there = (
                 None if on == "local" else stack.enter_context(on_cluster(executor, options, say))
             )

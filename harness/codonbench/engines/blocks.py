@@ -1,10 +1,10 @@
-"""Many steps at a time without a word from the host: what a GPU needs to be kept busy.
+"""Many steps at a time without the host in between, which keeps a GPU busy.
 
-The stream of a block of steps is laid out on the device, and so are the logits that each step
-computes anyway. On a GPU the whole block is one CUDA graph, replayed: no kernel is launched by
-Python. The host looks at the logits only where a probe falls due within the block. A seed that
-turns out to have ended inside it gets the parameters it ended with: the block is taken back and
-done again, step by step, up to there, which gives the same bits.
+The batches of a block of steps lie on the device, and so do the logits that each step computes
+anyway. On a GPU the whole block is one CUDA graph, replayed: Python launches no kernel. The host
+reads the logits only where an evaluation is due within the block. A seed that turns out to have
+ended inside it gets the parameters it ended with: the block is undone and repeated step by step up
+to there, which gives the same bits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from codonbench.engines.ensemble import Ahead
 from codonbench.engines.traced import (
-    Look,
+    Recheck,
     Traced,
     positions,
     positions_due,
@@ -57,7 +57,7 @@ class Blocks:
         self._check()
 
     def _check(self) -> None:
-        """Hold the block as it is replayed to its steps as they are."""
+        """Compare the replayed block with its steps done one by one."""
         steps = torch.linspace(0, 1, self.weights.numel()).reshape(self.weights.shape)
         self.load(steps.to(self.weights) / self.weights.shape[-1])
         self._block()
@@ -71,7 +71,7 @@ class Blocks:
             raise CannotCapture(f"{STEPS} steps replayed as one graph are not the steps themselves")
 
     def load(self, weights: Tensor) -> None:
-        """Lay out the next block's stream, and note where it begins."""
+        """Copy the next block's batches to the device, and save the state it begins with."""
         self.weights[: len(weights)].copy_(weights)
         for kept, tensor in zip(self._saved, self._state, strict=True):
             kept.copy_(tensor)
@@ -84,7 +84,7 @@ class Blocks:
             self.run_again(0, steps)
 
     def take_back(self) -> None:
-        """Return to where the block began."""
+        """Restore the state that the block began with."""
         for kept, tensor in zip(self._saved, self._state, strict=True):
             tensor.copy_(kept)
 
@@ -122,9 +122,9 @@ class Blocks:
 
 
 def train_in_blocks(
-    feeds: Sequence[Feed], blocks: Blocks, checkpointer: Checkpointer, look: Look
+    feeds: Sequence[Feed], blocks: Blocks, checkpointer: Checkpointer, recheck: Recheck
 ) -> Iterator[Feed]:
-    """Train all feeds in step, block by block; yield each as it is over.
+    """Train several runs together, block by block; yield each as it is over.
 
     As `traced.train_together`, and with its results to the bit where the arithmetic is the same.
     After Ctrl-C the weights are those of the end of a block.
@@ -133,20 +133,20 @@ def train_in_blocks(
         feeds: One a seed, at one place; they share batch size, epoch and budget.
         blocks: Of an engine made of their states, in that order.
         checkpointer: Told when they may be kept.
-        look: Called between blocks.
+        recheck: Called between blocks.
 
     Raises:
-        CannotCapture: By `look`.
+        CannotCapture: By `recheck`.
     """
     engine = blocks.engine
     ahead = [Ahead(feed) for feed in feeds]
     ask(feeds)
     try:
         while not all(feed.over for feed in feeds):
-            look(next(feed.position for feed in feeds if not feed.over), engine.flats)
+            recheck(next(feed.position for feed in feeds if not feed.over), engine.flats)
             checkpointer.offer(feeds, engine.state)
             steps = min(supplied(feeds), STEPS)
-            if steps == 0:  # the budget is spent: no next step has the last probe's logits
+            if steps == 0:  # the budget is spent, so no next step has the last evaluation's logits
                 ended = {0: show_due(feeds, engine.logits())}
             else:
                 engine.heed(feeds)
@@ -169,7 +169,7 @@ def _follow(blocks: Blocks, feeds: Sequence[Feed], steps: int) -> dict[int, list
     noted = 0
     for t, place in enumerate(positions(feeds, steps)):
         if place in positions_due(feeds):
-            if seen is None:  # fetched once, and only where a probe falls due
+            if seen is None:  # fetched once, and only where an evaluation is due
                 seen = blocks.logits[:steps].cpu()
             trained(feeds, t - noted)
             noted = t
@@ -183,7 +183,7 @@ def _follow(blocks: Blocks, feeds: Sequence[Feed], steps: int) -> dict[int, list
 def _give_weights(
     blocks: Blocks, feeds: Sequence[Feed], ended: dict[int, list[int]], steps: int
 ) -> None:
-    """Put into each ended feed's module what it ended with; leave the others where they are."""
+    """Put each ended run's last parameters into its module; leave the other runs as they are."""
     engine, done = blocks.engine, 0
     if ended and steps:
         blocks.take_back()

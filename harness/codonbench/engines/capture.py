@@ -1,4 +1,4 @@
-"""How a step is captured: recorded once as a list of operations, replayed without Python.
+"""Capture a step: record it once as a list of operations, and replay them without Python.
 
 A step is run once, and what reaches PyTorch's dispatcher is recorded, gradients included. (As
 `make_fx` of `torch.fx` does, which imports the compiler.)
@@ -32,7 +32,7 @@ from codonbench.contracts.run_spec import EngineChoice
 from codonbench.errors import CannotCapture
 
 Recurrent = (nn.RNN, nn.GRU, nn.LSTM)
-State = tuple[Tensor, ...]
+HiddenState = tuple[Tensor, ...]
 
 
 def unrolled(module: nn.Module, fan: int | None) -> nn.Module:
@@ -79,8 +79,8 @@ class Unrolled(nn.Module):
             self.register_parameter(name, parameter)
 
     def forward(
-        self, inputs: Tensor, state: Tensor | State | None = None
-    ) -> tuple[Tensor, Tensor | State]:
+        self, inputs: Tensor, state: Tensor | HiddenState | None = None
+    ) -> tuple[Tensor, Tensor | HiddenState]:
         """Return the last layer's output over time, and the final state."""
         if inputs.dim() != 3:
             raise CannotCapture("a recurrent layer is given an unbatched sequence")
@@ -92,7 +92,7 @@ class Unrolled(nn.Module):
         spans = [fan ** (steps - 1 - t) for t in range(steps)]
         sequence = [letter[::span] for letter, span in zip(sequence, spans, strict=True)]
         given = (state,) if isinstance(state, Tensor) else state
-        finals: list[State] = []
+        finals: list[HiddenState] = []
         for layer in range(self.n_layers):
             start = None if given is None else tuple(part[layer] for part in given)
             sequence, final = self._layer(sequence, start, layer, fan)
@@ -103,8 +103,8 @@ class Unrolled(nn.Module):
         return output, states if self.kind == "LSTM" else states[0]
 
     def _layer(
-        self, sequence: list[Tensor], start: State | None, layer: int, fan: int
-    ) -> tuple[list[Tensor], State]:
+        self, sequence: list[Tensor], start: HiddenState | None, layer: int, fan: int
+    ) -> tuple[list[Tensor], HiddenState]:
         w_ih = getattr(self, f"weight_ih_l{layer}")
         w_hh = getattr(self, f"weight_hh_l{layer}")
         b_ih = getattr(self, f"bias_ih_l{layer}") if self.bias else None
@@ -120,7 +120,7 @@ class Unrolled(nn.Module):
             outputs.append(state[0])
         return outputs, state
 
-    def _cell(self, x: Tensor, h: Tensor, state: State) -> State:
+    def _cell(self, x: Tensor, h: Tensor, state: HiddenState) -> HiddenState:
         """Return the next state, by the equations in PyTorch's documentation."""
         if self.kind == "GRU":
             x_r, x_z, x_n = x.chunk(3, dim=1)
@@ -135,7 +135,7 @@ class Unrolled(nn.Module):
             return torch.sigmoid(out) * torch.tanh(c), c
         return (torch.tanh(gates) if self.kind == "RNN_TANH" else torch.relu(gates),)
 
-    def _zeros(self, letter: Tensor) -> State:
+    def _zeros(self, letter: Tensor) -> HiddenState:
         zeros = letter.new_zeros(letter.shape[0], self.hidden_size)
         return (zeros, zeros) if self.kind == "LSTM" else (zeros,)
 
@@ -174,9 +174,8 @@ def recorded(function: Callable[..., Any], example: tuple[Any, ...]) -> fx.Graph
     except CannotCapture:
         raise
     except Exception as error:  # whatever tracing stumbles over is a reason not to trace
-        raise CannotCapture(
-            f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-        ) from error
+        first = next(iter(str(error).splitlines()), "")
+        raise CannotCapture(f"{type(error).__name__}: {first}") from error
     graph = fx.GraphModule(recorder.constants, recorder.graph)
     _leave_out_identities(graph)
     graph.graph.eliminate_dead_code()
@@ -257,7 +256,7 @@ def compiled(function: Callable[..., Any], example: tuple[Any, ...]) -> Callable
             # a small network's step.
             return torch._inductor.compile(graph, list(copies(example)))  # type: ignore[no-any-return]
     except Exception as error:  # no C++ compiler, or an operation it does not know
-        first = (str(error).splitlines() or [""])[0]
+        first = next(iter(str(error).splitlines()), "")
         raise CannotCapture(f"cannot be compiled: {type(error).__name__}: {first}") from error
 
 

@@ -1,11 +1,11 @@
-"""Is a captured step the plain loop's? What is held before it is used, and again later in a run.
+"""Compare a captured step with the plain loop's, before it is used and again later in a run.
 
-Three things are held. Nothing hangs on module or optimiser that a captured step leaves out: hooks,
-methods that were replaced. Nothing outside parameters and buffers changes as they learn, nor does
-the optimiser's settings or a generator of random numbers. And the same batches lead both to the
-same parameters and the same outputs, those of evaluation mode. That is asked in float64: in float32
-a network with kinks amplifies the last bit, so that no tolerance could tell rounding from a
-mistake. In float64 a few steps agree to nine digits or are not the same steps.
+Three things are checked. Module and optimiser have no hooks and no replaced methods, which a
+captured step would leave out. Training changes nothing outside parameters and buffers, neither the
+optimiser's settings nor a random generator. And the same batches lead both steps to the same
+parameters and the same outputs in evaluation mode. The steps are compared in float64: in float32 a
+network with kinks amplifies the last bit, so that no tolerance could tell rounding from a mistake.
+In float64 a few steps agree to nine digits or are not the same steps.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ STEPS = 3
 MOST_INPUTS = 4_096
 """Inputs of a task that is trained on all of them at once."""
 
-FIRST_LOOK, APART = 256, 4
-"""A captured step is looked at again once within its steps 256 to 1,023, once within 1,024 to
+FIRST_RECHECK, APART = 256, 4
+"""A captured step is compared again once within its steps 256 to 1,023, once within 1,024 to
 4,095, and so on."""
 
 
@@ -58,11 +58,11 @@ def check_claims(plugin: Model, task: TaskView, device: str, rung: Rung = TRACED
 
 
 def check_is_plain(state: TrainState) -> None:
-    """Raise CannotCapture where something hangs on module or optimiser that capturing leaves out.
+    """Raise CannotCapture where module or optimiser do something that capturing would leave out.
 
-    What a step may be set to do beyond the update; hooks of modules, of parameters and of the
-    optimiser; a method that was replaced on an instance, as a schedule replaces ``step``, or on a
-    class of PyTorch's; a parameter of another class than PyTorch's.
+    A setting of the step beyond the update; hooks of modules, of parameters and of the optimiser; a
+    method that was replaced on an instance, as a schedule replaces ``step``, or on a class of
+    PyTorch's; a parameter of another class than PyTorch's.
     """
     if isinstance(state.module, BatchLearner) or state.optimizer is None:
         raise CannotCapture("the model learns without gradients")
@@ -95,7 +95,7 @@ _OF_TENSORS = ["_backward_hooks", "_post_accumulate_grad_hooks"]
 
 
 def _hooks_in(thing: object) -> list[str]:
-    """Return the names of its hooks, but for those that saving and loading call."""
+    """Return the names of its lists of hooks, except those that saving and loading call."""
     return [n for n in vars(thing) if n.endswith("_hooks") and "state_dict" not in n]
 
 
@@ -112,7 +112,7 @@ def _refuse_replaced(whose: str, thing: object) -> None:
     for cls in type(thing).__mro__:
         for name, value in vars(cls).items() if _is_of_torch(cls) else ():
             strange = isinstance(value, FunctionType) and not _is_of_torch(value)
-            if strange and name in inspect.getsource(cls):  # a method more harms nobody
+            if strange and name in inspect.getsource(cls):  # an added method changes nothing
                 raise CannotCapture(
                     f"{whose} is a torch {cls.__name__}, whose {name}() was replaced by one of "
                     f"{value.__module__}"
@@ -132,7 +132,7 @@ def _refuse_changed(before: Outside, after: Outside) -> None:
 
 
 class Comparison:
-    """The plain loop and a captured step side by side, in float64, on batches made up.
+    """The plain loop and a captured step side by side, in float64, on made-up batches.
 
     Args:
         plain: Trained by the plain loop; in float64.
@@ -153,7 +153,7 @@ class Comparison:
         self._step = make_step(plain)
 
     def hold(self, flat: Tensor | None = None) -> None:
-        """Train both on some batches, and raise CannotCapture unless they learn the same.
+        """Train both on some batches, and raise CannotCapture unless both end up the same.
 
         Args:
             flat: Parameters (N,) that both begin with; those that they have by now for None.
@@ -173,7 +173,7 @@ class Comparison:
         inputs = step_inputs([self._plain], [chunk], self._captured.ensemble.dtype)
         for done, (index, step_input) in enumerate(zip(batches, inputs, strict=True), 1):
             gradients, logits = self._captured.gradients(step_input)
-            if logits is not None:  # which are shown in place of an evaluation
+            if logits is not None:  # they are shown in place of an evaluation
                 self._compare_outputs(logits)
             self._step(torch.as_tensor(index, device=self._plain.targets.device))
             self._captured.update(gradients)
@@ -213,7 +213,7 @@ _ROUNDED = 1e-5  # outputs are shown in float32
 
 
 def _beside(state: TrainState) -> list[Any]:
-    """Return what only chance or a schedule changes: generators, and the optimiser's settings."""
+    """Return the states of the random generators, and the optimiser's settings."""
     assert state.optimizer is not None
     numpy_state: Any = np.random.get_state()
     groups = [{n: v for n, v in g.items() if n != "params"} for g in state.optimizer.param_groups]
@@ -225,11 +225,10 @@ def _beside(state: TrainState) -> list[Any]:
     ]
 
 
-class Looks:
-    """When a captured step is compared again as its runs go on: at moments drawn at random.
+class Rechecks:
+    """Compares a captured step again at positions drawn at random, or at the end of short runs.
 
-    Where runs end before the first of them, as each ends. Drawn from the first run's chance, so
-    that a repetition looks at the same moments.
+    They are drawn from the first run's chance, so that a repetition compares at the same positions.
 
     Args:
         comparison: Of the captured step.
@@ -241,16 +240,16 @@ class Looks:
         self._comparison = comparison
         self._rng = np.random.default_rng(chance)
         self._batch_size = batch_size
-        self._from = FIRST_LOOK
+        self._from = FIRST_RECHECK
         self._next = self._draw()
         self._looked = False
 
     def _draw(self) -> int:
-        """Return the next moment, in pairs."""
+        """Return the next position to compare at."""
         return int(self._rng.integers(self._from, self._from * APART)) * self._batch_size
 
-    def look(self, position: int, flats: Sequence[Tensor]) -> None:
-        """Compare again if it is time to: from where one of some runs is.
+    def recheck(self, position: int, flats: Sequence[Tensor]) -> None:
+        """Compare again if a drawn position is reached, from the parameters of one run.
 
         Args:
             position: Pairs presented.
@@ -268,7 +267,7 @@ class Looks:
         self._hold(flats[int(self._rng.integers(len(flats)))])
 
     def last(self, module: nn.Module) -> None:
-        """Compare from where a run has ended, unless there was a moment before.
+        """Compare from the parameters that a run ended with, unless it was compared before.
 
         Raises:
             CannotCapture: The captured step is no longer the reference's.

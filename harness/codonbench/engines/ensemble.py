@@ -116,7 +116,7 @@ def coefficients(state: TrainState, batches: Sequence[Batch]) -> Weights:
 
 
 class Ahead:
-    """The steps ahead of one run: what has been handed out, as weights.
+    """The next steps of one run, as weights of the batches that it has been handed.
 
     Args:
         feed: Whose.
@@ -191,10 +191,7 @@ class Ensemble:
         self.targets = self.flat.new_zeros(len(modules), len(inputs), n_classes)
 
     def tell(self, labels: Sequence[Tensor]) -> None:
-        """Take in every seed's class ids as far as it knows them, each (K,).
-
-        What an input is taken for that has not been told of makes no difference: it weighs 0.
-        """
+        """Take in every seed's class ids, each (K,), of which those not told yet weigh 0."""
         told = torch.nn.functional.one_hot(torch.stack(list(labels)), self.targets.shape[-1])
         self.targets.copy_(told)
 
@@ -211,7 +208,7 @@ class Ensemble:
 
         The gradient of a weighted cross-entropy in the logits is (softmax - one-hot) times the
         weight, so the loss itself is never formed. The logits are those of the parameters as
-        given: where rows are all inputs, a probe of the state before the step, for nothing.
+        given: where rows are all inputs, an evaluation of the state before the step, for nothing.
 
         Args:
             flat: Parameters, shape (S, N).

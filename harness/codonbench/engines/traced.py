@@ -1,4 +1,7 @@
-"""Several seeds a step, each executed from a recording; see `comparison` for what it is held to."""
+"""Several seeds trained together: each step is executed from a recording of it.
+
+`comparison` holds the recording to the plain loop.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,6 @@ from codonbench.engines.capture import TRACED, Rung
 from codonbench.engines.ensemble import (
     Ahead,
     Ensemble,
-    Rule,
     StepInput,
     Weights,
     recognise,
@@ -27,16 +29,14 @@ from codonbench.training.state import State, TrainState
 
 _CHUNK = 128  # steps that are laid out at once
 _PATIENCE = 32  # chunks after which even one finished seed is worth a new capture
-
-
 _CACHE = 8 << 20  # bytes of parameters and their optimiser's state that a step runs through
 
 
 def most_seeds(state: TrainState) -> int:
-    """Return how many seeds a step should share at most: as many as the cache holds.
+    """Return how many seeds may share a step: as many as fit the cache together.
 
-    Shared overhead counts for small networks, nearness in memory for large ones. On a GPU neither
-    does. No result depends on it.
+    Small networks gain by sharing a step's overhead, large ones lose by leaving the cache. On a GPU
+    there is no such limit. No result depends on it.
     """
     if state.targets.device.type != "cpu":
         return 1 << 20
@@ -58,21 +58,26 @@ class Traced:
     def __init__(self, states: Sequence[TrainState], rung: Rung = TRACED) -> None:
         self.rung = rung
         self.states = tuple(states)
-        self.ensemble = make_ensemble(states)
+        first = states[0]
+        inputs = first.encode(torch.arange(len(first.targets), device=first.targets.device))
+        modules = [state.module for state in states]
+        n_classes, rows = first.view.n_outputs, rows_of(first)
+        self.ensemble = Ensemble(modules, inputs, n_classes, first.fan, rows)
         self.tell()
         self.flats = list(self.ensemble.flat.unbind(0))
-        self.rule = make_rule(states[0], self.flats)
+        assert first.optimizer is not None
+        self.rule = recognise(first.optimizer, first.module, self.flats)
         flat = self.ensemble.flat
         example = (flat, self.ensemble.targets, *self.ensemble.example())
         self._gradients = rung.capture(self.ensemble.gradients, example)
         self._forward = rung.capture(self.ensemble.forward, (flat,))
 
     def tell(self) -> None:
-        """Take in what the states know of labels by now."""
+        """Take in the targets that the states have been told so far."""
         self.ensemble.tell([state.targets for state in self.states])
 
     def heed(self, feeds: Sequence[Feed]) -> None:
-        """Take in the labels that came to be known, if there are any."""
+        """Take in the targets that have been told since the last call, if there are any."""
         if any(feed.news for feed in feeds):
             self.tell()
             for feed in feeds:
@@ -80,20 +85,21 @@ class Traced:
 
     def state(self, seed: int) -> State:
         """Return what one seed needs to go on from here."""
-        kept = [self.flats[seed], *self.rule.state_of(seed)]
-        return {"tensors": [tensor.clone() for tensor in kept]}
+        return {"tensors": [tensor.clone() for tensor in self._tensors_of(seed)]}
 
     def put(self, seed: int, state: State) -> None:
         """Let one seed go on from what it was when `state` was taken."""
-        kept = [self.flats[seed], *self.rule.state_of(seed)]
-        for tensor, value in zip(kept, state["tensors"], strict=True):
+        for tensor, value in zip(self._tensors_of(seed), state["tensors"], strict=True):
             tensor.copy_(value)
 
     def fits(self, seed: int, state: State) -> bool:
         """Return whether a state is of such a seed."""
-        kept = [self.flats[seed], *self.rule.state_of(seed)]
-        found = state.get("tensors", [])
-        return [t.shape for t in kept] == [getattr(t, "shape", None) for t in found]
+        found = [getattr(tensor, "shape", None) for tensor in state.get("tensors", [])]
+        return [tensor.shape for tensor in self._tensors_of(seed)] == found
+
+    def _tensors_of(self, seed: int) -> list[Tensor]:
+        """Return one seed's parameters and the state of its update rule."""
+        return [self.flats[seed], *self.rule.state_of(seed)]
 
     def without(self, feeds: Sequence[Feed], kept: list[int]) -> Traced:
         """Return an engine that goes on with some of the seeds, from where they are."""
@@ -105,10 +111,9 @@ class Traced:
         return smaller
 
     def gradients(self, step_input: StepInput) -> tuple[Tensor, Tensor | None]:
-        """Return every seed's gradient (S, N) in a batch.
+        """Return every seed's gradient (S, N) on a batch, and perhaps the logits before the update.
 
-        And, where the step computes them anyway, the logits of all inputs before that batch has
-        been learned from, (S, K, C).
+        The logits of all inputs, (S, K, C), where the step computes them anyway; else None.
         """
         return self.ensemble.summed(self._gradients, self.ensemble.flat, step_input)
 
@@ -121,39 +126,25 @@ class Traced:
         return torch.as_tensor(self._forward(self.ensemble.flat))
 
 
-def make_ensemble(states: Sequence[TrainState]) -> Ensemble:
-    """Return the ensemble of some seeds' states."""
-    first = states[0]
-    inputs = first.encode(torch.arange(len(first.targets), device=first.targets.device))
-    modules = [state.module for state in states]
-    return Ensemble(modules, inputs, first.view.n_outputs, first.fan, rows_of(first))
-
-
-def make_rule(state: TrainState, flats: list[Tensor]) -> Rule:
-    """Return the update rule of a state's optimiser, for seeds with parameters `flats`."""
-    assert state.optimizer is not None
-    return recognise(state.optimizer, state.module, flats)
-
-
-Look = Callable[[int, Sequence[Tensor]], None]
-"""Told where runs in step are and their parameters: looks whether the captured step still holds."""
+Recheck = Callable[[int, Sequence[Tensor]], None]
+"""Given position and parameters of the runs, checks that the captured step still holds."""
 
 
 def train_together(
-    feeds: Sequence[Feed], engine: Traced, checkpointer: Checkpointer, look: Look
+    feeds: Sequence[Feed], engine: Traced, checkpointer: Checkpointer, recheck: Recheck
 ) -> Iterator[Feed]:
-    """Train all feeds in step; yield each as it is over, its probes and module filled.
+    """Train several runs step by step together; yield each as it is over, its module filled.
 
-    As seeds come to their end, the others go on in a smaller ensemble.
+    As runs end, the others go on in a smaller ensemble.
 
     Args:
-        feeds: One a seed, at one place; they share batch size, epoch and budget.
+        feeds: One a seed, all at one position; they share batch size, epoch and budget.
         engine: Made of their states, in that order.
         checkpointer: Told when they may be kept.
-        look: Called between steps.
+        recheck: Called between steps.
 
     Raises:
-        CannotCapture: By `look`.
+        CannotCapture: By `recheck`.
     """
     members = list(feeds)
     ahead = [Ahead(feed) for feed in feeds]
@@ -168,24 +159,24 @@ def train_together(
                     members = [members[i] for i in running]
                     ahead = [ahead[i] for i in running]
                 waited = 0
-            look(next(feed for feed in members if not feed.over).position, engine.flats)
+            recheck(next(feed for feed in members if not feed.over).position, engine.flats)
             checkpointer.offer(members, engine.state)
             ready = supplied(members)
-            if not ready:  # the budget is spent: no next step has the last probe's logits
-                yield from _look(engine, members, None)
+            if not ready:  # the budget is spent, so no next step has the last evaluation's logits
+                yield from _show(engine, members, None)
                 continue
             engine.heed(members)
             count = min(ready, _CHUNK)
             weights = np.stack([supply.next(count) for supply in ahead], axis=1)
             yield from _train_chunk(engine, members, weights)
-    finally:  # also after Ctrl-C: what was learned until then is kept
+    finally:  # also after Ctrl-C: the module gets the parameters it has by now
         for flat, feed in zip(engine.flats, members, strict=True):
             if not feed.over:
                 engine.ensemble.write_back(flat, feed.state.module)
 
 
 def _train_chunk(engine: Traced, members: Sequence[Feed], weights: Weights) -> Iterator[Feed]:
-    """Take as many steps as there are weights (T, S, K); yield the feeds that end on the way."""
+    """Take T steps with the weights (T, S, K); yield the feeds that end on the way."""
     at, due = positions(members, len(weights)), positions_due(members)
     taken = noted = 0
     try:
@@ -196,7 +187,7 @@ def _train_chunk(engine: Traced, members: Sequence[Feed], weights: Weights) -> I
             if at[taken] in due:
                 trained(members, taken - noted)
                 noted = taken
-                yield from _look(engine, members, logits)
+                yield from _show(engine, members, logits)
                 due = positions_due(members)
                 if not due:
                     return
@@ -206,15 +197,21 @@ def _train_chunk(engine: Traced, members: Sequence[Feed], weights: Weights) -> I
         trained(members, taken - noted)
 
 
-def _look(engine: Traced, members: Sequence[Feed], logits: Tensor | None) -> Iterator[Feed]:
-    """Probe the members that are due; yield those that are over now, their modules filled."""
+def _show(engine: Traced, members: Sequence[Feed], logits: Tensor | None) -> Iterator[Feed]:
+    """Show the evaluations that are due; yield the members that are over now, modules filled."""
     for i in show_due(members, engine.logits() if logits is None else logits):
         engine.ensemble.write_back(engine.flats[i], members[i].state.module)
         yield members[i]
 
 
 def _is_worth_a_capture(running: int, members: int, waited: int) -> bool:
-    """Return whether so many of the members, after so many chunks, deserve a step of their own."""
+    """Return whether to capture a smaller step for the members still running.
+
+    Args:
+        running: How many are.
+        members: How many share the present step.
+        waited: Chunks since that was captured.
+    """
     return running <= members / 2 or (running < members and waited >= _PATIENCE)
 
 
@@ -229,29 +226,29 @@ def supplied(feeds: Sequence[Feed]) -> int:
 
 
 def positions(feeds: Sequence[Feed], steps: int) -> list[int]:
-    """Return where runs in step are before each of the next steps."""
+    """Return the position of the runs before each of the next steps."""
     feed = next(feed for feed in feeds if not feed.over)
     ends = (batch.pairs for batch in feed.ahead[: steps - 1])
     return [feed.position, *ends]
 
 
 def positions_due(feeds: Sequence[Feed]) -> set[int]:
-    """Return where the next evaluations of some runs fall; nowhere once all are over."""
+    """Return the positions of the next evaluations; none once all runs are over."""
     return {feed.due.position for feed in feeds if feed.due is not None}
 
 
 def trained(feeds: Sequence[Feed], steps: int) -> None:
-    """Note that all runs that are not over have been trained on so many batches."""
+    """Note that the runs that are not over have been trained on so many batches."""
     for feed in feeds:
         if not feed.over:
             feed.trained(steps)
 
 
 def show_due(feeds: Sequence[Feed], logits: Tensor) -> list[int]:
-    """Show the evaluations that are owed; return the places of the runs that are over now.
+    """Show the evaluations that are due; return the indices of the runs that are over now.
 
     Args:
-        feeds: Of runs in step.
+        feeds: Of runs that train together.
         logits: Of all items, (S, K, C).
     """
     started = time.perf_counter()

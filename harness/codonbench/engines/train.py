@@ -1,4 +1,4 @@
-"""Some runs of one model trained: several in one captured step, or one by one in the plain loop.
+"""Train some runs of one model: several in one captured step, or one by one in the plain loop.
 
 Nothing here knows a true target, a seed or a salt; see `training.request.TrainRequest`.
 """
@@ -20,13 +20,13 @@ from codonbench.engines.blocks import Blocks, train_in_blocks
 from codonbench.engines.capture import LADDER, Rung
 from codonbench.engines.comparison import (
     Comparison,
-    Looks,
+    Rechecks,
     check_claims,
     check_is_plain,
     same_alone,
 )
 from codonbench.engines.ensemble import rows_of
-from codonbench.engines.traced import Look, Traced, most_seeds, train_together
+from codonbench.engines.traced import Recheck, Traced, most_seeds, train_together
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.protocols.linear_probe import LinearProbe
 from codonbench.records.files import storable
@@ -91,13 +91,13 @@ def train_runs(
 
 
 def _shape(request: TrainRequest) -> tuple[int, ...]:
-    """Return where a run begins, and how long its epochs and the splits it is asked about are."""
+    """Return a run's first position and the sizes of its epochs, budget and evaluated splits."""
     asked = (len(items) for _, items in sorted(request.evaluated.items()))
     return (request.start, request.clock.epoch_pairs, request.clock.budget_pairs, *asked)
 
 
 _UNFIT = "the state that was kept does not fit"
-"""Why a run that was handed one is to be trained anew, by who has not seen it."""
+"""Why a run that was handed one is to be trained anew, by another process."""
 
 
 @dataclass(frozen=True)
@@ -199,15 +199,15 @@ class _Group:
                 for request, state in zip(members, states[group], strict=True)
             ]
             checkpointer = self._checkpointer(facts, states[group])
-            looks = Looks(comparison, members[0].chance, self.config.batch_size)
-            yield from _train_group(self.model, feeds, results, train, checkpointer, looks)
+            rechecks = Rechecks(comparison, members[0].chance, self.config.batch_size)
+            yield from _train_group(self.model, feeds, results, train, checkpointer, rechecks)
             if any(result.status == "interrupted" for result in results):
                 return
 
     def _captured(
         self, rung: Rung
     ) -> tuple[list[slice], list[Traced], list[TrainState], Comparison]:
-        """Return how states are grouped, an engine for each group, all states, and what holds them.
+        """Return the groups of states, an engine for each, all states, and their comparison.
 
         Raises:
             CannotCapture: The captured step is not the reference's.
@@ -232,7 +232,7 @@ class _Group:
             return make_state(self.model(self.config), self.config, request)
 
     def _comparison(self, request: TrainRequest, rung: Rung) -> Comparison:
-        """Return a captured step that is held to the reference's, on targets made up."""
+        """Return a captured step that was compared with the plain loop's on made-up targets."""
         rng = np.random.default_rng(0)
         targets = rng.integers(request.view.n_outputs, size=len(request.items))
 
@@ -281,7 +281,7 @@ def compiled_loop(state: TrainState, plain: Engine) -> tuple[TrainState, Engine]
             pairs = zip(gradients(function), gradients(state.module), strict=True)
             worst = max(float((a - b).abs().max() / (b.abs().max() + 1e-6)) for a, b in pairs)
     except Exception as error:  # no C++ compiler, or a module that it cannot follow
-        first = (str(error).splitlines() or [""])[0]
+        first = next(iter(str(error).splitlines()), "")
         why = f"cannot be compiled: {type(error).__name__}: {first}"
         return state, plain.model_copy(update={"reason": storable(why)})
     finally:
@@ -293,11 +293,11 @@ def compiled_loop(state: TrainState, plain: Engine) -> tuple[TrainState, Engine]
     return replace(state, compiled=function), engine
 
 
-Train = Callable[[Sequence[Feed], Checkpointer, Look], Iterator[Feed]]
+TrainTogether = Callable[[Sequence[Feed], Checkpointer, Recheck], Iterator[Feed]]
 
 
-def _trainer(engine: Traced) -> Train:
-    """Return what trains an engine's runs, ready to begin."""
+def _trainer(engine: Traced) -> TrainTogether:
+    """Return the function that trains an engine's runs."""
     if not engine.rung.in_blocks:
         return lambda feeds, *beside: train_together(feeds, engine, *beside)
     blocks = Blocks(engine)
@@ -310,7 +310,7 @@ def _put_back(
     results: Sequence[TrainResult],
     facts: Engine,
 ) -> int:
-    """Put an engine's seeds where they were cut short; return where that is."""
+    """Load the seeds' checkpoints into an engine; return their position, 0 where none fit."""
     files = [member.state for member in members if member.state is not None]
     read = [read_state(file, facts.model_dump()) for file in files]
     states = [state for state in read if state is not None]
@@ -326,16 +326,16 @@ def _train_group(
     model: type[Model],
     feeds: Sequence[Feed],
     results: Sequence[TrainResult],
-    train: Train,
+    train: TrainTogether,
     checkpointer: Checkpointer,
-    looks: Looks,
+    rechecks: Rechecks,
 ) -> Iterator[tuple[int, TrainResult]]:
     """Train seeds that share a step; yield each as it is over, or is to be trained anew."""
     left = {feed.run: (feed, result) for feed, result in zip(feeds, results, strict=True)}
     try:
         with last_words(model, *results, view=feeds[0].state.view):
-            for feed in train(feeds, checkpointer, looks.look):
-                looks.last(feed.state.module)
+            for feed in train(feeds, checkpointer, rechecks.recheck):
+                rechecks.last(feed.state.module)
                 _, result = left.pop(feed.run)
                 result.over = True
                 yield feed.run, _ended(model, result, feed)
@@ -347,7 +347,7 @@ def _train_group(
 
 
 def _ended(model: type[Model], result: TrainResult, feed: Feed | None) -> TrainResult:
-    """Note what a run ends with; one whose module cannot be asked for it ends in error."""
+    """Note what a run ends with; a module that fails to tell it ends the run in error."""
     if feed is not None:
         result.position, result.evaluate_seconds = feed.position, feed.seconds
     asked = TrainResult()

@@ -521,7 +521,7 @@ class Orders:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestUnderWay:
     """A request that is under way, and what its runs are made with.
 
     Attributes:
@@ -549,7 +549,7 @@ class Asked:
 class Waiting:
     """A run that is to be made, and how often it was begun in vain."""
 
-    asked: Asked
+    asked: RequestUnderWay
     run_spec: RunSpec
     lost: int = 0
 
@@ -653,11 +653,11 @@ class ClusterRuns:
         made = {record.run_id for record in known}
         self._others += (Waiting(asked, s) for s in job.run_specs if s.run_id not in made)
 
-    def _asked_of(self, index: int, job: Job, request: RunRequest) -> Asked:
+    def _asked_of(self, index: int, job: Job, request: RunRequest) -> RequestUnderWay:
         registry = self.executor.registry
         accelerator = self.asked.accelerator or self._kind(job)
         order, self._latest, data = self._orders.of(job, request, accelerator)
-        return Asked(
+        return RequestUnderWay(
             index=index,
             job=job,
             records=JobRecords(
@@ -764,7 +764,7 @@ class ClusterRuns:
             self._moved = under_way
             self.listener.moved(under_way)
 
-    def _told(self, asked: Asked, outcome: Outcome) -> Iterator[tuple[int, Outcome]]:
+    def _told(self, asked: RequestUnderWay, outcome: Outcome) -> Iterator[tuple[int, Outcome]]:
         if asked.job.protocol.joins:
             key, part = asked.parts.share(outcome.record.run_spec)
             self._parts_done[key] = self._parts_done.get(key, 0.0) + part

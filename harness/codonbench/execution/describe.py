@@ -40,7 +40,7 @@ from codonbench.plugins.registry import Refused, Registry, why_refused
 from codonbench.plugins.selection import Candidate
 from codonbench.records.files import printable_lines
 
-Ask = Callable[[str, Spoken, Callable[[], None]], Message]
+AskPlugin = Callable[[str, Spoken, Callable[[], None]], Message]
 """Puts a question to a worker of an owner's own, once it has come up, which is told then; raises
 PluginError where it has no answer."""
 
@@ -62,7 +62,7 @@ def ask_apart(owner: str, message: Spoken, up: Callable[[], None]) -> Message:
         worker.end()
 
 
-def describe(registry: Registry, wanted: Iterable[Candidate], ask: Ask) -> None:
+def describe(registry: Registry, wanted: Iterable[Candidate], ask: AskPlugin) -> None:
     """Enter what strangers register, their failures noted, not raised.
 
     Args:
@@ -209,7 +209,7 @@ def _stand_in(model: Described, candidate: Candidate) -> Any:
 
 
 def configure_stranger(
-    registry: Registry, name: str, overrides: dict[str, str], owner: str, ask: Ask
+    registry: Registry, name: str, overrides: dict[str, str], owner: str, ask: AskPlugin
 ) -> None:
     """Put the configuration that is asked for into the entry of a model that is a stand-in.
 

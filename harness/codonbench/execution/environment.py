@@ -80,7 +80,7 @@ def untold(step: Step) -> None:
 
 
 @dataclass(frozen=True)
-class Needs:
+class PackageNeeds:
     """What a plugin says it needs.
 
     Attributes:
@@ -101,7 +101,7 @@ class Needs:
         return all(r.specifier.contains(version, prereleases=True) for r in named)
 
 
-def needs_of(file: Path) -> Needs | None:
+def needs_of(file: Path) -> PackageNeeds | None:
     """Return the inline metadata of a plugin file; None where it has none.
 
     Raises:
@@ -125,7 +125,7 @@ def needs_of(file: Path) -> Needs | None:
         raise UnmetNeedError(
             f"{owner} cannot be read: {printable(str(error).splitlines()[0])}"
         ) from error
-    return Needs(file.name, python, dependencies)
+    return PackageNeeds(file.name, python, dependencies)
 
 
 def _read(listed: Iterable[object]) -> Iterator[Requirement]:
@@ -163,7 +163,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[Sequence[str]]:
             yield lines[begin:end]
 
 
-def needs_of_distribution(name: str) -> Needs | None:
+def needs_of_distribution(name: str) -> PackageNeeds | None:
     """Return what an installed distribution needs beside codonbench; None where that is nothing.
 
     Raises:
@@ -180,10 +180,10 @@ def needs_of_distribution(name: str) -> Needs | None:
         why = printable(str(error).splitlines()[0])
         raise UnmetNeedError(f"plugin {name}: its metadata cannot be read: {why}") from error
     dependencies = tuple(map(str, listed))
-    return Needs(name, python, dependencies) if dependencies else None
+    return PackageNeeds(name, python, dependencies) if dependencies else None
 
 
-def conflict(needs: Needs) -> str:
+def conflict(needs: PackageNeeds) -> str:
     """Return the first package that is not here as it is needed, in words; empty for none.
 
     Raises:
@@ -205,7 +205,7 @@ def conflict(needs: Needs) -> str:
 
 
 def environment_for(
-    needs: Needs, folder: Path, *, offline: bool, tell: Tell = untold
+    needs: PackageNeeds, folder: Path, *, offline: bool, tell: Tell = untold
 ) -> tuple[Path, Environment]:
     """Return the interpreter of an environment that meets some needs, built where it is not there.
 
@@ -240,7 +240,7 @@ def environment_for(
 
 
 def _resolved(
-    needs: Needs, constraints: Sequence[str], folder: Path, *, offline: bool
+    needs: PackageNeeds, constraints: Sequence[str], folder: Path, *, offline: bool
 ) -> list[str]:
     """Return the exact versions that meet some needs, and theirs."""
     folder.mkdir(parents=True, exist_ok=True)

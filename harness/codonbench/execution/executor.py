@@ -37,12 +37,12 @@ from codonbench.records.files import cache_folder, is_offline
 from codonbench.records.store import Store
 
 if TYPE_CHECKING:
-    from codonbench.execution.describe import Ask
+    from codonbench.execution.describe import AskPlugin
     from codonbench.execution.environment import Step, Tell
     from codonbench.execution.sandbox import Sandbox
     from codonbench.execution.worker import Message, Spoken
 
-Watch = Callable[[str], AbstractContextManager["Tell"]]
+WatchBuild = Callable[[str], AbstractContextManager["Tell"]]
 """Watches how the environment of a plugin, named so, is built."""
 
 _TO_LOAD = 60.0  # seconds for a plugin to load in a sandbox, unless it is told otherwise
@@ -94,7 +94,7 @@ class Load(Protocol):
         self,
         files: Sequence[Path],
         folders: Sequence[Path],
-        asking: Callable[[Registry], Ask],
+        asking: Callable[[Registry], AskPlugin],
         named: Sequence[str],
         /,
     ) -> Registry:
@@ -137,7 +137,7 @@ class Executor:
         load: Load,
         say: Callable[[str], None] = lambda sentence: None,
         locks: Mapping[str, Environment] = MappingProxyType({}),
-        watch: Watch | None = None,
+        watch: WatchBuild | None = None,
     ) -> None:
         self._options = options
         self._keeps = request is not None
@@ -213,7 +213,7 @@ class Executor:
         self._pool.size = size
         return self._pool
 
-    def _asking(self, registry: Registry) -> Ask:
+    def _asking(self, registry: Registry) -> AskPlugin:
         self.registry = registry  # which says what a sandbox hides
         return self._ask
 
@@ -443,7 +443,7 @@ def _how_memory_is_held() -> str:
 
 
 def unseen(owner: str) -> AbstractContextManager[Tell]:
-    """Watch nothing of how the environment of a plugin is built."""
+    """Watch nothing as the environment of a plugin is built."""
     from codonbench.execution.environment import untold
 
     return nullcontext(untold)
@@ -471,7 +471,7 @@ def _absolute(paths: tuple[Path, ...]) -> tuple[Path, ...]:
 def load_plugins(
     files: Sequence[Path] = (),
     folders: Sequence[Path] = (),
-    asking: Callable[[Registry], Ask] | None = None,
+    asking: Callable[[Registry], AskPlugin] | None = None,
     named: Sequence[str] = (),
     trusted: Iterable[str] = (),
     off: Iterable[str] = (),

@@ -21,7 +21,7 @@ from codonbench.protocols.referee import RunSetup, Watch, unwatched
 from codonbench.records.store import Store
 from codonbench.scoring.score import comparability_key, score
 
-Made = tuple[RunRecord, Trajectory]
+RunAndTrajectory = tuple[RunRecord, Trajectory]
 
 
 def join_outcomes(
@@ -98,7 +98,9 @@ def _joined(job: Job, own: Sequence[Outcome], registry: Registry, store: Store) 
     return Outcome(record, reused=False)
 
 
-def repeat_whole(job: Job, registry: Registry, train: Train, watch: Watch = unwatched) -> Made:
+def repeat_whole(
+    job: Job, registry: Registry, train: Train, watch: Watch = unwatched
+) -> RunAndTrajectory:
     """Make a run of several parts, and return it as one; nothing is stored.
 
     Args:
@@ -115,7 +117,7 @@ def repeat_whole(job: Job, registry: Registry, train: Train, watch: Watch = unwa
     return joined(made, job, registry)
 
 
-def joined(made: Iterable[Made], job: Job, registry: Registry) -> Made:
+def joined(made: Iterable[RunAndTrajectory], job: Job, registry: Registry) -> RunAndTrajectory:
     """Return the record and the trajectory of a whole run, given those of its parts.
 
     Its test items are those of all parts, in the order of the data, each answered by the part that

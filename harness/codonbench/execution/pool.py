@@ -45,11 +45,11 @@ from codonbench.execution.worker import (
     Hello,
     Kept,
     Message,
-    Order,
     Served,
     Spoken,
     Taken,
     Told,
+    TrainOrder,
     Unusable,
     pack,
     unpack,
@@ -330,7 +330,7 @@ class RunGroup:
         job, kept = self._job, self._checkpoints
         inside = self._states_inside or self.worker.states
         self._group = referees_of(job, self._watch, kept, facts)
-        order = Order(
+        order = TrainOrder(
             path=tuple(importable()),
             files=_files_of(job.entry),
             origin=job.entry.origin,

@@ -61,7 +61,7 @@ class _Said(Frozen):
 # What the parent says
 
 
-class Order(_Said):
+class TrainOrder(_Said):
     """Train a model.
 
     Attributes:
@@ -267,7 +267,7 @@ class Configured(Frozen):
     error: str = ""
 
 
-Spoken = Order | Told | Taken | Question | Configure
+Spoken = TrainOrder | Told | Taken | Question | Configure
 """What a worker hears."""
 
 Message = Hello | Began | Ask | Kept | Ended | Served | Unusable | Answer | Configured
@@ -396,7 +396,7 @@ def serve(hears: int, speaks: int, facts: TorchFacts | None) -> None:
     registries: dict[Question, Registry] = {}
     while True:
         told = parent.hear()
-        if isinstance(told, Order):
+        if isinstance(told, TrainOrder):
             _train(parent, told)
         elif isinstance(told, Question):
             parent.send(_answer(_loaded(told, registries), told))
@@ -476,7 +476,7 @@ def _or_die() -> Iterator[None]:
         os._exit(1)
 
 
-def _train(parent: Parent, order: Order) -> None:
+def _train(parent: Parent, order: TrainOrder) -> None:
     """Train what is ordered, and tell of it."""
     from codonbench.engines.train import train_runs
     from codonbench.training.determinism import (
@@ -506,7 +506,7 @@ def _train(parent: Parent, order: Order) -> None:
     parent.send(Served())
 
 
-def _model(order: Order) -> type[Model] | type[Estimator]:
+def _model(order: TrainOrder) -> type[Model] | type[Estimator]:
     """Return the plugin.
 
     A class may well be made in its module's hook. So the module is registered as the parent did,

@@ -29,7 +29,7 @@ WORST = 0.05
 """Of the difference from the baseline that values may miss, for a method to be shown."""
 
 
-class Asked(nn.Module):
+class AskedOutput(nn.Module):
     """One number of what a module says of one sequence: an output, or a class's advantage.
 
     Args:
@@ -61,7 +61,7 @@ def chosen(outputs: Tensor, column: int, *, advantage: bool) -> Tensor:
     return own - (outputs.sum(1) - own) / (outputs.shape[1] - 1)
 
 
-def saliency(asked: Asked, letters: Tensor) -> FloatArray:
+def saliency(asked: AskedOutput, letters: Tensor) -> FloatArray:
     """Return the gradient at each letter that is there, (L,).
 
     Args:
@@ -73,12 +73,12 @@ def saliency(asked: Asked, letters: Tensor) -> FloatArray:
     return _by_place(gradient * letters)
 
 
-def integrated_gradients(asked: Asked, letters: Tensor) -> tuple[FloatArray, float]:
+def integrated_gradients(asked: AskedOutput, letters: Tensor) -> tuple[FloatArray, float]:
     """Return what each letter adds, (L,), and which share of the difference these values miss."""
     return _from_baseline(IntegratedGradients(asked), asked, letters, n_steps=STEPS)
 
 
-def deep_lift(asked: Asked, letters: Tensor) -> tuple[FloatArray, float]:
+def deep_lift(asked: AskedOutput, letters: Tensor) -> tuple[FloatArray, float]:
     """Return what each letter adds, (L,), and which share of the difference these values miss.
 
     Its rules know the activations and poolings that are modules of their own. What else is not
@@ -98,7 +98,7 @@ def deep_lift(asked: Asked, letters: Tensor) -> tuple[FloatArray, float]:
 
 
 def _from_baseline(
-    method: Any, asked: Asked, letters: Tensor, **more: Any
+    method: Any, asked: AskedOutput, letters: Tensor, **more: Any
 ) -> tuple[FloatArray, float]:
     baseline = torch.full_like(letters, 1 / letters.shape[2])
     values = method.attribute(letters.clone(), baselines=baseline, **more).detach()

@@ -30,7 +30,7 @@ from codonbench.data.encodings import canonical, encode_all, make_encoder
 from codonbench.errors import UsageError
 from codonbench.explain.attribution import (
     WORST,
-    Asked,
+    AskedOutput,
     chosen,
     deep_lift,
     integrated_gradients,
@@ -123,7 +123,7 @@ class SequenceExplanation(Frozen):
 
 
 @dataclass(frozen=True)
-class Subject:
+class TrainedModel:
     """A trained module or what was fitted, its task's data, and how it is handed them, on the CPU.
 
     Attributes:
@@ -221,7 +221,7 @@ def explain_sequences(
     )
 
 
-def _subject(repetition: Repetition) -> Subject:
+def _subject(repetition: Repetition) -> TrainedModel:
     record, module = repetition.recorded, repetition.module
     plugin = repetition.job.entry.cls
     estimator = repetition.estimator
@@ -236,11 +236,11 @@ def _subject(repetition: Repetition) -> Subject:
             "could be told apart"
         )
     if estimator is not None:
-        return Subject(estimator, data, estimator.encoding)
+        return TrainedModel(estimator, data, estimator.encoding)
     assert module is not None
     assert issubclass(plugin, Model)
     encoding = canonical(plugin(repetition.job.config).encoding, data.spec.view())
-    return Subject(module.cpu().float().eval(), data, encoding)
+    return TrainedModel(module.cpu().float().eval(), data, encoding)
 
 
 def _test_items(data: Dataset, repetition: Repetition) -> npt.NDArray[np.int64]:
@@ -251,7 +251,9 @@ def _test_items(data: Dataset, repetition: Repetition) -> npt.NDArray[np.int64]:
     return np.asarray(test[: max(1, int(np.searchsorted(letters, MOST_LETTERS)))])
 
 
-def _surest(subject: Subject, data: Dataset, test: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _surest(
+    subject: TrainedModel, data: Dataset, test: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
     """Return places in `test`: of each class in turn, the item whose true class is furthest ahead.
 
     Of other targets, those with the highest first output.
@@ -280,7 +282,7 @@ def _right(data: Dataset, item: int) -> str:
     return f"{float(found[0]):.6g}"
 
 
-def _explained(subject: Subject, data: Dataset, item: int, missing: Missing) -> Explained:
+def _explained(subject: TrainedModel, data: Dataset, item: int, missing: Missing) -> Explained:
     """Return what one item's letters add, by each method that the model serves."""
     target, alphabet = data.spec.target, data.spec.input.alphabet
     classes = target.kind == "classes"
@@ -310,7 +312,7 @@ def _explained(subject: Subject, data: Dataset, item: int, missing: Missing) -> 
 
 
 def _of_module(
-    subject: Subject, module: nn.Module, one: Sequences, column: int, missing: Missing
+    subject: TrainedModel, module: nn.Module, one: Sequences, column: int, missing: Missing
 ) -> dict[Method, FloatArray]:
     """Return what the letters of one item add, by the methods that look into a module."""
     encoded, values = subject.encode(one), {}
@@ -322,18 +324,18 @@ def _of_module(
 
 
 def _by_gradient(
-    subject: Subject, module: nn.Module, encoded: Tensor, column: int, missing: Missing
+    subject: TrainedModel, module: nn.Module, encoded: Tensor, column: int, missing: Missing
 ) -> dict[Method, FloatArray]:
     classes = subject.data.spec.target.kind == "classes"
     mask = encoded[..., -1:] if subject.masked else None
     letters = encoded[..., :-1] if subject.masked else encoded
-    asked = Asked(module, column, advantage=classes, mask=mask).eval()
+    asked = AskedOutput(module, column, advantage=classes, mask=mask).eval()
     try:
         values: dict[Method, FloatArray] = {"saliency": saliency(asked, letters)}
     except RuntimeError:
         missing["gradients", "none reaches the letters, which the model looks up"] += 1
         return {}
-    methods: dict[Method, Callable[[Asked, Tensor], tuple[FloatArray, float]]] = {
+    methods: dict[Method, Callable[[AskedOutput, Tensor], tuple[FloatArray, float]]] = {
         "integrated gradients": integrated_gradients,
         "DeepLIFT": deep_lift,
     }
@@ -373,7 +375,7 @@ def _attention(
     return {}
 
 
-def _motifs(subject: Subject, items: Any, known: Mapping[str, FloatArray]) -> list[Motif]:
+def _motifs(subject: TrainedModel, items: Any, known: Mapping[str, FloatArray]) -> list[Motif]:
     """Return the motifs of the first layer's filters, none where it has none."""
     asked = subject.data.spec.input
     if isinstance(subject.model, Estimator):
@@ -388,7 +390,7 @@ def _motifs(subject: Subject, items: Any, known: Mapping[str, FloatArray]) -> li
 
 
 @torch.no_grad()
-def _embedded(subject: Subject, items: Any) -> FloatArray | None:
+def _embedded(subject: TrainedModel, items: Any) -> FloatArray | None:
     """Return what the module embeds items as, (n, H); None where it does not embed."""
     embed = getattr(subject.model, "embed", None)
     if not callable(embed):

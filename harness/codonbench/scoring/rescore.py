@@ -36,7 +36,7 @@ RESCORED = (
 )
 """The fields of a record that follow from its trajectory and the metrics; no other is touched."""
 
-Outcome = Literal["scored anew", "up to date", "left alone", "failed"]
+RescoreOutcome = Literal["scored anew", "up to date", "left alone", "failed"]
 
 
 class Rescoring(Frozen):
@@ -56,7 +56,7 @@ class Rescoring(Frozen):
     """
 
     name: str
-    outcome: Outcome
+    outcome: RescoreOutcome
     reason: str = ""
     versions: dict[str, tuple[str | None, str | None]] = Field(default_factory=dict)
     added: dict[str, Number] = Field(default_factory=dict)
@@ -150,7 +150,7 @@ def is_computed(record: RunRecord) -> bool:
 
 def _without_trajectory(record: RunRecord, path: Path, *, due: bool) -> Rescoring:
     """Return what becomes of a record that has no trajectory of a trained module."""
-    outcome: Outcome = "left alone"
+    outcome: RescoreOutcome = "left alone"
     if not due:
         outcome, reason = "up to date", ""
     elif is_computed(record) and record.status == "done":

@@ -65,7 +65,7 @@ def insist_on_own_seeds(seeds: tuple[int, ...]) -> None:
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyRequest:
     """What a study is of.
 
     Attributes:
@@ -98,7 +98,7 @@ class Study:
     def __init__(
         self,
         path: Path,
-        asked: Asked,
+        asked: StudyRequest,
         prepare: Callable[[RunRequest], Job],
         attempt: Try,
     ) -> None:
@@ -366,7 +366,7 @@ def _of_sqlite(error: BaseException | None) -> BaseException | None:
     return error
 
 
-def _facts(job: Job, asked: Asked) -> dict[str, Any]:
+def _facts(job: Job, asked: StudyRequest) -> dict[str, Any]:
     """Return what is the same of all trials of a study."""
     run_spec = job.run_specs[0]
     return {
