@@ -94,7 +94,7 @@ def test_a_list_loses_columns_in_the_order_that_help_states(bench, monkeypatch):
     told = " ".join(bench("ls", "--help").out.replace("│", " ").split())
     assert "in this order: parameters, intervals" in told
     assert "figures from the last to the second, tiers, success" in told
-    assert "loses the data of tasks, then versions" in told
+    assert "leaves out the data of tasks, then versions" in told
 
 
 def test_names_of_usual_length_are_not_folded_while_a_column_can_go(bench, monkeypatch):

@@ -46,10 +46,10 @@ def audit_data(
         ),
     ],
     at: Annotated[
-        str | None, typer.Option("--data", "-d", help="Where the data of a task are.")
+        str | None, typer.Option("--data", "-d", help="The path of a task's data.")
     ] = None,
     settings: TaskSettingsOption = None,
-    form: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
+    form: Annotated[Format, typer.Option("--format", help="Output format.")] = Format.text,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for WARN, too.")] = False,
     write_split: Annotated[
@@ -60,17 +60,18 @@ def audit_data(
         Path | None,
         typer.Option(help="Write the ids of test items without a near-copy in training."),
     ] = None,
-    anew: Annotated[bool, typer.Option("--force", help="Begin anew, whatever is kept.")] = False,
+    anew: Annotated[
+        bool, typer.Option("--force", help="Repeat the audit, ignoring the cache.")
+    ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """Say what a score on some data is worth: copies, and rules that need no model.
+    """Audit data for leaks: copies across splits, and rules that need no model.
 
-    The first word is PASS, WARN or FAIL. Exit 1 for FAIL, and with --strict for WARN; what was
-    found is kept in the cache, by the checksum of the data, and what was cut short goes on. A
-    narrow window loses from where a figure would be a leak or a doubt, then the figure, which the
-    words hold too.
+    The first word is PASS, WARN or FAIL. Exit 1 for FAIL, and with --strict for WARN. Findings
+    are cached by the checksum of the data, and an interrupted audit resumes. A narrow terminal
+    leaves out the thresholds of a leak and a doubt, then the figures, which the words have too.
     """
     registry = load_plugins(plugin, plugins_dir)
     with _shown() as progress:

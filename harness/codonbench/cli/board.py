@@ -58,11 +58,11 @@ _LONGEST_REASON = 400
 
 FailedOption = Annotated[
     bool,
-    typer.Option("--with-failed", help="Count tasks whose data audit is FAIL in summaries, too."),
+    typer.Option("--with-failed", help="Include tasks whose data audit is FAIL in summaries."),
 ]
 
 CheckOption = Annotated[
-    bool, typer.Option("--check", help="Write nothing; exit 3 where a file is out of date.")
+    bool, typer.Option("--check", help="Write nothing; exit 3 if a file is out of date.")
 ]
 
 
@@ -79,16 +79,15 @@ def leaderboard(
     plugins_dir: PluginsDirOption = None,
     check: CheckOption = False,
     page: Annotated[
-        bool, typer.Option("--site", help="The page as well, as 'bench site' makes it.")
+        bool, typer.Option("--site", help="Also write the page, as 'bench site' does.")
     ] = False,
     with_failed: FailedOption = False,
 ) -> None:
-    """Write the board as Markdown, within README.md, and as leaderboard.json.
+    """Write the board to README.md, as Markdown, and to leaderboard.json.
 
-    It stands between markers. A README.md that is not there is made; one
-    without the markers is left alone. The same records give the same bytes.
-    Each task says how its rows are ranked: records of a task that is not
-    installed are not counted.
+    The board is between markers; a missing README.md is made, one without the markers is left
+    alone. The same records give the same bytes. Each task says how its rows are ranked; records
+    of tasks that are not installed are not counted.
     """
     folder = board_folder(results) if out is None else out
     made = _board(results, plugin, plugins_dir, board_folder(results), with_failed)
@@ -116,27 +115,30 @@ def site(
     ] = None,
     check: CheckOption = False,
     redraw: Annotated[
-        bool, typer.Option("--redraw", help="Make the pictures of every trajectory at hand anew.")
+        bool,
+        typer.Option(
+            "--redraw", help="Redraw the figures of every row whose trajectories are there."
+        ),
     ] = False,
     embeddings: Annotated[
         bool,
         typer.Option(
-            "--embeddings", help="Make a run of each row that has an embedding again, to draw it."
+            "--embeddings", help="Repeat a run of each row that has an embedding, to draw it."
         ),
     ] = False,
     data: Annotated[
         str | None,
-        typer.Option(help="For --embeddings: where the sequences are that records name by a file."),
+        typer.Option(help="For --embeddings: the path of the sequences, if records name a file."),
     ] = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
     with_failed: FailedOption = False,
 ) -> None:
-    """Write the board as a page with pictures that any browser opens from disk.
+    """Write the board as a web page that opens from disk.
 
-    Open site/index.html. Pictures are made from trajectories, where these are at hand, and kept
-    from then on: one file a row, for as long as it belongs to the records. --check needs
-    committed files only.
+    Open site/index.html. A row's figures are made from trajectories, if they are there, and
+    then kept in one file per row as long as its records exist. --check needs committed files
+    only.
     """
     beside = board_folder(results)
     folder = beside / "site" if out is None else out
@@ -146,21 +148,23 @@ def site(
 
 def curves(
     results: ResultsOption = RESULTS,
-    task: Annotated[str | None, typer.Option("--task", "-t", help="Of this task alone.")] = None,
+    task: Annotated[str | None, typer.Option("--task", "-t", help="Only this task.")] = None,
     target: Annotated[
         float | None,
-        typer.Option(help="A score; how many examples each row needs to reach it is shown, too."),
+        typer.Option(help="Also show how many examples each row needs to reach this score."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw them into a file, .svg or .png.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the curves into a file, .svg or .png.")
+    ] = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
     """Show scores by the number of training examples, and the examples to reach row zero.
 
-    Of runs made with --protocol sample_efficiency: their subsets are nested, and the same for every
-    model. A row that never reaches row zero, the best reference row with all examples, is shown as
-    beyond the largest size.
+    For runs made with --protocol sample_efficiency, whose subsets are nested and the same for
+    every model. A row that never reaches row zero, the best reference row with all examples, is
+    shown as beyond the largest size.
     """
     if plot is not None:
         insist_on("pictures", "matplotlib")

@@ -63,11 +63,11 @@ def check(
     plugins_dir: PluginsDirOption = None,
     task: Annotated[
         str | None,
-        typer.Option("--task", "-t", help="A task; without it, the one that is the default."),
+        typer.Option("--task", "-t", help="A task; if left out, the default one."),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option(help="Its data, a name or a path; without it, its default, offline."),
+        typer.Option(help="The task's data, a name or a path; if left out, its default, offline."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -78,16 +78,16 @@ def check(
         float, typer.Option(min=0.1, help="Seconds after which the checks are given up.")
     ] = 120,
     report: Annotated[
-        Path | None, typer.Option(help="Write a Markdown report, fit for a pull request.")
+        Path | None, typer.Option(help="Write a Markdown report for a pull request.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as one JSON object and nothing else.")
     ] = False,
 ) -> None:
-    """Check a model before it is run: say in words what is wrong with it.
+    """Check a model before it is run, and say what is wrong with it.
 
-    Its module is built, probed and trained for some batches on the CPU, in a
-    process of its own, which is ended should it hang. Exit 1 if a check fails.
+    The module is built, evaluated and trained for some batches on the CPU, in a separate
+    process, which is ended if it hangs. Exit 1 if a check fails.
     """
     if report is not None and (report.is_dir() or not report.parent.is_dir()):
         raise errors.UsageError(f"--report {report}: give a file's name in a folder that exists")

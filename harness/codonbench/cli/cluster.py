@@ -13,7 +13,7 @@ import typer
 from codonbench.errors import ConfigError
 
 cluster = typer.Typer(
-    help="Write what brings up a cluster for bench run --on.", no_args_is_help=True
+    help="Print a script that starts a cluster for bench run --on.", no_args_is_help=True
 )
 
 _TIME = re.compile(r"(\d+-\d+(:\d+){0,2}|\d+(:\d+){0,2})", re.ASCII)
@@ -23,7 +23,7 @@ _TEMPLATE = Path(__file__).parents[1] / "templates" / "cluster" / "slurm.sh.temp
 
 @cluster.callback()
 def group() -> None:
-    """Write what brings up a cluster for bench run --on."""
+    """Print a script that starts a cluster for bench run --on."""
 
 
 @cluster.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -17,14 +17,14 @@ from codonbench.errors import UnknownNameError
 from codonbench.plugins.registry import Registry
 from codonbench.records.files import cache_folder, is_offline, plain_json, printable_lines
 
-data = typer.Typer(help="Download sequences, list them, check them.", no_args_is_help=True)
+data = typer.Typer(help="Download data, list them, check them.", no_args_is_help=True)
 
 
 @data.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A data source, as 'bench data ls' names it.")],
     agree: Annotated[
-        bool, typer.Option("--agree", help="Agree to the terms of its licence, unasked.")
+        bool, typer.Option("--agree", help="Agree to the terms of its licence without being asked.")
     ] = False,
     anew: Annotated[
         bool,
@@ -36,7 +36,7 @@ def fetch(
 ) -> None:
     """Download a data source into the cache, and verify it.
 
-    Its licence is shown. Where that allows less than any use, you are asked whether you agree.
+    Its licence is shown. If that restricts use, you are asked whether you agree.
     """
     registry = load_plugins(plugin, plugins_dir)
     source = _find(name, registry)
@@ -72,10 +72,10 @@ def fetch(
 
 @data.command("ls")
 def list_sources(plugin: PluginOption = None, plugins_dir: PluginsDirOption = None) -> None:
-    """List the data sources of every task, and what of them is here.
+    """List the data sources of every task, and which are downloaded.
 
-    A narrow window loses the task, which mostly has its data's name, and then the end of what the
-    data are, with an ellipsis; in a file or a pipe the list is whole.
+    A narrow terminal leaves out the task, which mostly has its data's name, and then cuts the
+    description with an ellipsis; in a file or a pipe the list is complete.
     """
     rows = []
     for entry in load_plugins(plugin, plugins_dir).tasks.values():
@@ -97,7 +97,7 @@ def verify(
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """Check downloaded files against their checksums; exit 1 where one is not sound."""
+    """Check downloaded files against their checksums; exit 1 if one is not sound."""
     registry = load_plugins(plugin, plugins_dir)
     if name is None:
         known = [source for entry in registry.tasks.values() for source in entry.task.sources]
@@ -124,16 +124,18 @@ def describe(
     settings: TaskSettingsOption = None,
     only_examples: Annotated[
         bool,
-        typer.Option("--examples", help="Ten examples alone, whatever the licence: for your eyes."),
+        typer.Option(
+            "--examples", help="Print ten examples only, whatever the licence, for your own use."
+        ),
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """Print, as JSON, what items are like: ten examples, and lengths and likeness of test items.
+    """Describe items as JSON: ten examples, and lengths and likeness to training of test items.
 
-    In a folder 'items' beside a board (runs/board/items/NAME.json) it stands on the task's page.
-    Examples are left out where the licence of the data does not allow them.
+    Saved in a folder 'items' beside a board (runs/board/items/NAME.json), it is shown on the
+    task's page. Examples are left out if the licence of the data does not allow them.
     """
     from codonbench.api import subject_of  # takes a second
     from codonbench.report.item_facts import examples, item_facts

@@ -35,31 +35,29 @@ def explain(
     run: Annotated[str, typer.Argument(help="A run, as for 'bench show'.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Also draw it: a .png, .svg or .pdf file.")
+        Path | None,
+        typer.Option("--out", "-o", help="Also draw it into a .png, .svg or .pdf file."),
     ] = None,
     items: Annotated[
         int,
-        typer.Option(
-            min=1, max=100, help="Test items whose letters are looked at, each class in turn."
-        ),
+        typer.Option(min=1, max=100, help="Number of test items to explain, each class in turn."),
     ] = 4,
     projection: Annotated[
         Literal["pca", "umap"],
-        typer.Option(help="How NAME-embedding lays test items out; umap needs umap-learn."),
+        typer.Option(help="Projection of NAME-embedding; umap needs umap-learn."),
     ] = "pca",
     results: ResultsOption = RESULTS,
     data: DataOption = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """Say what a trained model rests on: letters, motifs, embeddings.
+    """Show what a trained model relies on: letters, motifs, embeddings.
 
-    The run is made again from its record, by this process, which looks into
-    the module: a model of others has to be allowed by --trust. Of some test sequences, what each
-    letter adds: by mutagenesis, and where the model is handed letters, by
-    saliency, integrated gradients and DeepLIFT (captum). Motifs of the first
-    layer's filters, beside those that the data are known to hold. With --out
-    also NAME-motifs and NAME-embedding. A task may have a way of its own.
+    The run is made again from its record in this process, so a model of others has to be
+    allowed by --trust. Letters of some test sequences are explained by mutagenesis and, if the
+    model gets letters, by saliency, integrated gradients and DeepLIFT (captum); motifs of the
+    first layer's filters are compared with those known to be in the data. --out also writes
+    NAME-motifs and NAME-embedding. A task may define its own explanation.
     """
     insist_on("pictures", "captum", "matplotlib")
     if projection == "umap":

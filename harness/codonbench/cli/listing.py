@@ -30,19 +30,21 @@ _Row = dict[str, Any]
 
 def ls(
     kind: Annotated[str, typer.Argument(help="models, tasks, metrics or rows")] = "models",
-    task: Annotated[str | None, typer.Option("--task", "-t", help="Of rows: one task's.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", help="For rows: only this task.")
+    ] = None,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
     """List models, tasks, metrics, or the rows of the official board.
 
-    The official board, all but its pictures, comes with codonbench.
+    The official board, without its figures, is installed with codonbench.
 
-    A window too narrow for a board loses, in this order: parameters, intervals (last those of the
-    first figure and of gains), figures from the last to the second, tiers, success; rank, model
-    and the first figure stay, and a line says what is left out. A list loses the data of tasks,
-    then versions; what still does not fit is cut with an ellipsis. In a file or a pipe a list is
-    whole.
+    A terminal too narrow for a board leaves out, in this order: parameters, intervals (last
+    those of the first figure and of gains), figures from the last to the second, tiers,
+    success. Rank, model and the first figure stay, and a line says what is left out. A list
+    leaves out the data of tasks, then versions; what still does not fit is cut with an
+    ellipsis. In a file or a pipe a list is complete.
     """
     if kind not in ("models", "tasks", "metrics", "rows"):
         raise UnknownNameError(f"cannot list {kind!r}; choose models, tasks, metrics or rows")
@@ -89,9 +91,9 @@ def plugins(
         bool, typer.Option("--json", help="Print one JSON document, presets and all.")
     ] = False,
 ) -> None:
-    """List every plugin that loaded and every one that did not; exit 1 if any did not.
+    """List all plugins, and those that failed to load; exit 1 if any failed.
 
-    A plugin belongs to a distribution and bears a version of its own. --debug adds the
+    Each plugin belongs to a distribution and has its own version. --debug adds the
     traceback of each failure.
     """
     registry = survey_plugins(plugin, plugins_dir, installed=True)

@@ -34,28 +34,28 @@ from codonbench.plugins.selection import Candidate, in_order, selection_from_env
 GROUP = "codonbench.commands"
 
 SUMMARIES = {
-    "run": "Train a model, score it, and show where it stands.",
-    "tune": "Seek a model's configuration on training and validation items, and write it down.",
-    "show": "Show a run: what it was, what it measured, and what its task shows of it.",
-    "score": "Score stored trajectories with today's metrics; exit 1 where one cannot be.",
-    "explain": "Say what a trained model rests on: letters, motifs, embeddings.",
-    "leaderboard": "Write the board as Markdown, within README.md, and as leaderboard.json.",
+    "run": "Train a model, score it, and show its rank.",
+    "tune": "Tune a model's hyperparameters on training and validation items; write a preset file.",
+    "show": "Show a run: its settings, its metrics, and what its task adds.",
+    "score": "Score stored trajectories with the current metrics; exit 1 if one cannot be scored.",
+    "explain": "Show what a trained model relies on: letters, motifs, embeddings.",
+    "leaderboard": "Write the board to README.md, as Markdown, and to leaderboard.json.",
     "curves": "Show scores by the number of training examples, and the examples to reach row zero.",
-    "site": "Write the board as a page with pictures that any browser opens from disk.",
-    "verify": "Run recorded runs again from their records and compare; exit 1 where one differs.",
-    "audit": "Repeat a random sample of finished runs; exit 1 where one differs from its record.",
-    "export": "Write the records as a table: one row a run, a column a metric.",
-    "submit": "Write a submission: a model's records, checked, and a pull request's text.",
-    "validate": "Check records against format, checksum and rules; exit 1 where one is invalid.",
+    "site": "Write the board as a web page that opens from disk.",
+    "verify": "Repeat recorded runs and compare them with their records; exit 1 if one differs.",
+    "audit": "Repeat a random sample of finished runs; exit 1 if one differs from its record.",
+    "export": "Write the records as a table: one row per run, one column per metric.",
+    "submit": "Write a submission: a model's checked records and the text of a pull request.",
+    "validate": "Check records against format, checksum and rules; exit 1 if one is invalid.",
     "keygen": "Make a pair of Ed25519 keys for 'bench sign'.",
-    "sign": "Sign records of your own: each gets a signature beside it, RECORD.sig.",
-    "new": "Write a project for a model, metric or task of your own, with tests that pass.",
-    "check": "Check a model before it is run: say in words what is wrong with it.",
+    "sign": "Sign your own records: each gets a signature beside it, RECORD.sig.",
+    "new": "Write a plugin project for your own model, metric or task, with passing tests.",
+    "check": "Check a model before it is run, and say what is wrong with it.",
     "ls": "List models, tasks, metrics, or the rows of the official board.",
-    "plugins": "List every plugin that loaded and every one that did not; exit 1 if any did not.",
-    "data": "Download sequences, list them, check them.",
-    "cluster": "Write what brings up a cluster for bench run --on.",
-    "audit-data": "Say what a score on some data is worth: copies, and rules that need no model.",
+    "plugins": "List all plugins, and those that failed to load; exit 1 if any failed.",
+    "data": "Download data, list them, check them.",
+    "cluster": "Print a script that starts a cluster for bench run --on.",
+    "audit-data": "Audit data for leaks: copies across splits, and rules that need no model.",
 }
 """Our own commands, in the order of the help, which says this of them and imports none."""
 
@@ -259,11 +259,11 @@ Exit codes:
 
 CODONBENCH_PLUGINS says which plugins to load beside the built-in ones:
   unset     all that are installed
-  empty     none; the built-in ones stay, or there were no task to run
+  empty     none
   a,b       those of the distributions or entry points a and b
 Files given with --plugin and --plugins-dir are loaded whatever it says.
-Models of others are loaded in processes of their own; their tasks, metrics and commands
-only where --trust NAME, or the settings, allow it: see docs/security.md."""
+Models of others are loaded in separate processes; their tasks, metrics and commands
+only if --trust NAME, or the settings, allow it: see docs/security.md."""
 
 app = typer.Typer(
     name="bench",
@@ -300,8 +300,8 @@ def options(
             "--trust",
             metavar="NAME",
             is_eager=True,
-            help="Load plugins of a distribution or file of others in this process; may be "
-            "repeated.",
+            help="Trust the distribution or file NAME: load its plugins in this process; "
+            "may be repeated.",
         ),
     ] = None,
     version: Annotated[

@@ -37,24 +37,24 @@ def new(
     kind: Annotated[str, typer.Argument(help="model, metric or task")],
     name: Annotated[
         str | None,
-        typer.Argument(help="What it will be called, as in --model NAME; a table has a name."),
+        typer.Argument(help="Its name, as in --model NAME; with --from, by default the table's."),
     ] = None,
     into: Annotated[Path, typer.Option(help="Folder to make the project's folder in.")] = Path(),
     table: Annotated[
         str | None,
-        typer.Option("--from", help="Of a task: a table; its description is written, as TOML."),
+        typer.Option("--from", help="For a task: describe this table in a TOML file."),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--task-set", metavar="FIELD=VALUE", help="With --from: as of bench run."),
+        typer.Option("--task-set", metavar="FIELD=VALUE", help="With --from: as for 'bench run'."),
     ] = None,
 ) -> None:
-    """Write a project for a model, metric or task of your own, with tests that pass.
+    """Write a plugin project for your own model, metric or task, with passing tests.
 
-    The folder codonbench-NAME holds a pyproject.toml with the entry point,
-    a module that works, its tests, a README and a workflow for GitHub. A task
-    --from a table needs none of that: NAME.toml says how the table is read, to
-    be changed, shared and given to bench run --data.
+    The folder codonbench-NAME holds a pyproject.toml with the entry point, a working module,
+    its tests, a README and a workflow for GitHub. A task --from a table needs none of that:
+    NAME.toml says how the table is read; you can edit it, share it and give it to bench run
+    --data.
     """
     if kind not in _TRY:
         raise UsageError(f"cannot make a {kind!r}; choose model, metric or task")

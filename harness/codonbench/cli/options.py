@@ -42,13 +42,13 @@ PluginsDirOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--plugins-dir",
-        help="A folder of such files, each *.py not beginning with _; may be repeated.",
+        help="A folder of such files (*.py, except names that begin with _); may be repeated.",
     ),
 ]
 
 DataOption = Annotated[
     str | None,
-    typer.Option("--data", "-d", help="Where the data are, if their recorded name is no path."),
+    typer.Option("--data", "-d", help="The path of the data, if their recorded name is not one."),
 ]
 
 TaskSettingsOption = Annotated[

@@ -38,12 +38,12 @@ def show(
     run: Annotated[
         str,
         typer.Argument(
-            help="A record's name (mymodel-s0), the beginning of it or of a run id, or its file."
+            help="A record's name (mymodel-s0), its run id, the beginning of either, or its file."
         ),
     ],
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Show a run: what it was, what it measured, and what its task shows of it."""
+    """Show a run: its settings, its metrics, and what its task adds."""
     found = find_run(run, results)
     record, console = found.record, output()
     console.print(record.name, style="bold")
@@ -136,7 +136,7 @@ def export(
     ] = None,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Write the records as a table: one row a run, a column a metric."""
+    """Write the records as a table: one row per run, one column per metric."""
     from codonbench.records import table  # which loads pandas
 
     chosen = kind or file.suffix.removeprefix(".")
@@ -151,11 +151,11 @@ def export(
 
 def validate(
     records: Annotated[list[Path], typer.Argument(help="Record files, and folders of them.")],
-    strict: Annotated[bool, typer.Option("--strict", help="Take warnings for problems.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as problems.")] = False,
     keys: Annotated[
         Path | None,
         typer.Option(
-            help="A folder of public keys, NAME.pub: check signatures, too, and say whose they are."
+            help="Also check signatures and name the signers, by a folder of public keys, NAME.pub."
         ),
     ] = None,
     plugin: PluginOption = None,
@@ -164,14 +164,12 @@ def validate(
         bool, typer.Option("--json", help="Print one JSON object and nothing else.")
     ] = False,
 ) -> None:
-    """Check records against format, checksum and rules; exit 1 where one is invalid.
+    """Check records against format, checksum and rules; exit 1 if one is invalid.
 
-    Reads them as untrusted input; of plugins, it asks the tasks and metrics
-    that are installed here, and loads nothing that a record names. Metrics
-    are computed anew where trajectories or test outputs lie beside records.
-    Of several folders, the first is what the others are held against. That a
-    run can be repeated is checked by 'bench verify': a signature says who ran
-    it, not that it is true.
+    Records are read as untrusted input: only installed tasks and metrics are used, and nothing
+    that a record names is loaded. Metrics are recomputed if trajectories or test outputs are
+    beside the records. Of several folders, the others are compared with the first. 'bench
+    verify' checks that a run repeats; a signature says who ran it, not that it is true.
     """
     from codonbench.audit import validate as audit  # takes a second: SciPy
 
@@ -196,7 +194,9 @@ def validate(
 
 
 def keygen(
-    name: Annotated[str, typer.Argument(help="Whose keys; the public one is NAME.pub, here.")],
+    name: Annotated[
+        str, typer.Argument(help="Name of the keys; the public one is NAME.pub in this folder.")
+    ],
 ) -> None:
     """Make a pair of Ed25519 keys for 'bench sign'.
 
@@ -216,14 +216,15 @@ def sign(
         list[str],
         typer.Argument(metavar="RUN...", help="Your own runs, each as for 'bench show'."),
     ],
-    key: Annotated[str, typer.Option(help="Whose, as 'bench keygen' was told; or a file.")],
+    key: Annotated[
+        str, typer.Option(help="The key's name, as given to 'bench keygen', or its file.")
+    ],
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Sign records of your own: each gets a signature beside it, RECORD.sig.
+    """Sign your own records: each gets a signature beside it, RECORD.sig.
 
-    A signature says who ran it; whether it is true, 'bench audit' says. So
-    each run is named, and no folder, which may hold those of others. A
-    record that is scored anew has to be signed anew.
+    A signature says who ran it; 'bench audit' checks whether it is true. Name each run, not a
+    folder, which may hold runs of others. A record that is scored again has to be signed again.
     """
     file = Path(key)
     secret = signing.read_private_key(file if file.exists() else signing.private_key_path(key))

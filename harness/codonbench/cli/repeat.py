@@ -54,12 +54,11 @@ def verify(
     ] = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Run recorded runs again from their records and compare; exit 1 where one differs.
+    """Repeat recorded runs and compare them with their records; exit 1 if one differs.
 
-    On the same kind of machine weights and metrics must be identical, else
-    the metrics must lie in the band that codonbench.audit.verify states.
-    Committed records have no trajectory; --keep-trajectory gives one back to a record
-    whose repetition is identical, for 'bench show' and 'bench plot'.
+    On the same kind of machine weights and metrics must be identical; on another, metrics must
+    lie in the band that codonbench.audit.verify states. Committed records have no trajectory;
+    --keep-trajectory stores that of an identical repetition, for 'bench show' and 'bench plot'.
     """
     found = find_runs(runs, results)
     chosen = [each.record for each in found]
@@ -80,24 +79,25 @@ def audit(
     plugins_dir: PluginsDirOption = None,
     results: ResultsOption = RESULTS,
     seed: Annotated[
-        int | None, typer.Option(help="Of the choice; printed, so that it can be repeated.")
+        int | None,
+        typer.Option(help="Seed of the random sample; printed, so that it can be repeated."),
     ] = None,
     fresh: Annotated[
         bool,
         typer.Option(
             "--fresh-seeds",
-            help="Run each one's configuration with a seed that no record has, instead.",
+            help="Run the same configurations with a seed that no record has, instead.",
         ),
     ] = False,
     sandbox: SandboxOption = False,
 ) -> None:
-    """Repeat a random sample of finished runs; exit 1 where one differs from its record.
+    """Repeat a random sample of finished runs; exit 1 if one differs from its record.
 
-    With --fresh-seeds, what ranks a row must lie in the band that the row's
-    recorded seeds span: what was fitted to these seeds shows.
+    With --fresh-seeds, the ranking value must lie in the band of the row's recorded seeds,
+    which detects models that were fitted to these seeds.
 
-    Runs on a file are left out unless --data names it and --file says where it is. Of several
-    files of one name, the runs on that one are meant.
+    Runs on a file are left out unless --data names it and --file says where it is; runs on
+    other files of the same name are left out, too.
     """
     executor = _executor(plugin, plugins_dir, sandbox, results)
     chosen_seed = secrets.randbelow(2**31) if seed is None else seed

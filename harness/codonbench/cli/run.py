@@ -64,25 +64,25 @@ def run(
     suite: Annotated[
         str | None,
         typer.Option(
-            help="Instead of a model: a TOML file or a shipped suite. Other options stand in for "
-            "its defaults; what one of its runs sets itself stays."
+            help="A suite instead of a model: a TOML file or a built-in suite. Other "
+            "options override its defaults, but not what its runs set themselves."
         ),
     ] = None,
     against: Annotated[
         Path | None,
-        typer.Option(help="A folder of other records to rank with; it is only read."),
+        typer.Option(help="A folder of other records to rank against; it is not changed."),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON record a line and nothing else.")
     ] = False,
 ) -> None:
-    """Train a model, score it, and show where it stands.
+    """Train a model, score it, and show its rank.
 
-    A run stops as its task's protocol says, at the latest at the budget; --full spends the
-    whole budget. Records go to --results; what is recorded there already is not run again. A
-    suite is a list of such runs; one that fails is named at the end, and the rest go on.
-    Options of the task are given by their own names, --NAME VALUE, or by --task-set. What a
-    narrow window leaves out of a table, 'bench ls --help' says.
+    A run ends as its task's protocol says, at the latest with its budget; --full spends the
+    whole budget. Records go to --results; recorded runs are not repeated. A suite is a list of
+    runs; those that fail are named at the end, and the rest go on. Set options of the task by
+    --NAME VALUE or --task-set. 'bench ls --help' says which columns a narrow terminal leaves
+    out.
     """
     if values["model"] is None and suite is None and values["preset_file"] is None:
         raise ConfigError("give --model NAME, or --suite NAME; 'bench ls models' lists models")

@@ -46,18 +46,20 @@ def score(
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Write nothing, say what would change; exit 3 if anything."),
+        typer.Option(
+            "--check", help="Write nothing; say what would change, and exit 3 if anything would."
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a record and nothing else.")
     ] = False,
 ) -> None:
-    """Score stored trajectories with today's metrics; exit 1 where one cannot be.
+    """Score stored trajectories with the current metrics; exit 1 if one cannot be scored.
 
-    Nothing is trained. For a metric of a new plugin, or one whose version has
-    changed. A record keeps everything of its run; its metrics, their versions
-    and what follows from them become what 'bench run' would give today. Values
-    of metrics that are no longer there are dropped, except with --metric.
+    Nothing is trained. Use it for a new metric, or one whose version has changed. In the
+    records, metrics, their versions and what follows from them become what 'bench run' would
+    give now; the rest stays. Values of metrics that no longer exist are dropped, except with
+    --metric.
     """
     if not records:
         Store(results).insist_on_folder()

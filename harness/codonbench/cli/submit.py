@@ -45,11 +45,11 @@ def submit(
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """Write a submission: a model's records, checked, and a pull request's text.
+    """Write a submission: a model's checked records and the text of a pull request.
 
-    The records are checked as the pull request will be, by 'bench validate
-    --strict'; exit 1 where it finds something. The text goes to standard
-    output, and README.md in the folder says what to do with its files.
+    The records are checked by 'bench validate --strict', as the pull request will be; exit 1 if
+    it finds a problem. The pull request's text goes to standard output, and README.md in the
+    folder says what to do with its files.
     """
     from codonbench.audit import validate as audit  # takes a second: SciPy
 

@@ -51,23 +51,23 @@ def tune(
         str | None,
         typer.Option("--task", "-t", help="A task that has a validation split."),
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Configurations to try in all.")] = 50,
+    trials: Annotated[int, typer.Option(min=1, help="Total number of trials.")] = 50,
     data: Annotated[
         str | None,
         typer.Option("--data", "-d", help="As in 'bench run': a table needs no task."),
     ] = None,
     seeds: Annotated[
-        str, typer.Option("--seeds", "-s", help="Of each trial; none of an official row.")
+        str, typer.Option("--seeds", "-s", help="Seeds of each trial; none of an official row.")
     ] = "1000",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Set a field, which is then not sought."),
+        typer.Option("--set", metavar="FIELD=VALUE", help="Fix a field, which is then not tuned."),
     ] = None,
     space: Annotated[
         list[str] | None,
         typer.Option(
             metavar="FIELD=RANGE",
-            help="Seek a field in LOW..HIGH, in LOW..HIGH:log, or among A,B,C.",
+            help="Tune a field in LOW..HIGH, in LOW..HIGH:log, or among A,B,C.",
         ),
     ] = None,
     task_set: Annotated[
@@ -75,17 +75,20 @@ def tune(
         typer.Option("--task-set", metavar="FIELD=VALUE", help="As in 'bench run'."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Budget of a trial, in epochs.")] = None,
-    examples: Annotated[int | None, typer.Option(min=1, help="The same in training items.")] = None,
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="Budget of a trial, in training items.")
+    ] = None,
     pruner: Annotated[
-        str, typer.Option(help="What ends trials that fall behind: median, hyperband or none.")
+        str,
+        typer.Option(help="How trials that fall behind are stopped: median, hyperband or none."),
     ] = "median",
     jobs: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Processes that work on the study, one by default; what others have under way as "
-            "the last trial ends is given up. On a cluster trials that are made at once, by "
-            "default as many as there is room for.",
+            help="Processes that work on the study, by default one; trials that are still "
+            "running as the last one ends are given up. On a cluster: simultaneous "
+            "trials, by default as many as there is room for.",
         ),
     ] = None,
     study: Annotated[
@@ -103,21 +106,21 @@ def tune(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of a trial.")] = 1,
     on: Annotated[
-        str, typer.Option(help="Where trials are made, as in 'bench run'; the study stays here.")
+        str, typer.Option(help="Where to run trials, as in 'bench run'; the study stays here.")
     ] = "local",
     resources: Annotated[
         list[str] | None,
-        typer.Option(metavar="FIELD=VALUE", help="What a trial takes, as in 'bench run'."),
+        typer.Option(metavar="FIELD=VALUE", help="Resources of a trial, as in 'bench run'."),
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
     plugin: PluginOption = None,
     plugins_dir: PluginsDirOption = None,
 ) -> None:
-    """Seek a model's configuration on training and validation items, and write it down.
+    """Tune a model's hyperparameters on training and validation items; write a preset file.
 
-    No trial has test items, and seeds of official rows are refused. The study goes on where it was;
-    several processes, on one machine or with one shared folder, may work on one file. The preset is
-    for 'bench run --preset-file', and its rows say on the board what tuning cost.
+    Trials have no test items, and seeds of official rows are refused. An interrupted study
+    resumes; several processes, on one machine or with one shared folder, may work on one file.
+    Use the preset with 'bench run --preset-file'; its rows say on the board what tuning cost.
     """
     insist_on("tune", "optuna")
     if plot is not None:

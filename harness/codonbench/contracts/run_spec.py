@@ -47,14 +47,13 @@ class RunRequest(Frozen):
     """What a person asked for, before names are looked up; as options of `bench run`."""
 
     model: str = Field(description="A model or preset, or a Python file of one.")
-    task: str | None = Field(
-        default=None, description="A task; the default one where none is named."
-    )
+    task: str | None = Field(default=None, description="A task; if left out, the default one.")
     data: str | None = Field(default=None, description="A data source's name, a file or a folder.")
-    seeds: tuple[int, ...] = Field(default=(0,), description="As in 0-9 or 0,3,5.")
+    seeds: tuple[int, ...] = Field(default=(0,), description="Seeds, such as 0-9 or 0,3,5.")
     preset_file: Path | None = Field(
         default=None,
-        description="A preset that 'bench tune' wrote; it names its model, and a task by default.",
+        description="A preset file of 'bench tune'; it names the model and, unless --task "
+        "does, the task.",
     )
     overrides: dict[str, str] = Field(
         default_factory=dict,
@@ -64,17 +63,17 @@ class RunRequest(Frozen):
     task_overrides: dict[str, str] = Field(
         default_factory=dict,
         max_length=_MOST_FIELDS,
-        description="Set an option of the task; its own name does, too: --NAME VALUE.",
+        description="Set an option of the task; the same as --NAME VALUE.",
     )
     control: str | None = Field(
         default=None,
-        description="Take something away that a score should rest on: labels, composition, "
-        "untrained, strand, or a control of the task's own.",
+        description="Run a control, which removes what a score should depend on: labels, "
+        "composition, untrained, strand, or a control of the task's own.",
     )
     protocol: Name | None = Field(
         default=None,
-        description="Another protocol than the task's own: linear_probe, supervised, zero_shot, "
-        "sample_efficiency or folds.",
+        description="Another protocol than the task's default: linear_probe, supervised, "
+        "zero_shot, sample_efficiency or folds.",
     )
     protocol_overrides: dict[str, str] = Field(
         default_factory=dict,
@@ -84,24 +83,24 @@ class RunRequest(Frozen):
     folds: str | None = Field(
         default=None,
         pattern=r"^(0|[1-9]\d{0,3}|group)$",
-        description="Cross-validate over so many folds, or with each group left out in turn: "
-        "group. 0: the task's own split.",
+        description="Cross-validate over this number of folds; group: leave out each group in "
+        "turn; 0: the task's own split.",
     )
     epochs: int | None = Field(default=None, ge=1, le=100_000, description="Budget in epochs.")
     pairs: int | None = Field(
         default=None, ge=1, le=MOST_PAIRS, description="Budget in training pairs."
     )
     examples: int | None = Field(
-        default=None, ge=1, le=MOST_PAIRS, description="The same as --pairs, in the words of tasks."
+        default=None, ge=1, le=MOST_PAIRS, description="Another name for --pairs."
     )
     seconds: float | None = Field(
         default=None,
         gt=0,
         le=10**9,
-        description="End after so many seconds of training, or once a budget is spent that is "
-        "given beside it; such a run does not repeat to the bit.",
+        description="End after so many seconds of training, or earlier if another given "
+        "budget is spent; such a run is not exactly repeatable.",
     )
-    full: bool = Field(default=False, description="Spend the whole budget: stop for nothing else.")
+    full: bool = Field(default=False, description="Spend the whole budget, without stopping early.")
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="auto, cpu or cuda.")
     threads: int = Field(default=1, ge=1, le=1024, description="CPU threads of each worker.")
     engine: EngineChoice = Field(
@@ -110,11 +109,11 @@ class RunRequest(Frozen):
     )
     salt: str = Field(
         default=PUBLIC_SALT,
-        description="Of the permutation of class ids; written into the record. fresh: one that "
-        "nobody knows yet.",
+        description="Salt of the permutation of class ids, written into the record; fresh: a "
+        "new random one.",
     )
     offline: bool = Field(default=False, description="Forbid network access.")
-    force: bool = Field(default=False, description="Run again what is already recorded.")
+    force: bool = Field(default=False, description="Repeat runs that are already recorded.")
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -178,47 +177,49 @@ class RunOptions(Frozen):
     workers: int | None = Field(
         default=None,
         ge=0,
-        description="Processes that train, one for each core by default; 0: train in this one.",
+        description="Training processes, by default one per core; 0: train in the main process.",
     )
     timeout: float | None = Field(
         default=None,
         gt=0,
-        description="Seconds that a run may take, and a plugin of others to load.",
+        description="Time limit in seconds for a run, and for loading a plugin of others.",
     )
     checkpoint_every: float = Field(
         default=10.0,
         ge=0,
-        description="How often, at most, to keep how far a run has come, so that one cut short "
-        "goes on from there; 0: never.",
+        description="Least time between checkpoints, from which an interrupted run resumes; "
+        "0: no checkpoints.",
     )
     sandbox: bool = Field(
         default=False,
-        description="Let the model's code see no network, no file but its own, and only so much "
-        "memory; needs bubblewrap.",
+        description="Run the model's code without network, with only its own files and "
+        "limited memory; needs bubblewrap.",
     )
     env: Literal["auto", "own", "ours"] = Field(
         default="auto",
-        description="Where a plugin that says what it needs is run: in an environment of its "
-        "own, in codonbench's (ours), or in one of its own where codonbench's does not do (auto).",
+        description="Environment of a plugin that declares requirements: its own (own), "
+        "codonbench's (ours), or its own only if codonbench's does not meet them "
+        "(auto).",
     )
     exclusive: bool = Field(
         default=False,
         description="Share the processors with no other run; a GPU is never shared.",
     )
     no_wait: bool = Field(
-        default=False, description="Exit 2 rather than wait for what another run has."
+        default=False, description="Exit 2 instead of waiting for what another run uses."
     )
     no_twin: bool = Field(
         default=False,
-        description="Leave out the random twin of a pretrained model: the same with --set "
-        "init=random, which shows what pretraining gains.",
+        description="Leave out the random twin of a pretrained model (--set init=random), "
+        "which shows what pretraining gains.",
     )
     plugin: tuple[Path, ...] = Field(
         default=(), description="A Python file that registers plugins; may be repeated."
     )
     plugins_dir: tuple[Path, ...] = Field(
         default=(),
-        description="A folder of such files, each *.py not beginning with _; may be repeated.",
+        description="A folder of such files (*.py, except names that begin with _); may be "
+        "repeated.",
     )
     trust: tuple[str, ...] = ()
     """Distributions and files of others that this process may import; an option of `bench`."""
@@ -226,18 +227,18 @@ class RunOptions(Frozen):
     on: str = Field(
         default="local",
         pattern=r"^(local|ray|(ray://)?[\w.-]+:\d{1,5})$",
-        description="Where runs are made: local; ray, a Ray cluster that RAY_ADDRESS names or that "
-        "is started here; or one that runs at ray://HOST:PORT or HOST:PORT.",
+        description="Where to run: local; ray, the cluster that RAY_ADDRESS names or a new "
+        "one on this machine; or a running cluster, ray://HOST:PORT or HOST:PORT.",
     )
     resources: dict[str, str] = Field(
         default_factory=dict,
-        description="What a run takes of a cluster, where that is not as its model says: cpus, "
-        "memory (GiB), gpus, accelerator.",
+        description="Resources of a run on a cluster, instead of those its model declares: "
+        "cpus, memory (GiB), gpus, accelerator.",
     )
     shared: str | None = Field(
         default=None,
-        description="Where runs on a cluster keep how far they have come: a folder that every node "
-        "has, or an address that fsspec knows, such as s3://BUCKET/FOLDER.",
+        description="Where runs on a cluster keep checkpoints: a folder that every node has, "
+        "or an address for fsspec, such as s3://BUCKET/FOLDER.",
     )
 
     @model_validator(mode="after")

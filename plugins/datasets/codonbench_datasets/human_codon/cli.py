@@ -64,7 +64,7 @@ def plot(
     form: Annotated[
         FileFormat,
         typer.Option(
-            "--format", help="Of still pictures: png, svg or pdf. The animation is a GIF."
+            "--format", help="Format of still pictures: png, svg or pdf. The animation is a GIF."
         ),
     ] = FileFormat.PNG,
     out: Annotated[
@@ -143,18 +143,21 @@ def _learned_embedding(run: Run, registry: Registry, data: str | None) -> Embedd
 def reproduce(
     ctx: typer.Context,
     name: Annotated[
-        str, typer.Argument(help="A shipped publication or a TOML file.", show_default=False)
+        str, typer.Argument(help="A built-in publication or a TOML file.", show_default=False)
     ],
     data: Annotated[
         str | None,
         typer.Option(
             "--data",
             "-d",
-            help="A data source's name or a FASTA file. Without runs to make: the data to report "
-            "on, as records name them; by default those with most runs, real ones first.",
+            help="A data source's name or a FASTA file. Without runs to make: the data to "
+            "report on, as records name them; by default the data with most runs, "
+            "real data first.",
         ),
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", "-s", help="As in 0-9 or 0,3,5.")] = "0-9",
+    seeds: Annotated[
+        str, typer.Option("--seeds", "-s", help="Seeds, such as 0-9 or 0,3,5.")
+    ] = "0-9",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads of each worker.")] = 1,
     engine: Annotated[
@@ -166,7 +169,7 @@ def reproduce(
         typer.Option(
             min=0,
             envvar="CODONBENCH_WORKERS",
-            help="Processes that train, one for each core by default; 0: train in this one.",
+            help="Training processes, by default one per core; 0: train in the main process.",
         ),
     ] = None,
     results: ResultsOption = RESULTS,
@@ -179,15 +182,15 @@ def reproduce(
     ] = False,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Run and write nothing; exit 3 where the page is stale."),
+        typer.Option("--check", help="Run and write nothing; exit 3 if the page is out of date."),
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Forbid network access.")] = False,
 ) -> None:
-    """Put a published table beside our own runs of it, and write the page that says so.
+    """Compare a published table with our own runs of it, and write the page.
 
-    What is not recorded yet is run first, the publication's suite with its
-    whole budget: hours. Generated sections lie between markers; what people
-    write around them stays. The same records give the same bytes.
+    Missing runs of the publication's suite are made first, with the whole budget, which takes
+    hours. Generated sections lie between markers; text around them is kept. The same records
+    give the same bytes.
     """
     from codonbench.plugins.shipped_files import find_file
     from codonbench_datasets.human_codon.reproduction.publications import SHIPPED, read_publication
