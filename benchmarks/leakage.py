@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from codonbench.leakage.audit import Subject, audit
-from codonbench.leakage.subjects import table_subject
+from codonbench.leakage.own_table import table_subject
 from codonbench.leakage.verdict import DataAudit
 from codonbench.plugins.discovery import load_registry
 

@@ -35,7 +35,7 @@ LATER = {
     "trial zero_shot",
     "harness/codonbench/ranking": "by_item curves item_scores items overview published",
     "harness/codonbench/records": "again known remote table test_outputs",
-    "harness/codonbench/report": "by_category data_audit item_facts pictures task_words",
+    "harness/codonbench/report": "by_category data_audit item_facts pictures",
     "harness/codonbench/report/site": "by_item learning_curves",
     "harness/codonbench/testing": "estimators",
     "harness/codonbench/training": "fit probe zero_shot",

@@ -19,7 +19,7 @@ from codonbench.contracts import Task
 from codonbench.leakage.verdict import DataAudit
 from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.published import shipped_published
-from codonbench.report.task_words import input_words, target_words
+from codonbench.report.site.about_task import input_words, target_words
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "tasks"

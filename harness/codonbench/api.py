@@ -204,7 +204,7 @@ def board(*folders: str | Path, with_failed: bool = False) -> Board:
     audits: dict[str, DataAudit] = {}
     for folder in map(Path, folders or ("runs",)):
         found[folder] = load_records(folder)
-        audits |= read_audits(board_folder(folder), registry.known_tasks, cache_folder())
+        audits |= read_audits(board_folder(folder), registry.known_tasks)
     tested = gather_tested(
         [(Store(folder), records) for folder, records in found.items()], registry
     )
@@ -286,7 +286,7 @@ def subject_of(
         UsageError: The data are missing or unusable.
     """
     from codonbench.leakage.audit import Subject
-    from codonbench.leakage.subjects import table_subject
+    from codonbench.leakage.own_table import table_subject
 
     if not 1 <= len(data) <= 3:
         raise ConfigError(f"{len(data)} tables; give a task, or one to three tables of its splits")

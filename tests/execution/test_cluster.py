@@ -143,7 +143,7 @@ def test_a_node_makes_the_records_that_this_machine_makes(on_cluster, at_home, t
     assert not differences(made, at_home)
     store = Store(tmp_path / "results")
     for outcome in made:
-        found = store.find(outcome.record.run_id)
+        found = store.find(outcome.record.run_id, outcome.record.name)
         assert found == outcome.record
         assert found.confinement == "process"
         assert len(store.load_trajectory(found).pairs)

@@ -67,7 +67,7 @@ def test_any_file_is_a_record_or_a_bad_one(fuzz, record_texts, tmp_path):
         if isinstance(found, BadRecord):
             raise StoreError(found.reason)
         assert found.run_id == found.run_spec.run_id or "schema_version" in found.model_fields_set
-        assert Store(tmp_path).find(found.run_id) is None  # it is not called so
+        assert Store(tmp_path).find(found.run_id, found.name) is None  # it is not called so
 
     fuzz("records", record_texts, read, (StoreError,), examples=100)
 
@@ -131,7 +131,7 @@ def test_what_is_written_reads_back_equal(fuzz, golden, edited, tmp_path):
         folder = tmp_path / record.run_id
         path = Store(folder).save(record, None)
         assert read_record(path) == record
-        assert Store(folder).find(record.run_id) == record
+        assert Store(folder).find(record.run_id, record.name) == record
 
     fuzz("records, there and back", edited(golden), holds, (StoreError,), examples=60)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import codonbench
+from codonbench.leakage.own_table import table_subject
 from codonbench.leakage.safe_split import as_table, clean_ids, safe_split
-from codonbench.leakage.subjects import table_subject
 from codonbench.plugins.discovery import load_registry
 from leaks import OPPOSITE, text, write
 

@@ -11,9 +11,9 @@ import pytest
 import codonbench
 from codonbench.errors import StoreError
 from codonbench.leakage import audit, near_copies, tells, verdict
+from codonbench.leakage.own_table import table_subject
 from codonbench.leakage.safe_split import safe_split
 from codonbench.leakage.steps import Steps
-from codonbench.leakage.subjects import table_subject
 from codonbench.plugins.discovery import load_registry
 from codonbench.records.files import write_atomically
 from leaks import rows, write

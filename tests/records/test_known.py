@@ -122,7 +122,7 @@ def test_files_that_another_process_checks_are_held_to_the_same(store, monkeypat
 
     monkeypatch.setattr(known.subprocess, "Popen", popen)
     assert lines(store.scan()) == lines(alone)
-    assert asked == ["codonbench.records.check_files"]
+    assert asked == ["codonbench.records.known"]
     assert lines(store.scan()) == lines(alone)
 
 

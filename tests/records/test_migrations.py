@@ -8,6 +8,7 @@ import pytest
 from codonbench.audit.validate import validate
 from codonbench.contracts.run_record import RunRecord
 from codonbench.errors import StoreError
+from codonbench.records import store
 from codonbench.records.store import CURRENT, read_record, upgrade
 
 OLDEST = Path(__file__).parents[1] / "golden" / "record-schema-1.json"
@@ -50,14 +51,16 @@ def test_version_1_called_a_spec_its_plan_and_a_trajectory_its_trace(oldest):
     assert oldest.keys() - today.keys() == {"plan", "trace_sha256"}
 
 
-def test_an_older_format_is_brought_up_step_by_step():
+def test_an_older_format_is_brought_up_step_by_step(monkeypatch):
     """Two made-up formats: in the first, `pairs` was called `rows`, in the second `items`."""
     steps = {
         7: lambda content: {"items": content["rows"]},
         8: lambda content: {"pairs": content["items"]},
     }
     old = {"schema_version": 7, "rows": 12}
-    assert upgrade(old, steps, 9) == {"schema_version": 9, "pairs": 12}
+    monkeypatch.setattr(store, "STEPS", steps)
+    monkeypatch.setattr(store, "CURRENT", 9)
+    assert upgrade(old) == {"schema_version": 9, "pairs": 12}
     assert old == {"schema_version": 7, "rows": 12}
 
 

@@ -41,9 +41,9 @@ def files_in(folder):
 def test_a_saved_record_is_found_by_its_run_id(store, record, trajectory):
     path = store.save(record, trajectory)
     assert path.name == f"{record.name}.json"
-    assert store.find(record.run_id) == record
+    assert store.find(record.run_id, record.name) == record
     assert list(store.scan()) == [record]
-    assert store.find("0" * 16) is None
+    assert store.find("0" * 16, "no-s0-" + "0" * 16) is None
 
 
 def test_a_record_is_written_for_people_and_for_diffs(store, record):
@@ -57,7 +57,7 @@ def test_a_record_is_written_for_people_and_for_diffs(store, record):
 
 def test_a_folder_that_is_not_there_holds_no_records(store, record):
     assert list(store.scan()) == []
-    assert store.find(record.run_id) is None
+    assert store.find(record.run_id, record.name) is None
     assert store.load_trajectory(record) is None
 
 
@@ -69,7 +69,7 @@ def damaged(store, record, change):
     assert isinstance(bad, BadRecord)
     assert bad.path == path
     assert list(store.scan()) == [bad]
-    assert store.find(record.run_id) is None
+    assert store.find(record.run_id, record.name) is None
     return bad.reason
 
 
@@ -233,7 +233,7 @@ def test_what_is_set_aside_never_takes_the_place_of_something_else(store, record
 def test_a_sound_record_stays_where_it_is(store, record, trajectory):
     store.save(record, trajectory)
     assert store.make_room(record.run_spec) == []
-    assert store.find(record.run_id) == record
+    assert store.find(record.run_id, record.name) == record
 
 
 def test_another_runs_record_in_this_ones_place_is_set_aside(store, record):

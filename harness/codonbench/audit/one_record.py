@@ -1,26 +1,28 @@
-"""What a record cannot say, and what keeps one from being an official one.
+"""One record by itself: what it cannot say, and what keeps it from being an official one.
 
-Each is asked of one record by itself; what holds for one task's alone the task says
-(`Task.remarks`).
+What holds for one task's records alone the task says (`Task.remarks`). What a record can say of
+machine and code, whether true or not, rests on its maker's word until somebody repeats the run.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from operator import attrgetter
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
 from codonbench.audit.answers import Remark
-from codonbench.audit.asked import unlike
-from codonbench.audit.origins import TOO_LONG, of_code, of_day, of_machine
-from codonbench.contracts import MetricName, ModelConfig, Task, Version
+from codonbench.contracts import Frozen, Metric, MetricName, ModelConfig, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord
-from codonbench.contracts.run_spec import PUBLIC_RULES, RULES, rules_of
-from codonbench.records.files import shipped
+from codonbench.contracts.run_spec import MAX_SEEDS, PUBLIC_RULES, RULES, EngineChoice, rules_of
+from codonbench.protocols import Protocol
+from codonbench.records.files import printable, shipped
 from codonbench.scoring.score import OFFICIAL_SEEDS, comparability_key
+from codonbench.training.request import ENGINE
 
 _ROUNDING = 1e-6
 """How far times may be from their sum, as a share of it."""
@@ -34,6 +36,22 @@ _MOST_TIMES = 10_000
 _TOO_FAR = 1e100
 """What no metric of float32 outputs comes to; the square of what is less is still a float64."""
 
+_TOO_LONG = 3e9
+"""Seconds, a hundred years, that no run has taken: sums of such numbers would end in infinity."""
+
+_MOST_CORES = 65_536
+
+_ENGINES = {*get_args(EngineChoice), FITTED.name} - {"auto"}
+
+_GRADIENT = _ENGINES - {ENGINE, FITTED.name}
+
+_OWN = "codonbench"
+"""The distribution that the harness and its own plugins come in, and so share a version."""
+
+_MAY_BE_EMPTY = {("plugin", "distribution"), ("plugin", "version"), ("engine", "reason")}
+
+_GPU = re.compile(r"[0-9a-f]{16}")
+_NUMBER = re.compile(r"\d+(\.\d+)*([A-Za-z0-9.+-]{0,16})")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NAME: TypeAdapter[str] = TypeAdapter(MetricName)
@@ -51,9 +69,9 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     if record.knowledge != known:
         said = f"is {list(record.knowledge)}; run_spec.config's class_weights tell {list(known)}"
         yield "knowledge", said
-    yield from of_machine(record)
-    yield from of_code(record)
-    yield from of_day(record)
+    yield from _of_machine(record)
+    yield from _of_code(record)
+    yield from _of_day(record)
     selected = record.selected_pairs
     if selected is not None and not 0 <= selected <= record.pairs:
         yield "selected_pairs", f"is {selected:,}, but the run ended at {record.pairs:,}"
@@ -76,7 +94,7 @@ def _timings(record: RunRecord) -> Iterator[Remark]:
     for name, seconds in parts.items():
         if seconds < 0:
             yield f"timings.{name}", f"is {seconds} s"
-    if total > TOO_LONG:
+    if total > _TOO_LONG:
         yield "timings.total", f"is {total:g} s; no run has taken a hundred years"
     # The total of the first format also held what a process took to start.
     unlike = together - total if record.trajectory_format == 1 else abs(total - together)
@@ -250,10 +268,70 @@ def _run_spec(record: RunRecord) -> Iterator[Remark]:
         yield "machine.tf32", "is true; the harness never rounds to TF32"
     if record.engine.name != FITTED.name:
         said = {name: run_spec.config.get(name, "left out") for name in ModelConfig.model_fields}
-        yield from unlike("run_spec.config", said, ModelConfig)
+        yield from _unlike("run_spec.config", said, ModelConfig)
     for field, value in record.overrides.items():
         if field not in run_spec.config or run_spec.config[field] != value:
             yield f"overrides.{field}", "is not what run_spec.config says"
+
+
+def _of_machine(record: RunRecord) -> Iterator[Remark]:
+    """Yield what cannot be said of what a run was made on, and of what trained."""
+    machine, engine = record.machine, record.engine
+    if not 1 <= machine.cpu_count <= _MOST_CORES:
+        yield "machine.cpu_count", f"is {machine.cpu_count}"
+    if machine.device == "cpu":
+        for field in ("gpu_id", "cuda", "driver"):
+            if (value := getattr(machine, field)) is not None:
+                yield f"machine.{field}", f"is {value!r}, but the run was made on a CPU"
+        if machine.device_name != machine.cpu_name:
+            yield "machine.device_name", f"is {machine.device_name!r}, not the CPU's own name"
+    elif machine.gpu_id is not None and not _GPU.fullmatch(machine.gpu_id):
+        yield "machine.gpu_id", f"is {machine.gpu_id!r}; expected 16 hexadecimal digits"
+    now = machine.circumstances
+    counts = () if now is None else (now.neighbours, now.load_average, *now.clocks_mhz)
+    if any(count is not None and not 0 <= count < _TOO_LONG for count in counts):
+        yield "machine.circumstances", f"are {list(counts)}, some of which cannot be counted"
+    for field, version in (("machine.python", machine.python), ("engine.version", engine.version)):
+        if not _NUMBER.fullmatch(version):
+            yield field, f"is {version!r}, which is no version"
+    if not 1 <= engine.seeds_together <= MAX_SEEDS:
+        yield "engine.seeds_together", f"is {engine.seeds_together}"
+    if engine.name not in _ENGINES:
+        yield "engine.name", f"is {engine.name!r}; there are {', '.join(sorted(_ENGINES))}"
+    if engine.name in _GRADIENT and not record.parameters:
+        yield "parameters", f"are none, but {engine.name!r} trains by gradient"
+    if engine.name == FITTED.name and record.run_spec.stop != "budget":
+        yield "engine.name", f"is {engine.name!r}, which ends by no rule, but run_spec.stop is one"
+
+
+def _of_day(record: RunRecord) -> Iterator[Remark]:
+    """Yield what cannot be said of the day on which a run ended, where it is said."""
+    if not record.day:
+        return
+    try:
+        ahead = date.fromisoformat(record.day) - datetime.now(UTC).date()
+    except ValueError:
+        yield "day", f"is {record.day!r}, which is no day"
+        return
+    if ahead > timedelta(days=1):  # clocks differ
+        yield "day", f"is {record.day}, which is yet to come"
+
+
+def _of_code(record: RunRecord) -> Iterator[Remark]:
+    """Yield what cannot be said of the versions and names of what made a run."""
+    for part in ("harness", "plugin", "machine", "engine"):
+        for name, value in getattr(record, part):
+            if name == "reason":  # which may quote PyTorch, line by line
+                value = " ".join(value.split())
+            if isinstance(value, str) and printable(value) != value:
+                yield f"{part}.{name}", f"is {value!r}, which is not plain text on one line"
+            elif value == "" and (part, name) not in _MAY_BE_EMPTY:
+                yield f"{part}.{name}", "is empty"
+    ours, plugins = record.harness.version, record.plugin.version
+    if record.plugin.distribution == _OWN and ours != plugins:
+        yield "plugin.version", f"is {plugins!r}, but the harness it comes with is {ours!r}"
+    if record.plugin.distribution == _OWN and record.environment is not None:
+        yield "environment", "names packages, but codonbench's own plugins have none to themselves"
 
 
 def _ranking(record: RunRecord, task: Task) -> Iterator[Remark]:
@@ -314,3 +392,82 @@ def _fits(kind: TypeAdapter[str], value: str) -> bool:
 def _flag(text: str) -> str:
     """Return a flag without its possible causes, whose wording may differ between versions."""
     return text.partition(" (")[0]
+
+
+# What was asked
+
+
+def of_versions(
+    record: RunRecord, task: Task, metrics: Mapping[str, Metric], *, earlier: bool
+) -> Iterator[Remark]:
+    """Yield each version of the task and of its metrics that is another than here.
+
+    What another version says cannot be checked; its figures stand in a table of their own.
+
+    Args:
+        record: Of a run.
+        task: Its task.
+        metrics: Those that are installed, by name.
+        earlier: Whether an earlier one may stand, as in a table that was there before.
+    """
+    said: dict[str, tuple[str, str | None]] = {
+        "run_spec.task_version": (record.run_spec.task_version, task.version)
+    }
+    for name, version in record.metric_versions.items():
+        ours = metrics[name].version if name in metrics else None
+        said[f"metric_versions.{name}"] = (version, ours)
+    for field, (version, ours) in said.items():
+        if version == ours or (earlier and ours is not None and _is_before(version, ours)):
+            continue
+        here = "none is installed here" if ours is None else f"here it is {ours!r}"
+        yield field, f"is {version!r}; {here}, and what another says is not checked"
+
+
+def _is_before(version: str, ours: str) -> bool:
+    return version.isdecimal() and ours.isdecimal() and 0 < int(version) < int(ours)
+
+
+def of_options(
+    record: RunRecord, task: Task, protocols: Mapping[str, Protocol]
+) -> Iterator[Remark]:
+    """Yield what a spec says of task, protocol and part that no run of theirs is asked."""
+    run_spec = record.run_spec
+    if run_spec.task_version == task.version and not run_spec.is_own_table:
+        yield from _unlike("run_spec.task_options", run_spec.task_options, task.Options)
+    name = run_spec.protocol or task.protocol
+    protocol = protocols.get(name)
+    if protocol is None:
+        yield "run_spec.protocol", f"is {name!r}, which is not installed"
+        return
+    options = run_spec.protocol_options
+    kind = Frozen if run_spec.protocol is None else protocol.Options
+    yield from _unlike("run_spec.protocol_options", options, kind)
+    allowed = {protocol.stop_rules[0], "budget"}
+    if run_spec.stop not in allowed:
+        yield "run_spec.stop", f"is {run_spec.stop!r}; official rows end by {' or '.join(allowed)}"
+    yield from _of_part(record, protocol)
+
+
+def _of_part(record: RunRecord, protocol: Protocol) -> Iterator[Remark]:
+    """Yield that a run is of a fold or on a number of examples that its protocol has none of."""
+    run_spec, options = record.run_spec, record.run_spec.protocol_options
+    fold, folds = run_spec.fold, options.get("folds")
+    if fold is not None and (not protocol.joins or (isinstance(folds, int) and fold >= folds)):
+        yield "run_spec.fold", f"is {fold}; {protocol.name!r} makes {folds or 'no'} folds"
+    sizes = options.get("sizes", [None])
+    if run_spec.subset not in (sizes if isinstance(sizes, list) else [None]):
+        yield "run_spec.subset", f"is {run_spec.subset}; {protocol.name!r} asks for {sizes}"
+
+
+def _unlike(field: str, options: Mapping[str, Any], kind: type[Frozen]) -> Iterator[Remark]:
+    """Yield that options are none of a kind, or not as a run would have written them."""
+    if options == kind.model_construct().model_dump(mode="json"):
+        return  # the defaults; a validator may import what an option is about
+    try:
+        written = kind.model_validate(options).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        yield ".".join([field, *map(str, first["loc"])]), f"does not fit: {first['msg'].lower()}"
+        return
+    if written != options:
+        yield field, "are not what a run would have written"

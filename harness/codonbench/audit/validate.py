@@ -21,8 +21,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from codonbench.audit.answers import ReadRecord, Remark, missing_answers, recomputed, with_answers
-from codonbench.audit.asked import of_options, of_versions
-from codonbench.audit.one_record import contradictions, doubts
+from codonbench.audit.one_record import contradictions, doubts, of_options, of_versions
 from codonbench.contracts import Frozen, Metric, Task
 from codonbench.contracts.run_record import FITTED, RunRecord, seals
 from codonbench.contracts.run_spec import RunSpec, content_hash

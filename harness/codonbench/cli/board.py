@@ -271,7 +271,7 @@ def _board(
     store.insist_on_folder()
     found, registry = list(store.scan()), load_plugins(plugin, plugins_dir)
     known_failures = len(registry.failures)
-    audits = read_audits(folder, registry.known_tasks, cache_folder())
+    audits = read_audits(folder, registry.known_tasks)
     tested = knowing(gather_tested([(store, found)], registry), audits)
     facts = read_facts(folder / FACTS)
     tested = replace(tested, facts={name: own.values() for name, own in facts.items()})

@@ -83,7 +83,7 @@ def print_tables_of(
         if (folder / KEPT).is_dir() or (cache_folder() / KEPT).is_dir():
             from codonbench.leakage.boards import knowing, read_audits, with_audits
 
-            audits |= read_audits(folder, tasks, cache_folder())
+            audits |= read_audits(folder, tasks)
     if audits and tested is not None:
         tested = knowing(tested, audits)
     board = build_board([*found, *others], tasks, tested)

@@ -13,9 +13,10 @@ from codonbench.errors import StoreError
 from codonbench.leakage.verdict import KEPT, RULES, DataAudit
 from codonbench.ranking.board import BestRule, Board, Table
 from codonbench.ranking.items import Rule, Tested
+from codonbench.records.files import cache_folder
 
 
-def read_audits(board_folder: Path, tasks: Container[str], cache: Path) -> dict[str, DataAudit]:
+def read_audits(board_folder: Path, tasks: Container[str]) -> dict[str, DataAudit]:
     """Return the audits that a board is made with, by their data's checksum.
 
     They lie in its folder ``audits``. Where none of these is of a task, those that the cache has
@@ -25,7 +26,6 @@ def read_audits(board_folder: Path, tasks: Container[str], cache: Path) -> dict[
     Args:
         board_folder: The board's.
         tasks: Names of the known tasks.
-        cache: The cache folder.
 
     Raises:
         StoreError: A file is no audit.
@@ -41,13 +41,13 @@ def read_audits(board_folder: Path, tasks: Container[str], cache: Path) -> dict[
         audits[audit.checksum] = audit
     if any(audit.task in tasks for audit in audits.values()):
         return audits
-    return _kept(cache) | audits
+    return _kept() | audits
 
 
-def _kept(cache: Path) -> dict[str, DataAudit]:
-    """Return the audits that a cache has, of several of the same data the gravest."""
+def _kept() -> dict[str, DataAudit]:
+    """Return the audits that the cache has, of several of the same data the gravest."""
     audits = []
-    for path in sorted((cache / KEPT).glob("*.json")):
+    for path in sorted((cache_folder() / KEPT).glob("*.json")):
         with suppress(OSError, ValidationError):  # as it is where `kept_audit` meets it
             audits.append(DataAudit.model_validate_json(path.read_bytes()))
     audits.sort(key=lambda audit: ("PASS", "WARN", "FAIL").index(audit.verdict))

@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import Frozen, SplitMetric
-from codonbench.ranking.statistics import CONFIDENCE, RESAMPLES, Mean, draws, mean, six_digits
+from codonbench.ranking.statistics import RESAMPLES, Mean, draws, interval, mean, six_digits
 from codonbench.records.test_outputs import ItemOutputs
 
 FEWEST_SEEDS = 3
@@ -160,9 +160,7 @@ def bootstrapped(scores: Scores) -> _Floats:
 
 
 def _interval(samples: _Floats) -> tuple[float, float]:
-    tail = (1 - CONFIDENCE) / 2
-    known = samples[np.isfinite(samples)]
-    low, high = np.quantile(known, [tail, 1 - tail], method="inverted_cdf")
+    low, high = interval(samples[np.isfinite(samples)])
     return six_digits(low), six_digits(high)
 
 

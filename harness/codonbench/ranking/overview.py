@@ -27,7 +27,7 @@ import numpy.typing as npt
 from codonbench.contracts import Ceiling, Frozen
 from codonbench.ranking.board import Board, Row, Table, merit
 from codonbench.ranking.item_scores import Gain
-from codonbench.ranking.statistics import CONFIDENCE, DRAWS, Mean, Median, average_ranks
+from codonbench.ranking.statistics import CONFIDENCE, DRAWS, Mean, Median, average_ranks, interval
 
 FAILED = "FAIL"
 
@@ -423,9 +423,8 @@ def _swaps(ahead: _Floats, behind: _Floats) -> float:
 
 
 def _share(value: float, samples: _Floats) -> Share:
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail], method="inverted_cdf")
-    return Share(value=round(float(value), 4), low=round(float(low), 4), high=round(float(high), 4))
+    low, high = interval(samples)
+    return Share(value=round(float(value), 4), low=round(low, 4), high=round(high, 4))
 
 
 def _critical_difference(n_models: int, n_tasks: int) -> float:

@@ -222,13 +222,12 @@ class Row(Frozen):
     seconds: float | None
     notes: tuple[str, ...]
     doubted: bool = Field(default=False, exclude_if=lambda doubted: not doubted)
+    tuning: Tuning | None = Field(default=None, exclude_if=lambda given: given is None)
 
     @property
     def label(self) -> str:
         """``mymodel (hidden=128; by mylab)``: name, departures from it, and supplier."""
         return name_text(self.model, self.overrides, self.distribution, self.told_apart)
-
-    tuning: Tuning | None = Field(default=None, exclude_if=lambda given: given is None)
 
     @property
     def id(self) -> str:
@@ -258,7 +257,8 @@ def build_row(
     """
     first, n = records[0], len(records)
     medians = [column for column in ranking.columns if column.statistic == "censored_quantile"]
-    successes = sum(_succeeded(record, ranking.success) for record in records)
+    success = ranking.success
+    successes = sum(success is None or r.metrics.get(success) is not None for r in records)
     low, high = wilson_interval(successes, n)
     devices = tuple(sorted({r.machine.device_name for r in records}))
     return Row(
@@ -344,10 +344,6 @@ def answers(records: Sequence[RunRecord], name: str) -> dict[int, float | None]:
     """Return a metric by seed, None for "never", without the runs that could not answer."""
     values = {r.seed: r.metrics.get(name) for r in records if name not in r.not_measured}
     return {seed: None if value is None else float(value) for seed, value in values.items()}
-
-
-def _succeeded(record: RunRecord, metric: str | None) -> bool:
-    return metric is None or record.metrics.get(metric) is not None
 
 
 def _quantile(records: Sequence[RunRecord], column: Column) -> Median | None:

@@ -1,13 +1,9 @@
-"""Many seeds to one figure with an honest interval.
+"""Figures over seeds, with their intervals: medians, means, shares, ranks.
 
-A run that never got there within its budget is right-censored: it counts as longer than
-anything measured, is never dropped and never replaced by a number.
-
-Times to an event of which some are cut short: the curves, and what is read from them.
-
-A run that ends before the event is right-censored: the event came later than the run was
-followed, and how much later is not known. Kaplan and Meier's curve gives the share of runs that
-still wait at each time, from all of them; its median and the area under it follow.
+A run that ends before an event, such as reaching a score within its budget, is right-censored: the
+event came later than the run was followed, and how much later is not known. Such a run is never
+dropped and never replaced by a number. Kaplan and Meier's curve gives the share of runs that still
+wait at each time, from all of them; its median and the area under it follow.
 
 Kaplan & Meier, J. Am. Stat. Assoc. 53 (1958) 457-481. Restricted mean: Royston & Parmar, BMC Med.
 Res. Methodol. 13 (2013) 152.
@@ -234,7 +230,7 @@ def censored_quantile(
     if not values:
         return None
     times, reached = _sample(values, followed)
-    low, high = _percentiles(quantile_time(resampled_curves(times, reached), q))
+    low, high = interval(quantile_time(resampled_curves(times, reached), q))
     return Median(
         value=_finite(quantile_time(kaplan_meier(times, reached), q).item()),
         low=_finite(low),
@@ -262,7 +258,7 @@ def mean(values: Sequence[float]) -> Mean | None:
         place, share = np.divmod(tails * RESAMPLES + (1 - tails), 1)
         above = place.astype(np.int64)  # scipy's quantiles, to the bit: `np.quantile` rounds others
         low, high = (1 - share) * means[above - 1] + share * means[above]
-    return Mean(value=_digits(value), low=_digits(low), high=_digits(high), n=len(values))
+    return Mean(value=six_digits(value), low=six_digits(low), high=six_digits(high), n=len(values))
 
 
 def restricted_mean(values: Sequence[float | None], budget: float) -> RestrictedMean | None:
@@ -279,7 +275,7 @@ def restricted_mean(values: Sequence[float | None], budget: float) -> Restricted
     if not values:
         return None
     times, reached = _sample(values, [budget] * len(values))
-    low, high = _percentiles(area_until(resampled_curves(times, reached), budget))
+    low, high = interval(area_until(resampled_curves(times, reached), budget))
     return RestrictedMean(
         value=_rounded(area_until(kaplan_meier(times, reached), budget).item()),
         low=_rounded(low),
@@ -298,8 +294,8 @@ def _sample(
     return np.asarray(times), np.asarray([v is not None for v in values])
 
 
-def _percentiles(estimates: _Floats) -> tuple[float, float]:
-    """Return the ends of the 95 % interval of bootstrap estimates; each is one of them."""
+def interval(estimates: _Floats) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of bootstrap estimates, (n,); each is one of them."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(estimates, [tail, 1 - tail], method="inverted_cdf")
     return float(low), float(high)
@@ -325,7 +321,7 @@ def paired_ratio(first: Sequence[float | None], second: Sequence[float | None]) 
     median = censored_median(ratios)
     # Of an even number our median is the lower of the two in the middle, which for a ratio upside
     # down is the upper one. The interval holds both, whichever way the ratio is read.
-    _, high = _percentiles(upper_median_time(resampled_curves(*_sample(ratios, None))))
+    _, high = interval(upper_median_time(resampled_curves(*_sample(ratios, None))))
     return median and median.model_copy(update={"high": _finite(high)})
 
 
@@ -361,10 +357,6 @@ def _finite(value: float) -> float | None:
 def _rounded(value: float) -> float:
     """Return a mean to three decimals: what lies below is the rounding of a product of shares."""
     return round(value, 3)
-
-
-def _digits(value: float) -> float:
-    return float(f"{value:.6g}")
 
 
 @lru_cache(maxsize=32)

@@ -3,7 +3,9 @@
 Of a large folder an index says which files were found to be sound records: by name, times of change
 and size. It lies in the user's cache, and may be deleted. What a record says is read from its file
 each time; `bench validate` knows nothing of it. Of very many files that the index does not know
-another process checks most, while this one reads them.
+another process checks most, while this one reads them: ``python -P -m codonbench.records.known
+FOLDER`` takes the files' names as a JSON list and prints a line for each, with what identifies the
+file as it was read, or nothing for one that is no sound record.
 """
 
 from __future__ import annotations
@@ -35,8 +37,10 @@ from codonbench.contracts.run_record import (
     Machine,
     Origin,
     RunRecord,
+    seals,
 )
-from codonbench.records.files import cache_folder, identity
+from codonbench.errors import StoreError
+from codonbench.records.files import cache_folder, decoded, identity, read_content
 
 MANY = 2_000
 """Files from which on a folder has an index."""
@@ -60,8 +64,6 @@ _PARTS: Mapping[str, type[Frozen]] = MappingProxyType(
     }
 )
 """Fields of a record that many have in common."""
-
-_CHECKS = "codonbench.records.check_files"
 
 _FIGURES = ("metrics", "validation_metrics")
 _KINDS = ("str", "dict", "Literal")
@@ -219,7 +221,7 @@ class _Elsewhere:
                 asked.write(json.dumps(self._names).encode())
                 asked.seek(0)
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", _CHECKS, str(folder.resolve())],
+                    [sys.executable, "-P", "-m", "codonbench.records.known", str(folder.resolve())],
                     stdin=asked,
                     stdout=self._said,
                     stderr=subprocess.DEVNULL,
@@ -253,6 +255,17 @@ class _Elsewhere:
             self._said.close()
 
 
+def _seen_sound(path: Path) -> str:
+    """Return a file's identity where its content has the checksums that it gives, else nothing."""
+    try:
+        text, facts = read_content(path)
+        content = decoded(text)
+        sound = seals(content) == (content["run_id"], content["checksum"])
+    except (StoreError, LookupError, TypeError, ValueError, AttributeError):
+        return ""
+    return identity(facts) if sound else ""
+
+
 def _cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
@@ -276,3 +289,9 @@ def _checks() -> str:
     for path in sorted([*core.glob("contracts/*.py"), *core.glob("records/*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    checked = Path(sys.argv[1])
+    for file in json.load(sys.stdin):
+        print(_seen_sound(checked / file))

@@ -164,7 +164,7 @@ def sign(path: Path, key: Ed25519PrivateKey) -> Path:
         record=record.name,
         checksum=record.checksum,
         key=own,
-        signature=key.sign(_message(record.name, record.checksum)).hex(),
+        signature=key.sign(_message(record)).hex(),
     )
     text = json.dumps(signature.model_dump(mode="json"), indent=1, sort_keys=True)
     write_atomically(place, f"{text}\n".encode())
@@ -199,7 +199,7 @@ def signer_of(path: Path, record: RunRecord, keys: Keys) -> str | None:
     if signature.checksum != record.checksum:
         raise SignatureError(f"by {name} is of this record before it was changed")
     try:
-        key.verify(bytes.fromhex(signature.signature), _message(record.name, record.checksum))
+        key.verify(bytes.fromhex(signature.signature), _message(record))
     except InvalidSignature as error:
         raise SignatureError(f"is broken: it is not what {name}'s key gives") from error
     return name
@@ -216,6 +216,6 @@ def _read(place: Path) -> Signature:
         raise SignatureError(f"{place.name} is no signature: {field}: {first['msg']}") from error
 
 
-def _message(name: str, checksum: str) -> bytes:
-    """Return what is signed; it begins with what for, so that it serves for nothing else."""
-    return f"codonbench record 1\n{canonical_json([name, checksum])}".encode()
+def _message(record: RunRecord) -> bytes:
+    """Return what is signed; its first line says what for, so that it can sign nothing else."""
+    return f"codonbench record 1\n{canonical_json([record.name, record.checksum])}".encode()

@@ -187,13 +187,12 @@ class Store:
             raise StoreError(f"trajectory {path.name} is not the one its record was made from")
         return trajectory
 
-    def find(self, run_id: str, name: str = "") -> RunRecord | None:
+    def find(self, run_id: str, name: str) -> RunRecord | None:
         """Return the sound record of exactly this run; None where there is none.
 
         Args:
             run_id: The run's.
-            name: Of its file, where that is known; others of the run are then looked for once,
-                however many runs are asked for.
+            name: Of its file. Files of other names that end in the run's id are looked for, too.
         """
         for path in self._files_of(run_id, name):
             record = read_record(path)
@@ -202,9 +201,7 @@ class Store:
         return None
 
     def _files_of(self, run_id: str, name: str) -> list[Path]:
-        """Return the files whose names say that they hold a run, as `find` looks for them."""
-        if not name:
-            return sorted(self.folder.glob(f"*-{run_id}.json"))
+        """Return the files whose names say that they hold a run; the folder is listed once."""
         if self._listed is None:
             self._listed = {}
             for file in _names(self.folder):
@@ -390,10 +387,8 @@ differently meant; it may invent nothing that the older format did not say.
 """
 
 
-def upgrade(
-    content: Any, steps: Mapping[int, Callable[[Content], Content]] = STEPS, current: int = CURRENT
-) -> Content:
-    """Return the content of a record file as `current` has it; the argument is left as it is.
+def upgrade(content: Any) -> Content:
+    """Return the content of a record file in today's format; the argument is left as it is.
 
     Raises:
         StoreError: Says what is wrong with the file, without naming it: no record, of a newer
@@ -402,15 +397,15 @@ def upgrade(
     version = content.get("schema_version") if isinstance(content, dict) else None
     if type(version) is not int:
         raise StoreError("is not a record: it has no schema_version, a whole number")
-    if version > current:
+    if version > CURRENT:
         raise StoreError(
             f"was made by a newer codonbench: it has schema version {version}, this one reads "
-            f"up to {current}; upgrade codonbench"
+            f"up to {CURRENT}; upgrade codonbench"
         )
-    while version < current:
-        if version not in steps:
+    while version < CURRENT:
+        if version not in STEPS:
             raise StoreError(f"has schema version {version}, which this codonbench cannot read")
-        content = {**steps[version](dict(content)), "schema_version": version + 1}
+        content = {**STEPS[version](dict(content)), "schema_version": version + 1}
         version += 1
     return dict(content)
 

@@ -67,7 +67,7 @@ class ItemOutputs:
         """Return what a trajectory with that hash holds of the test items, to 16 bits."""
         groups = trajectory.arrays.get("test_groups")
         targets = trajectory.test_targets
-        header, packed = _reduced(trajectory.test_outputs, trajectory.task)
+        header, packed = _reduced(trajectory)
         return cls(
             task=trajectory.task,
             trajectory=sha256,
@@ -134,8 +134,9 @@ def hash_items(targets: Targets, groups: IntArray | None) -> str:
     return digest.hexdigest()
 
 
-def _reduced(outputs: Outputs, task: TaskSpec) -> tuple[dict[str, Any], npt.NDArray[Any]]:
-    """Return outputs in 16 bits a number, and what it takes to read them."""
+def _reduced(trajectory: Trajectory) -> tuple[dict[str, Any], npt.NDArray[Any]]:
+    """Return test outputs in 16 bits a number, and what it takes to read them."""
+    outputs, task = trajectory.test_outputs, trajectory.task
     if task.target.kind == "quantities":
         wide = outputs.astype(np.float64)
         low, high = wide.min(axis=0), wide.max(axis=0)
@@ -168,7 +169,7 @@ def _restored(header: Mapping[str, Any], packed: npt.NDArray[Any]) -> Outputs:
 
 def pack_outputs(item: ItemOutputs, trajectory: Trajectory) -> bytes:
     """Return a run's outputs as the bytes of a compressed ``.npz``."""
-    header, packed = _reduced(trajectory.test_outputs, trajectory.task)
+    header, packed = _reduced(trajectory)
     header |= {
         "task": item.task.model_dump(mode="json"),
         "trajectory": item.trajectory,

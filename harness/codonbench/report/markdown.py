@@ -258,8 +258,7 @@ def render_table(table: Table) -> str:
 
 def render_curves(curves: Curves) -> str:
     """Return learning curves as a table: a row a model, a column a size."""
-    text = _template("curves.md.j2").render(curves=curves, grid=curves_grid(curves))
-    return "\n".join(map(_wrapped, re.sub(r"\n{3,}", "\n\n", text).strip().splitlines()))
+    return _laid_out(_template("curves.md.j2").render(curves=curves, grid=curves_grid(curves)))
 
 
 def curves_grid(curves: Curves) -> str:

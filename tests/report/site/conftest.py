@@ -12,7 +12,7 @@ import pytest
 import codonbench
 from codonbench.contracts.run_record import RunRecord
 from codonbench.leakage.audit import Subject, audit
-from codonbench.leakage.subjects import table_subject
+from codonbench.leakage.own_table import table_subject
 from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.board import Board, Table, board_with_outputs
 from codonbench.ranking.items import gather_tested

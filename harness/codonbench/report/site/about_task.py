@@ -12,7 +12,9 @@ from codonbench.ranking.statistics import Mean, Median
 from codonbench.report.item_facts import Example
 from codonbench.report.site.by_item import Known
 from codonbench.report.site.scripts import shown
-from codonbench.report.task_words import input_words, target_words
+
+_MOST_NAMES = 15
+"""Of a target, that are told in words."""
 
 
 class PageTask(Frozen):
@@ -139,3 +141,26 @@ def curves_of(table: Table, board: Board) -> tuple[PageCurves, ...]:
         if (own.task, own.data_checksum, own.device)
         == (table.task, table.data_checksum, table.device)
     )
+
+
+def input_words(asked: Input) -> str:
+    """Return what an item is, in words."""
+    if asked.kind == "features":
+        return f"{asked.max_length:,} features a {asked.unit}"
+    parts = []
+    for part in asked.sequences:
+        lengths = f"{part.min_length:,}"
+        if part.max_length > part.min_length:
+            lengths += f" to {part.max_length:,}"
+        parts.append(f"{part.unit} of {lengths} letters `{part.alphabet}`")
+    return " and ".join(parts)
+
+
+def target_words(asked: Target) -> str:
+    """Return what is asked, in words."""
+    names = ", ".join(asked.names[:_MOST_NAMES]) + (
+        ", ..." if len(asked.names) > _MOST_NAMES else ""
+    )
+    units = f" ({', '.join(asked.units)})" if asked.units else ""
+    one = {"classes": "class", "labels": "label", "quantities": "quantity"}[asked.kind]
+    return f"{len(asked.names)} {one if len(asked.names) == 1 else asked.kind}: {names}{units}"

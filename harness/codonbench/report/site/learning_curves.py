@@ -13,12 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from codonbench.contracts import Frozen, Metric, SplitMetric, Task, TaskSpec, Trajectory
+from codonbench.contracts import Frozen, Metric, SplitMetric, Task, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.records.store import Store
 from codonbench.report.site.figures import Figures, Records, RowContent, row_id
 from codonbench.report.site.scripts import shown
-from codonbench.scoring.score import task_of
+from codonbench.scoring.score import metric_giving, task_of
 
 MOST_POINTS = 200
 """Of a run's curve, that of the selected state among them."""
@@ -128,7 +128,7 @@ class LearningCurves(Figures):
         trajectory = store.load_trajectory(record)
         if trajectory is None or trajectory.facts.split != "validation":
             return None
-        metric = self._metric(name, trajectory.task)
+        metric = metric_giving(name, self._metrics, trajectory.task)
         if metric is None or len(trajectory.pairs) < 2:
             return None
         looks = _looks(trajectory, record.selected_pairs)
@@ -140,10 +140,6 @@ class LearningCurves(Figures):
             values=tuple(_value(metric, name, trajectory, t) for t in looks),
             selected=record.selected_pairs,
         )
-
-    def _metric(self, name: str, spec: TaskSpec) -> SplitMetric | None:
-        split = (m for m in self._metrics.values() if isinstance(m, SplitMetric) and m.serves(spec))
-        return next((m for m in split if name in m.outputs(spec)), None)
 
 
 def _looks(trajectory: Trajectory, selected: int) -> list[int]:
