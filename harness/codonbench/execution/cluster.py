@@ -32,7 +32,7 @@ from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec, confi
 from codonbench.errors import BenchError, ClusterError, ConfigError, WorkerError
 from codonbench.execution.executor import Executor, Listener
 from codonbench.execution.machine import LOOK_AGAIN, cores
-from codonbench.execution.node import Made, Node, Order, Packed, digest, pack_data, pack_files
+from codonbench.execution.node import Made, Node, Order, Packed, digest, packed
 from codonbench.execution.parts import Parts
 from codonbench.execution.prepare import Job, with_preset
 from codonbench.execution.process import ctrl_c_noted
@@ -258,9 +258,9 @@ class Cluster:
             raise ConfigError("device 'cuda': no node of the cluster has a GPU; use --device cpu")
         return "cuda" if there and asked != "cpu" else "cpu"
 
-    def put(self, packed: Packed) -> Any:
+    def put(self, content: Packed) -> Any:
         """Lay bytes where each node fetches them once; return what stands for them."""
-        return self._ray.put(packed)
+        return self._ray.put(content)
 
     def submit(self, order: Order, place: Place, data: Any, files: Any) -> Any:
         """Have a run made; return what stands for what comes of it."""
@@ -455,8 +455,8 @@ class Orders:
     ) -> None:
         self._cluster, self._executor, self._asked = cluster, executor, asked
         files, local = _files_of(options)
-        packed = pack_files(files)
-        self._files_sha256, self.files = digest(packed), cluster.put(packed)
+        content = packed(sorted(files.items()))
+        self._files_sha256, self.files = digest(content), cluster.put(content)
         self.shared = options.shared
         if self.shared is None and cluster.own:
             self.shared = str(options.results.absolute())
@@ -513,8 +513,8 @@ class Orders:
         )
         key = str(facts)
         if key not in self._payloads:
-            packed = pack_data(job.dataset)
-            self._payloads[key] = digest(packed), self._cluster.put(packed)
+            content = packed(job.dataset)
+            self._payloads[key] = digest(content), self._cluster.put(content)
             for old in list(self._payloads)[:-_AT_HAND]:  # runs that need them hold on to them
                 del self._payloads[old]
         return self._payloads[key]
@@ -613,7 +613,7 @@ class ClusterRuns:
                         self._look_at_others(claims)
                         self._submit()
                     self._submit()
-                    yield from self._home(claims, _WAIT)
+                    yield from self._home(claims)
                 if self.interrupted:
                     yield from self._stopped(claims)
             finally:
@@ -715,11 +715,11 @@ class ClusterRuns:
             submitted = self.cluster.submit(order, asked.place, asked.data, self._orders.files)
             self._flying[submitted] = waiting
 
-    def _home(self, claims: Ledger, seconds: float) -> Iterator[tuple[int, Outcome | BenchError]]:
-        """Take in what has come by now, or does in so many seconds."""
+    def _home(self, claims: Ledger) -> Iterator[tuple[int, Outcome | BenchError]]:
+        """Take in the runs that have ended by now, or do within a second."""
         if not self._flying:
             return
-        done = self.cluster.wait(list(self._flying), seconds)
+        done = self.cluster.wait(list(self._flying), _WAIT)
         if news := self.cluster.news():
             self._follow(news)
         for submitted in done:
@@ -796,7 +796,7 @@ class ClusterRuns:
             self.cluster.stop(submitted)
         until = time.monotonic() + GRACE
         while self._flying and time.monotonic() < until:
-            for index, outcome in self._home(claims, _WAIT):
+            for index, outcome in self._home(claims):
                 if isinstance(outcome, Outcome) and outcome.record.status == "interrupted":
                     self.interrupted = False  # which tells of it
                 yield index, outcome

@@ -1,6 +1,6 @@
-"""Who trains, and the line that `bench run` and `codonbench.run` share from a job to its outcomes.
+"""What `bench run` and `codonbench.run` share: plugins loaded, workers started, a job run.
 
-`Executor` loads the plugins and starts the workers; `Executor.outcomes` is that line.
+`Executor.prepare` makes a job of a request, and `Executor.outcomes` runs it.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ _TO_LOAD = 60.0  # seconds for a plugin to load in a sandbox, unless it is told 
 
 
 class Follower:
-    """Who follows the runs of a job for a person who waits; by itself it warns, and no more."""
+    """Shows how the runs of a job go on; this one only warns of what is set aside or fails."""
 
     def watch(self, run_spec: RunSpec) -> OnSnapshot:
-        """Hear that a run begins; return what follows its evaluations."""
+        """Note that a run begins; return a function to be called at its evaluations."""
         return unwatched(run_spec)
 
     def remark(self, sentence: str) -> None:
@@ -60,7 +60,7 @@ class Follower:
         warnings.warn(sentence, stacklevel=2)
 
     def finished(self, outcome: Outcome) -> None:
-        """Hear of a run that is stored; a failed one's record is easily taken for another's."""
+        """Note that a run is stored; warn of one that failed, which its record alone would not."""
         record = outcome.record
         if record.status == "error":
             run = f"{record.model} on {record.task}, seed {record.seed}"
@@ -72,7 +72,7 @@ class Follower:
 
 
 class Listener:
-    """Who follows runs on a cluster for a person who waits; by itself it says nothing."""
+    """Shows how runs on a cluster go on; this one shows nothing."""
 
     def planned(self, index: int, job: Job) -> None:
         """Hear what a request comes to."""
@@ -111,8 +111,8 @@ class Load(Protocol):
 class Executor:
     """Loads the plugins and trains: here, in worker processes, or in such in a sandbox.
 
-    Workers start at once, so that they come up while plugins and data are read here. What a
-    stranger's model is, a worker is asked, and trains it then.
+    Workers start at once, so that they come up while plugins and data are read here. A model that
+    is not trusted is never imported here: a worker describes it, and trains it then.
 
     Args:
         options: How and where.
@@ -161,7 +161,7 @@ class Executor:
         discovery.insist_on_what_is_there(options.plugin, options.plugins_dir)
         if not options.sandbox:
             self._start(request)
-        # Whoever names a file, and asks for its runs here, lets it in.
+        # To name a plugin file and train in this process is to trust the file.
         named = map(str, options.plugin) if options.workers == 0 and self._keeps else ()
         try:
             self.registry = load(options.plugin, options.plugins_dir, self._asking, tuple(named))
@@ -332,14 +332,14 @@ class Executor:
         """Return what trains a recorded run again: with the packages that it had.
 
         Raises:
-            UsageError: They are another platform's, or not to be installed at somebody's word.
+            UsageError: They are another platform's, or the record may not have them installed.
             PluginError: One of the packages cannot be had, or nothing builds environments.
         """
         if record.environment is None:
             return self.train(record.run_spec)
         file, entry = record.plugin.distribution, self.registry.models.get(record.model)
         owner = file if entry is None else entry.owner
-        # To install a package may run code of its author's, and whoever made the record names it.
+        # To install a package may run its code, and the record, perhaps forged, names the package.
         named = f"record {record.name} names packages that its plugin had to itself"
         if owner == BUILT_IN:
             raise ConfigError(f"{named}, and codonbench's own have none: it is forged")
@@ -347,7 +347,7 @@ class Executor:
             raise ConfigError(f"{named}; they are installed outside a sandbox: leave out --sandbox")
         self._environments[owner] = self._built(record.environment, file), record.environment
         if self._pool is not None:
-            self._pool.close()  # who was asked may have other packages
+            self._pool.close()  # workers that are up may have other packages
         return self._pool_for(record.run_spec.threads, gpu=record.run_spec.device == "cuda").train
 
     def twin(self, job: Job, request: RunRequest) -> RunRequest | None:
@@ -411,7 +411,7 @@ class Executor:
             if spec is not None and spec.origin is not None:
                 file = Path(spec.origin)
                 hidden.append(file if name.startswith(FILE) else file.parent)
-        with suppress(OSError):  # where it cannot be written, whoever writes there says so
+        with suppress(OSError):  # storing the record will fail, too, and say so
             if self._keeps:
                 options.results.mkdir(parents=True, exist_ok=True)
         hidden += [options.results] if options.results.is_dir() else []
@@ -434,7 +434,7 @@ class Executor:
 
 
 def _how_memory_is_held() -> str:
-    """Return in a sentence what a sandbox's processes may use together, and who sees to it."""
+    """Return in a sentence how much memory a sandbox has, and how that limit is enforced."""
     from codonbench.execution.cgroup import can_be_made
     from codonbench.execution.sandbox import GIB, Limits
 

@@ -1,13 +1,13 @@
-"""Which machine this is, and who of us uses it: a GPU one run, cores one where that is asked for.
+"""Which machine this is, and which runs use it: a GPU has one at a time, cores one if asked for.
 
-What can be told of it without PyTorch is told here; the rest is asked for.
+What can be told of the machine without PyTorch is told here; a worker tells the rest.
 
-Runs of one user see one another, or of all who set ``CODONBENCH_LOCKS`` to one folder. What is
-not codonbench is not seen; it shows in the load and in the clocks. A GPU is taken alone, since two
-runs on one slow each other down several times over, but where runs on a cluster ask for a share of
+Runs of one user see one another, or runs of all users who set ``CODONBENCH_LOCKS`` to one folder.
+Other programs are not seen; they show in the load and in the clocks. A GPU is taken alone, since
+two runs on one slow each other down several times over, unless runs on a cluster ask for a share of
 it. Cores are taken alone with ``--exclusive`` only, since two small runs at once on a laptop are
-everyday work; others are let in, and how many there were is recorded. Whoever takes cores alone
-waits for those there are, and those who come later wait for them.
+everyday work; how many others there were is recorded. A run that takes cores alone waits for the
+runs that use them, and runs that come later wait for it.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Order(Frozen):
     Attributes:
         run_spec: The run.
         model, overrides: What was asked for: a model or preset, and fields as typed.
-        options: How, and with which plugin files; see `pack_files`.
+        options: How, and with which plugin files; see `packed`.
         off: Plugins that are not wanted.
         supplier, source_sha256: Of the model: whose it is, and the hash of its code.
         harness: Of codonbench; both must be the node's own.
@@ -96,19 +96,14 @@ class Made(NamedTuple):
     kind: str = ""
 
 
-def pack_data(dataset: Dataset) -> Packed:
-    """Return data as bytes."""
-    return np.frombuffer(pickle.dumps(dataset, protocol=5), dtype=np.uint8)
+def packed(value: Dataset | list[tuple[str, bytes]]) -> Packed:
+    """Return data, or plugin files with the paths that they have below a folder, as bytes."""
+    return np.frombuffer(pickle.dumps(value, protocol=5), dtype=np.uint8)
 
 
-def pack_files(files: dict[str, bytes]) -> Packed:
-    """Return plugin files, by the path that they have below a folder, as bytes."""
-    return np.frombuffer(pickle.dumps(sorted(files.items()), protocol=5), dtype=np.uint8)
-
-
-def digest(packed: Packed) -> str:
+def digest(content: Packed) -> str:
     """Return the SHA-256 (hex) of bytes."""
-    return sha256(packed.data).hexdigest()
+    return sha256(content.data).hexdigest()
 
 
 class Node:

@@ -1,4 +1,8 @@
-"""Work shared out to worker processes, which stay for more; results taken in as they come."""
+"""Share a job out to worker processes, which stay for more, and collect its runs as they end.
+
+`WorkerPool` starts and keeps workers. A `RunGroup` is some runs of a job in one of them: it answers
+the worker's messages by the referees of these runs.
+"""
 
 from __future__ import annotations
 
@@ -70,9 +74,9 @@ GRACE = 10.0
 TO_BEGIN = 60.0
 """Seconds beyond a run's own that a worker has until the run begins, where those are limited."""
 
-_PATIENCE = 10.0  # seconds for an answer to be taken off our hands, or for an end to be known
+_PATIENCE = 10.0  # seconds for a worker to read an answer, or for its end to be known
 _TO_GREET = 600.0  # seconds for a worker to come up, which it does once it has imported PyTorch
-_STATES = 1.5e7  # bytes a second that are kept; a disk takes more, for which others wait
+_STATES = 1.5e7  # bytes of states kept a second: a disk takes more, but other processes use it
 _TICK = 0.2  # seconds between two looks at the clock
 
 Launch = Callable[[Path | None], Process]
@@ -123,7 +127,7 @@ class WorkerProcess:
         self.owner: str | None = None
         self._folder: OwnFolder | None = None
         if beside is not None:
-            with suppress(OSError):  # who cannot write there cannot keep records either
+            with suppress(OSError):  # storing the record will fail, too, and say so
                 self._folder = OwnFolder(beside)
         self.states = None if self._folder is None else self._folder.path
         self.process = launch(self.states)
@@ -131,7 +135,7 @@ class WorkerProcess:
 
     @property
     def ended_unheard(self) -> bool:
-        """Whether it has ended, while something that it has started holds on to its pipe."""
+        """Whether it has ended while a process that it has started still holds its pipe open."""
         return self.process.exitcode is not None and self._inbox.is_silent()
 
     def answer(self, message: Spoken) -> None:
@@ -154,7 +158,7 @@ class WorkerProcess:
         send(self.process.hears, pack(message), _PATIENCE)
 
     def expect(self, size: int) -> None:
-        """Take in arrays of so many bytes together at most: one message fills no memory here."""
+        """Accept messages with arrays of so many bytes together at most, to bound memory here."""
         self._inbox.most = min(MOST_HEADER + size, MOST)
 
     def heard(self) -> Iterator[Message]:
@@ -254,7 +258,7 @@ class RunGroup:
         job: What the worker is to do.
         watch: Called as each run begins.
         checkpoints: Where their progress is kept and looked for; None for nowhere.
-        worker: Who trains.
+        worker: The worker that trains.
         states_inside: The worker's folder of states, as it knows it; None where it is no other.
 
     Attributes:
@@ -262,6 +266,7 @@ class RunGroup:
         served: Whether the worker is done.
         in_order: Whether no run of it failed, so that it may be given more.
         gone: Whether it has ended, or has been ended.
+        serves: Whether the model has answered or been trained, so that it can serve the task.
     """
 
     def __init__(
@@ -286,7 +291,7 @@ class RunGroup:
         self._overdue: float | None = None
         self._asked: float | None = None
         self._why = ""
-        self._serves = self.served = self.gone = False
+        self.serves = self.served = self.gone = False
         self.in_order = True
         self._idle_since = time.monotonic()
         worker.owner = job.entry.owner
@@ -363,7 +368,7 @@ class RunGroup:
             case Hello(facts=TorchFacts() as facts):
                 self._order(facts)
             case Unusable(error=error, letters=letters):
-                if not self._serves:
+                if not self.serves:
                     raise UsageError(printable_lines(error), letters=letters)
                 self._end_worker(f"refuses to go on: {visible(error)}")
             case Began(run=run):
@@ -374,8 +379,8 @@ class RunGroup:
             case Ask(shown=shown):
                 runs = [self._known(each.run) for each in shown]
                 arrays = [each.outputs for each in shown if each.outputs is not None]
-                # A split without items is answered by nobody.
-                self._serves |= any(each.position for each in shown) or any(map(len, arrays))
+                # No outputs are owed for a split without items.
+                self.serves |= any(each.position for each in shown) or any(map(len, arrays))
                 if len({*runs}) < len(runs) or any(a.dtype != np.float32 for a in arrays):
                     raise OutOfTurnError("asks for one run twice, or shows no float32")
                 self._reply(Told(instructions=tuple(self._referees.instruct(shown))))
@@ -387,7 +392,7 @@ class RunGroup:
 
     def _keep(self, message: Kept) -> None:
         if self.worker.states is None:
-            raise OutOfTurnError("keeps what nobody asked for")
+            raise OutOfTurnError("keeps a state that was not asked for")
         source = self.worker.states / message.file
 
         def move(target: Path) -> None:
@@ -427,7 +432,7 @@ class RunGroup:
         return run
 
     def _train_anew(self, message: Ended) -> None:
-        """Leave a run to another worker: this one has been told targets of it, or its state."""
+        """Leave a run to another worker: this one has been told its targets, or its state."""
         kept = self._referees.referees[self._known(message.run)].kept
         if self._job.plain_because and not (kept and kept.position):
             raise OutOfTurnError("is to train anew what the plain loop trains")
@@ -441,7 +446,7 @@ class RunGroup:
         status, error = message.status, message.error
         if status == "done" and not referee.over:
             raise OutOfTurnError("ends before its end")
-        if status in ("timeout", "diverged"):  # which are for us to see
+        if status in ("timeout", "diverged"):  # the parent decides on these
             raise OutOfTurnError(f"says {status}")
         if status == "interrupted" and self._asked is None:
             status, error = "error", "interrupted itself"
@@ -457,13 +462,8 @@ class RunGroup:
         group = self._group or referees_of(self._job, self._watch)
         return completed(group, run, result, self.worker.facts)
 
-    @property
-    def trains(self) -> bool:
-        """Whether the model has answered or been trained, so that it can serve the task."""
-        return self._serves
-
     def refused(self, why: str) -> None:
-        """Let the runs that are left end in error: the model serves the task with other seeds."""
+        """End the runs that are left in error: the model serves the task with other seeds."""
         self._end_worker(f"refuses this seed: {visible(why)}")
 
     def look_at_the_clock(self, timeout: float | None) -> None:
@@ -487,7 +487,7 @@ class RunGroup:
             self._end_worker()
 
     def ask_to_stop(self) -> None:
-        """Let the worker tell what it has so far."""
+        """Ask the worker to end its runs and tell what it has so far."""
         if self._asked is None and not self.gone:
             self._asked = time.monotonic()
             self.worker.process.terminate()
@@ -500,7 +500,7 @@ class RunGroup:
             self.worker.end()
 
     def cut_short(self) -> Iterator[tuple[Referee, TrainResult]]:
-        """Yield the runs that the worker's end cut short, unless they are left over."""
+        """Yield the runs that the worker's end cut short, but for those begun anew elsewhere."""
         for run in self._unfinished():
             if run in self._begun_anew() or (self._asked is not None and run not in self._began):
                 continue
@@ -517,7 +517,7 @@ class RunGroup:
             yield self._collected(run, result)
 
     def left_over(self) -> list[Job]:
-        """Return what is to be handed to other workers: each run that may be no culprit."""
+        """Return the runs that other workers are to begin anew, a job each."""
         others = [
             replace(self._job, run_specs=(self._job.run_specs[run],)) for run in self._begun_anew()
         ]
@@ -527,7 +527,10 @@ class RunGroup:
         return [run for run in range(len(self._job.run_specs)) if run not in self._ended]
 
     def _begun_anew(self) -> list[int]:
-        """Return the runs that are tried again: none alone, none asked to stop, none overdue."""
+        """Return the unfinished runs that are tried again: another may have ended the worker.
+
+        Not a run that was alone or overdue, and none after Ctrl-C.
+        """
         unfinished = self._unfinished()
         if self._asked is not None or len(self._job.run_specs) == 1:
             return []
@@ -539,8 +542,8 @@ class RunGroup:
 class WorkerPool:
     """Worker processes that train; they end with `close`, with this object, or with this process.
 
-    A worker that has served is given more work of the same distribution, where that is trusted;
-    a stranger's is ended, and no two owners' plugins share one.
+    A worker that has served is given more work of the same distribution, where that is trusted. One
+    that has loaded a plugin that is not trusted is ended. No worker loads plugins of two owners.
 
     Args:
         size: How many work at once; one for each core that the runs' threads leave.
@@ -589,7 +592,7 @@ class WorkerPool:
         _end_all(self._idle)
 
     def start(self, count: int) -> None:
-        """Start workers, so that they import PyTorch beside whatever is done here meanwhile."""
+        """Start workers, so that they import PyTorch while this process does other things."""
         while len(self._idle) < min(count, self.size):
             self._idle.append(self._new())
 
@@ -668,7 +671,7 @@ class WorkerPool:
                     try:
                         yield from group.hear()
                     except UsageError as error:
-                        refusals.serves |= any(other.trains for other in busy)
+                        refusals.serves |= any(other.serves for other in busy)
                         refusals.weigh(error)
                         group.refused(str(error))
                         if not group.left_over():
@@ -677,10 +680,10 @@ class WorkerPool:
                             refused.append(group)
                 for group in list(busy):
                     group.look_at_the_clock(self._timeout)
-                    refusals.serves |= group.trains
+                    refusals.serves |= group.serves
                     if group.gone or group.served:
                         busy.remove(group)
-                        # What a stranger's was told of a seed, another job of that seed is asked.
+                        # An untrusted plugin could keep targets of a seed for another job.
                         if group.served and group.in_order and job.entry.stranger is None:
                             self._idle.append(group.worker)
                         else:
@@ -696,9 +699,9 @@ class WorkerPool:
                 group.worker.end()
 
     def _worker_for(self, owner: str) -> WorkerProcess:
-        """Return a worker that is idle or coming up and has loaded nobody else's plugin.
+        """Return a worker that is idle or coming up and has loaded no other owner's plugin.
 
-        One that has loaded the owner's goes first.
+        One that has loaded this owner's is preferred.
         """
         python = self._python_of(owner)
         for worker in sorted(self._idle, key=lambda worker: worker.owner != owner):
@@ -743,10 +746,10 @@ def _heard_of(groups: Sequence[RunGroup]) -> list[RunGroup]:
 
 
 def _tells_of_others(job: Job) -> bool:
-    """Return whether one run is told targets that another of the job is not to know.
+    """Return whether one run is told targets that another run of the job is not to know.
 
-    It is tested or chosen on them, or is to learn from fewer examples. Of a task whose evaluation
-    set is all there is, none is: each seed permutes its targets.
+    The other is tested or selected on them, or is to learn from fewer examples. Not where the
+    evaluation set is all there is: there each seed permutes its targets.
     """
     spec, splits = job.dataset.spec, job.dataset.splits
     drawn = spec.train_size and not all(len(splits.get(n, ())) for n in ("validation", "test"))
@@ -755,19 +758,17 @@ def _tells_of_others(job: Job) -> bool:
     return bool(drawn or parted) and spec.evaluation is None
 
 
-def _goes_on(job: Job, checkpoints: Checkpoints | None) -> bool:
-    """Return whether a run of a job is handed its state, which may hold another's targets."""
-    return checkpoints is not None and any(map(checkpoints.has, job.run_specs))
-
-
 def _shared_out(job: Job, size: int, checkpoints: Checkpoints | None) -> list[Job]:
     """Return a job in parts, of as equal size as can be, at most `TOGETHER` specs each.
 
-    A stranger's run that another's targets would give away has a worker to itself.
+    An untrusted plugin gets a worker for each run where one run is told targets, or is handed a
+    state, that would help another.
     """
     rounds = math.ceil(len(job.run_specs) / size / TOGETHER)
-    if job.entry.stranger is not None and (_tells_of_others(job) or _goes_on(job, checkpoints)):
-        rounds = len(job.run_specs)
+    if job.entry.stranger is not None:
+        resumed = checkpoints is not None and any(map(checkpoints.has, job.run_specs))
+        if resumed or _tells_of_others(job):
+            rounds = len(job.run_specs)
     parts = min(rounds * size, len(job.run_specs))
     bounds = [len(job.run_specs) * i // parts for i in range(parts + 1)]
     return [replace(job, run_specs=job.run_specs[a:b]) for a, b in pairwise(bounds)]

@@ -136,30 +136,9 @@ def prepare(
         dataset = controlled(dataset, task, options.control, protocol.controls, request.salt)
         _check_control(entry, options.control, task)
     _check_class_weights(request.model, config, dataset.spec, protocol)
-    at_once, stranger = issubclass(entry.cls, Estimator), entry.stranger is not None
-    if at_once and not protocol.tells_targets:
-        raise ConfigError(
-            f"model {request.model!r} is fitted once on all training items, but task "
-            f"{task.name!r} asks all along its training; choose a model that is trained batch by "
-            "batch, or a task of the protocol 'supervised'"
-        )
-    own_answer = getattr(entry.cls, "score_variants", None) is not Estimator.score_variants
-    if issubclass(entry.cls, Estimator) and protocol.passes == 0 and not (own_answer or stranger):
-        entry.cls(config).score_variants(None, None)  # says that it has to be fitted
-    if protocol.passes is not None and (request.epochs or request.pairs or request.examples):
-        raise ConfigError(f"the protocol {protocol.name!r} fixes the budget; leave it out")
-    if at_once and (request.epochs or 1) > 1:
-        raise ConfigError(
-            f"model {request.model!r} is fitted once, not for {request.epochs} epochs; "
-            "leave out --epochs"
-        )
-    if request.seconds is not None and (at_once or not protocol.timed):
-        why = "is fitted in one go" if at_once else f"counts pairs on task {task.name!r}"
-        raise ConfigError(
-            f"model {request.model!r} {why}, and no clock ends its runs; leave out --seconds"
-        )
-    if request.by_the_clock and isinstance(config, GradientConfig):
-        _check_schedule(config)
+    _check_estimator(request, entry, config, task, protocol)
+    at_once = issubclass(entry.cls, Estimator)
+    _check_budget(request, config, task, protocol, at_once=at_once)
     default = 1 if at_once else dataset.spec.default_epochs
     epoch_pairs = protocol.epoch_pairs(options_of_it, dataset)
     if at_once and protocol.name != task.protocol:  # all that a part may be given
@@ -217,6 +196,50 @@ def _check_control(entry: ModelEntry, control: str, task: Task) -> None:
         )
 
 
+def _check_estimator(
+    request: RunRequest, entry: ModelEntry, config: BaseConfig, task: Task, protocol: Protocol
+) -> None:
+    """Raise ConfigError where the model is an estimator, and the protocol has no use for one."""
+    cls = entry.cls
+    if not issubclass(cls, Estimator):
+        return
+    if not protocol.tells_targets:
+        raise ConfigError(
+            f"model {request.model!r} is fitted once on all training items, but task "
+            f"{task.name!r} asks all along its training; choose a model that is trained batch by "
+            "batch, or a task of the protocol 'supervised'"
+        )
+    own_answer = cls.score_variants is not Estimator.score_variants
+    if protocol.passes == 0 and not own_answer and entry.stranger is None:
+        cls(config).score_variants(None, None)  # says that it has to be fitted
+
+
+def _check_budget(
+    request: RunRequest, config: BaseConfig, task: Task, protocol: Protocol, *, at_once: bool
+) -> None:
+    """Raise ConfigError where the budget asked for does not suit protocol or model."""
+    if protocol.passes is not None and (request.epochs or request.pairs or request.examples):
+        raise ConfigError(f"the protocol {protocol.name!r} fixes the budget; leave it out")
+    if at_once and (request.epochs or 1) > 1:
+        raise ConfigError(
+            f"model {request.model!r} is fitted once, not for {request.epochs} epochs; "
+            "leave out --epochs"
+        )
+    if request.seconds is not None and (at_once or not protocol.timed):
+        why = "is fitted in one go" if at_once else f"counts pairs on task {task.name!r}"
+        raise ConfigError(
+            f"model {request.model!r} {why}, and no clock ends its runs; leave out --seconds"
+        )
+    if not (request.by_the_clock and isinstance(config, GradientConfig)):
+        return
+    for name in ("schedule", "warmup"):
+        if (value := getattr(config, name)) != OFF[name]:
+            raise ConfigError(
+                f"{name}={value} goes by the steps of the budget, which --seconds alone leaves "
+                "open; give --epochs or --examples beside it"
+            )
+
+
 def primary_of(task: Task, spec: TaskSpec, registry: Registry) -> Primary | None:
     """Return what a task's rows are ranked by, where that can be told of any split."""
     name, lower = task.ranking.metric, task.ranking.direction == "lower"
@@ -254,16 +277,6 @@ def _under_protocol(
     options = protocol.resolved(options, dataset)
     spec = spec.model_copy(update={"protocol": protocol.name})
     return replace(dataset, spec=spec), protocol, options
-
-
-def _check_schedule(config: GradientConfig) -> None:
-    """Raise ConfigError where a schedule has no number of steps to go by."""
-    for name in ("schedule", "warmup"):
-        if (value := getattr(config, name)) != OFF[name]:
-            raise ConfigError(
-                f"{name}={value} goes by the steps of the budget, which --seconds alone leaves "
-                "open; give --epochs or --examples beside it"
-            )
 
 
 def _check_class_weights(
@@ -320,7 +333,7 @@ def _table(request: RunRequest, registry: Registry) -> str | None:
 
 
 def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offline: bool) -> Dataset:
-    """Load a task's data; what its plugin stumbles over travels on under its name."""
+    """Load a task's data; name the plugin in an error of its own."""
     try:
         with chdir("."):
             return entry.task.load(data, options, cache=cache, offline=offline)
@@ -350,7 +363,7 @@ class Preset(Frozen):
         name: Its own.
         model: Whose.
         config: Values by field; others are the model's own.
-        tuning: How they were found; None where nobody says.
+        tuning: How they were found; None where the file does not say.
     """
 
     name: Name

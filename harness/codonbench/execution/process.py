@@ -1,13 +1,13 @@
-"""A Python process that speaks over pipes: by this interpreter or another, sandboxed or not.
+"""Start a Python process and exchange messages with it over pipes, in a sandbox or not.
 
-The process gets three file descriptors: to hear by, to speak by, and its lifeline. A byte on that
-one asks it to stop, its end says that the parent has gone.
+The child process gets three pipes: it hears by the first and speaks by the second. The third is its
+lifeline: a byte on it asks the child to stop, and its end says that the parent process has gone.
 
-What it writes to standard output and error comes through a pipe, and goes to our standard error,
-cleaned and up to a limit: it has no terminal to read from or to send commands to.
+What the child writes to standard output and error comes through a fourth pipe and goes to our
+standard error, cleaned and up to a limit: it has no terminal to read from or to send commands to.
 
-What travels are frames: the header's length, the body's length, and both. The parent reads without
-waiting and writes no longer than it has to, for nobody vouches for what is at the other end.
+Messages travel as frames: the header's length, the body's length, and both. The parent never blocks
+on reading and gives up on writing after a while, since a child that runs a plugin may do anything.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ MOST_SAID = 1 << 16
 
 _LENGTHS = struct.Struct("<IQ")
 _AT_ONCE = 1 << 16  # bytes; room for as many is made each time, whatever has come
-_BYTES_A_SECOND = 1e7  # that whoever is sent something takes in at least
+_BYTES_A_SECOND = 1e7  # that a process which is sent something reads at least
 _PR_SET_PDEATHSIG = 1
 _LAST_WORDS = 0.5  # seconds for what it wrote last to be passed on
 _LOOK = 1.0  # seconds between two looks at what a sandbox uses
-_PAUSE = 0.05  # seconds between two looks at what nobody wants to read any more
+_PAUSE = 0.05  # seconds between two reads of output that is no longer shown
 
 
 class Process:
     """A process that `launch` has started.
 
     Attributes:
-        speaks, hears: Pipes that are not waited for: what it says is read from the one, what it
-            is told is written to the other.
+        speaks, hears: Non-blocking pipes: what it says is read from the one, what it is told is
+            written to the other.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ def _pass_on(fd: int) -> None:
     left, line = MOST_SAID, b""
     with os.fdopen(fd, "rb", buffering=0) as pipe:
         while part := pipe.read(_AT_ONCE):
-            if left <= 0:  # whoever floods it is held up, and nobody else
+            if left <= 0:  # slows down the process that prints so much
                 time.sleep(_PAUSE)
                 continue
             *whole, line = (line + part[:left]).split(b"\n")
@@ -272,10 +272,10 @@ def framed(header: bytes, *body: bytes | memoryview) -> bytes:
 
 
 class Inbox:
-    """The frames that come through a pipe from a process that nobody vouches for.
+    """The frames that come through a pipe from a process that is not trusted.
 
     Args:
-        fd: The pipe, which is not waited for and which nobody else reads from.
+        fd: The pipe, non-blocking; nothing else reads from it.
         most_header, most: Bytes of the longest header and the longest frame that may come.
 
     Attributes:
@@ -354,19 +354,20 @@ def send(fd: int, data: bytes, patience: float | None = None) -> None:
     """Send bytes through a pipe.
 
     Args:
-        fd: The pipe, which is not waited for where patience has an end.
+        fd: The pipe, non-blocking where there is a limit of time.
         data: What to send.
-        patience: Seconds, beside the data's own, in which they must be taken in.
+        patience: Seconds, beside those that so many bytes take, until they must have been read;
+            None for no limit.
 
     Raises:
-        TimeoutError: Nobody takes them in.
+        TimeoutError: They are not read in time.
         OSError: The other end is closed.
     """
     own = len(data) / _BYTES_A_SECOND
     rest, deadline = memoryview(data), _deadline(None if patience is None else patience + own)
     while rest:
         if not _ready(fd, selectors.EVENT_WRITE, deadline):
-            raise TimeoutError(f"{len(rest)} bytes were not taken off our hands")
+            raise TimeoutError(f"{len(rest)} bytes were not read in time")
         with suppress(BlockingIOError):
             rest = rest[os.write(fd, rest) :]
 
@@ -385,7 +386,7 @@ def _ready(fd: int, event: int, deadline: float | None) -> bool:
 
 @contextmanager
 def ctrl_c_noted(note: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C be noted, and only the second one interrupt us.
+    """Call `note` at the first Ctrl-C, and let only the second one interrupt this process.
 
     Nothing is changed outside the main thread, or where Ctrl-C is ignored, as in the background.
     """

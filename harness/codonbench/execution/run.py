@@ -294,7 +294,7 @@ def tried(job: Job, train: Train, look: Look) -> Tried:
 
 @contextmanager
 def placing(dataset: Dataset) -> Iterator[None]:
-    """Raise a refusal of the items' lengths as `placed` gives it, and any other as it is."""
+    """Say in a refusal of the items' lengths which item it is; see `placed`."""
     try:
         yield
     except UsageError as error:
@@ -304,10 +304,10 @@ def placing(dataset: Dataset) -> Iterator[None]:
 
 
 def placed(error: UsageError, dataset: Dataset) -> UsageError | None:
-    """Return a refusal of the items' lengths with the place of the first item at fault.
+    """Return a refusal of the items' lengths with file and line of the first item at fault.
 
-    It comes of a model or of another process, which know lengths and no files. None for any other
-    refusal, and where nobody knows the place.
+    The model, or another process, refused it, and knows lengths but no files. None for any other
+    refusal, and where the place is not known.
     """
     if dataset.place is None or isinstance(dataset.items, Features):
         return None
@@ -427,10 +427,10 @@ def _without(run_specs: Sequence[RunSpec], records: Sequence[RunRecord]) -> list
 def _claimed(
     run_specs: Sequence[RunSpec], claims: Ledger, terms: Terms, say: Say
 ) -> tuple[list[RunSpec], list[RunSpec]]:
-    """Claim those runs that nobody is making, as soon as there is one; return them and the rest.
+    """Claim the runs that no other process makes, once there are some; return them and the rest.
 
     Raises:
-        BusyError: Somebody is making all of them, and `terms` say not to wait.
+        BusyError: Other processes are making all of them, and `terms` say not to wait.
     """
 
     def made(others: list[Holder]) -> str:
@@ -444,7 +444,7 @@ def _claimed(
 
 
 def _tell(registry: Registry, record: RunRecord, trajectory: Trajectory) -> None:
-    """Tell the plugins of a run; it is stored already, so that none of them can lose it."""
+    """Call the plugins' hooks for a run, which is stored already, so that none can lose it."""
     if registry.manager.hook.snapshot_taken.get_hookimpls():
         for index in range(len(trajectory.pairs)):
             registry.ask("snapshot_taken", trajectory=trajectory, index=index)
@@ -452,16 +452,16 @@ def _tell(registry: Registry, record: RunRecord, trajectory: Trajectory) -> None
 
 
 class Refusals:
-    """What a model refuses: it ends all as the model's own, or is that of a seed.
+    """Refusals by a model: either the model cannot serve the task, which ends all, or not a seed.
 
-    It is the model's where no seed is served, or two seeds, each alone, are refused in the same
-    words.
+    The model cannot where no seed has been served and the only seed, or two seeds in the same
+    words, were refused.
 
     Args:
         job: Whose seeds are trained.
 
     Attributes:
-        serves: Whether one is served; whoever trains them says so.
+        serves: Whether a seed has been served; set from outside.
     """
 
     def __init__(self, job: Job) -> None:
@@ -470,17 +470,17 @@ class Refusals:
         self._of_seeds: list[UsageError] = []
 
     def weigh(self, error: UsageError) -> None:
-        """Raise a refusal that is the model's own."""
+        """Raise a refusal that means that the model cannot serve the task."""
         again = str(error) in map(str, self._of_seeds)
         if not self.serves and (again or self._alone):
             raise error
 
     def note(self, error: UsageError) -> None:
-        """Take a refusal for that of a seed, which was alone."""
+        """Note the refusal of one seed, trained alone."""
         self._of_seeds.append(error)
 
     def settle(self) -> None:
-        """Raise the first of them, now that all are over, where no seed was served."""
+        """Raise the first refusal where all seeds are over and none was served."""
         if self._of_seeds and not self.serves:
             raise self._of_seeds[0]
 
@@ -608,7 +608,7 @@ def _setup(job: Job, run_spec: RunSpec) -> RunSetup:
 
 
 def requests_of(job: Job, group: RefereeGroup) -> list[TrainRequest]:
-    """Return what whoever trains is told of each run before the first pair."""
+    """Return what the trainer is told of each run before the first pair."""
     requests = []
     for run, referee in enumerate(group.referees):
         request = replace(train_request(run, referee.setup), plain_because=job.plain_because)

@@ -1,4 +1,4 @@
-"""A worker process: what it and its parent tell each other, and how it serves.
+"""A worker process: the messages that it and its parent exchange, and what it does on each.
 
 ``python -P -m codonbench.execution.worker HEARS SPEAKS LIFELINE [describe | gpu]``
 
@@ -202,7 +202,7 @@ class Described(Frozen):
     """A model that a plugin registers.
 
     Attributes:
-        info: Who it is.
+        info: As the plugin declares it.
         presets: Its named configurations, as JSON.
         trained: Whether it is trained batch by batch, by gradient or not; fitted in one go; or
             computed from what is right, which no worker is told.
@@ -405,7 +405,7 @@ def serve(hears: int, speaks: int, facts: TorchFacts | None) -> None:
 
 
 class Parent:
-    """The parent, at the other end of two pipes; the referees are there. Whose parent is gone ends.
+    """The parent process, at the other end of two pipes, with the referees; ends this one with it.
 
     Args:
         hears, speaks: The pipes from it and to it.
@@ -459,7 +459,7 @@ class Parent:
         return list(told.instructions)
 
     def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
-        """Leave what a run needs to go on from here where the parent takes it from."""
+        """Write what a run needs to go on from here to a file, and have the parent fetch it."""
         assert self.states is not None
         file = f"{run}.state"
         write(self.states / file)
@@ -469,7 +469,7 @@ class Parent:
 
 @contextmanager
 def _or_die() -> Iterator[None]:
-    """End this process where its parent turns out to have gone."""
+    """End this process where its parent has gone."""
     try:
         yield
     except (EOFError, OSError):

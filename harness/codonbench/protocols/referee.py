@@ -1,9 +1,9 @@
 """What a protocol is, and the referee of one run that goes by it.
 
 A protocol says what is evaluated and when, which state is selected, when a run ends. The referee
-knows the truth, hands out pairs as they are due and takes in outputs. It lives where the clock, the
-targets and the scoring are: in the process that was started, or beside the trainer where that is
-the same one. See `training.loop.Feed` for the other side.
+knows all targets and the time, hands out pairs as they are due and takes in outputs. It is in the
+parent process, or in the only one where a run is trained without workers. Its counterpart is
+`training.loop.Feed`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from codonbench.data.stream import BatchClock, Relabelling, Stream, hidden_gener
 from codonbench.errors import OutOfTurnError
 from codonbench.protocols.controls import LABELS, permuted_targets
 
-if TYPE_CHECKING:  # it locks files, which who lists protocols need not
+if TYPE_CHECKING:  # it imports what locks files, which listing protocols takes not
     from codonbench.records.unfinished import Checkpoints, Progress
 
 IntArray = npt.NDArray[np.int64]
@@ -66,7 +66,7 @@ class Primary:
         return float(value) if isinstance(value, bool | int | float) else math.nan
 
     def get_ready(self, task: TaskSpec, targets: Targets) -> None:
-        """Import what computes it, so that no training waits for that at its first look."""
+        """Compute it once, so that what it imports delays no training later."""
         few = targets[:16]
         self.of(few, np.zeros((len(few), len(task.target.names)), np.float32), task)
 
@@ -212,7 +212,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def progress(self) -> str:
-        """Return in a few words how far the run has come, for the person who waits."""
+        """Return in a few words how far the run has come, to be shown."""
 
     def arrays(self) -> Mapping[str, IntArray]:
         """Return what goes into the trajectory beside outputs."""
@@ -285,19 +285,19 @@ class Protocol(ABC):
 
 
 OnSnapshot = Callable[[int, Callable[[], str]], None]
-"""Called with the pairs presented so far, and with what returns in a few words how far the run has
-come: a metric is computed for it, which is left out where nobody reads them."""
+"""Called with the pairs presented so far, and with a function that says how far the run has come:
+it computes a metric, so it is only called where the words are shown."""
 
 Watch = Callable[[RunSpec], OnSnapshot]
 """Called as a run begins; what it returns follows its evaluations."""
 
 BEYOND = 1
-"""Batches handed out beyond the next evaluation: with the gradient of one more batch come, for
-nothing, the outputs of the state before it."""
+"""Batches handed out beyond the next evaluation: the gradient of one more batch comes with
+the outputs of the state before it."""
 
 _AT_ONCE = 128  # batches handed out at once, at most
-_AT_FIRST = 8  # where a batch may take long, until it is known how long
-_NEWS = 1.0  # seconds after which a run should have been heard of again
+_AT_FIRST = 8  # at most at first, where a batch may take long
+_NEWS = 1.0  # seconds after which a run should ask again
 
 
 def share_spent(run_spec: RunSpec, pairs: int) -> float:
@@ -394,7 +394,7 @@ class Referee:
         return 4 * n_outputs * max(map(len, self.evaluated.values()), default=0)
 
     def begin(self) -> None:
-        """Hear that the run begins, or begins anew in another way before it has asked for a pair.
+        """Note that the run begins, or begins anew on another engine before it asked for a pair.
 
         Raises:
             OutOfTurnError: It has asked already.
@@ -405,7 +405,7 @@ class Referee:
         self._on_snapshot = self._watch(self.setup.run_spec)
 
     def answer(self, position: int, outputs: Outputs | None) -> Instructions:
-        """Instruct a run, and tell who watches it."""
+        """Instruct a run, and call its watcher."""
         instructions = self.instruct(position, outputs)
         self.tell()
         return instructions
@@ -441,7 +441,7 @@ class Referee:
         return self._hand_out(keep)
 
     def tell(self) -> None:
-        """Tell who watches how far the run has come, which need not wait for what that takes."""
+        """Call the run's watcher; the trainer, once instructed, need not wait for it."""
         if self._untold:
             self._untold = False
             self._on_snapshot(self._last, self.schedule.progress)
@@ -481,7 +481,7 @@ class Referee:
             self.position = self._handed = position
         elif position != 0:
             raise OutOfTurnError(f"begins at {position}")
-        elif kept is not None and kept.position:  # it has been handed what it had learned by then
+        elif kept is not None and kept.position:  # it knows targets of the pairs up to there
             raise OutOfTurnError(f"begins anew, though it was handed its state at {kept.position}")
 
     def _check(self, position: int, outputs: Outputs) -> None:
@@ -539,7 +539,7 @@ class Referee:
         return Instructions(self._due, keep, index, told[index] if len(told) else told)
 
     def may_be_at(self, position: int) -> bool:
-        """Return whether the run can have come so far, and not been past what it owes."""
+        """Return whether the run can be there, neither past its pairs nor past a due evaluation."""
         past_due = self._due is not None and position > self._due.position
         return self.position <= position <= self._handed and not past_due
 
@@ -613,7 +613,7 @@ class RefereeGroup:
         self._last = time.monotonic()
 
     def begin(self, run: int) -> None:
-        """Hear that a run begins, or begins anew."""
+        """Note that a run begins, or begins anew."""
         self.referees[run].begin()
         self._pass_time()
         self._going.add(run)
@@ -621,13 +621,13 @@ class RefereeGroup:
         self._build.pop(run, None)
 
     def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
-        """Instruct some runs, and tell who watches them."""
+        """Instruct some runs, and call their watchers."""
         instructions = self.instruct(shown)
         self.tell(shown)
         return instructions
 
     def tell(self, shown: Sequence[Shown]) -> None:
-        """Tell who watches how far some runs have come, once they have been instructed."""
+        """Call the watchers of some runs, once these have been instructed."""
         for each in shown:
             self.referees[each.run].tell()
 
@@ -672,7 +672,7 @@ class RefereeGroup:
             self._checkpoints.drop(self.referees[run].setup.run_spec)
 
     def end(self, run: int) -> tuple[float, float]:
-        """Hear that a run is over; return its seconds, in this try and those before.
+        """Note that a run is over; return its seconds, in this try and those before.
 
         Returns:
             What building it took, and all of it.
@@ -682,7 +682,7 @@ class RefereeGroup:
         return seconds
 
     def _pass_time(self) -> None:
-        """Share the time since the last look among the runs that are going on."""
+        """Divide the time since the last call among the runs that are going on."""
         now = time.monotonic()
         for run in self._going:
             self._total[run] += (now - self._last) / len(self._going)

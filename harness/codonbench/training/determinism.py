@@ -108,7 +108,7 @@ def seeded_globals(seed: int | Chance) -> Iterator[None]:
     So that a run's result depends neither on what ran before it nor on what it leaves behind.
 
     Args:
-        seed: A seed, or where it lets the generators begin.
+        seed: A seed, or the seeds that it gives the generators.
     """
     for_torch, for_python, for_numpy = chance_of(seed) if isinstance(seed, int) else seed
     python, numpy = random.getstate(), np.random.get_state()
@@ -217,7 +217,7 @@ class _StandIn(ModuleType):
     """What PyTorch asks of a module where nothing is compiled."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # who looks at all modules there are uses none of them
+        if name.startswith("__"):  # asked by code that goes through all modules, and uses none
             raise AttributeError(name)
         return getattr(_arrived(self.__name__), name)
 

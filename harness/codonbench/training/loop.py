@@ -1,10 +1,10 @@
 """The plain training loop, the reference for every engine, and the feed that it pulls from.
 
-A feed gives batches to train on and evaluations that are owed, in their order. Behind it stands a
-referee, in this process or at the other end of a pipe, that is told the outputs of an evaluation
-and answers where the next one falls and which pairs come next: those up to there and one batch
-more. So whatever a plugin gets hold of in its own process, what it shows cannot rest on targets
-that it has not been charged for, but for that batch.
+A feed yields batches to train on and evaluations that are due, in order. It gets them from a
+referee, in this process or at the other end of a pipe: given the outputs of an evaluation, the
+referee says where the next one is due and which pairs come until there, and one batch more. So
+whatever a plugin reads in its own process, its outputs cannot rest on targets of pairs that have
+not been counted, but for that batch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Referees(Protocol):
     """The referees of some runs, each called by its number."""
 
     def begin(self, run: int) -> None:
-        """Hear that a run begins."""
+        """Note that a run begins."""
 
     def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
         """Take in what some runs show; tell each how to go on."""
@@ -56,7 +56,7 @@ class Feed:
         keep: Whether the state shown last is the one selected so far.
         over: Whether the run came to its end.
         ahead: The batches that have been handed out and not yet trained on.
-        news: Whether targets came to be known that were not; whoever heeds it sets it back.
+        news: Whether new targets have been told; set back by the code that uses them.
         seconds: Time spent on evaluations.
     """
 
@@ -132,7 +132,7 @@ class Feed:
 
 
 def ask(feeds: Sequence[Feed], outputs: Sequence[Outputs] | None = None) -> None:
-    """Ask how some runs of the same referees go on, and let them.
+    """Ask the referees how some runs go on, and hand each feed its instructions.
 
     Args:
         feeds: Whose.
@@ -149,17 +149,17 @@ def ask(feeds: Sequence[Feed], outputs: Sequence[Outputs] | None = None) -> None
 
 
 SPARING = 20
-"""How many times longer than a checkpoint took it is at least until the next one."""
+"""Until the next checkpoint, at least so many times as long as the last one took."""
 
 
 class Checkpointer:
     """Keeps, every so often, how far runs have come.
 
-    Of a run whose module or optimiser has changed what they hold outside their states, only that it
-    had begun: it can be put back nowhere but at its beginning.
+    A run whose module or optimiser has changed something outside their states cannot be resumed
+    from there: of it is only kept that it had begun.
 
     Args:
-        referees: Who are given what is kept.
+        referees: They keep the file.
         every: Seconds between two times, at least; None for never.
         facts: Of what trains; only the same can go on from there.
         states: What is trained.
@@ -372,7 +372,7 @@ def forward(state: TrainState, inputs: Tensor, module: Callable[[Tensor], Any]) 
 
 
 def loss_weight(state: TrainState, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return what the mean in `loss_of` divides by: what a part of a batch counts in the whole."""
+    """Return what the mean in `loss_of` divides by, by which a batch's parts are weighted."""
     if state.view.target != "classes":
         known = ~torch.isnan(targets)
         return known.sum() if weights is None else (known * weights[:, None]).sum()

@@ -168,7 +168,7 @@ def _named(
     Args:
         held: The globals.
         names: Of globals and attributes.
-        package: What comes with it is followed, as modules beside one-file plugins are.
+        package: Its modules are followed, as are modules beside one-file plugins.
         seen: Modules that are followed already.
     """
     found: dict[str, Any] = {}

@@ -1,6 +1,6 @@
-"""One run as whoever trains is given it, and what its training leaves behind.
+"""What a trainer is told of one run, and what it returns.
 
-A request says what may be known before the first pair, and no more.
+A request holds what may be known before the first pair, and no more.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 IntArray = npt.NDArray[np.int64]
 
 Chance = tuple[int, int, int]
-"""Where PyTorch's, Python's and NumPy's global generators begin."""
+"""Seeds of PyTorch's, Python's and NumPy's global generators."""
 
 _MODEL = 2  # beside the stream's own uses of the seed
 
 
 def chance_of(seed: int, salt: str = "") -> Chance:
-    """Return where a seed's global generators begin; it does not tell the seed.
+    """Return the seeds of a run's global generators; the run's own seed does not follow from them.
 
     Args:
-        seed: The seed.
-        salt: Without which nobody knows where; empty for the seed alone.
+        seed: The run's.
+        salt: Without it they cannot be known; empty where they follow from the seed alone.
     """
     chance = hidden_generator(salt, seed, "model") if salt else generator(seed, _MODEL)
     first, second = int(chance.integers(2**63)), int(chance.integers(2**63))
@@ -52,7 +52,7 @@ def chance_of(seed: int, salt: str = "") -> Chance:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """One run, as whoever trains is given it.
+    """What a trainer is told of one run.
 
     Attributes:
         run: Its number for the referees.
@@ -64,7 +64,7 @@ class TrainRequest:
         class_weights: Loss weight of each class id (C,), permuted as the ids are; None where the
             configuration asks for none.
         clock: Where batches end.
-        chance: Where the global generators begin.
+        chance: Seeds of the global generators.
         device, threads, engine: As in the spec.
         start, state: Where it goes on, and the file it goes on from, where it was cut short.
         weights: What each item counts in the loss, (N,), 0 where it is not trained on; None where
@@ -93,7 +93,7 @@ class TrainRequest:
 
 
 def train_request(run: int, setup: RunSetup) -> TrainRequest:
-    """Return what whoever trains a run is told of it before the first pair."""
+    """Return what a trainer is told of a run before the first pair."""
     run_spec, dataset = setup.run_spec, setup.dataset
     told = setup.protocol.tells_targets
     trained = np.unique(setup.stream.split.train) if told else np.zeros(0, dtype=np.int64)
@@ -195,7 +195,7 @@ def last_words(
         _end(results, "interrupted", None)
     except (UsageError, CannotCapture, GeneratorExit):
         raise
-    except BaseException as error:  # the plugin's own: the record's last words
+    except BaseException as error:  # the plugin's own: it goes into the record
         where = place(error.__traceback__, file_of(plugin), maker_of(plugin))
         details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
         whose = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
@@ -216,7 +216,7 @@ def _lengths(error: BaseException, view: TaskView | None) -> str:
 
 
 def said_by(error: BaseException) -> str:
-    """Return an exception's words, which are a plugin's to give."""
+    """Return an exception's message, though a plugin's own ``__str__`` may fail."""
     try:
         return str(error)
     except BaseException as another:
