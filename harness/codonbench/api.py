@@ -94,20 +94,20 @@ def run(
     plugin: str | Path | Iterable[str | Path] = (),
     **further: Any,
 ) -> Records:
-    """Train a model on a task, score it, store the records, and return them, one a seed.
+    """Train a model on a task, score it, and store and return the records, one per seed.
 
-    A table of one's own is audited first; what is wrong with it is warned of, and on the board.
-    What is recorded in `results` already is not run again, and what was cut short goes on.
-    Installed models and those of files are trained in worker processes; a class or a function,
-    which no other process could import, in this one: its records say ``confinement: none``.
-    The records of a pretrained model's random twin follow its own, but with ``no_twin=True``.
+    Your own table is audited first; faults are warned of and shown on the board. Runs recorded in
+    `results` are not repeated, and interrupted runs resume. Installed models and those of files are
+    trained in worker processes. A class or a function, which other processes cannot import, is
+    trained in this one; its records say ``confinement: none``. The records of a pretrained model
+    are followed by those of its random twin, unless ``no_twin=True``.
 
     Args:
         model: A name; a class or a function marked with `codonbench.model`; or the path of a
             Python file with one model in it.
-        task: A name; where it is None the default task, or the table that `data` is.
+        task: A name; None for the default task, or for the table in `data`.
         data: A data source's name, a path, or a pandas table, whose task is called ``frame`` unless
-            `task_options` has a ``name``; the task's default where it is None.
+            `task_options` has a ``name``; None for the task's default.
         seeds: One, several, or ``"0-9"``.
         results: The folder of records.
         config: Fields of the model to set.
@@ -184,11 +184,11 @@ def run(
 
 
 def board(*folders: str | Path, with_failed: bool = False) -> Board:
-    """Return the board that the records of folders give (``runs`` by default).
+    """Return the board of the records in folders (``runs`` by default).
 
-    Audits of their data, which lie beside them or are kept in the cache, are on it.
-    It prints as Markdown tables, and its fields hold every figure. Summaries over tasks leave out
-    those whose data audit is FAIL, unless asked for by `with_failed`.
+    It has the audits of the data that are beside the records or in the cache. It prints as Markdown
+    tables; its fields hold every figure. Summaries over tasks leave out tasks whose data audit is
+    FAIL, unless `with_failed` is set.
 
     Raises:
         StoreError: There is no such folder, or test outputs in it are damaged.

@@ -147,12 +147,12 @@ Items = Sequences | SequenceTuples | Features
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Who is trained on, chosen by and tested on, as indices of items; an item may come twice.
+    """Training, validation and test items, as indices; an item may occur twice.
 
     Attributes:
         train: Training examples, in drawn order, shape (n,).
-        validation: What chooses the state to be tested, shape (v,).
-        test: What is asked once, shape (t,).
+        validation: Items that select the state to be tested, shape (v,).
+        test: Items that are tested once, shape (t,).
     """
 
     train: IntArray
@@ -170,21 +170,20 @@ class Dataset:
         checksum: SHA-256 (hex) of the content that decides the stream, not of the file.
         simulated: True where items were generated rather than observed.
         items: N of them.
-        targets: What is right for each, as `spec.target` says.
+        targets: The target of each, as `spec.target` says.
         evaluation: Index of each item of ``spec.evaluation``, in its order, shape (P,); empty
             where the task has no such set.
         splits: Items of ``train``, ``validation`` and ``test``, where they are fixed.
         ids: Names of the items, shape (N,); their numbers where it is empty.
         groups: Items of one group never cross splits, shape (N,); None where there are none.
-        weights: What each item counts in the training loss, from 0 up, shape (N,); None where all
-            count alike. Validation and test know nothing of them.
-        origins: Of what each item is, as numbers (N,), by what that is called: ``organism``. The
-            audit of the data asks whether a class is one of them; nothing else is done with it.
+        weights: Weight of each item in the training loss, from 0 up, shape (N,); None if all are
+            equal. Not used in validation and test.
+        origins: The origin of each item, as numbers (N,), by the kind of origin: ``organism``. Used
+            only by the audit of the data, which checks whether a class is one of them.
         frequencies: Probability of each item of the evaluation set in one draw, shape (P,).
-        report: A line for each thing that was found and curated, for the person who runs it.
+        report: Lines on what was found and curated, for the user.
         provenance: Facts worth keeping in the record: file checksum, release, counts.
-        place: Returns where an item stands, by its index: ``mine.csv, line 7``; None where nobody
-            knows.
+        place: Returns the place of an item, by its index: ``mine.csv, line 7``; None if unknown.
 
     Raises:
         PluginError: The arrays do not fit one another or the spec.
@@ -266,16 +265,16 @@ class Dataset:
         """Return one seed's split: the fixed one, unless a subclass draws.
 
         Args:
-            rng: The seed's own generator; nothing else may be a source of chance.
+            rng: The seed's own generator, the only allowed source of randomness.
         """
         empty = np.zeros(0, dtype=np.int64)
         return Split(*(self.splits.get(name, empty) for name in ("train", "validation", "test")))
 
     def for_run(self, rng: np.random.Generator) -> Self:
-        """Return these data as one run is asked about them: themselves, but for a control.
+        """Return the data of one run: these, unless a control changes them.
 
-        A control may give each run targets of its own. It may change `targets` and, in `spec`,
-        what follows from them; never what `split` gives, so that its streams are the task's.
+        A control may give each run its own targets. It may change `targets` and, in `spec`, what
+        follows from them, but not what `split` returns, so that its streams are the task's.
 
         Args:
             rng: From the spec's salt and seed: what a control does is as secret as the salt.
@@ -307,23 +306,23 @@ def _wrong_sequences(items: Sequences, asked: Input) -> str | None:
 
 
 class DataSource(Frozen):
-    """A named download that a task can use: what it is, where from, and how it is known.
+    """A named download that a task can use: what it is, where it is from, and its checksum.
 
     Attributes:
         name: As in ``--data NAME`` and ``bench data fetch NAME``.
         summary: One line.
         url: Where it comes from.
         filename: Its name in the cache folder.
-        git_blob: SHA-1 that git gives the content, where that is how it is known.
-        sha256: SHA-256 of the content, where that is known; where neither is, the sum seen
-            on first download is kept beside the file and held from then on.
+        git_blob: SHA-1 that git gives the content, if that is its checksum.
+        sha256: SHA-256 of the content, if known; if neither is, the sum of the first download is
+            kept beside the file and required from then on.
         tested: False where the download has never been tried against the real server.
-        terms: What its licence allows and no more, where that must be agreed to before it is
-            downloaded: ``academic, non-commercial use only``; empty where nothing need be.
+        terms: Restrictions of its licence that must be agreed to before download: ``academic,
+            non-commercial use only``; empty if there are none.
         package: ``name==version`` of a Python package whose wheel it is, which pip downloads; empty
             for what is fetched from `url`.
-        files: Where it is a folder of several, each of them; `url` and `filename` are then the
-            folders', and the others' names lie below.
+        files: If it is a folder, its files; `url` and `filename` are then the folder's, and the
+            files' names are below it.
     """
 
     name: Name

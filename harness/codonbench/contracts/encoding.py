@@ -14,11 +14,10 @@ from codonbench.contracts.task import TaskView
 class Encoding(ABC):
     """An encoding beside those of `codonbench.data.encodings`.
 
-    It is known where the module that defines it is imported: beside the models that name it, in
-    their file or distribution.
+    It has to be defined in the file or distribution of the models that name it.
 
     Class attributes:
-        name: What a model's `encoding` says; a task's own words come first.
+        name: As in a model's `encoding`; a task's own names come first.
     """
 
     name: ClassVar[str]
@@ -29,7 +28,7 @@ class Encoding(ABC):
 
     @abstractmethod
     def encode(self, items: Items, view: TaskView) -> npt.NDArray[Any]:
-        """Return what a module is handed of B items, shape (B, ...): numbers, or int64 indices."""
+        """Return the encoding of B items, shape (B, ...): numbers, or int64 indices."""
 
 
 ENCODINGS: dict[str, Encoding] = {}

@@ -200,11 +200,10 @@ def model(
     the model's ``Config``, typed by its annotation.
 
     Args:
-        without_parentheses: Nothing: what a forgotten ``(encoding=...)`` puts here is refused.
-        encoding: What the module is handed, one of the names in `codonbench.data.encodings`;
-            it must be given.
+        without_parentheses: No argument: it refuses a decorator without ``(encoding=...)``.
+        encoding: The module's input, one of the names in `codonbench.data.encodings`; required.
         name: As in ``--model NAME``; the function's name by default, ``-`` for ``_``.
-        version: Changes whenever a score could.
+        version: To be raised with every change that could change a score.
         summary: One line; the first of the docstring by default.
         optimizer: Default of the field ``optimizer``.
         learning_rate: Default of the field ``learning_rate``.
@@ -216,16 +215,16 @@ def model(
         authors: For the record.
         licence: For the record.
         reference: For the record.
-        pretrained_on: What its weights have seen before the first pair.
+        pretrained_on: The data that its weights were pretrained on.
         settings: Defaults of the other fields of `GradientConfig`: ``schedule="cosine"``.
 
     Returns:
         A decorator that puts a class of the contract `Model` in the function's place.
 
     Raises:
-        PluginError: No encoding is given; a parameter has no default, or bears the name of a
-            field of the harness; or a setting is none that there is.
-        pydantic.ValidationError: A default or a word of the description is out of its bounds.
+        PluginError: No encoding is given; a parameter has no default, or the name of a field of the
+            harness; or a setting does not exist.
+        pydantic.ValidationError: A default or a description is out of its bounds.
     """
     if without_parentheses is not None or encoding is None:
         raise PluginError(
@@ -283,31 +282,31 @@ def estimator(
 ) -> Callable[[Callable[..., Any]], type[FunctionEstimator]]:
     """Make an estimator of the function below, which returns one of scikit-learn's kind.
 
-    For classes that has ``fit(items, class_ids)``, ``predict_proba`` or ``decision_function``, and
-    ``classes_``, the class ids that their columns are of, as scikit-learn's have; for labels the
-    same, one fitted for each label on the items where it is known; for quantities
-    ``fit(items, values)`` and ``predict``, one for each quantity. What it draws from NumPy's global
-    generator, as with ``random_state=None``, is the seed's own.
+    For classes it needs ``fit(items, class_ids)``, ``predict_proba`` or ``decision_function``, and
+    ``classes_``, the class ids of their columns, as in scikit-learn. For labels one such estimator
+    is fitted for each label, on the items where it is known. For quantities it needs ``fit(items,
+    values)`` and ``predict``; one is fitted for each quantity. NumPy's global generator, which
+    ``random_state=None`` uses, is seeded by the run's seed.
 
     Args:
-        without_parentheses: Nothing: what a forgotten ``(encoding=...)`` puts here is refused.
-        encoding: What ``fit`` is handed, as in `Estimator.encoding`; it must be given.
+        without_parentheses: No argument: it refuses a decorator without ``(encoding=...)``.
+        encoding: The input of ``fit``, as in `Estimator.encoding`; required.
         name: As in ``--model NAME``; the function's name by default, ``-`` for ``_``.
-        version: Changes whenever a score could.
+        version: To be raised with every change that could change a score.
         summary: One line; the first of the docstring by default.
         presets: Named configurations: ``{"forest-500": {"trees": 500}}``.
         files: Names of the files beside this one that it reads, as in `Estimator`.
         authors: For the record.
         licence: For the record.
         reference: For the record.
-        pretrained_on: What it has seen before the training items.
+        pretrained_on: The data that it was trained on beforehand.
 
     Returns:
         A decorator that puts a class of the contract `Estimator` in the function's place.
 
     Raises:
         PluginError: No encoding is given, or a parameter has no default.
-        pydantic.ValidationError: A default or a word of the description is out of its bounds.
+        pydantic.ValidationError: A default or a description is out of its bounds.
     """
     if without_parentheses is not None or encoding is None:
         raise PluginError(

@@ -60,15 +60,15 @@ class ModelInfo(Frozen):
 
     Attributes:
         name: As in ``--model NAME``.
-        version: Changes whenever a score could.
+        version: To be raised with every change that could change a score.
         summary: One line.
         authors, licence, reference: For the record.
-        pretrained_on: What its weights have seen before the first pair; empty on the main track.
+        pretrained_on: The data that its weights were pretrained on; empty on the main track.
         role: ``contestant`` rows are ranked, ``reference`` rows are shown apart.
         row_independent: True where one row's output depends on that row alone, and on nothing
             random: no batch norm, no dropout. The harness checks the claim before using it.
-        instance_based: True where answers are targets of training items or means of a few, as
-            those of nearest neighbours are. They are not written down where targets must not be.
+        instance_based: True if outputs are targets of training items or means of a few, as in
+            nearest neighbours. They are not published if targets must not be.
     """
 
     name: Name
@@ -84,12 +84,12 @@ class ModelInfo(Frozen):
 
 
 class Needs(Frozen):
-    """What one run of a model uses of a machine; a cluster finds a place by it.
+    """The resources of one run of a model, by which a cluster places it.
 
     Attributes:
-        cpus: Processors; as many as the run has threads where it is None.
-        memory: GiB; not reckoned with where it is None.
-        gpus: GPUs, or a share of one; one where it is None and a run is made on a GPU at all.
+        cpus: Processors; None: as many as the run has threads.
+        memory: GiB; None: not considered.
+        gpus: GPUs, or a share of one; None: one, if the run uses a GPU.
     """
 
     cpus: float | None = Field(default=None, gt=0, le=1024, description="processors")
@@ -109,7 +109,7 @@ class Tune:
 
     Attributes:
         low, high: Both ends of a range.
-        log: Whether to draw by ratio instead of by difference.
+        log: Whether to draw on a log scale.
         choices: The values to choose from, instead of a range.
     """
 
@@ -224,8 +224,8 @@ class BatchLearner(Protocol):
 class Embedder(Protocol):
     """A module with an embedding, which a linear probe reads.
 
-    Its attribute `trunk`, where it has one, is the part that the embedding follows from: by that
-    part's weights it is kept. A method ``about()`` may return what the record is to tell of it.
+    If it has an attribute `trunk`, the embedding depends on that part alone and is cached by its
+    weights. A method ``about()`` may return what the record should state.
     """
 
     def embed(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -272,7 +272,7 @@ class ModelBase(ABC):
         files: Names of the files that it reads, weights or tables, relative to the folder of the
             file that defines the class: ``("weights.pt",)``. They are part of the run's identity,
             as its source is, and are there in a sandbox.
-        needs: What a run of it uses of a machine.
+        needs: The resources of a run.
     """
 
     info: ClassVar[ModelInfo]
@@ -298,7 +298,7 @@ class Model(ModelBase):
     @property
     @abstractmethod
     def encoding(self) -> str:
-        """What the module is handed, one of the names in `codonbench.data.encodings`."""
+        """The module's input, one of the names in `codonbench.data.encodings`."""
 
     @property
     def row_independent(self) -> bool:
@@ -313,7 +313,7 @@ class Model(ModelBase):
         """Return the optimiser of `module`, by default as the configuration says.
 
         Raises:
-            TypeError: The configuration says nothing of it.
+            TypeError: The configuration has no optimiser.
         """
         import torch
 
@@ -334,7 +334,7 @@ class Model(ModelBase):
     def configure_schedule(
         self, optimizer: torch.optim.Optimizer, steps: int
     ) -> torch.optim.lr_scheduler.LRScheduler | None:
-        """Return what changes the step size, by default as the configuration says; None for none.
+        """Return the learning-rate schedule, by default as the configuration says; None for none.
 
         Args:
             optimizer: From `configure_optimizer`.
@@ -377,7 +377,7 @@ def step_size(step: int, steps: int, warmup: int, *, cosine: bool) -> float:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """What an `Estimator` is fitted on: all training items of a seed's split, and what is right.
+    """What an `Estimator` is fitted on: all training items of a seed's split, and their targets.
 
     Attributes:
         task: Shapes and names of inputs and targets.
@@ -385,7 +385,7 @@ class TrainingSet:
         targets: Class ids (N,), int64; or labels, 0 or 1, or quantities in their own units (N, K),
             float32, NaN where one is missing.
         rng: The seed's own generator.
-        weights: What each item counts, from 0 up, shape (N,); None where all count alike.
+        weights: Weight of each item, from 0 up, shape (N,); None if all are equal.
     """
 
     task: TaskView
@@ -396,12 +396,11 @@ class TrainingSet:
 
 
 class Estimator(ModelBase):
-    """A model plugin that is fitted in one go, as those of scikit-learn are.
+    """A model plugin that is fitted in one call, as in scikit-learn.
 
     The harness calls `fit` once, on the training items of the seed's split, then `predict` for
-    validation and for test. Targets of those never enter the process that it runs in, so what it
-    has to choose, such as a penalty, it chooses within training: by cross-validation, or from its
-    configuration.
+    validation and for test. Their targets never enter its process, so it chooses hyperparameters,
+    such as a penalty, by cross-validation within training, or takes them from its configuration.
 
     It serves tasks whose targets may all be known at once: those of the protocol ``supervised``.
     """
@@ -409,13 +408,11 @@ class Estimator(ModelBase):
     @property
     @abstractmethod
     def encoding(self) -> str:
-        """What `fit` and `predict` are handed for N items.
+        """The input of `fit` and `predict` for N items.
 
-        ==============  ==========================================================================
-        ``items``       as the task has them: `Sequences`, `SequenceTuples` or `Features`
-        ``text``        a list of N texts, or tuples of texts where items are several sequences
-        any other name  an array, shape (N, ...): see `codonbench.data.encodings`
-        ==============  ==========================================================================
+        ``items`` are as the task has them: `Sequences`, `SequenceTuples` or `Features`. ``text`` is
+        a list of N texts, or of tuples of texts if items are several sequences. Any other name is
+        an array, shape (N, ...): see `codonbench.data.encodings`.
         """
 
     def check_task(self, task: TaskView) -> None:
@@ -438,14 +435,14 @@ class Estimator(ModelBase):
         """
 
     def score_variants(self, reference: Any, alternative: Any) -> npt.NDArray[np.floating[Any]]:
-        """Return the effect of each of M variants, shape (M,), of what was never fitted.
+        """Return the effect of each of M variants, shape (M,), without having been fitted.
 
         Args:
             reference: M sequences in the encoding.
             alternative: The same sequences, each with its variant.
 
         Raises:
-            ConfigError: It can only be fitted, by default.
+            ConfigError: By default, as it has to be fitted.
         """
         raise ConfigError(
             f"model {self.info.name!r} has to be fitted, and by the protocol 'zero_shot' nothing "
@@ -453,9 +450,9 @@ class Estimator(ModelBase):
         )
 
     def learned(self) -> Mapping[str, npt.NDArray[Any]]:
-        """Return what was learned as arrays by name: counted and hashed in the record.
+        """Return the learned parameters as arrays by name; the record has their number and hash.
 
-        Empty where it is not a matter of numbers, as in a tree.
+        Empty if they are not arrays, as in a tree.
         """
         return {}
 
@@ -479,6 +476,6 @@ class Reference(ModelBase):
 
         Args:
             task: The task.
-            frequencies: Probability of each probe input (P,), or None where unknown.
+            frequencies: Probability of each evaluation input (P,), or None if unknown.
         """
         return {}

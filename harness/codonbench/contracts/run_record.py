@@ -212,29 +212,29 @@ class Timings(Frozen):
 
 
 class Tuning(Frozen):
-    """What it took to find a configuration, on training and validation items alone.
+    """What tuning a configuration took, on training and validation items alone.
 
     Attributes:
-        name: Of the preset that came of it.
-        task, data_checksum: What it was sought on.
-        trials, pruned: How many configurations were tried, and how many of them were ended early.
-        unfinished: How many more came to no end, as where a process was killed; their seconds count
-            until they were last heard of.
-        seeds: Of its runs; none of an official row.
+        name: Name of the resulting preset.
+        task, data_checksum: What it was tuned on.
+        trials, pruned: How many configurations were tried, and how many of them were stopped early.
+        unfinished: How many more were not finished, for example because a process was killed; their
+            seconds count until their last sign of life.
+        seeds: Seeds of its runs; none of an official row.
         device: What they ran on.
-        seconds: Of training, evaluations included: of a CPU's cores, or of a GPU.
+        seconds: Seconds of training and evaluation, of a CPU's cores or of a GPU.
         metric: What was compared, on validation.
-        best, median: Of the trials that came to their end.
+        best, median: Over the trials that were finished.
         incumbents: Each trial that was the best so far: its number, the seconds until its end, and
             its score.
-        study: Hash of what was asked.
-        space: What was sought, each field as `bench tune --space` takes it; empty in presets and
+        study: Hash of the study's settings.
+        space: The search space, each field as `bench tune --space` takes it; empty in presets and
             records from before it was kept.
         tests_unseen: Whether the data have a test split of their own, of which no item was trained
             on or chosen by; False where seeds draw it. What folds test is not of it, see
             `codonbench.ranking.rows.tuned_on_tested`; some older records are False though the
             data have one.
-        changed: Fields that were set by hand afterwards, otherwise than in the preset.
+        changed: Fields that were changed by hand afterwards.
     """
 
     name: Name
@@ -275,7 +275,7 @@ _Pin = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]
 
 
 class Environment(Frozen):
-    """The packages that a plugin had to itself, which makes it the lock they are built from.
+    """The packages of a plugin's own environment, from which it can be built again.
 
     Attributes:
         sha256: Of the packages and the platform.
@@ -310,30 +310,29 @@ class RunRecord(Frozen):
         model, task, seed: As in `run_spec`, where an outside checker expects them.
         status: How the run ended; ``done`` includes never succeeding within the budget.
         run_spec: Everything that decides the result.
-        overrides: Where the spec's config departs from that of the name asked for.
-        dataset, plugin, info, harness, machine, engine: What it was made with.
+        overrides: Where the spec's config differs from that of the requested name.
+        dataset, plugin, info, harness, machine, engine: What the run was made with.
         parameters: Trainable parameters of the module.
-        about: What the module says of itself, such as a pretrained trunk's SHA-256, the penalty
-            of its probe, or the share of sequences that it cut; left out where it says nothing.
+        about: Statements of the module, such as a pretrained trunk's SHA-256, the penalty of its
+            probe, or the share of sequences that it cut; left out if there are none.
         pairs: Pairs presented when the run ended.
         selected_pairs: Position of the state that was selected and tested; None where none was.
         metrics: Values by name; of the test split, where there is one.
         validation_metrics: The same of the validation split, for the selected state.
-        not_measured: Names in `metrics` whose null means that this run could not answer.
+        not_measured: Names in `metrics` that are null because the run ended before they could be
+            measured.
         metric_versions: By metric name.
-        knowledge: What the model was told beyond the pairs.
+        knowledge: What the model was given besides the pairs.
         flags: What a reader must be warned of.
         weights_sha256: Of the final weights, by `hash_weights`. Null for computed rows.
         trajectory_sha256: Of the trajectory's content; see `hash_trajectory`.
         trajectory_format: What that is a hash of; only hashes of one format can be compared.
         error: The last words of a failed run.
-        confinement: How far it was kept from what it ran in; None in records from before this
-            was noted.
-        resumed: Where the run was taken up again after it had been cut short, in pairs, each time;
-            0 where it began anew, for its state could not be kept.
-        tuning: How its configuration was found, where it is a preset's that `bench tune` wrote;
-            None where nobody said.
-        environment: The packages that its plugin had to itself; None where it had codonbench's.
+        confinement: How the run was confined; None in records from before this was noted.
+        resumed: Positions, in pairs, at which the run was resumed after an interruption; 0 if it
+            began anew because its state could not be kept.
+        tuning: How its configuration was found, if it is a preset of `bench tune`; None if unknown.
+        environment: The packages of its plugin's own environment; None if it had codonbench's.
         timings: Seconds.
         day: On which it ended, in UTC, as 2026-11-29; empty in records from before this was noted.
         checksum: SHA-256 of this record's canonical JSON without this field.

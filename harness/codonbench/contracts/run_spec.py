@@ -261,24 +261,24 @@ class RunSpec(Frozen):
     Attributes:
         rules: The protocol's version, which codonbench sets.
         task, task_version, task_options: What is asked.
-        protocol_options: What is set of the protocol that stands in for the task's own.
-        fold: Which of its folds this run is tested on, from 0; None where it is no part.
-        subset: On how many training examples, or on how many of each class where the protocol's
-            options say so; None for all.
-        data, data_checksum: What it is asked on; see `Dataset`.
-        model, model_version: Who answers; `model` is the name of the preset, where one was meant.
-        config: All of its hyperparameters, defaults among them.
-        seed: Of the stream, the relabelling and the module's weights.
+        protocol_options: Options of that protocol.
+        fold: The fold that this run is tested on, from 0; None if it is not one of several.
+        subset: Number of training examples, or of examples of each class if the protocol's options
+            say so; None for all.
+        data, data_checksum: Its data; see `Dataset`.
+        model, model_version: The model; `model` is the preset's name if one was given.
+        config: All of its hyperparameters, including defaults.
+        seed: Seed of the stream, the relabelling and the module's weights.
         budget_pairs: Training pairs at most; 0 where nothing is trained.
         budget_seconds: Seconds from the first pair on, evaluations included, after which the run
             ends even so; None, and left out of what is hashed, where only pairs count.
-        stop: What ends the run before the budget does.
-        salt: Of the relabelling, and under the second rules of where a module begins.
+        stop: The rule that may end the run before its budget.
+        salt: Salt of the relabelling and, under the second rules, of the module's initial state.
         device, threads: Where it runs, and on how many threads of a CPU.
         engine: As asked for; the record's own `engine` names what trained.
-        protocol: What the task is run by, where that is not its own; else None.
-        track: ``pretrained`` where the model's weights have seen data before the first pair, which
-            stands in tables of its own; else None. Both are left out of what is hashed where None.
+        protocol: The protocol, if it is not the task's own; else None.
+        track: ``pretrained`` if the model's weights were pretrained, which gives tables of its own;
+            else None. Both are left out of what is hashed where None.
     """
 
     rules: Version

@@ -135,12 +135,12 @@ class Input(Frozen):
 
 
 class Target(Frozen):
-    """What is asked of one item.
+    """What is predicted for one item.
 
     Attributes:
-        kind: One of several classes; several labels, each there or not; or quantities.
-        names: Of the classes, labels or quantities, in index order.
-        units: Of the quantities; empty where they have none.
+        kind: One of several classes; several labels, each present or absent; or quantities.
+        names: Names of the classes, labels or quantities, in index order.
+        units: Units of the quantities; empty if they have none.
         class_weights: Loss weight of each class, for models that ask for weighting; None where
             the task has none. Using them counts as knowledge.
     """
@@ -163,7 +163,7 @@ class Target(Frozen):
 
 
 class EvaluationSet(Frozen):
-    """Items that are asked all along a run, named in the task itself.
+    """Items that are evaluated throughout a run, listed in the task itself.
 
     Attributes:
         inputs: The items as text, shape (P,).
@@ -241,7 +241,7 @@ class TaskView(Frozen):
         """How many classes there are.
 
         Raises:
-            ConfigError: The task asks for something else, which a model of classes does not serve.
+            ConfigError: The task's target is not classes.
         """
         if self.target != "classes":
             raise ConfigError(
@@ -252,15 +252,17 @@ class TaskView(Frozen):
 
 
 class TaskSpec(Frozen):
-    """A task in full: what is asked, what is right, and by which protocol.
+    """A task in full: inputs, targets and protocol.
 
     Attributes:
-        name, version, title: Identity; the version changes whenever a score could.
+        name, version, title: Identity; the version is raised with every change that could change a
+            score.
         input, target: What one item is, and what is asked of it.
-        protocol: What is shown, when the model is asked and when a run ends, by its name.
-        evaluation: Items that are asked all along; None where the validation split is.
+        protocol: Name of the protocol, which says what is presented, when the model is evaluated
+            and when a run ends.
+        evaluation: Items that are evaluated throughout training; None if the validation split is.
         train_size, validation_size, test_size: Examples in each split, for each seed. Without
-            training examples a task can only be asked, by a protocol that trains nothing.
+            training examples a task needs a protocol without training.
         default_epochs: The budget when none is given.
         facts: What only this task's own protocol, metrics and figures read.
         notes: What a reader of the leaderboard must know about this task's data.
@@ -296,7 +298,7 @@ class TaskSpec(Frozen):
 
     @property
     def evaluation_set(self) -> EvaluationSet:
-        """The evaluation set, for who needs one.
+        """The evaluation set, for code that needs one.
 
         Raises:
             ValueError: There is none.
@@ -329,16 +331,16 @@ class Column(Frozen):
     Attributes:
         metric: What it shows, over a row's seeds.
         title: Its heading.
-        short: The same where there is little room; the title where it is empty.
+        short: A shorter heading for narrow tables; the title if it is empty.
         statistic: ``censored_quantile``: null means never, and counts as longer than any.
             ``mean``: over the seeds that have a value.
         quantile: Which one, over seeds; 0.5 is the median.
         counts: True where null means that there is nothing to count, not "never".
         scale: ``position`` in the stream, from 0 to the budget; ``difference`` of two of them,
             which may be 0 or negative; or ``other``. Never is beyond the budget in the first two.
-        window: How long what is measured must last to count, as a position: of a run that ended
-            without a value, no more is known than that it began within the last window or never.
-        digits: Shown behind the point of a mean.
+        window: How many pairs the measured event must last to count. If a run ended without a
+            value, it began within the last window or never.
+        digits: Decimals of a mean.
     """
 
     metric: MetricName
@@ -386,19 +388,19 @@ class Ranking(Frozen):
 
     Attributes:
         metric: The primary one.
-        direction: Which way of it is better.
-        floor: A value that no better one is ranked ahead of; None where better is always better.
-        columns: The table's, the primary one among them.
+        direction: Which direction is better.
+        floor: Values better than this rank as equal to it; None for no such limit.
+        columns: The table's columns, the primary one among them.
         brief: The columns to show where there is room for few, the most important first; the
             primary one where it is empty.
         success: A metric that is null where a run did not succeed; None where every run does.
         restricted_mean: A column whose mean up to the budget is shown too; None for none.
-        versions_of: Metrics whose versions decide who is comparable with whom; the columns'
-            where it is empty. Others may come and go without dividing a table.
-        budget_divides: Whether runs of another budget or stop rule stand in another table, as they
-            must where training itself is measured. Where the budget is a model's own choice, such
-            as its learning rate, they stand in another row of the same table.
-        endings: What a table says of what ended its runs, by the stop rule of their specs.
+        versions_of: Metrics whose versions must be equal in one table; the columns' if it is empty.
+            Others may be added or removed without dividing a table.
+        budget_divides: Whether runs of another budget or stop rule have another table, as they must
+            if training itself is measured. If the budget is a model's own choice, like its learning
+            rate, they are another row of the same table.
+        endings: What a table says about how its runs ended, by the stop rule of their specs.
         control: The control under which positions are compared, if the task has one.
         fixed: Metrics that data and seed alone fix: the same for every model, on every machine.
     """
@@ -418,7 +420,7 @@ class Ranking(Frozen):
 
     @classmethod
     def by_mean(cls, metric: MetricName, **titles: str) -> Self:
-        """Return a ranking by the mean of one metric, higher is better; no budget divides it.
+        """Return a ranking by the mean of one metric, higher is better; all budgets share a table.
 
         Args:
             metric: The primary one.
@@ -459,12 +461,12 @@ class Ranking(Frozen):
 
 
 class Ceiling(Frozen):
-    """The best value of a task's primary metric that a model can have, where that is known.
+    """The best possible value of a task's primary metric, if known.
 
     Attributes:
         value: Of the primary metric.
-        low, high: Its 95 % interval; both the value where it is exact.
-        how: From what it follows, in a clause: ``Bayes rate, computed exactly``.
+        low, high: Its 95 % interval; both equal the value if it is exact.
+        how: How it is derived, in a clause: ``Bayes rate, computed exactly``.
     """
 
     value: float
@@ -496,8 +498,7 @@ class TaskOptions(Frozen):
     """Base of a task's options, set with ``--task-set field=value``.
 
     Attributes:
-        control: The control that a run is made under, ``--control NAME``; None, and left out of
-            what is written, for none.
+        control: The control of the run, ``--control NAME``; None, and not written, for none.
     """
 
     control: str | None = Field(
@@ -514,22 +515,21 @@ class Task(ABC):
         name, version, title: As in `TaskSpec`.
         protocol: As in `TaskSpec`.
         ranking: How its rows are ordered, and what they show.
-        category: What it stands under where there are many tasks, in the field's words:
-            ``regulatory``, ``expression``; rankings differ between categories.
-        default: True for the task that is meant where none is named; one may be.
+        category: Its heading in lists of tasks, such as ``regulatory`` or ``expression``; rankings
+            differ between categories.
+        default: True for the task that is used if none is named; at most one may be.
         Options: The options a user may set.
         strand: Whether a sequence and its reverse complement have the same answer.
-        controls: Those that only this task has, by name, with what is done under each; beside
+        controls: Controls that only this task has, by name, each with what is done; in addition to
             those of its protocol.
-        counted_in: What training is counted in, in words: ``examples``, or ``pairs`` of an input
-            and what is then told of it.
-        folds: Over how many folds its runs are cross-validated where nobody asks otherwise, as
-            suits small sets; 0 for its own split.
-        official_budget: In training pairs, of official rows, where each budget has a table of its
-            own; None where none is asked for.
-        shares_targets: Whether what is right for its test items, without the items, may be
-            published with results; else its table is only rebuilt where the data lie.
-        default_data: What ``--data`` means when it is not given.
+        counted_in: The unit of training: ``examples``, or ``pairs`` of an input and its target.
+        folds: Default number of folds of cross-validation, for small data sets; 0 for its own
+            split.
+        official_budget: Budget of official rows in training pairs, if each budget has its own
+            table; None if none is required.
+        shares_targets: Whether the targets of its test items, without the items, may be published
+            with results; else its table can only be rebuilt where the data are.
+        default_data: The default of ``--data``.
         data_names: The data sources known by name, each with a line of explanation; anything
             else given to ``--data`` is a path.
         sources: Those of them that are downloads.
@@ -583,7 +583,7 @@ class Task(ABC):
         return ()
 
     def ending(self, record: RunRecord) -> str:
-        """Return in words how a run ended that was trained to its end; empty for the usual ones."""
+        """Return in words how a completed run ended; empty for the usual endings."""
         return ""
 
     def row_notes(
@@ -602,7 +602,7 @@ class Task(ABC):
         return ()
 
     def motifs(self, record: RunRecord) -> Mapping[str, npt.NDArray[np.float64]]:
-        """Return the motifs that a record's data are known to hold, by name.
+        """Return the known motifs in a record's data, by name.
 
         Probability of each letter of the alphabet at each place, (width, letters). Empty where
         none is known.
@@ -610,10 +610,10 @@ class Task(ABC):
         return {}
 
     def ceiling(self, record: RunRecord) -> Ceiling | None:
-        """Return the best that a model can do on the data of a record; None where nobody knows.
+        """Return the best possible score on the data of a record; None if unknown.
 
-        Known are the Bayes rate of data that were generated, and what replicates of measured ones
-        allow. What follows from the data alone, a task may keep in `Dataset.provenance`.
+        Known are the Bayes rate of simulated data, and the limit set by replicates of measured
+        data. A value that depends on the data alone may be kept in `Dataset.provenance`.
 
         Args:
             record: Any run's: its ``run_spec.task_options`` and ``dataset`` say which data.

@@ -26,7 +26,7 @@ class TrajectoryFacts(Frozen):
     """Facts of the stream and the run, beside the arrays.
 
     Attributes:
-        split: What was looked at along the way: ``evaluation`` or ``validation``.
+        split: What was evaluated during training: ``evaluation`` or ``validation``.
         batch_size: Pairs (an item and its target) in a full batch.
         epoch_pairs: Pairs in one epoch.
         budget_pairs: The budget.
@@ -49,7 +49,7 @@ class TrajectoryFacts(Frozen):
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """What one run's module returned for the items it was asked about, along the way.
+    """What one run's module returned for the evaluated items, at positions in the stream.
 
     Axes: T snapshots, N items, K outputs in true order.
 
@@ -57,12 +57,12 @@ class Trajectory:
         task: What was asked.
         facts: Facts of the stream and the run.
         pairs: Pairs presented before each snapshot, shape (T,), rising.
-        outputs: Of the items looked at along the way, shape (T, N, K), float32: logits, because
-            softmax ties distinct ones.
-        test_outputs: Of the test items, from the chosen state, shape (M, K); empty where the
+        outputs: Of the evaluated items, shape (T, N, K), float32: logits, because softmax ties
+            distinct ones.
+        test_outputs: Of the test items, from the selected state, shape (M, K); empty if the
             protocol asks for none.
-        targets: What is right for the N items.
-        test_targets: What is right for the M test items.
+        targets: The targets of the N items.
+        test_targets: The targets of the M test items.
         arrays: What the protocol itself noted, by name.
     """
 
@@ -154,11 +154,11 @@ class Output(Frozen):
 
 
 class Metric(ABC):
-    """A metric plugin: of a whole trajectory.
+    """A metric plugin, computed from a whole trajectory.
 
     Class attributes:
         name: The metric's name, usually that of its chief output.
-        version: Changes whenever a value could.
+        version: To be raised with every change that could change a value.
         summary: One line.
         protocols: Names of the protocols whose trajectories it reads; empty for all.
     """
@@ -182,14 +182,14 @@ class Metric(ABC):
 
 
 class SplitMetric(Metric):
-    """A metric of the outputs of one split: of the test split for a score, of others on the way.
+    """A metric of the outputs of one split: the test split for a score, others during training.
 
     Class attributes:
         serves_targets: The kinds of target it is defined for.
-        default_for: Those whose tasks are ranked by it where nobody says by what; one metric may
-            be the default for a kind.
-        by_order: Whether it rests on how items are ordered or binned by their outputs, which may
-            move it far where outputs are rounded.
+        default_for: Kinds whose tasks are ranked by it by default; one metric may be the default
+            for a kind.
+        by_order: Whether it depends on how items are ordered or binned by their outputs, so that
+            rounding may change it much.
     """
 
     serves_targets: ClassVar[frozenset[TargetKind]]
@@ -219,8 +219,8 @@ class SplitMetric(Metric):
     ) -> FloatArray:
         """Return one of the values for each of B samples of the items, shape (B,), NaN for None.
 
-        An interval takes thousands of samples; a subclass that can reckon with counts is faster
-        than this, which scores one after another.
+        An interval takes thousands of samples; a subclass that can use counts is faster than this
+        default, which scores one after another.
 
         Args:
             name: Of the value.
@@ -237,7 +237,7 @@ class SplitMetric(Metric):
         return np.asarray(values, dtype=np.float64)
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
-        """Return the values for the test split; not measured where it was never asked."""
+        """Return the values for the test split; not measured if it was never evaluated."""
         if not len(trajectory.test_outputs):
             return dict.fromkeys(self.outputs(task), NOT_MEASURED)
         return self.score(trajectory.test_targets, trajectory.test_outputs, task)

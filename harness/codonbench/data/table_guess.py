@@ -56,7 +56,7 @@ class TableOptions(TaskOptions):
         unknown: Letters that are read as unknown; any other is an error.
         ambiguous: What becomes of unknown letters; with ``refuse`` they are errors, too.
         metric: What orders the rows of its table.
-        direction: Which way of it is better.
+        direction: Which direction is better.
     """
 
     made_of: Literal["table"] = "table"

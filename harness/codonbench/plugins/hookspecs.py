@@ -70,7 +70,7 @@ def run_started(run_spec: RunSpec) -> None:
 
 @hookspec
 def snapshot_taken(trajectory: Trajectory, index: int) -> None:
-    """After a run is stored, once for each probe of its trajectory, in order. Read-only."""
+    """After a run is stored, once for each snapshot of its trajectory, in order. Read-only."""
 
 
 @hookspec
@@ -80,7 +80,7 @@ def run_finished(record: RunRecord) -> None:
 
 @hookspec
 def row_figures() -> Figures | None:
-    """Return what the page draws of a row. Called when the page is written or checked.
+    """Return the figures that the page draws of a row. Called when the page is written or checked.
 
     None: nothing.
     """
@@ -98,7 +98,7 @@ def show_run(
 
 @hookspec
 def explainer(record: RunRecord) -> Callable[[Any], Any] | None:
-    """Return what says, for `bench explain`, what a run's model rests on.
+    """Return the function by which `bench explain` explains a run's model.
 
     A function from a `codonbench.audit.repeat.Repetition` to a
     `codonbench.explain.explained.Explanation`. Called before the run is made again. None: the

@@ -169,12 +169,12 @@ class RunSetup:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Outputs that a run owes.
+    """A request for a run's outputs.
 
     Attributes:
         position: Pairs presented before them.
         split: Of which items: ``evaluation``, ``validation`` or ``test``.
-        of_selected: Whether of the state that was selected, which is put back for it.
+        of_selected: True for outputs of the selected state, which is restored for it.
     """
 
     position: int
@@ -187,7 +187,7 @@ class Schedule(ABC):
 
     Attributes:
         keep: Whether the state that was evaluated last is the one selected so far.
-        selected: Where the selected state stands; None where no state is selected.
+        selected: Position of the selected state; None if no state is selected.
         finite: False once an output was NaN or infinite.
         out_of_time: True once the run's seconds are spent: its budget is what it has had.
     """
@@ -207,12 +207,13 @@ class Schedule(ABC):
 
         Args:
             evaluation: What was owed.
-            outputs: What came, shape (N, K), in the model's own labels. Not finite is the end.
+            outputs: Its outputs, shape (N, K), in the model's own labels. Non-finite outputs end
+                the run.
         """
 
     @abstractmethod
     def progress(self) -> str:
-        """Return in a few words how far the run has come, to be shown."""
+        """Return in a few words how far the run has come, for the progress line."""
 
     def arrays(self) -> Mapping[str, IntArray]:
         """Return what goes into the trajectory beside outputs."""
@@ -231,16 +232,16 @@ class Protocol(ABC):
         summary: One line.
         stop_rules: What may end a run before its budget, by name, the default first; ``budget``
             is the rule that spends it all.
-        split: What is looked at along the way.
-        tells_targets: True where training targets are known from the start; where they are not,
-            each is told as its pair is presented, and class ids are permuted by salt and seed.
-        passes: How often the training items are passed, where that is no matter of a budget: 0
-            where a model is asked as it is built; None where it is a matter of a budget.
+        split: What is evaluated during training.
+        tells_targets: True if training targets are given at the start; otherwise each is given as
+            its pair is presented, and class ids are permuted by salt and seed.
+        passes: Fixed number of passes over the training items: 0 if a model is evaluated as it is
+            built; None if the budget decides.
         timed: Whether a budget may also be in seconds. The evaluation after `out_of_time` may fall
             at the end of any batch.
-        controls: What runs may be held against, of those in `codonbench.protocols.controls`.
+        controls: The controls that runs may have, of those in `codonbench.protocols.controls`.
         needs: The splits that a task must have for it, beside training.
-        Options: What may be set of it, with ``--protocol-set field=value``.
+        Options: Its options, set by ``--protocol-set field=value``.
         joins: Whether the parts of a seed's run make one record, of their test outputs together.
     """
 
@@ -260,7 +261,7 @@ class Protocol(ABC):
         """Return the schedule of one run."""
 
     def resolved(self, options: Any, dataset: Dataset) -> Any:
-        """Return options with nothing left open that the data decide; for the run spec.
+        """Return options with all values that the data decide, for the run spec.
 
         Raises:
             UsageError: The data do not allow what the options ask.
@@ -272,15 +273,15 @@ class Protocol(ABC):
         return (run_spec,)
 
     def narrowed(self, dataset: Dataset, run_spec: RunSpec, whole: Split) -> Split:
-        """Return what one run is given of its seed's split: all of it, unless it is a part."""
+        """Return what one run gets of its seed's split: all of it, unless it is a part."""
         return whole
 
     def epoch_pairs(self, options: Any, dataset: Dataset) -> int:
-        """Return the pairs of an epoch, by which a budget in epochs is reckoned."""
+        """Return the pairs of an epoch, for a budget in epochs."""
         return dataset.spec.train_size
 
     def constant(self, setup: RunSetup) -> Sequence[Evaluation]:
-        """Return the evaluations that tell all of a row whose outputs never change."""
+        """Return the evaluations that suffice for a row whose outputs never change."""
         return (Evaluation(setup.clock.budget_pairs, self.split),)
 
 

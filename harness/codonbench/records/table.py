@@ -29,15 +29,14 @@ class Records(list[RunRecord]):
         return "\n".join((f"{len(self)} record{'s'[: len(self) != 1]}", *lines))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a run: what it was, how it ended, and a column for each metric.
+        """Return one row per run: its settings, how it ended, and a column for each metric.
 
-        What was set of a model is in ``overrides``: ``filters=32 dropout=0.1``, empty for nothing.
-        ``data_checksum`` and ``source_sha256``, the first twelve digits of both, tell apart data of
-        one name and versions of a model's source.
-        A fold's own record is left out, as it is part of its seed's; of a run on some of the
-        training examples ``part`` says on how many. Never and not applicable are missing values;
-        so is not measured, whose names the column ``not_measured`` lists. Metrics on validation
-        begin with ``validation_``.
+        ``overrides`` has the fields of the model that were set: ``filters=32 dropout=0.1``.
+        ``data_checksum`` and ``source_sha256``, the first twelve digits of both, distinguish data
+        of one name and versions of a model's source. Records of single folds are left out, as they
+        are part of their seed's. ``part`` is the number of training examples of a run on a subset.
+        Values that were never reached, are not applicable or were not measured are missing; the
+        column ``not_measured`` lists the last. Metrics on validation begin with ``validation_``.
 
         >>> frame = codonbench.load_records("runs").to_frame()  # doctest: +SKIP
         >>> frame.groupby(["task", "model", "overrides"])["mcc"].mean()  # doctest: +SKIP

@@ -213,7 +213,7 @@ class MetricSubject:
 
 @one_at_a_time
 def check_metric(metric: str | Metric) -> None:
-    """Hold a metric to the contract, on trajectories of every kind of run.
+    """Check a metric against the contract, on trajectories of every kind of run.
 
     Args:
         metric: A metric, or the name of an installed one.

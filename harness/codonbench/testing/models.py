@@ -41,9 +41,9 @@ def check_model(
     task: str | Task | None = None,
     data: str | None = None,
 ) -> None:
-    """Hold a model to everything that `bench check` does, in the process it is called in.
+    """Make all checks of `bench check` on a model, in the calling process.
 
-    Calls from several threads are made one after another.
+    Calls from several threads are serialised.
 
     Args:
         model: A class, or the name of an installed model or preset.

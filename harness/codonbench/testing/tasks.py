@@ -66,7 +66,7 @@ class TaskSubject:
 
 @one_at_a_time
 def check_task(task: str | Task, data: str | None = None) -> None:
-    """Hold a task to the contract, without network.
+    """Check a task against the contract, without network.
 
     Args:
         task: A task, or the name of an installed one.
