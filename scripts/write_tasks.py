@@ -85,8 +85,7 @@ def pages() -> dict[Path, str]:
         lines.append(f"| [{name}]({name}.md) | {task.category} | {task.title} |")
     missing = (
         "",
-        "Left out, since no source of its figures is at hand: published figures of "
-        "genomic_benchmarks.",
+        "Published figures of genomic_benchmarks are left out: their source is not available.",
     )
     found[FOLDER / "README.md"] = "\n".join([*lines, *missing]) + "\n"
     return found

@@ -504,7 +504,7 @@ class TaskOptions(Frozen):
     control: str | None = Field(
         default=None,
         exclude_if=lambda control: control is None,
-        description="take something away that a score should rest on: one of the task's controls",
+        description="one of the task's controls, which removes what a score should depend on",
     )
 
 

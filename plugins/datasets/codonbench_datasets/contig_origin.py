@@ -1,8 +1,8 @@
 """The task ``contig-origin``: what kind of genome does a stretch of 15,000 letters come from?
 
 Test sequences of tiara: Karlicki et al., Bioinformatics 38 (2022). Four of the five classes are a
-single organism each, and so is most of each split: a model can learn organisms and not what its
-classes are called. No split by organism is possible. In ours, contigs that are near-copies are in
+single organism each, and so is most of each split, so a model may learn organisms instead of the
+named classes. No split by organism is possible. In our split, contigs that are near-copies are in
 one group, and no group crosses splits.
 """
 

@@ -1,11 +1,11 @@
 """The tasks ``ecoli-promoter`` and ``ecoli-sigma``: a promoter of E. coli, and its sigma factor.
 
 The benchmark of iPromoter-2L, from RegulonDB: 81 bp, from 60 before a transcription start to 20
-behind it, and as many others of the same genome. Liu et al., Bioinformatics 34 (2018). The papers
-report five-fold cross-validation; the public copy has no split. In ours, promoters that share 20
-letters on either strand are in one group, since starts lie close to one another, and no group
-crosses splits or folds. ``ecoli-promoter`` is cross-validated over five folds, by each seed anew,
-unless ``--folds 0`` asks for the split.
+after it, and as many negatives from the same genome. Liu et al., Bioinformatics 34 (2018). The
+papers report five-fold cross-validation; the public copy has no split. In our split, promoters that
+share 20 letters on either strand are in one group, since transcription starts may be close
+together, and no group crosses splits or folds. ``ecoli-promoter`` is cross-validated over five
+folds, anew for each seed, unless ``--folds 0`` asks for the split.
 """
 
 from __future__ import annotations

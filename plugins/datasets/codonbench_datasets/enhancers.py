@@ -1,8 +1,8 @@
 """The task ``enhancers``: is this human segment of 200 bp an enhancer?
 
 The benchmark of iEnhancer-2L and its independent test set: Liu et al., Bioinformatics 32 (2016).
-The published papers choose by five-fold cross-validation within the training set; here a
-validation split is cut from it by the seed. The source has a file a class; rows are mixed here.
+Published models were selected by five-fold cross-validation within the training set; here the seed
+cuts a validation split from it. The source has one file per class; rows are shuffled here.
 """
 
 from __future__ import annotations

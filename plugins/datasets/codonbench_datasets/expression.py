@@ -4,11 +4,11 @@
 published split into training and test samples. A validation split is cut from the training samples
 by the seed, the same for every model of a seed. ``pbmc`` has 700 single cells and no published
 split; a fifth of each class is for the test. All are too small to be judged by one split: they are
-cross-validated over five folds, by each seed anew, unless ``--folds 0`` asks for that split.
+cross-validated over five folds, anew for each seed, unless ``--folds 0`` asks for that split.
 
 The published tables of ``golub`` and ``tcga-breast`` have their rows sorted by class, in training
-and test alike, so an item's place in its table tells its class: the audit says FAIL for that alone.
-No model here is told an item's place. The rows stay as they are published.
+and test, so an item's position in its table reveals its class, and the audit is a FAIL for that
+alone. No model here gets an item's position. The order of rows is kept as published.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ CELLS = (
 
 
 class Pbmc(ExpressionTask):
-    """Ten kinds of blood cells, one at a time."""
+    """Ten kinds of blood cells, from single cells."""
 
     name: ClassVar[str] = "pbmc"
     title: ClassVar[str] = "Kind of a blood cell, ten classes, from 765 genes"
@@ -211,8 +211,8 @@ def cells_from_wheel(path: Path) -> Table:
 class TcgaBreast(ExpressionTask):
     """Three subtypes of breast cancer; the proteins, which no test sample has, are left out.
 
-    The download is a file of R's, which the extra `rdata` reads. That was tried on files that R
-    wrote from a local copy, of matrices and of data frames.
+    The download is an R file, which the extra `rdata` reads; this was tested on files that R wrote
+    from a local copy, of matrices and of data frames.
     """
 
     name: ClassVar[str] = "tcga-breast"

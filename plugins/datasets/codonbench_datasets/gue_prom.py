@@ -2,9 +2,9 @@
 
 Sets of the benchmark GUE: segments around transcription start sites, with and without a TATA box,
 and as many others, split by its authors: Zhou et al., "DNABERT-2", ICLR 2024, arXiv 2306.15006.
-Negatives of the sets ``all`` and ``notata`` were cut from positives: pieces of a training item
-stand in place in a test item of the opposite class. Of two sets of 300 bp the public copy has no
-training part: by the protocol ``zero_shot`` models trained elsewhere are asked, and nothing else.
+Negatives of the sets ``all`` and ``notata`` were made from positives, so pieces of a training item
+are at the same positions in a test item of the opposite class. The public copy of two sets of 300
+bp has no training part; these are zero-shot tasks.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ EPOCHS = {"core-all": 10, "core-notata": 10, "core-tata": 30, "300-tata": 30}
 
 
 class GuePromoter(TableTask):
-    """Promoter or not; one subclass a set."""
+    """Promoter or not; one subclass per set."""
 
     category: ClassVar[str] = "regulatory"
     target: ClassVar[Target] = Target(names=("other", "promoter"))

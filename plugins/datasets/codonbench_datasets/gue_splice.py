@@ -1,9 +1,9 @@
 """The task ``gue-splice``: is there a splice site in the middle of these 400 bp, and which?
 
 Set ``splice/reconstructed`` of the benchmark GUE, of which the public copy has no training part:
-Zhou et al., "DNABERT-2", ICLR 2024, arXiv 2306.15006. Its authors number the classes. Class 0 is
-called acceptor here, 1 donor and 2 neither: so does a network for splice sites answer (MCC 0.846;
-with 0 and 1 the other way round 0.206).
+Zhou et al., "DNABERT-2", ICLR 2024, arXiv 2306.15006. Its authors only number the classes. Here
+class 0 is called acceptor, 1 donor and 2 neither, as a network for splice sites predicts (MCC
+0.846; 0.206 with 0 and 1 swapped).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SOURCE = DataSource.of_folder(
 
 
 class GueSplice(TableTask):
-    """Acceptor, donor or neither, of 4,562 validation and 4,562 test items; nothing is trained."""
+    """Acceptor, donor or neither: 4,562 validation and 4,562 test items, zero-shot."""
 
     name: ClassVar[str] = "gue-splice"
     title: ClassVar[str] = "Human splice sites, 400 bp (GUE)"

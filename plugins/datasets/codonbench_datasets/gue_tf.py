@@ -61,7 +61,7 @@ PUBLISHED = (0.720, 0.761, 0.665, 0.585, 0.774)
 
 
 class GueTf(TableTask):
-    """Bound or not, from 101 bases around a peak or beside one; one subclass a set."""
+    """Bound or not, from 101 bases around a peak or beside one; one subclass per set."""
 
     category: ClassVar[str] = "regulatory"
     strand: ClassVar[Strand] = "either"

@@ -2,9 +2,9 @@
 
 The sets of iDNA-MS, one for each of three modifications (4mC, 5hmC, 6mA) and a species, split in
 halves by their authors: Lv et al., iScience 23 (2020). A validation split is cut from training by
-the seed. The source has methylated items first; rows are mixed here. Where negatives lack the site
-that positives have, a few letters at fixed places tell the class; the audit of each set says how
-far.
+the seed. The source has methylated items first; rows are shuffled here. In sets whose negatives
+lack the site of the positives, a few letters at fixed positions reveal the class; the audit of each
+set says how well.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CONTENT: Mapping[str, str] = {
 
 
 class Methylation(TableTask):
-    """Methylated or not; one subclass a set."""
+    """Methylated or not; one subclass per set."""
 
     category: ClassVar[str] = "regulatory"
     input: ClassVar[Input] = Input.of_length(41)

@@ -1,9 +1,9 @@
 """The tasks ``lentimpra-sample`` and ``deepstarr-sample``: small samples of two reporter assays.
 
-Each is a thousand sequences a split, drawn by the authors of the DREAM challenge to try code on:
-lentiMPRA in human cells, and DeepSTARR in those of Drosophila, for a developmental and a
-housekeeping promoter. They are fixtures: quick to run, and no figure on them is one of the full
-set. All of DeepSTARR's sample comes from its training set.
+Samples of a thousand sequences per split, drawn by the authors of the DREAM challenge for trying
+out code: lentiMPRA in human cells, and DeepSTARR in those of Drosophila, for a developmental and a
+housekeeping promoter. They are quick to run; figures on them are not comparable with those on the
+full sets. All of DeepSTARR's sample comes from its training set.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The tasks ``mrfp-expression``, ``cov-degradation`` and ``tc-riboswitch``: quantities of RNAs.
 
-Three sets of the CodonBERT benchmark, with its splits: Li et al., Genome Research 34 (2024). How
-brightly 1,459 synonymous coding sequences of mRFP make E. coli glow (Nieuwkoop et al., Nucleic
-Acids Research 51, 2023), how fast candidates for vaccines degrade, and how far tetracycline
-riboswitches switch. The licence allows academic, non-commercial use only, so nothing of the data
-comes with this package: neither sequences nor targets.
+Three sets of the CodonBERT benchmark, with its splits: Li et al., Genome Research 34 (2024).
+Fluorescence of E. coli with 1,459 synonymous coding sequences of mRFP (Nieuwkoop et al., Nucleic
+Acids Research 51, 2023), degradation of RNA vaccine candidates, and switching factors of
+tetracycline riboswitches. The licence allows academic, non-commercial use only, so neither
+sequences nor targets are in this package.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class CovDegradation(_MrnaRegression):
 
 
 class TcRiboswitch(_MrnaRegression):
-    """How far a riboswitch represses; 355 variants of one riboswitch."""
+    """How strongly a riboswitch represses; 355 variants of one riboswitch."""
 
     name: ClassVar[str] = "tc-riboswitch"
     title: ClassVar[str] = "Switching factor of tetracycline riboswitches, 66 to 75 nt"

@@ -1,14 +1,14 @@
 """The tasks ``orf-start`` and ``orf-frame``: where in a human mRNA a protein begins, and its frame.
 
 Windows of messenger RNAs whose coding sequence is annotated, untranslated regions included.
-``orf-start``: is the ATG behind the first 75 letters the start of the coding sequence? The others
-are drawn from all further ATGs of the same mRNA, wherever they stand and in whichever frame.
-``orf-frame``: in which of the three frames is a window read, of which half or more is coding?
+``orf-start``: is the ATG after the first 75 letters the start of the coding sequence? Negatives are
+drawn from all other ATGs of the same mRNA, in any frame. ``orf-frame``: what is the reading frame
+of a window that is at least half coding?
 
-Counts of words show of a frame only what stands at the ends of a window, so a model has to read in
-steps of three. One mRNA stands for each cluster of isoforms and near-identical genes; windows of
-one mRNA, and those that are near-copies of one another, are in one group, and no group crosses
-splits. Windows are drawn by a fixed seed, in the order of the file.
+Counts of k-mers reveal a frame only at the ends of a window, so a model has to read in steps of
+three. One mRNA represents each cluster of isoforms and near-identical genes; windows of one mRNA,
+and those that are near-copies of one another, are in one group, and no group crosses splits.
+Windows are drawn by a fixed seed, in the order of the file.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class OrfStart(OrfInMrna):
 
 
 class OrfFrame(OrfInMrna):
-    """The frame in which a window is read: how many letters stand before a codon begins."""
+    """The reading frame of a window: the number of letters before the first whole codon."""
 
     name: ClassVar[str] = "orf-frame"
     title: ClassVar[str] = "Reading frame of a piece of a human mRNA, 150 nt"

@@ -1,14 +1,14 @@
 """The task ``planted-motif``: does this sequence follow the grammar of two motifs?
 
-Simulated, so that the truth is known. Letters are drawn evenly; into them two motifs of eight
-letters are planted, each a matrix of probabilities. A sequence follows the grammar where both stand
-on one strand, in order, a few letters apart, on either strand of the whole. The others are decoys:
-one motif alone, both at another distance, or both in another order or orientation.
+Simulated, so that the truth is known. Letters are drawn uniformly, and two motifs of eight letters,
+given as matrices of probabilities, are planted. A sequence follows the grammar if both are on one
+strand, either of the two, in order and a few letters apart. The others are decoys: one motif alone,
+both at another distance, or both in another order or orientation.
 
-Since all that happens is drawn from known probabilities, so is the class of a sequence: its
-posterior probability is a sum over all places where motifs may have been planted. No model's
-expected accuracy on the test sequences exceeds the mean of the larger posterior, which is computed
-from them exactly; what labels were drawn adds chance, whose 95 % interval is computed likewise.
+Since all probabilities are known, the posterior probability of a sequence's class is a sum over all
+places where motifs may have been planted. No model's expected accuracy on the test sequences
+exceeds the mean of the larger posterior, which is computed from them exactly; the 95 % interval
+covers the chance in the drawn labels and is exact, too.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ class PlantedMotifOptions(TaskOptions):
 
 
 class PlantedMotif(Task):
-    """Follows the grammar or not; its best accuracy is known."""
+    """Follows the grammar or not; the best possible accuracy is known."""
 
     name: ClassVar[str] = "planted-motif"
     version: ClassVar[str] = "1"

@@ -1,9 +1,9 @@
 """The tasks ``ncrna-13`` and ``mirna-target``: what an RNA is, and what a microRNA binds.
 
 ``ncrna-13`` asks for the class of a non-coding RNA, of Rfam 12: Fiannaca et al., "nRC", BioData
-Mining 10 (2017); the source has its rows family by family, here they are mixed. ``mirna-target``
+Mining 10 (2017); the source has its rows family by family, here they are shuffled. ``mirna-target``
 asks whether a microRNA and a stretch of a transcript were found bound together by CLASH: Klimentova
-et al., "miRBind", Genes 13 (2022); the source has bound pairs first, here they are mixed.
+et al., "miRBind", Genes 13 (2022); the source has bound pairs first, here they are shuffled.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The task ``uci-splice``: does a splice site lie in the middle of these 60 letters, and which?
 
 Primate splice junctions of the UCI repository, as mlbench and many textbooks use them. Small and
-nearly solved: a task to try things on.
+nearly solved: a task for trying things out.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """The tasks ``satmut-mpra`` and ``brca1-sge``: what does one changed letter do?
 
-Nothing is trained (protocol ``zero_shot``): a model scores a reference and an alternative sequence,
-and the scores are held against what was measured.
+Zero-shot: a model scores a reference and an alternative sequence, and the scores are compared with
+the measured effects.
 
-``satmut-mpra``: every letter of regulatory elements changed, and the expression that the element
-drives measured by a reporter assay: Kircher et al., "Saturation mutagenesis of twenty
-disease-associated regulatory elements at single base-pair resolution", Nature Communications 10
-(2019), GEO GSE126550. 29 experiments on 21 elements; each is a column of the target, known for its
-own variants alone, so that a correlation is the mean of those within experiments.
+``satmut-mpra``: saturation mutagenesis of regulatory elements, whose expression was measured by a
+reporter assay: Kircher et al., "Saturation mutagenesis of twenty disease-associated regulatory
+elements at single base-pair resolution", Nature Communications 10 (2019), GEO GSE126550. 29
+experiments on 21 elements; each is a column of the target that is known only for its own variants,
+so a correlation is the mean of those within experiments.
 
-``brca1-sge``: every letter of 13 exons of BRCA1 and beside them changed in haploid cells, which die
-where the gene fails: Findlay et al., "Accurate classification of BRCA1 variants with saturation
-genome editing", Nature 562 (2018).
+``brca1-sge``: saturation genome editing of 13 exons of BRCA1 and their flanks in haploid cells,
+which die if the gene loses its function: Findlay et al., "Accurate classification of BRCA1 variants
+with saturation genome editing", Nature 562 (2018).
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ class VariantTask(TableTask):
 class SatmutMpra(VariantTask):
     """The effect of a variant on expression, by experiment.
 
-    Of 44,647 measured variants 38,556 are items, and none is trained on: 5,477 are deletions of a
-    letter, and 614 of the substitutions were read by fewer than ten barcodes.
+    Of 44,647 measured variants 38,556 are items. Left out are 5,477 deletions of a letter, and 614
+    substitutions read by fewer than ten barcodes.
     """
 
     name: ClassVar[str] = "satmut-mpra"
@@ -190,7 +190,7 @@ class SatmutMpra(VariantTask):
 
 
 class Brca1Sge(VariantTask):
-    """Whether the gene still works with a variant, of 3,893; no item is trained on."""
+    """Whether the gene still works with a variant: 3,893 variants, zero-shot."""
 
     name: ClassVar[str] = "brca1-sge"
     title: ClassVar[str] = "Whether BRCA1 still works with a single letter changed"

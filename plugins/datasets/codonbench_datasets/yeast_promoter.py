@@ -2,13 +2,13 @@
 
 A massively parallel reporter assay of native and random promoter segments, measured twice: de Boer
 et al., "Deciphering eukaryotic gene-regulatory logic with 100 million random promoters", Nature
-Biotechnology 38 (2020), GEO GSE104878. The published file has no split. In ours, segments that
+Biotechnology 38 (2020), GEO GSE104878. The published file has no split. In our split, segments that
 share a 20-mer on one strand are in one group (native segments overlap), and no group crosses
-splits: a random split of equal size flatters, by 0.026 for ridge regression on 1- to 4-mers
-(Pearson 0.788 against 0.761). The groups and the split are taken as the table has them and cannot
-be computed from its sequences: those that share 20-mers, by any detour, form 13,969 groups, each
-within one of the table's 12,756, the largest of 5,380 segments where the table's has 7,574. So the
-table's were joined by segments that it does not hold.
+splits: a random split of equal size overestimates scores, by 0.026 for ridge regression on 1- to
+4-mers (Pearson 0.788 against 0.761). The groups and the split are those of the table and cannot be
+computed from its sequences: segments linked by shared 20-mers form 13,969 groups, each within one
+of the table's 12,756; the largest has 5,380 segments, the table's largest 7,574. So the table's
+groups were joined by segments that are not in it.
 """
 
 from __future__ import annotations

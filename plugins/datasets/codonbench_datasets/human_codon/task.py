@@ -3,9 +3,9 @@
 Joiret et al., "Cracking the genetic code with neural networks", Frontiers in Artificial
 Intelligence 6 (2023), doi 10.3389/frai.2023.1128153.
 
-Under its control the same codons come in the same order, their meanings shuffled anew for each run.
-A learner that takes each codon as it comes cannot tell. One that was built around the genetic code,
-or that gains from its order (synonyms mostly share two nucleotides), loses what it gained.
+Its control presents the same codons in the same order, with a new shuffled code for each run. This
+makes no difference to a learner of single codons. One that was built around the genetic code, or
+gains from its order (synonyms mostly share two nucleotides), loses its advantage.
 """
 
 from __future__ import annotations
