@@ -112,16 +112,16 @@ def run(
         executor.get_ready(request)  # an environment that is built draws a bar of its own
         with messages().status("reading the data"):
             job = executor.prepare(request)
-        if job.run_specs[0].is_own_table:
+        is_own_table = job.run_specs[0].is_own_table
+        if is_own_table and not as_json:
             from codonbench.cli.audit_data import remark_on_data
+
+            say(remark_on_data(job.dataset))
+        yield from executor.outcomes(job, request, follow)
+        if is_own_table:
             from codonbench.leakage.own_table import lay_beside
 
-            if not as_json:
-                say(remark_on_data(job.dataset))
-            yield from executor.outcomes(job, request, follow)
             lay_beside(options.results, job.dataset)
-        else:
-            yield from executor.outcomes(job, request, follow)
         if (twin := executor.twin(job, request)) is not None:
             say("the same, randomly initialised, so that the gain of pretraining is known:")
             yield from run_one(twin)

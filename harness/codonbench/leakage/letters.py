@@ -52,9 +52,24 @@ def _end_to_end(items: SequenceTuples) -> Sequences:
 
 def blocks(items: Sequences, rows: IntArray, letters: int = AT_ONCE) -> Iterator[IntArray]:
     """Yield `rows` in parts of about so many letters each, in order."""
-    ends = np.cumsum(items.lengths[rows])
-    cuts = np.searchsorted(ends, np.arange(letters, int(ends[-1]) if len(ends) else 0, letters))
-    yield from (part for part in np.split(rows, np.unique(cuts)) if len(part))
+    yield from (rows[part] for part in parts(items.lengths[rows], letters))
+
+
+def parts(sizes: IntArray, most: int) -> Iterator[IntArray]:
+    """Yield the places of `sizes`, in order, in parts whose sizes add up to about `most` each."""
+    ends = np.cumsum(sizes)
+    cuts = np.searchsorted(ends, np.arange(most, int(ends[-1]) if len(ends) else 0, most))
+    yield from (part for part in np.split(np.arange(len(sizes)), np.unique(cuts)) if len(part))
+
+
+def counted(sizes: IntArray) -> IntArray:
+    """Return 0 to n - 1 for each n of `sizes`, one after another.
+
+    >>> counted(np.array([2, 0, 3])).tolist()
+    [0, 1, 0, 1, 2]
+    """
+    found: IntArray = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return found
 
 
 def kmers(

@@ -16,7 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import UNKNOWN, Sequences
-from codonbench.leakage.letters import AT_ONCE, BoolArray, IntArray, Step, blocks, kmers, mixed
+from codonbench.leakage.letters import (
+    AT_ONCE,
+    BoolArray,
+    IntArray,
+    Step,
+    blocks,
+    counted,
+    kmers,
+    mixed,
+    parts,
+)
 from codonbench.leakage.steps import UNKEPT, Arrays, Steps
 
 IDENTITY, OVERLAP = 0.85, 0.8
@@ -68,13 +78,13 @@ class _Pairs:
         return _Pairs(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
     @staticmethod
-    def of(parts: list[_Pairs]) -> _Pairs:
-        """Return all the pairs of some parts."""
+    def of(several: list[_Pairs]) -> _Pairs:
+        """Return all the pairs of several."""
         none = np.zeros(0, dtype=np.int64)
         empty = _Pairs(none, none, none.astype(np.bool_), none, none)
         names = _Pairs.__dataclass_fields__
         return _Pairs(
-            *(np.concatenate([getattr(p, name) for p in (empty, *parts)]) for name in names)
+            *(np.concatenate([getattr(p, name) for p in (empty, *several)]) for name in names)
         )
 
 
@@ -111,7 +121,7 @@ def nearest(
     lengths = items.lengths
     k = word_length(int(lengths[reference].sum()), size)
     scale = max(1, round(float(np.median(lengths[reference])) / _SAMPLED)) if len(reference) else 1
-    parts = list(blocks(items, reference, _IN_INDEX * scale))
+    indexed = list(blocks(items, reference, _IN_INDEX * scale))
     candidates = _Pairs.of([])
 
     def of_part(number: int, part: IntArray) -> Arrays:
@@ -119,11 +129,11 @@ def nearest(
         asked = list(blocks(items, query))
         for at, rows in enumerate(asked):
             found += [_best(hits) for hits in index.candidates(items, rows)]
-            step(0.6 * (number + (at + 1) / len(asked)) / len(parts))
+            step(0.6 * (number + (at + 1) / len(asked)) / len(indexed))
         joined = _Pairs.of(found)
         return vars(_best(joined) if number else joined)
 
-    for number, part in enumerate(parts):
+    for number, part in enumerate(indexed):
         candidates = _Pairs(**steps(f"{name}, part {number}", partial(of_part, number, part)))
     place = _places(query, len(lengths))
     best = np.full(len(query), -1)
@@ -191,7 +201,7 @@ class _Index:
         found = []
         for part in np.split(np.arange(len(number)), cuts):
             n = many[part]
-            hit = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(low[part], n)
+            hit = counted(n) + np.repeat(low[part], n)
             asked = np.repeat(part, n)
             own = item[asked] != self._item[hit]
             found.append(
@@ -236,8 +246,7 @@ def _best(pairs: _Pairs) -> _Pairs:
 
 def _rank_in_query(query: IntArray) -> IntArray:
     starts = np.flatnonzero(_changes(query))
-    sizes = np.diff(np.append(starts, len(query)))
-    return np.arange(len(query)) - np.repeat(starts, sizes)
+    return counted(np.diff(np.append(starts, len(query))))
 
 
 def _first_of_each(query: IntArray) -> IntArray:
@@ -260,14 +269,9 @@ def _ungapped(items: Sequences, found: _Pairs, pairs: npt.NDArray[np.uint8] | No
     start = np.maximum(found.offset, 0)
     overlap = np.minimum(long - start, other - (start - found.offset))
     enough = np.flatnonzero(overlap >= OVERLAP * np.minimum(long, other))
-    cuts = np.searchsorted(
-        np.cumsum(overlap[enough]), np.arange(AT_ONCE, overlap[enough].sum(), AT_ONCE)
-    )
-    for part in np.split(enough, np.unique(cuts)):
-        if not len(part):
-            continue
+    for part in (enough[places] for places in parts(overlap[enough], AT_ONCE)):
         n = overlap[part]
-        step = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+        step = counted(n)
         turned = np.repeat(found.turned[part], n)
         begin = items.offsets[found.query[part]]
         forward = np.repeat(begin + start[part], n) + step

@@ -23,7 +23,7 @@ _ROUNDS = 20  # of splitting and joining what is found to cross
 
 
 def safe_split(
-    subject: Subject, seed: int = 0, progress: Progress = unwatched, steps: Steps = UNKEPT
+    subject: Subject, progress: Progress = unwatched, steps: Steps = UNKEPT
 ) -> tuple[dict[str, IntArray], IntArray]:
     """Return three splits that no near-copy crosses, and the groups that were kept together.
 
@@ -32,7 +32,6 @@ def safe_split(
 
     Args:
         subject: The data; splits of theirs keep their sizes, about, others have the usual ones.
-        seed: Of what is cut.
         progress: Told how far it has come.
         steps: Where what is found on the way is kept.
 
@@ -50,7 +49,7 @@ def safe_split(
 
     groups = _joined(_given(subject), near(everything, everything, "all"))
     for number in range(_ROUNDS):
-        splits = _split(dataset, groups, seed)
+        splits = _split(dataset, groups)
         asked = np.concatenate([splits["validation"], splits["test"]])
         across = [
             near(asked, splits["train"], f"{number}, training"),
@@ -102,14 +101,14 @@ def _joined(groups: IntArray, links: IntArray) -> IntArray:
     return by_appearance(connected_components(graph, directed=False)[1][groups].astype(np.int64))
 
 
-def _split(dataset: Dataset, groups: IntArray, seed: int) -> dict[str, IntArray]:
+def _split(dataset: Dataset, groups: IntArray) -> dict[str, IntArray]:
     rest = np.arange(len(dataset.items))
     classes = dataset.targets if dataset.spec.target.kind == "classes" else None
     found = {}
     for i, (name, usual) in enumerate((("test", TEST_SHARE), ("validation", VALIDATION_SHARE))):
         given = dataset.splits.get(name)
         share = usual if given is None else len(given) / len(rest)
-        rest, found[name] = cut(rest, share, np.random.SeedSequence((seed, i)), groups, classes)
+        rest, found[name] = cut(rest, share, np.random.SeedSequence((0, i)), groups, classes)
     return {"train": rest, "validation": found["validation"], "test": found["test"]}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from codonbench.contracts import Sequences
-from codonbench.leakage.letters import IntArray, Step, blocks
+from codonbench.leakage.letters import IntArray, Step, blocks, counted, parts
 from codonbench.leakage.near_copies import IDENTITY
 
 _SHORTEST = 20  # letters of an item whose dinucleotides say something
@@ -77,13 +77,11 @@ def _in_place(items: Sequences, one: IntArray, other: IntArray) -> npt.NDArray[n
     """Return the share of an item's letters that stand at the same place in another as long."""
     share = np.zeros(len(one))
     lengths = np.minimum(items.lengths[one], items.lengths[other])
-    ends = np.cumsum(lengths)
-    cuts = np.searchsorted(ends, np.arange(_PAIRS, ends[-1] if len(ends) else 0, _PAIRS))
-    for part in np.split(np.arange(len(one)), np.unique(cuts)):
+    for part in parts(lengths, _PAIRS):
         n = lengths[part]
         if not n.sum():
             continue
-        step = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+        step = counted(n)
         mine = items.letters[np.repeat(items.offsets[one[part]], n) + step]
         yours = items.letters[np.repeat(items.offsets[other[part]], n) + step]
         share[part] = np.add.reduceat(mine == yours, np.cumsum(n) - n, dtype=np.int64) / n
@@ -169,7 +167,7 @@ def _facing(
     low = np.searchsorted(sorted_, wanted, "left")
     many = np.searchsorted(sorted_, wanted, "right") - low
     many[many > _MOST] = 0
-    hit = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many) + np.repeat(low, many)
+    hit = counted(many) + np.repeat(low, many)
     mine, other = np.repeat(query, many), reference[hit]
     apart = mine != other
     return np.asarray(mine[apart] << np.int64(32) | other[apart])

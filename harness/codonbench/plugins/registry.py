@@ -436,10 +436,6 @@ class Registry:
         """The protocols themselves, by name."""
         return Plugins(self.protocols, lambda entry: entry.protocol)
 
-    def metric(self, name: str) -> MetricEntry:
-        """Return the metric called `name`; raises as `model` does."""
-        return self._find(self.metrics, name, "metric")
-
     def protocol(self, name: str) -> Protocol:
         """Return the protocol called `name`; raises as `model` does."""
         return self._find(self.protocols, name, "protocol").protocol
