@@ -8,7 +8,7 @@ BenchError
 │   ├── DownloadError         a download failed, was cut short or did not verify
 │   ├── StoreError            the results folder cannot be read or written
 │   ├── KeyFileError          a file of a key for signing cannot be read or written
-│   ├── SignatureError        a signature is broken, a stranger's, or another record's
+│   ├── SignatureError        a signature is broken, by an unknown key, or another record's
 │   ├── BusyError             another process has what is needed
 │   └── ClusterError          a cluster cannot be reached, or has no place for a run
 ├── PluginError           a plugin's code failed                              exit 1
@@ -32,8 +32,8 @@ class UsageError(BenchError):
 
     Args:
         message: What, in words.
-        letters: The length of the items at fault, where it is their length; who knows the file adds
-            the place of the first one.
+        letters: The length of the items at fault, where that is the fault; the caller that knows
+            the file adds where the first one stands.
     """
 
     exit_code = 2
@@ -88,7 +88,7 @@ class NameClashError(PluginError):
 
 
 class UnmetNeedError(PluginError):
-    """The packages that a plugin needs cannot be had; other plugins are none the worse."""
+    """The packages that a plugin needs cannot be had; other plugins are not affected."""
 
 
 class WorkerError(BenchError):
@@ -102,7 +102,7 @@ class StaleError(BenchError):
 
 
 class OutOfTurnError(BenchError):
-    """A run asks for, or shows, what it cannot have to at this point."""
+    """A run asks for, or shows, something that is not due at this point."""
 
 
 class CannotCapture(Exception):  # noqa: N818 - it says what happened, and is no failure

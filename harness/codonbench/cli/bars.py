@@ -121,8 +121,7 @@ def rest(seconds: float | None, *, early: bool) -> str:
 def bar_shown(*columns: ProgressColumn) -> Iterator[Callable[[str, int, int], None]]:
     """Draw a bar on standard error, where that is a terminal; yield what moves it.
 
-    That is told what is done, how much of it, and of how much. The bar is full as this is done, and
-    the time left is until then.
+    It takes what is done, how much of it, and of how much. The bar and the time left are of that.
 
     Args:
         columns: Shown before the time left.

@@ -345,7 +345,7 @@ def _fitting(
 
 
 def _columns(table: Table, intervals: _Intervals, parameters: bool) -> list[_Column]:
-    """Return the columns in their order; never is said so where parameters have no room."""
+    """Return the columns in their order; without parameters a censored figure reads "never"."""
     ranking, budget = table.ranking, table.budget_pairs if parameters else None
 
     def success(row: Row) -> str:

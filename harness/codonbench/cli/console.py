@@ -27,7 +27,7 @@ _GAP, _SHORTEST_LAST = 3, 40  # of a list: between columns; the last one, before
 
 
 class _Console(Console):
-    """A console that leaves it to `codonbench.cli.main` what a reader gone means."""
+    """A console that leaves a closed pipe to `codonbench.cli.main`."""
 
     def on_broken_pipe(self) -> None:
         """Let the exception travel on, where rich would exit with code 1."""
@@ -78,7 +78,7 @@ def terminal_kept() -> Iterator[None]:
 
 
 def _pass_on(reads: int, console: Console) -> None:
-    """Print the lines that come through a pipe; who writes more than can be read has to wait."""
+    """Print the lines that come through a pipe; a process that writes faster has to wait."""
     with os.fdopen(reads, encoding="utf-8", errors="backslashreplace") as lines:
         for n, line in enumerate(iter(lambda: lines.readline(_LONGEST_LINE), ""), 1):
             console.print(Text.from_ansi(line.rstrip("\n")), soft_wrap=True)

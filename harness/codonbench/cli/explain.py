@@ -116,7 +116,7 @@ def explain(
 def _explainer(
     record: RunRecord, registry: Registry, n_items: int, projection: Projection
 ) -> Explainer:
-    """Return who explains a run: its task's plugin, by the hook ``explainer``, or we."""
+    """Return what explains a run: by the hook ``explainer`` its task's plugin, else our own."""
     from codonbench.explain.explained import Explanation
     from codonbench.explain.sequences import draw_sequences, explain_sequences
 

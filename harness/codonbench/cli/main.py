@@ -5,7 +5,8 @@
 
 The name is the command's, the object a function as `typer.Typer.command` takes it, or a Typer
 application. It is imported when its command is called, and for ``bench --help``: so its module
-imports what is heavy within the function. A stranger's is imported only where ``--trust`` says so.
+imports what is heavy within the function. Commands of others are imported only where ``--trust``
+says so.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ _MODULES = {
 class BenchGroup(TyperGroup):
     """The commands of `bench`, and those of plugins, which are loaded when they are called.
 
-    Their exceptions end here, before Typer has a say in them.
+    Exceptions become exit codes here, before Typer handles them.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -117,7 +118,7 @@ def _errors_as_exit_codes(*, debug: bool) -> Iterator[None]:
         try:
             yield
         finally:
-            sys.stdout.flush()  # here, where a full disk or a reader gone can still be told of
+            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be reported
     except BrokenPipeError:  # as in `bench ls models | head`
         _discard_output()
         raise typer.Exit(DONE) from None
@@ -157,7 +158,7 @@ def own_commands() -> dict[str, EntryPoint]:
 
 
 def commands(switches: Iterable[str] | None = None) -> dict[str, EntryPoint]:
-    """Return all commands by name: ours, and those of plugins that are wanted; ours has a name.
+    """Return all commands by name: ours, and those of plugins, which cannot take a name of ours.
 
     Args:
         switches: What ``-p`` was given: ``no:NAME``.
@@ -216,7 +217,7 @@ def _refusing(name: str, candidate: Candidate) -> Any:
 
 
 def _printable(text: str) -> str:
-    """Return words of a plugin's as they may be shown; of our own there are none here."""
+    """Return a plugin's text, safe to print."""
     from codonbench.records.files import printable  # `bench --help` need not
 
     return printable(text)
@@ -232,7 +233,7 @@ def _app_of(name: str, function: Any) -> typer.Typer:
 
 
 class OneOfEach(TyperCommand):
-    """A command that refuses two models, tasks, data or suites, of which it would take the last."""
+    """A command that refuses an option of `_ONE` given twice, where it would take the last."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read its options.
@@ -250,7 +251,7 @@ class OneOfEach(TyperCommand):
 
 
 _ONE = ("model", "task", "data", "suite", "preset_file")
-"""Options of which who gives two wants both. Of others the last counts, as in other programs."""
+"""Options that may not be given twice. Of others the last counts, as in other programs."""
 
 
 _HELP = """\

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from codonbench.plugins.registry import Registry
 
 RESULTS = Path("runs")
-"""Where runs go unless told otherwise; official records are in a folder that has to be named."""
+"""Where runs go by default; the folder of official records has to be named."""
 
 ResultsOption = Annotated[Path, typer.Option("--results", "-r", help="Folder of records.")]
 
@@ -164,10 +164,10 @@ def survey_plugins(
     Args:
         files: Python files that register more.
         folders: Folders of such files.
-        asking: Of what is loaded so far, returns what asks strangers what they register; by
-            default a process for each is started and ended.
+        asking: Given the registry so far, returns what asks untrusted plugins what they register;
+            by default a process is started for each.
         trusted: Whom this process may import as well, by name or path.
-        installed: Whether to ask strangers' distributions, too.
+        installed: Whether to ask untrusted distributions, too, and not only files.
 
     Raises:
         UsageError: A file or folder is not there.
@@ -189,7 +189,7 @@ def survey_plugins(
 
 @contextmanager
 def _slow_ones_named() -> Iterator[Callable[[Candidate], None]]:
-    """Yield who is to be told of each plugin; one that hangs is named, as it cannot be ended."""
+    """Yield what to call with each plugin; one that takes long is named, as it cannot be ended."""
     latest: list[Candidate] = []
     over = threading.Event()
 

@@ -102,7 +102,7 @@ def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
         try:
             for outcome in run_one(request):
                 entry.outcomes.append(outcome)
-        except (StoreError, BrokenPipeError):  # nobody left to keep or to read what follows
+        except (StoreError, BrokenPipeError):  # what follows could not be stored or read
             raise
         except BenchError as error:
             entry.problem = str(error)

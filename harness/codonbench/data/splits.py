@@ -1,4 +1,4 @@
-"""Splits made here, where a task leaves one to be made."""
+"""Splits, folds and nested subsets, where a task's data come without."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def cut(
     groups: IntArray | None = None,
     classes: npt.NDArray[np.generic] | None = None,
 ) -> tuple[IntArray, IntArray]:
-    """Return training items less those that are cut off, and those.
+    """Return the training items that stay, and those that are cut off.
 
     The cut depends on the seed alone, so it is the same for every model of a seed. Whole groups
     are cut, where there are groups, and an item that comes twice is one: as many as it takes to

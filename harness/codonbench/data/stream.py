@@ -213,6 +213,6 @@ def relabelling(n_classes: int, salt: str, seed: int) -> Relabelling:
 
 
 def hidden_generator(salt: str, seed: int, purpose: str) -> np.random.Generator:
-    """Return a generator that nobody can foresee who does not know the salt."""
+    """Return a generator that cannot be predicted without the salt."""
     digest = hashlib.sha256(f"{salt}\0{seed}\0{purpose}".encode()).digest()
     return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))

@@ -38,7 +38,7 @@ from codonbench.leakage.verdict import (
 from codonbench.records.files import write_atomically
 
 Progress = Callable[[str, float], None]
-"""Told what is being looked at, and what share of that is done."""
+"""Called with what is being looked at, and what share of it is done."""
 
 _DIGITS = string.digits + string.ascii_lowercase
 
@@ -47,7 +47,7 @@ _TELLING, _FEWEST_TELLING = 0.3, 10
 
 
 def unwatched(what: str, done: float) -> None:
-    """Take no notice."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,7 +45,7 @@ def read_audits(board_folder: Path, tasks: Container[str]) -> dict[str, DataAudi
 
 
 def _kept() -> dict[str, DataAudit]:
-    """Return the audits that the cache has, of several of the same data the gravest."""
+    """Return the audits that the cache has, of several of the same data the most severe."""
     audits = []
     for path in sorted((cache_folder() / KEPT).glob("*.json")):
         with suppress(OSError, ValidationError):  # as it is where `kept_audit` meets it

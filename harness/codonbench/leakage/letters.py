@@ -14,7 +14,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 Step = Callable[[float], None]
-"""Told what share of something long is done."""
+"""Called with the share that is done."""
 
 AT_ONCE = 1 << 20
 """Letters whose k-mers are computed in one go."""

@@ -128,7 +128,7 @@ class DataAudit(Frozen):
 
     @property
     def worst(self) -> Finding:
-        """The gravest finding, and of equally grave ones that which goes furthest."""
+        """The most severe finding: by grade, then by how far it goes."""
         grades = ("row zero", "clear", "doubt", "leak")
         return max(self.findings, key=lambda f: (grades.index(f.grade), f.severity))
 
@@ -182,7 +182,7 @@ def share(check: str, n: int, of: int, words: str, most: Grade = "leak") -> Find
         n: Items.
         of: Items in the test set.
         words: What they are.
-        most: The gravest that it can be.
+        most: The most severe grade that it can have.
     """
     value = n / of
     grade = _grade(check, value) if n >= _FEWEST else "clear"

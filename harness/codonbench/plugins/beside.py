@@ -1,6 +1,6 @@
-"""What lies beside a plugin's file and is part of it: modules that it imports, files it declares.
+"""The files that belong to a one-file plugin: modules beside it that it imports, files it declares.
 
-Found by reading the source and running none of it, so that a sandbox can be shown these files
+They are found by reading the source without running it, so that a sandbox can be shown these files
 before the plugin is imported there.
 """
 
@@ -113,7 +113,7 @@ def _nodes(file: Path) -> Iterator[ast.AST]:
 
 
 def insist_on_size(file: Path) -> None:
-    """Raise PluginError where a source is too long to be looked into, which takes 100 times it."""
+    """Raise PluginError where a source is too long: to parse it takes 100 times its size."""
     if (size := file.stat().st_size) > MOST_SOURCE:
         raise PluginError(
             f"{file.name} holds {size:,} bytes, and a plugin's source {MOST_SOURCE:,} at most; "
@@ -129,7 +129,7 @@ def is_below(name: object) -> bool:
 
 @dataclass(eq=False)
 class _Helpers:
-    """Finds the modules beside one-file plugins, once nothing else is found.
+    """Finds the modules beside one-file plugins, after all other finders.
 
     Attributes:
         paths: Where each is, by name.
@@ -138,7 +138,7 @@ class _Helpers:
     paths: dict[str, Path] = field(default_factory=dict)
 
     def add(self, file: Path) -> None:
-        """Have what a file imports from beside it found, and imported anew.
+        """Have the modules beside a file that it imports found, and imported anew.
 
         Raises:
             PluginError: A file in another folder has a module of that name.
@@ -172,9 +172,9 @@ _WRITES = os.O_WRONLY | os.O_TRUNC
 class _Readers:
     """Refuses models of one-file plugins what they read beside their file and do not declare.
 
-    Such a file could be exchanged, and the run would still go by the same name. What the plugin's
-    code opens as it is imported is noted, for it may be a task's; what it opens as a model of it
-    is trained gets a ConfigError that says how to declare it.
+    Such a file could be replaced, and the run would keep its name. What the plugin's code opens
+    as it is imported is noted, for it may be a task's; where it opens one as a model of it is
+    trained, a ConfigError says how to declare it.
     """
 
     _owners: dict[str, tuple[str, list[Path]]] = field(default_factory=dict)

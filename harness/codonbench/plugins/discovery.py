@@ -76,7 +76,7 @@ def discover(
         selection: Which of them are wanted; what ``CODONBENCH_PLUGINS`` says by default.
         files: Python files that register more.
         folders: Folders of such files: every ``*.py`` in them whose name begins with no ``_``.
-        begun: Told of each plugin as its code is about to run.
+        begun: Called with each plugin whose code is about to run.
 
     Raises:
         UsageError: One of `files` is no file, or one of `folders` no folder.

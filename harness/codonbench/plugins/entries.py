@@ -1,4 +1,4 @@
-"""What a plugin registers: checked at the door, entered under its names with where it is from."""
+"""What plugins register: checked, and entered under its names with its origin."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ class Entry:
 class ModelEntry(Entry):
     """A model, or one of its presets, which stands for the values `preset`.
 
-    Of a model that this process does not import, `cls` is a stand-in, `stranger` whose it is, and
-    `told` the configuration that was asked for and where that departs from the name's, and `fields`
-    how its fields may be sought.
+    For a model that this process does not import, `cls` is a stand-in, `stranger` the plugin,
+    `told` the configuration that was asked for and where it departs from the named one, and
+    `fields` how its fields may be tuned.
     """
 
     cls: ModelClass
@@ -322,7 +322,7 @@ def _text_of(code: CodeType) -> str:
     return repr((code.co_code.hex(), code.co_names, [text(each) for each in code.co_consts]))
 
 
-# What is held at the door
+# Checks
 
 
 @cache
@@ -458,7 +458,7 @@ def _check_call(cls: type, method: str, argument: str) -> None:
     """Check that the harness can call a method as it will: with one argument, by position."""
     function = inspect.getattr_static(cls, method)
     if not isinstance(function, FunctionType):
-        return  # a decorated or built-in one keeps its secrets until it is called
+        return  # the arguments of a decorated or built-in one are not known
     signature = inspect.signature(function)
     try:
         signature.bind(None, None)

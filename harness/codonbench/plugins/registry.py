@@ -49,7 +49,7 @@ PluginT = TypeVar("PluginT")
 
 @dataclass(frozen=True)
 class Refused:
-    """What a plugin registers that would run beside the truth, and that nobody trusts.
+    """What an untrusted plugin registers that would run in the process that has the targets.
 
     Attributes:
         kind: ``task``, ``metric``, ``protocol``; ``model`` of one that is computed; or ``hook``.
@@ -154,19 +154,20 @@ class Registry:
     """Every plugin that loaded, by kind and name, and every one that did not.
 
     Args:
-        begun: Told whose code is about to run.
-        selection: Which plugins are wanted, and whom this process may import.
+        begun: Called with each plugin whose code is about to run.
+        selection: Which plugins are loaded, and which of them this process may import.
 
     Attributes:
         models, tasks, metrics, protocols, encodings: Entries by name.
         waiting: Modules of packages that say what they register, until it is asked for.
-        strangers: Plugins that this process does not import, and of which it knows nothing yet.
-        described: Those that were asked about themselves, by owner.
+        strangers: Untrusted plugins: this process does not import them, and has to ask another
+            process what they register.
+        described: Those that have said what they register, by owner.
         refused: What those register that would run in this process.
         failures: What did not load, and why.
         clashes: Names that two plugins claim; the first to come has it.
         switched_off: What was left out on request, and by what: ``mylstm of my-shop (-p no:...)``.
-        remarks: What else is worth a word to the person who asked.
+        remarks: What else the user should know.
         manager: pluggy's, for the lifecycle hooks.
     """
 
@@ -277,8 +278,8 @@ class Registry:
 
         Raises:
             PluginError: One of `files` did not load.
-            UsageError: Nothing of one of them may be loaded here, as nobody trusts it, or no
-                record could hold what it says of itself.
+            UsageError: One of them may not be loaded here, as it is not trusted, or no record
+                could hold its description of itself.
             NameClashError: Two plugins register one name.
         """
         asked = {path.name: path for path in files}
@@ -330,15 +331,15 @@ class Registry:
         return own.pop()
 
     def begin(self, candidate: Candidate) -> None:
-        """Tell whose code is about to run."""
+        """Say which plugin's code is about to run."""
         self._begun(candidate)
 
     @contextmanager
     def contain(self, candidate: Candidate) -> Iterator[None]:
         """Note what a plugin's code raises as its failure, and go on.
 
-        A plugin may do anything; even ``sys.exit`` ends here, and only Ctrl-C travels on. The
-        current folder, by which people name results and data, is as before.
+        Even ``sys.exit`` is caught; only Ctrl-C is not. The current folder, to which paths of
+        results and data are relative, is as before.
         """
         self.begin(candidate)
         try:
@@ -363,10 +364,10 @@ class Registry:
     ) -> tuple[ModelEntry, BaseConfig, dict[str, Any]]:
         """Return a model by its one name, its configuration, and where that departs from the name.
 
-        What may be asked for under several names, as ``lstm`` and ``lstm-64``, goes by that from
-        which it departs least, a preset before its model: equal runs are one row. Where it departs
-        as much from several, by none that it keeps nothing of; of several presets by the one that
-        is asked for.
+        A configuration that has several names, as ``lstm`` and ``lstm-64``, goes by the one whose
+        own configuration differs from it in the fewest fields, so that equal runs are one row.
+        Among equally close names a preset comes before its model, unless none of the preset's
+        values is left; among presets, the one that is asked for.
 
         Args:
             name: Of the model or preset that is asked for.
@@ -375,7 +376,7 @@ class Registry:
 
         Raises:
             ConfigError: A field is wrong.
-            UsageError: Nobody was asked about the model, which is not imported here.
+            UsageError: The model is not imported here, and no process was asked about it.
             UnknownNameError, PluginError: As `model` does.
         """
         asked, owner = self.model(name), owner or f"model {name!r}"
@@ -478,7 +479,7 @@ class Registry:
         known = table.known if self._entering else table
         taken = known.setdefault(entry.name, entry)
         if taken == entry:
-            if isinstance(entry, EncodingEntry):  # who trains knows no registry
+            if isinstance(entry, EncodingEntry):  # the process that trains has no registry
                 ENCODINGS[entry.name] = entry.encoding
             return
         self.clashes.append(

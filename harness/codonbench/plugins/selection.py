@@ -1,6 +1,7 @@
-"""Which plugins are wanted, and whose may be imported beside the truth.
+"""Which plugins are loaded, and which of them this process may import.
 
-``CODONBENCH_PLUGINS`` and ``-p no:NAME`` say the one, ``--trust NAME`` and the settings the other.
+``CODONBENCH_PLUGINS`` and ``-p no:NAME`` say the first, ``--trust NAME`` and the settings the
+second.
 """
 
 from __future__ import annotations
@@ -171,7 +172,8 @@ def selection_from_environment(
 
     Args:
         off: What is not to be loaded.
-        trusted: Whom this process may import, besides those that the settings name; None for all.
+        trusted: Distributions and files that this process may import, besides those that the
+            settings name; None for all.
 
     Raises:
         ConfigError: The settings are wrong.
@@ -191,7 +193,7 @@ def settings_file() -> Path:
 
 
 def trusted_by_settings() -> tuple[str, ...]:
-    """Return whom the settings trust; nobody where there are none.
+    """Return the distributions and files that the settings trust; none without settings.
 
     Raises:
         ConfigError: They are not TOML, or say anything else.
@@ -228,6 +230,6 @@ def plain(name: str) -> str:
 
 
 def in_order(points: Iterable[EntryPoint]) -> list[tuple[EntryPoint, Candidate]]:
-    """Return entry points, built-in ones first: these keep their names, whoever else claims one."""
+    """Return entry points, built-in ones first, so that no other plugin takes a name of theirs."""
     found = [(point, Candidate.of(point)) for point in points]
     return sorted(found, key=lambda pair: (not pair[1].built_in, pair[0].name, pair[0].value))

@@ -51,7 +51,7 @@ def _beside(module: str, folder: str) -> list[Path]:
         spec = find_spec(top)
         for name in inner:
             spec = PathFinder.find_spec(name, spec.submodule_search_locations) if spec else None
-    except (ImportError, ValueError):  # a broken plugin; the registry is who says so
+    except (ImportError, ValueError):  # a broken plugin, which the registry reports
         return []
     places = (spec.submodule_search_locations if spec else None) or []
     patterns = (f"{folder}/*.toml", f"*/{folder}/*.toml")
@@ -84,7 +84,7 @@ def read_tables(path: Path, kind: str) -> dict[str, Any]:
         ConfigError: It cannot be read, or is not TOML, which says where, or no regular file.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe nobody writes to would be waited for
+        if path.exists() and not path.is_file():  # to read a pipe would wait for a writer
             raise ConfigError(f"{kind} {path} is no regular file; give the path of a TOML file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)

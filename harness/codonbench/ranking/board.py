@@ -1,4 +1,4 @@
-"""Records to a ranked board: who is comparable with whom, and in what order.
+"""Records to a ranked board: which rows are comparable, and in what order they stand.
 
 One table for each comparability key and kind of device. Its task says what rows are ranked by;
 runs that never got there within the budget count as longer than any. Everything here is a pure
@@ -64,7 +64,7 @@ AUDITS_RULE = "audit's rule"
 
 
 class BestRule(Frozen):
-    """The rule that an audit of data found best on the validation items: no model is in it.
+    """The rule without a model that an audit of data found best on the validation items.
 
     Attributes:
         check: Which one.
@@ -159,7 +159,7 @@ class Table(Frozen):
 
     @property
     def options_set(self) -> dict[str, object]:
-        """The task's options that say something, which null and nothing do not."""
+        """The task's options that are set: neither null nor empty."""
         return {k: v for k, v in self.task_options.items() if v not in (None, "", [], ())}
 
     @property
@@ -251,7 +251,7 @@ class Board(Frozen):
         )
 
     def unrun(self, tasks: Iterable[str]) -> list[str]:
-        """Return which of the tasks no table is of, in order."""
+        """Return the tasks that no table is of, in order."""
         return sorted({*tasks} - {table.task for table in self.tables})
 
 
@@ -260,11 +260,11 @@ def _about(table: Table) -> tuple[str, str, str]:
 
 
 Told = Callable[[int, int], None]
-"""Told how many of how many are done."""
+"""Called with how many are done, and of how many."""
 
 
 def untold(done: int, of: int) -> None:
-    """Take no notice."""
+    """Do nothing."""
 
 
 def build_board(
@@ -459,7 +459,7 @@ def _build_table(
         if control and control.name == _first(controlled).run_spec.control:
             for key, contrast in contrasts(by_row, controlled, control):
                 found[key].append(contrast)
-    # Codonbench's own last: nobody else's row of the same name stands in for one of them.
+    # Codonbench's own come last, so that no other row of the same name replaces one.
     by_owner = sorted(runs, key=lambda own: own[0].plugin.distribution == "codonbench")
     references = {own[0].model: tuple(own) for own in by_owner if own[0].info.role == "reference"}
     built = []
@@ -529,7 +529,7 @@ def _build_table(
 def _with_budgets(
     rows: Sequence[Row], runs: Sequence[Sequence[RunRecord]], task: Task
 ) -> list[Row]:
-    """Return rows, contestants with a note where they may train for less or more than most.
+    """Return rows; contestants that may train for less or more than most get a note.
 
     Args:
         rows: Of one table.
@@ -569,7 +569,7 @@ def _asked(run_spec: RunSpec) -> str:
 def _with_twins(
     rows: tuple[Row, ...], runs: Mapping[str, RunRecord], ranking: Ranking
 ) -> tuple[Row, ...]:
-    """Return rows, pretrained ones with a note on what that gains over their random twins.
+    """Return rows; pretrained ones get a note on what that gains over their random twins.
 
     Args:
         rows: Some of a table's.
@@ -674,7 +674,7 @@ def _with_figures(rows: Iterable[Row], figures: TableFigures | None) -> tuple[Ro
 
 
 def _held_to(ceiling: Ceiling | None, rows: tuple[Row, ...], ranking: Ranking) -> tuple[Row, ...]:
-    """Return rows, those whose whole interval lies beyond the ceiling's with a note of it."""
+    """Return rows; those whose whole interval lies beyond the ceiling's get a note."""
     if ceiling is None:
         return rows
     higher = ranking.direction == "higher"

@@ -1,4 +1,4 @@
-"""What a table's rows have to do with single test items, in a few numbers a row.
+"""How a table's rows do on single test items, in a few numbers a row.
 
 How sure a row is and how often that is right, what it takes for what, what was measured where it
 predicts so much, and its score on items of one kind, such as the short ones. Each number is of many
@@ -122,7 +122,7 @@ def table_items(
     Args:
         rows: The records of each row, by its id.
         outputs: Of runs, by run id.
-        facts: Of the test items of the data, by name, (N,); not heeded where they are of others.
+        facts: Of the test items of the data, by name, (N,); ignored where they are of other items.
     """
     found = [
         (row, record.seed, record, outputs[record.run_id])

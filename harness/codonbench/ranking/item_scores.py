@@ -118,7 +118,7 @@ def _score_runs(runs: Sequence[ItemOutputs], metric: SplitMetric, name: str) -> 
     """Return the metric of runs on all items, then on each sample: shape (1 + RESAMPLES, S).
 
     Runs that were asked the same are scored by turns: what a sample holds is laid out once. Those
-    that answered the same too, as the seeds of what draws no lots do, are scored as one.
+    that answered the same too, as the seeds of a model without chance do, are scored once.
     """
     found = np.empty((1 + RESAMPLES, len(runs)))
     for asked in sorted({run.items for run in runs}):

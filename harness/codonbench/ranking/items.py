@@ -1,4 +1,4 @@
-"""What a table's rows are told over test items: gains, tiers, controls, the clean subset.
+"""What test items say of a table's rows: gains, tiers, controls, the clean subset.
 
 `compare` makes it of what each run answered for each item, and `codonbench.ranking.item_scores`
 says by how much two rows differ. Where answers or targets may not be handed on, the figures are
@@ -58,7 +58,7 @@ WORDS_OF_FLAGS = {
     "from elsewhere, such as pretraining or a built-in rule",
     COMPOSITION: "no better than on shuffled sequences: what it has is composition",
 }
-"""What a row is told whose control does not do what it should."""
+"""The note on a row whose control does not come out as it should."""
 
 _Floats = npt.NDArray[np.float64]
 
@@ -213,7 +213,7 @@ def gather_tested(
 def gather_shared(
     store: Store, records: Sequence[RunRecord], registry: Registry
 ) -> tuple[dict[str, ItemOutputs], dict[Path, bytes | None]]:
-    """Return what `gather` does, in whose files is what tasks and models allow.
+    """Return what `gather` does; its files hold only what tasks and models allow.
 
     Args:
         store: The results folder.
@@ -253,7 +253,7 @@ def _read_figures(path: Path) -> TableFigures:
 
 
 def figures_file(store: Store, figures: TableFigures) -> tuple[Path, bytes]:
-    """Return where a table's figures are kept that cannot be made without its data, and as what."""
+    """Return the file of figures that cannot be made without a table's data, and its content."""
     text = json.dumps(figures.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
     return store.folder / FOLDER / f"figures-{figures.inputs[:16]}.json", text.encode()
 
@@ -562,7 +562,7 @@ class _Asked:
         return ControlFigure(mean=value, chance=six_digits(float(chance.values.mean())), flag=flag)
 
     def _chance(self, under: Mapping[int, ItemOutputs], scores: Scores) -> Scores:
-        """Return what each seed's answers have for one another's items, on average."""
+        """Return each seed's mean score, its answers permuted among the items."""
         values = []
         for seed in scores.seeds:
             item = under[seed]

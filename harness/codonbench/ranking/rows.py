@@ -308,7 +308,7 @@ def tuned_on_tested(record: RunRecord, asked: TaskSpec | None) -> bool:
 
 
 def with_differences(rows: Sequence[Row], sources: Sequence[str | None]) -> list[Row]:
-    """Return the rows, those that would show under one name with what tells them apart, in a note.
+    """Return the rows; those that would show under one name get a note of how they differ.
 
     Their names get their source, where that is enough, or all of it.
 

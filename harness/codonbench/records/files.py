@@ -1,6 +1,6 @@
-"""Files written all or nothing; files and words of others, read as nobody vouches for them.
+"""Files written atomically, untrusted files read strictly, and text made safe to print.
 
-And where downloads are kept.
+And where downloads and boards lie by default.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from codonbench.contracts.base import MAX_NUMBER, MOST_WORDS
 from codonbench.errors import ConfigError, StoreError
 
 MAX_BYTES = 256 * 1024
-"""Fifty times a record's usual size."""
+"""Of a record's file: fifty times its usual size."""
 
 _MOST_SAID = MAX_BYTES // 2
-"""Bytes of what is known of a record before its run; metrics and last words are to come."""
+"""Bytes of what a record holds before its run; its metrics and how it ended come later."""
 
 _UNREADABLE = "its record could not be read again:"
 
@@ -35,7 +35,7 @@ MAX_DEPTH = 16
 """A record nests four levels; a model's configuration may add a few."""
 
 LONGEST = 300
-"""Characters that are shown; a hostile value should not fill the screen."""
+"""Characters of a value that are shown; a hostile one should not fill the screen."""
 
 LONGEST_LINE = 120
 """Characters of one line of text that is shown among others."""
@@ -45,7 +45,7 @@ _MOST_DOTS = 2_000  # on one line; a dotted key takes memory by the square of it
 _APART = re.compile(r'"[ \t\r\n]+:')
 
 _COMMAND = re.compile(r"##(?=\w*\[)|(?<!\S)::|::(?=.*::)")
-"""What a build's log takes for the beginning of a command."""
+"""What the log of a CI build takes for the beginning of a command."""
 
 _TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels"
 
@@ -133,10 +133,10 @@ def decoded(content: bytes) -> Any:
 
 
 def _keys_in(text: str) -> int:
-    """Return at least how many keys are written in JSON; -1 where that takes a closer look.
+    """Return an upper bound of how many keys are written in JSON; -1 where only a full check tells.
 
-    Behind each stands a colon. So if no more colons stand behind quotes than there are keys in
-    what was decoded, none was written twice.
+    A colon follows each key. So where no more quotes are followed by a colon than there are keys in
+    what was decoded, no key was written twice.
     """
     if '\\"' in text or "\\\\" in text or _APART.search(text):
         return -1
@@ -184,7 +184,7 @@ def check_numbers_and_depth(value: Any) -> int:
         StoreError: Says what is wrong with the value, without naming it.
     """
     level: list[tuple[str, Any]] = [("", {"": value})]
-    keys = -1  # that one is nobody's
+    keys = -1  # the outermost one is not the value's
     for _ in range(MAX_DEPTH + 1):
         below = []
         for where, item in level:
@@ -258,9 +258,9 @@ def _temporary_prefix(path: Path) -> str:
 
 
 def sweep(path: Path, names: Iterable[str] | None = None) -> None:
-    """Remove what writers of this file left behind that were killed; only who owns it may.
+    """Remove the temporary files of killed writers of a file; only its owner may call this.
 
-    Where it cannot be removed it stays: it harms nobody.
+    What cannot be removed stays, and does no harm.
 
     Args:
         path: The file.
@@ -276,8 +276,8 @@ def sweep(path: Path, names: Iterable[str] | None = None) -> None:
 
 
 def flush_folder(path: Path) -> None:
-    """See to it that a name just given in a folder outlasts a power cut."""
-    if os.name == "nt":  # which cannot open a folder, and sees to it by itself
+    """Make sure that a name just given in a folder outlasts a power cut."""
+    if os.name == "nt":  # which cannot open a folder, and flushes it by itself
         return
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -1,9 +1,9 @@
-"""Many records read at once: what was checked is not checked again, what they share is held once.
+"""Many records read at once: sound files are not checked again, shared parts are kept once.
 
-Of a large folder an index says which files were found to be sound records: by name, times of change
-and size. It lies in the user's cache, and may be deleted. What a record says is read from its file
-each time; `bench validate` knows nothing of it. Of very many files that the index does not know
-another process checks most, while this one reads them: ``python -P -m codonbench.records.known
+An index of a large folder, in the user's cache, has name, times of change and size of each file
+that was found to be a sound record. It may be deleted. Records are read from their files all the
+same, and `bench validate` does not use the index. If very many files are not in the index, a second
+process checks most of them, while this one reads them: ``python -P -m codonbench.records.known
 FOLDER`` takes the files' names as a JSON list and prints a line for each, with what identifies the
 file as it was read, or nothing for one that is no sound record.
 """
@@ -46,10 +46,10 @@ MANY = 2_000
 """Files from which on a folder has an index."""
 
 SHARED_OUT = 20_000
-"""Files that the index does not know from which on another process checks some of them."""
+"""Files that are not in the index from which on a second process checks some of them."""
 
 _SHARE = 0.75
-"""Of them that it checks: by then this one has read these, and read and checked the others."""
+"""Of them that it checks; meanwhile this process reads these, and reads and checks the others."""
 
 _SETTLED = 2.0
 """Seconds after which a file that is written again has other times of change for sure."""
@@ -72,7 +72,7 @@ _TABLE = "create table if not exists checked (name text primary key, seen text n
 
 
 class Shared:
-    """Parts of records, each held once however many records it is a part of."""
+    """Parts of records, each kept once however many records it is a part of."""
 
     def __init__(self) -> None:
         self._held: dict[Any, Any] = {}
@@ -115,7 +115,7 @@ class Shared:
         return own
 
     def _hold_once(self, part: Frozen) -> None:
-        """Let a part that nobody changes, as all contracts are, hold what others hold too."""
+        """Let a part, which is immutable, refer to texts and tables that other parts have too."""
         names = frozenset(part.__pydantic_fields_set__)
         object.__setattr__(
             part, "__pydantic_fields_set__", self._held.setdefault(names, part.model_fields_set)
@@ -174,9 +174,9 @@ class Known:
             self._new[name] = seen
 
     def unsound(self) -> list[str]:
-        """Return the files that were taken for checked ones, but are not sound as they were read.
+        """Return the files that the second process does not find sound as they were read here.
 
-        None is taken so any more.
+        From now on `is_checked` says so of none that it was given.
         """
         found = []
         for name, seen, written, sound in self._elsewhere.finish():
@@ -202,7 +202,7 @@ class Known:
 
 
 class _Elsewhere:
-    """Files that another process checks; none where they are few, or it cannot be started.
+    """Files that a second process checks; none where they are few, or it cannot be started.
 
     Args:
         folder: Where they are.

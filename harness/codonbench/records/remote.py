@@ -72,7 +72,7 @@ class RemoteCheckpoints(Checkpoints):
         return type(self)(self._address, self._folder.parent, origin, self.every, self._say)
 
     def save(self, run_spec: RunSpec, progress: Progress, write: Callable[[Path], None]) -> None:
-        """Keep how far a run has come, here and there."""
+        """Save how far a run has come, here and there."""
         super().save(run_spec, progress, write)
         if self.every is None:
             return
@@ -100,7 +100,7 @@ class RemoteCheckpoints(Checkpoints):
         return super().load(run_spec)
 
     def drop(self, run_spec: RunSpec) -> None:
-        """Forget how far a run had come: its record is there."""
+        """Remove the checkpoint of a run: its record is there."""
         super().drop(run_spec)
         with suppress(Exception):
             for path in self._found(run_spec):

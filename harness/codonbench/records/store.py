@@ -1,7 +1,6 @@
-"""A results folder: a record and a trajectory for each run, each written all or nothing.
+"""A results folder: a record and a trajectory for each run, each written atomically.
 
-What is read is held to what it should be, whoever wrote it; records of older formats are brought
-up to today's.
+Everything that is read is checked, whoever wrote it; records of older formats are upgraded.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class BadRecord:
 class Store:
     """A results folder: ``<name>.json`` for each run, ``trajectories/<name>.npz`` beside them.
 
-    Several processes may use one folder at once: who makes a run claims it first.
+    Several processes may use one folder at once: each claims a run before it makes it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -142,7 +141,7 @@ class Store:
         return path
 
     def tidy(self, record: RunRecord) -> None:
-        """Remove what killed writers of this run left; to be called by who has claimed it."""
+        """Remove what killed writers of this run left; call this once the run is claimed."""
         for written in (self.folder / f"{record.name}.json", self.trajectory_path(record)):
             if written.parent not in self._left:  # listed once, however many runs there are
                 self._left[written.parent] = _names(written.parent, ".tmp")
@@ -217,7 +216,7 @@ class Store:
         """Move away what lies in this run's record's place and is no sound record, or outdated.
 
         To ``set-aside/``, its trajectory beside it, under a name that is still free; nothing is
-        deleted or overwritten. To be called by who has claimed the run.
+        deleted or overwritten. Call this once the run is claimed.
 
         Args:
             run_spec: The run's.
@@ -291,7 +290,7 @@ class Store:
 
 @contextmanager
 def _nothing_collected() -> Iterator[None]:
-    """Let nobody look for garbage: all that is read is held, and looked through again and again."""
+    """Switch garbage collection off: all that is read is kept, and would be scanned repeatedly."""
     was_on = gc.isenabled()
     gc.disable()
     try:

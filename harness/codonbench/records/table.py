@@ -1,4 +1,4 @@
-"""Records as a pandas DataFrame, for people who want to look further than the board."""
+"""Records as a pandas DataFrame, for analyses that the board does not have."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ Item i of both is the i-th of the run's test split, in the order of the task's d
 
 Of classes the outputs less the item's largest are kept as float16, so the answer and its lead stay
 what they were, as does softmax; of labels float16; of quantities 65,536 steps from the least to the
-greatest. A record's metrics come from the run itself and not from here; whoever ranks
-them holds both against one another (`ranking.items`).
+greatest. A record's metrics come from the run itself and not from here;
+`ranking.items` checks that both agree.
 """
 
 from __future__ import annotations

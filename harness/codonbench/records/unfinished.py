@@ -1,12 +1,12 @@
-"""Runs under way: which process has taken what, and how far a run has come.
+"""Runs under way: what each process has claimed, and checkpoints.
 
-Processes tell one another through a folder what they are using. Each keeps one file of it locked
-while it is there, and says in another what it has taken. The operating system drops the lock of a
-process that ends, however it ends; the next that looks clears away what it left.
+Processes share a folder, the ledger. Each keeps a lock file of its own locked while it lives, and
+lists in another file what it has claimed. The operating system releases the lock when a process
+ends, however it ends; the next process that looks removes both files.
 
-A checkpoint is two files, what a run has shown and the state it goes on from; the first seals both.
-Written all or nothing, gone once the run's record is there. It is used by the very run, code and
-kind of machine that left it, for only those give the same bits.
+A checkpoint is two files: the evaluations so far, and the state of the training. The first has a
+checksum of both. They are written atomically, and removed once the run's record is there. Only the
+same run, code and kind of machine use a checkpoint, for only these give the same bits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from codonbench.errors import StoreError
 from codonbench.records.files import flush_to_disk, printable, sweep, write_atomically
 
 _LONGEST_WAIT = 60.0
-"""Seconds that a look at a ledger may be waited for; it takes others a moment."""
+"""Seconds to wait for the lock of a ledger; other processes hold it for a moment."""
 
 _ARRAYS = {
     "position": "i0",
@@ -49,7 +49,7 @@ _ARRAYS = {
 
 
 class OwnFolder:
-    """A folder of this process, which nobody else removes while it is there.
+    """A folder of this process, which no other process removes while this one lives.
 
     Args:
         beside: Where to make it.
@@ -88,13 +88,13 @@ def _remove(folder: Path) -> None:
 
 
 class Holder(Frozen):
-    """A process, and what it has taken.
+    """A process, and what it has claimed.
 
     Attributes:
         pid: Its number.
-        since: When it came.
-        things: Names of what it has taken.
-        alone: Whether it lets nobody else have them.
+        since: When it opened the ledger.
+        things: Names of what it has claimed.
+        alone: Whether no other process may use them.
     """
 
     pid: int
@@ -108,7 +108,7 @@ class Holder(Frozen):
 
 
 class Ledger:
-    """A folder in which processes write down what they have taken, and this one's page of it."""
+    """A folder in which processes list what they have claimed, and this process's entry in it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -119,7 +119,7 @@ class Ledger:
     @classmethod
     @contextmanager
     def opened(cls, folder: Path) -> Iterator[Self]:
-        """Have a page in the ledger of a folder, which is torn out when the context ends.
+        """Have an entry in the ledger of a folder, which is removed when the context ends.
 
         Raises:
             OSError: The folder cannot be made or written, or its file system has no locks.
@@ -138,7 +138,7 @@ class Ledger:
                 own.release()
 
     def take_free(self, things: Iterable[str]) -> tuple[set[str], list[Holder]]:
-        """Take those of `things` that nobody has; return them, and who has the others."""
+        """Claim those of `things` that are free; return them, and who has claimed the others."""
         wanted = set(things)
         with self._one_at_a_time():
             others = self._users(wanted)
@@ -147,11 +147,11 @@ class Ledger:
         return free, others
 
     def take_all(self, things: Iterable[str], *, alone: bool) -> tuple[bool, list[Holder]]:
-        """Take `things` unless somebody is in the way; return whether, and who uses them too.
+        """Claim `things` unless others forbid it; return whether, and which processes use them.
 
         Args:
-            things: What to take.
-            alone: Whether to be the only one. Those who need not be may use a thing together.
+            things: What to claim.
+            alone: Whether to be the only one. Processes that need not be may share a thing.
         """
         wanted = set(things)
         with self._one_at_a_time():
@@ -162,7 +162,7 @@ class Ledger:
         return True, others
 
     def give_back(self, thing: str) -> None:
-        """Let others have a thing again."""
+        """Release a thing."""
         with self._one_at_a_time():
             self._write(self._things - {thing}, alone=True)
 
@@ -173,7 +173,7 @@ class Ledger:
             if path.stem != self._name and not _is_held(path):
                 self._clear(path.stem)
             elif path.stem != self._name:
-                with suppress(OSError, ValueError):  # it has not come to writing anything
+                with suppress(OSError, ValueError):  # it has not written anything yet
                     text = path.with_suffix(".json").read_bytes()
                     found.append(Holder.model_validate_json(text))
         return [holder for holder in found if things & {*holder.things}]
@@ -190,7 +190,7 @@ class Ledger:
                 (self._folder / f"{name}{suffix}").unlink(missing_ok=True)
 
     def _one_at_a_time(self) -> FileLock:
-        """Return what keeps others from the ledger for the moment that a look or a line takes."""
+        """Return the lock that keeps others from the ledger while it is read or written."""
         return _lock(self._folder / "ledger.lock", timeout=_LONGEST_WAIT)
 
 
@@ -269,11 +269,11 @@ class Checkpoints:
         return type(self)(self._folder.parent, origin, self.every, self._say)
 
     def sweep(self) -> None:
-        """Remove what workers of processes that were killed had on its way here."""
+        """Remove what workers of killed processes were writing here."""
         sweep_own(self._folder)
 
     def save(self, run_spec: RunSpec, progress: Progress, write: Callable[[Path], None]) -> None:
-        """Keep how far a run has come; where the disk does not let us, say so and go on.
+        """Save how far a run has come; where that fails, say so and go on without checkpoints.
 
         Args:
             run_spec: The run's.
@@ -350,7 +350,7 @@ class Checkpoints:
         return replace(progress, state=state)
 
     def drop(self, run_spec: RunSpec) -> None:
-        """Forget how far a run had come: its record is there."""
+        """Remove the checkpoint of a run: its record is there."""
         with suppress(OSError):
             self._path(run_spec).unlink(missing_ok=True)
             self._remove_states(run_spec)

@@ -70,7 +70,7 @@ class Figures(ABC):
     def kept(self, old: RowContent, records: Records) -> RowContent:
         """Return what of a committed row belongs to its records and agrees with them.
 
-        Nobody vouches for `old`: what a script relies on is to be checked here.
+        `old` is untrusted: what a script relies on has to be checked here.
         """
 
     @abstractmethod
