@@ -43,10 +43,11 @@ def test_a_plugins_command_is_listed_helped_and_run(bench, add):
 def test_a_strangers_command_is_imported_only_where_he_is_trusted(bench, add):
     add("raise SystemExit(9)", trusted=False)
     assert "Of greeter; needs --trust greeter." in bench("--help").out
-    answer = bench("greet")
-    assert (answer.code, answer.out) == (2, "")
-    assert answer.err.startswith("bench: command 'greet' of greeter would run in this process")
-    assert answer.err.endswith("allow it by --trust greeter\n")
+    for words in ((), ("genome.fa", "--name", "codon")):
+        answer = bench("greet", *words)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.startswith("bench: command 'greet' of greeter would run in this process")
+        assert answer.err.endswith("allow it by --trust greeter\n")
     assert bench("greet", "--trust", "greeter").code != 2
 
 
@@ -76,7 +77,7 @@ def test_a_command_is_not_loaded_for_another(bench, add):
 def test_a_broken_command_is_named_and_the_others_go_on(bench, add, broken):
     add(broken)
     assert "Did not load" in bench("--help").out
-    answer = bench("greet")
+    answer = bench("greet", "--name", "codon")
     assert answer.code == 1
     assert "command 'greet' of greeter (greeter:greet) did not load" in answer.err
     assert "-p no:greet" in answer.err

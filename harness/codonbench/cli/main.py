@@ -200,7 +200,7 @@ def load_command(point: EntryPoint, trusted: Sequence[str] = ()) -> Any:
         ) from cause
 
     fail.__doc__ = _printable(f"Did not load: {cause!r}")
-    return get_command(_app_of(point.name, fail))
+    return get_command(_app_of(point.name, fail, any_words=True))
 
 
 def _refusing(name: str, candidate: Candidate) -> Any:
@@ -213,7 +213,7 @@ def _refusing(name: str, candidate: Candidate) -> Any:
 
     of = candidate.distribution
     refuse.__doc__ = _printable(f"Of {of}; needs --trust {of}.")
-    return get_command(_app_of(name, refuse))
+    return get_command(_app_of(name, refuse, any_words=True))
 
 
 def _printable(text: str) -> str:
@@ -223,9 +223,9 @@ def _printable(text: str) -> str:
     return printable(text)
 
 
-def _app_of(name: str, function: Any) -> typer.Typer:
+def _app_of(name: str, function: Any, *, any_words: bool = False) -> typer.Typer:
     settings: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
-    if name == "run":  # a task has options, too
+    if any_words or name == "run":  # a task has options, too
         settings |= {"allow_extra_args": True, "ignore_unknown_options": True}
     app = typer.Typer(add_completion=False)
     app.command(name, cls=OneOfEach, context_settings=settings)(function)
