@@ -158,6 +158,7 @@ def test_as_many_must_be_right_as_the_target_says_and_no_fewer(target, inputs, n
         ({"items": Features(np.zeros((4, 2)))}, "items are features, but .* is 'sequence'"),
         ({"targets": np.zeros(3, int)}, r"targets \(3,\) should be \(4,\)"),
         ({"targets": np.array([0, 1, 2, 3])}, r"class ids 0\.\.2"),
+        ({"targets": np.array([0.0, 1, 2, 2])}, "targets are float64, expected class ids, int64"),
         ({"items": Sequences.of_rows(WORDS + 1)}, r"letter indices 0\.\.1 or 255"),
         ({"evaluation": np.arange(3)}, r"evaluation \(3,\) should be \(4,\)"),
         ({"targets": np.array([0, 1, 2, 1])}, r"differs from the spec's evaluation\.targets"),

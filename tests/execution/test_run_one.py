@@ -100,6 +100,11 @@ class StillBorn(Toy):
         raise RuntimeError("no module today")
 
 
+class Precise(Toy):
+    def build(self, task):
+        return super().build(task).double()
+
+
 class LongWinded(Toy):
     def build(self, task):
         raise RuntimeError("\ud800" + "blah " * 100_000)
@@ -391,6 +396,12 @@ def test_a_model_with_a_class_too_many_is_an_error(toys):
     line = Verbose.build.__code__.co_firstlineno + 1  # raised in no line of its own
     made = f"(made in {Path(__file__).name}:{line})"
     assert record.error.endswith(f"outputs (25, 5), expected (25, 4) {made}")
+
+
+def test_a_run_of_a_module_of_float64_says_what_it_is_handed(toys):
+    record, _ = toys.run(Precise, pairs=1_000)
+    assert record.status == "error"
+    assert record.error.endswith("let its parameters be float32, without double()")
 
 
 def test_logits_that_overflow_end_the_run_as_diverged(toys):

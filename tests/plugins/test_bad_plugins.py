@@ -353,3 +353,35 @@ def test_a_broken_file_of_a_folder_does_not_stop_its_neighbours(install, tmp_pat
     assert f"({folder / 'broken.py'}:1)" in answer.err
     for name in ("codonbench_file_sound", "codonbench_file_broken"):
         sys.modules.pop(name, None)
+
+
+# A task that answers what it should not
+
+TASK = """
+    from codonbench import Ranking
+    from codonbench_datasets.planted_motif import PlantedMotif
+
+    class Broken(PlantedMotif):
+        name = "broken"
+        {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("member", "says"),
+    [
+        ("def load(self, data, options, **rest): pass", "load returned NoneType, expected a Dat"),
+        ("def flags(self, metrics): return metrics['no']", "flags failed: KeyError('no') (broke"),
+        ("def row_notes(self, *rows): return 'seen'", "row_notes returned str, expected tuple"),
+        ("def ceiling(self, record): return 0.5", "ceiling returned float, expected Ceiling or"),
+        ("ranking = Ranking.by_mean('auorc', auorc='AUC')", "'auorc', which no metric gives of it"),
+    ],
+)
+def test_a_task_that_answers_wrongly_is_named(install, member, says):
+    install(TASK.format(member))
+    words = ("--task", "broken", "--task-set", "difficulty=easy", "--examples", "64")
+    answer = bench("run", "--model", "onehot-linear", *words)
+    assert answer.code in (1, 2)
+    assert "task 'broken'" in answer.err.splitlines()[-1]
+    assert says in answer.err.splitlines()[-1]
+    assert "Traceback" not in answer.err

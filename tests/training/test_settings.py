@@ -198,6 +198,20 @@ def test_an_optimiser_beside_a_schedule_is_refused_with_the_place_for_it():
         state_of(model=Tuple)
 
 
+class Parts(Linear):
+    """Returns layers that no module holds."""
+
+    info = Linear.info.model_copy(update={"name": "parts"})
+
+    def build(self, task):
+        return {"layer": super().build(task)}
+
+
+def test_what_build_returns_is_a_module():
+    with pytest.raises(PluginError, match=r"build\(\) returned a dict, expected a torch\.nn"):
+        state_of(model=Parts)
+
+
 class Own(Linear):
     """Brings an optimiser and a schedule of its own."""
 

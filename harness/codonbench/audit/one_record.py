@@ -19,6 +19,7 @@ from codonbench.audit.answers import Remark
 from codonbench.contracts import Frozen, Metric, MetricName, ModelConfig, Task, Version
 from codonbench.contracts.run_record import FINISHED, FITTED, RunRecord
 from codonbench.contracts.run_spec import MAX_SEEDS, PUBLIC_RULES, RULES, EngineChoice, rules_of
+from codonbench.plugins.failures import ask_task
 from codonbench.protocols import Protocol
 from codonbench.records.files import printable, shipped
 from codonbench.scoring.score import OFFICIAL_SEEDS, comparability_key
@@ -85,7 +86,7 @@ def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     yield from _tuning(record)
     if task is not None:
         yield from _ranking(record, task)
-        yield from task.remarks(record)
+        yield from ask_task(task.remarks, record)
 
 
 def _timings(record: RunRecord) -> Iterator[Remark]:
@@ -343,7 +344,7 @@ def _ranking(record: RunRecord, task: Task) -> Iterator[Remark]:
         if name not in record.metrics or name not in record.metric_versions:
             yield f"metrics.{name}", "is missing, or has no version; the leaderboard ranks by it"
     contestant = record.info.role == "contestant"
-    expected = task.flags(record.metrics) if contestant else ()
+    expected = ask_task(task.flags, record.metrics) if contestant else ()
     if [*map(_flag, record.flags)] != [*map(_flag, expected)]:
         yield "flags", f"are {list(record.flags)}; the metrics call for {list(expected)}"
 

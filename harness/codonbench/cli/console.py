@@ -191,6 +191,8 @@ def ending(record: RunRecord, task: Task | None) -> str:
         record: Of the run.
         task: Its task; None where that is not installed.
     """
+    from codonbench.plugins.failures import ask_task  # `bench --help` need not
+
     after = f"after {record.pairs:,} {'examples' if task is None else task.counted_in}"
     if record.status == "error":
         return f"error {after}: {record.error}"
@@ -200,7 +202,7 @@ def ending(record: RunRecord, task: Task | None) -> str:
         return f"{record.status} {after}"
     if record.trajectory_sha256 is None:
         return "computed, not trained"
-    if task is not None and (words := task.ending(record)):
+    if task is not None and (words := ask_task(task.ending, record)):
         return words
     figures = "" if task is None else _figures(record, task.ranking)
     return f"done {after}: {figures}" if figures else f"done {after}"

@@ -119,10 +119,11 @@ def _explainer(
     """Return what explains a run: by the hook ``explainer`` its task's plugin, else our own."""
     from codonbench.explain.explained import Explanation
     from codonbench.explain.sequences import draw_sequences, explain_sequences
+    from codonbench.plugins.failures import ask_task
 
     def explain_any(repetition: Repetition) -> Explanation:
         task = registry.tasks.get(record.task)
-        known = {} if task is None else task.task.motifs(record)
+        known = {} if task is None else ask_task(task.task.motifs, record)
         found = explain_sequences(repetition, known, n_items, projection)
         return Explanation(found, partial(print_sequences, found), partial(draw_sequences, found))
 

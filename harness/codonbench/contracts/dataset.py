@@ -235,6 +235,8 @@ class Dataset:
         shape = (n,) if target.kind == "classes" else (n, len(target.names))
         if found.shape != shape:
             return f"targets {found.shape} should be {shape}"
+        if target.kind == "classes" and found.dtype.kind not in "iu":
+            return f"targets are {found.dtype}, expected class ids, int64"
         if target.kind == "classes" and not np.isin(found, np.arange(len(target.names))).all():
             return f"targets must be class ids 0..{len(target.names) - 1}"
         for name, index in self.splits.items():

@@ -16,6 +16,7 @@ from codonbench.data.stream import IntArray
 from codonbench.errors import StoreError
 from codonbench.execution.prepare import Job
 from codonbench.execution.run import Outcome, Train, reusable, run
+from codonbench.plugins.failures import ask_task
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import RunSetup, Watch, unwatched
 from codonbench.records.store import Store
@@ -178,7 +179,9 @@ def joined(made: Iterable[RunAndTrajectory], job: Job, registry: Registry) -> Ru
             "not_measured": scores.not_measured,
             "metric_versions": scores.versions,
             "validation_metrics": {},
-            "flags": job.task.flags(scores.values) if first.info.role == "contestant" else (),
+            "flags": ask_task(job.task.flags, scores.values)
+            if first.info.role == "contestant"
+            else (),
             "weights_sha256": hashlib.sha256(digests.encode()).hexdigest() if digests else None,
             "trajectory_sha256": hash_trajectory(joint),
             "resumed": (),

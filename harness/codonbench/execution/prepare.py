@@ -15,6 +15,7 @@ A preset file holds a named configuration, as `bench tune` writes it: ``bench ru
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping
 from contextlib import chdir
@@ -42,7 +43,13 @@ from codonbench.contracts.model import OFF, GradientConfig, as_recorded
 from codonbench.contracts.run_record import DatasetFacts, Environment, Tuning
 from codonbench.contracts.run_spec import RunRequest, RunSpec, configure, read_value, rules_of
 from codonbench.data.own_table import TableDescription, fasta_title, is_table, open_table
-from codonbench.errors import BenchError, ConfigError, DataError, PluginError
+from codonbench.errors import (
+    BenchError,
+    ConfigError,
+    DataError,
+    PluginError,
+    UnknownNameError,
+)
 from codonbench.execution.machine import choose_device
 from codonbench.plugins.entries import ModelEntry, TaskEntry
 from codonbench.plugins.failures import place
@@ -176,6 +183,7 @@ def prepare(
     insist_on_storable(f"model {request.model!r} on task {task.name!r}", said)
     seeds = (run_spec.model_copy(update={"seed": seed}) for seed in request.seeds)
     run_specs = tuple(part for spec in seeds for part in protocol.parts(spec, dataset))
+    _check_ranking(task, dataset.spec, registry)
     primary = primary_of(task, dataset.spec, registry)
     plain = "nothing is trained" if protocol.passes == 0 else ""
     return Job(entry, config, overrides, task, dataset, protocol, run_specs, primary, plain, tuning)
@@ -245,6 +253,20 @@ def primary_of(task: Task, spec: TaskSpec, registry: Registry) -> Primary | None
     name, lower = task.ranking.metric, task.ranking.direction == "lower"
     scores = [metric for metric in registry.metrics_of(spec) if isinstance(metric, SplitMetric)]
     return next((Primary(m, name, lower) for m in scores if name in m.outputs(spec)), None)
+
+
+def _check_ranking(task: Task, spec: TaskSpec, registry: Registry) -> None:
+    """Raise UnknownNameError where no metric gives what a task's rows are ranked by."""
+    wanted = task.ranking.metric
+    given = [name for metric in registry.metrics_of(spec) for name in metric.outputs(spec)]
+    if wanted in given:
+        return
+    close = difflib.get_close_matches(wanted, given, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise UnknownNameError(
+        f"task {task.name!r} is ranked by {wanted!r}, which no metric gives of it{hint}"
+        f"{registry.untrusted}"
+    )
 
 
 def _under_protocol(
@@ -334,15 +356,18 @@ def _table(request: RunRequest, registry: Registry) -> str | None:
 
 def _load(entry: TaskEntry, data: str, options: TaskOptions, cache: Path, offline: bool) -> Dataset:
     """Load a task's data; name the plugin in an error of its own."""
+    owner = f"task {entry.name!r} of {entry.origin.distribution or 'nobody installed'}"
     try:
         with chdir("."):
-            return entry.task.load(data, options, cache=cache, offline=offline)
+            dataset = entry.task.load(data, options, cache=cache, offline=offline)
     except (BenchError, OSError):
         raise
     except Exception as error:
-        owner = f"task {entry.name!r} of {entry.origin.distribution or 'nobody installed'}"
         where = place(error.__traceback__, "")
         raise PluginError(f"{owner} failed to load {data!r}: {error!r}{where}") from error
+    if not isinstance(dataset, Dataset):
+        raise PluginError(f"{owner}: load returned {type(dataset).__name__}, expected a Dataset")
+    return dataset
 
 
 def facts_of(dataset: Dataset) -> DatasetFacts:

@@ -50,6 +50,7 @@ from codonbench.execution.machine import (
 )
 from codonbench.execution.prepare import Job, facts_of
 from codonbench.plugins.beside import READERS
+from codonbench.plugins.failures import ask_task
 from codonbench.plugins.registry import Registry
 from codonbench.protocols.referee import (
     Referee,
@@ -364,7 +365,9 @@ def _record(
         metric_versions=scores.versions,
         validation_metrics=score_validation(trajectory, metrics),
         knowledge=("class frequencies",) if job.weighted else (),
-        flags=job.task.flags(scores.values) if entry.cls.info.role == "contestant" else (),
+        flags=ask_task(job.task.flags, scores.values)
+        if entry.cls.info.role == "contestant"
+        else (),
         weights_sha256=result.weights_sha256,
         trajectory_sha256=hash_trajectory(trajectory) if len(trajectory.pairs) else None,
         error=result.error,

@@ -37,7 +37,7 @@ from codonbench.plugins.entries import (
     TaskEntry,
     check_hooks,
 )
-from codonbench.plugins.failures import Failure, describe_failure
+from codonbench.plugins.failures import Failure, describe_failure, place
 from codonbench.plugins.selection import Candidate, Selection
 
 if TYPE_CHECKING:
@@ -469,10 +469,19 @@ class Registry:
                 with chdir("."):
                     answers.append(impl.function(*(facts[name] for name in impl.argnames)))
             except Exception as error:
+                where = place(error.__traceback__, impl.function.__code__.co_filename)
                 raise PluginError(
-                    f"plugin {impl.plugin_name} failed in {hook}: {error!r}"
+                    f"plugin {impl.plugin_name} failed in {hook}: {error!r}{where}"
                 ) from error
         return [answer for answer in answers if answer is not None]
+
+    @property
+    def untrusted(self) -> str:
+        """Whose plugins were not loaded, as nobody trusts them, to end a sentence; or nothing."""
+        names = sorted({c.distribution or c.module for c in self.strangers})
+        if not names:
+            return ""
+        return f"; not loaded, as nobody trusts them: --trust {' --trust '.join(names)}"
 
     def claim(self, table: Table[Any], entry: Entry, kind: str) -> None:
         """Enter something under its name in the table of its kind, or note that it is taken."""
@@ -507,11 +516,9 @@ class Registry:
         close = [file.name for file in Path().glob("*.py") if file.stem in files] + close
         hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
         off = f"; switched off: {', '.join(self.switched_off)}" if self.switched_off else ""
-        unknown = sorted({c.distribution or c.module for c in self.strangers})
-        if unknown:
-            off += f"; not loaded, as nobody trusts them: --trust {' --trust '.join(unknown)}"
         raise UnknownNameError(
             f"unknown {kind} {name!r}; {hint}'bench ls {kind}s' lists all {len(table)}{off}"
+            f"{self.untrusted}"
         )
 
 

@@ -21,6 +21,7 @@ from pydantic import Field
 from codonbench.contracts import Ceiling, Frozen, Ranking, Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.contracts.run_spec import RunSpec
+from codonbench.plugins.failures import ask_task
 from codonbench.ranking.curves import Curves, learning_curves
 from codonbench.ranking.items import (
     Runs,
@@ -465,7 +466,7 @@ def _build_table(
     built = []
     for key, own in zip(by_row, runs, strict=True):
         under = tuple(r for controlled in controls for r in controlled.get(key, {}).values())
-        said = task.row_notes(tuple(own), under, references)
+        said = ask_task(task.row_notes, tuple(own), under, references)
         outputs = () if tested is None else (tested.outputs.get(run.run_id) for run in own)
         asked = next((item.task for item in outputs if item is not None), None)
         built.append(build_row(own, found.get(key, []), task.ranking, said, asked))
@@ -485,7 +486,7 @@ def _build_table(
     figures = None if tested is None else _compared(rows, held, task, tested)
     records = [record for own in runs for record in own]
     first, usual = _first(by_row), task.Options().model_dump(mode="json")
-    ceiling = task.ceiling(first)
+    ceiling = ask_task(task.ceiling, first)
     of_row = {row.id: own[0] for row, own in rows}
     ranked, unranked = (
         _with_twins(

@@ -16,6 +16,7 @@ from pydantic import Field
 from codonbench.contracts import Frozen, Metric, SplitMetric, Task, Trajectory
 from codonbench.contracts.run_record import FITTED, RunRecord
 from codonbench.errors import PluginError, StoreError
+from codonbench.plugins.failures import ask_task
 from codonbench.records.store import BadRecord, Store, amend_record, read_record
 from codonbench.scoring.score import (
     Number,
@@ -189,7 +190,7 @@ def _scored_anew(
         "validation_metrics": validation,
         "metric_versions": scores.versions,
         "not_measured": scores.not_measured,
-        "flags": task.flags(scores.values) if record.info.role == "contestant" else (),
+        "flags": ask_task(task.flags, scores.values) if record.info.role == "contestant" else (),
         "comparability_key": key,
     }
     return RunRecord.model_validate(content)

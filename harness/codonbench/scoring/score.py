@@ -22,6 +22,7 @@ from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.run_spec import PUBLIC_RULES, RunSpec, content_hash
 from codonbench.data.own_table import recorded_task
 from codonbench.errors import PluginError
+from codonbench.plugins.failures import file_of, place
 
 Number = bool | int | float | None
 
@@ -111,7 +112,8 @@ def _compute(metric: Metric, trajectory: Trajectory) -> Mapping[str, MetricValue
         values = dict(metric.compute(trajectory, trajectory.task))
         declared = set(metric.outputs(trajectory.task))
     except Exception as error:
-        raise PluginError(f"metric {metric.name!r} failed: {error!r}") from error
+        where = place(error.__traceback__, file_of(type(metric)))
+        raise PluginError(f"metric {metric.name!r} failed: {error!r}{where}") from error
     if set(values) != declared:
         raise PluginError(
             f"metric {metric.name!r} gave {sorted(values)}, but declares {sorted(declared)}"
@@ -120,8 +122,8 @@ def _compute(metric: Metric, trajectory: Trajectory) -> Mapping[str, MetricValue
         number = isinstance(value, bool | int | float) and math.isfinite(value)
         if not (number or value is None or value is NOT_MEASURED):
             raise PluginError(
-                f"metric {metric.name!r}: {name} is {value!r}; expected a finite number, a bool, "
-                "None or NOT_MEASURED"
+                f"metric {metric.name!r}: {name} is {value!r}; expected a finite number (int or "
+                "float), a bool, None or NOT_MEASURED"
             )
     return values
 

@@ -23,7 +23,7 @@ from codonbench.contracts.run_record import Engine, Status, TorchFacts
 from codonbench.contracts.run_spec import EngineChoice
 from codonbench.data.stream import BatchClock, generator, hidden_generator
 from codonbench.errors import CannotCapture, PluginError, UsageError
-from codonbench.plugins.failures import file_of, maker_of, place
+from codonbench.plugins.failures import file_of, maker_of, place, remedy
 from codonbench.protocols.referee import RunSetup
 from codonbench.records.files import storable
 
@@ -199,9 +199,8 @@ def last_words(
         where = place(error.__traceback__, file_of(plugin), maker_of(plugin))
         details = "".join(traceback.format_exception(error)).encode("utf-8", errors="replace")
         whose = f"model {plugin.info.name!r}: " if isinstance(error, PluginError) else ""
-        words = storable(
-            f"{type(error).__name__}: {whose}{said_by(error)}{where}{_lengths(error, view)}"
-        )
+        said = f"{type(error).__name__}: {whose}{said_by(error)}"
+        words = storable(f"{said}{where}{_lengths(error, view)}{remedy(said)}")
         _end(results, "error", words, details.decode("utf-8")[-MOST_DETAILS:])
 
 

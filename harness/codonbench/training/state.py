@@ -179,7 +179,10 @@ def make_state(
         canonical(plugin.encoding, view)
     trained = request.clock.budget_pairs > 0
     scores_variants = not trained and view.input.variants
-    module = plugin.build(view.of_one_sequence() if scores_variants else view).to(device)
+    module = plugin.build(view.of_one_sequence() if scores_variants else view)
+    if not isinstance(module, torch.nn.Module):
+        raise PluginError(f"build() returned a {type(module).__name__}, expected a torch.nn.Module")
+    module = module.to(device)
     if dtype != torch.float32:
         module = module.to(dtype)
     optimizer = schedule = None
