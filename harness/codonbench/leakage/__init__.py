@@ -1,1 +1,1 @@
-"""What a score on a data set is worth: copies of training items, and rules that need no model."""
+"""Audits of data sets: copies across splits, and trivial rules that predict the targets."""

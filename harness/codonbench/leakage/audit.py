@@ -1,7 +1,7 @@
 """The audit of a data set: copies across its splits, trivial rules, and a verdict.
 
-Kept once for each content, in the cache: the same data give the same audit, to the byte. So is each
-step of one that is not finished, which goes on where it was.
+The same data give the same audit, byte for byte. Audits are stored in the cache, keyed by content,
+as are the steps of an unfinished audit, which then resumes.
 """
 
 from __future__ import annotations
@@ -38,26 +38,27 @@ from codonbench.leakage.verdict import (
 from codonbench.records.files import write_atomically
 
 Progress = Callable[[str, float], None]
-"""Called with what is being looked at, and what share of it is done."""
+"""Called with the name of the current step and the share of it that is done."""
 
 _DIGITS = string.digits + string.ascii_lowercase
 
 _TELLING, _FEWEST_TELLING = 0.3, 10
-"""Score of the answers of near-copies from which on they leak, and of how many that is known."""
+"""Near-copies are a leak if their targets predict with at least this score; and the fewest test
+items from which that is judged."""
 
 
 def unwatched(what: str, done: float) -> None:
-    """Do nothing."""
+    """Ignore progress."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """What is audited.
+    """The data to audit.
 
     Attributes:
         dataset: Items, targets and splits.
-        columns: Further columns of which items share values, such as genes, as numbers (N,).
-        groups: The one of them whose items must not cross splits; empty for none.
+        columns: Further columns that group items, such as genes, each as integers (N,).
+        groups: Name of the column whose groups must not cross splits; empty for none.
     """
 
     dataset: Dataset
@@ -66,7 +67,7 @@ class Subject:
 
     @property
     def key(self) -> str:
-        """SHA-256 (hex) of all that an audit depends on."""
+        """SHA-256 (hex) of everything an audit depends on."""
         digest = hashlib.sha256(f"{RULES} {self.dataset.checksum} {self.groups}".encode())
         for columns in (self.columns, self.dataset.origins):
             for name in sorted(columns):
@@ -75,7 +76,7 @@ class Subject:
 
 
 def kept_audit(subject: Subject, cache: Path) -> DataAudit | None:
-    """Return the audit that was kept of these data; None where there is none."""
+    """Return the stored audit of these data; None if there is none."""
     try:
         content = (cache / KEPT / f"{subject.key}.json").read_text(encoding="utf-8")
         found = DataAudit.model_validate_json(content)
@@ -92,17 +93,17 @@ def audited(
     anew: bool = False,
     say: Callable[[str], None] = warnings.warn,
 ) -> DataAudit:
-    """Return the audit of some data: the one that was kept, or a new one, which is kept.
+    """Return the stored audit of some data, or make and store one.
 
     Args:
         subject: The data.
         cache: The cache folder.
-        progress: Told how far it has come.
-        anew: Make a new one; what was kept, finished or not, is dropped.
-        say: Told where the new one cannot be kept.
+        progress: Called with progress.
+        anew: Delete stored results, complete or not, and make a new audit.
+        say: Called with a warning if the audit cannot be stored.
 
     Raises:
-        DataError: There is nothing to audit.
+        DataError: The data cannot be audited.
     """
     file, steps = cache / KEPT / f"{subject.key}.json", unfinished(subject, cache)
     if anew:
@@ -114,7 +115,7 @@ def audited(
         found = audit(subject, progress, steps)
         content = found.as_json().encode()
         try:
-            with suppress(StoreError):  # as where steps have filled the disk
+            with suppress(StoreError):  # the steps may have filled the disk: retried without them
                 write_atomically(file, content)
             steps.clear()
             if not file.is_file():
@@ -125,7 +126,7 @@ def audited(
 
 
 def unfinished(subject: Subject, cache: Path, what: str = "audit") -> Steps:
-    """Return where the steps of something that is made of these data are kept until it is."""
+    """Return the store of intermediate results for computing `what` from these data."""
     return Steps(cache / KEPT / f"{subject.key}-{what}")
 
 
@@ -134,24 +135,24 @@ def audit(subject: Subject, progress: Progress = unwatched, steps: Steps = UNKEP
 
     Args:
         subject: The data.
-        progress: Told how far it has come.
-        steps: Where its steps are kept.
+        progress: Called with progress.
+        steps: Stores intermediate results.
 
     Raises:
-        DataError: No test items stand apart from the training items.
+        DataError: As for `splits_of`.
     """
-    from threadpoolctl import threadpool_limits  # here, where scikit-learn, which brings it, is due
+    from threadpoolctl import threadpool_limits  # imported late: it comes with scikit-learn
 
-    with threadpool_limits(1):  # more threads add in another order, and so to other bits
+    with threadpool_limits(1):  # the order of summation, and so the bits, depend on threads
         return _Audit(subject, progress, steps).result()
 
 
 def splits_of(dataset: Dataset) -> Split:
-    """Return the items of each split, what is lacking cut as a run of seed 0 cuts it.
+    """Return the items of each split; missing splits are cut as in a run with seed 0.
 
     Raises:
-        DataError: No test items stand apart from the training items, none can be cut, or there are
-            no training items.
+        DataError: The task draws its examples for each seed, a split cannot be cut, or there are no
+            training items.
     """
     name = dataset.spec.name
     if dataset.spec.input.enumerable or not dataset.splits:
@@ -171,13 +172,7 @@ def splits_of(dataset: Dataset) -> Split:
 
 
 class _Audit:
-    """One audit.
-
-    Args:
-        subject: The data.
-        progress: Told how far it has come.
-        steps: Where its steps are kept.
-    """
+    """One audit; arguments as for `audit`."""
 
     def __init__(self, subject: Subject, progress: Progress, steps: Steps) -> None:
         self._subject, self._progress, self._steps = subject, progress, steps
@@ -185,7 +180,7 @@ class _Audit:
         self._split = split = splits_of(dataset)
         self._all = tells.Rows(split.train, split.validation, split.test)
         self._rows = tells.sampled(split.train, split.validation, split.test)
-        # What the audit cut off to choose rules by is training data all the same.
+        # A validation split that the audit itself cut off is still training data.
         parts = [split.train] if "validation" in dataset.splits else [split.train, split.validation]
         self._train = np.sort(np.concatenate(parts))
         kind, names = dataset.spec.target.kind, dataset.spec.target.names
@@ -193,7 +188,7 @@ class _Audit:
         self._items, self._size, self._pairs = letters_of(dataset)
 
     def result(self) -> DataAudit:
-        """Return what is found."""
+        """Return the audit."""
         dataset, split = self._subject.dataset, self._split
         self._progress("copies", 0)
         findings = [self._copies()]
@@ -220,7 +215,7 @@ class _Audit:
         return self._with_answers(found)
 
     def _with_answers(self, found: DataAudit) -> DataAudit:
-        """Return an audit with the interval of its best rule, and what that answers."""
+        """Return the audit with the interval and the answers of its best rule."""
         best, dataset, rows = found.best_rule, self._subject.dataset, self._rows.test
         if best is None or best.check not in self._answers.said:
             return found
@@ -230,7 +225,7 @@ class _Audit:
         judged = best.model_copy(update={"low": low, "high": high})
         findings = tuple(judged if finding is best else finding for finding in found.findings)
         whole = len(rows) == found.test and 0 < self._answers.classes <= len(_DIGITS)
-        whole &= best.check != "order of rows"  # no item shows its place to a model
+        whole &= best.check != "order of rows"  # a model does not see an item's row
         answers = "".join(_DIGITS[c] for c in said.tolist()) if whole else ""
         return found.model_copy(update={"findings": findings, "answers": answers})
 
@@ -256,7 +251,7 @@ class _Audit:
         return tuple(said)
 
     def _copies(self) -> Finding:
-        """Return how many test items stand in training, and mark them."""
+        """Return how many test items are in training, and mark them."""
         dataset, test = self._subject.dataset, self._split.test
         inputs = dataset.spec.input.sequences
         alphabet = inputs[0].alphabet if isinstance(dataset.items, Sequences) else ""
@@ -283,7 +278,7 @@ class _Audit:
         return share("copies", n, len(test), said + words)
 
     def _near_copies(self, items: Sequences) -> list[Finding]:
-        """Return how many test items have a near-copy in training, mark them, and keep partners."""
+        """Return how many test items have a near-copy in training; mark them, keep candidates."""
         asked = np.concatenate([self._split.validation, self._split.test])
         found = nearest(
             items,
@@ -314,7 +309,7 @@ class _Audit:
         return [share("near-copies", n, of, words, most)]
 
     def _groups(self) -> list[Finding]:
-        """Return how many test items are of a group that has training items."""
+        """Return, for each kind of group, how many test items share a group with training items."""
         subject, test = self._subject, self._split.test
         columns = dict(subject.columns)
         if subject.dataset.groups is not None and len(subject.dataset.splits) > 1:
@@ -329,7 +324,7 @@ class _Audit:
         return found
 
     def _origins(self) -> list[Finding]:
-        """Return how many test items are of a class that is as good as one origin."""
+        """Return how many test items are of classes that nearly coincide with one origin."""
         dataset, names, test = self._subject.dataset, self._answers.names, self._split.test
         rows = np.concatenate(self._all.parts())
         right, found = self._answers.right, []
@@ -350,7 +345,7 @@ class _Audit:
         return found
 
     def _tells(self, items: Sequences | None) -> list[Finding]:
-        """Return how far each trivial rule goes."""
+        """Return the finding of each trivial rule."""
         answers, rows, size = self._answers, self._rows, self._size
         found = self._ruled("order", lambda: [tells.order(self._all, answers, rows)])
         if items is None:
@@ -366,7 +361,7 @@ class _Audit:
         for finding in self._ruled(
             "in place", lambda: tells.in_place(items, answers, rows, size, alphabet)
         ):
-            further = composition.value >= finding.value  # than what any position shows of it
+            further = composition.value >= finding.value  # so position adds nothing to it
             found.append(finding.model_copy(update={"grade": "clear"}) if further else finding)
         self._progress("rules", 0.4)
         found += self._ruled("k-mers", lambda: [tells.words_counted(items, answers, rows, size)])
@@ -377,7 +372,7 @@ class _Audit:
         return found
 
     def _ruled(self, name: str, rules: Callable[[], Iterable[Finding]]) -> list[Finding]:
-        """Return what some rules find; it is kept, and what they answer."""
+        """Return the findings of some rules; stores them and the rules' answers."""
         said = self._answers.said
 
         def asked() -> Arrays:
@@ -399,7 +394,7 @@ class _Audit:
         return found
 
     def _twins(self, items: Sequences, otherwise: tells.Said) -> list[Finding]:
-        """Return how far it goes to look for the item that another was made of."""
+        """Return the findings of rules that use the training item a test item was made from."""
         asked = np.concatenate([self._split.validation, self._split.test])
 
         def looked_for() -> Arrays:
@@ -421,6 +416,6 @@ class _Audit:
 
 
 def _partners(asked: IntArray, partner: IntArray) -> dict[int, int]:
-    """Return the partner of each item that has one."""
+    """Return the partner of each item that has one, by item."""
     has = partner >= 0
     return dict(zip(asked[has].tolist(), partner[has].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What audits of data add to a board: verdicts, the best rule as row zero, the clean subset."""
+"""Adds audits of data to a board: verdicts, the best rule as row zero, the clean subset."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ from codonbench.records.files import cache_folder
 
 
 def read_audits(board_folder: Path, tasks: Container[str]) -> dict[str, DataAudit]:
-    """Return the audits that a board is made with, by their data's checksum.
+    """Return the audits for a board, by the checksum of their data.
 
-    They lie in its folder ``audits``. Where none of these is of a task, those that the cache has
-    are taken, too. A board that is published with the audits of its tasks has no others, and is the
-    same on every machine.
+    They are read from the board's folder ``audits``. If none of these is of a known task, audits in
+    the cache are added. A published board with audits of its tasks thus never depends on the cache.
 
     Args:
-        board_folder: The board's.
+        board_folder: Folder of the board.
         tasks: Names of the known tasks.
 
     Raises:
-        StoreError: A file is no audit.
+        StoreError: A file is not an audit.
     """
     audits: dict[str, DataAudit] = {}
     for path in sorted((board_folder / KEPT).glob("*.json")):
@@ -45,17 +44,17 @@ def read_audits(board_folder: Path, tasks: Container[str]) -> dict[str, DataAudi
 
 
 def _kept() -> dict[str, DataAudit]:
-    """Return the audits that the cache has, of several of the same data the most severe."""
+    """Return the audits in the cache by checksum; of several for one data set, the most severe."""
     audits = []
     for path in sorted((cache_folder() / KEPT).glob("*.json")):
-        with suppress(OSError, ValidationError):  # as it is where `kept_audit` meets it
+        with suppress(OSError, ValidationError):  # `kept_audit` ignores unreadable files, too
             audits.append(DataAudit.model_validate_json(path.read_bytes()))
     audits.sort(key=lambda audit: ("PASS", "WARN", "FAIL").index(audit.verdict))
     return {audit.checksum: audit for audit in audits if audit.rules == RULES}
 
 
 def knowing(tested: Tested, audits: Mapping[str, DataAudit]) -> Tested:
-    """Return what was tested with what audits say of its data: near-copies, and the best rules."""
+    """Return `tested` with near-copies and answers of the best rules, by the data's checksum."""
     rules = {
         checksum: Rule(audit.best_rule.check, audit.answers)
         for checksum, audit in audits.items()
@@ -66,11 +65,11 @@ def knowing(tested: Tested, audits: Mapping[str, DataAudit]) -> Tested:
 
 
 def with_audits(board: Board, audits: Mapping[str, DataAudit], with_failed: bool = False) -> Board:
-    """Return a board whose tables note first what audits say of their data.
+    """Return a board whose tables have the verdict and best rule of their data's audit.
 
     Args:
         board: The board.
-        audits: By the checksum of their data.
+        audits: Audits by the checksum of their data.
         with_failed: As in `Board`.
     """
     counted = "summaries over tasks, as was asked for" if with_failed else "no summary over tasks"

@@ -1,4 +1,4 @@
-"""Items as one packed text each, and the k-mers in it as numbers."""
+"""Items as one packed sequence each, and their k-mers as integers."""
 
 from __future__ import annotations
 
@@ -14,20 +14,17 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 Step = Callable[[float], None]
-"""Called with the share that is done."""
+"""Called with the share of the work that is done, from 0 to 1."""
 
 AT_ONCE = 1 << 20
-"""Letters whose k-mers are computed in one go."""
+"""Letters whose k-mers are computed at once, which bounds memory."""
 
 
 def letters_of(dataset: Dataset) -> tuple[Sequences | None, int, npt.NDArray[np.uint8] | None]:
-    """Return items as one sequence each, how many letters there are, and their complements.
+    """Return items as one sequence each, the size of the alphabet, and each letter's complement.
 
-    Several sequences an item stand end to end, an unknown letter between them, and have no
-    complement.
-
-    Args:
-        dataset: None is returned for its items where they are features.
+    Items of several sequences are joined, with an unknown letter between sequences, and have no
+    complements. Items that are features give ``(None, 0, None)``.
     """
     items, inputs = dataset.items, dataset.spec.input.sequences
     if isinstance(items, Sequences):
@@ -51,19 +48,19 @@ def _end_to_end(items: SequenceTuples) -> Sequences:
 
 
 def blocks(items: Sequences, rows: IntArray, letters: int = AT_ONCE) -> Iterator[IntArray]:
-    """Yield `rows` in parts of about so many letters each, in order."""
+    """Yield `rows` in order, in parts of about `letters` letters each."""
     yield from (rows[part] for part in parts(items.lengths[rows], letters))
 
 
 def parts(sizes: IntArray, most: int) -> Iterator[IntArray]:
-    """Yield the places of `sizes`, in order, in parts whose sizes add up to about `most` each."""
+    """Yield the indices of `sizes` in order, in parts whose sizes sum to about `most`."""
     ends = np.cumsum(sizes)
     cuts = np.searchsorted(ends, np.arange(most, int(ends[-1]) if len(ends) else 0, most))
     yield from (part for part in np.split(np.arange(len(sizes)), np.unique(cuts)) if len(part))
 
 
 def counted(sizes: IntArray) -> IntArray:
-    """Return 0 to n - 1 for each n of `sizes`, one after another.
+    """Return 0 to n - 1 for each n of `sizes`, concatenated.
 
     >>> counted(np.array([2, 0, 3])).tolist()
     [0, 1, 0, 1, 2]
@@ -79,19 +76,19 @@ def kmers(
     size: int,
     pairs: npt.NDArray[np.uint8] | None = None,
 ) -> tuple[IntArray, IntArray, IntArray, BoolArray]:
-    """Return all k-mers of some items that hold no unknown letter.
+    """Return all k-mers without unknown letters of the items `rows`.
 
     Args:
-        items: All of them.
-        rows: Those that are asked for.
-        k: Letters in each; ``size ** k`` must be below 2**62.
-        size: Of the alphabet.
-        pairs: Complements of letters, where a k-mer and its reverse complement are one; of the two
-            the smaller number stands for both.
+        items: All items.
+        rows: The items to use, shape (n,).
+        k: Letters of a k-mer; ``size ** k`` must be below 2**62.
+        size: Letters of the alphabet.
+        pairs: Complement of each letter: a k-mer and its reverse complement then have one number,
+            the smaller of the two. None to keep them apart.
 
     Returns:
-        Of each its number, the place in `rows` of its item, where in the item it begins, and
-        whether it is its reverse complement that is the smaller one; shape (m,) each.
+        For each k-mer its number, the index of its item in `rows`, its start in the item, and
+        whether the number is that of its reverse complement; shape (m,) each.
     """
     taken = items.take(rows)
     n = len(taken.letters) - k + 1

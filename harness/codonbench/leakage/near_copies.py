@@ -1,8 +1,8 @@
 """Near-copies: items that share k-mers at one offset, confirmed by alignment.
 
-An index of the reference items' k-mers, of which long items contribute a sample that follows from
-the k-mer alone (as in FracMinHash, Irber et al. 2022), names a few candidates an item; each is then
-aligned, without gaps along the offset that most k-mers agree on, and with gaps where that fails.
+An index of the reference items' k-mers, sampled by hash if items are long (as in FracMinHash,
+Irber et al. 2022), gives a few candidates for each item. These are aligned without gaps at the
+offset that most k-mers share, and with gaps if that fails.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from codonbench.leakage.letters import (
 from codonbench.leakage.steps import UNKEPT, Arrays, Steps
 
 IDENTITY, OVERLAP = 0.85, 0.8
-"""What a near-copy has at least: equal letters, of an overlap that is so much of the shorter."""
+"""Thresholds of a near-copy: identity in the overlap; overlap as a share of the shorter item."""
 
-_SAMPLED = 64  # k-mers of an item of usual length
-_CANDIDATES = 5  # of an item, that are aligned
-_POSTINGS = 64  # items that one k-mer leads to, the first of them
+_SAMPLED = 64  # k-mers sampled from an item of median length
+_CANDIDATES = 5  # aligned for each item
+_POSTINGS = 64  # items looked up for one k-mer, the first ones
 _IN_INDEX = 1 << 24  # k-mers
-_HITS = 1 << 22  # that are counted in one go
-_GAPPED, _LONGEST = 1, 3_000  # candidates of an item that are aligned with gaps; letters
-_ALIGNED = 4_096  # pairs that are aligned with gaps in one go
+_HITS = 1 << 22  # counted at once
+_GAPPED, _LONGEST = 1, 3_000  # aligned with gaps: candidates of an item; letters
+_ALIGNED = 4_096  # pairs aligned with gaps in one stored step
 
 
 @dataclass(frozen=True, eq=False)
 class Nearest:
-    """What is most like each of some items among others.
+    """The most similar reference items of each query item.
 
     Attributes:
-        candidate: The item that shares most k-mers with it at one offset; -1 where none does.
-        copied: The near-copy of it among the others, the best; -1 where there is none.
-        links: Items and near-copies of theirs among the few most like each, (2, m).
+        candidate: Reference that shares most k-mers at one offset, (q,); -1 for none.
+        copied: Best near-copy among the references, (q,); -1 for none.
+        links: All pairs of query and near-copy that were found, (2, m).
     """
 
     candidate: IntArray
@@ -58,13 +58,13 @@ class Nearest:
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Queries and references that share k-mers, and how they lie.
+    """Pairs of query and reference that share k-mers, one element of each array a pair.
 
     Attributes:
         query, reference: Items.
-        turned: Whether the query is to be read as its reverse complement.
-        offset: Where the reference begins in the query, so turned.
-        shared: K-mers that agree on that.
+        turned: Whether the query is reverse-complemented.
+        offset: Start of the reference in the query (reverse-complemented if `turned`).
+        shared: Number of k-mers shared at this offset.
     """
 
     query: IntArray
@@ -79,7 +79,7 @@ class _Pairs:
 
     @staticmethod
     def of(several: list[_Pairs]) -> _Pairs:
-        """Return all the pairs of several."""
+        """Return the pairs of several, concatenated."""
         none = np.zeros(0, dtype=np.int64)
         empty = _Pairs(none, none, none.astype(np.bool_), none, none)
         names = _Pairs.__dataclass_fields__
@@ -89,7 +89,7 @@ class _Pairs:
 
 
 def word_length(letters: int, size: int) -> int:
-    """Return how long k-mers must be that by chance each comes about four times in so many."""
+    """Return k for which a k-mer occurs at most a few times by chance in so many letters."""
     k = 8 if size <= 4 else 3
     while size**k < letters / 2:
         k += 1
@@ -106,17 +106,17 @@ def nearest(
     steps: Steps = UNKEPT,
     name: str = "near-copies",
 ) -> Nearest:
-    """Return what among `reference` is most like each of `query`; an item is not like itself.
+    """Return the most similar items in `reference` of each item in `query`, never the item itself.
 
     Args:
-        items: All of them.
+        items: All items.
         query: Items, shape (q,).
-        reference: Others, shape (r,); they may be the same.
-        size: Of the alphabet.
-        pairs: Complements of letters; None where an item is not looked for in reverse.
-        step: Told what share is done.
-        steps: Where what is found part by part is kept.
-        name: By which it is kept.
+        reference: Items, shape (r,); may overlap with `query`.
+        size: Letters of the alphabet.
+        pairs: Complement of each letter; None to ignore reverse complements.
+        step: Called with the share that is done.
+        steps: Stores intermediate results.
+        name: Prefix of their names.
     """
     lengths = items.lengths
     k = word_length(int(lengths[reference].sum()), size)
@@ -157,10 +157,10 @@ class _Index:
     """The sampled k-mers of some items, sorted.
 
     Args:
-        items: All of them.
-        rows: Those in the index.
+        items: All items.
+        rows: Items to index.
         k, size, pairs: As for `kmers`.
-        scale: One of so many k-mers is sampled.
+        scale: One in `scale` k-mers is sampled.
     """
 
     def __init__(
@@ -190,13 +190,13 @@ class _Index:
         return number[kept], rows[item[kept]], place[kept].astype(np.int32), turned[kept]
 
     def candidates(self, items: Sequences, rows: IntArray) -> list[_Pairs]:
-        """Return the pairs of some items with those in the index, a part at a time."""
+        """Return pairs of the items `rows` with indexed items, in parts."""
         number, item, place, turned = self._sampled(items, rows)
         low = np.searchsorted(self._number, number, "left")
         many = np.minimum(np.searchsorted(self._number, number, "right") - low, _POSTINGS)
         ends = np.cumsum(many)
         cuts = np.searchsorted(ends, np.arange(_HITS, ends[-1] if len(ends) else 0, _HITS))
-        # An item's k-mers stand together: cut between items.
+        # Cut between items: the k-mers of one are counted together.
         cuts = np.unique(np.searchsorted(item, item[cuts], "left")) if len(cuts) else cuts
         found = []
         for part in np.split(np.arange(len(number)), cuts):
@@ -216,7 +216,7 @@ class _Index:
         turned: BoolArray,
         hit: IntArray,
     ) -> _Pairs:
-        """Return pairs that share two k-mers at one offset, each at its best offset."""
+        """Return pairs that share two or more k-mers at one offset, each with its best offset."""
         k = self._asked[0]
         turned = turned != self._turned[hit]
         begin = np.where(turned, self._lengths[query] - k - place, place)
@@ -230,7 +230,7 @@ class _Index:
 
 
 def _changes(*keys: npt.NDArray[Any]) -> BoolArray:
-    """Return where sorted keys differ from those before."""
+    """Return where sorted keys differ from the previous ones."""
     new = np.ones(len(keys[0]), dtype=np.bool_)
     if len(new):
         new[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
@@ -238,7 +238,7 @@ def _changes(*keys: npt.NDArray[Any]) -> BoolArray:
 
 
 def _best(pairs: _Pairs) -> _Pairs:
-    """Return the best pairs of each item, best first; items in order."""
+    """Return the best pairs of each query, sorted by query, best first."""
     order = np.lexsort((pairs.reference, -pairs.shared, pairs.query))
     pairs = pairs.take(order)
     return pairs.take(_rank_in_query(pairs.query) < _CANDIDATES)
@@ -250,19 +250,19 @@ def _rank_in_query(query: IntArray) -> IntArray:
 
 
 def _first_of_each(query: IntArray) -> IntArray:
-    """Return where each item comes first."""
+    """Return the index of each item's first pair."""
     return np.unique(query, return_index=True)[1]
 
 
 def _places(query: IntArray, n: int) -> IntArray:
-    """Return the place of each of N items in `query`."""
+    """Return the index in `query` of each of `n` items, -1 for none."""
     place = np.full(n, -1)
     place[query] = np.arange(len(query))
     return place
 
 
 def _ungapped(items: Sequences, found: _Pairs, pairs: npt.NDArray[np.uint8] | None) -> BoolArray:
-    """Return which pairs are near-copies as they lie, without a gap."""
+    """Return which pairs are near-copies when aligned without gaps at their offset."""
     sure = np.zeros(len(found.query), dtype=np.bool_)
     lengths = items.lengths
     long, other = lengths[found.query], lengths[found.reference]
@@ -294,11 +294,11 @@ def _gapped(
     steps: Steps,
     name: str,
 ) -> BoolArray:
-    """Return which pairs are near-copies once gaps are allowed, ends free; long ones are not."""
+    """Return which pairs are near-copies in an alignment with gaps; long items are not aligned."""
     good = np.zeros(len(found.query), dtype=np.bool_)
     lengths = items.lengths
     longer = np.maximum(lengths[found.query], lengths[found.reference])
-    # A gap leaves k-mers on either side: fewer at one offset than this are chance.
+    # K-mers on each side of a gap share an offset; fewer than 4 at one offset are chance.
     asked = np.flatnonzero((longer <= _LONGEST) & (found.shared > 3))
 
     def of_part(begin: int) -> Arrays:
@@ -318,7 +318,7 @@ def _gapped(
 def _near_with_gaps(
     items: Sequences, found: _Pairs, row: int, pairs: npt.NDArray[np.uint8] | None
 ) -> bool:
-    """Return whether a pair is a near-copy once gaps are allowed, ends free."""
+    """Return whether a pair is a near-copy in an alignment with gaps and free ends."""
     letters = _letters(items, int(found.query[row]))
     other = _letters(items, int(found.reference[row]))
     if found.turned[row] and pairs is not None:
@@ -341,14 +341,14 @@ def _letters(items: Sequences, item: int) -> npt.NDArray[np.uint8]:
 
 
 def _text(letters: npt.NDArray[np.uint8], unknown: str) -> str:
-    """Return letters as text, a sign for unknown ones, which are never the same."""
+    """Return letters as text with `unknown` for unknown ones."""
     signs = np.where(letters == UNKNOWN, ord(unknown), np.minimum(letters, 127) + ord("A"))
     return signs.astype(np.uint8).tobytes().decode("latin-1")
 
 
 @cache
 def _aligner() -> Any:
-    from Bio.Align import PairwiseAligner  # here, because most commands align nothing
+    from Bio.Align import PairwiseAligner  # imported late: few commands align
 
     return PairwiseAligner(  # type: ignore[no-untyped-call]
         mode="global",

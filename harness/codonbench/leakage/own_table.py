@@ -1,4 +1,4 @@
-"""A user's own table as the subject of an audit, and the audit that a run makes of it."""
+"""Audits of a user's own table, on request or as part of a run."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from codonbench.leakage.verdict import KEPT, DataAudit
 from codonbench.records.files import board_folder, cache_folder, write_atomically
 
 ALSO_GROUPS = ("gene", "gene_id", "transcript", "chromosome", "chrom", "chr", "contig", "organism")
-"""Columns, in either case, whose items are looked at as groups though nobody calls them so."""
+"""Columns (case is ignored) that are checked as groups even if not declared as such."""
 
 _QUICK = 10_000_000
-"""Letters of a table that a run audits by itself."""
+"""Largest table, in letters, that a run audits without being asked."""
 
 
 def table_subject(data: str, overrides: Mapping[str, str], metrics_of: MetricsOf) -> Subject:
-    """Return a table of one's own, whose groups may cross splits here.
+    """Return a user's table as the subject of an audit; unlike in a run, groups may cross splits.
 
     Args:
-        data: The file, folder or files, or the path of a description.
+        data: Path of a file or folder, a pattern of files, or the path of a TOML description.
         overrides: Fields of `codonbench.data.own_table.TableDescription`, as text.
         metrics_of: As for `open_table`.
 
     Raises:
-        DataError: The table is missing, unreadable or unusable; names file and line.
+        DataError: The table is missing, unreadable or unusable; the message has file and line.
         ConfigError: A field is wrong.
     """
     described, folder = {}, Path()
@@ -68,17 +68,17 @@ def audit_of_run(
     progress: Progress = unwatched,
     say: Callable[[str], None] = warnings.warn,
 ) -> DataAudit | None:
-    """Return the audit of a run's data: the one that was kept, or a new one, which is kept.
+    """Return the audit of a run's data: the stored one, or a new one, which is stored.
 
-    None where there is none yet, and the table is so large that a run should not wait for it.
+    None for a table without a stored audit that is too large for a run to wait for one.
 
     Args:
         dataset: The table.
-        progress: Told how far it has come.
-        say: Told where the new one cannot be kept.
+        progress: Called with progress.
+        say: Called with a warning if the audit cannot be stored.
 
     Raises:
-        DataError: There is nothing to audit.
+        DataError: The data cannot be audited.
     """
     subject, cache = Subject(dataset, {}), cache_folder()
     audit = kept_audit(subject, cache)
@@ -88,14 +88,14 @@ def audit_of_run(
 
 
 def lay_beside(results: Path, dataset: Dataset) -> None:
-    """Write the audit of a table that is kept, if there is one, where the board of runs finds it.
+    """Copy the stored audit of a table, if there is one, to the board folder of the results.
 
     Args:
-        results: The runs' folder.
+        results: The results folder.
         dataset: The table.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The audit cannot be written.
     """
     audit = kept_audit(Subject(dataset, {}), cache_folder())
     if audit is not None:

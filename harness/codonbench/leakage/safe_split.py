@@ -1,4 +1,4 @@
-"""A split of one's own in which no test item has a near-copy in training."""
+"""Splits of a user's data in which no test item has a near-copy in training."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from codonbench.leakage.near_copies import nearest
 from codonbench.leakage.steps import UNKEPT, Steps
 from codonbench.leakage.verdict import DataAudit
 
-_ROUNDS = 20  # of splitting and joining what is found to cross
+_ROUNDS = 20  # at most, of splitting and joining groups that cross the split
 
 
 def safe_split(
     subject: Subject, progress: Progress = unwatched, steps: Steps = UNKEPT
 ) -> tuple[dict[str, IntArray], IntArray]:
-    """Return three splits that no near-copy crosses, and the groups that were kept together.
+    """Return three splits that no pair of near-copies crosses, and the groups behind them.
 
-    Items are of one group that are copies or near-copies, or of one given group, by any detour. A
-    group that is larger than a split stays in training.
+    A group is a connected component of items linked as copies, as near-copies or by a group of the
+    data. A group larger than the test or validation split stays in training.
 
     Args:
-        subject: The data; splits of theirs keep their sizes, about, others have the usual ones.
-        progress: Told how far it has come.
-        steps: Where what is found on the way is kept.
+        subject: The data. Splits they have keep their sizes approximately; others get the defaults.
+        seed: Seed of the splits.
+        progress: Called with progress.
+        steps: Stores intermediate results.
 
     Returns:
-        The items of each split, by its name; and a number for each item, shape (N,).
+        The items of each split by its name, and the group of each item, shape (N,).
 
     Raises:
-        DataError: All items are of one group.
+        DataError: All items are in one group.
     """
     dataset = subject.dataset
     everything = np.arange(len(dataset.items))
@@ -63,7 +64,7 @@ def safe_split(
 
 
 def _given(subject: Subject) -> IntArray:
-    """Return groups of items that are equal, or of one given group."""
+    """Return groups of items that are equal or share a group of the data, shape (N,)."""
     dataset, given = subject.dataset, subject.columns.get(subject.groups, subject.dataset.groups)
     inputs = dataset.spec.input.sequences
     alphabet = inputs[0].alphabet if isinstance(dataset.items, Sequences) else ""
@@ -82,7 +83,7 @@ def _near(
     steps: Steps,
     name: str,
 ) -> IntArray:
-    """Return pairs of items that are near-copies, (2, m)."""
+    """Return pairs of near-copies between `query` and `reference`, shape (2, m)."""
     items, size, pairs = letters_of(dataset)
     if items is None or not len(query) or not len(reference):
         return np.zeros((2, 0), dtype=np.int64)
@@ -94,7 +95,7 @@ def _near(
 
 
 def _joined(groups: IntArray, links: IntArray) -> IntArray:
-    """Return groups, those joined that pairs of items (2, m) link, numbered as they come."""
+    """Return groups joined by pairs of items (2, m), numbered in order of appearance."""
     ends = groups[links]
     n = int(groups.max()) + 1
     graph = coo_array((np.ones(ends.shape[1], dtype=np.int8), tuple(ends)), shape=(n, n))
@@ -113,9 +114,9 @@ def _split(dataset: Dataset, groups: IntArray) -> dict[str, IntArray]:
 
 
 def clean_ids(dataset: Dataset, audit: DataAudit) -> str:
-    """Return the ids of test items without a near-copy in training, as a column of CSV.
+    """Return the ids of test items without a near-copy in training as CSV with one column.
 
-    Items without ids of their own have their row in the data, from 1.
+    If the data have no ids, an item's id is its row number, counted from 1.
     """
     test = splits_of(dataset).test[list(audit.clean)].tolist()
     names = [dataset.ids[i] if dataset.ids else str(i + 1) for i in test]

@@ -1,4 +1,4 @@
-"""What an unfinished audit has found, step by step: one that was cut short goes on from there."""
+"""Results of an audit's steps on disk, so that an interrupted audit resumes."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps that are made once.
+    """Computes each step once and keeps its result.
 
     Attributes:
-        folder: Where what came of each is kept; None for nowhere.
+        folder: Folder of the results; None to keep none.
     """
 
     folder: Path | None = None
 
     def __call__(self, name: str, make: Callable[[], Arrays]) -> Arrays:
-        """Return what a step comes to: what was kept of it, or what it now does, which is kept.
+        """Return the stored result of a step, or compute and store it.
 
         Args:
-            name: Its own, among those of the folder.
-            make: Takes the step.
+            name: Name of the step, unique in the folder.
+            make: Computes the result.
         """
         if self.folder is None:
             return make()
@@ -45,15 +45,15 @@ class Steps:
         found = make()
         content = io.BytesIO()
         np.savez(content, **cast(dict[str, Any], found))
-        with suppress(StoreError):  # as on a full disk: then it is taken again
+        with suppress(StoreError):  # e.g. on a full disk: it is computed again next time
             write_atomically(file, content.getvalue())
         return found
 
     def clear(self) -> None:
-        """Drop what was kept."""
+        """Delete the stored results."""
         if self.folder is not None:
             rmtree(self.folder, ignore_errors=True)
 
 
 UNKEPT = Steps()
-"""Keeps none."""
+"""Stores no results."""

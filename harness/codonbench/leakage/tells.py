@@ -1,7 +1,7 @@
-"""Trivial rules: how far length, order, one position or a few words go without a model.
+"""Trivial rules that predict targets from length, order, one position or a few words (k-mers).
 
-Each rule is fitted on training items, its size is chosen on validation items, and it is scored on
-test items once. Where there are many, all three are samples.
+Each rule is fitted on training items, its size is chosen on validation items, and it is scored once
+on test items; each set is sampled if it is large.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from codonbench.leakage.verdict import Finding, rule
 FloatArray = npt.NDArray[np.float64]
 
 MOST_ITEMS = 50_000
-"""Of a split, that rules are fitted, chosen or scored on."""
+"""Most items of a split that rules are fitted, chosen or scored on."""
 
 _LEAVES = (2, 4, 8, 16, 32)
 _MOST_PLACES = 2_000
-_WORDS = 500  # different words of one length, at one place
-_INDICATORS = 64  # of which a rule is made
+_WORDS = 500  # most different words of one length
+_INDICATORS = 64  # candidates for a rule of words in place
 _USED = (1, 2, 4, 8)
 _PENALTIES = (1e1, 1e3, 1e5)
-_FEWEST_TWINS = 10  # from which on they tell whether they are of one class
+_FEWEST_TWINS = 10  # fewest, to judge whether twins share a class
 _ONE, _FEWEST_OF_CLASS = 0.9, 10
-_DRAWS = 1_000  # samples of test items, for an interval
+_DRAWS = 1_000  # bootstrap samples of test items
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What is right for each item, and how well other answers fit it.
+    """The targets of all items, and the scores of rules against them.
 
     Attributes:
         right: Class ids (N,), or labels or quantities (N, K).
-        names: Of the classes; empty where there are none.
-        said: What rules answer, by check.
+        names: Names of the classes; empty for other targets.
+        said: Predictions of rules, by check.
     """
 
     right: npt.NDArray[Any]
@@ -51,16 +51,16 @@ class Answers:
 
     @property
     def classes(self) -> int:
-        """How many classes; 0 where there are none."""
+        """Number of classes; 0 for other targets."""
         return len(self.names)
 
     @property
     def score_name(self) -> str:
-        """What `score` returns."""
+        """Name of the score."""
         return "MCC" if self.classes else "Pearson's r"
 
     def columns(self, rows: IntArray) -> FloatArray:
-        """Return what is to be predicted as numbers, (n, K); missing ones are the mean."""
+        """Return targets as numbers (n, K): one-hot classes or values, missing ones as mean."""
         right = self.right[rows]
         if self.classes:
             found: FloatArray = np.eye(self.classes)[right]
@@ -70,27 +70,27 @@ class Answers:
         return np.asarray(np.where(known, right, mean), dtype=np.float64)
 
     def predicted(self, columns: FloatArray) -> npt.NDArray[Any]:
-        """Return answers of `columns` as this is asked: the likeliest class, or numbers."""
+        """Return predictions from `columns`: the most likely class, or the values themselves."""
         return columns.argmax(1) if self.classes else columns
 
     def score(self, rows: IntArray, answers: npt.NDArray[Any]) -> float:
-        """Return Matthews' correlation coefficient, or the mean correlation of quantities.
+        """Return Matthews' correlation coefficient, or the mean Pearson's r of the columns.
 
         Args:
-            rows: Items.
-            answers: For each, (n,) or (n, K).
+            rows: Items, shape (n,).
+            answers: Predictions, (n,) or (n, K).
         """
         return self._weighed(rows, answers, np.ones(len(rows)))
 
     def interval(
         self, rows: IntArray, answers: npt.NDArray[Any], groups: IntArray | None
     ) -> tuple[float, float]:
-        """Return the 95 % interval of a score: percentiles over samples of the items.
+        """Return the 95 % percentile bootstrap interval of a score.
 
         Args:
-            rows: Items.
-            answers: For each, (n,) or (n, K).
-            groups: Group of each, (n,): those of one are drawn together; None where each is drawn.
+            rows: Items, shape (n,).
+            answers: Predictions, (n,) or (n, K).
+            groups: Group of each item, (n,), to draw whole groups; None to draw items.
         """
         own = np.arange(len(rows)) if groups is None else groups
         names, unit = np.unique(own, return_inverse=True)
@@ -111,15 +111,15 @@ class Answers:
         row_zero: bool = False,
         chosen: bool = True,
     ) -> Finding:
-        """Return the finding that a rule answers so, and keep what it does.
+        """Return the finding for a rule's predictions, and keep these in `said`.
 
         Args:
-            check: The finding's name.
+            check: Name of the check.
             rows: The items.
-            said: The rule's answers.
-            words: What it does, less its score.
-            row_zero: As in `verdict.rule`.
-            chosen: Likewise.
+            said: The rule's predictions.
+            words: The rule in words, without its score.
+            row_zero: As for `verdict.rule`.
+            chosen: As for `verdict.rule`.
         """
         self.said[check] = said
         value = self.score(rows.test, said.test)
@@ -134,7 +134,7 @@ class Answers:
         )
 
     def _weighed(self, rows: IntArray, answers: npt.NDArray[Any], times: FloatArray) -> float:
-        """Return `score` where each item counts so many times."""
+        """Return the score with item weights `times`."""
         right = self.right[rows]
         if self.classes:
             return _mcc(right, answers, self.classes, times)
@@ -143,7 +143,7 @@ class Answers:
 
 
 def _mcc(right: IntArray, answers: IntArray, classes: int, times: FloatArray) -> float:
-    """Return Matthews' correlation coefficient of several classes (Gorodkin 2004)."""
+    """Return the multiclass Matthews correlation coefficient (Gorodkin 2004)."""
     table = np.bincount(right * classes + answers, times, classes**2)
     table = table.reshape(classes, classes)
     n, true, said = table.sum(), table.sum(1), table.sum(0)
@@ -161,27 +161,27 @@ def _pearson(right: FloatArray, answers: FloatArray, times: FloatArray) -> float
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Items that rules are fitted, chosen and scored on, a sample where there are many."""
+    """Items that rules are fitted, chosen and scored on."""
 
     train: IntArray
     validation: IntArray
     test: IntArray
 
     def parts(self) -> tuple[IntArray, IntArray, IntArray]:
-        """Return the three."""
+        """Return the three arrays."""
         return self.train, self.validation, self.test
 
 
 @dataclass(frozen=True, eq=False)
 class Said:
-    """What a rule answers for the validation and the test items of `Rows`."""
+    """A rule's predictions for the validation and test items of `Rows`."""
 
     validation: npt.NDArray[Any]
     test: npt.NDArray[Any]
 
 
 def sampled(train: IntArray, validation: IntArray, test: IntArray) -> Rows:
-    """Return at most `MOST_ITEMS` of each, the same ones each time, in order."""
+    """Return at most `MOST_ITEMS` of each split, a reproducible sample in order."""
     rng = np.random.Generator(np.random.PCG64(0))
 
     def some(rows: IntArray) -> IntArray:
@@ -193,7 +193,7 @@ def sampled(train: IntArray, validation: IntArray, test: IntArray) -> Rows:
 
 
 Described = Callable[[Any], str]
-"""Says in words what a fitted rule rests on."""
+"""Describes a fitted tree in words."""
 
 
 def _by_tree(
@@ -206,16 +206,16 @@ def _by_tree(
     leaves: Sequence[int] = _LEAVES,
     row_zero: bool = False,
 ) -> Finding:
-    """Return how far a small decision tree on some numbers of an item goes.
+    """Return the finding for a small decision tree on some features.
 
     Args:
-        check: The finding's name.
-        answers: What is right.
+        check: Name of the check.
+        answers: The targets.
         rows: The items.
-        features: Returns the numbers of some items, shape (n, F).
-        words: Says what a fitted tree rests on.
-        leaves: Sizes to choose from, smallest first.
-        row_zero: As in `verdict.rule`.
+        features: Returns the features of some items, shape (n, F).
+        words: Describes the fitted tree.
+        leaves: Numbers of leaves to choose from, smallest first.
+        row_zero: As for `verdict.rule`.
     """
     from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -226,7 +226,7 @@ def _by_tree(
     best: tuple[float, Any] | None = None
     for size in leaves:
         tree = kind(max_leaf_nodes=size, min_samples_leaf=fewest, random_state=0)
-        with warnings.catch_warnings():  # nobody asks whether many classes are quantities
+        with warnings.catch_warnings():  # the targets are classes, however many
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
             tree.fit(shown[0], right)
         value = answers.score(rows.validation, _shaped(tree.predict(shown[1]), answers))
@@ -242,7 +242,7 @@ def _shaped(predicted: npt.NDArray[Any], answers: Answers) -> npt.NDArray[Any]:
 
 
 def _cut(tree: Any, what: str, unit: str = "") -> str:
-    """Return on what a tree of one number rests: ``length alone (2 ranges, cut at 88 letters)``."""
+    """Describe a tree of one feature: ``length alone (2 ranges, cut at 88 letters)``."""
     if tree.tree_.node_count == 1:
         return f"{what} tells nothing"
     at = f"{tree.tree_.threshold[0]:,.4g}"
@@ -250,7 +250,7 @@ def _cut(tree: Any, what: str, unit: str = "") -> str:
 
 
 def length(items: Sequences, answers: Answers, rows: Rows) -> Finding:
-    """Return how far the length of a sequence goes."""
+    """Return the finding for a rule on sequence length."""
     lengths = items.lengths[:, None].astype(np.float64)
     return _by_tree(
         "length", answers, rows, lambda i: lengths[i], partial(_cut, what="length", unit=" letters")
@@ -258,7 +258,7 @@ def length(items: Sequences, answers: Answers, rows: Rows) -> Finding:
 
 
 def missing(items: Sequences, answers: Answers, rows: Rows, size: int) -> Finding:
-    """Return how far unknown letters go: how many, their share, and how many lead and trail."""
+    """Return the finding for a rule on unknown letters: number, share, leading, trailing."""
     unknown = np.append(items.letters >= size, False)
     total = np.concatenate([[0], np.cumsum(unknown)])
     ends = items.offsets
@@ -277,12 +277,12 @@ def missing(items: Sequences, answers: Answers, rows: Rows, size: int) -> Findin
 
 
 def order(splits: Rows, answers: Answers, rows: Rows) -> Finding:
-    """Return how far the place of an item in its split goes, and whether that is odd or even.
+    """Return the finding for a rule on an item's position in its split, and its parity.
 
     Args:
-        splits: All items of each split, in their order.
-        answers: What is right.
-        rows: Those that count.
+        splits: All items of each split, in order.
+        answers: The targets.
+        rows: The items to use.
     """
     numbers = np.zeros((len(answers.right), 2))
     for part in splits.parts():
@@ -298,7 +298,7 @@ def order(splits: Rows, answers: Answers, rows: Rows) -> Finding:
 
 
 def composition(items: Sequences, answers: Answers, rows: Rows, size: int) -> Finding:
-    """Return how far the shares of an item's letters go."""
+    """Return the finding for a rule on the shares of letters."""
     return _by_tree(
         "composition",
         answers,
@@ -310,7 +310,7 @@ def composition(items: Sequences, answers: Answers, rows: Rows, size: int) -> Fi
 
 
 def _counts(items: Sequences, rows: IntArray, k: int, size: int) -> FloatArray:
-    """Return the share of each k-mer among those of an item, (n, size ** k)."""
+    """Return the share of each k-mer in each item, (n, size ** k)."""
     width = size**k
     found = np.zeros((len(rows), width))
     start = 0
@@ -324,7 +324,7 @@ def _counts(items: Sequences, rows: IntArray, k: int, size: int) -> FloatArray:
 
 
 def words_counted(items: Sequences, answers: Answers, rows: Rows, size: int) -> Finding:
-    """Return how far a linear model on the shares of short words goes."""
+    """Return the finding for ridge regression on the shares of k-mers."""
     from sklearn.linear_model import Ridge
 
     longest = next(k for k in range(6, 0, -1) if size**k <= _WORDS or k == 1)
@@ -354,15 +354,15 @@ def words_counted(items: Sequences, answers: Answers, rows: Rows, size: int) -> 
 
 
 def one_origin(right: IntArray, origins: IntArray, classes: int) -> IntArray:
-    """Return the classes that are as good as one origin each, in order.
+    """Return the classes that nearly coincide with one origin, in order.
 
-    Those of 10 items or more for which an origin exists such that Matthews' coefficient between
-    being of the class and being of that origin is 0.9 or more.
+    A class of 10 items or more is returned if, for some origin, Matthews' coefficient between
+    belonging to the class and having that origin is 0.9 or more.
 
     Args:
         right: Class of each item, (n,).
-        origins: Origin of each, (n,).
-        classes: How many classes there are.
+        origins: Origin of each item, (n,).
+        classes: Number of classes.
     """
     pairs, both = np.unique(np.stack([right, origins]), axis=1, return_counts=True)
     _, of_origin = np.unique(origins, return_inverse=True)
@@ -381,9 +381,9 @@ def one_origin(right: IntArray, origins: IntArray, classes: int) -> IntArray:
 def in_place(
     items: Sequences, answers: Answers, rows: Rows, size: int, alphabet: str
 ) -> tuple[Finding, Finding]:
-    """Return how far one position goes, and how far the best few words at their positions do.
+    """Return the findings for a rule on one position, and for one on a few words in place.
 
-    Positions count from the start, up to where one in twenty training items ends.
+    Positions count from the start of the item, up to the 5 % quantile of training lengths.
     """
     base, ends = size + 1, np.quantile(items.lengths[rows.train], 0.05)
     places = min(int(ends), _MOST_PLACES)
@@ -414,7 +414,7 @@ def in_place(
 def _words(
     items: Sequences, rows: IntArray, places: int, longest: int, base: int
 ) -> Iterator[tuple[int, int, IntArray]]:
-    """Yield the words of all items at each place, of each length up to `longest`."""
+    """Yield position, length and words of all items, for each position and each length."""
     last = [_letter(items, rows, at, base) for at in range(min(longest, places))]
     for place in range(places):
         word = np.zeros(len(rows), dtype=np.int64)
@@ -425,7 +425,7 @@ def _words(
 
 
 def _letter(items: Sequences, rows: IntArray, at: int, base: int) -> IntArray:
-    """Return the letter at a place; the last of `base` where there is none, or it is unknown."""
+    """Return the letters at a position; ``base - 1`` for unknown ones and past the end."""
     inside = at < items.lengths[rows]
     where = np.where(inside, items.offsets[rows] + at, 0)
     return np.where(inside, np.minimum(items.letters[where], base - 1), base - 1).astype(np.int64)
@@ -439,7 +439,7 @@ def _word(items: Sequences, rows: IntArray, place: int, k: int, base: int) -> In
 
 
 def _sums(words: IntArray, right: FloatArray, most: int) -> tuple[FloatArray, FloatArray]:
-    """Return how many items have each word, and the sums of what is right for them."""
+    """Return the number of items with each word, and the sums of their targets."""
     n = np.bincount(words, minlength=most).astype(np.float64)
     sums = [np.bincount(words, weights=column, minlength=most) for column in right.T]
     return n, np.stack(sums, axis=1)
@@ -453,7 +453,7 @@ def _one_position(
     base: int,
     alphabet: str,
 ) -> Finding:
-    """Return how far the letter at one of some places goes."""
+    """Return the finding for the letter at the best of some positions."""
     right = answers.columns(rows.train)
     best: tuple[float, int, FloatArray] | None = None
     for place in places:
@@ -489,7 +489,7 @@ def _indicators(
     base: int,
     alphabet: str,
 ) -> Finding:
-    """Return how far a tree of a few of some words, each at its place, goes."""
+    """Return the finding for a tree on a few of the chosen words in place."""
     if not chosen:
         return rule("words in place", 0.0, 0.0, len(rows.test), "items share no position")
 
@@ -510,7 +510,7 @@ def _indicators(
 
 
 def _in_words(chosen: tuple[int, int, int], base: int, alphabet: str) -> str:
-    """Return ``TATA at 12``, places counted from 1; an unknown letter is a point."""
+    """Return ``TATA at 12``: positions count from 1, an unknown letter is a point."""
     place, k, word = chosen
     digits = [(word // base**i) % base for i in reversed(range(k))]
     letters = "".join(alphabet[d] if d < len(alphabet) else "." for d in digits)
@@ -528,19 +528,19 @@ def of_partner(
     words: str,
     otherwise: Said,
 ) -> list[Finding]:
-    """Return how far the class of a training item from which another was made goes.
+    """Return findings for a rule that uses the class of an item's partner in training.
 
-    On validation it is seen whether both have one class more often than chance has it; where they
-    do, they are relatives, which is no fault of the data beside near-copies.
+    If partners share a class more often than by chance on validation items, they are relatives:
+    the rule is then row zero. Otherwise it predicts the other class.
 
     Args:
-        check: The finding's name.
-        answers: What is right.
+        check: Name of the check.
+        answers: The targets.
         rows: The items.
-        partner: Of validation and test items that have one.
-        words: How they are alike.
-        otherwise: What another rule answers. A second finding says how far both go together, where
-            the first one is a leak or a doubt.
+        partner: Training partner of validation and test items that have one.
+        words: What partners have in common.
+        otherwise: Predictions for items without a partner in a second finding, which is made if the
+            first is a leak or a doubt.
     """
     right, classes = answers.right, answers.classes
     often = np.bincount(right[rows.train], minlength=classes)
@@ -577,7 +577,7 @@ def of_partner(
 
 
 def of_nearest(answers: Answers, rows: Rows, candidate: dict[int, int]) -> Finding:
-    """Return how far the answer of the training item that shares most k-mers goes."""
+    """Return the finding for predicting the target of the item that shares most k-mers."""
     mean = answers.columns(rows.train).mean(0)
 
     def told(part: IntArray) -> npt.NDArray[Any]:

@@ -1,7 +1,7 @@
-"""Twins: items that were made of others, by shuffling their letters or by keeping pieces in place.
+"""Twins: items derived from others by shuffling letters, or by replacing all but some pieces.
 
-A negative made so from a positive gives itself away where the positive is among the training items:
-a test item with a twin in training has the other class.
+If negatives are derived from positives, a test item with a twin in training has the other class,
+which a model can exploit.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from codonbench.contracts import Sequences
 from codonbench.leakage.letters import IntArray, Step, blocks, counted, parts
 from codonbench.leakage.near_copies import IDENTITY
 
-_SHORTEST = 20  # letters of an item whose dinucleotides say something
-_UNLIKE = 0.6  # of a shuffled twin's letters at most stand where they stood
-_TRIED = 8  # items of the same dinucleotides
-_PIECES, _IN_PLACE, _SHARED = 0.35, 6, 0.1  # letters in place; words in place, and their share
-_MOST = 20  # items of which one word in place says something
-_PAIRS = 1 << 22  # that are gathered before they are counted
+_SHORTEST = 20  # letters; shorter items share dinucleotide counts by chance
+_UNLIKE = 0.6  # largest share of letters at the same position in shuffled twins
+_TRIED = 8  # items with the same dinucleotide counts that are compared
+_PIECES, _IN_PLACE, _SHARED = 0.35, 6, 0.1  # in place: share of letters; words, and their share
+_MOST = 20  # a word at one position in more items than this is ignored
+_PAIRS = 1 << 22  # gathered before counting
 _MOST_PLACES = 20_000
 
 
 def shuffled(items: Sequences, query: IntArray, reference: IntArray, size: int) -> IntArray:
-    """Return for each item one among others that a dinucleotide-preserving shuffle makes of it.
+    """Return for each query a reference that may be a dinucleotide-preserving shuffle of it.
 
-    Both have the same length, the same first and last letter and each pair of neighbours as often
-    (Altschul and Erickson 1985), and at most 60 % of their letters in common place for place.
+    Both have the same length, first and last letter and dinucleotide counts (Altschul and Erickson
+    1985), and less than 60 % of positions with the same letter.
 
     Args:
-        items: All of them.
+        items: All items.
         query: Items, shape (q,).
-        reference: Others, shape (r,); they may be the same.
-        size: Of the alphabet.
+        reference: Items, shape (r,); may overlap with `query`.
+        size: Letters of the alphabet.
 
     Returns:
-        Items, -1 where there is none, shape (q,).
+        The reference of each query, -1 for none, shape (q,).
     """
     signature = _signatures(items, size)
     order = reference[np.argsort(signature[reference], kind="stable")]
@@ -56,7 +56,7 @@ def shuffled(items: Sequences, query: IntArray, reference: IntArray, size: int) 
 
 
 def _signatures(items: Sequences, size: int) -> npt.NDArray[np.uint64]:
-    """Return a hash of each item's length, ends and pairs of neighbours, however ordered."""
+    """Return a hash of each item's length, first and last letter and dinucleotide counts."""
     rng = np.random.Generator(np.random.PCG64(0))
     base = size + 1
     of_pair = rng.integers(0, 2**64, base * base, dtype=np.uint64)
@@ -74,7 +74,7 @@ def _signatures(items: Sequences, size: int) -> npt.NDArray[np.uint64]:
 
 
 def _in_place(items: Sequences, one: IntArray, other: IntArray) -> npt.NDArray[np.float64]:
-    """Return the share of an item's letters that stand at the same place in another as long."""
+    """Return the share of positions with the same letter in each pair of items."""
     share = np.zeros(len(one))
     lengths = np.minimum(items.lengths[one], items.lengths[other])
     for part in parts(lengths, _PAIRS):
@@ -95,23 +95,23 @@ def in_pieces(
     size: int,
     step: Step = lambda done: None,
 ) -> IntArray:
-    """Return for each item the one of others that shares most words with it in place.
+    """Return for each query the reference that shares most words (k-mers) at the same positions.
 
-    They share a tenth of their words at the same places, at least six, have 35 % of their letters
-    in common place for place, and are no near-copies.
+    A pair shares at least a tenth of its words in place, and at least six, has the same letter at
+    35 % of positions or more, and is not a near-copy.
 
     Args:
-        items: All of them.
+        items: All items.
         query: Items, shape (q,).
-        reference: Others, shape (r,); they may be the same.
-        size: Of the alphabet.
-        step: Told what share is done.
+        reference: Items, shape (r,); may overlap with `query`.
+        size: Letters of the alphabet.
+        step: Called with the share that is done.
 
     Returns:
-        Items, -1 where there is none, shape (q,).
+        The reference of each query, -1 for none, shape (q,).
     """
     n, k = len(items), 8 if size <= 4 else 4
-    while size**k < 4 * len(reference):  # or chance would put words in place
+    while size**k < 4 * len(reference):  # so that few words match by chance
         k += 1
     asked, known = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
     asked[query], known[reference] = True, True
@@ -139,9 +139,9 @@ def in_pieces(
 def _words_by_place(
     items: Sequences, k: int, size: int, places: int
 ) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield for each place the items with a word there, all of its letters known, and the word."""
+    """Yield for each position the items with a word of known letters there, and the words."""
     word = np.zeros(len(items), dtype=np.int64)
-    unknown = np.full(len(items), -1)  # where the last one stood
+    unknown = np.full(len(items), -1)  # position of the last unknown letter
     rows = np.arange(len(items))
     for at in range(places + k - 1):
         long = items.lengths[rows] > at
@@ -160,7 +160,7 @@ def _facing(
     asked: npt.NDArray[np.bool_],
     known: npt.NDArray[np.bool_],
 ) -> IntArray:
-    """Return the pairs of one place's items that have the same word there, as one number each."""
+    """Return pairs of items with the same word at one position, each packed into one integer."""
     order = np.argsort(words[known], kind="stable")
     reference, sorted_ = rows[known][order], words[known][order]
     query, wanted = rows[asked], words[asked]
@@ -174,7 +174,7 @@ def _facing(
 
 
 def _added(keys: IntArray, counts: IntArray, more: IntArray) -> tuple[IntArray, IntArray]:
-    """Return sorted keys and how often each came, with some more."""
+    """Return sorted keys and their counts after adding the keys `more`."""
     new, often = np.unique(more, return_counts=True)
     every, place = np.unique(np.concatenate([keys, new]), return_inverse=True)
     total = np.zeros(len(every), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What an audit of data says: findings, each held to stated thresholds, and a verdict of them."""
+"""The result of an audit of data: findings graded by fixed thresholds, and the verdict."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pydantic import Field
 from codonbench.contracts import Frozen
 
 RULES = "2"
-"""Version of the checks and thresholds; another one makes kept audits void."""
+"""Version of the checks and thresholds; stored audits of other versions are not used."""
 
 KEPT = "audits"
-"""Folder of the cache where audits are kept, and of a board where those of its data lie."""
+"""Folder of audits, in the cache and in a board."""
 
 Verdict = Literal["PASS", "WARN", "FAIL"]
 Grade = Literal["leak", "doubt", "clear", "row zero"]
@@ -36,33 +36,33 @@ THRESHOLDS = MappingProxyType(
         "words in place": (0.4, 0.7),
     }
 )
-"""From which value on a finding of each check is a doubt, and a leak: of `SHARES` the share of
-test items, of the others a rule's score on the test set. What is not here is row zero: what a
-model has to beat, and no fault of the data."""
+"""Lowest values that are a doubt and a leak: for `SHARES` the share of test items, for other checks
+a rule's score on the test set. Checks not listed are row zero: a baseline for models, no fault of
+the data."""
 
 IN_PLACE = ("one position", "words in place")
-"""Rules that are no fault where composition goes as far: it shows at any position."""
+"""Rules that are no fault if composition scores as high, because it shows at every position."""
 
 SHARES = ("copies", "near-copies", "groups", "classes of one origin")
 
 _COUNTS = re.compile(r"\(([\d,]+) of ([\d,]+)\)")
-_FEWEST = 3  # test items, of shares
-_CHANCE = 3.3  # standard errors of a score without information: one in two thousand such sets
+_FEWEST = 3  # test items, for a share to count
+_CHANCE = 3.3  # standard errors: a rule without information exceeds them once in 2,000 data sets
 
 FEWEST_ITEMS = math.ceil(_CHANCE**2)
-"""Test items from which on a rule that is always right is told from chance."""
+"""Fewest test items with which a perfect rule can be told from chance."""
 
 
 class Finding(Frozen):
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        check: A name, of `THRESHOLDS` or of row zero.
-        grade: What that comes to.
-        value: A share of the test items, or a rule's score on the test set.
-        validation: The rule's score on the validation items, by which it was chosen.
-        low, high: The 95 % interval of the best rule's score over test items; None of others.
-        words: What was found, in a sentence.
+        check: Name of the check, a key of `THRESHOLDS` unless the grade is row zero.
+        grade: Grade by `THRESHOLDS`.
+        value: Share of test items, or a rule's score on the test set.
+        validation: The rule's score on the validation set, by which rules are chosen.
+        low, high: 95 % interval of the best rule's score over test items; None for other rules.
+        words: The result as a sentence.
     """
 
     check: str
@@ -75,7 +75,7 @@ class Finding(Frozen):
 
     @property
     def exact(self) -> float:
-        """The value; of a share, the one that its words count: rounded twice, it is another."""
+        """The value; a share is computed from the counts in `words`, because `value` is rounded."""
         counts = _COUNTS.search(self.words) if self.check in SHARES else None
         if counts is None:
             return self.value
@@ -84,26 +84,26 @@ class Finding(Frozen):
 
     @property
     def severity(self) -> float:
-        """How far it goes towards a leak, 1 where it begins; 0 for row zero."""
+        """The value divided by the threshold of a leak; 0 for row zero."""
         return self.value / THRESHOLDS[self.check][1] if self.check in THRESHOLDS else 0.0
 
 
 class DataAudit(Frozen):
-    """The audit of a data set: what a score on it is worth.
+    """The audit of a data set: how much a score on it can be trusted.
 
     Attributes:
-        verdict: FAIL where a finding is a leak, WARN where one is a doubt, else PASS.
+        verdict: FAIL if a finding is a leak, WARN if one is a doubt, else PASS.
         rules: Version of checks and thresholds.
-        task: What the data are called.
-        checksum: Of their content.
-        score: What rules are scored by.
-        train, validation, test: Items of each split; 0 where it was cut for the audit.
-        remarks: What else a reader must know, in sentences.
-        findings: One a check.
-        copied: Places in the test split, from 0, of items with a copy or near-copy in training.
-        answers: The class of each test item as the best rule has it, a digit of base 36 each; empty
-            where there are no classes, more than 36, not each item was asked for, or the rule rests
-            on the order of rows, which no item shows.
+        task: Name of the data.
+        checksum: Checksum of their content.
+        score: Name of the score of rules.
+        train, validation, test: Items in each split.
+        remarks: Limits of this audit, as sentences.
+        findings: One for each check.
+        copied: Indices in the test split of items with a copy or near-copy in training.
+        answers: Class of each test item predicted by the best rule, as one base-36 digit each;
+            empty for quantities, more than 36 classes, a sampled test set, or a rule on the order
+            of rows, which models do not see.
     """
 
     verdict: Verdict
@@ -122,28 +122,28 @@ class DataAudit(Frozen):
 
     @property
     def clean(self) -> tuple[int, ...]:
-        """Places in the test split, from 0, of items without a near-copy in training."""
+        """Indices in the test split of items without a copy or near-copy in training."""
         copied = set(self.copied)
         return tuple(i for i in range(self.test) if i not in copied)
 
     @property
     def worst(self) -> Finding:
-        """The most severe finding: by grade, then by how far it goes."""
+        """The finding of the highest grade and, among equals, the highest severity."""
         grades = ("row zero", "clear", "doubt", "leak")
         return max(self.findings, key=lambda f: (grades.index(f.grade), f.severity))
 
     @property
     def best_rule(self) -> Finding | None:
-        """The rule that was best on the validation items; None where there is none."""
+        """The rule with the best score on the validation set; None if there is no rule."""
         rules = [finding for finding in self.findings if finding.validation is not None]
         return max(rules, key=lambda rule: rule.validation or 0.0, default=None)
 
     def as_json(self) -> str:
-        """Return the audit as it is printed and kept; the same audit gives the same bytes."""
+        """Return the audit as JSON, the same bytes for the same audit."""
         return self.model_dump_json(indent=1) + "\n"
 
     def said(self, finding: Finding) -> str:
-        """Return a finding's words, and why it is clear where its figure alone would be a doubt."""
+        """Return a finding's words and, if it is clear despite a high value, the reason."""
         if finding.grade != "clear" or finding.exact < THRESHOLDS[finding.check][0]:
             return finding.words
         composition = max((f.value for f in self.findings if f.check == "composition"), default=-1)
@@ -161,7 +161,7 @@ class DataAudit(Frozen):
 
     @property
     def reason(self) -> str:
-        """What the verdict rests on."""
+        """The reason for the verdict."""
         words = self.said(self.worst)
         if self.verdict != "PASS":
             return words
@@ -170,19 +170,19 @@ class DataAudit(Frozen):
 
     @property
     def line(self) -> str:
-        """The verdict, and why, in a line."""
+        """The verdict and its reason in one line."""
         return f"{self.verdict}: {self.reason}"
 
 
 def share(check: str, n: int, of: int, words: str, most: Grade = "leak") -> Finding:
-    """Return the finding that so many test items are leaked.
+    """Return the graded finding for a share of the test set.
 
     Args:
-        check: Its name.
-        n: Items.
+        check: Name of the check.
+        n: Test items concerned.
         of: Items in the test set.
-        words: What they are.
-        most: The most severe grade that it can have.
+        words: The result as a sentence.
+        most: The highest grade it can get.
     """
     value = n / of
     grade = _grade(check, value) if n >= _FEWEST else "clear"
@@ -204,16 +204,16 @@ def rule(
     row_zero: bool = False,
     chosen: bool = True,
 ) -> Finding:
-    """Return the finding that a rule has a score, which on validation must go as far.
+    """Return the graded finding for a rule; the lower of its two scores counts.
 
     Args:
-        check: Its name.
-        value: Its score on the test set.
-        validation: And on the validation items.
+        check: Name of the check.
+        value: Score on the test set.
+        validation: Score on the validation set.
         of: Items in the test set.
-        words: What it does.
-        row_zero: Whether it is what a model has to beat, and no fault of the data.
-        chosen: Whether validation says something of it.
+        words: The rule and its result.
+        row_zero: Whether it is a baseline for models, no fault of the data.
+        chosen: Whether the validation score counts.
     """
     grade: Grade = "row zero"
     if not row_zero:
@@ -222,7 +222,7 @@ def rule(
     return Finding(
         check=check,
         grade=grade,
-        value=round(value, 3) + 0.0,  # no -0.0
+        value=round(value, 3) + 0.0,  # + 0.0 turns -0.0 into 0.0
         validation=round(validation, 3) + 0.0,
         words=words,
     )
@@ -234,6 +234,6 @@ def _grade(check: str, value: float) -> Grade:
 
 
 def verdict_of(findings: Sequence[Finding]) -> Verdict:
-    """Return what findings come to."""
+    """Return the verdict for some findings."""
     grades = {finding.grade for finding in findings}
     return "FAIL" if "leak" in grades else "WARN" if "doubt" in grades else "PASS"
