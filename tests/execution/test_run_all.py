@@ -25,7 +25,7 @@ def quiet(run_spec):
 def outcomes(
     toys, store, watch=quiet, *, registry=None, force=False, told=None, waited=None, **request
 ):
-    """Run mlp-64 for a few pairs with seeds 0 to 2, one after another in the reference loop."""
+    """Run mlp-64 for a few pairs with seeds 0 to 2, one after another in the plain loop."""
     registry = registry or toys.registry()
     asked = {"seeds": (0, 1, 2), "pairs": 200, "engine": "eager", **request}
     job = toys.job(registry=registry, **asked)

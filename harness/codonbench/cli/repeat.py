@@ -94,7 +94,7 @@ def audit(
     """Repeat a random sample of finished runs; exit 1 if one differs from its record.
 
     With --fresh-seeds, the ranking value must lie in the band of the row's recorded seeds,
-    which detects models that were fitted to these seeds.
+    which models that were fitted to these seeds may leave.
 
     Runs on a file are left out unless --data names it and --file says where it is; runs on
     other files of the same name are left out, too.

@@ -186,7 +186,7 @@ class Engine(Frozen):
         name, version: Of the engine.
         seeds_together: How many seeds shared a step.
         rows: How many rows a step computed for each seed: 0 where it was all inputs, or the
-            batch itself in the reference loop.
+            batch itself in the plain loop.
         reason: Why not a faster engine, where one was allowed.
     """
 

@@ -1,4 +1,4 @@
-"""Faster ways to run the reference loop of `codonbench.training.loop`, each held to it.
+"""Faster ways to run the plain loop of `codonbench.training.loop`, each held to it.
 
 A training step is captured once and replayed, for several seeds at a time, without Python's or
 autograd's overhead: by TorchScript's interpreter (``traced``), or compiled (``compiled``). Both

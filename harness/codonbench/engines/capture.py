@@ -5,7 +5,7 @@ A step is run once, and what reaches PyTorch's dispatcher is recorded, gradients
 Products with an identity matrix, which is what all one-hot inputs at once amount to, are left out:
 they are most of what a linear network computes, and give what they are given. What is left is
 handed to TorchScript's interpreter, which replays it without Python, or to Inductor, which compiles
-it: the rungs of the ladder above the reference loop.
+it: the rungs of the ladder above the plain loop.
 
 ``torch.nn.RNN``, ``GRU`` and ``LSTM`` run in kernels that vmap cannot batch. Inputs here have
 three letters, so the same arithmetic written out is short, and faster where it is captured. Where
@@ -342,4 +342,4 @@ LADDER: dict[EngineChoice, tuple[Rung, ...]] = {
     "compiled": (COMPILED, TRACED),
     "graph": (GRAPH,),
 }
-"""What is tried in turn for each choice; below all of them lies the reference loop."""
+"""What is tried in turn for each choice; below all of them lies the plain loop."""

@@ -11,7 +11,7 @@ with more of them takes a second pass, in which the rows of the seeds that had r
 and add exactly zero: so a seed's result does not depend on the batches beside it.
 
 An optimiser is recognised by its exact class and plain settings; any other keeps the run on the
-reference loop. Updates are PyTorch's own fused kernels. Each seed's parameters are a tensor of
+plain loop. Updates are PyTorch's own fused kernels. Each seed's parameters are a tensor of
 their own in the kernel's list, so that a seed's result cannot depend on where it lies or who lies
 beside it.
 """

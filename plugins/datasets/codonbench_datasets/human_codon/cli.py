@@ -162,7 +162,7 @@ def reproduce(
     threads: Annotated[int, typer.Option(help="CPU threads of each worker.")] = 1,
     engine: Annotated[
         str,
-        typer.Option(help="auto, eager (the reference loop), traced, compiled, or graph (GPU)."),
+        typer.Option(help="auto, eager (the plain loop), traced, compiled, or graph (GPU)."),
     ] = "auto",
     workers: Annotated[
         int | None,
