@@ -300,7 +300,8 @@ class _Audit:
             other = int((right[test[has]] != right[near[has]]).sum())
             words += f", {other:,} of another class" if other else ""
         most: Grade = "leak"
-        if has.sum() >= _FEWEST_TELLING:
+        known = np.isfinite(right.reshape(len(right), -1)).any(1)
+        if (known[test[has]] & known[near[has]]).sum() >= _FEWEST_TELLING:
             tells_ = self._answers.score(test[has], right[near[has]])
             if abs(tells_) < _TELLING:
                 most = "doubt"

@@ -152,7 +152,9 @@ def _mcc(right: IntArray, answers: IntArray, classes: int, times: FloatArray) ->
 
 
 def _pearson(right: FloatArray, answers: FloatArray, times: FloatArray) -> float:
-    known = np.isfinite(right)
+    known = np.isfinite(right) & np.isfinite(answers)
+    if not known.any():
+        return 0.0
     x, y, w = right[known], answers[known], times[known]
     x, y = x - (w @ x) / w.sum(), y - (w @ y) / w.sum()
     spread = np.sqrt((w @ x**2) * (w @ y**2))
