@@ -413,6 +413,7 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
             ["24,000 rows", "12,000 classes", "1 GiB"],
         ),
         ("sequence;value\nACGT;2\nACGA;0,5\nACGG;2\n", {}, ["line 3, column 'value'", "'0,5'"]),
+        ("sequence;value\nACGT;\nACGA;0,5\nACGG;2\n", {}, ["line 3, column 'value'", "'0,5'"]),
         ("sequence,value\nACGT,5%\nACGA,5%\nACGG,7%\n", {}, ["line 2", "'5%'", "kind=classes"]),
         (
             "sequence,label,split\n" + ROWS.replace("\n", ",A\n"),
@@ -428,6 +429,16 @@ def test_a_name_that_is_taken_is_refused(opened, registry):
         (TABLE + "ACG-,1\n", {}, ["line 18", "'-' as letter 4", "ACGT or N"]),
         (TABLE + "ACGN,1\n", {"ambiguous": "refuse"}, ["line 18", "'N' as letter 4"]),
         (TABLE + ",1\n", {}, ["line 18", "'sequence'", "empty"]),
+        (
+            "gene,utr,half\n" + ("MYC,ACGUACGUAC,1.5\n" * 19) + "MYC,ACGU-CGUAC,1\n",
+            {"target": "half"},
+            ["line 21, column 'utr'", "'-' as letter 5"],
+        ),
+        (
+            "gene,utr,half\n" + ("MYC,ACGUACGUAC,1.5\n" * 19) + "MYC,,1\n",
+            {"target": "half"},
+            ["line 21, column 'utr'", "an empty cell"],
+        ),
         (TABLE + "ACGT,\n", {}, ["line 18", "'label'", "a class"]),
         ("sequence,value\nACGT,\nACGA,NA\n", {}, ["line 2", "'value'", "no row has a value"]),
         (TABLE + "ACGT,NA\n", {}, ["line 18", "'NA'", "a class"]),

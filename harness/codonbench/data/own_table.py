@@ -367,8 +367,6 @@ def _check(table: Table, description: TableDescription, path: Path, options: Tab
         raise DataError(
             f"{path}: all {n:,} rows are of one class, {table.classes[0]!r}; expected two"
         )
-    if description.kind is None and not description.classes:
-        _check_numbers(table, names)
     if len(table.classes) == n:
         raise DataError(
             f"{table.place(0)}, column {names[0]!r}: each of {n:,} rows is of a class of its own; "
@@ -403,24 +401,6 @@ def _check(table: Table, description: TableDescription, path: Path, options: Tab
             f"{path}: holds content {table.checksum[:12]}, but its description says "
             f"{str(description.checksum)[:12]}; get the data that it describes"
         )
-
-
-_ODD_NUMBER = re.compile(r"[-+\u2212]?[0-9][0-9.,\u2019 ]*%?")
-"""A number with a decimal comma, a sign for per cent or the like, or a plain one."""
-
-
-def _check_numbers(table: Table, names: Sequence[str]) -> None:
-    """Raise DataError where what would be classes are numbers in another notation."""
-    if not all(map(_ODD_NUMBER.fullmatch, table.classes)):
-        return
-    for index, name in enumerate(table.classes):
-        if not is_number(name):
-            row = int(np.argmax(table.targets == index))
-            raise DataError(
-                f"{table.place(row)}, column {names[0]!r}: got {name[:32]!r}; expected a number "
-                "with a decimal point and nothing else; if these are classes say --task-set "
-                "kind=classes"
-            )
 
 
 def _spec(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -37,6 +38,8 @@ MISSING = ("", "NA", "NaN", "nan")
 MOST_CLASSES = 32
 """Whole numbers of more different values are quantities."""
 
+_ODD_NUMBER = re.compile(r"[-+\u2212]?[0-9][0-9.,\u2019 ]*%?")
+"""A number with a decimal comma, a sign for per cent or the like, or a plain one."""
 _SHOWN = 24  # classes
 _REFUSED = 254
 _LARGEST = float(np.finfo(np.float32).max)
@@ -380,6 +383,16 @@ class _Reader:
                 f"{self._places.of(0)}, column {name!r}: no row has a value in it; expected a "
                 "class or a number in each"
             )
+        written = column.known.keys() - {*MISSING}
+        if self._form.kind is None and not classes and all(map(_ODD_NUMBER.fullmatch, written)):
+            for cell in column.known:
+                if cell in written and not is_number(cell):
+                    raise self._error(
+                        name,
+                        cell,
+                        "a number with a decimal point and nothing else; if these are classes say "
+                        "--task-set kind=classes",
+                    )
         for cell in column.known:
             if cell in MISSING if not classes else cell not in classes:
                 expected = f"one of {', '.join(classes)}" if classes else "a class"

@@ -34,6 +34,7 @@ _KNOWN_NAMES = {
 
 _SAMPLE = 200
 _BASES = 0.8  # of the letters, where the sequences are DNA or RNA
+_MOST = 0.9  # of the cells, where a column is sequences but for mistakes
 _SHORTEST = 8  # letters of a cell, in the middle, that is taken for a sequence by its content
 
 
@@ -278,9 +279,10 @@ class Guess:
         if named and named not in taken:
             return (named,)
         own = {*(self._given.alphabet or ""), *(self._given.unknown or "")}
-        found = [
-            name for name in self.columns if name not in taken and _is_text(self._sample[name], own)
-        ]
+        left = [name for name in self.columns if name not in taken]
+        found = [name for name in left if _is_text(self._sample[name], own)]
+        if not found:  # the reader then names the cell that is none
+            found = [name for name in left if _is_mostly_text(self._sample[name], own)]
         if len(found) > 1:
             raise DataError(
                 f"{self._chunk.head}: {len(found)} columns of sequences, {', '.join(found)}; name "
@@ -339,6 +341,13 @@ def _is_text(cells: Sequence[str], own: set[str]) -> bool:
     lengths = sorted(map(len, cells))
     fit = {*"".join(cells)} <= own if own else _letters(cells) is not None
     return fit and lengths[len(lengths) // 2] >= _SHORTEST
+
+
+def _is_mostly_text(cells: Sequence[str], own: set[str]) -> bool:
+    """Return whether all but a few cells of a column look like nucleotides, or as `_is_text`."""
+    known = own or {*DNA, "U", *AMBIGUOUS}
+    fit = [cell for cell in cells if cell and {*(cell if own else cell.upper())} <= known]
+    return len(fit) >= _MOST * len(cells) and _is_text(fit, own)
 
 
 def _letters(cells: Sequence[str]) -> set[str] | None:
