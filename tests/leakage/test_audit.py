@@ -254,7 +254,9 @@ def test_quantities_are_audited_too(audited):
 def test_near_copies_of_missing_quantities_do_not_excuse_the_others(audited):
     measured = [(sequence, f"{random.Random(sequence).gauss(0, 1):.4f}") for sequence, _ in TRAIN]
     measured[0] = (measured[0][0], "")
-    copies = [(sequence[:-1] + sequence[-1].translate(OPPOSITE), y) for sequence, y in measured[:60]]
+    copies = [
+        (sequence[:-1] + sequence[-1].translate(OPPOSITE), y) for sequence, y in measured[:60]
+    ]
     copies[0] = (copies[0][0], "1.5")
     audit = audited(measured, [*copies, *((sequence, "0.5") for sequence, _ in TEST)])
     (found,) = (finding for finding in audit.findings if finding.check == "near-copies")

@@ -1,8 +1,10 @@
 """A split that no near-copy crosses: its groups by hand, and an audit of what is written."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import codonbench
@@ -56,7 +58,7 @@ def test_a_group_larger_than_a_split_stays_in_training_and_sizes_are_kept(subjec
     assert [len(splits[name]) for name in ("train", "validation", "test")] == [144, 16, 40]
     assert set(np.flatnonzero(groups == np.bincount(groups).argmax())) <= {*splits["train"]}
     path = tmp_path / "safe.csv"
-    path.write_text(as_table(asked.dataset, splits, groups))
+    path.write_text(as_table(asked, splits, groups))
     audit = codonbench.audit_data(path)
     assert (audit.verdict, audit.test, audit.copied) == ("PASS", 40, ())
     again = table_subject(str(path), {}, load_registry().metrics_of)
@@ -64,3 +66,30 @@ def test_a_group_larger_than_a_split_stays_in_training_and_sizes_are_kept(subjec
     assert again.dataset.targets.tolist() == [int(label) for _, label in found]
     rows = clean_ids(again.dataset, audit).split()
     assert rows == ["id", *(str(row + 1) for row in splits["test"])]
+
+
+def test_a_table_keeps_its_columns_and_is_read_as_it_was(subject, tmp_path):
+    rng = random.Random(2)
+    found = [(f"g{i // 2}", text(rng, 80).lower(), "" if i == 3 else f"4.{i}") for i in range(60)]
+    found = [(*row, "test" if i < 20 else "train", "old") for i, row in enumerate(found)]
+    asked = subject(found, "gene,dna,value,set,group")
+    splits, groups = safe_split(replace(asked, groups=""))
+    path = tmp_path / "safe.csv"
+    path.write_text(as_table(asked, splits, groups))
+    written = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert list(written.columns) == ["gene", "dna", "value", "group", "split"]
+    assert list(zip(written["gene"], written["dna"], written["value"], strict=True)) == [
+        row[:3] for row in found
+    ]
+    assert written["group"].tolist() == list(map(str, groups.tolist()))
+    groups_found = [f.words for f in codonbench.audit_data(path).findings if f.check == "groups"]
+    assert any("share their gene with training items" in words for words in groups_found)
+
+
+def test_a_written_split_is_read_without_saying_which_column_is_what(subject, tmp_path):
+    rng = random.Random(3)
+    asked = subject([(text(rng, 80), f"{i}.5") for i in range(60)], "seq,half life")
+    splits, groups = safe_split(asked)
+    path = tmp_path / "safe.csv"
+    path.write_text(as_table(asked, splits, groups))
+    assert codonbench.audit_data(path).test == len(splits["test"])

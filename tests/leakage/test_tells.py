@@ -37,9 +37,7 @@ def test_the_score_of_quantities_leaves_missing_ones_out():
 
 def test_a_missing_answer_leaves_its_item_out_of_the_score():
     right = Answers(np.array([[1.0], [2.0], [3.0], [4.0]]), ())
-    assert right.score(
-        np.arange(4), np.array([[2.0], [np.nan], [6.0], [8.0]])
-    ) == pytest.approx(1)
+    assert right.score(np.arange(4), np.array([[2.0], [np.nan], [6.0], [8.0]])) == pytest.approx(1)
     assert right.score(np.arange(4), np.full((4, 1), np.nan)) == 0
 
 

@@ -90,7 +90,7 @@ def audit_data(
             if anew:
                 steps.clear()
             splits, groups = safe_split(subject, progress=progress, steps=steps)
-            _write(write_split, as_table(subject.dataset, splits, groups))
+            _write(write_split, as_table(subject, splits, groups))
             steps.clear()
         if write_clean is not None:
             from codonbench.leakage.safe_split import clean_ids

@@ -34,7 +34,7 @@ from codonbench.contracts.run_spec import configure
 from codonbench.contracts.task import DNA, PROTEIN, RNA
 from codonbench.data.compression import faults_named, open_text
 from codonbench.data.splits import completed
-from codonbench.data.table import Table, is_number, read_table
+from codonbench.data.table import Table, read_table
 from codonbench.data.table_files import TableFiles, find_files
 from codonbench.data.table_formats import (
     DELIMITED,

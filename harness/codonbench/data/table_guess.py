@@ -301,6 +301,7 @@ class Guess:
         named = self._named(TARGET_NAMES)
         if named in left:
             return (named,)
+        left = [name for name in left if name.lower() not in GROUP_NAMES] or left
         if of_sequences and len(left) == 1:
             return (left[0],)
         text = [n for n in left if not all(map(is_number, self._sample[n]))]

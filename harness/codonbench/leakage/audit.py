@@ -59,11 +59,13 @@ class Subject:
         dataset: Items, targets and splits.
         columns: Further columns that group items, such as genes, each as integers (N,).
         groups: Name of the column whose groups must not cross splits; empty for none.
+        cells: Reads the columns of a table as written, except the split; None for a task.
     """
 
     dataset: Dataset
     columns: Mapping[str, IntArray]
     groups: str = ""
+    cells: Callable[[], dict[str, list[str]]] | None = None
 
     @property
     def key(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from codonbench.contracts import Dataset, Features, Sequences
 from codonbench.data.own_table import MetricsOf, open_table, read_description
-from codonbench.data.table_files import find_files
+from codonbench.data.table_files import TableFiles, find_files
 from codonbench.data.table_guess import GROUP_NAMES
 from codonbench.leakage.audit import Progress, Subject, audited, kept_audit, unwatched
 from codonbench.leakage.verdict import KEPT, DataAudit
@@ -48,19 +48,30 @@ def table_subject(data: str, overrides: Mapping[str, str], metrics_of: MetricsOf
     used = {*overrides.values(), *map(str, described.values())} - {given}
     names = [given, *(lower[name] for name in ALSO_GROUPS if name in lower)]
     names = [name for name in dict.fromkeys(names) if name and name not in used]
-    *_, dataset = open_table(data, "", {**overrides, "group": ""}, metrics_of, ())
-    found = {}
-    for name in names:
-        cells = [
-            cell
-            for file in files.files.values()
-            for chunk in files.chunks(file, [name])
-            for cell in chunk.cells[name]
-        ]
-        found[name] = np.unique(np.array(cells), return_inverse=True)[1]
+    _, options, dataset = open_table(data, "", {**overrides, "group": ""}, metrics_of, ())
+    found = {
+        name: np.unique(np.array(cells), return_inverse=True)[1]
+        for name, cells in _cells(files, names).items()
+    }
     if given in found and len(dataset.splits) == 1:
         dataset = replace(dataset, groups=found[given])
-    return Subject(dataset, found, given)
+
+    def cells() -> dict[str, list[str]]:
+        heads = [next(files.chunks(file, rows=1)).cells for file in files.files.values()]
+        shared = [name for name in heads[0] if all(name in head for head in heads)]
+        return _cells(files, [name for name in shared if name != options.split])
+
+    return Subject(dataset, found, given, cells)
+
+
+def _cells(files: TableFiles, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return some columns of all files, one file after another."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for file in files.files.values():
+        for chunk in files.chunks(file, names) if names else ():
+            for name in names:
+                found[name] += chunk.cells[name]
+    return found
 
 
 def audit_of_run(

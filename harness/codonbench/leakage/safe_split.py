@@ -123,36 +123,42 @@ def clean_ids(dataset: Dataset, audit: DataAudit) -> str:
     return "".join(f"{name}\n" for name in ("id", *names))
 
 
-def as_table(dataset: Dataset, splits: dict[str, IntArray], groups: IntArray) -> str:
-    """Return items, targets, splits and groups as CSV that ``--data`` reads.
+def as_table(subject: Subject, splits: dict[str, IntArray], groups: IntArray) -> str:
+    """Return a table of one's own, or a task's items and targets, with new splits and groups.
+
+    It is CSV that ``--data`` reads. Of a table of one's own all columns stay as they are, but for
+    those of splits and, if it is called so, of ``group``.
 
     Raises:
-        DataError: The items are features.
+        DataError: The items are features of a task.
     """
+    dataset = subject.dataset
+    columns = _columns(dataset) if subject.cells is None else subject.cells()
+    split = np.empty(len(dataset.items), dtype=object)
+    for name, rows in splits.items():
+        split[rows] = name
+    columns |= {"split": split.tolist(), "group": list(map(str, groups.tolist()))}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return out.getvalue()
+
+
+def _columns(dataset: Dataset) -> dict[str, list[str]]:
+    """Return ids, items and targets of a task as columns of text."""
     items, asked = dataset.items, dataset.spec
     if isinstance(items, Features):
         raise DataError(
             "a split of features cannot be written as sequences; only tasks of sequences have one"
         )
     parts = (items,) if isinstance(items, Sequences) else items.parts
-    of_each = zip(parts, asked.input.sequences, strict=True)
-    texts = [part.text(each.alphabet) for part, each in of_each]
-    heads = ["sequence"] if len(parts) == 1 else [each.unit for each in asked.input.sequences]
-    names = asked.target.names
-    split = np.empty(len(items), dtype=object)
-    for name, rows in splits.items():
-        split[rows] = name
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    targets = ["label"] if asked.target.kind == "classes" else list(names)
-    writer.writerow(["id", *heads, *targets, "split", "group"])
-    ids = dataset.ids or tuple(map(str, range(1, len(items) + 1)))
-    for i in range(len(items)):
-        right = dataset.targets[i]
-        cells = (
-            [names[int(right)]]
-            if asked.target.kind == "classes"
-            else ["" if np.isnan(value) else f"{value:.9g}" for value in right]
-        )
-        writer.writerow([ids[i], *(text[i] for text in texts), *cells, split[i], groups[i]])
-    return out.getvalue()
+    names, targets = asked.target.names, dataset.targets
+    columns = {"id": list(dataset.ids or map(str, range(1, len(items) + 1)))}
+    for part, each in zip(parts, asked.input.sequences, strict=True):
+        columns["sequence" if len(parts) == 1 else each.unit] = part.text(each.alphabet)
+    if asked.target.kind == "classes":
+        return columns | {"label": [names[int(right)] for right in targets]}
+    for name, right in zip(names, targets.T, strict=True):
+        columns[name] = ["" if np.isnan(value) else str(value) for value in right]
+    return columns
