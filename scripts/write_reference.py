@@ -299,16 +299,21 @@ def values() -> str:
 
 
 def task_options() -> str:
-    """Return every option of the built-in tasks."""
+    """Return every option of the built-in tasks, those that are alike in one row."""
+    tasks = load_registry(selection=Selection(only=())).tasks
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for name, entry in tasks.items():
+        for option, field in entry.task.Options.model_fields.items():
+            said = (f"--{option.replace('_', '-')}", _default(field), field.description or "")
+            alike.setdefault(said, []).append(name)
     rows = [
         (
-            code(f"--{option.replace('_', '-')}"),
-            code(name),
-            code(_default(field)),
-            escape(field.description or ""),
+            code(option),
+            "every task" if len(names) == len(tasks) else ", ".join(map(code, names)),
+            code(default),
+            escape(description),
         )
-        for name, entry in load_registry(selection=Selection(only=())).tasks.items()
-        for option, field in entry.task.Options.model_fields.items()
+        for (option, default, description), names in alike.items()
     ]
     return table(("option", "task", "default", "meaning"), rows)
 
