@@ -193,8 +193,8 @@ class PlantedMotifOptions(TaskOptions):
 
     difficulty: Literal["easy", "medium", "hard"] = Field(
         default="medium",
-        description="easy: decoys have one motif; medium: also both at another distance; hard: also "
-        "in another order, and motifs are less sharp",
+        description="easy: decoys have one motif; medium: also both at another distance; hard: "
+        "also in another order, and motifs are less sharp",
     )
 
 
