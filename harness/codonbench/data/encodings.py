@@ -1,32 +1,31 @@
-"""What a module is handed: items as indices or one-hot, by unit or by symbol, or as features.
+"""Encodings, the input of modules: indices or one-hot, by unit or by symbol, or features.
 
-For a task whose unit is a sequence and whose symbol is a nucleotide, L being the longest item of
-the batch (so always the same where all items have one length) and C the channels of a letter:
+For a task with unit sequence and symbol nucleotide, where L is the length of the longest item of
+the batch and C the number of channels of a letter:
 
 ==========================  ============  =======  ================================================
 name                        shape         dtype
 ==========================  ============  =======  ================================================
-``sequence_index``          (B,)          int64    which item, of N that can be enumerated
+``sequence_index``          (B,)          int64    index among N enumerable items
 ``sequence_onehot``         (B, N)        float
-``nucleotide_index``        (B, L)        int64    letter by letter
+``nucleotide_index``        (B, L)        int64    index of each letter
 ``nucleotide_onehot``       (B, L, C)     float
-``nucleotide_onehot_mask``  (B, L, C+1)   float    its last channel is 1 up to the item's end
-``nucleotide_onehot_flat``  (B, L C)      float    where all items have one length
-``none``                    (B, 0)        float    for models that look at no item
+``nucleotide_onehot_mask``  (B, L, C+1)   float    last channel: 1 inside the item, 0 padding
+``nucleotide_onehot_flat``  (B, L C)      float    only if all items have one length
+``none``                    (B, 0)        float    for models that ignore the item
 ==========================  ============  =======  ================================================
 
-The same exist for every task under its own words, and under ``input_*`` and ``symbol_*`` for
-models that serve any task.
+Other tasks have these under the names of their unit and symbol. Models for any task use
+``input_*`` and ``symbol_*``.
 
-Behind the end of a shorter item stand an index of its own, `Input.padding_index`, and a one-hot of
-zeros; which places those are is ``index != padding_index``, and the last channel of
-``*_onehot_mask``. A letter that the alphabet lacks, such as N, has the alphabet's size for an index
-and, as the task says in `Input.ambiguous`, a one-hot of zeros or a channel of its own.
+Padding has the index `Input.padding_index` and a one-hot of zeros. A letter outside the alphabet,
+such as N, has the size of the alphabet as index and, depending on `Input.ambiguous`, a one-hot of
+zeros or a channel of its own.
 
-A plugin brings more as a `codonbench.contracts.encoding.Encoding`.
+Plugins add encodings as `codonbench.contracts.encoding.Encoding`.
 
-A task whose items are several sequences hands a tuple of these, one for each of its
-`TaskView.sequences`. A task of features has ``features`` (B, F), and ``none``.
+If items are several sequences, the input is a tuple, one element for each of `TaskView.sequences`.
+A task of features has ``features`` (B, F) and ``none``.
 """
 
 from __future__ import annotations
@@ -46,14 +45,14 @@ from codonbench.contracts.task import Input
 from codonbench.errors import ConfigError
 
 Encoder = Callable[[Tensor], Tensor]
-"""Maps item indices (B,) to what the module is handed (B, ...); to a tuple for several sequences,
-which PyTorch's own types cannot say and its modules take like any other argument."""
+"""Maps item indices (B,) to the module's input (B, ...); for items of several sequences to a
+tuple, which PyTorch's type hints for modules cannot express."""
 
-_TABLE_LIMIT = 1 << 20  # elements; a larger one-hot is made batch by batch
+_TABLE_LIMIT = 1 << 20  # elements; larger one-hot tables are computed per batch
 
 
 def available(view: TaskView) -> tuple[str, ...]:
-    """Return the encodings that a task offers, in its own words."""
+    """Return the names of a task's encodings, with its own unit and symbol."""
     if view.kind == "features":
         return ("features", "none")
     by_unit = (f"{view.unit}_index", f"{view.unit}_onehot") if view.n_inputs else ()
@@ -63,7 +62,7 @@ def available(view: TaskView) -> tuple[str, ...]:
 
 
 def canonical(name: str, view: TaskView) -> str:
-    """Return `name` in the task's own words.
+    """Return the name of an encoding with the task's own unit and symbol.
 
     Raises:
         ConfigError: The task does not offer that encoding.
@@ -84,7 +83,7 @@ def canonical(name: str, view: TaskView) -> str:
             )
         if (name == "features") != (view.kind == "features"):
             why = f", whose items are {'features' if view.kind == 'features' else 'sequences'}"
-        # First the names that any task has; its own words are told behind them.
+        # Generic names first; the task's own symbol follows.
         words = ", ".join(offered).replace(f"{view.symbol}_", "symbol_")
         same = f" (symbol_ is {view.symbol}_)" if view.kind != "features" else ""
         raise ConfigError(
@@ -100,14 +99,14 @@ def make_encoder(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Encoder:
-    """Return the function that encodes item indices, with what it looks up on `device`.
+    """Return the function that encodes item indices; its tables are on `device`.
 
     Args:
-        name: An encoding's name.
+        name: Name of the encoding.
         view: The task.
-        items: All items that indices may name.
-        device: Where the module is.
-        dtype: Of one-hot encodings and features; indices are int64.
+        items: All items.
+        device: Device of the module.
+        dtype: Type of one-hot encodings and features; indices are int64.
 
     Raises:
         ConfigError: The task does not offer that encoding.
@@ -121,7 +120,7 @@ def make_encoder(
         values = torch.as_tensor(items.values, dtype=dtype, device=device)
         return lambda index: values[index]
     if kind == f"{view.unit}_index":
-        # A copy: a module that works in place must not reach into the stream.
+        # A copy: a module may change its input in place.
         return lambda index: index.clone()
     if kind == f"{view.unit}_onehot":
         n_items = len(items)
@@ -139,13 +138,13 @@ def make_encoder(
 
 
 def encode_all(name: str, view: TaskView, items: Items, index: npt.NDArray[np.int64]) -> Any:
-    """Return what an estimator is handed for some items at once.
+    """Return the input of an estimator for some items.
 
     Args:
-        name: An encoding's name, ``items`` or ``text``; see `Estimator.encoding`.
+        name: Name of an encoding, ``items`` or ``text``; see `Estimator.encoding`.
         view: The task.
-        items: All items that `index` may name.
-        index: Which of them, shape (n,).
+        items: All items.
+        index: Indices of the items to encode, shape (n,).
 
     Raises:
         ConfigError: The task does not offer that encoding.
@@ -169,7 +168,7 @@ def _encoded(
     dtype: torch.dtype,
     index: Tensor,
 ) -> Tensor:
-    """Return what a plugin's encoding gives of some items."""
+    """Return some items in a plugin's encoding, on `device`."""
     found = torch.as_tensor(encoding.encode(items.take(index.cpu().numpy()), view))
     if len(found) != len(index):
         raise ConfigError(
@@ -181,7 +180,7 @@ def _encoded(
 def _by_letter(
     kind: str, asked: Input, items: Sequences, device: torch.device, dtype: torch.dtype
 ) -> Encoder:
-    """Return the encoder of sequences, letter by letter; `kind` is an encoding without its unit."""
+    """Return the encoder of sequences by letter; `kind` is the encoding without its symbol."""
     letters = _letters(items, asked, device)
     if kind == "index":
         return lambda index: letters(index).long()
@@ -205,10 +204,7 @@ def _look_up(table: Tensor) -> Encoder:
 
 
 def _letters(items: Sequences, asked: Input, device: torch.device) -> Encoder:
-    """Return what looks up letter indices (B, L), as uint8.
-
-    Packed bytes stay packed: what is gathered is one batch.
-    """
+    """Return the encoder to letter indices (B, L), uint8, padded to the batch's longest item."""
     size = len(asked.alphabet)
     if asked.min_length == asked.max_length:
         packed = torch.as_tensor(np.minimum(items.letters, size), device=device)

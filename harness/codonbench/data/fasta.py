@@ -1,7 +1,7 @@
-"""Read nucleotide FASTA into arrays: 100 MB in about a second, at about twice its size.
+"""Read nucleotide FASTA into arrays: 100 MB in about a second, with memory of about 200 MB.
 
-The text is read whole, then rewritten in place, a block at a time: headers are blanked, line
-ends and blanks deleted, letters turned into base numbers. So memory stays near one copy.
+The whole text is read, then rewritten in place block by block: headers and white space are
+removed, and letters replaced by base indices. Memory thus stays near one copy.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy.typing as npt
 from codonbench.data.compression import faults_named, open_unpacked
 from codonbench.errors import DataError
 
-_BLOCK = 1 << 20  # fits a core's cache; larger blocks are slower
+_BLOCK = 1 << 20  # fits the CPU cache; larger blocks are slower
 MOST_RECORDS = 10_000_000
-"""In one file; each takes tens of bytes beside its letters, of which it may have one."""
+"""Most records of a file; each takes tens of bytes in addition to its letters."""
 
 _LF, _CR, _GT, _SEMICOLON = b"\n\r>;"
 _BOM = b"\xef\xbb\xbf"
@@ -31,7 +31,7 @@ _UNKNOWN, _AMBIGUOUS, _PROTEIN, _INVALID, _RECORD = range(4, 9)
 
 @cache
 def _letter_table() -> bytes:
-    """Return what each byte becomes: 0..3 for a base, else what kind of byte it is."""
+    """Return the translation of bytes: 0..3 for a base, else the kind of byte."""
     table = bytearray([_INVALID] * 256)
     kinds = {0: "UT", 1: "C", 2: "A", 3: "G", _UNKNOWN: "NX-.*?"}
     kinds |= {_AMBIGUOUS: "RYSWKMBDHV", _PROTEIN: "EFILPQJOZ", _RECORD: ">"}
@@ -47,10 +47,10 @@ class Sequences:
 
     Attributes:
         bases: 0..3 for U (or T), C, A, G. Record i is ``bases[starts[i]:][:lengths[i]]``;
-            what lies between records, and any number above 3, is no base.
-        starts: Where each record begins, shape (n,).
-        lengths: How many letters each record has, shape (n,).
-        unclear: Whether a record holds any letter that is not one of A, C, G, T, U, shape (n,).
+            elements between records, and values above 3, are no bases.
+        starts: Start of each record, shape (n,).
+        lengths: Letters of each record, shape (n,).
+        unclear: Whether a record has a letter other than A, C, G, T, U, shape (n,).
     """
 
     bases: npt.NDArray[np.uint8]
@@ -65,16 +65,16 @@ class Sequences:
 def read_fasta(path: str | Path) -> Sequences:
     """Read a nucleotide FASTA file.
 
-    Plain, gzip, bzip2 or xz (told by its first bytes, not by its name); DNA or RNA letters in
-    either case; wrapped or not; LF, CRLF or CR line ends; blank lines; lines that begin with ``;``
-    are comments.
+    Supported: plain, gzip, bzip2 or xz (detected by the first bytes); DNA or RNA letters in either
+    case; wrapped sequences; LF, CRLF or CR line ends; blank lines; comment lines that begin with
+    ``;``.
 
     Args:
-        path: The file; messages name it as given here.
+        path: The file, named in messages as given here.
 
     Raises:
-        DataError: The file is missing, unreadable, empty, cut short, no FASTA, a protein FASTA,
-            or holds more than 2 GiB once unpacked, or more than 10,000,000 sequences.
+        DataError: The file is missing, unreadable, empty, truncated, not FASTA, protein FASTA, or
+            holds more than 2 GiB once decompressed, or more than 10,000,000 sequences.
     """
     return _parse(_read_text(path), str(path))
 
@@ -83,21 +83,21 @@ def read_table(path: str | Path) -> Sequences:
     r"""Read a table of sequences: a header line, then lines of ``id<TAB>sequence``.
 
     Args:
-        path: The file, plain or gzip; messages name it as given here.
+        path: The file, plain or compressed, named in messages as given here.
 
     Raises:
-        DataError: As in `read_fasta`, or there is no such table in the file.
+        DataError: As for `read_fasta`, or the file is not such a table.
     """
     header, _, rows = bytes(_read_text(path)).partition(b"\n")
     if b"\t" not in header or b"\t" not in rows:
         raise DataError(f"{str(path)!r} is not a table of id and sequence separated by a tab")
-    # With other separators such a table is a FASTA.
+    # With '>' and line ends as separators such a table is FASTA.
     text = b">" + rows.strip().replace(b"\n", b"\n>").replace(b"\t", b"\n")
     return _parse(bytearray(text), str(path))
 
 
 def _read_text(path: str | Path) -> bytearray:
-    """Return the file's content, unpacked."""
+    """Return the file's content, decompressed."""
     text = bytearray()
     with faults_named(path):
         mode = os.stat(path).st_mode  # noqa: PTH116 - Path() would tidy the name the user gave
@@ -111,7 +111,7 @@ def _read_text(path: str | Path) -> bytearray:
 
 
 def _check_beginning(text: bytearray, name: str) -> None:
-    """Raise unless the text begins like a FASTA; blank out a byte order mark."""
+    """Raise DataError unless the text begins like FASTA; blank out a byte order mark."""
     if text.startswith(_BOM):
         text[: len(_BOM)] = b"\n" * len(_BOM)
     first = re.search(rb"\S", text)
@@ -128,7 +128,7 @@ def _no_header(name: str) -> DataError:
 
 
 def _parse(text: bytearray, name: str) -> Sequences:
-    """Turn FASTA text into numbers, overwriting it."""
+    """Parse FASTA text, overwriting it with base indices."""
     _check_beginning(text, name)
     raw = np.frombuffer(text, dtype=np.uint8)
     written = n_records = n_lines = 0
@@ -144,21 +144,21 @@ def _parse(text: bytearray, name: str) -> Sequences:
         first = (before == _LF) | (before == _CR)
         last_byte = int(block[-1])
 
-        begun = angles[first]  # headers and comments alike end with their line
+        begun = angles[first]  # both headers and comments end with their line
         headers = begun[block[begun] == _GT]
         opened = np.concatenate(([0], begun)) if in_header else begun
         closed = np.append(ends, len(block))[np.searchsorted(ends, opened)]
         in_header = bool(len(opened)) and bool(closed[-1] == len(block))
         depth = np.zeros(len(block) + 1, dtype=np.int8)
         depth[opened] += 1
-        depth[closed] -= 1  # may be where it opened, at the start of a block
+        depth[closed] -= 1  # may equal `opened`, at the start of a block
         block[np.cumsum(depth[:-1], dtype=np.int8).view(np.bool_)] = _LF
         if (block[angles] == _GT).any():
             raise _no_letter(name, block, ends, n_lines, ord(">"))
-        block[headers] = _GT  # survives as the mark between records
+        block[headers] = _GT  # kept to mark the border between records
 
         kept = np.frombuffer(block.tobytes().translate(_letter_table(), b"\n\r\t "), dtype=np.uint8)
-        odd = np.flatnonzero(kept > 3)  # few: all that is not a base
+        odd = np.flatnonzero(kept > 3)  # few: everything but bases
         kind = kept[odd]
         if (kind == _INVALID).any():
             raise _no_letter(name, block, ends, n_lines)
@@ -192,7 +192,7 @@ def _no_letter(
     n_lines: int,
     byte: int | None = None,
 ) -> DataError:
-    """Return the error for the first byte of the block that is no letter (or is `byte`)."""
+    """Return the error for the first byte of the block that is not a letter (or is `byte`)."""
     kinds = np.frombuffer(_letter_table(), dtype=np.uint8)[block]
     blank = np.isin(block, np.frombuffer(b"\n\r\t ", dtype=np.uint8))
     wrong = (kinds == _INVALID) & ~blank if byte is None else block == byte
