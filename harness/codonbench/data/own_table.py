@@ -1,4 +1,4 @@
-"""A table of one's own as a task: what ``--data mine.csv`` means, and how it is described."""
+"""A user's own table as a task: ``--data mine.csv``, and descriptions of tables in TOML."""
 
 from __future__ import annotations
 
@@ -52,27 +52,27 @@ from codonbench.errors import BenchError, ConfigError, DataError
 from codonbench.plugins.shipped_files import read_tables
 
 MetricsOf = Callable[[TaskSpec], Sequence[Metric]]
-"""The metrics that can be computed for a task."""
+"""Returns the metrics that can be computed for a task."""
 
 EPOCHS = 10
-"""Of the budget, where nobody says."""
+"""Default training budget."""
 
-_MOST_ANSWERS = 1 << 28  # rows by classes: a number of 4 bytes for each goes into one message
+_MOST_ANSWERS = 1 << 28  # rows x classes: all predictions, at 4 bytes each, go into one message
 
 FEW, FOLDS = 1_000, 5
-"""A table without splits that has fewer items is cross-validated over so many folds, where nobody
-says otherwise: a fifth of them to test on would be too few to tell models apart."""
+"""By default a table without splits and with fewer than `FEW` items is cross-validated over `FOLDS`
+folds: a test split would be too small to tell models apart."""
 
 
 class TableDescription(TableOptions):
-    """A table in full: what `bench new task --from mine.csv` writes, and `--task-set` may set.
+    """A full description of a table, as written by `bench new task --from mine.csv`.
 
     Attributes:
-        name: Of the task; that of the file where it is None.
+        name: Name of the task; None for the name of the file.
         title, reference, licence: As in `TaskSpec`.
-        data: The file, folder or files; in a description relative to it.
-        checksum: SHA-256 of the content, which is then held; see `Table.checksum`.
-        epochs: The budget when none is given.
+        data: The file, folder or files, relative to the description.
+        checksum: SHA-256 that the content must have; see `Table.checksum`.
+        epochs: Default training budget.
     """
 
     name: Name | None = None
@@ -90,10 +90,10 @@ class TableDescription(TableOptions):
 
 
 def is_table(data: str) -> bool:
-    """Return whether ``--data`` means a table or its description, by what it is called.
+    """Return whether the value of ``--data`` is a table or a description of one.
 
-    A FASTA file is one where its first header names a label, ``label=a``, or a split; a file called
-    otherwise, as ``mine.txt``, where its first line has separators and is no FASTA header.
+    Usually the file name decides. A FASTA file is a table if its first header has a label
+    (``label=a``) or a split; a file such as ``mine.txt``, if its first line has separators.
     """
     name = unpacked_name(Path(data))
     several = "," in data and not Path(data).exists()
@@ -108,7 +108,7 @@ def is_table(data: str) -> bool:
 
 
 def _first_line(path: Path) -> str:
-    """Return the first line of a file; empty where it is FASTA's, or cannot be read."""
+    """Return the first line of a file; empty if it is FASTA or cannot be read."""
     if not path.is_file():
         return ""
     try:
@@ -120,7 +120,7 @@ def _first_line(path: Path) -> str:
 
 
 def fasta_title(path: Path) -> str:
-    """Return the first header of a FASTA file; empty where it is none, or cannot be read."""
+    """Return the first header of a FASTA file; empty for other and unreadable files."""
     if kind_of(path) != "fasta" or not path.is_file():
         return ""
     try:
@@ -138,17 +138,18 @@ def open_table(
     metrics_of: MetricsOf,
     taken: Collection[str],
 ) -> tuple[Task, TableOptions, Dataset]:
-    """Return a table of one's own as a task, with its options, and its data.
+    """Return a user's table as a task, the options of the task, and its data.
 
     Args:
-        data: The file, folder or files, or the path of a description; None for what that says.
-        described: The path of the description, where it is not `data`; empty for none.
+        data: The file, folder or files, or the path of a description; None to use the data named in
+            `described`.
+        described: Path of the description if it is not `data`; empty for none.
         overrides: Fields of `TableDescription`, as text.
-        metrics_of: Says which metrics there are to choose from.
-        taken: Names that are other tasks'.
+        metrics_of: Returns the metrics to choose from.
+        taken: Names of other tasks.
 
     Raises:
-        DataError: The table is missing, unreadable or unusable; names file and line.
+        DataError: The table is missing, unreadable or unusable; the message has file and line.
         ConfigError: A field is wrong, or the name is taken.
     """
     description, folder = _description(data, described, dict(overrides))
@@ -192,7 +193,7 @@ def open_table(
     )
     everything = np.zeros(0, dtype=np.int64)
     parts = {split: dataset.splits.get(split, everything) for split in ("validation", "test")}
-    try:  # that it can be cut
+    try:  # check that splits can be cut
         completed(Split(dataset.splits["train"], **parts), dataset, 0)
     except DataError as error:
         raise DataError(f"{files.first}: {error}; equal items count as one") from error
@@ -203,7 +204,7 @@ def open_table(
 
 
 def _few(dataset: Dataset) -> bool:
-    """Return whether there are few items, and all that takes to divide them into folds."""
+    """Return whether there are few items, but enough groups and items of each class for folds."""
     assert dataset.groups is not None
     known = dataset.spec.target.kind == "classes"
     of_class = np.bincount(dataset.targets) if known else np.array([len(dataset.items)])
@@ -212,12 +213,12 @@ def _few(dataset: Dataset) -> bool:
 
 
 def table_task(name: str, options: TableOptions, metrics: Collection[str], folds: int = 0) -> Task:
-    """Return the task of a table, which knows how its rows are ranked.
+    """Return the task of a table, with its ranking.
 
     Args:
-        name: The task's.
-        options: With the metric that orders the rows.
-        metrics: All that score it.
+        name: Name of the task.
+        options: Options, including the metric that orders the board's rows.
+        metrics: All metrics of the task.
         folds: As in `Task`.
     """
     primary = str(options.metric)
@@ -240,7 +241,7 @@ def table_task(name: str, options: TableOptions, metrics: Collection[str], folds
 
 
 class OwnTable(Task):
-    """A table of one's own. Its data are read by `open_table`."""
+    """A user's own table; its data are read by `open_table`."""
 
     version: ClassVar[str] = "1"
     title: ClassVar[str] = "A table of one's own"
@@ -249,12 +250,12 @@ class OwnTable(Task):
     default_data: ClassVar[str] = ""
 
     def load(self, data: str, options: Any, *, cache: Path, offline: bool = False) -> Dataset:
-        """Raise ConfigError: what a table is called is known once it is read."""
+        """Raise ConfigError: a table is opened by ``--data``, not by its name."""
         raise ConfigError(f"task {self.name!r} is a table: give --data, and no --task")
 
 
 def recorded_task(record: RunRecord) -> Task | None:
-    """Return the task that a record's spec describes; None where that is no table's."""
+    """Return the task of a record of a table; None for records of other tasks."""
     try:
         options = TableOptions.model_validate(record.run_spec.task_options)
     except ValidationError:
@@ -264,9 +265,9 @@ def recorded_task(record: RunRecord) -> Task | None:
 
 
 def files_of(data: str | None, task: str | None) -> tuple[Path, ...]:
-    """Return the files of a table, as ``--data`` or ``--task`` names it or its description.
+    """Return the files of the table given by ``--data`` or by the description in ``--task``.
 
-    None where it is no table, or is none that can be read.
+    Empty if they are no table, or an unreadable one.
     """
     described = task if task is not None and task.endswith(".toml") else ""
     try:
@@ -280,7 +281,7 @@ def files_of(data: str | None, task: str | None) -> tuple[Path, ...]:
 def _description(
     data: str | None, described: str, overrides: dict[str, str]
 ) -> tuple[TableDescription, Path]:
-    """Return what is known of a table, and the folder that its path is relative to."""
+    """Return the description of a table, and the folder its data's path is relative to."""
     if not described and data is not None and data.lower().endswith(".toml"):
         described, data = data, None
     values: dict[str, Any] = {}
@@ -295,10 +296,10 @@ def _description(
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Return the fields of a description, not validated.
+    """Return the fields of a description without validating them.
 
     Raises:
-        UsageError: It is missing, or no TOML.
+        UsageError: The file is missing or not TOML.
     """
     values = read_tables(path, "table description")
     if isinstance(values.get("data"), list):
@@ -307,12 +308,12 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def describe(data: str, overrides: Mapping[str, str], folder: Path) -> tuple[str, str]:
-    """Return the name of a table's task, and its description as TOML.
+    """Return the name of a table's task, and a description as TOML.
 
     Args:
         data: The file, folder or files.
         overrides: Fields of `TableDescription`, as text.
-        folder: Where the description will lie, to which it names the data.
+        folder: Folder of the description, to which the path of the data will be relative.
 
     Raises:
         DataError: The table is missing, unreadable or unusable.
@@ -337,7 +338,7 @@ def describe(data: str, overrides: Mapping[str, str], folder: Path) -> tuple[str
 
 
 def _read(files: TableFiles, description: TableDescription) -> tuple[Guess, TableOptions, Table]:
-    """Return a guess at a table, its options with nothing left to guess, and what it holds."""
+    """Return the guess at a table's columns, its complete options, and its content."""
     guessed = Guess(files, description)
     table = read_table(files, guessed.options.form(guessed.columns))
     _check(table, description, files.first, guessed.options)
@@ -345,7 +346,7 @@ def _read(files: TableFiles, description: TableDescription) -> tuple[Guess, Tabl
 
 
 def _name(data: str, files: TableFiles) -> str:
-    """Return the name of a task after its file or folder, less what tells splits apart."""
+    """Return the name of a task from its file or folder, without the name of a split."""
     path = Path(data) if Path(data).is_dir() else files.first
     name = unpacked_name(path.resolve())
     for suffix in (*DELIMITED, *FASTA, *PARQUET):
@@ -357,7 +358,7 @@ def _name(data: str, files: TableFiles) -> str:
 
 
 def _check(table: Table, description: TableDescription, path: Path, options: TableOptions) -> None:
-    """Raise DataError where nothing could be learned from a table, or of a target in it."""
+    """Raise DataError if no model can be trained on a table, or on one of its targets."""
     n, names = len(table.items), options.target or ()
     if n < 3:
         raise DataError(
@@ -446,7 +447,7 @@ def _spec(
 
 
 def _input(items: Sequences, options: TableOptions, unit: str) -> Input:
-    """Return what one of an item's sequences is."""
+    """Return the input for the sequences of one column."""
     alphabet = str(options.alphabet)
     symbol = {DNA: "nucleotide", RNA: "nucleotide", PROTEIN: "residue"}.get(alphabet, "letter")
     return Input(
@@ -460,10 +461,10 @@ def _input(items: Sequences, options: TableOptions, unit: str) -> Input:
 
 
 def _judged(options: TableOptions, spec: TaskSpec, metrics: Sequence[Metric]) -> TableOptions:
-    """Return options with the metric that orders the rows, and which way of it is better.
+    """Return options with the metric that orders the board's rows, and its better direction.
 
     Raises:
-        ConfigError: There is no such metric, or none for this kind of target.
+        ConfigError: The metric is unknown, or there is none for this kind of target.
     """
     scores = [metric for metric in metrics if isinstance(metric, SplitMetric)]
     names = ", ".join(sorted(metric.name for metric in scores)) or "none"
@@ -480,7 +481,7 @@ def _judged(options: TableOptions, spec: TaskSpec, metrics: Sequence[Metric]) ->
 
 
 def _understood(options: TableOptions, guessed: Guess) -> str:
-    """Return how the columns are read, and how to say otherwise."""
+    """Return a line on how the columns are read, and how to change it."""
     listed = options.features or ()
     said = {
         "sequence": ",".join(options.sequence or ()),

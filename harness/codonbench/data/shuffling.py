@@ -1,9 +1,8 @@
-"""Sequences in another order that keeps how often each letter follows each other one.
+"""Dinucleotide-preserving shuffling (Altschul and Erickson, Mol. Biol. Evol. 2 (1985) 526-538).
 
-A sequence is a walk along edges from letter to letter, and each other walk along the same edges
-has the same dinucleotides. All of them are equally likely: each letter but the last of the
-sequence gets a last edge at random, until these lead from everywhere to the last letter; the other
-edges follow in any order (Altschul and Erickson, Mol. Biol. Evol. 2 (1985) 526-538).
+A sequence is an Eulerian path in a graph of letters; every Eulerian path of the same graph has the
+same dinucleotides. To draw one uniformly, each letter except the final one gets a random last edge,
+redrawn until these edges form a tree that leads to the final letter; the other edges are permuted.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ _AT_ONCE = 1 << 22  # letters
 
 
 def shuffled(items: Sequences, size: int, rng: np.random.Generator) -> Sequences:
-    """Return each of N items in an order drawn at random, dinucleotides and ends kept.
+    """Return each item shuffled, with its dinucleotide counts and first and last letter kept.
 
     Args:
-        items: Sequences; unknown letters count as one letter more.
-        size: Of the alphabet.
-        rng: The only source of chance.
+        items: Sequences; unknown letters count as one more letter.
+        size: Letters of the alphabet.
+        rng: Random generator.
     """
     letters = items.letters.copy()
     start = 0
@@ -41,15 +40,15 @@ def shuffled(items: Sequences, size: int, rng: np.random.Generator) -> Sequences
 def _walks(
     letters: npt.NDArray[np.uint8], lengths: IntArray, size: int, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """Return items, end to end, each as another walk along its own edges.
+    """Return concatenated items, each as a random Eulerian path of its own graph.
 
-    A node is a letter of an item: item number times `n`, plus letter.
+    The node of a letter has the number ``item * (size + 1) + letter``.
     """
     n = size + 1
     known = np.minimum(letters, size).astype(np.int64)
     owner = np.repeat(np.arange(len(lengths)), lengths)
     node = owner * n + known
-    begins = np.flatnonzero(owner[:-1] == owner[1:])  # of edges: all places but an item's last
+    begins = np.flatnonzero(owner[:-1] == owner[1:])  # of edges: all but the last letter of an item
     source, target = node[begins], node[begins + 1]
     last = _last_edges(source, target, node, lengths, n, rng)
     order = np.lexsort((rng.random(len(source)), last, source))  # a node's last edge comes last
@@ -79,9 +78,9 @@ def _last_edges(
     n: int,
     rng: np.random.Generator,
 ) -> npt.NDArray[np.bool_]:
-    """Return which edges are the last that leave their node: a tree that leads to the item's end.
+    """Return which edges are the last to leave their node: a random tree to each final letter.
 
-    An edge from a node to itself leads nowhere, so that none of them is asked.
+    Edges from a node to itself cannot be among them.
     """
     nodes = len(lengths) * n
     leaving = np.flatnonzero(source != target)

@@ -1,4 +1,4 @@
-"""Splits, folds and nested subsets, where a task's data come without."""
+"""Splits, folds and nested subsets of tasks whose data have none."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from codonbench.errors import DataError
 IntArray = npt.NDArray[np.int64]
 
 TEST_SHARE = 0.2
-"""Of all examples, where a task has no test split of its own."""
+"""Share of all examples that is cut off for test if a task has no test split."""
 
 VALIDATION_SHARE = 0.1
-"""Of the training examples, where a task has no validation split of its own."""
+"""Share of training examples that is cut off if a task has no validation split."""
 
-_VALIDATION, _TEST, _FOLDS, _NESTED = 3, 4, 5, 6  # beside the stream's own uses of the seed
+_VALIDATION, _TEST, _FOLDS, _NESTED = 3, 4, 5, 6  # purposes of the seed, not those of stream.py
 
 
 def completed(split: Split, dataset: Dataset, seed: int) -> Split:
-    """Return the split, a test and a validation part cut from training where it has none.
+    """Return the split with missing test and validation splits cut from training, test first.
 
-    See `cut` for how. The test part comes first. A task without training items keeps what it has.
+    See `cut`. The split of a task without training items is returned unchanged.
 
     Args:
-        split: One seed's.
-        dataset: What is split.
-        seed: The run's.
+        split: The split of one seed.
+        dataset: The data.
+        seed: Seed of the run.
 
     Raises:
-        DataError: There are too few items, or groups, to cut.
+        DataError: There are too few items or groups.
     """
-    if not dataset.spec.train_size:  # it is there to be asked only
+    if not dataset.spec.train_size:
         return split
     classes = dataset.targets if dataset.spec.target.kind == "classes" else None
     for name, share, purpose in (
@@ -49,7 +49,7 @@ def completed(split: Split, dataset: Dataset, seed: int) -> Split:
 
 
 def cut_in_words(dataset: Dataset) -> str:
-    """Return what `completed` cuts of a seed's training items, in words; empty for nothing."""
+    """Describe in words what `completed` cuts from training; empty for nothing."""
     absent = [
         f"{share:.0%} for {name}"
         for name, share in (("test", TEST_SHARE), ("validation", VALIDATION_SHARE))
@@ -61,7 +61,7 @@ def cut_in_words(dataset: Dataset) -> str:
 
 
 def folds_in_words(dataset: Dataset, folds: int | str) -> str:
-    """Return how a seed divides items into so many folds, or leaves out each group, in words."""
+    """Describe the folds of a cross-validation in words."""
     if folds == "group":
         return "cross-validated: each group is left out in turn"
     return f"cross-validated over {folds} folds, drawn by each seed, {_evenly(dataset)}"
@@ -82,18 +82,17 @@ def cut(
 ) -> tuple[IntArray, IntArray]:
     """Return the training items that stay, and those that are cut off.
 
-    The cut depends on the seed alone, so it is the same for every model of a seed. Whole groups
-    are cut, where there are groups, and an item that comes twice is one: as many as it takes to
-    hold the share. Where every group is of one class the share is taken of each class, as far as
-    its groups allow and one of them stays. A group larger than the share stays where the others
-    suffice.
+    The cut depends on the seed alone, so it is the same for all models. Groups, and repeats of an
+    item, stay together. Units are cut until they hold the share. If every group has a single
+    class, the cut is stratified by class, and each class keeps a group. Groups larger than the
+    share are cut only if the others do not suffice.
 
     Args:
-        train: Items, shape (n,); an item may come twice.
-        share: Of them that is cut off.
-        seed: Of the order of cutting.
-        groups: Of all items, shape (N,); None where there are none.
-        classes: Of all items, shape (N,); None where they do not matter.
+        train: Items, shape (n,); an item may be repeated.
+        share: Share of items to cut off.
+        seed: Seed of the order in which units are cut.
+        groups: Group of all items, shape (N,); None if each item is a unit.
+        classes: Class of all items, shape (N,); None not to stratify.
 
     Raises:
         DataError: The training examples are of one item, or one group, which cannot be cut.
@@ -125,7 +124,7 @@ def cut(
 
 
 def _enough(units: IntArray, sizes: IntArray, share: float) -> IntArray:
-    """Return the first of some units that hold the share of them; never all of them."""
+    """Return the first units that together hold the share of items, never all units."""
     wanted = share * sizes.sum()
     small = sizes <= wanted
     if sizes[small].sum() >= wanted:
@@ -138,10 +137,10 @@ def _enough(units: IntArray, sizes: IntArray, share: float) -> IntArray:
 
 
 def left_out(items: IntArray, groups: IntArray) -> IntArray:
-    """Return the fold of each item, shape (n,), where each group is a fold.
+    """Return the fold of each item, shape (n,), with each group as a fold.
 
     Raises:
-        DataError: There are fewer than three groups: one to test on, and two to train and choose.
+        DataError: There are fewer than three groups (for training, validation and test).
     """
     names, fold = np.unique(groups[items], return_inverse=True)
     if len(names) < 3:
@@ -154,18 +153,18 @@ def divided(
 ) -> IntArray:
     """Return the fold of each item, from 0, shape (n,).
 
-    Largest units first, in an order that the seed draws among equal ones: each goes where its
-    classes are rarest so far, and where there are fewest items of those alike.
+    Units are assigned largest first, in random order among equal sizes: each to the fold with
+    fewest items of its classes so far and, among equals, fewest items.
 
     Args:
-        items: Each once, shape (n,).
-        folds: How many.
-        seed: Of the division.
-        groups: Of all items, shape (N,): those of one are a unit; None where each item is one.
-        classes: Of all items, shape (N,); None where they do not matter.
+        items: Distinct items, shape (n,).
+        folds: Number of folds.
+        seed: Seed of the assignment.
+        groups: Group of all items, shape (N,); None if each item is a unit.
+        classes: Class of all items, shape (N,); None not to stratify.
 
     Raises:
-        DataError: There are fewer units than folds, or too few to choose by beside them.
+        DataError: There are fewer units than folds, or fewer than three.
     """
     own = items if groups is None else groups[items]
     names, unit, sizes = np.unique(own, return_inverse=True, return_counts=True)
@@ -179,7 +178,7 @@ def divided(
     kinds, kind = np.unique(of_item, return_inverse=True)
     counts = np.zeros((len(names), len(kinds)), dtype=np.int64)
     np.add.at(counts, (unit, kind), 1)
-    rarity = len(items) // counts.sum(axis=0)  # whole numbers, which add up alike everywhere
+    rarity = len(items) // counts.sum(axis=0)  # integers: their sums are exact on every machine
     drawn = np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, _FOLDS))))
     order = drawn.permutation(len(names))
     order = order[np.argsort(-sizes[order], kind="stable")]
@@ -195,15 +194,15 @@ def divided(
 def nested(
     items: IntArray, size: int, seed: tuple[int, ...], classes: IntArray | None, *, each: bool
 ) -> IntArray:
-    """Return a subset that all larger ones of the same seed hold, in drawn order.
+    """Return a random subset, in random order; larger subsets of the same seed contain it.
 
     Args:
-        items: To choose from, shape (n,).
-        size: How many to choose; all where there are fewer.
-        seed: Of the choice.
-        classes: Of all items, shape (N,): each has its share of every subset, to one item; None
-            where they do not matter.
-        each: Whether `size` is how many to choose of each class.
+        items: Items to choose from, shape (n,).
+        size: Items to choose; if there are fewer, all are returned.
+        seed: Seed of the choice.
+        classes: Class of all items, shape (N,), to give each class its share of every subset up to
+            one item; None not to stratify.
+        each: Whether `size` is the number of items per class.
     """
     drawn = np.random.Generator(np.random.PCG64(np.random.SeedSequence((*seed, _NESTED))))
     order = drawn.permutation(items)
@@ -211,7 +210,7 @@ def nested(
         return order[:size]
     _, kind, counts = np.unique(classes[order], return_inverse=True, return_counts=True)
     by_kind = np.argsort(kind, kind="stable")
-    place = np.zeros(len(order), dtype=np.int64)  # among those of its class
+    place = np.zeros(len(order), dtype=np.int64)  # rank in its class
     place[by_kind] = np.arange(len(order)) - (np.cumsum(counts) - counts)[kind[by_kind]]
     if each:
         return order[place < size]

@@ -1,4 +1,4 @@
-"""The other strand of sequences of nucleotides."""
+"""Reverse complements of nucleotide sequences."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy.typing as npt
 from codonbench.contracts import Items, Sequences
 
 _COMPLEMENTS = dict(zip("ACGTURYSWKMBDHVN", "TGCAAYRSWMKVHDBN", strict=True))
-"""Of the bases and of the codes for several of them (IUPAC, Cornish-Bowden 1985)."""
+"""Complements of bases and of IUPAC ambiguity codes (Cornish-Bowden 1985)."""
 
 
 def reverse_complements(items: Items, alphabet: str) -> Sequences | None:
-    """Return each item's reverse complement; None where they are no sequences of nucleotides.
+    """Return the reverse complement of each item; None if they are not nucleotide sequences.
 
-    An unknown letter stays unknown.
+    Unknown letters stay unknown.
     """
     complements = _complements(alphabet)
     if not isinstance(items, Sequences) or complements is None:
@@ -25,13 +25,13 @@ def reverse_complements(items: Items, alphabet: str) -> Sequences | None:
 
 
 def concatenated(first: Sequences, second: Sequences) -> Sequences:
-    """Return the sequences of one and, behind them, those of the other."""
+    """Return the sequences of `first`, then those of `second`."""
     offsets = np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]])
     return Sequences(np.concatenate([first.letters, second.letters]), offsets)
 
 
 def _complements(alphabet: str) -> npt.NDArray[np.uint8] | None:
-    """Return the complement of each letter index, shape (256,); None where a letter has none."""
+    """Return the complement of each letter index, shape (256,); None if a letter has none."""
     rna = "U" in alphabet and "T" not in alphabet
     pairs = {a: "U" if rna and b == "T" else b for a, b in _COMPLEMENTS.items()}
     found = [alphabet.find(pairs.get(letter.upper(), "?")) for letter in alphabet]

@@ -1,14 +1,11 @@
-"""What a seed decides of what a model is shown: the order of examples, and the classes' ids.
+"""The stream of training examples and the permutation of class ids, both determined by the seed.
 
-The stream is, for a task, its data and a seed, the one fixed order of training examples.
+The stream is the order of training examples for one task, data set and seed. All models get it in
+the same order with any batch size. The number of pairs presented (item and target) is therefore a
+position in the stream, and a run can stop and resume wherever a batch ends.
 
-Every model of that seed gets the same examples in the same order whatever its batch size, so
-"pairs presented" (an item and its target) is a position in the stream, and a run can stop and
-go on at any position where a batch ends.
-
-Class ids are permuted, so that a table learned elsewhere is worth nothing here. An honest learner
-cannot tell; one with the answers built in fails. The permutation derives from (salt, seed). The
-salt is public by default and written into every record.
+Class ids are permuted, so that a model with built-in answers fails while training is unaffected.
+The permutation derives from (salt, seed); the salt is public by default and is in every record.
 """
 
 from __future__ import annotations
@@ -27,21 +24,21 @@ from codonbench.errors import PluginError
 
 IntArray = npt.NDArray[np.int64]
 
-_SPLIT, _SHUFFLE = 0, 1  # the two uses of chance, each with generators of its own
+_SPLIT, _SHUFFLE = 0, 1  # purposes of the seed, with independent generators
 
 
 def generator(seed: int, *purpose: int) -> np.random.Generator:
-    """Return the seed's generator for one purpose, independent of all others."""
+    """Return the random generator of a seed for one purpose, independent of all others."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((seed, *purpose))))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A run of consecutive pairs of the stream.
+    """Consecutive pairs of the stream.
 
     Attributes:
-        index: Items, as indices into ``dataset.items``, shape (B,).
-        pairs: Pairs presented once this batch has been.
+        index: Indices into ``dataset.items``, shape (B,).
+        pairs: Pairs presented up to the end of this batch.
     """
 
     index: IntArray
@@ -50,14 +47,14 @@ class Batch:
 
 @dataclass(frozen=True)
 class BatchClock:
-    """Positions at which batches end, for epochs that may not divide by the batch size."""
+    """Positions at which batches end; the last batch of an epoch may be smaller."""
 
     batch_size: int
     epoch_pairs: int
     budget_pairs: int
 
     def end_of(self, position: int) -> int:
-        """Return where the batch that holds pair number `position` (from 1) ends."""
+        """Return the end of the batch with pair number `position` (from 1)."""
         if position <= 0 or not self.budget_pairs:
             return 0
         epoch, offset = divmod(position - 1, self.epoch_pairs)
@@ -66,13 +63,13 @@ class BatchClock:
 
     @property
     def batches(self) -> int:
-        """How many batches the whole budget has."""
+        """Number of batches in the whole budget."""
         epochs, rest = divmod(self.budget_pairs, self.epoch_pairs)
         size = self.batch_size
         return epochs * -(-self.epoch_pairs // size) + -(-rest // size)
 
     def last_end_by(self, position: int) -> int:
-        """Return the last end of a batch at or before `position`."""
+        """Return the last position at or before `position` at which a batch ends."""
         end = self.end_of(position)
         if end <= position:
             return end
@@ -80,7 +77,7 @@ class BatchClock:
         return epoch * self.epoch_pairs + offset // self.batch_size * self.batch_size
 
     def step(self, position: int, batches: int = 1) -> int:
-        """Return where the batch ends that comes `batches` after the one ending at `position`."""
+        """Return the position `batches` batches after `position`, an end of a batch."""
         for _ in range(batches):
             position = self.end_of(position + 1)
         return position
@@ -90,12 +87,12 @@ class Stream:
     """One seed's split, and its training pairs, epoch after epoch.
 
     Args:
-        dataset: What is split.
-        seed: Of the split and of the order.
-        narrow: Returns what of the seed's split a run is given; all of it where it is None.
+        dataset: The data.
+        seed: Seed of the split and of the order.
+        narrow: Returns the part of the split to use; None to use all of it.
 
     Raises:
-        PluginError: The dataset splits otherwise than its task promises.
+        PluginError: The sizes of the split are not those in the task's spec.
     """
 
     def __init__(
@@ -108,7 +105,7 @@ class Stream:
 
     @cached_property
     def split(self) -> Split:
-        """The seed's split; what the data lack of validation and test is cut from training."""
+        """The split; missing validation and test splits are cut from training."""
         split = self._dataset.split(generator(self.seed, _SPLIT))
         _check_split(split, self._dataset)
         if self._dataset.spec.evaluation is None:
@@ -121,14 +118,14 @@ class Stream:
         return len(self.split.train)
 
     def epoch(self, number: int) -> IntArray:
-        """Return epoch `number` (from 0): a fresh shuffle of the training pairs."""
+        """Return the shuffled training pairs of epoch `number` (from 0)."""
         if self._epoch is None or self._epoch[0] != number:
             order = generator(self.seed, _SHUFFLE, number).permutation(self.split.train)
             self._epoch = (number, order)
         return self._epoch[1]
 
     def between(self, start: int, stop: int) -> IntArray:
-        """Return the pairs from position `start` to position `stop`, shape (stop - start,)."""
+        """Return the pairs between two positions, shape (stop - start,)."""
         parts = [np.zeros(0, dtype=np.int64)]
         while start < stop:
             number, offset = divmod(start, self.epoch_pairs)
@@ -138,15 +135,14 @@ class Stream:
         return np.concatenate(parts)
 
     def batches(self, batch_size: int, stop: int, start: int = 0) -> Iterator[Batch]:
-        """Yield batches from position `start` to position `stop`, in pairs.
+        """Yield the batches between two positions.
 
-        A batch never crosses the end of an epoch or of the budget: the last one before either
-        may be smaller.
+        A batch never crosses the end of an epoch or of the budget, so the last one may be smaller.
 
         Args:
             batch_size: Pairs in a full batch.
-            stop: The budget.
-            start: Where to begin: 0 or a position at which a batch ended.
+            stop: The budget, in pairs.
+            start: First position: 0 or the end of a batch.
         """
         position = start
         while position < stop:
@@ -158,15 +154,15 @@ class Stream:
 
 
 def first_positions(order: IntArray, items: IntArray, n_items: int) -> IntArray:
-    """Return where (from 1) each of `items` first stands in `order`, 0 where nowhere."""
+    """Return the first position (from 1) of each of `items` in `order`; 0 if absent."""
     first = np.zeros(n_items, dtype=np.int64)
-    # Backwards, because of all the values given to one place the last one stays.
+    # Backwards: of several values assigned to one element, the last one stays.
     first[order[::-1]] = np.arange(len(order), 0, -1)
     return first[items]
 
 
 def _check_split(split: Split, dataset: Dataset) -> None:
-    """Raise PluginError where a split is not what its task promises."""
+    """Raise PluginError unless a split has the sizes in the task's spec and valid items."""
     spec = dataset.spec
     found = (len(split.train), len(split.validation), len(split.test))
     promised = (spec.train_size, spec.validation_size, spec.test_size)
@@ -188,26 +184,26 @@ class Relabelling:
     """A permutation of C class ids.
 
     Attributes:
-        forward: The id a learner sees for each true class, shape (C,).
+        forward: The id that models see for each true class, shape (C,).
     """
 
     forward: IntArray
 
     def hide(self, targets: Targets) -> Targets:
-        """Return the ids a model sees for true class ids, any shape."""
+        """Return the ids that models see for true class ids of any shape."""
         return self.forward[targets.astype(np.int64)]
 
     def reveal_columns(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return logits (..., C) with their columns in true class order."""
+        """Return logits (..., C) with columns in true class order."""
         return logits[..., self.forward]
 
     def hide_columns(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return per-class values (..., C), given in true order, in the learner's order."""
+        """Return values (..., C), given in true class order, in the order that models see."""
         return values[..., np.argsort(self.forward)]
 
 
 def relabelling(n_classes: int, salt: str, seed: int) -> Relabelling:
-    """Return the permutation of `n_classes` class ids that (salt, seed) gives."""
+    """Return the permutation of `n_classes` class ids for a salt and a seed."""
     rng = hidden_generator(salt, seed, str(n_classes))
     return Relabelling(forward=rng.permutation(n_classes).astype(np.int64))
 
