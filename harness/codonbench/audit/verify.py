@@ -25,7 +25,7 @@ on each side by that range, or by this share of its greatest value where that is
 range is nothing, and says nothing of chance."""
 
 
-class Verdict(Frozen):
+class Comparison(Frozen):
     """What became of a repetition.
 
     Attributes:
@@ -40,7 +40,7 @@ class Verdict(Frozen):
     differences: tuple[str, ...] = ()
 
 
-def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Verdict:
+def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Comparison:
     """Return what a repetition says of the record that it was made from.
 
     On the same kind of machine (processor, torch, threads) weights and metrics must be
@@ -53,14 +53,14 @@ def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Verdict:
     """
     record, again = repetition.recorded, repetition.record
     if again.machine.kind == record.machine.kind and _same_engine(again.engine, record.engine):
-        return _verdict(record, again, _unequal(record, again), "identical")
+        return _comparison(record, again, _unequal(record, again), "identical")
     ranking, batch = repetition.job.task.ranking, repetition.trajectory.facts.batch_size
     row = [peer.metrics for peer in peers if same_row(peer, record)]
     outside = _outside_band([record.metrics, *row], again.metrics, ranking.columns, batch)
-    return _verdict(record, again, [*_unfixed(record, again, ranking), *outside], "within band")
+    return _comparison(record, again, [*_unfixed(record, again, ranking), *outside], "within band")
 
 
-def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Verdict:
+def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Comparison:
     """Return what a run of a row's configuration, with a seed of its own, says of the row.
 
     What the row is ranked by must lie in the band of the row's seeds. An honest run may lie outside
@@ -78,7 +78,7 @@ def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Verdict:
     elif not _inside(recorded, now, column, batch):
         said = ", ".join(map(str, recorded))
         outside = [f"{column.metric}: seed {again.seed} gives {now}, the row's own seeds {said}"]
-    return _verdict(repetition.recorded, again, outside, "within band")
+    return _comparison(repetition.recorded, again, outside, "within band")
 
 
 def with_seed(record: RunRecord, seed: int) -> RunRecord:
@@ -102,13 +102,13 @@ def same_row(one: RunRecord, other: RunRecord) -> bool:
     )
 
 
-def _verdict(
+def _comparison(
     record: RunRecord,
     again: RunRecord,
     differences: list[str],
     good: Literal["identical", "within band"],
-) -> Verdict:
-    """Return the verdict; where something differs and the source does, too, that comes first."""
+) -> Comparison:
+    """Return a comparison; where something differs and so does the source, that comes first."""
     outcome = "different" if differences else good
     was, now = record.plugin.source_sha256, again.plugin.source_sha256
     if differences and was != now:
@@ -118,7 +118,7 @@ def _verdict(
             "record was made with, and what follows may come of that",
             *differences,
         ]
-    return Verdict(name=record.name, outcome=outcome, differences=tuple(differences))
+    return Comparison(name=record.name, outcome=outcome, differences=tuple(differences))
 
 
 _FIXED = ("parameters", "knowledge", "overrides")

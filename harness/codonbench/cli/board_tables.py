@@ -30,8 +30,9 @@ from codonbench.ranking.rows import (
     ratio_text,
     score_text,
     success_text,
+    without_interval,
 )
-from codonbench.ranking.statistics import Mean, Median
+from codonbench.ranking.statistics import Mean
 from codonbench.records.files import board_folder, cache_folder, visible
 from codonbench.records.store import Store
 
@@ -183,7 +184,7 @@ def print_table_of(table: Table, mine: Collection[tuple[str, ...]] = ()) -> None
             notes.append(f"{doubt}{_name(row)}: {words}")
     primary = table.ranking.primary
     for name, figure in table.beside.items():
-        shown = _point(figure) if intervals == "none" else figure
+        shown = without_interval(figure) if intervals == "none" else figure
         said = {"model": name, primary.title: score_text(shown, primary)}
         grid.add_row(*(said.get(header, "") for header, _ in columns))
     statistic = "mean" if primary.statistic == "mean" else "median"
@@ -248,7 +249,7 @@ def print_standing(table: Table, official: Table, mine: Collection[tuple[str, ..
         return
 
     def named(row: Row) -> str:
-        point = _point(row.figure(column.metric))
+        point = without_interval(row.figure(column.metric))
         return f"{_name(row)} ({figure_text(point, column, table.budget_pairs)})"
 
     for own in table.rows:
@@ -270,13 +271,6 @@ def print_standing(table: Table, official: Table, mine: Collection[tuple[str, ..
             f"'bench ls rows --task {table.task}' shows them",
             console=output(),
         )
-
-
-def _point(figure: Median | Mean | None) -> Median | Mean | None:
-    """Return a figure without its interval."""
-    if figure is None:
-        return None
-    return figure.model_copy(update={"low": figure.value, "high": figure.value})
 
 
 def _print_contrasts(table: Table, mine: set[tuple[str, ...]]) -> None:
@@ -358,7 +352,7 @@ def _columns(table: Table, intervals: _Intervals, parameters: bool) -> list[_Col
 
         def cell(row: Row) -> str:
             figure = row.figure(name)
-            figure = figure if whole else _point(figure)
+            figure = figure if whole else without_interval(figure)
             if isinstance(figure, Mean):
                 return score_text(figure, column)
             return figure_text(figure, column, budget)

@@ -204,13 +204,13 @@ def _compare(
         train = executor.train_as(record)
         repetition = repeat(record, executor.registry, cache_folder(), data, train, followed)
         row = [peer for peer in peers if same_row(peer, record)]
-        verdict = compare_fresh(repetition, row) if fresh else compare(repetition, row)
-        typer.echo(f"{verdict.name}: {verdict.outcome}")
-        for difference in verdict.differences:
+        found = compare_fresh(repetition, row) if fresh else compare(repetition, row)
+        typer.echo(f"{found.name}: {found.outcome}")
+        for difference in found.differences:
             typer.echo(f"  {printable(difference, MOST_WORDS)}")
-        if keep and verdict.outcome == "identical" and record.trajectory_sha256 is not None:
+        if keep and found.outcome == "identical" and record.trajectory_sha256 is not None:
             typer.echo(f"  trajectory: {keep[i].save_trajectory(record, repetition.trajectory)}")
-        differ = differ or verdict.outcome == "different"
+        differ = differ or found.outcome == "different"
         executor.forget()  # what it may have learned of this seed, for the next
     if differ:
         raise typer.Exit(FAILED)

@@ -81,7 +81,7 @@ def why_refused(candidate: Candidate) -> str:
     )
 
 
-class Table(MutableMapping[str, EntryT]):
+class Entries(MutableMapping[str, EntryT]):
     """Entries by name; to look one up, or to go through all, imports what may offer it.
 
     Args:
@@ -114,25 +114,25 @@ class Table(MutableMapping[str, EntryT]):
 
 
 class Plugins(Mapping[str, PluginT]):
-    """What the entries of a table hold, by name.
+    """The plugins themselves, by name.
 
     Args:
-        table: The table.
-        plugin: Returns it.
+        entries: Their entries.
+        plugin: Returns that of an entry.
     """
 
-    def __init__(self, table: Table[EntryT], plugin: Callable[[EntryT], PluginT]) -> None:
-        self._table = table
+    def __init__(self, entries: Entries[EntryT], plugin: Callable[[EntryT], PluginT]) -> None:
+        self._entries = entries
         self._plugin: Callable[[Any], PluginT] = plugin
 
     def __getitem__(self, name: str) -> PluginT:
-        return self._plugin(self._table[name])
+        return self._plugin(self._entries[name])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._table)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._entries)
 
 
 @dataclass(frozen=True)
@@ -183,11 +183,11 @@ class Registry:
         self.refused: list[Refused] = []
         self.waiting: list[Waiting] = []
         self._entering = False
-        self.models: Table[ModelEntry] = Table(partial(self._enter, "models"))
-        self.tasks: Table[TaskEntry] = Table(partial(self._enter, "tasks"))
-        self.metrics: Table[MetricEntry] = Table(partial(self._enter, "metrics"))
-        self.protocols: Table[ProtocolEntry] = Table(partial(self._enter, "protocols"))
-        self.encodings: Table[EncodingEntry] = Table(partial(self._enter, "encodings"))
+        self.models: Entries[ModelEntry] = Entries(partial(self._enter, "models"))
+        self.tasks: Entries[TaskEntry] = Entries(partial(self._enter, "tasks"))
+        self.metrics: Entries[MetricEntry] = Entries(partial(self._enter, "metrics"))
+        self.protocols: Entries[ProtocolEntry] = Entries(partial(self._enter, "protocols"))
+        self.encodings: Entries[EncodingEntry] = Entries(partial(self._enter, "encodings"))
         self.failures: list[Failure] = []
         self.clashes: list[NameClashError] = []
         self.switched_off: list[str] = []
@@ -483,7 +483,7 @@ class Registry:
             return ""
         return f"; not loaded, as nobody trusts them: --trust {' --trust '.join(names)}"
 
-    def claim(self, table: Table[Any], entry: Entry, kind: str) -> None:
+    def claim(self, table: Entries[Any], entry: Entry, kind: str) -> None:
         """Enter something under its name in the table of its kind, or note that it is taken."""
         known = table.known if self._entering else table
         taken = known.setdefault(entry.name, entry)
@@ -499,7 +499,7 @@ class Registry:
             )
         )
 
-    def _find(self, table: Table[EntryT], name: str, kind: str) -> EntryT:
+    def _find(self, table: Entries[EntryT], name: str, kind: str) -> EntryT:
         if name in table or name in list(table):
             return table[name]
         for failure in self.failures:

@@ -475,6 +475,13 @@ def median_text(median: Median | None, budget: int | None) -> str:
     return _with_interval(texts, median.n)
 
 
+def without_interval(figure: Median | Mean | None) -> Median | Mean | None:
+    """Return a figure whose interval is its value alone, so that none is shown."""
+    if figure is None:
+        return None
+    return figure.model_copy(update={"low": figure.value, "high": figure.value})
+
+
 def _with_interval(texts: Sequence[str], n: int) -> str:
     """Return a figure over n seeds, and its two ends where they are not the same."""
     value, low, high = texts

@@ -37,7 +37,7 @@ _Floats = npt.NDArray[np.float64]
 _Bools = npt.NDArray[np.bool_]
 
 
-class Curve(NamedTuple):
+class SurvivalCurve(NamedTuple):
     """One or more survival curves that step at the same times; before the first, all wait.
 
     Attributes:
@@ -49,7 +49,7 @@ class Curve(NamedTuple):
     waiting: _Floats
 
 
-def kaplan_meier(times: _Floats, reached: _Bools) -> Curve:
+def kaplan_meier(times: _Floats, reached: _Bools) -> SurvivalCurve:
     """Return the curve of a sample.
 
     Args:
@@ -60,10 +60,10 @@ def kaplan_meier(times: _Floats, reached: _Bools) -> Curve:
     """
     times, waiting = _curves(times, reached, np.ones((1, len(times)), dtype=np.int64))
     at_last = np.append(times[1:] > times[:-1], True)  # of events and ends at one time
-    return Curve(times[at_last], waiting[0, at_last])
+    return SurvivalCurve(times[at_last], waiting[0, at_last])
 
 
-def resampled_curves(times: _Floats, reached: _Bools) -> Curve:
+def resampled_curves(times: _Floats, reached: _Bools) -> SurvivalCurve:
     """Return the curves of `RESAMPLES` bootstrap samples: runs drawn with replacement.
 
     The draws depend on N alone: the same records must give the same leaderboard, to the byte.
@@ -76,11 +76,13 @@ def resampled_curves(times: _Floats, reached: _Bools) -> Curve:
         Curves of shape (RESAMPLES, K), a step for each kind of runs that are alike.
     """
     if (times == times[0]).all() and (reached == reached[0]).all():  # so is every sample
-        return Curve(times[:1], np.broadcast_to(np.where(reached[:1], 0.0, 1.0), (RESAMPLES, 1)))
+        return SurvivalCurve(
+            times[:1], np.broadcast_to(np.where(reached[:1], 0.0, 1.0), (RESAMPLES, 1))
+        )
     return _curves(times, reached, _draws(len(times)))
 
 
-def _curves(times: _Floats, reached: _Bools, drawn: npt.NDArray[np.int64]) -> Curve:
+def _curves(times: _Floats, reached: _Bools, drawn: npt.NDArray[np.int64]) -> SurvivalCurve:
     """Return Kaplan and Meier's product for each of S samples, drawn (S, N) times from N runs.
 
     Not scipy's, which is for one sample at a time, where a board needs thousands.
@@ -92,7 +94,7 @@ def _curves(times: _Floats, reached: _Bools, drawn: npt.NDArray[np.int64]) -> Cu
     at_risk = drawn[:, ::-1].cumsum(axis=1)[:, ::-1]
     remain = at_risk - drawn * reached[new]
     steps = np.divide(remain, at_risk, out=np.ones(drawn.shape), where=at_risk > 0)
-    return Curve(times[new], steps.cumprod(axis=1))
+    return SurvivalCurve(times[new], steps.cumprod(axis=1))
 
 
 @lru_cache(maxsize=8)
@@ -103,7 +105,7 @@ def _draws(n: int) -> npt.NDArray[np.int64]:
     return drawn
 
 
-def quantile_time(curve: Curve, q: float) -> _Floats:
+def quantile_time(curve: SurvivalCurve, q: float) -> _Floats:
     """Return the first time from which no more than 1 - `q` still wait; infinity for none.
 
     Returns:
@@ -112,18 +114,18 @@ def quantile_time(curve: Curve, q: float) -> _Floats:
     return _first(curve, curve.waiting <= 1 - q + _ROUNDING)
 
 
-def upper_median_time(curve: Curve) -> _Floats:
+def upper_median_time(curve: SurvivalCurve) -> _Floats:
     """Return the first time from which fewer than half wait, the upper of two middles."""
     return _first(curve, curve.waiting < 0.5 - _ROUNDING)
 
 
-def _first(curve: Curve, holds: _Bools) -> _Floats:
+def _first(curve: SurvivalCurve, holds: _Bools) -> _Floats:
     """Return the first time at which `holds`, of shape (..., K), does."""
     time = curve.times[holds.argmax(axis=-1)]
     return np.where(holds.any(axis=-1), time, np.inf)
 
 
-def area_until(curve: Curve, end: float) -> _Floats:
+def area_until(curve: SurvivalCurve, end: float) -> _Floats:
     """Return the area under a curve from 0 to `end`: the mean time, counted up to `end`.
 
     Where the last run is censored before `end`, the curve goes on flat, which can only make the

@@ -20,7 +20,7 @@ from codonbench.data.splits import completed
 from codonbench.errors import StoreError
 from codonbench.leakage.letters import letters_of
 from codonbench.leakage.near_copies import nearest
-from codonbench.report.site.packed import Packed, pack, unpack
+from codonbench.report.site.scripts import Packed, pack, unpack
 
 FOLDER = "items"
 

@@ -41,6 +41,7 @@ from codonbench.ranking.rows import (
     score_text,
     short_name,
     success_text,
+    without_interval,
 )
 from codonbench.ranking.statistics import Mean, Median
 from codonbench.ranking.tiers import FEWEST_SEEDS, LEVEL
@@ -520,11 +521,7 @@ def _short_label(row: Row) -> str:
 
 def _point_text(figure: Median | Mean | None, column: Column) -> str:
     """Return a figure without its interval."""
-    if figure is not None:
-        figure = figure.model_copy(update={"low": figure.value, "high": figure.value})
-    if isinstance(figure, Mean):
-        return f"{figure.value:z,.{column.digits}f}"
-    return median_text(figure, None)
+    return figure_text(without_interval(figure), column, None)
 
 
 def _remarks(rows: Sequence[Row], usual: str) -> tuple[str, list[tuple[str, str]]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from codonbench.contracts import EvaluationSet, Target, Trajectory, TrajectoryFacts
-from codonbench.report.site.packed import unpack
+from codonbench.report.site.scripts import unpack
 from codonbench_datasets.human_codon.page.pictures import (
     MOST_POINTS,
     NEVER,

@@ -5,8 +5,7 @@ import json
 import pytest
 
 from codonbench.report.site.figures import row_id
-from codonbench.report.site.packed import pack
-from codonbench.report.site.scripts import from_script
+from codonbench.report.site.scripts import from_script, pack
 from codonbench_datasets.human_codon.page import CodonFigures
 from codonbench_datasets.human_codon.page.pictures import RowPicture
 

@@ -14,7 +14,7 @@ from codonbench.ranking.by_item import TableItems, item_figures, row_items, tabl
 from codonbench.records.test_outputs import ItemOutputs, hash_items
 from codonbench.report.item_facts import ItemFacts
 from codonbench.report.site.by_item import answers, questions, untold
-from codonbench.report.site.packed import Packed, pack, unpack
+from codonbench.report.site.scripts import Packed, pack, unpack
 from codonbench_metrics.classification import Accuracy
 from codonbench_metrics.quantities import Pearson
 from samples import TWO_CLASSES

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from codonbench.errors import StoreError
-from codonbench.report.site.packed import MOST_BYTES, Packed, pack, unpack
+from codonbench.report.site.scripts import MOST_BYTES, Packed, pack, unpack
 
 
 def test_differences_along_the_last_axis_are_deflated() -> None:

@@ -21,7 +21,7 @@ from codonbench.leakage.verdict import DataAudit
 from codonbench.ranking.by_item import FEWEST, Kind, TableItems, probabilities
 from codonbench.records.test_outputs import ItemOutputs
 from codonbench.report.item_facts import ItemFacts
-from codonbench.report.site.packed import Packed, pack
+from codonbench.report.site.scripts import Packed, pack
 
 _LEVELS = 2**16 - 1
 

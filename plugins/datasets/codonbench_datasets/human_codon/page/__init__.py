@@ -15,7 +15,7 @@ from codonbench.errors import StoreError
 from codonbench.plugins.registry import Registry
 from codonbench.records.store import Store
 from codonbench.report.site.figures import Figures, Records, RowContent, row_id
-from codonbench.report.site.packed import Packed, unpack
+from codonbench.report.site.scripts import Packed, unpack
 from codonbench_datasets.human_codon.asked import serves
 from codonbench_datasets.human_codon.page.pictures import (
     Axes,

@@ -14,8 +14,7 @@ from codonbench.contracts import Frozen, TaskView, Trajectory
 from codonbench.contracts.run_record import RunRecord
 from codonbench.contracts.trajectory import FloatArray, IntArray, required_right
 from codonbench.report.site.figures import RowContent
-from codonbench.report.site.packed import Packed, pack
-from codonbench.report.site.scripts import shown
+from codonbench.report.site.scripts import Packed, pack, shown
 from codonbench_datasets.human_codon.asked import (
     all_seen,
     asked,
