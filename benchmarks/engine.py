@@ -54,7 +54,7 @@ from pathlib import Path
 from statistics import geometric_mean, median
 from typing import Any
 
-from codonbench.engines.traced import TOLERANCE
+from codonbench.engines.comparison import TOLERANCE
 from codonbench.execution.machine import describe_machine
 from codonbench.training.determinism import pin_arithmetic
 from contenders.check import CHECKED, differences

@@ -14,8 +14,7 @@ from torch import Tensor
 from codonbench.contracts import Outputs
 from codonbench.data.stream import Batch, first_positions
 from codonbench.engines.capture import COMPILED, TRACED, Rung
-from codonbench.engines.ensemble import StepInput, step_inputs
-from codonbench.engines.traced import Traced, most_seeds, train_together
+from codonbench.engines.ensemble import StepInput, Traced, most_seeds, step_inputs, train_together
 from codonbench.protocols.referee import (
     Evaluation,
     Instructions,

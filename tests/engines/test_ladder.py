@@ -14,8 +14,7 @@ from codonbench.data.stream import Batch
 from codonbench.engines.blocks import Blocks
 from codonbench.engines.capture import COMPILED, GRAPH, LADDER, TRACED, captured, recorded
 from codonbench.engines.comparison import Comparison, same_alone
-from codonbench.engines.ensemble import rows_of, step_inputs
-from codonbench.engines.traced import Traced
+from codonbench.engines.ensemble import Traced, rows_of, step_inputs
 from codonbench.errors import CannotCapture
 from codonbench.execution.run import run, run_all
 from codonbench.protocols.referee import RunSetup

@@ -14,13 +14,13 @@ from codonbench.contracts.dataset import SequenceTuples as SequenceTuples
 from codonbench.contracts.dataset import Split as Split
 from codonbench.contracts.dataset import Targets as Targets
 from codonbench.contracts.dataset import letter_table as letter_table
-from codonbench.contracts.encoding import ENCODINGS as ENCODINGS
-from codonbench.contracts.encoding import Encoding as Encoding
+from codonbench.contracts.model import ENCODINGS as ENCODINGS
 from codonbench.contracts.model import AuxiliaryLearner as AuxiliaryLearner
 from codonbench.contracts.model import BaseConfig as BaseConfig
 from codonbench.contracts.model import BatchLearner as BatchLearner
 from codonbench.contracts.model import ClassWeights as ClassWeights
 from codonbench.contracts.model import Embedder as Embedder
+from codonbench.contracts.model import Encoding as Encoding
 from codonbench.contracts.model import Estimator as Estimator
 from codonbench.contracts.model import GradientConfig as GradientConfig
 from codonbench.contracts.model import Model as Model

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from codonbench.contracts.base import Frozen, Name, Version
-from codonbench.contracts.dataset import Targets
+from codonbench.contracts.dataset import Items, Targets
 from codonbench.contracts.task import TaskSpec, TaskView
 from codonbench.errors import ConfigError
 
@@ -258,6 +258,30 @@ class AuxiliaryLearner(Protocol):
         Args:
             inputs: The encoded batch, first axis B.
         """
+
+
+class Encoding(ABC):
+    """An encoding beside those of `codonbench.data.encodings`.
+
+    It has to be defined in the file or distribution of the models that name it.
+
+    Class attributes:
+        name: As in a model's `encoding`; a task's own names come first.
+    """
+
+    name: ClassVar[str]
+
+    def serves(self, view: TaskView) -> bool:
+        """Return whether a task's items can be encoded: by default where they are sequences."""
+        return view.kind == "sequence"
+
+    @abstractmethod
+    def encode(self, items: Items, view: TaskView) -> npt.NDArray[Any]:
+        """Return the encoding of B items, shape (B, ...): numbers, or int64 indices."""
+
+
+ENCODINGS: dict[str, Encoding] = {}
+"""Those of the plugins that this process has imported, by name."""
 
 
 class ModelBase(ABC):

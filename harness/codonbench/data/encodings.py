@@ -22,7 +22,7 @@ Padding has the index `Input.padding_index` and a one-hot of zeros. A letter out
 such as N, has the size of the alphabet as index and, depending on `Input.ambiguous`, a one-hot of
 zeros or a channel of its own.
 
-Plugins add encodings as `codonbench.contracts.encoding.Encoding`.
+Plugins add encodings as `codonbench.contracts.Encoding`.
 
 If items are several sequences, the input is a tuple, one element for each of `TaskView.sequences`.
 A task of features has ``features`` (B, F) and ``none``.

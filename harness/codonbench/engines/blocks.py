@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codonbench.engines.ensemble import Ahead
-from codonbench.engines.traced import (
+from codonbench.engines.ensemble import (
+    Ahead,
     Recheck,
     Traced,
     positions,

@@ -25,8 +25,7 @@ from torch import Tensor, nn
 from codonbench.contracts import AuxiliaryLearner, BatchLearner, Model, TaskView
 from codonbench.data.stream import Batch
 from codonbench.engines.capture import TRACED, Rung
-from codonbench.engines.ensemble import step_inputs
-from codonbench.engines.traced import Traced
+from codonbench.engines.ensemble import Traced, step_inputs
 from codonbench.errors import CannotCapture
 from codonbench.training.loop import evaluate, make_step
 from codonbench.training.outside_state import Outside, changed, outside_state

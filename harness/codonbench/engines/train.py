@@ -25,8 +25,7 @@ from codonbench.engines.comparison import (
     check_is_plain,
     same_alone,
 )
-from codonbench.engines.ensemble import rows_of
-from codonbench.engines.traced import Recheck, Traced, most_seeds, train_together
+from codonbench.engines.ensemble import Recheck, Traced, most_seeds, rows_of, train_together
 from codonbench.errors import CannotCapture, UsageError
 from codonbench.protocols.linear_probe import LinearProbe
 from codonbench.records.files import storable

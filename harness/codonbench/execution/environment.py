@@ -75,10 +75,6 @@ Tell = Callable[[Step], None]
 """Told each step of the building of an environment."""
 
 
-def untold(step: Step) -> None:
-    """Take no notice."""
-
-
 @dataclass(frozen=True)
 class PackageNeeds:
     """What a plugin says it needs.
@@ -205,7 +201,7 @@ def conflict(needs: PackageNeeds) -> str:
 
 
 def environment_for(
-    needs: PackageNeeds, folder: Path, *, offline: bool, tell: Tell = untold
+    needs: PackageNeeds, folder: Path, *, offline: bool, tell: Tell = lambda step: None
 ) -> tuple[Path, Environment]:
     """Return the interpreter of an environment that meets some needs, built where it is not there.
 
@@ -260,7 +256,7 @@ def _resolved(
 
 
 def built(
-    lock: Environment, owner: str, folder: Path, *, offline: bool, tell: Tell = untold
+    lock: Environment, owner: str, folder: Path, *, offline: bool, tell: Tell = lambda step: None
 ) -> Path:
     """Return the interpreter of a lock's environment, which is built where it is not there.
 

@@ -15,7 +15,7 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from codonbench.contracts import Reference
 from codonbench.contracts.base import DeviceKind
@@ -87,25 +87,11 @@ class Listener:
         """Hear of a run that is stored."""
 
 
-class Load(Protocol):
-    """Loads plugins."""
-
-    def __call__(
-        self,
-        files: Sequence[Path],
-        folders: Sequence[Path],
-        asking: Callable[[Registry], AskPlugin],
-        named: Sequence[str],
-        /,
-    ) -> Registry:
-        """Return the registry of files, folders and what is installed; strangers' files are asked.
-
-        Args:
-            files: Files that register more.
-            folders: Folders of such.
-            asking: Of what is loaded so far, returns what asks strangers.
-            named: Files that this process may import, whatever else is trusted.
-        """
+Load = Callable[
+    [Sequence[Path], Sequence[Path], Callable[[Registry], "AskPlugin"], Sequence[str]], Registry
+]
+"""Loads plugins as `load_plugins` does. It is given files and folders of plugins; a function that,
+given the registry so far, returns what asks plugins that are not trusted; and files that are."""
 
 
 class Executor:
@@ -440,13 +426,6 @@ def _how_memory_is_held() -> str:
 
     held = "held by a control group" if can_be_made() else "looked at once a second"
     return f"a sandbox has {Limits().memory / GIB:g} GiB of memory, {held}"
-
-
-def unseen(owner: str) -> AbstractContextManager[Tell]:
-    """Watch nothing as the environment of a plugin is built."""
-    from codonbench.execution.environment import untold
-
-    return nullcontext(untold)
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections import OrderedDict
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -26,7 +25,7 @@ from codonbench.contracts.run_spec import RunOptions, RunRequest, RunSpec
 from codonbench.data.own_table import table_task
 from codonbench.data.table_guess import TableOptions
 from codonbench.errors import BenchError, ClusterError, DataError
-from codonbench.execution.executor import Executor, load_plugins, unseen
+from codonbench.execution.executor import Executor, in_sentences, load_plugins
 from codonbench.execution.machine import Say, Terms, occupied
 from codonbench.execution.prepare import Job, primary_of
 from codonbench.execution.run import Tried, origin_of, run, tried
@@ -110,7 +109,7 @@ class Node:
     """What a process of a node keeps from one run to the next: plugins, workers, data."""
 
     def __init__(self) -> None:
-        self._data: OrderedDict[str, Dataset] = OrderedDict()
+        self._data: dict[str, Dataset] = {}
         self._executor: Executor | None = None
         self._for: tuple[str, ...] = ()
         self._own: OwnFolder | None = None
@@ -154,8 +153,8 @@ class Node:
     def try_out(self, order: Order, data: Packed, files: Packed, look: Look) -> Tried:
         """Make a trial of a study; return what came of it."""
         try:
-            job, executor = self._job(order, data, files, _nobody)
-            with occupied(order.run_spec.device, Terms(share_gpu=order.shares_gpu), _nobody):
+            job, executor = self._job(order, data, files, _ignore)
+            with occupied(order.run_spec.device, Terms(share_gpu=order.shares_gpu), _ignore):
                 return tried(job, executor.train(order.run_spec), look)
         except BenchError as error:
             return Tried(None, 0.0, "error", str(error), type(error).__name__)
@@ -228,7 +227,7 @@ class Node:
             said.append,
         )
         terms = Terms(alone=options.exclusive, share_gpu=order.shares_gpu)
-        with occupied(run_spec.device, terms, _nobody) as circumstances:
+        with occupied(run_spec.device, terms, _ignore) as circumstances:
             ((record, trajectory),) = run(
                 job,
                 executor.registry,
@@ -249,16 +248,16 @@ class Node:
             DataError: They are not those that were sent, or not the run's.
         """
         key = order.data_sha256
-        if key not in self._data:
+        if (dataset := self._data.pop(key, None)) is None:
             if digest(data) != key:
                 raise DataError(f"data {order.run_spec.data!r} came to a node damaged")
-            self._data[key] = pickle.loads(data.data)  # by our own driver: see docs/security.md
-            while len(self._data) > _AT_HAND:
-                self._data.popitem(last=False)
-        self._data.move_to_end(key)
-        if self._data[key].checksum != order.run_spec.data_checksum:
+            dataset = pickle.loads(data.data)  # by our own driver: see docs/security.md
+        self._data[key] = dataset
+        for old in list(self._data)[:-_AT_HAND]:
+            del self._data[old]
+        if dataset.checksum != order.run_spec.data_checksum:
             raise DataError(f"data {order.run_spec.data!r} came to a node for another run")
-        return self._data[key]
+        return dataset
 
     def _executor_for(self, order: Order, files: Packed, request: RunRequest, say: Say) -> Executor:
         """Return who trains, kept while plugins, options and the GPU are the same."""
@@ -276,7 +275,8 @@ class Node:
         options = self._with_files(order, files)
         locks = {} if order.environment is None else {order.supplier: order.environment}
         load = partial(load_plugins, trusted=options.trust, off=order.off)
-        self._executor = Executor(options, request, load, say, locks, unseen)
+        unshown = partial(in_sentences, _ignore)
+        self._executor = Executor(options, request, load, say, locks, unshown)
         self._for = wanted
         return self._executor
 
@@ -305,8 +305,8 @@ class Node:
         )
 
 
-def _nobody(sentence: str) -> None:
-    """Hear that other runs are on the node, which a cluster is for."""
+def _ignore(sentence: str) -> None:
+    """Show nothing: neither that other runs are on the node, nor how an environment is built."""
 
 
 def _version(harness: Harness) -> str:

@@ -304,11 +304,10 @@ def pack(message: Message | Spoken) -> bytes:
         if not isinstance(array, np.ndarray):
             raise TypeError(f"{type(array).__name__} is neither JSON nor an array")
         if id(array) not in places:
-            little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-            few = little
-            if little.dtype == np.int64 and little.size and little.min() >= 0:
-                few = little.astype(np.min_scalar_type(little.max()))  # most indices are small
-            told = {"dtype": little.dtype.str, "sent": few.dtype.str, "shape": little.shape}
+            few = whole = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+            if whole.dtype == np.int64 and whole.size and whole.min() >= 0:
+                few = whole.astype(np.min_scalar_type(whole.max()))  # most indices are small
+            told = {"dtype": whole.dtype.str, "sent": few.dtype.str, "shape": whole.shape}
             places[id(array)] = len(arrays)
             arrays.append(told)
             body.append(few.data)
@@ -548,15 +547,15 @@ def _loaded(question: Question, registries: dict[Question, Registry]) -> Registr
 
 def _answer(registry: Registry, question: Question) -> Answer:
     return Answer(
-        models=tuple(map(_described, _roots(registry))),
+        models=tuple(
+            _described(entry)
+            for name, entry in registry.models.items()
+            if name == entry.cls.info.name  # but for presets
+        ),
         others=tuple(_others(registry, question)),
         failures=tuple(map(_failed, registry.failures)),
         remarks=tuple(storable(str(clash)) for clash in registry.clashes),
     )
-
-
-def _roots(registry: Registry) -> list[ModelEntry]:
-    return [entry for name, entry in registry.models.items() if name == entry.cls.info.name]
 
 
 def _described(entry: ModelEntry) -> Described:

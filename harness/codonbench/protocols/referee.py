@@ -240,7 +240,6 @@ class Protocol(ABC):
         timed: Whether a budget may also be in seconds. The evaluation after `out_of_time` may fall
             at the end of any batch.
         controls: The controls that runs may have, of those in `codonbench.protocols.controls`.
-        needs: The splits that a task must have for it, beside training.
         Options: Its options, set by ``--protocol-set field=value``.
         joins: Whether the parts of a seed's run make one record, of their test outputs together.
     """

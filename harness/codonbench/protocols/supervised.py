@@ -94,10 +94,9 @@ class SupervisedSchedule(Schedule):
     def next(self, evaluation: Evaluation, outputs: Outputs) -> Evaluation | None:
         """Return the next look at validation, or the one at test, after which there is none."""
         self.keep = False
-        if evaluation.split == "test":
-            self.finite = self.finite and bool(np.isfinite(outputs).all())
-            return None
         self.finite = self.finite and bool(np.isfinite(outputs).all())
+        if evaluation.split == "test":
+            return None
         position = evaluation.position
         if self.finite:
             self._loss = loss(outputs, self._targets, self._task)

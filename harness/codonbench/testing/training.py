@@ -14,7 +14,7 @@ from torch import Tensor
 from codonbench.contracts import BatchLearner
 from codonbench.engines.capture import TRACED
 from codonbench.engines.comparison import Comparison, check_claims, same_alone
-from codonbench.engines.traced import Traced
+from codonbench.engines.ensemble import Traced
 from codonbench.errors import CannotCapture
 from codonbench.plugins.failures import last_line
 from codonbench.testing.checks import Checks, Verdict, failed, passed, skipped, warning

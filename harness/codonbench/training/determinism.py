@@ -127,18 +127,15 @@ def seeded_globals(seed: int | Chance) -> Iterator[None]:
 def hash_weights(state: dict[str, Any]) -> str:
     """Return the SHA-256 (hex) of a state_dict.
 
-    Over the sorted names and, for each, dtype, shape and little-endian bytes, so that neither
-    the order of modules nor a file format enters.
+    Over the sorted names and, for each, dtype, shape and bytes, so that neither the order of
+    modules nor a file format enters.
     """
     digest = hashlib.sha256()
     for name in sorted(state):
         tensor = torch.as_tensor(state[name]).detach().cpu().contiguous()
         digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
         raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0)
-        if np.little_endian or tensor.element_size() == 1:
-            digest.update(raw.tobytes())
-        else:
-            digest.update(raw.reshape(-1, tensor.element_size())[:, ::-1].tobytes())
+        digest.update(raw.tobytes())
     return digest.hexdigest()
 
 

@@ -297,14 +297,14 @@ def make_step(state: TrainState) -> Callable[[Tensor], None]:
     An index from N on, the number of items, names a reverse complement; see `TrainState.flip`.
     """
     module, encode, targets = state.module, state.encode, state.targets
-    n_items, weights = len(targets) if state.flip else None, state.weights
+    n_items, weights = len(targets), state.weights
     module.train()
 
     def told(index: Tensor) -> Tensor:
-        return targets[index] if n_items is None else targets[index % n_items]
+        return targets[index % n_items]
 
     def counted(index: Tensor) -> Tensor | None:
-        return None if weights is None else weights[index % len(weights)]
+        return None if weights is None else weights[index % n_items]
 
     if state.optimizer is None:
         assert isinstance(module, BatchLearner)
@@ -497,10 +497,10 @@ def evaluate(state: TrainState, split: str) -> Outputs:
             for part in cut(piece, state.lengths)
         ]
     module.train(was_training)
-    outputs = torch.cat(parts) if len(parts) > 1 else parts[0]
+    outputs = torch.cat(parts)
     if state.scale is not None:
         outputs = outputs * state.scale.deviation + state.scale.mean
-    return np.asarray(outputs.to("cpu", torch.float32).numpy(), dtype=np.float32).copy()
+    return np.asarray(outputs.to("cpu", torch.float32).numpy())
 
 
 def _outputs(state: TrainState, items: Tensor) -> Tensor:
