@@ -127,6 +127,7 @@ def test_another_task_data_rule_budget_or_ranking_metric_is_another_table(toys):
         key(toys, data_checksum="e" * 64),
         key(toys, stop="budget"),
         key(toys, budget_pairs=1_001),
+        key(toys, track="pretrained"),
         *(
             key(toys, versions={**dict.fromkeys(RANKING.key_metrics, "1"), name: "2"})
             for name in RANKING.key_metrics

@@ -139,12 +139,12 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
     budget: dict[str, object] = {}
     if run_spec.protocol is not None:
         budget["protocol"] = run_spec.protocol
-    if run_spec.track is not None and run_spec.budget_pairs:
-        budget["track"] = run_spec.track
     if ranking.budget_divides:
         budget = {"stop": run_spec.stop, "budget_pairs": run_spec.budget_pairs}
         if run_spec.budget_seconds is not None:
             budget["budget_seconds"] = run_spec.budget_seconds
+    if run_spec.track is not None and run_spec.budget_pairs:
+        budget["track"] = run_spec.track
     return content_hash(
         {
             "task": run_spec.asked,
