@@ -1,8 +1,7 @@
 """Tables of sequences or of features, with their targets, read into packed arrays.
 
-Rows are read once, in chunks: at no time is there a Python string for more than one chunk of them.
-Of cells that recur, such as classes and groups, each distinct one is kept once. Which files can be
-read is the business of `table_files`.
+Rows are read once, in chunks, and packed, so that Python strings exist for one chunk at a time.
+Cells that recur, such as classes and groups, are stored once. See `table_files` for file formats.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ from codonbench.errors import DataError
 IntArray = npt.NDArray[np.int64]
 
 AMBIGUOUS = "NRYSWKMBDHV"
-"""IUPAC's letters for a nucleotide that is not known."""
+"""IUPAC codes of ambiguous nucleotides."""
 
 MISSING = ("", "NA", "NaN", "nan")
-"""Cells of a target that is not known."""
+"""Cells of missing targets."""
 
 MOST_CLASSES = 32
-"""Whole numbers of more different values are quantities."""
+"""A column with more different integers is a quantity."""
 
 _ODD_NUMBER = re.compile(r"[-+\u2212]?[0-9][0-9.,\u2019 ]*%?")
-"""A number with a decimal comma, a sign for per cent or the like, or a plain one."""
+"""A number, possibly with a decimal comma, thousands separators or a percent sign."""
 _SHOWN = 24  # classes
 _REFUSED = 254
 _LARGEST = float(np.finfo(np.float32).max)
@@ -47,23 +46,22 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class TableFormat:
-    """What the columns of a table are called, and what may stand in them.
+    """Names of a table's columns, and the values allowed in them.
 
     Attributes:
-        sequence: The column of sequences, or those of an item's several.
-        features: The columns of numbers, where items are vectors of them and no sequences.
-        targets: The columns of targets: one for classes, one a label or quantity.
-        kind: What the targets are; None where their cells tell: text or few whole numbers are
-            classes, several columns of 0 and 1 labels, other numbers quantities.
-        classes: The classes as they are written, in index order; empty for those that are found,
-            in the order of numbers or else of the alphabet.
-        alphabet: The letters, in index order; T and U are one letter.
-        ambiguous: Letters that are read as `UNKNOWN`; any other is an error.
-        split: The column that names each row's split; None where there is none.
-        group: The column of groups that never cross splits; likewise.
-        id: The column of names; likewise.
-        weight: The column of training weights; likewise.
-        origins: Columns that say of what an item is, such as its organism.
+        sequence: Column of sequences, or several if an item is several sequences.
+        features: Columns of numbers if items are feature vectors instead of sequences.
+        targets: Columns of targets: one for classes, one for each label or quantity.
+        kind: Kind of target; None to infer it: text or few different integers are classes, several
+            columns of 0 and 1 labels, other numbers quantities.
+        classes: Class names in index order; empty to use those found, sorted as numbers or text.
+        alphabet: Letters in index order; T and U are equivalent.
+        ambiguous: Letters read as `UNKNOWN`; any other letter is an error.
+        split: Column with the split of each row; None for none.
+        group: Column of groups that must not cross splits; None for none.
+        id: Column of ids; None for none.
+        weight: Column of training weights; None for none.
+        origins: Columns of origins, such as the organism of an item.
     """
 
     sequence: str | tuple[str, ...] = "sequence"
@@ -88,13 +86,13 @@ class TableFormat:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All that are read."""
+        """All columns to read."""
         others = (self.split, self.group, self.id, self.weight)
         asked = (*self.sequences, *self.features, *self.targets, *others, *self.origins)
         return tuple(dict.fromkeys(name for name in asked if name is not None))
 
     def letters(self) -> bytes:
-        """Return the index of each byte's letter, in either case, for `bytes.translate`."""
+        """Return the table of letter indices for `bytes.translate`; case is ignored."""
         table = letter_table(self.alphabet)
         unknown = table == UNKNOWN
         table[unknown] = _REFUSED
@@ -110,19 +108,19 @@ def _by_number(row: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """What a table holds.
+    """The content of a table.
 
     Attributes:
-        items: N sequences, or vectors of features.
-        targets: Class ids (N,), or labels or quantities (N, K), NaN where a cell is empty.
-        classes: The classes as they are written, in index order; empty for other targets.
-        splits: Rows of each split, by its name; empty where the table has none.
-        groups: Group of each row, (N,); None where the table has none.
-        ids: Names of the rows; empty where the table has none.
-        kind: What the targets are.
-        weights: What each row counts in the training loss, (N,); None where the table says nothing.
-        origins: As in `Dataset`; no part of the checksum.
-        place: Returns file and line of a row.
+        items: N sequences or feature vectors.
+        targets: Class ids (N,), or labels or quantities (N, K) with NaN for empty cells.
+        classes: Class names in index order; empty for other targets.
+        splits: Rows of each split by its name; empty if there are none.
+        groups: Group of each row, (N,); None if there are none.
+        ids: Ids of the rows; empty if there are none.
+        kind: Kind of target.
+        weights: Weight of each row in the training loss, (N,); None if there are none.
+        origins: As in `Dataset`; not part of the checksum.
+        place: Returns the file and line of a row.
     """
 
     items: Items
@@ -138,10 +136,7 @@ class Table:
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 (hex) of the content: letters, offsets, targets, classes, splits and groups.
-
-        And of weights, where there are any.
-        """
+        """SHA-256 (hex) of letters, offsets, targets, classes, splits, groups and any weights."""
         digest = hashlib.sha256()
         arrays: dict[str, npt.NDArray[Any]] = {
             **self._item_arrays(),
@@ -169,7 +164,7 @@ class Table:
         }
 
     def report(self) -> tuple[str, ...]:
-        """Return what was found, a line each: items, lengths, classes."""
+        """Return lines on the content: items, lengths, classes, weights."""
         found = ", ".join(f"{len(rows):,} {name}" for name, rows in self.splits.items())
         if isinstance(self.items, Features):
             kind, of = "samples", f"{self.items.values.shape[1]:,} features each"
@@ -201,14 +196,14 @@ def _lengths(items: Sequences) -> str:
 
 
 def read_table(table: Path | TableFiles, form: TableFormat) -> Table:
-    """Return what a file, a folder of one file a split, or some files hold.
+    """Read a table from a file, a folder with one file per split, or several files.
 
     Args:
-        table: The file or folder, or what `find_files` made of it.
-        form: What its columns are called.
+        table: The file or folder, or the files found by `find_files`.
+        form: Its columns.
 
     Raises:
-        DataError: It is missing, unreadable or unusable; names file, line or column.
+        DataError: The table is missing, unreadable or unusable; names file, line or column.
     """
     where = table if isinstance(table, TableFiles) else find_files(str(table))
     reader = _Reader(form)
@@ -222,26 +217,26 @@ def read_table(table: Path | TableFiles, form: TableFormat) -> Table:
 
 
 class Places:
-    """Where the rows of a table stand."""
+    """The file and line of each row of a table."""
 
     def __init__(self) -> None:
         self._chunks: list[tuple[int, Chunk]] = []
 
     def add(self, start: int, chunk: Chunk) -> None:
-        """Keep the lines of a chunk, of which `start` is the number of the first row."""
+        """Add the lines of a chunk whose first row has the number `start`."""
         self._chunks.append((start, replace(chunk, cells={})))
 
     def of(self, row: int) -> str:
-        """Return where a row stands, by its number: ``mine.csv, line 7``."""
+        """Return the file and line of a row: ``mine.csv, line 7``."""
         start, chunk = next((s, c) for s, c in reversed(self._chunks) if s <= row)
         return chunk.place(row - start)
 
 
 class _Recurring:
-    """A column of which each distinct cell is kept once.
+    """A column whose distinct cells are stored once.
 
     Attributes:
-        known: The number of each distinct cell, in the order in which they come.
+        known: The index of each distinct cell, in order of appearance.
     """
 
     def __init__(self) -> None:
@@ -255,19 +250,19 @@ class _Recurring:
         self._numbers.append(np.fromiter(numbers, dtype=np.int32, count=len(cells)))
 
     def become(self, values: npt.ArrayLike) -> npt.NDArray[Any]:
-        """Return each row's value, shape (N,), given that of each distinct cell, in their order."""
+        """Return the value of each row, shape (N,), from the values of the distinct cells."""
         return np.asarray(values)[np.concatenate(self._numbers)]
 
     def first_row(self, cell: str) -> int:
-        """Return where a cell comes first."""
+        """Return the first row with a cell."""
         return int(np.flatnonzero(np.concatenate(self._numbers) == self.known[cell])[0])
 
 
 class _Reader:
-    """Gathers the rows of one file after another.
+    """Collects the rows of one or more files.
 
     Args:
-        form: What their columns are called.
+        form: Their columns.
     """
 
     def __init__(self, form: TableFormat) -> None:
@@ -286,7 +281,7 @@ class _Reader:
         return self._rows
 
     def read(self, where: TableFiles, path: Path) -> None:
-        """Gather the rows of a file."""
+        """Add the rows of a file."""
         before = self._rows
         for chunk in where.chunks(path, self._form.columns, MOST_ROWS):
             self._places.add(self._rows, chunk)
@@ -335,7 +330,7 @@ class _Reader:
         self._lengths[part].append(lengths)
 
     def table(self, splits: Mapping[str, IntArray]) -> Table:
-        """Return what was gathered; where a column names the splits, `splits` is empty."""
+        """Return the table; a column of splits takes precedence over `splits`."""
         form = self._form
         kind = form.kind or self._kind()
         classes: tuple[str, ...] = ()
@@ -361,11 +356,11 @@ class _Reader:
         )
 
     def _kind(self) -> TargetKind:
-        """Return the kind of target that the cells are of."""
+        """Return the kind of target inferred from the cells."""
         names = self._form.targets
         numbers = {cell for name in names for cell in self._columns[name].known} - {*MISSING}
         fractions = sum(is_number(cell) and float(cell) % 1 != 0 for cell in numbers)
-        if 2 * fractions > len(numbers):  # what is none among them is refused
+        if 2 * fractions > len(numbers):  # cells that are not numbers are then errors
             return "quantities"
         if not all(map(is_number, numbers)):
             return "classes" if len(names) == 1 else "quantities"
@@ -376,7 +371,7 @@ class _Reader:
         return "labels" if {float(cell) for cell in numbers} <= {0.0, 1.0} else "quantities"
 
     def _classes(self, name: str) -> tuple[tuple[str, ...], IntArray]:
-        """Return the classes as they are written, in index order, and that of each row."""
+        """Return class names in index order, and the class of each row."""
         column, classes = self._columns[name], self._form.classes
         if not column.known.keys() - {*MISSING}:
             raise DataError(
@@ -402,7 +397,7 @@ class _Reader:
         return classes, column.become([index[cell] for cell in column.known])
 
     def _numbers(self, name: str, kind: TargetKind) -> npt.NDArray[np.float32]:
-        """Return the labels or quantities of a column, NaN where one is missing."""
+        """Return the labels or quantities of a column, NaN for missing ones."""
         column = self._columns[name]
         values = []
         for cell in column.known:
@@ -415,7 +410,7 @@ class _Reader:
         return column.become(np.array(values, dtype=np.float32))
 
     def _weights(self, name: str) -> npt.NDArray[np.float32]:
-        """Return what each row counts in the training loss."""
+        """Return the training weight of each row."""
         column = self._columns[name]
         for cell in column.known:
             if not (is_number(cell) and 0 <= float(cell) <= _LARGEST):
@@ -433,13 +428,13 @@ class _Reader:
         return {split: rows for split, rows in found.items() if len(rows)}
 
     def _groups(self, name: str, splits: Mapping[str, IntArray]) -> IntArray:
-        """Return the group of each row, numbered in the order of their names."""
+        """Return the group of each row, numbered in order of their names."""
         column = self._columns[name]
         if "" in column.known:
             raise self._error(name, "", "a group")
         number = {cell: i for i, cell in enumerate(sorted(column.known))}
         groups: IntArray = column.become([number[cell] for cell in column.known])
-        seen = np.full(len(number), -1)  # the first row of each group, of the splits before
+        seen = np.full(len(number), -1)  # first row of each group in the splits before
         for split, rows in splits.items():
             crossing = rows[seen[groups[rows]] >= 0]
             if len(crossing):
@@ -466,14 +461,14 @@ class _Reader:
         return parts[0] if isinstance(self._form.sequence, str) else SequenceTuples(tuple(parts))
 
     def _error(self, name: str, cell: str, expected: str) -> DataError:
-        """Return what is wrong with the first row that has some cell."""
+        """Return the error for a cell, at the first row with it."""
         place = self._places.of(self._columns[name].first_row(cell))
         got = repr(cell) if cell else "an empty cell"
         return DataError(f"{place}, column {name!r}: got {got}; expected {expected}")
 
 
 def is_number(cell: Any) -> bool:
-    """Return whether a cell can be read as one."""
+    """Return whether a cell is a number."""
     try:
         float(cell)
     except ValueError:
@@ -482,6 +477,6 @@ def is_number(cell: Any) -> bool:
 
 
 def _in_order(name: str) -> tuple[int, float, str]:
-    """Return what classes are sorted by: numbers first, by value."""
+    """Return the sort key of a class name: numbers first, by value."""
     number = float(name) if is_number(name) else math.nan
     return (0, number, name) if math.isfinite(number) else (1, 0.0, name)

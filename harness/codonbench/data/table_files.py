@@ -1,4 +1,4 @@
-"""The files of a table: one, one a split, or a FASTA file and a table of its labels."""
+"""The files of a table: a single file, one per split, or FASTA and a table of labels."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ SUFFIXES = (
     *(end + packed for end in (*DELIMITED, *FASTA) for packed in ("", *ENDINGS)),
     *PARQUET,
 )
-"""Endings of files that are read."""
+"""File name suffixes that can be read."""
 
 ID_NAMES = (
     *("id", "seq_id", "sequence_id", "name", "accession", "header"),
     *("sample", "sample_id", "sample_name"),
 )
-"""What a column of the rows' names may be called, in either case."""
+"""Names of columns that are ids; case is ignored."""
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """Where a table lies.
+    """The files of a table.
 
     Attributes:
-        files: The file of each split by its name; or one, under an empty name.
-        labels: A table of what is known of the sequences of a FASTA file, by their names.
+        files: The file of each split by its name, or a single file under the empty name.
+        labels: Table with further columns for the sequences of a FASTA file, by their ids.
     """
 
     files: dict[str, Path]
@@ -49,18 +49,18 @@ class TableFiles:
 
     @property
     def first(self) -> Path:
-        """The file that columns are guessed from."""
+        """The file from which columns are guessed."""
         return next(iter(self.files.values()))
 
     @property
     def by_split(self) -> bool:
-        """Whether each file is a split."""
+        """Whether there is one file per split."""
         return "" not in self.files
 
     def chunks(
         self, path: Path, columns: Sequence[str] | None = None, rows: int = MOST_ROWS
     ) -> Iterator[Chunk]:
-        """Yield the rows of one of the files; see `read_chunks`."""
+        """Yield the rows of one file, joined with labels; see `read_chunks`."""
         if self.labels is None:
             yield from read_chunks(path, columns, rows)
             return
@@ -81,10 +81,10 @@ class TableFiles:
             yield replace(chunk, cells=chunk.cells | joined)
 
     def unused(self, ids: Collection[str]) -> str:
-        """Return how many rows of labels name no sequence, and the first; empty for none.
+        """Return a phrase on rows of `labels` without a sequence; empty if there are none.
 
         Args:
-            ids: The sequences' names.
+            ids: Ids of the sequences.
         """
         if self.labels is None:
             return ""
@@ -98,25 +98,24 @@ class TableFiles:
         return f"{names} name no sequence (first {first})" if count else ""
 
     def _key(self) -> str:
-        """Return the column of the labels' names."""
+        """Return the id column of `labels`."""
         assert self.labels is not None
         names = columns_of(self.labels)
         return next((name for name in names if name.lower() in ID_NAMES), names[0])
 
 
 def find_files(data: str, folder: Path = Path()) -> TableFiles:
-    """Return the files that ``--data`` means.
+    """Return the files for a value of ``--data``.
 
-    That is one file; a folder with one file a split, called for it; or several files with commas
-    between them, one a split by its name, or by what stands before it, ``train=a.csv,test=b.csv``;
-    or a FASTA file and a table of its labels.
+    It is a file; a folder with one file per split, named for it; or files separated by commas: one
+    per split, given by its name or as ``train=a.csv,test=b.csv``, or FASTA and a table of labels.
 
     Args:
-        data: What was given.
-        folder: What relative paths are relative to.
+        data: The value.
+        folder: Folder to which relative paths are relative.
 
     Raises:
-        DataError: A file is missing or is a pipe or a device, or it is not clear which split it is.
+        DataError: A file is missing or not a regular file, or its split is not clear.
     """
     whole = folder / data
     if whole.is_dir():
@@ -125,7 +124,7 @@ def find_files(data: str, folder: Path = Path()) -> TableFiles:
         return TableFiles(_by_split(paths, whole, ("train", "test")))
     said = [part.strip().partition("=") for part in data.split(",")]
     named = all(name in SPLIT_NAMES and path for name, _, path in said)
-    # A comma may be part of a name.
+    # A comma may be part of a file name.
     parts = [data] if whole.exists() else filter(None, map(str.strip, data.split(",")))
     paths = [folder / part for part in ((path for *_, path in said) if named else parts)]
     if missing := next((path for path in paths if not path.exists()), None):
@@ -144,7 +143,7 @@ def find_files(data: str, folder: Path = Path()) -> TableFiles:
 
 
 def _by_split(paths: Sequence[Path], where: Path, needed: Sequence[str]) -> dict[str, Path]:
-    """Return the file of each split, which its name says, train first."""
+    """Return the file of each split, train first, from the names of the files."""
     files: dict[str, Path] = {}
     for path in paths:
         words = re.split(r"[._-]", path.name.lower())
@@ -171,7 +170,7 @@ def _by_split(paths: Sequence[Path], where: Path, needed: Sequence[str]) -> dict
 
 
 def _by_name(path: Path, key: str, columns: Sequence[str]) -> dict[str, list[str]]:
-    """Return the cells of each row of a table of labels, by its name in the column `key`."""
+    """Return the cells of each row of a table of labels, by its id in column `key`."""
     known: dict[str, list[str]] = {}
     for chunk in read_chunks(path, [key, *columns]):
         rows = zip(*(chunk.cells[name] for name in (key, *columns)), strict=True)

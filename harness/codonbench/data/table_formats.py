@@ -1,4 +1,4 @@
-"""Rows of one file, a chunk at a time: CSV, TSV, FASTA and Parquet, plain or packed."""
+"""Read the rows of one file in chunks: CSV, TSV, FASTA and Parquet, plain or compressed."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ SPLIT_NAMES = {
     **dict.fromkeys(("dev", "val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-"""What a file or a cell may call a split, and which one it is."""
+"""Names of splits in files and cells, and the split each one means."""
 
 MOST_ROWS = 100_000
 LONGEST_TITLE = 1 << 16
-"""Letters of a header of FASTA, of which each word may be a column."""
+"""Most letters of a FASTA header: each word may become a column."""
 
-_PARQUET_ROWS = 4_096  # at a time: how long they are once unpacked is not known before
-_CHUNK_BYTES = 1 << 26  # about as much is held as Python strings at a time
-_STRING_BYTES = 56  # of an empty one, and the place that refers to it
+_PARQUET_ROWS = 4_096  # at a time: their decompressed size is not known before
+_CHUNK_BYTES = 1 << 26  # approximate memory of Python strings at a time
+_STRING_BYTES = 56  # of an empty string and the reference to it
 _LONGEST_CELL = 1 << 28  # letters; the longest human chromosome has 2^27.9
-_MOST_COLUMNS = 1_000_000  # arrays of methylation have 935,000 sites
-_MOST_LINES = 100_000_000  # blank ones and comments among them, which are no rows
+_MOST_COLUMNS = 1_000_000  # methylation arrays have 935,000 sites
+_MOST_LINES = 100_000_000  # including blank lines and comments
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +44,9 @@ class Chunk:
 
     Attributes:
         path: The file.
-        cells: Those of each column that was asked for, without blanks around them.
-        lines: Line, or row of a Parquet file, of each.
-        head: Where the names of the columns stand: ``mine.csv, line 1``.
+        cells: Stripped cells of each requested column.
+        lines: Line of each row; row number for Parquet.
+        head: File and line of the header: ``mine.csv, line 1``.
     """
 
     path: Path
@@ -55,23 +55,23 @@ class Chunk:
     head: str
 
     def place(self, row: int) -> str:
-        """Return where a row stands: ``mine.csv, line 7``."""
+        """Return the file and line of a row: ``mine.csv, line 7``."""
         unit = "row" if kind_of(self.path) == "parquet" else "line"
         return f"{self.path}, {unit} {self.lines[row]}"
 
     def error(self, row: int, column: str, got: str, expected: str) -> DataError:
-        """Return what is wrong with a cell, in a sentence."""
+        """Return the error for a cell."""
         return DataError(f"{self.place(row)}, column {column!r}: got {got}; expected {expected}")
 
 
 def unpacked_name(path: Path) -> str:
-    """Return a file's name in lower case, less what says how it is packed."""
+    """Return a file's name in lower case, without the suffix of a compressed file."""
     name = path.name.lower()
     return next((name.removesuffix(end) for end in ENDINGS if name.endswith(end)), name)
 
 
 def kind_of(path: Path) -> str:
-    """Return ``fasta``, ``parquet`` or ``delimited``, by the end of a file's name."""
+    """Return ``fasta``, ``parquet`` or ``delimited`` by the suffix of a file."""
     name = unpacked_name(path)
     if name.endswith(FASTA):
         return "fasta"
@@ -81,7 +81,7 @@ def kind_of(path: Path) -> str:
 def columns_of(path: Path) -> list[str]:
     """Return the names of a file's columns, in order.
 
-    Those of a FASTA file are ``id``, ``sequence`` and what the first header gives; see `fields`.
+    For FASTA these are ``id``, ``sequence`` and the fields of the first header; see `fields`.
 
     Raises:
         DataError: The file is missing, unreadable or empty.
@@ -93,15 +93,15 @@ def columns_of(path: Path) -> list[str]:
 def read_chunks(
     path: Path, columns: Sequence[str] | None = None, rows: int = MOST_ROWS
 ) -> Iterator[Chunk]:
-    """Yield the rows of a file; those with nothing in any cell are passed over.
+    """Yield the rows of a file in chunks; empty rows are skipped.
 
     Args:
         path: The file.
-        columns: Those that are read; None for all there are.
-        rows: At most so many at a time.
+        columns: Columns to read; None for all.
+        rows: Most rows of a chunk.
 
     Raises:
-        DataError: The file is missing, unreadable, damaged or no table, or lacks a column.
+        DataError: The file is missing, unreadable, damaged or not a table, or lacks a column.
     """
     with faults_named(path):
         records = _records(path, columns)
@@ -124,13 +124,13 @@ def read_chunks(
         for lines, held in _batches(records, min(rows, MOST_ROWS)):
             cells = {name: [row[place[name]].strip() for row in held] for name in asked}
             size += sum(len(cell) for row in held for cell in row)
-            if size > most:  # a Parquet file, too, may say one thing a million times
+            if size > most:  # Parquet, too, can expand greatly
                 raise _too_much(path, most)
             yield Chunk(path, cells, lines, head)
 
 
 def _most_text(path: Path) -> int:
-    """Return how much text a file may hold: what is not packed, as much as it is long."""
+    """Return the most bytes of text a file may hold; no limit for uncompressed files."""
     return max(MOST_UNPACKED, path.stat().st_size)
 
 
@@ -139,7 +139,7 @@ def _too_much(path: Path, most: int) -> DataError:
 
 
 def no_header(head: str, names: Sequence[str]) -> str:
-    """Return in a sentence that a file's first line is a row."""
+    """Return the message that a file has no header."""
     return (
         f"{head}: no header, but {', '.join(name[:32] for name in names[:6])}; add a line with the "
         "names of the columns, such as sequence,label"
@@ -147,7 +147,7 @@ def no_header(head: str, names: Sequence[str]) -> str:
 
 
 Records = Iterator[tuple[int, list[str]]]
-"""The line and the cells of each row of a file, those of its header first."""
+"""The line and the cells of each row of a file, the header first."""
 
 
 def _records(path: Path, columns: Sequence[str] | None = None) -> Records:
@@ -157,11 +157,11 @@ def _records(path: Path, columns: Sequence[str] | None = None) -> Records:
 
 
 def _batches(records: Records, rows: int) -> Iterator[tuple[array[int], list[tuple[str, ...]]]]:
-    """Yield lines and cells of records, at most so many rows together, and so many bytes."""
+    """Yield lines and cells of records in batches limited in rows and in bytes."""
     lines, held, size = array("q"), list[tuple[str, ...]](), 0
     for line, cells in records:
         lines.append(line)
-        held.append(tuple(cells))  # lists, many at a time, keep the garbage collector busy
+        held.append(tuple(cells))  # many lists would slow the garbage collector
         size += sum(map(len, cells)) + _STRING_BYTES * len(cells)
         if size > _CHUNK_BYTES or len(held) >= rows:
             yield lines, held
@@ -174,7 +174,7 @@ def _lines(path: Path, file: TextIO) -> Iterator[str]:
     """Yield a file's lines.
 
     Raises:
-        DataError: One is longer than a cell may be, or there are too many.
+        DataError: A line is too long, or there are too many lines.
     """
     for number, line in enumerate(iter(partial(file.readline, _LONGEST_CELL), "")):
         if len(line) == _LONGEST_CELL:
@@ -191,7 +191,7 @@ def _delimited_records(path: Path) -> Records:
     with open_text(path) as file:
         rest = _lines(path, file)
         line, first = 1, next(rest, "")
-        while first and (not first.strip() or first.startswith(("#", "sep="))):  # as of Excel
+        while first and (not first.strip() or first.startswith(("#", "sep="))):  # "sep=" is Excel's
             line, first = line + 1, next(rest, "")
         if not first:
             raise DataError(f"{path}: empty; expected a header with the names of the columns")
@@ -221,13 +221,13 @@ def _delimited_records(path: Path) -> Records:
 
 
 def _insist_on_few(place: str, separators: int) -> None:
-    """Raise DataError where a row has more cells than can be columns."""
+    """Raise DataError if a row has too many cells."""
     if separators > _MOST_COLUMNS:
         raise DataError(f"{place}: more than {_MOST_COLUMNS:,} cells in a row; cut it in parts")
 
 
 def _quoted(place: str, lines: Iterator[str], separator: str) -> tuple[list[str], int]:
-    """Return the cells of the row that some lines begin with, and how many lines it takes."""
+    """Return the cells of the first row in `lines`, and the number of lines it spans."""
 
     def counted() -> Iterator[str]:
         separators = 0
@@ -249,7 +249,7 @@ def _quoted(place: str, lines: Iterator[str], separator: str) -> tuple[list[str]
 
 
 def fields(title: str) -> dict[str, str]:
-    """Return what a header of a FASTA file says of its sequence.
+    """Return the fields of a FASTA header.
 
     ========================  ==================================
     header                    columns
@@ -276,7 +276,7 @@ def fields(title: str) -> dict[str, str]:
 
 
 def _fasta_records(path: Path) -> Records:
-    """Yield the columns that the first header gives, then what each record has of them."""
+    """Yield the columns given by the first header, then the cells of each record."""
     names: list[str] = []
     for line, title, letters in _fasta(path):
         found = fields(title)
@@ -288,7 +288,7 @@ def _fasta_records(path: Path) -> Records:
 
 
 def _fasta(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Yield the line, the header and the letters of each record; ``;`` begins comments."""
+    """Yield the line, header and letters of each record; lines with ``;`` are comments."""
     start, title, parts = 0, None, list[str]()
     with open_text(path) as file:
         for number, raw in enumerate(_lines(path, file), 1):
@@ -320,7 +320,7 @@ def _fasta(path: Path) -> Iterator[tuple[int, str, str]]:
 
 
 def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
-    """Yield rows by number, the header's is 0; a column that is not asked for is empty."""
+    """Yield rows with their number, 0 for the header; cells of other columns are empty."""
     try:
         import pyarrow as pa
         from pyarrow.parquet import ParquetFile
@@ -354,7 +354,7 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
             yield from enumerate(map(list, zip(*cells, strict=True)), first)
             first += len(batch)
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.strerror:  # the system's word, and not pyarrow's
+        if isinstance(error, OSError) and error.strerror:  # an error of the system, not of pyarrow
             raise
         words = " ".join(str(error).split())
         raise DataError(
@@ -363,9 +363,9 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
 
 
 def _size_once_read(file: Any, i: int, columns: Sequence[str] | None) -> int:
-    """Return about how many bytes the columns of a group of rows take once they are read.
+    """Return the approximate bytes in memory of the columns of a row group.
 
-    A number takes 8, however few it takes in the file; each element of a list becomes a word.
+    A number takes 8 bytes however it is stored; each element of a list becomes a string.
     """
     group, size = file.metadata.row_group(i), 0
     starts = None if columns is None else tuple(f"{name}." for name in columns)
@@ -378,16 +378,16 @@ def _size_once_read(file: Any, i: int, columns: Sequence[str] | None) -> int:
 
 
 def _parquet_batches(file: Any, by_word: Any, rows: int, columns: list[str]) -> Iterator[Any]:
-    """Yield a file's rows, so many at a time.
+    """Yield a file's rows in batches.
 
-    Where words are written once and rows refer to them, a file of a kilobyte may say one of a
-    megabyte in each of its rows; so such groups of rows are read as they are written.
+    Dictionary-encoded row groups are kept in that encoding: a file of a kilobyte can have a string
+    of a megabyte in each row.
 
     Args:
         file: The file.
-        by_word: The same, read so that strings stay words and places.
-        rows: At a time.
-        columns: Those that are read.
+        by_word: The same file, opened to keep strings dictionary-encoded.
+        rows: Rows of a batch.
+        columns: Columns to read.
     """
     for i in range(file.num_row_groups):
         group = file.metadata.row_group(i)
@@ -399,9 +399,9 @@ def _parquet_batches(file: Any, by_word: Any, rows: int, columns: list[str]) -> 
 
 
 def _as_text(path: Path, name: str, column: Any, any_kind: bool) -> list[str]:
-    """Return a column's cells; of lists and the like only where all columns are looked at."""
-    if hasattr(column, "dictionary"):  # each word once, however often it stands there
-        places = column.indices.drop_null().unique()  # of a dictionary that grows with the file
+    """Return a column's cells as text; lists and the like only if `any_kind`."""
+    if hasattr(column, "dictionary"):  # dictionary-encoded: each string once
+        places = column.indices.drop_null().unique()  # the dictionary grows with the file
         used = column.dictionary.take(places).cast("string").to_pylist()
         words = dict(zip(places.to_pylist(), used, strict=True))
         return [words.get(place) or "" for place in column.indices.to_pylist()]

@@ -1,4 +1,4 @@
-"""What the columns of a table are, guessed by name and content where nobody says."""
+"""Guess the role of a table's columns from their names and content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codonbench.data.table_formats import SPLIT_NAMES, kind_of, no_header
 from codonbench.errors import DataError
 
 PROTEIN_AMBIGUOUS = "BJOUXZ*"
-"""IUPAC's letters for residues that are not known, or none of the twenty, and a stop."""
+"""IUPAC codes of ambiguous and rare residues, and of a stop."""
 
 SEQUENCE_NAMES = ("sequence", "seq", "sequences", "dna", "rna", "protein")
 TARGET_NAMES = (
@@ -26,38 +26,38 @@ TARGET_NAMES = (
 GROUP_NAMES = ("group", "groups", "cluster", "family")
 WEIGHT_NAMES = ("weight", "weights", "sample_weight")
 SPLIT_COLUMNS = ("split", "set", "partition", "subset", "fold")
-"""What columns may be called, in either case, the likeliest first."""
+"""Names of columns by role, most likely first; case is ignored."""
 
 _KNOWN_NAMES = {
     *(*SEQUENCE_NAMES, *TARGET_NAMES, *GROUP_NAMES, *SPLIT_COLUMNS, *ID_NAMES, *WEIGHT_NAMES)
 }
 
 _SAMPLE = 200
-_BASES = 0.8  # of the letters, where the sequences are DNA or RNA
-_MOST = 0.9  # of the cells, where a column is sequences but for mistakes
-_SHORTEST = 8  # letters of a cell, in the middle, that is taken for a sequence by its content
+_BASES = 0.8  # least share of bases in letters for DNA or RNA
+_MOST = 0.9  # least share of valid cells for a column of sequences with mistakes
+_SHORTEST = 8  # least median length of cells for a column of sequences
 
 
 class TableOptions(TaskOptions):
-    """What decides how a table is read and judged; a field that is None is guessed.
+    """Options for reading and scoring a table; fields that are None are guessed.
 
-    In a record every field is set, and empty text means that there is no such column.
+    In a record all fields are set; empty text means that there is no such column.
 
     Attributes:
-        made_of: Says that a record's task is a table of one's own.
-        sequence: The column of sequences, or several; none for a table of features.
-        features: The columns of numbers, or ``*`` for all that are nothing else.
+        made_of: Marks a record's task as a user's own table.
+        sequence: Column of sequences, or several; empty for a table of features.
+        features: Columns of numbers, or ``*`` for all columns without another role.
         target: One column of classes or quantities, or several of labels or quantities.
-        kind: ``classes``, ``labels`` or ``quantities``; guessed from all rows, as they are read.
-        classes: As they are written, in index order; where empty, those that are found.
+        kind: ``classes``, ``labels`` or ``quantities``; guessed from all rows.
+        classes: Class names in index order; empty to use those found.
         split, group, id: Columns.
-        weight: The column of training weights; guessed beside sequences only, for a weight may well
-            be a feature. Not recorded where there is none.
-        alphabet: The letters, in index order.
-        unknown: Letters that are read as unknown; any other is an error.
-        ambiguous: What becomes of unknown letters; with ``refuse`` they are errors, too.
-        metric: What orders the rows of its table.
-        direction: Which direction is better.
+        weight: Column of training weights; guessed only for tables of sequences, because it could
+            be a feature in others. Not recorded if there is none.
+        alphabet: Letters in index order.
+        unknown: Letters read as unknown; any other letter is an error.
+        ambiguous: Encoding of unknown letters; with ``refuse`` they are errors.
+        metric: Metric that orders the rows of the task's board.
+        direction: Which direction of the metric is better.
     """
 
     made_of: Literal["table"] = "table"
@@ -79,13 +79,13 @@ class TableOptions(TaskOptions):
     @field_validator("split", "group", "id", "weight", mode="before")
     @classmethod
     def _text(cls, value: Any) -> Any:
-        """Take a column whose name is a number."""
+        """Accept a column whose name is a number."""
         return str(value) if isinstance(value, int | float) else value
 
     @field_validator("sequence", "features", "target", "classes", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
-        """Take ``a,b`` for two names."""
+        """Read ``a,b`` as two names."""
         if isinstance(value, int | float):
             return (str(value),)
         return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
@@ -98,10 +98,10 @@ class TableOptions(TaskOptions):
         return value
 
     def form(self, columns: Sequence[str]) -> TableFormat:
-        """Return the format of a table, once nothing but the kind is left to guess.
+        """Return the format of a table; of all options only the kind may still be None.
 
         Args:
-            columns: Those that there are.
+            columns: Columns of the table.
         """
         taken = {*(self.target or ()), self.split, self.group, self.id, self.weight}
         features = self.features or ()
@@ -124,19 +124,19 @@ class TableOptions(TaskOptions):
 
 
 class Guess:
-    """What the columns of a table are, guessed from its first rows where nobody says.
+    """The roles of a table's columns, guessed from its first rows unless given.
 
     Args:
-        files: The table.
-        given: What is known.
+        files: The files of the table.
+        given: Options given by the user.
 
     Attributes:
-        columns: Those that there are.
-        doubt: Says that the first line is taken for a header, where it may be none; else empty.
-        options: With nothing but the kind of target left to guess.
+        columns: Columns of the table.
+        doubt: Remark that the first line was taken as header although it may be a row; else empty.
+        options: Complete options, except that the kind of target may be None.
 
     Raises:
-        DataError: The table cannot be read, has no header, or it is not clear which column is what.
+        DataError: The table cannot be read, has no header, or the role of a column is not clear.
     """
 
     def __init__(self, files: TableFiles, given: TableOptions) -> None:
@@ -153,10 +153,10 @@ class Guess:
         self.options = self._options()
 
     def _check_header(self) -> str:
-        """Return that the first line is taken for a header, where that is not clear; else nothing.
+        """Return a remark if the first line may not be a header; else empty text.
 
         Raises:
-            DataError: It is a row.
+            DataError: The first line is a row.
         """
         named = {name for _, name in self._named_columns()}
         if kind_of(self._path) != "delimited" or named & {*self.columns}:
@@ -189,7 +189,7 @@ class Guess:
             and not targets
             and not {*self.columns} - taken - {self._named(WEIGHT_NAMES)}
         ):
-            taken.discard(found["group"])  # a protein's family may be what is asked
+            taken.discard(found["group"])  # the only column left is the target
             found["group"] = ""
         weight = self._named(WEIGHT_NAMES) if sequence else ""
         if given.weight is not None or weight in taken:
@@ -218,13 +218,13 @@ class Guess:
         return given.model_copy(update=found)
 
     def _named_columns(self) -> Iterator[tuple[str, str]]:
-        """Yield the field and the name of each column that somebody named."""
+        """Yield the field and the name of each column that the user named."""
         for field in ("sequence", "features", "target", "split", "group", "id", "weight"):
             value = getattr(self._given, field) or ()
             yield from ((field, name) for name in ([value] if isinstance(value, str) else value))
 
     def _check_named(self) -> None:
-        """Raise DataError where a column that is named is not there."""
+        """Raise DataError if a column that the user named is missing."""
         known = {"*", *self.columns}
         for field, name in self._named_columns():
             if name not in known:
@@ -235,12 +235,12 @@ class Guess:
                 )
 
     def _check_features(self, names: Iterable[str]) -> None:
-        """Raise DataError where a column is neither numbers nor sequences of letters we know."""
+        """Raise DataError if a column is neither of numbers nor of known sequences."""
         for name in names:
             cells = self._sample[name]
             for row, cell in enumerate(cells):
                 if is_number(cell) or (len(cell) < _SHORTEST and any(map(is_number, cells))):
-                    continue  # the reader names what is no number among numbers
+                    continue  # the reader reports such cells
                 raise self._chunk.error(
                     row,
                     name,
@@ -251,7 +251,7 @@ class Guess:
                 )
 
     def _named(self, names: Sequence[str]) -> str:
-        """Return the column called as the likeliest of some names; empty where none is."""
+        """Return the column with the first of some names that exists; empty for none."""
         lower = {column.lower(): column for column in self.columns}
         return next((lower[name] for name in names if name in lower), "")
 
@@ -267,10 +267,10 @@ class Guess:
                 repr(self._sample[name][0][:32]),
                 f"one of {', '.join(SPLIT_NAMES)}; to leave the column out say --task-set split=",
             )
-        return name if cells & SPLIT_NAMES.keys() else ""  # another word is refused by its line
+        return name if cells & SPLIT_NAMES.keys() else ""  # the reader reports other words
 
     def _sequence(self, taken: set[str]) -> tuple[str, ...]:
-        """Return the column of sequences; none where there is none.
+        """Return the column of sequences; empty if there is none.
 
         Raises:
             DataError: There are several.
@@ -281,7 +281,7 @@ class Guess:
         own = {*(self._given.alphabet or ""), *(self._given.unknown or "")}
         left = [name for name in self.columns if name not in taken]
         found = [name for name in left if _is_text(self._sample[name], own)]
-        if not found:  # the reader then names the cell that is none
+        if not found:  # the reader then reports the invalid cell
             found = [name for name in left if _is_mostly_text(self._sample[name], own)]
         if len(found) > 1:
             raise DataError(
@@ -295,7 +295,7 @@ class Guess:
         """Return the columns of targets.
 
         Raises:
-            DataError: It is not clear which.
+            DataError: They are not clear.
         """
         left = [name for name in self.columns if name not in taken]
         named = self._named(TARGET_NAMES)
@@ -317,7 +317,7 @@ class Guess:
         """Return the alphabet of the first sequences.
 
         Raises:
-            DataError: It is none that is known.
+            DataError: It is unknown.
         """
         counts = Counter(text for name in sequence for text in "".join(self._sample[name]).upper())
         bases = sum(counts[letter] for letter in "ACGTUN")
@@ -338,21 +338,21 @@ class Guess:
 
 
 def _is_text(cells: Sequence[str], own: set[str]) -> bool:
-    """Return whether the cells of a column look like sequences, of `own` letters where given."""
+    """Return whether the cells of a column look like sequences, of the letters `own` if given."""
     lengths = sorted(map(len, cells))
     fit = {*"".join(cells)} <= own if own else _letters(cells) is not None
     return fit and lengths[len(lengths) // 2] >= _SHORTEST
 
 
 def _is_mostly_text(cells: Sequence[str], own: set[str]) -> bool:
-    """Return whether all but a few cells of a column look like nucleotides, or as `_is_text`."""
+    """Return whether most cells of a column look like sequences of nucleotides or of `own`."""
     known = own or {*DNA, "U", *AMBIGUOUS}
     fit = [cell for cell in cells if cell and {*(cell if own else cell.upper())} <= known]
     return len(fit) >= _MOST * len(cells) and _is_text(fit, own)
 
 
 def _letters(cells: Sequence[str]) -> set[str] | None:
-    """Return the letters that nucleotides or residues of such cells may have; None for others."""
+    """Return the letters allowed in such cells, of nucleotides or residues; None for others."""
     found = {*"".join(cells).upper()}
     for known in ({*DNA, "U", *AMBIGUOUS}, {*PROTEIN, *PROTEIN_AMBIGUOUS}):
         if found <= known and all(cells):
@@ -361,14 +361,11 @@ def _letters(cells: Sequence[str]) -> set[str] | None:
 
 
 def _is_cell(name: str, cells: Sequence[str]) -> bool | None:
-    """Return whether what may be the name of a column is one more of its cells.
+    """Return whether a column's entry in the first line is a cell; None if it is not clear.
 
     Args:
-        name: What stands in the first line.
-        cells: Those below.
-
-    Returns:
-        None where it may be either.
+        name: The entry.
+        cells: The cells below.
     """
     below = [cell for cell in cells if cell not in MISSING]
     if name in MISSING or not below:
@@ -380,7 +377,7 @@ def _is_cell(name: str, cells: Sequence[str]) -> bool | None:
     if all(map(is_number, below)):
         return is_number(name)
     letters, lengths = _letters(below), {*map(len, below)}
-    if letters is None or 2 * len({*below}) < len(below):  # words that recur, not sequences
+    if letters is None or 2 * len({*below}) < len(below):  # recurring words, not sequences
         return None
     if not {*name.upper()} <= letters:
         return False

@@ -1,4 +1,4 @@
-"""What a person should know of a table before anything is trained on it."""
+"""Lines and warnings on a table, shown before training."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ Place = Callable[[int], str]
 
 COMPLEMENT = str.maketrans("ACGTU", "TGCAA")
 
-_LONG = 100_000  # letters above which a batch of them may not fit a device
-_SOME = 4  # items of a class; where the mean is no more, one alone is no slip
+_LONG = 100_000  # letters; a batch of longer sequences may not fit the device
+_SOME = 4  # mean items per class up to which a class of one item is no warning
 _SHOWN = 8  # labels or quantities
-_TOGETHER = 1 << 24  # letters that are reversed at a time
+_TOGETHER = 1 << 24  # letters reversed at a time
 
 
 def same_items(items: Items, alphabet: str) -> tuple[IntArray, IntArray]:
-    """Return for each item a number that equal items share, and one for reverse complements too.
+    """Return two hashes of each item; reverse complements share the second.
 
     Args:
-        items: N of them.
-        alphabet: Of sequences; letters without a complement are never reversed, nor are several
-            sequences an item.
+        items: N items.
+        alphabet: Alphabet of sequences. If it is not of nucleotides, or items are several
+            sequences, both hashes are the same.
 
     Returns:
-        Both of shape (N,). Numbers are hashes: for this process alone.
+        Both of shape (N,), valid in this process alone.
     """
     if isinstance(items, Features):
         exact = np.fromiter((hash(row.tobytes()) for row in items.values), np.int64, len(items))
@@ -62,7 +62,7 @@ def _hashes(letters: npt.NDArray[np.uint8], offsets: IntArray) -> Iterator[int]:
 
 
 def complement(alphabet: str) -> npt.NDArray[np.uint8] | None:
-    """Return the index of each letter's complement; None where the letters are no nucleotides."""
+    """Return the index of each letter's complement, (256,); None if letters are not nucleotides."""
     upper = alphabet.upper().replace("U", "T")
     if set(upper) != set("ACGT") or len(upper) != 4:
         return None
@@ -72,11 +72,11 @@ def complement(alphabet: str) -> npt.NDArray[np.uint8] | None:
 
 
 def targets(table: Table, names: Sequence[str]) -> tuple[str, ...]:
-    """Return how many items have each label, or the range of each quantity, for the first few.
+    """Return lines with the count of each label or the range of each quantity, for the first few.
 
     Args:
         table: The table.
-        names: Of its labels or quantities.
+        names: Names of its labels or quantities.
     """
     if table.targets.ndim == 1:
         return ()
@@ -93,16 +93,15 @@ def targets(table: Table, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def duplicates(table: Table, alphabet: str) -> tuple[IntArray, tuple[str, ...]]:
-    """Return which items are the same, and a sentence for each thing to be said of that.
+    """Return groups of equal items, and warnings on duplicates.
 
     Args:
         table: The table.
-        alphabet: Of its sequences.
+        alphabet: Alphabet of its sequences.
 
     Returns:
-        A number for each item, shape (N,), that equal items and reverse complements share, in the
-        order in which they come, so that it is the same in every process; and the sentences, of
-        items that stand in two splits, or twice where there are none.
+        A number shared by equal items and reverse complements, shape (N,), in order of appearance;
+        and sentences on items in two splits or, without splits, on repeated items.
     """
     exact, either = same_items(table.items, alphabet)
     sentences = []
@@ -134,15 +133,15 @@ def copies(
     second: IntArray,
     place: Place | None = None,
 ) -> tuple[int, str]:
-    """Return how many of some items stand among others, and in words how they do.
+    """Return the number of items in `second` that are also in `first`, and a phrase with details.
 
     Args:
-        exact: Numbers that equal items share.
-        either: Small numbers that equal items and reverse complements share.
-        classes: Of all items, shape (N,); None where there are none.
-        first: The others.
-        second: Those that are counted.
-        place: Returns where an item stands; None where nobody knows.
+        exact: Numbers shared by equal items, (N,).
+        either: Small numbers shared by equal items and reverse complements, (N,).
+        classes: Class of all items, (N,); None if there are none.
+        first: Items to search.
+        second: Items to count.
+        place: Returns the file and line of an item; None if unknown.
     """
     n = int(np.isin(either[second], either[first]).sum())
     if not n:
@@ -153,7 +152,7 @@ def copies(
 
 
 def by_appearance(numbers: IntArray) -> IntArray:
-    """Return numbers from 0 in the order in which they first come, for any others."""
+    """Return `numbers` replaced by 0, 1, ... in order of first appearance."""
     _, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
     rank = np.empty_like(first)
     rank[np.argsort(first)] = np.arange(len(first))
@@ -167,7 +166,7 @@ def _conflicts(
     second: IntArray,
     place: Place | None,
 ) -> str:
-    """Return how many of `second` stand in `first` with another class, and where, in words."""
+    """Return a phrase on items of `second` that are in `first` with another class."""
     if classes is None:
         return ""
     n_classes = int(classes.max()) + 1
@@ -186,16 +185,16 @@ def _conflicts(
 
 
 def _at(place: Place, row: int) -> str:
-    """Return where a row stands, less the folder, which is nothing for a record."""
+    """Return the file and line of a row without the folder, which records must not hold."""
     return Path(place(row)).name
 
 
 def warnings(table: Table, names: Sequence[str]) -> tuple[str, ...]:
-    """Return a sentence for each thing that makes a table's scores less than they seem.
+    """Return warnings: sentences on properties of a table that make its scores less meaningful.
 
     Args:
         table: The table.
-        names: Of its columns of targets.
+        names: Names of its columns of targets.
     """
     sentences = []
     if table.targets.ndim == 2:
