@@ -13,6 +13,11 @@ def test_an_unknown_model_lists_close_matches(toys):
     assert message.endswith(f"'bench ls models' lists all {len(toys.installed.models)}")
 
 
+def test_a_name_in_capital_letters_is_close_to_itself(toys):
+    with pytest.raises(UnknownNameError, match="did you mean 'lstm'"):
+        toys.installed.model("LSTM")
+
+
 def test_a_name_like_no_other_gets_no_guess(toys):
     with pytest.raises(UnknownNameError) as caught:
         toys.installed.task("zzz")

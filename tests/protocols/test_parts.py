@@ -244,6 +244,12 @@ def test_folds_are_stratified_and_differ_by_one(k, seed, n):
         assert counts.max() - counts.min() <= 1
 
 
+@pytest.mark.parametrize("folds", ["gene", "-1", "5.0", 2.5, True])
+def test_folds_that_are_no_number_say_what_is_expected(folds):
+    with pytest.raises(ConfigError, match="'folds': got .*; expected a number of folds, or group"):
+        RunRequest(model="cnn", folds=folds)
+
+
 @settings(max_examples=30)
 @given(st.integers(2, 5), st.integers(0, 99))
 def test_folds_of_groups_hold_each_whole_and_are_stratified(k, seed):

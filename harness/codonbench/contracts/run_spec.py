@@ -82,7 +82,6 @@ class RunRequest(Frozen):
     )
     folds: str | None = Field(
         default=None,
-        pattern=r"^(0|[1-9]\d{0,3}|group)$",
         description="Cross-validate over this number of folds; group: leave out each group in "
         "turn; 0: the task's own split.",
     )
@@ -129,7 +128,12 @@ class RunRequest(Frozen):
     @classmethod
     def _number(cls, given: Any) -> Any:
         """Take a number, too."""
-        return str(given) if isinstance(given, int) else given
+        if given is not None and not re.fullmatch(r"0|[1-9]\d{0,3}|group", str(given)):
+            raise ConfigError(
+                f"field 'folds': got {given!r}; expected a number of folds, or group, which leaves "
+                "out each group in turn; --task-set group=COLUMN names those of a table"
+            )
+        return given if given is None else str(given)
 
     @field_validator("overrides", "task_overrides", "protocol_overrides", mode="before")
     @classmethod

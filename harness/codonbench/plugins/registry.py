@@ -511,7 +511,8 @@ class Registry:
         for refused in self.refused:
             if (refused.kind, refused.name) == (kind, name):
                 raise UsageError(refused.why)
-        close = difflib.get_close_matches(name, table, n=3)
+        lower = {known.lower(): known for known in table}
+        close = [lower[known] for known in difflib.get_close_matches(name.lower(), lower, n=3)]
         files = [name, name.replace("-", "_")] if kind == "model" else []
         close = [file.name for file in Path().glob("*.py") if file.stem in files] + close
         hint = f"did you mean {' or '.join(repr(c) for c in close)}? " if close else ""
