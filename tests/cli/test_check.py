@@ -1,5 +1,6 @@
 """`bench check`: what it prints, writes and exits with, and what it survives."""
 
+import itertools
 import json
 import re
 import textwrap
@@ -62,6 +63,28 @@ def test_a_sound_model_passes_with_exit_zero(check, here):
     assert lines[0] == "single, version 1 of mine.py, on human-codon, data usage"
     assert "✓ size           its parameters are counted: 1,365 trainable parameters" in lines
     assert lines[-1] == "25 checks: 25 passed"
+
+
+def test_an_embedding_of_too_few_rows_is_told_how_many_it_takes(check, here, tmp_path):
+    pairs = ["".join(pair) for pair in itertools.product("ACGT", repeat=2)]
+    rows = [f"ACG{pair}{pair[: i % 2]},{i % 2}\n" for i, pair in enumerate(pairs)]
+    (tmp_path / "data.csv").write_text("sequence,label\n" + "".join(rows))
+    code = with_build("return Mean(ROWS)").replace("codon_onehot", "symbol_index")
+    code += """
+
+class Mean(torch.nn.Module):
+    def __init__(self, rows):
+        super().__init__()
+        self.letters = torch.nn.Embedding(rows, 2)
+
+    def forward(self, letters):
+        return self.letters(letters).mean(1)
+"""
+    code = code.replace(", row_independent=True", "")
+    few = check(code.replace("ROWS", "len(task.alphabet)"), "--data", tmp_path / "data.csv")
+    assert (few.code, "runs from 0 to 5, which pads: nn.Embedding(6, ...)" in few.out) == (1, True)
+    enough = check(code.replace("ROWS", "task.padding_index + 1"), "--data", tmp_path / "data.csv")
+    assert "✓ shape" in enough.out
 
 
 def test_a_failure_is_told_with_got_and_expected_and_written_for_a_pull_request(

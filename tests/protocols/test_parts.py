@@ -246,7 +246,7 @@ def test_folds_are_stratified_and_differ_by_one(k, seed, n):
 
 @pytest.mark.parametrize("folds", ["gene", "-1", "5.0", 2.5, True])
 def test_folds_that_are_no_number_say_what_is_expected(folds):
-    with pytest.raises(ConfigError, match="'folds': got .*; expected a number of folds, or group"):
+    with pytest.raises(ConfigError, match=r"'folds': got .*; expected a number of folds, or group"):
         RunRequest(model="cnn", folds=folds)
 
 

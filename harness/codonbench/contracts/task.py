@@ -230,6 +230,11 @@ class TaskView(Frozen):
         """Each of an item's sequences, one or several, with its alphabet; none for features."""
         return self.input.sequences
 
+    @property
+    def padding_index(self) -> int:
+        """The letter index that stands behind an item's end, as in `Input`."""
+        return self.input.padding_index
+
     def of_one_sequence(self) -> TaskView:
         """Return the view of a model that scores a variant's sequences, a number each."""
         reference = self.parts[0].model_dump(include={*_OF_INPUT} - {"parts"})

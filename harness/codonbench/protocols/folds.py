@@ -55,9 +55,9 @@ class Folds(Supervised):
             if 2 * groups > n:
                 most = min(groups, MOST_FOLDS)
                 raise ConfigError(
-                    f"the {n:,} items of task {name!r} are {groups:,} groups, each of which --folds "
-                    f"group would leave out; give --folds a number, {most} at most, such as 5: a "
-                    "fold holds whole groups"
+                    f"the {n:,} items of task {name!r} are {groups:,} groups, each of which "
+                    f"--folds group would leave out; give --folds a number, {most} at most, such "
+                    "as 5: a fold holds whole groups"
                 )
         self._folds(dataset, options.folds, 0)
         return options

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from codonbench.contracts import BatchLearner
+from codonbench.contracts import BatchLearner, TaskView
 from codonbench.contracts.run_spec import PUBLIC_SALT
+from codonbench.data.encodings import canonical
 from codonbench.data.stream import relabelling
 from codonbench.plugins.failures import last_line
 from codonbench.testing.checks import Checks, Verdict, failed, passed, skipped, warning
@@ -46,7 +48,7 @@ def has_shape(subject: Subject) -> Verdict:
         for training, rows in _occasions(variant, module):
             module.train(training)
             inputs = encode(variant.sample(rows))
-            with torch.set_grad_enabled(training):
+            with torch.set_grad_enabled(training), _rows_named(encoding, variant.view):
                 outputs = module(inputs)
             expected = (rows, variant.view.n_outputs)
             shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
@@ -66,6 +68,21 @@ def has_shape(subject: Subject) -> Verdict:
         return warning(words)
     shapes = f"({subject.config.batch_size}, {subject.view.n_outputs}) torch.float32"
     return passed(f"{shapes} in {' and in '.join(subject.variants())}")
+
+
+@contextmanager
+def _rows_named(encoding: str, view: TaskView) -> Iterator[None]:
+    """Add how many letter indices there are to what an embedding of too few rows raises."""
+    try:
+        yield
+    except IndexError as error:
+        if canonical(encoding, view) != f"{view.symbol}_index" or view.n_inputs is not None:
+            raise
+        rows = view.padding_index + 1
+        said = (
+            f"{error}; {encoding} runs from 0 to {rows - 1}, which pads: nn.Embedding({rows}, ...)"
+        )
+        raise IndexError(said).with_traceback(error.__traceback__) from None
 
 
 _COLUMN = {"classes": "class", "labels": "label", "quantities": "quantity"}
