@@ -60,6 +60,7 @@ class FunctionModel(Model):
         fields: The names of its hyperparameters.
     """
 
+    Config: ClassVar[type[FunctionConfig]] = FunctionConfig
     function: ClassVar[Callable[..., torch.nn.Module]]
     fields: ClassVar[tuple[str, ...]]
 
@@ -94,6 +95,7 @@ class FunctionEstimator(Estimator):
         fields: The names of its hyperparameters.
     """
 
+    Config: ClassVar[type[EstimatorConfig]] = EstimatorConfig
     function: ClassVar[Callable[..., Any]]
     fields: ClassVar[tuple[str, ...]]
 
@@ -257,10 +259,7 @@ def model(
     own = {"encoding": encoding, "presets": dict(presets or {}), "files": files}
 
     def decorate(function: Callable[..., torch.nn.Module]) -> type[FunctionModel]:
-        fields = _hyperparameters(function, GradientConfig)
-        config = _make_config(function, FunctionConfig, fields, defaults)
-        made = _make_class(function, FunctionModel, config, fields, said, own)
-        return cast(type[FunctionModel], made)
+        return cast(type[FunctionModel], _make_class(function, FunctionModel, defaults, said, own))
 
     return decorate
 
@@ -325,23 +324,31 @@ def estimator(
     own = {"encoding": encoding, "presets": dict(presets or {}), "files": files}
 
     def decorate(function: Callable[..., Any]) -> type[FunctionEstimator]:
-        fields = _hyperparameters(function, BaseConfig)
-        config = _make_config(function, EstimatorConfig, fields, {})
-        made = _make_class(function, FunctionEstimator, config, fields, said, own)
-        return cast(type[FunctionEstimator], made)
+        return cast(
+            type[FunctionEstimator], _make_class(function, FunctionEstimator, {}, said, own)
+        )
 
     return decorate
 
 
 def _make_class(
     function: Callable[..., Any],
-    base: type,
-    config: type[BaseConfig],
-    fields: Mapping[str, Any],
+    base: type[FunctionModel] | type[FunctionEstimator],
+    defaults: Mapping[str, Any],
     said: Mapping[str, Any],
     own: Mapping[str, Any],
 ) -> Any:
-    """Return the class that takes a function's place; `said` is its info, `own` more of it."""
+    """Return the class that takes a function's place.
+
+    Args:
+        function: It.
+        base: Of the class.
+        defaults: Of fields that `base` has in its configuration.
+        said: Fields of its info.
+        own: Further attributes.
+    """
+    fields = _hyperparameters(function, base.Config)
+    config = _make_config(function, base.Config, fields, defaults)
     config()  # validates the defaults
     info = {
         **said,
@@ -398,13 +405,13 @@ def _hyperparameters(
 def _make_config(
     function: Callable[..., Any],
     base: type[BaseConfig],
-    hyperparameters: dict[str, tuple[Any, Any]],
-    defaults: dict[str, Any],
+    hyperparameters: Mapping[str, tuple[Any, Any]],
+    defaults: Mapping[str, Any],
 ) -> type[BaseConfig]:
     """Return the class of configurations: the harness's fields with `defaults`, and one's own."""
     fields: dict[str, Any] = dict(hyperparameters)
     for field, default in defaults.items():
-        known = copy(GradientConfig.model_fields[field])
+        known = copy(base.model_fields[field])
         known.default = default
         fields[field] = (known.annotation, known)
     config = create_model("Config", __base__=base, __module__=function.__module__, **fields)

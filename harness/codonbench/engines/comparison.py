@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from codonbench.contracts import AuxiliaryLearner, BatchLearner, Model, TaskView
 from codonbench.data.stream import Batch
 from codonbench.engines.capture import TRACED, Rung
-from codonbench.engines.ensemble import Traced, step_inputs
+from codonbench.engines.ensemble import Traced, flattened, step_inputs
 from codonbench.errors import CannotCapture
 from codonbench.training.loop import evaluate, make_step
 from codonbench.training.outside_state import Outside, changed, outside_state
@@ -185,9 +185,7 @@ class Comparison:
             )
 
     def _compare_parameters(self, steps: int) -> None:
-        parameters = self._plain.module.parameters()
-        expected = torch.cat([p.detach().reshape(-1) for p in parameters])
-        found = self._captured.flats[0]
+        expected, found = flattened(self._plain.module), self._captured.flats[0]
         if not torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             worst = float((found - expected).abs().max())
             raise CannotCapture(
@@ -272,7 +270,7 @@ class Rechecks:
             CannotCapture: The captured step is no longer the reference's.
         """
         if not self._looked:
-            self._hold(torch.cat([p.detach().reshape(-1) for p in module.parameters()]))
+            self._hold(flattened(module))
 
     def _hold(self, flat: Tensor) -> None:
         if bool(torch.isfinite(flat).all()):

@@ -191,7 +191,7 @@ class Ensemble:
         # Expanded, not shared: each seed then has a matrix product of its own in one batch, whose
         # result cannot depend on how many others there are.
         self._inputs = inputs.expand(len(modules), *inputs.shape)
-        self.flat = torch.stack([self._flatten(module) for module in modules])
+        self.flat = torch.stack([flattened(module) for module in modules])
         self.targets = self.flat.new_zeros(len(modules), len(inputs), n_classes)
 
     def tell(self, labels: Sequence[Tensor]) -> None:
@@ -269,12 +269,14 @@ class Ensemble:
             raise CannotCapture(f"the module does not give logits {expected}")
         return logits
 
-    def _flatten(self, module: torch.nn.Module) -> Tensor:
-        return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
-
     def _split(self, flat: Tensor) -> list[Tensor]:
         parts = torch.split(flat, self._sizes)
         return [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+
+def flattened(module: torch.nn.Module) -> Tensor:
+    """Return a copy of all parameters of a module, shape (N,)."""
+    return torch.cat([p.detach().reshape(-1) for p in module.parameters()])
 
 
 class Rule(Protocol):
