@@ -1,4 +1,4 @@
-"""What a run shows, when the model is asked, and when it ends. Imports contracts and data."""
+"""Protocols: what a run is trained and evaluated on, and when it ends."""
 
 from codonbench.protocols.referee import Evaluation, Protocol, RunSetup, Schedule
 

@@ -1,7 +1,7 @@
-"""Controls: the same run with something taken away that its score ought to rest on.
+"""Controls: runs without the information that a score should depend on.
 
-What a protocol offers, and for which tasks, is said here; a task may have controls of its own. A
-control is an option of the task, so that its runs have specs, records and tables of their own.
+Protocols offer the controls defined here; a task may have its own. A control is an option of the
+task, so its runs have specs, records and tables of their own.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ WORDS: Mapping[str, str] = {
     UNTRAINED: "nothing is trained",
     STRAND: "test items are handed over as their reverse complements",
 }
-"""What is done under each that a protocol may offer."""
+"""Description of each control that a protocol may offer."""
 
 
 def controls_of(task: Task, dataset: Dataset, offered: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the controls that a task's runs can be held against, its own first.
+    """Return the names of a task's controls, its own first.
 
     Args:
-        task: Which; its sequences may be read on either strand, or not.
+        task: The task.
         dataset: Its data.
         offered: The controls of its protocol.
     """
@@ -46,14 +46,14 @@ def controls_of(task: Task, dataset: Dataset, offered: tuple[str, ...]) -> tuple
 def controlled(
     dataset: Dataset, task: Task, control: str, offered: tuple[str, ...], salt: str
 ) -> Dataset:
-    """Return a task's data as a control has them for all seeds; a task sees to its own.
+    """Return the data under a control, the same for all seeds; a task applies its own controls.
 
     Args:
         dataset: The data.
-        task: Whose.
-        control: Its name.
+        task: The task.
+        control: Name of the control.
         offered: The controls of the task's protocol.
-        salt: Of the runs, from which chance comes.
+        salt: Salt of the runs, from which random numbers derive.
 
     Raises:
         ConfigError: The task has no such control.
@@ -84,10 +84,10 @@ def _shuffled(dataset: Dataset, rng: np.random.Generator) -> Items:
 
 
 def _test_turned(dataset: Dataset) -> Items:
-    """Return all items, those of the test split as their reverse complements."""
+    """Return all items, with test items reverse-complemented."""
     items = dataset.items
     turned = reverse_complements(items, dataset.spec.input.alphabet)
-    assert isinstance(items, Sequences)  # else there is no other strand
+    assert isinstance(items, Sequences)  # `controls_of` offers it for nucleotides alone
     assert turned is not None
     place = np.arange(len(items))
     place[dataset.splits["test"]] += len(items)
@@ -95,12 +95,12 @@ def _test_turned(dataset: Dataset) -> Items:
 
 
 def permuted_targets(dataset: Dataset, split: Split, rng: np.random.Generator) -> Dataset:
-    """Return data whose training and validation items have one another's targets.
+    """Return data with the targets permuted within training and within validation items.
 
     Args:
         dataset: The data.
-        split: A seed's; targets stay within its parts.
-        rng: The seed's own, hidden by the salt.
+        split: The split of a seed.
+        rng: Random generator from seed and salt.
     """
     targets = dataset.targets.copy()
     for part in (split.train, split.validation):

@@ -1,9 +1,9 @@
-"""Cross-validation: each item is tested once, by a module that was trained without its fold.
+"""Cross-validation: each item is tested once, by a model trained without its fold.
 
-A seed divides all items of the task's splits into folds, stratified by class, items of one group
-together. Of what is left without a fold, a part is cut off for validation in the same way, so no
-item that is tested, and none of its group, has trained or chosen what tests it. The answers of all
-folds make one trajectory and one record a seed; each fold's own record stays beside it.
+A seed divides all items into folds, stratified by class, with groups kept together. A validation
+split is cut from the other folds in the same way, so a test item and its group have no part in
+training or selection. The test outputs of all folds make one trajectory and one record per seed;
+the record of each fold is kept, too.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MOST_FOLDS = 1_000
 
 
 class FoldOptions(Frozen):
-    """How many folds, or ``group``: each group is left out in turn."""
+    """Number of folds, or ``group`` to leave out each group in turn."""
 
     folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | Literal["group"] = 5
 
 
 class Folds(Supervised):
-    """Trained on all folds but one, selected within them, tested on that one; each in turn."""
+    """For each fold: train and select on the other folds, test on this one."""
 
     name: ClassVar[str] = "folds"
     summary: ClassVar[str] = "cross-validated: each item tested once, without its fold or group"
@@ -39,11 +39,13 @@ class Folds(Supervised):
     joins: ClassVar[bool] = True
 
     def resolved(self, options: Any, dataset: Dataset) -> Any:
-        """Return the options; raises UsageError where the data cannot be divided so.
+        """Return the options.
 
-        Groups of fewer than two items on average are no groups to leave out, such as those of a
-        table that names none, where equal items alone are one: that leaves out each item, which is
-        asked for by its number.
+        Groups of fewer than two items on average are refused: a table without groups has groups of
+        equal items, and leaving out each would be leave-one-out, which needs a number of folds.
+
+        Raises:
+            UsageError: The data cannot be divided like this.
         """
         if options.folds == "group":
             n, name = len(pool(dataset)), dataset.spec.name
@@ -68,18 +70,18 @@ class Folds(Supervised):
         return [run_spec.model_copy(update={"fold": i}) for i in range(int(fold.max()) + 1)]
 
     def narrowed(self, dataset: Dataset, run_spec: RunSpec, whole: Split) -> Split:
-        """Return a fold to be tested, and the others, of which validation is cut off."""
+        """Return a split with one fold as test, and validation cut from the other folds."""
         items, fold = self._folds(dataset, run_spec.protocol_options["folds"], run_spec.seed)
         rest, tested = items[fold != run_spec.fold], items[fold == run_spec.fold]
         return completed(Split(rest, rest[:0], tested), dataset, run_spec.seed)
 
     def epoch_pairs(self, options: Any, dataset: Dataset) -> int:
-        """Return the items that are not in a fold of the mean size, validation among them."""
+        """Return the mean number of items outside a fold, including validation items."""
         n = len(pool(dataset))
         return n if options.folds == "group" else n - n // int(options.folds)
 
     def _folds(self, dataset: Dataset, folds: int | str, seed: int) -> tuple[IntArray, IntArray]:
-        """Return all items of the splits, shape (n,), and the fold of each."""
+        """Return all items, shape (n,), and the fold of each."""
         items, classes = pool(dataset), class_ids(dataset)
         if folds == "group":
             assert dataset.groups is not None
@@ -88,12 +90,12 @@ class Folds(Supervised):
 
 
 def pool(dataset: Dataset) -> IntArray:
-    """Return the items of all splits, each once, in the order of the data."""
+    """Return the distinct items of all splits, in the order of the data."""
     return np.unique(np.concatenate([*dataset.splits.values()]).astype(np.int64))
 
 
 def class_ids(dataset: Dataset) -> IntArray | None:
-    """Return the class of each item, where targets are classes."""
+    """Return the class of each item; None for other targets."""
     if dataset.spec.target.kind != "classes":
         return None
     return dataset.targets.astype(np.int64, copy=False)

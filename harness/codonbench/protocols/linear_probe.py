@@ -1,8 +1,8 @@
-"""Linear probe: the outputs of a frozen trunk, and a linear head on them, fitted to convergence.
+"""Linear probe: a linear head fitted to convergence on the embeddings of a frozen trunk.
 
 The trunk is run once on all items. The head is logistic regression for classes, one for each
-label, and ridge regression for quantities. Its penalty is chosen on validation: each pass over the
-training items fits one of `PENALTIES`, and the one of the least validation loss is selected.
+label, and ridge regression for quantities. Each pass over the training items fits the head with
+one of `PENALTIES`; the one with the lowest validation loss is selected.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from codonbench.protocols.referee import Evaluation, Protocol, RunSetup, Schedul
 from codonbench.protocols.supervised import loss
 
 PENALTIES = (1e4, 1e3, 1e2, 1e1, 1e0, 1e-1, 1e-2)
-"""The factor of the squared weights (half of them, for classes) beside the summed loss, on columns
-that have mean 0 and deviation 1."""
+"""Factors of the squared weights (half of them for classes) added to the summed loss; features are
+standardised."""
 
 
 class LinearProbe(Protocol):
-    """As supervised, with a head in place of the model's own training."""
+    """Like supervised, but only a linear head is fitted."""
 
     name: ClassVar[str] = "linear_probe"
     summary: ClassVar[str] = (
@@ -38,10 +38,10 @@ class LinearProbe(Protocol):
 
 
 class LinearProbeSchedule(Schedule):
-    """A look at validation for each penalty, then one at test for the best.
+    """Evaluates validation for each penalty, then test for the best.
 
     Args:
-        setup: The run's.
+        setup: Setup of the run.
     """
 
     def __init__(self, setup: RunSetup) -> None:
@@ -52,11 +52,11 @@ class LinearProbeSchedule(Schedule):
         self._done = 0
 
     def first(self) -> Evaluation:
-        """Return the look at the first penalty's head."""
+        """Return the validation of the head with the first penalty."""
         return Evaluation(self._epoch_pairs, "validation")
 
     def next(self, evaluation: Evaluation, outputs: Outputs) -> Evaluation | None:
-        """Return the look at the next penalty's head, or the one at test, after which is none."""
+        """Return the validation with the next penalty, then the test, then None."""
         self.keep = False
         self.finite = self.finite and bool(np.isfinite(outputs).all())
         if evaluation.split == "test":
@@ -72,7 +72,7 @@ class LinearProbeSchedule(Schedule):
         return Evaluation(evaluation.position, "test", of_selected=True)
 
     def progress(self) -> str:
-        """Return the least validation loss so far."""
+        """Return the lowest validation loss so far."""
         return f"{self._done} of {len(PENALTIES)} penalties, validation loss {self._best:.4f}"
 
     def facts(self) -> dict[str, JsonValue]:

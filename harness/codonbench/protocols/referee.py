@@ -1,9 +1,9 @@
-"""What a protocol is, and the referee of one run that goes by it.
+"""Protocols, and the referee that applies a protocol to one run.
 
-A protocol says what is evaluated and when, which state is selected, when a run ends. The referee
-knows all targets and the time, hands out pairs as they are due and takes in outputs. It is in the
-parent process, or in the only one where a run is trained without workers. Its counterpart is
-`training.loop.Feed`.
+A protocol defines what is evaluated and when, which state is selected, and when a run ends. The
+referee has all targets and keeps the time; it hands out training pairs and receives outputs. It is
+in the parent process, or in the same process if there are no workers. Its counterpart in training
+is `training.loop.Feed`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from codonbench.data.stream import BatchClock, Relabelling, Stream, hidden_gener
 from codonbench.errors import OutOfTurnError
 from codonbench.protocols.controls import LABELS, permuted_targets
 
-if TYPE_CHECKING:  # it imports what locks files, which listing protocols takes not
+if TYPE_CHECKING:  # its imports are slow, and listing protocols does not need them
     from codonbench.records.unfinished import Checkpoints, Progress
 
 IntArray = npt.NDArray[np.int64]
@@ -45,11 +45,11 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Primary:
-    """What a task's rows are ranked by, where that can be said of any split.
+    """The metric by which a task's rows are ranked, for metrics that score a single split.
 
     Attributes:
-        metric: What computes it.
-        name: Of the value.
+        metric: The metric.
+        name: Name of the value.
         lower: Whether lower is better.
     """
 
@@ -58,36 +58,36 @@ class Primary:
     lower: bool
 
     def of(self, targets: Targets, outputs: Outputs, task: TaskSpec) -> float:
-        """Return the value for one split; NaN where there is none."""
+        """Return the value for one split; NaN if it is undefined or fails."""
         try:
             value = self.metric.score(targets, outputs, task)[self.name]
-        except Exception:  # it fails again when the run is scored, and is named then
+        except Exception:  # reported when the run is scored
             return math.nan
         return float(value) if isinstance(value, bool | int | float) else math.nan
 
     def get_ready(self, task: TaskSpec, targets: Targets) -> None:
-        """Compute it once, so that what it imports delays no training later."""
+        """Compute the metric once, so that slow imports happen before training."""
         few = targets[:16]
         self.of(few, np.zeros((len(few), len(task.target.names)), np.float32), task)
 
 
 class RunSetup:
-    """What is fixed about one run.
+    """The fixed properties of one run.
 
     Args:
-        run_spec: What was asked.
-        dataset: On what.
-        protocol: By which protocol.
-        batch_size: Pairs in a full batch; None where all are learned at once, each of them once.
-        primary: What to tell of it on the way; None for nothing that a metric says.
+        run_spec: Spec of the run.
+        dataset: The data.
+        protocol: The protocol.
+        batch_size: Pairs in a full batch; None if all pairs are learned at once, in one pass.
+        primary: Metric for progress; None for none.
 
     Attributes:
         at_once: Whether all pairs are learned at once.
-        dataset: The targets are this run's, where it is a control.
-        clock: Where batches end.
+        dataset: The data, with this run's targets if it is a control.
+        clock: Positions at which batches end.
         stream: The seed's split and its pairs.
-        labels: The seed's permutation of class ids; None where there is none.
-        hidden: Each item's target as the model is told it, shape (N, ...).
+        labels: The seed's permutation of class ids; None if ids are not permuted.
+        hidden: Targets as the model sees them, shape (N, ...).
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class RunSetup:
 
     @cached_property
     def clock(self) -> BatchClock:
-        """Where batches end; the split is drawn for it."""
+        """Positions at which batches end; draws the split."""
         budget = self.run_spec.budget_pairs
         if self._batch_size is None:
             budget = min(budget, self.epoch_pairs)
@@ -126,12 +126,12 @@ class RunSetup:
     @property
     def epoch_pairs(self) -> int:
         """Pairs in one epoch."""
-        if self.dataset.spec.evaluation is not None:  # nothing is cut from training
+        if self.dataset.spec.evaluation is not None:  # no need to draw the split
             return self.dataset.spec.train_size
         return self.stream.epoch_pairs
 
     def evaluated(self) -> dict[str, IntArray]:
-        """Return the items of each split that a model may be asked about, by its name."""
+        """Return the items of each split that can be evaluated, by its name."""
         if self.dataset.spec.evaluation is not None:
             return {"evaluation": self.dataset.evaluation}
         split = self.stream.split
@@ -139,9 +139,9 @@ class RunSetup:
 
     @property
     def class_weights(self) -> npt.NDArray[np.float64] | None:
-        """Loss weight of each class id as the model knows it, shape (C,), where it asks for them.
+        """Loss weight of each class id as the model sees it, shape (C,), if its config asks for it.
 
-        None for none: distinct weights name the classes, whatever permutes their ids.
+        None by default, because distinct weights reveal the classes behind permuted ids.
         """
         asked = self.run_spec.config.get("class_weights", "none")
         if asked == "balanced":
@@ -153,7 +153,7 @@ class RunSetup:
         return values if self.labels is None else self.labels.hide_columns(values)
 
     def _balanced(self) -> npt.NDArray[np.float64]:
-        """Return n / (C n_c) for n training items, n_c of them in class c; 0 where there are none.
+        """Return n / (C n_c) for n training items, n_c of them in class c; 0 if n_c is 0.
 
         As scikit-learn's ``class_weight="balanced"``.
         """
@@ -163,7 +163,7 @@ class RunSetup:
         return np.where(counts, len(classes) / (n_classes * np.maximum(counts, 1)), 0.0)
 
     def revealed(self, outputs: Outputs) -> Outputs:
-        """Return outputs (..., K) with their columns in true order."""
+        """Return outputs (..., K) with columns in true class order."""
         return outputs if self.labels is None else self.labels.reveal_columns(outputs)
 
 
@@ -172,9 +172,9 @@ class Evaluation:
     """A request for a run's outputs.
 
     Attributes:
-        position: Pairs presented before them.
-        split: Of which items: ``evaluation``, ``validation`` or ``test``.
-        of_selected: True for outputs of the selected state, which is restored for it.
+        position: Pairs presented before it.
+        split: Items to evaluate: ``evaluation``, ``validation`` or ``test``.
+        of_selected: Whether to restore and evaluate the selected state.
     """
 
     position: int
@@ -183,13 +183,13 @@ class Evaluation:
 
 
 class Schedule(ABC):
-    """One run's evaluations, each decided once the one before is known.
+    """Decides a run's evaluations, each after the result of the previous one.
 
     Attributes:
-        keep: Whether the state that was evaluated last is the one selected so far.
-        selected: Position of the selected state; None if no state is selected.
-        finite: False once an output was NaN or infinite.
-        out_of_time: True once the run's seconds are spent: its budget is what it has had.
+        keep: Whether the state evaluated last is the selected one.
+        selected: Position of the selected state; None for none.
+        finite: Whether all outputs were finite.
+        out_of_time: Whether the budget in seconds is spent.
     """
 
     keep: bool = False
@@ -203,24 +203,24 @@ class Schedule(ABC):
 
     @abstractmethod
     def next(self, evaluation: Evaluation, outputs: Outputs) -> Evaluation | None:
-        """Return the evaluation after one that is done; None where the run is over.
+        """Return the next evaluation; None if the run is over.
 
         Args:
-            evaluation: What was owed.
-            outputs: Its outputs, shape (N, K), in the model's own labels. Non-finite outputs end
-                the run.
+            evaluation: The evaluation that is done.
+            outputs: Its outputs, shape (N, K), with columns as the model sees them. Non-finite
+                outputs end the run.
         """
 
     @abstractmethod
     def progress(self) -> str:
-        """Return in a few words how far the run has come, for the progress line."""
+        """Return the result so far in a few words, for the progress line."""
 
     def arrays(self) -> Mapping[str, IntArray]:
-        """Return what goes into the trajectory beside outputs."""
+        """Return further arrays for the trajectory."""
         return {}
 
     def facts(self) -> dict[str, JsonValue]:
-        """Return what the trajectory's `TrajectoryFacts.protocol` says."""
+        """Return the value of `TrajectoryFacts.protocol`."""
         return {}
 
 
@@ -228,20 +228,20 @@ class Protocol(ABC):
     """A protocol plugin.
 
     Class attributes:
-        name: As in `TaskSpec.protocol`.
-        summary: One line.
-        stop_rules: What may end a run before its budget, by name, the default first; ``budget``
-            is the rule that spends it all.
-        split: What is evaluated during training.
-        tells_targets: True if training targets are given at the start; otherwise each is given as
+        name: Name of the protocol, as in `TaskSpec.protocol`.
+        summary: Description in one line.
+        stop_rules: Names of rules that may end a run before its budget, the default first;
+            ``budget`` never does.
+        split: Split that is evaluated during training.
+        tells_targets: True if training targets are given at the start; otherwise each is given when
             its pair is presented, and class ids are permuted by salt and seed.
-        passes: Fixed number of passes over the training items: 0 if a model is evaluated as it is
-            built; None if the budget decides.
-        timed: Whether a budget may also be in seconds. The evaluation after `out_of_time` may fall
-            at the end of any batch.
-        controls: The controls that runs may have, of those in `codonbench.protocols.controls`.
-        Options: Its options, set by ``--protocol-set field=value``.
-        joins: Whether the parts of a seed's run make one record, of their test outputs together.
+        passes: Fixed number of passes over the training items: 0 if a model is evaluated as built;
+            None if the budget decides.
+        timed: Whether a budget may be in seconds. The evaluation after `out_of_time` may then be at
+            the end of any batch.
+        controls: Controls of `codonbench.protocols.controls` that runs may have.
+        Options: Model of the options, set by ``--protocol-set field=value``.
+        joins: Whether the test outputs of all parts of a seed's run make one record.
     """
 
     name: ClassVar[str]
@@ -260,65 +260,65 @@ class Protocol(ABC):
         """Return the schedule of one run."""
 
     def resolved(self, options: Any, dataset: Dataset) -> Any:
-        """Return options with all values that the data decide, for the run spec.
+        """Return options completed with values that depend on the data, for the run spec.
 
         Raises:
-            UsageError: The data do not allow what the options ask.
+            UsageError: The options do not fit the data.
         """
         return options
 
     def parts(self, run_spec: RunSpec, dataset: Dataset) -> Sequence[RunSpec]:
-        """Return the runs that a seed's spec comes to: itself, unless it is made in parts."""
+        """Return the run specs of a seed's parts; by default the spec itself."""
         return (run_spec,)
 
     def narrowed(self, dataset: Dataset, run_spec: RunSpec, whole: Split) -> Split:
-        """Return what one run gets of its seed's split: all of it, unless it is a part."""
+        """Return the part of the seed's split that one run uses; by default all of it."""
         return whole
 
     def epoch_pairs(self, options: Any, dataset: Dataset) -> int:
-        """Return the pairs of an epoch, for a budget in epochs."""
+        """Return the pairs in an epoch, for budgets in epochs."""
         return dataset.spec.train_size
 
     def constant(self, setup: RunSetup) -> Sequence[Evaluation]:
-        """Return the evaluations that suffice for a row whose outputs never change."""
+        """Return the evaluations to record for outputs that never change."""
         return (Evaluation(setup.clock.budget_pairs, self.split),)
 
 
 OnSnapshot = Callable[[int, Callable[[], str]], None]
-"""Called with the pairs presented so far, and with a function that says how far the run has come:
-it computes a metric, so it is only called where the words are shown."""
+"""Called with the pairs presented so far and a function that returns progress as text; this
+computes a metric, so call it only to show the text."""
 
 Watch = Callable[[RunSpec], OnSnapshot]
-"""Called as a run begins; what it returns follows its evaluations."""
+"""Called when a run begins; returns the function to call after its evaluations."""
 
 BEYOND = 1
-"""Batches handed out beyond the next evaluation: the gradient of one more batch comes with
-the outputs of the state before it."""
+"""Batches handed out beyond the next evaluation, because a training step computes the outputs of
+the state before it."""
 
 _AT_ONCE = 128  # batches handed out at once, at most
-_AT_FIRST = 8  # at most at first, where a batch may take long
-_NEWS = 1.0  # seconds after which a run should ask again
+_AT_FIRST = 8  # at most at the start, when the time of a batch is unknown
+_NEWS = 1.0  # seconds after which a run should report again
 
 
 def share_spent(run_spec: RunSpec, pairs: int) -> float:
-    """Return which share of a run's budget so many pairs are; 0 where that is in seconds alone."""
+    """Return the share of a run's budget in `pairs`; 0 for budgets in seconds alone."""
     counted = 0 < run_spec.budget_pairs < MOST_PAIRS
     return min(pairs / run_spec.budget_pairs, 1.0) if counted else 0.0
 
 
 def unwatched(run_spec: RunSpec) -> OnSnapshot:
-    """Follow a run's evaluations with nothing."""
+    """Ignore a run's evaluations."""
     return lambda pairs, progress: None
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a run shows as it asks how to go on.
+    """A run's request for instructions.
 
     Attributes:
-        run: Which of the runs that have one referee.
+        run: Number of the run in its `RefereeGroup`.
         position: Pairs presented so far.
-        outputs: Those that are owed here (N, K); None where only pairs are due.
+        outputs: Outputs of the evaluation due here, (N, K); None if only pairs are requested.
     """
 
     run: int
@@ -328,13 +328,13 @@ class Shown:
 
 @dataclass(frozen=True)
 class Instructions:
-    """How a run goes on.
+    """How a run continues.
 
     Attributes:
-        evaluation: What it owes next; None once it is over.
-        keep: Whether the state it has just shown is the one selected so far, to be kept.
-        index: The pairs that follow those handed out so far, as items, shape (n,).
-        targets: What is right for them, where that was not known before; else empty.
+        evaluation: The next evaluation due; None if the run is over.
+        keep: Whether to keep the state just evaluated, as the one selected so far.
+        index: Items of the next pairs, shape (n,).
+        targets: Their targets, unless given at the start; then empty.
     """
 
     evaluation: Evaluation | None
@@ -344,21 +344,21 @@ class Instructions:
 
 
 class Referee:
-    """Referees one run.
+    """Applies the protocol to one run.
 
     Args:
-        setup: What is fixed about it.
-        watch: Called as it begins.
-        kept: How far it had come before it was cut short.
+        setup: Setup of the run.
+        watch: Called when the run begins.
+        kept: Progress of the run before it was interrupted; None for a new run.
 
     Attributes:
-        setup, kept: The same.
-        schedule: Its evaluations.
-        position: Pairs presented, as far as is known.
-        over: Whether the run came to its end.
-        resumed: Where it was taken up again after it had been cut short, each time; 0 for anew.
-        pairs, outputs: Its evaluations along the way.
-        test_outputs: Of the test items, once they were asked.
+        setup, kept: As given.
+        schedule: Decides the evaluations.
+        position: Pairs presented at the last evaluation.
+        over: Whether the run is complete.
+        resumed: Positions at which the run was resumed; 0 for a restart.
+        pairs, outputs: Positions and outputs of evaluations during training.
+        test_outputs: Outputs of the test items; None before the test.
     """
 
     def __init__(self, setup: RunSetup, watch: Watch, kept: Progress | None = None) -> None:
@@ -379,25 +379,25 @@ class Referee:
 
     @cached_property
     def schedule(self) -> Schedule:
-        """What the protocol decides; made when first needed, for the stream takes a moment."""
+        """The protocol's schedule; made when first needed, because the stream takes a moment."""
         return self.setup.protocol.schedule(self.setup)
 
     @cached_property
     def evaluated(self) -> dict[str, IntArray]:
-        """The items of each split that the model may be asked about."""
+        """The items of each split that can be evaluated."""
         return self.setup.evaluated()
 
     @property
     def most_shown(self) -> int:
-        """Bytes of the largest outputs that may ever be owed."""
+        """Bytes of the largest outputs that can be due."""
         n_outputs = len(self.setup.dataset.spec.target.names)
         return 4 * n_outputs * max(map(len, self.evaluated.values()), default=0)
 
     def begin(self) -> None:
-        """Note that the run begins, or begins anew on another engine before it asked for a pair.
+        """Note that the run begins, possibly again on another engine before any request.
 
         Raises:
-            OutOfTurnError: It has asked already.
+            OutOfTurnError: The run has made a request.
         """
         if self.asked:
             raise OutOfTurnError("begins twice")
@@ -405,17 +405,16 @@ class Referee:
         self._on_snapshot = self._watch(self.setup.run_spec)
 
     def answer(self, position: int, outputs: Outputs | None) -> Instructions:
-        """Instruct a run, and call its watcher."""
+        """Return the run's instructions, and call its watcher."""
         instructions = self.instruct(position, outputs)
         self.tell()
         return instructions
 
     def instruct(self, position: int, outputs: Outputs | None) -> Instructions:
-        """Return how to go on from `position`, by the outputs there where some are owed.
+        """Return instructions from `position` on, given the outputs if an evaluation is due there.
 
         Raises:
-            OutOfTurnError: This is not where the run can be, or nothing is owed here, or something
-                is missing.
+            OutOfTurnError: The run cannot be at this position, or outputs are missing or not due.
         """
         if not self.began or self.over:
             raise OutOfTurnError("asks before its beginning or after its end")
@@ -441,13 +440,13 @@ class Referee:
         return self._hand_out(keep)
 
     def tell(self) -> None:
-        """Call the run's watcher; the trainer, once instructed, need not wait for it."""
+        """Call the run's watcher; a separate step, so that training need not wait for it."""
         if self._untold:
             self._untold = False
             self._on_snapshot(self._last, self.schedule.progress)
 
     def _end_of_time(self, now: float) -> float:
-        """Return when the run's seconds are spent, by the clock that says `now`."""
+        """Return the time at which the run's seconds are spent, on the clock of `now`."""
         seconds = self.setup.run_spec.budget_seconds
         if seconds is None:
             return math.inf
@@ -455,7 +454,7 @@ class Referee:
         return now + seconds - (total - build)
 
     def _follow(self, position: int, now: float) -> None:
-        """Note how fast pairs are trained on, and ask for an evaluation where time is up."""
+        """Adapt the number of batches handed out to the speed; evaluate here if time is up."""
         if self._due is not None and self.schedule.out_of_time:
             self._due = replace(self._due, position=position)
         elif position > self._last:
@@ -465,7 +464,7 @@ class Referee:
 
     @property
     def seconds_before(self) -> tuple[float, float]:
-        """Seconds of building, and in all, of what the run goes on from."""
+        """Seconds of building and total seconds before the run was resumed."""
         return self.kept.seconds if self.kept and any(self.resumed[-1:]) else (0.0, 0.0)
 
     def _start_at(self, position: int) -> None:
@@ -481,7 +480,7 @@ class Referee:
             self.position = self._handed = position
         elif position != 0:
             raise OutOfTurnError(f"begins at {position}")
-        elif kept is not None and kept.position:  # it knows targets of the pairs up to there
+        elif kept is not None and kept.position:  # the run has seen targets up to there
             raise OutOfTurnError(f"begins anew, though it was handed its state at {kept.position}")
 
     def _check(self, position: int, outputs: Outputs) -> None:
@@ -490,10 +489,10 @@ class Referee:
             raise OutOfTurnError(f"shows {outputs.shape} at {position}, where {due} is due")
 
     def shape_due(self) -> tuple[int, int]:
-        """Return the shape of the outputs that are owed next.
+        """Return the shape of the outputs due next.
 
         Raises:
-            OutOfTurnError: None are.
+            OutOfTurnError: No outputs are due.
         """
         if self._due is None:
             raise OutOfTurnError("shows outputs where none are due")
@@ -501,7 +500,7 @@ class Referee:
         return len(self.evaluated[self._due.split]), n_outputs
 
     def _take(self, outputs: Outputs) -> None:
-        """Note an evaluation, and what the schedule makes of it."""
+        """Record the outputs of an evaluation, and let the schedule decide the next."""
         due = self._due
         assert due is not None
         self.position = due.position
@@ -514,7 +513,7 @@ class Referee:
         self.over = self._due is None
 
     def take_constant(self, outputs: Outputs) -> None:
-        """Note outputs (N, K), in true order, that were the same all through the run."""
+        """Record outputs (N, K), in true class order, that never changed during the run."""
         labels = self.setup.labels
         shown = outputs if labels is None else labels.hide_columns(outputs.astype(np.float64))
         shown = shown.astype(np.float32)
@@ -539,17 +538,17 @@ class Referee:
         return Instructions(self._due, keep, index, told[index] if len(told) else told)
 
     def may_be_at(self, position: int) -> bool:
-        """Return whether the run can be there, neither past its pairs nor past a due evaluation."""
+        """Return whether the run can be at `position`: not past its pairs or a due evaluation."""
         past_due = self._due is not None and position > self._due.position
         return self.position <= position <= self._handed and not past_due
 
     @property
     def diverged(self) -> bool:
-        """Whether its last outputs were not finite."""
+        """Whether the last outputs were not finite."""
         return bool(self.outputs) and not np.isfinite(self.outputs[-1]).all()
 
     def trajectory(self) -> Trajectory:
-        """Return the run's trajectory, its columns in true order."""
+        """Return the run's trajectory, with columns in true class order."""
         setup, schedule = self.setup, self.schedule
         spec, clock, dataset = setup.dataset.spec, setup.clock, setup.dataset
         n_outputs = len(spec.target.names)
@@ -588,15 +587,15 @@ class Referee:
 
 
 class RefereeGroup:
-    """Referees the runs that one trainer has, by their numbers, and keeps their time.
+    """Referees of the runs that are trained together; keeps the time of each.
 
     Args:
-        setups: Of the runs.
-        watch: Called as each begins.
-        checkpoints: Where their progress is kept and looked for; None for nowhere.
+        setups: Setups of the runs.
+        watch: Called when a run begins.
+        checkpoints: Store of their progress; None to store none.
 
     Attributes:
-        referees: One a run.
+        referees: The referee of each run.
     """
 
     def __init__(
@@ -613,7 +612,7 @@ class RefereeGroup:
         self._last = time.monotonic()
 
     def begin(self, run: int) -> None:
-        """Note that a run begins, or begins anew."""
+        """Note that a run begins, or restarts."""
         self.referees[run].begin()
         self._pass_time()
         self._going.add(run)
@@ -621,24 +620,24 @@ class RefereeGroup:
         self._build.pop(run, None)
 
     def answer(self, shown: Sequence[Shown]) -> list[Instructions]:
-        """Instruct some runs, and call their watchers."""
+        """Return the instructions of some runs, and call their watchers."""
         instructions = self.instruct(shown)
         self.tell(shown)
         return instructions
 
     def tell(self, shown: Sequence[Shown]) -> None:
-        """Call the watchers of some runs, once these have been instructed."""
+        """Call the watchers of some runs."""
         for each in shown:
             self.referees[each.run].tell()
 
     def instruct(self, shown: Sequence[Shown]) -> list[Instructions]:
-        """Take in what some runs show; return how each goes on.
+        """Return the instructions of some runs.
 
         Raises:
-            OutOfTurnError: One says what it cannot have to say here.
+            OutOfTurnError: As for `Referee.instruct`.
         """
         new = [s.run for s in shown if s.run not in self._build and s.run in self._going]
-        if new:  # what building them took counts for all of them alike
+        if new:  # the time of building is shared equally
             self._pass_time()
             spent = sum(self._total[run] for run in new) / len(new)
             for run in new:
@@ -646,10 +645,10 @@ class RefereeGroup:
         return [self.referees[s.run].instruct(s.position, s.outputs) for s in shown]
 
     def keep(self, run: int, position: int, write: Callable[[Path], None]) -> None:
-        """Keep the file, once written, that a run needs to go on from here; from 0 to begin anew.
+        """Store a checkpoint of a run, written by `write`; position 0 restarts the run.
 
         Raises:
-            OutOfTurnError: It cannot have come there.
+            OutOfTurnError: The run cannot be at this position.
         """
         referee = self.referees[run]
         if position and not referee.may_be_at(position):
@@ -667,22 +666,22 @@ class RefereeGroup:
             self._checkpoints.save(referee.setup.run_spec, progress, write)
 
     def forget(self, run: int) -> None:
-        """Drop what was kept of a run, which is to be trained anew."""
+        """Delete the checkpoint of a run that is to be trained anew."""
         if self._checkpoints is not None:
             self._checkpoints.drop(self.referees[run].setup.run_spec)
 
     def end(self, run: int) -> tuple[float, float]:
-        """Note that a run is over; return its seconds, in this try and those before.
+        """Note that a run is over; return its seconds, including those before it was resumed.
 
         Returns:
-            What building it took, and all of it.
+            Seconds of building, and total seconds.
         """
         seconds = self._seconds(run)
         self._going.discard(run)
         return seconds
 
     def _pass_time(self) -> None:
-        """Divide the time since the last call among the runs that are going on."""
+        """Divide the time since the last call among active runs."""
         now = time.monotonic()
         for run in self._going:
             self._total[run] += (now - self._last) / len(self._going)

@@ -1,13 +1,10 @@
-"""How much data a model needs: trained on nested subsets of a seed's training items.
+"""Sample efficiency: trained on nested subsets of the training items of a seed.
 
-Every subset of a seed is part of the next larger one, has the classes in the shares they have in
-all (or as many of each, where few shots are asked), and is the same for every model. The test split
-is always whole. The validation split is cut down with it to as many items as are trained on, for
-whoever has ten labels to train on has no thousand to choose by. The budget in pairs is the same for
-each size: data vary, computing does not.
-
-Perez, Kiela and Cho, NeurIPS 2021 (arXiv 2105.11447), on what a large validation split is worth to
-few examples.
+Each subset is part of the next larger one, is stratified by class (or has equally many of each
+class, for few shots) and is the same for all models. The test split is always complete. The
+validation split has at most as many items as the subset, because with few training labels a large
+validation split is not realistic (Perez, Kiela and Cho, NeurIPS 2021, arXiv 2105.11447). The budget
+in pairs is the same for each size.
 """
 
 from __future__ import annotations
@@ -26,28 +23,28 @@ from codonbench.protocols.folds import class_ids
 from codonbench.protocols.supervised import Supervised
 
 _ROUND = [digit * 10**power for power in range(1, 10) for digit in (1, 3)]
-_FEW, _SMALL = 100, 1_000  # the first size, of sets that are not small; of small ones it is 10
+_FEW, _SMALL = 100, 1_000  # default first size; below _SMALL training examples it is 10
 
 
 class SizeOptions(Frozen):
-    """Training examples of each subset; all are added. ``per_class`` makes them shots a class."""
+    """Sizes of subsets, in training examples or examples per class; the full set is added."""
 
     sizes: tuple[int, ...] = Field(default=(), max_length=100)
     per_class: bool = False
 
 
 class SampleEfficiency(Supervised):
-    """Supervised, on 100, 300, 1,000, ... and all training examples, or on a few of each class."""
+    """Supervised on 100, 300, 1,000, ... and all training examples, or on a few of each class."""
 
     name: ClassVar[str] = "sample_efficiency"
     summary: ClassVar[str] = "supervised, on nested subsets of the training examples"
     Options: ClassVar[type[Frozen]] = SizeOptions
 
     def resolved(self, options: Any, dataset: Dataset) -> Any:
-        """Return the sizes there are, in order, each once.
+        """Return options with the distinct sizes in order.
 
         Raises:
-            ConfigError: There are none, or shots of no classes are asked for.
+            ConfigError: A size is below 1, or `per_class` is set for a task without classes.
         """
         whole, classes = Stream(dataset, 0).split, class_ids(dataset)
         if options.per_class and classes is None:
@@ -69,7 +66,7 @@ class SampleEfficiency(Supervised):
         return [run_spec.model_copy(update={"subset": size}) for size in sizes]
 
     def narrowed(self, dataset: Dataset, run_spec: RunSpec, whole: Split) -> Split:
-        """Return the seed's split with training and validation cut down to a run's subset."""
+        """Return the seed's split with training and validation reduced to the run's subset."""
         if run_spec.subset is None:
             return whole
         each, seed = bool(run_spec.protocol_options["per_class"]), run_spec.seed

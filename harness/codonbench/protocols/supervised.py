@@ -1,6 +1,6 @@
-"""Supervised learning: trained on one split, selected by another, and asked once about a third.
+"""Supervised learning: train on one split, select on a second, test once on a third.
 
-No figure of the test split can steer a run: it is asked when all else is decided.
+The test split cannot influence a run: it is evaluated last, when all else is decided.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from codonbench.protocols.controls import COMPOSITION, LABELS, STRAND, UNTRAINED
 from codonbench.protocols.referee import Evaluation, Protocol, RunSetup, Schedule
 
 LEAST = 0.5
-"""Between two looks at the validation split in the long run: epochs, at least, ..."""
+"""Minimum distance between two validations, in epochs."""
 
 MOST_LOOKS = 50
-"""... a share of the budget, at least one in so many, ..."""
+"""The minimum distance is the budget divided by this number."""
 
 COST = 6
-"""... and times as many pairs as it has items. A pair costs about three times as much to train on
-as an item to look at, so looks and test take less than a tenth of a run's time."""
+"""Minimum distance in pairs, per item of the validation split. Training on a pair costs about three
+times as much as evaluating an item, so evaluation takes less than a tenth of a run's time."""
 
 FIRST = 1 / 8
-"""The first look after the beginning, in such distances; each next one comes twice as late until
-they are one apart. So a run is looked at often early and seldom later."""
+"""Position of the first validation after the start, as a share of the distance; positions double
+until validations are one distance apart, so that a run is validated often early on."""
 
 PATIENCE = 8
-"""Such distances without an improvement after which a run is stopped early. In pairs and not in
-looks, for early looks are close and a loss may stand still at first."""
+"""Distances without improvement after which a run is stopped early. Not counted in validations,
+because early ones are close together and a loss may be flat at first."""
 
 
 class Supervised(Protocol):
@@ -51,15 +51,15 @@ class Supervised(Protocol):
         return SupervisedSchedule(setup)
 
     def constant(self, setup: RunSetup) -> tuple[Evaluation, ...]:
-        """Return one look at the validation split and one at the test split."""
+        """Return one evaluation of the validation split and one of the test split."""
         return (Evaluation(0, "validation"), Evaluation(0, "test", of_selected=True))
 
 
 class SupervisedSchedule(Schedule):
-    """Looks at the validation loss, keeps the best state, and stops when it gets no better.
+    """Validates, keeps the state with the lowest loss, and stops early without improvement.
 
     Args:
-        setup: The run's.
+        setup: Setup of the run.
     """
 
     def __init__(self, setup: RunSetup) -> None:
@@ -78,9 +78,9 @@ class SupervisedSchedule(Schedule):
 
     @property
     def figures(self) -> list[float]:
-        """The primary metric on validation, at each look where it has a value.
+        """The primary metric at each validation, unless undefined.
 
-        Computed when it is asked for, since no decision rests on it.
+        Computed when requested, since no decision depends on it.
         """
         while self._unscored and self._primary is not None:
             figure = self._primary.of(self._targets, self._unscored.pop(0), self._task)
@@ -88,11 +88,11 @@ class SupervisedSchedule(Schedule):
         return self._figures
 
     def first(self) -> Evaluation:
-        """Return the look at the state before the first pair; at the only one of an estimator."""
+        """Return the validation before the first pair or, for an estimator, after the fit."""
         return Evaluation(self._clock.budget_pairs if self._at_once else 0, "validation")
 
     def next(self, evaluation: Evaluation, outputs: Outputs) -> Evaluation | None:
-        """Return the next look at validation, or the one at test, after which there is none."""
+        """Return the next validation, then the test, then None."""
         self.keep = False
         self.finite = self.finite and bool(np.isfinite(outputs).all())
         if evaluation.split == "test":
@@ -115,11 +115,11 @@ class SupervisedSchedule(Schedule):
 
     def _after(self, position: int) -> int:
         step = min(max(FIRST * self._distance, position), self._distance)
-        step = max(step, position / MOST_LOOKS)  # where no budget says how long it will be
+        step = max(step, position / MOST_LOOKS)  # for budgets without a number of pairs
         return max(self._clock.end_of(position + int(step)), self._clock.step(position))
 
     def progress(self) -> str:
-        """Return the primary metric on the validation split, now and at best, or else the loss."""
+        """Return the last and the best primary metric on validation, or else the loss."""
         if self._primary is not None and (figures := self.figures):
             best = min(figures) if self._primary.lower else max(figures)
             return f"validation {self._primary.name} {figures[-1]:.4f}, best {best:.4f}"
@@ -127,7 +127,7 @@ class SupervisedSchedule(Schedule):
 
 
 def distance(clock: BatchClock, n_validation: int) -> float:
-    """Return how many pairs lie between two looks in the long run."""
+    """Return the distance between two validations, in pairs; early ones are closer."""
     rare = LEAST * clock.epoch_pairs
     if clock.budget_pairs < MOST_PAIRS:
         rare = max(rare, clock.budget_pairs / MOST_LOOKS)
@@ -137,8 +137,8 @@ def distance(clock: BatchClock, n_validation: int) -> float:
 def loss(outputs: Outputs, targets: npt.NDArray[np.generic], task: TaskSpec) -> float:
     """Return the mean loss of outputs (N, K) against targets, in float64.
 
-    Cross-entropy for classes, binary cross-entropy for labels, and the squared error in units of
-    each quantity's own variance for quantities; what is missing (NaN) does not count.
+    Cross-entropy for classes, binary cross-entropy for labels, and squared error divided by each
+    quantity's variance for quantities; missing targets (NaN) are ignored.
     """
     wide = outputs.astype(np.float64)
     if task.target.kind == "classes":

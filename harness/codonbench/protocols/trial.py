@@ -1,4 +1,4 @@
-"""The protocol of a trial: as ``supervised``, but there is no test split that could be asked."""
+"""The protocol of tuning trials: ``supervised`` without a test split."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from codonbench.protocols.referee import Evaluation, RunSetup, Schedule, share_s
 from codonbench.protocols.supervised import Supervised, SupervisedSchedule
 
 Look = Callable[[int, float, float], bool]
-"""Given the number of a look at validation, the score of what was selected so far and the share of
-the budget that is spent; whether the run is to end there."""
+"""Called with the number of a validation, the score of the selected state and the share of the
+budget spent; returns whether to end the run."""
 
 
 class Trial(Supervised):
-    """Trained and selected as under ``supervised``; the test items are left out of the split.
+    """Trained and selected as under ``supervised``, without test items.
 
     Args:
-        look: Told of each look.
+        look: Called at each validation.
 
     Attributes:
-        score: Of the state that was selected: the primary metric on validation; or, where the task
-            has none that can be told of a split, less the loss. None before the first look, and
-            where the metric has no value, as a correlation with one answer for all items.
+        score: Validation score of the selected state: the primary metric or, for tasks without one
+            for single splits, the negative loss. None before the first validation, and if the
+            metric is undefined, such as a correlation with constant outputs.
     """
 
     name: ClassVar[str] = "trial"
@@ -35,7 +35,7 @@ class Trial(Supervised):
         self.score: float | None = None
 
     def narrowed(self, dataset: Dataset, run_spec: RunSpec, whole: Split) -> Split:
-        """Return the seed's training and validation items, and no test item."""
+        """Return the seed's split without test items."""
         return replace(whole, test=whole.test[:0])
 
     def schedule(self, setup: RunSetup) -> Schedule:
@@ -44,7 +44,7 @@ class Trial(Supervised):
 
 
 class _TrialSchedule(SupervisedSchedule):
-    """Ends where that of ``supervised`` would ask for test outputs, or where the study says so."""
+    """Ends before the test of ``supervised``, or when the study prunes the trial."""
 
     def __init__(self, setup: RunSetup, trial: Trial) -> None:
         super().__init__(setup)

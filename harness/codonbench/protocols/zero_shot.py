@@ -1,7 +1,7 @@
-"""Zero shot: nothing is trained. A model as it is built is asked about the test split.
+"""Zero shot: a model is evaluated on the test split as built, without training.
 
-It is how a task without training items is run, and how a model is asked that learned elsewhere. A
-variant is answered with a number, its effect: see `training.zero_shot`.
+This is the protocol of tasks without training items, and of pretrained models. For a variant the
+output is its effect as a number: see `training.zero_shot`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from codonbench.protocols.referee import Evaluation, Protocol, RunSetup, Schedul
 
 
 class ZeroShot(Protocol):
-    """Asked once about validation, where there is such a split, and once about test."""
+    """Evaluate the validation split, if there is one, and the test split."""
 
     name: ClassVar[str] = "zero_shot"
     summary: ClassVar[str] = "asked about the test split as it is built; nothing is trained"
@@ -29,19 +29,19 @@ class ZeroShot(Protocol):
 
 
 class ZeroShotSchedule(Schedule):
-    """The two looks at a model that stays as it is."""
+    """Evaluates validation, then test."""
 
     selected = 0
 
     def first(self) -> Evaluation:
-        """Return the look at validation."""
+        """Return the evaluation of validation."""
         return Evaluation(0, "validation")
 
     def next(self, evaluation: Evaluation, outputs: Outputs) -> Evaluation | None:
-        """Return the look at test, after which there is none."""
+        """Return the evaluation of test, then None."""
         self.finite = self.finite and bool(np.isfinite(outputs).all())
         return None if evaluation.split == "test" else Evaluation(0, "test", of_selected=True)
 
     def progress(self) -> str:
-        """Return that it is being asked."""
+        """Return that nothing is trained."""
         return "asked, not trained"

@@ -1,1 +1,1 @@
-"""Hyperparameters sought on training and validation items: the space, the study, its protocol."""
+"""Hyperparameter tuning on training and validation items: search space and study."""

@@ -1,4 +1,4 @@
-"""Trials on a Ray cluster: a node trains, and asks the driver, who has the study, at each look."""
+"""Trials on a Ray cluster: nodes train, and ask the driver's study at each validation."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from codonbench.protocols.trial import Look
 
 
 class Heard:
-    """Looks, and how long they go on.
+    """A `Look` that also measures time.
 
     Args:
-        look: Answers them.
+        look: The function to call.
     """
 
     def __init__(self, look: Look) -> None:
@@ -40,25 +40,25 @@ class Heard:
         self._times: list[float] = []
 
     def __call__(self, step: int, score: float, spent: float) -> bool:
-        """Answer a look."""
+        """Call `look`."""
         self._times.append(time.monotonic())
         return self._look(step, score, spent)
 
     @property
     def seconds(self) -> float:
-        """Between the first look and the last."""
+        """Seconds between the first and the last call."""
         return self._times[-1] - self._times[0] if self._times else 0.0
 
 
 @dataclass
 class ClusterTrials:
-    """Makes trials on a cluster, several at once from as many threads.
+    """Runs trials on a cluster, several at once from as many threads.
 
     Attributes:
-        cluster: Where.
-        executor: Plans them.
-        orders: What is ordered there.
-        say: Told which trial is begun again, for its node was lost.
+        cluster: The cluster.
+        executor: Plans the trials.
+        orders: Prepares orders for nodes.
+        say: Called with a message when a trial is restarted because its node was lost.
     """
 
     cluster: Cluster
@@ -69,28 +69,28 @@ class ClusterTrials:
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def prepare(self, request: RunRequest) -> Job:
-        """Return the job that a request comes to, on a device that the cluster has."""
+        """Return the job of a request, on a device of the cluster."""
         return self.executor.prepare(request, self.cluster.device(request.device))
 
     def at_once(self, job: Job, request: RunRequest) -> int:
-        """Return how many trials the cluster has room for.
+        """Return the number of trials that fit on the cluster at once.
 
         Raises:
-            ClusterError: It has room for none.
+            ClusterError: No trial fits.
         """
         return self.orders.room(self.orders.of(job, request)[1])
 
     def stop(self) -> None:
-        """Have trials that are under way end, and no other begin."""
+        """End active trials, and begin no others."""
         self._over.set()
 
     def __call__(self, request: RunRequest, job: Job, look: Look) -> Tried:
-        """Make a trial.
+        """Run a trial.
 
         Raises:
-            BenchError: It cannot be made, or its node was lost again and again.
+            BenchError: The trial failed, or its node was lost `TRIES` times.
         """
-        with self._one_at_a_time:  # data are laid there once
+        with self._one_at_a_time:  # so that data are copied once
             order, place, data = self.orders.of(job, request)
         found = self._made(order, place, data, look)
         if found.kind:
@@ -98,7 +98,7 @@ class ClusterTrials:
         return found
 
     def _made(self, order: Order, place: Place, data: object, look: Look) -> Tried:
-        """Make a trial; to its seconds are added those between the looks of lost ones."""
+        """Run a trial; its seconds include those of attempts on lost nodes."""
         before = 0.0
         for lost in range(TRIES):
             if self._over.is_set():
@@ -120,7 +120,7 @@ class ClusterTrials:
 def on_cluster(
     executor: Executor, options: RunOptions, say: Callable[[str], None]
 ) -> Iterator[ClusterTrials]:
-    """Make trials on the cluster that options name; the first Ctrl-C has them end."""
+    """Connect to the cluster in `options` for trials; the first Ctrl-C ends them."""
     asked = configure(Resources, {}, options.resources, "--resources")
     with Cluster(options.on) as cluster:
         orders = Orders(cluster, executor, options, asked)

@@ -1,4 +1,4 @@
-"""What is sought: which fields of a model's configuration, within which bounds."""
+"""The search space: fields of a model's configuration and their ranges."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from codonbench.errors import ConfigError
 from codonbench.plugins.entries import ModelEntry
 
 Space = dict[str, Tune]
-"""By field."""
+"""The range of each field."""
 
 
 def fields_of(entry: ModelEntry, config: BaseConfig) -> Mapping[str, Tunable]:
-    """Return the fields of a model's configuration, as they were told where it is a stranger's."""
+    """Return the fields of a model's configuration; an isolated plugin's come from its worker."""
     return tunable(config) if entry.fields is None else entry.fields
 
 
 def space_of(
     fields: Mapping[str, Tunable], given: Mapping[str, str], fixed: Collection[str]
 ) -> Space:
-    """Return the fields to seek, and how each is drawn.
+    """Return the search space.
 
     Args:
-        fields: Of the model's configuration.
-        given: Ranges in text by field, see `parse_range`, which stand in for its own.
-        fixed: Fields that are set, and not sought.
+        fields: Fields of the model's configuration.
+        given: Ranges by field, as text for `parse_range`, that replace the model's own.
+        fixed: Fields with fixed values, to be left out.
 
     Raises:
-        ConfigError: A field is unknown or cannot be sought, or there is none.
+        ConfigError: A field is unknown, has no such range or is also fixed, or no field is left.
     """
     for name in given:
         if name not in fields:
@@ -50,10 +50,10 @@ def space_of(
 
 
 def parse_range(name: str, text: str, field: Tunable) -> Tune:
-    """Return ``1e-4..1e-1:log``, ``16..256`` or ``16,32,64`` as what it says.
+    """Parse a range such as ``1e-4..1e-1:log``, ``16..256`` or ``16,32,64``.
 
     Raises:
-        ConfigError: It says neither.
+        ConfigError: The text is not a range.
     """
     match = re.fullmatch(r"\s*([^.,:]+(?:\.\d+)?[^.,:]*)\.\.([^,:]+?)(:log)?\s*", text)
     try:
@@ -67,7 +67,7 @@ def parse_range(name: str, text: str, field: Tunable) -> Tune:
 
 
 def as_text(drawn: Tune) -> str:
-    """Return what `parse_range` reads: ``0.0001..0.1:log`` or ``16,32,64``."""
+    """Return a range as text for `parse_range`: ``0.0001..0.1:log`` or ``16,32,64``."""
     if drawn.choices:
         words = {True: "true", False: "false"}
         return ",".join(words[c] if isinstance(c, bool) else str(c) for c in drawn.choices)

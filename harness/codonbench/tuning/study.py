@@ -1,9 +1,8 @@
-"""A study: trials of a model's configurations on validation, in a file that several may work on.
+"""A study: trials of a model's configurations on validation items, kept in a file.
 
-Optuna's TPE suggests, its median or Hyperband pruner ends trials that fall behind. The file holds
-every trial; a study that was cut short goes on from it, and several processes may share it. What
-is asked of all of them, the space, the data and the budget, is part of the study: who asks
-otherwise is refused.
+Optuna's TPE suggests configurations, and its median or Hyperband pruner ends poor trials early. An
+interrupted study resumes from the file, and several processes may share it. Space, data and budget
+are fixed in the study; a request with others is refused.
 
 Bergstra et al., NeurIPS 2011 (TPE); Akiba et al., KDD 2019 (Optuna).
 """
@@ -40,21 +39,21 @@ if TYPE_CHECKING:
 Pruner = Literal["median", "hyperband", "none"]
 
 FIRST_SEED = 1_000
-"""Of tuning, where none is given: none of an official row."""
+"""Default seed of tuning, which no official row uses."""
 
 Try = Callable[[RunRequest, Job, Look], Tried]
-"""Makes a trial of a job's only run: here, or on a node of a cluster."""
+"""Runs a trial of a job with a single run, in this process or on a node of a cluster."""
 
-_HEARTBEAT = 20  # seconds; a trial unheard of for three of them was killed, and is begun again
+_HEARTBEAT = 20  # seconds; a trial without one for three times as long is restarted
 _RETRIES = 3
 _ENDED = ("COMPLETE", "PRUNED")
 
 
 def insist_on_own_seeds(seeds: tuple[int, ...]) -> None:
-    """Refuse the seeds of official rows, whose test items must not have chosen anything.
+    """Refuse the seeds of official rows, whose test items must not influence tuning.
 
     Raises:
-        ConfigError: One of them is among the seeds.
+        ConfigError: One of the seeds is of official rows.
     """
     taken = [seed for seed in seeds if seed < OFFICIAL_SEEDS]
     if taken:
@@ -66,13 +65,13 @@ def insist_on_own_seeds(seeds: tuple[int, ...]) -> None:
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """What a study is of.
+    """The request for a study.
 
     Attributes:
         request: Model, task, budget and seeds.
-        space: What is sought.
-        trials: How many.
-        pruner: By what trials are ended early.
+        space: The search space.
+        trials: Number of trials.
+        pruner: Pruner that ends poor trials early.
     """
 
     request: RunRequest
@@ -85,14 +84,14 @@ class Study:
     """A study in a file.
 
     Args:
-        path: The file, made where it is not there.
-        asked: What it is of.
-        prepare: Returns the job of a request.
-        attempt: Makes a trial.
+        path: The file; created if missing.
+        asked: The request.
+        prepare: Returns the job of a run request.
+        attempt: Runs a trial.
 
     Raises:
-        ConfigError: The file holds a study of something else, or the task has no validation.
-        StoreError: It cannot be written or is no study.
+        ConfigError: The file holds another study, or the task has no validation split.
+        StoreError: The file cannot be written or is not a study.
     """
 
     def __init__(
@@ -132,10 +131,10 @@ class Study:
                 pruner=_pruner(asked.pruner),
             )
             known = self._study.user_attrs.get("asked")
-        except Exception as error:  # SQLite's, SQLAlchemy's and Optuna's own
+        except Exception as error:  # of SQLite, SQLAlchemy or Optuna
             raise _unusable(path, error) from error
         self._path = path
-        self._facts = json.loads(json.dumps(self._facts))  # as the file gives it back
+        self._facts = json.loads(json.dumps(self._facts))  # as read back from the file
         if known not in (None, self._facts):
             differ = [name for name, value in self._facts.items() if known.get(name) != value]
             raise ConfigError(
@@ -146,11 +145,11 @@ class Study:
             self._study.set_user_attr("asked", self._facts)
 
     def finished(self) -> list[optuna.trial.FrozenTrial]:
-        """Return the trials that have a score, pruned ones among them, in order."""
+        """Return the trials that are complete or pruned, in order."""
         return [trial for trial in self._begun() if trial.state.name in _ENDED]
 
     def _begun(self) -> list[optuna.trial.FrozenTrial]:
-        """Return all trials that somebody has begun, in order."""
+        """Return all trials that any process has begun, in order."""
         trials = self._study.get_trials(deepcopy=False)
         return [trial for trial in trials if trial.state.name != "WAITING"]
 
@@ -161,17 +160,17 @@ class Study:
         stop: Callable[[], None] = lambda: None,
         on_look: Callable[[], None] = lambda: None,
     ) -> None:
-        """Make trials until there are as many as were asked for.
+        """Run trials until the requested number is finished.
 
         Args:
-            on_trial: Called after each.
-            at_once: How many are made at a time, each by a thread.
-            stop: Called where one fails, so that the others need not come to an end.
-            on_look: Called as one looks at validation, see `under_way`.
+            on_trial: Called after each trial.
+            at_once: Number of trials to run at a time, each in a thread.
+            stop: Called when a trial fails, to end the others.
+            on_look: Called at each validation; see `under_way`.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C ended it; what is finished is kept.
-            StoreError: The file cannot be written, as where the disk is full; likewise.
+            KeyboardInterrupt: Ctrl-C ended the study; finished trials are kept.
+            StoreError: The file cannot be written, e.g. on a full disk; finished trials are kept.
         """
         import optuna
 
@@ -183,9 +182,9 @@ class Study:
                 return self._objective(trial)
             except optuna.TrialPruned:
                 raise
-            except BaseException as error:  # Optuna keeps that of a thread to itself
+            except BaseException as error:  # Optuna does not raise errors of threads
                 failed.append(error)
-                with suppress(Exception):  # as where the disk is full
+                with suppress(Exception):  # e.g. on a full disk
                     trial.set_user_attr("alive", _age(trial.datetime_start))
                 self._study.stop()
                 stop()
@@ -213,7 +212,7 @@ class Study:
 
     @property
     def under_way(self) -> float:
-        """How many trials those that are made here are together, each by its budget spent."""
+        """Sum of the shares of budget that active trials of this process have spent."""
         return sum(list(self._shares.values()))
 
     def _objective(self, trial: optuna.Trial) -> float:
@@ -230,7 +229,7 @@ class Study:
         try:
             with self._lock:  # plugins and data are loaded by one thread at a time
                 job = self._prepare(request)
-        except ConfigError as error:  # fields that do not go together
+        except ConfigError as error:  # values of fields that do not fit together
             raise _refused(trial, error) from error
         told: dict[int, bool] = {}
         scores, seconds = [], 0.0
@@ -241,15 +240,15 @@ class Study:
                     self._shares[trial.number] = (number + spent) / len(job.run_specs)
                     self._on_look()
                 at = number * 1_000 + step
-                if at not in told:  # by a node that is lost
+                if at not in told:  # else already reported, by a node that was lost
                     trial.report(score, at)
-                    told[at] = trial.should_prune()  # Hyperband's answer is another the next time
+                    told[at] = trial.should_prune()  # asked once: Hyperband's answer changes
                 return told[at]
 
             with placing(job.dataset):
                 try:
                     made = self._try(request, replace(job, run_specs=(run_spec,)), look)
-                except ConfigError as error:  # fields that do not go with the task
+                except ConfigError as error:  # values of fields that do not fit the task
                     raise _refused(trial, error) from error
             if made.status == "interrupted":
                 raise KeyboardInterrupt
@@ -257,7 +256,7 @@ class Study:
                 trial.set_user_attr("error", made.error)
             seconds += made.seconds
             trial.set_user_attr("seconds", seconds)
-            if made.score is None:  # it failed before its first look, or there is no such figure
+            if made.score is None:  # no validation before it failed, or metric undefined
                 raise optuna.TrialPruned
             scores.append(made.score)
             if pruned := any(told.values()):
@@ -268,9 +267,9 @@ class Study:
         return statistics.fmean(scores)
 
     def scores(self) -> Iterator[tuple[float | None, float]]:
-        """Yield each finished trial's score, None where it has none or was pruned; and seconds.
+        """Yield the score of each finished trial, None if pruned, and its seconds.
 
-        Those of trials that came to no end count for the next one that did.
+        Seconds of unfinished trials are added to the next finished one.
         """
         spent = 0.0
         for trial in self._begun():
@@ -280,18 +279,18 @@ class Study:
                 spent = 0.0
 
     def refused(self) -> list[str]:
-        """Return why trials could not be run, those that could not."""
+        """Return the errors of trials whose configuration was refused."""
         facts = (trial.user_attrs.get("refused") for trial in self.finished())
         return [printable(said) for said in facts if said]
 
     def result(self, name: str) -> tuple[dict[str, Any], Tuning]:
-        """Return the best trial's configuration, and what it took to find it.
+        """Return the best trial's configuration, and the facts of the tuning.
 
         Args:
-            name: Of the preset.
+            name: Name of the preset.
 
         Raises:
-            ConfigError: No trial has a score yet.
+            ConfigError: No trial has a score.
         """
         found = [value for value, _ in self.scores() if value is not None]
         if not found:
@@ -328,12 +327,12 @@ class Study:
         )
 
     def _cores(self) -> int:
-        """Return how many a second of a trial is counted for: the cores it has, or one GPU."""
+        """Return the cores of a trial, 1 on a GPU: tuning is counted in core or GPU seconds."""
         run_spec = self.job.run_specs[0]
         return 1 if run_spec.device == "cuda" else run_spec.threads
 
     def _incumbents(self) -> Iterator[tuple[int, float, float]]:
-        """Yield each trial that was the best so far: number from 1, seconds until then, score."""
+        """Yield number (from 1), total seconds and score of each trial that was the best so far."""
         spent, best = 0.0, None
         for number, (score, seconds) in enumerate(self.scores(), 1):
             spent += seconds * self._cores()
@@ -346,13 +345,13 @@ class Study:
 
 
 def _unusable(path: Path, error: BaseException) -> StoreError:
-    """Return that a study's file cannot be used, and SQLite's word for why."""
+    """Return the error that a study's file cannot be used, with SQLite's reason."""
     why = printable(str(_of_sqlite(error) or error).splitlines()[0])
     return StoreError(f"study {path} cannot be used: {why}; what is finished stays there")
 
 
 def _refused(trial: optuna.Trial, error: ConfigError) -> optuna.TrialPruned:
-    """Note why a trial's configuration cannot be run; return what ends the trial alone."""
+    """Store why a trial's configuration is refused; return the exception that ends the trial."""
     import optuna
 
     trial.set_user_attr("refused", str(error))
@@ -360,14 +359,14 @@ def _refused(trial: optuna.Trial, error: ConfigError) -> optuna.TrialPruned:
 
 
 def _of_sqlite(error: BaseException | None) -> BaseException | None:
-    """Return SQLite's own error among what an error was raised from; None where there is none."""
+    """Return the SQLite error among the causes of an error; None if there is none."""
     while error is not None and not isinstance(error, sqlite3.Error):
         error = error.__cause__
     return error
 
 
 def _facts(job: Job, asked: StudyRequest) -> dict[str, Any]:
-    """Return what is the same of all trials of a study."""
+    """Return what is fixed for all trials of a study."""
     run_spec = job.run_specs[0]
     return {
         "model": [run_spec.model, run_spec.model_version, job.entry.origin.source_sha256],
@@ -383,10 +382,10 @@ def _facts(job: Job, asked: StudyRequest) -> dict[str, Any]:
 
 
 def _sampler(seed: int) -> optuna.samplers.BaseSampler:
-    """Return TPE whose draws follow from the seed, the trial's number and the field.
+    """Return a TPE sampler whose independent draws depend on seed, trial number and field.
 
-    So a study that was cut short goes on as it would have, and several processes or threads that
-    work on it do not draw the same first trials.
+    An interrupted study thus resumes with the same draws, and processes or threads that share a
+    study do not draw the same first trials.
     """
     import optuna
 
@@ -426,12 +425,12 @@ def _suggest(trial: optuna.Trial, name: str, drawn: Tune, *, whole: bool) -> Any
 
 
 def _rounded(value: Any) -> Any:
-    """Return a value to three digits, for people: more of them decide nothing."""
+    """Return a value rounded to three digits, to be readable; more make no difference."""
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
 def _storage(path: Path) -> optuna.storages.RDBStorage:
-    """Return the trials in a file; while one is made it says now and then how long already."""
+    """Return Optuna's storage in a file; active trials store their age with each heartbeat."""
     import optuna
     from sqlalchemy.pool import NullPool
 
@@ -443,7 +442,7 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
 
     return Told(
         f"sqlite:///{path.absolute()}",
-        # Without a pool, which leaves its connections to the collector of garbage.
+        # Without a pool, whose connections are closed only by the garbage collector.
         engine_kwargs={"connect_args": {"timeout": 60}, "poolclass": NullPool},
         heartbeat_interval=_HEARTBEAT,
         grace_period=3 * _HEARTBEAT,
@@ -454,12 +453,12 @@ def _storage(path: Path) -> optuna.storages.RDBStorage:
 
 
 def _age(begun: datetime | None) -> float:
-    """Return the seconds since a trial began, by the clock of the process that makes it."""
+    """Return the seconds since a trial began, on this process's clock."""
     return 0.0 if begun is None else max((datetime.now() - begun).total_seconds(), 0.0)
 
 
 def _seconds(trial: optuna.trial.FrozenTrial) -> float:
-    """Return what a trial took; where it came to no end, until it was last heard of."""
+    """Return a trial's seconds; of an unfinished one those until its last heartbeat."""
     known = "seconds" if trial.state.name in _ENDED else "alive"
     return float(trial.user_attrs.get(known, 0.0))
 
