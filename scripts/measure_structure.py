@@ -104,11 +104,15 @@ def passed(repo: Path, options: list[str]) -> set[tuple[str, str]]:
         (tracer / "sitecustomize.py").write_text(code, encoding="utf-8")
         paths = [str(tracer), *(str(repo / source) for source in SOURCES)]
         command = [sys.executable, "-c", "from codonbench.cli.main import main; main()", "run"]
-        own = {"PYTHONPATH": os.pathsep.join(paths), "CODONBENCH_LOCKS": str(folder / "locks")}
+        own = {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "CODONBENCH_LOCKS": str(folder / "locks"),
+            "CODONBENCH_CACHE": str(folder / "cache"),
+        }
         run = subprocess.run(
             [*command, *options, "--results", str(folder / "runs")],
             cwd=folder,
-            env=os.environ | own,  # with locks of its own, so as not to pass what waits for others
+            env=os.environ | own,  # so as to wait for no others, and read nothing they kept
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

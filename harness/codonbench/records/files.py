@@ -13,6 +13,7 @@ import re
 import stat
 import tomllib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from glob import escape
@@ -41,8 +42,6 @@ LONGEST_LINE = 120
 """Characters of one line of text that is shown among others."""
 
 _MOST_DOTS = 2_000  # on one line; a dotted key takes memory by the square of its parts
-
-_APART = re.compile(r'"[ \t\r\n]+:')
 
 _COMMAND = re.compile(r"##(?=\w*\[)|(?<!\S)::|::(?=.*::)")
 """What the log of a CI build takes for the beginning of a command."""
@@ -120,9 +119,8 @@ def decoded(content: bytes) -> Any:
     """Return what JSON says, as `read_json` does."""
     try:
         text = content.decode("utf-8")
-        value = json.loads(text, parse_constant=_refuse)
-        if check_numbers_and_depth(value) != _keys_in(text):
-            json.loads(text, object_pairs_hook=_without_twins)
+        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_twins)
+        check_numbers_and_depth(value)
     except UnicodeDecodeError as error:
         raise StoreError(f"is not UTF-8: byte {error.start} is {error.reason}") from error
     except RecursionError as error:
@@ -132,23 +130,13 @@ def decoded(content: bytes) -> Any:
     return value
 
 
-def _keys_in(text: str) -> int:
-    """Return an upper bound of how many keys are written in JSON; -1 where only a full check tells.
-
-    A colon follows each key. So where no more quotes are followed by a colon than there are keys in
-    what was decoded, no key was written twice.
-    """
-    if '\\"' in text or "\\\\" in text or _APART.search(text):
-        return -1
-    return text.count('":')
-
-
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object; a key given twice is read one way here and another way there."""
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise StoreError(f"gives {next(name for name in names if names.count(name) > 1)!r} twice")
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(name for name, _ in pairs)
+        raise StoreError(f"gives {next(name for name in counts if counts[name] > 1)!r} twice")
+    return found
 
 
 def _refuse(constant: str) -> None:
@@ -172,23 +160,18 @@ def parse_tables(text: str) -> dict[str, Any]:
     return tables
 
 
-def check_numbers_and_depth(value: Any) -> int:
+def check_numbers_and_depth(value: Any) -> None:
     """Raise where a decoded value is nested too deeply or holds a number that is out of range.
 
     Walks level by level, so that no nesting can exhaust the stack.
-
-    Returns:
-        How many keys its objects have.
 
     Raises:
         StoreError: Says what is wrong with the value, without naming it.
     """
     level: list[tuple[str, Any]] = [("", {"": value})]
-    keys = -1  # the outermost one is not the value's
     for _ in range(MAX_DEPTH + 1):
         below = []
         for where, item in level:
-            keys += len(item) if isinstance(item, dict) else 0
             for name, child in item.items() if isinstance(item, dict) else enumerate(item):
                 kind = type(child)
                 if kind is dict or kind is list:
@@ -199,7 +182,7 @@ def check_numbers_and_depth(value: Any) -> int:
                     place = f"{where}.{name}".strip(".")
                     raise StoreError(f"{place} is out of the range of numbers")
         if not below:
-            return keys
+            return
         level = below
     raise StoreError(_TOO_DEEP)
 
