@@ -166,7 +166,7 @@ def test_a_computed_row_has_neither_matrix_nor_curve(bench):
     answer = bench("show", "bound-s0", "--results", "r")
     assert answer.code == 0
     assert "computed, not trained" in answer.out
-    assert "nothing was probed" in answer.out
+    assert "nothing was evaluated" in answer.out
 
 
 def test_what_a_record_says_steers_no_terminal_and_no_log_of_a_build(

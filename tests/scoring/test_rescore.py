@@ -324,7 +324,7 @@ def test_a_run_that_failed_before_its_first_evaluation_has_nothing_to_score(
 ):
     failed = changed(finished[0], status="error", trajectory_sha256=None, error="boom", metrics={})
     path = store.save(failed, None)
-    assert rescore(path, today(HalfRight())).reason == "its run ended before anything was probed"
+    assert rescore(path, today(HalfRight())).reason == "its run ended before anything was evaluated"
 
 
 def test_a_record_written_by_another_run_meanwhile_is_not_overwritten(

@@ -16,7 +16,7 @@ PAIRS = Output(unit="pairs", direction="lower", summary="Pairs")
 
 
 class Last(Metric):
-    """Pairs of the first deciphered probe; nothing is wrong with it."""
+    """Pairs of the first deciphered evaluation; nothing is wrong with it."""
 
     name = "first_right"
     version = "1"

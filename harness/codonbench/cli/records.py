@@ -50,7 +50,7 @@ def show(
     registry = load_plugins()
     console.print(facts(record, task_of(record, registry.known_tasks)))
     if record.trajectory_sha256 is None:
-        console.print("No trajectory: nothing was probed, so there is no matrix and no curve.")
+        console.print("No trajectory: nothing was evaluated, so there is no matrix and no curve.")
         return
     try:
         trajectory = found.trajectory()

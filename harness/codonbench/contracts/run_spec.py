@@ -16,7 +16,7 @@ from codonbench.contracts.base import DeviceKind, Frozen, Name, Version
 from codonbench.errors import ConfigError
 
 PUBLIC_RULES, SALTED_RULES = RULES = "1", "2"
-"""Change whenever the protocol does: stream, probe schedule, stop rule, loss, relabelling.
+"""Change whenever the protocol does: stream, evaluation schedule, stop rule, loss, relabelling.
 
 Under the first, where a module begins follows from the seed; under the second, from seed and salt.
 Runs of the public salt have the first, and those of any other salt the second: rows under both are

@@ -157,7 +157,7 @@ def _without_trajectory(record: RunRecord, path: Path, *, due: bool) -> Rescorin
     elif is_computed(record) and record.status == "done":
         reason = f"computed, not trained; 'bench run --model {record.model}' computes it anew"
     elif record.trajectory_sha256 is None:
-        reason = "its run ended before anything was probed"
+        reason = "its run ended before anything was evaluated"
     else:
         folder = path.parent / "trajectories"
         outcome, reason = (

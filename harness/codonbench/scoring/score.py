@@ -53,8 +53,7 @@ class Scores:
 def score(trajectory: Trajectory, metrics: Iterable[Metric]) -> Scores:
     """Return the values of all `metrics` for one trajectory.
 
-    A trajectory without a single probe answers nothing: all values are null, and not measured where
-    the run was cut short.
+    Without a single evaluation all values are null, and not measured where the run was cut short.
 
     Raises:
         PluginError: A metric failed, gave other names than it declares, a name that another

@@ -53,14 +53,14 @@ class OfDeciphering(Metric):
 
 
 def first_passage(reached: BoolArray, trajectory: Trajectory) -> int | NotMeasured | None:
-    """Return the pairs presented before the first probe at which `reached` holds.
+    """Return the pairs presented before the first evaluation at which `reached` holds.
 
     Args:
-        reached: Whether it holds at each probe, shape (T,).
-        trajectory: Where the probes come from.
+        reached: Whether it holds at each evaluation, shape (T,).
+        trajectory: Where the evaluations come from.
 
     Returns:
-        Pairs, or what `never` says where no probe reaches it.
+        Pairs, or what `never` says where no evaluation reaches it.
     """
     if not reached.any():
         return never(trajectory)
@@ -68,7 +68,7 @@ def first_passage(reached: BoolArray, trajectory: Trajectory) -> int | NotMeasur
 
 
 def never(trajectory: Trajectory) -> NotMeasured | None:
-    """Return what an event that no probe shows is worth.
+    """Return what an event that no evaluation shows is worth.
 
     Returns:
         None (right-censored) where the run spent its budget or went non-finite;
@@ -81,23 +81,23 @@ def never(trajectory: Trajectory) -> NotMeasured | None:
 
 
 class PairsConsumed(OfDeciphering):
-    """Pairs at the first deciphered probe, and at the failing probe just before it.
+    """Pairs at the first deciphered evaluation, and at the failing evaluation just before it.
 
     The true value lies above `last_failing_pairs` and at or below `pairs_consumed`.
-    `last_failing_pairs` is None where the first probe is already right, or none ever is.
+    `last_failing_pairs` is None where the first evaluation is already right, or none ever is.
     """
 
     name = "pairs_consumed"
     summary = "Training pairs until the task is deciphered for the first time."
     gives: ClassVar = {
-        "pairs_consumed": _pairs("Pairs at the first deciphered probe."),
+        "pairs_consumed": _pairs("Pairs at the first deciphered evaluation."),
         "last_failing_pairs": _pairs(
-            "Pairs at the last failing probe before the first deciphered one.", "none"
+            "Pairs at the last failing evaluation before the first deciphered one.", "none"
         ),
     }
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
-        """Return the bracket; None or NOT_MEASURED where no probe is deciphered."""
+        """Return the bracket; None or NOT_MEASURED where no evaluation is deciphered."""
         consumed = first_passage(trajectory.solved, trajectory)
         before = int(trajectory.solved.argmax()) - 1
         failing = int(trajectory.pairs[before]) if before >= 0 else None
@@ -117,7 +117,7 @@ class DecipherEpoch(OfDeciphering):
     gives: ClassVar = {"decipher_epoch": Output(unit="epochs", direction="lower", summary=summary)}
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
-        """Return the epoch; None or NOT_MEASURED where no probe is deciphered."""
+        """Return the epoch; None or NOT_MEASURED where no evaluation is deciphered."""
         pairs = first_passage(trajectory.solved, trajectory)
         if not isinstance(pairs, int):
             return {"decipher_epoch": pairs}
@@ -172,13 +172,13 @@ def batch_end(position: int, facts: TrajectoryFacts) -> int:
 
 
 class SustainedPairs(OfDeciphering):
-    """The first probe from which all probes stay right for the next `window_pairs` pairs.
+    """The first evaluation from which all evaluations stay right for the next `window_pairs` pairs.
 
-    That is the start of the first unbroken stretch of deciphered probes whose last probe
+    That is the start of the first unbroken stretch of deciphered evaluations whose last evaluation
     lies at least `window_pairs` beyond its first. A run that ends inside the window is
     censored: it has not shown that it stays right.
 
-    A relapse is a deciphered probe followed by one that is not, counted up to
+    A relapse is a deciphered evaluation followed by one that is not, counted up to
     `sustained_pairs`, or over the whole run where deciphering is never sustained. Success
     of a run means sustained. All three are NOT_MEASURED in a run that was stopped before
     the question was settled.
@@ -188,7 +188,7 @@ class SustainedPairs(OfDeciphering):
     summary = "Training pairs until the task is deciphered and stays so for a whole window."
     gives: ClassVar = {
         "sustained_pairs": _pairs(
-            "Pairs at the first probe from which deciphering lasts a window."
+            "Pairs at the first evaluation from which deciphering lasts a window."
         ),
         "relapses": Output(
             unit="count",
@@ -215,12 +215,12 @@ class SustainedPairs(OfDeciphering):
 
 
 def _sustained_from(right: BoolArray, pairs: IntArray, window: int) -> int | None:
-    """Return the index of the first probe that begins a long enough stretch of right ones.
+    """Return the index of the first evaluation that begins a long enough stretch of right ones.
 
     Args:
-        right: Whether each probe is deciphered, shape (T,).
-        pairs: Pairs presented before each probe, shape (T,).
-        window: Pairs that a stretch must span from its first probe to its last.
+        right: Whether each evaluation is deciphered, shape (T,).
+        pairs: Pairs presented before each evaluation, shape (T,).
+        window: Pairs that a stretch must span from its first evaluation to its last.
     """
     steps = np.diff(right.astype(np.int8), prepend=0, append=0)
     firsts, lasts = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) - 1
@@ -229,30 +229,30 @@ def _sustained_from(right: BoolArray, pairs: IntArray, window: int) -> int | Non
 
 
 class ConfidentPairs(OfDeciphering):
-    """The first probe at which every true class has probability tau or more.
+    """The first evaluation at which every true class has probability tau or more.
 
-    For a task with a target accuracy below 1, as many probe inputs must be that sure as
+    For a task with a target accuracy below 1, as many evaluation inputs must be that sure as
     must be right for the task to be deciphered. Probabilities are float64 softmax of the
-    logits; nothing counts from the first non-finite probe on.
+    logits; nothing counts from the first non-finite evaluation on.
     """
 
     name = "confident_pairs"
     summary = "Training pairs until every true class has at least a given probability."
     gives: ClassVar = {
-        name: _pairs(f"Pairs at the first probe with p(true class) >= {tau} throughout.")
+        name: _pairs(f"Pairs at the first evaluation with p(true class) >= {tau} throughout.")
         for name, tau in _TAUS.items()
     }
 
     def compute(self, trajectory: Trajectory, task: TaskSpec) -> Mapping[str, MetricValue]:
-        """Return pairs for each tau; None or NOT_MEASURED where no probe is that sure."""
+        """Return pairs for each tau; None or NOT_MEASURED where no evaluation is that sure."""
         surest = _required_confidence(trajectory, required_right(task))
         return {name: first_passage(surest >= tau, trajectory) for name, tau in _TAUS.items()}
 
 
 def _required_confidence(trajectory: Trajectory, needed: int) -> FloatArray:
-    """Return, for each probe, the p(true) that at least `needed` inputs reach, shape (T,).
+    """Return, for each evaluation, the p(true) that at least `needed` inputs reach, shape (T,).
 
-    Where all inputs are needed this is the minimum over inputs. Non-finite probes get -1.
+    Where all inputs are needed this is the minimum over inputs. Non-finite evaluations get -1.
     """
     n_finite = int(trajectory.finite.sum())
     p_true = trajectory.probabilities(slice(n_finite))[
@@ -279,7 +279,7 @@ class RareStopAmbiguity(OfDeciphering):
 
     Stop codons end one open reading frame each, so they are the rarest inputs and the last
     to be learnt. They are the members of the task's group ``stop``; a task without one has
-    None throughout. All but `stops_right_pairs` refer to the last probe. Where that is
+    None throughout. All but `stops_right_pairs` refer to the last evaluation. Where that is
     non-finite every stop codon counts as ambiguous and the details are None.
     """
 
@@ -292,12 +292,12 @@ class RareStopAmbiguity(OfDeciphering):
             "rare_stop_ambiguity": Output(
                 unit="count",
                 direction="lower",
-                summary=f"Stop codons with p(stop) < {_SURE} at the last probe.",
+                summary=f"Stop codons with p(stop) < {_SURE} at the last evaluation.",
             ),
             "stops_right_pairs": Output(
                 unit="pairs",
                 direction="lower",
-                summary="Pairs at the first probe with every stop codon right.",
+                summary="Pairs at the first evaluation with every stop codon right.",
             ),
         }
         codons = [task.evaluation_set.inputs[stop] for stop in task.groups.get("stop", ())]
@@ -326,7 +326,7 @@ class RareStopAmbiguity(OfDeciphering):
 
 
 def _values_of(stop: int, trajectory: Trajectory) -> tuple[float, float, float, int]:
-    """Return the four values of one stop codon, a probe index, at the last probe."""
+    """Return the four values of one stop codon, an evaluation's index, at the last evaluation."""
     p, label = trajectory.probabilities(-1)[stop], trajectory.targets[stop]
     margin = trajectory.true_logit[-1, stop] - trajectory.best_rival_logit[-1, stop]
     nats = p * -np.log(np.maximum(p, np.finfo(np.float64).tiny))
@@ -335,15 +335,15 @@ def _values_of(stop: int, trajectory: Trajectory) -> tuple[float, float, float, 
 
 
 class HeldOutAccuracy(OfDeciphering):
-    """Share of the held-out pairs that the last probe has right.
+    """Share of the held-out pairs that the last evaluation has right.
 
-    A held-out pair is a probe input, so the accuracy follows from the probe and from how
+    A held-out pair is an evaluation input, so the accuracy follows from the evaluation and from how
     often each input is held out; no second pass over data is needed. None where no pair is
-    held out. A tie is wrong, and a non-finite last probe has 0.
+    held out. A tie is wrong, and a non-finite last evaluation has 0.
     """
 
     name = "test_accuracy"
-    summary = "Share of the held-out pairs that are right at the last probe."
+    summary = "Share of the held-out pairs that are right at the last evaluation."
 
     gives: ClassVar = {"test_accuracy": Output(unit="share", direction="higher", summary=summary)}
 
@@ -371,7 +371,7 @@ class PaperInstrument(OfDeciphering):
     defined: tasks without `instrument_batches`, and batches of other than 64. NOT_MEASURED
     in every run that was ended by a stop rule, also where the map was settled before that:
     keeping only those that were would keep the fast ones. NOT_MEASURED too where the trajectory
-    lacks the probe of a frame.
+    lacks the evaluation of a frame.
     """
 
     name = "paper_instrument"
@@ -417,7 +417,7 @@ def _names(criterion: str) -> tuple[str, str]:
 def _settled_columns(trajectory: Trajectory, frames: IntArray) -> dict[str, BoolArray]:
     """Return, for each criterion, which columns would pass it if redrawn, shape (F, P).
 
-    None does from the first non-finite probe on. `frames` are those of the instrument, in pairs.
+    None does from the first non-finite evaluation on. `frames`: the instrument's, in pairs.
     """
     probes = np.searchsorted(trajectory.pairs, frames)
     finite = trajectory.finite[probes, None]

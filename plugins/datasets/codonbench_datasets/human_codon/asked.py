@@ -65,25 +65,25 @@ def all_seen(trajectory: Trajectory) -> int | None:
 
 
 def probabilities(trajectory: Trajectory) -> FloatArray:
-    """Return p(class | input) at every probe, (T, P, C); 0 from the first non-finite probe on."""
+    """Return p(class | input) at every evaluation, (T, P, C); 0 once one is not finite."""
     p = trajectory.probabilities(slice(None))
     p[~trajectory.finite] = 0.0
     return p
 
 
 def true_probabilities(trajectory: Trajectory) -> FloatArray:
-    """Return p(true class | input) at every probe, shape (T, P)."""
+    """Return p(true class | input) at every evaluation, shape (T, P)."""
     inputs, p = np.arange(len(trajectory.targets)), np.zeros(trajectory.right.shape)
-    for t in np.flatnonzero(trajectory.finite):  # all classes of all probes at once can be large
+    for t in np.flatnonzero(trajectory.finite):  # not all at once: they can be large
         p[t] = trajectory.probabilities(slice(t, t + 1))[0, inputs, trajectory.targets]
     return p
 
 
 def settled_pairs(trajectory: Trajectory) -> FloatArray:
-    """Return for each input the pairs from which it is right at every later probe, shape (P,).
+    """Return for each input the pairs from which it is right at every later evaluation, shape (P,).
 
     An input that is wrong, right, wrong, right, right at 0, 64, 128, 192 and 256 pairs has
-    settled at 192. Infinity where it is wrong at the last probe.
+    settled at 192. Infinity where it is wrong at the last evaluation.
     """
     wrong = ~trajectory.right
     n_probes = len(trajectory.pairs)
@@ -93,13 +93,13 @@ def settled_pairs(trajectory: Trajectory) -> FloatArray:
 
 
 def frames(trajectory: Trajectory) -> tuple[IntArray, BoolArray]:
-    """Return the probe of each frame of the paper's instrument, and which inputs it redrew.
+    """Return the evaluation of each frame of the paper's instrument, and which inputs it redrew.
 
     Three times an epoch its heat map redraws the columns of those codons that happen to be in one
-    batch of 64; see doi 10.3389/frai.2023.1128153. A frame without a probe of its own is left out.
+    batch of 64; see doi 10.3389/frai.2023.1128153. A frame without its own evaluation is left out.
 
     Returns:
-        Indices of probes, rising, shape (F,), and shape (F, P).
+        Indices of evaluations, rising, shape (F,), and shape (F, P).
     """
     pairs = trajectory.arrays["frame_pairs"]
     there = np.isin(pairs, trajectory.pairs)

@@ -214,7 +214,7 @@ class Leaning(Frozen):
         run: The record's name.
         same_weights: Whether the repetition that was looked into has the recorded weights.
         encoding: What the model is handed.
-        inputs, meanings: The probe set, and the true class of each, shape (P,).
+        inputs, meanings: The evaluation set, and the true class of each, shape (P,).
         right: Which inputs the model has right at its end, shape (P,).
         silent: Whether the class is the same whatever letter stands there, (P, length). The
             third position of a fourfold degenerate codon is silent.

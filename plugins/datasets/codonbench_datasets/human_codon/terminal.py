@@ -15,7 +15,7 @@ _CURVE_COLUMNS = 64
 
 
 def matrix(trajectory: Trajectory, width: int) -> Table:
-    """Return p(class | input) at the last probe in percent: green where right, red where not.
+    """Return p(class | input) at the last evaluation in percent: green where right, red where not.
 
     Args:
         trajectory: The run's trajectory.
@@ -47,7 +47,7 @@ def matrix(trajectory: Trajectory, width: int) -> Table:
 
 
 def curve(trajectory: Trajectory) -> Text:
-    """Return the share of the probe set that is right, over pairs on a log scale."""
+    """Return the share of the evaluation set that is right, over pairs on a log scale."""
     last = int(trajectory.pairs[-1])
     edges = np.geomspace(1, max(last, 1), _CURVE_COLUMNS)
     probe = np.searchsorted(np.maximum(trajectory.pairs, 1), edges, side="right") - 1

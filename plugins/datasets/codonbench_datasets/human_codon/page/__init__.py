@@ -33,7 +33,7 @@ DECIPHERED_AT = "pairs_consumed"
 
 
 class CodonFigures(Figures):
-    """Figures of a task whose inputs are all asked about at each probe, as codons are."""
+    """Figures of a task whose inputs are all asked about at each evaluation, as codons are."""
 
     name: ClassVar[str] = "codons"
     scripts: ClassVar[tuple[str, ...]] = (

@@ -1,4 +1,4 @@
-"""What a page needs to draw one row, and how a trajectory is reduced to that: every probe kept.
+"""What a page needs to draw one row, and how a trajectory is reduced to that.
 
 `trace_sha256` is the checksum of a trajectory: what committed rows call it, they go on calling it.
 """
@@ -28,10 +28,10 @@ NEVER = 2**32 - 1
 """Stands for "not within this run" in arrays of pairs."""
 
 MOST_POINTS = 2_000
-"""Probes of a learning curve. Only a run that goes on relapsing has more."""
+"""Evaluations of a learning curve. Only a run that goes on relapsing has more."""
 
 MOST_FRAMES = 800
-"""Probes of a heat map, which is the larger part of a row's file."""
+"""Evaluations of a heat map, which is the larger part of a row's file."""
 
 MOST_CELLS = 64 * 64
 """Inputs times classes of a heat map; a task with more has none."""
@@ -45,7 +45,7 @@ class Axes(Frozen):
         symbol: What one letter of it is called: ``nucleotide``.
         alphabet: Its letters in order: ``UCAG``.
         length: Letters in one input.
-        inputs: The probe set, shape (P,).
+        inputs: The evaluation set, shape (P,).
         classes: Class names in true order, shape (C,).
         needed: How many inputs must be right for the task to count as deciphered.
         first_look: Pairs at the first frame of the reference's instrument; None where the task
@@ -92,9 +92,9 @@ class SeedPicture(OfOneRun):
     Attributes:
         complete: Whether the run spent its whole budget.
         all_seen: Pairs after which its stream has shown every input; None if it never does.
-        probes: How many probes the trajectory has; `pairs` has all of them, or `MOST_POINTS`.
+        probes: How many evaluations the trajectory has; `pairs` has all of them, or `MOST_POINTS`.
         stops: The stop codons, or whatever the task's group ``stop`` is, as input indices (S,).
-        pairs: Pairs presented before each probe, shape (T,).
+        pairs: Pairs presented before each evaluation, shape (T,).
         right: Inputs right, shape (T,).
         stops_right: Those of them that are stops, shape (T,).
         lowest: The lowest p(true) of all inputs, a level, shape (T,).
@@ -117,10 +117,10 @@ class SeedPicture(OfOneRun):
 
 
 class HeatMap(OfOneRun):
-    """The whole code at every probe of one run, and what the paper's instrument saw of it.
+    """The whole code at every evaluation of one run, and what the paper's instrument saw of it.
 
     Attributes:
-        probes: How many probes the trajectory has; `pairs` has all of them, or `MOST_FRAMES`.
+        probes: How many evaluations the trajectory has; `pairs` has all of them, or `MOST_FRAMES`.
         labels: True class of each input in this run, shape (P,).
         pairs: Shape (T,).
         p: p(class | input) as levels, shape (P, C, T).
@@ -218,7 +218,7 @@ def reduce_seed(record: RunRecord, trajectory: Trajectory) -> SeedPicture:
 
 
 def reduce_heat_map(record: RunRecord, trajectory: Trajectory) -> HeatMap | None:
-    """Return the whole code at every probe; None where it is too large to look at."""
+    """Return the whole code at every evaluation; None where it is too large to look at."""
     _, inputs, classes = trajectory.outputs.shape
     if inputs * classes > MOST_CELLS:
         return None
@@ -247,10 +247,10 @@ def levels(p: FloatArray) -> npt.NDArray[np.uint8]:
 
 
 def _kept(trajectory: Trajectory, most: int, always: IntArray | None = None) -> IntArray:
-    """Return which probes a picture keeps, as sorted indices.
+    """Return which evaluations a picture keeps, as sorted indices.
 
     All of them where there are no more than `most`; else some spread evenly over the logarithm of
-    pairs, the first, the last, the probe that deciphers, the one before it, and `always`.
+    pairs, the first, the last, the evaluation that deciphers, the one before it, and `always`.
     """
     pairs = trajectory.pairs
     if len(pairs) <= most:

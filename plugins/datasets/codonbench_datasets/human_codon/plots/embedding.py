@@ -28,10 +28,10 @@ DIGITS = 4
 
 
 class Embedding(NamedTuple):
-    """Where a model has put each probe input.
+    """Where a model has put each evaluation input.
 
     Attributes:
-        xy: A point for each probe input, in the task's order; shape (P, 2). Of more than two
+        xy: A point for each evaluation input, in the task's order; shape (P, 2). Of more than two
             dimensions, the first two principal components, about the mean; two are as they
             are, one is laid along x.
         dimensions: How many the embedding has.
@@ -52,7 +52,7 @@ def find_embedding(module: nn.Module, probe: IntArray) -> Embedding | None:
 
     Args:
         module: What was trained.
-        probe: The probe set, as input indices, shape (P,).
+        probe: The evaluation set, as input indices, shape (P,).
 
     Returns:
         None where there is no such table, or where it holds what is not finite.

@@ -1,4 +1,4 @@
-"""The whole code in one picture: its matrix, its codon table, and the matrix at every probe."""
+"""The whole code in one picture: its matrix, its codon table, its matrix over time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _UNDRAWN = (0.9, 0.9, 0.9, 1.0)
 
 
 def draw_heat_map(run: Run) -> Figure:
-    """Return the matrix at the last probe and, beside it, p(true) of each input over pairs.
+    """Return the matrix at the last evaluation and, beside it, p(true) of each input over pairs.
 
     A row an input, in the task's order. The true class is blue, rivals are vermillion; the
     name of an input that is not right at the end is vermillion too.
@@ -134,7 +134,7 @@ def _draw_course(axes: Axes, run: Run, p_true: FloatArray) -> None:
 def draw_codon_table(run: Run) -> Figure:
     """Return the table: each codon with its meaning, when it settled, and when it was first seen.
 
-    A codon has settled once it is right at every later probe. The first letter leads down, the
+    A codon has settled once it is right at every later evaluation. The first letter leads down, the
     second across, the third down within a box, each in the order of the task's alphabet. Darker is
     earlier.
 
@@ -209,13 +209,13 @@ def _draw_letters(axes: Axes, alphabet: str) -> None:
 
 
 def thinned(pairs: IntArray, most: int = MOST_FRAMES) -> list[int]:
-    """Return at most `most` probes, even on a log scale, the first and the last among them.
+    """Return at most `most` evaluations, even on a log scale, the first and the last among them.
 
-    Where probes are further apart than that, as in the beginning, none is left out, and what
+    Where evaluations are further apart than that, as in the beginning, none is left out, and what
     that saves goes to where they are close together.
 
     Args:
-        pairs: Pairs at each probe, rising, shape (T,).
+        pairs: Pairs at each evaluation, rising, shape (T,).
         most: How many at most; at least 2.
     """
     if len(pairs) <= most:
@@ -226,7 +226,7 @@ def thinned(pairs: IntArray, most: int = MOST_FRAMES) -> list[int]:
 
 
 def _nearest(pairs: IntArray, points: int) -> list[int]:
-    """Return the probes nearest to so many points, even on a log scale."""
+    """Return the evaluations nearest to so many points, even on a log scale."""
     place = np.log1p(pairs.astype(np.float64))
     wanted = np.linspace(place[0], place[-1], points)
     after = np.clip(np.searchsorted(place, wanted), 1, len(place) - 1)
@@ -235,10 +235,10 @@ def _nearest(pairs: IntArray, points: int) -> list[int]:
 
 
 def animate(run: Run, most: int = MOST_FRAMES) -> bytes:
-    """Return the dynamic heat map as the bytes of a GIF, one frame a probe, thinned to `most`.
+    """Return the dynamic heat map as the bytes of a GIF, at most `most` frames, one an evaluation.
 
-    Above, p(class | input) of every input at that probe. Below, in a run that got as far as the
-    paper's instrument looks, the heat map that the paper would have shown at that moment.
+    Above, p(class | input) of every input then. Below, in a run that got as far as the paper's
+    instrument looks, the heat map that the paper would have shown at that moment.
 
     Raises:
         UsageError: There are too many inputs for a column each.
@@ -248,7 +248,7 @@ def animate(run: Run, most: int = MOST_FRAMES) -> bytes:
     probes = thinned(trajectory.pairs, most)
     p, drawn = probabilities(trajectory), instrument_maps(trajectory, probes)
     n_panels, n_probes = 1 if drawn is None else 2, len(trajectory.pairs)
-    chosen = "" if len(probes) == n_probes else f"  ·  {len(probes)} of {n_probes} probes"
+    chosen = "" if len(probes) == n_probes else f"  ·  {len(probes)} of {n_probes} evaluations"
     figure = new_figure(9.6, 0.5 + 3.35 * n_panels, f"{run.title}{chosen}")
     figure.set_dpi(_DPI)
     canvas: Any = FigureCanvasAgg(figure)
@@ -342,7 +342,7 @@ def _palette() -> Image.Image:
 
 
 def instrument_maps(trajectory: Trajectory, probes: list[int]) -> FloatArray | None:
-    """Return what the heat map of Joiret et al. (2023) would show at some probes.
+    """Return what the heat map of Joiret et al. (2023) would show at some evaluations.
 
     A column that a frame does not redraw keeps what an earlier one drew. With two codons, frames
     that redraw {0}, {0} and {1}: after the second the map shows codon 0 as the second frame saw it
@@ -350,11 +350,11 @@ def instrument_maps(trajectory: Trajectory, probes: list[int]) -> FloatArray | N
 
     Args:
         trajectory: The run's.
-        probes: Indices of probes, K of them.
+        probes: Indices of evaluations, K of them.
 
     Returns:
         p as drawn, shape (K, P, C), NaN where no frame has drawn yet; None where the run has no
-        frame, or the trajectory lacks the probe of one.
+        frame, or the trajectory lacks the evaluation of one.
     """
     at, redrawn = frames(trajectory)
     if not len(at) or len(at) < len(trajectory.arrays["frame_pairs"]):

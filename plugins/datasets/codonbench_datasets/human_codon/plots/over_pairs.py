@@ -195,7 +195,7 @@ def draw_comparison(rows: Sequence[Row]) -> Figure:
 
 
 def _passage(run: Run) -> float | None:
-    """Return the pairs at the first deciphered probe; None for never."""
+    """Return the pairs at the first deciphered evaluation; None for never."""
     deciphered = run.trajectory.solved
     return float(run.trajectory.pairs[deciphered.argmax()]) if deciphered.any() else None
 
@@ -211,7 +211,7 @@ def _ink(i: int) -> tuple[str, Dash]:
 
 
 def _draw_shares(axes: Axes, rows: Sequence[Row], first: float, last: float) -> None:
-    """Draw the median share of the probe set that is right, and from the least to the most."""
+    """Draw the median share of the evaluation set that is right, and from the least to the most."""
     at = np.geomspace(first, last, _POINTS)
     for i, row in enumerate(rows):
         shares = np.stack([_share_at(run, at) for run in row])

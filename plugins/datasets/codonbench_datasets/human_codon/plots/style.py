@@ -86,7 +86,7 @@ def pairs_axis(axes: Axes, first: float, last: float, label: str = "") -> None:
 
     Args:
         axes: Whose.
-        first: Its beginning, above 0: a logarithm has no place for the probe before any pair.
+        first: Its beginning, above 0: a logarithm has no place for the evaluation before any pair.
         last: Its end.
         label: What is counted; no label where empty.
     """
@@ -103,7 +103,7 @@ def pairs_axis(axes: Axes, first: float, last: float, label: str = "") -> None:
 
 
 def steps(axes: Axes, pairs: IntArray, values: FloatArray | IntArray, **style: Any) -> None:
-    """Draw a line that holds each probe's value, shape (T,), until the next; but for the first."""
+    """Draw a line that holds each evaluation's value, shape (T,), until the next, but the first."""
     axes.plot(pairs[1:], values[1:], drawstyle="steps-post", solid_joinstyle="bevel", **style)
 
 
