@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Control,
         Dataset,
         DataSource,
+        Doubt,
         Estimator,
         EvaluationSet,
         Features,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         TaskView,
         TrainingSet,
         Trajectory,
+        Tune,
     )
     from codonbench.contracts.from_function import estimator, model
     from codonbench.contracts.run_record import RunRecord
@@ -63,6 +65,7 @@ __all__ = [
     "Control",
     "DataSource",
     "Dataset",
+    "Doubt",
     "Encoding",
     "Estimator",
     "EvaluationSet",
@@ -89,6 +92,7 @@ __all__ = [
     "TaskView",
     "TrainingSet",
     "Trajectory",
+    "Tune",
     "__version__",
     "audit_data",
     "board",
@@ -110,6 +114,11 @@ _HOMES = {
     "run": "api",
 }
 """Where a public name lives, if not in `codonbench.contracts`."""
+
+
+def __dir__() -> list[str]:
+    """Return the public names, before they are imported, too."""
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:

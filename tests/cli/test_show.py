@@ -81,6 +81,17 @@ def test_what_fits_several_runs_names_them(show, record):
     assert f"{record.name} (human-codon)" in answer.err
 
 
+def test_runs_of_one_name_are_told_apart_by_their_control(bench, record, tmp_path):
+    options = record.run_spec.task_options | {"control": "shuffled"}
+    run_spec = record.run_spec.model_copy(update={"task_options": options})
+    other = record.model_copy(update={"run_spec": run_spec, "run_id": run_spec.run_id})
+    for each in (record, other.sealed()):
+        Store(tmp_path / "results").save(each, None)
+    answer = bench("show", "mlp-64-s1", "--results", "results")
+    assert "(human-codon), " in answer.err
+    assert "(human-codon, control shuffled)" in answer.err
+
+
 def test_a_file_is_shown_from_wherever_it_lies(bench, board, record, tmp_path):
     shutil.copytree(board, tmp_path / "elsewhere")
     answer = bench("show", f"elsewhere/{record.name}.json")

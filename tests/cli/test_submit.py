@@ -4,6 +4,8 @@ import random
 
 import pytest
 
+import codonbench
+
 
 @pytest.fixture
 def runs(bench, tmp_path):
@@ -30,6 +32,7 @@ def test_a_submission_holds_records_and_outputs_and_says_what_it_is(bench, runs,
     assert text in done.out
     for words in ("# Submission: majority", "| mine | 0 to 9 |", "bench run --model majority"):
         assert words in text
+    assert f"- Supplied by: codonbench {codonbench.__version__}\n" in text
     strict = bench("validate", "--strict", "submission")
     assert (strict.code == 0) == (done.code == 0)
     assert "invalid: 0" in bench("validate", "submission").out

@@ -106,6 +106,10 @@ class WithPath(Sides):
     changes = {"source": "/data/dice"}  # noqa: RUF012
 
 
+class OtherSource(Sides):
+    changes = {"source": "dice.csv"}  # noqa: RUF012
+
+
 class Restless(Sides):
     def load(self, data, options, *, cache, offline=False):
         loaded = super().load(data, options, cache=cache, offline=offline)
@@ -226,6 +230,7 @@ def test_a_sound_task_passes_every_check():
         (Unnameable, "identity", "download 'page' is not in data_names"),
         (Lossy, "options", "(1, 2)"),
         (WithPath, "data", "'/data/dice', a path"),
+        (OtherSource, "data", "'dice.csv', expected 'dice', the name that they were loaded by"),
         (Restless, "data", "another checksum"),
         (NotData, "data", "SimpleNamespace; expected a Dataset"),
         (OtherName, "spec", "its spec is 'sides' 2, but the task is 'sides' 1"),

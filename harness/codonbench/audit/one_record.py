@@ -127,7 +127,8 @@ def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     if task is None:
         yield (
             "task",
-            f"{record.task!r} is not installed: what only it knows of its records is not checked",
+            f"{record.task!r} is not installed, or not allowed by --trust: what only it knows of "
+            "its records is not checked",
         )
     official = None if task is None else task.official_budget
     if official is not None and record.run_spec.budget_pairs != official:
@@ -175,7 +176,8 @@ _OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
     (
         "harness.commit",
         lambda record: not _COMMIT.fullmatch(record.harness.commit or ""),
-        "is {value!r}; official rows are run in a checkout, and name its commit in full",
+        "is {value!r}; official rows name in full the commit of the clone that they are run from, "
+        "as 'make run' or 'pip install -e .' installs it",
     ),
     (
         "plugin.version",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from rich.text import Text
@@ -110,19 +110,27 @@ def print_tables_of(
         for table in board.tables:
             if (table.key, table.device) in shown & official.keys():
                 print_standing(table, official[table.key, table.device], mine)
-    for line in other_tables((*board.tables, *shipped), finished):
+    for line in other_tables(board.tables, shipped, finished):
         say(line, console=output())
 
 
-def other_tables(tables: Iterable[Table], made: Sequence[RunRecord]) -> list[str]:
+def other_tables(
+    tables: Sequence[Table], shipped: Sequence[Table], made: Sequence[RunRecord]
+) -> list[str]:
     """Return a line for each task that has rows on the same data beside the tables of some runs.
 
     As where one was run on folds and others on the published split. Of a task whose tables differ
     by budget there are too many to tell of.
+
+    Args:
+        tables: Of the runs' own board.
+        shipped: Of the official board.
+        made: The runs.
     """
     shown = {_row_of(record)[:2] for record in made}
     there: dict[tuple[str, str], dict[str, int]] = {}
-    for table in tables:
+    official = {table.title for table in shipped}
+    for table in (*tables, *shipped):
         about = table.task, table.data_checksum
         kept_apart = table.held_in or table.of_subset or table.ranking.budget_divides
         if about in {_asked(r) for r in made} and not kept_apart and table.rows:
@@ -131,13 +139,13 @@ def other_tables(tables: Iterable[Table], made: Sequence[RunRecord]) -> list[str
                 there[about][table.title] = 0  # it has just been printed
     lines = []
     for (task, _), sizes in there.items():
-        others = [
-            f"{visible(title)} ({n} row{'s'[: n - 1]})" for title, n in sizes.items() if n > 0
-        ]
+        there_too = [title for title, n in sizes.items() if n > 0]
+        others = [f"{visible(t)} ({sizes[t]} row{'s'[: sizes[t] - 1]})" for t in there_too]
         if others:
             more = ", ..." if len(others) > _MOST_TABLES else ""
-            own = any(r.run_spec.is_own_table for r in made if r.task == task)
-            how = "'bench leaderboard' writes all" if own else f"'bench ls rows --task {task}'"
+            how = "'bench leaderboard' writes all"
+            if official.issuperset(there_too):
+                how = f"'bench ls rows --task {task}'"
             lines.append(
                 f"{task} has other tables, whose rows are not ranked with these: "
                 f"{', '.join(others[:_MOST_TABLES])}{more}; {how}"

@@ -159,4 +159,5 @@ def _find(name: str, registry: Registry) -> DataSource:
         return known[name]
     raise UnknownNameError(
         f"no download called {name!r}; there are {', '.join(known)} ('bench data ls' says more)"
+        f"{registry.untrusted}"
     )

@@ -151,6 +151,8 @@ def _told(path: Path) -> str:
     from codonbench.records.files import printable
 
     settings = [f"{name}={value}" for name, value in record.overrides.items()]
+    if record.run_spec.control:
+        settings.append(f"control {record.run_spec.control}")
     return printable(f"{path.stem} ({', '.join([record.task, *settings])})")
 
 

@@ -54,8 +54,12 @@ def ls(
         from codonbench.ranking.board import official_tables
 
         wanted = registry.known_tasks if task is None else {task: registry.task(task).task}
-        for table in official_tables(wanted):
+        tables = official_tables(wanted)
+        for table in tables:
             print_table_of(table)
+        if not tables:
+            of = "no task here" if task is None else f"task {task!r}"
+            say(f"the official board has no rows of {of}")
     elif kind == "models":
         print_list(("model", "summary, or settings"), _models(registry))
     elif kind == "tasks":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from codonbench.cli.options import (
     ResultsOption,
     load_plugins,
 )
+from codonbench.contracts import Task
 from codonbench.contracts.run_record import FINISHED, RunRecord
 from codonbench.errors import StoreError, UnknownNameError, UsageError
 from codonbench.plugins.registry import Registry
@@ -69,7 +70,7 @@ def submit(
             shutil.copyfile(path, target)
         else:
             write_atomically(target, content)
-    text = _text(model, list(rows.values()))
+    text = _text(model, list(rows.values()), registry.known_tasks)
     write_atomically(out / "README.md", text.encode())
     report = audit.validate([out], *installed, strict=True)
     for problem in report.problems:
@@ -125,18 +126,22 @@ def _files(
     return files
 
 
-def _text(model: str, rows: Sequence[Sequence[RunRecord]]) -> str:
+def _text(model: str, rows: Sequence[Sequence[RunRecord]], tasks: Mapping[str, Task]) -> str:
     """Return the text of a pull request: what was run, on what, and what came out."""
     first = rows[0][0]
     info = first.info
     lines = [f"# Submission: {plain(model)}", ""]
     lines += [plain(info.summary, 400), ""] if info.summary else []
     facts = {
-        "Supplied by": first.plugin.distribution or "a file of its own",
+        "Supplied by": f"{first.plugin.distribution} {first.plugin.version or ''}".strip()
+        or "a file of its own",
         "Authors": ", ".join(info.authors),
         "Licence": info.licence,
         "Reference": info.reference,
         "Pretrained on": first.pretrained_on or "nothing",
+        "Tuned": "; ".join(
+            dict.fromkeys("; ".join(r.tuning.notes) for row in rows for r in row if r.tuning)
+        ),
         "Knows": ", ".join(sorted({fact for row in rows for r in row for fact in r.knowledge})),
     }
     lines += [f"- {name}: {plain(said, 400)}" for name, said in facts.items() if said]
@@ -150,10 +155,12 @@ def _text(model: str, rows: Sequence[Sequence[RunRecord]]) -> str:
     lines += [
         "",
         f"All but README.md goes to `{PLACE}`; then `make leaderboard`, and commit what changes.",
-        "The records were made by:",
+        "This makes the runs again:",
         "",
         "```console",
-        *dict.fromkeys(visible(command(row), 800).replace("`", "") for row in rows),
+        *dict.fromkeys(
+            visible(command(row, tasks.get(row[0].task)), 800).replace("`", "") for row in rows
+        ),
         "```",
         "",
     ]

@@ -408,7 +408,10 @@ def _unfit(record: RunRecord, tasks: Mapping[str, Task]) -> str | None:
     if record.status not in FINISHED:
         return f"status {record.status}"
     if task_of(record, tasks) is None:
-        return f"task {record.task} is not installed, which says how its rows are ranked"
+        return (
+            f"task {record.task}, which says how its rows are ranked, is not installed, or not "
+            "allowed by --trust"
+        )
     values = record.metrics.items()
     huge = sorted(name for name, value in values if value and abs(value) > sys.float_info.max)
     return f"{', '.join(huge)}: larger than any number that can be reckoned with" if huge else None

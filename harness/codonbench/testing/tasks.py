@@ -125,6 +125,12 @@ def loads(subject: TaskSubject) -> Verdict:
         return failed("source and checksum must not be empty: they name the data in records")
     if set(first.source) & set("/\\"):
         return failed(f"source is {first.source!r}, a path; expected a short name for tables")
+    data = subject.task.default_data if subject.data is None else subject.data
+    if data in subject.task.data_names and first.source != data:
+        return failed(
+            f"source is {first.source!r}, expected {data!r}, the name that they were loaded by: "
+            "'bench verify' and 'bench explain' load them again by their source"
+        )
     return passed(f"{first.source}, {len(first.items):,} items")
 
 
