@@ -83,6 +83,21 @@ def test_official_rows_are_listed_without_a_results_folder(bench):
     assert bench("ls", "rows", "--task", "gue-tf-9").code == 2
 
 
+def test_a_task_without_official_rows_is_said_to_have_none(bench, monkeypatch):
+    monkeypatch.setattr("codonbench.ranking.board.official_tables", lambda tasks: [])
+    answer = bench("ls", "rows", "--task", "gue-tf-0")
+    assert (answer.code, answer.out) == (0, "")
+    assert answer.err == "the official board has no rows of task 'gue-tf-0'\n"
+
+
+def test_whose_downloads_are_not_known_is_said_beside_those_that_are(bench, strangers):
+    strangers()
+    answer = bench("data", "fetch", "theirs")
+    assert answer.code == 2
+    assert "no download called 'theirs'; there are" in answer.err
+    assert "; not loaded, as nobody trusts them: --trust " in answer.err
+
+
 def test_a_new_row_is_told_whether_it_is_behind_the_best_reference_row(capsys):
     registry = load_registry()
     (official,) = (
