@@ -91,7 +91,7 @@ def test_a_task_without_official_rows_is_said_to_have_none(bench, monkeypatch):
 
 
 def test_whose_downloads_are_not_known_is_said_beside_those_that_are(bench, strangers):
-    strangers()
+    strangers(trusted=False)
     answer = bench("data", "fetch", "theirs")
     assert answer.code == 2
     assert "no download called 'theirs'; there are" in answer.err
