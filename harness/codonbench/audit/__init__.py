@@ -1,1 +1,1 @@
-"""Is a record sound, and does it repeat?"""
+"""Audits of records: whether they are consistent, and whether their runs repeat."""

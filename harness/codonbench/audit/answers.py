@@ -1,4 +1,4 @@
-"""What a run answered, where it lies beside its record: do the record's figures follow from it?"""
+"""Check a record's metrics against the stored outputs of its run."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ Remark = tuple[str, str]
 
 @dataclass(frozen=True)
 class ReadRecord:
-    """A record that could be read, and what was found beside it.
+    """A readable record with the files beside it.
 
     Attributes:
-        path: Its file.
-        record: What it holds.
+        path: File of the record.
+        record: The record.
         task: Its task, if installed.
-        trajectory, outputs: Of its run, or of that for the test items; None where they are not
-            beside it.
-        signer: Who has signed it; None where nobody did or nobody asked.
+        trajectory, outputs: Trajectory of the run, and its outputs for test items; None if missing.
+        signer: Whose key has signed it; None if unsigned or not checked.
     """
 
     path: Path
@@ -46,18 +45,18 @@ class ReadRecord:
 
 
 _ROUNDING = 1e-9
-"""How far rounding may carry a value beyond a bound."""
+"""Tolerance of bounds, for rounding."""
 
 
 def with_answers(read: ReadRecord, folders: Sequence[str]) -> ReadRecord:
-    """Return a record with its trajectory, or else its test outputs, where these are at hand.
+    """Return a record with its trajectory or else its test outputs, if they are stored.
 
     Raises:
-        StoreError: They are damaged, or another run's.
+        StoreError: They are damaged, or of another run.
     """
     record, path = read.record, read.path.parent / FOLDER / f"{read.record.name}.npz"
     trajectory = None if is_computed(record) else Store(read.path.parent).load_trajectory(record)
-    if trajectory is not None and len(trajectory.test_outputs):  # held to others' items, too
+    if trajectory is not None and len(trajectory.test_outputs):  # compared between records
         shown = ItemOutputs.of(trajectory, str(record.trajectory_sha256))
         return replace(read, trajectory=trajectory, outputs=shown)
     if record.selected_pairs is None or not path.is_file():
@@ -74,10 +73,10 @@ def with_answers(read: ReadRecord, folders: Sequence[str]) -> ReadRecord:
 
 
 def missing_answers(read: ReadRecord, task: Task | None) -> Iterator[Remark]:
-    """Yield that a record has nothing beside it from which its figures on a test split follow.
+    """Yield a remark if there are no stored outputs from which a record's test metrics follow.
 
-    Answers that are training targets of a task that keeps these to itself are not asked for, nor
-    are those of its reference rows, among which records from before models said so are.
+    For a task that does not share its targets, outputs of instance-based models, which are training
+    targets, are not required, nor are those of reference rows.
     """
     record = read.record
     info = record.info
@@ -96,9 +95,9 @@ def missing_answers(read: ReadRecord, task: Task | None) -> Iterator[Remark]:
 
 
 def recomputed(read: ReadRecord, metrics: Mapping[str, Metric]) -> Iterator[Remark]:
-    """Yield each figure that is not what the run's answers give, or that no answers can.
+    """Yield each value of a record that differs from the one computed anew, or is out of bounds.
 
-    Metrics of which the record has another version are left alone.
+    Metrics with another version in the record are skipped.
 
     Raises:
         PluginError: A metric failed.

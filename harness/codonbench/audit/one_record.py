@@ -1,7 +1,7 @@
-"""One record by itself: what it cannot say, and what keeps it from being an official one.
+"""Checks of a single record: contradictions, and what prevents it from being official.
 
-What holds for one task's records alone the task says (`Task.remarks`). What a record can say of
-machine and code, whether true or not, rests on its maker's word until somebody repeats the run.
+A task may add checks of its own records (`Task.remarks`). Plausible statements on machine and code
+are unverified until the run is repeated.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from codonbench.scoring.score import OFFICIAL_SEEDS, comparability_key
 from codonbench.training.request import ENGINE
 
 _ROUNDING = 1e-6
-"""How far times may be from their sum, as a share of it."""
+"""Relative tolerance of the sum of timings."""
 
 _FASTEST = 1e9
-"""Pairs a second that no machine trains on; the quickest run has been at a two-hundredth of it."""
+"""Impossible speed, in pairs per second: 200 times that of the fastest run measured."""
 
 _MOST_TIMES = 10_000
-"""How often a run can be taken up again: every minute of a week."""
+"""Most times a run can be resumed: every minute of a week."""
 
 _TOO_FAR = 1e100
-"""What no metric of float32 outputs comes to; the square of what is less is still a float64."""
+"""Impossible value of a metric of float32 outputs; squares of smaller values fit in float64."""
 
 _TOO_LONG = 3e9
-"""Seconds, a hundred years, that no run has taken: sums of such numbers would end in infinity."""
+"""Impossible duration in seconds, a hundred years; sums of longer ones could overflow."""
 
 _MOST_CORES = 65_536
 
@@ -47,7 +47,7 @@ _ENGINES = {*get_args(EngineChoice), FITTED.name} - {"auto"}
 _GRADIENT = _ENGINES - {ENGINE, FITTED.name}
 
 _OWN = "codonbench"
-"""The distribution that the harness and its own plugins come in, and so share a version."""
+"""The distribution of the harness and its own plugins, which share its version."""
 
 _MAY_BE_EMPTY = {("plugin", "distribution"), ("plugin", "version"), ("engine", "reason")}
 
@@ -60,7 +60,7 @@ _VERSION: TypeAdapter[str] = TypeAdapter(Version)
 
 
 def contradictions(record: RunRecord, task: Task | None) -> Iterator[Remark]:
-    """Yield each thing that a record of a finished run cannot say."""
+    """Yield each contradiction in a record of a finished run."""
     yield from _ending(record)
     yield from _run_spec(record)
     yield from _hashes(record)
@@ -97,7 +97,7 @@ def _timings(record: RunRecord) -> Iterator[Remark]:
             yield f"timings.{name}", f"is {seconds} s"
     if total > _TOO_LONG:
         yield "timings.total", f"is {total:g} s; no run has taken a hundred years"
-    # The total of the first format also held what a process took to start.
+    # The total of the first format included the start of the process.
     unlike = together - total if record.trajectory_format == 1 else abs(total - together)
     if unlike > _ROUNDING * max(1.0, together):
         yield "timings.total", f"is {total} s, but its parts come to {together} s"
@@ -114,7 +114,7 @@ def _tuning(record: RunRecord) -> Iterator[Remark]:
     if not tuning.seconds:
         yield "tuning.seconds", "is 0 s, in which nothing is tried"
     scores = [score for _, _, score in tuning.incumbents]
-    # Which way is better shows in two of them.
+    # Two of them show which direction is better.
     of_all = [*scores, tuning.median] if scores[1:] else scores
     of_all.sort(reverse=scores[:1] > scores[-1:])
     if scores and not tuning.best == tuning.incumbents[-1][-1] == of_all[-1]:
@@ -123,7 +123,7 @@ def _tuning(record: RunRecord) -> Iterator[Remark]:
 
 
 def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
-    """Yield what is no contradiction, but keeps a record from being an official one."""
+    """Yield what prevents a record from being official without being a contradiction."""
     if task is None:
         yield (
             "task",
@@ -146,14 +146,14 @@ def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
 
 @cache
 def _pins() -> dict[str, str]:
-    """Return the version of each distribution that official rows are made with."""
+    """Return the version of each distribution that official rows require."""
     file = shipped("constraints.txt")
     lines = [] if file is None else file.read_text(encoding="utf-8").splitlines()
     return dict(line.split("==") for line in lines if "==" in line and not line.startswith("#"))
 
 
 def _unpinned(name: str) -> Callable[[RunRecord], bool]:
-    """Return whether a record was made with another version of a distribution, builds aside."""
+    """Return the check whether a record has another version of a distribution, ignoring builds."""
 
     def unpinned(record: RunRecord) -> bool:
         version = str(getattr(record.machine, name)).partition("+")[0]
@@ -163,7 +163,7 @@ def _unpinned(name: str) -> Callable[[RunRecord], bool]:
 
 
 def _engines(record: RunRecord) -> tuple[str, ...]:
-    """Return the engines that official rows ask for: a long run repays the compiling."""
+    """Return the engines allowed in official rows; compiling pays off for full budgets only."""
     return ("auto", "compiled") if record.run_spec.stop == "budget" else ("auto",)
 
 
@@ -223,7 +223,7 @@ _OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
         "is {value!r}; official rows use 'auto', or 'compiled' where the whole budget is spent",
     ),
 )
-"""What keeps a run from being an official one: a field, when it does, and what is said of it."""
+"""What prevents a run from being official: a field, a check, and a message."""
 
 
 def _ending(record: RunRecord) -> Iterator[Remark]:
@@ -236,7 +236,7 @@ def _ending(record: RunRecord) -> Iterator[Remark]:
     if pairs > run_spec.budget_pairs:
         yield "pairs", f"is {pairs:,}; the budget is {run_spec.budget_pairs:,}"
     by_clock = run_spec.budget_seconds is not None
-    fitted = record.engine.name == FITTED.name  # on what is left once a seed has cut its splits
+    fitted = record.engine.name == FITTED.name  # on the items left after cutting splits
     cut_short = record.trajectory_sha256 is not None and pairs < run_spec.budget_pairs
     if record.status == "diverged" or by_clock or fitted or not cut_short:
         return
@@ -278,7 +278,7 @@ def _run_spec(record: RunRecord) -> Iterator[Remark]:
 
 
 def _of_machine(record: RunRecord) -> Iterator[Remark]:
-    """Yield what cannot be said of what a run was made on, and of what trained."""
+    """Yield contradictions in the facts on the machine and the engine."""
     machine, engine = record.machine, record.engine
     if not 1 <= machine.cpu_count <= _MOST_CORES:
         yield "machine.cpu_count", f"is {machine.cpu_count}"
@@ -308,7 +308,7 @@ def _of_machine(record: RunRecord) -> Iterator[Remark]:
 
 
 def _of_day(record: RunRecord) -> Iterator[Remark]:
-    """Yield what cannot be said of the day on which a run ended, where it is said."""
+    """Yield contradictions in the day on which a run ended, if it is recorded."""
     if not record.day:
         return
     try:
@@ -316,15 +316,15 @@ def _of_day(record: RunRecord) -> Iterator[Remark]:
     except ValueError:
         yield "day", f"is {record.day!r}, which is no day"
         return
-    if ahead > timedelta(days=1):  # clocks differ
+    if ahead > timedelta(days=1):  # for time zones and clock errors
         yield "day", f"is {record.day}, which is yet to come"
 
 
 def _of_code(record: RunRecord) -> Iterator[Remark]:
-    """Yield what cannot be said of the versions and names of what made a run."""
+    """Yield contradictions in the names and versions of harness, plugin, machine and engine."""
     for part in ("harness", "plugin", "machine", "engine"):
         for name, value in getattr(record, part):
-            if name == "reason":  # which may quote PyTorch, line by line
+            if name == "reason":  # may quote several lines from PyTorch
                 value = " ".join(value.split())
             if isinstance(value, str) and printable(value) != value:
                 yield f"{part}.{name}", f"is {value!r}, which is not plain text on one line"
@@ -338,7 +338,7 @@ def _of_code(record: RunRecord) -> Iterator[Remark]:
 
 
 def _ranking(record: RunRecord, task: Task) -> Iterator[Remark]:
-    """Yield what is amiss with what a table needs: its key, its metrics, its warnings."""
+    """Yield errors in what the table needs: key, metrics, flags."""
     key = comparability_key(record.run_spec, record.metric_versions, task.ranking)
     if record.comparability_key != key:
         yield "comparability_key", f"is {record.comparability_key!r}; the spec gives {key!r}"
@@ -360,7 +360,7 @@ def _hashes(record: RunRecord) -> Iterator[Remark]:
     if record.info.role == "contestant":
         for field in ("weights_sha256", "trajectory_sha256"):
             if field == "weights_sha256" and record.engine.name == FITTED.name:
-                continue  # what was learned may be no arrays, as a tree
+                continue  # may not be arrays, e.g. trees
             if getattr(record, field) is None:
                 yield field, "is null, but the row is a contestant's, which is trained"
 
@@ -393,25 +393,25 @@ def _fits(kind: TypeAdapter[str], value: str) -> bool:
 
 
 def _flag(text: str) -> str:
-    """Return a flag without its possible causes, whose wording may differ between versions."""
+    """Return a flag without its possible causes, whose wording differs between versions."""
     return text.partition(" (")[0]
 
 
-# What was asked
+# Versions and options
 
 
 def of_versions(
     record: RunRecord, task: Task, metrics: Mapping[str, Metric], *, earlier: bool
 ) -> Iterator[Remark]:
-    """Yield each version of the task and of its metrics that is another than here.
+    """Yield each version of the task or of a metric that differs from the installed one.
 
-    What another version says cannot be checked; its figures stand in a table of their own.
+    Values of other versions cannot be checked; they are in tables of their own.
 
     Args:
-        record: Of a run.
+        record: The record.
         task: Its task.
-        metrics: Those that are installed, by name.
-        earlier: Whether an earlier one may stand, as in a table that was there before.
+        metrics: Installed metrics by name.
+        earlier: Whether to accept earlier versions, as for tables that already exist.
     """
     said: dict[str, tuple[str, str | None]] = {
         "run_spec.task_version": (record.run_spec.task_version, task.version)
@@ -433,7 +433,7 @@ def _is_before(version: str, ours: str) -> bool:
 def of_options(
     record: RunRecord, task: Task, protocols: Mapping[str, Protocol]
 ) -> Iterator[Remark]:
-    """Yield what a spec says of task, protocol and part that no run of theirs is asked."""
+    """Yield options of task and protocol, and parts of runs, that are not possible."""
     run_spec = record.run_spec
     if run_spec.task_version == task.version and not run_spec.is_own_table:
         yield from _unlike("run_spec.task_options", run_spec.task_options, task.Options)
@@ -452,7 +452,7 @@ def of_options(
 
 
 def _of_part(record: RunRecord, protocol: Protocol) -> Iterator[Remark]:
-    """Yield that a run is of a fold or on a number of examples that its protocol has none of."""
+    """Yield a fold or a subset that the protocol's options do not have."""
     run_spec, options = record.run_spec, record.run_spec.protocol_options
     fold, folds = run_spec.fold, options.get("folds")
     if fold is not None and (not protocol.joins or (isinstance(folds, int) and fold >= folds)):
@@ -463,9 +463,9 @@ def _of_part(record: RunRecord, protocol: Protocol) -> Iterator[Remark]:
 
 
 def _unlike(field: str, options: Mapping[str, Any], kind: type[Frozen]) -> Iterator[Remark]:
-    """Yield that options are none of a kind, or not as a run would have written them."""
+    """Yield options that are invalid, or not as a run would have written them."""
     if options == kind.model_construct().model_dump(mode="json"):
-        return  # the defaults; a validator may import what an option is about
+        return  # defaults need no validation, which may import a plugin
     try:
         written = kind.model_validate(options).model_dump(mode="json")
     except ValidationError as error:

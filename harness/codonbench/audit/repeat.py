@@ -1,4 +1,4 @@
-"""A recorded run made again from its record, with the module that it trains."""
+"""Repeat a recorded run from its record."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from codonbench.training.determinism import seeded_globals
 from codonbench.training.request import TrainResult
 
 _RUN_CODE = ("trust_remote_code", "allow_pickle")
-"""Fields of model ``hf`` that let a checkpoint run code of its own."""
+"""Fields of model ``hf`` that allow a checkpoint to run its own code."""
 
 Follow = Callable[[Job], AbstractContextManager[Watch]]
-"""Opens what watches the runs of a job."""
+"""Returns the context of a job's runs, in which a `Watch` follows them."""
 
 
 def unfollowed(job: Job) -> AbstractContextManager[Watch]:
-    """Watch none."""
+    """Return a context without a watch."""
     return nullcontext(unwatched)
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """A recorded run, made again.
+    """A repeated run.
 
     Attributes:
-        recorded: The record it was made from.
+        recorded: The original record.
         record: The record of the repetition.
         trajectory: The trajectory of the repetition.
-        module: What was trained, on the device of the spec; None for computed rows, where
-            building it failed, and where another process trained it. Its class ids are
-            permuted: `RunSetup.labels` reveals them.
-        estimator: What was fitted in place of a module; None likewise.
+        module: The trained module on the device of the spec, with permuted class ids
+            (`RunSetup.labels`); None for computed rows, if building failed, or if it was trained in
+            another process.
+        estimator: The fitted estimator, if it is one; else None.
         job: Plugin, configuration and data.
     """
 
@@ -63,12 +63,12 @@ class Repetition:
 
     @property
     def same_weights(self) -> bool:
-        """Whether the final weights are the recorded ones, to the bit; so are two runs without."""
+        """Whether the final weights are bit for bit the recorded ones, or neither run has any."""
         return self.record.weights_sha256 == self.recorded.weights_sha256
 
     @property
     def setup(self) -> RunSetup:
-        """What spec and data fix: the run's own labels, and how class ids are permuted."""
+        """The setup of the run: its targets, and the permutation of class ids."""
         job = self.job
         return RunSetup(self.recorded.run_spec, job.dataset, job.protocol, job.batch_size)
 
@@ -81,19 +81,19 @@ def repeat(
     trainer: Train = train_here,
     follow: Follow = unfollowed,
 ) -> Repetition:
-    """Make a recorded run again; nothing is stored.
+    """Repeat a recorded run without storing anything.
 
     Args:
-        record: What to repeat.
+        record: The record.
         registry: The plugins.
-        cache: As in `planning.prepare`.
-        data: Where the data are, if the record's own name for them is not enough.
-        trainer: What trains; in this process by default. From another no module comes back.
-        follow: Opens what watches the run, for a person who waits.
+        cache: As for `execution.prepare.prepare`.
+        data: Path of the data, if the name in the record does not suffice.
+        trainer: Trains the run, by default in this process; other processes return no module.
+        follow: Returns the context in which the run is followed.
 
     Raises:
-        UsageError: The model or the data are not to be had here, or the rules have changed.
-        KeyboardInterrupt: Ctrl-C ended it before its end.
+        UsageError: The model or the data are not available, or the rules have changed.
+        KeyboardInterrupt: Ctrl-C ended the run.
     """
     if record.run_spec.rules not in RULES:
         raise ConfigError(
@@ -119,10 +119,10 @@ def repeat(
     with follow(job) as watch:
         if job.protocol.joins and record.run_spec.fold is None:
             again, trajectory = repeat_whole(job, registry, train_and_keep, watch)
-            results.clear()  # several modules, none of which is the run's
+            results.clear()  # one module for each fold, none for the whole run
         else:
             ((again, trajectory),) = run(job, registry, watch, train_and_keep)
-    if again.status == "interrupted":  # by Ctrl-C: it says nothing of the record
+    if again.status == "interrupted":  # by Ctrl-C, so there is nothing to compare
         raise KeyboardInterrupt
     found = results[0] if results else TrainResult()
     return Repetition(record, again, trajectory, found.module, found.estimator, job)
@@ -130,10 +130,10 @@ def repeat(
 
 @contextmanager
 def naming_its_file(record: RunRecord) -> Iterator[None]:
-    """Add to what is said of an unknown model which file the record's own came from.
+    """Add to errors on an unknown model the plugin file that the record names.
 
     Raises:
-        UnknownNameError: What was raised within, and which option is missing.
+        UnknownNameError: The error raised within, with the missing option.
     """
     try:
         yield
@@ -147,12 +147,12 @@ def model_of(record: RunRecord, registry: Registry) -> ModelEntry:
     """Return the model of a record.
 
     Raises:
-        UnknownNameError: It is not to be had here; names the file that it came from.
-        ConfigError: It would run code that the record names and that nobody trusts.
+        UnknownNameError: The model is not installed; the message names the file it came from.
+        ConfigError: The model would run code of a checkpoint that the user does not trust.
     """
     config, trusted = record.run_spec.config, registry.selection.trusted
     checkpoint = str(config.get("checkpoint"))
-    if config.get("revision"):  # anybody may propose one of a repository on the hub: refs/pr/7
+    if config.get("revision"):  # on the hub anyone can propose a revision: refs/pr/7
         checkpoint += f"@{config['revision']}"
     for field in _RUN_CODE:
         if config.get(field) and trusted is not None and checkpoint not in trusted:
@@ -166,10 +166,10 @@ def model_of(record: RunRecord, registry: Registry) -> ModelEntry:
 
 
 def build(record: RunRecord, view: TaskView, registry: Registry) -> torch.nn.Module:
-    """Return a record's module as it is before its first pair, with some random weights.
+    """Return a record's module before training, with random weights.
 
     Raises:
-        UsageError: The model is not to be had here, or is computed and not trained.
+        UsageError: The model is not installed, or is computed, not trained.
     """
     entry = model_of(record, registry)
     if not issubclass(entry.cls, Model):
@@ -181,17 +181,17 @@ def build(record: RunRecord, view: TaskView, registry: Registry) -> torch.nn.Mod
 
 
 def made_on(record: RunRecord, registry: Registry, cache: Path, data: str) -> bool:
-    """Return whether a record was made on the data that are in a place.
+    """Return whether a record was made on the data at a path.
 
     Raises:
-        UsageError: The data are not to be had.
+        UsageError: The data cannot be loaded.
     """
     *_, dataset = task_and_data(_request_of(record, registry, data), registry, cache)
     return dataset.checksum == record.run_spec.data_checksum
 
 
 def _request_of(record: RunRecord, registry: Registry, data: str | None) -> RunRequest:
-    """Return the request that leads to a record's data, and to its model as that is by default."""
+    """Return a run request with a record's data and its model's default configuration."""
     options = dict(record.run_spec.task_options)
     table = record.task not in registry.tasks and task_of(record, {}) is not None
     return RunRequest(
@@ -213,7 +213,7 @@ def _request_of(record: RunRecord, registry: Registry, data: str | None) -> RunR
 
 def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | None) -> Job:
     """Return the job of the record's spec; its data must have the record's checksum."""
-    model_of(record, registry)  # `prepare` does not know where a record's model came from
+    model_of(record, registry)  # its errors name the file of the record's model
     request = _request_of(record, registry, data)
     job = prepare(request, registry, cache)
     if job.dataset.checksum != record.run_spec.data_checksum:
@@ -226,6 +226,6 @@ def _same_job(record: RunRecord, registry: Registry, cache: Path, data: str | No
     config = configure(type(job.config), recorded, {}, owner)
     values, usual = (each.model_dump(mode="json") for each in (config, job.config))
     changes = {field: value for field, value in values.items() if value != usual.get(field)}
-    # Of what is not imported here the worker was told the record's own values, and said so.
+    # A plugin that is not imported here has got the record's values in its worker.
     changes = job.overrides or changes
     return replace(job, config=config, overrides=changes, run_specs=(record.run_spec,))

@@ -1,11 +1,11 @@
-"""Records that strangers hand in: is each of them what the harness would have written?
+"""Validate submitted records: check that each is what the harness would have written.
 
-Read as untrusted input: nothing in them is run, the plugin they name is not loaded, and whatever
-a file holds ends in words. Each record is held against the format and what it cannot say, metrics
-are computed anew where its trajectory, or its test outputs, lie beside it, and records are held
-against one another, for what data and seed alone fix and for what makes a row an official one.
-Passing does not prove that a run was made (`codonbench.audit.verify` repeats runs for that);
-failing proves that a record is not what the harness writes.
+Records are untrusted input: nothing in them is run, their plugins are not loaded, and any content
+results in messages. Each record is checked for its format and for contradictions; metrics are
+computed anew if a trajectory or test outputs are beside it; and records are compared with one
+another for what data and seed determine, and for official rows. Passing does not prove that a run
+was made (`codonbench.audit.verify` repeats runs for that); failing proves that a record is not what
+the harness writes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from codonbench.records.store import CURRENT, upgrade
 from codonbench.scoring.score import row_key, task_of, unofficial
 
 _MOST = 20
-"""Departures from the format that are named for one file."""
+"""Most errors of format that are reported for one file."""
 
 _EARLIER = "is an earlier format's; such records are kept where they are, and no new ones taken"
 
@@ -47,10 +47,10 @@ class Problem(Frozen):
     """Something wrong with a file.
 
     Attributes:
-        file: Its path, as it was given.
-        field: Dotted name; empty where the file as a whole is meant.
-        message: What is wrong, one line of printable characters.
-        warning: Whether the record may be counted all the same.
+        file: Path of the file, as given.
+        field: Dotted name of the field; empty for the whole file.
+        message: What is wrong, on one line of printable characters.
+        warning: Whether the record may still be counted.
     """
 
     file: str
@@ -59,18 +59,18 @@ class Problem(Frozen):
     warning: bool = False
 
     def __str__(self) -> str:
-        """Return all of it as one line."""
+        """Return the problem as one line."""
         kind = "warning: " if self.warning else ""
         return f"{self.file}: {kind}{f'{self.field} ' if self.field else ''}{self.message}"
 
 
 class Report(Frozen):
-    """What was looked at and what was found.
+    """The result of validating some files.
 
     Attributes:
-        records: How many files were looked at.
-        problems: What is wrong with them.
-        signers: By file, whose key has signed it; only of sound signatures by known keys.
+        records: Number of files.
+        problems: Problems found.
+        signers: Signer of each file with a valid signature by a known key.
     """
 
     records: int
@@ -79,12 +79,12 @@ class Report(Frozen):
 
     @property
     def invalid(self) -> int:
-        """How many files are no valid records."""
+        """Number of files that are not valid records."""
         return len({problem.file for problem in self.problems if not problem.warning})
 
     @property
     def warnings(self) -> int:
-        """How many remarks are warnings."""
+        """Number of problems that are warnings."""
         return sum(problem.warning for problem in self.problems)
 
 
@@ -97,19 +97,19 @@ def validate(
     strict: bool = False,
     keys: Keys | None = None,
 ) -> Report:
-    """Return what is wrong with record files, or with every ``*.json`` of folders.
+    """Validate record files, and every ``*.json`` in folders.
 
     Args:
-        paths: Files and folders. Of a folder's own folders, those of trajectories and of test
-            outputs are looked into. Where folders disagree, the first named is taken to be right.
-        tasks: By name, those that say what their records cannot say.
-        metrics: By name, those that may be computed anew.
-        protocols: By name, those that a task may be run by.
-        strict: Take what would be a warning for a problem.
-        keys: Whose signatures to accept; None leaves signatures alone.
+        paths: Files and folders, with subfolders of trajectories and test outputs. If folders
+            disagree, the first is taken as right.
+        tasks: Installed tasks by name, which may check their records.
+        metrics: Installed metrics by name, for computing values anew.
+        protocols: Installed protocols by name.
+        strict: Whether to treat warnings as problems.
+        keys: Keys whose signatures are accepted; None to ignore signatures.
 
     Raises:
-        StoreError: A path is not there, or a folder holds no record.
+        StoreError: A path is missing, or a folder holds no record.
     """
     files = list(_files(paths))
     folders = [*dict.fromkeys(str(path.parent) for path in files)]
@@ -131,7 +131,7 @@ def validate(
     for path in files:
         try:
             content = read_json(path)
-            # Strict: a number in quotes is text. As JSON: lists where Python has tuples.
+            # Strict: a number in quotes is text. From JSON, because it has lists for tuples.
             record = RunRecord.model_validate_json(json.dumps(upgrade(content)), strict=True)
         except StoreError as error:
             note(path, [("", str(error))])
@@ -146,7 +146,7 @@ def validate(
         if path.name != f"{record.name}.json":
             note(path, [("", f"should be called {record.name}.json")])
         note(path, contradictions(record, task))
-        if record.trajectory_format != content["schema_version"]:  # they were raised together
+        if record.trajectory_format != content["schema_version"]:  # both versions change together
             said = f"is {record.trajectory_format}, not as its format"
             note(path, [("trajectory_format", said)])
         note(path, doubts(record, task), warning=not strict)
@@ -158,7 +158,7 @@ def validate(
             note(path, [("task", _TAKEN)], warning=not strict)
         if content["schema_version"] < CURRENT and str(path.parent) != folders[0]:
             note(path, [("schema_version", _EARLIER)], warning=not strict)
-        if keys is not None and not broken_seals:  # what was edited should not look approved
+        if keys is not None and not broken_seals:  # an edited record must not look approved
             try:
                 signer = signer_of(path, record, keys)
                 if signer is None:
@@ -175,7 +175,7 @@ def validate(
             note(path, [("trajectory_sha256", str(error))], warning=not strict)
         else:
             note(path, missing_answers(each, task_of(each.record, tasks)), warning=not strict)
-        found.append(replace(each, trajectory=None))  # megabytes, which nothing below asks for
+        found.append(replace(each, trajectory=None))  # saves memory: not needed below
     agreed: dict[object, tuple[object, Path]] = {}
     rows: dict[object, list[ReadRecord]] = defaultdict(list)
     notes: dict[str, set[tuple[str, ...]]] = defaultdict(set)
@@ -221,7 +221,7 @@ def _seal(record: RunRecord, content: dict[str, Any]) -> Iterator[Remark]:
 
 
 def _place(record: RunRecord) -> tuple[object, ...]:
-    """Return the place on the leaderboard that a record fills; only one can."""
+    """Return the key of a record's place on the leaderboard, which only one record may have."""
     run_spec = record.run_spec
     return (
         record.comparability_key,
@@ -235,26 +235,26 @@ def _place(record: RunRecord) -> tuple[object, ...]:
 
 
 def _named_data(run_spec: RunSpec) -> tuple[object, ...]:
-    """Return what names the data of a run, whatever control it was made under."""
+    """Return the key of a run's data by name, ignoring controls."""
     options = {name: o for name, o in run_spec.task_options.items() if name != "control"}
     return (run_spec.task, run_spec.task_version, content_hash(options), run_spec.data)
 
 
 def _row(record: RunRecord) -> tuple[str, ...]:
-    """Return which row of which table a record counts in."""
+    """Return the key of a record's table and row."""
     return (record.comparability_key, record.machine.device_kind, *row_key(record))
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """What a record says of something that others say, too: whoever shares a key shares the value.
+    """A value that must be equal in all records with the same key.
 
     Attributes:
-        key: What it is said of.
-        value: What is said.
-        field, message: What to say of who says otherwise; `value` is what that record says,
-            `expected` what the one in the file `other` does.
-        doubt: Whether it only keeps a row from being official.
+        key: The key.
+        value: The value.
+        field, message: Field and message template for a record with another `value` than the one
+            `expected` from the file `other`.
+        doubt: Whether a difference only prevents a row from being official.
     """
 
     key: object
@@ -278,7 +278,7 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
         said = "has answers for other test items than {other}, whose data and seed are the same"
         key = (stream, "test items")
         yield _Claim(key, read.outputs.items, "trajectory_sha256", said, doubt=False)
-    if record.trajectory_sha256 is not None:  # computed rows have figures of their own
+    if record.trajectory_sha256 is not None:  # computed rows have other values
         for field in ("metrics", "validation_metrics"):
             scored = content_hash([stream, record.metric_versions, record.selected_pairs is None])
             said = "has other names than in {other}, though data, seed and metrics are the same"
@@ -296,7 +296,7 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
         ("overrides", row, "the same row"),
         ("engine.name", row, "the same row"),
     ]
-    if record.engine.name != FITTED.name:  # what is fitted may have a number for each item
+    if record.engine.name != FITTED.name:  # fitted models may have parameters for each item
         alike.append(("parameters", row, "the same row"))
     for field, owner, whose in alike:
         said = f"is {{value!r}}, but {{other}} of {whose} has {{expected!r}}"
@@ -305,7 +305,7 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
         said = "is not that of {other}, of the same row"
         yield _Claim((field, row), attrgetter(field)(record), field, said)
     if record.trajectory_sha256 is not None:
-        trained = row_key(record)[:5]  # whatever its budget and its tuning
+        trained = row_key(record)[:5]  # without budget and tuning
         said = "is that of {other}, a run of another row"
         yield _Claim(record.trajectory_sha256, trained, "trajectory_sha256", said)
         scored = content_hash([record.trajectory_sha256, record.metric_versions])
@@ -314,17 +314,17 @@ def _claims(read: ReadRecord) -> Iterator[_Claim]:
         yield _Claim((scored, "metrics"), gives, "metrics", said, doubt=False)
     said = "adds to the row of {other}: a row is handed in as a whole (docs/rules.md)"
     controlled = None if read.task is None else controlled_key(record, read.task.ranking)
-    whole = (controlled or row[0], *row[1:])  # with what it is held against
+    whole = (controlled or row[0], *row[1:])  # with the controls of the row
     yield _Claim((whole, "folder"), read.path.parent, "", said)
     said = "is of {value}, but {other} of the same row is signed by {expected}"
     yield _Claim((row, "signer"), read.signer or "nobody", "signature", said)
 
 
 def _misfits(error: ValidationError) -> list[Remark]:
-    """Return how a file departs from the format of a record."""
+    """Return the errors of a file's format."""
     found: dict[str, str] = {}
     for detail in error.errors(include_input=False, include_url=False):
-        # A metric that is none of the kinds it may be is one problem, not one for each kind.
+        # A metric of no allowed type is one problem, not one for each type.
         place = detail["loc"][:2] if detail["loc"][:1] == ("metrics",) else detail["loc"]
         found.setdefault(".".join(map(str, place)), _misfit(detail))
     return list(found.items())[:_MOST]
@@ -338,5 +338,5 @@ def _misfit(detail: Any) -> str:
     if detail["loc"][:1] == ("metrics",):
         return "does not fit: a metric is a number, true, false or null"
     message = str(detail["msg"]).removeprefix("Value error, ")
-    # Only the first letter: the rest may spell allowed values, which are case-sensitive.
+    # Only the first letter: the rest may contain allowed values, which are case-sensitive.
     return f"does not fit: {message[:1].lower()}{message[1:]}"

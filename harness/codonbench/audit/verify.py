@@ -1,4 +1,4 @@
-"""A recorded run made again, and compared: do its figures come from this code?"""
+"""Compare a repeated run with its record."""
 
 from __future__ import annotations
 
@@ -12,27 +12,25 @@ from codonbench.records.files import printable
 from codonbench.scoring.score import Number
 
 BAND_FACTOR = 4.0
-"""On other hardware, or with another torch, sums are rounded in another order, and a network
-trained on them drifts to what might have been another seed's result. So a figure in pairs must
-then lie between a quarter of the least and four times the greatest that the row's own seeds
-show, a difference of two within three times the greatest beyond them, or one batch where that is
-more, and "never" is in the band where one of them never got there.
-`benchmarks/reproducibility.md` shows what was measured."""
+"""On other hardware, or with another version of torch, sums are rounded differently, and training
+drifts as far as with another seed. A value in pairs must then lie between a quarter of the lowest
+and four times the highest value of the row's seeds; a difference of two values within three times
+the highest beyond their range, or one batch if that is more; None is in the band if a seed has it.
+See `benchmarks/reproducibility.md` for measurements."""
 
 MEAN_MARGIN = 0.1
-"""A metric of which a table shows means must lie within the range of the row's own seeds, widened
-on each side by that range, or by this share of its greatest value where that is more: one seed's
-range is nothing, and says nothing of chance."""
+"""A metric shown as a mean must lie within the range of the row's seeds, widened on each side by
+that range or, if that is more (as for a single seed), by this share of the highest value."""
 
 
 class Comparison(Frozen):
-    """What became of a repetition.
+    """The result of comparing a repetition with its record.
 
     Attributes:
-        name: The record's.
+        name: Name of the record.
         outcome: ``identical`` weights and metrics; ``within band`` on another machine or with
             another seed; or ``different``.
-        differences: What differed, a sentence each.
+        differences: Differences, each as a sentence.
     """
 
     name: str
@@ -41,15 +39,15 @@ class Comparison(Frozen):
 
 
 def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Comparison:
-    """Return what a repetition says of the record that it was made from.
+    """Compare a repetition with its record.
 
-    On the same kind of machine (processor, torch, threads) weights and metrics must be
-    identical; on another, what data, seed and configuration fix must be, and the metrics must lie
-    in the stated band.
+    On the same kind of machine (processor, torch, threads) weights and metrics must be identical.
+    On another only what data, seed and configuration determine must be identical, and metrics must
+    lie in the band of the row.
 
     Args:
-        repetition: As `codonbench.audit.repeat.repeat` makes it.
-        peers: Other seeds of the same row, for the band.
+        repetition: Result of `codonbench.audit.repeat.repeat`.
+        peers: Records of other seeds of the row, for the band.
     """
     record, again = repetition.recorded, repetition.record
     if again.machine.kind == record.machine.kind and _same_engine(again.engine, record.engine):
@@ -61,13 +59,13 @@ def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Comparis
 
 
 def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Comparison:
-    """Return what a run of a row's configuration, with a seed of its own, says of the row.
+    """Compare a run of a row's configuration with a new seed with the row.
 
-    What the row is ranked by must lie in the band of the row's seeds. An honest run may lie outside
-    by chance, seldom; a run that rested on knowing the row's own seeds does.
+    The primary metric must lie in the band of the row's seeds. Chance seldom puts an honest run
+    outside; if the row exploits knowledge of its seeds, a new one lies outside.
 
     Args:
-        repetition: The run; its seed is in no record.
+        repetition: The run with a new seed.
         row: The row's records.
     """
     column, batch = repetition.job.task.ranking.primary, repetition.trajectory.facts.batch_size
@@ -82,7 +80,7 @@ def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Compariso
 
 
 def with_seed(record: RunRecord, seed: int) -> RunRecord:
-    """Return what `repeat` needs to run a record's configuration with another seed."""
+    """Return a record's copy from which `repeat` runs its configuration with another seed."""
     run_spec = record.run_spec.model_copy(update={"seed": seed})
     changes = {"seed": seed, "run_spec": run_spec, "run_id": run_spec.run_id}
     return record.model_copy(update=changes)
@@ -94,7 +92,7 @@ def _same_engine(one: Engine, other: Engine) -> bool:
 
 
 def same_row(one: RunRecord, other: RunRecord) -> bool:
-    """Return whether two records differ in nothing but the seed and the machine."""
+    """Return whether two records differ only in seed and machine."""
     return (one.comparability_key, one.model, one.run_spec.config) == (
         other.comparability_key,
         other.model,
@@ -108,7 +106,7 @@ def _comparison(
     differences: list[str],
     good: Literal["identical", "within band"],
 ) -> Comparison:
-    """Return a comparison; where something differs and so does the source, that comes first."""
+    """Return a comparison; if there are differences, a different source is named first."""
     outcome = "different" if differences else good
     was, now = record.plugin.source_sha256, again.plugin.source_sha256
     if differences and was != now:
@@ -122,11 +120,11 @@ def _comparison(
 
 
 _FIXED = ("parameters", "knowledge", "overrides")
-"""Fields that model, configuration and data fix, on any machine."""
+"""Fields determined by model, configuration and data on any machine."""
 
 
 def _unequal(record: RunRecord, again: RunRecord) -> list[str]:
-    """Return what differs where nothing may: weights, trajectory, metrics, how it ended."""
+    """Return differences if all must be identical: weights, trajectory, metrics, status."""
     differences = [
         *_differing(record.metrics, again.metrics, sorted({*record.metrics, *again.metrics})),
         *_differing(record.validation_metrics, again.validation_metrics, again.validation_metrics),
@@ -138,13 +136,13 @@ def _unequal(record: RunRecord, again: RunRecord) -> list[str]:
 
 
 def _unfixed(record: RunRecord, again: RunRecord, ranking: Ranking) -> list[str]:
-    """Return what differs of what data, seed and configuration fix on any machine."""
+    """Return differences in what data, seed and configuration determine on any machine."""
     fixed = _differing(record.metrics, again.metrics, ranking.fixed)
     return [*fixed, *_differing(dict(record), dict(again), _FIXED), *_denied(record, again)]
 
 
 def _denied(record: RunRecord, again: RunRecord) -> list[str]:
-    """Return what a record says of its model as to where its row stands, and the model does not."""
+    """Return differences in the model's role and pretraining, which decide its row's table."""
     was, now = ({f"info.{name}": said for name, said in each.info} for each in (record, again))
     return _differing(was, now, ("info.role", "info.pretrained_on"))
 
@@ -163,7 +161,7 @@ def _outside_band(
     columns: Iterable[Column],
     batch: int,
 ) -> list[str]:
-    """Return what lies outside the band that a row's recorded metrics span."""
+    """Return the metrics outside the band of a row's recorded metrics."""
     differences = []
     for column in columns:
         if column.statistic != "mean" and column.scale == "other":
@@ -175,7 +173,7 @@ def _outside_band(
 
 
 def _inside(recorded: Sequence[Number], now: Number, column: Column, batch: int) -> bool:
-    """Return whether a value lies in the band of those that a row's seeds have."""
+    """Return whether a value lies in the band of a row's seeds."""
     reached = [float(value) for value in recorded if value is not None]
     if now is None or not reached:
         return now is None and None in recorded

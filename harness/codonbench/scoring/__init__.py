@@ -1,1 +1,1 @@
-"""From a trajectory to metric values, now or later. Imports contracts and plugins."""
+"""Scoring of trajectories by metrics, at the end of a run or later."""

@@ -1,7 +1,7 @@
-"""A stored trajectory scored with today's metrics: nothing is trained, the run stays what it was.
+"""Score stored trajectories with the installed metrics, without training.
 
-Computed rows (bounds and oracles) are left alone: what they know in closed form is in no
-trajectory, and `bench run` computes them anew in a moment.
+Computed rows (bounds and oracles) are skipped: their closed-form values are in no trajectory, and
+`bench run` computes them quickly.
 """
 
 from __future__ import annotations
@@ -35,25 +35,24 @@ RESCORED = (
     "flags",
     "comparability_key",
 )
-"""The fields of a record that follow from its trajectory and the metrics; no other is touched."""
+"""The fields of a record that follow from its trajectory and the metrics; others stay."""
 
 RescoreOutcome = Literal["scored anew", "up to date", "left alone", "failed"]
 
 
 class Rescoring(Frozen):
-    """What re-scoring makes of one record.
+    """The result of re-scoring one record; "new" refers to the installed metrics.
 
     Attributes:
-        name: The record's.
-        outcome: ``scored anew``: its metrics are now other ones. ``up to date``: they are today's
-            already. ``left alone``: there is nothing to score. ``failed``: it should be scored
-            and cannot be.
+        name: Name of the record.
+        outcome: ``scored anew``: values have changed. ``up to date``: nothing has changed. ``left
+            alone``: there is nothing to score. ``failed``: it should be scored but cannot be.
         reason: Why it was left alone or failed.
-        versions: By metric, the recorded version and today's where they differ; None for a
-            metric that the record, or today's plugins, do not have.
-        added, dropped: Values by name that the record lacked, or lacks now.
-        changed: By name, the recorded value and today's.
-        comparability_key: The recorded key and today's, where they differ.
+        versions: By metric, the recorded and the new version if they differ; None for a metric
+            that is not in the record, or not installed.
+        added, dropped: Values by name that only the new, or only the old record has.
+        changed: The recorded and the new value by name.
+        comparability_key: The recorded and the new key if they differ.
     """
 
     name: str
@@ -74,16 +73,15 @@ def rescore(
     *,
     write: bool = True,
 ) -> Rescoring:
-    """Score the stored trajectory of one record with today's metrics and replace the record.
+    """Score the stored trajectory of one record with the installed metrics; update the record.
 
     Args:
-        path: The record's file; its trajectory lies in ``trajectories/`` beside it.
-        metrics: All of today's metrics, by name.
-        tasks: All of today's tasks, by name.
-        only: Names of those to score with; the record's other values are kept. By default all,
-            and what the record has of metrics that are no longer there is dropped, so that the
-            record is what `bench run` would give today.
-        write: False says what would change and writes nothing.
+        path: File of the record; its trajectory is in the folder ``trajectories`` beside it.
+        metrics: All installed metrics, by name.
+        tasks: All installed tasks, by name.
+        only: Metrics to score with; values of others are kept. By default all metrics, and values
+            of metrics that are not installed are dropped, as a new run would have it.
+        write: Whether to write the record; False only returns the changes.
 
     Raises:
         StoreError: The record cannot be written.
@@ -122,7 +120,7 @@ def _serving(
 ) -> dict[str, Metric]:
     """Return the metrics that can be computed for a record's task.
 
-    Without its trajectory the target is not known: then a split's metric counts where recorded.
+    Without a trajectory the kind of target is unknown; a split metric then counts if recorded.
     """
     if trajectory is not None:
         return {name: m for name, m in metrics.items() if m.serves(trajectory.task)}
@@ -137,7 +135,7 @@ def _serving(
 
 
 def _versions_due(record: RunRecord, chosen: Mapping[str, Metric], partly: bool) -> bool:
-    """Return whether the record's metrics are other ones than those to score with."""
+    """Return whether the record's versions of metrics differ from those to score with."""
     recorded = record.metric_versions
     if partly:
         recorded = {name: version for name, version in recorded.items() if name in chosen}
@@ -145,12 +143,12 @@ def _versions_due(record: RunRecord, chosen: Mapping[str, Metric], partly: bool)
 
 
 def is_computed(record: RunRecord) -> bool:
-    """Return whether nothing was trained: what a fitted model learned may have no weights."""
+    """Return whether a row was computed, not trained; fitted models may have no weights either."""
     return record.weights_sha256 is None and record.engine.name != FITTED.name
 
 
 def _without_trajectory(record: RunRecord, path: Path, *, due: bool) -> Rescoring:
-    """Return what becomes of a record that has no trajectory of a trained module."""
+    """Return the result for a record without a trajectory of a trained model."""
     outcome: RescoreOutcome = "left alone"
     if not due:
         outcome, reason = "up to date", ""
@@ -174,7 +172,7 @@ def _scored_anew(
     task: Task,
     kept: Collection[str] | None,
 ) -> RunRecord:
-    """Return the record with today's values, not yet sealed; of its own, those `kept` stay.
+    """Return the unsealed record with new values; its values named in `kept` stay.
 
     Raises:
         PluginError: A metric failed, or gives a name that another metric gives.
@@ -202,14 +200,14 @@ def _kept(
     chosen: Mapping[str, Metric],
     metrics: Mapping[str, Metric],
 ) -> set[str]:
-    """Return the names of the recorded values that belong to metrics other than `chosen`.
+    """Return the names of recorded values of metrics other than `chosen`.
 
-    A record does not say which metric gave which value; today's metrics do, where the record
-    has their very version.
+    A record does not say which metric gave which value; an installed metric of the same version
+    does.
 
     Raises:
-        StoreError: The record has `chosen` in another version, and of a third metric it cannot
-            be told which values are whose.
+        StoreError: The record has another version of a chosen metric and of a further one, so
+            their values cannot be told apart.
     """
     others = set(record.metric_versions) - set(chosen)
     told = {
@@ -253,7 +251,7 @@ def _joined(record: RunRecord, scores: Scores, kept: Collection[str]) -> Scores:
 
 
 def _differences(record: RunRecord, again: RunRecord) -> Rescoring:
-    """Return what is different in the record scored anew; nothing, where only rounding is."""
+    """Return what differs in the new record; rounding differences are ignored."""
     was, now = record.metrics, again.metrics
     before, after = record.metric_versions, again.metric_versions
     pairs = {n: (before.get(n), after.get(n)) for n in sorted({*before, *after})}
@@ -281,7 +279,7 @@ def _differences(record: RunRecord, again: RunRecord) -> Rescoring:
 
 
 def agree(one: Number, other: Number, off: float = 0.0) -> bool:
-    """Return whether two values are one, but for `off` and the rounding of another machine."""
+    """Return whether two values are equal within `off` plus rounding of other machines."""
     if one is None or other is None:
         return one is other
     return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-12 + off)

@@ -1,4 +1,4 @@
-"""Trajectory to numbers by every registered metric, and between which runs numbers compare."""
+"""Score trajectories with metrics; decide which runs share a table, a row and an official row."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from codonbench.plugins.failures import file_of, place
 Number = bool | int | float | None
 
 RowKey = tuple[str, ...]
-"""Model, its version, the hash of its configuration, and who supplies it."""
+"""Model, version, hash of its configuration, distribution, source, budget and tuning."""
 
 OFFICIAL_SEEDS = 10
 
 _ONE_IN_A_ROW = ("salt", "stop", "budget_pairs", "budget_seconds", "threads", "engine")
-"""Fields of a run spec that a row's runs might differ in, and an official row's do not."""
+"""Fields of a run spec that are the same for all runs of an official row."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Scores:
     """Metric values of one run.
 
     Attributes:
-        values: By output name; None means never within the budget, or not applicable.
-        not_measured: Names whose None means that the run could not answer.
-        versions: Of the metrics, by metric name.
+        values: Values by name; None means not reached within the budget, or not applicable.
+        not_measured: Names of values that are None because the run does not answer them.
+        versions: Versions by name of metric.
     """
 
     values: dict[str, Number]
@@ -53,11 +53,11 @@ class Scores:
 def score(trajectory: Trajectory, metrics: Iterable[Metric]) -> Scores:
     """Return the values of all `metrics` for one trajectory.
 
-    Without a single evaluation all values are null, and not measured where the run was cut short.
+    For a trajectory without evaluations all values are None and not measured.
 
     Raises:
-        PluginError: A metric failed, gave other names than it declares, a name that another
-            gives, or no number.
+        PluginError: A metric failed, or gave undeclared names, a name of another metric, or a value
+            that is not a number.
     """
     values: dict[str, Number] = {}
     unanswered: list[str] = []
@@ -81,7 +81,7 @@ def score_validation(trajectory: Trajectory, metrics: Iterable[Metric]) -> dict[
     """
     selected = trajectory.facts.selected_pairs
     asked = trajectory.facts.split == "validation" and len(trajectory.targets)
-    if not asked or selected is None or selected not in trajectory.pairs:  # it failed before
+    if not asked or selected is None or selected not in trajectory.pairs:  # it failed early
         return {}
     at = int(np.flatnonzero(trajectory.pairs == selected)[0])
     shown = replace(
@@ -91,12 +91,12 @@ def score_validation(trajectory: Trajectory, metrics: Iterable[Metric]) -> dict[
 
 
 def metric_giving(name: str, metrics: Mapping[str, Metric], task: TaskSpec) -> SplitMetric | None:
-    """Return the metric of test outputs that gives a value for a task; None where none does.
+    """Return the split metric that gives a value for a task; None if there is none.
 
     Args:
-        name: Of the value.
-        metrics: By name.
-        task: What the outputs are of.
+        name: Name of the value.
+        metrics: Metrics by name.
+        task: Spec of the task.
     """
     for metric in metrics.values():
         if isinstance(metric, SplitMetric) and name in metric.outputs(task):
@@ -131,9 +131,9 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
     """Return 12 hexadecimal digits; runs with equal keys may be ranked in one table.
 
     Args:
-        run_spec: What was run.
-        versions: Of the metrics that scored it, by name; those that rank nothing do not count.
-        ranking: The task's.
+        run_spec: Spec of the run.
+        versions: Versions of metrics by name; only those of the ranking count.
+        ranking: Ranking of the task.
     """
     budget: dict[str, object] = {}
     if run_spec.protocol is not None:
@@ -156,20 +156,20 @@ def comparability_key(run_spec: RunSpec, versions: Mapping[str, str], ranking: R
 
 
 def task_of(record: RunRecord, tasks: Mapping[str, Task]) -> Task | None:
-    """Return the task of a record: one that is registered, or the table that its spec describes.
+    """Return the task of a record: a registered one, or the table described in its spec.
 
     Args:
-        record: Of a run.
-        tasks: Those that are registered, by name.
+        record: The record.
+        tasks: Registered tasks by name.
     """
     return recorded_task(record) if record.run_spec.is_own_table else tasks.get(record.task)
 
 
 def unofficial(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
-    """Return why a row is no official one, as a field and what is to be said of it, each.
+    """Return why a row is not official, as pairs of field and reason.
 
-    An official row has the first seeds, none left out, so that nobody chose them, and its runs
-    differ in nothing but their seeds.
+    The runs of an official row have the first seeds without gaps, so that seeds cannot be chosen,
+    and differ only in their seeds.
     """
     seeds = sorted(record.seed for record in records)
     found = []
@@ -186,11 +186,10 @@ def unofficial(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
 
 
 def row_key(record: RunRecord) -> RowKey:
-    """Return what makes two runs of one table count in one row.
+    """Return the key of a run's row in its table.
 
-    The source is part of it: who edits a model and runs some of its seeds again has two models. So
-    is the budget of a run that was tested in a state selected from several, which may be its
-    model's own choice (`Ranking.budget_divides`).
+    It includes the source, because an edited model is another model, and the budget of runs with a
+    selected state, which a model may choose (`Ranking.budget_divides`).
     """
     run_spec, plugin = record.run_spec, record.plugin
     return (

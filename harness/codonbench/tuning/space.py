@@ -16,7 +16,7 @@ Space = dict[str, Tune]
 
 
 def fields_of(entry: ModelEntry, config: BaseConfig) -> Mapping[str, Tunable]:
-    """Return the fields of a model's configuration; an isolated plugin's come from its worker."""
+    """Return the fields of a model's configuration, as sent by the worker of an isolated plugin."""
     return tunable(config) if entry.fields is None else entry.fields
 
 
