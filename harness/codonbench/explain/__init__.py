@@ -1,1 +1,1 @@
-"""What a trained model rests on: which letters, which motifs, and how its items lie together."""
+"""Explanations of trained models: attributions of letters, motifs and embeddings."""

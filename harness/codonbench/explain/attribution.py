@@ -1,10 +1,10 @@
-"""What each letter of a sequence adds to what a model says, by several methods.
+"""Attribute a model's output to the letters of a sequence, by several methods.
 
-Saliency: the gradient at the letter that is there (Simonyan, Vedaldi and Zisserman 2013, arXiv
-1312.6034, times the input). Integrated gradients: Sundararajan, Taly and Yan, ICML 2017. DeepLIFT:
-Shrikumar, Greenside and Kundaje, ICML 2017, with the rescale rule. These three are captum's; the
-latter two go from a baseline of each letter in equal parts, and their values should add up to the
-difference. Mutagenesis: each letter replaced by each other in turn, many at once.
+Saliency: gradient times input (Simonyan, Vedaldi and Zisserman 2013, arXiv 1312.6034). Integrated
+gradients: Sundararajan, Taly and Yan, ICML 2017. DeepLIFT: Shrikumar, Greenside and Kundaje, ICML
+2017, with the rescale rule. The latter two are captum's; their baseline has all letters in equal
+parts, and attributions should sum to the difference from the baseline's output. In silico
+mutagenesis: each letter replaced by each other one.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ FloatArray = npt.NDArray[np.float64]
 Letters = npt.NDArray[np.uint8]
 
 STEPS = 64
-"""Points of the rule by which integrated gradients go from the baseline to the sequence."""
+"""Integration points of integrated gradients, from the baseline to the sequence."""
 
 WORST = 0.05
-"""Of the difference from the baseline that values may miss, for a method to be shown."""
+"""Largest relative error of the sum of attributions for a method to be shown."""
 
 
 class AskedOutput(nn.Module):
-    """One number of what a module says of one sequence: an output, or a class's advantage.
+    """The scalar output to explain: one output of a module, or the advantage of one class.
 
     Args:
         module: Maps one-hot letters to outputs (B, K).
-        column: Which output.
-        advantage: Whether the mean of the other outputs is taken off, as of classes, whose logits
-            mean nothing apart.
-        mask: What is handed beside the letters, (1, L, 1); None where nothing is.
+        column: Index of the output.
+        advantage: Whether to subtract the mean of the other outputs, as for classes, whose logits
+            are meaningful only relative to one another.
+        mask: Mask channel of the input, (1, L, 1); None if the encoding has none.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class AskedOutput(nn.Module):
         self.module, self.column, self.advantage, self.mask = module, column, advantage, mask
 
     def forward(self, letters: Tensor) -> Tensor:
-        """Return the number for each of one-hot letters (B, L, C): (B,)."""
+        """Return the scalar outputs (B,) for one-hot letters (B, L, C)."""
         if self.mask is not None:
             letters = torch.cat([letters, self.mask.expand(len(letters), -1, -1)], dim=2)
         return chosen(self.module(letters), self.column, advantage=self.advantage)
 
 
 def chosen(outputs: Tensor, column: int, *, advantage: bool) -> Tensor:
-    """Return one output (B,) of (B, K), less the mean of the others where `advantage`."""
+    """Return one column (B,) of outputs (B, K), less the mean of the others if `advantage`."""
     own = outputs[:, column]
     if not advantage or outputs.shape[1] < 2:
         return own
@@ -62,11 +62,11 @@ def chosen(outputs: Tensor, column: int, *, advantage: bool) -> Tensor:
 
 
 def saliency(asked: AskedOutput, letters: Tensor) -> FloatArray:
-    """Return the gradient at each letter that is there, (L,).
+    """Return gradient times input at each position, (L,).
 
     Args:
-        asked: What is asked about.
-        letters: One-hot, (1, L, C).
+        asked: The output to explain.
+        letters: One-hot letters, (1, L, C).
     """
     letters = letters.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(asked(letters).sum(), letters)
@@ -74,24 +74,24 @@ def saliency(asked: AskedOutput, letters: Tensor) -> FloatArray:
 
 
 def integrated_gradients(asked: AskedOutput, letters: Tensor) -> tuple[FloatArray, float]:
-    """Return what each letter adds, (L,), and which share of the difference these values miss."""
+    """Return the attribution of each letter, (L,), and the relative error of their sum."""
     return _from_baseline(IntegratedGradients(asked), asked, letters, n_steps=STEPS)
 
 
 def deep_lift(asked: AskedOutput, letters: Tensor) -> tuple[FloatArray, float]:
-    """Return what each letter adds, (L,), and which share of the difference these values miss.
+    """Return the attribution of each letter, (L,), and the relative error of their sum.
 
-    Its rules know the activations and poolings that are modules of their own. What else is not
-    linear, such as a maximum in a function or a gate, shows in what the values miss.
+    The rules apply to activations and poolings that are modules. Other nonlinear operations, such
+    as a functional maximum or a gate, increase the error.
 
     Raises:
-        RuntimeError, AssertionError: captum cannot follow the module.
+        RuntimeError, AssertionError: captum cannot handle the module.
     """
     exactly = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(False)  # its poolings have no other way on some devices
+    torch.use_deterministic_algorithms(False)  # its poolings need it on some devices
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # captum's, of the hooks that it sets
+            warnings.simplefilter("ignore", UserWarning)  # captum's, on its hooks
             return _from_baseline(DeepLift(asked), asked, letters)
     finally:
         torch.use_deterministic_algorithms(exactly)
@@ -112,19 +112,21 @@ def _by_place(values: Tensor) -> FloatArray:
 
 
 AT_ONCE = 1 << 13
-"""Letters of mutants that a model is handed at a time."""
+"""Letters of mutants in a batch."""
 
 
 def mutagenesis(
     score: Callable[[Letters], FloatArray], letters: Letters, size: int, at_once: int = AT_ONCE
 ) -> FloatArray:
-    """Return how a score changes with each letter at each place, (L, size); 0 for the one there.
+    """Return the change of a score for each letter at each position, (L, size).
+
+    The change is 0 for the letter of the sequence.
 
     Args:
-        score: Of sequences (n, L), as letter indices: (n,).
-        letters: Of the sequence, (L,).
+        score: Maps sequences (n, L) of letter indices to scores (n,).
+        letters: Letter indices of the sequence, (L,).
         size: Letters of the alphabet.
-        at_once: Letters that `score` is handed at a time, but one sequence at least.
+        at_once: Letters in a batch for `score`, which has at least one sequence.
     """
     length = len(letters)
     places, others = np.divmod(np.arange(length * size), size)
@@ -142,11 +144,11 @@ def mutagenesis(
 
 
 def lost(changes: FloatArray, letters: Letters) -> FloatArray:
-    """Return what the score loses, on average, where a place has another letter: (L,).
+    """Return the mean loss of score over all other letters at each position, (L,).
 
     Args:
-        changes: Of `mutagenesis`, (L, size).
-        letters: Of the sequence, (L,); a place whose letter is unknown loses against all.
+        changes: Result of `mutagenesis`, (L, size).
+        letters: Letter indices of the sequence, (L,); for an unknown one all letters are others.
     """
     rivals = changes.shape[1] - (letters < changes.shape[1])
     return np.asarray(-changes.sum(axis=1) / rivals)

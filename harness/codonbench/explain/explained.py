@@ -1,4 +1,4 @@
-"""What was found of a run, and how it is told."""
+"""The interface of explanations."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from codonbench.contracts import Frozen
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a run's model rests on.
+    """An explanation of a run's model.
 
     Attributes:
-        facts: All of it, for JSON.
+        facts: The explanation as data, for JSON.
         print: Prints it as text.
-        draw: Given a title, returns its pictures, by what is added to a file's name.
+        draw: Takes a title; returns figures by suffix of their file names.
     """
 
     facts: Frozen

@@ -1,4 +1,4 @@
-"""Motifs that a first layer's filters look for, as matrices, and how like known ones they are."""
+"""Motifs of first-layer filters as probability matrices, and their similarity to known motifs."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from codonbench.contracts import Frozen
 FloatArray = npt.NDArray[np.float64]
 
 ACTIVE = 0.5
-"""Of a filter's highest score, from which on a site counts: as in Alipanahi et al. 2015 and Kelley
-et al. 2016."""
+"""Threshold of a site, as a share of the filter's highest score (Alipanahi et al. 2015, Kelley et
+al. 2016)."""
 
 FEWEST = 10
-"""Sites of a filter that has a matrix."""
+"""Fewest sites for a matrix."""
 
 SIMILAR = 0.8
-"""From which on a filter's motif is said to be a known one; see `similarity`."""
+"""Least `similarity` of a motif to a known one for it to count as recovered."""
 
 OVERLAP = 5
-"""Places, at least, at which two matrices are compared."""
+"""Least overlap of two matrices, in positions."""
 
 
 class Motif(Frozen):
-    """What one filter looks for.
+    """The motif of one filter.
 
     Attributes:
-        filter: Its number, from 0.
-        sites: How many there are.
-        probabilities: Of each letter at each place, (width, letters).
-        known: The motif of those known that it is most like; empty where none is.
-        similarity: Correlation with that.
+        filter: Index of the filter.
+        sites: Number of sites.
+        probabilities: Probability of each letter at each position, (width, letters).
+        known: Name of the most similar known motif; empty if none is known.
+        similarity: Similarity to that motif.
     """
 
     filter: int
@@ -49,29 +49,29 @@ class Motif(Frozen):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def bits(self) -> float:
-        """Information of all places, in bits, against letters drawn evenly."""
+        """Total information in bits, relative to uniform letters."""
         return float(information(np.asarray(self.probabilities)).sum())
 
 
 def information(probabilities: FloatArray) -> FloatArray:
-    """Return the information of each place in bits, (width,): log2 of the letters less entropy."""
+    """Return the information at each position in bits, (width,): log2(letters) minus entropy."""
     entropy = -(probabilities * np.log2(np.maximum(probabilities, 1e-12))).sum(axis=1)
     return np.asarray(np.log2(probabilities.shape[1]) - entropy)
 
 
 def consensus(probabilities: FloatArray, alphabet: str) -> str:
-    """Return each place's letter where it has more than half, else a dot."""
+    """Return the letter with a probability above 0.5 at each position, else a dot."""
     best = probabilities.argmax(axis=1)
     sure = probabilities.max(axis=1) > 0.5
     return "".join(alphabet[b] if s else "." for b, s in zip(best, sure, strict=True))
 
 
 def first_filters(module: nn.Module, channels: int) -> nn.Conv1d | None:
-    """Return the first convolution over letters that sees more than one; None where there is none.
+    """Return the first convolution over one-hot letters wider than one; None if there is none.
 
     Args:
-        module: Where to look.
-        channels: Of a letter's one-hot.
+        module: The module to search.
+        channels: Channels of a one-hot letter.
     """
     for part in module.modules():
         if not isinstance(part, nn.Conv1d) or part.kernel_size[0] == 1 or part.groups > 1:
@@ -83,11 +83,11 @@ def first_filters(module: nn.Module, channels: int) -> nn.Conv1d | None:
 
 @torch.no_grad()
 def motifs_of(filters: nn.Conv1d, letters: Tensor) -> list[Motif]:
-    """Return the motif of each filter that has one, most sites first.
+    """Return the motifs of filters with enough sites, most sites first.
 
     Args:
-        filters: Over letters.
-        letters: One-hot, (N, L, C).
+        filters: Convolution over letters.
+        letters: One-hot letters, (N, L, C).
     """
     scores = F.conv1d(letters.transpose(1, 2), filters.weight, dilation=filters.dilation)
     width, dilation = filters.kernel_size[0], filters.dilation[0]
@@ -104,22 +104,22 @@ def motifs_of(filters: nn.Conv1d, letters: Tensor) -> list[Motif]:
 
 
 def similarity(these: FloatArray, those: FloatArray) -> float:
-    """Return how like a known motif one is, -1 to 1, over all ways to lay one beside the other.
+    """Return the similarity of a motif to a known one, -1 to 1: the maximum over all offsets.
 
-    The correlation of what each probability is above an even one, at the places that both have,
-    `OVERLAP` or all of the shorter one at least; places of the known one that are left count as
-    missed.
+    At each offset with an overlap of `OVERLAP` positions or all of the shorter motif, it is the
+    correlation of probabilities minus uniform ones. Positions of the known motif outside the
+    overlap count as missed.
 
     Args:
-        these: Probabilities of the motif found, (width, letters).
-        those: Of the known one.
+        these: Probabilities of the motif, (width, letters).
+        those: Probabilities of the known motif, (width, letters).
     """
     least, best = min(OVERLAP, len(these), len(those)), -1.0
     for shift in range(least - len(those), len(these) - least + 1):
         a = these[max(0, shift) : shift + len(those)]
         b = those[max(0, -shift) : max(0, -shift) + len(a)]
         x, y = (a - 1 / a.shape[1]).ravel(), (b - 1 / b.shape[1]).ravel()
-        # What the second has beyond the first counts as missed, so that a corner is not enough
+        # The norm of all of `those`: a match of one end is not enough
         size = float(np.linalg.norm(x) * np.linalg.norm(those - 1 / those.shape[1]))
         best = max(best, float(x @ y) / size if size else 0.0)
     return best
@@ -128,13 +128,13 @@ def similarity(these: FloatArray, those: FloatArray) -> float:
 def beside_known(
     motifs: list[Motif], known: Mapping[str, FloatArray], *, both_strands: bool
 ) -> list[Motif]:
-    """Return motifs with the known one that each is most like, those most like one first.
+    """Return motifs with the most similar known motif of each, most similar first.
 
     Args:
-        motifs: Found.
-        known: Probability of each letter at each place, (width, letters), by name.
-        both_strands: Whether a motif may stand as its reverse complement, letters being such that
-            the complement of the first is the last.
+        motifs: Motifs of filters.
+        known: Probabilities of known motifs, (width, letters), by name.
+        both_strands: Whether to compare reverse complements, too; the alphabet must then be such
+            that reversing it gives complements.
     """
     if not known:
         return motifs

@@ -1,4 +1,4 @@
-"""Letters as high as what they add, motifs as logos, and items by two components."""
+"""Figures of explanations: attribution logos, motif logos and embeddings."""
 
 from __future__ import annotations
 
@@ -31,37 +31,37 @@ from codonbench.explain.style import (
 FloatArray = npt.NDArray[np.float64]
 
 COLOURS = {"A": GREEN, "C": BLUE, "G": ORANGE, "T": VERMILLION, "U": VERMILLION}
-"""Of bases; other letters are black."""
+"""Colours of bases; other letters are black."""
 
 MOST_PLACES = 120
-"""Of a sequence that are drawn: the stretch whose values are largest."""
+"""Most positions of a sequence to draw: the window with the largest attributions."""
 
 MOST_MOTIFS = 12
 
 
 class Valued(Protocol):
-    """An item and what its letters add, by method."""
+    """An item with attributions by method."""
 
     @property
     def item(self) -> str:
-        """Its name."""
+        """Name of the item."""
 
     @property
     def text(self) -> str:
-        """Its letters."""
+        """Letters of the item."""
 
     @property
     def asked(self) -> str:
-        """What is asked about."""
+        """Name of the explained output."""
 
     @property
     def values(self) -> Mapping[Any, tuple[float, ...]]:
-        """By method, (L,)."""
+        """Attributions (L,) by method."""
 
 
 @cache
 def _shape(letter: str) -> Path:
-    """Return a letter's outline in the unit square."""
+    """Return the outline of a letter scaled to the unit square."""
     outline = TextPath(
         (0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold")
     )
@@ -71,13 +71,13 @@ def _shape(letter: str) -> Path:
 
 
 def draw_logo(axes: Axes, heights: FloatArray, letters: Sequence[str], first: int = 0) -> None:
-    """Draw stacks of letters: those above 0 upwards, those below 0 downwards, the larger outside.
+    """Draw a sequence logo: positive letters above 0, negative ones below, the largest outside.
 
     Args:
-        axes: Where.
-        heights: Of each letter at each place, (L, len(letters)).
+        axes: The axes to draw on.
+        heights: Height of each letter at each position, (L, len(letters)).
         letters: The alphabet.
-        first: The place of the first stack.
+        first: Position of the first stack.
     """
     for at, column in enumerate(heights):
         for sign in (1, -1):
@@ -100,9 +100,9 @@ def draw_logo(axes: Axes, heights: FloatArray, letters: Sequence[str], first: in
 
 
 def draw_letters(items: Sequence[Valued], title: str) -> Figure:
-    """Return a panel for each item and method, each letter as high as what it adds.
+    """Return a figure with an attribution logo for each item and method.
 
-    Of a long sequence, the stretch where values of mutagenesis are largest.
+    For a long sequence the window with the largest mutagenesis values is drawn.
     """
     panels = [(item, method) for item in items for method in item.values]
     widest = max(min(len(item.text), MOST_PLACES) for item in items)
@@ -125,7 +125,7 @@ def draw_letters(items: Sequence[Valued], title: str) -> Figure:
 
 
 def _stretch(values: FloatArray) -> int:
-    """Return where the `MOST_PLACES` places begin whose absolute values are largest in sum."""
+    """Return the start of the `MOST_PLACES` positions with the largest sum of absolute values."""
     if len(values) <= MOST_PLACES:
         return 0
     sums = np.cumsum(np.concatenate([[0.0], np.abs(values)]))
@@ -133,7 +133,7 @@ def _stretch(values: FloatArray) -> int:
 
 
 def draw_motifs(motifs: Sequence[Motif], alphabet: str, title: str) -> Figure:
-    """Return the logos of the first motifs, in bits."""
+    """Return a figure with logos of the first motifs, in bits."""
     shown = motifs[:MOST_MOTIFS]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
@@ -156,13 +156,13 @@ def draw_motifs(motifs: Sequence[Motif], alphabet: str, title: str) -> Figure:
 def draw_embedding(
     points: FloatArray, names: tuple[str, str], right: Sequence[str], title: str
 ) -> Figure:
-    """Return items by two coordinates, coloured by what is right for them.
+    """Return a scatter plot of items, coloured by target.
 
     Args:
-        points: Shape (n, 2).
-        names: Of the two coordinates.
-        right: Of each item, in words; numbers where there are more kinds than colours.
-        title: Of the picture.
+        points: Coordinates of items, (n, 2).
+        names: Names of the two coordinates.
+        right: Target of each item as text; a colour scale is used if there are too many.
+        title: Title of the figure.
     """
     figure = new_figure(4.2, 3.8, title)
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""What a model of sequences rests on, from a run made again: letters, motifs, and embeddings."""
+"""Explain a sequence model from a repeated run: attributions, motifs and embeddings."""
 
 from __future__ import annotations
 
@@ -51,32 +51,32 @@ from codonbench.explain.pictures import draw_embedding, draw_letters, draw_motif
 FloatArray = npt.NDArray[np.float64]
 
 Missing = Counter[tuple[str, str]]
-"""Of how many items something is not said: what, and why."""
+"""Number of items without an attribution, by method and reason."""
 
 Method = Literal["mutagenesis", "saliency", "integrated gradients", "DeepLIFT", "attention"]
 
 Projection = Literal["pca", "umap"]
 
 NEIGHBOURS = 15
-"""That UMAP puts each item among."""
+"""Number of neighbours in UMAP."""
 
 MOST_ITEMS = 1_000
-"""Of the test items, that motifs are looked for in and that are embedded: the first so many, ..."""
+"""Most test items, the first ones, for motifs and the embedding; see also `MOST_LETTERS`."""
 
 MOST_LETTERS = 1 << 18
-"""... or as many as have so many letters."""
+"""Most letters of these items in total."""
 
 
 class Explained(Frozen):
-    """What one item's letters add to what the model says of it.
+    """The attributions of one item.
 
     Attributes:
-        item: Its name, or its number among the data's items.
+        item: Id of the item, or its index in the data.
         text: Its letters.
-        asked: The class or other output that is asked about.
-        score: What the model says: an output, of classes the advantage of one over the others.
-        values: What each letter adds, by method, (L,).
-        changes: How the score changes with each letter at each place, (L, letters).
+        asked: Name of the explained class or other output.
+        score: The explained output; for classes the advantage of one over the others.
+        values: Attribution of each letter by method, (L,).
+        changes: Change of the score for each letter at each position, (L, letters).
     """
 
     item: str
@@ -88,23 +88,23 @@ class Explained(Frozen):
 
 
 class SequenceExplanation(Frozen):
-    """What a trained model of sequences rests on.
+    """The explanation of a trained sequence model.
 
     Attributes:
-        run: The record's name.
-        same_weights: Whether the repetition that was looked into has the recorded weights.
-        encoding: What the model is handed.
+        run: Name of the record.
+        same_weights: Whether the repetition has the recorded weights.
+        encoding: Encoding of the model's input.
         alphabet: The letters, in order.
-        items: Some items of the test split, those that the model is surest of.
-        motifs: Of the first layer's filters, those most like a known one or with most sites first.
-        known: Motifs that the data are known to hold, by name, as the letters most likely.
-        recovered: Share of these that a filter's motif is like; None where none is known or
-            there are no filters.
-        projection: How test items are laid out in two dimensions.
-        embedding: Where they are, (n, 2).
-        variance: Which share of the embedding's variance each of two principal components has.
-        embedded: What is right for each of these items, in order.
-        remarks: Why a method is not defined for this model.
+        items: Attributions of the test items with the most confident outputs.
+        motifs: Motifs of first-layer filters, most similar to a known one or most sites first.
+        known: Consensus of each motif known to be in the data, by name.
+        recovered: Share of known motifs similar to that of a filter; None if there are no known
+            motifs or no filters.
+        projection: Method of projecting the embedding to two dimensions.
+        embedding: Projected test items, (n, 2).
+        variance: Share of variance of each of the two principal components.
+        embedded: Targets of the projected items, in order.
+        remarks: Reasons why methods are not applicable to this model.
     """
 
     run: str
@@ -124,12 +124,12 @@ class SequenceExplanation(Frozen):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A trained module or what was fitted, its task's data, and how it is handed them, on the CPU.
+    """A trained module or fitted estimator with its data and encoding, on the CPU.
 
     Attributes:
-        model: The module, or the fitted estimator.
-        data: The task's.
-        encoding: In which it is handed items.
+        model: The module or estimator.
+        data: Data of the task.
+        encoding: Encoding of its input.
     """
 
     model: nn.Module | Estimator
@@ -138,17 +138,17 @@ class TrainedModel:
 
     @property
     def letters(self) -> bool:
-        """Whether it is a module and handed letters as one-hots, which a gradient can follow."""
+        """Whether it is a module with one-hot input, for which there are gradients."""
         ends = ("_onehot", "_onehot_mask")
         return isinstance(self.model, nn.Module) and self.encoding.endswith(ends)
 
     @property
     def masked(self) -> bool:
-        """Whether a last channel says where an item ends."""
+        """Whether the last channel of the input is a mask."""
         return self.encoding.endswith("_onehot_mask")
 
     def encode(self, items: Sequences) -> Tensor:
-        """Return what the module is handed for items, (n, ...)."""
+        """Return the module's input for items, (n, ...)."""
         view, cpu = self.data.spec.view(), torch.device("cpu")
         return make_encoder(self.encoding, view, items, cpu)(torch.arange(len(items)))
 
@@ -169,17 +169,17 @@ def explain_sequences(
     n_items: int,
     projection: Projection = "pca",
 ) -> SequenceExplanation:
-    """Return what the model of a repetition rests on.
+    """Explain the model of a repeated run.
 
     Args:
-        repetition: Of a run.
-        known: Motifs that the data hold; see `Task.motifs`.
-        n_items: Test items whose letters are looked at.
-        projection: Of embedded test items; ``umap`` needs umap-learn.
+        repetition: The repeated run.
+        known: Motifs in the data; see `Task.motifs`.
+        n_items: Number of test items to attribute.
+        projection: Projection of the embedding; ``umap`` needs umap-learn.
 
     Raises:
-        UsageError: The run trained no module and fitted nothing, its items are no single sequences,
-            or it has too few test items for UMAP.
+        UsageError: The run has neither a trained module nor an estimator, its items are not single
+            sequences, or there are too few test items for UMAP.
     """
     record, subject = repetition.recorded, _subject(repetition)
     data = subject.data
@@ -244,7 +244,7 @@ def _subject(repetition: Repetition) -> TrainedModel:
 
 
 def _test_items(data: Dataset, repetition: Repetition) -> npt.NDArray[np.int64]:
-    """Return the test items that are looked at, as many as `MOST_ITEMS` and `MOST_LETTERS` let."""
+    """Return the first test items within `MOST_ITEMS` and `MOST_LETTERS`."""
     test = repetition.setup.evaluated()["test"][:MOST_ITEMS]
     assert isinstance(data.items, Sequences)
     letters = np.cumsum(data.items.lengths[test])
@@ -254,9 +254,10 @@ def _test_items(data: Dataset, repetition: Repetition) -> npt.NDArray[np.int64]:
 def _surest(
     subject: TrainedModel, data: Dataset, test: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Return places in `test`: of each class in turn, the item whose true class is furthest ahead.
+    """Return indices into `test`, most confident first.
 
-    Of other targets, those with the highest first output.
+    For classes these alternate between classes, ordered by the advantage of the true class; for
+    other targets they are ordered by the first output.
     """
     outputs = subject.outputs(data.items.take(test))  # type: ignore[arg-type]
     if data.spec.target.kind != "classes":
@@ -273,7 +274,7 @@ def _surest(
 
 
 def _right(data: Dataset, item: int) -> str:
-    """Return what is right for an item, in words."""
+    """Return the target of an item as text."""
     target, found = data.spec.target, data.targets[item]
     if target.kind == "classes":
         return target.names[int(found)]
@@ -283,7 +284,7 @@ def _right(data: Dataset, item: int) -> str:
 
 
 def _explained(subject: TrainedModel, data: Dataset, item: int, missing: Missing) -> Explained:
-    """Return what one item's letters add, by each method that the model serves."""
+    """Return the attributions of one item by all applicable methods."""
     target, alphabet = data.spec.target, data.spec.input.alphabet
     classes = target.kind == "classes"
     column = int(data.targets[item]) if classes else 0
@@ -314,7 +315,7 @@ def _explained(subject: TrainedModel, data: Dataset, item: int, missing: Missing
 def _of_module(
     subject: TrainedModel, module: nn.Module, one: Sequences, column: int, missing: Missing
 ) -> dict[Method, FloatArray]:
-    """Return what the letters of one item add, by the methods that look into a module."""
+    """Return the attributions of one item by methods for modules."""
     encoded, values = subject.encode(one), {}
     if subject.letters:
         values = _by_gradient(subject, module, encoded, column, missing)
@@ -356,11 +357,11 @@ def _by_gradient(
 def _attention(
     module: nn.Module, encoded: Tensor, length: int, missing: Missing
 ) -> dict[Method, FloatArray]:
-    """Return how much each letter is attended to, (L,), over all layers, heads and tokens.
+    """Return the mean attention to each letter, (L,), over layers, heads and query tokens.
 
-    A token's share is divided among its letters. Nothing where no part of the module has a method
-    ``attention(inputs)``, which returns (B, layers, heads, T, T) of tokens that are equal parts of
-    the letters, one after another, and None of others.
+    A token's attention is divided among its letters. The result is empty unless a submodule has a
+    method ``attention(inputs)``, which returns (B, layers, heads, T, T), or None if tokens are not
+    consecutive parts of equal length.
     """
     for part in module.modules():
         if not callable(getattr(type(part), "attention", None)):
@@ -376,7 +377,7 @@ def _attention(
 
 
 def _motifs(subject: TrainedModel, items: Any, known: Mapping[str, FloatArray]) -> list[Motif]:
-    """Return the motifs of the first layer's filters, none where it has none."""
+    """Return the motifs of first-layer filters; empty if there are none."""
     asked = subject.data.spec.input
     if isinstance(subject.model, Estimator):
         return []
@@ -391,7 +392,7 @@ def _motifs(subject: TrainedModel, items: Any, known: Mapping[str, FloatArray]) 
 
 @torch.no_grad()
 def _embedded(subject: TrainedModel, items: Any) -> FloatArray | None:
-    """Return what the module embeds items as, (n, H); None where it does not embed."""
+    """Return the embeddings of items, (n, H); None if the model has no method `embed`."""
     embed = getattr(subject.model, "embed", None)
     if not callable(embed):
         return None
@@ -399,15 +400,15 @@ def _embedded(subject: TrainedModel, items: Any) -> FloatArray | None:
 
 
 def neighbourhoods(points: FloatArray) -> FloatArray:
-    """Return points laid out by UMAP (n, 2): the same points, the same layout.
+    """Return points projected by UMAP, (n, 2), reproducibly.
 
     Raises:
-        UsageError: There are too few.
+        UsageError: There are too few points.
     """
     if len(points) <= NEIGHBOURS:
         raise UsageError(f"UMAP needs more than {NEIGHBOURS} test items; {len(points)} are there")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its own, of a part that needs TensorFlow
+        warnings.simplefilter("ignore")  # umap's, on a part that needs TensorFlow
         from umap import UMAP
 
         laid = UMAP(n_neighbors=NEIGHBOURS, random_state=0, n_jobs=1).fit_transform(points)
@@ -421,16 +422,16 @@ def principal_components(points: FloatArray) -> tuple[FloatArray, tuple[float, f
     share = sizes**2 / max(float((sizes**2).sum()), 1e-300)
     first = np.zeros((len(points), 2))
     first[:, : min(2, len(sizes))] = (left * sizes)[:, :2]
-    furthest = first[np.abs(first).argmax(axis=0), [0, 1]]  # whose sign would else be any
+    furthest = first[np.abs(first).argmax(axis=0), [0, 1]]  # fixes the arbitrary sign
     first *= np.where(furthest < 0, -1, 1)
     return first, (float(share[0]), float(share[1]) if len(share) > 1 else 0.0)
 
 
 def draw_sequences(explanation: SequenceExplanation, title: str) -> dict[str, Figure]:
-    """Return the pictures of an explanation, by what is added to a file's name.
+    """Return the figures of an explanation by suffix of their file names.
 
-    Nothing added: each item's letters, as high as what they add. ``-motifs``: those of the first
-    layer. ``-embedding``: test items by two principal components, or by UMAP.
+    Empty suffix: attributions of items. ``-motifs``: first-layer motifs. ``-embedding``: test items
+    by two principal components or UMAP.
     """
     pictures = {"": draw_letters(explanation.items, title)}
     if explanation.motifs:

@@ -1,4 +1,4 @@
-"""How every picture looks, and how it becomes the same bytes."""
+"""Style of figures, and saving them reproducibly."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from codonbench.records.files import visible
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
-"""Colours that people with any of the usual colour blindnesses can tell apart: M. Okabe and
-K. Ito, Color Universal Design (2008)."""
+"""Colours for all common types of colour vision: M. Okabe and K. Ito, Color Universal Design
+(2008)."""
 
 LINES = (BLUE, VERMILLION, GREEN, ORANGE, PURPLE, SKY, BLACK)
-"""In the order they are given out; yellow is too pale for a line on white."""
+"""Colours of lines, in order of use; yellow is too pale on white."""
 
 MONO = "DejaVu Sans Mono"
 
@@ -43,9 +43,9 @@ _RC: dict[str, Any] = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "lines.linewidth": 1.2,
-    "text.parse_math": False,  # a `$` in a name is a dollar
+    "text.parse_math": False,  # a `$` in a name is literal
     "text.usetex": False,
-    "svg.fonttype": "path",  # the same letters on a machine without the font
+    "svg.fonttype": "path",  # the same on a machine without the font
     "svg.hashsalt": "codonbench",
     "pdf.fonttype": 42,
     "savefig.dpi": 200,
@@ -62,7 +62,7 @@ _LONGEST = 60
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw and save under our settings and no one else's; the caller's are put back."""
+    """Use these settings alone for drawing and saving; restore the caller's on leaving."""
     with mpl.rc_context():
         mpl.rcdefaults()
         for key, value in _RC.items():
@@ -71,7 +71,7 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
-    """Return an empty figure, in inches, laid out to hold its labels and unknown to pyplot."""
+    """Return an empty figure with constrained layout, not managed by pyplot; size in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, x=0.01, ha="left", fontsize=9)
@@ -79,23 +79,23 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
 
 def as_file(figure: Figure, form: str) -> bytes:
-    """Return a figure as the bytes of a file: the same for the same figure, whenever and where."""
+    """Return a figure as the content of a file, the same bytes at any time and place."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, metadata=_NO_DATES[form])
     return buffer.getvalue()
 
 
 def safe(text: str, longest: int = _LONGEST) -> str:
-    """Return text that can stand in a picture, whatever a record holds.
+    """Return untrusted text made safe for a figure.
 
-    On one line, without control and formatting characters, cut where overlong; a character that
-    the font lacks is shown as a box.
+    It is on one line, without control and formatting characters, and truncated; characters that the
+    font lacks become boxes.
     """
     return "".join(c if ord(c) in _glyphs() else "\u25a1" for c in visible(text, longest))
 
 
 @cache
 def _glyphs() -> frozenset[int]:
-    """Return the code points that the font of all pictures has."""
+    """Return the code points in the font of all figures."""
     path = font_manager.findfont("DejaVu Sans", fallback_to_default=False)
     return frozenset(FT2Font(path).get_charmap())
