@@ -56,7 +56,7 @@ def from_record(config: type[BaseConfig], recorded: Mapping[str, Any]) -> dict[s
 
 
 class ModelInfo(Frozen):
-    """Who a model is.
+    """What a model is called, and facts about it.
 
     Attributes:
         name: As in ``--model NAME``.
@@ -290,7 +290,7 @@ class ModelBase(ABC):
     The instance is made from a validated `Config`.
 
     Class attributes:
-        info: Who it is.
+        info: Its name and facts about it.
         Config: Its hyperparameters.
         presets: Named configurations: ``{"lstm-64": {"hidden": 64}}``.
         files: Names of the files that it reads, weights or tables, relative to the folder of the

@@ -1,7 +1,7 @@
-"""Runs on a Ray cluster: each a task with its needs, its record stored here as it comes home.
+"""Runs on a Ray cluster: each is a Ray task with its resources; its record is stored here.
 
-What a task does is `node`'s: nothing of a run is decided by where it is made. Ray carries orders,
-data and what comes of them, finds a node, and says which was lost; it is imported when a cluster is
+`node` does what a task does, and no result depends on where a run is made. Ray sends orders, data,
+records and trajectories, finds a node, and says which was lost; it is imported when a cluster is
 asked for, and nowhere else.
 """
 
@@ -175,10 +175,10 @@ def _ray() -> Any:
 
 
 def _knock(address: str) -> None:
-    """Make sure that somebody listens at an address with a port: Ray itself tries for minutes.
+    """Make sure that a server listens at an address with a port: Ray itself tries for minutes.
 
     Raises:
-        OSError: Nobody does.
+        OSError: None does.
         ValueError: The port is none.
     """
     place = urlsplit(address if "://" in address else f"//{address}")
@@ -259,16 +259,16 @@ class Cluster:
         return "cuda" if there and asked != "cpu" else "cpu"
 
     def put(self, content: Packed) -> Any:
-        """Lay bytes where each node fetches them once; return what stands for them."""
+        """Store bytes where each node fetches them once; return their reference."""
         return self._ray.put(content)
 
     def submit(self, order: Order, place: Place, data: Any, files: Any) -> Any:
-        """Have a run made; return what stands for what comes of it."""
+        """Submit a run; return the reference of its result."""
         task = self._serve.options(name=f"{order.model}", **place.options())
         return task.remote(order.model_dump_json(), data, files, self._between())
 
     def submit_trial(self, order: Order, place: Place, data: Any, files: Any, key: str) -> Any:
-        """Have a trial made, whose looks are answered by `attend`; return what stands for it."""
+        """Submit a trial, whose looks `attend` answers; return the reference of its result."""
         task = self._try_out.options(name=f"{order.model}", **place.options())
         return task.remote(order.model_dump_json(), data, files, self._between(), key)
 
@@ -547,7 +547,7 @@ class RequestUnderWay:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A run that is to be made, and how often it was begun in vain."""
+    """A run that is to be made, and how often it was begun on a node that was lost."""
 
     asked: RequestUnderWay
     run_spec: RunSpec
@@ -692,7 +692,7 @@ class ClusterRuns:
         return choose_kind(nodes, [m.device_name for m in rows if m.cuda])
 
     def _look_at_others(self, claims: Ledger) -> None:
-        """Claim what nobody else is making."""
+        """Claim the runs that no other process makes."""
         if not self._others:
             return
         free, _ = claims.take_free([waiting.run_spec.run_id for waiting in self._others])
@@ -806,7 +806,7 @@ class ClusterRuns:
 
 
 def _sound(made: Made, run_spec: RunSpec) -> tuple[RunRecord, Trajectory]:
-    """Return the record and the trajectory that came home.
+    """Return the record and the trajectory that a node sent.
 
     Raises:
         BenchError: The node says why there is none, or what came is not what was ordered.

@@ -1,9 +1,9 @@
-"""What plugins of strangers register, as a worker process tells it: this one imports none of them.
+"""What plugins that are not trusted register: a worker process imports and describes them.
 
-A plugin's module does on being imported whatever it does, in a worker that is its owner's alone.
-Of each model here is a stand-in made: name, facts, presets, and once it is asked for, the values
-of its configuration. Tasks, metrics, protocols, hooks and computed rows would run beside what is
-right and what is recorded; they are named, with the option that allows them.
+The worker loads plugins of one owner alone. For each model it describes, a stand-in is made here,
+with name, facts and presets; and once the model is asked for, the values of its configuration.
+Tasks, metrics, protocols, hooks and computed rows would run in this process, which holds targets
+and records; they are not loaded, and named with the option that trusts them.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def ask_apart(owner: str, message: Spoken, up: Callable[[], None]) -> Message:
 
 
 def describe(registry: Registry, wanted: Iterable[Candidate], ask: AskPlugin) -> None:
-    """Enter what strangers register, their failures noted, not raised.
+    """Enter what plugins that are not trusted register; note their failures and do not raise them.
 
     Args:
-        registry: Where to enter it; they are its strangers no longer.
-        wanted: Which of its strangers.
+        registry: Where to enter it; the plugins are removed from its `strangers`.
+        wanted: Which of these.
         ask: Puts questions to them.
     """
     asked = sorted(wanted, key=lambda candidate: registry.strangers.index(candidate))
@@ -158,7 +158,7 @@ def _sources(model: Described, candidate: Candidate) -> tuple[str, ...]:
     """Return the files that a model is made of, which this process hashes.
 
     Raises:
-        PluginError: Its own are not among them, or one is nobody's to name.
+        PluginError: Its own files are not among them, or one is not importable here.
     """
     own = []
     if candidate.is_one_file:

@@ -2,7 +2,7 @@
 
 The node is to its worker processes what `bench` is on one machine: it referees, scores and keeps
 runs apart, in the sandbox or an environment of its own where that is asked for. It stays for more
-runs, and so do its workers. Nothing here knows what carries orders and what comes of them.
+runs, and so do its workers. Nothing here knows how orders come here and results leave.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ class Node:
     def _states(self, shared: str | None) -> Path:
         """Return where states of runs are kept here, or lie on their way to an address.
 
-        Ray ends a process without a word, so that what is laid here in vain has to be found: it is
-        removed by the next process that lays something.
+        Ray ends a process without warning, which leaves its files here: the next process that makes
+        such a folder removes them.
         """
         if shared is not None and "://" not in shared:
             return Path(shared)
@@ -260,7 +260,7 @@ class Node:
         return dataset
 
     def _executor_for(self, order: Order, files: Packed, request: RunRequest, say: Say) -> Executor:
-        """Return who trains, kept while plugins, options and the GPU are the same."""
+        """Return the executor, kept while plugins, options and the GPU are the same."""
         wanted = (
             order.options.model_dump_json(),
             order.files_sha256,

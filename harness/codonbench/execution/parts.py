@@ -1,4 +1,4 @@
-"""Runs that are parts of one: the records of a seed's folds, joined to one record."""
+"""Join runs that are parts of one: the records of a seed's folds make one record."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def is_root() -> bool:
 
 
 def _user() -> list[str]:
-    """Return who it is inside: of root, only the right to become somebody else is kept."""
+    """Return the options for the user inside: root keeps only the right to become another user."""
     if is_root():
         return ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     return ["--unshare-user", "--disable-userns", "--uid", str(NOBODYS), "--gid", str(NOBODYS)]
@@ -181,7 +181,7 @@ class Limits:
 
     @property
     def too_much_memory(self) -> str:
-        """What is said of who has used more memory than that."""
+        """What is said of a sandbox that uses more memory than that."""
         return f"uses more than {self.memory / GIB:g} GiB of memory, all processes together"
 
     def settings(self, gpu: bool) -> dict[str, int]:
@@ -319,7 +319,7 @@ def _left_in(folder: Path, processes: Iterable[int]) -> dict[int, int] | None:
                     left[found.st_ino] = found.st_blocks * 512
     except FileNotFoundError:  # it is over, and the folder is removed
         return {}
-    except OSError:  # one that nobody may look into
+    except OSError:  # one that this user may not read
         return None
     for process in processes:
         for found in _open_files(process, "(deleted)"):
@@ -400,7 +400,7 @@ def _next_step(said: str) -> str:
 
 
 def _uid() -> int:
-    """Return who a process inside is: of root's, each somebody else, as processes are counted."""
+    """Return the user id inside; for root another one each time, as processes count by user."""
     return NOBODYS + secrets.randbits(27) if is_root() else NOBODYS
 
 
