@@ -13,6 +13,7 @@ from codonbench.contracts.run_spec import content_hash
 from codonbench.leakage.verdict import KEPT
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import (
+    Board,
     Row,
     Table,
     build_board,
@@ -63,44 +64,20 @@ def print_tables_of(
         registry: For tasks, which say how rows are ranked, and metrics.
     """
     finished = [record for record in records if record.status in FINISHED]
-    mine = {_row_of(record) for record in finished}
+    board, tasks = _board_of(finished, store, against, registry), registry.known_tasks
+    mine, asked = {_row_of(r) for r in finished}, {_asked(r) for r in finished}
     shown = {row[:2] for row in mine}
-    found = [record for record in store.scan() if isinstance(record, RunRecord)]
-    others: list[RunRecord] = []
-    if against is not None:  # where it holds the same row, the one just made speaks
-        own = {_row_of(record) for record in found}
-        there = (record for record in against.scan() if isinstance(record, RunRecord))
-        others = [record for record in there if _row_of(record) not in own]
-    folders = [(store, found), *([] if against is None else [(against, others)])]
-    tasks, tested = registry.known_tasks, None
-    if any(record.selected_pairs is not None for record in finished):  # these were tested on items
-        asked = {_asked(record) for record in finished}  # under a control, too, or without it
-        tested = gather_tested(
-            [(folder, [r for r in own if _asked(r) in asked]) for folder, own in folders],
-            registry,
-        )
-    audits: dict[str, DataAudit] = {}
-    for folder in (board_folder(store.folder) for store, _ in folders):
-        if (folder / KEPT).is_dir() or (cache_folder() / KEPT).is_dir():
-            from codonbench.leakage.boards import knowing, read_audits, with_audits
-
-            audits |= read_audits(folder, tasks)
-    if audits and tested is not None:
-        tested = knowing(tested, audits)
-    board = build_board([*found, *others], tasks, tested)
-    if audits:
-        board = with_audits(board, audits)
-    in_parts = {r.comparability_key for r in finished if r.run_spec.subset is not None}
+    on_subsets = [record for record in finished if record.run_spec.subset is not None]
     for table in board.tables:
-        if (table.key, table.device) in shown and table.key not in in_parts:
+        part = table.key in {record.comparability_key for record in on_subsets}
+        if (table.key, table.device) in shown and not part:
             print_table_of(table, mine)
-    tasks_run = {(r.task, r.dataset.checksum) for r in finished if r.run_spec.subset is not None}
     for curves in board.curves:
-        if (curves.task, curves.data_checksum) in tasks_run:
+        if (curves.task, curves.data_checksum) in {_asked(record) for record in on_subsets}:
             print_curves(curves)
     for table in board.tables:
         _print_contrasts(table, mine)
-        if (table.task, table.data_checksum) in {_asked(record) for record in finished}:
+        if (table.task, table.data_checksum) in asked:
             _print_held(table, mine)
     shipped: Sequence[Table] = ()
     if against is None:
@@ -112,6 +89,42 @@ def print_tables_of(
                 print_standing(table, official[table.key, table.device], mine)
     for line in other_tables(board.tables, shipped, finished):
         say(line, console=output())
+
+
+def _board_of(
+    finished: Sequence[RunRecord], store: Store, against: Store | None, registry: Registry
+) -> Board:
+    """Return the board of one or two folders, with what audits say of the data.
+
+    Args:
+        finished: Those of the runs just made or reused that count: where they were tested on items,
+            rows on the same data are compared over items, too.
+        store: The folder that they are in.
+        against: Another folder, of whose rows those in `store` too are left out.
+        registry: The plugins.
+    """
+    folders = [(store, [record for record in store.scan() if isinstance(record, RunRecord)])]
+    if against is not None:
+        own = {_row_of(record) for record in folders[0][1]}
+        there = (record for record in against.scan() if isinstance(record, RunRecord))
+        folders.append((against, [record for record in there if _row_of(record) not in own]))
+    tasks, tested = registry.known_tasks, None
+    if any(record.selected_pairs is not None for record in finished):
+        asked = {_asked(record) for record in finished}  # under a control, too, or without it
+        tested = gather_tested(
+            [(folder, [r for r in found if _asked(r) in asked]) for folder, found in folders],
+            registry,
+        )
+    audits: dict[str, DataAudit] = {}
+    for beside in (board_folder(folder.folder) for folder, _ in folders):
+        if (beside / KEPT).is_dir() or (cache_folder() / KEPT).is_dir():
+            from codonbench.leakage.boards import knowing, read_audits, with_audits
+
+            audits |= read_audits(beside, tasks)
+    if audits and tested is not None:
+        tested = knowing(tested, audits)
+    board = build_board([record for _, found in folders for record in found], tasks, tested)
+    return with_audits(board, audits) if audits else board
 
 
 def other_tables(
