@@ -1,11 +1,11 @@
-"""The checks that every plugin must pass: ours are held to them, and so may yours be.
+"""The checks of plugin contracts, for the harness's own plugins and for yours.
 
     from codonbench.testing import check_model
 
     def test_my_model_keeps_the_contract():
         check_model("mylstm")
 
-Names load on first use, because reading a report should not wait for torch.
+Names are imported on first use, so that reading a report does not import torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Something run in a process of its own, watched, and ended if it does not end."""
+"""Run a function in a process of its own, with a time limit."""
 
 from __future__ import annotations
 
@@ -18,30 +18,29 @@ Message = tuple[str, Any]
 Send = Callable[[Message], None]
 
 CLOCK = "clock"
-"""The message ``(CLOCK, seconds)`` starts the clock, or starts it anew: so much time until the
-next or until the end. The harness's own loading is nobody's fault and goes before the first."""
+"""The message ``(CLOCK, seconds)`` starts or restarts the clock: the time until the next one or the
+end. It is first sent once the harness has loaded, which must not count for the plugin."""
 
 
-_TO_START = 600.0  # seconds until the clock is started
-_TO_END = 10.0  # seconds for an end to be known
+_TO_START = 600.0  # seconds, before the first `CLOCK`
+_TO_END = 10.0  # seconds to wait for the exit code
 
 
-class Stopped(Exception):  # noqa: N818 - it says what happened; the caller knows whose fault it is
-    """The process was ended for taking too long, or ended by itself without a last word."""
+class Stopped(Exception):  # noqa: N818 - not an error in itself: the caller decides
+    """The process exceeded its time, or ended without a final message."""
 
 
 def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[Message]:
-    """Yield what `function` sends from a process of its own, until it returns.
+    """Yield the messages that `function` sends from a process of its own, until it returns.
 
-    The process is started afresh, so it holds nothing of this one; it is killed when the iterator
-    is closed.
+    The process is newly started, not forked, and is killed when the iterator is closed.
 
     Args:
-        function: Takes a function to send with, and `argument`; defined at the top of a module.
-        argument: Anything that JSON can say, as the function is to be given it.
+        function: Called with a function to send messages, and `argument`; a module-level function.
+        argument: Its argument, which must survive JSON.
 
     Raises:
-        Stopped: It took longer than it said it would, or the process died.
+        Stopped: The process exceeded the time of its last `CLOCK`, or died.
     """
     other = launch("codonbench.testing.apart", [function.__module__, function.__name__])
     try:
@@ -65,7 +64,7 @@ def run_apart(function: Callable[[Send, Any], None], argument: Any) -> Iterator[
 
 
 def main() -> None:
-    """Run the function, in the new process."""
+    """Run the function in the new process."""
     hears, speaks = take_hold()
     path, argument = json.loads(process.Inbox(hears).wait()[0])
     sys.path += [folder for folder in path if folder not in sys.path]

@@ -1,4 +1,4 @@
-"""Who a model says it is, what its configuration and ``build`` give, and what they leave behind."""
+"""Checks of a model's identity and configuration, and of ``build`` and its side effects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from codonbench.training.determinism import seeded_globals
 from codonbench.training.state import insist_on_parameters
 
 CHECKS = Checks[Subject]()
-"""The first two hold of any class, whether a module is built or not."""
+"""The first two apply to any plugin class, also without ``build``."""
 
 
 @CHECKS.hold("identity")
@@ -149,7 +149,7 @@ def is_on_device(subject: Subject) -> Verdict:
 def _elsewhere(
     module: torch.nn.Module, wrong: Callable[[str], bool]
 ) -> list[tuple[str, torch.device]]:
-    """Return name and device of each tensor on a wrong kind of device."""
+    """Return name and device of each tensor for whose device type `wrong` is true."""
     tensors = chain(module.named_parameters(), module.named_buffers())
     return [(name, tensor.device) for name, tensor in tensors if wrong(tensor.device.type)]
 

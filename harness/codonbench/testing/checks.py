@@ -1,4 +1,4 @@
-"""Checks in order, what each comes to, and the report of all of them."""
+"""Checks, their verdicts, and reports."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Status = Literal["passed", "failed", "warning", "skipped"]
 
 
 class Verdict(Frozen):
-    """What a check has to say.
+    """The result of a check.
 
     Attributes:
-        status: How it ended.
-        words: For all but ``passed`` a sentence with what was got, what was expected and what
-            to do; for ``passed`` what is worth knowing, or nothing.
+        status: Outcome.
+        words: The value found, the value expected and what to do, as a sentence; for ``passed`` a
+            remark, or empty.
     """
 
     status: Status
@@ -31,22 +31,22 @@ class Verdict(Frozen):
 
 
 def passed(words: str = "") -> Verdict:
-    """Return that all is well; `words` for what is worth knowing."""
+    """Return a passed verdict, with an optional remark."""
     return Verdict(status="passed", words=words)
 
 
 def failed(words: str) -> Verdict:
-    """Return that something must be mended."""
+    """Return a failed verdict."""
     return Verdict(status="failed", words=words)
 
 
 def warning(words: str) -> Verdict:
-    """Return that something is to be looked at."""
+    """Return a warning."""
     return Verdict(status="warning", words=words)
 
 
 def skipped(words: str) -> Verdict:
-    """Return that the check does not apply, and why."""
+    """Return the verdict that a check does not apply, with the reason."""
     return Verdict(status="skipped", words=words)
 
 
@@ -54,8 +54,8 @@ class Finding(Verdict):
     """The verdict of one check.
 
     Attributes:
-        id: The check's short name: ``shape``.
-        title: What it holds, as a sentence without its subject.
+        id: Short name of the check: ``shape``.
+        title: What it checks, as a sentence.
     """
 
     id: str
@@ -63,17 +63,17 @@ class Finding(Verdict):
 
 
 class Facts(Frozen):
-    """What a report is about.
+    """The subject of a report.
 
     Attributes:
-        model: The name that was asked for, a model's or a preset's.
-        name, version: The model's own.
+        model: Name of the model or preset, as given.
+        name, version: Name and version of the model.
         distribution, distribution_version, source_sha256: As in
             `codonbench.contracts.run_record.Origin`.
-        config: The configuration that was checked.
-        encoding: What the module is handed.
-        task, data: What it was checked on.
-        environment: Versions by name: Python, PyTorch, NumPy, codonbench, the system.
+        config: The checked configuration.
+        encoding: Encoding of the module's input.
+        task, data: Task and data of the check.
+        environment: Versions of Python, PyTorch, NumPy, codonbench and the system, by name.
     """
 
     model: str
@@ -93,9 +93,9 @@ class Report(Frozen):
     """All findings on one model.
 
     Attributes:
-        facts: What was checked.
-        parameters: Trainable parameters; None where no module could be built.
-        findings: One a check, in order.
+        facts: The subject.
+        parameters: Trainable parameters; None if no module could be built.
+        findings: One for each check, in order.
     """
 
     facts: Facts
@@ -108,15 +108,15 @@ class Report(Frozen):
         return not _failures(self.findings)
 
     def markdown(self, command: str) -> str:
-        """Return the report fit for a pull request: no time, no path, no host.
+        """Return the report for a pull request, without time, path or host.
 
         Args:
-            command: What makes it again.
+            command: The command that reproduces it.
         """
-        from codonbench.report.markdown import markdown_template, plain  # which takes long to load
+        from codonbench.report.markdown import markdown_template, plain  # slow to import
 
         def sentence(words: str) -> str:
-            return " ".join(map(plain, textwrap.wrap(words, 100)))  # `plain` cuts what is longer
+            return " ".join(map(plain, textwrap.wrap(words, 100)))  # `plain` truncates longer text
 
         template = markdown_template("codonbench.testing", "report.md.j2", sentence=sentence)
         return template.render(
@@ -135,13 +135,13 @@ SubjectT = TypeVar("SubjectT")
 
 @dataclass(frozen=True)
 class Check(Generic[SubjectT]):
-    """One thing to hold.
+    """One check.
 
     Attributes:
         id: Its short name.
-        examine: Looks at the subject; what it raises is a failure of the subject's.
-        needs: Checks that must not have failed for this one to mean anything.
-        advisory: It informs or warns, and never fails of itself.
+        examine: Returns the verdict on a subject; an exception is a failure of the subject.
+        needs: Ids of checks that must not have failed.
+        advisory: Whether it only informs or warns.
     """
 
     id: str
@@ -151,18 +151,18 @@ class Check(Generic[SubjectT]):
 
     @property
     def title(self) -> str:
-        """What it holds, as a sentence without its subject: how its docstring begins."""
+        """What it checks: the first line of its docstring."""
         first = (self.examine.__doc__ or "").partition("\n")[0].rstrip(".")
         return first[:1].lower() + first[1:]
 
 
 class Checks(list[Check[SubjectT]]):
-    """Checks in an order in which each comes after those it needs."""
+    """Checks in order, each after those it needs."""
 
     def hold(
         self, id_: str, *needs: str, advisory: bool = False
     ) -> Callable[[Callable[[SubjectT], Verdict]], Callable[[SubjectT], Verdict]]:
-        """Add a function as the next check; see `Check`. What its needs need is needed, too."""
+        """Add a function as the next check; see `Check`. Needs are transitive."""
 
         def add(examine: Callable[[SubjectT], Verdict]) -> Callable[[SubjectT], Verdict]:
             self.append(Check(id_, examine, needs, advisory))
@@ -179,17 +179,17 @@ def examine(
     around: Callable[[], AbstractContextManager[object]] = nullcontext,
     made_by: Callable[..., object] | None = None,
 ) -> Iterator[Finding]:
-    """Yield the finding of each check, as it comes; one that raises has failed.
+    """Run checks and yield their findings; a check that raises has failed.
 
     Args:
-        checks: In an order in which each comes after those it needs.
-        subject: What is checked.
-        file: The file that defines it, for telling where it crashed.
-        begun: Told the name of each check before it begins.
-        around: Gives a context in which each check is made.
-        made_by: What makes what is checked, as in `place`.
+        checks: Checks in order, each after those it needs.
+        subject: The subject.
+        file: File that defines the subject, to locate errors.
+        begun: Called with the id of each check before it runs.
+        around: Returns the context in which each check runs.
+        made_by: As in `place`.
     """
-    at_fault: dict[str, str] = {}  # of each check that failed or was skipped, what came first
+    at_fault: dict[str, str] = {}  # the first failed check, for each that failed or was skipped
     for check in checks:
         begun(check.id)
         missing = [at_fault[need] for need in check.needs if need in at_fault]
@@ -200,7 +200,7 @@ def examine(
             try:
                 with around():
                     verdict = check.examine(subject)
-            except PluginError as error:  # what the door says of it
+            except PluginError as error:  # raised by the harness, with a complete message
                 verdict = failed(str(error))
             except (Exception, SystemExit) as error:  # a plugin may do anything
                 words = f"it raised {last_line(error)}{place(error.__traceback__, file, made_by)}"
@@ -211,7 +211,7 @@ def examine(
 
 
 def misfit(kind: Any, value: object, name: str = "") -> str:
-    """Return what keeps a value from being of a kind, ``name is 'My Model': ...``, or nothing."""
+    """Return why a value is not valid for a type, ``name is 'My Model': ...``; empty if it is."""
     try:
         TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
@@ -231,7 +231,7 @@ def summary(findings: Iterable[Finding]) -> str:
 
 
 def insist(findings: Iterable[Finding], whose: str) -> None:
-    """Raise AssertionError with every failure in words, if there is one."""
+    """Raise AssertionError with all failures, if there are any."""
     if wrong := _failures(findings):
         lines = [f"{whose}: {len(wrong)} of its checks failed"]
         lines += [f"  {finding.id} ({finding.title}): {finding.words}" for finding in wrong]

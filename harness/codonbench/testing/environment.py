@@ -1,4 +1,4 @@
-"""What lies around a plugin and is not its own: global settings, generators, the terminal."""
+"""Global state that plugins must not change: settings, random generators, the terminal."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SETTINGS: MappingProxyType[str, tuple[Callable[[], Any], Callable[[Any], Any]]]
 
 
 def _set_default_device(device: torch.device) -> None:
-    # "cpu" set is not the same as nothing set: it enters a mode that costs every call.
+    # Setting "cpu" instead of None enters a mode that slows every call.
     torch.set_default_device(None if device.type == "cpu" else device)
 
 
@@ -55,7 +55,7 @@ def settings() -> dict[str, Any]:
 
 @contextmanager
 def kept_settings() -> Iterator[None]:
-    """Put global settings back on leaving."""
+    """Restore global settings on leaving."""
     before = settings()
     try:
         yield
@@ -67,7 +67,7 @@ def kept_settings() -> Iterator[None]:
 
 
 def generators() -> dict[str, bytes]:
-    """Return the state of each global generator of random numbers, by its name."""
+    """Return the state of each global random generator by name."""
     state: Any = np.random.get_state()
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -77,16 +77,16 @@ def generators() -> dict[str, bytes]:
 
 
 def moved(before: dict[str, bytes]) -> str:
-    """Return the name of a generator that is in another state than `before`, or nothing."""
+    """Return the name of a generator whose state is not that in `before`; empty for none."""
     return next((name for name, state in generators().items() if state != before[name]), "")
 
 
 class Printed(io.TextIOBase):
-    """A stream that counts what is written to it and forgets it.
+    """A stream that counts characters and discards them.
 
     Attributes:
-        characters: How many there were.
-        beginning: The first of them.
+        characters: Number of characters written.
+        beginning: The first 400 characters.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Printed(io.TextIOBase):
 
 @contextmanager
 def listening(printed: Printed) -> Iterator[None]:
-    """Count what Python prints, in place of showing it."""
+    """Redirect Python's standard output and error to `printed`."""
     with redirect_stdout(printed), redirect_stderr(printed):
         yield
 
@@ -115,10 +115,9 @@ _LOCK = RLock()
 
 
 def one_at_a_time(check: Callable[P, None]) -> Callable[P, None]:
-    """Return a check whose calls from several threads are made one after another.
+    """Serialise the calls of a check from several threads.
 
-    Standard output, generators and settings, which loading plugins and checks set and put back, are
-    the whole process's.
+    Checks set and restore standard output, generators and settings, which are global.
     """
 
     @wraps(check)

@@ -1,4 +1,4 @@
-"""Whether an estimator is what the contract asks: what it gives, and what that depends on."""
+"""Checks of estimators: their outputs, and what these depend on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from codonbench.training.determinism import seeded_globals
 CHECKS = Checks[Subject]()
 
 _MOST_ITEMS = 512
-"""Training items that a check fits on."""
+"""Most training items for a check."""
 
-_FEW = 8  # items asked one by one
+_FEW = 8  # items predicted one by one
 
 
 @CHECKS.hold("served")
@@ -134,7 +134,7 @@ def _fit(subject: Subject, training: TrainingSet) -> Estimator:
 
 
 def _predict(estimator: Estimator, items: Any) -> npt.NDArray[Any]:
-    """Return outputs as a run takes them, which reads a list of rows as an array, too."""
+    """Return outputs as a run does, which also accepts a list of rows."""
     return np.asarray(estimator.predict(items))
 
 
@@ -143,7 +143,7 @@ def _fitted(subject: Subject) -> Estimator:
 
 
 def _content(items: Any) -> bytes:
-    """Return all that items hold, in any encoding."""
+    """Return the content of items in any encoding, to be compared."""
     if isinstance(items, np.ndarray):
         return items.tobytes()
     if isinstance(items, Features):

@@ -1,8 +1,8 @@
-"""Is a metric what the contract asks: a pure function of a trajectory?
+"""Checks of metrics: each must be a pure function of a trajectory.
 
-It is held to runs of every kind (finished, never right, stopped early, diverged, empty) on the
-default task and on toys of each kind of target, in so far as it serves them. A run's outputs are
-made up; when they are asked for, and what the trajectory notes beside them, the protocol says.
+A metric is tried on runs of every kind (finished, never right, stopped early, diverged, empty) on
+the default task and on toy tasks of each kind of target, if it serves them. Outputs are simulated;
+the protocol decides when they are evaluated and what else is in the trajectory.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ _HALF_WAY = 12  # snapshots
 
 @cache
 def toys() -> tuple[Dataset, ...]:
-    """Return data to try metrics on: toys that lack whatever a task may lack, the default last."""
+    """Return data for checks: toy data without optional parts, then those of the default task."""
     default = dataset_of(find_task(None))
     supervised = (_supervised(kind) for kind in ("classes", "labels", "quantities"))
     return (_enumerable(default.spec.protocol), *supervised, default)
 
 
 def _enumerable(protocol: str) -> Dataset:
-    """Return all words of two letters, in three classes."""
+    """Return data with all words of two letters, in three classes."""
     evaluation = EvaluationSet(inputs=("aa", "ab", "ba", "bb"), targets=(0, 1, 2, 2))
     spec = TaskSpec(
         name="toy",
@@ -83,7 +83,7 @@ def _enumerable(protocol: str) -> Dataset:
 
 
 def _supervised(kind: TargetKind) -> Dataset:
-    """Return ninety sequences with a target of some kind; quantities lack one value."""
+    """Return data with ninety sequences and targets of a kind; one quantity is missing."""
     n, rng = 30, np.random.default_rng(0)
     spec = TaskSpec(
         name=f"toy-{kind}",
@@ -119,7 +119,7 @@ def _dataset(
 
 
 def trajectories_of(dataset: Dataset) -> dict[str, Trajectory]:
-    """Return one trajectory of each kind, by what happened in the run; a metric may spoil them."""
+    """Return one trajectory of each kind by description, as copies that a metric may change."""
     return deepcopy(_trajectories_of(dataset))
 
 
@@ -138,13 +138,13 @@ def _trajectories_of(dataset: Dataset) -> dict[str, Trajectory]:
 def _run(
     dataset: Dataset, *, half_way: int = _HALF_WAY, last: int = 10**9, diverges: int = 10**9
 ) -> Trajectory:
-    """Return the trajectory of a run whose outputs are made up.
+    """Return the trajectory of a run with simulated outputs.
 
     Args:
-        dataset: On what.
-        half_way: The snapshot at which the first item is right.
-        last: Snapshots after which it is cut short.
-        diverges: The snapshot from which on outputs are not numbers.
+        dataset: The data.
+        half_way: Snapshot at which the first item is right.
+        last: Snapshots after which the run is interrupted.
+        diverges: First snapshot with NaN outputs.
     """
     setup = make_setup(dataset, _BATCH, max(dataset.spec.train_size, 40 * _BATCH))
     referee = Referee(setup, unwatched)
@@ -169,7 +169,7 @@ def _run(
 
 
 def _outputs(task: TaskSpec, targets: Targets, progress: int) -> Outputs:
-    """Return outputs (N, K) that lead for the truth by `progress` and a little more an item."""
+    """Return outputs (N, K) that favour the truth by `progress`, slightly more for later items."""
     leads = (max(progress, -50) + np.linspace(0, 3, len(targets))).astype(np.float32)
     if task.target.kind == "quantities":
         learned = 1 / (1 + np.exp(-leads[:, None]))
@@ -186,28 +186,28 @@ def _outputs(task: TaskSpec, targets: Targets, progress: int) -> Outputs:
 
 @dataclass
 class MetricSubject:
-    """A metric to be checked, and what to check it on."""
+    """A metric to check, and the data to check it on."""
 
     metric: Metric
 
     @cached_property
     def served(self) -> tuple[Dataset, ...]:
-        """The data whose task it serves."""
+        """Data of the tasks that the metric serves."""
         return tuple(dataset for dataset in toys() if self.metric.serves(dataset.spec))
 
     @property
     def tasks(self) -> tuple[TaskSpec, ...]:
-        """Their tasks."""
+        """The tasks that the metric serves."""
         return tuple(dataset.spec for dataset in self.served)
 
     def trajectories(self) -> Iterator[tuple[str, Trajectory]]:
-        """Yield what happened and the trajectory, for each task."""
+        """Yield description and trajectory of each run on each task."""
         for dataset in self.served:
             for what, trajectory in trajectories_of(dataset).items():
                 yield f"{what} on {dataset.spec.name!r}", trajectory
 
     def scores(self, trajectory: Trajectory) -> Scores:
-        """Return the metric's values as the harness takes them."""
+        """Return the metric's values as validated by the harness."""
         return score(trajectory, [self.metric])
 
 
@@ -219,7 +219,7 @@ def check_metric(metric: str | Metric) -> None:
         metric: A metric, or the name of an installed one.
 
     Raises:
-        AssertionError: Lists every check that failed, in words.
+        AssertionError: Checks failed; the message lists all.
         UnknownNameError: No metric has that name.
     """
     if isinstance(metric, str):
@@ -233,7 +233,7 @@ def check_metric(metric: str | Metric) -> None:
 
 
 METRIC_CHECKS = Checks[MetricSubject]()
-"""What every metric must pass."""
+"""The checks of metrics."""
 
 
 @METRIC_CHECKS.hold("identity")

@@ -1,4 +1,4 @@
-"""Is a model, or a computed row, what the contract asks? Every check, in order."""
+"""All checks of models, estimators and computed rows, in order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from codonbench.testing.environment import kept_settings, listening, one_at_a_ti
 from codonbench.testing.subject import Subject, dataset_of, find_task, installed
 from codonbench.training.determinism import pin_arithmetic
 
-_MUCH = 2_000  # characters; a line at each of some hundred steps is more
+_MUCH = 2_000  # characters; a line at each of some hundred steps exceeds it
 
 
 @one_at_a_time
@@ -41,21 +41,21 @@ def check_model(
     task: str | Task | None = None,
     data: str | None = None,
 ) -> None:
-    """Make all checks of `bench check` on a model, in the calling process.
+    """Run all checks of `bench check` on a model in this process.
 
     Calls from several threads are serialised.
 
     Args:
         model: A class, or the name of an installed model or preset.
-        preset: One of the class's presets; its defaults otherwise.
-        task: A task or its name; the default task otherwise.
-        data: Of the task, a name or a path; its default data otherwise, without network.
+        preset: A preset of the class; None for its defaults.
+        task: A task or its name; None for the default task.
+        data: Name or path of data of the task; None for its default data. No network is used.
 
     Raises:
-        AssertionError: Lists every check that failed, in words.
+        AssertionError: Checks failed; the message lists all.
         UnknownNameError: No model, preset or task has that name.
         ConfigError: The preset's fields are not valid.
-        DataError: The data are not there.
+        DataError: The data are missing.
     """
     if isinstance(model, str):
         entry = installed().model(model)
@@ -72,12 +72,12 @@ def check_model(
 
 
 def subject_of(cls: ModelClass, config: BaseConfig, task: Task, data: str | None = None) -> Subject:
-    """Return what is to be checked; raises what `dataset_of` does."""
+    """Return the subject of checks; raises as `dataset_of` does."""
     return Subject(cls, config, dataset_of(task, data))
 
 
 def checks_of(subject: Subject) -> Checks[Subject]:
-    """Return what a model, an estimator or a computed row is held to."""
+    """Return the checks of a model, an estimator or a computed row."""
     if issubclass(subject.cls, Estimator):
         return ESTIMATOR_CHECKS
     return REFERENCE_CHECKS if issubclass(subject.cls, Reference) else MODEL_CHECKS
@@ -86,12 +86,12 @@ def checks_of(subject: Subject) -> Checks[Subject]:
 def findings(
     subject: Subject, begun: Callable[[str], None] = lambda check: None, *, hurry: bool = False
 ) -> Iterator[Finding]:
-    """Yield findings; what the plugin prints is counted, what it sets is put back.
+    """Run the checks of a subject; count its output and restore settings that it changes.
 
     Args:
-        subject: What is checked.
-        begun: Told the id of each check before it begins.
-        hurry: Leave out the checks that cannot fail.
+        subject: The subject.
+        begun: Called with the id of each check before it runs.
+        hurry: Whether to leave out advisory checks, which cannot fail.
     """
 
     def quietly() -> AbstractContextManager[object]:
@@ -108,13 +108,13 @@ def findings(
 
 
 MODEL_CHECKS = Checks[Subject]([*building.CHECKS, *outputs.CHECKS, *training.CHECKS])
-"""What every model must pass."""
+"""The checks of models."""
 
 ESTIMATOR_CHECKS = Checks[Subject]([*building.CHECKS[:2], *estimators.CHECKS])
-"""What every estimator must pass."""
+"""The checks of estimators."""
 
 REFERENCE_CHECKS = Checks[Subject](building.CHECKS[:2])
-"""What every computed row must pass: what holds of any class, and of its values."""
+"""The checks of computed rows: those of any class, and of logits and values."""
 
 
 @REFERENCE_CHECKS.hold("logits")
@@ -153,7 +153,7 @@ def gives_values(subject: Subject) -> Verdict:
         return failed("values changed the frequencies it was given; work on a copy")
     if dict(subject.cls(subject.config).values(data.spec, frequencies)) != dict(values):
         return failed("values gave other numbers the second time; they must not depend on chance")
-    subject.cls(subject.config).values(data.spec, None)  # of a FASTA file nothing may be known
+    subject.cls(subject.config).values(data.spec, None)  # FASTA has no frequencies
     return passed(", ".join(values) if values else "")
 
 
@@ -166,7 +166,7 @@ def printed_little(subject: Subject) -> Verdict:
     amount = printed.characters
     if amount > _MUCH:
         first = next(filter(None, printed.beginning.splitlines()), "")
-        # Of a warning, what it says, without the file and line that Python puts before it.
+        # Of a warning the message, without file and line.
         first = re.sub(r"^.*?:\d+: (?=\w*Warning: )", "", first)[:60]
         return warning(
             f"it printed {amount:,} characters during these checks, beginning {first!r}; a whole "

@@ -1,4 +1,4 @@
-"""What a module makes of its inputs: one row of outputs for each, and nothing known before."""
+"""Checks of a module's outputs: shape, side effects, prior knowledge, independence of rows."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from codonbench.training.determinism import seeded_globals
 
 CHECKS = Checks[Subject]()
 
-_ROWS = 16  # rows held one by one
+_ROWS = 16  # rows compared one by one
 
 _SEEDS = 5
 _DRAWS = 2_000
-_SPREADS = 6  # standard deviations above chance: no accident, and a known code is at 40 or more
-_MOSTLY = 0.95  # of the inputs treated alike, that belong together
-_MANY = 0.5  # of those that belong together, treated alike
+_SPREADS = 6  # standard deviations above chance; a known code is at 40 or more
+_MOSTLY = 0.95  # least share of pairs with equal outputs that are of one class
+_MANY = 0.5  # least share of pairs of one class with equal outputs
 
 _RULE = (
     "what it knows must come from the pairs it is shown; class ids are permuted from seed to "
@@ -72,7 +72,7 @@ def has_shape(subject: Subject) -> Verdict:
 
 @contextmanager
 def _rows_named(encoding: str, view: TaskView) -> Iterator[None]:
-    """Add how many letter indices there are to what an embedding of too few rows raises."""
+    """Add the number of letter indices to the error of an embedding with too few rows."""
     try:
         yield
     except IndexError as error:
@@ -89,12 +89,12 @@ _COLUMN = {"classes": "class", "labels": "label", "quantities": "quantity"}
 
 
 def _name(subject: Subject) -> str:
-    """Return what the task calls what a module returns."""
+    """Return the name of a module's outputs for the task."""
     return "outputs" if subject.view.target == "quantities" else "logits"
 
 
 def _occasions(subject: Subject, module: torch.nn.Module) -> Iterator[tuple[bool, int]]:
-    """Yield (training, rows) as a run has them: batches, an epoch's last one, an evaluation."""
+    """Yield (training, rows) as in a run: full batch, last batch of an epoch, evaluation."""
     size, rest = subject.config.batch_size, subject.setup.stream.epoch_pairs
     if not isinstance(module, BatchLearner):
         yield True, min(size, rest)
@@ -135,7 +135,7 @@ def are_logits(subject: Subject) -> Verdict:
 def follows_inputs(subject: Subject) -> Verdict:
     """Forward works where its inputs are.
 
-    PyTorch's ``meta`` device, which every machine has, stands for the GPU.
+    PyTorch's ``meta`` device, available on every machine, is used in place of a GPU.
     """
     inputs = subject.encoder()(subject.sample(4)).to("meta")
     for training in (True, False):
@@ -143,7 +143,7 @@ def follows_inputs(subject: Subject) -> Verdict:
         try:
             with torch.no_grad():
                 module(inputs)
-        except Exception as error:  # much cannot be done without data, and is not asked here
+        except Exception as error:  # operations that need data fail on meta; ignored
             said = str(error)
             if "device" in said and "cpu" in said:
                 return warning(
@@ -181,9 +181,9 @@ def leaves_inputs(subject: Subject) -> Verdict:
 def knows_nothing(subject: Subject) -> Verdict:
     """It knows nothing before its first pair.
 
-    It is asked for five seeds, once against the true class ids and once against those of the
-    run. Chance is what the same answers get under class ids permuted at random. A module that
-    gives inputs of one class one output, and others another, has the code without its names.
+    Untrained modules of five seeds are scored against the true class ids and against those of the
+    run; chance is the score under random permutations of ids. A module whose outputs are equal
+    exactly for inputs of one class has the code built in without names.
     """
     if subject.setup.labels is None:
         return skipped("the task tells its targets from the start")
@@ -213,7 +213,7 @@ def knows_nothing(subject: Subject) -> Verdict:
 
 
 def _untrained(subject: Subject, seed: int) -> npt.NDArray[np.float64]:
-    """Return the outputs for the items asked (N, C) before any training."""
+    """Return the outputs (N, C) of an untrained module."""
     module = subject.build(seed).to(DEVICE).eval()
     with seeded_globals(seed), torch.no_grad():
         logits = module(subject.encoder()(subject.asked))
@@ -221,14 +221,14 @@ def _untrained(subject: Subject, seed: int) -> npt.NDArray[np.float64]:
 
 
 def _answers(logits: npt.NDArray[np.float64]) -> IntArray:
-    """Return the class that beats every other for each input (P,); -1 where there is a tie."""
+    """Return the class with the highest output for each input (P,); -1 for ties."""
     best = logits.argmax(axis=1)
     tied = (logits == logits.max(axis=1, keepdims=True)).sum(axis=1) != 1
     return np.where(tied, -1, best).astype(np.int64)
 
 
 def _chance(answers: list[IntArray], truth: IntArray, n_classes: int) -> tuple[float, float]:
-    """Return mean and standard deviation of how many answers are right under random class ids."""
+    """Return mean and standard deviation of the number of right answers under random class ids."""
     rng = np.random.default_rng(0)
     ids = np.stack([rng.permutation(n_classes) for _ in range(_DRAWS)])
     hits = np.stack([(ids[:, truth] == answer).sum(axis=1) for answer in answers])
@@ -236,7 +236,7 @@ def _chance(answers: list[IntArray], truth: IntArray, n_classes: int) -> tuple[f
 
 
 def _grouping(logits: npt.NDArray[np.float64], truth: IntArray) -> tuple[int, int, int]:
-    """Return pairs of inputs with the same output, those of one class among them, and all those."""
+    """Count pairs with equal outputs, those of one class among them, and all pairs of one class."""
     above = np.triu_indices(len(truth), k=1)
     same_class = (truth[:, None] == truth[None])[above]
     scale = np.abs(logits).max() or 1.0
@@ -277,7 +277,7 @@ def keeps_rows_apart(subject: Subject) -> Verdict:
         return passed("not asked of a module that learns by update()")
     try:
         trouble = _mixing(subject, torch.float64, 1e-9)
-    except RuntimeError:  # float32 is written into its forward
+    except RuntimeError:  # its forward requires float32
         trouble = _mixing(subject, torch.float32, 1e-4)
     if claimed and trouble:
         return failed(
@@ -295,7 +295,7 @@ def keeps_rows_apart(subject: Subject) -> Verdict:
 
 
 def _mixing(subject: Subject, dtype: torch.dtype, tolerance: float) -> str:
-    """Return how rows are seen to mix in training or evaluation, or nothing."""
+    """Return how rows affect one another in training or evaluation; empty if they do not."""
     size = min(subject.config.batch_size, _ROWS)
     for training in (True, False):
         state = subject.state(dtype=dtype)

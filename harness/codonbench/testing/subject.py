@@ -1,4 +1,4 @@
-"""A model to be checked: its configuration, its task and data, and modules made as in a run."""
+"""The subject of model checks: model, configuration and data, with modules built as in a run."""
 
 from __future__ import annotations
 
@@ -32,33 +32,33 @@ from codonbench.training.state import TrainState, make_state
 DEVICE = "cpu"
 
 STEPS = 8
-"""Batches in a short training: enough for an optimiser's state to matter."""
+"""Batches in a short training, enough for the optimiser's state to matter."""
 
 _MOST_ITEMS = 256
-"""Items of a split that a check asks a model about, ..."""
+"""Most items of a split for a check, ..."""
 
 _MOST_LETTERS = 1 << 16
-"""... fewer where they are long."""
+"""... and most letters of these items."""
 
 
 @cache
 def installed() -> Registry:
-    """Return the registry of what is installed."""
+    """Return the registry of installed plugins."""
     return load_registry()
 
 
 def find_task(task: str | Task | None) -> Task:
-    """Return a task, by its name where it is one, the default for None."""
+    """Return a task given itself, its name, or None for the default task."""
     return task if isinstance(task, Task) else installed().task(task).task
 
 
 @lru_cache(maxsize=16)
 def dataset_of(task: Task, data: str | None = None) -> Dataset:
-    """Return a task's data without network; its default data where none are named.
+    """Return a task's data, by default its default data, without network.
 
     Raises:
-        DataError: They are missing, unreadable or unusable.
-        DownloadError: They are a download that was never made.
+        DataError: The data are missing, unreadable or unusable.
+        DownloadError: The data were not downloaded.
     """
     name = task.default_data if data is None else data
     return task.load(name, task.Options(), cache=cache_folder(), offline=True)
@@ -67,7 +67,7 @@ def dataset_of(task: Task, data: str | None = None) -> Dataset:
 def make_setup(
     dataset: Dataset, batch_size: int | None, budget_pairs: int, class_weights: str = "none"
 ) -> RunSetup:
-    """Return what is fixed about a run of seed 0 on some data."""
+    """Return the setup of a run with seed 0."""
     task = dataset.spec
     run_spec = RunSpec(
         rules=PUBLIC_RULES,
@@ -92,14 +92,14 @@ def make_setup(
 
 @dataclass
 class Subject:
-    """A model or computed row to be checked.
+    """A model or computed row to check.
 
     Attributes:
-        cls: The plugin.
-        config: The configuration to check it in.
-        dataset: The data to check it on.
-        printed: Counts what the model prints.
-        parameters: Trainable parameters, once a module was built.
+        cls: The plugin class.
+        config: Its configuration.
+        dataset: The data.
+        printed: Counts the model's output to the terminal.
+        parameters: Trainable parameters; None until a module is built.
     """
 
     cls: type[Any]
@@ -110,24 +110,24 @@ class Subject:
 
     @property
     def view(self) -> TaskView:
-        """What the model may know of the task."""
+        """The view of the task that models see."""
         return self.dataset.spec.view()
 
     @cached_property
     def setup(self) -> RunSetup:
-        """Seed 0's setup for the model's batch size, with one epoch for a budget."""
+        """Setup of a run with seed 0, the model's batch size and a budget of one epoch."""
         batch_size = getattr(self.config, "batch_size", None)
         weighting = getattr(self.config, "class_weights", "none")
         return make_setup(self.dataset, batch_size, self.dataset.spec.train_size, weighting)
 
     @property
     def split(self) -> str:
-        """The split that is asked along the way."""
+        """The split that is evaluated during training."""
         return self.setup.protocol.split
 
     @cached_property
     def asked(self) -> Tensor:
-        """Items of that split, as many as a check takes, shape (N,)."""
+        """Items of that split for checks, shape (N,)."""
         most = max(1, min(_MOST_ITEMS, _MOST_LETTERS // self.view.length))
         return torch.as_tensor(self.setup.evaluated()[self.split][:most])
 
@@ -138,17 +138,17 @@ class Subject:
         return [torch.as_tensor(batch.index) for batch in islice(stream, STEPS)]
 
     def plugin(self) -> Model:
-        """Return a new instance."""
+        """Return a new instance of the plugin."""
         plugin: Model = self.cls(self.config)
         return plugin
 
     def build(self, seed: int = 0) -> torch.nn.Module:
-        """Return what ``build`` returns under the seed's own chance."""
+        """Return the result of ``build`` with random generators seeded."""
         with seeded_globals(seed):
             return self.plugin().build(self.view)
 
     def state(self, seed: int = 0, dtype: torch.dtype = torch.float32) -> TrainState:
-        """Return module, optimiser and encoded items as a run of that seed has them."""
+        """Return module, optimiser and encoded items as in a run with this seed."""
         with seeded_globals(seed):
             return self._state(dtype)
 
@@ -158,7 +158,7 @@ class Subject:
         return replace(state, evaluated={self.split: self.asked})
 
     def trained(self, after: Callable[[TrainState], object] = lambda state: None) -> TrainState:
-        """Return a state after a short training under seed 0; `after` is called after each step."""
+        """Return the state after a short training with seed 0; call `after` after each step."""
         with seeded_globals(0):
             state = self._state()
             step = make_step(state)
@@ -168,7 +168,7 @@ class Subject:
         return state
 
     def evaluate(self, state: TrainState) -> Any:
-        """Return a state's outputs for `asked` (N, K)."""
+        """Return a state's outputs (N, K) for `asked`."""
         return evaluate(state, self.split)
 
     def loss(self, state: TrainState) -> float:
@@ -179,14 +179,14 @@ class Subject:
         return float(loss_of(state, outputs, state.targets[index]))
 
     def encoder(self, encoding: str | None = None) -> Encoder:
-        """Return the encoder of an encoding's name, the model's own for None."""
+        """Return the encoder of an encoding; None for the model's own."""
         name = self.plugin().encoding if encoding is None else encoding
         return make_encoder(name, self.view, self.dataset.items, torch.device(DEVICE))
 
     def variants(self) -> dict[str, Subject]:
-        """Return this subject, and one for each other encoding that one field can choose.
+        """Return this subject, and one for each other encoding that the model can use, by encoding.
 
-        Fields whose type lists their values are tried, and the presets; keyed by encoding.
+        Tried are presets, and each value of single fields whose type lists its values.
         """
         values = self.config.model_dump()
         trials: list[dict[str, Any]] = [
@@ -199,18 +199,18 @@ class Subject:
             try:
                 config = type(self.config).model_validate(trial)
                 encoding = self.cls(config).encoding
-            except Exception:  # values that do not fit each other
+            except Exception:  # values that do not fit together
                 continue
             found.setdefault(encoding, replace(self, config=config))
         return found
 
     def sample(self, size: int) -> Tensor:
-        """Return `size` of the items asked, over and over if need be."""
+        """Return `size` items of `asked`, repeated if needed."""
         return self.asked[torch.arange(size) % len(self.asked)]
 
 
 def _choices(annotation: Any) -> tuple[Any, ...]:
-    """Return the values that a type lists: those of a Literal, an Enum, a bool."""
+    """Return the values of a Literal, an Enum or bool; empty for other types."""
     if annotation is bool:
         return (False, True)
     if isinstance(annotation, type) and issubclass(annotation, str | int):
@@ -220,12 +220,12 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
 
 
 def facts_of(name: str, subject: Subject, origin: Origin) -> Facts:
-    """Return what a report begins with."""
+    """Return the facts of a report."""
     cls, config, encoding, written = subject.cls, subject.config, "", {}
     try:
         written = config.model_dump(mode="json")
         encoding = "" if issubclass(cls, Reference) else str(cls(config).encoding)
-    except Exception:  # the check of it will say
+    except Exception:  # reported by a check
         pass
     return Facts(
         model=name,

@@ -1,4 +1,4 @@
-"""Is a task what the contract asks: a sound specification, and pairs that one seed fixes?"""
+"""Checks of tasks: a valid spec, and pairs that are determined by the seed."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from codonbench.testing.checks import (
 from codonbench.testing.environment import generators, moved, one_at_a_time
 from codonbench.testing.subject import dataset_of, find_task, installed
 
-_FAR = 0.1  # total variation between what is drawn and what the frequencies say
+_FAR = 0.1  # total variation distance of drawn pairs and frequencies
 
 
 @dataclass
 class TaskSubject:
-    """A task to be checked, on its default data where none are named."""
+    """A task to check, by default on its default data."""
 
     task: Task
     data: str | None = None
@@ -52,12 +52,12 @@ class TaskSubject:
 
     @property
     def spec(self) -> TaskSpec:
-        """What they come with."""
+        """The spec of the data."""
         return self.dataset.spec
 
     @property
     def asked(self) -> npt.NDArray[np.int64]:
-        """Items that are asked along the way in a run of seed 0."""
+        """Items evaluated during a run with seed 0."""
         if self.spec.evaluation is not None:
             return self.dataset.evaluation
         split = Stream(self.dataset, 0).split
@@ -70,10 +70,10 @@ def check_task(task: str | Task, data: str | None = None) -> None:
 
     Args:
         task: A task, or the name of an installed one.
-        data: A name or a path; its default data otherwise.
+        data: Name or path of data; None for its default data.
 
     Raises:
-        AssertionError: Lists every check that failed, in words.
+        AssertionError: Checks failed; the message lists all.
         UnknownNameError: No task has that name.
     """
     task = find_task(task)
@@ -82,7 +82,7 @@ def check_task(task: str | Task, data: str | None = None) -> None:
 
 
 TASK_CHECKS = Checks[TaskSubject]()
-"""What every task must pass."""
+"""The checks of tasks."""
 
 
 @TASK_CHECKS.hold("identity")

@@ -1,4 +1,4 @@
-"""How a model learns and is evaluated: gradients, loss, chance, state, and its engine."""
+"""Checks of training and evaluation: gradients, loss, determinism, state and engine."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHECKS = Checks[Subject]()
 
 _LEARNING_BATCHES = 300
 _LEARNING_SECONDS = 1.5
-_LEARNED = 0.01  # of the loss at first
+_LEARNED = 0.01  # least decrease, as a share of the initial loss
 
 _NO_GRADIENTS = "it learns by update(), without gradients"
 
@@ -165,7 +165,7 @@ def engine(subject: Subject) -> Verdict:
         together = same_alone(states, Traced(states))
     except CannotCapture as why:
         return passed(f"{EAGER}, the plain loop: {why}")
-    except Exception as error:  # whatever capturing stumbles over
+    except Exception as error:  # any failure of capturing
         return passed(f"{EAGER}, the plain loop: {last_line(error)}")
     return passed(f"{TRACED.name}, {'several seeds at a time' if together else 'seed by seed'}")
 
@@ -215,13 +215,13 @@ def weights_survive(subject: Subject) -> Verdict:
 
 
 def _alike(subject: Subject, one: TrainState, other: TrainState) -> bool:
-    """Return whether two modules give the same outputs to the bit."""
+    """Return whether two modules give bit for bit the same outputs."""
     first, second = subject.evaluate(one), subject.evaluate(other)
     return bool(first.tobytes() == second.tobytes())
 
 
 def _changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> str:
-    """Return the name of the first tensor that is not the same to the bit, or nothing."""
+    """Return the name of the first tensor that is not bit for bit the same; empty for none."""
     for name in before:
         if name not in after or hash_weights({"": before[name]}) != hash_weights({"": after[name]}):
             return name
