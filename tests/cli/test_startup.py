@@ -70,6 +70,13 @@ def test_the_list_of_commands_says_of_each_what_its_own_help_says():
         assert load_command(points[name]).help.splitlines()[0] == summary
 
 
+def test_paragraphs_of_help_are_left_to_the_terminal_to_wrap():
+    points = commands()
+    for name in SUMMARIES:
+        paragraphs = load_command(points[name]).help.split("\n\n")
+        assert not [text for text in paragraphs if "\n" in text], name
+
+
 IMPORTED_BY = """
 import sys
 from codonbench.cli.main import main

@@ -12,6 +12,7 @@ says so.
 from __future__ import annotations
 
 import errno
+import inspect
 import io
 import os
 import re
@@ -187,6 +188,7 @@ def load_command(point: EntryPoint, trusted: Sequence[str] = ()) -> Any:
         app = loaded if isinstance(loaded, typer.Typer) else _app_of(point.name, loaded)
         command = get_command(app)
         command.name = point.name
+        _unwrap(command)
         return command
     except Exception as error:
         if point.name in SUMMARIES:
@@ -201,6 +203,19 @@ def load_command(point: EntryPoint, trusted: Sequence[str] = ()) -> Any:
 
     fail.__doc__ = _printable(f"Did not load: {cause!r}")
     return get_command(_app_of(point.name, fail, any_words=True))
+
+
+def _unwrap(command: Any) -> None:
+    """Join the lines of each paragraph of a command's help: the terminal wraps them.
+
+    Typer keeps line breaks behind the first paragraph, which in a narrower terminal leave words
+    on lines of their own. As in click, a paragraph with a backspace stays as it is.
+    """
+    if command.help:
+        paragraphs = inspect.cleandoc(command.help).split("\n\n")
+        command.help = "\n\n".join(p if "\b" in p else p.replace("\n", " ") for p in paragraphs)
+    for below in getattr(command, "commands", {}).values():
+        _unwrap(below)
 
 
 def _refusing(name: str, candidate: Candidate) -> Any:
