@@ -30,6 +30,7 @@ def test_a_submission_holds_records_and_outputs_and_says_what_it_is(bench, runs,
     assert not any("trajectories" in name for name in names)
     text = (folder / "README.md").read_text()
     assert text in done.out
+    assert "mine: your own table; a maintainer needs it" in " ".join(done.err.split())
     for words in ("# Submission: majority", "| mine | 0 to 9 |", "bench run --model majority"):
         assert words in text
     assert f"- Supplied by: codonbench {codonbench.__version__}\n" in text

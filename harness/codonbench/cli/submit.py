@@ -76,6 +76,13 @@ def submit(
     for problem in report.problems:
         typer.echo(problem, err=True)
     say(f"wrote {len(found)} files of {len(records)} runs, and README.md, to {out}")
+    own = sorted({r.task for r in records if r.run_spec.is_own_table})
+    if own:
+        say(
+            f"{', '.join(own)}: your own table; a maintainer needs it to repeat the runs, and the "
+            "targets of its test items, which are among the files, become public with them",
+            style="yellow",
+        )
     typer.echo(text)
     if report.invalid:
         raise typer.Exit(FAILED)
