@@ -416,6 +416,17 @@ def test_tuning_on_a_gpu_has_an_axis_of_its_own(visit, shown, write, tmp_path):
         expect(part.locator(".note")).to_contain_text("left out")
 
 
+def test_a_row_of_one_seed_has_its_interval_over_items(visit, shown, write, tmp_path):
+    (cnn,), metric = shown.table.rows, shown.table.ranking.metric
+    alone = cnn.means[metric].model_copy(update={"n": 1})
+    row = cnn.model_copy(update={"means": cnn.means | {metric: alone}})
+    table = shown.table.model_copy(update={"rows": (row,)})
+    write(tmp_path / "site", Board(tables=(table,), excluded=()), shown.runs, shown.known)
+    page = visit(tmp_path / "site").open(f"#table={table_id(table)}", "#count:not(:empty)")
+    line = page.locator("#table tbody tr", has_text="cnn").first
+    expect(line).to_contain_text(f"{alone.value:.3f}{alone.low:.3f} to {alone.high:.3f}")
+
+
 def test_how_a_table_is_sorted_and_filtered_is_in_the_address(visit, shown, views):
     table, ready = views["task"]
     page = visit(shown.site).open(table, ready)

@@ -53,7 +53,7 @@ codonbench.columns = (table) => {
 
   function figure(value, text) {
     if (value == null) return ["–"];
-    const single = value.low === value.high || value.n === 1;
+    const single = value.low === value.high;
     return [text(value.value), !single && element("small", {}, `${text(value.low)} to ${text(value.high)}`)].filter(Boolean);
   }
 
