@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from codonbench.audit.repeat import repeat
+from codonbench.contracts import Sequences
 from codonbench.errors import UsageError
 from codonbench.explain.attribution import (
     AskedOutput,
@@ -30,6 +31,7 @@ from codonbench.explain.motifs import (
     similarity,
 )
 from codonbench.explain.sequences import (
+    _distinct,
     draw_sequences,
     explain_sequences,
     neighbourhoods,
@@ -160,6 +162,11 @@ def test_the_first_filters_are_those_over_letters_that_see_several():
     module = nn.Sequential(nn.Conv1d(4, 3, 1), nn.Conv1d(3, 5, 7), nn.Conv1d(4, 2, 6))
     assert first_filters(module, 4) is module[2]
     assert first_filters(nn.Linear(4, 4), 4) is None
+
+
+def test_of_items_that_are_the_same_the_first_is_explained():
+    items = Sequences.of(["ACGT", "ACG", "ACGT", "ACGTA", "ACG"], "ACGT")
+    assert _distinct(items).tolist() == [0, 1, 3]
 
 
 def test_principal_components_are_the_widest_directions_with_their_shares():

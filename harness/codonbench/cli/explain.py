@@ -152,10 +152,8 @@ def print_sequences(explanation: SequenceExplanation) -> None:
         rows.append([item.item, item.asked, f"{item.score:.3g}", f"{place + 1}", window, *agree])
     heads = ["item", "asked", "score", "place", "around it", *methods[1:]]
     print_table(heads, rows)
-    typer.echo(
-        "\nplace: where another letter costs most; methods: rank correlation of their values with "
-        "what each letter's replacement costs"
-    )
+    words = "; methods: rank correlation of their values with what each letter's replacement costs"
+    typer.echo(f"\nplace: where another letter costs most{words if methods[1:] else ''}")
     if explanation.motifs:
         typer.echo()
         motifs = explanation.motifs[:8]

@@ -27,6 +27,7 @@ from codonbench.contracts import (
     Sequences,
 )
 from codonbench.data.encodings import canonical, encode_all, make_encoder
+from codonbench.data.table_report import same_items
 from codonbench.errors import UsageError
 from codonbench.explain.attribution import (
     WORST,
@@ -184,7 +185,8 @@ def explain_sequences(
     record, subject = repetition.recorded, _subject(repetition)
     data = subject.data
     alphabet, test = data.spec.input.alphabet, _test_items(data, repetition)
-    shown = test[_surest(subject, data, test)[:n_items]]
+    ordered = test[_surest(subject, data, test)]
+    shown = ordered[_distinct(data.items.take(ordered))[:n_items]]  # type: ignore[arg-type]
     missing: Missing = Counter()
     explained = tuple(_explained(subject, data, int(i), missing) for i in shown)
     remarks = [
@@ -271,6 +273,12 @@ def _surest(
         own = right.numpy()[order] == c
         turn[own] = np.arange(own.sum())
     return np.asarray(order[np.argsort(turn, kind="stable")])
+
+
+def _distinct(items: Sequences) -> npt.NDArray[np.int64]:
+    """Return the places of items that are the same as none before them."""
+    exact, _ = same_items(items, "")
+    return np.sort(np.unique(exact, return_index=True)[1])
 
 
 def _right(data: Dataset, item: int) -> str:
