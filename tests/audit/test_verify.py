@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from codonbench import __version__
 from codonbench.audit.repeat import repeat
-from codonbench.audit.verify import _outside_band, compare, same_row
+from codonbench.audit.verify import _outside_band, _unequal, compare, same_row
 from codonbench.contracts import Column, Ranking
 from codonbench.contracts.run_record import Machine
 from codonbench.errors import ConfigError, DataError
@@ -48,6 +49,11 @@ def test_other_weights_are_found(toys, record):
     assert difference.startswith("weights_sha256")
 
 
+def test_a_metric_on_validation_is_told_from_that_on_test(record):
+    again = record.model_copy(update={"validation_metrics": {"mcc": 0.5}})
+    assert _unequal(record, again) == ["validation_mcc: None was recorded, now 0.5"]
+
+
 def test_that_the_source_differs_comes_before_the_figures_that_do(toys, record):
     plugin = record.plugin.model_copy(update={"source_sha256": "0" * 64})
     edited = record.model_copy(update={"plugin": plugin})
@@ -55,7 +61,12 @@ def test_that_the_source_differs_comes_before_the_figures_that_do(toys, record):
     other = edited.model_copy(update={"weights_sha256": "0" * 64})
     source, weights = verify(other, toys.registry(), CACHE).differences
     assert source.startswith("source: 000000000000 was recorded, now ")
-    assert "codonbench_models.mlp is not what the record was made with" in source
+    assert "codonbench_models.mlp is not what the record was made with, and" in source
+    old = plugin.model_copy(update={"version": "0.0.9"})
+    source, *_ = verify(
+        other.model_copy(update={"plugin": old}), toys.registry(), CACHE
+    ).differences
+    assert f"made with (codonbench 0.0.9; here is codonbench {__version__}), and" in source
     assert weights.startswith("weights_sha256")
 
 

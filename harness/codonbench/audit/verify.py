@@ -111,9 +111,12 @@ def _comparison(
     was, now = record.plugin.source_sha256, again.plugin.source_sha256
     if differences and was != now:
         source = again.plugin.file or again.plugin.module
+        made_with = f"{record.plugin.distribution} {record.plugin.version}"
+        here = f"{again.plugin.distribution} {again.plugin.version}"
+        versions = "" if made_with == here else f" ({printable(made_with)}; here is {here})"
         differences = [
             f"source: {printable(was)[:12]} was recorded, now {now[:12]}: {source} is not what the "
-            "record was made with, and what follows may come of that",
+            f"record was made with{versions}, and what follows may come of that",
             *differences,
         ]
     return Comparison(name=record.name, outcome=outcome, differences=tuple(differences))
@@ -125,9 +128,13 @@ _FIXED = ("parameters", "knowledge", "overrides")
 
 def _unequal(record: RunRecord, again: RunRecord) -> list[str]:
     """Return differences if all must be identical: weights, trajectory, metrics, status."""
+    was, now = (
+        {f"validation_{name}": value for name, value in each.validation_metrics.items()}
+        for each in (record, again)
+    )
     differences = [
         *_differing(record.metrics, again.metrics, sorted({*record.metrics, *again.metrics})),
-        *_differing(record.validation_metrics, again.validation_metrics, again.validation_metrics),
+        *_differing(was, now, now),
     ]
     fields = ["status", "pairs", "selected_pairs", *_FIXED, "weights_sha256"]
     if record.trajectory_format == again.trajectory_format:
