@@ -586,7 +586,9 @@ def _with_twins(
         if not record.info.pretrained_on or record.run_spec.config.get("init") == "random":
             told.append(row)
             continue
-        note = "no random twin was run, so what pretraining gains is not known"
+        twinned = "init" in record.run_spec.config
+        lacks = "no random twin was run" if twinned else "it can have no random twin"
+        note = f"{lacks}, so what pretraining gains is not known"
         if (twin := row.twin) is not None:
             value, low, high = (
                 f"{v:{sign}.{primary.digits}f}"
