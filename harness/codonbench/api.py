@@ -5,8 +5,10 @@ The command line goes the same way: see `execution.executor`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -339,9 +341,17 @@ def _warn_of_data(job: Job) -> None:
 
     audit, more = audit_of_run(job.dataset), "codonbench.audit_data"
     if audit is None:
-        warnings.warn(f"data not audited; {more} does, in minutes", stacklevel=4)
-    elif audit.verdict != "PASS":  # of whoever calls `run`, which is decorated
-        warnings.warn(f"data audit: {audit.line}; {more} says more", stacklevel=4)
+        warnings.warn(f"data not audited; {more} does, in minutes", stacklevel=_level_outside())
+    elif audit.verdict != "PASS":
+        warnings.warn(f"data audit: {audit.line}; {more} says more", stacklevel=_level_outside())
+
+
+def _level_outside() -> int:
+    """Return the stack level of the line outside of this file that led to the calling function."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename in (__file__, contextlib.__file__):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _lay_audit(job: Job, options: RunOptions) -> None:

@@ -6,6 +6,7 @@ import random
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from rich.console import Console
 from rich.progress import Progress
@@ -101,6 +102,9 @@ def test_the_python_door_audits_a_table_once_and_warns_of_what_is_wrong(tables, 
     monkeypatch.chdir(tables)
     with pytest.warns(UserWarning, match=r"data audit: FAIL: .*\(50 of 150\)") as told:
         codonbench.run("majority", data="leaky.csv", epochs=1, workers=0)
+    assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match="data audit: FAIL") as told:
+        codonbench.run("majority", data=pd.read_csv("leaky.csv"), results="r", epochs=1, workers=0)
     assert told[0].filename == __file__
     shutil.rmtree(tables / "cache" / "audits")
     (table,) = codonbench.board("runs").tables
