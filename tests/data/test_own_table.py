@@ -120,6 +120,12 @@ def test_columns_are_known_by_name_or_content(write, header, row, expected):
     assert {name: getattr(found, name) for name in expected} == expected
 
 
+def test_what_is_read_is_said_with_quotes_around_blanks(opened):
+    rows = "".join(f"ACGTACGT{'ACGT'[i % 4]}{'ACGT'[i // 4]},{i}.5\n" for i in range(16))
+    *_, dataset = opened(f"RNA sequence,Half-life (h)\n{rows}")
+    assert "sequence='RNA sequence' target='Half-life (h)' kind=quantities" in dataset.report[0]
+
+
 def test_the_kind_is_told_by_all_rows(write):
     few = "".join(f"ACGT,{i % 3}\n" for i in range(500))
     assert guessed(write(f"sequence,y\n{few}")).kind == "classes"

@@ -496,6 +496,10 @@ def _understood(options: TableOptions, guessed: Guess) -> str:
         rest = [name for name in guessed.columns if name not in named]
         more = ", ..." if len(rest) > 8 else ""
         unread = f"; not read: {', '.join(rest[:8])}{more}" if rest else ""
-    words = " ".join(f"{field}={value}" for field, value in said.items() if value)
+    words = " ".join(
+        f"{field}={value!r}" if " " in value else f"{field}={value}"
+        for field, value in said.items()
+        if value
+    )
     doubt = f"; {guessed.doubt}" if guessed.doubt else ""
     return f"read as {words}{unread}{doubt}; to say otherwise: --task-set FIELD=COLUMN"
