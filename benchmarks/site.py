@@ -30,7 +30,7 @@ from codonbench.ranking.items import gather_tested
 from codonbench.records.store import Store
 from codonbench.records.test_outputs import ItemOutputs
 from codonbench.report.item_facts import read_facts
-from codonbench.report.site.by_item import Known
+from codonbench.report.site.by_item import PageSources
 from codonbench.report.site.files import wanted_files
 from codonbench.report.site.page import model_id, table_id
 
@@ -90,7 +90,7 @@ def opened(browser: Browser, address: str, ready: str) -> tuple[float, float, in
     return tuple(statistics.median(column) for column in zip(*measured, strict=True))  # type: ignore[return-value]
 
 
-def write(folder: Path, board: Board, runs: dict[str, RunRecord], known: Known) -> float:
+def write(folder: Path, board: Board, runs: dict[str, RunRecord], known: PageSources) -> float:
     """Write a page; return the seconds that took."""
     begun = time.perf_counter()
     for path, content in wanted_files(board, runs, (), {}, known).items():
@@ -137,7 +137,7 @@ def main() -> None:
         chromium = shutil.which("chromium")
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         many, long = Path(place, "many"), Path(place, "long")
-        known = Known(
+        known = PageSources(
             tasks=registry.known_tasks,
             metrics=registry.known_metrics,
             outputs={r.run_id: answered(r, real) for r in records if r.seed < 2},
@@ -155,7 +155,9 @@ def main() -> None:
         rows.append(opened(browser, model, "#model tbody tr"))
         entries = made_up(base, ROWS, 1)
         (table,) = build_board(entries, registry.known_tasks).tables
-        write(long, Board(tables=(table,), excluded=()), {r.run_id: r for r in entries}, Known())
+        write(
+            long, Board(tables=(table,), excluded=()), {r.run_id: r for r in entries}, PageSources()
+        )
         rows.append(opened(browser, f"file://{long}/index.html", "#table tbody tr"))
         version = browser.version
     names = (

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codonbench.data import fasta
-from codonbench.data.fasta import Sequences, read_fasta, read_table
+from codonbench.data.fasta import FastaRecords, read_fasta, read_table
 from codonbench.errors import DataError
 
 IUPAC = "ACGTURYSWKMBDHVN"
 
 
-def texts(records: Sequences) -> list[str]:
+def texts(records: FastaRecords) -> list[str]:
     """Records as RNA text; letters that are no base become ``?``."""
     letters = np.frombuffer(b"UCAG?????", dtype=np.uint8)
     return [

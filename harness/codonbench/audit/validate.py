@@ -64,7 +64,7 @@ class Problem(Frozen):
         return f"{self.file}: {kind}{f'{self.field} ' if self.field else ''}{self.message}"
 
 
-class Report(Frozen):
+class Validation(Frozen):
     """The result of validating some files.
 
     Attributes:
@@ -96,7 +96,7 @@ def validate(
     *,
     strict: bool = False,
     keys: Keys | None = None,
-) -> Report:
+) -> Validation:
     """Validate record files, and every ``*.json`` in folders.
 
     Args:
@@ -193,7 +193,7 @@ def validate(
                 note(each.path, [(claim.field, said)], warning=claim.doubt and not strict)
     for row in rows.values():
         note(row[0].path, unofficial([each.record for each in row]), warning=not strict)
-    return Report(records=len(files), problems=tuple(problems), signers=signers)
+    return Validation(records=len(files), problems=tuple(problems), signers=signers)
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

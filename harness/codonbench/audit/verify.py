@@ -23,7 +23,7 @@ MEAN_MARGIN = 0.1
 that range or, if that is more (as for a single seed), by this share of the highest value."""
 
 
-class Comparison(Frozen):
+class Verification(Frozen):
     """The result of comparing a repetition with its record.
 
     Attributes:
@@ -38,7 +38,7 @@ class Comparison(Frozen):
     differences: tuple[str, ...] = ()
 
 
-def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Comparison:
+def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Verification:
     """Compare a repetition with its record.
 
     On the same kind of machine (processor, torch, threads) weights and metrics must be identical.
@@ -58,7 +58,7 @@ def compare(repetition: Repetition, peers: Sequence[RunRecord] = ()) -> Comparis
     return _comparison(record, again, [*_unfixed(record, again, ranking), *outside], "within band")
 
 
-def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Comparison:
+def compare_fresh(repetition: Repetition, row: Sequence[RunRecord]) -> Verification:
     """Compare a run of a row's configuration with a new seed with the row.
 
     The primary metric must lie in the band of the row's seeds. Chance seldom puts an honest run
@@ -105,7 +105,7 @@ def _comparison(
     again: RunRecord,
     differences: list[str],
     good: Literal["identical", "within band"],
-) -> Comparison:
+) -> Verification:
     """Return a comparison; if there are differences, a different source is named first."""
     outcome = "different" if differences else good
     was, now = record.plugin.source_sha256, again.plugin.source_sha256
@@ -119,7 +119,7 @@ def _comparison(
             f"record was made with{versions}, and what follows may come of that",
             *differences,
         ]
-    return Comparison(name=record.name, outcome=outcome, differences=tuple(differences))
+    return Verification(name=record.name, outcome=outcome, differences=tuple(differences))
 
 
 _FIXED = ("parameters", "knowledge", "overrides")

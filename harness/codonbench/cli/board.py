@@ -51,7 +51,7 @@ from codonbench.report.by_category import render_by_category
 from codonbench.report.item_facts import FOLDER as FACTS
 from codonbench.report.item_facts import read_facts
 from codonbench.report.site import files
-from codonbench.report.site.by_item import Known
+from codonbench.report.site.by_item import PageSources
 from codonbench.report.site.files import all_figures
 
 _LONGEST_REASON = 400
@@ -206,7 +206,7 @@ class _Made:
     registry: Registry
     board: Board
     outputs: Mapping[Path, bytes | None]
-    known: Known
+    known: PageSources
 
 
 def _write_page(
@@ -283,7 +283,7 @@ def _board(
         said = f"not counted: {visible(item.name)}: {visible(item.reason, _LONGEST_REASON)}"
         typer.echo(said, err=True)
     board = _with_published(with_audits(board, audits, with_failed), registry)
-    known = Known(
+    known = PageSources(
         tasks=registry.known_tasks,
         metrics=registry.known_metrics,
         outputs={k: own for k, own in tested.outputs.items() if k not in tested.withheld},

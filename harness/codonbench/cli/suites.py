@@ -29,7 +29,7 @@ RunOne = Callable[[RunRequest], "Iterator[Outcome]"]
 
 
 @dataclass
-class Entry:
+class SuiteEntry:
     """What became of one request of a suite.
 
     Attributes:
@@ -86,18 +86,18 @@ def chosen_suite(ctx: typer.Context, name: str, request: RunRequest) -> Suite:
     return read_suite(find_suite(name), typed)
 
 
-def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
+def run_suite(suite: Suite, run_one: RunOne) -> list[SuiteEntry]:
     """Run a suite's requests in turn; go on after a failure, stop after Ctrl-C.
 
     Raises:
         StoreError: Records cannot be written: nothing that follows could be kept either.
     """
-    entries: list[Entry] = []
+    entries: list[SuiteEntry] = []
     began = time.monotonic()
     for i, request in enumerate(suite.requests, 1):
         left = _left(entries, suite.requests[i - 1 :], time.monotonic() - began)
         say(f"\n{suite.name} {i} of {len(suite.requests)}: {_label(request)}{left}")
-        entry = Entry(request)
+        entry = SuiteEntry(request)
         entries.append(entry)
         try:
             for outcome in run_one(request):
@@ -115,7 +115,7 @@ def run_suite(suite: Suite, run_one: RunOne) -> list[Entry]:
     return entries
 
 
-def _left(entries: Sequence[Entry], requests: Sequence[RunRequest], seconds: float) -> str:
+def _left(entries: Sequence[SuiteEntry], requests: Sequence[RunRequest], seconds: float) -> str:
     """Return in words how long other requests take, at the pace of those so far; none without."""
     made = [entry for entry in entries if any(not outcome.reused for outcome in entry.outcomes)]
     if not made:
@@ -127,7 +127,7 @@ def _left(entries: Sequence[Entry], requests: Sequence[RunRequest], seconds: flo
 
 def run_at_once(
     requests: Sequence[RunRequest], executor: Executor, options: RunOptions, lines: TextIO | None
-) -> list[Entry]:
+) -> list[SuiteEntry]:
     """Make the runs of some requests side by side, on the cluster that options name.
 
     Args:
@@ -142,7 +142,7 @@ def run_at_once(
     from codonbench.cli.progress import ClusterDisplay
     from codonbench.execution.cluster import run_on
 
-    entries = [Entry(request) for request in requests]
+    entries = [SuiteEntry(request) for request in requests]
     with ClusterDisplay(requests, options, lines=lines) as display:
         for index, outcome in run_on(executor, options, requests, display):
             if isinstance(outcome, BenchError):
@@ -153,7 +153,7 @@ def run_at_once(
     return entries
 
 
-def print_summary(suite: Suite, entries: Sequence[Entry], console: Console) -> None:
+def print_summary(suite: Suite, entries: Sequence[SuiteEntry], console: Console) -> None:
     """Print a line for each request, and a total; what was not reached is counted apart."""
     table = new_table()
     table.add_column(suite.name, overflow="fold")

@@ -42,7 +42,7 @@ def _letter_table() -> bytes:
 
 
 @dataclass(frozen=True, eq=False)
-class Sequences:
+class FastaRecords:
     """The records of a FASTA file, as slices of one array.
 
     Attributes:
@@ -62,7 +62,7 @@ class Sequences:
         return len(self.starts)
 
 
-def read_fasta(path: str | Path) -> Sequences:
+def read_fasta(path: str | Path) -> FastaRecords:
     """Read a nucleotide FASTA file.
 
     Supported: plain, gzip, bzip2 or xz (detected by the first bytes); DNA or RNA letters in either
@@ -79,7 +79,7 @@ def read_fasta(path: str | Path) -> Sequences:
     return _parse(_read_text(path), str(path))
 
 
-def read_table(path: str | Path) -> Sequences:
+def read_table(path: str | Path) -> FastaRecords:
     r"""Read a table of sequences: a header line, then lines of ``id<TAB>sequence``.
 
     Args:
@@ -127,7 +127,7 @@ def _no_header(name: str) -> DataError:
     )
 
 
-def _parse(text: bytearray, name: str) -> Sequences:
+def _parse(text: bytearray, name: str) -> FastaRecords:
     """Parse FASTA text, overwriting it with base indices."""
     _check_beginning(text, name)
     raw = np.frombuffer(text, dtype=np.uint8)
@@ -182,7 +182,7 @@ def _parse(text: bytearray, name: str) -> Sequences:
     is_unclear = np.zeros(n_records, dtype=np.bool_)
     is_unclear[np.concatenate(unclear)] = True
     lengths = np.diff(borders, append=written) - 1
-    return Sequences(raw[:written], borders + 1, lengths, is_unclear)
+    return FastaRecords(raw[:written], borders + 1, lengths, is_unclear)
 
 
 def _no_letter(

@@ -119,7 +119,7 @@ def decoded(content: bytes) -> Any:
     """Return what JSON says, as `read_json` does."""
     try:
         text = content.decode("utf-8")
-        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_twins)
+        value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_without_duplicates)
         check_numbers_and_depth(value)
     except UnicodeDecodeError as error:
         raise StoreError(f"is not UTF-8: byte {error.start} is {error.reason}") from error
@@ -130,8 +130,8 @@ def decoded(content: bytes) -> Any:
     return value
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; a key given twice is read one way here and another way there."""
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; refuse a key given twice, of which parsers take one or the other."""
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(name for name, _ in pairs)

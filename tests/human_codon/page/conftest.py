@@ -15,7 +15,7 @@ from codonbench.protocols.referee import unwatched
 from codonbench.ranking.board import build_board
 from codonbench.records.store import Store
 from codonbench.report.site import files
-from codonbench.report.site.by_item import Known
+from codonbench.report.site.by_item import PageSources
 from codonbench_datasets.human_codon.page import CodonFigures
 from codonbench_datasets.human_codon.task import HumanCodon
 
@@ -72,7 +72,7 @@ class Shelf:
         return one.content
 
     def wanted(self, board, runs, drawn=()):
-        return files.wanted_files(board, runs, drawn, FIGURES, Known(tasks=TASKS))
+        return files.wanted_files(board, runs, drawn, FIGURES, PageSources(tasks=TASKS))
 
     def write(self, wanted):
         for path, content in wanted.items():

@@ -19,7 +19,7 @@ from codonbench.ranking.items import gather_tested
 from codonbench.records.store import Store
 from codonbench.report.item_facts import item_facts
 from codonbench.report.site import files
-from codonbench.report.site.by_item import Known
+from codonbench.report.site.by_item import PageSources
 from codonbench.report.site.figures import row_id
 from codonbench.report.site.page import model_id, table_id
 
@@ -54,7 +54,7 @@ class Shown:
     site: Path
     table: Table
     runs: dict[str, RunRecord]
-    known: Known
+    known: PageSources
 
     def row(self, model):
         (row,) = [r for r in (*self.table.rows, *self.table.references) if r.model == model]
@@ -83,7 +83,7 @@ def shown(tmp_path_factory):
     records = list(store.scan())
     tested = gather_tested([(store, records)], registry)
     board, _ = board_with_outputs(store, records, registry.known_tasks, tested)
-    known = Known(
+    known = PageSources(
         tasks=registry.known_tasks,
         metrics=registry.known_metrics,
         outputs=tested.outputs,

@@ -7,11 +7,11 @@ from importlib.resources import files
 
 from codonbench.plugins.discovery import load_registry
 from codonbench.ranking.board import Board
-from codonbench.report.site.by_item import Known
+from codonbench.report.site.by_item import PageSources
 from codonbench.report.site.files import all_figures, wanted_files
 
 FIGURES = all_figures(load_registry())
-WANTED = wanted_files(Board(tables=(), excluded=()), {}, (), FIGURES, Known())
+WANTED = wanted_files(Board(tables=(), excluded=()), {}, (), FIGURES, PageSources())
 VENDOR = files("codonbench.report.site") / "assets" / "vendor"
 OWN = {
     str(path): content.decode()

@@ -10,7 +10,7 @@ from codonbench.ranking.published import Published, Source
 from codonbench.ranking.rows import name_text
 from codonbench.ranking.statistics import Mean, Median
 from codonbench.report.item_facts import Example
-from codonbench.report.site.by_item import Known
+from codonbench.report.site.by_item import PageSources
 from codonbench.report.site.scripts import shown
 
 _MOST_NAMES = 15
@@ -70,7 +70,7 @@ class PageCurves(Frozen):
     rows: tuple[PageCurve, ...]
 
 
-def about_task(table: Table, task: Task | None, known: Known, *, folded: bool) -> PageTask:
+def about_task(table: Table, task: Task | None, known: PageSources, *, folded: bool) -> PageTask:
     """Return what is known of a table's task; `task` is None where that is not installed."""
     audit, facts = known.audits.get(table.data_checksum), known.facts.get(table.data_checksum)
     asked, target = getattr(task, "input", None), getattr(task, "target", None)

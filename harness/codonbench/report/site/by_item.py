@@ -30,7 +30,7 @@ _Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Known:
+class PageSources:
     """What the page draws on beside the board and its records.
 
     Attributes:
@@ -56,7 +56,7 @@ class Known:
         return record.day or self.days.get(record.harness.commit or "", "")
 
 
-class Answers(Frozen):
+class RowAnswers(Frozen):
     """A row's answer to every question: a test item, or one label or quantity of it.
 
     Attributes:
@@ -82,7 +82,7 @@ class Questions(Frozen):
 
     Attributes:
         table: The table's id.
-        items: As in `Answers`.
+        items: As in `RowAnswers`.
         kind, names: What is asked.
         item, column: Which test item, and which of the names; None where each item is asked once.
         right: The class, whether the label is there, or the quantity in steps from `low` to `high`;
@@ -160,7 +160,7 @@ def _why(fact: str, table: TableItems, facts: ItemFacts) -> str:
     return "it was not reckoned where the data lie"
 
 
-def answers(row: str, name: str, table: TableItems) -> Answers | None:
+def answers(row: str, name: str, table: TableItems) -> RowAnswers | None:
     """Return a row's answer to every question; None where it was not asked.
 
     Args:
@@ -178,7 +178,7 @@ def answers(row: str, name: str, table: TableItems) -> Answers | None:
         votes = sum(np.eye(odds.shape[1])[odds.argmax(axis=1)] for _, odds in asked)
         targets = asked[0][0]
         sure = np.mean([odds[np.arange(len(targets)), targets] for _, odds in asked], axis=0)
-        return Answers(
+        return RowAnswers(
             **said,
             answer=pack(np.asarray(votes).argmax(axis=1), "u1"),
             sure=pack(np.rint(255 * sure), "u1"),
@@ -188,7 +188,7 @@ def answers(row: str, name: str, table: TableItems) -> Answers | None:
     if table.kind == "scores":
         mean = mean.argsort(kind="stable").argsort(kind="stable") / max(1, len(mean) - 1)
     packed, low, high = _in_steps(mean)
-    return Answers(**said, answer=packed, low=low, high=high)
+    return RowAnswers(**said, answer=packed, low=low, high=high)
 
 
 def _there(run: ItemOutputs) -> npt.NDArray[np.bool_]:

@@ -32,7 +32,7 @@ from codonbench.errors import NameClashError, PluginError, StoreError
 from codonbench.plugins.registry import Registry
 from codonbench.ranking.board import Board
 from codonbench.records.store import Store
-from codonbench.report.site.by_item import Known
+from codonbench.report.site.by_item import PageSources
 from codonbench.report.site.figures import Figures, Records, RowContent, row_id
 from codonbench.report.site.learning_curves import LearningCurves
 from codonbench.report.site.models import build_models
@@ -162,7 +162,7 @@ def wanted_files(
     runs: Records,
     drawn: Iterable[Drawn],
     figures: AllFigures,
-    known: Known,
+    known: PageSources,
 ) -> Files:
     """Return all that the page's folder should hold.
 

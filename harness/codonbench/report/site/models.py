@@ -11,7 +11,7 @@ from codonbench.ranking.board import Board, Table
 from codonbench.ranking.rows import Row
 from codonbench.ranking.statistics import Mean, Median
 from codonbench.records.again import command
-from codonbench.report.site.by_item import Known
+from codonbench.report.site.by_item import PageSources
 from codonbench.report.site.figures import Records, row_id
 from codonbench.report.site.page import Interval, about_model, model_id, rounded, table_id
 from codonbench.report.site.scripts import shown, shown_facts
@@ -72,7 +72,7 @@ class PageModel(Frozen):
 
 
 def build_models(
-    board: Board, runs: Records, known: Known, compared: Collection[str]
+    board: Board, runs: Records, known: PageSources, compared: Collection[str]
 ) -> Iterator[PageModel]:
     """Yield each model's page, by label.
 
@@ -92,7 +92,9 @@ def build_models(
         yield PageModel(id=model_id(label), label=shown(label), rows=tuple(rows))
 
 
-def _model_row(row: Row, table: Table, records: Sequence[RunRecord], known: Known) -> ModelRow:
+def _model_row(
+    row: Row, table: Table, records: Sequence[RunRecord], known: PageSources
+) -> ModelRow:
     first, primary = records[0], table.ranking.primary
     plugin, machine, lock = first.plugin, first.machine, first.environment
     supplier = f"{plugin.distribution or 'nobody installed'} {plugin.version}, {plugin.module}"

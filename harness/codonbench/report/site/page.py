@@ -31,9 +31,9 @@ from codonbench.report.site.about_task import (
     curves_of,
 )
 from codonbench.report.site.by_item import (
-    Answers,
-    Known,
+    PageSources,
     Questions,
+    RowAnswers,
     answers,
     questions,
     untold,
@@ -310,7 +310,7 @@ def ids_of(table: Table, runs: Records) -> dict[str, str]:
     return {row.id: row_id(runs[row.run_ids[0]]) for row in rows}
 
 
-def build_front(board: Board, runs: Records, known: Known) -> Page:
+def build_front(board: Board, runs: Records, known: PageSources) -> Page:
     """Return what the page shows at first.
 
     Args:
@@ -341,7 +341,9 @@ def _head(table: Table) -> PageHead:
     )
 
 
-def _overview(board: Board, runs: Records, known: Known, places: Mapping[str, int]) -> PageOverview:
+def _overview(
+    board: Board, runs: Records, known: PageSources, places: Mapping[str, int]
+) -> PageOverview:
     tables = {(table.key, table.device): table for table in board.tables}
     found = build_overview(board)
     texts = ("category", "task", "device", "apart")
@@ -419,7 +421,7 @@ def _percent(value: float, low: float, high: float) -> tuple[int, int, int]:
     return round(100 * value), round(100 * low), round(100 * high)
 
 
-def _day(row: Row, runs: Records, known: Known) -> str:
+def _day(row: Row, runs: Records, known: PageSources) -> str:
     return max(known.day(runs[run_id]) for run_id in row.run_ids)
 
 
@@ -451,8 +453,8 @@ def build_table(
     drawn_by: Mapping[str, str],
     figures: str,
     more: tuple[str, ...],
-    known: Known,
-) -> tuple[PageTable, PageRest | None, tuple[Answers, ...], Questions | None]:
+    known: PageSources,
+) -> tuple[PageTable, PageRest | None, tuple[RowAnswers, ...], Questions | None]:
     """Return a table's data, and what lies in files of their own.
 
     That is the rest of a long table's rows, each row's answers, and what was asked; None where
@@ -533,7 +535,9 @@ def _parts(table: Table, asked: TableItems | None) -> dict[str, tuple[Part, ...]
     return {} if asked is None else dict(asked.parts)
 
 
-def _row_items(row: Row, table: Table, asked: TableItems | None, known: Known) -> RowItems | None:
+def _row_items(
+    row: Row, table: Table, asked: TableItems | None, known: PageSources
+) -> RowItems | None:
     kept = table.figures.by_item if table.figures else None
     if kept is not None:
         return kept.rows.get(row.id)
@@ -580,7 +584,7 @@ def _row(
     runs: Records,
     drawn_by: Mapping[str, str],
     metrics: tuple[str, ...],
-    known: Known,
+    known: PageSources,
     asked: TableItems | None,
 ) -> PageRow:
     records = [runs[run_id] for run_id in row.run_ids]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from codonbench import Dataset, Split
 from codonbench.contracts import Frozen
 from codonbench.contracts.trajectory import BoolArray, FloatArray, IntArray
-from codonbench.data.fasta import Sequences
+from codonbench.data.fasta import FastaRecords
 from codonbench.errors import ConfigError, DataError
 
 ByteArray = npt.NDArray[np.uint8]
@@ -157,7 +157,7 @@ class Orfs:
         return digest.hexdigest()
 
 
-def curate(records: Sequences, code: GeneticCode, name: str) -> Orfs:
+def curate(records: FastaRecords, code: GeneticCode, name: str) -> Orfs:
     """Keep the records that are open reading frames, each sequence once.
 
     Kept: starts with AUG, ends in one of the code's stop codons, length divisible by three, no
@@ -201,7 +201,7 @@ def curate(records: Sequences, code: GeneticCode, name: str) -> Orfs:
     return Orfs(codons, lengths, dropped)
 
 
-def _codon_at(records: Sequences, where: IntArray, reason: npt.NDArray[np.int8]) -> IntArray:
+def _codon_at(records: FastaRecords, where: IntArray, reason: npt.NDArray[np.int8]) -> IntArray:
     """Return the codon that begins at `where` in each record not yet dropped, -1 in others."""
     codons = np.full(len(records), -1, dtype=np.int64)
     alive = np.flatnonzero(reason < 0)
@@ -210,7 +210,7 @@ def _codon_at(records: Sequences, where: IntArray, reason: npt.NDArray[np.int8])
     return codons
 
 
-def _pack_codons(records: Sequences, keep: BoolArray) -> tuple[ByteArray, IntArray]:
+def _pack_codons(records: FastaRecords, keep: BoolArray) -> tuple[ByteArray, IntArray]:
     """Return the codons of the kept records end to end, and their lengths in codons."""
     starts, lengths = records.starts[keep], records.lengths[keep]
     bases, written = records.bases, 0
