@@ -75,6 +75,7 @@ def test_a_safe_split_and_the_clean_ids_are_written(bench, tables):
     split, clean = tables / "safe.csv", tables / "clean.txt"
     answer = bench("audit-data", "leaky.csv", "--write-split", split, "--write-clean", clean)
     assert answer.code == 1
+    assert answer.err.count("wrote ") == 2
     assert clean.read_text().splitlines() == ["id", *map(str, range(301, 401))]
     again = bench("audit-data", split)
     assert (again.code, again.out[:4]) == (0, "PASS")

@@ -129,6 +129,7 @@ def _write(path: Path, text: str) -> None:
     from codonbench.records.files import write_atomically
 
     write_atomically(path, text.encode())
+    say(f"wrote {path}")
 
 
 @contextmanager
