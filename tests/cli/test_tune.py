@@ -200,7 +200,7 @@ def test_a_constant_answer_has_no_correlation_to_choose_by(bench):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--seeds", "1000,9"], "seed 9 is one of official rows"),
+        (["--seeds", "1000,9"], "seed 9 is used by official rows"),
         (["--plot", "study.xyz"], "study.xyz should end in .svg or .png"),
     ],
 )

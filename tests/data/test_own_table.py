@@ -495,7 +495,7 @@ def test_sequences_of_letters_of_ones_own_are_found_by_their_letters(opened):
         ("m.fa", ">s1 0\nACGT\n>s2 1\n>s3 1\nAC\n", ["line 3", "'sequence'", "empty"]),
         ("m.fa", ">s1 0\nACGT\n\n>s2 1\nA\nC7\n", ["line 4", "'7' as letter 3"]),
         ("m.fa", ">s1 0\nACGT\n; a comment\nAX\n", ["line 1", "'X' as letter 6"]),
-        ("m.parquet", b"PAR1 no", ["no Parquet"]),
+        ("m.parquet", b"PAR1 no", ["not Parquet"]),
         ("m.csv", b"PAR1 yes", ["a Parquet file", ".parquet"]),
         ("m.csv", b"PK\x03\x04" + b"\0" * 26 + b"[Content_Types].xml", ["Excel", "as CSV"]),
         ("m.xls", b"\xd0\xcf\x11\xe0\xa1\xb1", ["Excel", "as CSV"]),

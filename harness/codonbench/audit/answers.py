@@ -88,9 +88,9 @@ def missing_answers(read: ReadRecord, task: Task | None) -> Iterator[Remark]:
     if record.selected_pairs is not None and record.status == "done" and not there:
         yield (
             "trajectory_sha256",
-            f"is not of a file beside it, nor are there test outputs in {FOLDER}/ and their "
-            "targets, from which its metrics follow; 'bench leaderboard' writes them where the run "
-            "was made",
+            f"has no file beside the record, nor are there test outputs in {FOLDER}/ with their "
+            "targets, so its metrics cannot be computed anew; 'bench leaderboard' writes them "
+            "where the run was made",
         )
 
 
@@ -148,4 +148,4 @@ def _beyond_bounds(
                 value = getattr(record, field).get(name)
                 for bound, sign in ((output.least, -1), (output.most, 1)):
                     if None not in (value, bound) and sign * (value - bound) > _ROUNDING:
-                        yield f"{field}.{name}", f"is {value}, beyond {bound:g}, which bounds it"
+                        yield f"{field}.{name}", f"is {value}, beyond its bound {bound:g}"

@@ -112,7 +112,7 @@ def _tuning(record: RunRecord) -> Iterator[Remark]:
     if tuning.pruned > tuning.trials:
         yield "tuning.pruned", f"is {tuning.pruned:,} of {tuning.trials:,} trials"
     if not tuning.seconds:
-        yield "tuning.seconds", "is 0 s, in which nothing is tried"
+        yield "tuning.seconds", "is 0 s, too few for any trial"
     scores = [score for _, _, score in tuning.incumbents]
     # Two of them show which direction is better.
     of_all = [*scores, tuning.median] if scores[1:] else scores
@@ -127,8 +127,8 @@ def doubts(record: RunRecord, task: Task | None) -> Iterator[Remark]:
     if task is None:
         yield (
             "task",
-            f"{record.task!r} is not installed, or not allowed by --trust: what only it knows of "
-            "its records is not checked",
+            f"{record.task!r} is not installed, or not allowed by --trust, so its own checks of "
+            "records are not made",
         )
     official = None if task is None else task.official_budget
     if official is not None and record.run_spec.budget_pairs != official:
@@ -171,7 +171,7 @@ _OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
     (
         "harness.modified",
         lambda record: record.harness.modified is not False,
-        "is {value!r}; official rows are run with code that is committed and was not changed",
+        "is {value!r}; official rows are run with committed, unmodified code",
     ),
     (
         "harness.commit",
@@ -183,17 +183,17 @@ _OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
         "plugin.version",
         lambda record: not record.plugin.version,
         "model {record.model} came from the file {record.plugin.distribution!r}, "
-        "which is no installed distribution",
+        "which is not an installed distribution",
     ),
     (
         "info.pretrained_on",
         lambda record: record.info.pretrained_on and record.run_spec.track is None,
-        "is {value!r}; on the main track weights have seen nothing before the first pair",
+        "is {value!r}; the main track allows no pretrained weights",
     ),
     (
         "confinement",
         lambda record: record.confinement == "none" and record.info.role == "contestant",
-        "is 'none', so the model shared a process with what is right; run it without --workers 0",
+        "is 'none', so the model shared a process with the targets; run it without --workers 0",
     ),
     (
         "confinement",
@@ -215,7 +215,7 @@ _OFFICIAL: tuple[tuple[str, Callable[[RunRecord], object], str], ...] = (
     (
         "tuning",
         lambda record: record.tuning and min(record.tuning.seeds, default=0) < OFFICIAL_SEEDS,
-        "was on seeds {record.tuning.seeds}; those of official rows choose nothing",
+        "was on seeds {record.tuning.seeds}; those of official rows may not be tuned on",
     ),
     (
         "run_spec.engine",
@@ -296,7 +296,7 @@ def _of_machine(record: RunRecord) -> Iterator[Remark]:
         yield "machine.circumstances", f"are {list(counts)}, some of which cannot be counted"
     for field, version in (("machine.python", machine.python), ("engine.version", engine.version)):
         if not _NUMBER.fullmatch(version):
-            yield field, f"is {version!r}, which is no version"
+            yield field, f"is {version!r}, which is not a version"
     if not 1 <= engine.seeds_together <= MAX_SEEDS:
         yield "engine.seeds_together", f"is {engine.seeds_together}"
     if engine.name not in _ENGINES:
@@ -304,7 +304,7 @@ def _of_machine(record: RunRecord) -> Iterator[Remark]:
     if engine.name in _GRADIENT and not record.parameters:
         yield "parameters", f"are none, but {engine.name!r} trains by gradient"
     if engine.name == FITTED.name and record.run_spec.stop != "budget":
-        yield "engine.name", f"is {engine.name!r}, which ends by no rule, but run_spec.stop is one"
+        yield "engine.name", f"is {engine.name!r}, whose only stop rule is 'budget'"
 
 
 def _of_day(record: RunRecord) -> Iterator[Remark]:
@@ -314,10 +314,10 @@ def _of_day(record: RunRecord) -> Iterator[Remark]:
     try:
         ahead = date.fromisoformat(record.day) - datetime.now(UTC).date()
     except ValueError:
-        yield "day", f"is {record.day!r}, which is no day"
+        yield "day", f"is {record.day!r}, which is not a date"
         return
     if ahead > timedelta(days=1):  # for time zones and clock errors
-        yield "day", f"is {record.day}, which is yet to come"
+        yield "day", f"is {record.day}, which is in the future"
 
 
 def _of_code(record: RunRecord) -> Iterator[Remark]:
@@ -334,7 +334,7 @@ def _of_code(record: RunRecord) -> Iterator[Remark]:
     if record.plugin.distribution == _OWN and ours != plugins:
         yield "plugin.version", f"is {plugins!r}, but the harness it comes with is {ours!r}"
     if record.plugin.distribution == _OWN and record.environment is not None:
-        yield "environment", "names packages, but codonbench's own plugins have none to themselves"
+        yield "environment", "names packages, but codonbench's own plugins have no own environment"
 
 
 def _ranking(record: RunRecord, task: Task) -> Iterator[Remark]:
@@ -369,7 +369,7 @@ def _metric_names(record: RunRecord) -> Iterator[Remark]:
     for field in ("metrics", "validation_metrics"):
         for name in getattr(record, field):
             if not _fits(_NAME, name):
-                yield f"{field}.{name}", "is no metric's name"
+                yield f"{field}.{name}", "is not a valid name of a metric"
             elif abs(getattr(record, field)[name] or 0) > _TOO_FAR:
                 yield f"{field}.{name}", "is larger than any figure that outputs give"
     for name, value in record.validation_metrics.items():
@@ -423,7 +423,7 @@ def of_versions(
         if version == ours or (earlier and ours is not None and _is_before(version, ours)):
             continue
         here = "none is installed here" if ours is None else f"here it is {ours!r}"
-        yield field, f"is {version!r}; {here}, and what another says is not checked"
+        yield field, f"is {version!r}; {here}, and other versions are not checked"
 
 
 def _is_before(version: str, ours: str) -> bool:

@@ -36,11 +36,11 @@ from codonbench.scoring.score import row_key, task_of, unofficial
 _MOST = 20
 """Most errors of format that are reported for one file."""
 
-_EARLIER = "is an earlier format's; such records are kept where they are, and no new ones taken"
+_EARLIER = "is of an earlier format; existing records of it stay, but new ones are not accepted"
 
-_TAKEN = "is an installed task's name, which no table of one's own is run under"
+_TAKEN = "is the name of an installed task, which a user's own table may not have"
 
-_NOTES = "are of no other record of its table, whose notes on the board they would become"
+_NOTES = "are in no other record of its table, and would be shown as its notes on the board"
 
 
 class Problem(Frozen):

@@ -68,7 +68,7 @@ def fetch(
             return path
         if offline:
             raise DownloadError(
-                f"{source.name!r} {problem or 'is asked for anew'}, but network access is switched "
+                f"{source.name!r} {problem or 'is to be replaced'}, but network access is switched "
                 f"off; run 'bench data fetch {source.name}' once without --offline"
             )
         if source.terms and not agreed:

@@ -154,12 +154,12 @@ def open_table(
     """
     description, folder = _description(data, described, dict(overrides))
     if description.data is None:
-        raise ConfigError("a table of one's own needs its data: give --data mine.csv")
+        raise ConfigError("the description of the table names no data: give --data mine.csv")
     files = find_files(description.data, folder)
     name = description.name or _name(description.data, files)
     if name in taken:
         raise ConfigError(
-            f"task {name!r} is there already; name this one: --task-set name=my-{name}, or run "
+            f"task {name!r} exists already; name this one: --task-set name=my-{name}, or run "
             f"that one: --task {name}"
         )
     guessed, options, table = _read(files, description)

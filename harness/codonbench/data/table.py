@@ -297,7 +297,7 @@ class _Reader:
             if self._rows > MOST_RECORDS:
                 raise DataError(f"{path}: more than {MOST_RECORDS:,} rows; give fewer of them")
         if self._rows == before:
-            raise DataError(f"{path}: a header and no rows; expected an item a line")
+            raise DataError(f"{path}: a header and no rows; expected one item per line")
 
     def _take_features(self, chunk: Chunk) -> None:
         columns = [chunk.cells[name] for name in self._form.features]

@@ -358,7 +358,7 @@ def _parquet_records(path: Path, columns: Sequence[str] | None) -> Records:
             raise
         words = " ".join(str(error).split())
         raise DataError(
-            f"{path}: damaged, cut short or no Parquet ({words}); get it anew"
+            f"{path}: damaged, cut short or not Parquet ({words}); get it anew"
         ) from error
 
 

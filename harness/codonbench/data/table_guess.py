@@ -145,7 +145,7 @@ class Guess:
         self._path = files.first
         chunk = next(files.chunks(self._path, rows=_SAMPLE), None)
         if chunk is None:
-            raise DataError(f"{self._path}: a header and no rows; expected an item a line")
+            raise DataError(f"{self._path}: a header and no rows; expected one item per line")
         self._chunk = chunk
         self._sample = chunk.cells
         self.columns = tuple(self._sample)

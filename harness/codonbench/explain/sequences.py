@@ -229,13 +229,13 @@ def _subject(repetition: Repetition) -> TrainedModel:
     estimator = repetition.estimator
     if estimator is None and (module is None or isinstance(module, BatchLearner)):
         raise UsageError(
-            f"{record.name} has no module trained by gradient, and nothing fitted, to explain"
+            f"{record.name} has neither a module trained by gradient nor a fitted model to explain"
         )
     data = repetition.setup.dataset
     if not isinstance(data.items, Sequences):
         raise UsageError(
-            f"{record.name}: items of task {record.task!r} are no single sequences, whose letters "
-            "could be told apart"
+            f"{record.name}: items of task {record.task!r} are not single sequences, and only "
+            "letters of these can be explained"
         )
     if estimator is not None:
         return TrainedModel(estimator, data, estimator.encoding)

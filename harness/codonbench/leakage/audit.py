@@ -159,17 +159,14 @@ def splits_of(dataset: Dataset) -> Split:
     name = dataset.spec.name
     if dataset.spec.input.enumerable or not dataset.splits:
         raise DataError(
-            f"task {name!r} draws its examples anew for each seed, so no test items stand apart "
-            "from its training items; audit a task with a test split, or a table"
+            f"task {name!r} draws its examples anew for each seed, so it has no separate test "
+            "items; audit a task with a test split, or a table"
         )
     none = np.zeros(0, dtype=np.int64)
     given = (dataset.splits.get(split, none) for split in ("train", "validation", "test"))
     split = completed(Split(*given), dataset, 0)
     if not len(split.train):
-        raise DataError(
-            f"the data of {name!r} have no training items, and an audit asks what those tell of "
-            "test items"
-        )
+        raise DataError(f"the data of {name!r} have no training items, which an audit needs")
     return split
 
 

@@ -417,7 +417,7 @@ class Referee:
             OutOfTurnError: The run cannot be at this position, or outputs are missing or not due.
         """
         if not self.began or self.over:
-            raise OutOfTurnError("asks before its beginning or after its end")
+            raise OutOfTurnError("makes a request before its beginning or after its end")
         now = time.monotonic()
         if not self.asked:
             self.asked = True
@@ -474,7 +474,7 @@ class Referee:
         if kept is not None and position == kept.position > 0:
             for pairs, outputs in zip(kept.pairs.tolist(), kept.outputs, strict=True):
                 if self._due is None or self._due.position != pairs:
-                    raise OutOfTurnError(f"goes on with an evaluation at {pairs}, where none is")
+                    raise OutOfTurnError(f"resumes with an evaluation at {pairs}; none is due")
                 self._take(outputs)
             self._on_snapshot(self.position, self.schedule.progress)
             self.position = self._handed = position

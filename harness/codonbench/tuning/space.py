@@ -45,7 +45,7 @@ def space_of(
         if drawn is not None and name not in fixed:
             space[name] = drawn
     if not space:
-        raise ConfigError("the model has no field to seek; name one: --space FIELD=LOW..HIGH")
+        raise ConfigError("the model has no field to tune; name one: --space FIELD=LOW..HIGH")
     return space
 
 

@@ -58,8 +58,8 @@ def insist_on_own_seeds(seeds: tuple[int, ...]) -> None:
     taken = [seed for seed in seeds if seed < OFFICIAL_SEEDS]
     if taken:
         raise ConfigError(
-            f"seed {taken[0]} is one of official rows, and not to be tuned on; give seeds from "
-            f"{OFFICIAL_SEEDS} on, as --seeds {FIRST_SEED}"
+            f"seed {taken[0]} is used by official rows, so it may not be tuned on; give seeds from "
+            f"{OFFICIAL_SEEDS} on, such as --seeds {FIRST_SEED}"
         )
 
 
@@ -113,7 +113,7 @@ class Study:
         self.job = job = prepare(asked.request)
         if not isinstance(job.protocol, Supervised):
             raise ConfigError(
-                f"task {job.task.name!r} goes by the protocol {job.protocol.name!r}, which has no "
+                f"task {job.task.name!r} uses the protocol {job.protocol.name!r}, which has no "
                 "validation split to tune on"
             )
         self.lower = job.primary is not None and job.primary.lower
@@ -139,7 +139,7 @@ class Study:
             differ = [name for name, value in self._facts.items() if known.get(name) != value]
             raise ConfigError(
                 f"study {path} was begun with other {' and '.join(differ)}; give another file "
-                "with --study, or ask as before"
+                "with --study, or repeat the request with which it was begun"
             )
         if known is None:
             self._study.set_user_attr("asked", self._facts)
@@ -298,8 +298,8 @@ class Study:
             known = (each.get("error") or each.get("refused") for each in facts)
             why = next((f": {printable(said)}" for said in known if said), "")
             raise ConfigError(
-                f"no trial came to an end with a score on validation ({self.metric}), so that "
-                f"there is nothing to choose{why}"
+                f"no trial ended with a score on validation ({self.metric}), so there is nothing "
+                f"to choose{why}"
             )
         best = self._study.best_trial
         values = {name: _rounded(value) for name, value in best.params.items()}
